@@ -1,0 +1,1 @@
+"""Raw sources to datasets on disk. Nothing here imports torch."""

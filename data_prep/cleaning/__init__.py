@@ -1,0 +1,22 @@
+"""Filters with reasons, exact duplicates, and decontamination."""
+
+from data_prep.cleaning.decontamination import line_windows, reject_reason_held_out
+from data_prep.cleaning.filters import (
+    RejectReason,
+    filter_rows,
+    reject_reason_duplicate,
+    reject_reason_empty,
+    reject_reason_too_long,
+    sample_rows,
+)
+
+__all__ = [
+    "RejectReason",
+    "filter_rows",
+    "line_windows",
+    "reject_reason_duplicate",
+    "reject_reason_empty",
+    "reject_reason_held_out",
+    "reject_reason_too_long",
+    "sample_rows",
+]

@@ -1,0 +1,53 @@
+"""Keeping held-out answers out of a training corpus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.cleaning.filters import RejectReason
+from data_prep.dataset_folder import DatasetKind, read_dataset_folder, read_manifest
+from data_prep.sources import SourceRow
+from pipelines.errors import UserError
+
+N_LINES = 5
+MIN_CHARS = 120  # below this five lines are boilerplate: `try:`, `pass`, `return None`
+HELD_OUT_SPLITS = ("validation", "test")
+
+
+def line_windows(text: str) -> Iterator[int]:
+    """Hashes of each run of `N_LINES` consecutive non-blank stripped lines that is `MIN_CHARS` long together."""
+    lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
+    for start in range(len(lines) - N_LINES + 1):
+        window = lines[start : start + N_LINES]
+        if sum(map(len, window)) >= MIN_CHARS:
+            yield hash(tuple(window))
+
+
+def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason:
+    """`overlaps_held_out` for training documents that hold part of a validation or test answer of `folder`.
+
+    `splits` gives the split of each of the corpus's groups: a document that is itself held out may overlap.
+    A training document of a held-out group is rejected too, also if its functions are shorter than a window.
+    Raises `UserError` if `folder` is not an instruction dataset folder.
+    """
+    manifest = read_manifest(folder)
+    if manifest["kind"] != DatasetKind.INSTRUCTIONS.value:
+        raise UserError(
+            expected=f"an instruction dataset folder as --held_out {folder}",
+            got=f"a {manifest['kind']} folder",
+            remedy="name the folder that data_prep/build_instructions.py made",
+        )
+    windows: set[int] = set()
+    groups: set[str] = set()
+    for split in HELD_OUT_SPLITS:
+        if manifest["n_rows"].get(split):
+            rows = read_dataset_folder(folder, split)
+            groups.update(rows["group"])
+            windows.update(window for output in rows["output"] for window in line_windows(output))
+
+    def reason(row: SourceRow) -> str | None:
+        if splits.get(row.group) != "train":
+            return None
+        overlaps = row.group in groups or any(window in windows for window in line_windows(row.fields["text"]))
+        return "overlaps_held_out" if overlaps else None
+
+    return reason

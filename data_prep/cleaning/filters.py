@@ -1,0 +1,63 @@
+"""Why a row is left out: empty, too long, or seen before."""
+
+from collections.abc import Callable, Iterable
+from itertools import compress
+
+from data_prep.dataset_folder import RejectedRow, group_position
+from data_prep.sources import SourceRow
+
+RejectReason = Callable[[SourceRow], str | None]
+
+
+def reject_reason_empty(row: SourceRow) -> str | None:
+    """`empty_instruction`, `empty_output` or `empty_text`; an empty input is allowed."""
+    return next((f"empty_{name}" for name, value in row.fields.items() if name != "input" and not value.strip()), None)
+
+
+def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
+    """`output_too_long` for outputs over the limit; None lets all pass."""
+
+    def reason(row: SourceRow) -> str | None:
+        too_long = max_output_chars is not None and len(row.fields["output"]) > max_output_chars
+        return "output_too_long" if too_long else None
+
+    return reason
+
+
+def reject_reason_duplicate() -> RejectReason:
+    """`duplicate` for every row but the first with the same `same_as`."""
+    seen: set[int] = set()
+
+    def reason(row: SourceRow) -> str | None:
+        key = hash(row.same_as)
+        if key in seen:
+            return "duplicate"
+        seen.add(key)
+        return None
+
+    return reason
+
+
+def filter_rows(
+    rows: Iterable[SourceRow], reasons: Iterable[RejectReason]
+) -> tuple[list[SourceRow], list[RejectedRow]]:
+    """Rows that no reason rejects, and the others with the first reason that does. Texts of a corpus are not kept."""
+    checks = list(reasons)
+    kept, rejected = [], []
+    for row in rows:
+        reason = next((found for check in checks if (found := check(row)) is not None), None)
+        if reason is None:
+            kept.append(row)
+        else:
+            rejected.append(row.rejected(reason, with_fields="text" not in row.fields))
+    return kept, rejected
+
+
+def sample_rows(rows: list[SourceRow], limit: int | None, seed: int) -> tuple[list[SourceRow], list[RejectedRow]]:
+    """A seeded sample of at most `limit` rows, in their order; the others are rejected as `over_limit`."""
+    if limit is None or len(rows) <= limit:
+        return rows, []
+    places = [group_position(f"{row.source}\0{row.source_row}", seed) for row in rows]
+    chosen = set(sorted(range(len(rows)), key=places.__getitem__)[:limit])
+    left_out = compress(rows, (number not in chosen for number in range(len(rows))))
+    return [rows[number] for number in sorted(chosen)], [row.rejected("over_limit", False) for row in left_out]

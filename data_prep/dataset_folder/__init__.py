@@ -1,0 +1,42 @@
+"""The dataset folder: schema, split, parquet, card and manifest; the one way a dataset is written and read back."""
+
+from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
+from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_row_file, row_suffix
+from data_prep.dataset_folder.schema import (
+    COLUMNS,
+    MANIFEST_NAME,
+    REJECTED_NAME,
+    SPLITS,
+    DatasetKind,
+    Manifest,
+    RejectedRow,
+    SplitSizes,
+)
+from data_prep.dataset_folder.splitting import assign_splits, group_position, split_of
+from data_prep.dataset_folder.summary import summary
+from data_prep.dataset_folder.writing import content_sha256, data_versions, write_dataset_folder
+
+__all__ = [
+    "COLUMNS",
+    "MANIFEST_NAME",
+    "REJECTED_NAME",
+    "ROW_SUFFIXES",
+    "SPLITS",
+    "DatasetKind",
+    "Manifest",
+    "RejectedRow",
+    "SplitSizes",
+    "assign_splits",
+    "content_sha256",
+    "data_versions",
+    "group_position",
+    "is_dataset_folder",
+    "read_dataset_folder",
+    "read_manifest",
+    "read_row_file",
+    "read_rows",
+    "row_suffix",
+    "split_of",
+    "summary",
+    "write_dataset_folder",
+]

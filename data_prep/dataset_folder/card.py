@@ -1,0 +1,52 @@
+"""The folder's README.md: the Hub's dataset-card YAML, so that `load_dataset(folder)` and an upload work as it is."""
+
+from data_prep.dataset_folder.schema import SPLITS, DatasetKind, Manifest
+
+_TASKS = {DatasetKind.INSTRUCTIONS: "text-generation", DatasetKind.CORPUS: "text-generation"}
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def dataset_card(manifest: Manifest, title: str) -> str:
+    """The card's Markdown. Splits without rows are not listed: the Hub refuses a pattern that matches nothing."""
+    kind = DatasetKind(manifest["kind"])
+    splits = [split for split in SPLITS if manifest["n_rows"].get(split)]
+    n_rows = sum(manifest["n_rows"].values())
+    size = next((name for limit, name in _SIZES if n_rows < limit), "n>1M")
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split in splits)
+    rows = "\n".join(f"| {s} | {manifest['n_rows'][s]:,} | {manifest['n_groups'][s]:,} |" for s in splits)
+    rejects = "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest["n_rejected"].items())
+    return f"""---
+pretty_name: {title!r}
+task_categories:
+- {_TASKS[kind]}
+size_categories:
+- {size}
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+
+# {title}
+
+Kind: {kind.value}. Columns: {", ".join(f"`{column}`" for column in manifest["columns"])}.
+Made by `{manifest["command"]}`.
+
+| split | rows | groups |
+|---|---|---|
+{rows}
+
+All rows of one group are in one split. Rows left out, by reason (each one is in `rejected.jsonl`):
+
+| reason | rows |
+|---|---|
+{rejects or "| none | 0 |"}
+
+Sources: {"; ".join(_source_line(source) for source in manifest["sources"])}.
+"""
+
+
+def _source_line(source: dict) -> str:
+    known_by = f"revision `{source['revision']}`" if source.get("revision") else f"sha256 `{source.get('sha256')}`"
+    packages = ", ".join(f"{d['name']} {d['version']} ({d['license']})" for d in source.get("distributions", []))
+    return f"{source.get('name')}, {known_by}" + (f", holding {packages}" if packages else "")

@@ -1,0 +1,140 @@
+"""One file of rows (JSON, JSONL, CSV, Parquet; JSON and JSONL also gzipped) to a list of dicts."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files import read_text
+
+ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+
+
+def row_suffix(path: Path) -> str:
+    """The suffix that tells the format, looking through `.gz`: `rows.json.gz` gives `.json`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    return ".jsonl" if suffixes[-1:] == [".ndjson"] else "".join(suffixes[-1:])
+
+
+def read_row_file(path: Path, suffix: str | None = None) -> list[dict[str, Any]]:
+    """All rows of `path`, in order; `suffix` overrides the format that the name tells.
+
+    Raises `UserError` naming the file, and the line where there is one, for what cannot be read.
+    """
+    suffix = suffix or row_suffix(path)
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    text = _read_gzip(path) if path.suffix.lower() == ".gz" else read_text(path)
+    if suffix == ".csv":
+        return _read_csv(text, path)
+    return _read_json_lines(text, path) if suffix == ".jsonl" else _read_json(text, path)
+
+
+def _read_gzip(path: Path) -> str:
+    try:
+        return gzip.decompress(path.read_bytes()).decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(expected=f"a file at {path}", got="no such file", remedy="check the path") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(
+            expected=f"gzip data in {path}", got=str(error).lower(), remedy="fetch or compress the file again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            expected=f"UTF-8 text in {path}",
+            got=f"byte 0x{error.object[error.start]:02x} at offset {error.start}",
+            remedy="convert it first, for example `iconv -f latin1 -t utf-8`",
+        ) from error
+
+
+def _parse(text: str, path: Path, first_line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            expected=f"valid JSON in {path}",
+            got=f"{error.msg.lower()} on line {first_line + error.lineno - 1}, column {error.colno}",
+            remedy="mend that line",
+        ) from error
+
+
+def _read_json(text: str, path: Path) -> list[dict[str, Any]]:
+    if text.lstrip().startswith("{") and _is_json_object(text.lstrip().split("\n", 1)[0]):
+        return _read_json_lines(text, path)  # many files named .json hold JSON lines
+    rows = _parse(text, path, first_line=1) if text.strip() else []
+    if not isinstance(rows, list):
+        raise UserError(
+            expected=f"a list of rows, [{{...}}, ...], in {path}",
+            got=f"a {type(rows).__name__}",
+            remedy="write the rows as a JSON list or as JSON lines",
+        )
+    for number, row in enumerate(rows, start=1):
+        _refuse_non_object(row, f"as row {number}", path)
+    return rows
+
+
+def _is_json_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def _read_json_lines(text: str, path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            row = _parse(line, path, first_line=number)
+            _refuse_non_object(row, f"on line {number}", path)
+            rows.append(row)
+    return rows
+
+
+def _refuse_non_object(row: Any, where: str, path: Path) -> None:
+    if not isinstance(row, dict):
+        raise UserError(
+            expected=f"each row of {path} to be an object",
+            got=f"a {type(row).__name__} {where}",
+            remedy="write each row as {...}",
+        )
+
+
+def _read_csv(text: str, path: Path) -> list[dict[str, Any]]:
+    csv.field_size_limit(1 << 30)  # the default of 131,072 characters refuses long answers
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    rows = []
+    try:
+        for row in reader:
+            if None in row:
+                n_columns = len(reader.fieldnames or ())
+                raise UserError(
+                    expected=f"{n_columns} values on line {reader.line_num} of {path}, as in its head",
+                    got=f"{n_columns + len(row[None])}",
+                    remedy="quote values that hold a comma",
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(
+            expected=f"valid CSV in {path}", got=f"{error} on line {reader.line_num}", remedy="mend that line"
+        ) from error
+    return rows
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    if not path.is_file():
+        raise UserError(expected=f"a file at {path}", got="no such file", remedy="check the path")
+    try:
+        return pyarrow.parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise UserError(
+            expected=f"a Parquet file at {path}", got=str(error).split(". ")[0], remedy="write the file again"
+        ) from error

@@ -1,0 +1,75 @@
+"""What a dataset folder holds: kinds, columns, split names, rejected rows and the manifest."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypedDict
+
+from pipelines.errors import UserError
+
+MANIFEST_NAME = "manifest.json"
+REJECTED_NAME = "rejected.jsonl"
+SPLITS = ("train", "validation", "test")
+
+
+class DatasetKind(str, Enum):
+    """The two kinds of dataset folder; the value is what the manifest says."""
+
+    INSTRUCTIONS = "instructions"
+    CORPUS = "corpus"
+
+
+PROVENANCE_COLUMNS = ("source", "source_row", "group")
+COLUMNS = {
+    DatasetKind.INSTRUCTIONS: ("instruction", "input", "output", *PROVENANCE_COLUMNS),
+    DatasetKind.CORPUS: ("text", *PROVENANCE_COLUMNS),
+}
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row, function or file that was left out: where it came from, why, and what it held (if that is short)."""
+
+    source: str
+    source_row: str
+    reason: str
+    row: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        line: dict[str, Any] = {"source": self.source, "source_row": self.source_row, "reason": self.reason}
+        return line if self.row is None else {**line, "row": self.row}
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """Expected shares (0 to 1) of the groups that fall in validation and test; 0 means no such split."""
+
+    validation: float
+    test: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.validation < 1 and 0 <= self.test < 1 and self.validation + self.test < 1):
+            raise UserError(
+                expected="split sizes of 0 or more that together leave a training split (sum below 1)",
+                got=f"validation {self.validation}, test {self.test}",
+                remedy="give shares such as --validation_size 0.05 --test_size 0.05",
+            )
+
+    def wanted(self) -> tuple[str, ...]:
+        """The splits that should not be empty, train first."""
+        return tuple(s for s, size in zip(SPLITS, (1.0, self.validation, self.test), strict=True) if size > 0)
+
+
+class Manifest(TypedDict):
+    """The record of a dataset folder, written last: its presence means that the folder is whole."""
+
+    kind: str
+    columns: list[str]
+    n_rows: dict[str, int]
+    n_groups: dict[str, int]
+    n_rejected: dict[str, int]
+    content_sha256: dict[str, str]
+    sources: list[dict[str, Any]]
+    seed: int
+    split_sizes: dict[str, float]
+    command: str
+    versions: dict[str, str]

@@ -1,0 +1,100 @@
+"""Writing a dataset folder: rows split by group, parquet, card, rejected rows, and the manifest last."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_folder.card import dataset_card
+from data_prep.dataset_folder.schema import (
+    COLUMNS,
+    MANIFEST_NAME,
+    REJECTED_NAME,
+    SPLITS,
+    DatasetKind,
+    Manifest,
+    RejectedRow,
+    SplitSizes,
+)
+from data_prep.dataset_folder.splitting import assign_splits
+from pipelines.errors import UserError
+from pipelines.files import fresh_folder, write_json_atomically, write_jsonl_atomically, write_text_atomically
+
+Rows = Sequence[Mapping[str, str]]
+
+
+def write_dataset_folder(
+    output: Path,
+    rows: Iterable[Mapping[str, str]],
+    *,
+    kind: DatasetKind,
+    split_sizes: SplitSizes,
+    seed: int,
+    sources: Sequence[Mapping[str, Any]],
+    rejected: Sequence[RejectedRow],
+    command: str,
+    overwrite: bool = False,
+) -> Manifest:
+    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all.
+
+    Raises `UserError` if no row is left or if `output` holds files and `overwrite` is false.
+    """
+    kept = list(rows)
+    n_rejected = dict(sorted(Counter(row.reason for row in rejected).items()))
+    if not kept:
+        raise UserError(
+            expected="at least one usable row in the sources",
+            got="none" + "".join(f", {count} rejected as {reason}" for reason, count in n_rejected.items()),
+            remedy="check --source, --format and --column_map",
+        )
+    splits = assign_splits((row["group"] for row in kept), seed, split_sizes)
+    by_split = {name: [row for row in kept if splits[row["group"]] == name] for name in SPLITS}
+    manifest = Manifest(
+        kind=kind.value,
+        columns=list(COLUMNS[kind]),
+        n_rows={name: len(members) for name, members in by_split.items()},
+        n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
+        n_rejected=n_rejected,
+        content_sha256={name: content_sha256(members, COLUMNS[kind]) for name, members in by_split.items()},
+        sources=[dict(source) for source in sources],
+        seed=seed,
+        split_sizes={"validation": split_sizes.validation, "test": split_sizes.test},
+        command=command,
+        versions=data_versions(),
+    )
+    with fresh_folder(output, overwrite) as folder:
+        for name, members in by_split.items():
+            if members:
+                _write_parquet(folder / "data" / f"{name}-00000-of-00001.parquet", members, COLUMNS[kind])
+        write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
+        write_text_atomically(folder / "README.md", dataset_card(manifest, output.name))
+        write_json_atomically(folder / MANIFEST_NAME, manifest)
+    return manifest
+
+
+def content_sha256(rows: Rows, columns: Sequence[str]) -> str:
+    """Hex SHA-256 of the rows' values in order: unlike the parquet file's bytes it outlives a pyarrow version."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row[column] for column in columns], ensure_ascii=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def data_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a dataset's or a tokenizer's bytes."""
+    libraries = ("datasets", "pyarrow", "tokenizers")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
+
+
+def _write_parquet(path: Path, rows: Rows, columns: Sequence[str]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema([(column, pyarrow.large_string()) for column in columns])
+    table = pyarrow.table({column: [row[column] for row in rows] for column in columns}, schema=schema)
+    path.parent.mkdir(exist_ok=True)
+    pyarrow.parquet.write_table(table, path, row_group_size=1000)

@@ -1,0 +1,52 @@
+"""The flags that every dataset-building program has, and reading all the sources they name."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.reading import SourceFormat, read_source
+from data_prep.sources.row_columns import parse_column_map
+from data_prep.sources.rows import SourceContent
+
+
+def add_source_flags(parser: argparse.ArgumentParser) -> None:
+    """`--source` and how to read it, `--output` and how to split it."""
+    formats = [source_format.value for source_format in SourceFormat]
+    parser.add_argument("--source", action="append", required=True, help="file, folder or Hub id; again for more")
+    parser.add_argument("--format", default="auto", choices=formats, help="how to read the sources (auto)")
+    parser.add_argument("--column_map", help="whose column is which, as instruction=question,output=answer")
+    parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
+    parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
+    parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of --limit's sample (0)")
+    parser.add_argument("--num_proc", type=positive, default=1, help="processes that read Python files (1)")
+    parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
+
+
+def positive(text: str) -> int:
+    """An argument type: a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceContent:
+    """Rows and rejected rows of all `--source`s in order; `entry` holds the manifest's list under `sources`."""
+    column_map = parse_column_map(options.column_map, kind)
+    source_format = SourceFormat(options.format)
+    contents = [read_source(name, kind, source_format, column_map, options.num_proc) for name in options.source]
+    return SourceContent(
+        rows=[row for content in contents for row in content.rows],
+        rejected=[row for content in contents for row in content.rejected],
+        entry={"sources": [content.entry for content in contents]},
+    )
+
+
+def command_of(program: str, arguments: Sequence[str] | None) -> str:
+    """The command line as it can be typed again."""
+    return shlex.join(["python", f"data_prep/{program}", *(sys.argv[1:] if arguments is None else arguments)])

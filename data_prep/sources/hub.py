@@ -1,0 +1,34 @@
+"""Rows of a dataset on the Hub, with the revision that was read."""
+
+import re
+from typing import Any
+
+from pipelines.errors import UserError
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_FILE_SUFFIX = re.compile(r"\.(json|jsonl|ndjson|csv|parquet|gz|txt|md|rst|py)(@|$)")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a source that is no path can be a Hub id: `owner/name` or `owner/name@revision`."""
+    return _HUB_ID.fullmatch(name) is not None and _FILE_SUFFIX.search(name) is None and not name.startswith(".")
+
+
+def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
+    """The rows of the dataset's train split and its commit. Raises `UserError` if the Hub cannot be reached."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repository, _, revision = name.partition("@")
+    try:
+        commit = HfApi().dataset_info(repository, revision=revision or None).sha
+        rows = load_dataset(repository, revision=commit, split="train").to_list()
+    except (OSError, ValueError, DatasetNotFoundError, HfHubHTTPError) as error:
+        raise UserError(
+            expected=f"{name} to be a file, a folder or a dataset on the Hub",
+            got=f"no such path, and the Hub says {type(error).__name__}: {str(error).splitlines()[0]}",
+            remedy="check the path, or the network and HF_HUB_OFFLINE",
+        ) from error
+    return rows, str(commit)

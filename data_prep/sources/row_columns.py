@@ -1,0 +1,83 @@
+"""Raw rows (dicts with any column names) to the dataset's own columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_prep.dataset_folder import DatasetKind, RejectedRow
+from data_prep.sources.rows import SourceRow, group_of_text, holds_lone_surrogate, normalised
+from pipelines.errors import UserError
+
+# own name first: a file that has both `output` and `answer` means `output`
+ALIASES: dict[str, tuple[str, ...]] = {
+    "instruction": ("instruction", "prompt", "question"),
+    "input": ("input", "context"),
+    "output": ("output", "response", "answer", "completion"),
+    "text": ("text", "content"),
+}
+WANTED = {DatasetKind.INSTRUCTIONS: ("instruction", "input", "output"), DatasetKind.CORPUS: ("text",)}
+_OPTIONAL = ("input",)
+
+
+def parse_column_map(text: str | None, kind: DatasetKind) -> dict[str, str]:
+    """`"instruction=question,output=answer"` as a dict. Raises `UserError` for anything else."""
+    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
+    column_map = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if any(ours not in WANTED[kind] or not theirs for ours, theirs in column_map.items()):
+        raise UserError(
+            expected=f"--column_map of {', '.join(WANTED[kind])} to column names, such as {WANTED[kind][-1]}=answer",
+            got=repr(text),
+            remedy="write ours=theirs pairs with commas between",
+        )
+    return column_map
+
+
+def choose_columns(
+    rows: Sequence[Mapping[str, Any]], column_map: Mapping[str, str], kind: DatasetKind, source: str
+) -> dict[str, str]:
+    """Which column of `rows` gives each of ours. Raises `UserError` if a named or a needed one is nowhere."""
+    present = list(dict.fromkeys(name for row in rows for name in row))
+    chosen = {}
+    for ours in WANTED[kind]:
+        candidates = (column_map[ours],) if ours in column_map else ALIASES[ours]
+        theirs = next((name for name in candidates if name in present), None)
+        if theirs is not None:
+            chosen[ours] = theirs
+        elif ours in column_map or ours not in _OPTIONAL:
+            raise UserError(
+                expected=f"a column for {ours} in {source} ({' or '.join(candidates)})",
+                got=f"columns {', '.join(present)}",
+                remedy=f"say which one it is with --column_map {ours}=NAME",
+            )
+    return chosen
+
+
+def read_columns(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], kind: DatasetKind, source: str
+) -> tuple[list[SourceRow], list[RejectedRow]]:
+    """The rows in our columns, and those whose values are no text. `source_row` is the row's number from 1."""
+    kept, rejected = [], []
+    for number, row in enumerate(rows, start=1):
+        values = {ours: _as_text(row.get(columns[ours])) if ours in columns else "" for ours in WANTED[kind]}
+        no_text = next((ours for ours, value in values.items() if value is None), None)
+        fields = {
+            ours: value.strip("\n") if ours == "text" else value.strip()
+            for ours, value in values.items()
+            if value is not None
+        }
+        if no_text is not None:
+            rejected.append(RejectedRow(source, str(number), f"{no_text}_is_not_text"))
+        elif any(holds_lone_surrogate(value) for value in fields.values()):
+            rejected.append(RejectedRow(source, str(number), "not_unicode"))
+        else:
+            group = group_of_text(fields[WANTED[kind][0]])
+            same_as = "\0".join(normalised(value) for value in fields.values())
+            kept.append(SourceRow(fields, source, str(number), group, same_as))
+    return kept, rejected
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,18 @@
+"""Tokenizers from scratch: texts, training, and the folder that `AutoTokenizer` loads."""
+
+from data_prep.tokenizer_training.corpus import TokenizerCorpus, read_tokenizer_corpus
+from data_prep.tokenizer_training.saving import RECORD_NAME, save_tokenizer, tokenizer_config
+from data_prep.tokenizer_training.training import SPECIAL_TOKENS, UNKNOWN, TokenizerKind, bytes_per_token, train
+
+__all__ = [
+    "RECORD_NAME",
+    "SPECIAL_TOKENS",
+    "UNKNOWN",
+    "TokenizerCorpus",
+    "TokenizerKind",
+    "bytes_per_token",
+    "read_tokenizer_corpus",
+    "save_tokenizer",
+    "tokenizer_config",
+    "train",
+]

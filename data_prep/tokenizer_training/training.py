@@ -1,0 +1,83 @@
+"""Character-level, byte-level BPE and byte-level unigram tokenizers with the special tokens a chat template needs."""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from pipelines.errors import UserError
+
+END_OF_TEXT = "<|endoftext|>"
+PAD = "<|pad|>"
+UNKNOWN = "<|unk|>"  # character-level only: bytes know every text
+SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
+
+# Like Qwen's, but for code: a line break takes the next line's indentation with it, so that `\n        ` is one token,
+# runs of blanks are whole, digits are single, and `.append`, `_max` and ` return` stay in one piece.
+PIECES = r"\s*[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[ \t]{2,}|\s"
+
+
+class TokenizerKind(str, Enum):
+    """What a token is: a character, a merged run of bytes (BPE), or a likely run of bytes (unigram)."""
+
+    CHAR = "char"
+    BPE = "bpe"
+    UNIGRAM = "unigram"
+
+
+def train(texts: Sequence[str], kind: TokenizerKind, vocab_size: int | None) -> Tokenizer:
+    """A trained tokenizer; `vocab_size` counts special tokens and is not used by `char`.
+
+    Raises `UserError` if `vocab_size` is missing or cannot hold all bytes and special tokens.
+    """
+    if kind is TokenizerKind.CHAR:
+        return _character_tokenizer(texts)
+    smallest = 256 + len(SPECIAL_TOKENS)
+    if vocab_size is None or vocab_size < smallest:
+        raise UserError(
+            expected=f"--vocab_size of at least {smallest} (256 bytes and {len(SPECIAL_TOKENS)} special tokens)",
+            got=str(vocab_size),
+            remedy="give more, such as --vocab_size 4096",
+        )
+    return _byte_level_tokenizer(texts, kind, vocab_size)
+
+
+def _special(tokens: Iterable[str]) -> list[AddedToken]:
+    return [AddedToken(token, special=True, normalized=False) for token in tokens]
+
+
+def _character_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    characters = sorted({character for text in texts for character in text})
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL_TOKENS, UNKNOWN, *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(_special([*SPECIAL_TOKENS, UNKNOWN]))
+    return tokenizer
+
+
+def _byte_level_tokenizer(texts: Sequence[str], kind: TokenizerKind, vocab_size: int) -> Tokenizer:
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer = Tokenizer(models.BPE() if kind is TokenizerKind.BPE else models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer_class = trainers.BpeTrainer if kind is TokenizerKind.BPE else trainers.UnigramTrainer
+    trainer = trainer_class(
+        vocab_size=vocab_size,
+        special_tokens=_special(SPECIAL_TOKENS),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    return tokenizer
+
+
+def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    """UTF-8 bytes of `texts` divided by their tokens."""
+    n_tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+    return sum(len(text.encode()) for text in texts) / max(n_tokens, 1)

@@ -1,0 +1,62 @@
+"""Train a tokenizer: one token for each character, or byte-level BPE or unigram.
+
+    python data_prep/train_tokenizer.py --corpus my_text.txt --kind char --output runs/tokenizer
+    python data_prep/train_tokenizer.py --corpus runs/corpus --kind bpe --vocab_size 4096 --output runs/tokenizer
+
+A laptop needs seconds. --corpus is a text file, or a folder made by build_corpus.py (its train split only).
+--output becomes a folder that AutoTokenizer loads: end of text <|endoftext|>, padding <|pad|>, and <|im_start|> and
+<|im_end|> ready for a chat template; no beginning-of-text token, no template. `bpe` and `unigram` give back any text
+exactly; `char` gives back exactly what is made of the corpus's characters, and <|unk|> for any other.
+tokenizer_record.json, written last, says what it was trained on and its bytes per token on held-out text.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.dataset_folder import data_versions
+from data_prep.sources import command_of, positive
+from pipelines.command_line import ArgumentParser, run_program
+from pipelines.files import refuse_existing
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="a text file or a corpus folder")
+    parser.add_argument("--kind", choices=["char", "bpe", "unigram"], default="bpe", help="what a token is (bpe)")
+    parser.add_argument("--vocab_size", type=positive, help="tokens with the special ones (bpe and unigram: 4096)")
+    parser.add_argument("--output", type=Path, required=True, help="the tokenizer folder to make")
+    parser.add_argument("--seed", type=int, default=0, help="recorded; training a tokenizer draws nothing (0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
+    options = parser.parse_args(arguments)
+    if not options.overwrite:
+        refuse_existing(options.output, remedy="choose another --output or add --overwrite")
+
+    from data_prep.tokenizer_training import (
+        TokenizerKind,
+        bytes_per_token,
+        read_tokenizer_corpus,
+        save_tokenizer,
+        train,
+    )
+
+    kind = TokenizerKind(options.kind)
+    corpus = read_tokenizer_corpus(options.corpus)
+    tokenizer = train(corpus.train, kind, options.vocab_size or 4096)
+    n_bytes_per_token = bytes_per_token(tokenizer, corpus.held_out)
+    record = {
+        "kind": "tokenizer",
+        "tokenizer_kind": kind.value,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "corpus": {"path": str(options.corpus), "sha256": corpus.sha256},
+        "bytes_per_token": {"value": round(n_bytes_per_token, 4), "measured_on": corpus.measured_on},
+        "seed": options.seed,
+        "versions": data_versions(),
+        "command": command_of("train_tokenizer.py", arguments),
+    }
+    save_tokenizer(tokenizer, options.output, record, options.overwrite)
+    print(f"{options.output}: {kind.value} tokenizer of {tokenizer.get_vocab_size():,} tokens")
+    print(f"  {n_bytes_per_token:.3f} bytes per token on {corpus.measured_on}")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,38 @@
+"""How every program starts and ends: arguments with one-line errors, exit codes 0, 1 and 2."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pipelines.errors import AnswerIsNo, UserError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """`argparse` whose errors are `UserError`s and whose `--help` is the program's docstring, unwrapped."""
+
+    def __init__(self, manual: str | None) -> None:
+        super().__init__(description=manual, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(
+            expected="the flags that --help lists", got=message, remedy=f"see `python {sys.argv[0]} --help`"
+        )
+
+
+def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
+    """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
+    try:
+        main(None)
+    except (UserError, AnswerIsNo) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def asks_for_help(arguments: Sequence[str], manual: str | None) -> bool:
+    """Print `manual` if `--help` or `-h` is there: a program of recipes has no parser until torch is loaded."""
+    asked = "--help" in arguments or "-h" in arguments
+    if asked:
+        print(manual)
+    return asked

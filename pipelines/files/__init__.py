@@ -1,0 +1,25 @@
+"""Files on disk: atomic writes, JSON and JSONL with one-line errors, content hashes."""
+
+from pipelines.files.hashing import sha256_of_file, sha256_of_files, sha256_of_text
+from pipelines.files.reading import read_json, read_jsonl, read_text
+from pipelines.files.writing import (
+    fresh_folder,
+    refuse_existing,
+    write_json_atomically,
+    write_jsonl_atomically,
+    write_text_atomically,
+)
+
+__all__ = [
+    "fresh_folder",
+    "read_json",
+    "read_jsonl",
+    "read_text",
+    "refuse_existing",
+    "sha256_of_file",
+    "sha256_of_files",
+    "sha256_of_text",
+    "write_json_atomically",
+    "write_jsonl_atomically",
+    "write_text_atomically",
+]

@@ -1,0 +1,30 @@
+"""Tokenizer, chat template, base model and adapter: everything that loads weights or turns rows into token ids."""
+
+from pipelines.modeling.adapters import lora_config
+from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256
+from pipelines.modeling.loading import (
+    LoadedModel,
+    attach_quietly,
+    load_for_inference,
+    load_tokenizer,
+    model_fingerprint,
+)
+from pipelines.modeling.rendering import AnswerTokens, PromptStyle, render_answer, render_prompt, stop_token_ids
+
+__all__ = [
+    "CHATML",
+    "AnswerTokens",
+    "LoadedModel",
+    "PromptStyle",
+    "attach_quietly",
+    "end_token",
+    "ensure_chat_template",
+    "load_for_inference",
+    "load_tokenizer",
+    "lora_config",
+    "model_fingerprint",
+    "render_answer",
+    "render_prompt",
+    "stop_token_ids",
+    "template_sha256",
+]

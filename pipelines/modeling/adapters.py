@@ -1,0 +1,40 @@
+"""The adapter: PEFT's LoRA configuration out of TRL's `ModelConfig`, with safe defaults."""
+
+from peft import LoraConfig
+from transformers import PreTrainedModel
+from trl import ModelConfig, get_peft_config
+
+ALL_LINEAR = "all-linear"
+
+
+def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_ids: list[int]) -> LoraConfig | None:
+    """PEFT's configuration, None for full fine-tuning.
+
+    LoRA goes to all linear layers unless the recipe names targets (PEFT's own default is q_proj and v_proj alone).
+    `trained_token_ids` are tokens new to the base (the chat template's marks): their embedding rows are trained beside
+    the matrices, and those of an untied output head too, since LoRA itself leaves embeddings frozen.
+    """
+    config = get_peft_config(arguments)
+    if config is None:
+        return None
+    config.target_modules = _targets(arguments)
+    if trained_token_ids and not config.modules_to_save:
+        embeddings = {_name_of(model, model.get_input_embeddings()): trained_token_ids}
+        head = model.get_output_embeddings()
+        if head is not None and not model.config.get_text_config().tie_word_embeddings:
+            embeddings[_name_of(model, head)] = trained_token_ids
+        config.trainable_token_indices = embeddings
+    if config.modules_to_save and model.config.get_text_config().tie_word_embeddings:
+        config.ensure_weight_tying = True
+    return config
+
+
+def _targets(arguments: ModelConfig) -> str | list[str]:
+    targets = arguments.lora_target_modules
+    if targets is None or targets == [ALL_LINEAR]:
+        return ALL_LINEAR
+    return targets
+
+
+def _name_of(model: PreTrainedModel, module: object) -> str:
+    return next(name for name, candidate in model.named_modules() if candidate is module).rpartition(".")[2]

@@ -1,0 +1,110 @@
+"""Chat templates: which one a model uses, which token ends a turn, and whether the template keeps what it is given."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from pipelines.errors import UserError
+from pipelines.files import read_text, sha256_of_text
+
+CHATML = (Path(__file__).parent / "templates" / "chatml.jinja").read_text(encoding="utf-8")
+
+_PROBE_QUESTION, _PROBE_ANSWER = "probe question 7351", "probe answer 9042"
+
+
+def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, chat_template_path: str | None = None) -> list[str]:
+    """Give `tokenizer` the template of `chat_template_path` (a .jinja file, a tokenizer folder or a Hub id), else keep
+    its own, else ChatML; make the end of turn its EOS token and check that the template keeps the answer.
+
+    Returns the template's special tokens whose embeddings the base cannot have learned, because the template is new to
+    it: they must be trained. Tokens that the vocabulary lacks are added (the model's embeddings must then be resized).
+    """
+    own = tokenizer.chat_template
+    if chat_template_path is not None:
+        tokenizer.chat_template = _template_at(chat_template_path)
+    elif own is None:
+        tokenizer.chat_template = CHATML
+    new_tokens = [] if tokenizer.chat_template == own else _marks(tokenizer.chat_template)
+    missing = [token for token in new_tokens if token not in tokenizer.get_vocab()]
+    if missing:
+        tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
+    _refuse_lossy_template(tokenizer)
+    tokenizer.eos_token = end_token(tokenizer)
+    return new_tokens
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token that the chat template puts directly after an answer.
+
+    Raises `UserError` if what follows the answer is no single token of the vocabulary: such a turn could not be ended.
+    """
+    return _end_token(tokenizer, str(tokenizer.chat_template), len(tokenizer))
+
+
+def template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Hex SHA-256 of the chat template's text, None without one."""
+    return sha256_of_text(str(tokenizer.chat_template)) if tokenizer.chat_template else None
+
+
+@lru_cache(maxsize=64)  # asked for each row; a template and its vocabulary do not change under a run
+def _end_token(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int) -> str:  # noqa: ARG001
+    tail = _render_probe(tokenizer).rpartition(_PROBE_ANSWER)[2].lstrip()
+    special = sorted(_special_tokens(tokenizer), key=len, reverse=True)
+    found = next((token for token in special if tail.startswith(token)), None)
+    if found is None:
+        raise UserError(
+            expected="a chat template that ends each answer with a special token",
+            got=f"{tail[:40]!r} after the answer",
+            remedy="end the assistant turn with eos_token in the template, or set chat_template_path to another one",
+        )
+    return found
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+    return [token for token in {*tokenizer.all_special_tokens, *added} if token]
+
+
+def _render_probe(tokenizer: PreTrainedTokenizerBase) -> str:
+    messages = [{"role": "user", "content": _PROBE_QUESTION}, {"role": "assistant", "content": _PROBE_ANSWER}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False))
+
+
+def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    text = _render_probe(tokenizer)
+    lost = [part for part in (_PROBE_QUESTION, _PROBE_ANSWER) if part not in text]
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _PROBE_QUESTION}], tokenize=False, add_generation_prompt=True
+    )
+    if lost:
+        raise UserError(
+            expected="a chat template that keeps the user's text and the answer",
+            got=f"a template that drops {' and '.join(lost)}",
+            remedy="set chat_template_path to a template for instruction models",
+        )
+    if not text.startswith(prompt + _PROBE_ANSWER):
+        raise UserError(
+            expected="a chat template whose prompt for serving is a prefix of the training text",
+            got=f"{text[len(prompt) - 20 : len(prompt) + 20]!r} where the answer should begin",
+            remedy="render the generation prompt exactly as the assistant header of a finished turn",
+        )
+
+
+def _template_at(path: str) -> str:
+    if path.endswith((".jinja", ".j2")):
+        return read_text(Path(path))
+    template = AutoTokenizer.from_pretrained(path).chat_template
+    if template is None:
+        raise UserError(
+            expected=f"a tokenizer with a chat template at {path}",
+            got="a tokenizer without one",
+            remedy="point chat_template_path at an instruct model's tokenizer or a .jinja file",
+        )
+    return str(template)
+
+
+def _marks(template: str) -> list[str]:
+    """Literal special tokens such as <|im_start|> in a template's text, in order of appearance."""
+    return list(dict.fromkeys(re.findall(r"<\|[A-Za-z0-9_]+\|>", template)))

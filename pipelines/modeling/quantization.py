@@ -1,0 +1,18 @@
+"""4-bit and 8-bit bases by bitsandbytes, with the compute type that QLoRA was designed for."""
+
+import torch
+from transformers import BitsAndBytesConfig
+from trl import ModelConfig, get_quantization_config
+
+
+def quantization_config(arguments: ModelConfig) -> BitsAndBytesConfig | None:
+    """TRL's quantization config, None where the recipe asks for none.
+
+    A 4-bit base computes in bfloat16 with double quantization (Dettmers et al. 2023, QLoRA, section 3) whatever `dtype`
+    says: TRL would take float32 from `dtype`'s default, which is slow and large without a message.
+    """
+    config = get_quantization_config(arguments)
+    if config is not None and arguments.load_in_4bit:
+        config.bnb_4bit_compute_dtype = torch.bfloat16
+        config.bnb_4bit_use_double_quant = True
+    return config

@@ -1,0 +1,75 @@
+"""Rows to token ids: the one place where a prompt and an answer are rendered, for training, scoring and serving alike.
+
+The prompt is tokenized alone and the answer's tokens are appended to it, in training as in generation. So the prompt
+that was trained is the prompt that is served, token by token, by construction and not by luck of how tokens merge.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pipelines.errors import UserError
+from pipelines.modeling.chat_template import end_token
+
+
+class PromptStyle(str, Enum):
+    """How a prompt is put to a model: bare text, as a base knows it, or the tokenizer's chat template."""
+
+    PLAIN = "plain"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True)
+class AnswerTokens:
+    """An answer's token ids: `n_text_tokens` of text, then the one end token."""
+
+    token_ids: list[int]
+    n_text_tokens: int
+
+
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase, instruction: str, input: str = "", style: PromptStyle = PromptStyle.CHAT
+) -> list[int]:
+    """Token ids of the prompt up to where the answer begins, with exactly one BOS where the tokenizer wants one.
+
+    Raises `UserError` for the chat style if the tokenizer has no chat template.
+    """
+    request = f"{instruction}\n\n{input}" if input else instruction
+    if style is PromptStyle.PLAIN:
+        return list(tokenizer(request + "\n\n")["input_ids"])
+    if not tokenizer.chat_template:
+        raise UserError(
+            expected="a tokenizer with a chat template",
+            got=f"none in {tokenizer.name_or_path}",
+            remedy="use the plain prompt style, or a model that was fine-tuned with a template",
+        )
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
+    )
+    token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    bos = tokenizer.bos_token_id
+    wants_bos = bos is not None and tokenizer("", add_special_tokens=True)["input_ids"][:1] == [bos]
+    return [bos, *token_ids] if wants_bos and token_ids[:1] != [bos] else token_ids
+
+
+def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: PromptStyle) -> AnswerTokens:
+    """Token ids of `answer` and of the token that ends it: the template's end of turn, or EOS in the plain style."""
+    text_ids = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    end = end_token(tokenizer) if style is PromptStyle.CHAT else tokenizer.eos_token
+    if end is None:
+        raise UserError(
+            expected="a tokenizer with an end token",
+            got=f"no eos_token in {tokenizer.name_or_path}",
+            remedy="set eos_token in its tokenizer_config.json",
+        )
+    return AnswerTokens([*text_ids, tokenizer.convert_tokens_to_ids(end)], len(text_ids))
+
+
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[int]:
+    """Ids of all tokens that end an answer: the tokenizer's EOS, the generation config's, the end of turn."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    found = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    if tokenizer.chat_template:
+        found.add(tokenizer.convert_tokens_to_ids(end_token(tokenizer)))
+    return sorted(token_id for token_id in found if token_id is not None)

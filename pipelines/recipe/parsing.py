@@ -1,0 +1,139 @@
+"""Strict parsing: every mistake of a recipe and a command line is reported at once, before any weight is loaded."""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from trl import TrlParser
+
+from pipelines.errors import UserError, raise_together
+from pipelines.files import read_text
+from pipelines.recipe.hardware import keys_for_this_machine
+from pipelines.recipe.renamed_keys import RENAMED_KEYS
+
+# Numbers that YAML 1.1 reads as strings, such as 1e-4, are meant as numbers wherever the field is one.
+_FLOAT_FIELDS = ("float", "float | None", "typing.Optional[float]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe: the file, the typed argument objects in the order asked for, and the keys that were set."""
+
+    path: Path | None
+    arguments: tuple[Any, ...]
+    keys: dict[str, Any]
+
+
+def parse_recipe(dataclass_types: Sequence[type], arguments: Sequence[str]) -> Recipe:
+    """Parse `--config RECIPE --key value ...` into `dataclass_types`.
+
+    Raises one `UserError` that lists every unknown, renamed and ill-typed key of both the file and the command line.
+    """
+    path, overrides, problems = _split_command_line(arguments)
+    fields = {field.name: field for kind in dataclass_types for field in dataclasses.fields(kind) if field.init}
+    keys = {**(_read_yaml(path) if path else {}), **overrides}
+    environment = keys.pop("env", {})
+    problems += [_unknown_key(key, fields) for key in keys if key not in fields]
+    for key in keys.keys() & fields.keys():
+        keys[key], problem = _typed(key, keys[key], fields[key])
+        problems += [problem] if problem else []
+    raise_together(problems)
+    os.environ.update({name: str(value) for name, value in environment.items()})
+    if "use_cpu" in fields:
+        keys = keys_for_this_machine(keys)
+    return Recipe(path, _build(dataclass_types, keys), keys)
+
+
+def _split_command_line(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Any], list[UserError]]:
+    """The recipe's path, the `--key value` pairs (a key without a value is true) and what is neither."""
+    pairs: dict[str, Any] = {}
+    problems = []
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        position += 1
+        if not word.startswith("--"):
+            problems.append(UserError(expected="--key value", got=repr(word), remedy="write --key before each value"))
+            continue
+        key, equals, value = word[2:].partition("=")
+        if not equals and position < len(arguments) and not arguments[position].startswith("--"):
+            value, equals = arguments[position], "="
+            position += 1
+        pairs[key.replace("-", "_")] = _yaml_value(value) if equals else True
+    config = pairs.pop("config", None)
+    return (Path(str(config)) if config is not None else None), pairs, problems
+
+
+def _yaml_value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(
+            expected=f"valid YAML in {path}",
+            got=f"{getattr(error, 'problem', error)}" + (f" on line {mark.line + 1}" if mark else ""),
+            remedy="mend that line",
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError(
+            expected=f"a recipe of `key: value` lines in {path}", got=f"a {type(value).__name__}", remedy="see recipes/"
+        )
+    return value
+
+
+def _unknown_key(key: str, fields: dict[str, Any]) -> UserError:
+    if key in RENAMED_KEYS:
+        return UserError(
+            expected="keys of today's TRL", got=f"the renamed key `{key}`", remedy=f"`{key}` is now {RENAMED_KEYS[key]}"
+        )
+    close = difflib.get_close_matches(key, fields, n=1, cutoff=0.6)
+    remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see the README's list of keys"
+    return UserError(expected="a known key", got=f"the unknown key `{key}`", remedy=remedy)
+
+
+def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserError | None]:
+    """`value` as the field's type where that is a plain number or boolean, and the problem if it cannot be."""
+    kind = str(getattr(field.type, "__name__", field.type)) if isinstance(field.type, type) else str(field.type)
+    if kind in _FLOAT_FIELDS and isinstance(value, str):
+        try:
+            return float(value), None
+        except ValueError:
+            return value, _ill_typed(key, value, "a number")
+    if kind in ("int", "int | None") and (isinstance(value, bool) or not isinstance(value, int | None)):
+        return value, _ill_typed(key, value, "a whole number")
+    if kind == "bool" and not isinstance(value, bool):
+        return value, _ill_typed(key, value, "true or false")
+    return value, None
+
+
+def _ill_typed(key: str, value: Any, expected: str) -> UserError:
+    return UserError(expected=f"{expected} for `{key}`", got=repr(value), remedy=f"write `{key}` as {expected}")
+
+
+class _OneLineParser(TrlParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(expected="values that fit their keys", got=message, remedy="mend the recipe")
+
+
+def _build(dataclass_types: Sequence[type], keys: dict[str, Any]) -> tuple[Any, ...]:
+    parser = _OneLineParser(dataclass_types=list(dataclass_types))  # type: ignore[arg-type]
+    parser.set_defaults_with_config(**keys)
+    try:
+        return tuple(parser.parse_args_into_dataclasses(args=[]))
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(
+            expected="values that TRL and transformers accept together",
+            got=" ".join(str(error).split())[:300],
+            remedy="change these keys in the recipe",
+        ) from error

@@ -1,0 +1,105 @@
+"""The run folder: claimed before the first weight loads, finished last, never overwritten."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files import read_json, write_json_atomically
+from pipelines.records.environment import describe_machine, git_commit, versions
+
+RECORD_NAME = "run.json"
+_SECRETS = {"hub_token", "push_to_hub_token", "token", "hf_token"}
+
+
+class RunStatus(str, Enum):
+    """How far a run came."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+
+
+@dataclass
+class Run:
+    """One run of a training program; on a rank that does not write, every method is without effect."""
+
+    folder: Path
+    record: dict[str, Any]
+    started_at: float
+    writes: bool
+
+    def note(self, **facts: Any) -> None:
+        """Add `facts` to run.json now, so that a run that dies has said what it was made of."""
+        self.record.update(facts)
+        if self.writes:
+            write_json_atomically(self.folder / RECORD_NAME, self.record)
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the run as finished; the presence of this status is what the next stage relies on."""
+        self.note(
+            **facts, status=RunStatus.FINISHED.value, seconds_wall=round(time.time() - self.started_at, 3),
+            machine=describe_machine(),
+        )  # fmt: skip
+
+
+def open_run(
+    folder: Path, *, program: str, recipe: Mapping[str, Any], seeds: Mapping[str, int], resume: bool, writes: bool
+) -> Run:
+    """Claim `folder` for a run of `program` and write run.json as started.
+
+    `writes` is true on the one rank that owns the folder; the others neither look at it nor write to it. Raises
+    `UserError` if the folder holds a finished run, an unfinished one without `resume`, or files of something else.
+    """
+    if writes:
+        _refuse_taken(folder, resume)
+    run = Run(folder, {"kind": "run", "program": program}, time.time(), writes)
+    run.note(
+        status=RunStatus.STARTED.value,
+        recipe=_plain(dict(recipe)),
+        versions=versions(),
+        machine=describe_machine(),
+        git_commit=git_commit(),
+        seeds=dict(seeds),
+    )
+    return run
+
+
+def _refuse_taken(folder: Path, resume: bool) -> None:
+    record = folder / RECORD_NAME
+    status = read_json(record).get("status") if record.is_file() else None
+    if status == RunStatus.FINISHED.value:
+        raise UserError(
+            expected=f"a fresh output_dir, or an unfinished run with --resume, at {folder}",
+            got="a finished run",
+            remedy="set another --output_dir",
+        )
+    if status == RunStatus.STARTED.value and not resume:
+        raise UserError(
+            expected=f"a fresh output_dir at {folder}",
+            got="an unfinished run",
+            remedy="add --resume to continue it, or set another --output_dir",
+        )
+    if status is None and resume:
+        raise UserError(
+            expected=f"an unfinished run to resume at {folder}", got="none", remedy="start it without --resume"
+        )
+    if status is None and folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            expected=f"a new or empty output_dir at {folder}",
+            got="files of something else",
+            remedy="set another --output_dir",
+        )
+
+
+def _plain(value: Any) -> Any:
+    """`value` with paths and enums as JSON can hold them, and without anything named like a secret."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if str(k).lower() not in _SECRETS}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

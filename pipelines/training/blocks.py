@@ -1,0 +1,60 @@
+"""A corpus as training blocks: documents joined by the end token, cut into blocks of one length."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.errors import UserError
+
+_DOCUMENTS_AT_ONCE = 256  # enough to keep the tokenizer's threads busy, few enough to stay small in memory
+
+
+@dataclass(frozen=True)
+class Blocks(Dataset):  # type: ignore[type-arg]
+    """`tokens`: (n_blocks, block_length) ids. `n_bytes`: UTF-8 bytes of the text behind all `n_tokens` tokens."""
+
+    tokens: np.ndarray
+    n_tokens: int
+    n_bytes: int
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        ids = torch.from_numpy(self.tokens[index].astype(np.int64))
+        return {"input_ids": ids, "labels": ids}
+
+    @property
+    def tokens_per_byte(self) -> float:
+        """What turns nats per token into nats per byte."""
+        return self.n_tokens / self.n_bytes
+
+
+def cut_into_blocks(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_length: int) -> Blocks:
+    """Tokenize `texts`, put the tokenizer's EOS after each, and cut the stream into whole blocks.
+
+    The tail that fills no block is left out of `tokens`. Raises `UserError` if there is not one whole block.
+    """
+    dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    pieces: list[np.ndarray] = []
+    n_bytes = 0
+    remaining = iter(texts)
+    while batch := list(islice(remaining, _DOCUMENTS_AT_ONCE)):
+        n_bytes += sum(len(text.encode("utf-8")) for text in batch)
+        for ids in tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]:
+            pieces.append(np.asarray([*ids, *end], dtype=dtype))
+    stream = np.concatenate(pieces) if pieces else np.empty(0, dtype)
+    n_blocks = len(stream) // block_length
+    if n_blocks == 0:
+        raise UserError(
+            expected=f"a corpus of at least one block of {block_length} tokens",
+            got=f"{len(stream)} tokens",
+            remedy="lower max_length or add text",
+        )
+    return Blocks(stream[: n_blocks * block_length].reshape(n_blocks, block_length), len(stream), n_bytes)

@@ -1,0 +1,93 @@
+"""Fixtures for all rooms: real data where it stands beside the project, a tiny real model, the programs as a user runs them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real rows, tokenizers and models, which are never part of the project."""
+    folder = Path(os.environ.get("BASE2INSTRUCT_SHARED_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set BASE2INSTRUCT_SHARED_DATA to a folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers with a byte-level BPE tokenizer and a ChatML template, saved as transformers saves it."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from pipelines.modeling import CHATML
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    special = ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    core.train_from_iterator(["def find_max(numbers):\n    return max(numbers)\n"] * 8, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=special[0],
+        pad_token=special[1],
+        extra_special_tokens=special[2:],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHATML
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> RunCli:
+    """Run a program file in a process of its own: `run_cli("pipelines/sft.py", "--config", ...)`, asserting its exit code."""
+
+    def run(*arguments: str | Path, expect: int = 0, cwd: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
+        program, *rest = [str(argument) for argument in arguments]
+        done = subprocess.run(
+            [sys.executable, str(PROJECT / program), *rest], cwd=cwd, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == expect, f"exit code {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def one_line_error(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one line on stderr that a refused program leaves, without library notices before it."""
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.rstrip().splitlines()[-1] == lines[0]
+    return lines[0]
