@@ -22,10 +22,16 @@ from data_prep.cleaning import (
     reject_reason_held_out,
     sample_rows,
 )
-from data_prep.dataset_folder import DatasetKind, SplitSizes, assign_splits, summary, write_dataset_folder
+from data_prep.dataset_folder import (
+    DatasetKind,
+    SplitSizes,
+    assign_splits,
+    refuse_output,
+    summary,
+    write_dataset_folder,
+)
 from data_prep.sources import add_source_flags, command_of, read_sources
 from pipelines.command_line import ArgumentParser, run_program
-from pipelines.files import refuse_existing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     output: Path = options.output
     sizes = SplitSizes(options.validation_size, options.test_size)
-    if not options.overwrite:  # before the work, not after it
-        refuse_existing(output, remedy="choose another --output or add --overwrite")
+    refuse_output(output, options.overwrite)  # before the work, not after it
 
     content = read_sources(options, DatasetKind.CORPUS)
     kept, rejected = filter_rows(content.rows, [reject_reason_empty, reject_reason_duplicate()])

@@ -24,10 +24,9 @@ from data_prep.cleaning import (
     reject_reason_too_long,
     sample_rows,
 )
-from data_prep.dataset_folder import DatasetKind, SplitSizes, summary, write_dataset_folder
+from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output, summary, write_dataset_folder
 from data_prep.sources import add_source_flags, command_of, positive, read_sources
 from pipelines.command_line import ArgumentParser, run_program
-from pipelines.files import refuse_existing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     output: Path = options.output
     sizes = SplitSizes(options.validation_size, options.test_size)
-    if not options.overwrite:  # before the work, not after it
-        refuse_existing(output, remedy="choose another --output or add --overwrite")
+    refuse_output(output, options.overwrite)  # before the work, not after it
 
     content = read_sources(options, DatasetKind.INSTRUCTIONS)
     reasons = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]

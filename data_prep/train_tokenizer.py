@@ -13,10 +13,9 @@ tokenizer_record.json, written last, says what it was trained on and its bytes p
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.dataset_folder import data_versions
+from data_prep.dataset_folder import data_versions, refuse_output
 from data_prep.sources import command_of, positive
 from pipelines.command_line import ArgumentParser, run_program
-from pipelines.files import refuse_existing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,10 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="recorded; training a tokenizer draws nothing (0)")
     parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
     options = parser.parse_args(arguments)
-    if not options.overwrite:
-        refuse_existing(options.output, remedy="choose another --output or add --overwrite")
 
     from data_prep.tokenizer_training import (
+        RECORD_NAME,
         TokenizerKind,
         bytes_per_token,
         read_tokenizer_corpus,
@@ -39,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train,
     )
 
+    refuse_output(options.output, options.overwrite, RECORD_NAME)  # before the work, not after it
     kind = TokenizerKind(options.kind)
     corpus = read_tokenizer_corpus(options.corpus)
-    tokenizer = train(corpus.train, kind, options.vocab_size or 4096)
+    tokenizer = train(corpus.train, kind, options.vocab_size)
     n_bytes_per_token = bytes_per_token(tokenizer, corpus.held_out)
     record = {
         "kind": "tokenizer",
@@ -55,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     save_tokenizer(tokenizer, options.output, record, options.overwrite)
     print(f"{options.output}: {kind.value} tokenizer of {tokenizer.get_vocab_size():,} tokens")
+    if options.vocab_size is not None and tokenizer.get_vocab_size() < options.vocab_size:
+        print(f"  note: the corpus holds no more; {options.vocab_size:,} were asked for")
     print(f"  {n_bytes_per_token:.3f} bytes per token on {corpus.measured_on}")
 
 

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread costs more than it brings
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 

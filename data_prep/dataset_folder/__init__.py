@@ -14,7 +14,7 @@ from data_prep.dataset_folder.schema import (
 )
 from data_prep.dataset_folder.splitting import assign_splits, group_position, split_of
 from data_prep.dataset_folder.summary import summary
-from data_prep.dataset_folder.writing import content_sha256, data_versions, write_dataset_folder
+from data_prep.dataset_folder.writing import content_sha256, data_versions, refuse_output, write_dataset_folder
 
 __all__ = [
     "COLUMNS",
@@ -35,6 +35,7 @@ __all__ = [
     "read_manifest",
     "read_row_file",
     "read_rows",
+    "refuse_output",
     "row_suffix",
     "split_of",
     "summary",

@@ -1,14 +1,14 @@
 """The folder's README.md: the Hub's dataset-card YAML, so that `load_dataset(folder)` and an upload work as it is."""
 
-from data_prep.dataset_folder.schema import SPLITS, DatasetKind, Manifest
+import json
 
-_TASKS = {DatasetKind.INSTRUCTIONS: "text-generation", DatasetKind.CORPUS: "text-generation"}
+from data_prep.dataset_folder.schema import SPLITS, Manifest
+
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def dataset_card(manifest: Manifest, title: str) -> str:
     """The card's Markdown. Splits without rows are not listed: the Hub refuses a pattern that matches nothing."""
-    kind = DatasetKind(manifest["kind"])
     splits = [split for split in SPLITS if manifest["n_rows"].get(split)]
     n_rows = sum(manifest["n_rows"].values())
     size = next((name for limit, name in _SIZES if n_rows < limit), "n>1M")
@@ -16,9 +16,9 @@ def dataset_card(manifest: Manifest, title: str) -> str:
     rows = "\n".join(f"| {s} | {manifest['n_rows'][s]:,} | {manifest['n_groups'][s]:,} |" for s in splits)
     rejects = "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest["n_rejected"].items())
     return f"""---
-pretty_name: {title!r}
+pretty_name: {json.dumps(title)}
 task_categories:
-- {_TASKS[kind]}
+- text-generation
 size_categories:
 - {size}
 configs:
@@ -29,7 +29,7 @@ configs:
 
 # {title}
 
-Kind: {kind.value}. Columns: {", ".join(f"`{column}`" for column in manifest["columns"])}.
+Kind: {manifest["kind"]}. Columns: {", ".join(f"`{column}`" for column in manifest["columns"])}.
 Made by `{manifest["command"]}`.
 
 | split | rows | groups |

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_row_file, row_suffix
+from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_parquet_table, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import MANIFEST_NAME, SPLITS
 from pipelines.errors import UserError
 from pipelines.files import read_json
@@ -41,7 +41,6 @@ def read_dataset_folder(folder: Path | str, split: str) -> "Dataset":
 
     Raises `UserError` if `folder` is no dataset folder, if `split` is unknown or empty, or if its file is gone.
     """
-    import pyarrow.parquet
     from datasets import Dataset, NamedSplit
     from datasets.table import InMemoryTable
 
@@ -62,7 +61,14 @@ def read_dataset_folder(folder: Path | str, split: str) -> "Dataset":
             got="one of them is missing",
             remedy="build the dataset folder again",
         )
-    table = InMemoryTable(pyarrow.parquet.read_table(path))
+    table = read_parquet_table(path)
+    if table.num_rows != n_rows[split]:
+        raise UserError(
+            expected=f"{n_rows[split]} rows in {path}, as the manifest says",
+            got=str(table.num_rows),
+            remedy="build the dataset folder again",
+        )
+    table = InMemoryTable(table)
     return Dataset(table, split=NamedSplit(split), fingerprint=manifest["content_sha256"][split][:16])
 
 

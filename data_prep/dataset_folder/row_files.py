@@ -6,10 +6,13 @@ import io
 import json
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_text
+
+if TYPE_CHECKING:
+    from pyarrow import Table
 
 ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -29,7 +32,7 @@ def read_row_file(path: Path, suffix: str | None = None) -> list[dict[str, Any]]
     """
     suffix = suffix or row_suffix(path)
     if suffix == ".parquet":
-        return _read_parquet(path)
+        return read_parquet_table(path).to_pylist()
     text = _read_gzip(path) if path.suffix.lower() == ".gz" else read_text(path)
     if suffix == ".csv":
         return _read_csv(text, path)
@@ -126,14 +129,15 @@ def _read_csv(text: str, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
+def read_parquet_table(path: Path) -> "Table":
+    """The file as an Arrow table. Raises `UserError` if it is missing or no Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
     if not path.is_file():
         raise UserError(expected=f"a file at {path}", got="no such file", remedy="check the path")
     try:
-        return pyarrow.parquet.read_table(path).to_pylist()
+        return pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(
             expected=f"a Parquet file at {path}", got=str(error).split(". ")[0], remedy="write the file again"

@@ -1,7 +1,7 @@
 """What a dataset folder holds: kinds, columns, split names, rejected rows and the manifest."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, TypedDict
 
 from pipelines.errors import UserError
@@ -11,7 +11,7 @@ REJECTED_NAME = "rejected.jsonl"
 SPLITS = ("train", "validation", "test")
 
 
-class DatasetKind(str, Enum):
+class DatasetKind(StrEnum):
     """The two kinds of dataset folder; the value is what the manifest says."""
 
     INSTRUCTIONS = "instructions"

@@ -22,7 +22,13 @@ from data_prep.dataset_folder.schema import (
 )
 from data_prep.dataset_folder.splitting import assign_splits
 from pipelines.errors import UserError
-from pipelines.files import fresh_folder, write_json_atomically, write_jsonl_atomically, write_text_atomically
+from pipelines.files import (
+    fresh_folder,
+    refuse_existing,
+    write_json_atomically,
+    write_jsonl_atomically,
+    write_text_atomically,
+)
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -41,8 +47,9 @@ def write_dataset_folder(
 ) -> Manifest:
     """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all.
 
-    Raises `UserError` if no row is left or if `output` holds files and `overwrite` is false.
+    Raises `UserError` if no row is left or if `refuse_output` says so.
     """
+    refuse_output(output, overwrite)
     kept = list(rows)
     n_rejected = dict(sorted(Counter(row.reason for row in rejected).items()))
     if not kept:
@@ -74,6 +81,18 @@ def write_dataset_folder(
         write_text_atomically(folder / "README.md", dataset_card(manifest, output.name))
         write_json_atomically(folder / MANIFEST_NAME, manifest)
     return manifest
+
+
+def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAME) -> None:
+    """Raise `UserError` if writing to `output` would lose files.
+
+    `overwrite` allows to replace a folder that holds `record_name`, thus one made by the same kind of program, and
+    no other: a slip in `--output` must not cost a home directory.
+    """
+    if not overwrite or output.is_file():
+        refuse_existing(output, remedy="choose another --output" + ("" if overwrite else " or add --overwrite"))
+    elif output.is_dir() and not (output / record_name).is_file():
+        refuse_existing(output, remedy=f"choose another --output: --overwrite replaces only folders with {record_name}")
 
 
 def content_sha256(rows: Rows, columns: Sequence[str]) -> str:

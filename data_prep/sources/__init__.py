@@ -1,7 +1,8 @@
 """One reader for each raw format: rows with their provenance."""
 
 from data_prep.sources.flags import add_source_flags, command_of, positive, read_sources
-from data_prep.sources.reading import SourceFormat, read_source, recognise
+from data_prep.sources.reading import read_source
+from data_prep.sources.recognition import SourceFormat, recognise
 from data_prep.sources.row_columns import ALIASES, parse_column_map
 from data_prep.sources.rows import SourceContent, SourceRow, group_of_text, normalised
 

@@ -18,8 +18,9 @@ def distributions_of(root: Path) -> list[dict[str, str]]:
 
 def _licence(metadata: PackageMetadata) -> str:
     for key in ("License-Expression", "License"):
-        # some packages put the whole licence text in the field: its first line names it
-        if key in metadata and (lines := metadata[key].strip().splitlines()) and lines[0] != "UNKNOWN":
-            return lines[0]
+        stated = metadata[key].strip() if key in metadata else ""
+        # some packages put the whole licence text into the field: the classifier then names it better
+        if stated and stated != "UNKNOWN" and "\n" not in stated:
+            return stated
     classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
     return "; ".join(c.rsplit(" :: ", 1)[-1] for c in classifiers) or "not stated"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.reading import SourceFormat, read_source
+from data_prep.sources.reading import read_source
+from data_prep.sources.recognition import SourceFormat
 from data_prep.sources.row_columns import parse_column_map
 from data_prep.sources.rows import SourceContent
 
@@ -39,12 +40,25 @@ def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceConten
     """Rows and rejected rows of all `--source`s in order; `entry` holds the manifest's list under `sources`."""
     column_map = parse_column_map(options.column_map, kind)
     source_format = SourceFormat(options.format)
-    contents = [read_source(name, kind, source_format, column_map, options.num_proc) for name in options.source]
+    contents = [
+        read_source(source, kind, source_format, column_map, options.num_proc, name)
+        for source, name in zip(options.source, _distinct_names(options.source), strict=True)
+    ]
     return SourceContent(
         rows=[row for content in contents for row in content.rows],
         rejected=[row for content in contents for row in content.rejected],
         entry={"sources": [content.entry for content in contents]},
     )
+
+
+def _distinct_names(sources: Sequence[str]) -> list[str]:
+    """What rows call their source: its last path part (a Hub id whole), numbered where two are alike."""
+    names: list[str] = []
+    for source in sources:
+        name = Path(source).resolve().name if Path(source).exists() else source
+        same = sum(known.rpartition("#")[0] == name or known == name for known in names)
+        names.append(f"{name}#{same + 1}" if same else name)
+    return names
 
 
 def command_of(program: str, arguments: Sequence[str] | None) -> str:

@@ -14,21 +14,26 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and _FILE_SUFFIX.search(name) is None and not name.startswith(".")
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, which may be empty."""
+    return (str(error).splitlines() or [""])[0]
+
+
 def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
     """The rows of the dataset's train split and its commit. Raises `UserError` if the Hub cannot be reached."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # the client it uses, whatever its version; re-exported for this
 
     repository, _, revision = name.partition("@")
     try:
         commit = HfApi().dataset_info(repository, revision=revision or None).sha
         rows = load_dataset(repository, revision=commit, split="train").to_list()
-    except (OSError, ValueError, DatasetNotFoundError, HfHubHTTPError) as error:
+    except (OSError, ValueError, DatasetNotFoundError, httpx.HTTPError) as error:
         raise UserError(
             expected=f"{name} to be a file, a folder or a dataset on the Hub",
-            got=f"no such path, and the Hub says {type(error).__name__}: {str(error).splitlines()[0]}",
+            got=f"no such path, and the Hub says {type(error).__name__}: {first_line(error)}",
             remedy="check the path, or the network and HF_HUB_OFFLINE",
         ) from error
     return rows, str(commit)

@@ -28,16 +28,12 @@ def _cut_docstring(lines: list[str], node: FunctionNode, first: int) -> list[str
     if following.lineno == docstring.end_lineno:  # `"doc"; return 1`
         rest = lines[following.lineno - 1].encode()[following.col_offset :].decode()
         return [*before, head + rest, *after]
-    if head.strip():  # `def f(): "doc"` followed by nothing cannot be; `def f(a):  "doc"; \` can
-        return [*before, head.rstrip(), *after]
     while after and not after[0].strip():
         after.pop(0)
     return before + after
 
 
 def _dedent(lines: list[str], indent: str) -> list[str]:
-    if not indent:
-        return [line.rstrip() if not line.strip() else line for line in lines]
     inside = _lines_inside_strings(lines)
     return [
         line if number in inside else (line.removeprefix(indent) if line.strip() else "")
@@ -52,14 +48,16 @@ def _lines_inside_strings(lines: list[str]) -> set[int]:
         return set()
     inside: set[int] = set()
     open_since: list[int] = []
-    f_start, f_end = getattr(tokenize, "FSTRING_START", -1), getattr(tokenize, "FSTRING_END", -1)  # Python 3.12+
+    # Python 3.12 splits f-strings into several tokens, 3.14 also t-strings
+    starts = {getattr(tokenize, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, name)}
+    ends = {getattr(tokenize, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(tokenize, name)}
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.STRING:
                 inside.update(range(token.start[0], token.end[0]))
-            elif token.type == f_start:
+            elif token.type in starts:
                 open_since.append(token.start[0])
-            elif token.type == f_end:
+            elif token.type in ends:
                 inside.update(range(open_since.pop(), token.end[0]))
     except (tokenize.TokenError, IndentationError):
         return set()  # `_same_function` then refuses what a wrong dedent may have changed
@@ -68,9 +66,9 @@ def _lines_inside_strings(lines: list[str]) -> set[int]:
 
 def _same_function(answer: str, node: FunctionNode) -> bool:
     """Whether `answer` parses to `node` minus its docstring, which a wrong cut or dedent would break."""
+    without = type(node)(**{**dict(ast.iter_fields(node)), "body": node.body[1:]})
     try:
         body = ast.parse(answer).body
-    except (SyntaxError, ValueError, RecursionError):
+        return len(body) == 1 and ast.dump(body[0]) == ast.dump(without)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    without = type(node)(**{**dict(ast.iter_fields(node)), "body": node.body[1:]})
-    return len(body) == 1 and ast.dump(body[0]) == ast.dump(without)

@@ -73,16 +73,17 @@ def _parse(text: str) -> ast.Module | None:
             return None
 
 
-def _functions(tree: ast.AST, prefix: str = "", in_class: bool = False) -> Iterator[tuple[FunctionNode, bool, str]]:
+def _functions(tree: ast.Module) -> Iterator[tuple[FunctionNode, bool, str]]:
     """Functions in source order with whether a class holds them directly and their qualified name."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield child, in_class, prefix + child.name
-            yield from _functions(child, f"{prefix}{child.name}.", in_class=False)
-        elif isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.", in_class=True)
-        elif not isinstance(child, ast.expr):
-            yield from _functions(child, prefix, in_class)  # functions below `if`, `try`, `with`
+    pending: list[tuple[ast.AST, bool, str]] = [(tree, False, "")]
+    while pending:  # no recursion: a chain of some hundred `elif`s is as deep
+        node, in_class, prefix = pending.pop()
+        if isinstance(node, FunctionNode):
+            yield node, in_class, prefix + node.name
+        if isinstance(node, (FunctionNode, ast.ClassDef)):
+            in_class, prefix = isinstance(node, ast.ClassDef), f"{prefix}{node.name}."
+        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
+        pending += [(child, in_class, prefix) for child in reversed(children)]
 
 
 def _function_item(

@@ -52,27 +52,35 @@ def choose_columns(
 
 
 def read_columns(
-    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], kind: DatasetKind, source: str
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], kind: DatasetKind, source: str, file: str = ""
 ) -> tuple[list[SourceRow], list[RejectedRow]]:
-    """The rows in our columns, and those whose values are no text. `source_row` is the row's number from 1."""
+    """The rows in our columns without white space around the values, and those that hold no text.
+
+    `source_row` is the row's number from 1, after `file` if the source is a folder of files.
+    """
     kept, rejected = [], []
     for number, row in enumerate(rows, start=1):
+        source_row = f"{file}:{number}" if file else str(number)
         values = {ours: _as_text(row.get(columns[ours])) if ours in columns else "" for ours in WANTED[kind]}
-        no_text = next((ours for ours, value in values.items() if value is None), None)
-        fields = {
-            ours: value.strip("\n") if ours == "text" else value.strip()
-            for ours, value in values.items()
-            if value is not None
-        }
-        if no_text is not None:
-            rejected.append(RejectedRow(source, str(number), f"{no_text}_is_not_text"))
+        fields = {ours: _trimmed(value, ours) for ours, value in values.items() if value is not None}
+        if len(fields) < len(values):
+            no_text = next(ours for ours, value in values.items() if value is None)
+            rejected.append(RejectedRow(source, source_row, f"{no_text}_is_not_text"))
         elif any(holds_lone_surrogate(value) for value in fields.values()):
-            rejected.append(RejectedRow(source, str(number), "not_unicode"))
+            rejected.append(RejectedRow(source, source_row, "not_unicode"))
         else:
             group = group_of_text(fields[WANTED[kind][0]])
             same_as = "\0".join(normalised(value) for value in fields.values())
-            kept.append(SourceRow(fields, source, str(number), group, same_as))
+            kept.append(SourceRow(fields, source, source_row, group, same_as))
     return kept, rejected
+
+
+def _trimmed(value: str, ours: str) -> str:
+    if ours == "text":
+        return value.strip("\n")
+    first_line, _, more = value.strip("\n").partition("\n")
+    # an answer of several lines may be code whose first line is indented
+    return value.strip("\n").rstrip() if ours == "output" and more.strip() and first_line.strip() else value.strip()
 
 
 def _as_text(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Character-level, byte-level BPE and byte-level unigram tokenizers with the special tokens a chat template needs."""
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
+from enum import StrEnum
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -9,6 +9,7 @@ from pipelines.errors import UserError
 
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
+DEFAULT_VOCAB_SIZE = 4096
 UNKNOWN = "<|unk|>"  # character-level only: bytes know every text
 SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
 
@@ -17,7 +18,7 @@ SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
 PIECES = r"\s*[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[ \t]{2,}|\s"
 
 
-class TokenizerKind(str, Enum):
+class TokenizerKind(StrEnum):
     """What a token is: a character, a merged run of bytes (BPE), or a likely run of bytes (unigram)."""
 
     CHAR = "char"
@@ -26,14 +27,21 @@ class TokenizerKind(str, Enum):
 
 
 def train(texts: Sequence[str], kind: TokenizerKind, vocab_size: int | None) -> Tokenizer:
-    """A trained tokenizer; `vocab_size` counts special tokens and is not used by `char`.
+    """A trained tokenizer; `vocab_size` counts special tokens, and None means 4096 (`char`: as many as characters).
 
-    Raises `UserError` if `vocab_size` is missing or cannot hold all bytes and special tokens.
+    Raises `UserError` if `vocab_size` cannot hold all bytes and special tokens, or is given for `char`.
     """
     if kind is TokenizerKind.CHAR:
+        if vocab_size is not None:
+            raise UserError(
+                expected="--kind char without --vocab_size: the corpus's characters are its vocabulary",
+                got=f"--vocab_size {vocab_size}",
+                remedy="leave it out",
+            )
         return _character_tokenizer(texts)
+    vocab_size = DEFAULT_VOCAB_SIZE if vocab_size is None else vocab_size
     smallest = 256 + len(SPECIAL_TOKENS)
-    if vocab_size is None or vocab_size < smallest:
+    if vocab_size < smallest:
         raise UserError(
             expected=f"--vocab_size of at least {smallest} (256 bytes and {len(SPECIAL_TOKENS)} special tokens)",
             got=str(vocab_size),

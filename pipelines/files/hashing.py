@@ -13,7 +13,7 @@ def sha256_of_text(text: str) -> str:
 def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_files(paths: Iterable[Path], root: Path) -> str:
@@ -21,9 +21,3 @@ def sha256_of_files(paths: Iterable[Path], root: Path) -> str:
     lines = [f"{sha256_of_file(path)}  {path.relative_to(root).as_posix()}\n" for path in sorted(paths)]
     return sha256_of_text("".join(lines))
 
-
-def _digest(file) -> str:  # type: ignore[no-untyped-def]  # Python 3.10 has no hashlib.file_digest
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()

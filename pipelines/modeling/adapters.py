@@ -1,5 +1,7 @@
 """The adapter: PEFT's LoRA configuration out of TRL's `ModelConfig`, with safe defaults."""
 
+from typing import cast
+
 from peft import LoraConfig
 from transformers import PreTrainedModel
 from trl import ModelConfig, get_peft_config
@@ -14,7 +16,7 @@ def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_id
     `trained_token_ids` are tokens new to the base (the chat template's marks): their embedding rows are trained beside
     the matrices, and those of an untied output head too, since LoRA itself leaves embeddings frozen.
     """
-    config = get_peft_config(arguments)
+    config = cast(LoraConfig | None, get_peft_config(arguments))
     if config is None:
         return None
     config.target_modules = _targets(arguments)

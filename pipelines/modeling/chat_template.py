@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -43,6 +44,11 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
     return _end_token(tokenizer, str(tokenizer.chat_template), len(tokenizer))
 
 
+def token_id_of(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """The id of one token of the vocabulary."""
+    return cast(int, tokenizer.convert_tokens_to_ids(token))
+
+
 def template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """Hex SHA-256 of the chat template's text, None without one."""
     return sha256_of_text(str(tokenizer.chat_template)) if tokenizer.chat_template else None
@@ -75,9 +81,8 @@ def _render_probe(tokenizer: PreTrainedTokenizerBase) -> str:
 def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
     text = _render_probe(tokenizer)
     lost = [part for part in (_PROBE_QUESTION, _PROBE_ANSWER) if part not in text]
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _PROBE_QUESTION}], tokenize=False, add_generation_prompt=True
-    )
+    question = [{"role": "user", "content": _PROBE_QUESTION}]
+    prompt = str(tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True))
     if lost:
         raise UserError(
             expected="a chat template that keeps the user's text and the answer",

@@ -6,12 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import errors as hub_errors
 from peft import PeftConfig, PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import UserError
@@ -88,13 +95,21 @@ def load_for_inference(
     tokenizer = load_tokenizer(adapter if adapter and holds_tokenizer else model_name_or_path)
     model = load_base_model(model_name_or_path, dtype=dtype, revision=revision)
     if adapter is not None:
-        resize_embeddings(model, tokenizer)
-        with attach_quietly(), _one_line_errors(adapter, "a PEFT adapter in safetensors files"):
-            model = PeftModel.from_pretrained(model, adapter)
-            model.generation_config = model.get_base_model().generation_config
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        model = _with_adapter(model, adapter, tokenizer)
+    cast(torch.nn.Module, model).to("cuda" if torch.cuda.is_available() else "cpu")
+    model.eval()
     path = adapter or model_name_or_path
     return LoadedModel(name or Path(path).name, path, model, tokenizer, revision)
+
+
+def _with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
+    resize_embeddings(base, tokenizer)
+    with attach_quietly(), _one_line_errors(adapter, "a PEFT adapter in safetensors files"):
+        model: Any = PeftModel.from_pretrained(base, adapter)
+        if (Path(adapter) / "generation_config.json").is_file():
+            base.generation_config = GenerationConfig.from_pretrained(adapter)
+    model.generation_config = base.generation_config
+    return model
 
 
 def is_adapter(path: str) -> bool:
@@ -117,7 +132,8 @@ def base_of_adapter(path: str) -> str:
 
 def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Grow the embeddings where the tokenizer has more tokens than rows; rows to spare (padding) are left alone."""
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+    embeddings = cast(torch.nn.Embedding, model.get_input_embeddings())
+    if len(tokenizer) > embeddings.num_embeddings:
         with attach_quietly():
             model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
 

@@ -5,15 +5,15 @@ that was trained is the prompt that is served, token by token, by construction a
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
-from pipelines.modeling.chat_template import end_token
+from pipelines.modeling.chat_template import end_token, token_id_of
 
 
-class PromptStyle(str, Enum):
+class PromptStyle(StrEnum):
     """How a prompt is put to a model: bare text, as a base knows it, or the tokenizer's chat template."""
 
     PLAIN = "plain"
@@ -63,7 +63,7 @@ def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: Prompt
             got=f"no eos_token in {tokenizer.name_or_path}",
             remedy="set eos_token in its tokenizer_config.json",
         )
-    return AnswerTokens([*text_ids, tokenizer.convert_tokens_to_ids(end)], len(text_ids))
+    return AnswerTokens([*text_ids, token_id_of(tokenizer, end)], len(text_ids))
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[int]:
@@ -71,5 +71,5 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     found = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
     if tokenizer.chat_template:
-        found.add(tokenizer.convert_tokens_to_ids(end_token(tokenizer)))
+        found.add(token_id_of(tokenizer, end_token(tokenizer)))
     return sorted(token_id for token_id in found if token_id is not None)

@@ -112,6 +112,8 @@ def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserErr
             return value, _ill_typed(key, value, "a number")
     if kind in ("int", "int | None") and (isinstance(value, bool) or not isinstance(value, int | None)):
         return value, _ill_typed(key, value, "a whole number")
+    if key.endswith("_strategy") and value is False:
+        return "no", None  # YAML 1.1 reads a bare `no` as false
     if kind == "bool" and not isinstance(value, bool):
         return value, _ill_typed(key, value, "true or false")
     return value, None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ RECORD_NAME = "run.json"
 _SECRETS = {"hub_token", "push_to_hub_token", "token", "hf_token"}
 
 
-class RunStatus(str, Enum):
+class RunStatus(StrEnum):
     """How far a run came."""
 
     STARTED = "started"

@@ -15,7 +15,7 @@ _DOCUMENTS_AT_ONCE = 256  # enough to keep the tokenizer's threads busy, few eno
 
 
 @dataclass(frozen=True)
-class Blocks(Dataset):  # type: ignore[type-arg]
+class Blocks(Dataset):
     """`tokens`: (n_blocks, block_length) ids. `n_bytes`: UTF-8 bytes of the text behind all `n_tokens` tokens."""
 
     tokens: np.ndarray

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from datasets import Dataset
 from peft import LoraConfig
@@ -11,6 +12,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config
+from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
 
@@ -47,11 +49,11 @@ def load_student(arguments: ModelConfig, training: SFTConfig) -> Student:
         trust_remote_code=training.trust_remote_code,
         attn_implementation=arguments.attn_implementation,
         quantization_config=quantization_config(arguments),
-        **(training.model_init_kwargs or {}),
+        **cast(dict[str, Any], training.model_init_kwargs or {}),
     )
     resize_embeddings(model, tokenizer)
     _align_end_token(model, tokenizer)
-    new_ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in new_tokens]
+    new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
     return Student(model, tokenizer, lora_config(arguments, model, new_ids))
 
 
@@ -73,7 +75,7 @@ def save_student(trainer: SFTTrainer, folder: Path) -> None:
     """Write adapter or model, tokenizer with template, generation config with the end token, and trainer state."""
     trainer.save_model(str(folder))
     if trainer.is_world_process_zero():
-        trainer.model.generation_config.save_pretrained(folder)
+        cast(PreTrainedModel, trainer.model).generation_config.save_pretrained(folder)  # PEFT leaves it out
     trainer.save_state()
 
 

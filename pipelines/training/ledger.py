@@ -1,11 +1,11 @@
 """The ledger: what became of every row between the dataset and the loss, in rows and in tokens."""
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 
-class RowFate(str, Enum):
+class RowFate(StrEnum):
     """What happened to a row when it became tokens."""
 
     KEPT = "kept"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, Trainer
@@ -94,7 +94,7 @@ class PretrainingTrainer(Trainer):
             return super().create_optimizer(model) if model is not None else super().create_optimizer()
         betas = (self.args.adam_beta1, self.args.adam_beta2)
         self.optimizer = muon_with_adamw(
-            self.model,
+            cast(PreTrainedModel, self.model),
             muon_lr=self.muon_learning_rate,
             adamw_options={
                 "lr": self.args.learning_rate,
@@ -108,6 +108,6 @@ class PretrainingTrainer(Trainer):
 
 def save_pretrained(trainer: Trainer, dtype: str) -> None:
     """Write model (cast to `dtype`, by its name in torch), tokenizer and trainer state into the run folder."""
-    trainer.model.to(getattr(torch, dtype))
+    cast(PreTrainedModel, trainer.model).to(getattr(torch, dtype))
     trainer.save_model()
     trainer.save_state()

@@ -1,0 +1,50 @@
+# Two commands do all the set-up: `make quickstart` and `make test`. PYTHON names the interpreter that makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+QUICKSTART := build/quickstart
+BASE := build/base
+STDLIB = $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('stdlib'))")
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: quickstart test test-slow lint environment base clean
+
+environment: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# The chain from rows to report. A second call builds everything anew in the same environment.
+quickstart: environment
+	@rm -rf $(QUICKSTART)
+	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 600 --output $(QUICKSTART)/instructions
+	$(BIN)/python pipelines/sft.py --config recipes/quickstart/sft/lora.yaml --output_dir $(QUICKSTART)/instruct
+	$(BIN)/python pipelines/perplexity.py --model_name_or_path recipes/quickstart/base --model_name_or_path $(QUICKSTART)/instruct \
+		--dataset $(QUICKSTART)/instructions --scope response --output $(QUICKSTART)/report/perplexity.json
+	$(BIN)/python pipelines/compare.py --base recipes/quickstart/base --instruct $(QUICKSTART)/instruct \
+		--prompts $(QUICKSTART)/instructions --prompt "Write a Python function find_max(numbers)" --output $(QUICKSTART)/report
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: environment
+	$(BIN)/python -m pytest -m slow
+
+lint: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Regenerates recipes/quickstart/base: about 100 minutes on 2 cores, needs the package index and a C++ compiler.
+base: environment
+	rm -rf $(BASE) && mkdir -p $(BASE)
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target $(BASE)/packages -r recipes/quickstart/base-packages.txt
+	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 600 --output $(BASE)/instructions
+	$(BIN)/python data_prep/build_corpus.py --source "$(STDLIB)" --source $(BASE)/packages --held_out $(BASE)/instructions --output $(BASE)/corpus
+	$(BIN)/python data_prep/train_tokenizer.py --corpus $(BASE)/corpus --kind bpe --vocab_size 4096 --output $(BASE)/tokenizer
+	TOKENIZERS_PARALLELISM=true $(BIN)/python pipelines/pretrain.py --config recipes/quickstart/pretrain/base.yaml --output_dir $(BASE)/run
+
+clean:
+	rm -rf build .venv

@@ -1,0 +1,1 @@
+"""Measuring models: likelihood, perplexity, generation, response checks, statistics. Import from the submodules."""

@@ -1,0 +1,1 @@
+"""Local `evaluate` modules, one folder each: `evaluate.load(folder)` needs no network."""

@@ -1,0 +1,1 @@
+"""The perplexity metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,178 @@
+"""Likelihoods -> perplexity.json and the table on the screen: the `evaluate` metric, and paired differences. Pure."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import evaluate
+
+from data_prep.dataset_folder import is_dataset_folder, read_manifest
+from pipelines.errors import UserError
+from pipelines.evaluation.perplexity_measurement import Measurement, Reading
+from pipelines.evaluation.statistics import paired_difference_of_ratios, paired_relative_change_of_ratios
+from pipelines.files import sha256_of_file
+from pipelines.records import versions
+
+METRIC_FOLDER = Path(__file__).parent / "metrics" / "perplexity"
+
+
+def describe_dataset(path: Path, split: str) -> dict[str, Any]:
+    """Where documents came from: path, split (None for a file) and the content hash of what was read."""
+    if is_dataset_folder(path):
+        return {"path": str(path), "split": split, "sha256": read_manifest(path)["content_sha256"][split]}
+    return {"path": str(path), "split": None, "sha256": sha256_of_file(path)}
+
+
+def perplexity_record(
+    measurements: Sequence[Measurement], reading: Reading, dataset: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """perplexity.json whole; `dataset` is that of `describe_dataset`. Raises as `perplexity_results`."""
+    return {
+        "kind": "perplexity",
+        "dataset": {**dataset, "n_documents": max(len(one.documents) for one in measurements)},
+        "window": reading.window,
+        "stride": reading.stride,
+        "seed": seed,
+        "versions": versions(),
+        "results": perplexity_results(measurements, seed),
+        "differences": perplexity_differences(measurements, seed),
+    }
+
+
+def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
+    """`results` of perplexity.json, one entry for each measurement.
+
+    Raises `UserError` if models of one scope were not measured on the same bytes, or scored nothing of a document.
+    """
+    for _, group in groupby(sorted(measurements, key=_scope), key=_scope):
+        _refuse_different_bytes(list(group))
+    metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
+    return [_result(one, metric, seed) for one in measurements]
+
+
+def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
+    """`differences` of perplexity.json: each further model minus the first, in each prompt style of the first.
+
+    A positive difference says that the model needs more bits than the first one; documents are resampled in pairs.
+    """
+    first = measurements[0].model
+    return [
+        _difference(one, other, seed)
+        for one in measurements
+        if one.model != first
+        for other in measurements
+        if other.model == first and other.scope == one.scope
+    ]
+
+
+def table(record: dict[str, Any]) -> str:
+    """What the program prints: a line for each result, then each model against the first one at its better prompt."""
+    results, differences = record["results"], record["differences"]
+    head = ("model", "scope", "prompt", "documents", "tokens", "bytes", "perplexity", "bits per byte")
+    rows = [head, *(_table_row(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in differences:
+        key = (one["model"], one["scope"], one["prompt_style"])
+        best[key] = max(best.get(key, one), one, key=lambda found: found["bits_per_byte"]["value"])
+    notes = [
+        f"{result['model']}: {result[count]} {words}"
+        for result in results
+        for count, words in _WARNINGS.items()
+        if result[count]
+    ]
+    return "\n".join([*lines, *(_difference_line(one) for one in best.values()), *dict.fromkeys(notes)])
+
+
+_WARNINGS = {
+    "n_prompts_cut": "prompts were cut at their left, because prompt and answer do not fit into the model",
+    "n_unknown_tokens": "tokens are the unknown token: the text under them was not predicted, its bits are too few",
+}
+
+
+def _scope(measurement: Measurement) -> str:
+    return measurement.scope.value
+
+
+def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
+    first = measurements[0]
+    for one in measurements:
+        empty = next((number for number, found in enumerate(one.documents, start=1) if found.n_tokens == 0), None)
+        if empty is not None:
+            raise UserError(
+                expected=f"a scored token in each document under {one.model}",
+                got=f"none in document {empty}",
+                remedy="give its tokenizer a bos_token or eos_token, or leave such documents out",
+            )
+        if [found.n_bytes for found in one.documents] != [found.n_bytes for found in first.documents]:
+            raise UserError(
+                expected=f"all models to be measured on the same bytes in the scope {one.scope.value}",
+                got=f"{_sum(first, 'n_bytes')} bytes for {first.model} and {_sum(one, 'n_bytes')} for {one.model}",
+                remedy="give the tokenizer that has neither a bos_token or an eos_token, or measure them in two calls",
+            )
+
+
+def _result(measurement: Measurement, metric: evaluate.EvaluationModule, seed: int) -> dict[str, Any]:
+    documents = measurement.documents
+    found = metric.compute(
+        nll_nats=[one.nll_nats for one in documents],
+        n_tokens=[one.n_tokens for one in documents],
+        n_bytes=[one.n_bytes for one in documents],
+        seed=seed,
+    )
+    return {
+        "model": measurement.model,
+        "path": measurement.path,
+        "scope": measurement.scope.value,
+        "prompt_style": measurement.prompt_style.value if measurement.prompt_style else None,
+        **found,
+        "n_prompts_cut": sum(one.n_context_cut > 0 for one in documents),
+        "n_unknown_tokens": _sum(measurement, "n_unknown"),
+    }
+
+
+def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, Any]:
+    columns = [*_bits_and_bytes(one), *_bits_and_bytes(first)]
+    return {
+        "model": one.model,
+        "against": first.model,
+        "scope": one.scope.value,
+        "prompt_style": one.prompt_style.value if one.prompt_style else None,
+        "against_prompt_style": first.prompt_style.value if first.prompt_style else None,
+        "bits_per_byte": paired_difference_of_ratios(*columns, seed=seed).to_json(),
+        "relative": paired_relative_change_of_ratios(*columns, seed=seed).to_json(),
+    }
+
+
+def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]:
+    bits = [one.nll_nats / math.log(2) for one in measurement.documents]
+    return bits, [float(one.n_bytes) for one in measurement.documents]
+
+
+def _sum(measurement: Measurement, field: str) -> int:
+    return sum(getattr(one, field) for one in measurement.documents)
+
+
+def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
+    perplexity, bits = result["ci95"]["perplexity"], result["ci95"]["bits_per_byte"]
+    return (
+        result["model"],
+        result["scope"],
+        result["prompt_style"] or "-",
+        *(f"{result[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
+        f"{result['perplexity']:.3f} [{perplexity[0]:.3f}, {perplexity[1]:.3f}]",
+        f"{result['bits_per_byte']:.4f} [{bits[0]:.4f}, {bits[1]:.4f}]",
+    )
+
+
+def _difference_line(one: dict[str, Any]) -> str:
+    styles = [f" ({style})" if style else "" for style in (one["prompt_style"], one["against_prompt_style"])]
+    bits, relative = one["bits_per_byte"], one["relative"]
+    return (
+        f"{one['model']}{styles[0]} minus {one['against']}{styles[1]}, {one['scope']}: "
+        f"{bits['value']:+.4f} bits per byte [{bits['ci95'][0]:+.4f}, {bits['ci95'][1]:+.4f}], "
+        f"{relative['value']:+.1%} [{relative['ci95'][0]:+.1%}, {relative['ci95'][1]:+.1%}]"
+    )

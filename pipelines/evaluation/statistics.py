@@ -1,0 +1,147 @@
+"""Estimates with 95% intervals: seeded percentile bootstrap over documents, paired where two models saw the same ones.
+
+The bootstrap and its percentile interval: B. Efron and R. Tibshirani, An Introduction to the Bootstrap (1993),
+chapters 6 and 13. Paired resampling for comparing two systems on one test set: P. Koehn, Statistical Significance Tests
+for Machine Translation Evaluation (EMNLP 2004). A document is resampled whole, because its tokens are not independent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+N_RESAMPLES = 10_000
+_Z_95 = 1.959963984540054  # the standard normal distribution's 97.5% point
+_DRAWS_AT_A_TIME = 2_000_000  # about 50 MB of indices and counts, however many documents there are
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure over `n` documents with its 95% interval (low, high), all in the figure's own unit."""
+
+    value: float
+    ci95: tuple[float, float]
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"value", "ci95": [low, high], "n"}`, the form of every figure in the records."""
+        return {"value": self.value, "ci95": list(self.ci95), "n": self.n}
+
+
+def bootstrap_mean(values: ArrayLike, *, seed: int = 0, n_resamples: int = N_RESAMPLES) -> Estimate:
+    """Mean of `values` (shape [n]). For yes-or-no values use `share`: all-yes resamples have an interval of width 0.
+
+    Raises `ValueError` below two values, or if one is not finite.
+    """
+    return _bootstrap([values], lambda sums: sums[0] / sums[1], seed, n_resamples)
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> Estimate:
+    """Sum of `numerators` over sum of `denominators` (shape [n] each); a document's two numbers stay together.
+
+    This is the token-weighted mean when the two are nats and tokens. Raises `ValueError` below two documents, for a
+    denominator that is not positive, or a number that is not finite.
+    """
+    return _bootstrap([numerators, _positive(denominators)], lambda sums: sums[0] / sums[1], seed, n_resamples)
+
+
+def paired_difference_of_means(
+    a: ArrayLike, b: ArrayLike, *, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> Estimate:
+    """mean(a) - mean(b), where a[i] and b[i] (shape [n]) belong to the same document. Raises as `bootstrap_mean`."""
+    return _bootstrap([a, b], lambda sums: (sums[0] - sums[1]) / sums[2], seed, n_resamples)
+
+
+def paired_difference_of_ratios(
+    numerators_a: ArrayLike,
+    denominators_a: ArrayLike,
+    numerators_b: ArrayLike,
+    denominators_b: ArrayLike,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Estimate:
+    """Ratio of a minus ratio of b over the same documents (shape [n] each). Raises as `bootstrap_ratio`."""
+    columns = [numerators_a, _positive(denominators_a), numerators_b, _positive(denominators_b)]
+    return _bootstrap(columns, lambda sums: sums[0] / sums[1] - sums[2] / sums[3], seed, n_resamples)
+
+
+def paired_relative_change_of_ratios(
+    numerators_a: ArrayLike,
+    denominators_a: ArrayLike,
+    numerators_b: ArrayLike,
+    denominators_b: ArrayLike,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Estimate:
+    """(ratio of a - ratio of b) / ratio of b over the same documents: -0.15 says that a is 15% below b.
+
+    Raises as `bootstrap_ratio`, and `ValueError` for a numerator of b that is not positive.
+    """
+    columns = [numerators_a, _positive(denominators_a), _positive(numerators_b), _positive(denominators_b)]
+    return _bootstrap(columns, lambda sums: (sums[0] / sums[1]) / (sums[2] / sums[3]) - 1, seed, n_resamples)
+
+
+def share(flags: ArrayLike) -> Estimate:
+    """Share of true values in `flags` (shape [n]) with Wilson's score interval, which stays honest at 0% and 100%.
+
+    E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference (JASA 22, 1927).
+    Raises `ValueError` without any flag.
+    """
+    values = np.asarray(flags, dtype=bool)
+    n = len(values)
+    if n == 0:
+        raise ValueError("a share needs at least one value")
+    value = float(values.mean())
+    spread = 1 + _Z_95**2 / n
+    centre = (value + _Z_95**2 / (2 * n)) / spread
+    half_width = _Z_95 / spread * np.sqrt(value * (1 - value) / n + _Z_95**2 / (4 * n * n))
+    return Estimate(value, (float(max(0.0, centre - half_width)), float(min(1.0, centre + half_width))), n)
+
+
+def _bootstrap(
+    columns: list[ArrayLike], statistic: Callable[[np.ndarray], np.ndarray], seed: int, n_resamples: int
+) -> Estimate:
+    """`statistic` of the columns' sums, the last of which is n, on the documents and on resamples of them."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    n = len(arrays[0])
+    if n < 2:
+        raise ValueError(f"an interval needs at least two documents, got {n}")
+    if any(array.shape != (n,) for array in arrays):
+        raise ValueError(f"expected one number for each document, got shapes {[array.shape for array in arrays]}")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("expected finite numbers, got NaN or infinity")
+    table = np.stack([*arrays, np.ones(n)], axis=1)
+    resampled = statistic(_resampled_sums(table, seed, n_resamples).T)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(float(statistic(table.sum(axis=0))), (float(low), float(high)), n)
+
+
+def _resampled_sums(table: np.ndarray, seed: int, n_resamples: int) -> np.ndarray:
+    """Column sums (shape [n_resamples, n_columns]) over `n_resamples` draws of n rows with replacement.
+
+    How often each row was drawn is counted with one bincount for many resamples: five times as fast as numpy's
+    multinomial at 10,000 documents. Equal seeds draw equal rows for any table of n rows.
+    """
+    n = len(table)
+    generator = np.random.default_rng(seed)
+    sums = np.empty((n_resamples, table.shape[1]))
+    n_at_a_time = max(1, _DRAWS_AT_A_TIME // n)
+    for start in range(0, n_resamples, n_at_a_time):
+        m = min(n_at_a_time, n_resamples - start)
+        drawn = generator.integers(0, n, size=(m, n)) + np.arange(m)[:, None] * n
+        counts = np.bincount(drawn.ravel(), minlength=m * n).reshape(m, n)
+        sums[start : start + m] = counts @ table
+    return sums
+
+
+def _positive(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if not (array > 0).all():
+        raise ValueError("expected positive denominators; leave out documents without tokens")
+    return array

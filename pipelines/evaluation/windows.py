@@ -1,0 +1,56 @@
+"""How a sequence longer than the model is cut into overlapping windows, so that each token is scored exactly once."""
+
+from dataclasses import dataclass
+
+from pipelines.errors import UserError
+
+WINDOW_WITHOUT_LIMIT = 2048  # tokens, for a model whose config names no longest sequence
+
+
+@dataclass(frozen=True)
+class Window:
+    """Positions of a sequence: the model reads begin..end-1 and first_scored..end-1 are scored, one token each."""
+
+    begin: int
+    first_scored: int
+    end: int
+
+
+def window_and_stride(max_positions: int | None, window: int | None, stride: int | None) -> tuple[int, int]:
+    """Window and stride in tokens: by default the model's longest sequence, and half of the window.
+
+    Raises `UserError` for a window that the model cannot read, or a stride that leaves a token without context.
+    """
+    size = window or max_positions or WINDOW_WITHOUT_LIMIT
+    if size < 2 or (max_positions is not None and size > max_positions):
+        raise UserError(
+            expected=f"a window of 2 to {max_positions or 'any number of'} tokens",
+            got=f"{size}",
+            remedy="leave --window out to use the model's longest sequence",
+        )
+    step = stride or max(1, size // 2)
+    if not 1 <= step < size:
+        raise UserError(
+            expected=f"a stride of 1 to {size - 1} tokens under a window of {size}",
+            got=f"{step}",
+            remedy="leave --stride out to use half of the window",
+        )
+    return size, step
+
+
+def sliding_windows(n_tokens: int, first_scored: int, window: int, stride: int) -> list[Window]:
+    """Windows of at most `window` tokens that score the positions first_scored..n_tokens-1 (first_scored >= 1).
+
+    Where the scored part and one token before it fit in one window, the context before it is cut at its left. Else the
+    windows advance by `stride`; each token then has window - stride tokens before it in its window, or all there are.
+    """
+    if first_scored >= n_tokens:
+        return []
+    if n_tokens - first_scored < window:
+        return [Window(max(0, n_tokens - window), first_scored, n_tokens)]
+    begin = max(0, first_scored - (window - stride))
+    windows = [Window(begin, first_scored, begin + window)]
+    while windows[-1].end < n_tokens:
+        end = min(windows[-1].end + stride, n_tokens)
+        windows.append(Window(end - window, windows[-1].end, end))
+    return windows

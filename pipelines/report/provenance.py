@@ -1,0 +1,119 @@
+"""What was run, as titled lists of (name, value): comparison, training, recipe, ledger, versions, machine."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.report.figures import bytes_text, duration_text
+from pipelines.report.reading import Comparison, Records
+from pipelines.report.visible_text import visible
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A titled list; `is_long` lists are folded away on the page."""
+
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+    is_long: bool = False
+
+
+# The keys a reader asks for first; the whole recipe follows, folded.
+_FIRST_KEYS = (
+    "model_name_or_path", "dataset_name", "num_train_epochs", "max_steps", "per_device_train_batch_size",
+    "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type", "optim", "warmup_steps", "weight_decay",
+    "max_length", "packing", "completion_only_loss", "assistant_only_loss", "use_peft", "lora_r", "lora_alpha",
+    "lora_dropout", "lora_target_modules", "bf16", "seed", "data_seed",
+)  # fmt: skip
+
+_HASH_CHARACTERS = 12  # enough to tell two apart by eye; the records have the whole
+
+
+def all_facts(records: Records) -> list[Facts]:
+    """Every list that the records have something for, in reading order."""
+    run, comparison = records.run or {}, records.comparison
+    recipe = run.get("recipe") or {}
+    first = {key: recipe[key] for key in _FIRST_KEYS if recipe.get(key) is not None}
+    lists = [
+        Facts("Comparison", tuple(_comparison_pairs(comparison))),
+        Facts("Training", tuple(_training_pairs(run))),
+        Facts("Recipe", tuple(flat_pairs(first))),
+        Facts("What happened to the training rows", tuple(_ledger_pairs(records.ledger or {}))),
+        Facts("Versions", tuple(_version_pairs(comparison.record["versions"], run.get("versions") or {}))),
+        *_machines(comparison.record["machine"], run.get("machine") or {}),
+        Facts(f"Whole recipe ({len(recipe)} keys)", tuple(flat_pairs(recipe)), is_long=True),
+    ]
+    return [facts for facts in lists if facts.pairs]
+
+
+def flat_pairs(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, value as text) of a nested record; seconds_… and …_bytes are written with units."""
+    if not isinstance(record, Mapping):
+        yield prefix, _text(prefix, record)
+        return
+    for key, value in record.items():
+        yield from flat_pairs(value, f"{prefix}.{key}" if prefix else visible(str(key)))
+
+
+def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    record = comparison.record
+    yield "made", _text("created", record["created"]).replace("T", " ").replace("+00:00", " UTC")
+    yield from flat_pairs(record["prompts"], "prompts")
+    for model in (comparison.base, *comparison.others):
+        fingerprint = _text("fingerprint", model.fingerprint)
+        yield model.name, visible(f"{model.path} ({model.prompt_style} prompt, fingerprint {fingerprint})")
+    yield from flat_pairs(record["decoding"])
+    for phase, seconds in (record.get("seconds") or {}).items():
+        yield f"time: {visible(phase)}", duration_text(seconds)
+
+
+def _training_pairs(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    status = run.get("status")
+    if status is not None:
+        yield "status", "finished" if status == "finished" else f"{visible(str(status))} (no record that it finished)"
+    for key in ("program", "base", "dataset", "template_sha256", "git_commit", "seeds"):
+        if run.get(key) is not None:
+            yield from flat_pairs(run[key], key)
+    for key in ("seconds_wall", "n_tokens", "tokens_per_second", "peak_memory_bytes"):
+        if run.get(key) is not None:
+            yield from flat_pairs(run[key], key)
+    yield from flat_pairs(run.get("metrics") or {}, "")
+
+
+def _ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in ledger.items():
+        if isinstance(value, int):  # the list of single rows stays in ledger.json
+            yield key.removeprefix("n_").replace("_", " "), f"{value:,}"
+
+
+def _version_pairs(compared: Mapping[str, Any], trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for package in {**compared, **trained}:
+        now, then = compared.get(package), trained.get(package)
+        same = not trained or now == then
+        yield visible(package), visible(f"{now}" if same else f"{now or 'absent'} (training: {then or 'absent'})")
+
+
+def _machines(compared: Mapping[str, Any], trained: Mapping[str, Any]) -> list[Facts]:
+    if compared == trained:
+        return [Facts("Machine of the comparison and of the training", tuple(flat_pairs(compared)))]
+    pairs = {"Machine of the comparison": compared, "Machine of the training": trained}
+    return [Facts(title, tuple(flat_pairs(machine))) for title, machine in pairs.items()]
+
+
+def _text(key: str, value: Any) -> str:
+    name = key.rsplit(".", 1)[-1]
+    if isinstance(value, str) and name.endswith(("sha256", "fingerprint")):
+        return visible(value[:_HASH_CHARACTERS]) + ("…" if len(value) > _HASH_CHARACTERS else "")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and name.startswith("seconds_"):
+        return duration_text(value)
+    if is_number and name.endswith("_bytes"):
+        return bytes_text(value)
+    if is_number and name.startswith("n_"):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if value is None or value == []:
+        return "none"
+    return visible(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

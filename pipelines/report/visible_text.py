@@ -1,0 +1,73 @@
+"""Model output made safe to look at: what a browser would hide, reorder or choke on is shown instead."""
+
+import re
+from dataclasses import dataclass
+
+# Characters without a picture of their own: C1 controls, zero-width marks, line separators, and the direction marks
+# that make text read otherwise than it is stored. U+200C and U+200D stay: scripts and emoji need them.
+_NAMED = (
+    *range(0x80, 0xA0), 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
+)  # fmt: skip
+_VISIBLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
+_VISIBLE |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _NAMED}
+_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a surrogate pair cannot be written as UTF-8
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The first part of a text, visible, and how many characters are left out."""
+
+    text: str
+    n_hidden: int
+
+    @property
+    def has_long_lines(self) -> bool:
+        """Whether a line is too long to be read by scrolling sideways, so that it should wrap even in code."""
+        return any(len(line) > 200 for line in self.text.split("\n"))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a box on the page may have to scroll to show it all, and so must be reachable by keyboard."""
+        lines = self.text.split("\n")
+        return len(lines) > 20 or max(map(len, lines)) > 70
+
+
+def visible(text: str) -> str:
+    """`text` with control, zero-width and direction characters shown as pictures (␀) or names (⟨U+202E⟩)."""
+    return text.replace("\r\n", "\n").translate(_VISIBLE)
+
+
+def excerpt(text: str, max_characters: int) -> Excerpt:
+    """The first `max_characters` of `text` made visible."""
+    return Excerpt(visible(text[:max_characters]), max(0, len(text) - max_characters))
+
+
+def one_line(text: str, max_characters: int) -> str:
+    """`text` on one line, cut with an ellipsis: a title."""
+    line = " ".join(visible(text[: 4 * max_characters]).split())
+    return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
+
+
+def markdown_text(text: str) -> str:
+    """`text` as plain inline Markdown: nothing in it becomes markup, a mention or HTML."""
+    escaped = _MARKDOWN.sub(r"\\\1", " ".join(visible(text).split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_code(text: str) -> str:
+    """`text` as inline code, in more backticks than it holds in a row, safe in a table cell."""
+    line = " ".join(visible(text).split()).replace("|", "\\|")
+    ticks = "`" * (_longest_run_of_backticks(line) + 1)
+    return f"{ticks} {line} {ticks}" if "`" in line else f"{ticks}{line}{ticks}"
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """`text` in a Markdown code fence longer than any run of backticks inside it."""
+    fence = "`" * max(3, _longest_run_of_backticks(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _longest_run_of_backticks(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

@@ -1,0 +1,82 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from data_prep.dataset_folder import read_row_file, row_suffix
+from pipelines.errors import UserError
+
+ROWS = [{"question": 'a, "b"\u2028\nc', "answer": "ü"}, {"question": "d", "answer": "e" * 200_000}]
+
+
+def write_csv(path: Path) -> None:
+    quoted = [[json.dumps(value, ensure_ascii=False)[1:-1] for value in row.values()] for row in ROWS]
+    lines = ["question,answer", *(",".join(f'"{v}"' for v in row) for row in quoted)]
+    path.write_text("\n".join(lines).replace('\\"', '""').replace("\\n", "\n") + "\n", encoding="utf-8-sig", newline="")
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "rows.json": lambda path: path.write_text(json.dumps(ROWS)) and None,
+    "rows.jsonl": lambda path: path.write_text("\n\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS)) and None,
+    "lines.json": lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in ROWS)) and None,
+    "rows.csv": write_csv,
+    "rows.parquet": lambda path: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path),
+    "rows.json.gz": lambda path: path.write_bytes(gzip.compress(json.dumps(ROWS).encode())) and None,
+    "rows.JSONL.gz": lambda path: (
+        path.write_bytes(gzip.compress("\n".join(json.dumps(row) for row in ROWS).encode("utf-8-sig"))) and None
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_all_formats_give_the_same_rows(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    assert read_row_file(tmp_path / name) == ROWS
+
+
+def test_the_suffix_is_seen_through_gz() -> None:
+    assert [row_suffix(Path(name)) for name in ("a.json.gz", "b.ndjson", "c.tar.gz", "README", "d.CSV")] == [
+        ".json",
+        ".jsonl",
+        ".tar",
+        "",
+        ".csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"x": 1}\n{"x": \n', r"valid JSON in .*a\.jsonl; got expecting value on line 2"),
+        ("a.json", b'[{"x": 1},\n{"x" 2}]', r"expecting ':' delimiter on line 2, column 6; mend that line"),
+        ("a.jsonl", b'{"x": 1}\n[2]\n', "to be an object; got a list on line 2"),
+        ("a.json", b'[{"x": 1}, "two"]', "to be an object; got a str as row 2"),
+        ("a.json", b'{"x": [\n1]}', r"a list of rows, .*got a dict"),
+        ("a.json", b'[{"x": "\xe9"}]', "UTF-8 text in .*got byte 0xe9 at offset 8"),
+        ("a.json.gz", gzip.compress(b'["\xe9"]'), "UTF-8 text in .*got byte 0xe9"),
+        ("a.json.gz", b"[]", "gzip data in"),
+        ("a.json.gz", gzip.compress(b"[" + bytes(1000))[:-9], "gzip data in"),
+        ("a.csv", b"x,y\n1,2\n1,2,3\n", "2 values on line 3 of .*got 3; quote values that hold a comma"),
+        ("a.parquet", b"PAR1", "a Parquet file at"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_row_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.json.gz", "a.parquet"])
+def test_a_missing_file_is_a_user_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_row_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv"])
+def test_an_empty_file_has_no_rows(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("\n" if name != "a.csv" else "x,y\n")
+    assert read_row_file(tmp_path / name) == []

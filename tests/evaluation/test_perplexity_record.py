@@ -1,0 +1,79 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.likelihood import DocumentLikelihood
+from pipelines.evaluation.perplexity_measurement import Measurement, Reading, Scope
+from pipelines.evaluation.perplexity_record import perplexity_differences, perplexity_record, perplexity_results, table
+from pipelines.modeling import PromptStyle
+
+
+def measured(model: str, bits: Sequence[float], style: PromptStyle | None = None, n_bytes: int = 100) -> Measurement:
+    documents = [DocumentLikelihood(one * math.log(2) * n_bytes, n_bytes // 4, n_bytes) for one in bits]
+    return Measurement(model, f"models/{model}", Scope.RESPONSE if style else Scope.TEXT, style, documents)
+
+
+BITS = np.random.default_rng(0).normal(2.0, 0.4, size=30)
+ALL = [
+    measured("base", list(BITS)),
+    measured("base", list(BITS), PromptStyle.PLAIN),
+    measured("base", list(BITS + 0.5), PromptStyle.CHAT),
+    measured("tuned", list(BITS * 0.9)),
+    measured("tuned", list(BITS * 0.8), PromptStyle.CHAT),
+]
+
+
+def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles() -> None:
+    found = perplexity_differences(ALL, seed=0)
+    assert [(one["scope"], one["prompt_style"], one["against"], one["against_prompt_style"]) for one in found] == [
+        ("text", None, "base", None),
+        ("response", "chat", "base", "plain"),
+        ("response", "chat", "base", "chat"),
+    ]
+    assert found[1]["bits_per_byte"]["value"] == pytest.approx(-0.2 * BITS.mean())
+    assert found[1]["relative"]["value"] == pytest.approx(-0.2)
+    assert found[1]["relative"]["ci95"] == pytest.approx([-0.2, -0.2])
+    assert found[1]["bits_per_byte"]["n"] == 30
+
+
+def test_results_hold_what_the_metric_computed() -> None:
+    [result] = perplexity_results(ALL[:1], seed=0)
+    assert result["bits_per_byte"] == pytest.approx(BITS.mean())
+    assert result["perplexity"] == pytest.approx(2 ** (4 * BITS.mean()))
+    assert (result["n_documents"], result["n_tokens"], result["n_bytes"]) == (30, 750, 3000)
+    low, high = result["ci95"]["bits_per_byte"]
+    assert low < result["bits_per_byte"] < high
+
+
+def test_the_table_compares_with_the_first_model_at_its_better_prompt() -> None:
+    text = table(perplexity_record(ALL, Reading(), {"path": "d"}, seed=0))
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["model", "scope", "prompt"]
+    assert len(lines) == 1 + 5 + 2
+    assert lines[-1].startswith("tuned (chat) minus base (plain), response: -0.")
+    assert lines[-1].endswith("-20.0% [-20.0%, -20.0%]")
+
+
+def test_the_table_says_what_makes_a_figure_doubtful() -> None:
+    documents = [DocumentLikelihood(3.0, 2, 4, n_context_cut=5), DocumentLikelihood(3.0, 2, 4, n_unknown=2)]
+    one = Measurement("m", "m", Scope.RESPONSE, PromptStyle.PLAIN, documents)
+    text = table(perplexity_record([one], Reading(), {}, seed=0))
+    assert "m: 1 prompts were cut at their left" in text
+    assert "m: 2 tokens are the unknown token" in text
+
+
+def test_models_measured_on_other_bytes_are_refused() -> None:
+    other = measured("other", list(BITS), n_bytes=99)
+    with pytest.raises(
+        UserError, match="on the same bytes in the scope text; got 3000 bytes for base and 2970 for other"
+    ):
+        perplexity_results([ALL[0], other], seed=0)
+
+
+def test_a_document_without_a_scored_token_is_refused() -> None:
+    empty = Measurement("m", "m", Scope.TEXT, None, [DocumentLikelihood(1.0, 1, 1), DocumentLikelihood(0.0, 0, 0)])
+    with pytest.raises(UserError, match="a scored token in each document under m; got none in document 2"):
+        perplexity_results([empty], seed=0)

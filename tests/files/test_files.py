@@ -1,0 +1,92 @@
+"""Files are whole or absent, and what cannot be read says where."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.files import (
+    fresh_folder,
+    read_json,
+    read_jsonl,
+    read_text,
+    sha256_of_files,
+    write_json_atomically,
+    write_jsonl_atomically,
+    write_text_atomically,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json_atomically(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json_atomically(path, {"a": float("nan")})
+
+    def broken_rows() -> Iterator[dict[str, int]]:
+        yield {"a": 1}
+        raise RuntimeError("the power went out")
+
+    with pytest.raises(RuntimeError):
+        write_jsonl_atomically(path, broken_rows())
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(RuntimeError), fresh_folder(target) as folder:
+        (folder / "half.txt").write_text("half")
+        raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == []
+    with fresh_folder(target) as folder:
+        (folder / "whole.txt").write_text("whole")
+        assert not target.exists()
+    assert (target / "whole.txt").read_text() == "whole"
+
+
+def test_a_full_folder_is_overwritten_only_when_asked(tmp_path: Path) -> None:
+    write_text_atomically(tmp_path / "out" / "old.txt", "old")
+    with pytest.raises(UserError, match="add --overwrite"), fresh_folder(tmp_path / "out"):
+        pass
+    with fresh_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "new.txt").write_text("new")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new.txt"]
+
+
+def test_a_broken_line_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    with pytest.raises(UserError, match="on line 3"):
+        list(read_jsonl(path))
+
+
+def test_a_line_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n[1]\n')
+    with pytest.raises(UserError, match="a list on line 2"):
+        list(read_jsonl(path))
+
+
+def test_text_that_is_not_utf8_says_which_byte(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes("café".encode("latin1"))
+    with pytest.raises(UserError, match="byte 0xe9 at offset 3"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("name", ["absent.json", "."])
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="check the path"):
+        read_json(tmp_path / name)
+
+
+def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_text_atomically(tmp_path / folder / "x.txt", "x")
+    hashes = [sha256_of_files([tmp_path / f / "x.txt"], tmp_path / f) for f in ("a", "b")]
+    assert hashes[0] == hashes[1]
+    write_text_atomically(tmp_path / "b" / "x.txt", "y")
+    assert sha256_of_files([tmp_path / "b" / "x.txt"], tmp_path / "b") != hashes[0]

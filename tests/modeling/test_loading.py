@@ -1,0 +1,113 @@
+"""Models load from folders with one-line errors, and an adapter finds its base."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+from trl import ModelConfig
+
+from pipelines.errors import UserError
+from pipelines.modeling import load_for_inference, load_tokenizer, lora_config, model_fingerprint, stop_token_ids
+from pipelines.modeling.loading import load_base_model, resize_embeddings
+from pipelines.modeling.quantization import quantization_config
+
+
+@pytest.fixture
+def adapter_folder(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    torch.manual_seed(1)
+    adapted = get_peft_model(model, LoraConfig(target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([[5, 6, 7]])).logits
+
+
+def test_an_adapter_folder_alone_is_base_and_adapter(tiny_model_folder: Path, adapter_folder: Path) -> None:
+    base = load_for_inference(str(tiny_model_folder))
+    alone = load_for_inference(str(adapter_folder))
+    together = load_for_inference(str(tiny_model_folder), str(adapter_folder))
+    assert torch.equal(logits(alone.model), logits(together.model))
+    assert not torch.allclose(logits(alone.model), logits(base.model))
+    assert not alone.model.training
+
+
+def test_the_stop_tokens_are_those_of_tokenizer_template_and_generation_config(tiny_model_folder: Path) -> None:
+    loaded = load_for_inference(str(tiny_model_folder))
+    loaded.model.generation_config.eos_token_id = [7]
+    tokens = {loaded.tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")}
+    assert set(stop_token_ids(loaded.tokenizer, loaded.model)) == {7, *tokens}
+
+
+def test_the_fingerprint_follows_the_weights(tiny_model_folder: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    model.save_pretrained(tmp_path / "same")
+    with torch.no_grad():
+        model.model.norm.weight[0] += 1
+    model.save_pretrained(tmp_path / "other")
+    assert model_fingerprint(str(tmp_path / "same")) != model_fingerprint(str(tmp_path / "other"))
+    assert model_fingerprint(str(tmp_path / "same")) == model_fingerprint(str(tmp_path / "same"))
+
+
+@pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_for_inference])
+def test_a_missing_model_is_one_line(tmp_path: Path, load) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match="check the path"):
+        load(str(tmp_path / "absent"))
+
+
+def test_pickled_weights_are_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="safetensors"):
+        load_base_model(str(tmp_path))
+
+
+def test_lora_goes_to_all_linear_layers_unless_told_otherwise(tiny_model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    config = lora_config(ModelConfig(use_peft=True), model, [])
+    assert config is not None
+    adapted = get_peft_model(model, config)
+    adapted_layers = {name.split(".")[-3] for name, _ in adapted.named_parameters() if "lora_A" in name}
+    assert adapted_layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    named = lora_config(ModelConfig(use_peft=True, lora_target_modules=["q_proj"]), model, [])
+    assert named is not None
+    assert list(named.target_modules) == ["q_proj"]
+    assert lora_config(ModelConfig(), model, []) is None
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_rows_of_new_tokens_are_trained_in_embeddings_and_head(tiny_model_folder: Path, tied: bool) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder, tie_word_embeddings=tied)
+    adapted = get_peft_model(model, lora_config(ModelConfig(use_peft=True), model, [2, 3]))
+    before = logits(adapted)
+    rows = [p for name, p in adapted.named_parameters() if "trainable_tokens" in name and p.requires_grad]
+    assert len({p.data_ptr() for p in rows}) == (1 if tied else 2)
+    with torch.no_grad():
+        for row in rows:
+            row += 1.0
+    moved = (logits(adapted) - before).abs().amax(dim=(0, 1))
+    assert (moved > 1e-3).nonzero().flatten().tolist() == [2, 3], "only the new tokens' logits may move for other input"
+
+
+def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    size = model.get_input_embeddings().num_embeddings
+    tokenizer.add_tokens(["<new>"])
+    resize_embeddings(model, tokenizer)
+    assert model.get_input_embeddings().num_embeddings == size + 1
+    resize_embeddings(model, load_tokenizer(str(tiny_model_folder)))
+    assert model.get_input_embeddings().num_embeddings == size + 1
+
+
+def test_a_four_bit_base_computes_in_bfloat16_with_double_quantization() -> None:
+    config = quantization_config(ModelConfig(load_in_4bit=True))
+    assert config is not None
+    assert (config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (torch.bfloat16, True)
+    assert quantization_config(ModelConfig()) is None

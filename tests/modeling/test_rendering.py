@@ -1,0 +1,98 @@
+"""What is trained, scored and served is one rendering."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from pipelines.errors import UserError
+from pipelines.modeling import (
+    CHATML,
+    PromptStyle,
+    end_token,
+    ensure_chat_template,
+    load_tokenizer,
+    render_answer,
+    render_prompt,
+)
+
+ODD_TEXTS = ["", "plain", " leading space", "\n\nleading newlines", "tail  \n", "zero\u200bwidth é 漢字 🙂", "\tdef f():\n\t\tpass"]
+
+
+@pytest.fixture(params=["qwen2.5", "gpt2-hf", "tiny"])
+def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path):  # type: ignore[no-untyped-def]
+    if request.param == "tiny":
+        return load_tokenizer(str(tiny_model_folder))
+    shared_data = request.getfixturevalue("shared_data")
+    loaded = load_tokenizer(str(shared_data / "tokenizers" / request.param))
+    ensure_chat_template(loaded)
+    return loaded
+
+
+@pytest.mark.parametrize("answer", ODD_TEXTS)
+def test_prompt_and_answer_decode_to_the_template_of_both(tokenizer, answer: str) -> None:  # type: ignore[no-untyped-def]
+    prompt = render_prompt(tokenizer, "Say it.", "the input")
+    rendered = tokenizer.decode([*prompt, *render_answer(tokenizer, answer, PromptStyle.CHAT).token_ids])
+    question = [{"role": "user", "content": "Say it.\n\nthe input"}]
+    served = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    assert rendered == f"{served}{answer}{end_token(tokenizer)}"
+
+
+def test_the_end_token_comes_last_and_is_not_counted_as_text(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    answer = render_answer(tokenizer, "four", PromptStyle.CHAT)
+    assert answer.token_ids[-1] == tokenizer.convert_tokens_to_ids(end_token(tokenizer)) == tokenizer.eos_token_id
+    assert len(answer.token_ids) == answer.n_text_tokens + 1
+
+
+def test_a_plain_prompt_has_no_mark_of_the_template(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    assert tokenizer.decode(render_prompt(tokenizer, "Say it.", style=PromptStyle.PLAIN)) == "Say it.\n\n"
+
+
+@pytest.mark.parametrize("style", list(PromptStyle))
+def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data: Path, style: PromptStyle) -> None:
+    tokenizer = load_tokenizer(str(shared_data / "models" / "hf-stories260K"))
+    ensure_chat_template(tokenizer)
+    token_ids = render_prompt(tokenizer, "Tell a story.", style=style)
+    assert token_ids.count(tokenizer.bos_token_id) == 1
+    assert token_ids[0] == tokenizer.bos_token_id
+
+
+def test_the_chat_style_needs_a_template(shared_data: Path) -> None:
+    bare = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
+    with pytest.raises(UserError, match="a tokenizer with a chat template"):
+        render_prompt(bare, "Say it.")
+
+
+def test_a_base_without_template_gets_chatml_with_marks_that_are_one_token_each(shared_data: Path) -> None:
+    tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
+    size = len(tokenizer)
+    assert ensure_chat_template(tokenizer) == ["<|im_start|>", "<|im_end|>"]
+    assert tokenizer.chat_template == CHATML
+    assert len(tokenizer) == size + 2
+    assert tokenizer.eos_token == "<|im_end|>"
+    assert tokenizer("<|im_start|>", add_special_tokens=False)["input_ids"] == [size]
+
+
+def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None:
+    folder = shared_data / "tokenizers" / "qwen2.5"
+    tokenizer = load_tokenizer(str(folder))
+    assert ensure_chat_template(tokenizer) == []
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(folder).chat_template
+    assert end_token(tokenizer) == "<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}<|im_end|>", "drops"),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "a special token"),
+        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}A:{% endif %}", "prefix"),
+    ],
+)
+def test_a_template_that_would_fail_silently_is_refused(
+    tiny_model_folder: Path, tmp_path: Path, template: str, complaint: str
+) -> None:
+    path = tmp_path / "bad.jinja"
+    path.write_text(template)
+    with pytest.raises(UserError, match=complaint):
+        ensure_chat_template(load_tokenizer(str(tiny_model_folder)), str(path))

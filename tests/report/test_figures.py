@@ -1,0 +1,66 @@
+"""Numbers as they are printed."""
+
+import pytest
+
+from pipelines.report.figures import (
+    Figure,
+    Unit,
+    bytes_text,
+    difference_interval_text,
+    difference_text,
+    duration_text,
+    interval_text,
+    number_text,
+    perplexity_text,
+    relative_text,
+    value_text,
+)
+
+
+def test_shares_are_percent_with_one_decimal() -> None:
+    figure = Figure(0.9392, 0.8877, 0.968, 148)
+    assert f"{value_text(figure.value, Unit.SHARE)} {interval_text(figure, Unit.SHARE)}" == "93.9% [88.8, 96.8]"
+
+
+def test_bits_per_byte_have_three_decimals() -> None:
+    figure = Figure(0.98164, 0.95, 1.00999)
+    text = f"{value_text(figure.value, Unit.BITS_PER_BYTE)} {interval_text(figure, Unit.BITS_PER_BYTE)}"
+    assert text == "0.982 [0.950, 1.010]"
+
+
+def test_differences_of_shares_are_signed_points() -> None:
+    figure = Figure(-0.052, -0.11, 0.006)
+    text = f"{difference_text(figure, Unit.SHARE)} {difference_interval_text(figure, Unit.SHARE)}"
+    assert text == "−5.2 points [−11.0, +0.6]"
+
+
+def test_a_relative_change_is_percent_with_its_interval() -> None:
+    assert relative_text(Figure(-0.191, -0.21, -0.172)) == "−19.1% [−21.0, −17.2]"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, -0.00001, 0.00001])
+def test_what_rounds_to_zero_has_no_sign(value: float) -> None:
+    assert number_text(value, 3, signed=True) == "0.000"
+
+
+def test_a_large_perplexity_has_one_decimal_and_separators() -> None:
+    assert perplexity_text(Figure(4.187, 3.98, 4.4)) == "4.19 [3.98, 4.40]"
+    assert perplexity_text(Figure(12345.67, 99.123, 20000)) == "12,345.7 [99.1, 20,000.0]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0.40 s"), (48.31, "48.3 s"), (59.99, "1 min 00 s"), (200, "3 min 20 s"), (3725, "1 h 02 min")],
+)
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(("n_bytes", "text"), [(0, "0 B"), (1023, "1,023 B"), (1536, "1.5 KiB"), (2**31, "2.0 GiB")])
+def test_sizes_are_binary(n_bytes: int, text: str) -> None:
+    assert bytes_text(n_bytes) == text
+
+
+@pytest.mark.parametrize(("low", "high", "has_zero"), [(-1, 1, True), (0, 1, True), (-1, 0, True), (0.1, 1, False)])
+def test_the_ends_of_an_interval_belong_to_it(low: float, high: float, has_zero: bool) -> None:
+    assert Figure(0.5, low, high).has_zero is has_zero

@@ -1,0 +1,66 @@
+"""Hostile text becomes text that can be looked at."""
+
+import re
+
+import pytest
+
+from pipelines.report.visible_text import excerpt, fenced, markdown_code, markdown_text, one_line, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00b", "a␀b"),
+        ("\x1b[31mred", "␛[31mred"),
+        ("\x7f", "␡"),
+        ("\x85", "⟨U+0085⟩"),
+        ("\u202eevil", "⟨U+202E⟩evil"),
+        ("\u200f", "⟨U+200F⟩"),
+        ("\u2066x\u2069", "⟨U+2066⟩x⟨U+2069⟩"),
+        ("zero\u200bwidth\ufeff", "zero⟨U+200B⟩width⟨U+FEFF⟩"),
+        ("\ud800", "\ufffd"),
+        ("one\r\ntwo\rthree", "one\ntwo␍three"),
+    ],
+)
+def test_what_a_browser_hides_is_shown(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize("text", ["\tdef f():\n\t\treturn 1", "שלום عالم", "naïve 😀 👩‍💻", "a  b"])
+def test_ordinary_text_of_any_language_is_left_alone(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_an_excerpt_counts_what_it_hides() -> None:
+    shown = excerpt("x" * 200_000, 4_000)
+    assert (shown.text, shown.n_hidden) == ("x" * 4_000, 196_000)
+    assert excerpt("short", 4_000).n_hidden == 0
+
+
+def test_code_with_very_long_lines_is_known() -> None:
+    assert excerpt("x" * 201, 4_000).has_long_lines
+    assert not excerpt("x\n" * 300, 4_000).has_long_lines
+
+
+def test_a_title_is_one_line() -> None:
+    assert one_line("Write\n\n  a   function", 80) == "Write a function"
+    assert one_line("word " * 100, 20) == "word word word word…"
+
+
+@pytest.mark.parametrize("text", ["plain", "```python\nx\n```", "`" * 7, "a ```` b"])
+def test_a_fence_is_longer_than_any_run_of_backticks(text: str) -> None:
+    first, *_, last = fenced(text).split("\n")
+    fence = re.match("`+", first)
+    assert fence is not None
+    assert last == fence[0]
+    assert len(last) >= 3
+    assert last not in text
+
+
+def test_markdown_text_has_no_markup_left() -> None:
+    assert markdown_text("**a** | <b>\n[c](d) `e`") == r"\*\*a\*\* \| &lt;b&gt; \[c\](d) \`e\`"
+
+
+def test_markdown_code_survives_backticks_and_table_cells() -> None:
+    assert markdown_code("a/b.json") == "`a/b.json`"
+    assert markdown_code("a`b|c") == "`` a`b\\|c ``"

@@ -1,0 +1,108 @@
+"""The layout's promises: imports point down, names shadow nothing, programs stay one page."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# From the bottom up; rooms on one floor do not import each other.
+FLOORS = [
+    ["pipelines.errors"],
+    ["pipelines.files"],
+    ["pipelines.command_line"],
+    ["data_prep.dataset_folder"],
+    ["pipelines.recipe", "pipelines.records"],
+    ["pipelines.modeling"],
+    ["pipelines.training", "pipelines.evaluation"],
+    ["pipelines.report"],
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+SOURCES = sorted([*(PROJECT / "pipelines").rglob("*.py"), *(PROJECT / "data_prep").rglob("*.py")])
+PROGRAMS = [path for path in SOURCES if path.parent.parent == PROJECT and path.name != "__init__.py"]
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def imported_modules(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith(("pipelines.", "data_prep."))}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p not in PROGRAMS], ids=lambda p: str(p.relative_to(PROJECT)))
+def test_imports_point_down_only(path: Path) -> None:
+    room = room_of(".".join(path.relative_to(PROJECT).with_suffix("").parts))
+    for module in imported_modules(path):
+        target = room_of(module)
+        if target in (room, "pipelines", "data_prep") or target.startswith("data_prep.") and room.startswith("data_prep."):
+            continue
+        assert target in FLOOR_OF, f"{path.name} imports {module}, which is on no floor"
+        if room in FLOOR_OF:
+            assert FLOOR_OF[target] < FLOOR_OF[room], f"{room} may not import {module}"
+        else:
+            assert FLOOR_OF[target] <= FLOOR_OF["data_prep.dataset_folder"], f"{room} may not import {module}"
+
+
+def test_every_room_is_on_a_floor() -> None:
+    rooms = {f"pipelines.{p.parent.name}" for p in (PROJECT / "pipelines").glob("*/__init__.py")}
+    assert rooms <= FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
+def test_a_program_is_one_page_and_no_program_imports_another(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 120
+    programs = {f"{p.parent.name}.{p.stem}" for p in PROGRAMS}
+    assert not imported_modules(path) & programs
+
+
+def test_no_program_or_room_shadows_an_installed_module() -> None:
+    """`accelerate launch pipelines/sft.py` puts pipelines/ first on sys.path."""
+    names = {p.stem for p in PROGRAMS} | {p.parent.name for p in SOURCES if p.parent.parent.parent == PROJECT}
+    names -= {"pipelines", "data_prep"}
+    for name in names:
+        assert name not in sys.stdlib_module_names, name
+        spec = importlib.util.find_spec(name)
+        assert spec is None or str(PROJECT) in str(spec.origin), f"{name} shadows {spec.origin}"
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
+def test_help_is_the_docstring_and_imports_no_torch(path: Path) -> None:
+    code = (
+        "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    manual = ast.get_docstring(ast.parse(path.read_text()))
+    assert manual
+    assert manual.splitlines()[0] in done.stdout
+    assert f"python {path.parent.name}/{path.name}" in manual
+
+
+def test_the_rooms_below_modeling_import_no_torch() -> None:
+    rooms = ["pipelines.errors", "pipelines.files", "pipelines.command_line", "pipelines.recipe", "pipelines.records"]
+    code = f"import sys, {', '.join([*rooms, 'data_prep.dataset_folder', 'pipelines.report'])}; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_top_level_is_the_design() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+    top = {name.split("/")[0] for name in listed}
+    assert top <= {
+        "README.md", "pyproject.toml", "pipelines", "recipes", "data_prep", "tests", "accelerate_configs",
+        "LICENSE", "Makefile", "constraints.txt", ".ci", ".gitignore",
+    }  # fmt: skip

@@ -1,0 +1,26 @@
+"""A corpus becomes blocks without losing a document boundary or miscounting a byte."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.modeling import load_tokenizer
+from pipelines.training.blocks import cut_into_blocks
+
+
+def test_documents_are_joined_by_the_end_token_and_cut(tiny_model_folder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    texts = ["def f():\n    return 1\n", "café 🙂\n" * 3, "x"]
+    blocks = cut_into_blocks(texts, tokenizer, 4)
+    stream = [i for text in texts for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
+    assert blocks.tokens.ravel().tolist() == stream[: len(stream) // 4 * 4]
+    assert (blocks.n_tokens, blocks.n_bytes) == (len(stream), sum(len(text.encode()) for text in texts))
+    assert blocks.tokens.dtype == np.uint16
+    assert blocks[0]["input_ids"].tolist() == blocks[0]["labels"].tolist() == stream[:4]
+
+
+def test_a_corpus_without_one_block_is_refused(tiny_model_folder: Path) -> None:
+    with pytest.raises(UserError, match="at least one block of 512"):
+        cut_into_blocks(["too short"], load_tokenizer(str(tiny_model_folder)), 512)
