@@ -7,7 +7,7 @@ STDLIB = $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('stdlib
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: quickstart test test-slow lint environment base clean
+.PHONY: quickstart test test-slow lint environment base shakespeare clean
 
 environment: .venv/installed
 
@@ -48,3 +48,11 @@ base: environment
 
 clean:
 	rm -rf build .venv
+
+# A character-level model on one plain text file: make shakespeare TEXT=input.txt
+TEXT ?= input.txt
+shakespeare: environment
+	rm -rf build/shakespeare
+	$(BIN)/python data_prep/train_tokenizer.py --corpus "$(TEXT)" --kind char --output build/shakespeare/tokenizer
+	$(BIN)/python pipelines/pretrain.py --config recipes/shakespeare-char/pretrain/from_scratch.yaml --dataset_name "$(TEXT)" \
+		--tokenizer_name_or_path build/shakespeare/tokenizer --output_dir build/shakespeare/model

@@ -16,7 +16,7 @@ run.
 import argparse
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.command_line import ArgumentParser, run_program
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = comparison_of(prompts, models, responses)
     record = {
         "kind": "comparison",
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": describe_machine(),
         "prompts": describe_prompts(flags.prompts, flags.split, prompts),

@@ -12,13 +12,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from pipelines.errors import UserError
-from pipelines.evaluation.generation import (
-    Answer,
-    SamplingPolicy,
-    SeededNucleus,
-    generate_answers,
-    token_choices,
-)
+from pipelines.evaluation.decoding import SeededNucleus
+from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers, token_choices
 from pipelines.modeling import LoadedModel, load_for_inference
 from tests.evaluation.chain_models import save_chain_model, save_successors
 
@@ -119,7 +114,9 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
 @pytest.fixture(scope="module")
 def hello(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that answers `helo world` and stops."""
-    folder = save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("chain") / "m", ["helo w", "r", "d"], ends=True)
+    folder = save_chain_model(
+        tiny_model_folder, tmp_path_factory.mktemp("chain") / "m", ["helo w", "r", "d"], ends=True
+    )
     return load_for_inference(str(folder))
 
 
@@ -149,7 +146,7 @@ def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel)
 
 
 def test_a_model_without_any_end_token_runs_to_the_limit(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.evaluation.generation.stop_token_ids", lambda *_: [])
+    monkeypatch.setattr("pipelines.evaluation.decoding.stop_token_ids", lambda *_: [])
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=12))
     assert (answer.stopped, answer.n_tokens, answer.text[:8]) == (False, 12, "helo wrd")
 
@@ -158,7 +155,13 @@ def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_f
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
     ids = tokenizer.convert_tokens_to_ids
     smile = tokenizer("\U0001f600", add_special_tokens=False)["input_ids"]
-    said = [*tokenizer("\0\x1b<>", add_special_tokens=False)["input_ids"], *smile, ids("<|im_start|>"), ids("é"), ids("a")]
+    said = [
+        *tokenizer("\0\x1b<>", add_special_tokens=False)["input_ids"],
+        *smile,
+        ids("<|im_start|>"),
+        ids("é"),
+        ids("a"),
+    ]
     steps = dict(zip([ids("Ċ"), *said], [*said, ids("<|endoftext|>")], strict=True))
     loaded = load_for_inference(str(save_successors(tokenizer, tmp_path / "odd", steps)))
     [[answer]] = generate_answers(loaded, [[ids("Ċ")]], SamplingPolicy(max_new_tokens=40))
