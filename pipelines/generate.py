@@ -6,9 +6,10 @@ r"""Let a model answer prompts: once or several times, greedily or sampled, with
     python pipelines/generate.py --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl
 
 In: a model folder, an adapter folder or a Hub id (or a base with --adapter); prompts as --prompt (again for more) or
-a file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template unless
---plain is given or the model has none. Out: the answers on stdout and, with --output, one JSON line a prompt:
-instruction, input, prompt_style and answers (text, n_tokens, stopped; tokens with --show_probabilities).
+a file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template; with
+--plain, or without a template, the model continues it as it is. Out: the answers on stdout and, with --output, one
+JSON line a prompt: instruction, input, prompt_style and answers (text, n_tokens, stopped; tokens with
+--show_probabilities).
 
 One sample is greedy, several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
 seed gives the same samples. --show_probabilities lists each generated token with its probability and the five strongest
@@ -64,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.output:
         refuse_existing(flags.output)
     loaded = load_for_inference(flags.model_name_or_path, flags.adapter)
-    style = PromptStyle.PLAIN if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
+    style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
     if not (flags.plain or loaded.has_chat_template):
-        print("the model has no chat template, so the prompts are put plainly", file=sys.stderr)
+        print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
     rendered = [render_prompt(loaded.tokenizer, one.instruction, one.input, style) for one in prompts]
     lines = []
     answers_to_all = generate_answers(loaded, rendered, policy, batch_size=flags.batch_size)

@@ -98,9 +98,10 @@ class RoomyLayer(DynamicLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         n_past, n_new = self.get_seq_length(), key_states.shape[-2]
+        keys: Any = self.keys  # a copy, and no longer a view of the room, once rows were selected
         rooms = self._rooms
-        if rooms is None or rooms[0].shape[-2] < n_past + n_new or rooms[0].data_ptr() != self.keys.data_ptr():
-            rooms = _grown(self.keys, key_states, n_past), _grown(self.values, value_states, n_past)
+        if rooms is None or rooms[0].shape[-2] < n_past + n_new or rooms[0].data_ptr() != keys.data_ptr():
+            rooms = _grown(keys, key_states, n_past), _grown(self.values, value_states, n_past)
         self._rooms = rooms
         for room, states in zip(rooms, (key_states, value_states), strict=True):
             room[..., n_past : n_past + n_new, :] = states
@@ -212,7 +213,7 @@ def _uniforms(batch: Sequence[Request], seed: int) -> torch.Tensor:
 
 
 def _roomy_cache(loaded: LoadedModel) -> DynamicCache | None:
-    """A cache of roomy layers; None, which leaves the cache to `generate`, unless each layer is plain full attention."""
+    """A cache of roomy layers; None, which leaves it to `generate`, unless every layer is plain full attention."""
     model: Any = loaded.model
     if isinstance(model, PeftModel):
         if model.active_peft_config.is_prompt_learning:  # it puts a prefix into the cache
@@ -227,7 +228,7 @@ def _roomy_cache(loaded: LoadedModel) -> DynamicCache | None:
     return cache
 
 
-def _grown(past: torch.Tensor, new: torch.Tensor, n_past: int) -> torch.Tensor:
+def _grown(past: Any, new: torch.Tensor, n_past: int) -> torch.Tensor:
     """A buffer half as long again as needed that begins with the `n_past` states of `past`."""
     n_tokens = n_past + new.shape[-2]
     room = new.new_empty((*new.shape[:-2], n_tokens + max(n_tokens // 2, _STEPS_AT_A_TIME), new.shape[-1]))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from pipelines.modeling.loading import base_of_adapter, is_adapter, resize_embed
 from pipelines.records import read_record
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """What a model is in a comparison."""
 
     BASE = "base"
@@ -135,7 +135,6 @@ class Measurement:
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
-        gc.collect()  # the model before this one, where this is the first phase of the next
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
@@ -154,6 +153,7 @@ def measure_models(
     measurement = Measurement(prompts, plan, batch_size)
     measured = [measurement.base(base, template_of=instructs[0])]
     for name, path in zip(_names(instructs), instructs, strict=True):
+        gc.collect()  # the model before this one
         measured.append(measurement.instruct(path, base, name))
     return measured, measurement.seconds
 
@@ -201,9 +201,7 @@ def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
     vocabulary = tokenizer.get_vocab()
     known = all(vocabulary.get(token) == token_id for token, token_id in base.tokenizer.get_vocab().items())
     if not tokenizer.chat_template or not known:
-        print(
-            "base: its likelihood is measured with plain prompts only (no template for its vocabulary)", file=sys.stderr
-        )
+        print("base: likelihood with plain prompts only (no chat template for its vocabulary)", file=sys.stderr)
         return None
     torch.manual_seed(0)  # the new rows are drawn closely around the mean
     if not isinstance(base.model, PeftModel):

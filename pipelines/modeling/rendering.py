@@ -14,8 +14,13 @@ from pipelines.modeling.chat_template import end_token, token_id_of
 
 
 class PromptStyle(StrEnum):
-    """How a prompt is put to a model: bare text, as a base knows it, or the tokenizer's chat template."""
+    """How a prompt is put to a model.
 
+    RAW is the text as it is, to be continued; PLAIN a request and an empty line, after which a base may answer; CHAT
+    the tokenizer's chat template.
+    """
+
+    RAW = "raw"
     PLAIN = "plain"
     CHAT = "chat"
 
@@ -36,8 +41,8 @@ def render_prompt(
     Raises `UserError` for the chat style if the tokenizer has no chat template.
     """
     request = f"{instruction}\n\n{input}" if input else instruction
-    if style is PromptStyle.PLAIN:
-        return list(tokenizer(request + "\n\n")["input_ids"])
+    if style is not PromptStyle.CHAT:
+        return list(tokenizer(request if style is PromptStyle.RAW else f"{request}\n\n")["input_ids"])
     if not tokenizer.chat_template:
         raise UserError(
             expected="a tokenizer with a chat template",

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from datasets import Dataset
 from peft import LoraConfig
+from peft.utils.other import TrainableTokensWrapper
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig, SFTTrainer
 
@@ -61,7 +62,7 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
     """TRL's trainer over rows that are tokenized and labelled already (`input_ids`, `labels`)."""
     settled = copy.copy(training)  # the template and the end token are in the tokenizer by now, TRL need not set them
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = None
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=student.model,
         args=settled,
         train_dataset=train,
@@ -69,6 +70,8 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         processing_class=student.tokenizer,
         peft_config=student.lora,
     )
+    _show_bias_of_wrapped_head(student.model)
+    return trainer
 
 
 def save_student(trainer: SFTTrainer, folder: Path) -> None:
@@ -85,3 +88,15 @@ def _align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     ends = [tokenizer.eos_token_id, *(had if isinstance(had, list) else [had])]
     model.generation_config.eos_token_id = list(dict.fromkeys(end for end in ends if end is not None))
     model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
+
+
+def _show_bias_of_wrapped_head(model: PreTrainedModel) -> None:
+    """Give a head whose new tokens' rows are trained the attribute `bias`.
+
+    TRL's fused loss reads `weight` and `bias` off the output head; PEFT's wrapper shows the weight (base rows and
+    trained rows merged, so gradients reach the trained ones) but not the bias, and training would end in an
+    AttributeError.
+    """
+    head = model.get_output_embeddings()
+    if isinstance(head, TrainableTokensWrapper) and head.original_module.bias is None:
+        head.bias = None

@@ -30,8 +30,10 @@ def save_chain_model(
 def save_successors(
     tokenizer: PreTrainedTokenizerBase, folder: Path, successors: Mapping[int, int], max_positions: int = 256
 ) -> Path:
-    """Save a Llama that gives each token of `successors` its successor: one-hot embeddings, blocks that add nothing, and
-    an output head that is the table of successors."""
+    """Save a Llama that gives each token of `successors` its successor.
+
+    Its embeddings are one-hot, its block adds nothing, and its output head is the table of successors.
+    """
     width = len(tokenizer) + len(tokenizer) % 2
     config = LlamaConfig(
         vocab_size=len(tokenizer),

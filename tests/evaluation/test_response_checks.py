@@ -105,7 +105,9 @@ def test_a_fence_that_the_limit_left_open_is_unwrapped() -> None:
 
 
 def test_a_fence_inside_a_docstring_of_code_that_parses_is_left_alone() -> None:
-    answer = 'def find_max(numbers):\n    """Like this:\n\n    ```python\n    find_max([1])\n    ```\n    """\n    return 1'
+    answer = (
+        'def find_max(numbers):\n    """Like this:\n\n    ```python\n    find_max([1])\n    ```\n    """\n    return 1'
+    )
     assert code_of(answer) == answer
 
 
@@ -115,7 +117,15 @@ def test_a_block_in_another_language_is_no_python() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["x = '\0'", "(" * 5000, "~" * 20_000 + "1", "f(" * 150 + ")" * 150, "x = '\\q' and '\ud800'", "{" * 90 + "\ufffd", "\x0c\x1b[31m"],
+    [
+        "x = '\0'",
+        "(" * 5000,
+        "~" * 20_000 + "1",
+        "f(" * 150 + ")" * 150,
+        "x = '\\q' and '\ud800'",
+        "{" * 90 + "\ufffd",
+        "\x0c\x1b[31m",
+    ],
 )
 def test_strange_output_neither_raises_nor_warns(answer: str, recwarn: pytest.WarningsRecorder) -> None:
     python_checks(answer, FIND_MAX)

@@ -44,11 +44,12 @@ def test_the_end_token_comes_last_and_is_not_counted_as_text(tokenizer) -> None:
     assert len(answer.token_ids) == answer.n_text_tokens + 1
 
 
-def test_a_plain_prompt_has_no_mark_of_the_template(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_a_raw_or_plain_prompt_has_no_mark_of_the_template(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    assert tokenizer.decode(render_prompt(tokenizer, "ROMEO:", style=PromptStyle.RAW)) == "ROMEO:"
     assert tokenizer.decode(render_prompt(tokenizer, "Say it.", style=PromptStyle.PLAIN)) == "Say it.\n\n"
 
 
-@pytest.mark.parametrize("style", list(PromptStyle))
+@pytest.mark.parametrize("style", list(PromptStyle), ids=str)
 def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data: Path, style: PromptStyle) -> None:
     tokenizer = load_tokenizer(str(shared_data / "models" / "hf-stories260K"))
     ensure_chat_template(tokenizer)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +79,29 @@ def test_a_finished_run_is_not_overwritten(chain: Path, run_cli: RunCli) -> None
     assert (chain / "instruct" / "run.json").read_bytes() == before
 
 
-def test_full_fine_tuning_with_packing_by_accelerate_launch(chain: Path, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml",
-        "pipelines/sft.py", "--config", str(chain / "sft.yaml"), "--use_peft", "false", "--packing", "true",
-        "--model_name_or_path", str(chain / "base"), "--dataset_name", str(chain / "rows.jsonl"),
-        "--eval_strategy", "no", "--max_steps", "2", "--save_strategy", "no", "--output_dir", str(tmp_path / "full"),
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+def launch(config: str, *arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", f"accelerate_configs/{config}"]
+    done = subprocess.run([*command, *map(str, arguments)], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_full_fine_tuning_with_packing_by_accelerate_launch(chain: Path, tmp_path: Path) -> None:
+    launch("cpu.yaml", "pipelines/sft.py", "--config", chain / "sft.yaml", "--use_peft", "false", "--packing", "true",
+           "--model_name_or_path", chain / "base", "--dataset_name", chain / "rows.jsonl", "--eval_strategy", "no",
+           "--max_steps", "2", "--save_strategy", "no", "--output_dir", tmp_path / "full")  # fmt: skip
     before = load_file(chain / "base" / "model.safetensors")
     after = load_file(tmp_path / "full" / "model.safetensors")
     assert all(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_two_processes_share_one_run_folder_and_one_adapter(chain: Path, tmp_path: Path) -> None:
+    launch("cpu_ddp.yaml", "pipelines/sft.py", "--config", chain / "sft.yaml", "--model_name_or_path", chain / "base",
+           "--dataset_name", chain / "instructions", "--max_steps", "2", "--save_strategy", "no",
+           "--output_dir", tmp_path / "both")  # fmt: skip
+    record = record_of(tmp_path / "both")
+    assert record["status"] == "finished"
+    assert record["n_tokens"] > 0
+    assert (tmp_path / "both" / "adapter_model.safetensors").is_file()
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:

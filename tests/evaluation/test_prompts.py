@@ -1,0 +1,71 @@
+"""Prompts: what a row must hold, what --limit draws, what is counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.prompts import Prompt, describe_prompts, held_out_prompts, read_prompts, typed_prompts
+from pipelines.files import sha256_of_file
+
+
+def prompts_file(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Add.", "input": "1 2", "output": "3", "category": "sums"},
+        {"prompt": "Say hello."},
+        {"instruction": "Name one.", "input": None, "output": "", "category": None},
+    ]
+    assert read_prompts(prompts_file(tmp_path, rows), first_id=4) == [
+        Prompt(4, "Add.", "1 2", "3", "sums"),
+        Prompt(5, "Say hello."),
+        Prompt(6, "Name one."),
+    ]
+
+
+def test_a_typed_prompt_is_marked_extra_and_not_counted() -> None:
+    assert typed_prompts(["Hello?"]) == [Prompt(0, "Hello?", category="extra", counted=False)]
+
+
+def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path: Path) -> None:
+    path = prompts_file(tmp_path, [{"prompt": f"Question {n}"} for n in range(100)])
+    drawn = held_out_prompts(path, "test", limit=10, seed=0)
+    assert drawn == held_out_prompts(path, "test", limit=10, seed=0) == sorted(drawn, key=lambda prompt: prompt.id)
+    assert drawn != held_out_prompts(path, "test", limit=10, seed=1)
+    assert len(drawn) == 10
+    assert max(prompt.id for prompt in drawn) > 50
+    assert len(held_out_prompts(path, "test", limit=1000, seed=0)) == 100
+
+
+def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Path) -> None:
+    path = prompts_file(tmp_path, [{"prompt": "a"}, {"prompt": "b"}])
+    prompts = typed_prompts(["extra"]) + read_prompts(path, first_id=1)
+    expected = {"path": str(path), "split": None, "sha256": sha256_of_file(path), "n": 2}
+    assert describe_prompts(path, "test", prompts) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"prompt": "a"}, {"question": "b"}], "expected `instruction` or `prompt` in row 2 of"),
+        ([{"instruction": "  "}, {"prompt": "b"}], "expected `instruction` or `prompt` in row 1 of"),
+        ([{"prompt": "a"}, {"prompt": 7}], "expected text in 'prompt' in row 2 of"),
+        ([{"prompt": "a"}], "expected at least two prompts to measure; got 1"),
+    ],
+)
+def test_prompts_that_cannot_be_measured_are_refused(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        held_out_prompts(prompts_file(tmp_path, rows), "test", limit=None, seed=0)
+    assert str(error.value).startswith(message)
+
+
+def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected at least two prompts to measure; got 0"):
+        held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}] * 3), "test", limit=-1, seed=0)

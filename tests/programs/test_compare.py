@@ -1,0 +1,169 @@
+"""compare.py from two model folders to the report, as a user runs it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
+from pipelines import compare
+from pipelines.errors import UserError
+from tests.conftest import RunCli, one_line_error
+from tests.evaluation.chain_models import save_chain_model
+
+ANSWER = "def find_max(numbers):\n    return 1"
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four prompts for the function, two without a reference, one of them about something else."""
+    request = "Write a Python function find_max(numbers)."
+    rows = [{"instruction": request, "output": ANSWER, "category": "code"}] * 2
+    rows += [{"instruction": request, "input": "Be quick."}, {"prompt": "Name a colour."}]
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that says `max(numbers` and then its last token for ever."""
+    return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("models") / "b", ["max(numbers"], ends=False)
+
+
+@pytest.fixture(scope="module")
+def instruct(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instruct model that gives the right answer to everything and stops."""
+    return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("models") / "i", [ANSWER], ends=True)
+
+
+def run(*arguments: str | Path, output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    compare.main([*map(str, arguments), "--output", str(output), "--max_new_tokens", "16"])
+    lines = (output / "responses.jsonl").read_text(encoding="utf-8").splitlines()
+    return json.loads((output / "comparison.json").read_text(encoding="utf-8")), [json.loads(line) for line in lines]
+
+
+def test_two_models_become_records_and_a_report(
+    run_cli: RunCli, base: Path, instruct: Path, prompts: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "comparison"
+    done = run_cli(
+        "pipelines/compare.py", "--base", base, "--instruct", instruct, "--prompts", prompts, "--max_new_tokens", "16",
+        "--prompt", "Write a Python function find_max(numbers) <now>", "--output", output,
+    )  # fmt: skip
+    record = json.loads((output / "comparison.json").read_text())
+    assert (record["kind"], record["prompts"]["n"]) == ("comparison", 4)
+    figures = {name: model["metrics"] for name, model in record["models"].items()}
+    for metric in ("stopped_by_itself", "parses", "defines_requested_name", "takes_requested_parameters"):
+        for suffix in ("", "_sampled"):
+            assert figures["base"][metric + suffix]["value"] == 0
+            assert figures["instruct"][metric + suffix]["value"] == 1
+            assert record["differences"]["instruct"][metric + suffix]["value"] == 1
+    assert figures["instruct"]["stopped_by_itself"]["n"] == 4
+    assert figures["instruct"]["parses"]["n"] == 3
+    assert figures["instruct"]["response_bits_per_byte"]["n"] == 2
+    assert record["differences"]["instruct"]["response_bits_per_byte"]["relative"]["value"] < -0.9
+    responses = [json.loads(line) for line in (output / "responses.jsonl").read_text().splitlines()]
+    assert responses[0]["instruction"].endswith("<now>")
+    assert responses[1]["answers"]["instruct"]["greedy"]["text"] == ANSWER
+    page = (output / "report.html").read_text()
+    assert "find_max(numbers) &lt;now&gt;" in page
+    assert done.stdout.splitlines()[-1] == str(output / "report.html")
+    assert any(line.startswith("defines the requested name  ") for line in done.stdout.splitlines())
+
+
+def test_a_random_model_and_a_changed_copy_of_it_differ(tiny_model_folder: Path, prompts: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(tiny_model_folder, tmp_path / "changed"))
+    torch.manual_seed(0)
+    weights = {
+        name: one + 0.05 * torch.randn_like(one) for name, one in load_file(changed / "model.safetensors").items()
+    }
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    flags = ["--base", tiny_model_folder, "--instruct", changed, "--prompts", prompts]
+    record, responses = run(*flags, output=tmp_path / "one")
+    assert record["differences"]["instruct"]["response_bits_per_byte"]["value"] != 0
+    again, responses_again = run(*flags, "--batch_size", "1", output=tmp_path / "two")
+    assert [line["answers"]["instruct"]["greedy"]["text"] for line in responses] == [
+        line["answers"]["instruct"]["greedy"]["text"] for line in responses_again
+    ]
+    assert again["prompts"] == record["prompts"]
+
+
+def test_a_model_compared_with_itself_has_all_differences_zero(
+    tiny_model_folder: Path, prompts: Path, tmp_path: Path
+) -> None:
+    bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    record, responses = run("--base", bare, "--instruct", bare, "--prompts", prompts, output=tmp_path / "out")
+    assert {difference["value"] for difference in record["differences"]["instruct"].values()} == {0}
+    assert all(line["answers"]["base"] == line["answers"]["instruct"] for line in responses)
+
+
+def test_the_test_split_of_a_dataset_folder_is_measured(base: Path, instruct: Path, tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"Write a Python function f{n}(x).", "input": "", "output": f"def f{n}(x): ...", "source": "s",
+         "source_row": str(n), "group": f"group {n}"}
+        for n in range(40)
+    ]  # fmt: skip
+    folder = tmp_path / "dataset"
+    manifest = write_dataset_folder(
+        folder, rows, kind=DatasetKind.INSTRUCTIONS, split_sizes=SplitSizes(0.1, 0.4), seed=0, sources=[], rejected=[],
+        command="test", overwrite=False,
+    )  # fmt: skip
+    flags = ["--base", base, "--instruct", instruct, "--prompts", folder, "--num_samples", "0"]
+    record, responses = run(*flags, output=tmp_path / "all")
+    n_test = manifest["n_rows"]["test"]
+    expected = {"path": str(folder), "split": "test", "sha256": manifest["content_sha256"]["test"], "n": n_test}
+    assert record["prompts"] == expected
+    assert len(responses) == n_test
+    assert "parses_sampled" not in record["metric_definitions"]
+    limited, _ = run(*flags, "--limit", "3", output=tmp_path / "limited")
+    assert limited["prompts"]["n"] == 3
+
+
+def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path, prompts: Path, tmp_path: Path) -> None:
+    odd = save_chain_model(tiny_model_folder, tmp_path / "odd", ["</script>\0\x1b\u2028é"], ends=True)
+    record, responses = run("--base", base, "--instruct", odd, "--prompts", prompts, output=tmp_path / "out")
+    assert responses[0]["answers"]["instruct"]["greedy"]["text"] == "</script>\0\x1b\u2028é"
+    assert record["models"]["instruct"]["metrics"]["stopped_by_itself"]["value"] == 1
+    assert "</script>\0" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--prompts": "none.jsonl"}, "expected a readable file at none.jsonl"),
+        ({"--split": "trial", "--prompts": "DATA"}, "expected"),
+        ({"--limit": "1"}, "expected at least two prompts to measure; got 1"),
+        ({"--num_samples": "-1"}, "expected num_samples of 0 or more"),
+        (
+            {"--max_new_tokens": "none"},
+            "expected the flags that --help lists; got argument --max_new_tokens: invalid int",
+        ),
+        ({"--base": "no/such/base"}, "expected a tokenizer at no/such/base"),
+    ],
+)
+def test_wrong_use_is_refused_and_leaves_nothing_behind(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    output = tmp_path / "out"
+    flags = {"--base": base, "--instruct": instruct, "--prompts": prompts, "--output": output} | changes
+    if changes.get("--prompts") == "DATA":
+        flags["--prompts"] = tmp_path
+    with pytest.raises(UserError) as error:
+        compare.main([str(part) for pair in flags.items() for part in pair])
+    assert str(error.value).startswith(message)
+    assert not output.exists()
+
+
+def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts: Path, tmp_path: Path) -> None:
+    (tmp_path / "comparison.json").write_text("{}")
+    done = run_cli(
+        "pipelines/compare.py", "--base", "x", "--instruct", "y", "--prompts", prompts, "--output", tmp_path, expect=2
+    )
+    assert one_line_error(done).startswith(f"error: expected {tmp_path} to be new or empty; got existing files there")
+    assert (tmp_path / "comparison.json").read_text() == "{}"
