@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
     flags.add_argument("--batch_size", type=int, default=32, help="answers generated together (default 32)")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
+    flags.add_argument("--perplexity", type=Path, metavar="FILE", help="perplexity.json to show in the report too")
     flags.add_argument("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
     return flags
 
@@ -49,13 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = parser().parse_args(arguments)
     from pipelines.files import refuse_existing, write_json_atomically, write_jsonl_atomically
+    from pipelines.records import describe_machine, read_record, versions
 
     refuse_existing(flags.output)
+    perplexity = read_record(flags.perplexity) if flags.perplexity else None
     from pipelines.evaluation.comparison import comparison_of, responses_of
     from pipelines.evaluation.comparison_table import comparison_table
     from pipelines.evaluation.measuring import DecodingPlan, measure_models
     from pipelines.evaluation.prompts import describe_prompts, held_out_prompts, typed_prompts
-    from pipelines.records import describe_machine, versions
     from pipelines.report import write_report
 
     plan = DecodingPlan(flags.max_new_tokens, flags.num_samples, flags.temperature, flags.top_p, flags.seed)
@@ -76,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seconds": {**seconds, "statistics": round(time.perf_counter() - start, 3)},
     }
     write_jsonl_atomically(flags.output / "responses.jsonl", responses)
+    if perplexity is not None:
+        write_json_atomically(flags.output / "perplexity.json", perplexity)
     write_json_atomically(flags.output / "comparison.json", record)
     run_folder = Path(flags.instruct[0])
     pages = write_report(flags.output, run_folder if (run_folder / "run.json").is_file() else None)

@@ -1,4 +1,4 @@
-"""Fixtures for all rooms: real data where it stands beside the project, a tiny real model, the programs as a user runs them."""
+"""Fixtures for all rooms: real data where there is some, a tiny real model, the programs as a user runs them."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama of two layers with a byte-level BPE tokenizer and a ChatML template, saved as transformers saves it."""
+    """A random Llama of two layers with a byte-level BPE tokenizer and a ChatML template, as transformers saves it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -41,7 +41,9 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     core.train_from_iterator(["def find_max(numbers):\n    return max(numbers)\n"] * 8, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -72,14 +74,15 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_cli() -> RunCli:
-    """Run a program file in a process of its own: `run_cli("pipelines/sft.py", "--config", ...)`, asserting its exit code."""
+    """Run a program in its own process, `run_cli("pipelines/sft.py", "--config", ...)`, asserting its exit code."""
 
     def run(*arguments: str | Path, expect: int = 0, cwd: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
         program, *rest = [str(argument) for argument in arguments]
         done = subprocess.run(
             [sys.executable, str(PROJECT / program), *rest], cwd=cwd, capture_output=True, text=True, timeout=600
         )
-        assert done.returncode == expect, f"exit code {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
+        said = f"exit code {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == expect, said
         return done
 
     return run

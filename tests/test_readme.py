@@ -67,4 +67,19 @@ def test_the_commands_for_ones_own_data_run_as_they_stand(users_folder: Path) ->
 
 @pytest.mark.slow
 def test_the_long_commands_run_as_they_stand(users_folder: Path) -> None:
+    """The environment of `make` is lent to the folder, so that make has nothing to install."""
+    if not (PROJECT / ".venv" / "installed").is_file():
+        pytest.skip("no .venv: run this by `make test-slow`")
+    for name in (".venv", "Makefile", "pyproject.toml", "constraints.txt"):
+        (users_folder / name).symlink_to(PROJECT / name)
     run_all(commands("slow"), users_folder)
+    assert (users_folder / "build" / "shakespeare" / "model" / "run.json").is_file()
+
+
+@pytest.mark.slow
+def test_make_quickstart_prints_the_path_of_its_report_last() -> None:
+    done = subprocess.run(["make", "quickstart"], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = PROJECT / done.stdout.strip().splitlines()[-1]
+    assert report.name == "report.html"
+    assert "find_max" in report.read_text(encoding="utf-8")

@@ -1,6 +1,8 @@
 """How every program starts and ends: arguments with one-line errors, exit codes 0, 1 and 2."""
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -22,11 +24,16 @@ class ArgumentParser(argparse.ArgumentParser):
 
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
+    # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         main(None)
+        sys.stdout.flush()
     except (UserError, AnswerIsNo) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # `| head` has read enough; without this Python complains once more while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
 
 

@@ -126,7 +126,7 @@ def _figures(values: Mapping[str, list[float | None]]) -> dict[str, Estimate]:
     for metric, numbers in values.items():
         known = [number for number in numbers if number is not None]
         if len(known) >= _MIN_PROMPTS:
-            figures[metric] = share(known) if metric in _YES_OR_NO else bootstrap_mean(known)
+            figures[metric] = share(known) if _are_flags(metric, known) else bootstrap_mean(known)
     return figures
 
 
@@ -137,9 +137,16 @@ def _differences(
     for metric, numbers in values.items():
         pairs = [(a, b) for a, b in zip(numbers, base[metric], strict=True) if a is not None and b is not None]
         if len(pairs) >= _MIN_PROMPTS:
-            difference = paired_difference_of_shares if metric in _YES_OR_NO else paired_difference_of_means
-            differences[metric] = difference(*np.array(pairs).T).to_json()
+            first, second = np.array(pairs).T
+            flags = _are_flags(metric, [*first, *second])
+            difference = paired_difference_of_shares if flags else paired_difference_of_means
+            differences[metric] = difference(first, second).to_json()
     return differences
+
+
+def _are_flags(metric: str, numbers: Sequence[float]) -> bool:
+    """Whether the numbers are all yes or no; where samples of a prompt disagree, they are not."""
+    return metric.removesuffix(SAMPLED) in _YES_OR_NO and all(number in (0.0, 1.0) for number in numbers)
 
 
 def _counted(
@@ -150,11 +157,13 @@ def _counted(
 
 def _headline_likelihoods(model: MeasuredModel, prompts: Sequence[Prompt]) -> Sequence[DocumentLikelihood | None]:
     """Those of the prompt style that suits the model better: a base is compared at its best."""
-    estimates = {style: _ratio(_counted(found, prompts)) for style, found in model.likelihoods.items()}
-    best = min(
-        estimates, key=lambda style: estimate.value if (estimate := estimates[style]) else math.inf, default=None
-    )
-    return [None] * len(prompts) if best is None else model.likelihoods[best]
+    styles = {style: _mean_bits(_counted(found, prompts)) for style, found in model.likelihoods.items()}
+    return model.likelihoods[min(styles, key=lambda style: styles[style])] if styles else [None] * len(prompts)
+
+
+def _mean_bits(likelihoods: Sequence[DocumentLikelihood | None]) -> float:
+    known = [one for one in likelihoods if one is not None]
+    return sum(_bits(one) for one in known) / sum(one.n_bytes for one in known) if known else math.inf
 
 
 def _ratio(likelihoods: Sequence[DocumentLikelihood | None]) -> Estimate | None:

@@ -10,23 +10,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import PeftModel
-
 from pipelines.errors import UserError
 from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers
 from pipelines.evaluation.likelihood import DocumentLikelihood, response_likelihoods
+from pipelines.evaluation.model_choice import behind_template_of, refuse_other_base
 from pipelines.evaluation.prompts import Prompt
 from pipelines.modeling import (
     LoadedModel,
     PromptStyle,
     load_for_inference,
     load_tokenizer,
-    model_fingerprint,
     render_prompt,
 )
-from pipelines.modeling.loading import base_of_adapter, is_adapter, resize_embeddings
-from pipelines.records import read_record
+from pipelines.modeling.loading import is_adapter
 
 
 class Role(StrEnum):
@@ -158,28 +154,6 @@ def measure_models(
     return measured, measurement.seconds
 
 
-def refuse_other_base(instruct: str, base: str) -> None:
-    """Raise `UserError` if `instruct` is an adapter that was trained on other weights than those of `base`.
-
-    The fingerprint in the adapter's run.json decides; without one, the base that the adapter names.
-    """
-    if not is_adapter(instruct):
-        return
-    named, given = base_of_adapter(instruct), model_fingerprint(base)
-    record = Path(instruct) / "run.json"
-    trained_on = (read_record(record).get("base") or {}).get("fingerprint") if record.is_file() else None
-    if trained_on is None and named != base and Path(named).is_dir():
-        trained_on = model_fingerprint(named)
-    if given == trained_on or (trained_on is None and named == base):
-        return
-    other_weights = named == base or Path(named).resolve() == Path(base).resolve()
-    raise UserError(
-        expected=f"the base that the adapter {instruct} was trained on, {named}",
-        got=f"{base}" + (", whose files have changed since" if other_weights else ""),
-        remedy="give that base with --base, or another adapter with --instruct",
-    )
-
-
 def _reference_likelihoods(
     loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle
 ) -> list[DocumentLikelihood | None]:
@@ -193,20 +167,13 @@ def _reference_likelihoods(
 
 
 def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
-    """The base behind the instruct model's tokenizer and chat template; None if that one has no template, or another
-    vocabulary, whose ids would mean nothing to the base. Tokens new to the base get the mean embedding, as in training.
-    """
+    """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
     holds_tokenizer = not is_adapter(instruct) or (Path(instruct) / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(instruct) if holds_tokenizer else base.tokenizer
-    vocabulary = tokenizer.get_vocab()
-    known = all(vocabulary.get(token) == token_id for token, token_id in base.tokenizer.get_vocab().items())
-    if not tokenizer.chat_template or not known:
-        print("base: likelihood with plain prompts only (no chat template for its vocabulary)", file=sys.stderr)
-        return None
-    torch.manual_seed(0)  # the new rows are drawn closely around the mean
-    if not isinstance(base.model, PeftModel):
-        resize_embeddings(base.model, tokenizer)
-    return replace(base, tokenizer=tokenizer)
+    templated = behind_template_of(base, load_tokenizer(instruct) if holds_tokenizer else base.tokenizer)
+    if templated is None:
+        reason = "no template for its vocabulary"
+        print(f"base: its likelihood is measured with plain prompts only ({reason})", file=sys.stderr)
+    return templated
 
 
 def _names(instructs: Sequence[str]) -> list[str]:

@@ -9,9 +9,9 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
-from pipelines.evaluation.measuring import refuse_other_base
-from pipelines.modeling import LoadedModel, load_for_inference
-from pipelines.modeling.loading import resize_embeddings
+from pipelines.modeling import LoadedModel, load_for_inference, model_fingerprint
+from pipelines.modeling.loading import base_of_adapter, is_adapter, resize_embeddings
+from pipelines.records import read_record
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,28 @@ def distinct_names(choices: Sequence[ModelChoice]) -> list[str]:
         name = Path(choice.path).name or choice.path
         names.append(f"{name}_{number}" if name in names else name)
     return names
+
+
+def refuse_other_base(instruct: str, base: str) -> None:
+    """Raise `UserError` if `instruct` is an adapter that was trained on other weights than those of `base`.
+
+    The fingerprint in the adapter's run.json decides; without one, the base that the adapter names.
+    """
+    if not is_adapter(instruct):
+        return
+    named, given = base_of_adapter(instruct), model_fingerprint(base)
+    record = Path(instruct) / "run.json"
+    trained_on = (read_record(record).get("base") or {}).get("fingerprint") if record.is_file() else None
+    if trained_on is None and named != base and Path(named).is_dir():
+        trained_on = model_fingerprint(named)
+    if given == trained_on or (trained_on is None and named == base):
+        return
+    other_weights = named == base or Path(named).resolve() == Path(base).resolve()
+    raise UserError(
+        expected=f"the base that the adapter {instruct} was trained on, {named}",
+        got=f"{base}" + (", whose files have changed since" if other_weights else ""),
+        remedy="give that base with --base, or another adapter with --instruct",
+    )
 
 
 def behind_template_of(base: LoadedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedModel | None:

@@ -20,4 +20,3 @@ def sha256_of_files(paths: Iterable[Path], root: Path) -> str:
     """Hex SHA-256 over the names (relative to `root`) and contents of `paths`, in sorted order."""
     lines = [f"{sha256_of_file(path)}  {path.relative_to(root).as_posix()}\n" for path in sorted(paths)]
     return sha256_of_text("".join(lines))
-

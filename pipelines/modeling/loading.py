@@ -1,6 +1,7 @@
 """Loading tokenizers and models, from a folder or the Hub, base or adapter, with one-line errors."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def load_base_model(
     name_or_path: str, *, dtype: str | torch.dtype = "auto", revision: str | None = None, **options: Any
 ) -> PreTrainedModel:
     """A causal language model of a folder or Hub id, from safetensors files only."""
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()  # a log file is no place for a moving bar
     with _one_line_errors(name_or_path, "a causal language model in safetensors files"):
         return AutoModelForCausalLM.from_pretrained(
             name_or_path, revision=revision, dtype=dtype, use_safetensors=True, **options

@@ -5,7 +5,7 @@ that was trained is the prompt that is served, token by token, by construction a
 """
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 

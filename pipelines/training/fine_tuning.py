@@ -99,4 +99,4 @@ def _show_bias_of_wrapped_head(model: PreTrainedModel) -> None:
     """
     head = model.get_output_embeddings()
     if isinstance(head, TrainableTokensWrapper) and head.original_module.bias is None:
-        head.bias = None
+        head.bias = None  # type: ignore[assignment]

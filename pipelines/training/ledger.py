@@ -1,7 +1,7 @@
 """The ledger: what became of every row between the dataset and the loss, in rows and in tokens."""
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 

@@ -28,12 +28,15 @@ def main() -> None:
         run("data_prep/build_instructions.py", "--source", rows, "--max_output_chars", "100",
             "--output", folder / "instructions", quiet=False)  # fmt: skip
         run("pipelines/sft.py", "--config", "recipes/quickstart/sft/lora.yaml", "--model_name_or_path", base,
-            "--dataset_name", folder / "instructions", "--max_length", "256", "--output_dir", folder / "instruct")  # fmt: skip
+            "--dataset_name", folder / "instructions", "--max_length", "256",
+            "--output_dir", folder / "instruct")  # fmt: skip
         run("pipelines/perplexity.py", "--model_name_or_path", base, "--model_name_or_path", folder / "instruct",
-            "--dataset", folder / "instructions", "--scope", "response", "--output", folder / "perplexity.json", quiet=False)  # fmt: skip
+            "--dataset", folder / "instructions", "--scope", "response", quiet=False)  # fmt: skip
         record = json.loads((folder / "instruct" / "run.json").read_text())
         ledger = json.loads((folder / "instruct" / "ledger.json").read_text())
-    print(f"training: {record['metrics']['train_runtime']:.0f} s, {ledger['kept']} rows kept, {ledger['dropped']} dropped")
+    print(
+        f"training: {record['metrics']['train_runtime']:.0f} s, {ledger['kept']} rows kept, {ledger['dropped']} dropped"
+    )
 
 
 if __name__ == "__main__":

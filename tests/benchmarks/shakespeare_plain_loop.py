@@ -3,8 +3,8 @@
     python tests/benchmarks/shakespeare_plain_loop.py input.txt
 
 Both train the model of recipes/shakespeare-char for 2,000 steps of 12 blocks of 64 characters, on the same blocks and
-with the same optimizer settings, one after the other. Prints validation loss (nats per character) and wall time of each,
-and the ratio of the training times.
+with the same optimizer settings, one after the other. Prints validation loss (nats per character) and wall time of
+each, and the ratio of the training times.
 """
 
 import json

@@ -57,13 +57,13 @@ def model(
 BASE = model(
     Role.BASE,
     [(GOOD, True), (CUT, False), (OTHER, False), ("red red red red red red", False), ("hm", True)],
-    {PromptStyle.PLAIN: [None, 20.0, 30.0, 10.0, None], PromptStyle.CHAT: [None, 24.0, 33.0, 9.0, None]},
+    {PromptStyle.PLAIN: [99.0, 20.0, 30.0, 10.0, None], PromptStyle.CHAT: [1.0, 24.0, 33.0, 9.0, None]},
     [[(GOOD, True)] * 2, [(OTHER, True), (GOOD, False)], [(OTHER, True), (OTHER, False)]] + [[("x", True)] * 2] * 2,
 )
 INSTRUCT = model(
     Role.INSTRUCT,
     [(CUT, False), (GOOD, True), (GOOD, True), ("red", True), ("Hello there.", True)],
-    {PromptStyle.CHAT: [None, 12.0, 15.0, 9.0, None]},
+    {PromptStyle.CHAT: [99.0, 12.0, 15.0, 9.0, None]},
     [[(CUT, False)] * 2, [(GOOD, True), (GOOD, True)], [(GOOD, True), (OTHER, True)]] + [[("x", True)] * 2] * 2,
 )
 
@@ -120,7 +120,7 @@ def test_the_base_is_compared_in_the_prompt_style_that_suits_it_better(better: P
     assert value(record, "base", "response_bits_per_byte") == (60 / math.log(2) / 30, 3)
     assert record["base_prompt_styles"][better.value]["value"] == pytest.approx(60 / math.log(2) / 30)
     assert record["base_prompt_styles"][worse.value]["value"] == pytest.approx(66 / math.log(2) / 30)
-    [first, *_] = [line for line in responses_of(PROMPTS, [base, INSTRUCT]) if line["reference"]]
+    first = responses_of(PROMPTS, [base, INSTRUCT])[1]
     assert first["answers"]["base"]["response_bits_per_byte"] == pytest.approx(20 / math.log(2) / 10)
 
 
@@ -131,6 +131,13 @@ def test_differences_are_instruct_minus_base_on_the_same_prompts() -> None:
     assert found["parses"] == paired_difference_of_shares([True, True], [False, True]).to_json()
     low, high = found["defines_requested_name"]["ci95"]
     assert low < found["defines_requested_name"]["value"] == 1.0 == high
+
+
+def test_samples_that_all_agree_have_no_interval_of_width_zero() -> None:
+    agreeing = [replace(one, samples=[[answer("x", True)] * 2] * 5) for one in (BASE, INSTRUCT)]
+    record = compared(*agreeing)
+    assert record["models"]["base"]["metrics"]["stopped_by_itself_sampled"]["ci95"][0] < 0.6
+    assert record["differences"]["instruct"]["stopped_by_itself_sampled"]["ci95"][0] < -0.3
 
 
 def test_a_model_compared_with_itself_has_no_difference() -> None:

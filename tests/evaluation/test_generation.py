@@ -124,6 +124,12 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
     assert set(drawn(logits, SamplingPolicy(temperature=1.0))) == {0, 1, 2, 3}
 
 
+def test_a_nucleus_wider_than_the_sorted_tokens_is_sampled_whole() -> None:
+    counts = drawn([0.0] * 200, SamplingPolicy(temperature=1.0, top_p=0.9))
+    assert 178 <= len(counts) <= 181
+    assert max(counts.values()) < 3 * 20_000 / 180
+
+
 @pytest.fixture(scope="module")
 def hello(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that answers `helo world` and stops."""

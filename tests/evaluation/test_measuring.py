@@ -113,6 +113,16 @@ def test_another_vocabulary_is_not_put_to_the_base(
     assert "base: likelihood with plain prompts only" in capsys.readouterr().err
 
 
+def test_the_same_tokens_under_other_numbers_are_another_vocabulary(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "renumbered"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    numbers = tokenizer["model"]["vocab"]
+    numbers["a"], numbers["b"] = numbers["b"], numbers["a"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    measured, _ = measure_models(str(tiny_model_folder), [str(folder)], PROMPTS, PLAN)
+    assert set(measured[0].likelihoods) == {PromptStyle.PLAIN}
+
+
 def test_several_instruct_models_go_by_their_folders_names(tiny_model_folder: Path, tmp_path: Path) -> None:
     folders = [tiny_model_folder, shutil.copytree(tiny_model_folder, tmp_path / "other")]
     folders.append(shutil.copytree(tiny_model_folder, tmp_path / "again" / "other"))
@@ -123,10 +133,14 @@ def test_several_instruct_models_go_by_their_folders_names(tiny_model_folder: Pa
 def test_an_adapter_is_measured_on_the_base_that_was_given(
     tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path
 ) -> None:
-    moved = Path(shutil.copytree(tiny_model_folder, tmp_path / "moved"))
-    measured, _ = measure_models(str(moved), [str(adapter_folder)], PROMPTS, PLAN)
-    assert measured[1].path == str(adapter_folder)
+    base = Path(shutil.copytree(tiny_model_folder, tmp_path / "moved"))
+    adapter = with_record(adapter_folder, tmp_path / "sft", model_fingerprint(str(base)))
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone/from/there"}))
+    measured, _ = measure_models(str(base), [str(adapter)], PROMPTS, PLAN)
+    assert measured[1].path == str(adapter)
     assert measured[1].fingerprint != measured[0].fingerprint
+    assert measured[1].likelihoods[PromptStyle.CHAT] != measured[0].likelihoods[PromptStyle.CHAT]
 
 
 def test_an_adapter_of_another_base_is_refused(tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path) -> None:

@@ -37,9 +37,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
 
 def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with pytest.raises(RuntimeError), fresh_folder(target) as folder:
-        (folder / "half.txt").write_text("half")
-        raise RuntimeError("stop")
+
+    def fail_half_way() -> None:
+        with fresh_folder(target) as folder:
+            (folder / "half.txt").write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_half_way()
     assert list(tmp_path.iterdir()) == []
     with fresh_folder(target) as folder:
         (folder / "whole.txt").write_text("whole")

@@ -16,7 +16,15 @@ from pipelines.modeling import (
     render_prompt,
 )
 
-ODD_TEXTS = ["", "plain", " leading space", "\n\nleading newlines", "tail  \n", "zero\u200bwidth é 漢字 🙂", "\tdef f():\n\t\tpass"]
+ODD_TEXTS = [
+    "",
+    "plain",
+    " leading space",
+    "\n\nnewlines",
+    "tail  \n",
+    "zero\u200bwidth é 漢字 🙂",
+    "\tif x:\n\t\tpass",
+]
 
 
 @pytest.fixture(params=["qwen2.5", "gpt2-hf", "tiny"])
@@ -87,7 +95,7 @@ def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None
     [
         ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}<|im_end|>", "drops"),
         ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "a special token"),
-        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}A:{% endif %}", "prefix"),
+        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{{ 'A:' if add_generation_prompt }}", "prefix"),
     ],
 )
 def test_a_template_that_would_fail_silently_is_refused(

@@ -49,7 +49,7 @@ disable_tqdm: true
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
-    """A folder with rows.jsonl, instructions/, corpus.txt, tokenizer/, base/ and instruct/, each made by its program."""
+    """A folder of rows.jsonl, instructions/, corpus.txt, tokenizer/, base/, instruct/, each made by its program."""
     folder = tmp_path_factory.mktemp("chain")
     rows = [
         {"instruction": f"Write a Python function {name}_{n}(x)", "output": f"def {name}_{n}(x):\n    return x + {n}"}
@@ -61,7 +61,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
     (folder / "pretrain.yaml").write_text(PRETRAIN_KEYS)
     (folder / "sft.yaml").write_text(SFT_KEYS)
     split = ("--validation_size", "0.1", "--test_size", "0.1")
-    run_cli("data_prep/build_instructions.py", "--source", folder / "rows.jsonl", "--output", folder / "instructions", *split)
+    rows_to = ("--source", folder / "rows.jsonl", "--output", folder / "instructions")
+    run_cli("data_prep/build_instructions.py", *rows_to, *split)
     corpus = ("--corpus", folder / "corpus.txt", "--output", folder / "tokenizer")
     run_cli("data_prep/train_tokenizer.py", *corpus, "--kind", "bpe", "--vocab_size", "320")
     run_cli("pipelines/pretrain.py", "--config", folder / "pretrain.yaml", "--dataset_name", folder / "corpus.txt",

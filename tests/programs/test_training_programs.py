@@ -135,7 +135,8 @@ def test_a_recipe_that_cannot_work_is_one_line_and_leaves_the_folder_unfinished(
     chain: Path, tmp_path: Path, run_cli: RunCli, flags: list[str], complaint: str
 ) -> None:
     done = run_cli("pipelines/sft.py", "--config", chain / "sft.yaml", "--model_name_or_path", chain / "base",
-                   "--dataset_name", chain / "instructions", "--output_dir", tmp_path / "run", *flags, expect=2)  # fmt: skip
+                   "--dataset_name", chain / "instructions", "--output_dir", tmp_path / "run", *flags,
+                   expect=2)  # fmt: skip
     assert complaint in one_line_error(done)
     assert not (tmp_path / "run" / "adapter_model.safetensors").exists()
 

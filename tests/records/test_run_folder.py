@@ -11,7 +11,7 @@ from pipelines.records import open_run, read_record
 
 
 def start(folder: Path, **changes: Any) -> Any:
-    options: dict[str, Any] = {"program": "sft", "recipe": {"seed": 1}, "seeds": {"seed": 1}, "resume": False, "writes": True}
+    options: dict[str, Any] = {"program": "sft", "recipe": {}, "seeds": {"seed": 1}, "resume": False, "writes": True}
     return open_run(folder, **{**options, **changes})
 
 

@@ -38,7 +38,7 @@ def test_both_learn_and_a_scheduler_drives_both(tiny_model_folder: Path) -> None
     model, optimizer = new(tiny_model_folder)
     first = train(model, optimizer, 1)
     assert train(model, optimizer, 20) < first - 1
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 0.0)
     scheduler.step()
     before = {name: p.clone() for name, p in model.named_parameters()}
     train(model, optimizer, 1)
