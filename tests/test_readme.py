@@ -62,7 +62,9 @@ def run_all(lines: list[str], folder: Path) -> None:
 
 def test_the_commands_for_ones_own_data_run_as_they_stand(users_folder: Path) -> None:
     run_all(commands("test"), users_folder)
-    assert (users_folder / "runs" / "comparison" / "report.html").is_file()
+    comparison = users_folder / "runs" / "comparison"
+    measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
+    assert f"{measured:.2f}" in (comparison / "report.md").read_text()
 
 
 @pytest.mark.slow
