@@ -62,6 +62,8 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
     """TRL's trainer over rows that are tokenized and labelled already (`input_ids`, `labels`)."""
     settled = copy.copy(training)  # the template and the end token are in the tokenizer by now, TRL need not set them
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = None
+    if not training.packing:
+        settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
     trainer = SFTTrainer(
         model=student.model,
         args=settled,
