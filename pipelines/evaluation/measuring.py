@@ -171,8 +171,7 @@ def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
     holds_tokenizer = not is_adapter(instruct) or (Path(instruct) / "tokenizer_config.json").is_file()
     templated = behind_template_of(base, load_tokenizer(instruct) if holds_tokenizer else base.tokenizer)
     if templated is None:
-        reason = "no template for its vocabulary"
-        print(f"base: its likelihood is measured with plain prompts only ({reason})", file=sys.stderr)
+        print("base: likelihood with plain prompts only (no template for its vocabulary)", file=sys.stderr)
     return templated
 
 

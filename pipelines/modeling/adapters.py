@@ -32,10 +32,11 @@ def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_id
 
 
 def _targets(arguments: ModelConfig) -> str | list[str]:
-    targets = arguments.lora_target_modules
-    if targets is None or targets == [ALL_LINEAR]:
+    """TRL hands a single target over as text, which PEFT would match as a pattern against whole module paths."""
+    targets: str | list[str] | None = arguments.lora_target_modules
+    if targets is None or targets in (ALL_LINEAR, [ALL_LINEAR]):
         return ALL_LINEAR
-    return targets
+    return [targets] if isinstance(targets, str) and targets.replace("_", "").isalnum() else targets
 
 
 def _name_of(model: PreTrainedModel, module: object) -> str:

@@ -29,10 +29,10 @@ ODD_TEXTS = [
 
 @pytest.fixture(params=["qwen2.5", "gpt2-hf", "tiny"])
 def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path):  # type: ignore[no-untyped-def]
-    if request.param == "tiny":
-        return load_tokenizer(str(tiny_model_folder))
-    shared_data = request.getfixturevalue("shared_data")
-    loaded = load_tokenizer(str(shared_data / "tokenizers" / request.param))
+    folder = tiny_model_folder
+    if request.param != "tiny":
+        folder = request.getfixturevalue("shared_data") / "tokenizers" / request.param
+    loaded = load_tokenizer(str(folder))
     ensure_chat_template(loaded)
     return loaded
 
@@ -94,7 +94,7 @@ def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None
     ("template", "complaint"),
     [
         ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}<|im_end|>", "drops"),
-        ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "a special token"),
+        ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "a special token"),
         ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{{ 'A:' if add_generation_prompt }}", "prefix"),
     ],
 )
