@@ -2,7 +2,7 @@
 
     python tests/benchmarks/dolly_on_babyllama.py dolly_dev.jsonl hf-babyllama-tok361
 
-Takes answers of at most 100 characters (the base is character-level with a context of 256), trains two epochs with the
+Takes answers of at most 100 characters (the base is character-level with a context of 256), trains one epoch with the
 quickstart's recipe, and measures base and instruct on the test split with perplexity.py. Prints the table and the wall
 time of the training.
 """
@@ -28,7 +28,7 @@ def main() -> None:
         run("data_prep/build_instructions.py", "--source", rows, "--max_output_chars", "100",
             "--output", folder / "instructions", quiet=False)  # fmt: skip
         run("pipelines/sft.py", "--config", "recipes/quickstart/sft/lora.yaml", "--model_name_or_path", base,
-            "--dataset_name", folder / "instructions", "--max_length", "256",
+            "--dataset_name", folder / "instructions", "--max_length", "256", "--num_train_epochs", "1",
             "--output_dir", folder / "instruct")  # fmt: skip
         run("pipelines/perplexity.py", "--model_name_or_path", base, "--model_name_or_path", folder / "instruct",
             "--dataset", folder / "instructions", "--scope", "response", quiet=False)  # fmt: skip
