@@ -11,7 +11,6 @@ PretrainingArguments (pipelines/recipe/arguments.py) is a recipe key and a flag:
 continues an unfinished run from its last checkpoint.
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,24 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset={
             "path": pretraining.dataset_name,
             "fingerprint": f"sha256:{sha256_of_text(''.join(train_texts))}",
-            "n_train_tokens": blocks.n_tokens,
-            "n_train_bytes": blocks.n_bytes,
-            "n_validation_tokens": held_out.n_tokens,
-            "n_validation_bytes": held_out.n_bytes,
+            **blocks.sizes("train"),
+            **held_out.sizes("validation"),
         },
         n_parameters=model.num_parameters(),
     )
-    trainer = PretrainingTrainer(
-        model=model,
-        args=training,
-        train_dataset=blocks,
-        eval_dataset=held_out,
-        processing_class=tokenizer,
-        muon_learning_rate=pretraining.muon_learning_rate,
-    )
+    data = {"train_dataset": blocks, "eval_dataset": held_out, "processing_class": tokenizer}
+    trainer = PretrainingTrainer(muon_learning_rate=pretraining.muon_learning_rate, model=model, args=training, **data)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, pretraining.resume))
     metrics = {**result.metrics, **trainer.evaluate()}
-    metrics["eval_bits_per_byte"] = metrics["eval_loss"] / math.log(2) * held_out.tokens_per_byte
+    metrics["eval_bits_per_byte"] = held_out.bits_per_byte(metrics["eval_loss"])
     save_pretrained(trainer, pretraining.save_dtype)
     n_tokens = trainer.state.global_step * training.train_batch_size * training.gradient_accumulation_steps
     n_tokens *= training.world_size * pretraining.max_length

@@ -1,5 +1,6 @@
 """A corpus as training blocks: documents joined by the end token, cut into blocks of one length."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -29,10 +30,13 @@ class Blocks(Dataset):
         ids = torch.from_numpy(self.tokens[index].astype(np.int64))
         return {"input_ids": ids, "labels": ids}
 
-    @property
-    def tokens_per_byte(self) -> float:
-        """What turns nats per token into nats per byte."""
-        return self.n_tokens / self.n_bytes
+    def bits_per_byte(self, nats_per_token: float) -> float:
+        """A mean loss over these blocks in the unit that models with different tokenizers share."""
+        return nats_per_token / math.log(2) * self.n_tokens / self.n_bytes
+
+    def sizes(self, split: str) -> dict[str, int]:
+        """Tokens and bytes as run.json has them."""
+        return {f"n_{split}_tokens": self.n_tokens, f"n_{split}_bytes": self.n_bytes}
 
 
 def cut_into_blocks(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_length: int) -> Blocks:

@@ -1,5 +1,6 @@
 """A corpus becomes blocks without losing a document boundary or miscounting a byte."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,12 @@ def test_documents_are_joined_by_the_end_token_and_cut(tiny_model_folder: Path) 
     assert (blocks.n_tokens, blocks.n_bytes) == (len(stream), sum(len(text.encode()) for text in texts))
     assert blocks.tokens.dtype == np.uint16
     assert blocks[0]["input_ids"].tolist() == blocks[0]["labels"].tolist() == stream[:4]
+
+
+def test_bits_per_byte_spread_the_loss_of_all_tokens_over_all_bytes(tiny_model_folder: Path) -> None:
+    blocks = cut_into_blocks(["é" * 40], load_tokenizer(str(tiny_model_folder)), 4)
+    assert blocks.n_bytes == 80
+    assert blocks.bits_per_byte(2 * math.log(2)) == pytest.approx(2 * blocks.n_tokens / 80)
 
 
 def test_a_corpus_without_one_block_is_refused(tiny_model_folder: Path) -> None:
