@@ -1,14 +1,71 @@
 """This project's own recipe keys, each documented on the field; all other keys are TRL's, PEFT's and transformers'."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 from trl import ScriptArguments
+from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig
+
+from pipelines.errors import UserError
+
+
+class LongRowPolicy(StrEnum):
+    """What becomes of a row over `max_length` tokens; the ledger counts every one.
+
+    DROP leaves it out. TRUNCATE_PROMPT cuts the left of its longest prompt text. KEEP_END_TOKEN cuts the answer and puts
+    the end token at the cut. SPLIT makes several examples of it. ERROR stops before training.
+    """
+
+    DROP = "drop"
+    TRUNCATE_PROMPT = "truncate_prompt"
+    KEEP_END_TOKEN = "keep_end_token"
+    SPLIT = "split"
+    ERROR = "error"
 
 
 @dataclass
-class DataArguments(ScriptArguments):
-    """TRL's `ScriptArguments` (`dataset_name`, `dataset_train_split`, ...) and what they lack."""
+class MixturePart(DatasetConfig):
+    """One entry of `datasets:`: TRL's `DatasetConfig` (path, name, split, columns, fraction, ...) and what it lacks."""
+
+    revision: str | None = None  # commit, tag or branch of a Hub dataset
+    weight: float | None = None  # share of the tokens that pretraining draws from this part
+
+
+@dataclass
+class MixtureArguments(DatasetMixtureConfig):
+    """TRL's `datasets:` mixture; its split is seeded by the recipe's `seed`, the same on every rank."""
+
+    def __post_init__(self) -> None:
+        known = [one.name for one in fields(MixturePart)]
+        for number, part in enumerate(self.datasets):
+            if isinstance(part, dict):
+                unknown = [str(key) for key in part if key not in known]
+                if unknown or "path" not in part:
+                    raise UserError(
+                        expected=f"datasets entries with a path, and of {', '.join(known)}",
+                        got=f"entry {number + 1} with {', '.join(map(str, part))}",
+                        remedy=f"mend {', '.join(unknown) or 'path'}",
+                    )
+                self.datasets[number] = MixturePart(**part)
+
+
+@dataclass
+class RunArguments:
+    """What every training program has: going on after an interruption, and the live view at each evaluation."""
+
+    resume: bool = field(default=False, metadata={"help": "Continue the unfinished run in output_dir."})
+    sample_prompts: list[str] | None = field(
+        default=None,
+        metadata={"help": "Prompts answered at each evaluation. None: the first n_samples held-out prompts."},
+    )
+    n_samples: int = field(default=3, metadata={"help": "How many held-out prompts to answer; 0 for none."})
+    sample_max_new_tokens: int = field(default=64, metadata={"help": "Longest sample answer, in tokens."})
+
+
+@dataclass
+class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
+    """TRL's `ScriptArguments` (`dataset_name`, ...) and `datasets:` mixture, and what they lack."""
 
     dataset_revision: str | None = field(
         default=None,
@@ -18,25 +75,61 @@ class DataArguments(ScriptArguments):
         default="validation",
         metadata={"help": "Split that is evaluated while training. The test split is kept for the comparison."},
     )
-    resume: bool = field(default=False, metadata={"help": "Continue the unfinished run in output_dir."})
+    long_rows: LongRowPolicy = field(
+        default=LongRowPolicy.DROP,
+        metadata={"help": "Rows over max_length: drop, truncate_prompt, keep_end_token, split or error."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        policies = [policy.value for policy in LongRowPolicy]
+        if self.long_rows not in policies:
+            raise UserError(
+                expected=f"long_rows to be one of {', '.join(policies)}", got=str(self.long_rows), remedy="choose one"
+            )
+        self.long_rows = LongRowPolicy(self.long_rows)
 
 
 @dataclass
-class PretrainingArguments:
-    """What `pretrain.py` needs beyond transformers' `TrainingArguments`."""
+class PreferenceArguments(DataArguments):
+    """What `dpo.py` needs beyond `DataArguments`."""
 
-    dataset_name: str | None = field(default=None, metadata={"help": "A corpus folder, or one plain text file."})
+    adapter_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Adapter of sft.py to train on, with model_name_or_path as its base. The reference is a frozen copy "
+            "of it. None: a new adapter whose reference is the base with the adapter disabled."
+        },
+    )
+
+
+@dataclass
+class PretrainingArguments(RunArguments, MixtureArguments):
+    """What `pretrain.py` needs beyond transformers' `TrainingArguments` and TRL's `ModelConfig`."""
+
+    dataset_name: str | None = field(
+        default=None, metadata={"help": "A corpus folder, a text, JSONL or Parquet file, a folder of them, or a Hub id."}
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a Hub dataset."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of a Hub dataset."})
+    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    dataset_test_split: str = field(default="validation", metadata={"help": "Split that is held out."})
+    text_column: str | None = field(
+        default=None, metadata={"help": "Column with the text. None: text, content or code, whichever is there."}
+    )
     text_validation_share: float = field(
         default=0.1,
         metadata={"help": "Share at the end of a plain text file that is held out. Corpus folders bring a split."},
     )
-    model_name_or_path: str | None = field(
-        default=None,
-        metadata={"help": "Checkpoint to continue from. None: from scratch, out of model_type and model_config."},
+    n_validation_documents: int = field(
+        default=256, metadata={"help": "Documents at the head of a streamed source without a split that are held out."}
     )
-    model_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of a Hub checkpoint."})
+    respect_documents: bool = field(
+        default=True,
+        metadata={"help": "No token attends to another document, positions begin anew, no loss across the boundary."},
+    )
     model_type: str | None = field(
-        default=None, metadata={"help": "Architecture by transformers' name, such as llama."}
+        default=None, metadata={"help": "Architecture by transformers' name, such as llama, for training from scratch."}
     )
     model_config: dict[str, Any] | str | None = field(
         default=None,
@@ -54,4 +147,3 @@ class PretrainingArguments:
         },
     )
     save_dtype: str = field(default="float32", metadata={"help": "dtype of the saved weights: float32 or bfloat16."})
-    resume: bool = field(default=False, metadata={"help": "Continue the unfinished run in output_dir."})
