@@ -4,11 +4,12 @@ r"""Fine-tune a base model into an instruct model with TRL's SFTTrainer: full or
 
     accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/sft.py --config RECIPE --key value
 
-In: a recipe that names a base (folder or Hub id) and an instruction dataset (folder of data_prep/build_instructions.py,
-JSON, JSONL, CSV, Parquet or Hub id with the columns instruction, input, output). Out: a run folder with the adapter or
-model, the tokenizer with its chat template, run.json, ledger.json (every row's fate) and trainer_state.json. Any key of
-TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag: --learning_rate 1e-4. --resume continues an
-unfinished run from its last checkpoint.
+In: a recipe that names a base (folder or Hub id) and a dataset: a folder of data_prep/build_instructions.py, JSON,
+JSONL, CSV, Parquet, a Hub id or TRL's `datasets:` mixture, with the columns instruction + output (input, system),
+messages, conversations (ShareGPT), prompt + completion, or text; tools and tool calls where the template has them. Only
+the assistant's turns are trained. Out: a run folder with the adapter or model, the tokenizer with its chat template,
+run.json, ledger.json (every row's fate) and trainer_state.json. Any key of TRL's SFTConfig, ModelConfig and
+ScriptArguments is a recipe key and a flag: --learning_rate 1e-4. --resume continues an unfinished run.
 """
 
 import sys
@@ -29,16 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import DataArguments, parse_recipe
     from pipelines.records import open_run
-    from pipelines.training.fine_tuning import load_student, save_student, sft_trainer
-    from pipelines.training.instruction_rows import dataset_fingerprint, instruction_rows
-    from pipelines.training.labels import tokenize_rows
-    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes
+    from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
+    from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
+    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
+    from pipelines.training.rows import recipe_rows, rows_fingerprint
+    from pipelines.training.samples import SamplesAtEvaluation
 
     recipe = parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     evaluates = training.eval_strategy != "no"
-    train_rows, held_out_rows = instruction_rows(data, evaluates=evaluates)
+    train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
     run = open_run(
         folder,
         program="sft",
@@ -47,19 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resume=data.resume,
         writes=training.process_index == 0,
     )
-    student = load_student(model_arguments, training)
-    train, ledger = tokenize_rows(train_rows, student.tokenizer, training.max_length)
-    held_out = tokenize_rows(held_out_rows, student.tokenizer, training.max_length)[0] if held_out_rows else None
+    rows = instruction_set(train_rows, held_out_rows, data, training)
+    tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
+    train, ledger, held_out = rows.tokenize(tokenizer)
     base = str(model_arguments.model_name_or_path)
     run.note(
         base={"path": base, "fingerprint": model_fingerprint(base, model_arguments.model_revision)},
-        dataset={"path": data.dataset_name, "fingerprint": dataset_fingerprint(train_rows), "n_rows": len(train_rows)},
-        template_sha256=template_sha256(student.tokenizer),
+        dataset={"path": rows.name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
+        template_sha256=template_sha256(tokenizer),
     )
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
+    student = load_student(model_arguments, training, tokenizer, new_tokens)
     trainer = sft_trainer(student, training, train, held_out)
+    prompts = sample_prompt_ids(rows, tokenizer)
+    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
+    refuse_divergence(result.metrics)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder)
     n_tokens = next(

@@ -5,7 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from trl.chat_template_utils import gemma3_training_chat_template, llama3_training_chat_template
 
 from pipelines.errors import UserError
 from pipelines.files import read_text, sha256_of_text
@@ -14,10 +16,18 @@ CHATML = (Path(__file__).parent / "templates" / "chatml.jinja").read_text(encodi
 
 _PROBE_QUESTION, _PROBE_ANSWER = "probe question 7351", "probe answer 9042"
 
+# A base without a template whose vocabulary reserves a family's marks gets that family's template, in TRL's variant for
+# training. Qwen's and SmolLM's marks are ChatML's.
+_FAMILIES = {
+    ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"): llama3_training_chat_template,
+    ("<start_of_turn>", "<end_of_turn>"): gemma3_training_chat_template,
+}
+
 
 def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, chat_template_path: str | None = None) -> list[str]:
     """Give `tokenizer` the template of `chat_template_path` (a .jinja file, a tokenizer folder or a Hub id), else keep
-    its own, else ChatML; make the end of turn its EOS token and check that the template keeps the answer.
+    its own, else the one of its family, else ChatML; make the end of turn its EOS token and check that the template
+    keeps the answer.
 
     Returns the template's special tokens whose embeddings the base cannot have learned, because the template is new to
     it: they must be trained. Tokens that the vocabulary lacks are added (the model's embeddings must then be resized).
@@ -26,8 +36,8 @@ def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, chat_template_path:
     if chat_template_path is not None:
         tokenizer.chat_template = _template_at(chat_template_path)
     elif own is None:
-        tokenizer.chat_template = CHATML
-    new_tokens = [] if tokenizer.chat_template == own else _marks(tokenizer.chat_template)
+        tokenizer.chat_template = _family_template(tokenizer)
+    new_tokens = [] if tokenizer.chat_template == own else _marks(tokenizer)
     missing = [token for token in new_tokens if token not in tokenizer.get_vocab()]
     if missing:
         tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
@@ -42,6 +52,12 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
     Raises `UserError` if what follows the answer is no single token of the vocabulary: such a turn could not be ended.
     """
     return _end_token(tokenizer, str(tokenizer.chat_template), len(tokenizer))
+
+
+def wants_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer begins a text with its BOS token by itself."""
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("", add_special_tokens=True)["input_ids"][:1] == [bos]
 
 
 def token_id_of(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
@@ -97,6 +113,35 @@ def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def refuse_template_without_tools(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `UserError` if the template drops the tools, the assistant's calls or their results; many do, silently."""
+    lost = _lost_tool_parts(tokenizer, str(tokenizer.chat_template))
+    if lost:
+        raise UserError(
+            expected="a chat template that keeps tools and tool calls, which the dataset has",
+            got=f"one that drops {', '.join(lost)}",
+            remedy="set chat_template_path to a template with tools, or leave these rows out",
+        )
+
+
+@lru_cache(maxsize=64)
+def _lost_tool_parts(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]:  # noqa: ARG001
+    call = {"type": "function", "function": {"name": "probe_call_31", "arguments": {"probe_key": "probe value 77"}}}
+    tool = {"type": "function", "function": {"name": "probe_tool_58", "description": "", "parameters": {}}}
+    messages = [
+        {"role": "user", "content": _PROBE_QUESTION},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "name": "probe_call_31", "content": "probe result 64"},
+        {"role": "assistant", "content": _PROBE_ANSWER},
+    ]
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tools=[tool], tokenize=False))  # type: ignore[arg-type]
+    except (TemplateError, TypeError) as error:
+        return (f"them with the error {str(error)[:80]!r}",)
+    parts = {"the tools": "probe_tool_58", "the calls": "probe value 77", "their results": "probe result 64"}
+    return tuple(name for name, probe in parts.items() if probe not in text)
+
+
 def _template_at(path: str) -> str:
     if path.endswith((".jinja", ".j2")):
         return read_text(Path(path))
@@ -110,6 +155,16 @@ def _template_at(path: str) -> str:
     return str(template)
 
 
-def _marks(template: str) -> list[str]:
-    """Literal special tokens such as <|im_start|> in a template's text, in order of appearance."""
-    return list(dict.fromkeys(re.findall(r"<\|[A-Za-z0-9_]+\|>", template)))
+def _family_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    vocabulary = tokenizer.get_vocab()
+    family = next((text for marks, text in _FAMILIES.items() if all(mark in vocabulary for mark in marks)), None)
+    # with BOS in the template's own text, plain `apply_chat_template` serves the prompt that was trained
+    return family or ("{{- bos_token -}}\n" + CHATML if wants_bos(tokenizer) else CHATML)
+
+
+def _marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The special tokens that the template writes, in order of appearance: those of the vocabulary, and new ones by
+    their spelling, such as <|im_start|>. BOS is left out, since the base knows it."""
+    text = _render_probe(tokenizer)
+    known = [token for token in _special_tokens(tokenizer) if token in text and token != tokenizer.bos_token]
+    return sorted({*known, *re.findall(r"<\|[A-Za-z0-9_]+\|>", text)} - {tokenizer.bos_token}, key=text.index)

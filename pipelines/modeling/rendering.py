@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token, token_id_of
+from pipelines.modeling.spans import inner_token_ids, prompt_token_ids
 
 
 class PromptStyle(StrEnum):
@@ -52,15 +53,12 @@ def render_prompt(
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
     )
-    token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    bos = tokenizer.bos_token_id
-    wants_bos = bos is not None and tokenizer("", add_special_tokens=True)["input_ids"][:1] == [bos]
-    return [bos, *token_ids] if wants_bos and token_ids[:1] != [bos] else token_ids
+    return prompt_token_ids(tokenizer, text)
 
 
 def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: PromptStyle) -> AnswerTokens:
     """Token ids of `answer` and of the token that ends it: the template's end of turn, or EOS in the plain style."""
-    text_ids = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+    text_ids = inner_token_ids(tokenizer, answer)
     end = end_token(tokenizer) if style is PromptStyle.CHAT else tokenizer.eos_token
     if end is None:
         raise UserError(

@@ -13,8 +13,8 @@ from pipelines.errors import UserError
 class LongRowPolicy(StrEnum):
     """What becomes of a row over `max_length` tokens; the ledger counts every one.
 
-    DROP leaves it out. TRUNCATE_PROMPT cuts the left of its longest prompt text. KEEP_END_TOKEN cuts the answer and puts
-    the end token at the cut. SPLIT makes several examples of it. ERROR stops before training.
+    DROP leaves it out. TRUNCATE_PROMPT cuts the left of its longest prompt text. KEEP_END_TOKEN cuts the answer and
+    puts the end token at the cut. SPLIT makes several examples of it. ERROR stops before training.
     """
 
     DROP = "drop"
@@ -97,8 +97,8 @@ class PreferenceArguments(DataArguments):
     adapter_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "Adapter of sft.py to train on, with model_name_or_path as its base. The reference is a frozen copy "
-            "of it. None: a new adapter whose reference is the base with the adapter disabled."
+            "help": "Adapter of sft.py to train on, with model_name_or_path as its base. The reference is a frozen "
+            "copy of it. None: a new adapter whose reference is the base with the adapter disabled."
         },
     )
 

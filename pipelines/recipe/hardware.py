@@ -1,6 +1,10 @@
-"""Where a run happens, as far as a recipe must know: a machine without an accelerator needs `use_cpu`."""
+"""What a recipe need not say because it follows from where the run happens: `use_cpu`, and the tracker at hand."""
 
+import importlib.util
+import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 
@@ -13,5 +17,34 @@ def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
 
     if "use_cpu" in keys or torch.accelerator.is_available():
         return keys
-    print("no accelerator found: training on the CPU (use_cpu: true)", file=sys.stderr)
+    _say("no accelerator found: training on the CPU (use_cpu: true)")
     return {**keys, "use_cpu": True}
+
+
+def keys_of_default_tracker(keys: dict[str, Any]) -> dict[str, Any]:
+    """`keys` with `report_to: trackio`, and said on stderr, where neither recipe nor command line names a tracker.
+
+    trackio keeps its runs in a folder of this machine (`TRACKIO_DIR`, else `trackio` in the Hugging Face cache) and
+    sends nothing anywhere. A run is filed under `project`, by default the name of `output_dir`. Where trackio is not
+    installed or its folder cannot be written, the run goes on without a tracker.
+    """
+    if "report_to" in keys or importlib.util.find_spec("trackio") is None:
+        return keys
+    from huggingface_hub.constants import HF_HOME
+
+    folder = Path(os.environ.get("TRACKIO_DIR") or Path(HF_HOME, "trackio"))
+    project = str(keys.get("project") or Path(str(keys.get("output_dir") or "trainer_output")).absolute().name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        _say(f"no tracker: trackio cannot write to {folder} ({error.strerror}); set TRACKIO_DIR or report_to")
+        return {**keys, "report_to": "none"}
+    _say(f"metrics go to the local trackio (`trackio show --project {project}`); report_to chooses another tracker")
+    return {**keys, "report_to": "trackio", "project": project}
+
+
+def _say(line: str) -> None:
+    if os.environ.get("RANK", "0") == "0":  # every rank parses the recipe
+        print(line, file=sys.stderr)

@@ -12,7 +12,7 @@ from trl import TrlParser
 
 from pipelines.errors import UserError, raise_together
 from pipelines.files import read_text
-from pipelines.recipe.hardware import keys_for_this_machine
+from pipelines.recipe.hardware import keys_for_this_machine, keys_of_default_tracker
 from pipelines.recipe.renamed_keys import RENAMED_KEYS
 
 # Numbers that YAML 1.1 reads as strings, such as 1e-4, are meant as numbers wherever the field is one.
@@ -45,6 +45,8 @@ def parse_recipe(dataclass_types: Sequence[type], arguments: Sequence[str]) -> R
     os.environ.update({name: str(value) for name, value in environment.items()})
     if "use_cpu" in fields:
         keys = keys_for_this_machine(keys)
+    if "report_to" in fields:
+        keys = keys_of_default_tracker(keys)
     return Recipe(path, _build(dataclass_types, keys), keys)
 
 
@@ -114,6 +116,8 @@ def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserErr
         return value, _ill_typed(key, value, "a whole number")
     if key.endswith("_strategy") and value is False:
         return "no", None  # YAML 1.1 reads a bare `no` as false
+    if kind.startswith("list[str]") and isinstance(value, str):
+        return [value], None  # else a word would become a list of its letters
     if kind == "bool" and not isinstance(value, bool):
         return value, _ill_typed(key, value, "true or false")
     return value, None

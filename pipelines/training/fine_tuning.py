@@ -2,13 +2,14 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from peft.utils.other import TrainableTokensWrapper
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
@@ -16,6 +17,8 @@ from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, 
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
+from pipelines.training.live_view import Watched, watch
+from pipelines.training.packing import refuse_contamination
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,11 @@ class Student:
     lora: LoraConfig | None
 
 
-def load_student(arguments: ModelConfig, training: SFTConfig) -> Student:
-    """Load the base of `arguments` and align its end token with the chat template.
+def load_student_tokenizer(
+    arguments: ModelConfig, training: SFTConfig, *, conversational: bool
+) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """The base's tokenizer, with a chat template and its end token if the rows are `conversational`, and the tokens
+    whose embeddings the base cannot know. Rows of plain text keep the base's own EOS.
 
     Raises `UserError` if the recipe's `eos_token` is another token than the one that the template ends a turn with: the
     model would learn one end and be stopped at another.
@@ -36,15 +42,29 @@ def load_student(arguments: ModelConfig, training: SFTConfig) -> Student:
     if arguments.model_name_or_path is None:
         raise UserError(expected="model_name_or_path in the recipe", got="none", remedy="name a folder or a Hub id")
     tokenizer = load_tokenizer(arguments.model_name_or_path, arguments.model_revision)
-    new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
-    if training.eos_token is not None and training.eos_token != end_token(tokenizer):
+    new_tokens: list[str] = []
+    if conversational or training.chat_template_path is not None:
+        new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
+        end = end_token(tokenizer)
+    else:
+        end = training.eos_token if training.eos_token in tokenizer.get_vocab() else str(tokenizer.eos_token)
+        tokenizer.eos_token = end
+    if training.eos_token is not None and training.eos_token != end:
         raise UserError(
-            expected=f"eos_token to be {end_token(tokenizer)}, which ends a turn in the chat template",
+            expected=f"eos_token to be {end}, which ends a turn in the chat template",
             got=training.eos_token,
             remedy="remove eos_token from the recipe, or set chat_template_path to a template that ends with it",
         )
+    return tokenizer, new_tokens
+
+
+def load_student(
+    arguments: ModelConfig, training: SFTConfig, tokenizer: PreTrainedTokenizerBase, new_tokens: list[str]
+) -> Student:
+    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA."""
+    set_seed(training.seed)  # the rows of new tokens are drawn
     model = load_base_model(
-        arguments.model_name_or_path,
+        str(arguments.model_name_or_path),
         dtype=arguments.dtype or "float32",
         revision=arguments.model_revision,
         trust_remote_code=training.trust_remote_code,
@@ -58,13 +78,18 @@ def load_student(arguments: ModelConfig, training: SFTConfig) -> Student:
     return Student(model, tokenizer, lora_config(arguments, model, new_ids))
 
 
+class WatchedSFTTrainer(Watched, SFTTrainer):
+    """TRL's trainer with the live view's figures in its logs."""
+
+
 def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out: Dataset | None) -> SFTTrainer:
     """TRL's trainer over rows that are tokenized and labelled already (`input_ids`, `labels`)."""
     settled = copy.copy(training)  # the template and the end token are in the tokenizer by now, TRL need not set them
-    settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = None
+    settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = settled.completion_only_loss = None
+    settled.assistant_only_loss = False  # the labels say what is trained
     if not training.packing:
         settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
-    trainer = SFTTrainer(
+    trainer = WatchedSFTTrainer(
         model=student.model,
         args=settled,
         train_dataset=train,
@@ -73,6 +98,10 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         peft_config=student.lora,
     )
     _show_bias_of_wrapped_head(student.model)
+    if isinstance(trainer.model, PeftModel) and trainer.model.peft_config["default"].trainable_token_indices:
+        leave_embeddings_out(trainer.model)
+    refuse_contamination(trainer)
+    watch(trainer)
     return trainer
 
 
@@ -82,6 +111,13 @@ def save_student(trainer: SFTTrainer, folder: Path) -> None:
     if trainer.is_world_process_zero():
         cast(PreTrainedModel, trainer.model).generation_config.save_pretrained(folder)  # PEFT leaves it out
     trainer.save_state()
+
+
+def leave_embeddings_out(model: PeftModel) -> None:
+    """Save new tokens' rows alone. PEFT would add both whole embedding matrices to an adapter whose base was resized:
+    150 MB for GPT-2, 1 GB for an 8B model, where all that differs from the base is the rows it saves anyway.
+    """
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)  # type: ignore[method-assign]
 
 
 def _align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

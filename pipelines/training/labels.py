@@ -1,45 +1,212 @@
-"""Rows to tokens and labels: the loss is on the answer and its end token, never on the prompt."""
+"""Rows to tokens and labels: the loss is on the assistant's turns and their end tokens, never on a prompt."""
 
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from datasets import Dataset
+import datasets
+from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
-from pipelines.modeling import PromptStyle, render_answer, render_prompt
-from pipelines.training.ledger import Ledger
+from pipelines.modeling.chat_template import end_token, refuse_template_without_tools, token_id_of
+from pipelines.modeling.spans import (
+    Segment,
+    UnrenderableError,
+    inner_token_ids,
+    prompt_token_ids,
+    render_turns,
+)
+from pipelines.recipe import LongRowPolicy
+from pipelines.training.conversations import (
+    Conversation,
+    PlainText,
+    RowFormat,
+    UnreadableRowError,
+    read_row,
+)
+from pipelines.training.ledger import Ledger, RowFate
+from pipelines.training.long_rows import IGNORED, Example, Fitted, fit_to_length
 
-IGNORED = -100  # torch's and transformers' mark for a token that has no part in the loss
+_IN_MEMORY_ROWS = 100_000  # about 1 GB of tokens; more go through a memory-mapped file
+_ID_LIST = List(Value("int32"))
+_FEATURES = Features(
+    {
+        "input_ids": _ID_LIST, "labels": _ID_LIST, "row": Value("int64"), "fate": Value("string"),
+        "reason": Value("string"), "n_lost": Value("int64"),
+    }
+)  # fmt: skip
 
 
-def tokens_and_labels(prompt_ids: list[int], answer_ids: list[int]) -> dict[str, list[int]]:
-    """`input_ids` and `labels` of one row; `answer_ids` ends with the end token, which is trained."""
-    return {"input_ids": [*prompt_ids, *answer_ids], "labels": [IGNORED] * len(prompt_ids) + answer_ids}
+@dataclass(frozen=True)
+class RowTokenizer:
+    """How rows of one dataset become examples; `whole_sequence` puts prompts into the loss, where a recipe asks so."""
 
+    tokenizer: PreTrainedTokenizerBase
+    kind: RowFormat
+    max_length: int | None
+    policy: LongRowPolicy = LongRowPolicy.DROP
+    text_field: str = "text"
+    whole_sequence: bool = False
 
-def tokenize_rows(rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> tuple[Dataset, Ledger]:
-    """Tokenize instruction rows by the tokenizer's chat template; a row over `max_length` tokens is dropped, not cut,
-    because a cut answer teaches the model to break off. The ledger has every row's fate.
-
-    Raises `UserError` if no row is left.
-    """
-    ledger = Ledger()
-    kept: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
-        prompt_ids = render_prompt(tokenizer, row["instruction"], row["input"] or "", PromptStyle.CHAT)
-        answer = render_answer(tokenizer, row["output"] or "", PromptStyle.CHAT)
-        n_tokens = len(prompt_ids) + len(answer.token_ids)
-        if answer.n_text_tokens == 0:
-            ledger.drop(number, n_tokens, "empty_output")
-        elif max_length is not None and n_tokens > max_length:
-            ledger.drop(number, n_tokens, "longer_than_max_length")
-        else:
-            ledger.keep(n_tokens, len(answer.token_ids))
-            kept.append(tokens_and_labels(prompt_ids, answer.token_ids))
-    if not kept:
-        raise UserError(
-            expected=f"at least one row with an answer within max_length {max_length}",
-            got=f"none of {ledger.n_rows}",
-            remedy="raise max_length or check the output column",
+    def examples(self, row: Mapping[str, Any], number: int) -> Fitted:
+        """The examples of row `number`, or why there are none. Raises `UserError` for the policy ERROR."""
+        try:
+            read = read_row(row, self.kind, self.text_field)
+            made = self.examples_of(read)
+        except (UnreadableRowError, UnrenderableError) as error:
+            return Fitted([], RowFate.DROPPED, 0, str(error))
+        return fit_to_length(
+            made,
+            self.max_length,
+            self.policy,
+            row=number,
+            end_token_id=self._end_token_id(read),
+            with_shorter_prompt=partial(self._with_shorter_prompt, read),
         )
-    return Dataset.from_list(kept), ledger
+
+    def examples_of(self, read: Conversation | PlainText) -> list[Example]:
+        """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
+        if isinstance(read, PlainText):
+            turns = [self._plain_segments(read)]
+        else:
+            if read.uses_tools:
+                refuse_template_without_tools(self.tokenizer)
+            turns = render_turns(
+                self.tokenizer,
+                read.messages,
+                tools=read.tools,
+                first_trained=read.first_trained,
+                template_arguments=read.template_arguments,
+            )
+        return [self._example(segments) for segments in turns]
+
+    def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
+        """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""
+        try:
+            first = self.examples_of(read_row(row, self.kind, self.text_field))[0]
+        except (UnreadableRowError, UnrenderableError):
+            return []
+        n_prompt = next((place for place, label in enumerate(first.labels) if label != IGNORED), 0)
+        return first.token_ids[:n_prompt]
+
+    def _end_token_id(self, read: Conversation | PlainText) -> int:
+        plain = isinstance(read, PlainText)
+        return token_id_of(self.tokenizer, str(self.tokenizer.eos_token) if plain else end_token(self.tokenizer))
+
+    def _plain_segments(self, text: PlainText) -> list[Segment]:
+        if not text.completion.strip():
+            raise UnreadableRowError("empty_output")
+        tokenizer = self.tokenizer
+        body = (
+            inner_token_ids(tokenizer, text.completion)
+            if text.prompt
+            else list(tokenizer(text.completion)["input_ids"])
+        )
+        end = [] if body[-1:] == [tokenizer.eos_token_id] else [tokenizer.eos_token_id]
+        prompt = prompt_token_ids(tokenizer, text.prompt) if text.prompt else []
+        return [Segment(prompt, False), Segment([*body, *end], True)]
+
+    def _example(self, segments: list[Segment]) -> Example:
+        token_ids = [token_id for segment in segments for token_id in segment.token_ids]
+        if self.whole_sequence:
+            return Example(token_ids, list(token_ids))
+        labels = [
+            label
+            for segment in segments
+            for label in (segment.token_ids if segment.trained else [IGNORED] * len(segment.token_ids))
+        ]
+        return Example(token_ids, labels)
+
+    def _with_shorter_prompt(self, read: Conversation | PlainText, n_tokens: int) -> list[Example]:
+        """The row with `n_tokens` less at the left of its longest prompt text, no example if that has not so many."""
+        if isinstance(read, PlainText):
+            left = self._without_left(read.prompt, n_tokens)
+            return [] if left is None else self.examples_of(replace(read, prompt=left))
+        prompts = [place for place, message in enumerate(read.messages) if message["role"] in ("user", "tool")]
+        if not prompts:
+            return []
+        longest = max(prompts, key=lambda place: len(read.messages[place]["content"]))
+        left = self._without_left(read.messages[longest]["content"], n_tokens)
+        if left is None:
+            return []
+        messages = list(read.messages)
+        messages[longest] = {**messages[longest], "content": left}
+        return self.examples_of(replace(read, messages=messages))
+
+    def _without_left(self, text: str, n_tokens: int) -> str | None:
+        token_ids = inner_token_ids(self.tokenizer, text)
+        if n_tokens >= len(token_ids):
+            return None
+        return str(self.tokenizer.decode(token_ids[n_tokens:])).lstrip("\N{REPLACEMENT CHARACTER}")
+
+
+def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = None) -> tuple[Dataset, Ledger]:
+    """`input_ids` and `labels` of every example, and the ledger with every row's fate.
+
+    Nothing is cached between runs: a changed template must never meet rows of the old one. Raises `UserError` if no
+    row is left.
+    """
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    tokenized = rows.map(
+        partial(_tokenize_batch, how=how),
+        batched=True,
+        with_indices=True,
+        remove_columns=rows.column_names,
+        features=_FEATURES,
+        num_proc=num_proc,
+        load_from_cache_file=False,
+        new_fingerprint=uuid.uuid4().hex,  # else the tokenizer would be pickled and hashed, for a cache not wanted
+        keep_in_memory=len(rows) <= _IN_MEMORY_ROWS,
+    )
+    ledger = _ledger_of(tokenized)
+    if ledger.n_tokens_trained == 0:
+        raise UserError(
+            expected=f"at least one row with an answer within max_length {how.max_length}",
+            got=f"none of {ledger.n_rows}: " + ", ".join(f"{n} {reason}" for reason, n in ledger.reasons().items()),
+            remedy="raise max_length, choose another policy for long_rows, or check the answers and the chat template",
+        )
+    kept = [place for place, fate in enumerate(tokenized["fate"]) if fate != RowFate.DROPPED]
+    return tokenized.select(kept).select_columns(["input_ids", "labels"]), ledger
+
+
+def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer) -> dict[str, list[Any]]:
+    """One entry for each example; a dropped row has one without tokens."""
+    columns: dict[str, list[Any]] = {name: [] for name in _FEATURES}
+    for place, number in enumerate(numbers):
+        fitted = how.examples({name: values[place] for name, values in batch.items()}, number)
+        for one in fitted.examples or [Example([], [])]:
+            entry = (one.token_ids, one.labels, number, fitted.fate.value, fitted.reason, fitted.n_tokens_lost)
+            for column, value in zip(columns.values(), entry, strict=True):
+                column.append(value)
+    return columns
+
+
+def _ledger_of(tokenized: Dataset) -> Ledger:
+    ledger = Ledger()
+    n_tokens = n_trained = n_examples = 0
+    entries = zip(
+        tokenized["row"], tokenized["fate"], tokenized["reason"], tokenized["n_lost"], _lengths(tokenized), strict=True
+    )
+    remaining = list(entries)
+    for place, (row, fate, reason, n_lost, (length, trained)) in enumerate(remaining):
+        n_tokens, n_trained, n_examples = n_tokens + length, n_trained + trained, n_examples + 1
+        if place + 1 < len(remaining) and remaining[place + 1][0] == row:
+            continue  # more examples of the same row
+        if fate == RowFate.DROPPED:
+            ledger.drop(row, n_lost, reason)
+        elif fate == RowFate.KEPT:
+            ledger.keep(n_tokens, n_trained, n_examples)
+        else:
+            ledger.change(row, RowFate(fate), n_tokens, n_trained, n_lost, n_examples)
+        n_tokens = n_trained = n_examples = 0
+    return ledger
+
+
+def _lengths(tokenized: Dataset) -> list[tuple[int, int]]:
+    """(tokens, tokens in the loss) of every example."""
+    return [(len(labels), sum(label != IGNORED for label in labels)) for labels in tokenized["labels"]]

@@ -1,13 +1,21 @@
-"""What a run says about its cost, and where an interrupted one goes on."""
+"""What a run says about its cost and its pace, and where an interrupted one goes on."""
 
+import math
 import resource
 import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from pipelines.errors import UserError
+
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
+_IGNORED = -100
 
 
 def peak_memory_bytes() -> int:
@@ -20,3 +28,103 @@ def peak_memory_bytes() -> int:
 def last_checkpoint(training: TrainingArguments, resume: bool) -> str | None:
     """The newest checkpoint to go on from: None for a fresh run, or one that stopped before its first checkpoint."""
     return get_last_checkpoint(training.output_dir) if resume else None
+
+
+def refuse_divergence(metrics: Mapping[str, Any]) -> None:
+    """Raise `UserError` if the mean training loss is no number: what was trained is worth nothing, and not saved."""
+    loss = metrics.get("train_loss")
+    if loss is not None and not math.isfinite(loss):
+        raise UserError(
+            expected="a finite training loss",
+            got=str(loss),
+            remedy="lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
+        )
+
+
+def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
+    """Tokens of a batch without padding, tokens whose prediction is in the loss, and pairs of tokens of one sequence.
+
+    Shape (3,), int64, on the batch's device, without waiting for it. Pairs are the sum of the squared sequence lengths;
+    `position_ids` that begin anew inside a row mark several sequences. The first token of a row is never predicted.
+    """
+    ids, mask, positions = batch["input_ids"], batch.get("attention_mask"), batch.get("position_ids")
+    real = (mask != 0).long() if mask is not None and mask.shape == ids.shape else torch.ones_like(ids)
+    if positions is not None and positions.shape == ids.shape:
+        n_pairs = ((2 * positions + 1) * real).sum()  # 1 + 3 + 5 + ... over a sequence of n tokens is n squared
+    else:
+        n_pairs = real.sum(dim=1).square().sum()
+    if "shift_labels" in batch:
+        in_loss = batch["shift_labels"] != _IGNORED
+    elif "labels" in batch:
+        in_loss = batch["labels"][:, 1:] != _IGNORED
+    else:  # preference pairs: the completions, chosen and rejected alike
+        in_loss = batch["completion_mask"][:, 1:] != 0
+    return torch.stack([real.sum(), in_loss.sum().to(ids.device), n_pairs])
+
+
+class Pace:
+    """Tokens and training time of this process.
+
+    Its clock starts with the first training step and stands still in `paused` (evaluation, saving a checkpoint). A
+    window reaches from the last log to this one; the first begins with the first step, so it holds that step's warm-up.
+    """
+
+    def __init__(self) -> None:
+        self._seconds_paused = 0.0
+        self._depth_of_pause = 0
+        self._counts: torch.Tensor | None = None
+        self._first_step = 0
+        self._began: float | None = None  # on this clock, as all times below
+        self._warm: float | None = None  # when the first step was over
+        self._window_began = 0.0
+
+    def count(self, batch: Mapping[str, Any], step: int) -> None:
+        """Add a batch that is about to be trained on, after `step` optimizer steps. Never waits for the device."""
+        if self._began is None:
+            self._seconds_paused, self._first_step = 0.0, step
+            self._began = self._window_began = self._now()
+        elif self._warm is None and step > self._first_step:
+            self._warm = self._now()
+        counts = batch_counts(batch)
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time in here is no training time; may be nested."""
+        began, self._depth_of_pause = time.perf_counter(), self._depth_of_pause + 1
+        try:
+            yield
+        finally:
+            self._depth_of_pause -= 1
+            if self._depth_of_pause == 0:
+                self._seconds_paused += time.perf_counter() - began
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether training is interrupted right now."""
+        return self._depth_of_pause > 0
+
+    def close_window(self) -> tuple[torch.Tensor | None, float]:
+        """The counts of `batch_counts` summed since the last call, and the seconds of training since then."""
+        now = self._now()
+        counts, seconds = self._counts, now - self._window_began
+        self._counts, self._window_began = None, now
+        return counts, seconds
+
+    def seconds_left(self, step: int, last_step: int) -> float | None:
+        """Seconds for the steps from `step` to `last_step` and for the pauses that they bring, at this process's means.
+
+        The first step does not count where there are others, since it is slow for reasons of its own. None before a
+        step was done.
+        """
+        n_done = step - self._first_step
+        if self._began is None or n_done < 1:
+            return None
+        if self._warm is not None and n_done > 1:
+            seconds_per_step = (self._now() - self._warm) / (n_done - 1)
+        else:
+            seconds_per_step = (self._now() - self._began) / n_done
+        return max(last_step - step, 0) * (seconds_per_step + self._seconds_paused / n_done)
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._seconds_paused

@@ -1,0 +1,81 @@
+"""An adapter belongs to one base: telling another base before anything is trained, and attaching it to its own."""
+
+import copy
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model_state_dict
+from peft.utils import load_peft_weights
+from transformers import GenerationConfig, PreTrainedModel
+
+from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.modeling.loading import attach_quietly, base_of_adapter, model_fingerprint
+
+
+def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> None:
+    """Raise `UserError` if `adapter` was made for another base than `base`.
+
+    The fingerprint in the run.json beside the adapter decides where there is one, so a base that was moved is known
+    again and one that was trained on is not; else the base's path or Hub id in adapter_config.json.
+    """
+    named = base_of_adapter(adapter)
+    recorded = _recorded_fingerprint(adapter)
+    if recorded is not None:
+        found = model_fingerprint(base, revision)
+        if found.partition(":")[0] == recorded.partition(":")[0]:  # a folder's hash says nothing about a Hub commit
+            if found != recorded:
+                raise _other_base(adapter, named, base, "with other weights" if _same_place(named, base) else "")
+            return
+    if not _same_place(named, base):
+        raise _other_base(adapter, named, base, "")
+
+
+def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: str) -> PeftModel:
+    """`adapter` on `base_model`, to be trained on; the generation config is the adapter's where it has one.
+
+    Raises `UserError` if the adapter's matrices do not fit all their places in the base.
+    """
+    try:
+        with attach_quietly():
+            model = PeftModel.from_pretrained(base_model, adapter, is_trainable=True)
+            weights = load_peft_weights(adapter, device="cpu")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _misfit(adapter, base, " ".join(str(error).split())[:200]) from error
+    wanted = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
+    absent = sorted(wanted - weights.keys())
+    unused = sorted(name for name in weights.keys() - wanted if ".lora_" in name)
+    if absent or unused:
+        which = f"no place for {unused[0]}" if unused else f"no weights for {absent[0]}"
+        raise _misfit(adapter, base, f"{which} and {len(absent) + len(unused) - 1} others")
+    if (Path(adapter) / "generation_config.json").is_file():
+        base_model.generation_config = GenerationConfig.from_pretrained(adapter)
+    config = model.peft_config["default"] = copy.copy(model.peft_config["default"])
+    config.base_model_name_or_path = base  # where it lies now: what is saved must find it again
+    return model
+
+
+def _recorded_fingerprint(adapter: str) -> str | None:
+    record = Path(adapter) / "run.json"
+    base = read_json(record).get("base") if record.is_file() else None
+    return base.get("fingerprint") if isinstance(base, dict) else None
+
+
+def _same_place(one: str, other: str) -> bool:
+    return one == other or (Path(other).is_dir() and Path(one).resolve() == Path(other).resolve())
+
+
+def _other_base(adapter: str, named: str, base: str, how: str) -> UserError:
+    return UserError(
+        expected=f"the base of the adapter {adapter}, which is {named}",
+        got=" ".join(["the base", base, *([how] if how else [])]),
+        remedy=f"set model_name_or_path: {named}, or an adapter that was trained on {base}; if they are one model in "
+        "two places, write this one's place into adapter_config.json",
+    )
+
+
+def _misfit(adapter: str, base: str, what: str) -> UserError:
+    return UserError(
+        expected=f"an adapter that fits the base {base}",
+        got=f"{adapter}: {what}",
+        remedy="set model_name_or_path to the base that the adapter was trained on",
+    )

@@ -1,0 +1,114 @@
+"""Conversations to token ids, with the assistant's turns marked: what a model is trained to say, and in what context.
+
+Every turn is rendered as it will be served: the prompt up to it with the template's generation prompt, then what the
+whole template adds, up to and including the end token. So this works for any template, with `{% generation %}` marks or
+without, and neither a header nor the white space after a turn is ever in the loss. Prompt and turn are tokenized apart,
+as a served prompt and its answer are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.modeling.chat_template import end_token, wants_bos
+
+Message = Mapping[str, Any]
+
+
+class UnrenderableError(Exception):
+    """A conversation that the template cannot render for training; the message is a reason for the ledger."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive token ids that are all in the loss (`trained`), or none of them."""
+
+    token_ids: list[int]
+    trained: bool
+
+
+def render_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Any] | None = None,
+    first_trained: int = 0,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> list[list[Segment]]:
+    """Segments of each training example that `messages` make; every assistant message from `first_trained` on is
+    trained once.
+
+    One example, unless the template rewrites history (drops the thoughts of earlier turns, say): then a turn whose
+    context reads otherwise than it was trained becomes an example of its own. Raises `UnrenderableError`.
+    """
+    arguments = {"tools": list(tools) if tools else None, **(template_arguments or {})}
+    examples: list[list[tuple[str, bool]]] = []
+    written = ""
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant" or place < first_trained:
+            continue
+        prompt = _render(tokenizer, messages[:place], add_generation_prompt=True, **arguments)
+        turn = _turn(tokenizer, prompt, _render(tokenizer, messages[: place + 1], **arguments))
+        if not (examples and prompt.startswith(written)):
+            examples.append([])
+            written = ""
+        examples[-1] += [(prompt[len(written) :], False), (turn, True)]
+        written = prompt + turn
+    if not examples:
+        raise UnrenderableError("no_assistant_turn")
+    return [_tokenize(tokenizer, pieces) for pieces in examples]
+
+
+def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a rendered prompt, with exactly one BOS where the tokenizer wants one."""
+    token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    bos = tokenizer.bos_token_id
+    return [bos, *token_ids] if token_ids[:1] != [bos] and wants_bos(tokenizer) else token_ids
+
+
+def inner_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of text that follows other text: without the space that some tokenizers put before a beginning."""
+    if not _puts_space_first(tokenizer, len(tokenizer)):
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    anchor = tokenizer.eos_token  # a special token takes the beginning, and with it the space
+    return list(tokenizer(f"{anchor}{text}", add_special_tokens=False)["input_ids"])[1:]
+
+
+@lru_cache(maxsize=64)
+def _puts_space_first(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> bool:  # noqa: ARG001
+    alone = tokenizer("a", add_special_tokens=False)["input_ids"]
+    behind = tokenizer(f"{tokenizer.eos_token}a", add_special_tokens=False)["input_ids"]
+    return tokenizer.eos_token is not None and behind[1:] != alone and len(behind) > 1
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **arguments: Any) -> str:
+    try:
+        return str(tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False, **arguments))
+    except (TemplateError, TypeError, KeyError) as error:
+        raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error
+
+
+def _turn(tokenizer: PreTrainedTokenizerBase, prompt: str, whole: str) -> str:
+    """What the template adds to `prompt` for one turn, up to and including the end token."""
+    if not whole.startswith(prompt):
+        raise UnrenderableError("prompt_is_no_prefix")
+    turn = whole[len(prompt) :].rstrip()
+    end = end_token(tokenizer)
+    if not turn.endswith(end):
+        raise UnrenderableError("turn_without_end_token")
+    text = turn.removesuffix(end)
+    while text.rstrip().endswith(end):  # some templates close the whole conversation with one more end token
+        text = text.rstrip().removesuffix(end)
+    if not text.strip():
+        raise UnrenderableError("empty_output")
+    return text + end
+
+
+def _tokenize(tokenizer: PreTrainedTokenizerBase, pieces: list[tuple[str, bool]]) -> list[Segment]:
+    first, *rest = pieces
+    segments = [Segment(prompt_token_ids(tokenizer, first[0]), first[1])]
+    return segments + [Segment(inner_token_ids(tokenizer, text), trained) for text, trained in rest]

@@ -1,0 +1,178 @@
+"""The rows that a recipe names: a dataset folder of ours, a local file, a Hub dataset at a revision, or a mixture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset, Features, Json, Value, concatenate_datasets
+
+from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder, read_rows
+from pipelines.errors import UserError
+from pipelines.files import sha256_of_text
+from pipelines.recipe import DataArguments, MixturePart
+
+_OTHER_HELD_OUT = ("validation", "test")  # the second is what `trl sft` evaluates on when a recipe names no split
+
+
+def recipe_rows(arguments: DataArguments, seed: int, *, evaluates: bool) -> tuple[Dataset, Dataset | None]:
+    """Training and held-out rows with all their columns; held-out rows only if the recipe `evaluates`.
+
+    A mixture is concatenated, cut to its `fraction`s and split with `seed`, the same on every rank. Raises `UserError`
+    for a missing dataset or split.
+    """
+    if arguments.streaming or arguments.dataset_streaming:
+        raise UserError(
+            expected="rows that can be counted before training, each with a fate in the ledger",
+            got="a streamed dataset",
+            remedy="remove streaming, or stream a corpus with pipelines/pretrain.py",
+        )
+    if arguments.datasets:
+        return _split_mixture(_mixture(arguments), arguments, seed, evaluates)
+    if not arguments.dataset_name:
+        raise UserError(
+            expected="dataset_name or datasets in the recipe",
+            got="none",
+            remedy="name a dataset folder, a JSONL file or a Hub id",
+        )
+    one = MixturePart(
+        path=arguments.dataset_name, name=arguments.dataset_config, revision=arguments.dataset_revision
+    )  # fmt: skip
+    if evaluates and arguments.test_split_size is not None:
+        return _split_mixture(_rows_of(one, arguments.dataset_train_split), arguments, seed, evaluates)
+    train = _rows_of(one, arguments.dataset_train_split)
+    return train, _held_out(one, arguments.dataset_test_split) if evaluates else None
+
+
+def rows_fingerprint(rows: Dataset) -> str:
+    """`sha256:...` over the rows' values in order: the same rows give the same fingerprint wherever they came from."""
+    parts = (json.dumps(row, sort_keys=True, ensure_ascii=True, default=str) for row in rows)
+    return f"sha256:{sha256_of_text(chr(10).join(parts))}"
+
+
+def _mixture(arguments: DataArguments) -> Dataset:
+    """TRL's mixture: parts concatenated; with `fraction`s, the first rows of each so that no part is drawn twice."""
+    parts = [part for part in arguments.datasets if isinstance(part, MixturePart)]
+    if any(part.weight is not None for part in parts):
+        raise UserError(
+            expected="fraction in the datasets entries of sft.py and dpo.py",
+            got="weight, the share of tokens in a pretraining mixture",
+            remedy="write fraction",
+        )
+    loaded = [_rows_of(part, part.split) for part in parts]
+    fractions = [part.fraction for part in parts]
+    if any(fraction is not None for fraction in fractions):
+        known = [fraction for fraction in fractions if fraction is not None and fraction > 0]
+        if len(known) < len(parts):
+            raise UserError(
+                expected="a fraction above 0 for every entry of datasets or for none",
+                got=", ".join(map(str, fractions)),
+                remedy="give each entry its share",
+            )
+        shares = [fraction / sum(known) for fraction in known]
+        total = min(len(rows) / share for rows, share in zip(loaded, shares, strict=True))
+        loaded = [rows.select(range(round(share * total))) for rows, share in zip(loaded, shares, strict=True)]
+    try:
+        return concatenate_datasets(loaded)
+    except ValueError as error:
+        raise UserError(
+            expected="datasets entries with the same columns of the same types",
+            got="; ".join(
+                f"{part.path}: {', '.join(rows.column_names)}" for part, rows in zip(parts, loaded, strict=True)
+            ),
+            remedy="choose common columns with `columns: [...]` in each entry",
+        ) from error
+
+
+def _split_mixture(
+    rows: Dataset, arguments: DataArguments, seed: int, evaluates: bool
+) -> tuple[Dataset, Dataset | None]:
+    if not evaluates and arguments.test_split_size is None:
+        return rows, None
+    size = arguments.test_split_size
+    n_held_out = 0 if size is None else round(size * len(rows)) if size < 1 else int(size)
+    if not 0 < n_held_out < len(rows):
+        raise UserError(
+            expected="test_split_size to hold out rows of the mixture for evaluation, and leave some",
+            got=f"{size} of {len(rows)} rows",
+            remedy="set test_split_size: 0.05, or eval_strategy: 'no'",
+        )
+    parts = rows.train_test_split(test_size=n_held_out, seed=seed)
+    return parts["train"], parts["test"] if evaluates else None
+
+
+def _held_out(part: MixturePart, split: str) -> Dataset:
+    path = Path(part.path)
+    if path.is_file():
+        raise UserError(
+            expected=f"a dataset with the split {split} to evaluate on while training",
+            got=f"the single file {path}",
+            remedy="set test_split_size: 0.05, build a dataset folder from it (data_prep/build_instructions.py), or set "
+            "eval_strategy: 'no'",
+        )
+    try:
+        return _rows_of(part, split)
+    except UserError:
+        other = next((name for name in _OTHER_HELD_OUT if name != split), None)
+        if is_dataset_folder(path) or other is None or split not in _OTHER_HELD_OUT:
+            raise
+        rows = _rows_of(part, other)
+        print(f"{part.path} has no split {split}: evaluating on {other}", flush=True)
+        return rows
+
+
+def _rows_of(part: MixturePart, split: str) -> Dataset:
+    path = Path(part.path)
+    if is_dataset_folder(path):
+        rows = read_dataset_folder(path, split)
+    elif path.is_file():
+        rows = _from_file(path)
+    else:
+        rows = _from_datasets(part, split)
+    if part.columns is None:
+        return rows
+    missing = [column for column in part.columns if column not in rows.column_names]
+    if missing:
+        raise UserError(
+            expected=f"the columns {', '.join(part.columns)} in {part.path}",
+            got=", ".join(rows.column_names),
+            remedy="mend `columns` in the datasets entry",
+        )
+    return rows.select_columns(part.columns)
+
+
+def _from_file(path: Path) -> Dataset:
+    """Rows as the file has them. Nested values stay JSON: Arrow would give all tool calls the union of their keys."""
+    rows = read_rows(path, None)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    kinds = {column: _feature([row.get(column) for row in rows]) for column in columns}
+    values = {
+        column: [_value(row.get(column), kind) for row in rows] for column, kind in kinds.items()
+    }  # fmt: skip
+    return Dataset.from_dict(values, features=Features(kinds))
+
+
+def _feature(values: list[Any]) -> Json | Value:
+    return Json() if any(isinstance(value, dict | list) for value in values) else Value("string")
+
+
+def _value(value: Any, kind: Json | Value) -> Any:
+    return value if isinstance(kind, Json) or value is None else str(value)
+
+
+def _from_datasets(part: MixturePart, split: str) -> Dataset:
+    try:
+        return datasets.load_dataset(
+            part.path,
+            part.name,
+            data_dir=part.data_dir,
+            data_files=part.data_files,
+            split=split,
+            revision=part.revision,
+        )
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(
+            expected=f"a dataset folder, a file or a Hub dataset named {part.path} with the split {split}",
+            got=str(error).strip().split("\n")[0][:200],
+            remedy="check the path, or the Hub id and the network",
+        ) from error
