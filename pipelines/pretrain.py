@@ -1,14 +1,17 @@
-r"""Pretrain a causal language model: from scratch out of a recipe, or continued from a checkpoint.
+r"""Pretrain a causal language model: from scratch out of a recipe, or continued from a checkpoint, whole or by LoRA.
 
     python pipelines/pretrain.py --config recipes/shakespeare-char/pretrain/from_scratch.yaml \
         --dataset_name input.txt --tokenizer_name_or_path build/shakespeare-tokenizer --output_dir runs/shakespeare
 
     accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/pretrain.py --config RECIPE --key value
 
-In: a corpus folder of data_prep/build_corpus.py (or one plain text file), a tokenizer, a recipe. Out: a run folder with
-the model in safetensors, its tokenizer, run.json, trainer_state.json. Any key of transformers' TrainingArguments and of
-PretrainingArguments (pipelines/recipe/arguments.py) is a recipe key and a flag: --learning_rate 1e-3. --resume
-continues an unfinished run from its last checkpoint.
+In: a corpus (`dataset_name`: a folder of data_prep/build_corpus.py, a text, JSONL, CSV or Parquet file, a folder of
+them, or a Hub id; or `datasets:`, several of them, each with a `weight`, its share of the tokens; `streaming: true`
+never has it whole), a tokenizer and a recipe. Out: a run folder with the model or the adapter in safetensors, its
+tokenizer, run.json (with bits per byte on held-out text, before and after) and trainer_state.json. Any key of
+transformers' TrainingArguments, TRL's ModelConfig and of PretrainingArguments (pipelines/recipe/arguments.py) is a
+recipe key and a flag: --learning_rate 1e-3. --resume continues an unfinished run from its last checkpoint, a streamed
+corpus at the exact token.
 """
 
 import sys
@@ -24,21 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asks_for_help(arguments, __doc__):
         return
     from transformers import TrainingArguments, set_seed
+    from trl import ModelConfig
 
-    from pipelines.files import sha256_of_text
-    from pipelines.modeling import load_tokenizer, model_fingerprint
+    from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
+    from pipelines.modeling import LoadedModel
     from pipelines.recipe import PretrainingArguments, parse_recipe
     from pipelines.records import open_run
-    from pipelines.training.blocks import cut_into_blocks
-    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes
-    from pipelines.training.pretraining import PretrainingTrainer, corpus_texts, model_to_pretrain, save_pretrained
+    from pipelines.training.corpus import open_corpus
+    from pipelines.training.measuring import peak_memory_bytes
+    from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
+    from pipelines.training.pretraining_model import base_facts, model_to_pretrain, tokenizer_to_pretrain
+    from pipelines.training.schedules import refuse_impossible_schedule
 
-    recipe = parse_recipe([PretrainingArguments, TrainingArguments], arguments)
-    pretraining, training = recipe.arguments
-    train_texts, validation_texts = corpus_texts(pretraining)
-    tokenizer = load_tokenizer(pretraining.tokenizer_name_or_path or pretraining.model_name_or_path or "")
+    recipe = parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments)
+    pretraining, training, model_arguments = recipe.arguments
+    refuse_impossible_schedule(training)
+    tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
+    corpus = open_corpus(pretraining, training, tokenizer)
     set_seed(training.seed)
-    model = model_to_pretrain(pretraining, tokenizer)
+    model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run = open_run(
         Path(training.output_dir),
         program="pretrain",
@@ -47,36 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resume=pretraining.resume,
         writes=training.process_index == 0,
     )
-    blocks = cut_into_blocks(train_texts, tokenizer, pretraining.max_length)
-    held_out = cut_into_blocks(validation_texts, tokenizer, pretraining.max_length)
-    source = pretraining.model_name_or_path
-    run.note(
-        base={"path": source, "fingerprint": model_fingerprint(source, pretraining.model_revision) if source else None},
-        dataset={
-            "path": pretraining.dataset_name,
-            "fingerprint": f"sha256:{sha256_of_text(''.join(train_texts))}",
-            **blocks.sizes("train"),
-            **held_out.sizes("validation"),
-        },
-        n_parameters=model.num_parameters(),
-    )
-    data = {"train_dataset": blocks, "eval_dataset": held_out, "processing_class": tokenizer}
-    trainer = PretrainingTrainer(muon_learning_rate=pretraining.muon_learning_rate, model=model, args=training, **data)
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(training, pretraining.resume))
+    checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
+    source = model_arguments.model_name_or_path
+    run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters())
+    trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
+    loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
+    reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
+    with trainer.compute_loss_context_manager():
+        before = likelihoods_of_parts(loaded, **reading) if source else None
+    result = trainer.train(resume_from_checkpoint=checkpoint)
     metrics = {**result.metrics, **trainer.evaluate()}
-    metrics["eval_bits_per_byte"] = held_out.bits_per_byte(metrics["eval_loss"])
+    metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
+    with trainer.compute_loss_context_manager():
+        changes = held_out_bits_per_byte(before, likelihoods_of_parts(loaded, **reading))
     save_pretrained(trainer, pretraining.save_dtype)
-    n_tokens = trainer.state.global_step * training.train_batch_size * training.gradient_accumulation_steps
-    n_tokens *= training.world_size * pretraining.max_length
+    n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * pretraining.max_length
     run.finish(
-        metrics=metrics,
+        metrics={**metrics, "held_out_bits_per_byte": changes},
+        dataset={**corpus.facts, **trainer.corpus_facts()},
         n_tokens=n_tokens,
         tokens_per_second=round(n_tokens / result.metrics["train_runtime"], 1),
         peak_memory_bytes=peak_memory_bytes(),
     )
     if run.writes:
-        loss, bits = metrics["eval_loss"], metrics["eval_bits_per_byte"]
-        print(f"held-out loss {loss:.4f} nats per token, {bits:.4f} bits per byte")
+        print(f"held-out loss {metrics['eval_loss']:.4f} nats per token")
+        print(*held_out_lines(changes), sep="\n")
         print(f"model written to {training.output_dir}")
 
 

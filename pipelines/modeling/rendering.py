@@ -53,7 +53,7 @@ def render_prompt(
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
     )
-    return prompt_token_ids(tokenizer, text)
+    return prompt_token_ids(tokenizer, str(text))
 
 
 def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: PromptStyle) -> AnswerTokens:

@@ -131,7 +131,7 @@ def _message(value: Any) -> dict[str, Any]:
     content = _text(value.get("content", value.get("value")))
     if role == "function_call":
         return {"role": "assistant", "content": "", "tool_calls": _calls(content)}
-    message = {"role": role, "content": content}
+    message: dict[str, Any] = {"role": role, "content": content}
     for key in ("tool_calls", "name", "tool_call_id", "reasoning_content"):
         if value.get(key):
             message[key] = _without_none(value[key])

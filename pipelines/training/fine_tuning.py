@@ -9,12 +9,13 @@ from typing import Any, cast
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.utils.other import TrainableTokensWrapper
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from trl import ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config
 from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
 from pipelines.training.live_view import Watched, watch
@@ -72,6 +73,7 @@ def load_student(
         quantization_config=quantization_config(arguments),
         **cast(dict[str, Any], training.model_init_kwargs or {}),
     )
+    keep_gradients_of_four_bit_base(model)
     resize_embeddings(model, tokenizer)
     _align_end_token(model, tokenizer)
     new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
@@ -98,14 +100,14 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         peft_config=student.lora,
     )
     _show_bias_of_wrapped_head(student.model)
-    if isinstance(trainer.model, PeftModel) and trainer.model.peft_config["default"].trainable_token_indices:
-        leave_embeddings_out(trainer.model)
+    if student.lora is not None and student.lora.trainable_token_indices:
+        leave_embeddings_out(cast(PeftModel, trainer.model))
     refuse_contamination(trainer)
     watch(trainer)
     return trainer
 
 
-def save_student(trainer: SFTTrainer, folder: Path) -> None:
+def save_student(trainer: Trainer, folder: Path) -> None:
     """Write adapter or model, tokenizer with template, generation config with the end token, and trainer state."""
     trainer.save_model(str(folder))
     if trainer.is_world_process_zero():

@@ -13,9 +13,9 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from pipelines.errors import UserError
+from pipelines.training.long_rows import IGNORED
 
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
-_IGNORED = -100
 
 
 def peak_memory_bytes() -> int:
@@ -54,9 +54,9 @@ def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
     else:
         n_pairs = real.sum(dim=1).square().sum()
     if "shift_labels" in batch:
-        in_loss = batch["shift_labels"] != _IGNORED
+        in_loss = batch["shift_labels"] != IGNORED
     elif "labels" in batch:
-        in_loss = batch["labels"][:, 1:] != _IGNORED
+        in_loss = batch["labels"][:, 1:] != IGNORED
     else:  # preference pairs: the completions, chosen and rejected alike
         in_loss = batch["completion_mask"][:, 1:] != 0
     return torch.stack([real.sum(), in_loss.sum().to(ids.device), n_pairs])

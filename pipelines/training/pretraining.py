@@ -1,91 +1,40 @@
-"""Causal language model training on a corpus: the texts, the model and the trainer."""
+"""The trainer of `pretrain.py`: causal language modeling on blocks, resumable in the middle of a streamed corpus."""
 
-import json
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder
 from pipelines.errors import UserError
-from pipelines.files import read_text
-from pipelines.modeling.loading import load_base_model
+from pipelines.files import read_json, write_json_atomically
+from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe import PretrainingArguments
+from pipelines.training.corpus import Corpus
+from pipelines.training.corpus_stream import CorpusStream
+from pipelines.training.document_boundaries import collator_for
+from pipelines.training.live_view import Watched, watch
+from pipelines.training.measuring import last_checkpoint
 from pipelines.training.muon import muon_with_adamw
+from pipelines.training.samples import SamplesAtEvaluation
 
-_SUPPORTED_DTYPES = ("float32", "bfloat16", "float16")
-
-
-def corpus_texts(arguments: PretrainingArguments) -> tuple[list[str], list[str]]:
-    """Training and validation texts of a corpus folder, or of one text file whose end is held out."""
-    if arguments.dataset_name is None:
-        raise UserError(expected="dataset_name in the recipe", got="none", remedy="name a corpus folder or a text file")
-    path = Path(arguments.dataset_name)
-    if is_dataset_folder(path):
-        return list(read_dataset_folder(path, "train")["text"]), list(read_dataset_folder(path, "validation")["text"])
-    text = read_text(path)
-    cut = round(len(text) * (1 - arguments.text_validation_share))
-    if not text[:cut] or not text[cut:]:
-        raise UserError(
-            expected=f"text to train on and to hold out in {path}",
-            got=f"{len(text)} characters",
-            remedy="name a longer file",
-        )
-    return [text[:cut]], [text[cut:]]
+_PROMPT_CHARACTERS = 40
+CORPUS_STATE_NAME = "corpus_state.json"
 
 
-def model_to_pretrain(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The checkpoint to continue from, or a new model of `model_type` with the recipe's `model_config`."""
-    if arguments.save_dtype not in _SUPPORTED_DTYPES:
-        raise UserError(
-            expected=f"save_dtype to be one of {', '.join(_SUPPORTED_DTYPES)}",
-            got=arguments.save_dtype,
-            remedy="change it",
-        )
-    if arguments.model_name_or_path is not None:
-        return load_base_model(arguments.model_name_or_path, dtype="float32", revision=arguments.model_revision)
-    return AutoModelForCausalLM.from_config(_new_config(arguments, tokenizer))
+class PretrainingTrainer(Watched, Trainer):
+    """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
 
+    `stream` is the corpus if it is streamed, None if it is whole.
+    """
 
-def _new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> Any:
-    keys = arguments.model_config
-    if arguments.model_type is None or keys is None:
-        raise UserError(
-            expected="model_name_or_path to continue from, or model_type and model_config to start from scratch",
-            got="neither",
-            remedy="set them in the recipe",
-        )
-    keys = json.loads(keys) if isinstance(keys, str) else dict(keys)
-    defaults = AutoConfig.for_model(arguments.model_type)
-    unknown = [key for key in keys if not hasattr(defaults, key)]
-    if unknown:
-        raise UserError(
-            expected=f"keys of {type(defaults).__name__} in model_config",
-            got=", ".join(unknown),
-            remedy="mend or remove them",
-        )
-    if keys.get("max_position_embeddings", arguments.max_length) < arguments.max_length:
-        raise UserError(
-            expected="max_length within the model's max_position_embeddings",
-            got=f"{arguments.max_length} against {keys['max_position_embeddings']}",
-            remedy="raise max_position_embeddings in model_config or lower max_length",
-        )
-    return AutoConfig.for_model(
-        arguments.model_type,
-        **keys,
-        vocab_size=len(tokenizer),
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-
-class PretrainingTrainer(Trainer):
-    """transformers' `Trainer` with Muon for the matrices where the recipe sets `muon_learning_rate`."""
-
-    def __init__(self, *, muon_learning_rate: float | None = None, **options: Any) -> None:
-        self.muon_learning_rate = muon_learning_rate
+    def __init__(
+        self, *, muon_learning_rate: float | None = None, stream: CorpusStream | None = None, **options: Any
+    ) -> None:
+        self.muon_learning_rate, self.stream = muon_learning_rate, stream
         super().__init__(**options)
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -105,9 +54,102 @@ class PretrainingTrainer(Trainer):
         )
         return self.optimizer
 
+    def get_train_dataloader(self) -> Any:
+        """transformers' loader; that of a stream draws from a generator of its own.
+
+        PyTorch draws a seed for workers whenever a loader is begun, from the generator that dropout uses too: a resumed
+        run begins one time more and would drop other units from there on.
+        """
+        loader = super().get_train_dataloader()
+        if self.stream is not None:
+            cast(Any, loader).base_dataloader.generator = torch.Generator()
+        return loader
+
+    @property
+    def n_blocks_per_step(self) -> int:
+        """Blocks that all processes together train on in one update step."""
+        return self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+
+    def corpus_facts(self) -> dict[str, Any]:
+        """What was drawn from each part of a streamed corpus until now."""
+        return {} if self.stream is None else {"parts": self.stream.parts_after(self.state.global_step)}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.stream is not None and self.args.should_save:  # first, so that no whole checkpoint is without it
+            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            write_json_atomically(folder / CORPUS_STATE_NAME, self.stream.state_after(self.state.global_step))
+        super()._save_checkpoint(model, trial)
+
+
+def pretraining_trainer(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    arguments: PretrainingArguments,
+    training: TrainingArguments,
+) -> PretrainingTrainer:
+    """The trainer over `corpus`. Every process reads a stream whole, so that each knows where the run stands in it."""
+    stream = corpus.train if isinstance(corpus.train, CorpusStream) else None
+    if stream is not None:
+        training.ignore_data_skip = True  # the stream itself goes on where the checkpoint was written
+        cast(Any, training.accelerator_config).dispatch_batches = False
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    trainer = PretrainingTrainer(
+        muon_learning_rate=arguments.muon_learning_rate,
+        stream=stream,
+        model=model,
+        args=training,
+        train_dataset=corpus.train,
+        eval_dataset=corpus.held_out_blocks,
+        processing_class=tokenizer,
+        data_collator=collator_for(cast(PreTrainedModel, base), arguments.respect_documents),
+    )
+    watch(trainer)
+    prompts = _sample_prompts(corpus, tokenizer, arguments)
+    folder, n_new = Path(str(training.output_dir)), arguments.sample_max_new_tokens
+    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, None, folder, n_new))
+    return trainer
+
+
+def _sample_prompts(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, arguments: PretrainingArguments
+) -> list[list[int]]:
+    """What is continued at each evaluation: the recipe's own prompts, or how the first held-out documents begin."""
+    texts = arguments.sample_prompts
+    if texts is None:
+        held_out = (text for part in corpus.held_out_texts.values() for text in part)
+        texts = [text[:_PROMPT_CHARACTERS] for text in islice(held_out, arguments.n_samples)]
+    return [ids for text in texts if (ids := render_prompt(tokenizer, text, style=PromptStyle.RAW))]
+
+
+def checkpoint_to_resume(corpus: Corpus, training: TrainingArguments, resume: bool) -> str | None:
+    """The newest checkpoint, None for a fresh run; a streamed corpus is set to the token where it was written.
+
+    Raises `UserError` for a checkpoint without the corpus' state, or with that of another corpus.
+    """
+    checkpoint = last_checkpoint(training, resume)
+    if checkpoint is not None and isinstance(corpus.train, CorpusStream):
+        state = Path(checkpoint) / CORPUS_STATE_NAME
+        if not state.is_file():
+            raise UserError(
+                expected=f"{CORPUS_STATE_NAME} in {checkpoint}, to go on in the middle of the corpus",
+                got="a checkpoint of a run that did not stream",
+                remedy="resume with the recipe that it was started with",
+            )
+        corpus.train.restore(read_json(state))
+    return checkpoint
+
 
 def save_pretrained(trainer: Trainer, dtype: str) -> None:
-    """Write model (cast to `dtype`, by its name in torch), tokenizer and trainer state into the run folder."""
-    cast(PreTrainedModel, trainer.model).to(getattr(torch, dtype))
+    """Write the model or the adapter (cast to `dtype`, by its name in torch), tokenizer and trainer state."""
+    model, to = cast(PreTrainedModel, trainer.model), getattr(torch, dtype)
+    if isinstance(model, PeftModel):  # the base, which may be quantized, is not written
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(to)
+    else:
+        model.to(to)
     trainer.save_model()
+    if isinstance(model, PeftModel) and trainer.is_world_process_zero():
+        model.generation_config.save_pretrained(str(trainer.args.output_dir))  # PEFT leaves it out
     trainer.save_state()

@@ -107,8 +107,8 @@ def _held_out(part: MixturePart, split: str) -> Dataset:
         raise UserError(
             expected=f"a dataset with the split {split} to evaluate on while training",
             got=f"the single file {path}",
-            remedy="set test_split_size: 0.05, build a dataset folder from it (data_prep/build_instructions.py), or set "
-            "eval_strategy: 'no'",
+            remedy="set test_split_size: 0.05, build a dataset folder from it (data_prep/build_instructions.py), or "
+            "set eval_strategy: 'no'",
         )
     try:
         return _rows_of(part, split)

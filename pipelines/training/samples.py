@@ -25,8 +25,8 @@ from transformers import (
 from pipelines.files import read_jsonl, write_jsonl_atomically
 from pipelines.modeling import stop_token_ids
 from pipelines.training.live_view import EvaluationMeasure, say
+from pipelines.training.long_rows import IGNORED
 
-_IGNORED = -100
 _N_HELD_OUT = 32
 _N_PROMPTS_AT_ONCE = 16
 _N_LOGITS_AT_ONCE = 1 << 26  # 256 MiB in float32; a longer row goes alone
@@ -139,7 +139,7 @@ def held_out_rows(rows: Dataset) -> list[HeldOutRow]:
     """The rows that have an answer, from their `input_ids` and `labels`."""
     found = []
     for row in rows:
-        places = [place for place, label in enumerate(row["labels"]) if label != _IGNORED and place > 0]
+        places = [place for place, label in enumerate(row["labels"]) if label != IGNORED and place > 0]
         if places:
             found.append(HeldOutRow(list(row["input_ids"]), places, [row["labels"][place] for place in places]))
     return found

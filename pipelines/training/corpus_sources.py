@@ -1,0 +1,160 @@
+"""Where a corpus comes from: a corpus folder, text, JSONL, CSV or Parquet files, or the Hub; whole or streamed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import datasets
+from datasets import Dataset, IterableDataset
+from huggingface_hub import HfApi
+from huggingface_hub.utils import httpx
+
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_dataset_folder, read_manifest, row_suffix
+from pipelines.errors import UserError
+from pipelines.files import sha256_of_text
+from pipelines.recipe import MixturePart
+
+Rows: TypeAlias = Dataset | IterableDataset
+
+TEXT_SUFFIXES = (".txt", ".text", ".md")
+_BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+_TEXT_COLUMNS = ("text", "content", "code")
+_SPLIT_PREFIXES = {"train": ("train",), "validation": ("valid", "dev"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class CorpusSource:
+    """One place that documents come from; `files` are its local files by split, empty for the Hub and our folders."""
+
+    part: MixturePart
+    streaming: bool
+    files: Mapping[str, list[str]]
+    fingerprint: str
+
+    def has_split(self, split: str) -> bool:
+        """Whether there is a split of that name; the Hub is asked for its own."""
+        path = self.part.path
+        if self.files:
+            return split in self.files
+        if is_dataset_folder(path):
+            return bool(read_manifest(path)["n_rows"].get(split))
+        if self.part.data_files is not None:
+            return isinstance(self.part.data_files, dict) and split in self.part.data_files
+        with one_line_errors(path):
+            return split in datasets.get_dataset_split_names(path, self.part.name, revision=self.part.revision)
+
+    def rows(self, split: str) -> Rows:
+        """The rows of one split, as they are. Raises `UserError` if there are none to be had."""
+        part, path = self.part, Path(self.part.path)
+        options: dict[str, Any] = {"split": split, "streaming": self.streaming}
+        if self.files:
+            if split not in self.files:
+                raise UserError(
+                    expected=f"a split {split} in {path}", got=", ".join(self.files), remedy="change the split's name"
+                )
+            builder = _builder_of(self.files[split][0])
+            by_document = {"sample_by": "document"} if builder == "text" else {}
+            with one_line_errors(part.path):
+                return datasets.load_dataset(builder, data_files={split: self.files[split]}, **by_document, **options)
+        if is_dataset_folder(path):
+            if not self.streaming:
+                return read_dataset_folder(path, split)
+            file = str(path / "data" / f"{split}-00000-of-00001.parquet")
+            with one_line_errors(part.path):
+                return datasets.load_dataset("parquet", data_files={split: file}, **options)
+        options |= {"revision": part.revision, "data_dir": part.data_dir, "data_files": part.data_files}
+        with one_line_errors(part.path):
+            return datasets.load_dataset(part.path, part.name, **options)
+
+
+def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
+    """Look at what `part` names. A Hub dataset is pinned to the commit that it has now, which the run records."""
+    path = Path(part.path)
+    if is_dataset_folder(path):
+        hashes = read_manifest(path)["content_sha256"]
+        return CorpusSource(part, streaming, {}, f"sha256:{hashes.get(part.split)}")
+    if path.is_file() or (path.is_dir() and part.data_files is None and part.data_dir is None):
+        files = _files_by_split(path) if path.is_dir() else {part.split: [str(path)]}
+        sizes = [f"{name} {Path(name).stat().st_size}" for names in files.values() for name in names]
+        return CorpusSource(part, streaming, files, f"files:{sha256_of_text(chr(10).join(sizes))}")
+    if row_suffix(path) in (*ROW_SUFFIXES, *TEXT_SUFFIXES):
+        raise UserError(expected=f"a corpus file at {path}", got="no such file", remedy="check the path")
+    if path.is_dir():
+        return CorpusSource(part, streaming, {}, f"folder:{path}")
+    commit = _commit_of(part)
+    pinned = MixturePart(**{**vars(part), "revision": commit or part.revision})
+    return CorpusSource(pinned, streaming, {}, f"hub:{part.path}@{commit or part.revision or 'unknown'}")
+
+
+def text_column(columns: list[str], wished: str | None, path: str) -> str:
+    """The column with the documents: the recipe's `text_column`, else text, content or code, whichever is there."""
+    candidates = (wished,) if wished is not None else _TEXT_COLUMNS
+    found = next((column for column in candidates if column in columns), None)
+    if found is None:
+        raise UserError(
+            expected=f"a column {' or '.join(map(str, candidates))} in {path}",
+            got=f"the columns {', '.join(columns) or '(none)'}",
+            remedy="name the column that holds the text with text_column",
+        )
+    return found
+
+
+@contextmanager
+def one_line_errors(path: str) -> Iterator[None]:
+    """What `datasets` and the Hub raise over missing, unreachable and broken data, as one line."""
+    try:
+        yield
+    except (OSError, ValueError, httpx.HTTPError, datasets.exceptions.DatasetsError) as error:
+        cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else None
+        said = str(cause or error).strip().split("\n")[0][:200]
+        raise UserError(
+            expected=f"a corpus that can be read at {path}",
+            got=said or type(error).__name__,
+            remedy="check the path, its split and configuration, or the Hub id and the network",
+        ) from error
+
+
+def is_text_file(path: Path | str) -> bool:
+    """Whether `path` is a file without columns: anything that is not named as a file of rows."""
+    return Path(path).is_file() and row_suffix(Path(path)) not in ROW_SUFFIXES
+
+
+def _builder_of(file: str) -> str:
+    return _BUILDERS.get(row_suffix(Path(file)), "text")
+
+
+def _files_by_split(folder: Path) -> dict[str, list[str]]:
+    """A folder's files of one kind; where some names begin with `train`, those of other splits are told by theirs."""
+    suffixes = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and row_suffix(path) in suffixes)
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    rows = [path for path in paths if row_suffix(path) in ROW_SUFFIXES]
+    paths = [path for path in paths if row_suffix(path) != ".md"] if rows else paths  # a card is no document
+    kinds = sorted({_builder_of(str(path)) for path in paths})
+    if len(kinds) != 1:
+        raise UserError(
+            expected=f"files of one kind ({', '.join(suffixes)}, also .gz) in {folder}",
+            got=", ".join(kinds) or "none",
+            remedy="keep each kind in a folder of its own and name them as `datasets` entries",
+        )
+    by_split: dict[str, list[str]] = {}
+    for path in paths:
+        by_split.setdefault(_split_told_by(path.relative_to(folder)), []).append(str(path))
+    return by_split if "train" in by_split else {"train": [str(path) for path in paths]}
+
+
+def _split_told_by(path: Path) -> str:
+    for split, prefixes in _SPLIT_PREFIXES.items():
+        if any(name.lower().startswith(prefixes) for name in path.parts):
+            return split
+    return "other"
+
+
+def _commit_of(part: MixturePart) -> str | None:
+    """None where the Hub cannot be asked; loading then finds the copy on disk or says why not."""
+    try:
+        return HfApi().dataset_info(part.path, revision=part.revision).sha
+    except (OSError, ValueError, httpx.HTTPError):
+        return None

@@ -1,0 +1,172 @@
+"""Preferences to token ids: a prompt and two completions that end with the end token; the ledger has every row."""
+
+from dataclasses import asdict, dataclass, replace
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.errors import UserError
+from pipelines.modeling import end_token
+from pipelines.modeling.spans import UnrenderableError, inner_token_ids, render_turns
+from pipelines.recipe import LongRowPolicy
+from pipelines.training.conversations import UnreadableRowError
+from pipelines.training.ledger import Ledger, RowFate
+from pipelines.training.preference_rows import EQUAL_ANSWERS, Message, Preference, read_preference
+
+
+@dataclass(frozen=True)
+class PairTokens:
+    """Token ids of one pair, under the names that TRL's collator takes."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def n_trained(self) -> int:
+        """Tokens of both completions."""
+        return len(self.chosen_ids) + len(self.rejected_ids)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the two sequences that the model reads; the prompt is in both."""
+        return 2 * len(self.prompt_ids) + self.n_trained
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer sequence."""
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+def refuse_splitting(long_rows: LongRowPolicy) -> None:
+    """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
+    if long_rows is LongRowPolicy.SPLIT:
+        raise UserError(
+            expected="long_rows to be drop, truncate_prompt, keep_end_token or error for pairs",
+            got="split",
+            remedy="choose one of them",
+        )
+
+
+def tokenize_pairs(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+) -> tuple[Dataset, Ledger]:
+    """Pairs as the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
+
+    Raises `UserError` if no pair is left, and for the first long row under the policy `error`.
+    """
+    ledger = Ledger()
+    kept: list[PairTokens] = []
+    for number, row in enumerate(rows):
+        try:
+            preference = read_preference(row)
+            whole = pair_tokens(preference, tokenizer)
+        except (UnreadableRowError, UnrenderableError) as reason:
+            ledger.drop(number, 0, str(reason))
+            continue
+        if max_length is None or whole.length <= max_length:
+            ledger.keep(whole.n_tokens, whole.n_trained)
+            kept.append(whole)
+            continue
+        try:
+            fate, pair = _cut(preference, whole, tokenizer, max_length, long_rows, number)
+        except UnrenderableError as reason:
+            ledger.drop(number, whole.n_tokens, str(reason))
+        else:
+            ledger.change(number, fate, pair.n_tokens, pair.n_trained, whole.n_tokens - pair.n_tokens)
+            kept.append(pair)
+    if not kept:
+        raise _none_left(ledger, max_length)
+    return Dataset.from_list([asdict(pair) for pair in kept]), ledger
+
+
+def pair_tokens(preference: Preference, tokenizer: PreTrainedTokenizerBase) -> PairTokens:
+    """The prompt as it is served, and each answer with the end token behind it. Raises `UnrenderableError`."""
+    prompt_ids, chosen_ids = _prompt_and_turn(preference, preference.chosen, tokenizer)
+    same_prompt_ids, rejected_ids = _prompt_and_turn(preference, preference.rejected, tokenizer)
+    if prompt_ids != same_prompt_ids:
+        raise UnrenderableError("prompt_depends_on_the_answer")
+    return PairTokens(prompt_ids, chosen_ids, rejected_ids)
+
+
+def _prompt_and_turn(
+    preference: Preference, answer: Message, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[int], list[int]]:
+    end = end_token(tokenizer)
+    text = str(answer["content"])
+    if text.rstrip().endswith(end):  # the template writes it: two of them would teach to go on after the end
+        answer = {**answer, "content": text.rstrip().removesuffix(end)}
+    [[prompt, turn]] = render_turns(
+        tokenizer,
+        [*preference.prompt, answer],
+        tools=preference.tools,
+        first_trained=len(preference.prompt),
+        template_arguments=preference.template_arguments,
+    )
+    return prompt.token_ids, turn.token_ids
+
+
+def _cut(
+    preference: Preference,
+    whole: PairTokens,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    long_rows: LongRowPolicy,
+    number: int,
+) -> tuple[RowFate, PairTokens]:
+    """`whole` made to fit by the policy. Raises `UnrenderableError` with the reason why the row is dropped."""
+    if long_rows is LongRowPolicy.TRUNCATE_PROMPT:
+        return RowFate.PROMPT_CUT, _with_shorter_prompt(preference, whole, tokenizer, max_length)
+    if long_rows is LongRowPolicy.KEEP_END_TOKEN:
+        return RowFate.ANSWER_CUT, _with_shorter_answers(whole, max_length)
+    if long_rows is LongRowPolicy.ERROR:
+        raise UserError(
+            expected=f"every pair within max_length {max_length}, as long_rows: error asks",
+            got=f"{whole.length} tokens in row {number}",
+            remedy="raise max_length, or choose another policy for long_rows",
+        )
+    raise UnrenderableError("longer_than_max_length")
+
+
+def _with_shorter_prompt(
+    preference: Preference, whole: PairTokens, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> PairTokens:
+    """Cut the left of the longest text of the prompt; tokens may merge anew at the cut, so it is measured again."""
+    prompt = list(preference.prompt)
+    lengths = [len(str(one["content"])) if one["role"] in ("user", "tool") else -1 for one in prompt]
+    place = max(range(len(prompt)), key=lengths.__getitem__)
+    text_ids = inner_token_ids(tokenizer, str(prompt[place]["content"]))
+    pair, n_cut = whole, 0
+    while pair.length > max_length:
+        n_cut += pair.length - max_length
+        if n_cut >= len(text_ids) or lengths[place] < 0:
+            raise UnrenderableError("answer_longer_than_max_length")
+        left = str(tokenizer.decode(text_ids[n_cut:])).lstrip("\N{REPLACEMENT CHARACTER}")
+        prompt[place] = {**prompt[place], "content": left}
+        pair = pair_tokens(replace(preference, prompt=prompt), tokenizer)
+    return pair
+
+
+def _with_shorter_answers(whole: PairTokens, max_length: int) -> PairTokens:
+    room = max_length - len(whole.prompt_ids)
+    if room < 2:  # one token of text and the end token
+        raise UnrenderableError("prompt_longer_than_max_length")
+    chosen_ids, rejected_ids = (
+        ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in (whole.chosen_ids, whole.rejected_ids)
+    )
+    if chosen_ids == rejected_ids:
+        raise UnrenderableError(f"{EQUAL_ANSWERS}_when_cut")
+    return PairTokens(whole.prompt_ids, chosen_ids, rejected_ids)
+
+
+def _none_left(ledger: Ledger, max_length: int | None) -> UserError:
+    reasons = ledger.reasons()
+    remedies = {
+        EQUAL_ANSWERS: "check that the columns chosen and rejected hold different answers",
+        "longer_than_max_length": "raise max_length, or set long_rows: truncate_prompt or keep_end_token",
+    }
+    return UserError(
+        expected=f"at least one pair of different answers within max_length {max_length}",
+        got=f"none of {ledger.n_rows}" + "".join(f", {count} {reason}" for reason, count in reasons.items()),
+        remedy=remedies.get(next(iter(reasons), ""), "check the prompt, chosen and rejected columns"),
+    )

@@ -1,0 +1,202 @@
+"""Direct preference optimization: the policy, its frozen reference and TRL's `DPOTrainer` brought together."""
+
+import copy
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from trl import DPOConfig, DPOTrainer, ModelConfig
+
+from pipelines.errors import UserError
+from pipelines.modeling import ensure_chat_template, load_tokenizer, lora_config
+from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
+from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
+from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model, resize_embeddings
+from pipelines.modeling.quantization import quantization_config
+from pipelines.training.fine_tuning import _align_end_token, _show_bias_of_wrapped_head, leave_embeddings_out
+from pipelines.training.live_view import Watched, watch
+
+_POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What is trained on: a base, by folder or Hub id, and the adapter on it, if there is one."""
+
+    base: str
+    adapter: str | None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model ready to be taught preferences.
+
+    The reference is a frozen copy of the adapter (`model` is a `PeftModel`), the base with the adapter disabled (`lora`
+    is given), or the model `reference`.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    lora: LoraConfig | None = None
+    reference: PreTrainedModel | None = None
+
+
+def starting_point(arguments: ModelConfig, adapter: str | None) -> StartingPoint:
+    """Base and adapter of a recipe; `model_name_or_path` may be an adapter folder, which names its base.
+
+    Raises `UserError` if neither is given, both are adapters, or the adapter was made for another base.
+    """
+    model = arguments.model_name_or_path
+    if model is None and adapter is None:
+        raise UserError(expected="model_name_or_path in the recipe", got="none", remedy="name a folder or a Hub id")
+    if model is not None and is_adapter(model):
+        if adapter is not None:
+            raise UserError(
+                expected=f"a base in model_name_or_path beside adapter_name_or_path {adapter}",
+                got=f"the adapter {model}",
+                remedy=f"set model_name_or_path: {base_of_adapter(adapter)}",
+            )
+        model, adapter = None, model
+    if adapter is None:
+        return StartingPoint(str(model), None)
+    base = model or base_of_adapter(adapter)
+    refuse_other_base(adapter, base, arguments.model_revision)
+    return StartingPoint(base, adapter)
+
+
+def load_policy_tokenizer(start: StartingPoint, arguments: ModelConfig) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """The tokenizer with a chat template, and the tokens whose embeddings the base cannot know.
+
+    It is the adapter's where its folder holds one, since the chat template was trained with the adapter.
+    """
+    if start.adapter is not None and (Path(start.adapter) / "tokenizer_config.json").is_file():
+        tokenizer = load_tokenizer(start.adapter)
+    else:
+        tokenizer = load_tokenizer(start.base, arguments.model_revision)
+    return tokenizer, ensure_chat_template(tokenizer)
+
+
+def load_policy(
+    start: StartingPoint,
+    arguments: ModelConfig,
+    training: DPOConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    new_tokens: list[str],
+) -> Policy:
+    """Load base, adapter and, for full fine-tuning, a second copy as the reference; embeddings fit `tokenizer`."""
+    set_seed(training.seed)  # rows of new tokens are drawn, and a resumed run needs the same reference
+    model = _load_base(start.base, arguments, training, tokenizer)
+    if start.adapter is not None:
+        policy = attach_trainable_adapter(model, start.adapter, start.base)
+        _align_end_token(model, tokenizer)
+        return Policy(policy, tokenizer)
+    lora = lora_config(arguments, model, [token_id_of(tokenizer, token) for token in new_tokens])
+    if lora is not None:
+        return Policy(model, tokenizer, lora=lora)
+    if quantization_config(arguments) is not None:
+        raise UserError(
+            expected="an adapter to train on a quantized base",
+            got="full fine-tuning of 4-bit or 8-bit weights",
+            remedy="set use_peft: true or adapter_name_or_path, or remove load_in_4bit and load_in_8bit",
+        )
+    if training.precompute_ref_log_probs:
+        return Policy(model, tokenizer)
+    reference = _load_base(start.base, arguments, training, tokenizer)
+    reference.load_state_dict(model.state_dict())  # rows of new tokens are drawn at random for each
+    return Policy(model, tokenizer, reference=reference)
+
+
+def _load_base(
+    base: str, arguments: ModelConfig, training: DPOConfig, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel:
+    model = load_base_model(
+        base,
+        dtype=arguments.dtype or "float32",
+        revision=arguments.model_revision,
+        trust_remote_code=training.trust_remote_code,
+        attn_implementation=arguments.attn_implementation,
+        quantization_config=quantization_config(arguments),
+        **cast(dict[str, Any], training.model_init_kwargs or {}),
+    )
+    keep_gradients_of_four_bit_base(model)
+    resize_embeddings(model, tokenizer)
+    _align_end_token(model, tokenizer)
+    return model
+
+
+class PreferenceTrainer(Watched, DPOTrainer):
+    """TRL's trainer over pairs that are tokenized already, with a reference that is what the policy was at the start.
+
+    `model` is the policy as `load_policy` gives it.
+    """
+
+    def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:
+        self._policy = model
+        super().__init__(model=model, **options)
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        """Leave the tokens as they are. TRL calls this when the adapters stand and nothing is computed yet."""
+        _show_bias_of_wrapped_head(_base_of(self._policy))
+        if isinstance(self._policy, PeftModel):
+            complete_reference(self._policy)
+        return dataset
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Save one adapter; the reference is the adapter that the run began with, which lies in its own folder."""
+        super()._save(output_dir, state_dict)
+        if isinstance(self._policy, PeftModel) and self.args.should_save:
+            shutil.rmtree(Path(output_dir or str(self.args.output_dir)) / _REFERENCE, ignore_errors=True)
+
+
+def complete_reference(policy: PeftModel) -> None:
+    """Make TRL's reference adapter the copy of the policy's that it should be, in every parameter and its dtype.
+
+    TRL copies the parameters with `.default.` in their names. PEFT's rows of new tokens and its LoRA on embeddings have
+    names that end with `.default` and would be left at their initial values: a reference that never saw the end token.
+    """
+    if _REFERENCE not in policy.peft_config:
+        return
+    parameters = dict(policy.named_parameters(remove_duplicate=False))
+    for name, parameter in parameters.items():
+        parts = name.split(".")
+        if _POLICY in parts:
+            reference = parameters[".".join(_REFERENCE if part == _POLICY else part for part in parts)]
+            reference.data = parameter.data.clone()
+
+
+def preference_trainer(policy: Policy, training: DPOConfig, train: Dataset, held_out: Dataset | None) -> DPOTrainer:
+    """The trainer over pairs of `tokenize_pairs`. Raises `UserError` for options that TRL does not take together."""
+    settled = copy.copy(training)
+    settled.model_init_kwargs = None  # the model is loaded
+    settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
+    try:
+        trainer = PreferenceTrainer(
+            policy.model,
+            ref_model=policy.reference,
+            args=settled,
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=policy.tokenizer,
+            peft_config=policy.lora,
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise UserError(
+            expected="options that TRL's DPOTrainer takes together",
+            got=" ".join(str(error).split())[:300],
+            remedy="change these keys in the recipe",
+        ) from error
+    if isinstance(trainer.model, PeftModel) and getattr(
+        trainer.model.peft_config[_POLICY], "trainable_token_indices", None
+    ):
+        leave_embeddings_out(trainer.model)
+    watch(trainer)
+    return trainer
+
+
+def _base_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    return cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
