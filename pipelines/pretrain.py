@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.recipe import PretrainingArguments, parse_recipe
     from pipelines.records import open_run
     from pipelines.training.corpus import open_corpus
-    from pipelines.training.measuring import peak_memory_bytes
+    from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
     from pipelines.training.pretraining_model import base_facts, model_to_pretrain, tokenizer_to_pretrain
     from pipelines.training.schedules import refuse_impossible_schedule
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with trainer.compute_loss_context_manager():
         before = likelihoods_of_parts(loaded, **reading) if source else None
     result = trainer.train(resume_from_checkpoint=checkpoint)
+    refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **trainer.evaluate()}
     metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
     with trainer.compute_loss_context_manager():

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
-    refuse_divergence(result.metrics)
+    refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder)
     n_tokens = next(

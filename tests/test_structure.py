@@ -18,7 +18,7 @@ FLOORS = [
     ["data_prep.dataset_folder"],
     ["pipelines.recipe", "pipelines.records"],
     ["pipelines.modeling"],
-    ["pipelines.training", "pipelines.evaluation"],
+    ["pipelines.training", "pipelines.evaluation", "pipelines.diagnosis"],
     ["pipelines.report"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

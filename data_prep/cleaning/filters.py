@@ -8,20 +8,29 @@ from data_prep.sources import SourceRow
 
 RejectReason = Callable[[SourceRow], str | None]
 
+_ANSWERS = ("output", "chosen", "rejected")
+
 
 def reject_reason_empty(row: SourceRow) -> str | None:
-    """`empty_instruction`, `empty_output` or `empty_text`; an empty input is allowed."""
+    """`empty_` and the first empty column, such as `empty_output`; an empty input is allowed."""
     return next((f"empty_{name}" for name, value in row.fields.items() if name != "input" and not value.strip()), None)
 
 
 def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
-    """`output_too_long` for outputs over the limit; None lets all pass."""
+    """`output_too_long` and the like for answers over the limit; None lets all pass."""
 
     def reason(row: SourceRow) -> str | None:
-        too_long = max_output_chars is not None and len(row.fields["output"]) > max_output_chars
-        return "output_too_long" if too_long else None
+        if max_output_chars is None:
+            return None
+        answers = (name for name in _ANSWERS if len(row.fields.get(name, "")) > max_output_chars)
+        return next((f"{name}_too_long" for name in answers), None)
 
     return reason
+
+
+def reject_reason_equal_answers(row: SourceRow) -> str | None:
+    """`chosen_equals_rejected` for a pair of answers that differ in outer white space at most: it prefers nothing."""
+    return "chosen_equals_rejected" if row.fields["chosen"].strip() == row.fields["rejected"].strip() else None
 
 
 def reject_reason_duplicate() -> RejectReason:

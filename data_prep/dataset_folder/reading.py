@@ -24,7 +24,7 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
         raise UserError(
             expected=f"a dataset folder (with {MANIFEST_NAME}) at {folder}",
             got=f"a folder without {MANIFEST_NAME}" if folder.is_dir() else "no such folder",
-            remedy="make one with data_prep/build_instructions.py or data_prep/build_corpus.py",
+            remedy="make one with build_instructions.py, build_preferences.py or build_corpus.py of data_prep/",
         )
     manifest = read_json(folder / MANIFEST_NAME)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("content_sha256"), dict):

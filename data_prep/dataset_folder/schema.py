@@ -12,16 +12,18 @@ SPLITS = ("train", "validation", "test")
 
 
 class DatasetKind(StrEnum):
-    """The two kinds of dataset folder; the value is what the manifest says."""
+    """The kinds of dataset folder; the value is what the manifest says."""
 
     INSTRUCTIONS = "instructions"
     CORPUS = "corpus"
+    PREFERENCES = "preferences"
 
 
 PROVENANCE_COLUMNS = ("source", "source_row", "group")
 COLUMNS = {
     DatasetKind.INSTRUCTIONS: ("instruction", "input", "output", *PROVENANCE_COLUMNS),
     DatasetKind.CORPUS: ("text", *PROVENANCE_COLUMNS),
+    DatasetKind.PREFERENCES: ("instruction", "input", "chosen", "rejected", *PROVENANCE_COLUMNS),
 }
 
 

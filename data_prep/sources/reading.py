@@ -91,6 +91,12 @@ def _content_of_rows(
 
 def _read_tree(path: Path, kind: DatasetKind, tree_format: SourceFormat, num_proc: int, name: str) -> SourceContent:
     python = tree_format is SourceFormat.PYTHON_TREE
+    if kind is DatasetKind.PREFERENCES:
+        raise UserError(
+            expected="a source of rows with chosen and rejected answers",
+            got=f"--format {tree_format.value}",
+            remedy="name a JSON, JSONL, CSV or Parquet file, or a Hub id",
+        )
     if kind is DatasetKind.INSTRUCTIONS and not python:
         raise UserError(
             expected="a source of instruction rows or Python functions",

@@ -32,15 +32,15 @@ def recognise(path: Path, kind: DatasetKind) -> SourceFormat:
     else:
         suffixes = (*ROW_SUFFIXES, ".gz", ".py", *TEXT_SUFFIXES)
         counts = Counter(row_suffix(file) for file in files_of_tree(path, suffixes, path.name)[0])
-    candidates = {SourceFormat.PYTHON_TREE: counts[".py"]}
+    candidates = {} if kind is DatasetKind.PREFERENCES else {SourceFormat.PYTHON_TREE: counts[".py"]}
     candidates |= {SourceFormat(suffix.removeprefix(".")): counts[suffix] for suffix in ROW_SUFFIXES}
     if kind is DatasetKind.CORPUS:
         candidates[SourceFormat.TEXT_TREE] = sum(counts[suffix] for suffix in TEXT_SUFFIXES)
     chosen = max(candidates, key=lambda source_format: candidates[source_format])
     if candidates[chosen] == 0:
-        plain_text = TEXT_SUFFIXES if kind is DatasetKind.CORPUS else ()
+        trees = {DatasetKind.INSTRUCTIONS: (".py",), DatasetKind.CORPUS: (".py", *TEXT_SUFFIXES)}.get(kind, ())
         raise UserError(
-            expected=f"{path} to be or to hold files ending in {', '.join((*ROW_SUFFIXES, '.py', *plain_text))}",
+            expected=f"{path} to be or to hold files ending in {', '.join((*ROW_SUFFIXES, *trees))}",
             got="a folder without such files" if path.is_dir() else f"a file ending in {path.suffix or 'nothing'}",
             remedy="name another --source, or its format with --format",
         )

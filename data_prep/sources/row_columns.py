@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_prep.dataset_folder import DatasetKind, RejectedRow
+from data_prep.sources.messages import text_of_messages
 from data_prep.sources.rows import SourceRow, group_of_text, holds_lone_surrogate, normalised
 from pipelines.errors import UserError
 
@@ -13,9 +14,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
     "text": ("text", "content"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
 }
-WANTED = {DatasetKind.INSTRUCTIONS: ("instruction", "input", "output"), DatasetKind.CORPUS: ("text",)}
+WANTED = {
+    DatasetKind.INSTRUCTIONS: ("instruction", "input", "output"),
+    DatasetKind.CORPUS: ("text",),
+    DatasetKind.PREFERENCES: ("instruction", "input", "chosen", "rejected"),
+}
 _OPTIONAL = ("input",)
+_ANSWERS = ("output", "chosen", "rejected")
+_SPEAKERS = {"instruction": "user", "chosen": "assistant", "rejected": "assistant"}
+_CONVERSATION = "conversations"  # where preference sets of the from/value form keep the prompt
 
 
 def parse_column_map(text: str | None, kind: DatasetKind) -> dict[str, str]:
@@ -38,7 +48,7 @@ def choose_columns(
     present = list(dict.fromkeys(name for row in rows for name in row))
     chosen = {}
     for ours in WANTED[kind]:
-        candidates = (column_map[ours],) if ours in column_map else ALIASES[ours]
+        candidates = (column_map[ours],) if ours in column_map else _names_of(ours, kind)
         theirs = next((name for name in candidates if name in present), None)
         if theirs is not None:
             chosen[ours] = theirs
@@ -61,7 +71,7 @@ def read_columns(
     kept, rejected = [], []
     for number, row in enumerate(rows, start=1):
         source_row = f"{file}:{number}" if file else str(number)
-        values = {ours: _as_text(row.get(columns[ours])) if ours in columns else "" for ours in WANTED[kind]}
+        values = {ours: _value_of(row.get(columns[ours]), ours) if ours in columns else "" for ours in WANTED[kind]}
         fields = {ours: _trimmed(value, ours) for ours, value in values.items() if value is not None}
         if len(fields) < len(values):
             no_text = next(ours for ours, value in values.items() if value is None)
@@ -75,12 +85,22 @@ def read_columns(
     return kept, rejected
 
 
+def _names_of(ours: str, kind: DatasetKind) -> tuple[str, ...]:
+    return (*ALIASES[ours], *((_CONVERSATION,) if (ours, kind) == ("instruction", DatasetKind.PREFERENCES) else ()))
+
+
+def _value_of(value: Any, ours: str) -> str | None:
+    if isinstance(value, (dict, list)) and ours in _SPEAKERS:
+        return text_of_messages(value, _SPEAKERS[ours])
+    return _as_text(value)
+
+
 def _trimmed(value: str, ours: str) -> str:
     if ours == "text":
         return value.strip("\n")
     first_line, _, more = value.strip("\n").partition("\n")
     # an answer of several lines may be code whose first line is indented
-    return value.strip("\n").rstrip() if ours == "output" and more.strip() and first_line.strip() else value.strip()
+    return value.strip("\n").rstrip() if ours in _ANSWERS and more.strip() and first_line.strip() else value.strip()
 
 
 def _as_text(value: Any) -> str | None:

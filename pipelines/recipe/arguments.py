@@ -108,7 +108,7 @@ class PretrainingArguments(RunArguments, MixtureArguments):
     """What `pretrain.py` needs beyond transformers' `TrainingArguments` and TRL's `ModelConfig`."""
 
     dataset_name: str | None = field(
-        default=None, metadata={"help": "A corpus folder, a text, JSONL or Parquet file, a folder of them, or a Hub id."}
+        default=None, metadata={"help": "A corpus folder; a text, JSONL or Parquet file; a folder of them; a Hub id."}
     )
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a Hub dataset."})
     dataset_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of a Hub dataset."})

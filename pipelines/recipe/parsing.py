@@ -45,6 +45,8 @@ def parse_recipe(dataclass_types: Sequence[type], arguments: Sequence[str]) -> R
     os.environ.update({name: str(value) for name, value in environment.items()})
     if "use_cpu" in fields:
         keys = keys_for_this_machine(keys)
+    if "logging_nan_inf_filter" in fields:
+        keys.setdefault("logging_nan_inf_filter", False)  # transformers would log a loss of NaN as the mean before it
     if "report_to" in fields:
         keys = keys_of_default_tracker(keys)
     return Recipe(path, _build(dataclass_types, keys), keys)

@@ -75,7 +75,7 @@ def load_student(
     )
     keep_gradients_of_four_bit_base(model)
     resize_embeddings(model, tokenizer)
-    _align_end_token(model, tokenizer)
+    align_end_token(model, tokenizer)
     new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
     return Student(model, tokenizer, lora_config(arguments, model, new_ids))
 
@@ -99,7 +99,7 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         processing_class=student.tokenizer,
         peft_config=student.lora,
     )
-    _show_bias_of_wrapped_head(student.model)
+    show_bias_of_wrapped_head(student.model)
     if student.lora is not None and student.lora.trainable_token_indices:
         leave_embeddings_out(cast(PeftModel, trainer.model))
     refuse_contamination(trainer)
@@ -122,7 +122,7 @@ def leave_embeddings_out(model: PeftModel) -> None:
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)  # type: ignore[method-assign]
 
 
-def _align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the end of turn stop generation, beside the ends that the base had; TRL aligns the pad token."""
     had = model.generation_config.eos_token_id
     ends = [tokenizer.eos_token_id, *(had if isinstance(had, list) else [had])]
@@ -130,7 +130,7 @@ def _align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
 
 
-def _show_bias_of_wrapped_head(model: PreTrainedModel) -> None:
+def show_bias_of_wrapped_head(model: PreTrainedModel) -> None:
     """Give a head whose new tokens' rows are trained the attribute `bias`.
 
     TRL's fused loss reads `weight` and `bias` off the output head; PEFT's wrapper shows the weight (base rows and

@@ -30,15 +30,23 @@ def last_checkpoint(training: TrainingArguments, resume: bool) -> str | None:
     return get_last_checkpoint(training.output_dir) if resume else None
 
 
-def refuse_divergence(metrics: Mapping[str, Any]) -> None:
-    """Raise `UserError` if the mean training loss is no number: what was trained is worth nothing, and not saved."""
-    loss = metrics.get("train_loss")
-    if loss is not None and not math.isfinite(loss):
+def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None) -> None:
+    """Raise `UserError` if the training loss or a trained weight is no number: such a model is worth nothing, and is
+    not saved. A loss alone would not do: with `logging_nan_inf_filter` a NaN is counted as 0."""
+    loss = metrics.get("train_loss", 0.0)
+    parameters = model.named_parameters() if model is not None else ()
+    broken = next((name for name, weight in parameters if not _is_finite(weight)), None)
+    if broken is not None or not math.isfinite(loss):
         raise UserError(
-            expected="a finite training loss",
-            got=str(loss),
+            expected="a training that stays finite",
+            got=f"a mean loss of {loss}" + (f" and NaN or infinity in {broken}" if broken else ""),
             remedy="lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
         )
+
+
+def _is_finite(weight: torch.nn.Parameter) -> bool:
+    local = weight.to_local() if hasattr(weight, "to_local") else weight  # each rank looks at its own shard
+    return not weight.requires_grad or bool(torch.isfinite(local).all())
 
 
 def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:

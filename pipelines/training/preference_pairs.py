@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
@@ -11,7 +11,10 @@ from pipelines.modeling.spans import UnrenderableError, inner_token_ids, render_
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.conversations import UnreadableRowError
 from pipelines.training.ledger import Ledger, RowFate
+from pipelines.training.long_rows import IGNORED
 from pipelines.training.preference_rows import EQUAL_ANSWERS, Message, Preference, read_preference
+
+_PAIRS_IN_A_TABLE = 1000  # Python's lists of ids take ten times the memory of a table of them
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ def tokenize_pairs(
     """
     ledger = Ledger()
     kept: list[PairTokens] = []
+    tables: list[Dataset] = []
     for number, row in enumerate(rows):
+        if len(kept) == _PAIRS_IN_A_TABLE:
+            tables.append(_table(kept))
+            kept = []
         try:
             preference = read_preference(row)
             whole = pair_tokens(preference, tokenizer)
@@ -75,9 +82,28 @@ def tokenize_pairs(
         else:
             ledger.change(number, fate, pair.n_tokens, pair.n_trained, whole.n_tokens - pair.n_tokens)
             kept.append(pair)
-    if not kept:
+    if kept:
+        tables.append(_table(kept))
+    if not tables:
         raise _none_left(ledger, max_length)
-    return Dataset.from_list([asdict(pair) for pair in kept]), ledger
+    return concatenate_datasets(tables), ledger
+
+
+def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
+    """The first `n_rows` pairs' prompts with the chosen answers, as `input_ids` and `labels` of supervised rows."""
+    chosen = pairs.select(range(min(n_rows, len(pairs))))
+    return chosen.map(
+        lambda pair: tokens_and_labels(pair["prompt_ids"], pair["chosen_ids"]), remove_columns=pairs.column_names
+    )
+
+
+def tokens_and_labels(prompt_ids: list[int], answer_ids: list[int]) -> dict[str, list[int]]:
+    """One supervised row: the answer, which ends with the end token, is in the loss."""
+    return {"input_ids": [*prompt_ids, *answer_ids], "labels": [IGNORED] * len(prompt_ids) + answer_ids}
+
+
+def _table(pairs: list[PairTokens]) -> Dataset:
+    return Dataset.from_list([asdict(pair) for pair in pairs])
 
 
 def pair_tokens(preference: Preference, tokenizer: PreTrainedTokenizerBase) -> PairTokens:

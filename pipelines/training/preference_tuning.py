@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +13,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import ensure_chat_template, load_tokenizer, lora_config
+from pipelines.modeling import ensure_chat_template, load_tokenizer, lora_config, render_prompt
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
-from pipelines.training.fine_tuning import _align_end_token, _show_bias_of_wrapped_head, leave_embeddings_out
+from pipelines.recipe import RunArguments
+from pipelines.training.fine_tuning import align_end_token, leave_embeddings_out, show_bias_of_wrapped_head
 from pipelines.training.live_view import Watched, watch
+from pipelines.training.preference_pairs import chosen_rows
+from pipelines.training.samples import N_HELD_OUT, SamplesAtEvaluation
 
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
 
@@ -46,10 +50,11 @@ class Policy:
     reference: PreTrainedModel | None = None
 
 
-def starting_point(arguments: ModelConfig, adapter: str | None) -> StartingPoint:
-    """Base and adapter of a recipe; `model_name_or_path` may be an adapter folder, which names its base.
+def starting_point(arguments: ModelConfig, adapter: str | None, keys: Iterable[str] = ()) -> StartingPoint:
+    """Base and adapter of a recipe with `keys`; `model_name_or_path` may be an adapter folder, which names its base.
 
-    Raises `UserError` if neither is given, both are adapters, or the adapter was made for another base.
+    Raises `UserError` if neither is given, both are adapters, the adapter was made for another base, or the recipe
+    shapes an adapter beside the one that is there.
     """
     model = arguments.model_name_or_path
     if model is None and adapter is None:
@@ -64,6 +69,13 @@ def starting_point(arguments: ModelConfig, adapter: str | None) -> StartingPoint
         model, adapter = None, model
     if adapter is None:
         return StartingPoint(str(model), None)
+    shaping = [key for key in keys if key.startswith("lora_") or key in ("use_dora", "use_rslora")]
+    if shaping:
+        raise UserError(
+            expected=f"no LoRA keys beside the adapter {adapter}, which has its own",
+            got=", ".join(shaping),
+            remedy="remove them, or train a new adapter on a merged model",
+        )
     base = model or base_of_adapter(adapter)
     refuse_other_base(adapter, base, arguments.model_revision)
     return StartingPoint(base, adapter)
@@ -93,7 +105,7 @@ def load_policy(
     model = _load_base(start.base, arguments, training, tokenizer)
     if start.adapter is not None:
         policy = attach_trainable_adapter(model, start.adapter, start.base)
-        _align_end_token(model, tokenizer)
+        align_end_token(model, tokenizer)
         return Policy(policy, tokenizer)
     lora = lora_config(arguments, model, [token_id_of(tokenizer, token) for token in new_tokens])
     if lora is not None:
@@ -125,7 +137,7 @@ def _load_base(
     )
     keep_gradients_of_four_bit_base(model)
     resize_embeddings(model, tokenizer)
-    _align_end_token(model, tokenizer)
+    align_end_token(model, tokenizer)
     return model
 
 
@@ -141,7 +153,7 @@ class PreferenceTrainer(Watched, DPOTrainer):
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         """Leave the tokens as they are. TRL calls this when the adapters stand and nothing is computed yet."""
-        _show_bias_of_wrapped_head(_base_of(self._policy))
+        show_bias_of_wrapped_head(_base_of(self._policy))
         if isinstance(self._policy, PeftModel):
             complete_reference(self._policy)
         return dataset
@@ -169,8 +181,13 @@ def complete_reference(policy: PeftModel) -> None:
             reference.data = parameter.data.clone()
 
 
-def preference_trainer(policy: Policy, training: DPOConfig, train: Dataset, held_out: Dataset | None) -> DPOTrainer:
-    """The trainer over pairs of `tokenize_pairs`. Raises `UserError` for options that TRL does not take together."""
+def preference_trainer(
+    policy: Policy, training: DPOConfig, train: Dataset, held_out: Dataset | None, shown: RunArguments
+) -> DPOTrainer:
+    """The trainer over pairs of `tokenize_pairs`; `shown` says what is answered at each evaluation.
+
+    Raises `UserError` for options that TRL does not take together.
+    """
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
@@ -195,7 +212,20 @@ def preference_trainer(policy: Policy, training: DPOConfig, train: Dataset, held
     ):
         leave_embeddings_out(trainer.model)
     watch(trainer)
+    trainer.add_callback(_samples(policy.tokenizer, training, held_out, shown))
     return trainer
+
+
+def _samples(
+    tokenizer: PreTrainedTokenizerBase, training: DPOConfig, held_out: Dataset | None, shown: RunArguments
+) -> SamplesAtEvaluation:
+    """Answers to the recipe's prompts or the first held-out ones, and the end token behind the chosen answers."""
+    if shown.sample_prompts is not None:
+        prompts = [render_prompt(tokenizer, prompt) for prompt in shown.sample_prompts]
+    else:
+        prompts = held_out[: shown.n_samples]["prompt_ids"] if held_out is not None else []
+    rows = chosen_rows(held_out, N_HELD_OUT) if held_out is not None else None
+    return SamplesAtEvaluation(tokenizer, prompts, rows, Path(str(training.output_dir)), shown.sample_max_new_tokens)
 
 
 def _base_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

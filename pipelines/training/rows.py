@@ -161,6 +161,8 @@ def _value(value: Any, kind: Json | Value) -> Any:
 
 
 def _from_datasets(part: MixturePart, split: str) -> Dataset:
+    # a folder's cached rows are found again by its name, whatever its files hold by now
+    mode = "force_redownload" if Path(part.path).is_dir() else None
     try:
         return datasets.load_dataset(
             part.path,
@@ -169,6 +171,7 @@ def _from_datasets(part: MixturePart, split: str) -> Dataset:
             data_files=part.data_files,
             split=split,
             revision=part.revision,
+            download_mode=mode,
         )
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(

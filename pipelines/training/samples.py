@@ -27,7 +27,7 @@ from pipelines.modeling import stop_token_ids
 from pipelines.training.live_view import EvaluationMeasure, say
 from pipelines.training.long_rows import IGNORED
 
-_N_HELD_OUT = 32
+N_HELD_OUT = 32
 _N_PROMPTS_AT_ONCE = 16
 _N_LOGITS_AT_ONCE = 1 << 26  # 256 MiB in float32; a longer row goes alone
 _N_SHOWN = 100  # characters of a sample on the terminal
@@ -78,7 +78,7 @@ class SamplesAtEvaluation(EvaluationMeasure):
     ) -> None:
         self.tokenizer, self.max_new_tokens = tokenizer, max_new_tokens
         self.prompts = [list(prompt) for prompt in prompts]
-        self.rows = [] if held_out is None else held_out_rows(held_out.select(range(min(len(held_out), _N_HELD_OUT))))
+        self.rows = [] if held_out is None else held_out_rows(held_out.select(range(min(len(held_out), N_HELD_OUT))))
         self.path = folder / "samples.jsonl"
         self._samples: list[Sample] = []
         self._unsaid: list[Sample] = []

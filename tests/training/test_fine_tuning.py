@@ -24,7 +24,8 @@ from pipelines.training.rows import recipe_rows
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n} it is"} for n in range(12)]
 KEYS = (
     "--bf16 false --activation_checkpointing false --report_to none --disable_tqdm true --save_strategy no "
-    "--eval_strategy no --max_length 128 --per_device_train_batch_size 4 --logging_steps 1 --n_samples 0 --dtype float32"
+    "--eval_strategy no --max_length 128 --per_device_train_batch_size 4 --logging_steps 1 --n_samples 0 "
+    "--dtype float32"
 )
 
 
@@ -163,7 +164,8 @@ def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_transformer
         "tokenizer = AutoTokenizer.from_pretrained(folder); torch.manual_seed(99)\n"
         "model = AutoPeftModelForCausalLM.from_pretrained(folder).eval()\n"
         "prompt = [{'role': 'user', 'content': 'Say 7.'}]\n"
-        "ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors='pt', return_dict=False)\n"
+        "ids = tokenizer.apply_chat_template(\n"
+        "    prompt, add_generation_prompt=True, return_tensors='pt', return_dict=False)\n"
         "with torch.no_grad(): ours = model(ids).logits\n"
         "stops = GenerationConfig.from_pretrained(folder, max_new_tokens=40, do_sample=False)\n"
         "answer = model.generate(ids, generation_config=stops)[0, ids.shape[1]:].tolist()\n"
@@ -241,3 +243,18 @@ def test_a_base_of_an_unknown_model_type_is_one_line(rows_file: Path, tmp_path: 
     (base / "config.json").write_text(json.dumps({**config, "model_type": "lamma"}))
     with pytest.raises(UserError, match="lamma"):
         run_sft(base, rows_file, tmp_path / "run", LORA)
+
+
+def test_a_run_whose_loss_is_no_number_is_one_line_and_nothing_is_saved(
+    base: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "base"
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(float("inf"))
+    model.save_pretrained(broken)
+    bare_tokens(base).save_pretrained(broken)
+    with pytest.raises(UserError, match="a training that stays finite"):
+        run_sft(broken, rows_file, tmp_path / "run", LORA)
+    assert not (tmp_path / "run" / "adapter_model.safetensors").exists()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "started"

@@ -1,5 +1,6 @@
 """Packed or not, an example has the same loss: none sees another, whatever computes the attention."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ def examples() -> list[dict[str, Any]]:
 
 def packed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "input_ids": sum((row["input_ids"] for row in rows), []),
-        "labels": sum((row["labels"] for row in rows), []),
+        "input_ids": list(chain.from_iterable(row["input_ids"] for row in rows)),
+        "labels": list(chain.from_iterable(row["labels"] for row in rows)),
         "seq_lengths": [len(row["input_ids"]) for row in rows],
     }
 

@@ -14,6 +14,7 @@ from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling.loading import load_for_inference, resize_embeddings
+from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import save_student
 from pipelines.training.preference_scores import score_pairs
 from pipelines.training.preference_tuning import (
@@ -42,7 +43,7 @@ def trainer_on(model: Path, adapter: Path | None, training: DPOConfig, **options
     tokenizer, new_tokens = load_policy_tokenizer(start, arguments)
     policy = load_policy(start, arguments, training, tokenizer, new_tokens)
     pairs = tokenized(tokenizer)
-    return preference_trainer(policy, training, pairs, pairs.select(range(8)))
+    return preference_trainer(policy, training, pairs, pairs.select(range(8)), RunArguments(n_samples=1))
 
 
 def plain_log_probability(model: Any, prompt_ids: list[int], answer_ids: list[int]) -> float:
@@ -199,6 +200,8 @@ def test_no_model_two_adapters_and_keys_that_do_not_go_together_are_refused(
         starting_point(ModelConfig(), None)
     with pytest.raises(UserError, match="expected a base in model_name_or_path"):
         starting_point(ModelConfig(model_name_or_path=str(adapter)), str(adapter))
+    with pytest.raises(UserError, match="got lora_r, use_dora; remove them"):
+        starting_point(ModelConfig(), str(adapter), ["lora_r", "seed", "use_dora"])
     with pytest.raises(UserError, match="sync_ref_model"):
         trainer_on(base, adapter, training_arguments(tmp_path, sync_ref_model=True))
 

@@ -97,3 +97,15 @@ def test_the_fingerprint_follows_the_rows_and_not_their_place(tmp_path: Path) ->
         return rows_fingerprint(recipe_rows(DataArguments(dataset_name=path), 0, evaluates=False)[0])
 
     assert fingerprint("one.jsonl", "a") == fingerprint("two.jsonl", "a") != fingerprint("three.jsonl", "b")
+
+
+def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path: Path) -> None:
+    """`load_dataset` finds a folder with a card in its cache by name, and would give the old rows."""
+    folder = tmp_path / "set"
+    (folder / "data").mkdir(parents=True)
+    card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train.jsonl\n---\n"
+    (folder / "README.md").write_text(card)
+    for n in (3, 5):
+        jsonl(folder / "data" / "train.jsonl", *({"instruction": f"q{i}", "output": "a"} for i in range(n)))
+        rows, _ = recipe_rows(DataArguments(dataset_name=str(folder)), 0, evaluates=False)
+        assert len(rows) == n

@@ -1,0 +1,66 @@
+"""Make a preference dataset, pairs of a chosen and a rejected answer, for dpo.py.
+
+    python data_prep/build_preferences.py --source pairs.jsonl --output runs/preferences
+
+Sources are JSON, JSONL, CSV and Parquet rows (also .json.gz), or a dataset on the Hub as owner/name or
+owner/name@revision, with the columns instruction (or prompt, question, conversations), input (or context; optional),
+chosen and rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse. An answer is a
+text, a message {"content": ...} or {"value": ...}, or messages that end with the assistant's; a prompt of several
+messages is left out here (instruction_is_not_text), but dpo.py takes such rows as they are.
+
+--output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
+out, with its reason, such as chosen_equals_rejected) and manifest.json. All pairs of one instruction are in one split,
+which depends only on the instruction, the seed and the sizes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.cleaning import (
+    filter_rows,
+    reject_reason_duplicate,
+    reject_reason_empty,
+    reject_reason_equal_answers,
+    reject_reason_too_long,
+    sample_rows,
+)
+from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output, summary, write_dataset_folder
+from data_prep.sources import add_source_flags, command_of, positive, read_sources
+from pipelines.command_line import ArgumentParser, run_program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read, filter, split and write the pairs."""
+    parser = ArgumentParser(__doc__)
+    add_source_flags(parser)
+    parser.add_argument("--max_output_chars", type=positive, help="leave out pairs with a longer answer (off)")
+    options = parser.parse_args(arguments)
+    output: Path = options.output
+    sizes = SplitSizes(options.validation_size, options.test_size)
+    refuse_output(output, options.overwrite)  # before the work, not after it
+
+    content = read_sources(options, DatasetKind.PREFERENCES)
+    reasons = [
+        reject_reason_empty,
+        reject_reason_equal_answers,
+        reject_reason_too_long(options.max_output_chars),
+        reject_reason_duplicate(),
+    ]
+    kept, rejected = filter_rows(content.rows, reasons)
+    kept, over_limit = sample_rows(kept, options.limit, options.seed)
+    manifest = write_dataset_folder(
+        output,
+        (row.columns() for row in kept),
+        kind=DatasetKind.PREFERENCES,
+        split_sizes=sizes,
+        seed=options.seed,
+        sources=content.entry["sources"],
+        rejected=[*content.rejected, *rejected, *over_limit],
+        command=command_of("build_preferences.py", arguments),
+        overwrite=options.overwrite,
+    )
+    print(summary(manifest, output))
+
+
+if __name__ == "__main__":
+    run_program(main)

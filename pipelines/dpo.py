@@ -1,0 +1,103 @@
+r"""Teach an instruct model which of two answers is preferred with TRL's DPOTrainer: an adapter, a new one, or full.
+
+    python pipelines/dpo.py --adapter_name_or_path runs/my-instruct --dataset_name runs/preferences \
+        --eval_strategy epoch --output_dir runs/my-preferred
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/dpo.py --config RECIPE --key value
+
+In: a preference dataset (folder of data_prep/build_preferences.py, JSON, JSONL, Parquet or Hub id) with the columns
+instruction, input, chosen, rejected, or TRL's prompt, chosen, rejected as texts or messages; a text prompt is one user
+turn of the chat template. And one of: adapter_name_or_path, an adapter of sft.py, which is trained on, the reference
+being a frozen copy of it (its base is model_name_or_path, or what the adapter names); model_name_or_path with use_peft,
+a model that gets a new adapter, the reference being the model without it; model_name_or_path alone, trained in full
+against a second copy. Out: a run folder as sft.py's, with one adapter or model, and in run.json how often held-out
+pairs are told right before and after (held_out_pairs, if eval_strategy is not no). Any key of TRL's DPOConfig,
+ModelConfig and ScriptArguments is a recipe key and a flag: --beta 0.1. --resume continues an unfinished run.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.command_line import asks_for_help, run_program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train on preferences and write the run folder."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if asks_for_help(arguments, __doc__):
+        return
+    from trl import DPOConfig, ModelConfig
+
+    from pipelines.evaluation.preferences import preference_line, preference_metrics
+    from pipelines.files import write_json_atomically
+    from pipelines.modeling import model_fingerprint, template_sha256
+    from pipelines.recipe import PreferenceArguments, parse_recipe
+    from pipelines.records import open_run
+    from pipelines.training.fine_tuning import save_student
+    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
+    from pipelines.training.preference_pairs import refuse_splitting, tokenize_pairs
+    from pipelines.training.preference_rows import refuse_other_columns
+    from pipelines.training.preference_scores import score_pairs
+    from pipelines.training.preference_tuning import (
+        load_policy,
+        load_policy_tokenizer,
+        preference_trainer,
+        starting_point,
+    )
+    from pipelines.training.rows import recipe_rows, rows_fingerprint
+
+    recipe = parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments)
+    data, training, model_arguments = recipe.arguments
+    folder = Path(training.output_dir)
+    refuse_splitting(data.long_rows)
+    start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
+    train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
+    for rows in filter(None, (train_rows, held_out_rows)):
+        refuse_other_columns(rows, data.dataset_name or "datasets")
+    run = open_run(
+        folder,
+        program="dpo",
+        recipe=recipe.keys,
+        seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
+        resume=data.resume,
+        writes=training.process_index == 0,
+    )
+    tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
+    train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
+    held_out = None
+    if held_out_rows is not None:
+        held_out, held_out_ledger = tokenize_pairs(held_out_rows, tokenizer, training.max_length, data.long_rows)
+    run.note(
+        base={"path": start.base, "fingerprint": model_fingerprint(start.base, model_arguments.model_revision)},
+        adapter={"path": start.adapter, "fingerprint": model_fingerprint(start.adapter)} if start.adapter else None,
+        dataset={"path": data.dataset_name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
+        template_sha256=template_sha256(tokenizer),
+    )
+    if run.writes:
+        print(f"ledger: {ledger.summary()}", flush=True)
+    policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
+    trainer = preference_trainer(policy, training, train, held_out, data)
+    before = score_pairs(trainer) if held_out is not None else None
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
+    refuse_divergence(result.metrics, trainer.model)
+    metrics: dict[str, Any] = dict(result.metrics)
+    if before is not None:
+        metrics |= trainer.evaluate()
+        metrics["held_out_pairs"] = {
+            **preference_metrics(before, score_pairs(trainer), training.beta),
+            "left_out": held_out_ledger.reasons(),
+        }
+    save_student(trainer, folder)
+    if run.writes:
+        write_json_atomically(folder / "ledger.json", ledger.to_json())
+    run.finish(metrics=metrics, peak_memory_bytes=peak_memory_bytes())
+    if run.writes:
+        if before is not None:
+            print(preference_line(metrics["held_out_pairs"]))
+        print(f"model written to {folder}")
+
+
+if __name__ == "__main__":
+    run_program(main)
