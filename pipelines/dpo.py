@@ -34,36 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.files import write_json_atomically
     from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import PreferenceArguments, parse_recipe
-    from pipelines.records import open_run
+    from pipelines.records import open_training_run
     from pipelines.training.fine_tuning import save_student
-    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
-    from pipelines.training.preference_pairs import refuse_splitting, tokenize_pairs
-    from pipelines.training.preference_rows import refuse_other_columns
+    from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
+    from pipelines.training.preference_pairs import tokenize_pairs
+    from pipelines.training.preference_rows import preference_set
     from pipelines.training.preference_scores import score_pairs
-    from pipelines.training.preference_tuning import (
-        load_policy,
-        load_policy_tokenizer,
-        preference_trainer,
-        starting_point,
-    )
-    from pipelines.training.rows import recipe_rows, rows_fingerprint
+    from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
+    from pipelines.training.preference_tuning import starting_point as start_of
+    from pipelines.training.rows import rows_fingerprint
 
     recipe = parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
-    refuse_splitting(data.long_rows)
-    start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
-    train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
-    for rows in filter(None, (train_rows, held_out_rows)):
-        refuse_other_columns(rows, data.dataset_name or "datasets")
-    run = open_run(
-        folder,
-        program="dpo",
-        recipe=recipe.keys,
-        seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
-        resume=data.resume,
-        writes=training.process_index == 0,
-    )
+    start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
+    train_rows, held_out_rows = preference_set(data, training)
+    run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     held_out = None
@@ -92,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_student(trainer, folder)
     if run.writes:
         write_json_atomically(folder / "ledger.json", ledger.to_json())
-    run.finish(metrics=metrics, peak_memory_bytes=peak_memory_bytes())
+    run.finish(metrics=metrics, **cost_of_training(trainer))
     if run.writes:
         if before is not None:
             print(preference_line(metrics["held_out_pairs"]))

@@ -16,7 +16,6 @@ corpus at the exact token.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.command_line import asks_for_help, run_program
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
     from pipelines.modeling import LoadedModel
     from pipelines.recipe import PretrainingArguments, parse_recipe
-    from pipelines.records import open_run
+    from pipelines.records import open_training_run
     from pipelines.training.corpus import open_corpus
     from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
@@ -46,14 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     corpus = open_corpus(pretraining, training, tokenizer)
     set_seed(training.seed)
     model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
-    run = open_run(
-        Path(training.output_dir),
-        program="pretrain",
-        recipe=recipe.keys,
-        seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
-        resume=pretraining.resume,
-        writes=training.process_index == 0,
-    )
+    run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
     source = model_arguments.model_name_or_path
     run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters())

@@ -29,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.files import write_json_atomically
     from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import DataArguments, parse_recipe
-    from pipelines.records import open_run
+    from pipelines.records import open_training_run
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
-    from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
+    from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
     from pipelines.training.rows import recipe_rows, rows_fingerprint
     from pipelines.training.samples import SamplesAtEvaluation
 
@@ -41,14 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = Path(training.output_dir)
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
-    run = open_run(
-        folder,
-        program="sft",
-        recipe=recipe.keys,
-        seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
-        resume=data.resume,
-        writes=training.process_index == 0,
-    )
+    run = open_training_run("sft", recipe.keys, training, resume=data.resume)
     rows = instruction_set(train_rows, held_out_rows, data, training)
     tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
     train, ledger, held_out = rows.tokenize(tokenizer)
@@ -68,17 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder)
-    n_tokens = next(
-        (int(log["num_tokens"]) for log in reversed(trainer.state.log_history) if "num_tokens" in log), None
-    )
     if run.writes:
         write_json_atomically(folder / "ledger.json", ledger.to_json())
-    run.finish(
-        metrics=metrics,
-        n_tokens=n_tokens,
-        tokens_per_second=round(n_tokens / result.metrics["train_runtime"], 1) if n_tokens else None,
-        peak_memory_bytes=peak_memory_bytes(),
-    )
+    run.finish(metrics=metrics, **cost_of_training(trainer))
     if run.writes:
         print(f"instruct model written to {folder}")
 

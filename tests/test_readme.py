@@ -46,6 +46,8 @@ def users_folder(tmp_path: Path) -> Path:
         for n in range(60)
     ]
     (tmp_path / "my_rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = [{"instruction": row["question"], "chosen": row["answer"], "rejected": "I will not."} for row in rows]
+    (tmp_path / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (tmp_path / "input.txt").write_text("To be, or not to be, that is the question:\n" * 400)
     return tmp_path
 

@@ -1,6 +1,6 @@
 """Tokenizer, chat template, base model and adapter: everything that loads weights or turns rows into token ids."""
 
-from pipelines.modeling.adapters import lora_config
+from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256
 from pipelines.modeling.loading import (
     LoadedModel,
@@ -27,4 +27,5 @@ __all__ = [
     "render_prompt",
     "stop_token_ids",
     "template_sha256",
+    "train_adapters_in_float32",
 ]

@@ -2,6 +2,15 @@
 
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.reading import read_record
-from pipelines.records.run_folder import Run, RunStatus, open_run
+from pipelines.records.run_folder import Run, RunStatus, open_run, open_training_run
 
-__all__ = ["Run", "RunStatus", "describe_machine", "git_commit", "open_run", "read_record", "versions"]
+__all__ = [
+    "Run",
+    "RunStatus",
+    "describe_machine",
+    "git_commit",
+    "open_run",
+    "open_training_run",
+    "read_record",
+    "versions",
+]

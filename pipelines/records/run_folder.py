@@ -67,6 +67,18 @@ def open_run(
     return run
 
 
+def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *, resume: bool) -> Run:
+    """`open_run` in the `output_dir` of transformers' arguments `training`, written by rank 0."""
+    return open_run(
+        Path(str(training.output_dir)),
+        program=program,
+        recipe=recipe,
+        seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
+        resume=resume,
+        writes=training.process_index == 0,
+    )
+
+
 def _refuse_taken(folder: Path, resume: bool) -> None:
     record = folder / RECORD_NAME
     status = read_json(record).get("status") if record.is_file() else None

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_
 from trl import ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
-from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config
+from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
@@ -100,6 +100,8 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         peft_config=student.lora,
     )
     show_bias_of_wrapped_head(student.model)
+    if isinstance(trainer.model, PeftModel):
+        train_adapters_in_float32(trainer.model)
     if student.lora is not None and student.lora.trainable_token_indices:
         leave_embeddings_out(cast(PeftModel, trainer.model))
     refuse_contamination(trainer)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from pipelines.errors import UserError
@@ -28,6 +28,19 @@ def peak_memory_bytes() -> int:
 def last_checkpoint(training: TrainingArguments, resume: bool) -> str | None:
     """The newest checkpoint to go on from: None for a fresh run, or one that stopped before its first checkpoint."""
     return get_last_checkpoint(training.output_dir) if resume else None
+
+
+def cost_of_training(trainer: Trainer) -> dict[str, Any]:
+    """Tokens without padding that were trained on (None where the trainer counts none), their rate over the wall time
+    of the training with its evaluations, and peak memory: as run.json has them."""
+    logged = list(reversed(trainer.state.log_history))
+    n_tokens = next((int(log["num_tokens"]) for log in logged if "num_tokens" in log), None)
+    seconds = next((log["train_runtime"] for log in logged if "train_runtime" in log), None)
+    return {
+        "n_tokens": n_tokens,
+        "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
 
 
 def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None) -> None:

@@ -41,16 +41,6 @@ class PairTokens:
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
-def refuse_splitting(long_rows: LongRowPolicy) -> None:
-    """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
-    if long_rows is LongRowPolicy.SPLIT:
-        raise UserError(
-            expected="long_rows to be drop, truncate_prompt, keep_end_token or error for pairs",
-            got="split",
-            remedy="choose one of them",
-        )
-
-
 def tokenize_pairs(
     rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
 ) -> tuple[Dataset, Ledger]:

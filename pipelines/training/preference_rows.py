@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
+from trl import DPOConfig
 
 from pipelines.errors import UserError
+from pipelines.recipe import LongRowPolicy, PreferenceArguments
 from pipelines.training.conversations import Conversation, RowFormat, UnreadableRowError, read_row
+from pipelines.training.rows import recipe_rows
 
 Message = dict[str, Any]
 
@@ -107,3 +110,23 @@ def _text(message: Message) -> str:
 
 def _said(message: Message) -> Message:
     return {**message, "content": _text(message)}
+
+
+def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple[Dataset, Dataset | None]:
+    """The rows that a recipe trains on, and those it holds out. Raises `UserError` for a policy or columns that do not
+    fit preferences, and as `recipe_rows`."""
+    refuse_splitting(arguments.long_rows)
+    train, held_out = recipe_rows(arguments, training.seed, evaluates=training.eval_strategy != "no")
+    for rows in filter(None, (train, held_out)):
+        refuse_other_columns(rows, arguments.dataset_name or "datasets")
+    return train, held_out
+
+
+def refuse_splitting(long_rows: LongRowPolicy) -> None:
+    """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
+    if long_rows is LongRowPolicy.SPLIT:
+        raise UserError(
+            expected="long_rows to be drop, truncate_prompt, keep_end_token or error for pairs",
+            got="split",
+            remedy="choose one of them",
+        )

@@ -13,7 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import ensure_chat_template, load_tokenizer, lora_config, render_prompt
+from pipelines.modeling import (
+    ensure_chat_template,
+    load_tokenizer,
+    lora_config,
+    render_prompt,
+    train_adapters_in_float32,
+)
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
@@ -149,12 +155,16 @@ class PreferenceTrainer(Watched, DPOTrainer):
 
     def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:
         self._policy = model
+        trained = model.named_parameters() if isinstance(model, PeftModel) else ()
+        self._adapter = {name: weight.data.clone() for name, weight in trained if weight.requires_grad}
         super().__init__(model=model, **options)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         """Leave the tokens as they are. TRL calls this when the adapters stand and nothing is computed yet."""
         show_bias_of_wrapped_head(_base_of(self._policy))
         if isinstance(self._policy, PeftModel):
+            for name, weight in self._adapter.items():  # TRL made them bfloat16 on a quantized base
+                self._policy.get_parameter(name).data = weight
             complete_reference(self._policy)
         return dataset
 
@@ -207,6 +217,8 @@ def preference_trainer(
             got=" ".join(str(error).split())[:300],
             remedy="change these keys in the recipe",
         ) from error
+    if isinstance(trainer.model, PeftModel):
+        train_adapters_in_float32(trainer.model)
     if isinstance(trainer.model, PeftModel) and getattr(
         trainer.model.peft_config[_POLICY], "trainable_token_indices", None
     ):

@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from trl import ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint
+from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint, train_adapters_in_float32
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
@@ -197,11 +197,7 @@ def _with_adapter(model: PreTrainedModel, lora: LoraConfig, training: TrainingAr
     adapted = cast(PeftModel, get_peft_model(model, lora))
     if training.activation_checkpointing:
         adapted.enable_input_require_grads()  # transformers' trainer leaves it out (transformers#42489)
-    if getattr(model, "is_quantized", False):
-        for name, parameter in adapted.named_parameters():
-            # as in the QLoRA paper (section 3); updates of DoRA's magnitude are too small for bfloat16
-            if parameter.requires_grad and "lora_magnitude_vector" not in name:
-                parameter.data = parameter.data.to(torch.bfloat16)
+    train_adapters_in_float32(adapted)
     return adapted
 
 

@@ -162,7 +162,7 @@ def _value(value: Any, kind: Json | Value) -> Any:
 
 def _from_datasets(part: MixturePart, split: str) -> Dataset:
     # a folder's cached rows are found again by its name, whatever its files hold by now
-    mode = "force_redownload" if Path(part.path).is_dir() else None
+    anew = {"download_mode": "force_redownload", "verification_mode": "no_checks"} if Path(part.path).is_dir() else {}
     try:
         return datasets.load_dataset(
             part.path,
@@ -171,7 +171,7 @@ def _from_datasets(part: MixturePart, split: str) -> Dataset:
             data_files=part.data_files,
             split=split,
             revision=part.revision,
-            download_mode=mode,
+            **anew,
         )
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(

@@ -32,12 +32,13 @@ def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], 
         except (UnreadableRowError, UnrenderableError):
             continue  # the ledger has it as dropped
         if isinstance(conversation, Conversation):
-            _compare(served_by, conversation, examples[0])
+            refuse_other_prompt(served_by, conversation, examples[0])
             n_compared += 1
     return n_compared
 
 
-def _compare(served_by: PreTrainedTokenizerBase, conversation: Conversation, example: Example) -> None:
+def refuse_other_prompt(served_by: PreTrainedTokenizerBase, conversation: Conversation, example: Example) -> None:
+    """Raise `UserError` unless `example` is `conversation` as `served_by` serves it, and ends where serving stops."""
     n_prompt = next(place for place, label in enumerate(example.labels) if label != IGNORED)
     trained, served = example.token_ids[:n_prompt], _served_prompt(served_by, conversation)
     if trained != served:

@@ -105,3 +105,23 @@ def test_a_template_that_would_fail_silently_is_refused(
     path.write_text(template)
     with pytest.raises(UserError, match=complaint):
         ensure_chat_template(load_tokenizer(str(tiny_model_folder)), str(path))
+
+
+@pytest.mark.parametrize(
+    ("marks", "end"),
+    [
+        (["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], "<|eot_id|>"),
+        (["<start_of_turn>", "<end_of_turn>"], "<end_of_turn>"),
+        (["<|im_start|>", "<|im_end|>"], "<|im_end|>"),
+    ],
+    ids=["llama3", "gemma", "chatml"],
+)
+def test_a_base_whose_vocabulary_reserves_a_family_s_marks_gets_its_template_and_trains_their_rows(
+    shared_data: Path, marks: list[str], end: str
+) -> None:
+    tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
+    tokenizer.add_special_tokens({"bos_token": "<bos>", "extra_special_tokens": ["<unused>", *marks]})
+    size = len(tokenizer)
+    assert ensure_chat_template(tokenizer) == marks
+    assert len(tokenizer) == size
+    assert tokenizer.eos_token == end_token(tokenizer) == end

@@ -104,6 +104,16 @@ def test_an_adapter_moves_in_every_linear_layer_and_the_base_stays(
     assert (base / "model.safetensors").read_bytes() == before
 
 
+def test_small_steps_move_every_matrix_on_a_four_bit_base(base: Path, rows_file: Path, tmp_path: Path) -> None:
+    """In bfloat16, as TRL has it, steps of a preference tuning would round away."""
+    small = f"{LORA} --load_in_4bit --learning_rate 5e-6 --lr_scheduler_type constant"
+    for name, steps in (("one", 1), ("nine", 9)):
+        run_sft(base, rows_file, tmp_path / name, f"{small} --max_steps {steps} --num_train_epochs 9")
+    one, nine = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "nine"))
+    moved = {name: float((one[name] != nine[name]).float().mean()) for name in one if "lora_A" in name}
+    assert min(moved.values()) > 0.5, moved
+
+
 def test_full_fine_tuning_moves_every_weight(base: Path, rows_file: Path, tmp_path: Path) -> None:
     run_sft(base, rows_file, tmp_path / "run", "--max_steps 3 --learning_rate 1e-2")
     before, after = load_file(base / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")

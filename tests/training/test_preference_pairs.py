@@ -11,7 +11,8 @@ from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.ledger import RowFate
-from pipelines.training.preference_pairs import refuse_splitting, tokenize_pairs
+from pipelines.training.preference_pairs import tokenize_pairs
+from pipelines.training.preference_rows import refuse_splitting
 
 ROW = {"instruction": "Say hello.", "input": "In French.", "chosen": "Bonjour.", "rejected": "Hello there, friend."}
 

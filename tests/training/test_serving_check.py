@@ -1,0 +1,61 @@
+"""A run whose prompts are served otherwise than they are trained does not start."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.modeling import ensure_chat_template, load_tokenizer, render_prompt
+from pipelines.training.conversations import Conversation, RowFormat, read_row
+from pipelines.training.labels import RowTokenizer
+from pipelines.training.long_rows import IGNORED
+from pipelines.training.serving_check import refuse_other_prompt, refuse_unlike_serving
+
+ROWS = [
+    {"instruction": "Add.", "input": "2 2", "output": "4", "system": ""},
+    {"instruction": "", "input": "", "output": ""},
+    {"instruction": "Say é 漢字.", "input": "", "output": "\n\nok", "system": "Be brief."},
+]
+
+
+@pytest.fixture(params=["qwen2.5", "gpt2-hf", "stories260K", "tiny"])
+def how(request: pytest.FixtureRequest, tiny_model_folder: Path) -> RowTokenizer:
+    folder = tiny_model_folder
+    if request.param != "tiny":
+        shared = request.getfixturevalue("shared_data")
+        places = {"stories260K": shared / "models" / "hf-stories260K"}
+        folder = places.get(request.param, shared / "tokenizers" / request.param)
+    tokenizer = load_tokenizer(str(folder))
+    ensure_chat_template(tokenizer)
+    return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, None)
+
+
+def test_every_readable_row_is_trained_as_it_is_served(how: RowTokenizer) -> None:
+    assert refuse_unlike_serving(how, ROWS, 8) == 2
+    assert refuse_unlike_serving(how, ROWS, 1) == 1
+
+
+def test_the_trained_prompt_is_what_generate_renders(how: RowTokenizer) -> None:
+    fitted = how.examples(ROWS[0], 0)
+    ids, labels = fitted.examples[0].token_ids, fitted.examples[0].labels
+    n_prompt = sum(label == IGNORED for label in labels)
+    assert ids[:n_prompt] == render_prompt(how.tokenizer, "Add.", "2 2") == how.prompt_ids(ROWS[0])
+    bos = how.tokenizer.bos_token_id
+    wants_one = bos is not None and how.tokenizer("")["input_ids"] == [bos]
+    assert ids[:1] == [bos] if wants_one else True
+    assert ids.count(bos) == wants_one if bos is not None else True
+
+
+def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> None:
+    how = RowTokenizer(load_tokenizer(str(tiny_model_folder)), RowFormat.INSTRUCTION, None)
+    ensure_chat_template(how.tokenizer)
+    conversation: Any = read_row(ROWS[0], RowFormat.INSTRUCTION)
+    assert isinstance(conversation, Conversation)
+    [example] = how.examples_of(conversation)
+    served = load_tokenizer(str(tiny_model_folder))
+    with pytest.raises(UserError, match=r"the last trained token of a row to be <\|endoftext\|>"):
+        refuse_other_prompt(served, conversation, example)
+    served.chat_template = str(served.chat_template).replace("<|im_start|>assistant\\n", "<|im_start|>assistant: ")
+    with pytest.raises(UserError, match=r"assistant\\n' trained, .*assistant: ' served"):
+        refuse_other_prompt(served, conversation, example)
