@@ -139,3 +139,11 @@ def test_tools_need_a_template_that_keeps_them(tokenizer: Any) -> None:
     )
     with pytest.raises(UserError, match="drops the tools, the calls"):
         tokenize_rows(one, kind)
+
+
+def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer: Any) -> None:
+    questions = [{"role": "user", "content": "a"}]
+    features = Features({"messages": Json()})
+    rows_of_questions = Dataset.from_list([{"messages": questions}] * 3, features=features)
+    with pytest.raises(UserError, match="none of 3: 3 no_assistant_turn"):
+        tokenize_rows(rows_of_questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
