@@ -27,7 +27,7 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
     # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", "MatMul8bitLt: inputs will be cast")  # for each layer of each step
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a cast, for each layer and step
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # PEFT's own use of an old name
     try:
         main(None)
