@@ -69,7 +69,7 @@ def open_run(
 
 def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *, resume: bool) -> Run:
     """`open_run` in the `output_dir` of transformers' arguments `training`, written by rank 0."""
-    return open_run(
+    run = open_run(
         Path(str(training.output_dir)),
         program=program,
         recipe=recipe,
@@ -77,6 +77,8 @@ def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *,
         resume=resume,
         writes=training.process_index == 0,
     )
+    run.note(n_processes=training.world_size)
+    return run
 
 
 def _refuse_taken(folder: Path, resume: bool) -> None:

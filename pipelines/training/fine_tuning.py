@@ -10,7 +10,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.utils.other import TrainableTokensWrapper
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
-from trl import ModelConfig, SFTConfig, SFTTrainer
+from trl import DPOConfig, ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
@@ -64,8 +64,18 @@ def load_student(
 ) -> Student:
     """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA."""
     set_seed(training.seed)  # the rows of new tokens are drawn
+    model = load_base_to_train(str(arguments.model_name_or_path), arguments, training, tokenizer)
+    new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
+    return Student(model, tokenizer, lora_config(arguments, model, new_ids))
+
+
+def load_base_to_train(
+    name_or_path: str, arguments: ModelConfig, training: SFTConfig | DPOConfig, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel:
+    """The base at `name_or_path` in the recipe's dtype or quantization, with the end token and embeddings that
+    `tokenizer` needs."""
     model = load_base_model(
-        str(arguments.model_name_or_path),
+        name_or_path,
         dtype=arguments.dtype or "float32",
         revision=arguments.model_revision,
         trust_remote_code=training.trust_remote_code,
@@ -76,8 +86,7 @@ def load_student(
     keep_gradients_of_four_bit_base(model)
     resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)
-    new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
-    return Student(model, tokenizer, lora_config(arguments, model, new_ids))
+    return model
 
 
 class WatchedSFTTrainer(Watched, SFTTrainer):

@@ -22,11 +22,15 @@ from pipelines.modeling import (
 )
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
-from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model, resize_embeddings
+from pipelines.modeling.loading import base_of_adapter, is_adapter
 from pipelines.modeling.quantization import quantization_config
 from pipelines.recipe import RunArguments
-from pipelines.training.fine_tuning import align_end_token, leave_embeddings_out, show_bias_of_wrapped_head
+from pipelines.training.fine_tuning import (
+    align_end_token,
+    leave_embeddings_out,
+    load_base_to_train,
+    show_bias_of_wrapped_head,
+)
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.preference_pairs import chosen_rows
 from pipelines.training.samples import N_HELD_OUT, SamplesAtEvaluation
@@ -108,7 +112,7 @@ def load_policy(
 ) -> Policy:
     """Load base, adapter and, for full fine-tuning, a second copy as the reference; embeddings fit `tokenizer`."""
     set_seed(training.seed)  # rows of new tokens are drawn, and a resumed run needs the same reference
-    model = _load_base(start.base, arguments, training, tokenizer)
+    model = load_base_to_train(start.base, arguments, training, tokenizer)
     if start.adapter is not None:
         policy = attach_trainable_adapter(model, start.adapter, start.base)
         align_end_token(model, tokenizer)
@@ -124,27 +128,9 @@ def load_policy(
         )
     if training.precompute_ref_log_probs:
         return Policy(model, tokenizer)
-    reference = _load_base(start.base, arguments, training, tokenizer)
+    reference = load_base_to_train(start.base, arguments, training, tokenizer)
     reference.load_state_dict(model.state_dict())  # rows of new tokens are drawn at random for each
     return Policy(model, tokenizer, reference=reference)
-
-
-def _load_base(
-    base: str, arguments: ModelConfig, training: DPOConfig, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel:
-    model = load_base_model(
-        base,
-        dtype=arguments.dtype or "float32",
-        revision=arguments.model_revision,
-        trust_remote_code=training.trust_remote_code,
-        attn_implementation=arguments.attn_implementation,
-        quantization_config=quantization_config(arguments),
-        **cast(dict[str, Any], training.model_init_kwargs or {}),
-    )
-    keep_gradients_of_four_bit_base(model)
-    resize_embeddings(model, tokenizer)
-    align_end_token(model, tokenizer)
-    return model
 
 
 class PreferenceTrainer(Watched, DPOTrainer):

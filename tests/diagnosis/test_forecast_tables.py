@@ -36,7 +36,7 @@ def test_the_list_of_recipes_is_complete() -> None:
 def test_a_load_is_read_from_the_recipe() -> None:
     recipes = PROJECT / "recipes" / "llama-3.1-8b"
     qlora = load_of(recipes / "sft" / "qlora.yaml")
-    assert (qlora.method, qlora.n_tokens, qlora.lora_rank) == (Method.QLORA, 2 * 2048, 16)
+    assert (qlora.method, qlora.n_tokens, qlora.lora_rank) == (Method.QLORA, 2048, 16)
     assert qlora.trains_tokens
     preferences = load_of(recipes / "dpo" / "qlora.yaml")  # its rank is that of the adapter it goes on from
     assert (preferences.n_tokens, preferences.lora_rank, preferences.reference) == (2 * 2 * 1024, 16, True)

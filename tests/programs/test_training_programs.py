@@ -100,6 +100,7 @@ def test_two_processes_share_one_run_folder_and_one_adapter(chain: Path, tmp_pat
            "--output_dir", tmp_path / "both")  # fmt: skip
     record = record_of(tmp_path / "both")
     assert record["status"] == "finished"
+    assert record["n_processes"] == 2
     assert record["n_tokens"] > 0
     assert (tmp_path / "both" / "adapter_model.safetensors").is_file()
 

@@ -46,6 +46,11 @@ def model_of(hub_id: str) -> str:
     return found[hub_id]
 
 
+def family_of(model: str) -> str:
+    """Whose special tokens the model folder's tokenizer has."""
+    return next(family for family in _SPECIAL_TOKENS if model.startswith(family))
+
+
 def real_config(model: str) -> Any:
     """The config of the real model."""
     return _config(ARCHITECTURES[model]["config"])
@@ -54,7 +59,7 @@ def real_config(model: str) -> Any:
 def save_twin(model: str, folder: Path, shared_tokenizers: Path) -> Path:
     """Write the twin of `model` into `folder`: config, random weights, tokenizer."""
     facts = ARCHITECTURES[model]["config"]
-    family = next(family for family in _SPECIAL_TOKENS if model.startswith(family))
+    family = family_of(model)
     real = shared_tokenizers / _REAL_TOKENIZERS.get(family, "none")
     tokenizer = _real_tokenizer(real, family) if real.is_dir() else _tiny_tokenizer(family)
     torch.manual_seed(0)
