@@ -82,7 +82,7 @@ def test_the_long_commands_run_as_they_stand(users_folder: Path) -> None:
 
 @pytest.mark.slow
 def test_make_quickstart_prints_the_path_of_its_report_last() -> None:
-    done = subprocess.run(["make", "quickstart"], cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run(["make", "--no-print-directory", "quickstart"], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = PROJECT / done.stdout.strip().splitlines()[-1]
     assert report.name == "report.html"
