@@ -47,6 +47,12 @@ def load_student_tokenizer(
     if conversational or training.chat_template_path is not None:
         new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
         end = end_token(tokenizer)
+    elif tokenizer.eos_token is None and training.eos_token is None:
+        raise UserError(
+            expected="a tokenizer with an end token, for rows of plain text",
+            got=f"no eos_token in {arguments.model_name_or_path}",
+            remedy="set eos_token in the recipe",
+        )
     else:
         end = training.eos_token if training.eos_token in tokenizer.get_vocab() else str(tokenizer.eos_token)
         tokenizer.eos_token = end

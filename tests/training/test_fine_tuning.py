@@ -226,6 +226,18 @@ def test_plain_text_rows_keep_the_base_s_own_end_and_get_no_template(base: Path,
     assert tokenizer.eos_token == "<|endoftext|>"
 
 
+def test_plain_text_needs_an_end_token(base: Path, tmp_path: Path) -> None:
+    endless = tmp_path / "base"
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(endless)
+    tokenizer = bare_tokens(base)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(endless)
+    path = tmp_path / "text.jsonl"
+    path.write_text('{"text": "a story"}\n')
+    with pytest.raises(UserError, match="set eos_token in the recipe"):
+        run_sft(endless, path, tmp_path / "run", LORA)
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [

@@ -43,8 +43,8 @@ def test_the_trained_prompt_is_what_generate_renders(how: RowTokenizer) -> None:
     assert ids[:n_prompt] == render_prompt(how.tokenizer, "Add.", "2 2") == how.prompt_ids(ROWS[0])
     bos = how.tokenizer.bos_token_id
     wants_one = bos is not None and how.tokenizer("")["input_ids"] == [bos]
-    assert ids[:1] == [bos] if wants_one else True
-    assert ids.count(bos) == wants_one if bos is not None else True
+    assert (ids[:1] == [bos]) == wants_one
+    assert [place for place, token_id in enumerate(ids) if token_id == bos] == [0] * wants_one
 
 
 def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> None:
