@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+Statistic = Callable[[np.ndarray], np.ndarray]  # column sums, shape [n_columns] or [n_columns, m] -> a figure, or m
+
 N_RESAMPLES = 10_000
 _Z_95 = 1.959963984540054  # the standard normal distribution's 97.5% point
 _DRAWS_AT_A_TIME = 2_000_000  # about 50 MB of indices and counts, however many documents there are
@@ -104,22 +106,30 @@ def share(flags: ArrayLike) -> Estimate:
     return Estimate(value, (float(max(0.0, centre - half_width)), float(min(1.0, centre + half_width))), n)
 
 
-def _bootstrap(
-    columns: list[ArrayLike], statistic: Callable[[np.ndarray], np.ndarray], seed: int, n_resamples: int
+def bootstrap_of_sums(
+    table: np.ndarray, statistic: Statistic, *, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> Estimate:
-    """`statistic` of the columns' sums, the last of which is n, on the documents and on resamples of them."""
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    n = len(arrays[0])
+    """`statistic` of the column sums of `table` (shape [n, n_columns], a row for each document).
+
+    Raises `ValueError` below two documents, or for a number that is not finite.
+    """
+    n = len(table)
     if n < 2:
         raise ValueError(f"an interval needs at least two documents, got {n}")
-    if any(array.shape != (n,) for array in arrays):
-        raise ValueError(f"expected one number for each document, got shapes {[array.shape for array in arrays]}")
-    if not all(np.isfinite(array).all() for array in arrays):
+    if not np.isfinite(table).all():
         raise ValueError("expected finite numbers, got NaN or infinity")
-    table = np.stack([*arrays, np.ones(n)], axis=1)
     resampled = statistic(_resampled_sums(table, seed, n_resamples).T)
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(float(statistic(table.sum(axis=0))), (float(low), float(high)), n)
+
+
+def _bootstrap(columns: list[ArrayLike], statistic: Statistic, seed: int, n_resamples: int) -> Estimate:
+    """`statistic` of the columns' sums, the last of which is n, on the documents and on resamples of them."""
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    n = len(arrays[0])
+    if any(array.shape != (n,) for array in arrays):
+        raise ValueError(f"expected one number for each document, got shapes {[array.shape for array in arrays]}")
+    return bootstrap_of_sums(np.stack([*arrays, np.ones(n)], axis=1), statistic, seed=seed, n_resamples=n_resamples)
 
 
 def _resampled_sums(table: np.ndarray, seed: int, n_resamples: int) -> np.ndarray:

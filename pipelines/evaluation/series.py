@@ -1,0 +1,163 @@
+"""One metric of all models over the same items (prompts, documents, pairs), and the figures that follow from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipelines.evaluation.metric_definition import MetricDefinition
+from pipelines.evaluation.paired_shares import paired_difference_of_shares
+from pipelines.evaluation.significance import permutation_p_value_of_sums
+from pipelines.evaluation.statistics import Estimate, Statistic, bootstrap_of_sums, share
+
+SAMPLED = "_sampled"
+_MIN_ITEMS = 2  # one item has no interval
+_SAME = 1e-9  # figures of an item that differ by less are equal: sums of floats in another order
+
+
+def _first_over_second(sums: np.ndarray) -> np.ndarray:
+    return sums[0] / sums[1]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model's figure minus the base's over the items that both have, with the test that there is none.
+
+    `relative` is the difference as a share of the base's figure, None where that has no meaning; the counts say on how
+    many items the model's value is higher than, equal to and lower than the base's, None without values of items.
+    """
+
+    estimate: Estimate
+    p_value: float
+    relative: Estimate | None = None
+    n_higher: int | None = None
+    n_equal: int | None = None
+    n_lower: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A metric's numbers by model: tables of shape [n_items, n_columns], whose figure is `statistic` of their sums.
+
+    A row of NaN is an item to which the metric does not apply. `decoding` is "greedy", "sampled", or None for what
+    does not depend on how answers are decoded. Build one by `of_values`, `of_ratios` or `of_sums`.
+    """
+
+    definition: MetricDefinition
+    tables: Mapping[str, np.ndarray]
+    statistic: Statistic
+    decoding: str | None = None
+    has_item_values: bool = True
+
+    @classmethod
+    def of_values(
+        cls,
+        definition: MetricDefinition,
+        values: Mapping[str, Sequence[float | None]],
+        *,
+        decoding: str | None = None,
+    ) -> "Series":
+        """A number (or yes and no) for each item; the figure is their mean."""
+        tables = {
+            model: np.array([[np.nan if one is None else float(one), 1.0] for one in found]).reshape(-1, 2)
+            for model, found in values.items()
+        }
+        return cls(definition, tables, _first_over_second, decoding)
+
+    @classmethod
+    def of_ratios(
+        cls,
+        definition: MetricDefinition,
+        numerators: Mapping[str, Sequence[float | None]],
+        denominators: Mapping[str, Sequence[float | None]],
+        *,
+        decoding: str | None = None,
+    ) -> "Series":
+        """Two numbers for each item; the figure is the sum of the first over the sum of the second."""
+        tables = {}
+        for model, found in numerators.items():
+            pairs = [
+                (np.nan, np.nan) if a is None or b is None else (float(a), float(b))
+                for a, b in zip(found, denominators[model], strict=True)
+            ]
+            tables[model] = np.array(pairs).reshape(-1, 2)
+        return cls(definition, tables, _first_over_second, decoding)
+
+    @classmethod
+    def of_sums(
+        cls,
+        definition: MetricDefinition,
+        tables: Mapping[str, np.ndarray],
+        statistic: Statistic,
+        *,
+        decoding: str | None = None,
+    ) -> "Series":
+        """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums."""
+        return cls(definition, tables, statistic, decoding, has_item_values=False)
+
+    @property
+    def name(self) -> str:
+        """The metric's name in the records; that of a sampled one ends in `_sampled`."""
+        return self.definition.name + (SAMPLED if self.decoding == "sampled" else "")
+
+    @property
+    def label(self) -> str:
+        """The metric's label; that of a sampled one says so."""
+        return self.definition.label + (" (sampled)" if self.decoding == "sampled" else "")
+
+    def among(self, places: Sequence[int]) -> "Series":
+        """The same metric over the items at `places` alone."""
+        return replace(self, tables={model: table[list(places)] for model, table in self.tables.items()})
+
+    def item_values(self, model: str) -> np.ndarray:
+        """The figure of each item alone (shape [n_items], NaN where the metric does not apply)."""
+        table = self.tables[model]
+        return table[:, 0] / table[:, 1]
+
+    def figure(self, model: str) -> Estimate | None:
+        """The model's figure with its interval, None for fewer than two items."""
+        table = self.tables[model]
+        table = table[~np.isnan(table).any(axis=1)]
+        if len(table) < _MIN_ITEMS:
+            return None
+        if self._is_of_flags(table):
+            return share(table[:, 0] > 0)
+        return bootstrap_of_sums(table, self.statistic)
+
+    def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
+        """The model's figure minus the base's, None for fewer than two items that both have.
+
+        `tested` False leaves the test out (p-value NaN), which costs as much as the interval.
+        """
+        a, b = self.tables[model], self.tables[base]
+        both = ~(np.isnan(a).any(axis=1) | np.isnan(b).any(axis=1))
+        a, b = a[both], b[both]
+        if len(a) < _MIN_ITEMS:
+            return None
+        if self._is_of_flags(a) and self._is_of_flags(b):
+            estimate = paired_difference_of_shares(a[:, 0] > 0, b[:, 0] > 0)
+        else:
+            estimate = self._interval(a, b, lambda first, second: first - second)
+        p_value = permutation_p_value_of_sums(a, b, self.statistic) if tested else float("nan")
+        relative = None
+        if self.definition.unit == "bits_per_byte":
+            relative = self._interval(a, b, lambda first, second: first / second - 1)
+        return Difference(estimate, p_value, relative, *self._counts(a, b))
+
+    def _interval(self, a: np.ndarray, b: np.ndarray, compared: Any) -> Estimate:
+        n_columns = a.shape[1]
+        return bootstrap_of_sums(
+            np.hstack([a, b]),
+            lambda sums: compared(self.statistic(sums[:n_columns]), self.statistic(sums[n_columns:])),
+        )
+
+    def _counts(self, a: np.ndarray, b: np.ndarray) -> tuple[int, int, int] | tuple[None, None, None]:
+        if not self.has_item_values:
+            return None, None, None
+        change = a[:, 0] / a[:, 1] - b[:, 0] / b[:, 1]
+        return int((change > _SAME).sum()), int((abs(change) <= _SAME).sum()), int((change < -_SAME).sum())
+
+    def _is_of_flags(self, table: np.ndarray) -> bool:
+        """Whether all values are yes or no; where samples of a prompt disagree, their means are not."""
+        return self.definition.is_flag and bool(np.isin(table[:, 0], (0.0, 1.0)).all())
