@@ -12,7 +12,7 @@ NOISE = np.tile([0.1, -0.1], 30)
 
 
 def series(label: str, better: str, shift: float) -> Series:
-    """A metric on which the instruct model is higher by `shift` on the mean of 60 prompts, and by more or less on each."""
+    """A metric on which the instruct model is higher by `shift` on the mean of 60 prompts."""
     definition = MetricDefinition(label, label, "ratio", better, label)
     return Series.of_values(definition, {"base": list(BASE), "instruct": list(BASE + shift + NOISE)})
 
