@@ -3,17 +3,23 @@ r"""Let a model answer prompts: once or several times, greedily or sampled, with
     python pipelines/generate.py --model_name_or_path recipes/quickstart/base \
         --prompt "Write a Python function find_max(numbers) that returns the largest number." --num_samples 3
 
-    python pipelines/generate.py --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl
+    accelerate launch --config_file accelerate_configs/cpu_ddp.yaml pipelines/generate.py \
+        --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl --resume
 
 In: a model folder, an adapter folder or a Hub id (or a base with --adapter); prompts as --prompt (again for more) or
 a file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template; with
 --plain, or without a template, the model continues it as it is. Out: the answers on stdout and, with --output, one
-JSON line a prompt: instruction, input, prompt_style and answers (text, n_tokens, stopped; tokens with
+JSON line a prompt: instruction, input, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
 --show_probabilities).
 
 One sample is greedy, several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
-seed gives the same samples. --show_probabilities lists each generated token with its probability and the five strongest
-alternatives, from the model's own distribution before temperature and top_p.
+seed gives the same samples; with --dtype float32 also in other batches and on any number of processes (in bfloat16 two
+tokens can round to the same logit). --show_probabilities lists each generated token with its probability and the five
+strongest alternatives, from the model's own distribution before temperature and top_p.
+
+With --output, finished answers are kept in answers.jsonl.partial until all are there. After an interrupted call, the
+same command with --resume generates only what is missing. --engine vllm (extra vllm) is for a GPU; its samples are
+seeded too, but they are not those of transformers.
 """
 
 import argparse
@@ -28,9 +34,7 @@ from pipelines.command_line import ArgumentParser, run_program
 def parser() -> argparse.ArgumentParser:
     """The program's flags."""
     flags = ArgumentParser(__doc__)
-    flags.add_argument(
-        "--model_name_or_path", required=True, metavar="M", help="model folder, adapter folder or Hub id"
-    )
+    flags.add_argument("--model_name_or_path", required=True, metavar="M", help="folder of a model or adapter, Hub id")
     flags.add_argument("--adapter", metavar="A", help="adapter folder, applied to the model")
     flags.add_argument("--prompt", action="append", default=[], metavar="P", help="a prompt; again for more")
     flags.add_argument("--prompts", type=Path, metavar="F", help="file of prompts, or dataset folder (its test split)")
@@ -39,12 +43,13 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--temperature", type=float, help="0 is greedy (default: 0 for one sample, 0.7 for several)")
     flags.add_argument("--top_p", type=float, default=1.0, help="share of probability that is sampled from (default 1)")
     flags.add_argument("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
-    flags.add_argument("--batch_size", type=int, default=16, help="answers generated together (default 16)")
+    flags.add_argument("--batch_size", type=int, default=32, help="answers generated together (default 32)")
+    flags.add_argument("--dtype", default="auto", choices=["auto", "float32"], help="of the weights (default as saved)")
+    flags.add_argument("--engine", choices=["transformers", "vllm"], default="transformers", help="what generates")
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its rivals")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
-    flags.add_argument(
-        "--output", type=Path, metavar="FILE.jsonl", help="also write the answers here; never overwrites"
-    )
+    flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="write the answers here too; must be new")
+    flags.add_argument("--resume", action="store_true", help="go on with what an interrupted call left beside --output")
     return flags
 
 
@@ -52,35 +57,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the answers, and write them with --output."""
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
-    from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices
+    from pipelines.evaluation.answer_store import store_beside
+    from pipelines.evaluation.engines import Engine, refuse_missing
+    from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
+    from pipelines.evaluation.processes import is_main_process, processes
     from pipelines.evaluation.prompts import read_prompts, typed_prompts
     from pipelines.files import refuse_existing, write_jsonl_atomically
     from pipelines.modeling import PromptStyle, load_for_inference, render_prompt
 
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
+    refuse_missing(Engine(flags.engine))
     prompts = typed_prompts(flags.prompt) + (read_prompts(flags.prompts) if flags.prompts else [])
     if not prompts:
         raise UserError(expected="--prompt or --prompts", got="neither", remedy="give at least one prompt")
-    if flags.output:
+    if flags.resume and not flags.output:
+        raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
+    if flags.output and is_main_process():
         refuse_existing(flags.output)
-    loaded = load_for_inference(flags.model_name_or_path, flags.adapter)
+    store = store_beside(flags.output, resume=flags.resume) if flags.output else None
+    processes()  # before the model is loaded, so that each has its own device
+    loaded = load_for_inference(flags.model_name_or_path, flags.adapter, dtype=flags.dtype)
     style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
-    if not (flags.plain or loaded.has_chat_template):
+    if not (flags.plain or loaded.has_chat_template) and is_main_process():
         print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
     rendered = [render_prompt(loaded.tokenizer, one.instruction, one.input, style) for one in prompts]
+    how: dict[str, Any] = {"batch_size": flags.batch_size, "engine": Engine(flags.engine), "store": store}
+    answers = generate_answers(loaded, rendered, policy, **how)
+    if not is_main_process():
+        return
     lines = []
-    answers_to_all = generate_answers(loaded, rendered, policy, batch_size=flags.batch_size)
-    for prompt, token_ids, answers in zip(prompts, rendered, answers_to_all, strict=True):
-        line: dict[str, Any] = {"instruction": prompt.instruction, "input": prompt.input, "prompt_style": style.value}
-        line["answers"] = [{"text": one.text, "n_tokens": one.n_tokens, "stopped": one.stopped} for one in answers]
+    for prompt, token_ids, samples in zip(prompts, rendered, answers, strict=True):
+        line: dict[str, Any] = {"instruction": prompt.instruction, "input": prompt.input}
+        line |= {"prompt_style": style.value, "n_prompt_tokens": len(token_ids)}
+        line["answers"] = [{"text": one.text, "n_tokens": one.n_tokens, "stopped": one.stopped} for one in samples]
         if flags.show_probabilities:
-            for entry, answer in zip(line["answers"], answers, strict=True):
-                entry["tokens"] = [choice.to_json() for choice in token_choices(loaded, token_ids, answer.token_ids)]
+            all_choices = token_choices_of(loaded, [token_ids] * len(samples), samples)
+            for entry, choices in zip(line["answers"], all_choices, strict=True):
+                entry["tokens"] = [choice.to_json() for choice in choices]
         print_line(line)
         lines.append(line)
-    if flags.output:
+    if flags.output and store is not None:
         write_jsonl_atomically(flags.output, lines)
+        store.remove()
 
 
 def print_line(line: dict[str, Any]) -> None:
@@ -88,6 +107,8 @@ def print_line(line: dict[str, Any]) -> None:
     print(f"=== {line['instruction']}" + (f"\n{line['input']}" if line["input"] else ""))
     for number, answer in enumerate(line["answers"], start=1):
         end = "stopped by itself" if answer["stopped"] else "cut by the token limit"
+        if answer["n_tokens"] == 0 and not answer["stopped"]:
+            end = f"no room after a prompt of {line['n_prompt_tokens']} tokens"
         print(f"--- answer {number} of {len(line['answers'])}: {answer['n_tokens']} tokens, {end}\n{answer['text']}")
         for choice in answer.get("tokens", ()):
             rivals = "  ".join(f"{one['token']!r} {one['probability']:.4f}" for one in choice["alternatives"])

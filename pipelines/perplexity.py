@@ -6,13 +6,19 @@ r"""Perplexity and bits per byte of one or more models on the same documents, wi
         --dataset DATASET_FOLDER --split test --scope response --scope text --output perplexity.json
 
 In: models (folders or Hub ids; --adapter belongs to the model named before it, so give the base twice to measure it
-without and with its adapter), the base first, and a dataset folder or a JSON, JSONL, CSV or Parquet file. Out: a table
-and, with --output, the record perplexity.json.
+without and with its adapter), the base first, and documents: a dataset folder, a JSON, JSONL, CSV, Parquet or text
+file, or a Hub id. Out: a table and, with --output, the record perplexity.json. A base that several models share is in
+memory once. `accelerate launch pipelines/perplexity.py ...` shares the work out over processes, with equal figures.
 
-Scope `text` scores all tokens of `text` (or of `output`); scope `response` scores the answer's tokens given its prompt,
-without the end token, so that all models are measured on the same bytes. A model with a chat template is given that;
-the first model, and each model without a template, are given the plain prompt and the chat template of the last model
-that has one. Long documents are read in overlapping windows. Compare models of different tokenizers by bits per byte.
+Scope `text` scores all tokens of `text` (or of `output`), the first given the token that begins a document (BOS, else
+<|endoftext|>, else EOS); scope `response` scores the answer's tokens given its prompt, without the end token, so that
+all models are measured on the same bytes. A model with a chat template is given that; the first model, and each model
+without a template, are given the plain prompt and the chat template of the last model that has one.
+
+A text file is one text, --text_documents cuts it. Long documents are read in overlapping windows. For the windows of
+lm-evaluation-harness with max_length M, add --window M+1 --stride M; its byte perplexity is 2 to the power of bits per
+byte. (Give it add_bos_token=False where a tokenizer adds BOS, or it scores that too.) Compare models of different
+tokenizers by bits per byte.
 """
 
 import argparse
@@ -20,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import ArgumentParser, run_program
+from pipelines.command_line import ArgumentParser, positive_number, run_program
 
 
 class _AddModel(argparse.Action):
@@ -39,28 +45,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the record."""
     options = _parser().parse_args(arguments)
 
-    from data_prep.dataset_folder import read_rows
     from pipelines.evaluation.model_choice import ModelChoice
-    from pipelines.evaluation.perplexity_measurement import (
-        Reading,
-        Scope,
-        default_scopes,
-        documents_in_scope,
-        drawn_rows,
-        measure,
-    )
-    from pipelines.evaluation.perplexity_record import describe_dataset, perplexity_record, table
+    from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset
+    from pipelines.evaluation.perplexity_measurement import Reading, measure
+    from pipelines.evaluation.perplexity_record import perplexity_record, table
+    from pipelines.evaluation.processes import is_main_process
     from pipelines.files import refuse_existing, write_json_atomically
 
     if options.output:
         refuse_existing(options.output)
-    rows = drawn_rows(read_rows(options.dataset, options.split), options.limit, options.seed)
-    scopes = [Scope(scope) for scope in dict.fromkeys(options.scope)] or default_scopes(rows)
-    documents = {scope: documents_in_scope(rows, scope, str(options.dataset)) for scope in scopes}
-    dataset = describe_dataset(options.dataset, options.split)
-    reading = Reading(options.batch_size, options.window, options.stride)
+    dataset = read_dataset(
+        options.dataset,
+        options.split,
+        config=options.dataset_config,
+        revision=options.dataset_revision,
+        text_documents=TextDocuments(options.text_documents),
+    ).limited(options.limit, options.seed)
+    scopes = [Scope(scope) for scope in dict.fromkeys(options.scope)] or dataset.default_scopes()
+    documents = {scope: dataset.in_scope(scope) for scope in scopes}
+    reading = Reading(options.batch_size, options.window, options.stride, options.dtype)
     measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)
-    record = perplexity_record(measurements, reading, dataset, options.seed)
+    if not is_main_process():
+        return
+    record = perplexity_record(measurements, reading, dataset.description, options.seed, by_source=options.by_source)
     print(table(record))
     if options.output:
         write_json_atomically(options.output, record)
@@ -71,36 +78,40 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     parser.set_defaults(models=[])
     add = parser.add_argument
-    add(
-        "--model_name_or_path",
-        action=_AddModel,
-        required=True,
-        metavar="MODEL",
-        help="folder or Hub id; again for more",
-    )
+    again = "folder or Hub id; again for more"
+    add("--model_name_or_path", action=_AddModel, required=True, metavar="MODEL", help=again)
     add("--adapter", action=_AddModel, help="adapter folder for the model named before it")
-    add("--dataset", type=Path, required=True, metavar="FOLDER_OR_FILE", help="documents or instruction rows")
-    add("--split", default="test", choices=["train", "validation", "test"], help="of a dataset folder (default test)")
+    add("--dataset", required=True, metavar="PATH_OR_HUB_ID", help="documents or instruction rows")
+    add("--dataset_config", metavar="NAME", help="of a Hub dataset")
+    add("--dataset_revision", metavar="REVISION", help="commit, tag or branch of a Hub dataset")
+    add("--split", default="test", help="of a dataset folder or Hub dataset (default test)")
+    add("--text_documents", default="file", choices=["file", "paragraph", "line"], help="what a text file is cut into")
+    scopes = ["text", "response"]
+    add("--scope", action="append", default=[], choices=scopes, help="again for both; by the rows if absent")
+    add("--by_source", action="store_true", help="figures for each `source` of the rows too")
+    add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
     add(
-        "--scope",
-        action="append",
-        default=[],
-        choices=["text", "response"],
-        help="again for both; by the rows if absent",
+        "--window",
+        type=positive_number,
+        metavar="TOKENS",
+        help="longest piece read at once (default: the model's)",
     )
-    add("--batch_size", type=_positive, default=8, metavar="N", help="rows at a time (default 8)")
-    add("--window", type=_positive, metavar="TOKENS", help="longest piece read at once (default: the model's limit)")
-    add("--stride", type=_positive, metavar="TOKENS", help="by which windows advance (default: half of the window)")
+    add(
+        "--stride",
+        type=positive_number,
+        metavar="TOKENS",
+        help="by which windows advance (default: half of it)",
+    )
+    add("--dtype", default="auto", choices=["auto", "float32", "float64"], help="of the weights (default: as saved)")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
-    add("--limit", type=_positive, metavar="N", help="measure N rows, drawn with the seed")
+    add(
+        "--limit",
+        type=positive_number,
+        metavar="N",
+        help="measure N rows drawn with the seed (of one text its first N passages)",
+    )
     add("--output", type=Path, metavar="FILE.json", help="where to write the record")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,68 +1,86 @@
-r"""log p of a text, token by token by the chain rule; several texts are ranked by it.
+r"""log p of a text, token by token by the chain rule; several texts are ranked by it, pairs of texts compared.
 
     python pipelines/score.py --model_name_or_path recipes/quickstart/base --text "def add(a, b):" --text "def add a b"
 
-In: a model (folder or Hub id), with --adapter an adapter on it, and texts: --text again for more, or --file with one
-text on each line. Out: for each text a table of its tokens with log p (natural logarithm), p and the sum so far; then
-the ranking by total log p (so a shorter text has an advantage: averages for each token and byte stand beside it), and
-with --output the same as JSON.
+    python pipelines/score.py --model_name_or_path BASE --adapter ADAPTER --pairs pairs.jsonl --output scores.json
+
+In: a model (folder or Hub id), with --adapter an adapter on it, and texts: --text again for more, --file with one text
+on each line, or --pairs with rows of `good` and `bad` (and, if you like, `category`). Out: for each text a table of its
+tokens with log p (natural logarithm), p and the sum so far, then the ranking by total log p (so a shorter text has an
+advantage: averages for each token and byte stand beside it); or for pairs the share in which the good text is the
+likelier, by total and by the averages. --output writes it all, tables too, to FILE.json instead of printing them; to
+FILE.csv or FILE.jsonl it writes the tables alone, a row for each token.
 
 The first token is conditioned on the token that begins a document (BOS, else <|endoftext|>, else EOS), which is not
-scored itself. Weights are loaded in float64, so that totals hold to the last digit shown; for a large model add
---dtype auto, which takes them as they were saved. Nothing here is random: --seed is taken as by every program, and
-changes nothing.
+scored itself. For --text weights are loaded in float64, so that totals hold to the last digit shown; --file and --pairs
+take them as they were saved (--dtype auto). Nothing here is random: --seed is taken as by every program, and changes
+nothing.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from pipelines.command_line import ArgumentParser, run_program
+from pipelines.command_line import ArgumentParser, positive_number, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Score, print the tables and the ranking, write the record."""
+    """Score, print the tables and the ranking or the shares, write the record."""
     options = _parser().parse_args(arguments)
 
     from pipelines.evaluation.model_choice import ModelChoice
-    from pipelines.evaluation.text_scores import given_texts, ranking, score_text, scores_table
-    from pipelines.files import refuse_existing, write_json_atomically
-    from pipelines.records import versions
+    from pipelines.evaluation.processes import is_main_process, measured_by_all
+    from pipelines.evaluation.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
+    from pipelines.evaluation.text_scores import (
+        given_texts,
+        ranking,
+        ranking_line,
+        score_record,
+        score_texts,
+        scores_table,
+        token_file,
+    )
+    from pipelines.files import refuse_existing, write_json_atomically, write_text_atomically
 
     if options.output:
         refuse_existing(options.output)
-    texts = given_texts(options.text, options.file)
-    loaded = ModelChoice(options.model_name_or_path, options.adapter).load(dtype=options.dtype)
-    scores = [score_text(loaded, text) for text in texts]
-    for score in scores:
-        print(f"{score.text!r}\n{scores_table(score)}\n")
-    for place, number in enumerate(ranking(scores), start=1):
-        one = scores[number]
-        print(
-            f"{place}. log p {one.log_prob:.4f}, {one.log_prob / one.n_tokens:.4f} a token, "
-            f"{one.bits_per_byte:.4f} bits per byte: {one.text!r}"
-        )
+    pairs = given_pairs(options.pairs) if options.pairs else []
+    texts = texts_of(pairs) or given_texts(options.text, options.file)
+    dtype = options.dtype or ("float64" if options.text else "auto")
+    loaded = ModelChoice(options.model_name_or_path, options.adapter).load(dtype=dtype)
+    scores = score_texts(loaded, texts, batch_size=options.batch_size, measured_by=measured_by_all)
+    if not is_main_process():
+        return
+    content: dict[str, Any] = {}
+    if pairs:
+        content = {"shares": pair_shares(pairs, scores), "pairs": pairs_json(pairs, scores)}
+        print(shares_table(content["shares"]))
+    else:
+        content = {"texts": [score.to_json() for score in scores], "ranking": ranking(scores)}
+        for score in [] if options.output else scores:
+            print(f"{score.text!r}\n{scores_table(score)}\n")
+        print("\n".join(ranking_line(place, scores[n]) for place, n in enumerate(content["ranking"], start=1)))
     if options.output:
-        record = {
-            "kind": "score",
-            "model": {"path": loaded.path, "fingerprint": loaded.fingerprint},
-            "versions": versions(),
-            "texts": [score.to_json() for score in scores],
-            "ranking": ranking(scores),
-        }
-        write_json_atomically(options.output, record)
+        if options.output.suffix in (".csv", ".jsonl"):
+            write_text_atomically(options.output, token_file(scores, options.output.suffix))
+        else:
+            write_json_atomically(options.output, score_record(loaded, content))
         print(f"record written to {options.output}")
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--model_name_or_path", required=True, metavar="MODEL", help="folder or Hub id")
-    parser.add_argument("--adapter", help="adapter folder for that model")
+    add = parser.add_argument
+    add("--model_name_or_path", required=True, metavar="MODEL", help="folder or Hub id")
+    add("--adapter", help="adapter folder for that model")
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument("--text", action="append", help="again for more")
     texts.add_argument("--file", type=Path, help="one text on each line")
-    parser.add_argument("--dtype", default="float64", choices=["float64", "float32", "auto"], help="default float64")
-    parser.add_argument("--seed", type=int, default=0, help="changes nothing: nothing here is random")
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where to write the record")
+    texts.add_argument("--pairs", type=Path, metavar="FILE", help="rows of good and bad (JSONL, JSON, CSV or Parquet)")
+    add("--dtype", choices=["float64", "float32", "auto"], help="default float64 with --text, else auto")
+    add("--batch_size", type=positive_number, default=8, metavar="N", help="texts at a time (default 8)")
+    add("--seed", type=int, default=0, help="changes nothing: nothing here is random")
+    add("--output", type=Path, metavar="FILE", help="FILE.json for the record, .csv or .jsonl for the tokens")
     return parser
 
 

@@ -19,7 +19,7 @@ FLOORS = [
     ["pipelines.recipe", "pipelines.records"],
     ["pipelines.modeling"],
     ["pipelines.training", "pipelines.evaluation", "pipelines.diagnosis"],
-    ["pipelines.report"],
+    ["pipelines.report", "pipelines.interactive"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted([*(PROJECT / "pipelines").rglob("*.py"), *(PROJECT / "data_prep").rglob("*.py")])

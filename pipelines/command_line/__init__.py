@@ -23,6 +23,13 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
 
+def positive_number(text: str) -> int:
+    """The type of a flag that counts something: a whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
     # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither

@@ -1,36 +1,33 @@
-"""Answers of a model: batched, greedy or seeded sampling, each independent of what else is in its batch."""
+"""Answers of a model: batched, greedy or seeded sampling, each independent of what else is in its batch.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+In float32 and wider an answer is the same in every batch and on every number of processes. In bfloat16 two tokens can
+round to the same logit, and which one comes first may change with the batch: of 60 answers of the quickstart's model
+3 greedy and 20 sampled ones did so between batches of 4 and of 60 (none in float32).
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
+from peft import PeftModel
 
-from pipelines.evaluation.decoding import (
-    Request,
-    SamplingPolicy,
-    decode_batch,
-    plain_generation_config,
-    refuse_unless,
-)
-from pipelines.modeling import LoadedModel
+from pipelines.errors import UserError
+from pipelines.evaluation.answer_store import Answer, AnswerStore
+from pipelines.evaluation.decoding import decode, plain_generation_config
+from pipelines.evaluation.engines import Engine, refuse_missing
+from pipelines.evaluation.processes import is_main_process, measured_by_all
+from pipelines.evaluation.sampling import Request, SamplingPolicy, refuse_unless
+from pipelines.files import sha256_of_text
+from pipelines.modeling import LoadedModel, model_fingerprint
+
+__all__ = ["Answer", "AnswerStore", "Engine", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]
 
 _METASPACE = "\u2581"  # SentencePiece's spelling of a space
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said.
-
-    `token_ids` are all generated tokens, the end token included if there was one; `n_tokens` counts them without it.
-    `stopped` is true only if the model produced an end token. `text` is free of special tokens.
-    """
-
-    text: str
-    n_tokens: int
-    stopped: bool
-    token_ids: tuple[int, ...]
+_MAX_LOGIT_BYTES = 2**28  # of one batch of token choices
 
 
 @dataclass(frozen=True)
@@ -49,50 +46,147 @@ class TokenChoice:
 
 
 def generate_answers(
-    loaded: LoadedModel, prompts: Sequence[list[int]], policy: SamplingPolicy, *, batch_size: int = 16
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    policy: SamplingPolicy,
+    *,
+    batch_size: int = 32,
+    engine: Engine = Engine.TRANSFORMERS,
+    store: AnswerStore | None = None,
 ) -> list[list[Answer]]:
     """`policy.num_samples` answers to each of `prompts` (token ids), in the order of the prompts.
 
-    Requests are batched by length and padded on the left. A prompt that leaves less room than `max_new_tokens` in the
-    model's positions gets what room there is; its answer then counts as not stopped.
+    Several processes share the work and all get all answers. What is in `store` is not generated again, and what is
+    generated is added to it, `batch_size` answers at a time. A prompt that leaves less room than `max_new_tokens` in
+    the model's positions gets what room there is; its answer then counts as not stopped. How many had less room, and
+    that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for an engine that is not
+    installed, for logits that are not numbers and where the memory does not suffice.
     """
     refuse_unless(batch_size >= 1, "batch_size of 1 or more", batch_size)
+    refuse_missing(engine)
+    if not all(prompts):
+        raise UserError(
+            expected="at least one token in each prompt",
+            got=f"none in prompt {[not prompt for prompt in prompts].index(True) + 1}",
+            remedy="write something into it: a model continues what there is",
+        )
+    with plain_generation_config(loaded) as stop_ids:
+        pass
+    _tell_limits(loaded, prompts, policy, stop_ids)
+    keys = [(tuple(prompt), sample) for prompt in prompts for sample in range(policy.num_samples)]
     requests = [
-        Request(number, sample, prompt, _room(loaded, prompt, policy.max_new_tokens))
-        for number, prompt in enumerate(prompts)
-        for sample in range(policy.num_samples)
+        Request(prompt, sample, _room(loaded, prompt, policy.max_new_tokens)) for prompt, sample in dict.fromkeys(keys)
     ]
-    answers = {(one.prompt, one.sample): Answer("", 0, False, ()) for one in requests if one.n_new == 0}
-    with torch.inference_mode(), plain_generation_config(loaded) as stop_ids:
-        for batch in _batches([one for one in requests if one.n_new > 0], batch_size):
-            for request, token_ids in zip(batch, decode_batch(loaded, batch, policy, stop_ids), strict=True):
-                answers[request.prompt, request.sample] = _answer(loaded, token_ids, stop_ids)
-    return [[answers[number, sample] for sample in range(policy.num_samples)] for number in range(len(prompts))]
+    requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
+    names = {} if store is None else _names(loaded, requests, policy, engine, stop_ids)
+    n_finished = 0 if store is None else sum(store.get(name) is not None for name in names.values())
+    if n_finished and is_main_process():
+        print(f"{loaded.name}: {n_finished} of {len(requests)} answers were finished before", file=sys.stderr)
+    work = _Work(loaded, policy, batch_size, engine, store, names, stop_ids)
+    found = zip(requests, measured_by_all(requests, work.answers), strict=True)
+    answers = {(one.token_ids, one.sample): answer for one, answer in found}
+    in_order = [answers[key] for key in keys]
+    return [in_order[start : start + policy.num_samples] for start in range(0, len(keys), policy.num_samples)]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One process's share of the requests."""
+
+    loaded: LoadedModel
+    policy: SamplingPolicy
+    batch_size: int
+    engine: Engine
+    store: AnswerStore | None
+    names: Mapping[Request, str]
+    stop_ids: list[int]
+
+    def answers(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answer to each of `requests`, from the store or generated."""
+        stored = {} if self.store is None else {one: self.store.get(self.names[one]) for one in requests}
+        answers = {one: answer for one, answer in stored.items() if answer is not None}
+        answers |= {one: Answer("", 0, False, ()) for one in requests if one.n_new == 0}
+        fresh: dict[str, Answer] = {}
+        missing = [one for one in requests if one not in answers]
+        with torch.inference_mode(self.engine is Engine.TRANSFORMERS):  # vLLM sets its own
+            for n_done, (one, token_ids) in enumerate(self._decoded(missing), start=1):
+                answers[one] = self._answer(token_ids)
+                if self.store is not None:
+                    fresh[self.names[one]] = answers[one]
+                    if len(fresh) == self.batch_size or n_done == len(missing):
+                        self.store.add(fresh)
+                        fresh = {}
+        return [answers[one] for one in requests]
+
+    def _decoded(self, requests: Sequence[Request]) -> Iterator[tuple[Request, list[int]]]:
+        if self.engine is Engine.VLLM and requests:
+            from pipelines.evaluation.vllm_engine import decode_by_vllm
+
+            return decode_by_vllm(self.loaded, requests, self.policy, self.stop_ids)
+        return decode(self.loaded, requests, self.policy, self.batch_size)
+
+    def _answer(self, token_ids: list[int]) -> Answer:
+        stopped = bool(token_ids) and token_ids[-1] in self.stop_ids
+        text_ids = token_ids[:-1] if stopped else token_ids
+        tokenizer = self.loaded.tokenizer
+        text = str(tokenizer.decode(text_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return Answer(text, len(text_ids), stopped, tuple(token_ids))
 
 
 @torch.inference_mode()
-def token_choices(
-    loaded: LoadedModel, prompt: Sequence[int], token_ids: Sequence[int], n_alternatives: int = 5
-) -> list[TokenChoice]:
-    """The probability of each of `token_ids` after `prompt`, and of its `n_alternatives` strongest rivals.
+def token_choices_of(
+    loaded: LoadedModel, prompts: Sequence[list[int]], answers: Sequence[Answer], n_alternatives: int = 5
+) -> list[list[TokenChoice]]:
+    """For each answer the probability of each of its tokens after its prompt, and of `n_alternatives` rivals.
 
-    Probabilities are the model's own, before any temperature or top_p.
+    Probabilities are the model's own, before any temperature or top_p. Answers of similar length share a batch.
     """
-    if not token_ids:
-        return []
-    sequence = torch.tensor([[*prompt, *token_ids]], device=loaded.device)
-    logits = loaded.model(input_ids=sequence).logits[0, len(prompt) - 1 : -1]
+    rows = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
+    choices: list[list[TokenChoice]] = [[] for _ in rows]
+    n_words = loaded.model.config.get_text_config().vocab_size
+    longest_first = sorted((n for n in range(len(rows)) if answers[n].token_ids), key=lambda n: -len(rows[n]))
+    while longest_first:
+        n_rows = max(1, _MAX_LOGIT_BYTES // (4 * n_words * len(rows[longest_first[0]])))
+        batch, longest_first = longest_first[:n_rows], longest_first[n_rows:]
+        length = len(rows[batch[0]])
+        padded = torch.tensor([rows[n] + [0] * (length - len(rows[n])) for n in batch], device=loaded.device)
+        mask = torch.tensor([[1] * len(rows[n]) + [0] * (length - len(rows[n])) for n in batch], device=loaded.device)
+        logits = loaded.model(input_ids=padded, attention_mask=mask, use_cache=False).logits
+        for n, row in zip(batch, logits, strict=True):
+            choices[n] = _choices(loaded, row[len(prompts[n]) - 1 : len(rows[n]) - 1], answers[n], n_alternatives)
+    return choices
+
+
+def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_alternatives: int) -> list[TokenChoice]:
+    """From the logits (tokens, vocabulary) that each of the answer's tokens was chosen by."""
     probabilities = logits.float().softmax(dim=-1)
+    own = probabilities.gather(1, torch.tensor(answer.token_ids, device=logits.device)[:, None])[:, 0].tolist()
     best = probabilities.topk(min(n_alternatives + 1, probabilities.shape[-1]), dim=-1)
     choices = []
-    for token_id, row, values, ids in zip(
-        token_ids, probabilities, best.values.tolist(), best.indices.tolist(), strict=True
+    for token_id, probability, values, ids in zip(
+        answer.token_ids, own, best.values.tolist(), best.indices.tolist(), strict=True
     ):
         others = [(_shown(loaded, other), value) for value, other in zip(values, ids, strict=True) if other != token_id]
-        choices.append(
-            TokenChoice(_shown(loaded, token_id), token_id, float(row[token_id]), tuple(others[:n_alternatives]))
-        )
+        choices.append(TokenChoice(_shown(loaded, token_id), token_id, probability, tuple(others[:n_alternatives])))
     return choices
+
+
+def _names(
+    loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, engine: Engine, stop_ids: Sequence[int]
+) -> dict[Request, str]:
+    """What each answer is stored by: a hash of all that decides about it."""
+    model: Any = loaded.model
+    weights = [loaded.fingerprint]
+    if isinstance(model, PeftModel):
+        weights.append(_fingerprint_of_base(str(model.get_base_model().name_or_path)))
+    rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}
+    decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, engine.value], sort_keys=True)
+    return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
+
+
+@cache
+def _fingerprint_of_base(path: str) -> str:
+    return model_fingerprint(path)  # reads all weights: once is enough
 
 
 def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
@@ -102,20 +196,21 @@ def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> in
     return max(0, min(max_new_tokens, loaded.max_positions - len(prompt)))
 
 
-def _batches(requests: list[Request], batch_size: int) -> Iterator[list[Request]]:
-    """Requests of similar length, longest first, so that a batch too large for the memory fails at once; the room is
-    the same in a batch, because a shorter row must not be led past the positions the model has."""
-    longest_first = sorted(requests, key=lambda one: len(one.token_ids), reverse=True)
-    for _, group in groupby(longest_first, key=lambda one: one.n_new):
-        rows = list(group)
-        yield from (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
-
-
-def _answer(loaded: LoadedModel, token_ids: list[int], stop_ids: list[int]) -> Answer:
-    stopped = bool(token_ids) and token_ids[-1] in stop_ids
-    text_ids = token_ids[:-1] if stopped else token_ids
-    text = str(loaded.tokenizer.decode(text_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    return Answer(text, len(text_ids), stopped, tuple(token_ids))
+def _tell_limits(
+    loaded: LoadedModel, prompts: Sequence[list[int]], policy: SamplingPolicy, stop_ids: Sequence[int]
+) -> None:
+    rooms = [_room(loaded, prompt, policy.max_new_tokens) for prompt in prompts]
+    n_without, n_less = rooms.count(0), sum(0 < room < policy.max_new_tokens for room in rooms)
+    lines = []
+    if not stop_ids:
+        lines.append("no end token in its tokenizer or generation config, so every answer runs to the token limit")
+    if n_without:
+        lines.append(f"{n_without} of {len(prompts)} prompts fill its {loaded.max_positions} positions: empty answers")
+    if n_less:
+        lines.append(f"{n_less} of {len(prompts)} prompts leave less room than {policy.max_new_tokens} new tokens")
+    if is_main_process():
+        for line in lines:
+            print(f"{loaded.name}: {line}", file=sys.stderr)
 
 
 def _shown(loaded: LoadedModel, token_id: int) -> str:

@@ -6,23 +6,19 @@ tokenizer. (A fine-tuned model's EOS is often its end of turn, and comes last fo
 none of them, a document's first token is not scored, and its bytes are not counted.
 """
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
 
-from pipelines.errors import UserError
 from pipelines.evaluation.byte_spans import encode_text, token_byte_spans
+from pipelines.evaluation.log_probabilities import MeasuredBy, TokenSequence, log_probabilities, measured_here
 from pipelines.evaluation.windows import sliding_windows, window_and_stride
 from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt
 
 _DOCUMENT_SEPARATOR = "<|endoftext|>"
-_MAX_TOKENS_PER_ROW = 1024  # a batch holds at most batch_size * 1,024 tokens with padding: long windows, fewer rows
-_POSITIONS_AT_A_TIME = 256  # float32 log-softmax over a vocabulary of 150,000 then takes 150 MB at a time
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class DocumentLikelihood:
     n_unknown: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenLogProbability:
     """A token of a text, its log probability in nats given all before it (None if it has no condition), its bytes."""
 
@@ -51,22 +47,6 @@ class TokenLogProbability:
     end_byte: int
 
 
-@dataclass(frozen=True)
-class TokenSequence:
-    """Token ids of which those from position `first_scored` (>= 1) on are scored, each given those before it."""
-
-    token_ids: list[int]
-    first_scored: int
-
-
-@dataclass(frozen=True)
-class _Piece:
-    sequence: int
-    offset: int  # of its scores among the sequence's scores
-    token_ids: list[int]
-    first_scored: int
-
-
 def text_likelihoods(
     loaded: LoadedModel,
     texts: Sequence[str],
@@ -74,15 +54,18 @@ def text_likelihoods(
     batch_size: int = 8,
     window: int | None = None,
     stride: int | None = None,
+    measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
     """Likelihood of each whole text, in the order given; see the head of this module for its first token.
 
     A text longer than `window` tokens (None: the model's longest sequence) is read in windows that advance by `stride`
-    (None: half of the window). Raises `UserError` for a window the model cannot read, or a model that gives no numbers.
+    (None: half of the window). `measured_by` is that of `log_probabilities`, which says what this raises too.
     """
-    condition = _condition_token_id(loaded)
+    condition = condition_token_id(loaded.tokenizer)
     sequences = [_text_sequence(loaded, text, condition) for text in texts]
-    scores = log_probabilities(loaded, sequences, batch_size=batch_size, window=window, stride=stride)
+    scores = log_probabilities(
+        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
+    )
     documents = []
     for text, sequence, score in zip(texts, sequences, scores, strict=True):
         n_unscored_bytes = token_byte_spans(loaded.tokenizer, text)[0][1] if condition is None and text else 0
@@ -98,6 +81,7 @@ def response_likelihoods(
     batch_size: int = 8,
     window: int | None = None,
     stride: int | None = None,
+    measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
     """Likelihood of each row's `output` given its `instruction` and `input` in the prompt style `style`.
 
@@ -106,7 +90,9 @@ def response_likelihoods(
     does not fit alone is read in windows. Raises as `text_likelihoods`.
     """
     sequences = [_response_sequence(loaded, row, style) for row in rows]
-    scores = log_probabilities(loaded, sequences, batch_size=batch_size, window=window, stride=stride)
+    scores = log_probabilities(
+        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
+    )
     size, step = window_and_stride(loaded.max_positions, window, stride)
     documents = []
     for row, sequence, score in zip(rows, sequences, scores, strict=True):
@@ -116,15 +102,74 @@ def response_likelihoods(
     return documents
 
 
+def passage_likelihoods(
+    loaded: LoadedModel,
+    passages: Sequence[str],
+    *,
+    batch_size: int = 8,
+    window: int | None = None,
+    stride: int | None = None,
+    measured_by: MeasuredBy = measured_here,
+) -> list[DocumentLikelihood]:
+    """Likelihoods of passages that follow on each other in one text: each token is given what comes before it there.
+
+    Their sums are those of `text_likelihoods` for the joined text, which must not be empty. A token belongs to the
+    passage in which it begins. Raises as `token_log_probabilities`.
+    """
+    text = "".join(passages)
+    sequence = _text_sequence(loaded, text, condition_token_id(loaded.tokenizer))
+    [scores] = log_probabilities(
+        loaded, [sequence], batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
+    )
+    spans = np.array(token_byte_spans(loaded.tokenizer, text))
+    n_unscored = len(spans) - len(scores)
+    ends = np.cumsum([len(passage.encode("utf-8")) for passage in passages])
+    n_bytes = np.diff(ends, prepend=spans[:n_unscored, 1].sum())
+    unknown = np.array(sequence.token_ids[sequence.first_scored :]) == loaded.tokenizer.unk_token_id
+    where = np.searchsorted(ends[:-1], spans[n_unscored:, 0], side="right")
+    sums = [np.bincount(where, column, len(passages)) for column in (-scores, np.ones_like(scores), unknown)]
+    return [
+        DocumentLikelihood(float(nats), int(n_tokens), int(size), n_unknown=int(n_unknown))
+        for nats, n_tokens, n_unknown, size in zip(*sums, n_bytes, strict=True)
+    ]
+
+
 def token_log_probabilities(
-    loaded: LoadedModel, text: str, *, window: int | None = None, stride: int | None = None
-) -> list[TokenLogProbability]:
-    """log p of each token of `text` by the chain rule; their sum is log p of the text, as `text_likelihoods` has it.
+    loaded: LoadedModel,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 8,
+    window: int | None = None,
+    stride: int | None = None,
+    measured_by: MeasuredBy = measured_here,
+) -> list[list[TokenLogProbability]]:
+    """log p of each token of each text by the chain rule; a text's sum is its log p, as `text_likelihoods` has it.
 
     Raises as `text_likelihoods`, and `UserError` for a tokenizer without offsets.
     """
-    sequence = _text_sequence(loaded, text, _condition_token_id(loaded))
-    [scores] = log_probabilities(loaded, [sequence], batch_size=1, window=window, stride=stride)
+    condition = condition_token_id(loaded.tokenizer)
+    sequences = [_text_sequence(loaded, text, condition) for text in texts]
+    scores = log_probabilities(
+        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
+    )
+    return [_tokens_of(loaded, text, score) for text, score in zip(texts, scores, strict=True)]
+
+
+def condition_token_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """What a document's first token is conditioned on, see the head of this module."""
+    separator = tokenizer.convert_tokens_to_ids(_DOCUMENT_SEPARATOR)
+    known_separator = None if separator == tokenizer.unk_token_id else separator
+    candidates = (tokenizer.bos_token_id, known_separator, tokenizer.eos_token_id)
+    return next((token_id for token_id in candidates if isinstance(token_id, int)), None)
+
+
+def condition_token(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The spelling of `condition_token_id`, as records and programs state it."""
+    token_id = condition_token_id(tokenizer)
+    return None if token_id is None else str(tokenizer.convert_ids_to_tokens(token_id))
+
+
+def _tokens_of(loaded: LoadedModel, text: str, scores: np.ndarray) -> list[TokenLogProbability]:
     token_ids, spans = encode_text(loaded.tokenizer, text), token_byte_spans(loaded.tokenizer, text)
     log_probs = [None] * (len(token_ids) - len(scores)) + scores.tolist()
     encoded = text.encode("utf-8")
@@ -133,43 +178,6 @@ def token_log_probabilities(
         spelling = encoded[begin:end].decode("utf-8", "backslashreplace")
         tokens.append(TokenLogProbability(spelling, token_id, log_prob, begin, end))
     return tokens
-
-
-def log_probabilities(
-    loaded: LoadedModel,
-    sequences: Sequence[TokenSequence],
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-) -> list[np.ndarray]:
-    """Natural log probabilities (float64, shape [n_scored]) of each sequence's scored tokens, in the order given.
-
-    The log-softmax is float32, or float64 for a float64 model. Results do not depend on batch size or padding beyond
-    the arithmetic's rounding. Raises as `text_likelihoods`.
-    """
-    size, step = window_and_stride(loaded.max_positions, window, stride)
-    results = [np.zeros(max(0, len(one.token_ids) - one.first_scored)) for one in sequences]
-    pieces = [
-        _Piece(
-            number,
-            place.first_scored - one.first_scored,
-            one.token_ids[place.begin : place.end],
-            place.first_scored - place.begin,
-        )
-        for number, one in enumerate(sequences)
-        for place in sliding_windows(len(one.token_ids), one.first_scored, size, step)
-    ]
-    for batch in _batches(pieces, batch_size):
-        for piece, scores in zip(batch, _score(loaded, batch), strict=True):
-            results[piece.sequence][piece.offset : piece.offset + len(scores)] = scores
-    if not all(np.isfinite(scores).all() for scores in results):
-        raise UserError(
-            expected=f"finite log probabilities from {loaded.name}",
-            got="NaN or infinity",
-            remedy="check the weights, or load the model in another dtype",
-        )
-    return results
 
 
 def _text_sequence(loaded: LoadedModel, text: str, condition: int | None) -> TokenSequence:
@@ -184,70 +192,9 @@ def _response_sequence(loaded: LoadedModel, row: Mapping[str, Any], style: Promp
     return TokenSequence([*prompt, *answer.token_ids[: answer.n_text_tokens]], first_scored=len(prompt))
 
 
-def _condition_token_id(loaded: LoadedModel) -> int | None:
-    """What a document's first token is conditioned on, see the head of this module."""
-    tokenizer = loaded.tokenizer
-    separator = tokenizer.convert_tokens_to_ids(_DOCUMENT_SEPARATOR)
-    known_separator = None if separator == tokenizer.unk_token_id else separator
-    candidates = (tokenizer.bos_token_id, known_separator, tokenizer.eos_token_id)
-    return next((token_id for token_id in candidates if isinstance(token_id, int)), None)
-
-
 def _document(
     loaded: LoadedModel, sequence: TokenSequence, scores: np.ndarray, n_bytes: int, n_context_cut: int = 0
 ) -> DocumentLikelihood:
     unknown = loaded.tokenizer.unk_token_id
     n_unknown = 0 if unknown is None else sequence.token_ids[sequence.first_scored :].count(unknown)
     return DocumentLikelihood(float(-scores.sum()), len(scores), n_bytes, n_context_cut, n_unknown)
-
-
-def _batches(pieces: list[_Piece], batch_size: int) -> Iterator[list[_Piece]]:
-    """Longest first: little padding, and a batch that does not fit into memory fails at once."""
-    longest_first = sorted(pieces, key=lambda piece: len(piece.token_ids), reverse=True)
-    start = 0
-    while start < len(longest_first):
-        n_rows = batch_size * _MAX_TOKENS_PER_ROW // len(longest_first[start].token_ids)
-        n_rows = max(1, min(batch_size, n_rows))
-        yield longest_first[start : start + n_rows]
-        start += n_rows
-
-
-@torch.inference_mode()
-def _score(loaded: LoadedModel, batch: list[_Piece]) -> list[np.ndarray]:
-    """Log probabilities of each piece's scored tokens; rows are padded on the right, where no token looks."""
-    length = max(len(piece.token_ids) for piece in batch)
-    token_ids = torch.zeros((len(batch), length), dtype=torch.long)
-    mask = torch.zeros((len(batch), length), dtype=torch.long)
-    for row, piece in enumerate(batch):
-        token_ids[row, : len(piece.token_ids)] = torch.tensor(piece.token_ids)
-        mask[row, : len(piece.token_ids)] = 1
-    token_ids, mask = token_ids.to(loaded.device), mask.to(loaded.device)
-    first = min(piece.first_scored for piece in batch) - 1  # logits before it predict nothing that is scored
-    logits = _logits(loaded, token_ids, mask, first)
-    return [
-        _log_softmax_at(
-            logits[row, piece.first_scored - 1 - first : len(piece.token_ids) - 1 - first],
-            token_ids[row, piece.first_scored : len(piece.token_ids)],
-        )
-        for row, piece in enumerate(batch)
-    ]
-
-
-def _logits(loaded: LoadedModel, token_ids: torch.Tensor, mask: torch.Tensor, first: int) -> torch.Tensor:
-    """Logits (shape [rows, length - 1 - first, vocabulary]) at the positions from `first` to the last but one."""
-    base = loaded.model.get_base_model() if isinstance(loaded.model, PeftModel) else loaded.model
-    inputs: dict[str, Any] = {"input_ids": token_ids, "attention_mask": mask, "use_cache": False}
-    last = token_ids.shape[1] - 1
-    if "logits_to_keep" in inspect.signature(base.forward).parameters:
-        kept = torch.arange(first, last, device=token_ids.device)
-        return loaded.model(**inputs, logits_to_keep=kept).logits
-    return loaded.model(**inputs).logits[:, first:last]
-
-
-def _log_softmax_at(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
-    """log p (float64, shape [n]) of `targets` (shape [n]) under `logits` (shape [n, vocabulary])."""
-    parts = []
-    for rows, ids in zip(logits.split(_POSITIONS_AT_A_TIME), targets.split(_POSITIONS_AT_A_TIME), strict=True):
-        rows = rows if rows.dtype == torch.float64 else rows.float()
-        parts.append(rows.log_softmax(dim=-1).gather(1, ids[:, None])[:, 0].double())
-    return torch.cat(parts).cpu().numpy()

@@ -1,35 +1,34 @@
-"""Running models over prompts, one in memory at a time: answers, and the likelihood of the reference answers."""
+"""Running models over prompts, one after another: answers, the reference's likelihood, and what a plan adds."""
 
-import gc
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers
-from pipelines.evaluation.likelihood import DocumentLikelihood, response_likelihoods
-from pipelines.evaluation.model_choice import behind_template_of, refuse_other_base
-from pipelines.evaluation.prompts import Prompt
-from pipelines.modeling import (
-    LoadedModel,
-    PromptStyle,
-    load_for_inference,
-    load_tokenizer,
-    render_prompt,
+from pipelines.evaluation.answer_store import AnswerStore
+from pipelines.evaluation.beyond import BeyondMeasured, BeyondPlan, measure_beyond
+from pipelines.evaluation.engines import Engine
+from pipelines.evaluation.generation import (
+    Answer,
+    SamplingPolicy,
+    TokenChoice,
+    generate_answers,
+    token_choices_of,
 )
+from pipelines.evaluation.likelihood import DocumentLikelihood, response_likelihoods
+from pipelines.evaluation.model_choice import (
+    Role,
+    behind_template_of,
+    instruct_choices,
+    loaded_one_by_one,
+)
+from pipelines.evaluation.processes import is_main_process, measured_by_all
+from pipelines.evaluation.prompts import Prompt
+from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
 from pipelines.modeling.loading import is_adapter
-
-
-class Role(StrEnum):
-    """What a model is in a comparison."""
-
-    BASE = "base"
-    INSTRUCT = "instruct"
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,29 @@ class DecodingPlan:
 
 
 @dataclass(frozen=True)
+class MeasurementPlan:
+    """What is measured of each model, beside the likelihood of the reference answers.
+
+    `n_token_choices` greedy answers are kept with the probability of each token. A `store` keeps finished answers, so
+    that an interrupted measurement goes on where it was.
+    """
+
+    decoding: DecodingPlan
+    base_prompt_style: PromptStyle = PromptStyle.PLAIN
+    dtype: str = "auto"
+    batch_size: int = 32
+    engine: Engine = Engine.TRANSFORMERS
+    store: AnswerStore | None = None
+    n_token_choices: int = 0
+    beyond: BeyondPlan = field(default_factory=BeyondPlan)
+
+
+@dataclass(frozen=True)
 class MeasuredModel:
     """What one model did with the prompts; all lists are in their order.
 
-    `likelihoods` holds for each measured prompt style one entry a prompt, None where there is no reference answer.
+    `likelihoods` holds for each measured prompt style one entry a prompt, None where there is no reference answer;
+    `token_choices` the tokens of some greedy answers, by the prompt's place; `beyond` rests on counted prompts alone.
     """
 
     name: str
@@ -86,71 +104,98 @@ class MeasuredModel:
     greedy: Sequence[Answer]
     samples: Sequence[Sequence[Answer]]
     likelihoods: Mapping[PromptStyle, Sequence[DocumentLikelihood | None]]
+    token_choices: Mapping[int, Sequence[TokenChoice]] = field(default_factory=dict)
+    beyond: BeyondMeasured | None = None
 
 
 class Measurement:
     """The same prompts put to one model after another; `seconds` has the wall time of each phase, told on stderr."""
 
-    def __init__(self, prompts: Sequence[Prompt], plan: DecodingPlan, batch_size: int = 32) -> None:
-        self.prompts, self.plan, self.batch_size = prompts, plan, batch_size
+    def __init__(self, prompts: Sequence[Prompt], plan: MeasurementPlan) -> None:
+        self.prompts, self.plan = prompts, plan
         self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
 
-    def base(self, path: str, template_of: str) -> MeasuredModel:
-        """A base with plain prompts; the likelihood of the reference also behind the chat template of `template_of`."""
-        with self._phase("base: load"):
-            loaded = load_for_inference(path, name=Role.BASE.value)
-        measured = self._measure(loaded, Role.BASE, PromptStyle.PLAIN)
+    def base(self, loaded: LoadedModel, template_of: str) -> MeasuredModel:
+        """A base; the likelihood of the reference also behind the chat template of the model at `template_of`."""
+        if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
+            raise UserError(
+                expected=f"a base with a chat template, for --base_prompt_style {PromptStyle.CHAT.value}",
+                got=f"{loaded.path}, which has none",
+                remedy=f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts",
+            )
+        measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
+        if self.plan.base_prompt_style is PromptStyle.CHAT:
+            return measured
         templated = _with_template_of(loaded, template_of)
         if templated is None:
             return measured
-        with self._phase("base: likelihood, chat template"):
-            chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
+        chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
+        self._told("base: likelihood, chat template")
         return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
 
-    def instruct(self, path: str, base: str, name: str = Role.INSTRUCT.value) -> MeasuredModel:
-        """An instruct model, or an adapter of `base`, with its chat template; with plain prompts if it has none."""
-        adapter = path if is_adapter(path) else None
-        with self._phase(f"{name}: load"):
-            loaded = load_for_inference(base if adapter else path, adapter, name=name)
+    def instruct(self, loaded: LoadedModel) -> MeasuredModel:
+        """An instruct model with its chat template; with plain prompts if it has none."""
         if not loaded.has_chat_template:
-            print(f"{name}: no chat template in {path}, so it gets plain prompts", file=sys.stderr)
+            _say(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
         return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
 
     def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
+        plan, name = self.plan, loaded.name
+        self._told(f"{name}: load")
         rendered = [render_prompt(loaded.tokenizer, one.instruction, one.input, style) for one in self.prompts]
+        greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
+        self._told(f"{name}: greedy answers")
         samples: list[list[Answer]] = []
-        with self._phase(f"{loaded.name}: greedy answers"):
-            greedy = generate_answers(loaded, rendered, self.plan.greedy, batch_size=self.batch_size)
-        if self.plan.sampled:
-            with self._phase(f"{loaded.name}: sampled answers"):
-                samples = generate_answers(loaded, rendered, self.plan.sampled, batch_size=self.batch_size)
-        with self._phase(f"{loaded.name}: likelihood"):
-            likelihoods = {style: _reference_likelihoods(loaded, self.prompts, style)}
-        answers = [only for [only] in greedy]
-        return MeasuredModel(loaded.name, role, loaded.path, loaded.fingerprint, style, answers, samples, likelihoods)
+        if plan.decoding.sampled:
+            samples = self._answers(loaded, rendered, plan.decoding.sampled)
+            self._told(f"{name}: sampled answers")
+        shown = range(min(plan.n_token_choices, len(rendered)))
+        choices = token_choices_of(loaded, [rendered[place] for place in shown], [greedy[place] for place in shown])
+        likelihoods = {style: _reference_likelihoods(loaded, self.prompts, style)}
+        self._told(f"{name}: likelihood")
+        counted = [prompt for prompt in self.prompts if prompt.counted]
+        beyond = measure_beyond(loaded, counted, style, plan.beyond)
+        self._told(f"{name}: beyond the task")
+        return MeasuredModel(
+            name,
+            role,
+            loaded.path,
+            loaded.fingerprint,
+            style,
+            greedy,
+            samples,
+            likelihoods,
+            dict(zip(shown, choices, strict=True)),
+            beyond,
+        )
 
-    @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
-        print(f"{name} ({self.seconds[name]:.1f} s)", file=sys.stderr)
+    def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
+        plan = self.plan
+        return generate_answers(
+            loaded, rendered, policy, batch_size=plan.batch_size, engine=plan.engine, store=plan.store
+        )
+
+    def _told(self, phase: str) -> None:
+        """End a phase: its wall time, since the end of the phase before it."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._start, 3)
+        self._start = now
+        _say(f"{phase} ({self.seconds[phase]:.1f} s)")
 
 
 def measure_models(
-    base: str, instructs: Sequence[str], prompts: Sequence[Prompt], plan: DecodingPlan, *, batch_size: int = 32
+    base: str, instructs: Sequence[str], prompts: Sequence[Prompt], plan: MeasurementPlan
 ) -> tuple[list[MeasuredModel], dict[str, float]]:
-    """The base, then each of `instructs`, one in memory at a time; and the seconds that each phase took.
+    """The base, then each of `instructs`, each base in memory once; and the seconds that each phase took.
 
     Raises `UserError` for an adapter that was trained on another base, before anything is loaded.
     """
-    for instruct in instructs:
-        refuse_other_base(instruct, base)
-    measurement = Measurement(prompts, plan, batch_size)
-    measured = [measurement.base(base, template_of=instructs[0])]
-    for name, path in zip(_names(instructs), instructs, strict=True):
-        gc.collect()  # the model before this one
-        measured.append(measurement.instruct(path, base, name))
+    choices, names = instruct_choices(base, instructs)
+    measurement = Measurement(prompts, plan)
+    measured: list[MeasuredModel] = []
+    for loaded in loaded_one_by_one(choices, names, dtype=plan.dtype):
+        measured.append(measurement.instruct(loaded) if measured else measurement.base(loaded, instructs[0]))
     return measured, measurement.seconds
 
 
@@ -162,7 +207,9 @@ def _reference_likelihoods(
         for place, prompt in enumerate(prompts)
         if prompt.reference
     }
-    found = dict(zip(rows, response_likelihoods(loaded, list(rows.values()), style), strict=True))
+    found = dict(
+        zip(rows, response_likelihoods(loaded, list(rows.values()), style, measured_by=measured_by_all), strict=True)
+    )
     return [found.get(place) for place in range(len(prompts))]
 
 
@@ -171,16 +218,10 @@ def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
     holds_tokenizer = not is_adapter(instruct) or (Path(instruct) / "tokenizer_config.json").is_file()
     templated = behind_template_of(base, load_tokenizer(instruct) if holds_tokenizer else base.tokenizer)
     if templated is None:
-        print("base: likelihood with plain prompts only (no template for its vocabulary)", file=sys.stderr)
+        _say("base: likelihood with plain prompts only (no template for its vocabulary)")
     return templated
 
 
-def _names(instructs: Sequence[str]) -> list[str]:
-    """Names for the records: "instruct", or of several each its folder's name, numbered where two would be alike."""
-    if len(instructs) == 1:
-        return [Role.INSTRUCT.value]
-    names: list[str] = []
-    for number, path in enumerate(instructs, start=1):
-        name = Path(path).name or Role.INSTRUCT.value
-        names.append(name if name not in {Role.BASE.value, *names} else f"{name}_{number}")
-    return names
+def _say(line: str) -> None:
+    if is_main_process():
+        print(line, file=sys.stderr)

@@ -1,17 +1,28 @@
 """The models that a user names for a measurement: loaded with one-line errors, called by names that differ."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipelines.errors import UserError
-from pipelines.modeling import LoadedModel, load_for_inference, model_fingerprint
-from pipelines.modeling.loading import base_of_adapter, is_adapter, resize_embeddings
-from pipelines.records import read_record
+from pipelines.evaluation.processes import processes
+from pipelines.evaluation.shared_base import adapted_copy, empty, grown_copy, sharing_copy
+from pipelines.modeling import LoadedModel, load_tokenizer
+from pipelines.modeling.adapter_base import refuse_other_base
+from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model
+
+
+class Role(StrEnum):
+    """What a model is in a comparison."""
+
+    BASE = "base"
+    INSTRUCT = "instruct"
 
 
 @dataclass(frozen=True)
@@ -26,18 +37,57 @@ class ModelChoice:
         """What tells the choice from others: the adapter, else the model."""
         return self.adapter or self.model_name_or_path
 
-    def load(self, name: str | None = None, dtype: str = "auto") -> LoadedModel:
-        """The model ready for inference, in `dtype` (auto: as it was saved).
+    @property
+    def parts(self) -> tuple[str, str | None]:
+        """The base and the adapter on it, also where only an adapter folder was named."""
+        if self.adapter is None and is_adapter(self.model_name_or_path):
+            return base_of_adapter(self.model_name_or_path), self.model_name_or_path
+        return self.model_name_or_path, self.adapter
 
-        Raises `UserError` for an adapter that was trained on another base.
-        """
-        if self.adapter is not None:
-            try:
-                refuse_other_base(self.adapter, self.model_name_or_path)
-            except UserError as error:
-                remedy = "give that base with --model_name_or_path before --adapter"
-                raise UserError(expected=error.expected, got=error.got, remedy=remedy) from error
-        return load_for_inference(self.model_name_or_path, self.adapter, name=name, dtype=dtype)
+    @property
+    def base_place(self) -> str:
+        """What is equal for two choices of one base, however its path was written."""
+        base, _ = self.parts
+        return str(Path(base).resolve()) if Path(base).is_dir() else base
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The adapter's where it holds one, because the chat template was trained with the adapter; else the base's."""
+        base, adapter = self.parts
+        holds_one = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
+        return load_tokenizer(adapter if adapter and holds_one else base)
+
+    def load(self, name: str | None = None, dtype: str = "auto") -> LoadedModel:
+        """The model ready for inference, alone in memory. Raises as `loaded_one_by_one`."""
+        return next(loaded_one_by_one([self], [name or Path(self.path).name], dtype=dtype))
+
+
+def loaded_one_by_one(
+    choices: Sequence[ModelChoice], names: Sequence[str], *, dtype: str = "auto"
+) -> Iterator[LoadedModel]:
+    """Each choice ready for inference under its name, in the order given and in `dtype` (auto: as it was saved).
+
+    One base is in memory at a time: it is loaded once for all neighbours that share it, so put those side by side. What
+    is done to a model that was given out, or to its embeddings, leaves the base as it was. A model is there until the
+    next is asked for: it is emptied then. Raises `UserError` for an adapter of another base before anything is loaded,
+    and for a model that cannot be loaded.
+    """
+    for choice in choices:
+        if choice.adapter is not None:
+            refuse_other_base(choice.adapter, choice.model_name_or_path)
+    base: PreTrainedModel | None = None
+    place: str | None = None
+    for choice, name in zip(choices, names, strict=True):
+        path, adapter = choice.parts
+        tokenizer = choice.tokenizer()
+        if base is None or place != choice.base_place:
+            base, place = None, choice.base_place
+            gc.collect()  # the base before this one
+            base = load_base_model(path, dtype=dtype)
+            cast(torch.nn.Module, base).to(processes().device)
+            base.eval()
+        model = sharing_copy(base) if adapter is None else adapted_copy(base, adapter, tokenizer)
+        yield LoadedModel(name, choice.path, model, tokenizer)
+        empty(model)  # the caller's variable still holds it while the next base is loaded
 
 
 def distinct_names(choices: Sequence[ModelChoice]) -> list[str]:
@@ -49,41 +99,30 @@ def distinct_names(choices: Sequence[ModelChoice]) -> list[str]:
     return names
 
 
-def refuse_other_base(instruct: str, base: str) -> None:
-    """Raise `UserError` if `instruct` is an adapter that was trained on other weights than those of `base`.
-
-    The fingerprint in the adapter's run.json decides; without one, the base that the adapter names.
-    """
-    if not is_adapter(instruct):
-        return
-    named, given = base_of_adapter(instruct), model_fingerprint(base)
-    record = Path(instruct) / "run.json"
-    trained_on = (read_record(record).get("base") or {}).get("fingerprint") if record.is_file() else None
-    if trained_on is None and named != base and Path(named).is_dir():
-        trained_on = model_fingerprint(named)
-    if given == trained_on or (trained_on is None and named == base):
-        return
-    other_weights = named == base or Path(named).resolve() == Path(base).resolve()
-    raise UserError(
-        expected=f"the base that the adapter {instruct} was trained on, {named}",
-        got=f"{base}" + (", whose files have changed since" if other_weights else ""),
-        remedy="give that base with --base, or another adapter with --instruct",
-    )
+def instruct_choices(base: str, instructs: Sequence[str]) -> tuple[list[ModelChoice], list[str]]:
+    """A base and what is compared with it, with their names for records: "base", then "instruct" for one model and of
+    several each its folder's name, numbered where two would be alike. Adapters are put on `base`."""
+    choices = [ModelChoice(base, one) if is_adapter(one) else ModelChoice(one) for one in instructs]
+    names = [Role.BASE.value]
+    for number, path in enumerate(instructs, start=1):
+        name = Path(path).name if len(instructs) > 1 else Role.INSTRUCT.value
+        names.append(name if name and name not in names else f"{name or Role.INSTRUCT.value}_{number}")
+    return [ModelChoice(base), *choices], names
 
 
 def behind_template_of(base: LoadedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedModel | None:
     """`base` behind the chat template of another model's `tokenizer`, as it stood before it was fine-tuned with it.
 
-    Tokens of the template that are new to the base get the mean embedding, as at the start of training; this grows the
-    base's own embeddings, so what is measured without the template has to be measured before. None if the tokenizer
-    has no template, or another vocabulary, whose ids would mean nothing to the base.
+    Tokens of the template that are new to the base get the mean embedding, as at the start of training, in a copy: the
+    base itself is left as it is. None if the tokenizer has no template, or a vocabulary whose ids would mean nothing to
+    the model.
     """
     vocabulary = tokenizer.get_vocab()
     known = all(vocabulary.get(token) == token_id for token, token_id in base.tokenizer.get_vocab().items())
     if not (tokenizer.chat_template and known):
         return None
-    if not isinstance(base.model, PeftModel):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)  # the new rows are drawn closely around the mean
-            resize_embeddings(base.model, tokenizer)
-    return replace(base, tokenizer=tokenizer)
+    if len(tokenizer) <= cast(torch.Tensor, base.model.get_input_embeddings().weight).shape[0]:
+        return replace(base, tokenizer=tokenizer)
+    if isinstance(base.model, PeftModel):  # its adapter was trained without these tokens
+        return None
+    return replace(base, tokenizer=tokenizer, model=grown_copy(base.model, tokenizer))

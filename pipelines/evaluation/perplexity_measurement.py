@@ -1,28 +1,24 @@
-"""Models and documents -> likelihoods: what each model is given in each scope, one model in memory at a time."""
+"""Models and documents -> likelihoods: what each model is given in each scope, one base in memory at a time."""
 
-import gc
-import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.errors import UserError
-from pipelines.evaluation.likelihood import DocumentLikelihood, response_likelihoods, text_likelihoods
-from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, distinct_names
+from pipelines.evaluation.likelihood import (
+    DocumentLikelihood,
+    condition_token,
+    passage_likelihoods,
+    response_likelihoods,
+    text_likelihoods,
+)
+from pipelines.evaluation.log_probabilities import MeasuredBy
+from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, distinct_names, loaded_one_by_one
+from pipelines.evaluation.perplexity_documents import Documents, Scope
+from pipelines.evaluation.processes import is_main_process, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle
-
-Row = Mapping[str, Any]
-
-
-class Scope(StrEnum):
-    """What is scored: a document's whole text, or the text of an answer given its prompt."""
-
-    TEXT = "text"
-    RESPONSE = "response"
 
 
 @dataclass(frozen=True)
@@ -32,120 +28,83 @@ class Reading:
     batch_size: int = 8
     window: int | None = None
     stride: int | None = None
+    dtype: str = "auto"
+    measured_by: MeasuredBy = measured_by_all
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model's likelihoods of all documents of a scope, in their order; no prompt style in the text scope."""
+    """One model's likelihoods of all documents of a scope, in their order; no prompt style in the text scope.
+
+    `condition` is the token that a text's first token is conditioned on, `sources` the source of each document and
+    `source` the one that all of them come from, None for the documents of all sources.
+    """
 
     model: str
     path: str
     scope: Scope
     prompt_style: PromptStyle | None
     documents: Sequence[DocumentLikelihood]
-
-
-def default_scopes(rows: Sequence[tuple[int, Row]]) -> list[Scope]:
-    """Answers where the rows have them, else their text."""
-    return [Scope.RESPONSE if rows and "output" in rows[0][1] else Scope.TEXT]
-
-
-def drawn_rows(rows: Sequence[Row], limit: int | None, seed: int) -> list[tuple[int, Row]]:
-    """All rows, or `limit` of them drawn with `seed` (the first may all come from one source), with their numbers."""
-    numbered = list(enumerate(rows, start=1))
-    if limit is None or limit >= len(numbered):
-        return numbered
-    return sorted(random.Random(seed).sample(numbered, limit), key=lambda pair: pair[0])
-
-
-def documents_in_scope(rows: Sequence[tuple[int, Row]], scope: Scope, where: str) -> list[Any]:
-    """The texts (`text`, or `output` of instruction rows), or rows of instruction, input and output.
-
-    Empty texts are left out. Raises `UserError` for a row without text or answer, and below two documents, on which no
-    interval can rest.
-    """
-    one = _text if scope is Scope.TEXT else _request_and_answer
-    documents = [document for number, row in rows if (document := one(row, f"row {number} of {where}"))]
-    if len(documents) < 2:
-        raise UserError(
-            expected="at least two documents that are not empty, for an interval",
-            got=f"{len(documents)} in {where}",
-            remedy="give a larger --dataset, or a higher --limit",
-        )
-    return documents
+    sources: Sequence[str | None] = ()
+    condition: str | None = None
+    source: str | None = None
 
 
 def measure(
-    choices: Sequence[ModelChoice], documents: Mapping[Scope, Sequence[Any]], reading: Reading
+    choices: Sequence[ModelChoice], documents: Mapping[Scope, Documents], reading: Reading
 ) -> list[Measurement]:
     """All measurements, in the order of the models given.
 
     In the response scope a model is given its own chat template. The first model, which the others are compared with,
     and each model without a template are given the plain prompt as well as the template: their own, or that of the last
-    model that has one.
+    model that has one. Under `accelerate launch` every process has to call this, and all get the same.
     """
-    measurements: list[Measurement] = []
-    template: PreTrainedTokenizerBase | None = None
     names = distinct_names(choices)
-    for number in reversed(range(len(choices))):  # a fine-tuned model comes after its base, which needs its template
-        print(f"measuring {names[number]}", file=sys.stderr, flush=True)
-        loaded = choices[number].load(names[number])
-        template = template or (loaded.tokenizer if loaded.has_chat_template else None)
-        found = list(_measure(loaded, documents, reading, template, is_first=number == 0))
-        measurements = found + measurements
-        del loaded
-        gc.collect()
-    return measurements
+    tokenizers = [choice.tokenizer() for choice in choices]
+    template = next((tokenizer for tokenizer in reversed(tokenizers) if tokenizer.chat_template), None)
+    places = [choice.base_place for choice in choices]
+    order = sorted(range(len(choices)), key=lambda number: (places.index(places[number]), number))
+    found: dict[int, list[Measurement]] = {}
+    models = loaded_one_by_one([choices[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
+    for number, loaded in zip(order, models, strict=True):
+        _say(f"measuring {loaded.name}")
+        found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
+    return [measurement for number in range(len(choices)) for measurement in found[number]]
 
 
 def _measure(
     loaded: LoadedModel,
-    documents: Mapping[Scope, Sequence[Any]],
+    documents: Mapping[Scope, Documents],
     reading: Reading,
     template: PreTrainedTokenizerBase | None,
     is_first: bool,
 ) -> Iterator[Measurement]:
-    size, window, stride = reading.batch_size, reading.window, reading.stride
-    if texts := documents.get(Scope.TEXT):
-        scores = text_likelihoods(loaded, texts, batch_size=size, window=window, stride=stride)
-        yield Measurement(loaded.name, loaded.path, Scope.TEXT, None, scores)
-    if rows := documents.get(Scope.RESPONSE):
+    options: dict[str, Any] = {"batch_size": reading.batch_size, "window": reading.window, "stride": reading.stride}
+    options["measured_by"] = reading.measured_by
+    condition = condition_token(loaded.tokenizer)
+    for scope, ones in documents.items():
+        if scope is Scope.TEXT:
+            likelihoods = passage_likelihoods if ones.follow_on else text_likelihoods
+            scores = likelihoods(loaded, ones.items, **options)
+            yield Measurement(loaded.name, loaded.path, scope, None, scores, ones.sources, condition)
+            continue
         for style, ready in _prompt_styles(loaded, template, is_first):
-            scores = response_likelihoods(ready, rows, style, batch_size=size, window=window, stride=stride)
-            yield Measurement(loaded.name, loaded.path, Scope.RESPONSE, style, scores)
+            scores = response_likelihoods(ready, ones.items, style, **options)
+            yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition)
 
 
 def _prompt_styles(
     loaded: LoadedModel, template: PreTrainedTokenizerBase | None, is_first: bool
 ) -> Iterator[tuple[PromptStyle, LoadedModel]]:
-    """The styles of a model, plain first: a borrowed template may grow the embeddings of the model under it."""
     if is_first or not loaded.has_chat_template:
         yield PromptStyle.PLAIN, loaded
     borrowed = None if loaded.has_chat_template or template is None else behind_template_of(loaded, template)
     if loaded.has_chat_template or borrowed is not None:
         yield PromptStyle.CHAT, borrowed or loaded
     else:
-        print(f"{loaded.name}: plain prompts only, no template for its vocabulary was given", file=sys.stderr)
+        _say(f"{loaded.name}: plain prompts only, no template for its vocabulary was given")
 
 
-def _text(row: Row, place: str) -> str:
-    text = row.get("text", row.get("output"))
-    if not isinstance(text, str):
-        raise UserError(
-            expected=f"`text` or `output` in {place}",
-            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}",
-            remedy="write the document as a string in `text`",
-        )
-    return text
-
-
-def _request_and_answer(row: Row, place: str) -> dict[str, Any]:
-    texts = {"instruction": row.get("instruction") or row.get("prompt"), "output": row.get("output")}
-    for column, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(
-                expected=f"a text in `{column}` in {place}",
-                got="none" if not text or isinstance(text, str) else f"a {type(text).__name__}",
-                remedy="give instruction rows with an answer each, or measure --scope text",
-            )
-    return {**texts, "input": row.get("input") or ""}
+def _say(line: str) -> None:
+    if is_main_process():
+        print(line, file=sys.stderr, flush=True)

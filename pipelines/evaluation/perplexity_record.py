@@ -1,43 +1,49 @@
 """Likelihoods -> perplexity.json and the table on the screen: the `evaluate` metric, and paired differences. Pure."""
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import evaluate
 
-from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
+from pipelines.evaluation.likelihood import DocumentLikelihood
+from pipelines.evaluation.perplexity_documents import Scope
 from pipelines.evaluation.perplexity_measurement import Measurement, Reading
+from pipelines.evaluation.processes import processes
 from pipelines.evaluation.statistics import paired_difference_of_ratios, paired_relative_change_of_ratios
-from pipelines.files import sha256_of_file
 from pipelines.records import versions
 
 METRIC_FOLDER = Path(__file__).parent / "metrics" / "perplexity"
 
 
-def describe_dataset(path: Path, split: str) -> dict[str, Any]:
-    """Where documents came from: path, split (None for a file) and the content hash of what was read."""
-    if is_dataset_folder(path):
-        return {"path": str(path), "split": split, "sha256": read_manifest(path)["content_sha256"][split]}
-    return {"path": str(path), "split": None, "sha256": sha256_of_file(path)}
-
-
 def perplexity_record(
-    measurements: Sequence[Measurement], reading: Reading, dataset: dict[str, Any], seed: int
+    measurements: Sequence[Measurement],
+    reading: Reading,
+    dataset: Mapping[str, Any],
+    seed: int,
+    *,
+    by_source: bool = False,
 ) -> dict[str, Any]:
-    """perplexity.json whole; `dataset` is that of `describe_dataset`. Raises as `perplexity_results`."""
+    """perplexity.json whole; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`.
+
+    With `by_source` each measurement stands for each source of at least two documents again.
+    """
+    parts = [part for one in measurements for part in _parts(one, by_source)]
     return {
         "kind": "perplexity",
         "dataset": {**dataset, "n_documents": max(len(one.documents) for one in measurements)},
         "window": reading.window,
         "stride": reading.stride,
+        "dtype": reading.dtype,
         "seed": seed,
+        "n_processes": processes().num_processes,
+        "condition": {one.model: {"token": one.condition} for one in measurements},
         "versions": versions(),
-        "results": perplexity_results(measurements, seed),
-        "differences": perplexity_differences(measurements, seed),
+        "results": perplexity_results(parts, seed),
+        "differences": perplexity_differences(parts, seed),
     }
 
 
@@ -46,8 +52,11 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
 
     Raises `UserError` if models of one scope were not measured on the same bytes, or scored nothing of a document.
     """
-    for _, group in groupby(sorted(measurements, key=_scope), key=_scope):
-        _refuse_different_bytes(list(group))
+    groups: dict[tuple[Scope, str | None], list[Measurement]] = {}
+    for one in measurements:
+        groups.setdefault((one.scope, one.source), []).append(one)
+    for group in groups.values():
+        _refuse_different_bytes(group)
     metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
     return [_result(one, metric, seed) for one in measurements]
 
@@ -63,27 +72,30 @@ def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> li
         for one in measurements
         if one.model != first
         for other in measurements
-        if other.model == first and other.scope == one.scope
+        if other.model == first and (other.scope, other.source) == (one.scope, one.source)
     ]
 
 
 def table(record: dict[str, Any]) -> str:
     """What the program prints: a line for each result, then each model against the first one at its better prompt."""
     results, differences = record["results"], record["differences"]
-    head = ("model", "scope", "prompt", "documents", "tokens", "bytes", "perplexity", "bits per byte")
+    head = ("model", "scope", "source", "prompt", "documents", "tokens", "bytes", "perplexity", "bits per byte")
     rows = [head, *(_table_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    shown = [column for column, name in enumerate(head) if name != "source" or any(one["source"] for one in results)]
+    widths = {column: max(len(row[column]) for row in rows) for column in shown}
+    lines = ["  ".join(row[column].ljust(width) for column, width in widths.items()).rstrip() for row in rows]
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in differences:
-        key = (one["model"], one["scope"], one["prompt_style"])
+        key = (one["model"], one["scope"], one["source"], one["prompt_style"])
         best[key] = max(best.get(key, one), one, key=lambda found: found["bits_per_byte"]["value"])
     notes = [
         f"{result['model']}: {result[count]} {words}"
         for result in results
         for count, words in _WARNINGS.items()
-        if result[count]
+        if result[count] and not result["source"]
     ]
+    if any(result["scope"] == Scope.TEXT.value for result in results):
+        notes += [_condition_line(model, condition["token"]) for model, condition in record["condition"].items()]
     return "\n".join([*lines, *(_difference_line(one) for one in best.values()), *dict.fromkeys(notes)])
 
 
@@ -93,8 +105,21 @@ _WARNINGS = {
 }
 
 
-def _scope(measurement: Measurement) -> str:
-    return measurement.scope.value
+def _parts(measurement: Measurement, by_source: bool) -> Iterator[Measurement]:
+    """The measurement, and with `by_source` that of each source, in the order of their first documents."""
+    yield measurement
+    by_name: dict[str, list[DocumentLikelihood]] = {}
+    for source, document in zip(measurement.sources, measurement.documents, strict=True) if by_source else ():
+        if source is None:
+            raise UserError(
+                expected="the source of each document, for figures by source",
+                got="rows without the column `source`",
+                remedy="leave out --by_source, or give a dataset folder or rows with `source`",
+            )
+        by_name.setdefault(source, []).append(document)
+    for source, documents in by_name.items():
+        if len(documents) > 1:  # no interval can rest on one
+            yield replace(measurement, documents=documents, sources=(), source=source)
 
 
 def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
@@ -127,6 +152,7 @@ def _result(measurement: Measurement, metric: evaluate.EvaluationModule, seed: i
         "model": measurement.model,
         "path": measurement.path,
         "scope": measurement.scope.value,
+        "source": measurement.source,
         "prompt_style": measurement.prompt_style.value if measurement.prompt_style else None,
         **found,
         "n_prompts_cut": sum(one.n_context_cut > 0 for one in documents),
@@ -140,6 +166,7 @@ def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, An
         "model": one.model,
         "against": first.model,
         "scope": one.scope.value,
+        "source": one.source,
         "prompt_style": one.prompt_style.value if one.prompt_style else None,
         "against_prompt_style": first.prompt_style.value if first.prompt_style else None,
         "bits_per_byte": paired_difference_of_ratios(*columns, seed=seed).to_json(),
@@ -161,6 +188,7 @@ def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
     return (
         result["model"],
         result["scope"],
+        result["source"] or "(all)",
         result["prompt_style"] or "-",
         *(f"{result[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
         f"{result['perplexity']:.3f} [{perplexity[0]:.3f}, {perplexity[1]:.3f}]",
@@ -168,11 +196,18 @@ def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _condition_line(model: str, token: str | None) -> str:
+    if token is None:
+        return f"{model}: the first token of a document was not scored, its tokenizer has no token to begin one with"
+    return f"{model}: the first token of a document was conditioned on {token}"
+
+
 def _difference_line(one: dict[str, Any]) -> str:
     styles = [f" ({style})" if style else "" for style in (one["prompt_style"], one["against_prompt_style"])]
     bits, relative = one["bits_per_byte"], one["relative"]
+    where = one["scope"] + (f" of {one['source']}" if one["source"] else "")
     return (
-        f"{one['model']}{styles[0]} minus {one['against']}{styles[1]}, {one['scope']}: "
+        f"{one['model']}{styles[0]} minus {one['against']}{styles[1]}, {where}: "
         f"{bits['value']:+.4f} bits per byte [{bits['ci95'][0]:+.4f}, {bits['ci95'][1]:+.4f}], "
         f"{relative['value']:+.1%} [{relative['ci95'][0]:+.1%}, {relative['ci95'][1]:+.1%}]"
     )

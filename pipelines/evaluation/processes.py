@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -10,13 +11,14 @@ from accelerate.utils import gather_object
 
 from pipelines.errors import UserError
 
+_MAX_WAIT = timedelta(days=1)  # a share of the prompts may take longer than the 10 minutes that NCCL waits by default
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def processes() -> PartialState:
     """The processes that `accelerate launch` started, or this one alone."""
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=_MAX_WAIT)
 
 
 def is_main_process() -> bool:

@@ -8,7 +8,10 @@ from typing import Any
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.evaluation.response_checks import RequestedFunction, requested_function
+from pipelines.evaluation.checks.constraints import Constraint, constraints_of
+from pipelines.evaluation.checks.numeric_answer import marked_number, number_of
+from pipelines.evaluation.checks.python_answer import RequestedFunction, requested_function
+from pipelines.evaluation.running_code import CodeTests, code_tests_of
 from pipelines.files import sha256_of_file
 
 EXTRA = "extra"
@@ -16,7 +19,11 @@ EXTRA = "extra"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request to a model. `reference` is the answer that a person gave, None where there is none.
+    """A request to a model, and what an answer to it is checked against.
+
+    `reference` is the answer that a person gave, None where there is none; `references` are further ones that are right
+    too; `number` is what an answer must come to, as 42, 0.5 or 3/4; `constraints` are what can be verified of an answer
+    without a reference; `tests` are run after its code.
 
     Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
     """
@@ -27,6 +34,25 @@ class Prompt:
     reference: str | None = None
     category: str | None = None
     counted: bool = True
+    references: tuple[str, ...] = ()
+    number: str | None = None
+    constraints: tuple[Constraint, ...] = ()
+    tests: CodeTests | None = None
+
+    @property
+    def accepted_answers(self) -> tuple[str, ...]:
+        """All answers that are right, the reference first."""
+        return self.references if self.reference is None else (self.reference, *self.references)
+
+    @property
+    def expected_number(self) -> str | None:
+        """The number that an answer must come to: the row's own, else what follows `####` in the reference."""
+        return self.number if self.number is not None or self.reference is None else marked_number(self.reference)
+
+    @property
+    def asks_for_code(self) -> bool:
+        """Whether the instruction names a Python function or the answer is tested by running it."""
+        return self.tests is not None or self.requested is not None
 
     @property
     def requested(self) -> RequestedFunction | None:
@@ -42,7 +68,7 @@ def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
 def read_prompts(path: Path, split: str = "test", *, first_id: int = 0) -> list[Prompt]:
     """The prompts of a dataset folder's split or of a file, numbered from `first_id`.
 
-    Raises `UserError` for a row without an instruction.
+    Raises `UserError` for a row without an instruction, or with something to check against that cannot be read.
     """
     rows = read_rows(path, split)
     return [_prompt_of(row, first_id + place, f"row {place + 1} of {path}") for place, row in enumerate(rows)]
@@ -66,7 +92,9 @@ def held_out_prompts(path: Path, split: str, *, limit: int | None, seed: int, fi
 
 
 def _prompt_of(row: dict[str, Any], id: int, where: str) -> Prompt:
-    """The prompt in a row with `instruction` (and `input`, `output`, `category`), or with `prompt` alone."""
+    """The prompt in a row with `instruction` (and `input`, `output`, `category`), or with `prompt`; what answers are
+    checked against is in `references`, `numeric_answer`, `constraints` (or IFEval's columns), `tests` (or MBPP's,
+    HumanEval's)."""
     texts = {name: row.get(name) for name in ("instruction", "prompt", "input", "output", "category")}
     wrong = [name for name, value in texts.items() if not (value is None or isinstance(value, str))]
     if wrong:
@@ -82,7 +110,41 @@ def _prompt_of(row: dict[str, Any], id: int, where: str) -> Prompt:
             got=f"the columns {', '.join(map(str, row)) or '(none)'}" if "instruction" not in row else "an empty one",
             remedy="name the columns instruction, input, output, or prompt",
         )
-    return Prompt(id, instruction, texts["input"] or "", texts["output"] or None, texts["category"] or None)
+    return Prompt(
+        id,
+        instruction,
+        texts["input"] or "",
+        texts["output"] or None,
+        texts["category"] or None,
+        references=_references(row, where),
+        number=_number(row, where),
+        constraints=constraints_of(row, where),
+        tests=code_tests_of(row),
+    )
+
+
+def _references(row: dict[str, Any], where: str) -> tuple[str, ...]:
+    given = row.get("references")
+    if given is None:
+        return ()
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise UserError(
+            expected=f"a list of texts in 'references' in {where}", got=repr(given)[:60], remedy='write it as ["..."]'
+        )
+    return tuple(one for one in given if one.strip())
+
+
+def _number(row: dict[str, Any], where: str) -> str | None:
+    given = row.get("numeric_answer")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, str | int | float) or number_of(str(given)) is None:
+        raise UserError(
+            expected=f"a number in 'numeric_answer' in {where}",
+            got=repr(given)[:60],
+            remedy="write it as 42, 0.5 or 3/4",
+        )
+    return str(given)
 
 
 def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def share(flags: ArrayLike) -> Estimate:
     spread = 1 + _Z_95**2 / n
     centre = (value + _Z_95**2 / (2 * n)) / spread
     half_width = _Z_95 / spread * np.sqrt(value * (1 - value) / n + _Z_95**2 / (4 * n * n))
-    return Estimate(value, (float(max(0.0, centre - half_width)), float(min(1.0, centre + half_width))), n)
+    low, high = float(max(0.0, centre - half_width)), float(min(1.0, centre + half_width))
+    return Estimate(value, (min(low, value), max(high, value)), n)  # at 0 and 1 a limit is the value, up to rounding
 
 
 def bootstrap_of_sums(

@@ -1,15 +1,29 @@
-"""log p of single texts for a person to read: token by token, in a table, ranked."""
+"""log p of texts: token by token in a table or a file; ranked; the record of it."""
 
+import csv
+import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.evaluation.likelihood import TokenLogProbability, token_log_probabilities
+from pipelines.evaluation.likelihood import TokenLogProbability, condition_token, token_log_probabilities
+from pipelines.evaluation.log_probabilities import MeasuredBy, measured_here
 from pipelines.files import read_text
 from pipelines.modeling import LoadedModel
+from pipelines.records import versions
+
+
+class Length(StrEnum):
+    """What log p of a text is divided by before texts are compared: nothing, its scored tokens or their bytes."""
+
+    TOTAL = "total"
+    TOKEN = "per_token"
+    BYTE = "per_byte"
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,18 @@ class TextScore:
         """-log2 p of the text for each of its bytes."""
         return -self.log_prob / (math.log(2) * self.n_bytes)
 
+    def log_prob_by(self, length: Length) -> float:
+        """log p in nats, of the whole text or for each token or byte of it."""
+        return self.log_prob / {Length.TOTAL: 1, Length.TOKEN: self.n_tokens, Length.BYTE: self.n_bytes}[length]
+
+    def token_rows(self, number: int) -> Iterator[dict[str, Any]]:
+        """A row for each token: the text's number, the token's, and its figures; `sum` is log p of the text so far."""
+        total = 0.0
+        for place, token in enumerate(self.tokens, start=1):
+            total += token.log_prob or 0.0
+            p = None if token.log_prob is None else math.exp(token.log_prob)
+            yield {"text": number, "place": place, **asdict(token), "p": p, "sum": total}
+
     def to_json(self) -> dict[str, Any]:
         """The text's entry in the record."""
         names = ("text", "log_prob", "n_tokens", "n_bytes", "bits_per_byte")
@@ -58,30 +84,52 @@ def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     return found
 
 
-def score_text(loaded: LoadedModel, text: str) -> TextScore:
-    """The text's score under the model. Raises `UserError` if no token of it can be scored."""
-    score = TextScore(text, tuple(token_log_probabilities(loaded, text)))
-    if score.n_tokens == 0:
-        raise UserError(
-            expected=f"a token to score in {text!r}",
-            got=f"one token, and a tokenizer without BOS and EOS in {loaded.path}",
-            remedy="give a longer text",
-        )
-    return score
+def score_texts(
+    loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8, measured_by: MeasuredBy = measured_here
+) -> list[TextScore]:
+    """The scores of the texts under the model; equal texts have equal scores, to the last bit.
+
+    Raises `UserError` if no token of a text can be scored.
+    """
+    distinct = list(dict.fromkeys(texts))  # in batches of their own two equal texts would differ by rounding
+    tables = token_log_probabilities(loaded, distinct, batch_size=batch_size, measured_by=measured_by)
+    scores = {text: TextScore(text, tuple(tokens)) for text, tokens in zip(distinct, tables, strict=True)}
+    for score in scores.values():
+        if score.n_tokens == 0:
+            raise UserError(
+                expected=f"a token to score in {score.text!r}",
+                got=f"one token, and a tokenizer without BOS and EOS in {loaded.path}",
+                remedy="give a longer text",
+            )
+    return [scores[text] for text in texts]
 
 
 def ranking(scores: Sequence[TextScore]) -> list[int]:
-    """Numbers of the texts from the most to the least probable, by total log p.
+    """Numbers of the texts from the most to the least probable, by total log p. Raises as `refuse_partly_scored`."""
+    refuse_partly_scored(scores)
+    return sorted(range(len(scores)), key=lambda number: -scores[number].log_prob)
 
-    Raises `UserError` for several texts whose first tokens could not be scored: their totals leave out different text.
-    """
+
+def refuse_partly_scored(scores: Sequence[TextScore]) -> None:
+    """Raise `UserError` for several texts whose first tokens could not be scored: their totals leave out text."""
     if len(scores) > 1 and any(token.log_prob is None for score in scores for token in score.tokens):
         raise UserError(
             expected="a tokenizer with a BOS or EOS token, to rank whole texts",
             got="neither, so that the first token of each text has no probability",
             remedy="set bos_token in its tokenizer_config.json, or score one --text at a time",
         )
-    return sorted(range(len(scores)), key=lambda number: -scores[number].log_prob)
+
+
+def token_file(scores: Sequence[TextScore], suffix: str) -> str:
+    """The tables of all texts as one file, a row for each token: CSV with a head for ".csv", else JSON lines."""
+    rows = [row for number, score in enumerate(scores, start=1) for row in score.token_rows(number)]
+    if suffix == ".csv":
+        file = io.StringIO(newline="")
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return file.getvalue()
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def scores_table(score: TextScore) -> str:
@@ -97,3 +145,22 @@ def scores_table(score: TextScore) -> str:
         figures = f"{token.log_prob:10.4f}  {math.exp(token.log_prob):10.3g}  {total:10.4f}"
         lines.append(f"{repr(token.token).ljust(width)}  {figures}")
     return "\n".join(lines)
+
+
+def ranking_line(place: int, score: TextScore) -> str:
+    """A text's place in the ranking with its total and averages."""
+    return (
+        f"{place}. log p {score.log_prob:.4f}, {score.log_prob_by(Length.TOKEN):.4f} a token, "
+        f"{score.bits_per_byte:.4f} bits per byte: {score.text!r}"
+    )
+
+
+def score_record(loaded: LoadedModel, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The record: which model, what a text's first token was conditioned on, and `content`."""
+    return {
+        "kind": "score",
+        "model": {"path": loaded.path, "fingerprint": loaded.fingerprint},
+        "condition": {"token": condition_token(loaded.tokenizer)},
+        "versions": versions(),
+        **content,
+    }

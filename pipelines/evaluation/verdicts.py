@@ -27,6 +27,7 @@ class JudgedDifference:
     """A difference with its p-value corrected for all metrics of the model, and the word for it."""
 
     label: str
+    decoding: str | None
     definition: MetricDefinition
     difference: Difference
     p_corrected: float
@@ -56,6 +57,7 @@ def judged_differences(series: Sequence[Series], model: str, base: str) -> dict[
     return {
         one.name: JudgedDifference(
             one.label,
+            one.decoding,
             one.definition,
             difference,
             corrected[one.name],
@@ -67,16 +69,16 @@ def judged_differences(series: Sequence[Series], model: str, base: str) -> dict[
 
 def sentence_of(judged: Mapping[str, JudgedDifference]) -> str:
     """ "better on 4 of 6 measures, worse on 1 (repetition), no difference shown on 1, n = 200", over the measures that
-    have a direction; those without one, such as length, are told apart where they changed."""
+    have a direction; those without one, such as length, are told apart where they changed. Sampled answers are in the
+    tables: counted here, they would count most measures twice."""
     if not judged:
         return "nothing was measured on both models"
     n_items = next(iter(judged.values())).difference.estimate.n  # the first on a page applies to every prompt
     if all(one.is_nothing for one in judged.values()):
         return f"no difference at all: equal on every item of all {len(judged)} measures, n = {n_items}"
-    labels: dict[Verdict, list[str]] = {verdict: [] for verdict in Verdict}
-    for one in judged.values():
-        labels[one.verdict].append(one.label)
-    n_directed = sum(one.definition.better != "neither" for one in judged.values())
+    told = [one for one in judged.values() if one.decoding != "sampled"]
+    labels = {verdict: [one.label for one in told if one.verdict is verdict] for verdict in Verdict}
+    n_directed = sum(one.definition.better != "neither" for one in told)
     parts = [f"better on {len(labels[Verdict.BETTER])} of {n_directed} measures"]
     if worse := labels[Verdict.WORSE]:
         parts.append(f"worse on {len(worse)} ({_named(worse)})")

@@ -9,7 +9,7 @@ WINDOW_WITHOUT_LIMIT = 2048  # tokens, for a model whose config names no longest
 
 @dataclass(frozen=True)
 class Window:
-    """Positions of a sequence: the model reads begin..end-1 and first_scored..end-1 are scored, one token each."""
+    """Positions of a sequence: the model reads begin..end-2 and first_scored..end-1 are scored, one token each."""
 
     begin: int
     first_scored: int
@@ -19,12 +19,14 @@ class Window:
 def window_and_stride(max_positions: int | None, window: int | None, stride: int | None) -> tuple[int, int]:
     """Window and stride in tokens: by default the model's longest sequence, and half of the window.
 
-    Raises `UserError` for a window that the model cannot read, or a stride that leaves a token without context.
+    A window counts its last token, which is scored and not read: it may be longer than the model by one. Raises
+    `UserError` for a window that the model cannot read, or a stride that leaves a token without context.
     """
     size = window or max_positions or WINDOW_WITHOUT_LIMIT
-    if size < 2 or (max_positions is not None and size > max_positions):
+    longest = max_positions + 1 if max_positions is not None else None
+    if size < 2 or (longest is not None and size > longest):
         raise UserError(
-            expected=f"a window of 2 to {max_positions or 'any number of'} tokens",
+            expected=f"a window of 2 to {longest or 'any number of'} tokens",
             got=f"{size}",
             remedy="leave --window out to use the model's longest sequence",
         )

@@ -16,7 +16,8 @@ def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> N
     """Raise `UserError` if `adapter` was made for another base than `base`.
 
     The fingerprint in the run.json beside the adapter decides where there is one, so a base that was moved is known
-    again and one that was trained on is not; else the base's path or Hub id in adapter_config.json.
+    again and one that was trained on is not; else the base's path or Hub id in adapter_config.json, and the weights
+    there where both are folders.
     """
     named = base_of_adapter(adapter)
     recorded = _recorded_fingerprint(adapter)
@@ -26,7 +27,7 @@ def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> N
             if found != recorded:
                 raise _other_base(adapter, named, base, "with other weights" if _same_place(named, base) else "")
             return
-    if not _same_place(named, base):
+    if not _same_place(named, base) and not _same_weights(named, base):
         raise _other_base(adapter, named, base, "")
 
 
@@ -64,12 +65,16 @@ def _same_place(one: str, other: str) -> bool:
     return one == other or (Path(other).is_dir() and Path(one).resolve() == Path(other).resolve())
 
 
+def _same_weights(one: str, other: str) -> bool:
+    return Path(one).is_dir() and Path(other).is_dir() and model_fingerprint(one) == model_fingerprint(other)
+
+
 def _other_base(adapter: str, named: str, base: str, how: str) -> UserError:
     return UserError(
         expected=f"the base of the adapter {adapter}, which is {named}",
         got=" ".join(["the base", base, *([how] if how else [])]),
-        remedy=f"set model_name_or_path: {named}, or an adapter that was trained on {base}; if they are one model in "
-        "two places, write this one's place into adapter_config.json",
+        remedy=f"give {named} as the base, or an adapter that was trained on {base}; if they are one model in two "
+        "places, write this one's place into adapter_config.json",
     )
 
 

@@ -98,14 +98,15 @@ def load_for_inference(
     tokenizer = load_tokenizer(adapter if adapter and holds_tokenizer else model_name_or_path)
     model = load_base_model(model_name_or_path, dtype=dtype, revision=revision)
     if adapter is not None:
-        model = _with_adapter(model, adapter, tokenizer)
+        model = with_adapter(model, adapter, tokenizer)
     cast(torch.nn.Module, model).to("cuda" if torch.cuda.is_available() else "cpu")
     model.eval()
     path = adapter or model_name_or_path
     return LoadedModel(name or Path(path).name, path, model, tokenizer, revision)
 
 
-def _with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
+def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """`adapter` on `base`, whose embeddings grow to the tokenizer's size. Raises `UserError` if it cannot be read."""
     resize_embeddings(base, tokenizer)
     with attach_quietly(), _one_line_errors(adapter, "a PEFT adapter in safetensors files"):
         model: Any = PeftModel.from_pretrained(base, adapter)

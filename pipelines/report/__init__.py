@@ -3,21 +3,29 @@
     from pipelines.report import write_report
     write_report(Path("runs/quickstart/compare"), run_folder=Path("runs/quickstart/sft"))
 
-What goes in: `comparison.json` and `responses.jsonl` of the comparison folder, `perplexity.json` beside them, and from
-the run folder `run.json`, `trainer_state.json` and `ledger.json`. The last four may be missing: their section is left
-out. What comes out is a pure function of those files: no model is loaded, torch is not imported, no clock is read, and
-no figure is computed here that a record does not hold.
+What goes in: `comparison.json` and `responses.jsonl` of the comparison folder, `perplexity.json` and `benchmark.json`
+beside them, and from the run folder `run.json`, `lock.json`, `trainer_state.json`, `ledger.json` and `samples.jsonl`.
+All but the first two may be missing: their section is left out. What comes out is a pure function of those files: no
+model is loaded, torch is not imported, no clock is read, no verdict is made, and no figure is computed here that a
+record does not hold.
 
-    reading         records -> typed values, broken ones refused in one line
-    figures         numbers as they are printed: 93.9%, 0.982 [0.958, 1.006], 3 min 20 s
-    visible_text    model output made safe to look at: control characters, long answers, Markdown
-    verdicts        an interval -> better / worse / no difference shown, and the opening sentence
-    measures        the table of metrics with its bars
-    charts          scales, ticks and the loss curve
-    likelihoods     perplexity.json as tables
-    answers         prompts with all answers, their badges, and what fits on one page
-    provenance      what was run: recipe, versions, machine, data, ledger
-    writing         Jinja templates -> files
+    reading             files -> records, broken ones refused in one line
+    comparison_record   comparison.json -> typed values
+    figures             numbers as they are printed: 93.9%, 0.982 [0.958, 1.006], 3 min 20 s
+    visible_text        model output made safe to look at: control characters, long answers, Markdown
+    opening             the record's sentence and the first effects
+    measures            the table of metrics with its bars, one column for each model
+    tables              likelihoods, benchmarks, judge, categories and overlaps as tables
+    charts              scales, ticks and the curves of a training
+    token_charts        likelihood by position, reliability of probabilities
+    answers             prompts with all answers, and what fits on one page
+    badges              checks of an answer in words
+    answer_diff         what differs between two answers
+    answer_tokens       tokens with their probabilities
+    filters             what the prompts can be filtered by
+    training_samples    what the model answered as training went on
+    provenance          what was run: recipe, versions, machine, data, ledger, lock
+    writing             Jinja templates -> files
 
 The templates are in `templates/`: autoescape is on, the page's policy (CSP) lets only the page's own script run, and
 everything a model wrote goes through `visible_text` first.

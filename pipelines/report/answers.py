@@ -1,58 +1,75 @@
-"""Prompts with the answers of every model: badges, what changed against the base, and what fits on one page."""
+"""The prompts that the page shows: every answer with its checks, what flipped against the base, and what fits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from pipelines.report.figures import Unit, number_text, value_text
-from pipelines.report.visible_text import Excerpt, excerpt, one_line, visible
+from pipelines.report.answer_diff import AnswerDiff, answer_diff
+from pipelines.report.answer_tokens import ShownToken, shown_tokens
+from pipelines.report.badges import Badge, flag_badges, other_facts
+from pipelines.report.comparison_record import Better, Comparison, Measure, Model
+from pipelines.report.figures import number_text
+from pipelines.report.visible_text import Excerpt, excerpt, one_line
 
 EXTRA = "extra"
 MAX_PROMPTS = 1_000
-MAX_PAGE_CHARACTERS = 3_000_000
+MAX_PAGE_CHARACTERS = 4_000_000
+MAX_PAGE_TOKENS = 10_000  # tokens shown with their probabilities: each takes some 120 bytes of the page
 # Characters shown of a greedy answer and of a sampled one: the first pair that keeps under MAX_PAGE_CHARACTERS is used.
 CUTS = ((4_000, 1_500), (2_000, 500), (1_000, 200), (500, 0))
-
-
-class Outcome(StrEnum):
-    """How the checks of a model's greedy answer stand against the base's on one prompt."""
-
-    IMPROVED = "improved"
-    WORSE = "worse"
-    MIXED = "mixed"
-    SAME = "no change"
+_CODE_CHECKS = ("parses", "defines_requested_name", "takes_requested_parameters")
 
 
 @dataclass(frozen=True)
-class Badge:
-    """A fact about one answer; `passed` is None where it is neither good nor bad."""
+class Room:
+    """How much of a prompt's answers the page has room for, in characters."""
 
-    text: str
-    passed: bool | None
+    max_greedy: int
+    max_sample: int
+    has_tokens: bool = True
 
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """One answer as the page shows it."""
+    """One answer as the page shows it; `tokens` only where their probabilities are on record."""
 
     excerpt: Excerpt
     badges: tuple[Badge, ...]
+    facts: tuple[str, ...]
     is_code: bool
+    stopped: bool
+    tokens: tuple[ShownToken, ...] = ()
+    n_tokens_hidden: int = 0
+
+
+@dataclass(frozen=True)
+class ShownJudgement:
+    """What the judge said of a model's answer against the base's, in words."""
+
+    verdict: str
+    orders: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What one model answered to one prompt; `greedy` is None where the record has no answer of it."""
+    """What one model answered to one prompt; `greedy` is None where the record has no answer of it.
+
+    `improved` and `worsened` name the checks that flipped against the base; the base itself has none of the last four.
+    """
 
     model: str
     greedy: ShownAnswer | None
     samples: tuple[ShownAnswer, ...]
+    improved: tuple[str, ...] = ()
+    worsened: tuple[str, ...] = ()
+    diff: AnswerDiff | None = None
+    judgement: ShownJudgement | None = None
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt with all answers to it. `outcome` compares the first model that is not the base with the base."""
+    """One prompt with all answers to it, the base's first."""
 
     id: Any
     title: str
@@ -62,110 +79,132 @@ class Prompt:
     is_code: bool
     is_extra: bool
     category: str
-    outcome: Outcome
-    checks_passed: str
-    did_not_stop: bool
     answers: tuple[ModelAnswers, ...]
 
     @property
-    def tags(self) -> str:
-        """Words that the page's filter looks for, separated by spaces."""
-        return " ".join([self.outcome.name.lower(), *(["unstopped"] if self.did_not_stop else [])])
+    def has_tokens(self) -> bool:
+        """Whether an answer is shown by token."""
+        return any(given.greedy is not None and given.greedy.tokens for given in self.answers)
+
+    @property
+    def n_improved(self) -> int:
+        """Checks on which the first model that is compared with the base is better."""
+        return len(self.answers[1].improved)
+
+    @property
+    def n_worsened(self) -> int:
+        """Checks on which the first model that is compared with the base is worse."""
+        return len(self.answers[1].worsened)
 
 
-# metric: (words where the check passes, words where it fails)
-_WORDS = {
-    "stopped_by_itself": ("stopped by itself", "did not stop by itself"),
-    "parses": ("parses", "does not parse"),
-    "defines_requested_name": ("defines the name", "does not define the name"),
-    "takes_requested_parameters": ("takes the parameters", "does not take the parameters"),
-}
-_CODE_CHECKS = ("parses", "defines_requested_name", "takes_requested_parameters")
-
-
-def shown_prompts(rows: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[Prompt]:
-    """The prompts of responses.jsonl, extra ones first, at most MAX_PROMPTS; `models` names the columns, base first."""
+def shown_prompts(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> list[Prompt]:
+    """The prompts of responses.jsonl, extra ones first, at most MAX_PROMPTS."""
     ordered = sorted(rows, key=lambda row: row.get("category") != EXTRA)[:MAX_PROMPTS]
     cuts = next((cuts for cuts in CUTS if _n_characters(ordered, *cuts) <= MAX_PAGE_CHARACTERS), CUTS[-1])
-    return [_prompt(row, models, *cuts) for row in ordered]
+    prompts, n_tokens = [], 0
+    for row in ordered:
+        n_tokens += sum(len(recorded["greedy"].get("tokens") or ()) for recorded in row["answers"].values())
+        prompts.append(_prompt(row, comparison, Room(*cuts, has_tokens=n_tokens <= MAX_PAGE_TOKENS)))
+    return prompts
 
 
-def outcome_of(base: Mapping[str, Any], other: Mapping[str, Any]) -> Outcome:
-    """Compare the yes/no checks of two answers; a check that is missing or null on a side does not count."""
-    before, after = checks_of(base), checks_of(other)
-    shared = [name for name in before if name in after]
-    gained = any(after[name] and not before[name] for name in shared)
-    lost = any(before[name] and not after[name] for name in shared)
-    return {(True, False): Outcome.IMPROVED, (False, True): Outcome.WORSE, (True, True): Outcome.MIXED}.get(
-        (gained, lost), Outcome.SAME
-    )
+def flipped(comparison: Comparison, model: Model, row_id: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(improved, worsened): the checks that flipped on a prompt, each told by what is now so.
+
+    A fault that is gained is worse; a check without a good direction is in neither.
+    """
+    improved: list[str] = []
+    worsened: list[str] = []
+    for measure in comparison.measures:
+        gained, lost = model.flips.get(measure.name, (frozenset(), frozenset()))
+        is_higher_better = measure.better is Better.HIGHER
+        if measure.better is not Better.NEITHER and row_id in gained:
+            (improved if is_higher_better else worsened).append(measure.full_label)
+        if measure.better is not Better.NEITHER and row_id in lost:
+            (worsened if is_higher_better else improved).append(f"not: {measure.full_label}")
+    return tuple(improved), tuple(worsened)
 
 
-def _checks_passed(base: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """ "1 → 4 of 4": the checks that the base and the other model pass, of those that both were given."""
-    before, after = checks_of(base), checks_of(other)
-    shared = [name for name in before if name in after]
-    return f"{sum(before[name] for name in shared)} → {sum(after[name] for name in shared)} of {len(shared)}"
-
-
-def checks_of(answer: Mapping[str, Any]) -> dict[str, bool]:
-    """The yes/no checks of an answer, stopping by itself among them."""
-    checks = {name: value for name, value in answer["checks"].items() if isinstance(value, bool)}
-    return {"stopped_by_itself": bool(answer["stopped"])} | checks
-
-
-def _prompt(row: Mapping[str, Any], models: Sequence[str], max_greedy: int, max_sample: int) -> Prompt:
+def _prompt(row: Mapping[str, Any], comparison: Comparison, room: Room) -> Prompt:
     answers = row["answers"]
     is_code = bool(row.get("requested")) or any(
         recorded["greedy"]["checks"].get(name) is not None for recorded in answers.values() for name in _CODE_CHECKS
     )
-    both = len(models) > 1 and models[0] in answers and models[1] in answers
-    greedy = [answers[model]["greedy"] for model in models[:2]] if both else []
     return Prompt(
         id=row["id"],
         title=one_line(row["instruction"], 160),
-        instruction=excerpt(row["instruction"], max_greedy),
-        input=excerpt(row.get("input") or "", max_greedy),
-        reference=excerpt(row["reference"], max_greedy) if row.get("reference") else None,
+        instruction=excerpt(row["instruction"], room.max_greedy),
+        input=excerpt(row.get("input") or "", room.max_greedy),
+        reference=excerpt(row["reference"], room.max_greedy) if row.get("reference") else None,
         is_code=is_code,
         is_extra=row.get("category") == EXTRA,
-        category=visible(row.get("category") or ""),
-        outcome=outcome_of(*greedy) if greedy else Outcome.SAME,
-        checks_passed=_checks_passed(*greedy) if greedy else "",
-        did_not_stop=bool(greedy) and not greedy[1]["stopped"],
-        answers=tuple(_model_answers(answers.get(model), model, is_code, max_greedy, max_sample) for model in models),
+        category=one_line(row.get("category") or "", 80),
+        answers=tuple(
+            _model_answers(row, comparison, number, is_code, room) for number in range(len(comparison.models))
+        ),
     )
 
 
 def _model_answers(
-    recorded: Mapping[str, Any] | None, model: str, is_code: bool, max_greedy: int, max_sample: int
+    row: Mapping[str, Any], comparison: Comparison, number: int, is_code: bool, room: Room
 ) -> ModelAnswers:
+    model, measures = comparison.models[number].name, comparison.measures
+    recorded, base = row["answers"].get(model), row["answers"].get(comparison.base.name)
     if recorded is None:
         return ModelAnswers(model, None, ())
     bits = recorded.get("response_bits_per_byte")
-    extra = [] if bits is None else [Badge(f"reference at {number_text(bits, 3)} bits per byte", None)]
-    samples = recorded["samples"] if max_sample else ()
+    more = () if bits is None else (f"reference at {number_text(bits, 3)} bits per byte",)
+    tokens = shown_tokens(recorded["greedy"].get("tokens") or ()) if room.has_tokens else ()
+    greedy = _shown(recorded["greedy"], measures, is_code, room.max_greedy, more, tokens)
+    samples = tuple(_shown(one, measures, is_code, room.max_sample) for one in recorded["samples"] if room.max_sample)
+    if not number:
+        return ModelAnswers(model, greedy, samples)
+    texts = [one["greedy"]["text"] for one in (base, recorded) if one is not None]
     return ModelAnswers(
         model,
-        _shown(recorded["greedy"], is_code, max_greedy, extra),
-        tuple(_shown(sample, is_code, max_sample) for sample in samples),
+        greedy,
+        samples,
+        *flipped(comparison, comparison.models[number], row["id"]),
+        diff=answer_diff(*texts, by_line=is_code) if _has_diff(texts, room.max_greedy) else None,
+        judgement=_judgement((row.get("judgements") or {}).get(model)),
     )
 
 
-def _shown(answer: Mapping[str, Any], is_code: bool, max_characters: int, extra: Iterable[Badge] = ()) -> ShownAnswer:
-    n_tokens = answer["n_tokens"]
-    badges = [_check_badge(name, passed) for name, passed in checks_of(answer).items()]
-    badges.append(Badge(f"{n_tokens:,} token{'' if n_tokens == 1 else 's'}", None))
-    repetition = answer["checks"].get("repetition")
-    if repetition:
-        badges.append(Badge(f"repetition {value_text(repetition, Unit.SHARE)}", None))
+def _has_diff(texts: Sequence[str], max_greedy: int) -> bool:
+    """Whether both answers are there and shown whole."""
+    return len(texts) == 2 and max(map(len, texts)) <= max_greedy
+
+
+def _shown(
+    answer: Mapping[str, Any],
+    measures: Sequence[Measure],
+    is_code: bool,
+    max_characters: int,
+    more: Sequence[str] = (),
+    tokens: tuple[ShownToken, ...] = (),
+) -> ShownAnswer:
     shown = excerpt(answer["text"], max_characters)
-    return ShownAnswer(shown, (*badges, *extra), is_code and not shown.has_long_lines)
+    greedy = [measure for measure in measures if measure.decoding != "sampled"]
+    return ShownAnswer(
+        excerpt=shown,
+        badges=tuple(flag_badges(answer, greedy)),
+        facts=(*other_facts(answer, greedy), *more),
+        is_code=is_code and not shown.has_long_lines,
+        stopped=bool(answer["stopped"]),
+        tokens=tokens,
+        n_tokens_hidden=len(answer.get("tokens") or ()) - len(tokens) if tokens else 0,
+    )
 
 
-def _check_badge(name: str, passed: bool) -> Badge:
-    words = _WORDS.get(name, (name.replace("_", " "), f"not: {name.replace('_', ' ')}"))
-    return Badge(words[0] if passed else words[1], passed)
+def _judgement(record: Mapping[str, Any] | None) -> ShownJudgement | None:
+    if not record:
+        return None
+    orders = {"base first": record.get("base_first"), "instruct first": record.get("instruct_first")}
+    return ShownJudgement(
+        verdict=str(record.get("verdict") or "no verdict"),
+        orders=", ".join(f"{order}: {found or 'no answer'}" for order, found in orders.items()),
+        reason=one_line(str(record.get("reason") or ""), 500),
+    )
 
 
 def _n_characters(rows: Iterable[Mapping[str, Any]], max_greedy: int, max_sample: int) -> int:
@@ -175,5 +214,7 @@ def _n_characters(rows: Iterable[Mapping[str, Any]], max_greedy: int, max_sample
         total += sum(min(len(text), max_greedy) for text in fixed)
         for recorded in row["answers"].values():
             total += min(len(recorded["greedy"]["text"]), max_greedy)
+            # a short answer is there a second time, in the difference from the base's
+            total += len(recorded["greedy"]["text"]) if len(recorded["greedy"]["text"]) <= max_greedy else 0
             total += sum(min(len(sample["text"]), max_sample) for sample in recorded["samples"])
     return total

@@ -1,9 +1,11 @@
-"""Scales and the loss curve, as percentages of a plot area: the page draws them in SVG at any width."""
+"""Scales and lines, as percentages of a plot area: the page draws them in SVG at any width."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pipelines.report.tables import Table
 
 # More points than pixels only make the file larger; means of runs of points keep the curve's shape.
 MAX_POINTS = 400
@@ -18,14 +20,28 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Whisker:
+    """An interval at a point: x, and the ends of the interval, in percent from the left and from the top."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One line of a chart: (x, y) in percent from the left and from the top, and its first, lowest and last value."""
+    """One line of a chart; `points` are (x, y) in percent from the left and from the top.
+
+    `number` picks colour, dashes and mark, which are those of the model of that number; `note` says in words what the
+    line shows.
+    """
 
     name: str
     points: tuple[tuple[float, float], ...]
-    first: tuple[float, float]
-    lowest: tuple[float, float]
-    last: tuple[float, float]
+    number: int
+    note: str = ""
+    has_marks: bool = True
+    whiskers: tuple[Whisker, ...] = ()
 
     @property
     def path(self) -> str:
@@ -34,12 +50,40 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class LossChart:
-    """Training and evaluation loss over optimizer steps."""
+class Chart:
+    """Lines over one pair of axes. `summary` is the text alternative; `table`, if any, has every figure."""
 
+    title: str
+    summary: str
+    x_label: str
+    y_label: str
     curves: tuple[Curve, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+    table: Table | None = None
+    has_diagonal: bool = False
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from `low` to `high` with round numbers at its ticks."""
+
+    low: float
+    high: float
+    step: float
+
+    def at(self, value: float) -> float:
+        """The place of `value` in percent from the low end, at most the ends."""
+        return max(0.0, min(100.0, 100 * (value - self.low) / (self.high - self.low)))
+
+    def ticks(self, *, from_top: bool = False) -> tuple[Tick, ...]:
+        """A tick at each multiple of the step."""
+        decimals = len(f"{self.step:.6f}".rstrip("0").partition(".")[2])
+        first = math.ceil(self.low / self.step - 1e-9)
+        values = [number * self.step for number in range(first, math.floor(self.high / self.step + 1e-9) + 1)]
+        places = [100 - self.at(value) if from_top else self.at(value) for value in values]
+        return tuple(Tick(place, f"{value:,.{decimals}f}") for place, value in zip(places, values, strict=True))
 
 
 def nice_step(span: float, n_wanted: int) -> float:
@@ -57,55 +101,69 @@ def ceiling(value: float) -> float:
     return round(math.ceil(value / step - 1e-9) * step, 10)
 
 
-def loss_chart(log_history: Iterable[Mapping[str, Any]]) -> LossChart | None:
-    """The chart of transformers' `log_history`, None where it has fewer than two training losses."""
+def axis_around(values: Sequence[float]) -> Axis:
+    """An axis that holds `values` and need not begin at zero."""
+    low, high = min(values), max(values)
+    step = nice_step(max(high - low, 1e-3 * max(abs(high), 1.0)), 6)
+    return Axis(math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step)
+
+
+def training_charts(log_history: Iterable[Mapping[str, Any]]) -> list[Chart]:
+    """The loss, and how well the end of an answer was learned, from transformers' `log_history`.
+
+    A chart is left out where the log has fewer than two points for it.
+    """
     history = list(log_history)
-    series = {name: _series(history, key) for name, key in (("training", "loss"), ("evaluation", "eval_loss"))}
-    if len(series["training"]) < 2:
+    loss = {"Training loss": "loss", "Evaluation loss": "eval_loss"}
+    end = {"Where answers end": "eval_p_end", "Inside answers": "eval_p_end_inside"}
+    nats = "Cross-entropy in nats per token that counts in the loss, as the trainer logged it."
+    learned = (
+        "Mean probability of the end token at evaluations: it should be high where held-out answers end, low before."
+    )
+    charts = [
+        _over_steps(history, "Loss", "nats per token", loss, nats, None),
+        _over_steps(history, "Probability of the end token", "P(end)", end, learned, Axis(0.0, 1.0, 0.25)),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _over_steps(
+    history: list[Mapping[str, Any]], title: str, unit: str, keys: Mapping[str, str], explanation: str, y: Axis | None
+) -> Chart | None:
+    series = {name: _series(history, key) for name, key in keys.items()}
+    if max(len(points) for points in series.values()) < 2:
         return None
     every = [point for points in series.values() for point in points]
     end = max(step for step, _ in every)
-    low, high, y_step = _spread([loss for _, loss in every])
-    x_step = max(1.0, nice_step(end, 5))
-    decimals = len(f"{y_step:.6f}".rstrip("0").partition(".")[2])
-
-    def placed(step: float, loss: float) -> tuple[float, float]:
-        return 100 * step / end, 100 * (high - loss) / (high - low)
-
-    return LossChart(
-        curves=tuple(
-            Curve(
-                name=name,
-                points=tuple(placed(*point) for point in _thinned(points)),
-                first=points[0],
-                lowest=min(points, key=lambda point: point[1]),
-                last=points[-1],
-            )
-            for name, points in series.items()
-            if points
-        ),
-        x_ticks=tuple(Tick(100 * at / end, f"{at:,.0f}") for at in _multiples(0, end, x_step)),
-        y_ticks=tuple(
-            Tick(100 * (high - at) / (high - low), f"{at:.{decimals}f}") for at in _multiples(low, high, y_step)
-        ),
+    x = Axis(0.0, end, max(1.0, nice_step(end, 5)))
+    is_loss, y = y is None, y or axis_around([value for _, value in every])
+    curves = tuple(
+        Curve(
+            name=name,
+            points=tuple((x.at(step), 100 - y.at(value)) for step, value in _thinned(points)),
+            number=number,
+            note=_told(points, with_lowest=is_loss),
+            has_marks=keys[name] != "loss",
+        )
+        for number, (name, points) in enumerate(series.items())
+        if points
     )
+    summary = f"{title} over training steps. " + " ".join(f"{curve.name}: {curve.note}" for curve in curves)
+    return Chart(
+        title, summary, "step", unit, curves, x.ticks(), y.ticks(from_top=True), explanation=explanation
+    )  # fmt: skip
+
+
+def _told(points: Sequence[tuple[float, float]], *, with_lowest: bool) -> str:
+    first, last, low = points[0], points[-1], min(points, key=lambda point: point[1])
+    told = f"{first[1]:.3f} at step {first[0]:,.0f}, {last[1]:.3f} at step {last[0]:,.0f}"
+    return told + (f"; lowest {low[1]:.3f} at step {low[0]:,.0f}." if with_lowest and len(points) > 2 else ".")
 
 
 def _series(history: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """(step, loss) in order of steps; a resumed run may log a step twice, and then the later entry counts."""
+    """(step, value) in order of steps; a resumed run may log a step twice, and then the later entry counts."""
     found = {row["step"]: row[key] for row in history if "step" in row and isinstance(row.get(key), (int, float))}
-    return sorted((step, loss) for step, loss in found.items() if math.isfinite(loss) and step > 0)
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    low, high = min(values), max(values)
-    step = nice_step(max(high - low, 1e-3 * max(abs(high), 1.0)), 6)
-    return math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step
-
-
-def _multiples(low: float, high: float, step: float) -> list[float]:
-    first = math.ceil(low / step - 1e-9)
-    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return sorted((step, value) for step, value in found.items() if math.isfinite(value) and step > 0)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -14,6 +14,7 @@ class Unit(StrEnum):
     SHARE = "share"
     BITS_PER_BYTE = "bits_per_byte"
     TOKENS = "tokens"
+    WORDS = "words"
     RATIO = "ratio"
 
 
@@ -44,6 +45,7 @@ _STYLES = {
     Unit.SHARE: _Style(100, 1, "%", " points"),
     Unit.BITS_PER_BYTE: _Style(1, 3, "", ""),
     Unit.TOKENS: _Style(1, 1, "", ""),
+    Unit.WORDS: _Style(1, 1, "", ""),
     Unit.RATIO: _Style(1, 3, "", ""),
 }
 
@@ -82,6 +84,18 @@ def difference_interval_text(figure: Figure, unit: Unit) -> str:
     """The interval of a difference, both ends signed."""
     style = _STYLES[unit]
     return _bracketed(figure, lambda end: number_text(end * style.factor, style.decimals, signed=True))
+
+
+def p_value_text(p_value: float) -> str:
+    """A p-value with two digits that count: p < 0.001, p = 0.012, p = 0.34."""
+    if p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+
+
+def plus_minus_text(value: float, error: float | None, decimals: int) -> str:
+    """A value with its standard error: 0.412 ± 0.013; the value alone where the error is None."""
+    return number_text(value, decimals) + ("" if error is None else f" ± {number_text(error, decimals)}")
 
 
 def relative_text(figure: Figure) -> str:

@@ -1,19 +1,19 @@
-"""The table of metrics: base and instruct on one scale with intervals, the paired difference, and the word for it."""
+"""The table of metrics: all models on one scale with intervals, and each one's paired difference from the base."""
 
 from dataclasses import dataclass
 
 from pipelines.report.charts import ceiling
+from pipelines.report.comparison_record import Better, Comparison, Difference, Measure, Model, Verdict
 from pipelines.report.figures import (
     Figure,
     Unit,
     difference_interval_text,
     difference_text,
     interval_text,
+    p_value_text,
     relative_text,
     value_text,
 )
-from pipelines.report.reading import Better, Comparison, Difference, Measure, Model
-from pipelines.report.verdicts import Verdict, compared_measures, verdict_of
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,37 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """A model's difference from the base as printed; what the record leaves out is empty or None."""
+
+    model: str
+    difference: str
+    interval: str
+    relative: str
+    p_value: str
+    tally: tuple[int, int, int] | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
 class Row:
-    """One metric of one model against the base."""
+    """One metric. `marks` has the base first; a model without the metric has None in both tuples."""
 
     label: str
-    full_label: str
     direction: str
     n: int | None
-    marks: tuple[Mark, Mark]
+    marks: tuple[Mark | None, ...]
+    effects: tuple[Effect | None, ...]
     scale_end: str
-    difference: str
-    difference_interval: str
-    relative: str | None
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that come from the same kind of answer."""
+    """Rows that look at the same thing; `is_sampled` tells those of sampled answers."""
 
     title: str
     rows: tuple[Row, ...]
+    is_sampled: bool
 
 
 _DIRECTIONS = {
@@ -59,32 +69,40 @@ _DIRECTIONS = {
 }
 
 
-def measure_groups(comparison: Comparison, model: Model) -> list[Group]:
-    """The rows of `model`'s table: greedy answers first, then the reference's likelihood, then sampled answers."""
-    rows: dict[str | None, list[Row]] = {"greedy": [], None: [], "sampled": []}
-    for measure, difference in compared_measures(comparison, model):
-        rows.setdefault(measure.decoding, []).append(_row(comparison, model, measure, difference))
-    titles = {"greedy": "Greedy answers", None: "Reference answers", "sampled": _sampled_title(comparison)}
-    return [Group(titles.get(kind, str(kind)), tuple(some)) for kind, some in rows.items() if some]
+def measure_groups(comparison: Comparison) -> list[Group]:
+    """The rows by the record's groups, first all of greedy answers and likelihoods, then those of sampled answers."""
+    rows: dict[tuple[bool, str], list[Row]] = {}
+    for measure in sorted(comparison.compared, key=lambda one: one.decoding == "sampled"):
+        rows.setdefault((measure.decoding == "sampled", measure.group), []).append(_row(comparison, measure))
+    return [Group(title, tuple(some), is_sampled) for (is_sampled, title), some in rows.items()]
 
 
-def _row(comparison: Comparison, model: Model, measure: Measure, difference: Difference) -> Row:
-    figures = (comparison.base.figures[measure.name], model.figures[measure.name])
-    end = 1.0 if measure.unit is Unit.SHARE else ceiling(max(figure.high for figure in figures))
+def sampled_settings(comparison: Comparison) -> str:
+    """ "sampled answers (temperature 0.7, top-p 0.95, 2 for each prompt)"."""
+    sampled = comparison.record["decoding"].get("sampled") or {}
+    words = {"temperature": "temperature {}", "top_p": "top-p {}", "num_samples": "{} for each prompt"}
+    settings = [text.format(sampled[key]) for key, text in words.items() if sampled.get(key) is not None]
+    return f"sampled answers ({', '.join(settings)})" if settings else "sampled answers"
+
+
+def _row(comparison: Comparison, measure: Measure) -> Row:
+    name, models = measure.name, comparison.models
+    known = [model.figures[name] for model in models if name in model.figures]
+    end = 1.0 if measure.unit is Unit.SHARE else ceiling(max(figure.high for figure in known))
+    counts = [model.differences[name].figure.n for model in comparison.others if name in model.differences]
     return Row(
-        label=measure.label,
-        full_label=measure.full_label,
+        label=measure.full_label,
         direction=_DIRECTIONS[measure.better],
-        n=difference.figure.n,
-        marks=(
-            _mark(comparison.base.name, figures[0], measure.unit, end),
-            _mark(model.name, figures[1], measure.unit, end),
+        n=max((n for n in counts if n is not None), default=None),
+        marks=tuple(
+            _mark(model.name, model.figures[name], measure.unit, end) if name in model.figures else None
+            for model in models
+        ),
+        effects=tuple(
+            _effect(model, measure, model.differences[name]) if name in model.differences else None
+            for model in comparison.others
         ),
         scale_end="100%" if measure.unit is Unit.SHARE else f"{end:g}",
-        difference=difference_text(difference.figure, measure.unit),
-        difference_interval=difference_interval_text(difference.figure, measure.unit),
-        relative=relative_text(difference.relative) if difference.relative else None,
-        verdict=verdict_of(difference.figure, measure.better),
     )
 
 
@@ -93,8 +111,13 @@ def _mark(model: str, figure: Figure, unit: Unit, end: float) -> Mark:
     return Mark(model, value_text(figure.value, unit), interval_text(figure, unit), at, low, high)
 
 
-def _sampled_title(comparison: Comparison) -> str:
-    sampled = comparison.record["decoding"].get("sampled") or {}
-    words = {"temperature": "temperature {}", "top_p": "top-p {}", "num_samples": "{} for each prompt"}
-    settings = [text.format(sampled[key]) for key, text in words.items() if sampled.get(key) is not None]
-    return f"Sampled answers ({', '.join(settings)})" if settings else "Sampled answers"
+def _effect(model: Model, measure: Measure, difference: Difference) -> Effect:
+    return Effect(
+        model=model.name,
+        difference=difference_text(difference.figure, measure.unit),
+        interval=difference_interval_text(difference.figure, measure.unit),
+        relative=relative_text(difference.relative) if difference.relative else "",
+        p_value="" if difference.p_value is None else p_value_text(difference.p_value),
+        tally=difference.tally,
+        verdict=difference.verdict,
+    )

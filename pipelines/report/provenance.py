@@ -1,12 +1,13 @@
-"""What was run, as titled lists of (name, value): comparison, training, recipe, ledger, versions, machine."""
+"""What was run, as titled lists of (name, value): comparison, training, recipe, ledger, lock, versions, machine."""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.report.comparison_record import Comparison
 from pipelines.report.figures import bytes_text, duration_text
-from pipelines.report.reading import Comparison, Records
+from pipelines.report.reading import Records
 from pipelines.report.visible_text import visible
 
 
@@ -27,6 +28,12 @@ _FIRST_KEYS = (
     "lora_dropout", "lora_target_modules", "bf16", "seed", "data_seed",
 )  # fmt: skip
 
+# the sets that were measured besides the prompts, as details of comparison.json name them
+_DETAIL_SETS = {"general": "general text", "capability": "capability set", "training_rows": "training rows"}
+
+# what run.json pins, where the run has no lock of its own
+_PINNED = ("base", "dataset", "template_sha256", "git_commit", "seeds", "versions")
+
 _HASH_CHARACTERS = 12  # enough to tell two apart by eye; the records have the whole
 
 
@@ -37,23 +44,27 @@ def all_facts(records: Records) -> list[Facts]:
     first = {key: recipe[key] for key in _FIRST_KEYS if recipe.get(key) is not None}
     lists = [
         Facts("Comparison", tuple(_comparison_pairs(comparison))),
+        Facts("How code was run", tuple(flat_pairs(comparison.record.get("run_code") or {}))),
         Facts("Training", tuple(_training_pairs(run))),
         Facts("Recipe", tuple(flat_pairs(first))),
         Facts("What happened to the training rows", tuple(_ledger_pairs(records.ledger or {}))),
         Facts("Versions", tuple(_version_pairs(comparison.record["versions"], run.get("versions") or {}))),
         *_machines(comparison.record["machine"], run.get("machine") or {}),
         Facts(f"Whole recipe ({len(recipe)} keys)", tuple(flat_pairs(recipe)), is_long=True),
+        *_lock(records),
     ]
     return [facts for facts in lists if facts.pairs]
 
 
-def flat_pairs(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, value as text) of a nested record; seconds_… and …_bytes are written with units."""
+def flat_pairs(record: Any, prefix: str = "", *, whole_hashes: bool = False) -> Iterator[tuple[str, str]]:
+    """(dotted key, value as text) of a nested record; seconds_… and …_bytes are written with units, hashes cut."""
     if not isinstance(record, Mapping):
-        yield prefix, _text(prefix, record)
+        is_whole = whole_hashes and isinstance(record, str)
+        yield prefix, visible(record) if is_whole else _text(prefix, record)
         return
     for key, value in record.items():
-        yield from flat_pairs(value, f"{prefix}.{key}" if prefix else visible(str(key)))
+        name = visible(str(key))
+        yield from flat_pairs(value, f"{prefix}.{name}" if prefix else name, whole_hashes=whole_hashes)
 
 
 def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -63,7 +74,12 @@ def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
     for model in (comparison.base, *comparison.others):
         fingerprint = _text("fingerprint", model.fingerprint)
         yield model.name, visible(f"{model.path} ({model.prompt_style} prompt, fingerprint {fingerprint})")
+    details = record.get("details") or {}
+    for key, name in _DETAIL_SETS.items():
+        yield from flat_pairs(details.get(key) or {}, name)
     yield from flat_pairs(record["decoding"])
+    if record.get("n_processes") is not None:
+        yield "n_processes", _text("n_processes", record["n_processes"])
     for phase, seconds in (record.get("seconds") or {}).items():
         yield f"time: {visible(phase)}", duration_text(seconds)
 
@@ -85,6 +101,17 @@ def _ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in ledger.items():
         if isinstance(value, int):  # the list of single rows stays in ledger.json
             yield key.removeprefix("n_").replace("_", " "), f"{value:,}"
+    for reason, n_rows in (ledger.get("reasons") or {}).items():
+        yield f"reason: {visible(str(reason))}", f"{n_rows:,}"
+
+
+def _lock(records: Records) -> list[Facts]:
+    """What has to be the same for the same model to come out, with whole hashes."""
+    if records.lock:
+        return [Facts("Lock (lock.json)", tuple(flat_pairs(records.lock, whole_hashes=True)), is_long=True)]
+    run = records.run or {}
+    pinned = {key: run[key] for key in _PINNED if run.get(key)}
+    return [Facts("Lock (what run.json pins)", tuple(flat_pairs(pinned, whole_hashes=True)), is_long=True)]
 
 
 def _version_pairs(compared: Mapping[str, Any], trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,4 +143,27 @@ def _text(key: str, value: Any) -> str:
         return f"{value:.6g}"
     if value is None or value == []:
         return "none"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return visible(", ".join(value))
     return visible(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def short_facts(records: Records) -> list[tuple[str, str]]:
+    """The few facts that a pull request needs: which models, prompts, training and code."""
+    record, run = records.comparison.record, records.run or {}
+    models = [
+        (model.name, f"{visible(model.path)}, {_text('fingerprint', model.fingerprint)}")
+        for model in records.comparison.models
+    ]
+    prompts = [
+        (key, _text(key, record["prompts"][key])) for key in ("path", "split", "sha256") if key in record["prompts"]
+    ]
+    wanted = {key: run[key] for key in ("git_commit", "seeds", "template_sha256") if run.get(key)}
+    versions = {name: record["versions"].get(name) for name in ("torch", "transformers", "trl", "peft")}
+    return [
+        ("made", _text("created", record["created"])),
+        *models,
+        *((f"prompts: {key}", value) for key, value in prompts),
+        *flat_pairs(wanted),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+    ]

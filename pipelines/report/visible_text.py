@@ -1,6 +1,7 @@
 """Model output made safe to look at: what a browser would hide, reorder or choke on is shown instead."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Characters without a picture of their own: C1 controls, zero-width marks, line separators, and the direction marks
@@ -12,6 +13,8 @@ _VISIBLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if 
 _VISIBLE |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _NAMED}
 _VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a surrogate pair cannot be written as UTF-8
 
+# most texts have none of them, and a search is many times faster than a translation
+_ANY_HIDDEN = re.compile("[" + "".join(re.escape(chr(code)) for code in _VISIBLE) + "]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
 
 
@@ -36,7 +39,8 @@ class Excerpt:
 
 def visible(text: str) -> str:
     """`text` with control, zero-width and direction characters shown as pictures (␀) or names (⟨U+202E⟩)."""
-    return text.replace("\r\n", "\n").translate(_VISIBLE)
+    text = text.replace("\r\n", "\n")
+    return text.translate(_VISIBLE) if _ANY_HIDDEN.search(text) else text
 
 
 def excerpt(text: str, max_characters: int) -> Excerpt:
@@ -48,6 +52,17 @@ def one_line(text: str, max_characters: int) -> str:
     """`text` on one line, cut with an ellipsis: a title."""
     line = " ".join(visible(text[: 4 * max_characters]).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
+
+
+def first_upper(text: str) -> str:
+    """`text` as the beginning of a sentence; for labels of ours, not for names. chrF and mT5 stay as they are."""
+    word = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if word.islower() else text
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def markdown_text(text: str) -> str:

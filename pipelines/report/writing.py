@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,35 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from pipelines.files import write_text_atomically
-from pipelines.report.answers import MAX_PROMPTS, Outcome, Prompt, shown_prompts
-from pipelines.report.charts import loss_chart
+from pipelines.report.answers import MAX_PROMPTS, Prompt, shown_prompts
+from pipelines.report.charts import training_charts
+from pipelines.report.comparison_record import Comparison, Verdict
 from pipelines.report.figures import Unit, interval_text, value_text
-from pipelines.report.likelihoods import likelihood_differences, likelihoods
-from pipelines.report.measures import measure_groups
-from pipelines.report.provenance import all_facts
+from pipelines.report.filters import filters_of
+from pipelines.report.measures import measure_groups, sampled_settings
+from pipelines.report.opening import openings
+from pipelines.report.provenance import all_facts, short_facts
 from pipelines.report.reading import Records, parsed, read_records
-from pipelines.report.verdicts import Verdict, answer_in_words, compared_measures
-from pipelines.report.visible_text import fenced, markdown_code, markdown_text, visible
+from pipelines.report.tables import (
+    Table,
+    benchmark_table,
+    category_tables,
+    first_tokens,
+    judge_table,
+    likelihood_tables,
+    overlap_table,
+)
+from pipelines.report.token_charts import position_chart, reliability_chart
+from pipelines.report.training_samples import training_samples
+from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_MARKDOWN_CHARACTERS = 1_500
-_GLYPHS = {
-    Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.CHANGED: "≠",
-    Outcome.IMPROVED: "▲", Outcome.WORSE: "▼", Outcome.MIXED: "◆", Outcome.SAME: "=",
-}  # fmt: skip
+MAX_MARKDOWN_CATEGORIES = 6
+N_EXAMPLES = 3
+# colours and marks repeat beyond so many models; their order does not
+N_LOOKS = 5
+_GLYPHS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.CHANGED: "≠"}
 
 
 def write_report(comparison_folder: Path, run_folder: Path | None = None) -> list[Path]:
@@ -36,6 +50,7 @@ def write_report(comparison_folder: Path, run_folder: Path | None = None) -> lis
     """
     records = read_records(comparison_folder, run_folder)
     environment, content = _environment(), _content(records, comparison_folder, run_folder or comparison_folder)
+    content["tables"] = _markdown_tables(content)
     written = []
     for name in ("report.html", "report.md"):
         text = environment.get_template(f"{name}.j2").render(content)
@@ -44,6 +59,7 @@ def write_report(comparison_folder: Path, run_folder: Path | None = None) -> lis
     return written
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -51,16 +67,19 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # names, paths and labels too: nothing printed can reorder or break the page
-        finalize=lambda value: visible(value) if isinstance(value, str) else value,
+        # names, paths and labels too: nothing printed can reorder or break the page; what a macro returns has been here
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= {
         "breakable": _breakable,
         "fenced": fenced,
-        "first_upper": lambda text: text[:1].upper() + text[1:],
+        "first_upper": first_upper,
+        "listed": listed,
         "glyph": _GLYPHS.__getitem__,
+        "look": lambda number: number if number < N_LOOKS else (number - 1) % (N_LOOKS - 1) + 1,
         "md": markdown_text,
         "md_code": markdown_code,
+        "percent": lambda number: f"{number:.2f}%",
     }
     return environment
 
@@ -68,71 +87,95 @@ def _environment() -> Environment:
 def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]:
     """Everything that the templates name."""
     comparison = records.comparison
-    models = [comparison.base.name, *(model.name for model in comparison.others)]
-    prompts = parsed(folder / "responses.jsonl", lambda rows: shown_prompts(rows, models), records.responses)
-    perplexity_path = folder / "perplexity.json"
+    prompts = parsed(folder / "responses.jsonl", lambda rows: shown_prompts(rows, comparison), records.responses)
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     return {
         "comparison": comparison,
-        "models": models,
-        "answers": [answer_in_words(comparison, model) for model in comparison.others],
-        "tables": [(model.name, measure_groups(comparison, model)) for model in comparison.others],
-        "meanings": _meanings(records),
-        "base_styles": _base_styles(records),
-        "chart": parsed(run_folder / "trainer_state.json", loss_chart, records.log_history),
-        "perplexity": records.perplexity,
-        "likelihoods": parsed(perplexity_path, likelihoods, records.perplexity) if records.perplexity else [],
-        "differences": parsed(perplexity_path, likelihood_differences, records.perplexity)
-        if records.perplexity
-        else [],
+        "models": [model.name for model in comparison.models],
+        "openings": openings(comparison),
+        "groups": measure_groups(comparison),
+        "sampled_settings": sampled_settings(comparison),
+        "meanings": {measure.label: measure.meaning for measure in comparison.compared},
         "prompts": prompts,
-        "examples": examples(prompts, 3),
+        "examples": examples(prompts, N_EXAMPLES),
+        "filters": filters_of(prompts, comparison),
         "n_left_out": max(0, len(records.responses) - MAX_PROMPTS),
         "facts": parsed(run_folder / "run.json", all_facts, records),
+        "short_facts": short_facts(records),
         "paths": [path.as_posix() for path in records.paths],
         "max_markdown_characters": MAX_MARKDOWN_CHARACTERS,
-        "filters": _filters(prompts, models),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "style": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        **_training_content(records, run_folder),
+        **_likelihood_content(records, folder),
+        **parsed(folder / "comparison.json", lambda found: _detail_content(found, prompts), comparison),
+    }
+
+
+def _markdown_tables(content: dict[str, Any]) -> list[tuple[Table, str]]:
+    """The tables of the short report besides the measures, with their titles."""
+    found = category_tables(content["comparison"], MAX_MARKDOWN_CATEGORIES)
+    n_categories = len(content["comparison"].record.get("categories") or ())
+    title = f"The {MAX_MARKDOWN_CATEGORIES} largest" if n_categories > MAX_MARKDOWN_CATEGORIES else "All"
+    categories = [(table, f"{title} categories: {name}") for name, table in found]
+    named = [(content["benchmarks"], "Benchmarks"), (content["judge_verdicts"], "Judge")]
+    return [*categories, *((table, name) for table, name in named if table is not None)]
+
+
+def _training_content(records: Records, run_folder: Path) -> dict[str, Any]:
+    return {
+        "training_charts": parsed(run_folder / "trainer_state.json", training_charts, records.log_history),
+        "training_samples": parsed(run_folder / "samples.jsonl", training_samples, records.training_samples),
+    }
+
+
+def _likelihood_content(records: Records, folder: Path) -> dict[str, Any]:
+    perplexity, benchmark = folder / "perplexity.json", folder / "benchmark.json"
+    return {
+        "base_styles": _base_styles(records.comparison),
+        "perplexity": records.perplexity,
+        "likelihoods": [] if not records.perplexity else parsed(perplexity, likelihood_tables, records.perplexity),
+        "first_tokens": [] if not records.perplexity else parsed(perplexity, first_tokens, records.perplexity),
+        "benchmark": records.benchmark,
+        "benchmarks": parsed(benchmark, benchmark_table, records.benchmark) if records.benchmark else None,
+    }
+
+
+def _detail_content(comparison: Comparison, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What comparison.json holds besides the measures: categories, charts over tokens, overlaps, the judge."""
+    record, names = comparison.record, [model.name for model in comparison.models]
+    details, judge = record.get("details") or {}, record.get("judge")
+    overlaps = details.get("longest_overlaps")
+    charts = (
+        position_chart(details.get("likelihood_by_position"), names),
+        reliability_chart(details.get("reliability"), names),
+    )
+    return {
+        "categories": category_tables(comparison),
+        "token_charts": [chart for chart in charts if chart is not None],
+        "overlaps": overlap_table(overlaps, frozenset(prompt.id for prompt in prompts)) if overlaps else None,
+        "judge": judge,
+        "judge_verdicts": judge_table(judge) if judge else None,
     }
 
 
 def examples(prompts: Sequence[Prompt], n_wanted: int) -> list[Prompt]:
-    """Prompts for the short report, by rule: the first extra one, the first that improved, the first that got worse."""
+    """By rule: the first extra prompt, the first that only improved, the first that got worse; the next in order."""
     held_out = [prompt for prompt in prompts if not prompt.is_extra]
     chosen = [prompt for prompt in prompts if prompt.is_extra][:1]
-    for outcome in (Outcome.IMPROVED, Outcome.WORSE):
-        chosen += [prompt for prompt in held_out if prompt.outcome is outcome][:1]
+    chosen += [prompt for prompt in held_out if prompt.n_improved and not prompt.n_worsened][:1]
+    chosen += [prompt for prompt in held_out if prompt.n_worsened][:1]
     return (chosen + [prompt for prompt in prompts if prompt not in chosen])[:n_wanted]
-
-
-def _meanings(records: Records) -> dict[str, str]:
-    """Label -> meaning of the measures that any table shows; a sampled one means the same as its greedy namesake."""
-    comparison = records.comparison
-    shown = [measure for model in comparison.others for measure, _ in compared_measures(comparison, model)]
-    return {measure.label: measure.meaning for measure in shown}
 
 
 def _breakable(name: str) -> Markup:
     """A dotted_key that a narrow column may break after its dots and underscores."""
-    return Markup(str(escape(name)).replace("_", "_<wbr>").replace(".", ".<wbr>"))
+    return Markup(str(escape(visible(name))).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
-def _base_styles(records: Records) -> list[tuple[str, str]]:
+def _base_styles(comparison: Comparison) -> list[tuple[str, str]]:
     """The base's response bits per byte under each prompt style it was given."""
     unit = Unit.BITS_PER_BYTE
-    styles = records.comparison.base_prompt_styles
+    styles = comparison.base_prompt_styles
     return [(style, f"{value_text(f.value, unit)} {interval_text(f, unit)}") for style, f in styles.items()]
-
-
-def _filters(prompts: Sequence[Prompt], models: Sequence[str]) -> list[tuple[str, str, int]]:
-    """(tag, label, count) of the page's filters that would show something; the first shows all."""
-    instruct = models[1]
-    wanted = [
-        ("improved", f"{instruct} improved", sum(p.outcome is Outcome.IMPROVED for p in prompts)),
-        ("worse", f"{instruct} worse", sum(p.outcome is Outcome.WORSE for p in prompts)),
-        ("mixed", "mixed", sum(p.outcome is Outcome.MIXED for p in prompts)),
-        ("unstopped", f"{instruct} did not stop", sum(p.did_not_stop for p in prompts)),
-    ]
-    return [("", "all", len(prompts)), *(row for row in wanted if row[2])]

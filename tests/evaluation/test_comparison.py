@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.evaluation.comparison import comparison_of, responses_of
+from pipelines.evaluation.comparison import comparison_of
 from pipelines.evaluation.comparison_table import comparison_table
 from pipelines.evaluation.generation import Answer
 from pipelines.evaluation.likelihood import DocumentLikelihood
-from pipelines.evaluation.measuring import MeasuredModel, Role
+from pipelines.evaluation.measuring import MeasuredModel
+from pipelines.evaluation.model_choice import Role
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
 from pipelines.evaluation.prompts import Prompt, typed_prompts
+from pipelines.evaluation.responses import responses_of
 from pipelines.modeling import PromptStyle
 
 GOOD, OTHER, CUT = "def f(x):\n    return x", "def g(x):\n    return x", "def f(x):\n    return ("
@@ -128,7 +130,8 @@ def test_differences_are_instruct_minus_base_on_the_same_prompts() -> None:
     found = compared(BASE, INSTRUCT)["differences"]["instruct"]
     assert found["stopped_by_itself"]["value"] == pytest.approx(3 / 4)
     assert found["n_tokens"]["value"] == pytest.approx((4 + 4 + 1 + 2) / 4 - (4 + 4 + 6 + 1) / 4)
-    assert found["parses"] == paired_difference_of_shares([True, True], [False, True]).to_json()
+    expected = paired_difference_of_shares([True, True], [False, True]).to_json()
+    assert {key: found["parses"][key] for key in expected} == expected
     low, high = found["defines_requested_name"]["ci95"]
     assert low < found["defines_requested_name"]["value"] == 1.0 == high
 
@@ -193,12 +196,48 @@ def test_intervals_cover_the_truth_on_a_larger_set() -> None:
     assert high - low < 0.15
 
 
+def test_each_difference_has_its_p_value_its_wins_and_its_word() -> None:
+    record = compared(BASE, INSTRUCT)
+    found = record["differences"]["instruct"]
+    assert found["stopped_by_itself"]["p_value"] == 0.25
+    assert found["stopped_by_itself"]["verdict"] == "no difference shown"
+    assert found["stopped_by_itself"]["p_holm"] == 1.0
+    assert [found["stopped_by_itself"][key] for key in ("n_wins", "n_ties", "n_losses")] == [3, 1, 0]
+    assert [found["repetition"][key] for key in ("n_wins", "n_ties", "n_losses")] == [1, 3, 0]  # lower is better
+    assert "n_wins" not in found["n_tokens"]
+    assert record["sentences"]["instruct"].startswith("better on 0 of ")
+    assert record["sentences"]["instruct"].endswith("n = 4")
+
+
+def test_flips_name_the_prompts_on_which_a_check_turned() -> None:
+    flips = compared(BASE, INSTRUCT)["flips"]["instruct"]
+    assert flips["stopped_by_itself"] == {"gained": [1, 2, 3], "lost": []}
+    assert flips["parses"] == {"gained": [1], "lost": []}
+    assert "n_tokens" not in flips
+    assert compared(INSTRUCT, replace(BASE, name="b", role=Role.INSTRUCT))["flips"]["b"]["parses"]["lost"] == [1]
+
+
+def test_each_category_has_figures_of_its_own() -> None:
+    categories = compared(BASE, INSTRUCT)["categories"]
+    assert {name: one["n"] for name, one in categories.items()} == {"code": 2, "talk": 2}
+    assert categories["code"]["models"]["base"]["stopped_by_itself"]["value"] == 0
+    assert categories["talk"]["models"]["base"]["stopped_by_itself"]["value"] == 0.5
+    assert categories["code"]["differences"]["instruct"]["stopped_by_itself"]["value"] == 1.0
+    assert "parses" not in categories["talk"]["models"]["base"]
+
+
+def test_prompts_of_one_category_are_not_split() -> None:
+    prompts = [replace(one, category="all") for one in PROMPTS]
+    assert comparison_of(prompts, [BASE, INSTRUCT], responses_of(prompts, [BASE, INSTRUCT]))["categories"] == {}
+
+
 def test_the_table_shows_each_metric_with_models_and_difference_side_by_side() -> None:
     lines = comparison_table(compared(BASE, INSTRUCT)).splitlines()
-    assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)"]
-    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p"]
     [stops] = [line for line in lines if line.startswith("stops by itself  ")]
     assert stops.split()[3:6] == ["25.0%", "100.0%", "+75.0%"]
+    assert stops.endswith("1.000  no difference shown")
     [bits] = [line for line in lines if line.startswith("response bits per byte")]
     assert bits.split()[4:7] == ["2.885", "1.731", "-1.154"]
-    assert bits.endswith(", -40.0%")
+    assert ", -40.0%" in bits
+    assert lines[-1].startswith("instruct: better on 0 of ")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from pipelines.errors import UserError
-from pipelines.evaluation.decoding import SeededNucleus
-from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers, token_choices
+from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers, token_choices_of
 from pipelines.modeling import LoadedModel, load_for_inference
 from tests.evaluation.chain_models import save_chain_model, save_successors
 
@@ -102,34 +100,6 @@ def test_sampling_leaves_the_users_random_state_alone(lively: LoadedModel) -> No
     assert torch.rand(1) == expected
 
 
-def drawn(logits: list[float], policy: SamplingPolicy, n: int = 20_000) -> Counter[int]:
-    uniforms = torch.rand((n, 1), generator=torch.Generator().manual_seed(0))
-    scores = SeededNucleus(policy, uniforms, prompt_length=1)(torch.zeros((n, 1)), torch.tensor([logits] * n))
-    return Counter(scores.argmax(dim=-1).tolist())
-
-
-def test_samples_follow_the_tempered_distribution() -> None:
-    logits, temperature, n = [1.0, -0.5, 2.0, 0.3], 0.7, 20_000
-    expected = (torch.tensor(logits) / temperature).softmax(dim=-1)
-    counts = drawn(logits, SamplingPolicy(temperature=temperature), n)
-    for token, probability in enumerate(expected.tolist()):
-        assert counts[token] / n == pytest.approx(probability, abs=4 * (probability * (1 - probability) / n) ** 0.5)
-
-
-def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
-    logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log().tolist()
-    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.75))) == {1, 3}
-    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.85))) == {0, 1, 3}
-    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.01))) == {1}
-    assert set(drawn(logits, SamplingPolicy(temperature=1.0))) == {0, 1, 2, 3}
-
-
-def test_a_nucleus_wider_than_the_sorted_tokens_is_sampled_whole() -> None:
-    counts = drawn([0.0] * 200, SamplingPolicy(temperature=1.0, top_p=0.9))
-    assert 178 <= len(counts) <= 181
-    assert max(counts.values()) < 3 * 20_000 / 180
-
-
 @pytest.fixture(scope="module")
 def hello(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that answers `helo world` and stops."""
@@ -164,10 +134,13 @@ def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel)
     assert [(one.text, one.stopped, one.n_tokens) for [one] in answers] == [("helo wrd", True, 8)] + [("", True, 0)] * 2
 
 
-def test_a_model_without_any_end_token_runs_to_the_limit(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_any_end_token_runs_to_the_limit_and_that_is_told(
+    hello: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("pipelines.evaluation.decoding.stop_token_ids", lambda *_: [])
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=12))
     assert (answer.stopped, answer.n_tokens, answer.text[:8]) == (False, 12, "helo wrd")
+    assert "no end token in its tokenizer or generation config, so every answer runs to" in capsys.readouterr().err
 
 
 def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_folder: Path, tmp_path: Path) -> None:
@@ -186,7 +159,7 @@ def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_f
     [[answer]] = generate_answers(loaded, [[ids("Ċ")]], SamplingPolicy(max_new_tokens=40))
     assert answer.text == "\0\x1b<>\U0001f600\ufffda"
     assert (answer.stopped, answer.n_tokens) == (True, len(said))
-    shown = [choice.token for choice in token_choices(loaded, [ids("Ċ")], answer.token_ids)]
+    shown = [choice.token for choice in token_choices_of(loaded, [[ids("Ċ")]], [answer])[0]]
     assert shown[:4] == ["\0", "\x1b", "<", ">"]
     assert shown[4:8] == tokenizer.convert_ids_to_tokens(smile)
     assert shown[-1] == "<|endoftext|>"
@@ -255,7 +228,7 @@ def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder: Path) -> 
 def test_probabilities_are_the_models_own_and_alternatives_come_in_order(lively: LoadedModel) -> None:
     prompt = PROMPTS[0]
     [[answer]] = generate_answers(lively, [prompt], SamplingPolicy(temperature=2.0, seed=3, max_new_tokens=6))
-    choices = token_choices(lively, prompt, answer.token_ids, n_alternatives=5)
+    [choices] = token_choices_of(lively, [prompt], [answer], n_alternatives=5)
     assert [choice.token_id for choice in choices] == list(answer.token_ids)
     for place, choice in enumerate(choices):
         with torch.inference_mode():
@@ -266,28 +239,40 @@ def test_probabilities_are_the_models_own_and_alternatives_come_in_order(lively:
         assert [p for _, p in choice.alternatives] == pytest.approx(others, rel=1e-5)
 
 
+def test_choices_of_many_answers_are_those_of_each_alone(lively: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [only for [only] in generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=9))]
+    answers[1] = Answer("", 0, False, ())
+    monkeypatch.setattr("pipelines.evaluation.generation._MAX_LOGIT_BYTES", 4 * 285 * 21 * 2)  # two rows at a time
+    together = token_choices_of(lively, PROMPTS, answers, n_alternatives=2)
+    assert [len(choices) for choices in together] == [len(answer.token_ids) for answer in answers]
+    for prompt, answer, choices in zip(PROMPTS, answers, together, strict=True):
+        [alone] = token_choices_of(lively, [prompt], [answer], n_alternatives=2)
+        assert [choice.token_id for choice in choices] == list(answer.token_ids)
+        for ours, theirs in zip(choices, alone, strict=True):
+            assert ours.probability == pytest.approx(theirs.probability, rel=1e-6)
+            assert [token for token, _ in ours.alternatives] == [token for token, _ in theirs.alternatives]
+            assert len(ours.alternatives) == 2
+
+
 def test_an_empty_answer_has_no_choices(lively: LoadedModel) -> None:
-    assert token_choices(lively, [5], []) == []
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"temperature": -1.0}, "expected a temperature of 0 (greedy) or more; got -1"),
-        ({"temperature": float("nan")}, "expected a temperature of 0 (greedy) or more; got nan"),
-        ({"top_p": 0.0}, "expected top_p above 0 and at most 1; got 0.0"),
-        ({"top_p": 1.5}, "expected top_p above 0 and at most 1; got 1.5"),
-        ({"num_samples": 0}, "expected num_samples of 1 or more; got 0"),
-        ({"max_new_tokens": 0}, "expected max_new_tokens of 1 or more; got 0"),
-        ({"num_samples": 2}, "expected a temperature above 0 for several samples; got temperature 0 and num_samples 2"),
-    ],
-)
-def test_a_policy_that_cannot_be_followed_is_refused(values: dict[str, float], message: str) -> None:
-    with pytest.raises(UserError) as error:
-        SamplingPolicy(**values)  # type: ignore[arg-type]
-    assert str(error.value).startswith(message)
+    assert token_choices_of(lively, [[5]], [Answer("", 0, False, ())]) == [[]]
 
 
 def test_a_batch_size_of_nothing_is_refused(hello: LoadedModel) -> None:
     with pytest.raises(UserError, match="expected batch_size of 1 or more; got 0"):
         generate_answers(hello, [], SamplingPolicy(), batch_size=0)
+
+
+def test_a_prompt_without_a_token_is_refused(hello: LoadedModel) -> None:
+    with pytest.raises(UserError, match="expected at least one token in each prompt; got none in prompt 2"):
+        generate_answers(hello, [[5], []], SamplingPolicy())
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
+
+    monkeypatch.setattr(hello.model, "forward", full)
+    monkeypatch.setattr("pipelines.evaluation.decoding.new_cache", lambda _: None)
+    with pytest.raises(UserError, match="expected memory for 7 answers at a time; got cuda out of memory; lower"):
+        generate_answers(hello, [[5]], SamplingPolicy(), batch_size=7)

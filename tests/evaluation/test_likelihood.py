@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -11,12 +12,13 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 from pipelines.errors import UserError
 from pipelines.evaluation.byte_spans import encode_text
 from pipelines.evaluation.likelihood import (
-    TokenSequence,
-    log_probabilities,
+    condition_token,
+    passage_likelihoods,
     response_likelihoods,
     text_likelihoods,
     token_log_probabilities,
 )
+from pipelines.evaluation.log_probabilities import TokenSequence, log_probabilities, scored_places
 from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, render_prompt
 from tests.evaluation.plain_likelihood import plain_log_probs, plain_nll
 
@@ -115,6 +117,49 @@ def test_by_default_a_text_longer_than_the_model_is_read_in_windows(tiny: Loaded
     assert found.nll_nats == text_likelihoods(tiny, [text], window=256, stride=128)[0].nll_nats
 
 
+def test_a_window_may_be_longer_than_the_model_by_its_last_token_which_is_not_read(tiny: LoadedModel) -> None:
+    token_ids = encode_text(tiny.tokenizer, "return max(numbers) " * 100)[:300]
+    [found] = log_probabilities(tiny, [TokenSequence(token_ids, 1)], window=257, stride=256)
+    parts = [plain_log_probs(tiny, token_ids[:257], 1), plain_log_probs(tiny, token_ids[-257:], 257 - 43)]
+    assert found.tolist() == pytest.approx(np.concatenate(parts).tolist(), rel=1e-9)
+
+
+def test_passages_of_one_text_share_its_likelihood_by_where_their_tokens_begin(stories: LoadedModel) -> None:
+    passages = ["Lily ate 😀.\n\n", "She was ", "happy </s>.\n \n", "The end"]
+    found = passage_likelihoods(stories, passages, window=24, stride=12)
+    [whole] = text_likelihoods(stories, ["".join(passages)], window=24, stride=12)
+    assert sum(one.nll_nats for one in found) == pytest.approx(whole.nll_nats, rel=1e-12)
+    assert sum(one.n_tokens for one in found) == whole.n_tokens > 24
+    assert [one.n_bytes for one in found] == [len(passage.encode()) for passage in passages]
+    [first] = text_likelihoods(stories, passages[:1], window=24, stride=12)
+    assert found[0].nll_nats == pytest.approx(first.nll_nats)
+    assert found[3].nll_nats != pytest.approx(text_likelihoods(stories, passages[3:])[0].nll_nats), "it has a context"
+
+
+def test_the_first_passage_of_a_tokenizer_without_a_condition_counts_a_token_less(tiny: LoadedModel) -> None:
+    loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0), model=_Uniform(256))
+    found = passage_likelihoods(loaded, ["abc", "de"])
+    assert [(one.n_tokens, one.n_bytes) for one in found] == [(2, 2), (2, 2)]
+
+
+def test_any_figures_of_the_scored_places_can_be_read_from_the_same_pass(tiny: LoadedModel) -> None:
+    def own_and_best(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        log_probs = logits.log_softmax(dim=-1)
+        return torch.stack([log_probs.gather(1, targets[:, None])[:, 0], log_probs.max(dim=-1).values], dim=1)
+
+    sequences = [TokenSequence([5, 6, 7, 8], 2), TokenSequence([9], 1), TokenSequence([5, 6] * 200, 1)]
+    tables = scored_places(tiny, sequences, own_and_best, batch_size=2)
+    assert [len(table) for table in tables] == [2, 0, 399]
+    own = log_probabilities(tiny, sequences, batch_size=2)
+    assert all((table[:, 0] == scores).all() for table, scores in zip(tables, own, strict=True))
+    assert (tables[2][:, 1] >= tables[2][:, 0]).all()
+
+
+def test_the_condition_is_told_by_its_spelling(tiny: LoadedModel, stories: LoadedModel) -> None:
+    conditions = [condition_token(tokenizer) for tokenizer in (tiny.tokenizer, stories.tokenizer, _byte_tokenizer(0))]
+    assert conditions == ["<|endoftext|>", "<s>", None]
+
+
 def test_a_response_is_scored_on_its_own_text_tokens_after_the_prompt(tiny: LoadedModel) -> None:
     for style in PromptStyle:
         expected = []
@@ -158,8 +203,8 @@ def test_logits_are_computed_for_scored_positions_only(tiny: LoadedModel) -> Non
 def test_a_batch_of_long_windows_holds_fewer_rows(tiny: LoadedModel) -> None:
     model = _Uniform(256, max_positions=4096)
     sequences = [TokenSequence([1] * 3000, 1)] * 5 + [TokenSequence([1] * 10, 1)] * 5
-    log_probabilities(dataclasses.replace(tiny, model=model), sequences, batch_size=8)
-    assert model.shapes == [(2, 3000), (2, 3000), (2, 3000), (4, 10)]
+    log_probabilities(dataclasses.replace(tiny, model=model), sequences, batch_size=8)  # the last token is not read
+    assert model.shapes == [(2, 2999), (2, 2999), (2, 2999), (4, 9)]
 
 
 def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equal_probability(
@@ -195,7 +240,7 @@ def test_unknown_tokens_are_counted(tiny: LoadedModel) -> None:
 def test_token_log_probabilities_sum_to_the_texts_likelihood(stories: LoadedModel, tiny: LoadedModel) -> None:
     text = "Once upon a time, Lily ate 😀."
     for loaded in (stories, tiny):
-        tokens = token_log_probabilities(loaded, text)
+        tokens = token_log_probabilities(loaded, [text])[0]
         assert sum(one.log_prob for one in tokens) == pytest.approx(-text_likelihoods(loaded, [text])[0].nll_nats)
         assert "".join(one.token for one in tokens) == text.replace("😀", "\\xf0\\x9f\\x98\\x80")
         assert (tokens[0].begin_byte, tokens[-1].end_byte) == (0, len(text.encode()))
@@ -203,7 +248,7 @@ def test_token_log_probabilities_sum_to_the_texts_likelihood(stories: LoadedMode
 
 def test_a_first_token_without_condition_has_no_probability(tiny: LoadedModel) -> None:
     loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0))
-    tokens = token_log_probabilities(loaded, "abc")
+    tokens = token_log_probabilities(loaded, ["abc"])[0]
     assert [one.log_prob is None for one in tokens] == [True, False, False]
 
 

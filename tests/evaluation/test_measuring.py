@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipelines.errors import UserError
-from pipelines.evaluation.measuring import DecodingPlan, Role, measure_models, refuse_other_base
+from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan, measure_models
+from pipelines.evaluation.model_choice import Role
 from pipelines.evaluation.prompts import Prompt
 from pipelines.modeling import PromptStyle, model_fingerprint
 from tests.evaluation.chain_models import save_chain_model
 
 PROMPTS = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Say it again.", "now", "max"), Prompt(2, "Well?")]
-PLAN = DecodingPlan(max_new_tokens=12, num_samples=2)
+PLAN = MeasurementPlan(DecodingPlan(max_new_tokens=12, num_samples=2), batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(
 ) -> None:
     base = save_chain_model(tiny_model_folder, tmp_path / "base", [" max"], ends=False)
     instruct = save_chain_model(tiny_model_folder, tmp_path / "instruct", ["def find"], ends=True)
-    measured, seconds = measure_models(str(base), [str(instruct)], PROMPTS, PLAN, batch_size=2)
+    measured, seconds = measure_models(str(base), [str(instruct)], PROMPTS, PLAN)
     assert [(one.name, one.role, one.prompt_style) for one in measured] == [
         ("base", Role.BASE, PromptStyle.PLAIN),
         ("instruct", Role.INSTRUCT, PromptStyle.CHAT),
@@ -70,10 +72,33 @@ def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(
 
 
 def test_samples_are_left_out_with_num_samples_0(tiny_model_folder: Path) -> None:
-    plan = DecodingPlan(max_new_tokens=4, num_samples=0)
+    plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0))
     measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
     assert [one.samples for one in measured] == [[], []]
     assert all(len(one.greedy) == 3 for one in measured)
+
+
+def test_the_first_greedy_answers_keep_the_probability_of_each_token(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = str(save_chain_model(tiny_model_folder, tmp_path / "sure", ["def find"], ends=True))
+    plan = MeasurementPlan(DecodingPlan(max_new_tokens=8, num_samples=0), n_token_choices=2)
+    measured, _ = measure_models(folder, [folder], PROMPTS, plan)
+    assert set(measured[1].token_choices) == {0, 1}
+    choices = measured[1].token_choices[0]
+    assert [one.token_id for one in choices] == list(measured[1].greedy[0].token_ids)
+    assert all(one.probability > 0.99 for one in choices)
+
+
+def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, base_prompt_style=PromptStyle.CHAT)
+    measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
+    assert [one.prompt_style for one in measured] == [PromptStyle.CHAT] * 2
+    assert measured[0].greedy == measured[1].greedy
+    bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="expected a base with a chat template"):
+        measure_models(str(bare), [str(tiny_model_folder)], PROMPTS, plan)
 
 
 def test_a_model_without_a_template_gets_plain_prompts_and_says_so(
@@ -147,23 +172,9 @@ def test_an_adapter_of_another_base_is_refused(tiny_model_folder: Path, adapter_
     other = changed_copy(tiny_model_folder, tmp_path / "other")
     with pytest.raises(UserError) as error:
         measure_models(str(other), [str(adapter_folder)], PROMPTS, PLAN)
-    assert str(error.value) == (
-        f"expected the base that the adapter {adapter_folder} was trained on, {tiny_model_folder}; got {other}; "
-        "give that base with --base, or another adapter with --instruct"
+    assert str(error.value).startswith(
+        f"expected the base of the adapter {adapter_folder}, which is {tiny_model_folder}; got the base {other}; "
     )
-
-
-def test_the_fingerprint_in_the_run_record_decides(
-    tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path
-) -> None:
-    base = str(tiny_model_folder)
-    refuse_other_base(str(with_record(adapter_folder, tmp_path / "right", model_fingerprint(base))), base)
-    with pytest.raises(UserError, match="whose files have changed since; give that base"):
-        refuse_other_base(str(with_record(adapter_folder, tmp_path / "wrong", "sha256:other")), base)
-
-
-def test_a_whole_model_needs_no_particular_base(tiny_model_folder: Path) -> None:
-    refuse_other_base(str(tiny_model_folder), "any/base")
 
 
 @pytest.mark.parametrize(

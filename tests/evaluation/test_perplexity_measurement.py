@@ -3,23 +3,18 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from pipelines.errors import UserError
-from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, distinct_names
-from pipelines.evaluation.perplexity_measurement import (
-    Reading,
-    Scope,
-    default_scopes,
-    documents_in_scope,
-    drawn_rows,
-    measure,
-)
-from pipelines.modeling import CHATML, PromptStyle, ensure_chat_template, load_for_inference, load_tokenizer
+from pipelines.evaluation.model_choice import ModelChoice, behind_template_of
+from pipelines.evaluation.perplexity_documents import Documents, Scope
+from pipelines.evaluation.perplexity_measurement import Reading, measure
+from pipelines.modeling import PromptStyle, ensure_chat_template, load_for_inference
 
 ROWS = [
     {"instruction": "Write f(x).", "input": "", "output": "def f(x):\n    return x"},
     {"instruction": "Say it in German.", "input": "blue", "output": "blau"},
 ]
-STYLES = {Scope.TEXT: [row["output"] for row in ROWS], Scope.RESPONSE: ROWS}
+TEXTS = Documents([row["output"] for row in ROWS], ["a", None])
+ANSWERS = Documents(ROWS, ["a", None])
+STYLES = {Scope.TEXT: TEXTS, Scope.RESPONSE: ANSWERS}
 
 
 @pytest.fixture
@@ -48,26 +43,16 @@ def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it
 
 
 def test_a_first_model_with_a_template_of_its_own_is_given_both_styles_too(tiny_model_folder: Path) -> None:
-    found = measure([ModelChoice(str(tiny_model_folder))], {Scope.RESPONSE: ROWS}, Reading())
+    found = measure([ModelChoice(str(tiny_model_folder))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN, PromptStyle.CHAT]
 
 
 def test_without_any_template_a_base_is_measured_plain_and_that_is_said(
     untemplated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = measure([ModelChoice(str(untemplated))], {Scope.RESPONSE: ROWS}, Reading())
+    found = measure([ModelChoice(str(untemplated))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN]
     assert "base: plain prompts only, no template" in capsys.readouterr().err
-
-
-def test_a_template_with_tokens_new_to_the_base_grows_its_embeddings_equally_each_time(untemplated: Path) -> None:
-    tokenizer = load_tokenizer(str(untemplated))
-    tokenizer.chat_template = CHATML.replace("<|im_start|>", "<|turn|>")
-    tokenizer.add_special_tokens({"extra_special_tokens": ["<|turn|>"]}, replace_extra_special_tokens=False)
-    grown = [behind_template_of(load_for_inference(str(untemplated)), tokenizer) for _ in range(2)]
-    rows = [one.model.get_input_embeddings().weight for one in grown if one]
-    assert rows[0].shape[0] == len(tokenizer)
-    assert rows[0].equal(rows[1])
 
 
 def test_a_template_for_another_vocabulary_is_not_put_on_a_base(untemplated: Path, shared_data: Path) -> None:
@@ -76,42 +61,28 @@ def test_a_template_for_another_vocabulary_is_not_put_on_a_base(untemplated: Pat
     assert behind_template_of(load_for_inference(str(untemplated)), other) is None
 
 
-def test_models_of_one_folder_name_get_names_that_differ() -> None:
-    choices = [ModelChoice("a/base"), ModelChoice("a/base", "runs/base"), ModelChoice("b/instruct/")]
-    assert distinct_names(choices) == ["base", "base_2", "instruct"]
+def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_given(
+    untemplated: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = [ModelChoice(str(folder)) for folder in (untemplated, tiny_model_folder, untemplated)]
+    found = measure(choices, {Scope.TEXT: TEXTS}, Reading())
+    assert [one.model for one in found] == ["base", "tiny", "base_3"]
+    assert found[0].documents == found[2].documents
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")] == [
+        "measuring base", "measuring base_3", "measuring tiny",
+    ]  # fmt: skip
 
 
-def test_a_sample_of_rows_keeps_their_order_and_their_numbers() -> None:
-    rows = [{"text": str(number)} for number in range(1, 101)]
-    drawn = drawn_rows(rows, 10, seed=3)
-    assert drawn == drawn_rows(rows, 10, seed=3) != drawn_rows(rows, 10, seed=4)
-    assert len(drawn) == 10
-    assert all(row["text"] == str(number) for number, row in drawn)
-    assert [number for number, _ in drawn] == sorted(number for number, _ in drawn)
-    assert drawn_rows(rows, None, seed=3) == list(enumerate(rows, start=1))
+def test_a_measurement_knows_the_condition_and_the_sources(tiny_model_folder: Path) -> None:
+    [found] = measure([ModelChoice(str(tiny_model_folder))], {Scope.TEXT: TEXTS}, Reading(dtype="float64"))
+    assert (found.condition, found.sources, found.source) == ("<|endoftext|>", ["a", None], None)
 
 
-def test_the_scope_follows_the_rows_and_empty_texts_are_left_out() -> None:
-    corpus, instructions = ([(number, row) for number, row in enumerate(rows, 1)] for rows in ([{"text": "a"}], ROWS))
-    assert default_scopes(corpus) == [Scope.TEXT]
-    assert default_scopes(instructions) == [Scope.RESPONSE]
-    texts = [(1, {"text": "a"}), (2, {"text": ""}), (3, {"text": "b"})]
-    assert documents_in_scope(texts, Scope.TEXT, "f") == ["a", "b"]
-    assert documents_in_scope(instructions, Scope.TEXT, "f") == [row["output"] for row in ROWS]
-
-
-@pytest.mark.parametrize(
-    ("row", "scope", "message"),
-    [
-        ({"instruction": "a"}, Scope.TEXT, "expected `text` or `output` in row 7 of f; got the columns instruction"),
-        ({"text": 3}, Scope.TEXT, "in row 7 of f; got a int"),
-        ({"instruction": "a", "output": ""}, Scope.RESPONSE, "a text in `output` in row 7 of f; got none"),
-        ({"instruction": "a", "output": None}, Scope.RESPONSE, "a text in `output` in row 7 of f; got none"),
-        ({"text": "a"}, Scope.RESPONSE, "a text in `instruction` in row 7 of f; got none"),
-        ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "a text in `output` in row 7 of f; got a list"),
-        ({"text": "alone"}, Scope.TEXT, "at least two documents that are not empty, for an interval; got 1 in f"),
-    ],
-)
-def test_rows_that_cannot_be_measured_are_refused_by_number(row: dict[str, object], scope: Scope, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        documents_in_scope([(7, row)], scope, "f")
+def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder: Path) -> None:
+    choices = [ModelChoice(str(tiny_model_folder))]
+    on, anew = (
+        measure(choices, {Scope.TEXT: Documents(TEXTS.items, TEXTS.sources, follow_on)}, Reading())[0].documents
+        for follow_on in (True, False)
+    )
+    assert on[0].nll_nats == pytest.approx(anew[0].nll_nats)
+    assert on[1].nll_nats != pytest.approx(anew[1].nll_nats)

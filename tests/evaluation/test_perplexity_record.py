@@ -1,12 +1,14 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood import DocumentLikelihood
-from pipelines.evaluation.perplexity_measurement import Measurement, Reading, Scope
+from pipelines.evaluation.perplexity_documents import Scope
+from pipelines.evaluation.perplexity_measurement import Measurement, Reading
 from pipelines.evaluation.perplexity_record import perplexity_differences, perplexity_record, perplexity_results, table
 from pipelines.modeling import PromptStyle
 
@@ -52,9 +54,46 @@ def test_the_table_compares_with_the_first_model_at_its_better_prompt() -> None:
     text = table(perplexity_record(ALL, Reading(), {"path": "d"}, seed=0))
     lines = text.splitlines()
     assert lines[0].split()[:3] == ["model", "scope", "prompt"]
-    assert len(lines) == 1 + 5 + 2
-    assert lines[-1].startswith("tuned (chat) minus base (plain), response: -0.")
-    assert lines[-1].endswith("-20.0% [-20.0%, -20.0%]")
+    assert len(lines) == 1 + 5 + 2 + 2
+    assert lines[7].startswith("tuned (chat) minus base (plain), response: -0.")
+    assert lines[7].endswith("-20.0% [-20.0%, -20.0%]")
+
+
+def test_by_source_each_source_of_two_documents_has_results_and_differences_of_its_own() -> None:
+    sources = ["b", "a", "alone", *["b", "a"] * 13, "a"]
+    both = [replace(one, sources=sources, condition="<s>") for one in (ALL[0], ALL[3])]
+    record = perplexity_record(both, Reading(), {"path": "d"}, seed=0, by_source=True)
+    n_documents = {(one["model"], one["source"]): one["n_documents"] for one in record["results"]}
+    assert n_documents == {
+        (name, of): n for name in ("base", "tuned") for of, n in {None: 30, "b": 14, "a": 15}.items()
+    }
+    in_a = np.array([source == "a" for source in sources])
+    assert record["results"][2]["bits_per_byte"] == pytest.approx(BITS[in_a].mean())
+    assert [(one["source"], one["bits_per_byte"]["n"]) for one in record["differences"]] == [
+        (None, 30),
+        ("b", 14),
+        ("a", 15),
+    ]
+    assert record["differences"][2]["bits_per_byte"]["value"] == pytest.approx(-0.1 * BITS[in_a].mean())
+    assert "tuned minus base, text of a: -0." in table(record)
+    assert record["dataset"]["n_documents"] == 30
+
+
+def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_cannot_be_told_apart() -> None:
+    record = perplexity_record([replace(ALL[0], sources=["a", "b"] * 15)], Reading(), {}, seed=0)
+    assert [one["source"] for one in record["results"]] == [None]
+    assert "source" not in table(record).splitlines()[0]
+    with pytest.raises(UserError, match="the source of each document, for figures by source; got rows without"):
+        perplexity_record([replace(ALL[0], sources=[None] * 30)], Reading(), {}, seed=0, by_source=True)
+
+
+def test_the_condition_of_the_first_token_is_in_the_record_and_in_the_table() -> None:
+    both = [replace(ALL[0], condition="<s>"), ALL[3]]
+    record = perplexity_record(both, Reading(), {}, seed=0)
+    assert record["condition"] == {"base": {"token": "<s>"}, "tuned": {"token": None}}
+    assert record["n_processes"] == 1
+    assert "base: the first token of a document was conditioned on <s>" in table(record).splitlines()
+    assert "tuned: the first token of a document was not scored" in table(record)
 
 
 def test_the_table_says_what_makes_a_figure_doubtful() -> None:

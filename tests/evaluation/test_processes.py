@@ -64,7 +64,7 @@ def test_one_process_measures_all() -> None:
 
 
 def test_an_error_of_the_one_process_stays_what_it_is() -> None:
-    def refuse(items: object) -> list[int]:
+    def refuse(_: object) -> list[int]:
         raise UserError(expected="a", got="b", remedy="c")
 
     with pytest.raises(UserError, match="expected a; got b; c"):

@@ -30,6 +30,25 @@ def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> 
     ]
 
 
+def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Add.", "output": "3", "references": ["three", " "], "numeric_answer": 3},
+        {"prompt": "Add.", "references": ["three"], "constraints": ["no_commas"], "tests": ["assert add(1, 2) == 3"]},
+        {"prompt": "Add.", "output": "1 + 2 = 3\n#### 3"},
+        {"prompt": "Write a Python function add(a, b).", "output": "3"},
+        {"prompt": "Add.", "instruction_id_list": ["startend:quotation"], "kwargs": [{"num_words": None}]},
+    ]
+    both, others, marked, function, ifeval = read_prompts(prompts_file(tmp_path, rows))
+    assert (both.accepted_answers, both.expected_number) == (("3", "three"), "3")
+    assert (others.accepted_answers, others.reference, others.expected_number) == (("three",), None, None)
+    assert [one.kind for one in (*others.constraints, *ifeval.constraints)] == ["no_commas", "quotation"]
+    assert others.tests is not None
+    assert others.tests.statements == ("assert add(1, 2) == 3",)
+    assert (marked.number, marked.expected_number) == (None, "3")
+    assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]
+    assert function.expected_number is None
+
+
 def test_a_typed_prompt_is_marked_extra_and_not_counted() -> None:
     assert typed_prompts(["Hello?"]) == [Prompt(0, "Hello?", category="extra", counted=False)]
 
@@ -57,6 +76,11 @@ def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Pat
         ([{"prompt": "a"}, {"question": "b"}], "expected `instruction` or `prompt` in row 2 of"),
         ([{"instruction": "  "}, {"prompt": "b"}], "expected `instruction` or `prompt` in row 1 of"),
         ([{"prompt": "a"}, {"prompt": 7}], "expected text in 'prompt' in row 2 of"),
+        ([{"prompt": "a", "references": "b"}], "expected a list of texts in 'references' in row 1 of"),
+        ([{"prompt": "a", "references": [1]}], "expected a list of texts in 'references' in row 1 of"),
+        ([{"prompt": "a", "numeric_answer": "six"}], "expected a number in 'numeric_answer' in row 1 of"),
+        ([{"prompt": "a", "numeric_answer": True}], "expected a number in 'numeric_answer' in row 1 of"),
+        ([{"prompt": "a", "constraints": ["jsn"]}], "expected a known `kind` of constraint in row 1 of"),
         ([{"prompt": "a"}], "expected at least two prompts to measure; got 1"),
     ],
 )

@@ -7,6 +7,7 @@ from pipelines.evaluation.windows import WINDOW_WITHOUT_LIMIT, sliding_windows, 
 def test_by_default_a_window_is_the_models_longest_sequence_and_half_of_it_the_stride() -> None:
     assert window_and_stride(256, None, None) == (256, 128)
     assert window_and_stride(256, 10, None) == (10, 5)
+    assert window_and_stride(256, 257, 256) == (257, 256), "the last token is predicted, not read"
     assert window_and_stride(None, None, None) == (WINDOW_WITHOUT_LIMIT, WINDOW_WITHOUT_LIMIT // 2)
 
 
@@ -28,7 +29,7 @@ def test_windows_score_each_position_once_with_the_promised_context(
 @pytest.mark.parametrize(
     ("window", "stride", "message"),
     [
-        (512, None, "a window of 2 to 256 tokens; got 512"),
+        (512, None, "a window of 2 to 257 tokens; got 512"),
         (8, 8, "a stride of 1 to 7 tokens under a window of 8; got 8"),
     ],
 )

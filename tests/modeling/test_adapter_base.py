@@ -42,7 +42,7 @@ def test_another_base_is_named_with_the_right_one(adapter: Path, tiny_model_fold
             refuse_other_base(str(adapter), other)
         assert str(tiny_model_folder) in refused.value.expected
         assert other in refused.value.got
-        assert f"set model_name_or_path: {tiny_model_folder}" in refused.value.remedy
+        assert f"give {tiny_model_folder} as the base" in refused.value.remedy
         assert "\n" not in str(refused.value)
 
 
@@ -51,6 +51,9 @@ def test_a_base_that_was_moved_is_known_by_its_fingerprint(
 ) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(tiny_model_folder, moved)
+    refuse_other_base(str(adapter), str(moved))  # by the weights of the place that the adapter names
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone/from/there"}))
     with pytest.raises(UserError):
         refuse_other_base(str(adapter), str(moved))
     with_record(adapter, tiny_model_folder)

@@ -1,13 +1,21 @@
 """generate.py as a user runs it."""
 
+import importlib.util
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from pipelines import generate
 from pipelines.errors import UserError
-from tests.conftest import RunCli, one_line_error
+from pipelines.evaluation.answer_store import Answer, AnswerStore
+from tests.conftest import PROJECT, RunCli, one_line_error
 from tests.evaluation.chain_models import save_chain_model
 
 
@@ -34,7 +42,10 @@ def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Pat
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["instruction"] for line in lines] == ["Hello", "World"]
     answer = {"text": " find max", "n_tokens": 2, "stopped": True}
-    assert lines[0] == {"instruction": "Hello", "input": "", "prompt_style": "chat", "answers": [answer]}
+    assert lines[0] == {
+        "instruction": "Hello", "input": "", "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer],
+    }  # fmt: skip
+    assert not list(tmp_path.glob("*.partial*"))
 
 
 def test_the_chain_model_is_cut_by_a_low_limit(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,6 +121,7 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
         (["--prompt", "Hi", "--top_p", "0"], "expected top_p above 0 and at most 1; got 0.0"),
         (["--prompts", "none.jsonl"], "expected a readable file at none.jsonl; got no such file or directory"),
         (["--prompt", "Hi", "--max_length", "7"], "expected the flags that --help lists; got unrecognized arguments"),
+        (["--prompt", "Hi", "--resume"], "expected --output with --resume; got none"),
     ],
 )
 def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message: str) -> None:
@@ -124,3 +136,78 @@ def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match="to be new or empty"):
         generate.main(["--model_name_or_path", str(model), "--prompt", "Hi", "--output", str(output)])
     assert output.read_text() == "mine"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+def test_an_engine_that_is_not_installed_is_refused_before_a_model_is_loaded() -> None:
+    with pytest.raises(UserError, match=r"expected the package vllm .*; install the extra, pip install -e '.\[vllm\]'"):
+        generate.main(["--model_name_or_path", "does/not/exist", "--prompt", "Hi", "--engine", "vllm"])
+
+
+def test_a_prompt_that_fills_the_model_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "answers.jsonl"
+    flags = ["--model_name_or_path", model, "--plain", "--prompt", "x" * 256, "--prompt", "y" * 250, "--output", output]
+    out, err = run(capsys, *flags)
+    assert "model: 1 of 2 prompts fill its 256 positions: empty answers" in err
+    assert "model: 1 of 2 prompts leave less room than 256 new tokens" in err
+    assert "answer 1 of 1: 0 tokens, no room after a prompt of 256 tokens" in out
+    assert [json.loads(line)["n_prompt_tokens"] for line in output.read_text().splitlines()] == [256, 250]
+
+
+def test_a_killed_call_goes_on_where_it_was(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, output, partial = (tmp_path / name for name in ("prompts.jsonl", "a.jsonl", "a.jsonl.partial"))
+    prompts.write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(400)))
+    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8"]
+    flags += ["--max_new_tokens", "40", "--temperature", "1"]
+    command = [sys.executable, "pipelines/generate.py", *flags, "--output", str(output)]
+    running = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (partial.is_file() and partial.read_bytes().count(b"\n") >= 40):
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not output.exists()
+    n_kept = partial.read_bytes().count(b"\n")
+    with pytest.raises(UserError, match=rf"got .*a.jsonl.partial with {n_kept} answers .*; add --resume"):
+        generate.main([*flags, "--output", str(output)])
+    added: list[str] = []
+    add = AnswerStore.add
+    monkeypatch.setattr(AnswerStore, "add", lambda store, fresh: (added.extend(fresh), add(store, fresh)))
+    _, err = run(capsys, *flags, "--output", output, "--resume")
+    assert f"{n_kept} of 400 answers were finished before" in err
+    assert len(added) == len(set(added)) == 400 - n_kept < 400
+    assert not partial.exists()
+    uninterrupted = tmp_path / "b.jsonl"
+    run(capsys, *flags, "--output", uninterrupted)
+    assert output.read_text() == uninterrupted.read_text()
+
+
+def test_two_processes_answer_as_one_does(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": "Say " + "x" * (n % 7)}) + "\n" for n in range(21)))
+    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--max_new_tokens", "24"]
+    sampled = ["--num_samples", "2", "--seed", "4"]
+    greedy_file, sampled_file = str(tmp_path / "greedy.jsonl"), str(tmp_path / "sampled.jsonl")
+    calls = [[*flags, "--output", greedy_file], [*flags, *sampled, "--output", sampled_file, "--resume"]]
+    AnswerStore(tmp_path / "sampled.jsonl.partial.7").add({"of another call": Answer("", 0, False, ())})
+    script = tmp_path / "script.py"
+    script.write_text(f"from pipelines import generate\nfor call in {calls!r}:\n    generate.main(call)\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
+    done = subprocess.run([*launch, "--main_process_port", port, str(script)], cwd=PROJECT, capture_output=True,
+                          text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("=== Say \n") == 2 * 3  # told by one process
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["greedy.jsonl", "prompts.jsonl", "sampled.jsonl"]
+    for name, call in zip(("greedy", "sampled"), calls, strict=True):
+        alone = tmp_path / f"{name}-alone.jsonl"
+        run(capsys, *call[: call.index("--output")], "--output", alone)
+        assert (tmp_path / f"{name}.jsonl").read_text() == alone.read_text()

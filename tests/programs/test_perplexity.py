@@ -1,12 +1,14 @@
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.perplexity import main
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import PROJECT, RunCli, one_line_error
 
 ROWS = [
     {"instruction": "Write a Python function double(x).", "input": "", "output": "def double(x):\n    return 2 * x"},
@@ -74,6 +76,42 @@ def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
     assert str(output) in done.stdout.splitlines()[-1]
 
 
+def test_two_processes_give_the_record_of_one(tiny_model_folder: Path, adapter: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "rows.jsonl"
+    rows = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(ROWS * 3)]
+    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (
+        "--model_name_or_path", tiny_model_folder, "--adapter", adapter, "--model_name_or_path", tiny_model_folder,
+        "--dataset", dataset, "--scope", "text", "--scope", "response", "--by_source", "--batch_size", "2",
+        "--window", "64", "--output",
+    )  # fmt: skip
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    main([*map(str, arguments), str(one)])
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
+    command = [*launch, "pipelines/perplexity.py", *map(str, arguments), str(two)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(path.read_text()) for path in (one, two)]
+    assert [record.pop("n_processes") for record in records] == [1, 2]
+    assert records[0] == records[1], "the batches are the same, so the figures are, to the last bit"
+    assert len(records[0]["results"]) == 3 * 5
+    assert done.stdout.count("record written") == done.stderr.count("measuring tiny") == 1
+
+
+def test_figures_of_a_text_file_name_their_condition_and_their_windows(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "out.json"
+    text.write_text("return max(numbers)\n\n" * 40)
+    main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(text), "--output", str(output),
+          "--window", "65", "--stride", "64", "--dtype", "float64"])  # fmt: skip
+    record = json.loads(output.read_text())
+    assert record["condition"] == {"tiny": {"token": "<|endoftext|>"}}
+    assert (record["dataset"]["text_documents"], record["dataset"]["n_documents"]) == ("file", 40)
+    assert (record["window"], record["stride"], record["results"][0]["n_bytes"]) == (65, 64, len(text.read_bytes()))
+    assert "tiny: the first token of a document was conditioned on <|endoftext|>" in capsys.readouterr().out
+
+
 def test_an_existing_record_is_not_overwritten(tiny_model_folder: Path, dataset: Path, tmp_path: Path) -> None:
     output = tmp_path / "perplexity.json"
     output.write_text("mine")
@@ -98,7 +136,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
         (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
         (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
         (["--model_name_or_path", "no/such/model"], "a tokenizer at no/such/model"),
-        (["--model_name_or_path", "{tiny}", "--window", "1000"], "a window of 2 to 256 tokens; got 1000"),
+        (["--model_name_or_path", "{tiny}", "--window", "1000"], "a window of 2 to 257 tokens; got 1000"),
         (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "a stride of 1 to 7 tokens"),
         (["--model_name_or_path", "{tiny}", "--limit", "1"], "at least two documents that are not empty"),
     ],
@@ -139,7 +177,5 @@ def test_an_adapter_of_another_base_is_refused(
     other.model.save_pretrained(tmp_path / "other")
     other.tokenizer.save_pretrained(tmp_path / "other")
     models = ["--model_name_or_path", str(tmp_path / "other"), "--adapter", str(adapter)]
-    with pytest.raises(
-        UserError, match=r"the base that the adapter .* was trained on.*give that base with --model_name"
-    ):
+    with pytest.raises(UserError, match=r"the base of the adapter .*, which is .* as the base, or an adapter"):
         main([*models, "--dataset", str(dataset)])

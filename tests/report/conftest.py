@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.report import write_report
+from tests.report.sample_answers import responses
 from tests.report.sample_records import write_records
 
 
@@ -67,6 +68,12 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     compared, trained = write_records(tmp_path_factory.mktemp("report"))
     write_report(compared, trained)
     return compared, trained
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison folder with six prompts, which is rendered in no time; without a report."""
+    return write_records(tmp_path_factory.mktemp("few"), responses(6))[0]
 
 
 @pytest.fixture(scope="session")

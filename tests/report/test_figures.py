@@ -11,7 +11,9 @@ from pipelines.report.figures import (
     duration_text,
     interval_text,
     number_text,
+    p_value_text,
     perplexity_text,
+    plus_minus_text,
     relative_text,
     value_text,
 )
@@ -64,3 +66,15 @@ def test_sizes_are_binary(n_bytes: int, text: str) -> None:
 @pytest.mark.parametrize(("low", "high", "has_zero"), [(-1, 1, True), (0, 1, True), (-1, 0, True), (0.1, 1, False)])
 def test_the_ends_of_an_interval_belong_to_it(low: float, high: float, has_zero: bool) -> None:
     assert Figure(0.5, low, high).has_zero is has_zero
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(0.00021, "p < 0.001"), (0.0124, "p = 0.012"), (0.34, "p = 0.34"), (1.0, "p = 1.00")]
+)
+def test_p_values_have_the_digits_that_count(p_value: float, text: str) -> None:
+    assert p_value_text(p_value) == text
+
+
+def test_a_value_without_a_standard_error_stands_alone() -> None:
+    assert plus_minus_text(0.412, 0.0131, 3) == "0.412 ± 0.013"
+    assert plus_minus_text(0.412, None, 3) == "0.412"

@@ -4,15 +4,13 @@ import re
 from pathlib import Path
 
 from pipelines.report import write_report
-from tests.report.sample_records import answer, responses, write_records
+from tests.report.hostile_records import write_hostile_records
+from tests.report.sample_answers import answer, responses
+from tests.report.sample_records import SENTENCE, write_records
 
 
-def test_it_opens_with_the_same_sentence_as_the_page(records: tuple[Path, Path], markdown: str) -> None:
-    html = (records[0] / "report.html").read_text()
-    sentence = next(line for line in markdown.splitlines() if line.startswith("**Yes.**"))
-    plain = sentence.removeprefix("**Yes.** ").replace("\\", "")
-    assert plain.startswith("On 148 held-out prompts instruct stops by itself on")
-    assert plain in html
+def test_it_opens_with_the_records_sentence(markdown: str) -> None:
+    assert markdown.splitlines()[2] == f"**B{SENTENCE[1:]}.**"
 
 
 def test_every_table_row_has_as_many_cells_as_its_head(markdown: str) -> None:
@@ -28,16 +26,35 @@ def test_every_table_row_has_as_many_cells_as_its_head(markdown: str) -> None:
 def test_the_tables_hold_the_records_figures(markdown: str) -> None:
     assert (
         "| response bits per byte (lower is better; n = 148) | 1.213 [1.182, 1.244] | 0.982 [0.954, 1.010] "
-        "| −0.232 [−0.256, −0.208] (−19.1% [−21.0, −17.2]) | better |"
+        "| −0.232 [−0.256, −0.208] (−19.1% [−21.0, −17.2]) | better, p = 0.002 |"
     ) in markdown
-    assert "| answers only | base | chat | 1.402 [1.372, 1.432] | 7.73 [7.35, 8.12] | 148 | 18,342 |" in markdown
-    assert "| stops by itself (sampled) (higher is better; n = 148) |" in markdown
+    assert "| arc\\_easy (version 1, n = 100) | acc (higher is better) | 5-shot | 0.310 ± 0.046 |" in markdown
+    assert "sampled" not in markdown, "it is the short report"
+    assert len(markdown) < 12_000
+
+
+def test_categories_are_the_largest_ones_where_there_are_many(tmp_path: Path) -> None:
+    lines = responses(40)
+    for line in lines[1:]:
+        line["category"] = f"kind {line['id'] % 9}"
+    text = write_report(*write_records(tmp_path, lines))[1].read_text()
+    assert "## The 6 largest categories: instruct" in text
+    assert "kind 1 (n = 5) |" in text
+
+
+def test_provenance_names_models_prompts_commit_and_versions(markdown: str) -> None:
+    for fact in (
+        "- base: recipes/quickstart/base, abababababab…", "- prompts: sha256: 9f9f9f9f9f9f…",
+        "- git\\_commit: 1f2e3d4c5b6a",
+        "- versions: torch 2.13.0, transformers 5.23.0, trl 1.16.0, peft 0.21.0",
+    ):  # fmt: skip
+        assert fact in markdown
 
 
 def test_three_examples_are_chosen_by_rule_find_max_first(markdown: str) -> None:
-    titles = re.findall(r"^### Prompt (\d+): (.*)$", markdown, re.MULTILINE)
-    assert titles[0] == ("0", "improved")
-    assert titles[1][1] == "improved"
+    titles = re.findall(r"^### Prompt (\d+)(.*)$", markdown, re.MULTILINE)
+    assert titles[0] == ("0", "")
+    assert titles[1][1].startswith(", instruct better: stops by itself")
     assert len(titles) == 3
     assert "```python\ndef find_max(numbers):\n    return max(numbers)" in markdown
 
@@ -47,9 +64,25 @@ def test_a_worse_answer_is_among_the_examples(tmp_path: Path) -> None:
     lines[9]["answers"]["base"]["greedy"] = answer("fine", parses=True)
     lines[9]["answers"]["instruct"]["greedy"] = answer("broken", stopped=False, parses=False)
     for line in lines[1:9]:
+        line["answers"]["base"]["greedy"] = answer("poor", stopped=False, parses=False)
         line["answers"]["instruct"]["greedy"] = answer("fine", parses=True)
     text = write_report(*write_records(tmp_path, lines))[1].read_text()
-    assert "### Prompt 9: worse" in text
+    assert "### Prompt 9, instruct worse: not: stops by itself, not: parses" in text
+
+
+def outside_of_fences(text: str) -> tuple[list[str], str | None]:
+    """The lines that no fence holds, and the fence that is still open at the end."""
+    outside: list[str] = []
+    fence: str | None = None
+    for line in text.split("\n"):
+        opened = re.match("`{3,}", line)
+        if fence is None and opened:
+            fence = opened[0]
+        elif fence is not None and line == fence:
+            fence = None
+        elif fence is None:
+            outside.append(line)
+    return outside, fence
 
 
 def test_no_answer_can_leave_its_fence(tmp_path: Path) -> None:
@@ -59,20 +92,23 @@ def test_no_answer_can_leave_its_fence(tmp_path: Path) -> None:
         line["instruction"] = attack
         line["answers"]["instruct"]["greedy"] = answer(attack, parses=False)
     text = write_report(*write_records(tmp_path, lines))[1].read_text()
-    outside, fence = [], None
-    for line in text.split("\n"):
-        opened = re.match("`{3,}", line)
-        if fence is None and opened:
-            fence = opened[0]
-        elif fence is not None and line == fence:
-            fence = None
-        elif fence is None:
-            outside.append(line)
+    outside, fence = outside_of_fences(text)
     assert fence is None
     assert "# Not ours" in text
     assert "# Not ours" not in outside
     assert not [line for line in outside if "script" in line]
     assert "␀ ⟨U+202E⟩" in text
+
+
+def test_hostile_names_are_text_outside_of_fences_too(tmp_path: Path) -> None:
+    text = write_report(*write_hostile_records(tmp_path))[1].read_text()
+    outside, fence = outside_of_fences(text)
+    assert fence is None
+    page = "\n".join(line for line in outside)
+    assert not re.search(r"<(script|img|svg|h1|style)", page)
+    assert not re.search(r"(?<!\\)\[link|!\[x", page)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    assert len(text) < 60_000
 
 
 def test_a_long_answer_is_cut_with_a_count(tmp_path: Path) -> None:

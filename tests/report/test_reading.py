@@ -13,13 +13,13 @@ from pipelines.errors import UserError
 from pipelines.report import write_report
 from tests.report.sample_records import write_json
 
-Records = tuple[Path, Path]
+_OPTIONAL = ("training", "likelihood", "categories", "benchmarks", "judge", "overlaps")
 
 
 @pytest.fixture
-def folder(records: Records, tmp_path: Path) -> Path:
-    """A copy of the comparison folder that a test may break."""
-    return Path(shutil.copytree(records[0], tmp_path / "compare", ignore=shutil.ignore_patterns("report.*")))
+def folder(few: Path, tmp_path: Path) -> Path:
+    """A comparison folder that a test may break."""
+    return Path(shutil.copytree(few, tmp_path / "compare", ignore=shutil.ignore_patterns("report.*")))
 
 
 def test_a_missing_comparison_says_so(tmp_path: Path) -> None:
@@ -60,6 +60,11 @@ def _remove(*path: str) -> Callable[[dict[str, Any]], object]:
         (lambda record: record["models"]["instruct"].update(role="base"), "2 models of role 'base'"),
         (lambda record: record["metric_definitions"]["parses"].update(unit="furlongs"), "'furlongs'"),
         (lambda record: record["models"]["base"]["metrics"]["parses"].update(ci95=[0.1]), "not enough values"),
+        (lambda record: record["differences"]["instruct"]["parses"].update(verdict="superb"), "'superb'"),
+        (lambda record: record["flips"]["instruct"]["parses"].pop("lost"), "no key 'lost'"),
+        (lambda record: record["details"]["longest_overlaps"][0].pop("row"), "no key 'row'"),
+        (lambda record: record["details"]["reliability"]["base"][0].pop("accuracy"), "no key 'accuracy'"),
+        (lambda record: record["judge"].pop("models"), "no key 'models'"),
         (lambda record: record["models"]["base"]["metrics"]["parses"].update(value=float("nan")), "not finite"),
         (lambda record: record.update(models=[]), "'list' object has no attribute 'items'"),
     ],
@@ -93,6 +98,19 @@ def test_a_broken_optional_record_is_refused_too(folder: Path, content: str) -> 
         write_report(folder)
 
 
+@pytest.mark.parametrize("content", ["[]", '{"results": [{}], "models": {}}', '{"results": []}'])
+def test_a_broken_benchmark_is_refused_too(folder: Path, content: str) -> None:
+    (folder / "benchmark.json").write_text(content)
+    with pytest.raises(UserError, match=r"benchmark\.json"):
+        write_report(folder)
+
+
+def test_broken_training_samples_are_refused_too(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text('{"step": 3}\n')
+    with pytest.raises(UserError, match=r"samples\.jsonl; got no key"):
+        write_report(folder, tmp_path)
+
+
 def test_a_broken_loss_log_is_refused_too(folder: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "trainer_state.json", {"log_history": [1, 2]})
     with pytest.raises(UserError, match=r"trainer_state\.json"):
@@ -106,16 +124,19 @@ def test_a_run_folder_that_is_not_there_is_refused(folder: Path) -> None:
 
 def test_missing_optional_records_leave_their_sections_out(folder: Path, tmp_path: Path) -> None:
     (folder / "perplexity.json").unlink()
+    (folder / "benchmark.json").unlink()
     record = json.loads((folder / "comparison.json").read_text())
     record = copy.deepcopy(record) | {"base_prompt_styles": {}}
+    for key in ("sentences", "flips", "categories", "details", "judge", "run_code"):
+        del record[key]
     write_json(folder / "comparison.json", record)
     (tmp_path / "empty").mkdir()
     for run_folder in (None, tmp_path / "empty"):
         html, markdown = (path.read_text() for path in write_report(folder, run_folder))
-        for left_out in ('id="loss"', 'id="likelihood"', "Training</h3>", "Recipe</h3>", "training rows"):
+        for left_out in (*(f'id="{name}"' for name in _OPTIONAL), "Training</h3>", "Recipe</h3>", "training rows"):
             assert left_out not in html
-        assert "## Likelihood" not in markdown
-        assert "## Loss" not in markdown
+        assert "## Categories" not in markdown
+        assert "## Benchmarks" not in markdown
         for kept in ('id="measures"', 'id="answers"', "Comparison</h3>", "Versions</h3>"):
             assert kept in html
 

@@ -1,27 +1,35 @@
 """The records of the evaluation room, made by its own code from made-up answers, are what the report reads."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from pipelines.report import write_report
 from tests.report.conftest import Page
-from tests.report.sample_records import FIND_MAX, VERSIONS, requested_rows, write_json
+from tests.report.sample_answers import FIND_MAX, requested_rows
+from tests.report.sample_records import write_json
+from tests.report.sample_run_records import VERSIONS
 
 
 @pytest.fixture(scope="module")
 def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from pipelines.evaluation.comparison import comparison_of, responses_of
+    from pipelines.evaluation.comparison import comparison_of
     from pipelines.evaluation.generation import Answer
     from pipelines.evaluation.likelihood import DocumentLikelihood
-    from pipelines.evaluation.measuring import DecodingPlan, MeasuredModel, Role
+    from pipelines.evaluation.measuring import DecodingPlan, MeasuredModel
+    from pipelines.evaluation.model_choice import Role
     from pipelines.evaluation.prompts import Prompt
+    from pipelines.evaluation.responses import responses_of
     from pipelines.modeling import PromptStyle
 
     rows = requested_rows(40)
     prompts = [Prompt(0, FIND_MAX, category="extra", counted=False)]
-    prompts += [Prompt(number, row["instruction"], reference=row["reference"]) for number, row in enumerate(rows, 1)]
+    prompts += [
+        Prompt(number, row["instruction"], reference=row["reference"], category="ab"[number % 2])
+        for number, row in enumerate(rows, 1)
+    ]
     texts = {
         "base": ["import os\n" * 9 + "import ("] * 41,
         "instruct": [p.reference or "def find_max(numbers): 1" for p in prompts],
@@ -52,12 +60,15 @@ def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_report_reads_what_the_comparison_writes(comparison_folder: Path) -> None:
     html, markdown = write_report(comparison_folder)
+    record = json.loads((comparison_folder / "comparison.json").read_text())
     page = Page(html.read_text())
     assert page.mistakes == []
-    assert (
-        "Yes. On 40 held-out prompts instruct stops by itself on 100.0% (base 0.0%) and defines the requested name on"
-        in page.text
-    )
-    assert "response bits per byte 1.298 → 0.866: −33.3% [−33.3, −33.3]." in page.text
+    sentence = record["sentences"]["instruct"]
+    assert f"{sentence[:1].upper()}{sentence[1:]}." in page.text
+    assert "Stops by itself 0.0% → 100.0% +100.0 points" in page.text
+    assert "Response bits per byte 1.298 → 0.866 −33.3% [−33.3, −33.3] ▲ better" in page.text
     assert "1.731 [1.731, 1.731] after the chat prompt" in page.text
-    assert "stops by itself (sampled)" in markdown.read_text()
+    assert "gained: stops by itself (40)" in page.text
+    assert "b (n = 20) a (n = 20)" in page.text
+    assert re.search(r"chrF ?higher is better", page.text)
+    assert "| stops by itself (higher is better; n = 40) |" in markdown.read_text()

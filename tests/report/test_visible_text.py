@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from pipelines.report.visible_text import excerpt, fenced, markdown_code, markdown_text, one_line, visible
+from pipelines.report.visible_text import (
+    excerpt,
+    fenced,
+    first_upper,
+    listed,
+    markdown_code,
+    markdown_text,
+    one_line,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +49,18 @@ def test_an_excerpt_counts_what_it_hides() -> None:
 def test_code_with_very_long_lines_is_known() -> None:
     assert excerpt("x" * 201, 4_000).has_long_lines
     assert not excerpt("x\n" * 300, 4_000).has_long_lines
+
+
+def test_the_beginning_of_a_sentence_is_a_capital_but_a_name_stays() -> None:
+    assert first_upper("stops by itself") == "Stops by itself"
+    assert first_upper("P(end) inside") == "P(end) inside"
+    assert first_upper("chrF") == "chrF"
+    assert first_upper("") == ""
+
+
+@pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
+def test_names_are_listed_as_one_says_them(names: list[str], text: str) -> None:
+    assert listed(names) == text
 
 
 def test_a_title_is_one_line() -> None:

@@ -1,0 +1,89 @@
+r"""Standard benchmarks by lm-evaluation-harness: the base few-shot without a template, instruct models with theirs.
+
+    python pipelines/benchmark.py --base recipes/quickstart/base --instruct runs/my-instruct \
+        --tasks my_task --include_path my_tasks --limit 100 --output runs/benchmark.json
+
+    python pipelines/benchmark.py --base BASE --instruct ADAPTER --tasks arc_easy,gsm8k --num_fewshot 5
+
+In: a base and instruct models or adapters of that base (folders or Hub ids), and tasks: names of tasks, groups or tags
+of the harness (`lm-eval ls tasks` lists them), YAML task files, or names of those in the folder --include_path. A task
+whose `dataset_path` is a reader of local files (json, csv, parquet, text) works offline.
+
+Out: a table and, with --output, the record benchmark.json: every metric of every task with its standard error, model by
+model, and for metrics that are means or ratios over items the paired difference from the base with its 95% interval and
+p-value. Few-shot examples come before the item as text for the base, and as turns of a conversation for instruct
+models; both see the same ones. compare.py --benchmark puts the record on its page.
+
+A task file is data: one that brings Python of its own is refused unless --trust_task_code. Needs the extra
+`benchmarks`.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command_line import ArgumentParser, positive_number, run_program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the record."""
+    flags = _parser().parse_args(arguments)
+    if flags.run_code_unconfined:
+        os.environ["HF_ALLOW_CODE_EVAL"] = "1"
+
+    from pipelines.evaluation.harness.benchmark_record import benchmark_table
+    from pipelines.evaluation.harness.benchmark_run import BenchmarkPlan
+    from pipelines.evaluation.harness.benchmarking import benchmark
+    from pipelines.evaluation.harness.harness_tasks import TaskChoice
+    from pipelines.files import refuse_existing, write_json_atomically
+
+    if flags.output:
+        refuse_existing(flags.output)
+    choice = TaskChoice(
+        flags.tasks, flags.include_path, flags.num_fewshot, flags.trust_task_code, flags.run_code_unconfined
+    )
+    plan = BenchmarkPlan(flags.limit, flags.batch_size, flags.seed)
+    record = benchmark(flags.base, flags.instruct, choice, plan)
+    print(benchmark_table(record))
+    if flags.output:
+        write_json_atomically(flags.output, record)
+        print(f"record written to {flags.output}")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("--base", required=True, metavar="M", help="base model: folder or Hub id")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
+    add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
+    add("--include_path", type=Path, metavar="FOLDER", help="folder of task files of your own")
+    add("--num_fewshot", type=_whole, metavar="N", help="examples before an item (default: each task's own number)")
+    add("--limit", type=positive_number, metavar="N", help="measure N items of each task, drawn with the seed")
+    add("--batch_size", type=positive_number, default=8, metavar="N", help="items at a time (default 8)")
+    add("--seed", type=int, default=0, help="of examples, items and statistics (default 0)")
+    add("--trust_task_code", action="store_true", help="let task files run Python of their own")
+    add(
+        "--run_code_unconfined",
+        action="store_true",
+        help="let tasks such as humaneval run what a model wrote, with all your rights",
+    )
+    add("--output", type=Path, metavar="FILE.json", help="where to write the record")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("no task is named")
+    return names
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run_program(main)

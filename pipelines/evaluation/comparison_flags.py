@@ -1,0 +1,54 @@
+"""The flags of compare.py, in the groups of its --help. No torch: --help has to be quick."""
+
+import argparse
+from pathlib import Path
+
+from pipelines.command_line import ArgumentParser
+
+
+def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
+    """The program's flags; `manual` is its docstring."""
+    flags = ArgumentParser(manual)
+    add = flags.add_argument
+    add("--base", required=True, metavar="M", help="base model: folder or Hub id")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
+    add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
+    add("--split", default="test", help="split of a dataset folder (default test)")
+    add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
+    add("--limit", type=int, metavar="N", help="measure N prompts, drawn with --seed (default all)")
+    add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
+    add("--dtype", choices=["auto", "float32"], help="of the weights (default: float32 on a CPU, else as saved)")
+    add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
+    add("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
+    add("--resume", action="store_true", help="go on with an interrupted comparison in --output")
+    _add_decoding(flags.add_argument_group("answers"))
+    _add_further(flags.add_argument_group("further measurements"))
+    _add_judge(flags.add_argument_group("a judge"))
+    return flags
+
+
+def _add_decoding(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
+    add("--num_samples", type=int, default=2, help="samples of each prompt, 0 for none (default 2)")
+    add("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
+    add("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
+    add("--batch_size", type=int, default=32, help="answers generated together (default 32)")
+    add("--engine", default="transformers", choices=["transformers", "vllm"], help="default transformers")
+    add("--show_probabilities", type=int, default=8, metavar="N", help="keep the token probabilities of N (default 8)")
+    add("--run_code", action="store_true", help="run the Python of the answers, confined, and their tests")
+
+
+def _add_further(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--general", type=Path, metavar="F", help="general text, on which forgetting would show in bits per byte")
+    add("--capability", type=Path, metavar="F", help="minimal pairs or multiple choice, by log-likelihood")
+    add("--training_rows", type=Path, metavar="F", help="training rows, to look for in the answers")
+    add("--perplexity", type=Path, metavar="FILE", help="perplexity.json to show in the report too")
+    add("--benchmark", type=Path, metavar="FILE", help="benchmark.json to show in the report too")
+
+
+def _add_judge(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--judge_url", metavar="URL", help="OpenAI-compatible endpoint (default none); its key in JUDGE_API_KEY")
+    add("--judge_model", metavar="NAME", help="model that judges there")

@@ -1,0 +1,110 @@
+"""The flags of compare.py -> what it measures, checked as a whole before a model is loaded."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.errors import UserError
+from pipelines.evaluation.answer_store import AnswerStore
+from pipelines.evaluation.beyond import BeyondPlan
+from pipelines.evaluation.engines import Engine, refuse_missing
+from pipelines.evaluation.judging import JudgeEndpoint
+from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan
+from pipelines.evaluation.processes import is_main_process, processes
+from pipelines.evaluation.running_code import RunLimits, refuse_unless_confined
+from pipelines.files import refuse_existing
+from pipelines.modeling import PromptStyle
+from pipelines.records import read_record
+
+_PARTIAL = "answers.partial.jsonl"
+_JUDGED = "judgements.partial.jsonl"
+
+
+def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
+    """The records of other programs to show in the report, by their names beside comparison.json.
+
+    Raises `UserError` for one that is absent or of another program.
+    """
+    attached: dict[str, Mapping[str, Any]] = {}
+    for kind, path in (("perplexity", flags.perplexity), ("benchmark", flags.benchmark)):
+        if path is None:
+            continue
+        attached[f"{kind}.json"] = read_record(path)
+        if attached[f"{kind}.json"].get("kind") != kind:
+            raise UserError(
+                expected=f"a record of {kind}.py in {path}",
+                got=f"kind {attached[f'{kind}.json'].get('kind')!r}",
+                remedy=f"give the file that {kind}.py wrote with --output",
+            )
+    return attached
+
+
+def plan_of(flags: Namespace, store: AnswerStore) -> MeasurementPlan:
+    """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with."""
+    engine = Engine(flags.engine)
+    refuse_missing(engine)
+    beyond = BeyondPlan(flags.general, flags.capability, flags.training_rows)
+    beyond.refuse_unusable()
+    return MeasurementPlan(
+        DecodingPlan(flags.max_new_tokens, flags.num_samples, flags.temperature, flags.top_p, flags.seed),
+        PromptStyle(flags.base_prompt_style),
+        flags.dtype or ("auto" if torch.cuda.is_available() else "float32"),
+        flags.batch_size,
+        engine,
+        store,
+        flags.show_probabilities,
+        beyond,
+    )
+
+
+def limits_of(flags: Namespace) -> RunLimits | None:
+    """What generated code may take, None where it is not to be run.
+
+    Raises `UserError` with --run_code on a machine that cannot confine it.
+    """
+    if not flags.run_code:
+        return None
+    refuse_unless_confined()
+    return RunLimits()
+
+
+def judge_of(flags: Namespace) -> JudgeEndpoint | None:
+    """The judge, None if none is wanted. Raises `UserError` for half of one, or a URL that is none."""
+    if (flags.judge_url is None) != (flags.judge_model is None):
+        raise UserError(
+            expected="--judge_url and --judge_model together",
+            got="one of them",
+            remedy="give both, or neither",
+        )
+    if flags.judge_url is None:
+        return None
+    return JudgeEndpoint.with_key_from_environment(flags.judge_url, flags.judge_model)
+
+
+def claimed_store(output: Path, *, resume: bool) -> AnswerStore:
+    """The answers of an interrupted comparison in `output`, none if it is new.
+
+    Raises `UserError` if `output` holds anything else, or an interrupted comparison and not `resume`.
+    """
+    path = output / _PARTIAL
+    if is_main_process():
+        found = {one.name for one in output.iterdir()} if output.is_dir() else set()
+        is_interrupted = bool(found) and all(name.startswith((_PARTIAL, _JUDGED)) for name in found)
+        if is_interrupted and not resume:
+            raise UserError(
+                expected=f"{output} to be new or empty",
+                got="an interrupted comparison",
+                remedy="add --resume to go on with it, or give another --output",
+            )
+        if not is_interrupted:
+            refuse_existing(output)
+    processes().wait_for_everyone()
+    return AnswerStore(path)
+
+
+def kept_judgements(output: Path) -> Path:
+    """Where the judge's replies are kept until the comparison is written."""
+    return output / _JUDGED

@@ -1,0 +1,1 @@
+"""Standard benchmarks by lm-evaluation-harness (extra `benchmarks`): its tasks, our models, paired differences."""

@@ -1,0 +1,1 @@
+"""The chrf metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,1 @@
+"""The constraints_followed metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,1 @@
+"""The exact_match metric; load it with `evaluate.load` and this folder's path."""

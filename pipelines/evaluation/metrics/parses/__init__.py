@@ -1,0 +1,1 @@
+"""The parses metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,1 @@
+"""The prompt_echo metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,1 @@
+"""The repetition metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,1 @@
+"""The rouge_l metric; load it with `evaluate.load` and this folder's path."""

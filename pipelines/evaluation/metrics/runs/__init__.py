@@ -1,0 +1,1 @@
+"""The runs metric; load it with `evaluate.load` and this folder's path."""

@@ -1,0 +1,189 @@
+"""What is measured: a dataset folder, a file of rows or of text, or a Hub dataset -> documents in each scope."""
+
+import json
+import random
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_manifest, read_rows, row_suffix
+from pipelines.errors import UserError
+from pipelines.files import read_text, sha256_of_file, sha256_of_text
+
+Row = Mapping[str, Any]
+
+_TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # what can only be a file, not a Hub id
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+class Scope(StrEnum):
+    """What is scored: a document's whole text, or the text of an answer given its prompt."""
+
+    TEXT = "text"
+    RESPONSE = "response"
+
+
+class TextDocuments(StrEnum):
+    """What a document is in a plain text file.
+
+    `file`: the whole file is one text, and each token is given what comes before it, across paragraphs too. Figures are
+    those of the whole; for the interval its paragraphs (its lines, where no blank line parts them) are resampled.
+    `paragraph` and `line`: each is a document of its own, begun anew; the blank lines between them are not scored.
+    """
+
+    FILE = "file"
+    PARAGRAPH = "paragraph"
+    LINE = "line"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Texts, or rows of instruction, input and output; with the source of each (None: unknown).
+
+    `follow_on` says that the texts are the passages of one text, in their order.
+    """
+
+    items: Sequence[Any]
+    sources: Sequence[str | None]
+    follow_on: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """Rows with their numbers, counted from 1, and where they came from: `dataset` in the record."""
+
+    rows: Sequence[tuple[int, Row]]
+    description: Mapping[str, Any]
+    follow_on: bool = False
+
+    def limited(self, limit: int | None, seed: int) -> "DatasetRows":
+        """`limit` rows drawn with `seed`, since the first may all come from one source; of one text the first."""
+        if limit is None or limit >= len(self.rows):
+            return self
+        drawn = self.rows[:limit] if self.follow_on else random.Random(seed).sample(self.rows, limit)
+        return DatasetRows(sorted(drawn, key=lambda pair: pair[0]), self.description, self.follow_on)
+
+    def default_scopes(self) -> list[Scope]:
+        """Answers where the rows have them, else their text."""
+        return [Scope.RESPONSE if self.rows and "output" in self.rows[0][1] else Scope.TEXT]
+
+    def in_scope(self, scope: Scope) -> Documents:
+        """The texts (`text`, or `output` of instruction rows), or rows of instruction, input and output.
+
+        Empty texts are left out. Raises `UserError` for a row without text or answer, and below two documents, on which
+        no interval can rest.
+        """
+        where = self.description["path"]
+        one = _text if scope is Scope.TEXT else _request_and_answer
+        found = [
+            (document, row.get("source"))
+            for number, row in self.rows
+            if (document := one(row, f"row {number} of {where}"))
+        ]
+        if len(found) < 2:
+            raise UserError(
+                expected="at least two documents that are not empty, for an interval",
+                got=f"{len(found)} in {where}",
+                remedy="give a larger --dataset, or a higher --limit",
+            )
+        return Documents([item for item, _ in found], [source and str(source) for _, source in found], self.follow_on)
+
+
+def read_dataset(
+    dataset: str,
+    split: str,
+    *,
+    config: str | None = None,
+    revision: str | None = None,
+    text_documents: TextDocuments = TextDocuments.FILE,
+) -> DatasetRows:
+    """Rows of a dataset folder, a JSON, JSONL, CSV, Parquet or text file, or a Hub dataset (`config`, `revision`).
+
+    A folder without a manifest is read as `datasets.load_dataset` reads it, like a copy of a Hub dataset. Raises
+    `UserError` if nothing can be read.
+    """
+    path = Path(dataset)
+    described = {"path": dataset, "split": None}
+    if is_dataset_folder(path):
+        rows: Sequence[Row] = read_rows(path, split)
+        described |= {"split": split, "sha256": read_manifest(path)["content_sha256"][split]}
+    elif path.is_file() and row_suffix(path) not in ROW_SUFFIXES:
+        rows = [{"text": text} for text in _texts_in(read_text(path), text_documents)]
+        described |= {"sha256": sha256_of_file(path), "text_documents": text_documents.value}
+    elif path.is_file():
+        rows = read_rows(path)
+        described |= {"sha256": sha256_of_file(path)}
+    elif path.is_dir() or _can_be_hub_id(dataset):
+        rows = _rows_by_datasets(dataset, split, config, revision)
+        content = "\n".join(json.dumps(row, sort_keys=True, default=str) for row in rows)
+        described |= {"split": split, "sha256": sha256_of_text(content), "config": config, "revision": revision}
+    else:
+        raise UserError(
+            expected=f"a dataset folder, or a file ending in {', '.join(ROW_SUFFIXES)} or of text, or a Hub id",
+            got=f"{dataset}, which does not exist",
+            remedy="check the path, or make a dataset folder with data_prep/build_instructions.py",
+        )
+    follow_on = described.get("text_documents") == TextDocuments.FILE.value
+    return DatasetRows(list(enumerate(rows, start=1)), described, follow_on)
+
+
+def _texts_in(text: str, text_documents: TextDocuments) -> list[str]:
+    if text_documents is TextDocuments.LINE:
+        return [line for line in text.split("\n") if line.strip()]
+    if text_documents is TextDocuments.PARAGRAPH:
+        return [paragraph.strip("\n") for paragraph in _BLANK_LINES.split(text) if paragraph.strip()]
+    begin = len(text) - len(text.lstrip())  # blank lines at the head belong to the first passage
+    ends = [found.end() for found in _BLANK_LINES.finditer(text) if found.start() > begin]
+    passages = [text[begin:end] for begin, end in pairwise(dict.fromkeys([0, *ends, len(text)]))]
+    return passages if len(passages) > 1 else text.splitlines(keepends=True)
+
+
+def _can_be_hub_id(dataset: str) -> bool:
+    looks_so = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) is not None
+    return looks_so and row_suffix(Path(dataset)) not in ROW_SUFFIXES + _TEXT_SUFFIXES
+
+
+def _rows_by_datasets(name: str, split: str, config: str | None, revision: str | None) -> list[Row]:
+    import datasets
+
+    try:
+        if not Path(name).is_dir():
+            return list(datasets.load_dataset(name, config, split=split, revision=revision))
+        with (
+            tempfile.TemporaryDirectory() as cache
+        ):  # else rows are found again by the folder's name, whatever it holds
+            return list(datasets.load_dataset(name, config, split=split, cache_dir=cache))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(
+            expected=f"a dataset folder, a file or a Hub dataset named {name} with the split {split}",
+            got=str(error).strip().split("\n")[0][:200],
+            remedy="check the path, or the Hub id and the network",
+        ) from error
+
+
+def _text(row: Row, place: str) -> str:
+    text = row.get("text", row.get("output"))
+    if not isinstance(text, str):
+        raise UserError(
+            expected=f"`text` or `output` in {place}",
+            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}",
+            remedy="write the document as a string in `text`",
+        )
+    return text
+
+
+def _request_and_answer(row: Row, place: str) -> dict[str, Any]:
+    texts = {"instruction": row.get("instruction") or row.get("prompt"), "output": row.get("output")}
+    for column, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(
+                expected=f"a text in `{column}` in {place}",
+                got="none" if not text or isinstance(text, str) else f"a {type(text).__name__}",
+                remedy="give instruction rows with an answer each, or measure --scope text",
+            )
+    return {**texts, "input": row.get("input") or ""}

@@ -1,0 +1,122 @@
+"""One token from each row of logits: the most probable, or one drawn by a number that belongs to the row alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import LogitsProcessor
+
+from pipelines.errors import UserError
+
+_N_SORTED = 64  # the nucleus is looked for in the 64 most probable tokens first: sorting 4,096 costs ten times as much
+
+
+@dataclass(frozen=True)
+class SamplingPolicy:
+    """How answers are decoded.
+
+    `temperature` 0 is greedy: the most probable token each time. `top_p` keeps the smallest set of tokens that holds
+    this share of the probability. A sample depends on `seed`, its own number and its prompt, and on nothing else.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    num_samples: int = 1
+    seed: int = 0
+    max_new_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for values no decoding can follow."""
+        refuse_unless(0 <= self.temperature < float("inf"), "a temperature of 0 (greedy) or more", self.temperature)
+        refuse_unless(0 < self.top_p <= 1, "top_p above 0 and at most 1", self.top_p)
+        refuse_unless(self.num_samples >= 1, "num_samples of 1 or more", self.num_samples)
+        refuse_unless(self.max_new_tokens >= 1, "max_new_tokens of 1 or more", self.max_new_tokens)
+        if self.temperature == 0 and self.num_samples > 1:
+            raise UserError(
+                expected="a temperature above 0 for several samples",
+                got=f"temperature 0 and num_samples {self.num_samples}",
+                remedy="raise the temperature: greedy samples are all the same text",
+            )
+
+
+@dataclass(frozen=True)
+class Request:
+    """Sample number `sample` of the answer to the prompt `token_ids`: at most `n_new` tokens."""
+
+    token_ids: tuple[int, ...]
+    sample: int
+    n_new: int
+
+    def seed(self, seed: int) -> int:
+        """The seed of this sample under the policy's `seed`; below 2**56."""
+        digest = hashlib.sha256(repr((seed, self.sample, list(self.token_ids))).encode()).digest()
+        return int.from_bytes(digest[:7], "big")
+
+
+class SeededNucleus(LogitsProcessor):
+    """`chosen_tokens` for `model.generate`, whose argmax then takes the one token that was left."""
+
+    def __init__(self, policy: SamplingPolicy, uniforms: torch.Tensor | None, prompt_length: int) -> None:
+        self.policy, self.uniforms, self.prompt_length = policy, uniforms, prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores of shape (rows, vocabulary): 0 for the chosen token, minus infinity for the others."""
+        step = input_ids.shape[1] - self.prompt_length
+        uniforms = None if self.uniforms is None else self.uniforms[:, step : step + 1]
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen_tokens(scores, self.policy, uniforms), 0.0)
+
+
+def chosen_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.Tensor | None) -> torch.Tensor:
+    """The next token of each row, shape (rows, 1), from logits of shape (rows, vocabulary).
+
+    Greedy where `uniforms` is None. Else the token is the first whose cumulated probability exceeds the row's uniform
+    number (rows, 1), so an answer does not change with the batch size, with the prompts beside it or with their order.
+    Raises `UserError` for logits that are not numbers.
+    """
+    best, greedy = scores.max(dim=-1, keepdim=True)  # NaN wins every comparison, so it is found here
+    if not best.isfinite().all():
+        raise UserError(
+            expected="logits that are numbers",
+            got="NaN or infinity where the next token was to be chosen",
+            remedy="check in trainer_state.json that the training did not diverge, or load a wider dtype",
+        )
+    if uniforms is None:
+        return greedy
+    probabilities = (scores.float() / policy.temperature).softmax(dim=-1)
+    uniforms = uniforms.to(probabilities)
+    if policy.top_p == 1:
+        return _draw(probabilities, uniforms, 1.0)
+    return _draw_from_nucleus(probabilities, uniforms, policy.top_p)
+
+
+def uniforms_of(requests: Sequence[Request], policy: SamplingPolicy) -> torch.Tensor:
+    """Numbers in [0, 1) of shape (rows, max_new_tokens); a row's depend on seed, prompt and sample number alone."""
+    rows = torch.zeros(len(requests), policy.max_new_tokens)
+    for row, one in zip(rows, requests, strict=True):
+        generator = torch.Generator().manual_seed(one.seed(policy.seed))
+        row[: one.n_new] = torch.rand(one.n_new, generator=generator)
+    return rows
+
+
+def refuse_unless(true: bool, expected: str, got: float) -> None:
+    """Raise `UserError` unless `true`."""
+    if not true:
+        raise UserError(expected=expected, got=str(got), remedy="correct the flag of that name")
+
+
+def _draw_from_nucleus(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
+    best = probabilities.topk(min(_N_SORTED, probabilities.shape[-1]), dim=-1)
+    tokens = best.indices.gather(1, _draw(best.values, uniforms, top_p))
+    wide = best.values.sum(dim=-1) < top_p
+    if wide.any():
+        ordered = probabilities[wide].sort(dim=-1, descending=True)
+        tokens[wide] = ordered.indices.gather(1, _draw(ordered.values, uniforms[wide], top_p))
+    return tokens
+
+
+def _draw(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Places (rows, 1) drawn among the first places that hold `top_p` of the mass, in proportion to `probabilities`."""
+    mass = probabilities.cumsum(dim=-1)
+    last = (mass - probabilities < top_p).sum(dim=-1, keepdim=True) - 1
+    return torch.searchsorted(mass, uniforms * mass.gather(1, last), right=True).minimum(last)

@@ -1,0 +1,60 @@
+r"""Talk to a base and to an instruct model side by side, on a page in your browser.
+
+    python pipelines/playground.py --base recipes/quickstart/base --instruct runs/my-instruct
+
+In: a base (folder or Hub id) and an instruct model, or an adapter of that base. Out: the address of a page that this
+machine alone can open. Ctrl-C ends it. Needs Gradio: pip install -e ".[playground]".
+
+The page puts one prompt to both. The answers grow side by side, and end when a model produces its end token, at the
+token limit, or by the stop button. Temperature, top-p, seed and the number of samples mean what they mean in
+generate.py, and give the same answers. The base reads the plain prompt, or the prompt behind the instruct model's chat
+template. Beneath the answers each token is listed with its probability and the five strongest alternatives.
+
+An adapter shares the base's weights in memory; any other pair is loaded as two models. Nothing
+is sent anywhere: no analytics, no fonts or scripts from other hosts, no link to the outside.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from pipelines.command_line import ArgumentParser, run_program
+
+
+def parser() -> argparse.ArgumentParser:
+    """The program's flags."""
+    flags = ArgumentParser(__doc__)
+    flags.add_argument("--base", required=True, metavar="M", help="base model: folder or Hub id")
+    flags.add_argument("--instruct", required=True, metavar="M", help="instruct model, or adapter of the base")
+    flags.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
+    flags.add_argument("--max_new_tokens", type=int, default=256, help="what the page begins with (default 256)")
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Load both models and serve the page until Ctrl-C."""
+    flags = parser().parse_args(arguments)
+    from pipelines.errors import UserError
+    from pipelines.interactive.ports import refuse_taken
+
+    refuse_taken(flags.port)
+    try:
+        from pipelines.interactive.page import Playground
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise UserError(
+            expected="Gradio, which the extra `playground` installs",
+            got="no module named gradio",
+            remedy='run pip install -e ".[playground]"',
+        ) from error
+    from pipelines.evaluation.sampling import refuse_unless
+    from pipelines.interactive.model_pair import load_pair
+
+    refuse_unless(flags.max_new_tokens >= 1, "max_new_tokens of 1 or more", flags.max_new_tokens)
+    playground = Playground(load_pair(flags.base, flags.instruct), flags.max_new_tokens)
+    print(f"open {playground.serve(flags.port)} in a browser; Ctrl-C ends it", flush=True)
+    playground.blocks.block_thread()
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,218 @@
+"""A table of texts, and the records that are shown as one: likelihoods, benchmarks, judge, categories, overlaps."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.report.comparison_record import Comparison, Measure, figure_of
+from pipelines.report.figures import (
+    Figure,
+    Unit,
+    difference_interval_text,
+    difference_text,
+    interval_text,
+    number_text,
+    p_value_text,
+    perplexity_text,
+    plus_minus_text,
+    relative_text,
+    value_text,
+)
+from pipelines.report.visible_text import first_upper
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, a second smaller one under it, and a place on the page that it leads to."""
+
+    text: str
+    small: str = ""
+    href: str = ""
+    is_strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`n_texts` columns from the left hold words, the others figures; the first one names the row."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    n_texts: int = 1
+
+
+def table_of(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | str]], n_texts: int = 1) -> Table:
+    """A `Table` whose cells may be given as plain texts."""
+    cells = tuple(tuple(Cell(cell) if isinstance(cell, str) else cell for cell in row) for row in rows)
+    return Table(caption, tuple(head), cells, n_texts)
+
+
+def likelihood_tables(record: Mapping[str, Any]) -> list[Table]:
+    """perplexity.json: each model on each scope, and each model against the first."""
+    head = ("Measured on", "Model", "Prompt", "Bits per byte", "Perplexity", "Documents", "Tokens", "Bytes")
+    rows = [
+        (
+            _scope(row),
+            row["model"],
+            row["prompt_style"] or DASH,
+            _bits(_ci_figure(row, "bits_per_byte")),
+            perplexity_text(_ci_figure(row, "perplexity")),
+            *(f"{row[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
+        )
+        for row in record["results"]
+    ]
+    tables = [table_of("Likelihood of each model", head, rows, 3)]
+    differences = [_likelihood_difference(row) for row in record.get("differences") or ()]
+    if differences:
+        titles = ("Measured on", "Model", "Against", "Bits per byte", "Relative")
+        tables.append(table_of("Differences on the same bytes", titles, differences, 3))
+    return tables
+
+
+def first_tokens(record: Mapping[str, Any]) -> list[str]:
+    """What each model's first token was predicted from, where perplexity.json says so."""
+    told = {model: found.get("token") for model, found in (record.get("condition") or {}).items()}
+    return [f"{model}: {token if token else 'nothing, it is not scored'}" for model, token in told.items()]
+
+
+def _likelihood_difference(row: Mapping[str, Any]) -> tuple[str, ...]:
+    figure, unit = figure_of(row["bits_per_byte"]), Unit.BITS_PER_BYTE
+    names = [
+        name + (f" ({style} prompt)" if style else "")
+        for name, style in (
+            (row["model"], row.get("prompt_style")),
+            (row["against"], row.get("against_prompt_style")),
+        )
+    ]
+    return (
+        _scope(row),
+        *names,
+        f"{difference_text(figure, unit)} {difference_interval_text(figure, unit)}",
+        relative_text(figure_of(row["relative"])) if row.get("relative") else DASH,
+    )
+
+
+def _scope(row: Mapping[str, Any]) -> str:
+    scope = {"text": "whole text", "response": "answers only"}.get(row["scope"], row["scope"])
+    return scope if row.get("source") is None else f"{scope}, source {row['source']}"
+
+
+def _ci_figure(row: Mapping[str, Any], name: str) -> Figure:
+    return figure_of({"value": row[name], "ci95": row["ci95"][name], "n": row["n_documents"]})
+
+
+def _bits(figure: Figure) -> str:
+    return f"{value_text(figure.value, Unit.BITS_PER_BYTE)} {interval_text(figure, Unit.BITS_PER_BYTE)}"
+
+
+def benchmark_table(record: Mapping[str, Any]) -> Table:
+    """benchmark.json: values with their standard errors, then the differences with interval and p-value."""
+    names = list(record["models"])
+    compared = [name for name in names if any((row.get("difference") or {}).get(name) for row in record["results"])]
+    titles = [
+        f"{name} ({'with' if record['models'][name].get('template') else 'without'} its template)" for name in names
+    ]
+    head = ("Task", "Metric", "Examples", *titles, *(f"Difference of {name}" for name in compared))
+    rows = [
+        (
+            Cell(str(row["task"]), f"version {row['version']}, n = {row['n']:,}"),
+            Cell(str(row["metric"]), f"{row['better']} is better" if row.get("better") else ""),
+            f"{row['n_shot']}-shot",
+            *(_with_error(row["models"].get(name)) for name in names),
+            *(_benchmark_difference((row.get("difference") or {}).get(name)) for name in compared),
+        )
+        for row in record["results"]
+    ]
+    return table_of("Standard benchmarks", head, rows, 3)
+
+
+def _with_error(found: Mapping[str, Any] | None) -> Cell | str:
+    if not found or found.get("value") is None:
+        return DASH
+    return plus_minus_text(float(found["value"]), found.get("stderr"), 3)
+
+
+def _benchmark_difference(found: Mapping[str, Any] | None) -> Cell | str:
+    if not found or found.get("value") is None:
+        return DASH
+    figure = figure_of(found)
+    p_value = "" if found.get("p_value") is None else p_value_text(found["p_value"])
+    return Cell(_signed(figure), p_value)
+
+
+def _signed(figure: Figure, decimals: int = 3) -> str:
+    value, low, high = (number_text(end, decimals, signed=True) for end in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"
+
+
+def judge_table(judge: Mapping[str, Any]) -> Table:
+    """The judge's verdicts on each model's answers against the base's."""
+    head = ("Model", "Wins", "Ties", "Losses", "Share won (ties half)", "Agrees with itself")
+    rows = [
+        (name, *(f"{found[key]:,}" for key in ("n_wins", "n_ties", "n_losses")), *map(_share, _shares(found)))
+        for name, found in judge["models"].items()
+    ]
+    return table_of("The judge's verdicts", head, rows)
+
+
+def _shares(found: Mapping[str, Any]) -> tuple[Any, Any]:
+    return found.get("win_share"), found.get("agreement_with_itself")
+
+
+def _share(record: Mapping[str, Any] | None) -> str:
+    if record is None or record.get("value") is None:
+        return DASH
+    figure = figure_of(record)
+    return f"{value_text(figure.value, Unit.SHARE)} {interval_text(figure, Unit.SHARE)}"
+
+
+def category_tables(comparison: Comparison, max_categories: int | None = None) -> list[tuple[str, Table]]:
+    """(model, table) for each model: its difference from the base by category of prompt, largest category first.
+
+    Sampled answers are left out: they say the same as the greedy ones, on a page that is full of numbers already.
+    """
+    categories = comparison.record.get("categories") or {}
+    ordered = sorted(categories.items(), key=lambda item: -item[1]["n"])[:max_categories]
+    return [(model.name, _category_table(comparison, model.name, ordered)) for model in comparison.others if ordered]
+
+
+def _category_table(comparison: Comparison, model: str, categories: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    head = ("Measure", *(f"{name} (n = {found['n']:,})" for name, found in categories))
+    rows = []
+    for measure in (one for one in comparison.compared if one.decoding != "sampled"):
+        cells = [_category_cell(found, comparison.base.name, model, measure) for _, found in categories]
+        if any(cell.text != DASH for cell in cells):
+            rows.append((Cell(first_upper(measure.full_label)), *cells))
+    return table_of(f"{model} against {comparison.base.name} by category", head, rows)
+
+
+def _category_cell(found: Mapping[str, Any], base: str, model: str, measure: Measure) -> Cell:
+    difference = (found["differences"].get(model) or {}).get(measure.name)
+    if not difference or difference["value"] is None:
+        return Cell(DASH)
+    figure, unit = figure_of(difference), measure.unit
+    ends = [(found["models"].get(name) or {}).get(measure.name) for name in (base, model)]
+    values = " → ".join(value_text(end["value"], unit) for end in ends if end and end["value"] is not None)
+    return Cell(
+        difference_text(figure, unit),
+        f"{difference_interval_text(figure, unit)}\n{values}",
+        is_strong=not figure.has_zero,
+    )
+
+
+def overlap_table(overlaps: Sequence[Mapping[str, Any]], shown_ids: frozenset[Any]) -> Table:
+    """The longest runs of words that answers share with training rows; a prompt on the page is linked."""
+    head = ("Model", "Prompt", "Words in a row", "Training row", "Text")
+    rows = [
+        (
+            str(one["model"]),
+            Cell(str(one["id"]), href=f"#prompt-{one['id']}" if one["id"] in shown_ids else ""),
+            f"{one['n_words']:,}",
+            str(one["row"]),
+            str(one["text"]),
+        )
+        for one in overlaps
+    ]
+    return table_of("Longest runs of words that answers share with the training rows", head, rows, 5)
