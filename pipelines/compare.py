@@ -23,18 +23,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.command_line import run_program
-from pipelines.evaluation.comparison_flags import comparison_flags
+from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, refuse_taken
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = comparison_flags(__doc__).parse_args(arguments)
+    refuse_taken(flags.output, resume=flags.resume)
     from pipelines.evaluation.comparison import beyond_of, comparison_of
     from pipelines.evaluation.comparison_inputs import (
         attached_records,
-        claimed_store,
         judge_of,
-        kept_judgements,
         limits_of,
         plan_of,
     )
@@ -51,15 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)
     prompts = typed_prompts(flags.prompt)
     prompts += held_out_prompts(flags.prompts, flags.split, limit=flags.limit, seed=flags.seed, first_id=len(prompts))
-    store = claimed_store(flags.output, resume=flags.resume)
-    plan = plan_of(flags, store)
+    plan = plan_of(flags)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():
         return
     start = time.perf_counter()
     responses = responses_of(prompts, models, run_code=limits)
     beyond, details = beyond_of(prompts, models, plan.beyond)
-    names, kept = [model.name for model in models], kept_judgements(flags.output)
+    names, kept = [model.name for model in models], flags.output / JUDGED_SO_FAR
     judged = judge_responses(responses, names, judge, kept) if judge else None
     record = {
         "kind": "comparison",
@@ -79,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, content in attached.items():
         write_json_atomically(flags.output / name, content)
     write_json_atomically(flags.output / "comparison.json", record)
-    store.remove()
+    if plan.store is not None:
+        plan.store.remove()
     kept.unlink(missing_ok=True)
     run_folder = Path(flags.instruct[0])
     pages = write_report(flags.output, run_folder if (run_folder / "run.json").is_file() else None)

@@ -66,7 +66,7 @@ def test_the_commands_for_ones_own_data_run_as_they_stand(users_folder: Path) ->
     run_all(commands("test"), users_folder)
     comparison = users_folder / "runs" / "comparison"
     measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
-    assert f"{measured:.2f}" in (comparison / "report.md").read_text()
+    assert f"{measured:.2f}" in (comparison / "report.html").read_text()
 
 
 @pytest.mark.slow

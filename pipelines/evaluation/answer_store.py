@@ -36,6 +36,7 @@ class AnswerStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._finished: dict[str, Answer] = {}
+        self._is_whole = False  # own file: not known to end with a line
         for file in self.files():
             self._finished |= _answers_in(file)
 
@@ -59,7 +60,9 @@ class AnswerStore:
         lines = "".join(json.dumps({"key": key, **asdict(answer)}) + "\n" for key, answer in answers.items())
         own.parent.mkdir(parents=True, exist_ok=True)
         with own.open("ab+") as file:
-            _cut_torn_line(file)
+            if not self._is_whole:
+                _cut_torn_line(file)
+                self._is_whole = True
             file.write(lines.encode())
             file.flush()
             os.fsync(file.fileno())

@@ -1,9 +1,14 @@
-"""The flags of compare.py, in the groups of its --help. No torch: --help has to be quick."""
+"""The flags of compare.py in the groups of its --help, and its folder. No torch: --help and a refusal are quick."""
 
 import argparse
 from pathlib import Path
 
 from pipelines.command_line import ArgumentParser
+from pipelines.errors import UserError
+from pipelines.files import refuse_existing
+
+ANSWERS_SO_FAR = "answers.partial.jsonl"
+JUDGED_SO_FAR = "judgements.partial.jsonl"
 
 
 def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
@@ -25,6 +30,22 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     _add_further(flags.add_argument_group("further measurements"))
     _add_judge(flags.add_argument_group("a judge"))
     return flags
+
+
+def refuse_taken(output: Path, *, resume: bool) -> None:
+    """Raise `UserError` if `output` holds anything but, with `resume`, an interrupted comparison.
+
+    Every process may ask: none writes before all have met.
+    """
+    found = {one.name for one in output.iterdir()} if output.is_dir() else set()
+    if not found or not all(name.startswith((ANSWERS_SO_FAR, JUDGED_SO_FAR)) for name in found):
+        refuse_existing(output)
+    elif not resume:
+        raise UserError(
+            expected=f"{output} to be new or empty",
+            got="an interrupted comparison",
+            remedy="add --resume to go on with it, or give another --output",
+        )
 
 
 def _add_decoding(group: argparse._ArgumentGroup) -> None:

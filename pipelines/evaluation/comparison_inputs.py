@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,17 +9,14 @@ import torch
 from pipelines.errors import UserError
 from pipelines.evaluation.answer_store import AnswerStore
 from pipelines.evaluation.beyond import BeyondPlan
+from pipelines.evaluation.comparison_flags import ANSWERS_SO_FAR
 from pipelines.evaluation.engines import Engine, refuse_missing
 from pipelines.evaluation.judging import JudgeEndpoint
 from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan
-from pipelines.evaluation.processes import is_main_process, processes
+from pipelines.evaluation.processes import processes
 from pipelines.evaluation.running_code import RunLimits, refuse_unless_confined
-from pipelines.files import refuse_existing
 from pipelines.modeling import PromptStyle
 from pipelines.records import read_record
-
-_PARTIAL = "answers.partial.jsonl"
-_JUDGED = "judgements.partial.jsonl"
 
 
 def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
@@ -42,8 +38,12 @@ def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
     return attached
 
 
-def plan_of(flags: Namespace, store: AnswerStore) -> MeasurementPlan:
-    """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with."""
+def plan_of(flags: Namespace) -> MeasurementPlan:
+    """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with.
+
+    All processes meet here, before one of them writes an answer.
+    """
+    processes().wait_for_everyone()
     engine = Engine(flags.engine)
     refuse_missing(engine)
     beyond = BeyondPlan(flags.general, flags.capability, flags.training_rows)
@@ -54,7 +54,7 @@ def plan_of(flags: Namespace, store: AnswerStore) -> MeasurementPlan:
         flags.dtype or ("auto" if torch.cuda.is_available() else "float32"),
         flags.batch_size,
         engine,
-        store,
+        AnswerStore(flags.output / ANSWERS_SO_FAR),
         flags.show_probabilities,
         beyond,
     )
@@ -82,29 +82,3 @@ def judge_of(flags: Namespace) -> JudgeEndpoint | None:
     if flags.judge_url is None:
         return None
     return JudgeEndpoint.with_key_from_environment(flags.judge_url, flags.judge_model)
-
-
-def claimed_store(output: Path, *, resume: bool) -> AnswerStore:
-    """The answers of an interrupted comparison in `output`, none if it is new.
-
-    Raises `UserError` if `output` holds anything else, or an interrupted comparison and not `resume`.
-    """
-    path = output / _PARTIAL
-    if is_main_process():
-        found = {one.name for one in output.iterdir()} if output.is_dir() else set()
-        is_interrupted = bool(found) and all(name.startswith((_PARTIAL, _JUDGED)) for name in found)
-        if is_interrupted and not resume:
-            raise UserError(
-                expected=f"{output} to be new or empty",
-                got="an interrupted comparison",
-                remedy="add --resume to go on with it, or give another --output",
-            )
-        if not is_interrupted:
-            refuse_existing(output)
-    processes().wait_for_everyone()
-    return AnswerStore(path)
-
-
-def kept_judgements(output: Path) -> Path:
-    """Where the judge's replies are kept until the comparison is written."""
-    return output / _JUDGED

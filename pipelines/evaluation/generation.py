@@ -174,9 +174,10 @@ def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_altern
 def _names(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, engine: Engine, stop_ids: Sequence[int]
 ) -> dict[Request, str]:
-    """What each answer is stored by: a hash of all that decides about it."""
+    """What each answer is stored by: a hash of all that decides about it, and of the model's name, or else a model that
+    is compared with itself would be given its own answers again."""
     model: Any = loaded.model
-    weights = [loaded.fingerprint]
+    weights = [loaded.name, loaded.fingerprint]
     if isinstance(model, PeftModel):
         weights.append(_fingerprint_of_base(str(model.get_base_model().name_or_path)))
     rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines import compare
 from pipelines.errors import UserError
+from pipelines.evaluation.answer_store import AnswerStore
+from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan, measure_models
+from pipelines.evaluation.prompts import held_out_prompts
 from pipelines.files import read_jsonl
 from pipelines.records import read_record
 from tests.conftest import RunCli, one_line_error
@@ -102,6 +107,101 @@ def test_a_model_compared_with_itself_has_all_differences_zero(
     record, responses = run("--base", bare, "--instruct", bare, "--prompts", prompts, output=tmp_path / "out")
     assert {difference["value"] for difference in record["differences"]["instruct"].values()} == {0}
     assert all(line["answers"]["base"] == line["answers"]["instruct"] for line in responses)
+    assert record["flips"]["instruct"] == {}
+    assert record["sentences"]["instruct"].startswith("no difference at all: equal on every item of all ")
+    assert record["sentences"]["instruct"] in (tmp_path / "out" / "report.md").read_text().replace("**No ", "**no ")
+
+
+def many_prompts(folder: Path) -> Path:
+    path = folder / "many.jsonl"
+    rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "output": ANSWER} for n in range(24)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path) -> None:
+    """A random adapter on a model that answers every prompt rightly."""
+    model = AutoModelForCausalLM.from_pretrained(instruct)
+    torch.manual_seed(0)
+    config = LoraConfig(r=8, lora_alpha=10_000, target_modules=["o_proj", "down_proj"], init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(tmp_path / "broken")
+    record, _ = run(
+        "--base", instruct, "--instruct", tmp_path / "broken", "--prompts", many_prompts(tmp_path), "--num_samples",
+        "0", output=tmp_path / "out",
+    )  # fmt: skip
+    found = record["differences"]["instruct"]
+    for metric in ("stopped_by_itself", "parses", "defines_requested_name", "response_bits_per_byte"):
+        assert found[metric]["verdict"] == "worse", metric
+        assert found[metric]["p_holm"] < 0.05
+    assert record["sentences"]["instruct"].startswith("better on 0 of ")
+    assert record["flips"]["instruct"]["parses"]["gained"] == []
+    assert record["flips"]["instruct"]["parses"]["lost"] == list(range(24))
+
+
+def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -> None:
+    rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "tests": ["assert find_max([1]) == 1"]}
+            for n in range(3)]  # fmt: skip
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--base", base, "--instruct", instruct, "--prompts", path]
+    record, _ = run(*flags, output=tmp_path / "parsed")
+    assert record["run_code"] is None
+    assert not {"runs", "passes_tests", "pass_at_1"} & set(record["metric_definitions"])
+    record, responses = run(*flags, "--run_code", output=tmp_path / "ran")
+    assert len(record["run_code"]["confinement"]) >= 3
+    figures = {name: model["metrics"] for name, model in record["models"].items()}
+    for metric in ("runs", "passes_tests", "pass_at_1"):
+        assert (figures["base"][metric]["value"], figures["instruct"][metric]["value"]) == (0.0, 1.0), metric
+    assert "SyntaxError" in responses[0]["answers"]["base"]["greedy"]["checks"]["why_it_failed"]
+
+
+def test_what_was_forgotten_and_memorised_is_measured_on_the_files_given(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "general.txt").write_text("The first paragraph.\n\nAnother one.\n\nA third.\n")
+    (tmp_path / "pairs.jsonl").write_text('{"good": "a b", "bad": "b a"}\n' * 2)
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"instruction": "x", "output": ANSWER}) + "\n")
+    flags = ["--general", tmp_path / "general.txt", "--capability", tmp_path / "pairs.jsonl"]
+    flags += ["--training_rows", tmp_path / "rows.jsonl"]
+    record, _ = run("--base", base, "--instruct", instruct, "--prompts", prompts, *flags, output=tmp_path / "out")
+    figures = record["models"]["instruct"]["metrics"]
+    assert figures["general_bits_per_byte"]["n"] == 3
+    assert figures["capability"]["n"] == 2
+    assert figures["longest_overlap"]["value"] == len(ANSWER.split())
+    assert record["details"]["likelihood_by_position"]["base"][0]["n_tokens"] > 0
+
+
+def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answers so far are put where a killed comparison leaves them."""
+    flags = ("--base", base, "--instruct", instruct, "--prompts", prompts)
+    whole, responses = run(*flags, output=tmp_path / "whole")
+    store = AnswerStore(tmp_path / "cut" / "answers.partial.jsonl")
+    rendered = held_out_prompts(prompts, "test", limit=None, seed=0)
+    plan = MeasurementPlan(DecodingPlan(max_new_tokens=32), dtype="float32", store=store)
+    measure_models(str(base), [str(base)], rendered[:2], plan)
+    assert len(store) > 0
+    with pytest.raises(UserError, match="got an interrupted comparison; add --resume"):
+        run(*flags, output=tmp_path / "cut")
+    capsys.readouterr()
+    record, resumed = run(*flags, "--resume", output=tmp_path / "cut")
+    assert "base: 1 of 3 answers were finished before" in capsys.readouterr().err  # two prompts are equal
+    assert record["models"] == whole["models"]
+    assert resumed == responses
+    assert not list((tmp_path / "cut").glob("*.partial*"))
+
+
+def test_records_of_other_programs_are_shown_and_others_are_refused(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path
+) -> None:
+    flags = ["--base", base, "--instruct", instruct, "--prompts", prompts]
+    (tmp_path / "wrong.json").write_text('{"kind": "run"}')
+    with pytest.raises(UserError, match=r"expected a record of perplexity.py in .*wrong.json; got kind 'run'"):
+        run(*flags, "--perplexity", tmp_path / "wrong.json", output=tmp_path / "out")
+    with pytest.raises(UserError, match="expected --judge_url and --judge_model together"):
+        run(*flags, "--judge_url", "http://localhost:1", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_test_split_of_a_dataset_folder_is_measured(base: Path, instruct: Path, tmp_path: Path) -> None:
