@@ -22,13 +22,14 @@ quickstart: environment
 	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 300 --output $(QUICKSTART)/instructions
 	$(BIN)/python pipelines/sft.py --config recipes/quickstart/sft/lora.yaml --output_dir $(QUICKSTART)/instruct
 	$(BIN)/python pipelines/perplexity.py --model_name_or_path recipes/quickstart/base --model_name_or_path $(QUICKSTART)/instruct \
-		--dataset $(QUICKSTART)/instructions --scope response --output $(QUICKSTART)/perplexity.json
+		--dataset $(QUICKSTART)/instructions --scope response --dtype float32 --output $(QUICKSTART)/perplexity.json
 	$(BIN)/python pipelines/compare.py --base recipes/quickstart/base --instruct $(QUICKSTART)/instruct \
 		--prompts $(QUICKSTART)/instructions --prompt "Write a Python function find_max(numbers)" --max_new_tokens 200 --num_samples 1 \
-		--batch_size 64 --perplexity $(QUICKSTART)/perplexity.json --output $(QUICKSTART)/report
+		--batch_size 64 --training_rows $(QUICKSTART)/instructions --perplexity $(QUICKSTART)/perplexity.json --output $(QUICKSTART)/report
 
+# Two tests at a time; the tests of one file, which share their fixtures, stay together.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: environment
 	$(BIN)/python -m pytest -m slow

@@ -39,12 +39,20 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     try:
         main(None)
         sys.stdout.flush()
+        _leave_other_processes()
     except (UserError, AnswerIsNo) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `| head` has read enough; without this Python complains once more while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _leave_other_processes() -> None:
+    """Leave the group of `accelerate launch`: at the interpreter's own end gloo's threads can abort the process."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def asks_for_help(arguments: Sequence[str], manual: str | None) -> bool:

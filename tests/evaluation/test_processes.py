@@ -13,8 +13,9 @@ from pipelines.evaluation.processes import is_main_process, measured_by_all
 PROJECT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
-import json, os, sys
+import json, sys
 from pathlib import Path
+from pipelines.command_line import run_program
 from pipelines.errors import UserError
 from pipelines.evaluation.processes import is_main_process, measured_by_all, processes
 
@@ -29,15 +30,17 @@ def refuse(items):
         raise UserError(expected="an even rank", got="1", remedy="go on")
     return items
 
-folder, rank = Path(sys.argv[1]), processes().process_index
-results = [measured_by_all(list(range(n)), square) for n in (7, 1, 0)]
-try:
-    measured_by_all([1, 2, 3], refuse)
-    refused = None
-except UserError as error:
-    refused = str(error)
-told = {"results": results, "seen": seen, "refused": refused, "main": is_main_process()}
-(folder / f"{rank}.json").write_text(json.dumps(told))
+def main(_):
+    results = [measured_by_all(list(range(n)), square) for n in (7, 1, 0)]
+    try:
+        measured_by_all([1, 2, 3], refuse)
+        refused = None
+    except UserError as error:
+        refused = str(error)
+    told = {"results": results, "seen": seen, "refused": refused, "main": is_main_process()}
+    Path(sys.argv[1], f"{processes().process_index}.json").write_text(json.dumps(told))
+
+run_program(main)
 """
 
 

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -197,13 +196,12 @@ def test_two_processes_answer_as_one_does(
     calls = [[*flags, "--output", greedy_file], [*flags, *sampled, "--output", sampled_file, "--resume"]]
     AnswerStore(tmp_path / "sampled.jsonl.partial.7").add({"of another call": Answer("", 0, False, ())})
     script = tmp_path / "script.py"
-    script.write_text(f"from pipelines import generate\nfor call in {calls!r}:\n    generate.main(call)\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    script.write_text(
+        "from pipelines import generate\nfrom pipelines.command_line import run_program\n"
+        f"def main(_):\n    for call in {calls!r}:\n        generate.main(call)\nrun_program(main)\n"
+    )
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    done = subprocess.run([*launch, "--main_process_port", port, str(script)], cwd=PROJECT, capture_output=True,
-                          text=True, timeout=300)  # fmt: skip
+    done = subprocess.run([*launch, str(script)], cwd=PROJECT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("=== Say \n") == 2 * 3  # told by one process
     assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["greedy.jsonl", "prompts.jsonl", "sampled.jsonl"]
