@@ -35,6 +35,7 @@ def responses_of(
                 "category": prompt.category,
                 "counted": prompt.counted,
                 "requested": {"name": requested.name, "parameters": list(requested.parameters)} if requested else None,
+                "constraints": [one.name for one in prompt.constraints],
                 "answers": {name: column[place] for name, column in columns.items()},
             }
         )

@@ -175,6 +175,7 @@ def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks() -> 
     assert lines[0]["category"] == "extra"
     assert lines[1]["requested"] == {"name": "f", "parameters": ["x"]}
     assert lines[3]["requested"] is None
+    assert lines[3]["constraints"] == []
     base = lines[1]["answers"]["base"]
     assert base["greedy"]["text"] == CUT
     assert base["greedy"]["checks"]["parses"] is False
