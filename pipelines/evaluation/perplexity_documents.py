@@ -108,6 +108,12 @@ def read_dataset(
     `UserError` if nothing can be read.
     """
     path = Path(dataset)
+    if (config or revision) and (path.is_file() or is_dataset_folder(path)):
+        raise UserError(
+            expected="a Hub dataset for --dataset_config and --dataset_revision",
+            got=f"{dataset}, which lies on this machine",
+            remedy="leave those flags out",
+        )
     described = {"path": dataset, "split": None}
     if is_dataset_folder(path):
         rows: Sequence[Row] = read_rows(path, split)

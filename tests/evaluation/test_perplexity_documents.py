@@ -118,3 +118,10 @@ def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path: Pat
     assert again.description["sha256"] != found.description["sha256"]
     with pytest.raises(UserError, match='got Unknown split "other"'):
         read_dataset(str(tmp_path), "other")
+
+
+@pytest.mark.parametrize("flag", ["config", "revision"])
+def test_what_belongs_to_the_hub_is_refused_for_a_local_file(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(UserError, match="which lies on this machine; leave those flags out"):
+        read_dataset(str(tmp_path / "rows.jsonl"), "test", **{flag: "main"})  # type: ignore[arg-type]
