@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 from typing import cast
 
@@ -93,9 +94,8 @@ def loaded_one_by_one(
 def distinct_names(choices: Sequence[ModelChoice]) -> list[str]:
     """The folder's name of each choice; numbered where that is another's too."""
     names: list[str] = []
-    for number, choice in enumerate(choices, start=1):
-        name = Path(choice.path).name or choice.path
-        names.append(f"{name}_{number}" if name in names else name)
+    for choice in choices:
+        names.append(_new_name(Path(choice.path).name or choice.path, names))
     return names
 
 
@@ -104,10 +104,16 @@ def instruct_choices(base: str, instructs: Sequence[str]) -> tuple[list[ModelCho
     several each its folder's name, numbered where two would be alike. Adapters are put on `base`."""
     choices = [ModelChoice(base, one) if is_adapter(one) else ModelChoice(one) for one in instructs]
     names = [Role.BASE.value]
-    for number, path in enumerate(instructs, start=1):
-        name = Path(path).name if len(instructs) > 1 else Role.INSTRUCT.value
-        names.append(name if name and name not in names else f"{name or Role.INSTRUCT.value}_{number}")
+    for path in instructs:
+        name = Path(path).name if len(instructs) > 1 else ""
+        names.append(_new_name(name or Role.INSTRUCT.value, names))
     return [ModelChoice(base), *choices], names
+
+
+def _new_name(name: str, taken: Sequence[str]) -> str:
+    """`name`, numbered by its place where that is taken, and on from there where that is taken too."""
+    numbered = (f"{name}_{number}" for number in count(len(taken) + 1))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def behind_template_of(base: LoadedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedModel | None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipelines.evaluation.checks.constraints import Constraint, constraints_of
 from pipelines.evaluation.checks.numeric_answer import marked_number, number_of
 from pipelines.evaluation.checks.python_answer import RequestedFunction, requested_function
 from pipelines.evaluation.running_code import CodeTests, code_tests_of
-from pipelines.files import sha256_of_file
+from pipelines.files import is_utf8, sha256_of_file
 
 EXTRA = "extra"
 
@@ -97,6 +98,13 @@ def _prompt_of(row: dict[str, Any], id: int, where: str) -> Prompt:
     HumanEval's)."""
     texts = {name: row.get(name) for name in ("instruction", "prompt", "input", "output", "category")}
     wrong = [name for name, value in texts.items() if not (value is None or isinstance(value, str))]
+    broken = [name for name, value in texts.items() if isinstance(value, str) and not is_utf8(value)]
+    if broken:
+        raise UserError(
+            expected=f"text that UTF-8 can hold in {broken[0]!r} in {where}",
+            got="half of a surrogate pair",
+            remedy="remove it, or write the character whole",
+        )
     if wrong:
         raise UserError(
             expected=f"text in {wrong[0]!r} in {where}",
@@ -138,13 +146,14 @@ def _number(row: dict[str, Any], where: str) -> str | None:
     given = row.get("numeric_answer")
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, str | int | float) or number_of(str(given)) is None:
+    written = format(Decimal(repr(given)), "f") if isinstance(given, float) else str(given)
+    if isinstance(given, bool) or not isinstance(given, str | int | float) or number_of(written) is None:
         raise UserError(
             expected=f"a number in 'numeric_answer' in {where}",
             got=repr(given)[:60],
             remedy="write it as 42, 0.5 or 3/4",
         )
-    return str(given)
+    return written
 
 
 def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ _KS = (1, 5, 10, 100)
 def response_series(lines: Lines, models: Sequence[str]) -> list[Series]:
     """The series of every check that applies to an answer: greedy ones, then sampled ones, then pass@k."""
     definitions = [*RESPONSE_METRICS, *EXECUTION_METRICS]
+    in_pass_at_k = {"passes_tests"}  # its mean over the samples is pass@1
     found = [
         Series.of_values(one, {model: _values(lines, model, one, decoding) for model in models}, decoding=decoding)
         for decoding in ("greedy", "sampled")
         for one in definitions
+        if decoding == "greedy" or one.name not in in_pass_at_k
     ]
     return found + [_pass_at_k(lines, models, k) for k in _KS if k <= _n_samples(lines)]
 
@@ -44,7 +46,7 @@ def _pass_at_k(lines: Lines, models: Sequence[str], k: int) -> Series:
             None if any(one is None for one in own) or len(own) < k else pass_at_k(len(own), sum(own), k)
             for own in passed
         ]
-    return Series.of_values(pass_at_k_definition(k), values)
+    return Series.of_values(pass_at_k_definition(k), values, decoding="sampled", has_greedy_namesake=False)
 
 
 def _n_samples(lines: Lines) -> int:

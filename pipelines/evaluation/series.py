@@ -49,6 +49,7 @@ class Series:
     statistic: Statistic
     decoding: str | None = None
     has_item_values: bool = True
+    has_greedy_namesake: bool = True
 
     @classmethod
     def of_values(
@@ -57,13 +58,17 @@ class Series:
         values: Mapping[str, Sequence[float | None]],
         *,
         decoding: str | None = None,
+        has_greedy_namesake: bool = True,
     ) -> "Series":
-        """A number (or yes and no) for each item; the figure is their mean."""
+        """A number (or yes and no) for each item; the figure is their mean.
+
+        Without a `has_greedy_namesake` a sampled metric goes by its own name alone.
+        """
         tables = {
             model: np.array([[np.nan if one is None else float(one), 1.0] for one in found]).reshape(-1, 2)
             for model, found in values.items()
         }
-        return cls(definition, tables, _first_over_second, decoding)
+        return cls(definition, tables, _first_over_second, decoding, has_greedy_namesake=has_greedy_namesake)
 
     @classmethod
     def of_ratios(
@@ -74,11 +79,14 @@ class Series:
         *,
         decoding: str | None = None,
     ) -> "Series":
-        """Two numbers for each item; the figure is the sum of the first over the sum of the second."""
+        """Two numbers for each item; the figure is the sum of the first over the sum of the second.
+
+        An item whose second number is 0 has no part in it.
+        """
         tables = {}
         for model, found in numerators.items():
             pairs = [
-                (np.nan, np.nan) if a is None or b is None else (float(a), float(b))
+                (np.nan, np.nan) if a is None or b is None or b <= 0 else (float(a), float(b))
                 for a, b in zip(found, denominators[model], strict=True)
             ]
             tables[model] = np.array(pairs).reshape(-1, 2)
@@ -93,18 +101,26 @@ class Series:
         *,
         decoding: str | None = None,
     ) -> "Series":
-        """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums."""
+        """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums.
+
+        Its interval is centred: resampling adds to a mean of distances such as a calibration error, and a plain
+        percentile interval would lie too high.
+        """
         return cls(definition, tables, statistic, decoding, has_item_values=False)
 
     @property
     def name(self) -> str:
         """The metric's name in the records; that of a sampled one ends in `_sampled`."""
-        return self.definition.name + (SAMPLED if self.decoding == "sampled" else "")
+        return self.definition.name + (SAMPLED if self._is_told_from_greedy else "")
 
     @property
     def label(self) -> str:
         """The metric's label; that of a sampled one says so."""
-        return self.definition.label + (" (sampled)" if self.decoding == "sampled" else "")
+        return self.definition.label + (" (sampled)" if self._is_told_from_greedy else "")
+
+    @property
+    def _is_told_from_greedy(self) -> bool:
+        return self.decoding == "sampled" and self.has_greedy_namesake
 
     def among(self, places: Sequence[int]) -> "Series":
         """The same metric over the items at `places` alone."""
@@ -123,7 +139,7 @@ class Series:
             return None
         if self._is_of_flags(table):
             return share(table[:, 0] > 0)
-        return bootstrap_of_sums(table, self.statistic)
+        return bootstrap_of_sums(table, self.statistic, centred=not self.has_item_values)
 
     def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
         """The model's figure minus the base's, None for fewer than two items that both have.
@@ -150,6 +166,7 @@ class Series:
         return bootstrap_of_sums(
             np.hstack([a, b]),
             lambda sums: compared(self.statistic(sums[:n_columns]), self.statistic(sums[n_columns:])),
+            centred=not self.has_item_values,
         )
 
     def _counts(self, a: np.ndarray, b: np.ndarray) -> tuple[int, int, int] | tuple[None, None, None]:

@@ -108,9 +108,17 @@ def share(flags: ArrayLike) -> Estimate:
 
 
 def bootstrap_of_sums(
-    table: np.ndarray, statistic: Statistic, *, seed: int = 0, n_resamples: int = N_RESAMPLES
+    table: np.ndarray,
+    statistic: Statistic,
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+    centred: bool = False,
 ) -> Estimate:
     """`statistic` of the column sums of `table` (shape [n, n_columns], a row for each document).
+
+    `centred` subtracts the bootstrap's estimate of bias, the mean over resamples minus the value (Efron and Tibshirani,
+    chapter 10), from the ends of the interval: for a statistic that resampling moves, such as a mean of distances.
 
     Raises `ValueError` below two documents, or for a number that is not finite.
     """
@@ -120,8 +128,10 @@ def bootstrap_of_sums(
     if not np.isfinite(table).all():
         raise ValueError("expected finite numbers, got NaN or infinity")
     resampled = statistic(_resampled_sums(table, seed, n_resamples).T)
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return Estimate(float(statistic(table.sum(axis=0))), (float(low), float(high)), n)
+    value = float(statistic(table.sum(axis=0)))
+    bias = float(resampled.mean()) - value if centred else 0.0
+    low, high = np.percentile(resampled, [2.5, 97.5]) - bias
+    return Estimate(value, (float(low), float(high)), n)
 
 
 def _bootstrap(columns: list[ArrayLike], statistic: Statistic, seed: int, n_resamples: int) -> Estimate:

@@ -42,7 +42,8 @@ class JudgedDifference:
 def verdict_of(estimate: Estimate, p_corrected: float, better: str) -> Verdict:
     """The word for a difference: it is shown if the interval is clear of zero and the corrected p-value below 5%."""
     low, high = estimate.ci95
-    if low <= 0 <= high or p_corrected >= SIGNIFICANT:
+    is_clear = low > 0 or high < 0
+    if not (is_clear and p_corrected < SIGNIFICANT):  # said so that NaN shows nothing
         return Verdict.NO_DIFFERENCE
     if better == "neither":
         return Verdict.CHANGED

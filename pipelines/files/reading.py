@@ -24,6 +24,15 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: not with half of a surrogate pair in it, which JSON can write."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(path: Path) -> Any:
     """The file's JSON value. Raises `UserError` with the line of the first mistake."""
     return _parse(read_text(path), path, first_line=1)

@@ -16,6 +16,7 @@ from pipelines.evaluation.measuring import MeasuredModel
 from pipelines.evaluation.model_choice import Role
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
 from pipelines.evaluation.prompts import Prompt, typed_prompts
+from pipelines.evaluation.response_series import response_series
 from pipelines.evaluation.responses import responses_of
 from pipelines.modeling import PromptStyle
 
@@ -242,3 +243,23 @@ def test_the_table_shows_each_metric_with_models_and_difference_side_by_side() -
     assert bits.split()[4:7] == ["2.885", "1.731", "-1.154"]
     assert ", -40.0%" in bits
     assert lines[-1].startswith("instruct: better on 0 of ")
+
+
+def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pass() -> None:
+    prompts = [Prompt(number, "Write a Python function f(x).") for number in range(12)]
+    lines = []
+    for prompt in prompts:
+        checks = {
+            name: {"passes_tests": passed, "runs": True} for name, passed in (("base", False), ("instruct", True))
+        }
+        answers = {name: {"greedy": {"checks": {}}, "samples": [{"checks": one}] * 5} for name, one in checks.items()}
+        lines.append({"id": prompt.id, "category": None, "answers": answers})
+    series = {one.name: one for one in response_series(lines, ["base", "instruct"])}
+    assert "passes_tests_sampled" not in series
+    figure, difference = series["pass_at_1"].figure("base"), series["pass_at_1"].difference("instruct", "base")
+    assert figure is not None
+    assert difference is not None
+    assert figure.value == 0
+    assert figure.ci95[1] > 0.2
+    assert difference.estimate.ci95[0] < 0.7
+    assert series["pass_at_5"].decoding == "sampled"

@@ -8,7 +8,13 @@ from peft import LoraConfig, get_peft_model
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood import text_likelihoods
-from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, distinct_names, loaded_one_by_one
+from pipelines.evaluation.model_choice import (
+    ModelChoice,
+    behind_template_of,
+    distinct_names,
+    instruct_choices,
+    loaded_one_by_one,
+)
 from pipelines.modeling import CHATML, LoadedModel, load_for_inference, load_tokenizer
 from pipelines.modeling.loading import load_base_model
 
@@ -162,3 +168,9 @@ def grown_tokenizer(base_folder: Path) -> Callable[[], Any]:
 def test_models_of_one_folder_name_get_names_that_differ() -> None:
     choices = [ModelChoice("a/base"), ModelChoice("a/base", "runs/base"), ModelChoice("b/instruct/")]
     assert distinct_names(choices) == ["base", "base_2", "instruct"]
+
+
+def test_a_numbered_name_that_is_taken_is_numbered_on() -> None:
+    _, names = instruct_choices("base", ["x/a", "y/a_4", "z/a", "z/base"])
+    assert names == ["base", "a", "a_4", "a_5", "base_5"]
+    assert len(set(names)) == len(names)

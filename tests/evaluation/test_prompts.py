@@ -93,3 +93,19 @@ def test_prompts_that_cannot_be_measured_are_refused(tmp_path: Path, rows: list[
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected at least two prompts to measure; got 0"):
         held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}] * 3), "test", limit=-1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(1e-05, "0.00001"), (1e16, "10000000000000000"), (42, "42"), ("3/4", "3/4")]
+)
+def test_a_number_in_a_row_keeps_its_value(given: float | str, kept: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"instruction": "How much?", "numeric_answer": given}) + "\n")
+    assert read_prompts(path)[0].number == kept
+
+
+def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "Say \\ud83d now"}\n')
+    with pytest.raises(UserError, match="expected text that UTF-8 can hold in 'instruction' in row 1"):
+        read_prompts(path)

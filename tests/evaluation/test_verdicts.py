@@ -65,3 +65,9 @@ def test_twenty_measures_of_noise_are_corrected_for_their_number() -> None:
 
 def test_without_anything_measured_it_says_so() -> None:
     assert sentence() == "nothing was measured on both models"
+
+
+def test_what_is_no_number_shows_nothing() -> None:
+    nan = float("nan")
+    assert verdict_of(Estimate(nan, (nan, nan), 20), 0.001, "lower") is Verdict.NO_DIFFERENCE
+    assert verdict_of(Estimate(0.2, (0.1, 0.3), 20), nan, "higher") is Verdict.NO_DIFFERENCE

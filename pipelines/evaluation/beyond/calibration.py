@@ -20,7 +20,8 @@ CALIBRATION_ERROR = MetricDefinition(
     "share",
     "lower",
     f"mean distance between confidence and accuracy over {N_BINS} bins of the most probable token's probability, at "
-    "the reference answer's text tokens; chance only adds to it, so even a perfect model is not at 0",
+    "the reference answer's text tokens; chance only adds to it, so even a perfect model is not at 0; not for a model "
+    "that cuts text into other tokens than the base",
     Group.BEYOND,
 )
 NEXT_TOKEN_ACCURACY = MetricDefinition(
@@ -28,14 +29,19 @@ NEXT_TOKEN_ACCURACY = MetricDefinition(
     "reference tokens that are the most probable",
     "share",
     "higher",
-    "share of the reference answer's text tokens that the model holds most probable, given the reference before them",
+    "share of the reference answer's text tokens that the model holds most probable, given the reference before them; "
+    "not for a model that cuts text into other tokens than the base",
     Group.LIKELIHOOD,
 )
 Scores = Mapping[str, Sequence[ReferenceScores | None]]
 
 
 def calibration_series(scores: Scores) -> list[Series]:
-    """Next-token accuracy and expected calibration error over the reference answers."""
+    """Next-token accuracy and expected calibration error over the reference answers.
+
+    Both count by token, so a model that cuts the references into other tokens than the first one has neither.
+    """
+    scores = _on_the_tokens_of_the_first(scores)
     hits = {name: [None if one is None else float(one.hits.sum()) for one in found] for name, found in scores.items()}
     n_tokens = {name: [None if one is None else one.n_tokens for one in found] for name, found in scores.items()}
     sums = {name: np.array([_bin_sums(one) for one in found]) for name, found in scores.items()}
@@ -43,6 +49,12 @@ def calibration_series(scores: Scores) -> list[Series]:
         Series.of_ratios(NEXT_TOKEN_ACCURACY, hits, n_tokens),
         Series.of_sums(CALIBRATION_ERROR, sums, expected_calibration_error),
     ]
+
+
+def _on_the_tokens_of_the_first(scores: Scores) -> Scores:
+    n_tokens = {name: [one and one.n_tokens for one in found] for name, found in scores.items()}
+    wanted = next(iter(n_tokens.values()), [])
+    return {name: found if n_tokens[name] == wanted else [None] * len(found) for name, found in scores.items()}
 
 
 def expected_calibration_error(sums: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Items that ask a base what it knows, without a chat template: minimal pairs, and questions with choices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.files import is_utf8
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ def capability_item(row: Mapping[str, Any], where: str) -> CapabilityItem:
         pair = (row.get("good"), row.get("bad"))
         if not all(isinstance(text, str) and text for text in pair) or pair[0] == pair[1]:
             raise _refusal(where, "two different texts in `good` and `bad`", "empty, equal or missing ones")
+        _refuse_broken([str(text) for text in pair], where)
         return CapabilityItem(None, (str(pair[0]), str(pair[1])), 0, named)
     choices = row.get("choices")
     if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(one, str) and one for one in choices):
         got = f"the columns {', '.join(map(str, row)) or '(none)'}" if choices is None else repr(choices)[:80]
         raise _refusal(where, "`good` and `bad`, or a list of two or more texts in `choices`", got)
-    return CapabilityItem(_context(row, where), tuple(choices), _answer(row.get("answer"), len(choices), where), named)
+    context = _context(row, where)
+    _refuse_broken([context, *choices], where)
+    return CapabilityItem(context, tuple(choices), _answer(row.get("answer"), len(choices), where), named)
 
 
 def _context(row: Mapping[str, Any], where: str) -> str:
@@ -55,11 +59,16 @@ def _answer(answer: Any, n_choices: int, where: str) -> int:
         place = answer
     elif isinstance(answer, str) and answer.strip().isdecimal():
         place = int(answer)
-    elif isinstance(answer, str) and len(answer.strip()) == 1:
+    elif isinstance(answer, str) and len(answer.strip().upper()) == 1:
         place = ord(answer.strip().upper()) - ord("A")
     if not 0 <= place < n_choices:
         raise _refusal(where, f"the place of the right choice, 0 to {n_choices - 1}, or its letter", repr(answer))
     return place
+
+
+def _refuse_broken(texts: Sequence[str], where: str) -> None:
+    if not all(map(is_utf8, texts)):
+        raise _refusal(where, "text that UTF-8 can hold", "half of a surrogate pair")
 
 
 def _refusal(where: str, expected: str, got: str) -> UserError:

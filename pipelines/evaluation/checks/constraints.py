@@ -75,7 +75,7 @@ def given_constraints(given: Any) -> tuple[Constraint, ...]:
 def _constraint_of(one: Any, where: str) -> Constraint:
     given = {"kind": one} if isinstance(one, str) else _present(one, where)
     kind = given.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(
             expected=f"a known `kind` of constraint in {where}", got=repr(kind), remedy=f"known are {', '.join(KINDS)}"
         )
@@ -133,10 +133,10 @@ def _list_in(row: Mapping[str, Any], column: str, where: str) -> Sequence[Any]:
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(
                 expected=f"a list in {column!r} in {where}",
-                got=f"text that is no JSON ({error.msg})",
+                got=f"text that is no JSON ({error})",
                 remedy="correct it",
             ) from error
     if value is None or value == "":

@@ -11,6 +11,7 @@ _MAX_DIGITS = 40  # more are a run of digits and no answer, and slow to convert
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\].])[-−][$€£¥]?|[$€£¥][-−])?"  # in "7-3" the sign is an operation
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)"
+    r"(?:[eE](?P<exponent>[-+]?\d{1,2})(?!\w))?"
     r"(?:/(?P<below>\d+))?"
 )
 
@@ -29,7 +30,8 @@ def numeric_answer(answer: str, expected: str | int | float) -> bool:
 def number_of(text: str) -> Fraction | None:
     """The number after the last `####`, else the last number of the text; None without one.
 
-    Understood: thousands as 1,234, decimals after a full stop, signs, a currency before or after, fractions as 3/4.
+    Understood: thousands as 1,234, decimals after a full stop, signs, 1.5e-3, a currency before or after, fractions
+    as 3/4.
     Units and the percent sign are left out: 50% is 50. A decimal comma is not understood, nor more than 40 digits.
     """
     _, mark, after = text.rpartition(MARK)
@@ -52,5 +54,5 @@ def _last_number(text: str) -> Fraction | None:
     digits, below = match["number"].replace(",", ""), match["below"] or "1"
     if len(digits) + len(below) > _MAX_DIGITS or int(below) == 0:
         return None
-    value = Fraction(digits) / int(below)
+    value = Fraction(digits) * Fraction(10) ** int(match["exponent"] or 0) / int(below)
     return -value if match["sign"] else value

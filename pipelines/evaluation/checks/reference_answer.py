@@ -28,8 +28,8 @@ def normalised(text: str) -> str:
 
 
 def exact_match(answer: str, references: Sequence[str]) -> bool:
-    """Whether the answer, normalised, is one of the references, normalised."""
-    return normalised(answer) in {normalised(reference) for reference in _given(references)}
+    """Whether the answer, normalised, is one of the references, normalised; "A" and "+" are compared as they are."""
+    return _comparable(answer) in {_comparable(reference) for reference in _given(references)}
 
 
 def token_f1(answer: str, references: Sequence[str]) -> float:
@@ -37,8 +37,8 @@ def token_f1(answer: str, references: Sequence[str]) -> float:
 
     Where one of the two has no words it is 1 if both have none, else 0.
     """
-    words = normalised(answer).split()
-    return max(_f1(words, normalised(reference).split()) for reference in _given(references))
+    words = _comparable(answer).split()
+    return max(_f1(words, _comparable(reference).split()) for reference in _given(references))
 
 
 def rouge_l(answer: str, references: Sequence[str]) -> float:
@@ -64,6 +64,11 @@ def chrf(answer: str, references: Sequence[str]) -> float:
 def n_reference_words(reference: str) -> int:
     """Words of the normalised reference."""
     return len(normalised(reference).split())
+
+
+def _comparable(text: str) -> str:
+    """The normalised text; where nothing is left of it (an article, a sign), the text itself in lower case."""
+    return normalised(text) or " ".join(text.lower().split())
 
 
 def _given(references: Sequence[str]) -> list[str]:

@@ -198,3 +198,9 @@ def test_a_constraint_that_cannot_be_checked_is_refused_in_one_line(
     assert remedy in error.value.remedy
     assert "\n" not in str(error.value)
     assert "row 7" in error.value.expected
+
+
+@pytest.mark.parametrize("broken", [[{"kind": ["a"]}], "[" * 100_000])
+def test_constraints_of_a_wrong_shape_are_refused(broken: object) -> None:
+    with pytest.raises(UserError):
+        constraints_of({"constraints": broken}, "row 1")

@@ -69,3 +69,10 @@ def test_only_a_marked_number_makes_a_reference_a_numeric_one() -> None:
     assert marked_number("3 + 4 = 7\n#### 1,007 ") == "1,007"
     assert marked_number("3 + 4 = 7") is None
     assert marked_number("#### none") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e5", 100_000), ("about 1.5e3 m", 1_500), ("2.5E-1", "1/4"), ("x 1e5x", 5)]
+)
+def test_scientific_notation_is_one_number(text: str, value: int | str) -> None:
+    assert number_of(text) == Fraction(value)

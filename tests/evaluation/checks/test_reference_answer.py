@@ -48,7 +48,7 @@ def test_an_exact_match_is_one_of_the_references(answer: str, references: list[s
         ("red red red", ["red"], 2 * (1 / 3) / (1 + 1 / 3)),
         ("red", ["green"], 0.0),
         ("", ["green"], 0.0),
-        ("the", ["a"], 1.0),
+        ("the", ["a"], 0.0),
         ("blue sky", ["green grass", "blue"], 2 * (1 / 2) / (1 + 1 / 2)),
     ],
 )
@@ -80,3 +80,13 @@ def test_rouge_l_of_a_long_text_counts_all_words_and_matches_the_first_thousand(
 def test_an_empty_reference_cannot_be_agreed_with(measure, references: list[str]) -> None:
     with pytest.raises(CannotCheck, match="reference is empty"):
         measure("answer", references)
+
+
+@pytest.mark.parametrize(("answer", "reference", "same"), [
+    ("", "A", False), ("the", "A", False), ("a", "A", True), ("", "+", False), ("-", "+", False), ("!=", "!=", True),
+])  # fmt: skip
+def test_a_reference_of_which_normalising_leaves_nothing_is_compared_as_it_is(
+    answer: str, reference: str, same: bool
+) -> None:
+    assert exact_match(answer, [reference]) is same
+    assert token_f1(answer, [reference]) == float(same)
