@@ -4,17 +4,22 @@ r"""Put the same prompts to a base and to instruct models, and report by how muc
         --prompts build/instructions --prompt "Write a Python function find_max(numbers)" --output runs/comparison
 
 In: a base (folder or Hub id), one or more instruct models or adapters of that base, and held-out prompts: the test
-split of a dataset folder, or a file of rows with `instruction` (and `input`, `output` as the reference, `category`,
-`constraints`, `tests`) or `prompt`. The base gets plain prompts, the instruct models their chat template. Each prompt
-is answered greedily and by --num_samples seeded samples. A --prompt is answered and shown first; no figure counts it.
+split of a dataset folder, or a file of rows with `instruction` (and `input`, `output` as the reference, `category`) or
+`prompt`. Answers are checked against what a row has of `references` (a list of texts), `numeric_answer`, `tests` (a
+list of Python statements; or MBPP's test_list, HumanEval's test and entry_point), and `constraints`, a list such as
+["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's columns; an unknown kind is answered with all kinds.
 
-Beside the answers, --general and --capability measure what was forgotten, --training_rows what was memorised. Generated
-code is parsed; only --run_code runs it, in confined child processes. An OpenAI-compatible --judge_url compares answers
-in both orders. What --perplexity and --benchmark wrote is shown in the same report.
+The base gets plain prompts, the instruct models their chat template. Each prompt is answered greedily and by
+--num_samples seeded samples. A --prompt is answered and shown first; no figure counts it. Beside the answers,
+--general (text) and --capability (rows of `good` and `bad`, or of `question`, `context` or `prompt` with `choices` and
+`answer`, a place from 0 or a letter) measure what was forgotten, --training_rows what was memorised. Generated code is
+parsed; only --run_code runs it, in confined child processes. An OpenAI-compatible --judge_url compares answers in both
+orders. What --perplexity and --benchmark wrote is shown in the same report.
 
 Out, in --output: responses.jsonl (every prompt with all answers and their checks), comparison.json (for each model
-every metric with its interval, the paired differences with their p-values, and one sentence), report.html, report.md.
-By `accelerate launch` several processes share the work. A call that was interrupted goes on with --resume.
+every metric with its interval, the paired differences with their p-values, and one sentence), report.html, report.md,
+and copies of the other programs' records. By `accelerate launch` several processes share the work. A call that was
+interrupted goes on with --resume.
 """
 
 import time

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
 
     from pipelines.evaluation.model_choice import ModelChoice
-    from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset
+    from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset, refuse_without_sources
     from pipelines.evaluation.perplexity_measurement import Reading, measure
     from pipelines.evaluation.perplexity_record import perplexity_record, table
     from pipelines.evaluation.processes import is_main_process
@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ).limited(options.limit, options.seed)
     scopes = [Scope(scope) for scope in dict.fromkeys(options.scope)] or dataset.default_scopes()
     documents = {scope: dataset.in_scope(scope) for scope in scopes}
+    if options.by_source:
+        refuse_without_sources(documents.values())
     reading = Reading(options.batch_size, options.window, options.stride, options.dtype)
     measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)
     if not is_main_process():

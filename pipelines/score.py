@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given_texts,
         ranking,
         ranking_line,
+        refuse_other_suffix,
         score_record,
         score_texts,
         scores_table,
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if options.output:
         refuse_existing(options.output)
+        refuse_other_suffix(options.output)
     pairs = given_pairs(options.pairs) if options.pairs else []
     texts = texts_of(pairs) or given_texts(options.text, options.file)
     dtype = options.dtype or ("float64" if options.text else "auto")
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_text_atomically(options.output, token_file(scores, options.output.suffix))
         else:
             write_json_atomically(options.output, score_record(loaded, content))
-        print(f"record written to {options.output}")
+        print(f"written to {options.output}")
 
 
 def _parser() -> ArgumentParser:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser
+from pipelines.command_line import ArgumentParser, positive_number
 from pipelines.errors import UserError
 from pipelines.files import refuse_existing
 
@@ -20,7 +20,7 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
     add("--split", default="test", help="split of a dataset folder (default test)")
     add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
-    add("--limit", type=int, metavar="N", help="measure N prompts, drawn with --seed (default all)")
+    add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
     add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
     add("--dtype", choices=["auto", "float32"], help="of the weights (default: float32 on a CPU, else as saved)")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
@@ -54,9 +54,10 @@ def _add_decoding(group: argparse._ArgumentGroup) -> None:
     add("--num_samples", type=int, default=2, help="samples of each prompt, 0 for none (default 2)")
     add("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
     add("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
-    add("--batch_size", type=int, default=32, help="answers generated together (default 32)")
+    add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
     add("--engine", default="transformers", choices=["transformers", "vllm"], help="default transformers")
-    add("--show_probabilities", type=int, default=8, metavar="N", help="keep the token probabilities of N (default 8)")
+    shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
+    add("--show_probabilities", type=int, default=8, metavar="N", help=shown)
     add("--run_code", action="store_true", help="run the Python of the answers, confined, and their tests")
 
 

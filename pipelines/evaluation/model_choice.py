@@ -75,6 +75,8 @@ def loaded_one_by_one(
     for choice in choices:
         if choice.adapter is not None:
             refuse_other_base(choice.adapter, choice.model_name_or_path)
+    for choice in choices:
+        choice.tokenizer()  # what is not there is told before the first model is measured
     base: PreTrainedModel | None = None
     place: str | None = None
     for choice, name in zip(choices, names, strict=True):
@@ -111,8 +113,8 @@ def instruct_choices(base: str, instructs: Sequence[str]) -> tuple[list[ModelCho
 
 
 def _new_name(name: str, taken: Sequence[str]) -> str:
-    """`name`, numbered by its place where that is taken, and on from there where that is taken too."""
-    numbered = (f"{name}_{number}" for number in count(len(taken) + 1))
+    """`name`, with the first number from 2 on that makes it new where it is taken."""
+    numbered = (f"{name}_{number}" for number in count(2))
     return next(one for one in chain([name], numbered) if one not in taken)
 
 

@@ -4,7 +4,7 @@ import json
 import random
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -51,6 +51,16 @@ class Documents:
     items: Sequence[Any]
     sources: Sequence[str | None]
     follow_on: bool = False
+
+
+def refuse_without_sources(documents: Iterable[Documents]) -> None:
+    """Raise `UserError` if the source of a document is not known: before a model is loaded for figures by source."""
+    if any(None in one.sources for one in documents):
+        raise UserError(
+            expected="the source of each document, for figures by source",
+            got="rows without the column `source`",
+            remedy="leave out --by_source, or give a dataset folder or rows with `source`",
+        )
 
 
 @dataclass(frozen=True)

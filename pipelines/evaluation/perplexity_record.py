@@ -110,13 +110,7 @@ def _parts(measurement: Measurement, by_source: bool) -> Iterator[Measurement]:
     yield measurement
     by_name: dict[str, list[DocumentLikelihood]] = {}
     for source, document in zip(measurement.sources, measurement.documents, strict=True) if by_source else ():
-        if source is None:
-            raise UserError(
-                expected="the source of each document, for figures by source",
-                got="rows without the column `source`",
-                remedy="leave out --by_source, or give a dataset folder or rows with `source`",
-            )
-        by_name.setdefault(source, []).append(document)
+        by_name.setdefault(str(source), []).append(document)
     for source, documents in by_name.items():
         if len(documents) > 1:  # no interval can rest on one
             yield replace(measurement, documents=documents, sources=(), source=source)

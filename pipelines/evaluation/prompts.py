@@ -62,7 +62,9 @@ class Prompt:
 
 
 def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
-    """Prompts that the user typed, numbered from 0; no figure counts them."""
+    """Prompts that the user typed, numbered from 0; no figure counts them. Raises `UserError` for an empty one."""
+    if not all(text.strip() for text in instructions):
+        raise UserError(expected="a --prompt that is not empty", got="an empty one", remedy="write what to answer")
     return [Prompt(number, text, category=EXTRA, counted=False) for number, text in enumerate(instructions)]
 
 
@@ -137,7 +139,9 @@ def _references(row: dict[str, Any], where: str) -> tuple[str, ...]:
         return ()
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         raise UserError(
-            expected=f"a list of texts in 'references' in {where}", got=repr(given)[:60], remedy='write it as ["..."]'
+            expected=f"a list of texts in 'references' in {where}",
+            got=repr(given)[:60],
+            remedy='write it as ["..."] in JSONL: a CSV file holds no lists',
         )
     return tuple(one for one in given if one.strip())
 

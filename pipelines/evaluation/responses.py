@@ -78,6 +78,9 @@ def judge_responses(
     for name in others:
         print(judging_cost(prompts, texts[base], texts[name], endpoint, kept), file=sys.stderr)
         judgements[name] = judge_pairs(prompts, texts[base], texts[name], endpoint, kept=kept)
+        n_without = sum(one.verdict is None for one in judgements[name])
+        if n_without:
+            print(f"judge: {n_without} of {len(prompts)} pairs of {name} without a verdict", file=sys.stderr)
         for line, judgement in zip(counted, judgements[name], strict=True):
             line.setdefault("judgements", {})[name] = judgement.to_json()
     return judge_record(judgements, endpoint)

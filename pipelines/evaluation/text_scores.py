@@ -84,6 +84,14 @@ def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     return found
 
 
+def refuse_other_suffix(output: Path) -> None:
+    """Raise `UserError` unless `output` says which form it is to have."""
+    if output.suffix not in (".json", ".csv", ".jsonl"):
+        raise UserError(
+            expected="an --output that ends in .json, .csv or .jsonl", got=str(output), remedy="choose one of them"
+        )
+
+
 def score_texts(
     loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8, measured_by: MeasuredBy = measured_here
 ) -> list[TextScore]:

@@ -40,7 +40,9 @@ def write_jsonl_atomically(path: Path, rows: Iterable[Mapping[str, Any]]) -> Non
 
 def refuse_existing(path: Path, remedy: str = "choose another --output") -> None:
     """Raise `UserError` if `path` exists and is not an empty folder: nothing is ever overwritten unasked."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if path.is_file():
+        raise UserError(expected=f"no file at {path}", got="one that exists", remedy=remedy)
+    if path.is_dir() and any(path.iterdir()):
         raise UserError(expected=f"{path} to be new or empty", got="existing files there", remedy=remedy)
 
 

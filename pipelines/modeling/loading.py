@@ -171,6 +171,8 @@ def _one_line_errors(name_or_path: str, what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, json.JSONDecodeError, hub_errors.HfHubHTTPError) as error:
         first_line = str(error).strip().split("\n")[0][:200]
+        if "Repo id must" in first_line:  # what the Hub says of a path
+            first_line = "no such folder"
         raise UserError(
             expected=f"{what} at {name_or_path}",
             got=first_line or type(error).__name__,

@@ -149,9 +149,13 @@ def _signed(figure: Figure, decimals: int = 3) -> str:
 
 def judge_table(judge: Mapping[str, Any]) -> Table:
     """The judge's verdicts on each model's answers against the base's."""
-    head = ("Model", "Wins", "Ties", "Losses", "Share won (ties half)", "Agrees with itself")
+    head = ("Model", "Wins", "Ties", "Losses", "No verdict", "Share won (ties half)", "Agrees with itself")
     rows = [
-        (name, *(f"{found[key]:,}" for key in ("n_wins", "n_ties", "n_losses")), *map(_share, _shares(found)))
+        (
+            name,
+            *(f"{found.get(key, 0):,}" for key in ("n_wins", "n_ties", "n_losses", "n_errors")),
+            *map(_share, _shares(found)),
+        )
         for name, found in judge["models"].items()
     ]
     return table_of("The judge's verdicts", head, rows)

@@ -15,6 +15,8 @@ _VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a surrogate p
 
 # most texts have none of them, and a search is many times faster than a translation
 _ANY_HIDDEN = re.compile("[" + "".join(re.escape(chr(code)) for code in _VISIBLE) + "]")
+# what GitHub makes links of where no markup asks for one: mentions, references to issues, bare addresses
+_LINKED_UNASKED = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|(?<=\w)://|\bwww\.", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
 
 
@@ -66,9 +68,14 @@ def listed(names: Sequence[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """`text` as plain inline Markdown: nothing in it becomes markup, a mention or HTML."""
-    escaped = _MARKDOWN.sub(r"\\\1", " ".join(visible(text).split()))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """`text` as plain inline Markdown: nothing in it becomes markup, a mention, a link or HTML.
+
+    What would be a mention, a reference or an address is broken by a zero-width space, written as a character reference
+    so that it can be seen in the source.
+    """
+    broken = _LINKED_UNASKED.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", " ".join(visible(text).split()))
+    escaped = _MARKDOWN.sub(r"\\\1", broken).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("\u200b", "&#8203;")
 
 
 def markdown_code(text: str) -> str:

@@ -152,7 +152,7 @@ def test_several_instruct_models_go_by_their_folders_names(tiny_model_folder: Pa
     folders = [tiny_model_folder, shutil.copytree(tiny_model_folder, tmp_path / "other")]
     folders.append(shutil.copytree(tiny_model_folder, tmp_path / "again" / "other"))
     measured, _ = measure_models(str(tiny_model_folder), [str(folder) for folder in folders], PROMPTS[:2], PLAN)
-    assert [one.name for one in measured] == ["base", "tiny", "other", "other_3"]
+    assert [one.name for one in measured] == ["base", "tiny", "other", "other_2"]
 
 
 def test_an_adapter_is_measured_on_the_base_that_was_given(

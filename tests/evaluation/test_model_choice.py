@@ -172,5 +172,5 @@ def test_models_of_one_folder_name_get_names_that_differ() -> None:
 
 def test_a_numbered_name_that_is_taken_is_numbered_on() -> None:
     _, names = instruct_choices("base", ["x/a", "y/a_4", "z/a", "z/base"])
-    assert names == ["base", "a", "a_4", "a_5", "base_5"]
+    assert names == ["base", "a", "a_4", "a_2", "base_2"]
     assert len(set(names)) == len(names)

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood import DocumentLikelihood
-from pipelines.evaluation.perplexity_documents import Scope
+from pipelines.evaluation.perplexity_documents import Documents, Scope, refuse_without_sources
 from pipelines.evaluation.perplexity_measurement import Measurement, Reading
 from pipelines.evaluation.perplexity_record import perplexity_differences, perplexity_record, perplexity_results, table
 from pipelines.modeling import PromptStyle
@@ -79,12 +79,12 @@ def test_by_source_each_source_of_two_documents_has_results_and_differences_of_i
     assert record["dataset"]["n_documents"] == 30
 
 
-def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_cannot_be_told_apart() -> None:
+def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_are_refused() -> None:
     record = perplexity_record([replace(ALL[0], sources=["a", "b"] * 15)], Reading(), {}, seed=0)
     assert [one["source"] for one in record["results"]] == [None]
     assert "source" not in table(record).splitlines()[0]
     with pytest.raises(UserError, match="the source of each document, for figures by source; got rows without"):
-        perplexity_record([replace(ALL[0], sources=[None] * 30)], Reading(), {}, seed=0, by_source=True)
+        refuse_without_sources([Documents(["a", "b"], [None, None])])
 
 
 def test_the_condition_of_the_first_token_is_in_the_record_and_in_the_table() -> None:

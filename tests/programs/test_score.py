@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
         (["--file", "{folder}/blank.txt"], "got no text in .*blank.txt"),
         (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
         (["--pairs", "{folder}/pairs.jsonl"], "the texts `good` and `bad` in row 2 of .*; got the columns good"),
-        (["--text", "a", "--output", "{folder}/blank.txt"], "blank.txt to be new or empty"),
+        (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
     ],
 )
 def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:

@@ -34,10 +34,17 @@ def test_benchmarks_have_values_with_errors_then_differences() -> None:
 
 def test_the_judge_has_counts_and_agreement_and_may_have_none() -> None:
     record = judge(("a", "b"))
-    record["models"]["b"] = {"n_wins": 0, "n_ties": 0, "n_losses": 0, "win_share": None, "agreement_with_itself": None}
+    record["models"]["b"] = {
+        "n_wins": 0,
+        "n_ties": 0,
+        "n_losses": 0,
+        "n_errors": 4,
+        "win_share": None,
+        "agreement_with_itself": None,
+    }
     assert texts(judge_table(record)) == [
-        ["a", "80", "40", "27", "68.0% [62.0, 74.0]", "71.0% [64.0, 78.0]"],
-        ["b", "0", "0", "0", "–", "–"],
+        ["a", "80", "40", "27", "0", "68.0% [62.0, 74.0]", "71.0% [64.0, 78.0]"],
+        ["b", "0", "0", "0", "4", "–", "–"],
     ]
 
 

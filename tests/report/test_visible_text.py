@@ -82,6 +82,23 @@ def test_markdown_text_has_no_markup_left() -> None:
     assert markdown_text("**a** | <b>\n[c](d) `e`") == r"\*\*a\*\* \| &lt;b&gt; \[c\](d) \`e\`"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@octocat", "@&#8203;octocat"),
+        ("me@example.com", "me@&#8203;example.com"),
+        ("owner/name#1 and GH-2", "owner/name#&#8203;1 and G&#8203;H-2"),
+        ("https://example.com", "https:&#8203;//example.com"),
+        ("WWW.example.com", "W&#8203;WW.example.com"),
+        ("f @ 3, # of rows, a/b//c", "f @ 3, # of rows, a/b//c"),
+        ("zero\u200bwidth", "zero⟨U+200B⟩width"),
+    ],
+)
+def test_markdown_text_mentions_and_links_nobody(text: str, shown: str) -> None:
+    assert markdown_text(text) == shown
+    assert visible(markdown_text(text)) == shown
+
+
 def test_markdown_code_survives_backticks_and_table_cells() -> None:
     assert markdown_code("a/b.json") == "`a/b.json`"
     assert markdown_code("a`b|c") == "`` a`b\\|c ``"

@@ -9,8 +9,8 @@ import http.client
 import json
 import os
 import random
+import re
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
@@ -19,13 +19,16 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from pipelines.errors import UserError
+from pipelines.evaluation.judging.time_limit import LimitedHTTPHandler, LimitedHTTPSHandler, LimitedRequest, TimeLimit
 
 API_KEY_VARIABLE = "JUDGE_API_KEY"
 TEMPERATURE = 0.0
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_GOOD = range(200, 300)
 _WRONG_USE = {401, 403, 404, 405}
 _MAX_BODY_BYTES = 4_000_000
-_MAX_WORDS_OF_SERVER = 200
+_MAX_BYTES_OF_REFUSAL = 10_000
+_MAX_CHARACTERS_OF_REFUSAL = 200
 
 
 class CallFailed(Exception):
@@ -38,7 +41,8 @@ class JudgeEndpoint:
 
     `url` ends before /chat/completions. The key is never in a record, a message or `repr`. A failed try is repeated up
     to `max_tries` in all, after `seconds_backoff`, twice that, four times that, or after what the server asks for,
-    never longer than `max_seconds_wait`. `max_seconds` bounds each silence of a try, and its body as a whole.
+    never longer than `max_seconds_wait`. `max_seconds` bounds each try as a whole, from its connection on; before it
+    only each address of the host, and not the look-up of its name.
     """
 
     url: str
@@ -91,67 +95,73 @@ class JudgeEndpoint:
         tries are used up or the endpoint refuses these messages.
         """
         for n_tries in range(1, self.max_tries + 1):
-            wait: float | None = None
+            limit, wait = TimeLimit(self.max_seconds), None
             try:
-                return self._tried(messages)
-            except urllib.error.HTTPError as error:
-                said = self._words_of(error)
-                if 300 <= error.code < 400:
-                    self._refuse_redirect(error)
-                if error.code in _WRONG_USE:
-                    self._refuse_answer(f"HTTP {error.code}: {said}")
-                if error.code not in _WORTH_ANOTHER_TRY:
-                    raise CallFailed(f"HTTP {error.code}: {said}") from None
-                wait, problem = _seconds_asked_for(error.headers.get("Retry-After")), f"HTTP {error.code}: {said}"
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                problem = f"{type(error).__name__}: {self._without_key(str(error))}"
+                with limit:
+                    response, body = self._posted(messages, limit)
+                if response.status in _GOOD:
+                    return self.without_key(_content(json.loads(body)))
+                problem = self._problem(response, body)
+                wait = _seconds_asked_for(response.headers.get("Retry-After"))
+            except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+                problem = f"{type(error).__name__}: {self.without_key(str(error))}"
+                if limit.is_over:  # what a connection that was shut down raises says nothing
+                    problem = f"TimeoutError: timed out, no whole answer in {self.max_seconds:g} seconds"
             if n_tries == self.max_tries:
-                raise CallFailed(f"{problem} (after {n_tries} tries)") from None
+                raise CallFailed(f"{problem} (after {n_tries} tries)")
             self._wait(n_tries, wait)
         raise AssertionError("max_tries is at least 1")
 
-    def _tried(self, messages: Sequence[dict[str, str]]) -> str:
+    def _posted(self, messages: Sequence[dict[str, str]], limit: TimeLimit) -> tuple[http.client.HTTPResponse, bytes]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
-        request = urllib.request.Request(
+        request = LimitedRequest(
+            limit,
             f"{self.url.rstrip('/')}/chat/completions",
             data=json.dumps(self.body(messages)).encode(),
             headers=headers,
             method="POST",
         )
-        deadline = time.monotonic() + self.max_seconds
         with _OPENER.open(request, timeout=self.max_seconds) as response:
-            value = json.loads(_read_until(response, deadline))
-        return self._without_key(_content(value))
+            return response, _body(response) if response.status in _GOOD else _words_of_refusal(response)
+
+    def _problem(self, response: http.client.HTTPResponse, body: bytes) -> str:
+        """Why the server refused, where another try may help. Raises `UserError` and `CallFailed` where none can."""
+        said = self.without_key(" ".join(body.decode("utf-8", "replace").split()))
+        problem = f"HTTP {response.status}: {said[:_MAX_CHARACTERS_OF_REFUSAL] or 'no reason given'}"
+        if 300 <= response.status < 400:
+            self._refuse_redirect(response)
+        if response.status in _WRONG_USE:
+            self._refuse_answer(problem)
+        if response.status not in _WORTH_ANOTHER_TRY:
+            raise CallFailed(problem)
+        return problem
+
+    def without_key(self, text: str) -> str:
+        """`text` without the key, as it is or in JSON's escapes: a server may repeat the key that it refuses."""
+        if not self.api_key:
+            return text
+        return re.sub("".join(map(_spellings, self.api_key)), "***", text)
 
     def _wait(self, n_tries: int, asked_for: float | None) -> None:
         """Jitter keeps calls that failed together from coming back together."""
         backoff = self.seconds_backoff * 2 ** (n_tries - 1) * random.uniform(0.5, 1.0)
         time.sleep(min(self.max_seconds_wait, backoff if asked_for is None else asked_for))
 
-    def _words_of(self, error: urllib.error.HTTPError) -> str:
-        try:
-            with error:
-                said = error.read(10_000).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
-            said = ""
-        return self._without_key(" ".join(said.split()))[:_MAX_WORDS_OF_SERVER] or "no reason given"
-
-    def _without_key(self, text: str) -> str:
-        """A server may repeat the key that it refuses."""
-        return text.replace(self.api_key, "***") if self.api_key else text
-
     def _refuse_url(self, got: str) -> NoReturn:
         raise UserError(
             expected="--judge_url as http(s)://host[:port]/v1", got=got, remedy=f"give the key by {API_KEY_VARIABLE}"
         )
 
-    def _refuse_redirect(self, error: urllib.error.HTTPError) -> NoReturn:
-        location = urllib.parse.urlsplit(error.headers.get("Location") or "")
+    def _refuse_redirect(self, response: http.client.HTTPResponse) -> NoReturn:
+        try:
+            host = urllib.parse.urlsplit(response.headers.get("Location") or "").netloc
+        except ValueError:
+            host = ""
         raise UserError(
             expected=f"a judge at {self.host}",
-            got=f"HTTP {error.code}, a redirect to {self._without_key(location.netloc) or 'another path'}, "
+            got=f"HTTP {response.status}, a redirect to {self.without_key(host) or 'another path'}, "
             "which is not followed",
             remedy="give the URL that it leads to as --judge_url, if you trust it with the key",
         )
@@ -164,25 +174,37 @@ class JudgeEndpoint:
         )
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """None: urllib would take the key along to any host."""
+def _spellings(character: str) -> str:
+    """A pattern for an ASCII character as it is and as a JSON string may have it."""
+    with_backslash = r"\\?" if character in '"\\/' else ""
+    return rf"(?:{with_backslash}{re.escape(character)}|\\u(?i:{ord(character):04x}))"
 
 
-_OPENER = urllib.request.build_opener(_NoRedirects)
+class _EveryStatus(urllib.request.HTTPErrorProcessor):
+    """Leaves all answers to the caller; so none is followed elsewhere, where urllib would take the key along."""
+
+    def http_response(self, request: urllib.request.Request, response: Any) -> Any:  # noqa: ARG002  (urllib's name)
+        return response
+
+    https_response = http_response
 
 
-def _read_until(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    """The body; the socket's own time limit starts anew with each byte that a slow server sends."""
-    parts, n_bytes = [], 0
-    while part := response.read1(65_536):
-        parts.append(part)
-        n_bytes += len(part)
-        if n_bytes > _MAX_BODY_BYTES:
-            raise ValueError(f"an answer of more than {_MAX_BODY_BYTES:,} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer took too long")
-    return b"".join(parts)
+_OPENER = urllib.request.build_opener(_EveryStatus, LimitedHTTPHandler, LimitedHTTPSHandler)
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    body = response.read(_MAX_BODY_BYTES + 1)
+    if len(body) > _MAX_BODY_BYTES:
+        raise ValueError(f"an answer of more than {_MAX_BODY_BYTES:,} bytes")
+    return body
+
+
+def _words_of_refusal(response: http.client.HTTPResponse) -> bytes:
+    """The beginning of the body; nothing if the server breaks off, for its status has said enough."""
+    try:
+        return response.read(_MAX_BYTES_OF_REFUSAL)
+    except (OSError, http.client.HTTPException, ValueError):
+        return b""
 
 
 def _content(value: Any) -> str:
@@ -204,6 +226,6 @@ def _seconds_asked_for(retry_after: str | None) -> float | None:
         pass
     try:
         until = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+        return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -14,6 +14,7 @@ from pipelines.files import sha256_of_text
 
 MAX_CHARACTERS = 12_000  # of an answer or a request: about 3,000 tokens; the rest is cut, and the judge is told
 MAX_REASON_CHARACTERS = 230
+_MAX_REPLY_CHARACTERS = 20_000  # the verdict stands at the end, and looking for it takes time by the square of these
 
 INSTRUCTIONS = """\
 You compare two answers to the same request and say which one serves the person who asked better.
@@ -60,7 +61,7 @@ def judge_messages(request: str, first: str, second: str) -> list[dict[str, str]
 
 def read_reply(reply: str) -> tuple[Place | None, str]:
     """Whom the reply prefers, None if it does not say so in the form that was asked for, and its reason."""
-    for candidate in _json_objects(reply):
+    for candidate in _json_objects(reply[-_MAX_REPLY_CHARACTERS:]):
         winner = candidate.get("winner")
         if isinstance(winner, str) and winner.strip().lower() in list(Place):
             reason = candidate.get("reason")

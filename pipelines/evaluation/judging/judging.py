@@ -80,7 +80,7 @@ def judge_pairs(
         if replies.get(question.key) is None
     }
     failures = _ask_all(list(questions.values()), endpoint, replies)
-    return [_judgement(pair, replies, failures) for pair in pairs]
+    return [_judgement(pair, replies, failures, endpoint) for pair in pairs]
 
 
 def _pairs(
@@ -140,7 +140,9 @@ def _answers(
             yield from pool.map(ask, questions[start : start + n_in_hand])
 
 
-def _judgement(pair: _Pair | None, replies: KeptReplies, failures: Mapping[str, str]) -> Judgement:
+def _judgement(
+    pair: _Pair | None, replies: KeptReplies, failures: Mapping[str, str], endpoint: JudgeEndpoint
+) -> Judgement:
     if pair is None:
         return Judgement(Winner.TIE, Winner.TIE, "both answers are the same text", was_asked=False)
     keys = pair.base_first.key, pair.instruct_first.key
@@ -152,7 +154,7 @@ def _judgement(pair: _Pair | None, replies: KeptReplies, failures: Mapping[str, 
     error = next((failures[key] for key in keys if key in failures), None)
     if error is None and None in winners:
         error = "the judge's reply holds no verdict"
-    return Judgement(*winners, reason, error)
+    return Judgement(*winners, endpoint.without_key(reason), error)
 
 
 def _winner(place: Place | None, first: Winner, second: Winner) -> Winner | None:

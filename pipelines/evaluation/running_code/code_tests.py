@@ -51,6 +51,12 @@ def code_tests_of(row: Mapping[str, Any]) -> CodeTests | None:
         return None
     for statement in (tests.before, tests.setup, *tests.statements):
         _refuse_unless_python(statement)
+    if not all(ast.parse(statement).body for statement in tests.statements):
+        raise UserError(
+            expected="tests that test something",
+            got="an empty one, or a comment alone, which everything passes",
+            remedy="remove it, or write its statement",
+        )
     return tests
 
 

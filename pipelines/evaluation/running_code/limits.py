@@ -7,12 +7,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunLimits:
-    """Bounds on one answer and its tests together."""
+    """Bounds on one answer and its tests together.
+
+    `folder_bytes` counts what has a name. A file that was deleted while it is open (at most 32 are) or mapped takes up
+    to `file_bytes` of the disk beside it, until the process ends: open ones 32 times that at most, mapped ones as many
+    as can be written in `seconds`.
+    """
 
     seconds: float = 5.0
     memory_bytes: int = 512 * 2**20  # address space, the interpreter's own 60 MB and 64 MB of stack included
     file_bytes: int = 16 * 2**20  # of one file
-    folder_bytes: int = 64 * 2**20  # of all files; looked at every 50 ms
+    folder_bytes: int = 64 * 2**20  # of all files in it; looked at every 50 ms
     n_files: int = 200  # files and folders
     n_threads: int = 16  # holds where the child runs under a user of its own; else memory bounds them
 

@@ -25,4 +25,5 @@ def pass_at_k_definition(k: int) -> MetricDefinition:
         "higher",
         f"probability that at least one of {k} sampled answers passes all tests, estimated without bias",
         Group.PYTHON,
+        is_flag=True,
     )

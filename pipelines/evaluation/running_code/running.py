@@ -5,6 +5,7 @@ Nothing runs before `refuse_unless_confined` has seen every protection hold on t
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pipelines.evaluation.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.running_code.code_tests import CodeTests
 from pipelines.evaluation.running_code.limits import DEFAULT_LIMITS, Outcome, RunLimits, RunResult
 from pipelines.evaluation.running_code.probes import refuse_unless_confined
-from pipelines.evaluation.running_code.workers import Nursery, nurseries
+from pipelines.evaluation.running_code.workers import Nursery, WorkerEndedError, nurseries
 
 if TYPE_CHECKING:  # prompts.py reads tests by this package
     from pipelines.evaluation.generation import Answer
@@ -40,6 +41,8 @@ _OUTCOME_OF_ERROR = {"MemoryError": Outcome.MEMORY, "PermissionError": Outcome.D
 Program = dict[str, Any]
 
 _OUTCOMES = {"timeout": Outcome.TIMEOUT, "files": Outcome.FILES, "denied": Outcome.DENIED, "crashed": Outcome.CRASHED}
+
+_ENDED_ITS_WORKER = {"ran": False, "passed": False, "outcome": "crashed", "reason": "the worker that ran it ended"}
 
 
 def refuse_unless_told_to_run(run_code: bool) -> None:
@@ -76,8 +79,12 @@ def run_texts(
             if program is None:
                 return RunResult(False, None, Outcome.NO_CODE, "", 0.0)
             worker = idle.get()
+            began = time.monotonic()
             try:
                 reply = worker.run(program | {"limits": limits.to_json(), "guarded": True})
+            except WorkerEndedError:  # whatever ended it came with this answer; the others are not to pay for it
+                worker.start_again()
+                reply = _ENDED_ITS_WORKER | {"seconds": round(time.monotonic() - began, 4)}
             finally:
                 idle.put(worker)
             return _result_of(reply, has_tests=bool(program["tests"]))

@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.evaluation.running_code.confined.scratch import empty_folder
 
 _HERE = Path(__file__).parent
 _SECONDS_TO_END = 10
+
+
+class WorkerEndedError(UserError):
+    """A worker is no longer there to answer."""
 
 
 class Nursery:
     """A worker that runs one program after the other, each in a confined child of its own."""
 
     def __init__(self, folder: Path) -> None:
+        self._start_in(folder)
+
+    def _start_in(self, folder: Path) -> None:
         self.folder = folder
         start = f"import sys; sys.path.insert(0, {str(_HERE)!r}); "
         start += "from confined.nursery import main; sys.path.pop(0); main(sys.argv[1])"
@@ -36,12 +44,20 @@ class Nursery:
         self.abilities: dict[str, Any] = self._reply()
 
     def run(self, program: dict[str, Any]) -> dict[str, Any]:
-        """The nursery's reply to one request; see `confined.nursery`. Raises `UserError` where it is dead."""
+        """The nursery's reply to one request; see `confined.nursery`. Raises `WorkerEndedError` where it is dead."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the reply that does not come tells
             self._process.stdin.write(json.dumps(program) + "\n")
             self._process.stdin.flush()
         return self._reply()
+
+    def start_again(self) -> None:
+        """Start anew after a `WorkerEndedError`, in a new folder beside the old one, which may still be in use.
+
+        Raises `WorkerEndedError` where the new one does not even start.
+        """
+        self.close()
+        self._start_in(Path(tempfile.mkdtemp(dir=self.folder.parent)))
 
     def close(self) -> None:
         """End the worker, and with it a child that still runs."""
@@ -58,7 +74,7 @@ class Nursery:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise UserError(
+            raise WorkerEndedError(
                 expected="the worker that runs generated code to stay alive",
                 got=f"exit status {self._process.wait()}",
                 remedy="see whether the machine ran out of memory, or leave --run_code off",
@@ -82,3 +98,5 @@ def nurseries(n_workers: int) -> Iterator[list[Nursery]]:
         finally:
             for nursery in started:
                 nursery.close()
+            for folder in Path(base).iterdir():  # of a worker that died; what it holds may be nested without end
+                empty_folder(folder)

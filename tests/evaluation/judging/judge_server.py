@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,4 +110,34 @@ def judge_server(judge: Callable[[Asked], Reply]) -> Iterator[JudgeServer]:
     finally:
         listening.shutdown()
         listening.server_close()
+        thread.join()
+
+
+@contextmanager
+def endless_server(beginning: bytes, repeated: bytes) -> Iterator[str]:
+    """The address of a server that sends `beginning`, and then `repeated` every 20 ms until its client hangs up."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return  # nobody came
+        with connection:
+            give_up = time.monotonic() + 8
+            try:
+                connection.recv(65_536)
+                connection.sendall(beginning)
+                while time.monotonic() < give_up:
+                    connection.sendall(repeated)
+                    time.sleep(0.02)
+            except OSError:
+                return  # the client has waited long enough
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        listening.close()
         thread.join()

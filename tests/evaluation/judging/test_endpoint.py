@@ -1,4 +1,5 @@
 import email.utils
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.evaluation.judging import API_KEY_VARIABLE, JudgeEndpoint
 from pipelines.evaluation.judging.endpoint import CallFailed
-from tests.evaluation.judging.judge_server import KEY, Asked, Reply, judge_server
+from tests.evaluation.judging.judge_server import KEY, Asked, Reply, endless_server, judge_server
 
 MESSAGES = [{"role": "user", "content": "which?"}]
 
@@ -46,6 +47,13 @@ def test_a_retry_after_may_be_a_date_and_is_waited_for_no_longer_than_the_limit(
     assert 0.2 <= time.monotonic() - start < 3
 
 
+def test_a_retry_after_that_is_no_date_on_earth_is_passed_over() -> None:
+    no_date = {"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"}
+    replies = iter([Reply("", 503, no_date), Reply("ok")])
+    with judge_server(lambda _: next(replies)) as server:
+        assert server.endpoint().answer(MESSAGES) == "ok"
+
+
 def test_tries_end_and_the_failure_says_what_the_server_said_but_never_the_key() -> None:
     with (
         judge_server(lambda asked: Reply(status=500, text=f"overloaded, you sent {asked.authorization}")) as server,
@@ -82,7 +90,15 @@ def test_a_redirect_is_named_and_not_followed(status: int) -> None:
     assert not thief.asked
 
 
-@pytest.mark.parametrize("text", ["<html>", "{}", '{"choices": []}', "[1]", '{"choices": [{"message": 1}]}'])
+def test_a_redirect_to_an_address_that_is_none_is_refused_too() -> None:
+    redirect = Reply("", 302, {"Location": "http://[x"})
+    with judge_server(lambda _: redirect) as server, pytest.raises(UserError, match="redirect to another path"):
+        server.endpoint().answer(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "<html>", "{}", '{"choices": []}', "[1]", '{"choices": [{"message": 1}]}']
+)
 def test_a_malformed_answer_is_tried_again_and_then_fails(text: str) -> None:
     with judge_server(lambda _: Reply(text=text)) as server, pytest.raises(CallFailed, match="after 3 tries"):
         server.endpoint().answer(MESSAGES)
@@ -94,6 +110,26 @@ def test_a_body_that_trickles_in_is_given_up_though_no_single_byte_is_late() -> 
     with judge_server(lambda _: Reply("x" * 400, seconds_between_bytes=0.02)) as server:
         with pytest.raises(CallFailed, match="TimeoutError"):
             server.endpoint(max_seconds=0.3, max_tries=1).answer(MESSAGES)
+        assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("scheme", "beginning", "repeated", "problem"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a", "timed out"),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n", "timed out"),
+        ("http", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0", "timed out"),
+        ("http", b"HTTP/1.1 500 Error\r\nContent-Length: 9999\r\n\r\n", b"a", "HTTP 500: a"),
+        ("https", b"\x16\x03\x03\x40\x00", b"a", "timed out"),
+    ],
+    ids=["headers", "interim answers", "size of a chunk", "words of a refusal", "greeting of TLS"],
+)
+def test_a_try_ends_in_time_whatever_trickles_in(scheme: str, beginning: bytes, repeated: bytes, problem: str) -> None:
+    start = time.monotonic()
+    with endless_server(beginning, repeated) as address:
+        endpoint = JudgeEndpoint(f"{scheme}://{address}", "judge-1", max_seconds=0.4, max_tries=1)
+        with pytest.raises(CallFailed, match=problem):
+            endpoint.answer(MESSAGES)
         assert time.monotonic() - start < 3
 
 
@@ -116,6 +152,15 @@ def test_nobody_at_the_url_is_a_failed_call() -> None:
 def test_a_key_that_a_reply_repeats_is_struck_out() -> None:
     with judge_server(lambda asked: Reply(f"you are {asked.authorization}")) as server:
         assert server.endpoint().answer(MESSAGES) == "you are Bearer ***"
+
+
+def test_a_key_in_the_escapes_of_json_is_struck_out_and_what_is_left_is_still_json() -> None:
+    key = 'sk/a"b'
+    spellings = ["".join(f"\\u{ord(one):04X}" for one in key), json.dumps(key)[1:-1], "sk\\/a\\u0022b"]
+    endpoint = JudgeEndpoint("https://a/v1", "judge-1", key)
+    for spelling in spellings:
+        assert json.loads(f'"{spelling}"') == key
+        assert json.loads(endpoint.without_key(f'"\\n{spelling}"')) == "\n***"
 
 
 @pytest.mark.parametrize(

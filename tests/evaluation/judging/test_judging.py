@@ -105,3 +105,23 @@ def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason() 
     assert (found["base_first"], found["instruct_first"], found["verdict"]) == ("base", "instruct", "tie")
     assert found["reason"].startswith("base first: long")
     assert len(found["reason"]) <= 500
+
+
+def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) -> None:
+    reason = "".join(f"\\u{ord(one):04x}" for one in KEY)
+    kept = tmp_path / "judge.jsonl"
+    with judge_server(lambda _: Reply(f'{{"reason": "{reason}", "winner": "tie"}}')) as server:
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        assert judgement.reason == "***"
+        lines = [json.loads(line) for line in kept.read_text().splitlines()]
+        assert len(lines) == 2
+        assert all(json.loads(line["reply"])["reason"] == "***" for line in lines)
+
+
+def test_a_key_in_replies_kept_from_before_is_in_no_record(tmp_path: Path) -> None:
+    kept = tmp_path / "judge.jsonl"
+    with judge_server(lambda _: verdict("tie", "placeholder")) as server:
+        judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        kept.write_text(kept.read_text().replace("placeholder", KEY))
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+    assert judgement.reason == "***"

@@ -58,3 +58,9 @@ def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
 def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         code_tests_of(row)
+
+
+@pytest.mark.parametrize("empty", ["", "# f(1) == 1", "\n"])
+def test_a_test_that_everything_passes_is_refused(empty: str) -> None:
+    with pytest.raises(UserError, match="expected tests that test something"):
+        code_tests_of({"tests": ["assert f(1) == 1", empty]})

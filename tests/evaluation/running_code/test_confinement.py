@@ -77,7 +77,8 @@ def test_every_probe_sees_that_its_protection_is_missing(tmp_path: Path, monkeyp
     nursery.write_text(nursery.read_text().replace(call, "os.chdir(folder)"))
     monkeypatch.setattr(workers, "_HERE", tmp_path)
     shared_memory = Path(f"/dev/shm/{probes.PROBE_FILE}")
-    seen, passed = set(), set()
+    seen: set[str] = set()
+    passed: set[str] = set()
     with nurseries(1) as (worker,):
         for place, _ in enumerate(probes.probes_of(tmp_path / "victim.txt")):
             folder = tmp_path / str(place)

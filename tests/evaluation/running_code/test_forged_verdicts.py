@@ -1,5 +1,7 @@
 """A pass has to be earned: code that ends early, says it passed, or looks for what says so, has failed."""
 
+import sys
+
 import pytest
 
 from pipelines.evaluation.running_code import CodeTests, Outcome, RunLimits, RunResult, run_texts
@@ -90,7 +92,112 @@ def f():
     late = Late()
     return 2
 """
+LOADING = """
+import _imp, os, sys
+from importlib.machinery import ModuleSpec
+(path,) = [f"{d}/{e}" for d in sys.path if os.path.isdir(d) for e in os.listdir(d) if e.startswith("_ctypes.")]
+copied = os.path.abspath("mine.so")
+with open(path, "rb") as library, open(copied, "wb") as copy:
+    copy.write(library.read())
+"""
+# Each has generated code run, or an error raised, while the guard looks: what it finds of the guard's frames earns a
+# pass, which none may.
+UNDER_THE_GUARD = """
+import sys, builtins, os, posixpath
+seen = []
+def look(frame=None):
+    frame = frame or sys._getframe(1)
+    while frame is not None:
+        seen.append(frame.f_code.co_filename.endswith("guard.py"))
+        frame = frame.f_back
+def looking(real):
+    def replaced(*arguments, **named):
+        look()
+        return real(*arguments, **named)
+    return replaced
+class Text(str):
+    def __getattribute__(self, name):
+        look()
+        return str.__getattribute__(self, name)
+    def __eq__(self, other):
+        look()
+        return str.__eq__(self, other)
+    def __hash__(self):
+        look()
+        return str.__hash__(self)
+    def __radd__(self, other):
+        look()
+        return str.__add__(other, self)
+    def startswith(self, *arguments):
+        look()
+        return str.startswith(self, *arguments)
+def f():
+    return 1 if any(seen) else 2
+"""
+REPLACED_BUILTINS = """
+kept = builtins.isinstance, builtins.any, builtins.issubclass, builtins.len, posixpath.normpath
+builtins.isinstance, builtins.any, builtins.issubclass, builtins.len, posixpath.normpath = map(looking, kept)
+open("x", "w").close()
+os.rename("x", "y")
+builtins.isinstance, builtins.any, builtins.issubclass, builtins.len, posixpath.normpath = kept
+"""
+EVENTS_OF_ITS_OWN = """
+class Odd(int):
+    def __and__(self, other):
+        look()
+        return 0
+for event in ("open", "import", "os.rename", "object.__setattr__"):
+    for arguments in ((), (Text("x"),), (Text("x"), Text("y"), Odd()), (1, 2, 3), ([], [], [])):
+        try:
+            sys.audit(event, *arguments)
+        except Exception as error:
+            trace = error.__traceback__
+            while trace is not None:
+                look(trace.tb_frame)
+                trace = trace.tb_next
+"""
+COLLECTIONS = """
+import gc
+getattr(gc, "callbacks", []).append(lambda *arguments: look())
+class Cycle:
+    def __init__(self):
+        self.own = self
+    def __del__(self):
+        look()
+gc.set_threshold(1)
+for number in range(300):
+    Cycle()
+    open("x", "w").close()
+gc.set_threshold(700)
+getattr(gc, "callbacks", []).clear()
+"""
+EDGE_OF_THE_STACK = """
+def dive():
+    try:
+        dive()
+    finally:
+        open("x", "w").close()
+for limit in range(60, 75):
+    sys.setrecursionlimit(limit)
+    try:
+        dive()
+    except RecursionError as error:
+        trace = error.__traceback__
+        while trace is not None:
+            seen.append(trace.tb_frame.f_code.co_filename.endswith("guard.py"))
+            trace = trace.tb_next
+    sys.setrecursionlimit(1000)
+"""
 CASES = {
+    "loads ctypes by another name": LOADING + "_imp.create_dynamic(ModuleSpec('x._ctypes', None, origin=path))",
+    "loads ctypes by a hyphen": LOADING + "_imp.create_dynamic(ModuleSpec('x.-ctypes', None, origin=path))",
+    "loads machine code of its own": LOADING + "_imp.create_dynamic(ModuleSpec('_mine', None, origin=copied))",
+    "replaces what the guard might use": UNDER_THE_GUARD + REPLACED_BUILTINS,
+    "opens a text of its own kind": UNDER_THE_GUARD + "open(Text('x'), 'w').close()\nos.rename(Text('x'), Text('y'))",
+    "imports a text of its own kind": UNDER_THE_GUARD + "__import__(Text('colorsys'))",
+    "reports events of its own": UNDER_THE_GUARD + EVENTS_OF_ITS_OWN,
+    "has the collector look": UNDER_THE_GUARD + COLLECTIONS,
+    "looks from the edge of the stack": UNDER_THE_GUARD + EDGE_OF_THE_STACK,
     "prints that it passed": "print('OK')\nprint('passed')",
     "exits with 0": "import sys\nsys.exit(0)",
     "raises SystemExit in the test": "def f():\n    raise SystemExit(0)",
@@ -122,6 +229,7 @@ CASES = {
     "raises what cannot be shown": "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E()",
 }
 DENIED = ["looks at other threads' frames", "searches the heap", "traces", "reads raw memory"]
+DENIED += ["loads ctypes by another name", "loads ctypes by a hyphen", "loads machine code of its own"]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +240,8 @@ def results() -> dict[str, RunResult]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_has_failed(name: str, results: dict[str, RunResult]) -> None:
+    if name == "has the collector look" and sys.version_info >= (3, 12):
+        pytest.skip("a collection can start at any line of the guard since Python 3.12")
     assert results[name].passes_tests is False, results[name]
     assert results[name].outcome not in (Outcome.PASSED, Outcome.RAN)
     if name in DENIED:

@@ -114,6 +114,8 @@ def programs(around: Bystanders) -> dict[str, str]:
         # too much inside
         "large file": "with open('big', 'wb') as file:\n    file.write(bytes(10**7))",
         "many files": "for number in range(1000):\n    open(str(number), 'w').close()\nimport time\ntime.sleep(0.5)",
+        "deleted files held open": "import os\nheld = []\nfor number in range(40):\n"
+        "    held.append(open(str(number), 'wb'))\n    os.remove(str(number))",
         "full folder": "for number in range(20):\n    open(str(number), 'wb').write(bytes(10**6))\n"
         "import time\ntime.sleep(0.5)",
         "full folder, dripping words": "import os\nfor number in range(20):\n"
@@ -169,7 +171,7 @@ EXPECTED = {
     **dict.fromkeys(
         ("multiprocessing", "become another program", "signal the maker", "signal a group"), Outcome.DENIED
     ),
-    **dict.fromkeys(("environment", "environment of all", "many threads"), Outcome.ERROR),
+    **dict.fromkeys(("environment", "environment of all", "many threads", "deleted files held open"), Outcome.ERROR),
 }
 NAMES = list(programs(Bystanders(Path("/"), 0, Path("/"))))
 # What swallows its own error earns a pass when only the kernel stops it, and rightly: nothing happened. What takes a

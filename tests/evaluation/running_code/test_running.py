@@ -1,5 +1,6 @@
 """Honest code: what is right passes, what is wrong fails with a reason, in the order of the answers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pipelines.evaluation.running_code import (
     execution_checks,
     refuse_unless_confined,
     run_texts,
+    workers,
 )
 from pipelines.evaluation.running_code.workers import Nursery
 
@@ -47,6 +49,30 @@ def f():
     assert zoneinfo.ZoneInfo and re.match("a", "abc") and statistics.mean([1, 3]) == 2
     return asyncio.run(later()) + json.load(open("notes.txt"))[0]
 """
+NEAR_WHAT_IS_WATCHED = """
+import _bisect, bz2, gc, os, pathlib, sqlite3, timeit
+os.mkdir("a")
+pathlib.Path("a/../b").write_text("x")
+os.rename(b"b", os.path.abspath("c"))
+for path in ("", "no\\0path"):
+    try:
+        open(path, "w")
+    except (OSError, ValueError):
+        pass
+def dive():
+    open("c", "w").close()
+    dive()
+try:
+    dive()
+except RecursionError:
+    gc.collect()
+os.chdir("a")
+os.rmdir("../a")
+try:
+    open("x", "w")
+except FileNotFoundError:
+    found = timeit.timeit("1", number=1)
+"""
 DEEP = "import sys\nsys.setrecursionlimit(10**6)\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)"
 PLUS_ONE = CodeTests(("assert f(1) == 2", "assert f(2) == 3"))
 CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
@@ -54,6 +80,7 @@ CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
     "fenced": ("Here:\n```python\ndef f(x):\n    return x + 1\n```\nDone.", PLUS_ONE, Outcome.PASSED, ""),
     "second test": ("def f(x):\n    return 2", PLUS_ONE, Outcome.WRONG, "AssertionError in test 2, line 1"),
     "library": (USES_THE_LIBRARY, CodeTests(("assert f() == 2",)), Outcome.PASSED, ""),
+    "near what is watched": (NEAR_WHAT_IS_WATCHED, CodeTests(("assert found >= 0",)), Outcome.PASSED, ""),
     "deep": (DEEP, CodeTests(("assert f(50_000) == 50_000",)), Outcome.PASSED, ""),
     "no tests": ("x = 1\nprint(x)", None, Outcome.RAN, ""),
     "raises": ("x = 1\ny = x / 0", None, Outcome.ERROR, "ZeroDivisionError in answer, line 2: division by zero"),
@@ -121,18 +148,31 @@ def test_checks_lie_as_the_answers_do_and_are_none_where_no_python_was_asked_for
     ]
 
 
-def test_a_worker_that_dies_is_an_error_and_not_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_is_replaced_and_only_its_answer_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_unless_confined()
     serve = Nursery.run
+    left: list[Path] = []
 
     def die_at_the_third(self: Nursery, program: dict[str, Any]) -> dict[str, Any]:
         if program["answer"] == "x = 3":
+            nested = self.folder / "left"
+            nested.mkdir()
+            left.append(self.folder)
             self._process.kill()
         return serve(self, program)
 
     monkeypatch.setattr(Nursery, "run", die_at_the_third)
-    with pytest.raises(UserError, match="exit status -9"):
-        run_texts([f"x = {number}" for number in range(1, 30)], [None] * 29, n_workers=2)
+    found = run_texts([f"x = {number}" for number in range(1, 30)], [None] * 29, n_workers=1)
+    assert [place for place, result in enumerate(found, 1) if not result.runs] == [3]
+    assert (found[2].outcome, found[2].reason) == (Outcome.CRASHED, "the worker that ran it ended")
+    assert len(left) == 1
+    assert not left[0].parent.exists()
+
+
+def test_a_worker_that_cannot_even_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_HERE", tmp_path)
+    with pytest.raises(UserError, match="exit status 1"):
+        Nursery(tmp_path)
 
 
 def test_nothing_runs_unless_it_is_told_to() -> None:

@@ -10,7 +10,7 @@ from . import kernel
 from .call_filter import forbid_calls
 from .path_rules import forbid_paths
 
-_N_OPEN_FILES = 64
+_N_OPEN_FILES = 32  # see `RunLimits.folder_bytes`
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 

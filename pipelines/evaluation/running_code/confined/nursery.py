@@ -133,14 +133,10 @@ def _live(
             write(_VERDICT, tokens["not confined"] + str(error.strerror).encode())
             end(1)
 
-        def end_denied(what: str) -> None:
-            write(_VERDICT, what.encode(errors="replace"))
-            end(_DENIED)
-
         for name in [name for name in sys.modules if name.partition(".")[0] in ("confined", "ctypes", "_ctypes")]:
             del sys.modules[name]
         if request["guarded"]:
-            guard(folder, end_denied)
+            guard(folder, _VERDICT, _DENIED)
         judge(request, tokens, partial(write, _VERDICT))
     finally:
         end(1)

@@ -19,13 +19,15 @@ def too_full(folder: str, max_bytes: int, max_files: int) -> bool:
             return True
         for entry in entries:
             n_files += 1
-            if entry.is_dir(follow_symlinks=False):
-                left.append(entry.path)
-                continue
             try:
-                n_bytes += _BLOCK_BYTES * entry.stat(follow_symlinks=False).st_blocks
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                else:
+                    n_bytes += _BLOCK_BYTES * entry.stat(follow_symlinks=False).st_blocks
             except FileNotFoundError:
                 continue
+            except OSError:  # its folder's path can be said, its own cannot
+                return True
         if n_bytes > max_bytes or n_files > max_files:
             return True
     return False
@@ -33,6 +35,7 @@ def too_full(folder: str, max_bytes: int, max_files: int) -> bool:
 
 def empty_folder(folder: Path) -> None:
     """Remove all that is in `folder`. Folders are lifted to the top first: no path gets long, nothing recurses."""
+    folder.chmod(0o700)
     while entries := list(folder.iterdir()):
         for entry in entries:
             if entry.is_symlink() or not entry.is_dir():
@@ -40,5 +43,7 @@ def empty_folder(folder: Path) -> None:
                 continue
             entry.chmod(0o700)
             for inner in entry.iterdir():
+                if inner.is_dir() and not inner.is_symlink():
+                    inner.chmod(0o700)  # only who may write in a folder may move it
                 inner.rename(folder / os.urandom(16).hex())
             entry.rmdir()

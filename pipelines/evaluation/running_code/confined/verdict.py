@@ -2,13 +2,15 @@
 
 What says so are tokens that the watcher knows; an exit status of 0 alone says nothing. The code runs on a thread of its
 own as a chain of steps, the writing of a token among them, that C functions walk (`map`, `operator.call`): no Python
-frame lies under it, no frame of any thread holds a token, and what could find the steps on the heap (`gc`, ctypes) ends
-the process (see `guard`). Ending early, by an exception, `sys.exit` or `os._exit`, reaches no later step. The standard
-streams lead nowhere.
+frame lies under it, no frame of any thread holds a token, and the usual ways to find the steps on the heap (`gc`,
+ctypes) end the process (see `guard`). Ending early, by an exception, `sys.exit` or `os._exit`, reaches no later step.
+The standard streams lead nowhere.
 
-What is left to a program that knows these tests, as in every harness that runs tests in the tested interpreter: to
-return objects that are equal to everything, to replace builtins and modules that the tests use, or to get at the
-interpreter's raw memory by a hole in it. It can earn itself a pass; it stays shut in all the same (`confinement`).
+A pass is evidence against code that is wrong in an ordinary way, whatever it prints or raises. It is no proof against
+code that was written to attack the verdict, as in no harness that runs tests in the tested interpreter: such code can
+return objects that are equal to everything, replace builtins and modules that the tests use, switch the guard off, or
+reach the tokens by the interpreter's memory, and so give itself a pass. It stays shut in all the same: the kernel's
+confinement (`confinement`: system calls, paths, limits) rests neither on the guard nor on the tokens.
 """
 
 import _thread
