@@ -151,7 +151,9 @@ class JudgeEndpoint:
 
     def _refuse_url(self, got: str) -> NoReturn:
         raise UserError(
-            expected="--judge_url as http(s)://host[:port]/v1", got=got, remedy=f"give the key by {API_KEY_VARIABLE}"
+            expected="--judge_url as http(s)://host[:port]/v1",
+            got=got,
+            remedy=f"write it in full; a key goes into {API_KEY_VARIABLE}",
         )
 
     def _refuse_redirect(self, response: http.client.HTTPResponse) -> NoReturn:

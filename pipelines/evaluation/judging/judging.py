@@ -124,7 +124,7 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: K
             raise UserError(
                 expected=f"a judge {endpoint.model} that answers at {endpoint.host}",
                 got=f"{n_in_a_row} calls in a row that failed, the last with {failure}" if place else failure,
-                remedy="mend that and start again: replies so far are kept",
+                remedy="mend that and go on with --resume: answers and replies so far are kept",
             )
     return failures
 
