@@ -117,7 +117,7 @@ def test_overwrite_replaces_dataset_folders_only(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--overwrite replaces only folders with manifest.json"):
         write(tmp_path / "home", overwrite=True)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="existing files"):
+    with pytest.raises(UserError, match="expected no file at"):
         write(tmp_path / "file", overwrite=True)
     assert (tmp_path / "home" / "thesis.tex").exists()
     assert (tmp_path / "file").exists()
