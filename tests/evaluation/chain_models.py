@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pipelines.modeling import load_tokenizer
+from pipelines.modeling import LoadedModel, load_for_inference, load_tokenizer
 
 SURE = 14.0  # logit of the successor, 0 for all other tokens
 
@@ -60,6 +60,19 @@ def save_successors(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def lively_model(folder: Path, end_ids: list[int] | None) -> LoadedModel:
+    """The model in float64 with weights so large that each token depends on all tokens before it."""
+    loaded = load_for_inference(str(folder), dtype="float64")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in loaded.model.named_parameters():
+            if "norm" not in name:
+                weight.normal_(0, 0.4)
+        loaded.model.get_input_embeddings().weight.normal_(0, 1.0)
+    loaded.model.generation_config.eos_token_id = end_ids
+    return loaded
 
 
 def token_ids_of(folder: Path, text: str) -> list[int]:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConf
 from pipelines.errors import UserError
 from pipelines.evaluation.generation import Answer, SamplingPolicy, generate_answers, token_choices_of
 from pipelines.modeling import LoadedModel, load_for_inference
-from tests.evaluation.chain_models import save_chain_model, save_successors
+from tests.evaluation.chain_models import lively_model, save_chain_model, save_successors
 
 PROMPTS = [[10, 11, 12, 13, 14, 15, 16], [20], [30, 31, 32], [40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51], [60, 61]]
 SAMPLED = SamplingPolicy(temperature=1.0, top_p=0.9, num_samples=3, seed=7, max_new_tokens=70)
@@ -22,15 +22,7 @@ SAMPLED = SamplingPolicy(temperature=1.0, top_p=0.9, num_samples=3, seed=7, max_
 @pytest.fixture(scope="module")
 def lively(tiny_model_folder: Path) -> LoadedModel:
     """The tiny model in float64 with weights so large that each token depends on all tokens before it."""
-    loaded = load_for_inference(str(tiny_model_folder), dtype="float64")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, weight in loaded.model.named_parameters():
-            if "norm" not in name:
-                weight.normal_(0, 0.4)
-        loaded.model.get_input_embeddings().weight.normal_(0, 1.0)
-    loaded.model.generation_config.eos_token_id = None
-    return loaded
+    return lively_model(tiny_model_folder, None)
 
 
 def plainly(loaded: LoadedModel, prompt: list[int], n_tokens: int) -> list[int]:

@@ -13,6 +13,7 @@ from pipelines.evaluation.decoding import decode_padded, plain_generation_config
 from pipelines.evaluation.rolling_batch import RollingBatch, decode_rolling, new_cache
 from pipelines.evaluation.sampling import Request, SamplingPolicy
 from pipelines.modeling import LoadedModel, load_for_inference
+from tests.evaluation.chain_models import lively_model
 
 GREEDY = SamplingPolicy(max_new_tokens=60)
 SAMPLED = SamplingPolicy(temperature=1.0, top_p=0.9, seed=3, max_new_tokens=60)
@@ -21,15 +22,7 @@ SAMPLED = SamplingPolicy(temperature=1.0, top_p=0.9, seed=3, max_new_tokens=60)
 @pytest.fixture(scope="module")
 def lively(tiny_model_folder: Path) -> LoadedModel:
     """The tiny model in float64 with large weights; three tokens end an answer, so that lengths differ."""
-    loaded = load_for_inference(str(tiny_model_folder), dtype="float64")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, weight in loaded.model.named_parameters():
-            if "norm" not in name:
-                weight.normal_(0, 0.4)
-        loaded.model.get_input_embeddings().weight.normal_(0, 1.0)
-    loaded.model.generation_config.eos_token_id = list(range(0, 285, 12))
-    return loaded
+    return lively_model(tiny_model_folder, list(range(0, 285, 12)))
 
 
 def requests(n: int, seed: int = 0, n_new: int = 60) -> list[Request]:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan, measur
 from pipelines.evaluation.prompts import held_out_prompts
 from pipelines.files import read_jsonl
 from pipelines.records import read_record
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import PROJECT, RunCli, one_line_error
 from tests.evaluation.chain_models import save_chain_model
 
 ANSWER = "def find_max(numbers):\n    return 1"
@@ -268,3 +270,32 @@ def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts
     )
     assert one_line_error(done).startswith(f"error: expected {tmp_path} to be new or empty; got existing files there")
     assert (tmp_path / "comparison.json").read_text() == "{}"
+
+
+def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(
+    base: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--base", base, "--instruct", tmp_path / "no" / "such" / "model", "--prompts", prompts]
+    with pytest.raises(UserError, match=r"expected a tokenizer at .*model; got no such folder"):
+        run(*flags, output=tmp_path / "out")
+    assert "greedy answers" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_typed_prompt_is_not_empty(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
+    flags = ["--base", base, "--instruct", instruct, "--prompts", prompts, "--prompt", " "]
+    with pytest.raises(UserError, match="expected a --prompt that is not empty"):
+        run(*flags, output=tmp_path / "out")
+
+
+def test_two_processes_compare_as_one_does(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
+    flags = ["--base", base, "--instruct", instruct, "--prompts", prompts]
+    alone, responses = run(*flags, output=tmp_path / "one")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
+    program = ["pipelines/compare.py", *map(str, flags), "--max_new_tokens", "32", "--output", str(tmp_path / "two")]
+    done = subprocess.run([*launch, *program], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "two" / "comparison.json")
+    assert list(read_jsonl(tmp_path / "two" / "responses.jsonl")) == responses
+    assert {key for key in record if record[key] != alone[key]} <= {"created", "seconds", "n_processes"}
+    assert record["n_processes"] == 2

@@ -154,6 +154,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
         (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
         (["--pairs", "{folder}/pairs.jsonl"], "the texts `good` and `bad` in row 2 of .*; got the columns good"),
         (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
+        (["--text", "a", "--output", "{folder}/new.txt"], r"an --output that ends in .json, .csv or .jsonl"),
     ],
 )
 def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:

@@ -218,3 +218,14 @@ def test_the_ends_of_a_base_without_a_template_are_its_own(tiny: LoadedModel, ti
     assert scores.p_end is not None
     np.testing.assert_allclose(scores.p_end, rows[:, tiny.tokenizer.eos_token_id], rtol=1e-8)
     assert pickle.loads(pickle.dumps(scores)).p_end.tolist() == scores.p_end.tolist()
+
+
+def test_figures_by_token_are_not_compared_with_a_model_that_cuts_other_tokens() -> None:
+    def scored(n_tokens: int) -> ReferenceScores:
+        return ReferenceScores(*(np.full(n_tokens + extra, 0.5) for extra in (0, 0, 0, 1)))
+
+    same, other = [scored(4), scored(6)], [scored(4), scored(9)]
+    for series in calibration_series({"base": same, "twin": same, "stranger": other}):
+        assert series.difference("twin", "base") is not None
+        assert series.figure("stranger") is None
+        assert series.difference("stranger", "base") is None

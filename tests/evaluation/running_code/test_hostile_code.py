@@ -76,11 +76,12 @@ def _note_visitors(name: str, listener: socket.socket, reached: list[str]) -> No
 
 def programs(around: Bystanders) -> dict[str, str]:
     """Hostile code by name; all of it would pass its test if nothing stopped it."""
-    victim, folder = str(around.victim), str(around.folder)
-    swallowed = "try:\n    {}\nexcept BaseException:\n    pass"
-    fifty = "import os, subprocess, time, multiprocessing\nfor _ in range(50):\n    "
+    return takers() | writers(around) | readers(around) | callers(around) | spawners()
+
+
+def takers() -> dict[str, str]:
+    """Endless loops, eaters of memory, and too much inside the folder."""
     return {
-        # endless loops
         "loop": "while True:\n    pass",
         "loop that swallows everything": "while True:\n    try:\n        while True: pass\n    finally: continue",
         "sleep": "import time\ntime.sleep(60)",
@@ -88,11 +89,27 @@ def programs(around: Bystanders) -> dict[str, str]:
         "loop on threads": "import threading\ndef g():\n    while True: pass\n"
         "[threading.Thread(target=g).start() for _ in range(4)]\ng()",
         "loop in the test": "def f():\n    while True: pass",
-        # memory eaters
         "memory at once": "x = bytearray(10**9)",
         "memory bit by bit": "x = []\nwhile True:\n    x.append(bytearray(10**6))",
         "memory by a number": "x = 10 ** (10 ** 10)",
-        # writers and deleters outside
+        "large file": "with open('big', 'wb') as file:\n    file.write(bytes(10**7))",
+        "many files": "for number in range(1000):\n    open(str(number), 'w').close()\nimport time\ntime.sleep(0.5)",
+        "deleted files held open": "import os\nheld = []\nfor number in range(40):\n"
+        "    held.append(open(str(number), 'wb'))\n    os.remove(str(number))",
+        "full folder": "for number in range(20):\n    open(str(number), 'wb').write(bytes(10**6))\n"
+        "import time\ntime.sleep(0.5)",
+        "full folder, dripping words": "import os\nfor number in range(20):\n"
+        "    open(str(number), 'wb').write(bytes(10**6))\n    os.write(3, b'.')\n"
+        "import time\nfor _ in range(100):\n    os.write(3, b'.')\n    time.sleep(0.01)",
+        "deep folders": "import os, time\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(0.5)",
+    }  # fmt: skip
+
+
+def writers(around: Bystanders) -> dict[str, str]:
+    """Writers and deleters outside the folder."""
+    victim, folder = str(around.victim), str(around.folder)
+    swallowed = "try:\n    {}\nexcept BaseException:\n    pass"
+    return {
         "write": f"open({victim!r}, 'w').write('touched')",
         "write, swallowed": swallowed.format(f"open({victim!r}, 'w').write('touched')"),
         "append": f"open({victim!r}, 'a').write('touched')",
@@ -111,18 +128,13 @@ def programs(around: Bystanders) -> dict[str, str]:
         "change times": f"import os\nos.utime({victim!r}, (0, 0))",
         "link": f"import os\nos.link({victim!r}, 'mine.txt')",
         "symbolic link": f"import os\nos.symlink({victim!r}, 'mine.txt')",
-        # too much inside
-        "large file": "with open('big', 'wb') as file:\n    file.write(bytes(10**7))",
-        "many files": "for number in range(1000):\n    open(str(number), 'w').close()\nimport time\ntime.sleep(0.5)",
-        "deleted files held open": "import os\nheld = []\nfor number in range(40):\n"
-        "    held.append(open(str(number), 'wb'))\n    os.remove(str(number))",
-        "full folder": "for number in range(20):\n    open(str(number), 'wb').write(bytes(10**6))\n"
-        "import time\ntime.sleep(0.5)",
-        "full folder, dripping words": "import os\nfor number in range(20):\n"
-        "    open(str(number), 'wb').write(bytes(10**6))\n    os.write(3, b'.')\n"
-        "import time\nfor _ in range(100):\n    os.write(3, b'.')\n    time.sleep(0.01)",
-        "deep folders": "import os, time\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(0.5)",
-        # readers
+    }  # fmt: skip
+
+
+def readers(around: Bystanders) -> dict[str, str]:
+    """Readers of files, folders and the environment."""
+    victim, folder = str(around.victim), str(around.folder)
+    return {
         "read a file": f"print(open({victim!r}).read())",
         "read the users": "print(open('/etc/passwd').read())",
         "ask for a home": "import os\nprint(os.path.expanduser('~root'))",
@@ -133,7 +145,13 @@ def programs(around: Bystanders) -> dict[str, str]:
         "environment of all": "import glob\nfound = glob.glob('/proc/[0-9]*/environ')\n"
         "raise ValueError([open(path).read() for path in found][0])",
         "own memory": "open('/proc/self/mem', 'rb').read(1)",
-        # the network
+    }  # fmt: skip
+
+
+def callers(around: Bystanders) -> dict[str, str]:
+    """Users of the network."""
+    swallowed = "try:\n    {}\nexcept BaseException:\n    pass"
+    return {
         "tcp": f"import socket\nsocket.create_connection(('127.0.0.1', {around.port}))",
         "tcp, swallowed": swallowed.format(f"import socket; socket.create_connection(('127.0.0.1', {around.port}))"),
         "http": f"import urllib.request\nurllib.request.urlopen('http://127.0.0.1:{around.port}/')",
@@ -141,7 +159,13 @@ def programs(around: Bystanders) -> dict[str, str]:
         "unix": f"import socket\nsocket.socket(socket.AF_UNIX).connect({str(around.socket_path)!r})",
         "datagram by a pair": "import socket\na, b = socket.socketpair(type=socket.SOCK_DGRAM)",
         "listen": "import socket\nsocket.create_server(('127.0.0.1', 0))",
-        # spawners
+    }  # fmt: skip
+
+
+def spawners() -> dict[str, str]:
+    """Spawners of at most 50 short-lived children, of threads, and senders of signals."""
+    fifty = "import os, subprocess, time, multiprocessing\nfor _ in range(50):\n    "
+    return {
         "fork": fifty + "if os.fork() == 0:\n        time.sleep(5)\n        os._exit(0)",
         "fork, swallowed": fifty + "try: os.fork() or time.sleep(5) or os._exit(0)\n    except OSError: pass",
         "subprocess": fifty + "subprocess.Popen(['sleep', '5'])",
@@ -151,7 +175,6 @@ def programs(around: Bystanders) -> dict[str, str]:
         "become another program": "import os\nos.execv('/bin/sleep', ['sleep', '5'])",
         "many threads": "import threading, time\n"
         "for _ in range(500):\n    threading.Thread(target=time.sleep, args=(5,)).start()",
-        # signals
         "signal the maker": "import os\nos.kill(os.getppid(), 0)",
         "signal a group": "import os\nos.killpg(os.getpgid(os.getppid()), 0)",
     }  # fmt: skip
