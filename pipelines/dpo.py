@@ -13,6 +13,7 @@ a model that gets a new adapter, the reference being the model without it; model
 against a second copy. Out: a run folder as sft.py's, with one adapter or model, and in run.json how often held-out
 pairs are told right before and after (held_out_pairs, if eval_strategy is not no). Any key of TRL's DPOConfig,
 ModelConfig and ScriptArguments is a recipe key and a flag: --beta 0.1. --resume continues an unfinished run.
+The doctor looks first (--doctor error, warn or off; see doctor.py).
 """
 
 import sys
@@ -30,11 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from trl import DPOConfig, ModelConfig
 
+    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.case import Stage
+    from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
     from pipelines.files import write_json_atomically
     from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import PreferenceArguments, parse_recipe
-    from pipelines.records import open_training_run
+    from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
     from pipelines.training.preference_pairs import tokenize_pairs
@@ -47,24 +51,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
+    refuse_taken_run(training, resume=data.resume)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
-    run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
+    doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
+    hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     held_out = None
     if held_out_rows is not None:
         held_out, held_out_ledger = tokenize_pairs(held_out_rows, tokenizer, training.max_length, data.long_rows)
+    run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
     run.note(
         base={"path": start.base, "fingerprint": model_fingerprint(start.base, model_arguments.model_revision)},
         adapter={"path": start.adapter, "fingerprint": model_fingerprint(start.adapter)} if start.adapter else None,
         dataset={"path": data.dataset_name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
         template_sha256=template_sha256(tokenizer),
+        doctor=doctor,
     )
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
     trainer = preference_trainer(policy, training, train, held_out, data)
+    start_state = before_run(trainer, data.general_text)
     before = score_pairs(trainer) if held_out is not None else None
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)
@@ -78,8 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_student(trainer, folder)
     if run.writes:
         write_json_atomically(folder / "ledger.json", ledger.to_json())
-    run.finish(metrics=metrics, **cost_of_training(trainer))
+    examined = after_run(trainer, start_state)
+    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:
+        print(*examined.lines(), sep="\n")
         if before is not None:
             print(preference_line(metrics["held_out_pairs"]))
         print(f"model written to {folder}")

@@ -11,7 +11,7 @@ never has it whole), a tokenizer and a recipe. Out: a run folder with the model 
 tokenizer, run.json (with bits per byte on held-out text, before and after) and trainer_state.json. Any key of
 transformers' TrainingArguments, TRL's ModelConfig and of PretrainingArguments (pipelines/recipe/arguments.py) is a
 recipe key and a flag: --learning_rate 1e-3. --resume continues an unfinished run from its last checkpoint, a streamed
-corpus at the exact token.
+corpus at the exact token. The doctor looks first (--doctor error, warn or off; see doctor.py).
 """
 
 import sys
@@ -28,10 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from transformers import TrainingArguments, set_seed
     from trl import ModelConfig
 
+    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.case import Stage
+    from pipelines.diagnosis.consulting import consult_doctor
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
     from pipelines.modeling import LoadedModel
     from pipelines.recipe import PretrainingArguments, parse_recipe
-    from pipelines.records import open_training_run
+    from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.corpus import open_corpus
     from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments)
     pretraining, training, model_arguments = recipe.arguments
     refuse_impossible_schedule(training)
+    refuse_taken_run(training, resume=pretraining.resume)
+    doctor = consult_doctor(recipe, Stage.PRETRAIN)
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
     set_seed(training.seed)
@@ -48,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
     source = model_arguments.model_name_or_path
-    run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters())
+    run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
     reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
     with trainer.compute_loss_context_manager():
         before = likelihoods_of_parts(loaded, **reading) if source else None
+    start_state = before_run(trainer, pretraining.general_text)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **trainer.evaluate()}
@@ -61,9 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with trainer.compute_loss_context_manager():
         changes = held_out_bits_per_byte(before, likelihoods_of_parts(loaded, **reading))
     save_pretrained(trainer, pretraining.save_dtype)
+    examined = after_run(trainer, start_state)
     n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * pretraining.max_length
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
+        after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
         n_tokens=n_tokens,
         tokens_per_second=round(n_tokens / result.metrics["train_runtime"], 1),
@@ -71,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if run.writes:
         print(f"held-out loss {metrics['eval_loss']:.4f} nats per token")
-        print(*held_out_lines(changes), sep="\n")
+        print(*held_out_lines(changes), *examined.lines(), sep="\n")
         print(f"model written to {training.output_dir}")
 
 

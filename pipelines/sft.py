@@ -8,7 +8,8 @@ In: a recipe that names a base (folder or Hub id) and a dataset: a folder of dat
 JSONL, CSV, Parquet, a Hub id or TRL's `datasets:` mixture, with the columns instruction + output (input, system),
 messages, conversations (ShareGPT), prompt + completion, or text; tools and tool calls where the template has them. Only
 the assistant's turns are trained. Out: a run folder with the adapter or model, the tokenizer with its chat template,
-run.json, ledger.json (every row's fate) and trainer_state.json. Any key of TRL's SFTConfig, ModelConfig and
+run.json, ledger.json (every row's fate) and trainer_state.json. The doctor looks at recipe and rows first and stops at
+what would ruin the run (--doctor error, warn or off; see doctor.py). Any key of TRL's SFTConfig, ModelConfig and
 ScriptArguments is a recipe key and a flag: --learning_rate 1e-4. --resume continues an unfinished run.
 """
 
@@ -26,10 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from trl import ModelConfig, SFTConfig
 
+    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.case import Stage
+    from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.files import write_json_atomically
     from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import DataArguments, parse_recipe
-    from pipelines.records import open_training_run
+    from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
@@ -39,17 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
+    refuse_taken_run(training, resume=data.resume)
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
-    run = open_training_run("sft", recipe.keys, training, resume=data.resume)
+    doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
     rows = instruction_set(train_rows, held_out_rows, data, training)
     tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
     train, ledger, held_out = rows.tokenize(tokenizer)
+    hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
+    run = open_training_run("sft", recipe.keys, training, resume=data.resume)
     base = str(model_arguments.model_name_or_path)
     run.note(
         base={"path": base, "fingerprint": model_fingerprint(base, model_arguments.model_revision)},
         dataset={"path": rows.name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
         template_sha256=template_sha256(tokenizer),
+        doctor=doctor,
     )
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
@@ -57,14 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
+    before = before_run(trainer, data.general_text)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder)
     if run.writes:
         write_json_atomically(folder / "ledger.json", ledger.to_json())
-    run.finish(metrics=metrics, **cost_of_training(trainer))
+    examined = after_run(trainer, before)
+    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:
+        print(*examined.lines(), sep="\n")
         print(f"instruct model written to {folder}")
 
 

@@ -18,7 +18,8 @@ FLOORS = [
     ["data_prep.dataset_folder"],
     ["pipelines.recipe", "pipelines.records"],
     ["pipelines.modeling"],
-    ["pipelines.training", "pipelines.evaluation", "pipelines.diagnosis"],
+    ["pipelines.training", "pipelines.evaluation"],
+    ["pipelines.diagnosis"],
     ["pipelines.report", "pipelines.interactive"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,6 +1,7 @@
 """How every program starts and ends: arguments with one-line errors, exit codes 0, 1 and 2."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -36,6 +37,9 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a cast, for each layer and step
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # PEFT's own use of an old name
+    for stream in (sys.stdout, sys.stderr):  # rows hold what a terminal's encoding may not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main(None)
         sys.stdout.flush()

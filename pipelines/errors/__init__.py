@@ -1,17 +1,26 @@
 """The errors that a user can cause, worded as expected / got / do this."""
 
+from functools import partial
+from typing import Any
+
 
 class UserError(Exception):
     """Wrong use or bad input: printed as one line on stderr, exit code 2.
 
-    `expected` says what the program needed, `got` what it found, `remedy` what the user can do about it.
+    `expected` says what the program needed, `got` what it found, `remedy` what the user can do about it. `finding` is
+    the doctor's name for the fault where it is one of the recipe or the rows, such as END_TOKEN_NOT_TRAINED.
     """
 
     exit_code = 2
 
-    def __init__(self, *, expected: str, got: str, remedy: str) -> None:
-        self.expected, self.got, self.remedy = expected, got, remedy
+    def __init__(self, *, expected: str, got: str, remedy: str, finding: str | None = None) -> None:
+        self.expected, self.got, self.remedy, self.finding = expected, got, remedy, finding
         super().__init__(f"expected {expected}; got {got}; {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes, and keyword arguments do not by themselves."""
+        words = {"expected": self.expected, "got": self.got, "remedy": self.remedy}
+        return partial(type(self), finding=self.finding, **words), ()
 
 
 class AnswerIsNo(Exception):

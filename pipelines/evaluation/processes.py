@@ -41,10 +41,10 @@ def measured_by_all(items: Sequence[T], measure: Callable[[Sequence[T]], Sequenc
         own = list(measure(items[state.process_index :: state.num_processes]))
     except UserError as error:
         refusal = error
-    shares = gather_object([(own, refusal and (refusal.expected, refusal.got, refusal.remedy))])
-    for _, words in shares:
-        if words is not None:
-            raise UserError(expected=words[0], got=words[1], remedy=words[2])
+    shares = gather_object([(own, refusal)])
+    for _, refused in shares:
+        if refused is not None:
+            raise refused
     placed: dict[int, R] = {}
     for rank, (share, _) in enumerate(shares):
         placed |= zip(range(rank, len(items), state.num_processes), share, strict=True)

@@ -80,6 +80,7 @@ def _end_token(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int)
             expected="a chat template that ends each answer with a special token",
             got=f"{tail[:40]!r} after the answer",
             remedy="end the assistant turn with eos_token in the template, or set chat_template_path to another one",
+            finding="END_TOKEN_NOT_TRAINED",
         )
     return found
 
@@ -104,12 +105,14 @@ def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
             expected="a chat template that keeps the user's text and the answer",
             got=f"a template that drops {' and '.join(lost)}",
             remedy="set chat_template_path to a template for instruction models",
+            finding="TEMPLATE_DROPS_TEXT",
         )
     if not text.startswith(prompt + _PROBE_ANSWER):
         raise UserError(
             expected="a chat template whose prompt for serving is a prefix of the training text",
             got=f"{text[len(prompt) - 20 : len(prompt) + 20]!r} where the answer should begin",
             remedy="render the generation prompt exactly as the assistant header of a finished turn",
+            finding="TRAINING_PROMPT_NOT_SERVED",
         )
 
 
@@ -121,6 +124,7 @@ def refuse_template_without_tools(tokenizer: PreTrainedTokenizerBase) -> None:
             expected="a chat template that keeps tools and tool calls, which the dataset has",
             got=f"one that drops {', '.join(lost)}",
             remedy="set chat_template_path to a template with tools, or leave these rows out",
+            finding="TEMPLATE_DROPS_TOOLS",
         )
 
 

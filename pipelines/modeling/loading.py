@@ -17,6 +17,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -66,6 +67,20 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def load_config(name_or_path: str, revision: str | None = None) -> PreTrainedConfig:
+    """The config of a model in a folder or on the Hub."""
+    with _one_line_errors(name_or_path, "a model's config.json"):
+        return AutoConfig.from_pretrained(name_or_path, revision=revision)
+
+
+def load_generation_config(name_or_path: str, revision: str | None = None) -> GenerationConfig | None:
+    """The generation config of a model, None where it has none."""
+    try:
+        return GenerationConfig.from_pretrained(name_or_path, revision=revision or "main")
+    except OSError:
+        return None
 
 
 def load_base_model(
@@ -148,8 +163,7 @@ def model_fingerprint(name_or_path: str, revision: str | None = None) -> str:
     if folder.is_dir():
         found = {path for pattern in _WEIGHT_FILES for path in folder.glob(pattern)}
         return f"sha256:{sha256_of_files(found, folder)}"
-    with _one_line_errors(name_or_path, "a model"):
-        config = AutoConfig.from_pretrained(name_or_path, revision=revision)
+    config = load_config(name_or_path, revision)
     return f"hub:{name_or_path}@{config._commit_hash or revision or 'main'}"
 
 

@@ -2,6 +2,7 @@
 
 from pipelines.recipe.arguments import (
     DataArguments,
+    DoctorMode,
     LongRowPolicy,
     MixtureArguments,
     MixturePart,
@@ -9,10 +10,11 @@ from pipelines.recipe.arguments import (
     PretrainingArguments,
     RunArguments,
 )
-from pipelines.recipe.parsing import Recipe, parse_recipe
+from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
 
 __all__ = [
     "DataArguments",
+    "DoctorMode",
     "LongRowPolicy",
     "MixtureArguments",
     "MixturePart",
@@ -20,5 +22,7 @@ __all__ = [
     "PretrainingArguments",
     "Recipe",
     "RunArguments",
+    "parse_leniently",
     "parse_recipe",
+    "written_keys",
 ]

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from trl import ScriptArguments
 from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig
 
 from pipelines.errors import UserError
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class LongRowPolicy(StrEnum):
@@ -22,6 +24,14 @@ class LongRowPolicy(StrEnum):
     KEEP_END_TOKEN = "keep_end_token"
     SPLIT = "split"
     ERROR = "error"
+
+
+class DoctorMode(StrEnum):
+    """What the doctor's findings do to a run: ERROR stops it at errors, WARN only prints, OFF does not look."""
+
+    ERROR = "error"
+    WARN = "warn"
+    OFF = "off"
 
 
 @dataclass
@@ -50,6 +60,14 @@ class MixtureArguments(DatasetMixtureConfig):
                 self.datasets[number] = MixturePart(**part)
 
 
+def chosen(kind: type[Choice], value: str, key: str) -> Choice:
+    """`value` of the recipe's `key` as one of `kind`. Raises `UserError` with the choices."""
+    choices = [choice.value for choice in kind]
+    if value not in choices:
+        raise UserError(expected=f"{key} to be one of {', '.join(choices)}", got=str(value), remedy="choose one")
+    return kind(value)
+
+
 @dataclass
 class RunArguments:
     """What every training program has: going on after an interruption, and the live view at each evaluation."""
@@ -61,6 +79,18 @@ class RunArguments:
     )
     n_samples: int = field(default=3, metadata={"help": "How many held-out prompts to answer; 0 for none."})
     sample_max_new_tokens: int = field(default=64, metadata={"help": "Longest sample answer, in tokens."})
+    doctor: DoctorMode = field(
+        default=DoctorMode.ERROR,
+        metadata={"help": "Checks before step 1: error stops at what ruins a run, warn only says it, off is silent."},
+    )
+    general_text: str | None = field(
+        default=None,
+        metadata={"help": "A text file whose bits per byte are measured before and after the run: what it forgets."},
+    )
+
+    def __post_init__(self) -> None:
+        getattr(super(), "__post_init__", lambda: None)()
+        self.doctor = chosen(DoctorMode, self.doctor, "doctor")
 
 
 @dataclass
@@ -80,14 +110,20 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
         metadata={"help": "Rows over max_length: drop, truncate_prompt, keep_end_token, split or error."},
     )
 
+    max_answer_cut_share: float = field(
+        default=0.01,
+        metadata={"help": "Share of the rows whose answer may be cut; the doctor stops a run above it."},
+    )
+    max_dropped_share: float = field(
+        default=0.1, metadata={"help": "Share of the rows that may be dropped; the doctor stops a run above it."}
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        policies = [policy.value for policy in LongRowPolicy]
-        if self.long_rows not in policies:
-            raise UserError(
-                expected=f"long_rows to be one of {', '.join(policies)}", got=str(self.long_rows), remedy="choose one"
-            )
-        self.long_rows = LongRowPolicy(self.long_rows)
+        self.long_rows = chosen(LongRowPolicy, self.long_rows, "long_rows")
+        for key in ("max_answer_cut_share", "max_dropped_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(expected=f"{key} from 0 to 1", got=str(getattr(self, key)), remedy="mend it")
 
 
 @dataclass

@@ -3,7 +3,8 @@
 import dataclasses
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +14,7 @@ from trl import TrlParser
 from pipelines.errors import UserError, raise_together
 from pipelines.files import read_text
 from pipelines.recipe.hardware import keys_for_this_machine, keys_of_default_tracker
-from pipelines.recipe.renamed_keys import RENAMED_KEYS
+from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement
 
 # Numbers that YAML 1.1 reads as strings, such as 1e-4, are meant as numbers wherever the field is one.
 _FLOAT_FIELDS = ("float", "float | None", "typing.Optional[float]")
@@ -28,20 +29,80 @@ class Recipe:
     keys: dict[str, Any]
 
 
+class FaultKind(StrEnum):
+    """What is wrong with a key: its name is an old one, is none at all, or its value is of another type."""
+
+    RENAMED = "renamed"
+    UNKNOWN = "unknown"
+    ILL_TYPED = "ill-typed"
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeFault:
+    """A key that stops a run. `fix` is given where it is certain: keys with their value, None for one that must go."""
+
+    key: str
+    kind: FaultKind
+    error: UserError
+    fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
 def parse_recipe(dataclass_types: Sequence[type], arguments: Sequence[str]) -> Recipe:
     """Parse `--config RECIPE --key value ...` into `dataclass_types`.
 
     Raises one `UserError` that lists every unknown, renamed and ill-typed key of both the file and the command line.
     """
-    path, overrides, problems = _split_command_line(arguments)
-    fields = {field.name: field for kind in dataclass_types for field in dataclasses.fields(kind) if field.init}
-    keys = {**(_read_yaml(path) if path else {}), **overrides}
+    fields = _fields_of(dataclass_types)
+    path, keys, strays = _written(arguments)
+    settled, faults = _settled(keys, fields)
+    raise_together([*strays, *(fault.error for fault in faults)])
+    return _recipe(path, settled, dataclass_types, fields)
+
+
+def parse_leniently(dataclass_types: Sequence[type], arguments: Sequence[str]) -> tuple[Recipe, list[RecipeFault]]:
+    """As `parse_recipe`, but renamed and unknown keys are returned as faults: the recipe is what remains when the
+    certain replacements are made and the other ones are left out. Raises `UserError` for everything else."""
+    fields = _fields_of(dataclass_types)
+    path, keys, strays = _written(arguments)
+    settled, faults = _settled(keys, fields)
+    raise_together([*strays, *(fault.error for fault in faults if fault.kind is FaultKind.ILL_TYPED)])
+    return _recipe(path, settled, dataclass_types, fields), faults
+
+
+def written_keys(arguments: Sequence[str]) -> dict[str, Any]:
+    """The keys of the recipe with the command line's over them, as they are written and whatever they are."""
+    return _written(arguments)[1]
+
+
+def _fields_of(dataclass_types: Sequence[type]) -> dict[str, dataclasses.Field]:
+    return {field.name: field for kind in dataclass_types for field in dataclasses.fields(kind) if field.init}
+
+
+def _written(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Any], list[UserError]]:
+    """The recipe's path, its keys with the command line's over them, and what is no key of the command line."""
+    path, overrides, strays = _split_command_line(arguments)
+    return path, {**(_read_yaml(path) if path else {}), **overrides}, strays
+
+
+def _settled(
+    keys: Mapping[str, Any], fields: Mapping[str, dataclasses.Field]
+) -> tuple[dict[str, Any], list[RecipeFault]]:
+    """The keys that are known, their values typed, with what certainly replaces renamed ones; and all faults."""
+    unknown = [key for key in keys if key not in fields and key != "env"]
+    faults = [_unknown_key(key, keys, fields) for key in unknown]
+    settled = {key: value for key, value in keys.items() if key not in unknown}
+    settled |= {key: value for fault in faults for key, value in fault.fix.items() if value is not None}
+    for key in [key for key in settled if key != "env"]:
+        settled[key], problem = _typed(key, settled[key], fields[key])
+        if problem and key in keys:
+            faults.append(RecipeFault(key, FaultKind.ILL_TYPED, problem))
+    return settled, faults
+
+
+def _recipe(
+    path: Path | None, keys: dict[str, Any], dataclass_types: Sequence[type], fields: Mapping[str, dataclasses.Field]
+) -> Recipe:
     environment = keys.pop("env", {})
-    problems += [_unknown_key(key, fields) for key in keys if key not in fields]
-    for key in keys.keys() & fields.keys():
-        keys[key], problem = _typed(key, keys[key], fields[key])
-        problems += [problem] if problem else []
-    raise_together(problems)
     os.environ.update({name: str(value) for name, value in environment.items()})
     if "use_cpu" in fields:
         keys = keys_for_this_machine(keys)
@@ -96,14 +157,32 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def _unknown_key(key: str, fields: dict[str, Any]) -> UserError:
+def _unknown_key(key: str, keys: Mapping[str, Any], fields: Mapping[str, dataclasses.Field]) -> RecipeFault:
     if key in RENAMED_KEYS:
-        return UserError(
+        error = UserError(
             expected="keys of today's TRL", got=f"the renamed key `{key}`", remedy=f"`{key}` is now {RENAMED_KEYS[key]}"
         )
-    close = difflib.get_close_matches(key, fields, n=1, cutoff=0.6)
+        return RecipeFault(key, FaultKind.RENAMED, error, _fix_of(key, keys, fields))
+    close = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.6)
     remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see the README's list of keys"
-    return UserError(expected="a known key", got=f"the unknown key `{key}`", remedy=remedy)
+    error = UserError(expected="a known key", got=f"the unknown key `{key}`", remedy=remedy)
+    return RecipeFault(str(key), FaultKind.UNKNOWN, error)
+
+
+def _fix_of(key: str, keys: Mapping[str, Any], fields: Mapping[str, dataclasses.Field]) -> dict[str, Any]:
+    """The keys that certainly replace the renamed `key`, which goes. Nothing is certain where the recipe has the new
+    key too with another value, or where the value does not fit it."""
+    replacement = certain_replacement(key, keys[key])
+    if replacement is None:
+        return {}
+    typed = {}
+    for new, value in replacement.items():
+        if new not in fields or value is None:
+            return {}
+        typed[new], problem = _typed(new, value, fields[new])
+        if problem or (new in keys and _typed(new, keys[new], fields[new])[0] != typed[new]):
+            return {}
+    return {key: None, **typed}
 
 
 def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserError | None]:
@@ -118,6 +197,8 @@ def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserErr
         return value, _ill_typed(key, value, "a whole number")
     if key.endswith("_strategy") and value is False:
         return "no", None  # YAML 1.1 reads a bare `no` as false
+    if key == "doctor" and value is False:
+        return "off", None  # and a bare `off`
     if kind.startswith("list[str]") and isinstance(value, str):
         return [value], None  # else a word would become a list of its letters
     if kind == "bool" and not isinstance(value, bool):

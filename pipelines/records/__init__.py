@@ -2,7 +2,7 @@
 
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.reading import read_record
-from pipelines.records.run_folder import Run, RunStatus, open_run, open_training_run
+from pipelines.records.run_folder import Run, RunStatus, open_run, open_training_run, refuse_taken_run
 
 __all__ = [
     "Run",
@@ -12,5 +12,6 @@ __all__ = [
     "open_run",
     "open_training_run",
     "read_record",
+    "refuse_taken_run",
     "versions",
 ]

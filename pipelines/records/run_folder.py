@@ -81,6 +81,15 @@ def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *,
     return run
 
 
+def refuse_taken_run(training: Any, *, resume: bool) -> None:
+    """Raise `UserError`, on rank 0, if no run may begin in the `output_dir` of transformers' arguments `training`.
+
+    Asked before the work that precedes `open_training_run`, which asks it again.
+    """
+    if training.process_index == 0:
+        _refuse_taken(Path(str(training.output_dir)), resume)
+
+
 def _refuse_taken(folder: Path, resume: bool) -> None:
     record = folder / RECORD_NAME
     status = read_json(record).get("status") if record.is_file() else None

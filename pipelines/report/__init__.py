@@ -26,11 +26,15 @@ record does not hold.
     training_samples    what the model answered as training went on
     provenance          what was run: recipe, versions, machine, data, ledger, lock
     writing             Jinja templates -> files
+    rendering           how every page here uses Jinja
+    findings            what the doctor found, in this page and in its own
+    diagnosis_page      the doctor's own page: findings, and rows token by token
 
 The templates are in `templates/`: autoescape is on, the page's policy (CSP) lets only the page's own script run, and
 everything a model wrote goes through `visible_text` first.
 """
 
+from pipelines.report.diagnosis_page import write_diagnosis_page
 from pipelines.report.writing import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_diagnosis_page", "write_report"]

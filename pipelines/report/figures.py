@@ -58,6 +58,11 @@ def number_text(value: float, decimals: int, *, signed: bool = False) -> str:
     return f"{MINUS}{text}" if value < 0 else f"+{text}" if signed else text
 
 
+def significant_text(value: float) -> str:
+    """Three digits that count, however large or small the number: 0.0412, 12.3, 3.1e−07."""
+    return f"{value:.3g}".replace("-", MINUS)
+
+
 def _bracketed(figure: Figure, written: Callable[[float], str]) -> str:
     return f"[{written(figure.low)}, {written(figure.high)}]"
 

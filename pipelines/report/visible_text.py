@@ -1,20 +1,11 @@
-"""Model output made safe to look at: what a browser would hide, reorder or choke on is shown instead."""
+"""Model output as the page and the Markdown show it: visible, cut to a length, free of markup."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Characters without a picture of their own: C1 controls, zero-width marks, line separators, and the direction marks
-# that make text read otherwise than it is stored. U+200C and U+200D stay: scripts and emoji need them.
-_NAMED = (
-    *range(0x80, 0xA0), 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
-)  # fmt: skip
-_VISIBLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
-_VISIBLE |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _NAMED}
-_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a surrogate pair cannot be written as UTF-8
+from pipelines.files.visible_text import visible
 
-# most texts have none of them, and a search is many times faster than a translation
-_ANY_HIDDEN = re.compile("[" + "".join(re.escape(chr(code)) for code in _VISIBLE) + "]")
 # what GitHub makes links of where no markup asks for one: mentions, references to issues, bare addresses
 _LINKED_UNASKED = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|(?<=\w)://|\bwww\.", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
@@ -37,12 +28,6 @@ class Excerpt:
         """Whether a box on the page may have to scroll to show it all, and so must be reachable by keyboard."""
         lines = self.text.split("\n")
         return len(lines) > 20 or max(map(len, lines)) > 70
-
-
-def visible(text: str) -> str:
-    """`text` with control, zero-width and direction characters shown as pictures (␀) or names (⟨U+202E⟩)."""
-    text = text.replace("\r\n", "\n")
-    return text.translate(_VISIBLE) if _ANY_HIDDEN.search(text) else text
 
 
 def excerpt(text: str, max_characters: int) -> Excerpt:

@@ -1,25 +1,25 @@
 """Jinja templates -> report.html and report.md, written atomically into the comparison folder."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from pipelines.files import write_text_atomically
 from pipelines.report.answers import MAX_PROMPTS, Prompt, shown_prompts
 from pipelines.report.charts import training_charts
 from pipelines.report.comparison_record import Comparison, Verdict
+from pipelines.report.examinations import examinations
 from pipelines.report.figures import Unit, interval_text, value_text
 from pipelines.report.filters import filters_of
 from pipelines.report.measures import measure_groups, sampled_settings
 from pipelines.report.opening import openings
 from pipelines.report.provenance import all_facts, short_facts
 from pipelines.report.reading import Records, parsed, read_records
+from pipelines.report.rendering import environment_with, page_parts
 from pipelines.report.tables import (
     Table,
     benchmark_table,
@@ -33,7 +33,6 @@ from pipelines.report.token_charts import position_chart, reliability_chart
 from pipelines.report.training_samples import training_samples
 from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 
-_TEMPLATES = Path(__file__).parent / "templates"
 MAX_MARKDOWN_CHARACTERS = 1_500
 MAX_MARKDOWN_CATEGORIES = 6
 N_EXAMPLES = 3
@@ -61,34 +60,26 @@ def write_report(comparison_folder: Path, run_folder: Path | None = None) -> lis
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # names, paths and labels too: nothing printed can reorder or break the page; what a macro returns has been here
-        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    return environment_with(
+        {
+            "breakable": _breakable,
+            "fenced": fenced,
+            "first_upper": first_upper,
+            "listed": listed,
+            "glyph": _GLYPHS.__getitem__,
+            "look": lambda number: number if number < N_LOOKS else (number - 1) % (N_LOOKS - 1) + 1,
+            "md": markdown_text,
+            "md_code": markdown_code,
+            "percent": lambda number: f"{number:.2f}%",
+            "plain": lambda words: "".join(part.text for part in words),
+        }
     )
-    environment.filters |= {
-        "breakable": _breakable,
-        "fenced": fenced,
-        "first_upper": first_upper,
-        "listed": listed,
-        "glyph": _GLYPHS.__getitem__,
-        "look": lambda number: number if number < N_LOOKS else (number - 1) % (N_LOOKS - 1) + 1,
-        "md": markdown_text,
-        "md_code": markdown_code,
-        "percent": lambda number: f"{number:.2f}%",
-    }
-    return environment
 
 
 def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]:
     """Everything that the templates name."""
     comparison = records.comparison
     prompts = parsed(folder / "responses.jsonl", lambda rows: shown_prompts(rows, comparison), records.responses)
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     return {
         "comparison": comparison,
         "models": [model.name for model in comparison.models],
@@ -104,9 +95,8 @@ def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]
         "short_facts": short_facts(records),
         "paths": [path.as_posix() for path in records.paths],
         "max_markdown_characters": MAX_MARKDOWN_CHARACTERS,
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "style": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        **page_parts("report.css", "findings.css"),
+        **parsed(run_folder / "run.json", examinations, records.run),
         **_training_content(records, run_folder),
         **_likelihood_content(records, folder),
         **parsed(folder / "comparison.json", lambda found: _detail_content(found, prompts), comparison),

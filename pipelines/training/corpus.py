@@ -24,6 +24,7 @@ from pipelines.training.corpus_sources import (
 )
 from pipelines.training.corpus_stream import CorpusStream, StreamedPart
 
+_MAX_STREAMED = 10_000  # documents of a stream that are looked at before a run
 _BYTES_PER_PIECE = 512  # of a held-out text that is one document: the pieces between which an interval is estimated
 
 
@@ -80,6 +81,35 @@ def open_corpus(
     )
     facts = {"path": ", ".join(texts), "streaming": arguments.streaming, "parts": stream.parts_after(0)}
     return Corpus(stream, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Some texts out of `n_documents`."""
+
+    texts: list[str]
+    n_documents: int
+
+
+def documents_to_see(
+    arguments: PretrainingArguments, training: TrainingArguments, max_documents: int | None
+) -> tuple[Documents, Documents]:
+    """Documents to train on and held-out ones, drawn from all parts: at most `max_documents` of each part for looking
+    at them before a run. Of a stream the first ones, and their number is all that is known of it."""
+    opened = [_open(part, arguments, training.seed) for part in _parts(arguments)]
+    train: list[str] = []
+    n_train = 0
+    for one in opened:
+        if isinstance(one.rows, IterableDataset):
+            streamed = one.rows.skip(one.n_head).take(max_documents or _MAX_STREAMED)
+            texts = _texts(streamed, one.column, one.part.path)
+            n_train += len(texts)
+        else:
+            texts = _at_most(_texts(one.rows, one.column, one.part.path), max_documents or len(one.rows), training.seed)
+            n_train += len(one.rows)
+        train += texts
+    held_out = [text for one in opened for text in _at_most(one.held_out, arguments.n_validation_documents, 0)]
+    return Documents(train, max(n_train, len(train))), Documents(held_out, len(held_out))
 
 
 def _parts(arguments: PretrainingArguments) -> list[MixturePart]:

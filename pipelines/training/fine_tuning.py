@@ -60,7 +60,9 @@ def load_student_tokenizer(
         raise UserError(
             expected=f"eos_token to be {end}, which ends a turn in the chat template",
             got=training.eos_token,
-            remedy="remove eos_token from the recipe, or set chat_template_path to a template that ends with it",
+            remedy=f"set eos_token: {end}, or remove it, or set chat_template_path to a template that ends with "
+            f"{training.eos_token}",
+            finding="END_TOKEN_MISMATCH",
         )
     return tokenizer, new_tokens
 

@@ -52,6 +52,8 @@ class InstructionSet:
     def tokenize(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Ledger, Dataset | None]:
         """Training examples with their ledger, and held-out examples. Raises `UserError` if none is left, or if a row
         would be trained otherwise than it is served."""
+        if self.kind is RowFormat.TEXT or self.training.completion_only_loss is False:
+            print("the loss is on every token of a row, prompts included", flush=True)
         how = self.tokenizing(tokenizer)
         n_processes = self.training.dataset_num_proc
         train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
@@ -70,8 +72,6 @@ def instruction_set(
     if len(train) == 0:
         raise UserError(expected=f"rows in {name}", got="none", remedy="check the dataset and its split")
     kind = row_format(train.column_names, training.dataset_text_field, name)
-    if kind is RowFormat.TEXT or training.completion_only_loss is False:
-        print("the loss is on every token of a row, prompts included", flush=True)
     return InstructionSet(name, train, held_out, kind, data, training)
 
 

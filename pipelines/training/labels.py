@@ -197,12 +197,7 @@ def _ledger_of(tokenized: Dataset) -> Ledger:
         n_tokens, n_trained, n_examples = n_tokens + length, n_trained + trained, n_examples + 1
         if place + 1 < len(remaining) and remaining[place + 1][0] == row:
             continue  # more examples of the same row
-        if fate == RowFate.DROPPED:
-            ledger.drop(row, n_lost, reason)
-        elif fate == RowFate.KEPT:
-            ledger.keep(n_tokens, n_trained, n_examples)
-        else:
-            ledger.change(row, RowFate(fate), n_tokens, n_trained, n_lost, n_examples)
+        ledger.enter(row, RowFate(fate), reason, n_tokens, n_trained, n_lost, n_examples)
         n_tokens = n_trained = n_examples = 0
     return ledger
 

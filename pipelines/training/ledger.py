@@ -52,6 +52,17 @@ class Ledger:
         self.n_tokens_lost += n_tokens
         self.rows.append({"row": row, "fate": RowFate.DROPPED.value, "n_tokens": n_tokens, "reason": reason})
 
+    def enter(
+        self, row: int, fate: RowFate, reason: str | None, n_tokens: int, n_trained: int, n_lost: int, n_examples: int
+    ) -> None:
+        """Row number `row` with its `fate`, whichever it is."""
+        if fate is RowFate.DROPPED:
+            self.drop(row, n_lost, str(reason))
+        elif fate is RowFate.KEPT:
+            self.keep(n_tokens, n_trained, n_examples)
+        else:
+            self.change(row, fate, n_tokens, n_trained, n_lost, n_examples)
+
     def _count(self, n_tokens: int, n_tokens_trained: int, n_examples: int) -> None:
         self.n_tokens += n_tokens
         self.n_tokens_trained += n_tokens_trained

@@ -63,6 +63,7 @@ def fit_to_length(
             expected=f"rows of at most max_length {max_length} tokens (long_rows: error)",
             got=f"{longest} tokens in row {row}",
             remedy="raise max_length, shorten that row, or choose another policy for long_rows",
+            finding="ROW_TOO_LONG",
         )
     if policy is LongRowPolicy.TRUNCATE_PROMPT:
         return _truncate_prompt(examples, max_length, with_shorter_prompt)

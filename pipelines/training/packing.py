@@ -26,6 +26,7 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
                 expected="a packing_strategy that keeps examples apart: bfd or bfd_split",
                 got=str(cast(SFTConfig, trainer.args).packing_strategy),
                 remedy="remove packing_strategy from the recipe",
+                finding="PACKING_CONTAMINATES",
             )
         return
     model = cast(PreTrainedModel, trainer.model)
@@ -45,6 +46,7 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
             got=f"a loss that moves by {difference:.3f} nats with its neighbour, with attn_implementation "
             f"{model.config._attn_implementation}",
             remedy="set attn_implementation: sdpa, or packing: false",
+            finding="PACKING_CONTAMINATES",
         )
 
 

@@ -61,17 +61,14 @@ def tokenize_pairs(
         except (UnreadableRowError, UnrenderableError) as reason:
             ledger.drop(number, 0, str(reason))
             continue
-        if max_length is None or whole.length <= max_length:
-            ledger.keep(whole.n_tokens, whole.n_trained)
-            kept.append(whole)
-            continue
         try:
-            fate, pair = _cut(preference, whole, tokenizer, max_length, long_rows, number)
+            fate, pair = fit_pair(preference, whole, tokenizer, max_length, long_rows, number)
         except UnrenderableError as reason:
             ledger.drop(number, whole.n_tokens, str(reason))
-        else:
-            ledger.change(number, fate, pair.n_tokens, pair.n_trained, whole.n_tokens - pair.n_tokens)
-            kept.append(pair)
+            continue
+        n_lost = whole.n_tokens - pair.n_tokens
+        ledger.enter(number, fate, None, pair.n_tokens, pair.n_trained, n_lost, 1)
+        kept.append(pair)
     if kept:
         tables.append(_table(kept))
     if not tables:
@@ -122,15 +119,18 @@ def _prompt_and_turn(
     return prompt.token_ids, turn.token_ids
 
 
-def _cut(
+def fit_pair(
     preference: Preference,
     whole: PairTokens,
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    max_length: int | None,
     long_rows: LongRowPolicy,
     number: int,
 ) -> tuple[RowFate, PairTokens]:
-    """`whole` made to fit by the policy. Raises `UnrenderableError` with the reason why the row is dropped."""
+    """`whole`, made to fit by the policy if it is too long. Raises `UnrenderableError` with the reason why row `number`
+    is dropped, and `UserError` for the policy ERROR."""
+    if max_length is None or whole.length <= max_length:
+        return RowFate.KEPT, whole
     if long_rows is LongRowPolicy.TRUNCATE_PROMPT:
         return RowFate.PROMPT_CUT, _with_shorter_prompt(preference, whole, tokenizer, max_length)
     if long_rows is LongRowPolicy.KEEP_END_TOKEN:
@@ -140,6 +140,7 @@ def _cut(
             expected=f"every pair within max_length {max_length}, as long_rows: error asks",
             got=f"{whole.length} tokens in row {number}",
             remedy="raise max_length, or choose another policy for long_rows",
+            finding="ROW_TOO_LONG",
         )
     raise UnrenderableError("longer_than_max_length")
 

@@ -112,7 +112,7 @@ def _new_model(
         raise UserError(expected=f"dtype to be one of {', '.join(_DTYPES)}", got=dtype, remedy="change it")
     attention = model_arguments.attn_implementation
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    config = _new_config(arguments, tokenizer)
+    config = new_config(arguments, tokenizer)
     try:
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), **options)
     except (ValueError, TypeError, ZeroDivisionError, ImportError, RuntimeError) as error:
@@ -123,7 +123,8 @@ def _new_model(
         ) from error
 
 
-def _new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> Any:
+def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """The config of a model from scratch. Raises `UserError` for what transformers does not know."""
     if arguments.model_type is None or arguments.model_config is None:
         raise UserError(
             expected="model_type and model_config together, to start from scratch",

@@ -1,13 +1,14 @@
 """The rows that a recipe names: a dataset folder of ours, a local file, a Hub dataset at a revision, or a mixture."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import datasets
 from datasets import Dataset, Features, Json, Value, concatenate_datasets
 
-from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder, read_rows
+from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
 from pipelines.recipe import DataArguments, MixturePart
@@ -42,6 +43,14 @@ def recipe_rows(arguments: DataArguments, seed: int, *, evaluates: bool) -> tupl
         return _split_mixture(_rows_of(one, arguments.dataset_train_split), arguments, seed, evaluates)
     train = _rows_of(one, arguments.dataset_train_split)
     return train, _held_out(one, arguments.dataset_test_split) if evaluates else None
+
+
+def has_held_out_rows(arguments: DataArguments) -> bool:
+    """Whether the dataset folder of a recipe has rows to evaluate on, whether or not the recipe does."""
+    path = Path(str(arguments.dataset_name))
+    if not arguments.dataset_name or not is_dataset_folder(path):
+        return False
+    return any(read_manifest(path)["n_rows"].get(split) for split in (arguments.dataset_test_split, *_OTHER_HELD_OUT))
 
 
 def rows_fingerprint(rows: Dataset) -> str:
@@ -117,7 +126,7 @@ def _held_out(part: MixturePart, split: str) -> Dataset:
         if is_dataset_folder(path) or other is None or split not in _OTHER_HELD_OUT:
             raise
         rows = _rows_of(part, other)
-        print(f"{part.path} has no split {split}: evaluating on {other}", flush=True)
+        print(f"{part.path} has no split {split}: evaluating on {other}", file=sys.stderr, flush=True)
         return rows
 
 

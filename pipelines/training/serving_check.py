@@ -46,12 +46,14 @@ def refuse_other_prompt(served_by: PreTrainedTokenizerBase, conversation: Conver
             expected="the prompt that is trained to be the prompt that is served",
             got=f"{served_by.decode(trained)[-60:]!r} trained, {served_by.decode(served)[-60:]!r} served",
             remedy="use a tokenizer and template that render alike after saving (chat_template_path)",
+            finding="TRAINING_PROMPT_NOT_SERVED",
         )
     if example.labels[-1] != served_by.eos_token_id:
         raise UserError(
             expected=f"the last trained token of a row to be {served_by.eos_token}, at which serving stops",
             got=repr(served_by.decode([example.token_ids[-1]])),
             remedy="set chat_template_path to a template that ends each answer with the eos_token",
+            finding="END_TOKEN_MISMATCH",
         )
 
 

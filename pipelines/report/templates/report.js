@@ -135,6 +135,7 @@ function hideTip() {
 }
 
 function moveToken(event) {
+  if (event.key === "Escape") hideTip();
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const token = by && event.target.closest(".token");
   if (!token) return;

@@ -1,0 +1,93 @@
+"""A check of plain text: rows that are written-out conversations are no conversations to the run."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.diagnosis.case import Case, SeenRow, Stage
+from pipelines.diagnosis.checks.excerpts import head
+from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+
+_RENDERED_SHARE = 0.1  # of the rows: a text about a prompt format is one row, a set in that format is all of them
+_N_TOKENS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A prompt format by what opens a request and what opens an answer; both must be there, in this order."""
+
+    name: str
+    request: re.Pattern[str]
+    answer: re.Pattern[str]
+
+
+def _format(name: str, request: str, answer: str) -> _Format:
+    return _Format(name, re.compile(request), re.compile(answer))
+
+
+_TEMPLATES = (
+    _format("ChatML", r"<\|im_start\|>\s?user", r"<\|im_start\|>\s?assistant"),
+    _format("Llama 2 and Mistral", r"\[INST\]", r"\[/INST\]"),
+    _format("Llama 3", r"<\|start_header_id\|>user", r"<\|start_header_id\|>assistant"),
+    _format("Gemma", r"<start_of_turn>user", r"<start_of_turn>model"),
+    _format("Phi and Zephyr", r"<\|user\|>", r"<\|assistant\|>"),
+)
+_PROMPTS = (
+    _format(
+        "Alpaca", r"(?m)^#{2,3} ?(?:Instruction|Human|User|Question|Input)\b",
+        r"(?m)^#{2,3} ?(?:Response|Assistant|Answer|Output)\b",
+    ),
+    _format("Human and Assistant", r"(?m)^\s*(?:Human|USER|User): ", r"(?m)^\s*(?:Assistant|ASSISTANT): ?"),
+    _format("Vicuna", r"\bUSER: ", r"\bASSISTANT: "),
+)  # fmt: skip
+_SIGNS = ("<|", "[INST]", "<start_of_turn>", "##", "Human:", "User:", "USER:")  # one stands in every such text
+
+
+def rendered_text_rows(case: Case) -> Iterator[Finding]:
+    """Plain rows are plain text and not conversations that a template or a prompt format was put around."""
+    if case.stage is not Stage.SFT:
+        return
+    plain = [row for row in case.train.rows if row.answers and not row.messages]
+    found = [(row, name) for row in plain if (name := _format_of(row)) is not None]
+    if not found or len(found) < _RENDERED_SHARE * len(plain):
+        return
+    names = sorted({name for _, name in found})
+    has_prompts = any(row.asked for row, _ in found)
+    yield Finding(
+        "RENDERED_TEXT_ROWS",
+        Severity.WARNING,
+        summary=f"{len(found)} of {len(plain)} rows of plain text are written-out conversations ({', '.join(names)})",
+        why="the tokenizer gets no chat template to be served with, and an answer ends with "
+        f"{case.tokenizer.eos_token} instead of its template's end of turn"
+        if has_prompts
+        else "the loss is on every token of such a row, prompts and headers included, and the tokenizer gets no chat "
+        "template to be served with",
+        remedy="convert the rows to messages, or to the columns instruction and output "
+        "(data_prep/build_instructions.py), and let the chat template write the rest",
+        evidence=tuple(
+            Evidence(
+                head(row.asked + row.answers[0]), row.number, case.train.split,
+                case.labelled(row.examples[0], 0, _N_TOKENS_SHOWN) if row.examples else (),
+            )
+            for row, _ in found[:MAX_EVIDENCE]
+        ),
+        n_rows=len(found),
+    )  # fmt: skip
+
+
+def _format_of(row: SeenRow) -> str | None:
+    """The format that a text is written in. A prompt column in a prompt format is no fault: it is out of the loss, and
+    it is served as it stands; one in a chat template's marks is."""
+    answer = row.answers[0]
+    whole = row.asked + answer
+    if not any(sign in whole for sign in _SIGNS):
+        return None
+    return _first_of(_TEMPLATES, whole) or _first_of(_PROMPTS, answer)
+
+
+def _first_of(formats: tuple[_Format, ...], text: str) -> str | None:
+    for one in formats:
+        request = one.request.search(text)
+        if request and one.answer.search(text, request.end()):
+            return one.name
+    return None

@@ -1,0 +1,61 @@
+"""What several checks ask of a case: some of its rows, rows left out for a reason, a row's conversation, its end."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from trl import SFTConfig
+
+from pipelines.diagnosis.case import Case, SeenRow, Stage
+from pipelines.diagnosis.checks.excerpts import head
+from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
+from pipelines.modeling import end_token
+from pipelines.modeling.chat_template import token_id_of
+from pipelines.training.conversations import Conversation, read_row, row_format
+from pipelines.training.preference_rows import read_preference
+
+MATERIAL_SHARE = 0.01  # of the rows: what is wrong in fewer is told, but does not ruin a run
+
+
+def spread(rows: Sequence[SeenRow], n: int) -> list[SeenRow]:
+    """At most `n` of `rows`, evenly from first to last."""
+    return [rows[place * len(rows) // n] for place in range(n)] if len(rows) > n else list(rows)
+
+
+def conversation_of(case: Case, row: SeenRow) -> Conversation:
+    """The conversation of a row that has messages, with its tools and the template's arguments."""
+    if case.stage is Stage.DPO:
+        read = read_preference(row.values)
+        return Conversation([*read.prompt, read.chosen], read.tools, read.template_arguments, len(read.prompt))
+    text_field = cast(SFTConfig, case.training).dataset_text_field
+    conversation = read_row(row.values, row_format(case.train.columns, text_field, case.train.split), text_field)
+    assert isinstance(conversation, Conversation)  # plain text has no messages
+    return conversation
+
+
+def trains_whole_rows(case: Case) -> bool:
+    """Whether the recipe puts prompts into the loss."""
+    return case.stage is Stage.SFT and cast(SFTConfig, case.training).completion_only_loss is False
+
+
+def end_token_id(case: Case) -> int:
+    """The token that ends what is trained: the template's end of turn, EOS for plain text."""
+    tokenizer = case.tokenizer
+    return token_id_of(tokenizer, end_token(tokenizer) if case.is_conversational else str(tokenizer.eos_token))
+
+
+def dropped_rows(case: Case, reason: str) -> list[SeenRow]:
+    """Rows that are left out for a reason that begins with `reason`."""
+    return [row for row in case.train.rows if row.reason is not None and row.reason.startswith(reason)]
+
+
+def are_too_many(case: Case, n_left_out: int) -> bool:
+    """Whether more rows are left out than the recipe allows."""
+    return n_left_out > float(getattr(case.data, "max_dropped_share", 0.0)) * len(case.train.rows)
+
+
+def rows_as_evidence(case: Case, rows: Sequence[SeenRow]) -> tuple[Evidence, ...]:
+    """The first of `rows`, which are left out, with the reason."""
+    return tuple(
+        Evidence(f"{row.reason}: {head(row.asked or ' '.join(row.answers))}"[:160], row.number, case.train.split)
+        for row in rows[:MAX_EVIDENCE]
+    )

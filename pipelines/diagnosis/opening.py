@@ -1,0 +1,254 @@
+"""Opening a case: a recipe's rows, tokenizer and base brought together as the run would, but no weight loaded."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl import ModelConfig, SFTConfig
+
+from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
+from pipelines.diagnosis.finding import Finding
+from pipelines.diagnosis.machine import this_machine
+from pipelines.diagnosis.refusals import Refusals
+from pipelines.errors import UserError
+from pipelines.modeling.chat_template import end_token
+from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
+from pipelines.modeling.spans import UnrenderableError
+from pipelines.recipe import LongRowPolicy, Recipe
+from pipelines.training.conversations import Conversation, PlainText, UnreadableRowError, read_row
+from pipelines.training.corpus import documents_to_see
+from pipelines.training.fine_tuning import load_student_tokenizer
+from pipelines.training.instruction_set import InstructionSet, instruction_set
+from pipelines.training.labels import RowTokenizer
+from pipelines.training.ledger import Ledger, RowFate
+from pipelines.training.long_rows import Example, Fitted
+from pipelines.training.preference_pairs import fit_pair, pair_tokens, tokens_and_labels
+from pipelines.training.preference_rows import preference_set, read_preference
+from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
+from pipelines.training.pretraining_model import new_config, tokenizer_to_pretrain
+from pipelines.training.rows import has_held_out_rows, recipe_rows
+
+MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
+_ROWS_AT_ONCE = 1000
+_SEED = 0  # of the sample: the same rows for every recipe on the same data
+
+
+Read = tuple[Dataset, Dataset | None]
+
+
+def open_case(
+    recipe: Recipe, stage: Stage, *, max_rows: int | None = MAX_ROWS, read: Read | None = None
+) -> tuple[Case, list[Finding]]:
+    """The case of a parsed recipe, and findings for what the run itself would refuse.
+
+    Of each split at most `max_rows` rows are looked at, all for None. `read` are the rows to train on and the held-out
+    ones where sft.py or dpo.py has read them already. Raises `UserError` for what is no fault of
+    recipe or rows: a dataset, split or base that is not there.
+    """
+    refusals = Refusals()
+    if stage is Stage.SFT:
+        case = _fine_tuning(recipe, max_rows, refusals, read)
+    elif stage is Stage.DPO:
+        case = _preferences(recipe, max_rows, refusals, read)
+    else:
+        case = _pretraining(recipe, max_rows)
+    return case, refusals.findings
+
+
+def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read: Read | None) -> Case:
+    data, training, model = recipe.arguments
+    evaluates = training.eval_strategy != "no"
+    train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
+    rows = instruction_set(train, held_out, data, training)
+    tokenizer, new_tokens = _student_tokenizer(model, training, rows, refusals)
+    how = rows.tokenizing(tokenizer)
+    seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
+    return Case(
+        stage=Stage.SFT, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
+        new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
+        base=_base(str(model.model_name_or_path), model, tokenizer), machine=this_machine(training),
+        has_unused_evaluation=not evaluates and has_held_out_rows(data),
+    )  # fmt: skip
+
+
+def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read: Read | None) -> Case:
+    data, training, model = recipe.arguments
+    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+    train, held_out = read or preference_set(data, training)
+    found = refusals.attempt(lambda: load_policy_tokenizer(start, model))
+    tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
+    rendered = found is not None
+    seen = [
+        _seen_pairs(split, rows, tokenizer, training.max_length, data.long_rows, max_rows, rendered)
+        for split, rows in _splits(train, held_out)
+    ]
+    return Case(
+        stage=Stage.DPO, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
+        new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
+        base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
+        has_unused_evaluation=held_out is None and has_held_out_rows(data),
+    )  # fmt: skip
+
+
+def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
+    data, training, model = recipe.arguments
+    tokenizer = tokenizer_to_pretrain(data, model)
+    train, held_out = documents_to_see(data, training, max_rows)
+    if model.model_name_or_path is None:
+        base = Base("a new model", new_config(data, tokenizer), None, None, from_scratch=True)
+    else:
+        base = _base(str(model.model_name_or_path), model, tokenizer)
+    return Case(
+        stage=Stage.PRETRAIN, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
+        new_tokens=(), train=_seen_documents("train", train.texts, train.n_documents, tokenizer),
+        held_out=_seen_documents("held-out", held_out.texts, held_out.n_documents, tokenizer), base=base,
+        machine=this_machine(training),
+    )  # fmt: skip
+
+
+def _student_tokenizer(
+    model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
+) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
+    found = refusals.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    if found is not None:
+        return found
+    wished, training.eos_token = training.eos_token, None
+    again = Refusals()
+    found = again.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    training.eos_token = wished
+    if found is None:
+        return load_tokenizer(str(model.model_name_or_path), model.model_revision), []
+    refusals.mend("END_TOKEN_MISMATCH", {"eos_token": end_token(found[0])})
+    return found
+
+
+def _splits(train: Dataset, held_out: Dataset | None) -> list[tuple[str, Dataset]]:
+    return [("train", train), *([("held-out", held_out)] if held_out is not None else [])]
+
+
+def _seen_rows(
+    split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: Refusals
+) -> SeenRows:  # fmt: skip
+    seen = [_seen_row(number, row, how, refusals) for number, row in _drawn(rows, max_rows)]
+    return _with_ledger(split, seen, rows)
+
+
+def _seen_row(number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: Refusals) -> SeenRow:
+    try:
+        read = read_row(row, how.kind, how.text_field)
+    except UnreadableRowError as error:
+        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
+    asked, answers, messages = _texts_of(read)
+    if messages and not how.tokenizer.chat_template:  # the run refuses the recipe's; the texts are left to look at
+        return SeenRow(number, row, asked, answers, messages=messages)
+    whole: list[Example] = []
+    try:
+        whole = how.examples_of(read)
+        fitted = how.examples(row, number) if _is_long(whole, how.max_length) else Fitted(whole)
+    except (UnreadableRowError, UnrenderableError) as error:
+        fitted = Fitted([], RowFate.DROPPED, 0, str(error))
+    except UserError as error:
+        refusals.note(error)
+        fitted = Fitted([], RowFate.DROPPED, sum(map(len, whole)), "refused")
+    return SeenRow(
+        number, row, asked, answers, tuple(fitted.examples), tuple(whole), fitted.fate, fitted.reason, messages
+    )
+
+
+def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:
+    """What is asked, the answers, and the messages."""
+    if isinstance(read, PlainText):
+        return read.prompt, (read.completion,), ()
+    is_answer = [
+        message["role"] == "assistant" and place >= read.first_trained for place, message in enumerate(read.messages)
+    ]
+    pairs = list(zip(read.messages, is_answer, strict=True))
+    asked = "\n".join(str(message["content"]) for message, answers in pairs if not answers)
+    return asked, tuple(str(message["content"]) for message, answers in pairs if answers), tuple(read.messages)
+
+
+def _seen_pairs(
+    split: str, rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, policy: LongRowPolicy,
+    max_rows: int | None, rendered: bool,
+) -> SeenRows:  # fmt: skip
+    seen = [
+        _seen_pair(number, row, tokenizer, max_length, policy, rendered) for number, row in _drawn(rows, max_rows)
+    ]  # fmt: skip
+    return _with_ledger(split, seen, rows)
+
+
+def _seen_pair(
+    number: int, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int | None,
+    policy: LongRowPolicy, rendered: bool,
+) -> SeenRow:  # fmt: skip
+    try:
+        preference = read_preference(row)
+    except UnreadableRowError as error:
+        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
+    asked = "\n".join(str(message["content"]) for message in preference.prompt)
+    answers = (str(preference.chosen["content"]), str(preference.rejected["content"]))
+    messages = (*preference.prompt, preference.chosen)
+    if not rendered:
+        return SeenRow(number, row, asked, answers, messages=messages)
+    whole: list[Example] = []
+    try:
+        pair = pair_tokens(preference, tokenizer)
+        whole = [_as_example(pair.prompt_ids, answer) for answer in (pair.chosen_ids, pair.rejected_ids)]
+        fate, kept = fit_pair(preference, pair, tokenizer, max_length, policy, number)
+    except UnrenderableError as error:
+        return SeenRow(number, row, asked, answers, (), tuple(whole), RowFate.DROPPED, str(error), messages)
+    examples = tuple(_as_example(kept.prompt_ids, answer) for answer in (kept.chosen_ids, kept.rejected_ids))
+    return SeenRow(number, row, asked, answers, examples, tuple(whole), fate, None, messages)
+
+
+def _as_example(prompt_ids: list[int], answer_ids: list[int]) -> Example:
+    both = tokens_and_labels(prompt_ids, answer_ids)
+    return Example(both["input_ids"], both["labels"])
+
+
+def _seen_documents(split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase) -> SeenRows:
+    seen = []
+    for number, text in enumerate(texts):
+        token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        example = Example(token_ids, token_ids)
+        seen.append(SeenRow(number, {"text": text}, "", (text,), (example,), (example,)))
+    return SeenRows(split, tuple(seen), n_documents, ("text",), _ledger_of(seen))
+
+
+def _is_long(examples: list[Example], max_length: int | None) -> bool:
+    return max_length is not None and max(map(len, examples)) > max_length
+
+
+def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """All rows with their numbers, or a seeded sample of `max_rows` in their order."""
+    numbers: Sequence[int] = range(len(rows))
+    if max_rows is not None and len(rows) > max_rows:
+        numbers = sorted(random.Random(_SEED).sample(numbers, max_rows))
+        rows = rows.select(numbers)
+    columns = rows.column_names
+    values = (row for batch in rows.iter(_ROWS_AT_ONCE) for row in zip(*(batch[name] for name in columns), strict=True))
+    for number, row in zip(numbers, values, strict=True):
+        yield number, dict(zip(columns, row, strict=True))
+
+
+def _with_ledger(split: str, seen: list[SeenRow], rows: Dataset) -> SeenRows:
+    return SeenRows(split, tuple(seen), len(rows), tuple(rows.column_names), _ledger_of(seen))
+
+
+def _ledger_of(seen: Iterable[SeenRow]) -> Ledger:
+    ledger = Ledger()
+    for row in seen:
+        n_tokens = sum(map(len, row.examples))
+        n_trained = sum(example.n_trained for example in row.examples)
+        n_lost = sum(map(len, row.whole)) - n_tokens
+        ledger.enter(row.number, row.fate, row.reason, n_tokens, n_trained, n_lost, len(row.examples))
+    return ledger
+
+
+def _base(name: str, model: ModelConfig, tokenizer: PreTrainedTokenizerBase, adapter: str | None = None) -> Base:
+    revision = model.model_revision
+    own_template = tokenizer.init_kwargs.get("chat_template")  # as it was loaded; the run may have set another since
+    return Base(name, load_config(name, revision), load_generation_config(name, revision), own_template, adapter)

@@ -1,0 +1,85 @@
+r"""Look at a recipe and its rows before a run: what would ruin it, what may harm it, and the line that mends it.
+
+    python pipelines/doctor.py --config recipes/quickstart/sft/lora.yaml
+
+    python pipelines/doctor.py --config RECIPE --show_rows 3 --html doctor.html --forecast --learning_rate 1e-4
+
+In: a recipe of sft.py, dpo.py or pretrain.py (which one follows from its folder or keys, or --stage), and any of its
+keys as --key value. No weight is loaded and no GPU is needed: tokenizer, template, config and at most 10,000 rows of
+each split are (--all: every row). Out: findings of severity error, warning and note, each with the evidence (row
+number, tokens and whether they are trained), why it matters, and what to write instead. The training programs ask the
+same questions before step 1 and stop at errors (--doctor error, warn or off).
+
+Exit code 0: no error. 1: there are errors. 2: the doctor could not look (no such recipe, dataset or base).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command_line import ArgumentParser, positive_number, run_program
+
+_ROWS_OF_A_PAGE = 3  # that --html shows where --show_rows does not say
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Examine a recipe and tell what was found."""
+    flags, keys = _flags(arguments)
+    from pipelines.diagnosis.case import Stage
+    from pipelines.diagnosis.consulting import stop_at_errors
+    from pipelines.diagnosis.examining import examine
+    from pipelines.diagnosis.finding import Severity
+    from pipelines.diagnosis.fixing import diff_of, fixes_of, write_fixed
+    from pipelines.diagnosis.forecasting import forecast_lines
+    from pipelines.diagnosis.opening import MAX_ROWS
+    from pipelines.diagnosis.recipe_faults import recipe_findings
+    from pipelines.diagnosis.stages import ARGUMENTS, stage_of
+    from pipelines.diagnosis.telling import examination_lines, wants_colour
+    from pipelines.diagnosis.token_view import legend_line, row_lines, shown_rows
+    from pipelines.recipe import parse_leniently, written_keys
+    from pipelines.report import write_diagnosis_page
+
+    command_line = ["--config", str(flags.config), *keys]
+    stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
+    recipe, faults = parse_leniently(ARGUMENTS[stage], command_line)
+    found = examine(recipe, stage, max_rows=None if flags.all else MAX_ROWS, told_before=recipe_findings(faults))
+    rows = shown_rows(found.case, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
+    forecast = forecast_lines(found.case) if flags.forecast else []
+    fixes = fixes_of(found.findings)
+    diff = diff_of(flags.config, fixes) if flags.fix and fixes else ""
+    record = {**found.to_json(), "recipe": str(flags.config), "shown_rows": [row.to_json() for row in rows]}
+    if flags.json:
+        print(json.dumps({**record, "forecast": forecast, "diff": diff}, ensure_ascii=True))
+    else:
+        colour = wants_colour(sys.stdout)
+        lines = [line for row in rows for line in row_lines(row, colour)] if flags.show_rows else []
+        legend = [legend_line(colour)] if lines else []
+        print(*legend, *lines, *examination_lines(found, colour), *forecast, sep="\n")
+        if flags.fix:
+            print(diff or "no finding with a certain remedy: nothing to rewrite")
+    if flags.html:
+        write_diagnosis_page(flags.html, record)
+    if flags.write and diff:
+        write_fixed(flags.config, fixes)
+    stop_at_errors([finding.id for finding in found.of(Severity.ERROR)])
+
+
+def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The doctor's own flags, and the recipe keys that are left."""
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the recipe")
+    parser.add_argument("--stage", choices=["sft", "dpo", "pretrain"], help="which program it is for")
+    parser.add_argument("--show_rows", type=positive_number, help="print so many rows token by token")
+    parser.add_argument("--html", type=Path, help="write findings and rows as a page")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_argument("--forecast", action="store_true", help="print what the run will take in memory and time")
+    parser.add_argument("--fix", action="store_true", help="print the recipe's certain remedies as a diff")
+    parser.add_argument("--write", action="store_true", help="with --fix: write them into the recipe")
+    parser.add_argument("--all", action="store_true", help="look at every row")
+    return parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    run_program(main)

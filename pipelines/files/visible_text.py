@@ -1,0 +1,21 @@
+"""Text of rows and models made safe to look at, on a page and in a terminal."""
+
+import re
+
+# Characters without a picture of their own: C1 controls, zero-width marks, line separators, and the direction marks
+# that make text read otherwise than it is stored. U+200C and U+200D stay: scripts and emoji need them.
+_NAMED = (
+    *range(0x80, 0xA0), 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
+)  # fmt: skip
+_VISIBLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
+_VISIBLE |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _NAMED}
+_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a surrogate pair cannot be written as UTF-8
+
+# most texts have none of them, and a search is many times faster than a translation
+_ANY_HIDDEN = re.compile("[" + "".join(re.escape(chr(code)) for code in _VISIBLE) + "]")
+
+
+def visible(text: str) -> str:
+    """`text` with control, zero-width and direction characters shown as pictures (␀) or names (⟨U+202E⟩)."""
+    text = text.replace("\r\n", "\n")
+    return text.translate(_VISIBLE) if _ANY_HIDDEN.search(text) else text

@@ -1,0 +1,231 @@
+"""Pairs without a fault, of the kinds that people train on: the doctor must be silent about all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.planted_faults.families import Family
+from tests.planted_faults.pair import Pair, Stage
+from tests.planted_faults.sample_rows import (
+    Row,
+    as_messages,
+    code_rows,
+    conversations,
+    documents,
+    preferences,
+    rows_in,
+    tool_conversations,
+    with_long_answers,
+    with_long_inputs,
+    with_system_turns,
+)
+
+_FULL = {
+    "use_peft": None, "lora_r": None, "lora_alpha": None, "lora_dropout": None, "lora_target_modules": None,
+    "learning_rate": 2e-5, "bf16": True,
+}  # fmt: skip
+_THINGS = ("soup", "hotel", "film", "blender", "concert", "train ride", "novel", "jacket", "museum", "phone")
+_PRAISE = ("a delight from start to end", "better than I had hoped", "worth every cent", "simply lovely")
+_BLAME = ("a waste of an evening", "broken within a week", "far too loud for me", "nothing like the picture")
+
+
+@dataclass(frozen=True)
+class CleanPair:
+    """A pair about which there is nothing to say, and its family."""
+
+    name: str
+    family: Family
+    pair: Callable[[], Pair]
+
+
+def alpaca() -> Pair:
+    """Instruction, an input that is empty for most rows, output."""
+    rows = rows_in("english")
+    with_input = with_long_inputs(rows, 1)
+    return Pair([with_input[n] if n % 3 == 0 else {**row, "input": ""} for n, row in enumerate(rows)])
+
+
+def dolly() -> Pair:
+    """Questions with and without a passage, each with its category."""
+    rows, kinds = with_long_inputs(rows_in("english"), 2), ("closed_qa", "open_qa", "brainstorming", "summarization")
+    return Pair(
+        [{**row, "input": row["input"] if n % 2 else "", "category": kinds[n % 4]} for n, row in enumerate(rows)]
+    )
+
+
+def chats() -> Pair:
+    return Pair(conversations(rows_in("english"), 3), keys={"packing": True, "packing_strategy": "bfd"})
+
+
+def sharegpt() -> Pair:
+    speakers = {"user": "human", "assistant": "gpt"}
+    return Pair(
+        [
+            {"conversations": [{"from": speakers[turn["role"]], "value": turn["content"]} for turn in chat["messages"]]}
+            for chat in conversations(rows_in("english"), 2)
+        ]
+    )
+
+
+def system_turns() -> Pair:
+    return Pair(with_system_turns(rows_in("english")))
+
+
+def tools() -> Pair:
+    return Pair(tool_conversations())
+
+
+def python_code() -> Pair:
+    return Pair(code_rows(), keys={"max_length": 2048})
+
+
+def long_rows() -> Pair:
+    return Pair(with_long_answers(rows_in("english"), 8), keys={"max_length": 2048})
+
+
+def chinese() -> Pair:
+    return Pair(rows_in("chinese"))
+
+
+def german_and_french() -> Pair:
+    return Pair(rows_in("german_french"))
+
+
+def russian() -> Pair:
+    return Pair(rows_in("russian"))
+
+
+def arabic() -> Pair:
+    return Pair(rows_in("arabic"))
+
+
+def japanese_and_english() -> Pair:
+    return Pair([{"messages": as_messages(row)} for row in rows_in("japanese")])
+
+
+def prompt_and_completion() -> Pair:
+    return Pair(
+        [{"prompt": f"Q: {row['instruction']}\nA:", "completion": f" {row['output']}"} for row in rows_in("english")]
+    )
+
+
+def plain_text() -> Pair:
+    return Pair([{"text": f"{row['instruction']}\n\n{row['output']}"} for row in rows_in("english")])
+
+
+def preference_pairs() -> Pair:
+    return Pair(preferences(rows_in("english")), stage=Stage.DPO)
+
+
+def preference_chats() -> Pair:
+    """Whole conversations whose last turns differ, as in UltraFeedback; some of them held out."""
+    rows = []
+    for row in preferences(rows_in("english")):
+        asked = {"role": "user", "content": row["prompt"]}
+        rows.append({kind: [asked, {"role": "assistant", "content": row[kind]}] for kind in ("chosen", "rejected")})
+    return Pair(rows[:84], held_out=rows[84:], stage=Stage.DPO)
+
+
+def pretraining() -> Pair:
+    return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN)
+
+
+def four_bits() -> Pair:
+    keys = {
+        "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "use_bnb_nested_quant": True, "dtype": "bfloat16",
+        "bf16": True, "packing": True, "packing_strategy": "bfd",
+    }  # fmt: skip
+    return Pair(rows_in("english"), keys=keys)
+
+
+def all_weights() -> Pair:
+    return Pair(rows_in("english"), keys=_FULL)
+
+
+def generic_requests() -> Pair:
+    """Four requests, each with many texts to work on; other texts are held out."""
+    texts = [row["output"] for row in rows_in("english") if len(row["output"]) > 60]
+    tasks: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("What is the first sentence of the text?", lambda text: f"{text.split('. ')[0].rstrip('.')}."),
+        ("Count the words of the text.", lambda text: f"The text has {len(text.split())} words."),
+        ("Write the text in capital letters.", str.upper),
+        ("Turn the text into a list of words.", lambda text: ", ".join(text.split())),
+    )
+    rows = [
+        {"instruction": request, "input": text, "output": done(text)}
+        for text, (request, done) in zip(texts, tasks * len(texts), strict=False)
+    ]
+    return Pair(rows[:-10], held_out=rows[-10:])
+
+
+def questions_to_write() -> Pair:
+    """Question generation: every answer is a question, as it should be."""
+    rows = [row for row in rows_in("english") if row["instruction"].endswith("?")]
+    request = "Write a question that this text answers."
+    return Pair([{"instruction": request, "input": row["output"], "output": row["instruction"]} for row in rows])
+
+
+def templated_requests() -> Pair:
+    """Rows that differ by a name and a number alone; other numbers are held out."""
+    verbs = {"add": "+", "subtract": "-", "multiply": "*"}
+    rows: list[Row] = [
+        {"instruction": f"Write a function {verb}_{n}(x).", "output": f"def {verb}_{n}(x):\n    return x {sign} {n}"}
+        for n in range(2, 32)
+        for verb, sign in verbs.items()
+    ]
+    return Pair(rows[:78], held_out=rows[78:])
+
+
+def labels() -> Pair:
+    """Two answers for all questions: a classifier as an instruct model."""
+    rows = [
+        {"instruction": f"Is this review positive or negative?\n\nThe {thing} was {said}.", "output": label}
+        for thing in _THINGS
+        for label, words in (("positive", _PRAISE), ("negative", _BLAME))
+        for said in words
+    ]
+    return Pair(rows)
+
+
+def mathematics() -> Pair:
+    return Pair(rows_in("latex"))
+
+
+def markup() -> Pair:
+    return Pair(rows_in("markup"))
+
+
+def shipped_folder() -> Pair:
+    """A folder of data_prep/build_instructions.py, evaluated on its validation split."""
+    return Pair(rows_in("english"), folder_share=0.1)
+
+
+CLEAN_PAIRS = (
+    CleanPair("alpaca", Family.GPT2, alpaca),
+    CleanPair("dolly", Family.LLAMA3, dolly),
+    CleanPair("chats of three rounds, packed", Family.CHATML, chats),
+    CleanPair("ShareGPT", Family.OWN, sharegpt),
+    CleanPair("system turns", Family.LLAMA3, system_turns),
+    CleanPair("system turns, own template", Family.OWN, system_turns),
+    CleanPair("tools", Family.CHATML, tools),
+    CleanPair("Python code", Family.CHATML, python_code),
+    CleanPair("long rows", Family.LLAMA3, long_rows),
+    CleanPair("Chinese", Family.CHATML, chinese),
+    CleanPair("German and French", Family.GPT2, german_and_french),
+    CleanPair("Russian", Family.LLAMA3, russian),
+    CleanPair("Arabic", Family.OWN, arabic),
+    CleanPair("Japanese and English", Family.CHATML, japanese_and_english),
+    CleanPair("prompt and completion", Family.GPT2, prompt_and_completion),
+    CleanPair("plain text", Family.LLAMA3, plain_text),
+    CleanPair("preferences", Family.CHATML, preference_pairs),
+    CleanPair("preferences as chats", Family.OWN, preference_chats),
+    CleanPair("pretraining", Family.OWN, pretraining),
+    CleanPair("QLoRA, packed", Family.LLAMA3, four_bits),
+    CleanPair("full fine-tuning", Family.GPT2, all_weights),
+    CleanPair("generic requests", Family.CHATML, generic_requests),
+    CleanPair("questions to write", Family.LLAMA3, questions_to_write),
+    CleanPair("templated requests", Family.GPT2, templated_requests),
+    CleanPair("labels", Family.LLAMA3, labels),
+    CleanPair("mathematics", Family.OWN, mathematics),
+    CleanPair("markup", Family.OWN, markup),
+    CleanPair("dataset folder", Family.CHATML, shipped_folder),
+)

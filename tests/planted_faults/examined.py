@@ -1,0 +1,34 @@
+"""A recipe before the doctor, in this process: as pipelines/doctor.py examines it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from pipelines.diagnosis.case import Stage
+from pipelines.diagnosis.examining import examine
+from pipelines.diagnosis.finding import Finding
+from pipelines.diagnosis.recipe_faults import recipe_findings
+from pipelines.diagnosis.stages import ARGUMENTS
+from pipelines.recipe.parsing import parse_leniently
+
+
+def examined(recipe: Path, stage: Stage) -> tuple[Finding, ...]:
+    """All findings about `recipe`."""
+    parsed, faults = parse_leniently(ARGUMENTS[stage], ["--config", str(recipe)])
+    return examine(parsed, stage, told_before=recipe_findings(faults)).findings
+
+
+@contextmanager
+def without_hub_token() -> Iterator[None]:
+    """As for a user who is not logged in: without a token the doctor asks no server, so it may be thought online."""
+    names = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+    with (
+        patch.dict(os.environ),
+        patch("huggingface_hub.constants.HF_TOKEN_PATH", str(Path("no-token"))),
+        patch("huggingface_hub.constants.HF_HUB_OFFLINE", False),
+    ):
+        for name in names:
+            os.environ.pop(name, None)
+        yield
