@@ -153,8 +153,11 @@ class Case:
             return int(training.max_steps)
         seen = self.train
         share = seen.n_rows / max(1, len(seen.rows))
-        n_sequences = sum(len(row.examples) or 1 for row in seen.rows if row.fate is not RowFate.DROPPED) * share
-        if getattr(training, "packing", False) and self.max_length:
+        kept = [row for row in seen.rows if row.fate is not RowFate.DROPPED]
+        a_pair_is_one = self.stage is Stage.DPO  # item of a batch
+        n_sequences = share * (len(kept) if a_pair_is_one else sum(len(row.examples) or 1 for row in kept))
+        in_blocks = self.stage is Stage.PRETRAIN or getattr(training, "packing", False)
+        if in_blocks and self.max_length:
             n_sequences = max(1.0, sum(map(len, self.examples())) * share / self.max_length)
         per_step = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
         return max(1, math.ceil(n_sequences / per_step * training.num_train_epochs))

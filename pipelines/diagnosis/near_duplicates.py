@@ -31,7 +31,7 @@ _SHORT_ANSWER = 8  # words below which equal answers are labels: "yes", "positiv
 _REWORDED = 0.4  # of a request's words, where a long answer is the same
 _SAME_DOCUMENT = 0.8  # Jaccard similarity of shingles, as Lee et al. 2022
 _ALIGNED = 400  # words that are aligned one by one at most, which takes the square of their number
-_WHOLE = 20_000  # characters of a text that are compared
+_COMPARED = 5_000  # characters at each end of a text that are compared: a document of 20,000 takes 5 ms
 _MIN_TYPO = 4  # letters: shorter words that differ in one are other words
 
 # words, numbers whole (3.5), one ideograph or syllable each, and marks that change what is meant; no punctuation
@@ -99,8 +99,9 @@ def likeness(one: Row, other: Row, templated: bool = False) -> Likeness | None:
 
     Of `templated` rows, most of whose words many rows have, one other word is another task: a typo alone is none.
     """
-    a, b = words_of(one.request[:_WHOLE]), words_of(other.request[:_WHOLE])
-    x, y = words_of(one.answer[:_WHOLE]), words_of(other.answer[:_WHOLE])
+    a, b, x, y = (
+        words_of(_ends_of(text, _COMPARED)) for text in (one.request, other.request, one.answer, other.answer)
+    )
     if a == b and x == y:
         return Likeness.EQUAL if a or x else None
     if not a and not b:
@@ -219,11 +220,11 @@ class _Edges:
 
 
 def _edges(row: Row) -> _Edges:
-    return _Edges(tuple(words_of(_ends_of(row.request))), tuple(words_of(_ends_of(row.answer))))
+    return _Edges(tuple(words_of(_ends_of(row.request, _EDGE))), tuple(words_of(_ends_of(row.answer, _EDGE))))
 
 
-def _ends_of(text: str) -> str:
-    return text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
+def _ends_of(text: str, n_characters: int) -> str:
+    return text if len(text) <= 2 * n_characters else f"{text[:n_characters]}\n{text[-n_characters:]}"
 
 
 def _same_request(train: Sequence[_Edges], held_out: Sequence[_Edges]) -> dict[int, list[int]]:
@@ -248,12 +249,14 @@ def _likest(
     place: int, others: Iterable[int], train: Sequence[Row], held_out: Sequence[Row], templated: bool = False
 ) -> NearPair | None:
     """The pair of held-out row `place` with the likest of some training rows, None if it is like none."""
-    pairs = [
-        NearPair(place, other, found)
-        for other in others
-        if (found := likeness(held_out[place], train[other], templated)) is not None
-    ]
-    return max(pairs, key=lambda pair: pair.likeness, default=None)
+    best = None
+    for other in others:
+        found = likeness(held_out[place], train[other], templated)
+        if found is not None and (best is None or found > best.likeness):
+            best = NearPair(place, other, found)
+        if best is not None and best.likeness is not Likeness.REQUEST:
+            break
+    return best
 
 
 def _candidates(train: Sequence[_Edges], held_out: Mapping[int, _Edges]) -> Iterator[tuple[int, list[int], bool]]:

@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig
@@ -24,10 +26,10 @@ from pipelines.training.instruction_set import InstructionSet, instruction_set
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import Example, Fitted
-from pipelines.training.preference_pairs import fit_pair, pair_tokens, tokens_and_labels
-from pipelines.training.preference_rows import preference_set, read_preference
+from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
+from pipelines.training.preference_rows import Preference, preference_set, read_preference
 from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
-from pipelines.training.pretraining_model import new_config, tokenizer_to_pretrain
+from pipelines.training.pretraining_model import built, new_config, tokenizer_to_pretrain
 from pipelines.training.rows import has_held_out_rows, recipe_rows
 
 MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
@@ -79,9 +81,9 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     train, held_out = read or preference_set(data, training)
     found = refusals.attempt(lambda: load_policy_tokenizer(start, model))
     tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
-    rendered = found is not None
+    reader = _PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
     seen = [
-        _seen_pairs(split, rows, tokenizer, training.max_length, data.long_rows, max_rows, rendered)
+        _with_ledger(split, [reader.seen(number, row) for number, row in _drawn(rows, max_rows)], rows)
         for split, rows in _splits(train, held_out)
     ]
     return Case(
@@ -98,6 +100,8 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
     train, held_out = documents_to_see(data, training, max_rows)
     if model.model_name_or_path is None:
         base = Base("a new model", new_config(data, tokenizer), None, None, from_scratch=True)
+        with torch.device("meta"):
+            built(base.config)  # what cannot be built is no finding: the run says what is wrong with it
     else:
         base = _base(str(model.model_name_or_path), model, tokenizer)
     return Case(
@@ -170,43 +174,43 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     return asked, tuple(str(message["content"]) for message, answers in pairs if answers), tuple(read.messages)
 
 
-def _seen_pairs(
-    split: str, rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, policy: LongRowPolicy,
-    max_rows: int | None, rendered: bool,
-) -> SeenRows:  # fmt: skip
-    seen = [
-        _seen_pair(number, row, tokenizer, max_length, policy, rendered) for number, row in _drawn(rows, max_rows)
-    ]  # fmt: skip
-    return _with_ledger(split, seen, rows)
+@dataclass(frozen=True)
+class _PairReader:
+    """How pairs of a recipe become examples; `tokenizer` is None where its template is unusable."""
+
+    tokenizer: PreTrainedTokenizerBase | None
+    max_length: int | None
+    policy: LongRowPolicy
+    refusals: Refusals
+
+    def seen(self, number: int, row: Mapping[str, Any]) -> SeenRow:
+        try:
+            preference = read_preference(row)
+        except UnreadableRowError as error:
+            return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
+        asked = "\n".join(str(message["content"]) for message in preference.prompt)
+        answers = (str(preference.chosen["content"]), str(preference.rejected["content"]))
+        texts = SeenRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
+        return texts if self.tokenizer is None else self._rendered(texts, preference, self.tokenizer)
+
+    def _rendered(self, texts: SeenRow, preference: Preference, tokenizer: PreTrainedTokenizerBase) -> SeenRow:
+        whole: tuple[Example, ...] = ()
+        try:
+            pair = pair_tokens(preference, tokenizer)
+            whole = _examples_of(pair)
+            fate, kept = fit_pair(preference, pair, tokenizer, self.max_length, self.policy, texts.number)
+        except UnrenderableError as error:
+            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason=str(error))
+        except UserError as error:
+            self.refusals.note(error)
+            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason="refused")
+        return replace(texts, examples=_examples_of(kept), whole=whole, fate=fate)
 
 
-def _seen_pair(
-    number: int, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int | None,
-    policy: LongRowPolicy, rendered: bool,
-) -> SeenRow:  # fmt: skip
-    try:
-        preference = read_preference(row)
-    except UnreadableRowError as error:
-        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
-    asked = "\n".join(str(message["content"]) for message in preference.prompt)
-    answers = (str(preference.chosen["content"]), str(preference.rejected["content"]))
-    messages = (*preference.prompt, preference.chosen)
-    if not rendered:
-        return SeenRow(number, row, asked, answers, messages=messages)
-    whole: list[Example] = []
-    try:
-        pair = pair_tokens(preference, tokenizer)
-        whole = [_as_example(pair.prompt_ids, answer) for answer in (pair.chosen_ids, pair.rejected_ids)]
-        fate, kept = fit_pair(preference, pair, tokenizer, max_length, policy, number)
-    except UnrenderableError as error:
-        return SeenRow(number, row, asked, answers, (), tuple(whole), RowFate.DROPPED, str(error), messages)
-    examples = tuple(_as_example(kept.prompt_ids, answer) for answer in (kept.chosen_ids, kept.rejected_ids))
-    return SeenRow(number, row, asked, answers, examples, tuple(whole), fate, None, messages)
-
-
-def _as_example(prompt_ids: list[int], answer_ids: list[int]) -> Example:
-    both = tokens_and_labels(prompt_ids, answer_ids)
-    return Example(both["input_ids"], both["labels"])
+def _examples_of(pair: PairTokens) -> tuple[Example, ...]:
+    """The chosen and the rejected answer, each behind the prompt."""
+    both = (tokens_and_labels(pair.prompt_ids, answer_ids) for answer_ids in (pair.chosen_ids, pair.rejected_ids))
+    return tuple(Example(one["input_ids"], one["labels"]) for one in both)
 
 
 def _seen_documents(split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase) -> SeenRows:

@@ -4,6 +4,18 @@ import torch
 from transformers import BitsAndBytesConfig
 from trl import ModelConfig, get_quantization_config
 
+from pipelines.errors import UserError
+
+
+def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
+    """Raise `UserError` for a 4-bit or 8-bit base without an adapter: its own weights cannot be trained."""
+    if (arguments.load_in_4bit or arguments.load_in_8bit) and not arguments.use_peft:
+        raise UserError(
+            expected="use_peft: true with a 4-bit or 8-bit base, whose own weights cannot be trained",
+            got="full fine-tuning of it (use_peft: false)",
+            remedy="set use_peft: true, or remove load_in_4bit and load_in_8bit",
+        )
+
 
 def quantization_config(arguments: ModelConfig) -> BitsAndBytesConfig | None:
     """TRL's quantization config, None where the recipe asks for none.

@@ -94,7 +94,7 @@ def _settled(
     settled |= {key: value for fault in faults for key, value in fault.fix.items() if value is not None}
     for key in [key for key in settled if key != "env"]:
         settled[key], problem = _typed(key, settled[key], fields[key])
-        if problem and key in keys:
+        if problem:
             faults.append(RecipeFault(key, FaultKind.ILL_TYPED, problem))
     return settled, faults
 

@@ -28,6 +28,7 @@ record does not hold.
     writing             Jinja templates -> files
     rendering           how every page here uses Jinja
     findings            what the doctor found, in this page and in its own
+    examinations        the doctor before the run, what the run did after it
     diagnosis_page      the doctor's own page: findings, and rows token by token
 
 The templates are in `templates/`: autoescape is on, the page's policy (CSP) lets only the page's own script run, and

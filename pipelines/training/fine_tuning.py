@@ -17,7 +17,7 @@ from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, 
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
-from pipelines.modeling.quantization import quantization_config
+from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.packing import refuse_contamination
 
@@ -70,7 +70,11 @@ def load_student_tokenizer(
 def load_student(
     arguments: ModelConfig, training: SFTConfig, tokenizer: PreTrainedTokenizerBase, new_tokens: list[str]
 ) -> Student:
-    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA."""
+    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA.
+
+    Raises `UserError` for a quantized base that would be trained without an adapter.
+    """
+    refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # the rows of new tokens are drawn
     model = load_base_to_train(str(arguments.model_name_or_path), arguments, training, tokenizer)
     new_ids = [token_id_of(tokenizer, token) for token in new_tokens]

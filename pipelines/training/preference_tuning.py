@@ -23,7 +23,7 @@ from pipelines.modeling import (
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import base_of_adapter, is_adapter
-from pipelines.modeling.quantization import quantization_config
+from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import (
     align_end_token,
@@ -111,6 +111,8 @@ def load_policy(
     new_tokens: list[str],
 ) -> Policy:
     """Load base, adapter and, for full fine-tuning, a second copy as the reference; embeddings fit `tokenizer`."""
+    if start.adapter is None:
+        refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # rows of new tokens are drawn, and a resumed run needs the same reference
     model = load_base_to_train(start.base, arguments, training, tokenizer)
     if start.adapter is not None:
@@ -120,12 +122,6 @@ def load_policy(
     lora = lora_config(arguments, model, [token_id_of(tokenizer, token) for token in new_tokens])
     if lora is not None:
         return Policy(model, tokenizer, lora=lora)
-    if quantization_config(arguments) is not None:
-        raise UserError(
-            expected="an adapter to train on a quantized base",
-            got="full fine-tuning of 4-bit or 8-bit weights",
-            remedy="set use_peft: true or adapter_name_or_path, or remove load_in_4bit and load_in_8bit",
-        )
     if training.precompute_ref_log_probs:
         return Policy(model, tokenizer)
     reference = load_base_to_train(start.base, arguments, training, tokenizer)

@@ -21,7 +21,7 @@ from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint, train_adapters_in_float32
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
-from pipelines.modeling.quantization import quantization_config
+from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
 from pipelines.recipe import PretrainingArguments
 from pipelines.training.document_boundaries import refuse_leaking_attention
 
@@ -89,13 +89,7 @@ def _refuse_contradictions(arguments: PretrainingArguments, model_arguments: Mod
         raise UserError(
             expected=f"save_dtype to be one of {', '.join(_DTYPES)}", got=arguments.save_dtype, remedy="change it"
         )
-    quantized = model_arguments.load_in_4bit or model_arguments.load_in_8bit
-    if quantized and not model_arguments.use_peft:
-        raise UserError(
-            expected="use_peft: true with a 4-bit or 8-bit base, whose own weights cannot be trained",
-            got="use_peft: false",
-            remedy="set use_peft: true, or remove load_in_4bit and load_in_8bit",
-        )
+    refuse_full_training_of_quantized(model_arguments)
     if model_arguments.use_peft and not continues:
         raise UserError(
             expected="a base for LoRA (model_name_or_path)",
@@ -112,12 +106,16 @@ def _new_model(
         raise UserError(expected=f"dtype to be one of {', '.join(_DTYPES)}", got=dtype, remedy="change it")
     attention = model_arguments.attn_implementation
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    config = new_config(arguments, tokenizer)
+    return built(new_config(arguments, tokenizer), dtype=getattr(torch, dtype), **options)
+
+
+def built(config: Any, **options: Any) -> PreTrainedModel:
+    """A new model of `config`. Raises `UserError` for one that cannot be built."""
     try:
-        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), **options)
+        return AutoModelForCausalLM.from_config(config, **options)
     except (ValueError, TypeError, ZeroDivisionError, ImportError, RuntimeError) as error:
         raise UserError(
-            expected=f"a causal language model that can be built of model_type {arguments.model_type}",
+            expected=f"a causal language model that can be built of model_type {config.model_type}",
             got=_first_line(error),
             remedy="mend model_type, model_config or attn_implementation",
         ) from error

@@ -50,7 +50,7 @@ def has_held_out_rows(arguments: DataArguments) -> bool:
     path = Path(str(arguments.dataset_name))
     if not arguments.dataset_name or not is_dataset_folder(path):
         return False
-    return any(read_manifest(path)["n_rows"].get(split) for split in (arguments.dataset_test_split, *_OTHER_HELD_OUT))
+    return bool(read_manifest(path)["n_rows"].get(arguments.dataset_test_split))
 
 
 def rows_fingerprint(rows: Dataset) -> str:

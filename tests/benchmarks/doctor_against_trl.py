@@ -10,13 +10,15 @@ stay as they are. A base without a template gets one, and each family the end to
 without a fault trains without a warning about it (the controls, which are run first, show that; what they say already
 is nobody's word about a fault). `caught` is an end with a message about the fault, `warned` a line that names it,
 `silent` a run that finished without a word, `stopped` an end with a message about something else. Out: table.md,
-table.json, and in runs/ every recipe with what was said. About 20 seconds for each fault.
+table.json, and in runs/ every recipe with what was said. About 20 seconds for each fault; a run that is there already
+is not made again.
 """
 
 import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -91,8 +93,8 @@ def main() -> None:
     if failed:
         raise SystemExit(f"trl sft does not train the pair without a fault: {', '.join(failed)}")
     lines = []
-    for number, fault in enumerate(chosen):
-        folder = flags.output / "runs" / f"{number:02}-{fault.id.lower()}"
+    for fault in chosen:
+        folder = flags.output / "runs" / f"{FAULTS.index(fault):02}-{fault.id.lower()}"
         lines.append(_line(fault, bases[fault.family], folder, controls.get(fault.family)))
         print(" | ".join(asdict(lines[-1]).values()), flush=True)
     (flags.output / "table.json").write_text(json.dumps([asdict(line) for line in lines], indent=1, ensure_ascii=True))
@@ -113,6 +115,7 @@ def table(lines: Iterable[Line]) -> str:
 
 def _line(fault: PlantedFault, base: Path, folder: Path, control: Outcome | None) -> Line:
     pair = fault.pair()
+    shutil.rmtree(folder / "doctor", ignore_errors=True)
     recipe = write_pair(pair, folder / "doctor", base)
     with without_hub_token():
         findings = examined(recipe, pair.stage)
@@ -136,6 +139,9 @@ def verdict(outcome: Outcome, control: Outcome, pattern: str | None) -> tuple[st
 
 def run_trl(pair: Pair, family: Family, base: Path, folder: Path) -> Outcome:
     """`trl sft --config` with the pair, as a user types it."""
+    if (folder / "outcome.json").is_file():
+        kept_outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+        return Outcome(kept_outcome["exit_code"], tuple(kept_outcome["lines"]))
     recipe = write_trl_recipe(pair, family, base, folder)
     command = [str(Path(sys.executable).parent / "trl"), "sft", "--config", str(recipe)]
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_CACHE": str(folder / "cache")}
@@ -147,11 +153,14 @@ def run_trl(pair: Pair, family: Family, base: Path, folder: Path) -> Outcome:
     text = f"{done.stdout}\n{done.stderr}"
     (folder / "log.txt").write_text(f"{text}\nexit code {done.returncode} in {time.monotonic() - began:.0f} s\n")
     said = [line.split("\r")[-1].strip() for line in text.split("\n")]
-    return Outcome(done.returncode, tuple(line for line in said if not _NOISE.search(line)))
+    outcome = Outcome(done.returncode, tuple(line for line in said if not _NOISE.search(line)))
+    (folder / "outcome.json").write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+    return outcome
 
 
 def write_trl_recipe(pair: Pair, family: Family, base: Path, folder: Path) -> Path:
     """Rows and recipe in TRL's own form, in `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
     folder.mkdir(parents=True)
     data = folder / "rows"
     data.mkdir()
@@ -171,8 +180,9 @@ def write_trl_recipe(pair: Pair, family: Family, base: Path, folder: Path) -> Pa
     if pair.template is None and family in _TEMPLATES:
         (folder / "family.jinja").write_text(_TEMPLATES[family], encoding="utf-8")
         added["chat_template_path"] = str(folder / "family.jinja")
-    if pair.template is None and family in _END_TOKENS:
-        added["eos_token"] = _END_TOKENS[family]
+    end = _END_TOKENS.get(family)
+    if end is not None and end in (pair.template or end):
+        added["eos_token"] = end
     keys = {**recipe_keys(pair, folder, base), **added, **_PACE, **_written_by(pair)}
     keys = {key: value for key, value in keys.items() if value is not None and key not in _OWN_KEYS}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(keys, sort_keys=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Cases for the checks' tests: real recipes over rows of a few lines and tiny bases, opened as the doctor opens them."""
+"""Cases for the checks' tests: real recipes over short rows and tiny bases, opened as the doctor opens them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,8 @@ def rows_of(n: int, subject: str = "the number") -> list[dict[str, str]]:
     return [
         {
             "instruction": f"Write one sentence about {words[i % 10]} and {words[(i // 10) % 10]}, {subject} {i}.",
-            "output": f"A {words[i % 10]} of the year {1900 + i} stood near a {words[(i * 7 + i // 10) % 10]} in town {i * 13}.",
+            "output": f"A {words[i % 10]} of the year {1900 + i} stood near a {words[(i * 7 + i // 10) % 10]} in town "
+            f"{i * 13}.",
         }
         for i in range(n)
     ]

@@ -1,6 +1,7 @@
 """A recipe is fixed as a person would do it: its lines change, its comments, order and blank lines stay."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -209,6 +210,7 @@ def test_the_worst_finding_is_followed_and_a_check_comes_before_a_value_kept() -
     assert fixes_of(found) == {"max_seq_length": None, "max_length": 1024, "seed": 1}
 
 
+@pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
 def test_the_diff_is_one_that_patch_takes(tmp_path: Path) -> None:
     for text in (RECIPE, RECIPE.replace("\n", "\r\n"), RECIPE.rstrip("\n")):
         path = tmp_path / "recipe.yaml"

@@ -96,6 +96,15 @@ def test_a_pair_has_two_answers_and_two_examples(base: Path, tmp_path: Path) -> 
     assert case.train.rows[-1].fate is RowFate.DROPPED
 
 
+def test_a_pair_at_which_the_run_stops_is_a_finding(base: Path, tmp_path: Path) -> None:
+    pairs = [{"instruction": row["instruction"], "chosen": row["output"], "rejected": "No."} for row in rows_of(6)]
+    keys = {"stage": Stage.DPO, "learning_rate": 5e-6, "long_rows": "error"}
+    case, [finding] = opened(tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], **keys)
+    assert finding.id == "ROW_TOO_LONG"
+    assert "row 6" in finding.evidence[0].text
+    assert case.n_update_steps == 9, "six pairs in batches of two, three epochs"
+
+
 def test_documents_are_seen_for_pretraining(base: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(40)))

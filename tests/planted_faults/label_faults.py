@@ -124,7 +124,7 @@ FAULTS = (
     PlantedFault(
         "ADDED_TOKENS_UNTRAINED", "lora_modules_to_save without the embeddings of new marks", Family.GPT2, ERROR,
         new_marks_left_frozen,
-        trl_says=r"(?i)embed.*(train|save)|new tokens?|resiz.*embed",
+        trl_cannot="a template file adds no tokens there, and the rows of tokens that come with a cloned one it trains",
     ),
     PlantedFault(
         "TEMPLATE_MARKS_IN_PROMPT", "requests that hold turns in ChatML's marks", Family.CHATML, ERROR,

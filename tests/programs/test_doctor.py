@@ -34,8 +34,7 @@ def clean(chain: Path, output: Path) -> list[str | Path]:
 
 def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
     done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--forecast")
-    assert "no error" in done.stdout or "0 errors" in done.stdout or "clean" in done.stdout
-    assert "64 of 64" in done.stdout
+    assert done.stdout.startswith("nothing found; 69 of 69 training rows looked at")
     assert "GiB" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +85,7 @@ def test_training_stops_before_anything_is_written(recipe: Path, run_cli: RunCli
 def test_training_goes_on_with_warn_and_the_record_has_what_was_said(
     chain: Path, tmp_path: Path, run_cli: RunCli
 ) -> None:
-    cut = ("--max_length", "40", "--long_rows", "keep_end_token", "--max_steps", "1", "--eval_strategy", "no")
+    cut = ("--max_length", "60", "--long_rows", "keep_end_token", "--max_steps", "1", "--eval_strategy", "no")
     done = run_cli("pipelines/sft.py", *clean(chain, tmp_path / "run"), *cut, expect=1)
     assert "ANSWERS_CUT" in one_line_error(done)
     run_cli("pipelines/sft.py", *clean(chain, tmp_path / "run"), *cut, "--doctor", "warn")

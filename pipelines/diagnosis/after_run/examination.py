@@ -139,8 +139,8 @@ def _or_reason(measure: Callable[[], T]) -> T | str:
     """What `measure` gives, or why it does not: a model without numbers, or a device that is too full for it."""
     try:
         return measure()
-    except ZeroDivisionError as error:
-        return str(error)
+    except UserError as error:
+        return error.got
     except torch.OutOfMemoryError:
         return "there was too little memory on the device"
 

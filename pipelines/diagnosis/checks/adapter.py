@@ -151,6 +151,20 @@ def quantized_base(case: Case) -> Iterator[Finding]:
         yield _dtype_of_the_rest(case, dtype)
 
 
+def lora_keys_unused(case: Case) -> Iterator[Finding]:
+    """Keys of LoRA in a recipe without `use_peft: true`: TRL reads none of them and trains all weights."""
+    keys = [key for key in case.keys if key.startswith("lora_") or key in ("use_dora", "use_rslora")]
+    if keys and "use_peft" not in case.keys and case.base.adapter is None:
+        yield Finding(
+            "LORA_KEYS_UNUSED",
+            Severity.ERROR,
+            summary=f"the recipe has {', '.join(keys)} and no use_peft: true: all weights would be trained",
+            why="full fine-tuning at LoRA's learning rate damages the model, and needs several times its memory",
+            remedy="set use_peft: true, or remove the keys",
+            fix={"use_peft": True},
+        )
+
+
 def _dtype_of_the_rest(case: Case, dtype: str) -> Finding:
     shape = model_shape(case.base.config)
     n_rest = shape.n_parameters - shape.n_matrix_parameters
@@ -256,5 +270,5 @@ def _megabytes(n_bytes: float) -> str:
 
 CHECKS: tuple[Check, ...] = (
     targets_match_nothing, lora_on_q_and_v_only, tied_head_saved, embeddings_saved_whole,
-    lora_on_embeddings_with_new_tokens, quantized_base,
+    lora_on_embeddings_with_new_tokens, quantized_base, lora_keys_unused,
 )  # fmt: skip

@@ -68,12 +68,14 @@ def conflicting_answers(case: Case) -> Iterator[Finding]:
     if case.stage is Stage.PRETRAIN:
         return
     rows = [row for row in _trained(case.train) if row.asked.strip()]
-    by_request: dict[tuple[str, ...], list[SeenRow]] = defaultdict(list)
-    for row in rows:
-        by_request[_collapsed(row.asked)].append(row)
-    repeated = [same for same in by_request.values() if len(same) > 1]
+    requests = [_collapsed(row.asked)[0] for row in rows]
+    n_times = Counter(requests)
+    repeated: dict[str, list[SeenRow]] = defaultdict(list)
+    for request, row in zip(requests, rows, strict=True):
+        if n_times[request] > 1:
+            repeated[request].append(row)
     told = _flipped_pairs if case.stage is Stage.DPO else _several_answers
-    yield from told(case, rows, repeated)
+    yield from told(case, rows, list(repeated.values()))
 
 
 def _several_answers(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Sequence[SeenRow]]) -> Iterator[Finding]:

@@ -28,13 +28,15 @@ def learning_rate_unusual(case: Case) -> Iterator[Finding]:
     yield Finding(
         "LEARNING_RATE_UNUSUAL",
         Severity.WARNING,
-        summary=f"learning_rate {rate:g}{' (the default)' if is_default else ''} is {'low' if low else 'high'} for "
-        f"{usual.method}: {usual.lowest:.0e} to {usual.highest:.0e} are usual for this model",
-        why="at so low a rate a run ends before it has learned much" if low else "at so high a rate runs diverge or "
-        "forget what the base knew",
+        summary=f"learning_rate is not set, and the default {rate:g} is not meant for {usual.method}"
+        if is_default
+        else f"learning_rate {rate:g} is {'low' if low else 'high'} for {usual.method}: {usual.lowest:.0e} to "
+        f"{usual.highest:.0e} are usual for this model",
+        why="at so low a rate a run ends before it has learned much"
+        if low
+        else "at so high a rate runs diverge or forget what the base knew",
         remedy=f"set learning_rate: {_as_recipe(usual)}",
-        evidence=(Evidence(f"learning_rate {rate:g}, optim {case.training.optim}"),),
-    )  # fmt: skip
+    )
 
 
 def warmup_longer_than_run(case: Case) -> Iterator[Finding]:

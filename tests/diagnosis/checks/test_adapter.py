@@ -199,4 +199,13 @@ def test_a_quantized_base_without_an_adapter_is_an_error(bases: Path, tmp_path: 
 
 
 def test_full_fine_tuning_is_no_matter_of_adapters(bases: Path, tmp_path: Path) -> None:
-    assert found(qwen(bases, tmp_path, use_peft=False, lora_target_modules=["foo"])) == []
+    assert found(qwen(bases, tmp_path, use_peft=False)) == []
+
+
+def test_lora_keys_without_use_peft_are_an_error_and_their_fix_is_sure(bases: Path, tmp_path: Path) -> None:
+    base = base_of("qwen", bases / "qwen")
+    [finding] = found(case_of(tmp_path, base, rows_of(4), use_peft=None, lora_r=8))
+    assert finding.id == "LORA_KEYS_UNUSED"
+    assert finding.fix == {"use_peft": True}
+    assert "lora_r" in finding.summary
+    assert found(case_of(tmp_path, base, rows_of(4), use_peft=False, lora_r=8)) == [], "said aloud: full fine-tuning"

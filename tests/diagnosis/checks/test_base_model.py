@@ -71,7 +71,8 @@ def test_a_name_of_an_instruct_model_is_a_warning(qwen: Case, name: str) -> None
     [
         "recipes/quickstart/base", "build/quickstart/base", "Qwen/Qwen2.5-0.5B", "openai-community/gpt2",
         "mistralai/Mistral-7B-v0.3", "meta-llama/Llama-3.1-8B", "google/gemma-3-1b-pt", "HuggingFaceTB/SmolLM2-135M",
-        "HuggingFaceTB/SmolLM3-3B-Base", "Qwen/Qwen3-8B-Base", "acme/Chat-1B-Base", "THUDM/chatglm3-6b-base", "sapienzanlp/Minerva-it-base",
+        "HuggingFaceTB/SmolLM3-3B-Base", "Qwen/Qwen3-8B-Base", "acme/Chat-1B-Base",
+        "THUDM/chatglm3-6b-base", "sapienzanlp/Minerva-it-base",
         "/home/me/sft-experiments/chat/models/qwen2.5-0.5b", "GroNLP/gpt2-small-italian", "my/italian-it-gpt2",
         "/home/me/instruct/base-twin", "smollm3-3b", "/cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0a1b2c",
     ],

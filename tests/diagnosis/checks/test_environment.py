@@ -57,11 +57,14 @@ def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(base
     case = on(case_of(tmp_path, base_of(family, bases / family), rows_of(50)))
     for recipe in RECIPES:
         if recipe.parents[1].name == model:
-            data, training, arguments = parsed(recipe).arguments
+            written = parsed(recipe)
+            data, training, arguments = written.arguments
             adapter_folder = getattr(data, "adapter_name_or_path", None)
             base = replace(case.base, config=real_config(model), adapter=adapter_folder)
             stage = Stage(recipe.parent.name)
-            shipped = replace(case, stage=stage, data=data, training=training, model=arguments, base=base)
+            shipped = replace(
+                case, stage=stage, keys=written.keys, data=data, training=training, model=arguments, base=base
+            )
             checks = (*adapter.CHECKS, *base_model.CHECKS, *environment.CHECKS)
             findings = [finding for check in checks for finding in check(shipped)]
             assert [one for one in findings if one.severity is not Severity.NOTE] == [], recipe
@@ -183,7 +186,8 @@ def test_the_machine_is_the_one_that_the_run_would_write_to(qwen: Case, tmp_path
     qwen.training.output_dir = str(tmp_path / "not" / "yet" / "there")
     machine = this_machine(qwen.training)
     assert abs(machine.free_disk_bytes - shutil.disk_usage(tmp_path).free) < 2**30
-    assert machine.device_bytes and machine.device_bytes > 2**28
+    assert machine.device_bytes is not None
+    assert machine.device_bytes > 2**28
     assert {"torch", "trl", "peft"} <= machine.versions.keys()
 
 

@@ -193,6 +193,13 @@ def test_a_normalizing_tokenizer_is_found(bases: dict[str, Path], tmp_path: Path
         assert found(case_of(tmp_path, base, [{**row, "output": row["output"].lower()} for row in rows_of(20)])) == {}
 
 
+def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases: dict[str, Path], tmp_path: Path) -> None:
+    decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])  # as Llama 2's ends
+    base = changed_tokenizer(bases["gpt2"], tmp_path / "base", decoder=decoder)
+    assert load_tokenizer(str(base)).decode(load_tokenizer(str(base))("  two")["input_ids"]) == " two"
+    assert found(case_of(tmp_path, base, [{**row, "output": f"  {row['output']}"} for row in rows_of(20)])) == {}
+
+
 def test_unknown_characters_are_found(tmp_path: Path) -> None:
     base = save_character_base(tmp_path / "base", knows_unknown=True)
     rows = [{**row, "output": f"{row['output']} é ok" if i < 2 else row["output"]} for i, row in enumerate(rows_of(20))]

@@ -188,6 +188,18 @@ def test_a_template_that_drops_the_system_turn_is_found(case_with: Opened) -> No
     assert findings["TEMPLATE_DROPS_SYSTEM"].evidence[0].text == "system: Be brief 1."
 
 
+@pytest.mark.parametrize("lost", ["SYSTEM", "TEXT"])
+def test_the_only_row_of_its_kind_is_rendered_among_many(lost: str, case_with: Opened) -> None:
+    dropped = "message['role'] == 'system'" if lost == "SYSTEM" else "'again' in message['content']"
+    special = (
+        turns("Hi.", "Hello.", system="Be kind.") if lost == "SYSTEM" else turns("Hi.", "Yes?", "Hi again.", "Yes?")
+    )
+    rows = [turns("Hi.", f"Hello {i}.") if i != 5 else special for i in range(300)]
+    [finding] = found(case_with(rows, f"{{%- if not {dropped} -%}}" + _TURN + "{%- endif -%}")).values()
+    assert (finding.id, finding.severity) == (f"TEMPLATE_DROPS_{lost}", Severity.WARNING)
+    assert "in 1 of 101 rows that were rendered" in finding.summary
+
+
 def test_a_template_that_cuts_long_turns_is_found(case_with: Opened) -> None:
     rows = [turns("Say it. " * 20, "It.") if i % 2 else turns("Hi.", f"Hello {i}.") for i in range(20)]
     [finding] = found(case_with(rows, _TURN.replace("message['content']", "message['content'][:40]"))).values()
