@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from pipelines.diagnosis.case import Case, Stage
+from pipelines.diagnosis.case import Case
 from pipelines.modeling.adapters import ALL_LINEAR, lora_config
 from pipelines.modeling.chat_template import token_id_of
 
@@ -140,11 +140,9 @@ def lora_plan(case: Case) -> LoraPlan | None:
     if case.base.adapter is not None or not case.model.use_peft:
         return None
     n_rows = n_rows_after_resizing(case)
-    if case.stage is Stage.PRETRAIN:
-        token_ids = list(range(case.base.n_embedding_rows, n_rows))
-    else:
-        token_ids = [token_id_of(case.tokenizer, token) for token in case.new_tokens]
-    config = cast(LoraConfig, lora_config(case.model, case.base.skeleton, token_ids))
+    behind = range(case.base.n_embedding_rows, n_rows)
+    new_ids = {*behind, *(token_id_of(case.tokenizer, token) for token in case.new_tokens)}
+    config = cast(LoraConfig, lora_config(case.model, case.base.skeleton, sorted(new_ids)))
     return LoraPlan(config, case.base.skeleton, n_rows)
 
 

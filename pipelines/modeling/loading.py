@@ -149,12 +149,16 @@ def base_of_adapter(path: str) -> str:
     return str(base)
 
 
-def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Grow the embeddings where the tokenizer has more tokens than rows; rows to spare (padding) are left alone."""
-    embeddings = cast(torch.nn.Embedding, model.get_input_embeddings())
-    if len(tokenizer) > embeddings.num_embeddings:
+def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> range:
+    """Grow the embeddings where the tokenizer has more tokens than rows; rows to spare (padding) are left alone.
+
+    Returns the ids of the tokens whose rows are new.
+    """
+    n_rows = cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings
+    if len(tokenizer) > n_rows:
         with attach_quietly():
             model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    return range(n_rows, len(tokenizer))
 
 
 def model_fingerprint(name_or_path: str, revision: str | None = None) -> str:

@@ -76,16 +76,16 @@ def load_student(
     """
     refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # the rows of new tokens are drawn
-    model = load_base_to_train(str(arguments.model_name_or_path), arguments, training, tokenizer)
-    new_ids = [token_id_of(tokenizer, token) for token in new_tokens]
-    return Student(model, tokenizer, lora_config(arguments, model, new_ids))
+    model, added = load_base_to_train(str(arguments.model_name_or_path), arguments, training, tokenizer)
+    new_ids = {*added, *(token_id_of(tokenizer, token) for token in new_tokens)}
+    return Student(model, tokenizer, lora_config(arguments, model, sorted(new_ids)))
 
 
 def load_base_to_train(
     name_or_path: str, arguments: ModelConfig, training: SFTConfig | DPOConfig, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, range]:
     """The base at `name_or_path` in the recipe's dtype or quantization, with the end token and embeddings that
-    `tokenizer` needs."""
+    `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
     model = load_base_model(
         name_or_path,
         dtype=arguments.dtype or "float32",
@@ -96,9 +96,9 @@ def load_base_to_train(
         **cast(dict[str, Any], training.model_init_kwargs or {}),
     )
     keep_gradients_of_four_bit_base(model)
-    resize_embeddings(model, tokenizer)
+    added = resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)
-    return model
+    return model, added
 
 
 class WatchedSFTTrainer(Watched, SFTTrainer):

@@ -114,17 +114,18 @@ def load_policy(
     if start.adapter is None:
         refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # rows of new tokens are drawn, and a resumed run needs the same reference
-    model = load_base_to_train(start.base, arguments, training, tokenizer)
+    model, added = load_base_to_train(start.base, arguments, training, tokenizer)
     if start.adapter is not None:
         policy = attach_trainable_adapter(model, start.adapter, start.base)
         align_end_token(model, tokenizer)
         return Policy(policy, tokenizer)
-    lora = lora_config(arguments, model, [token_id_of(tokenizer, token) for token in new_tokens])
+    new_ids = {*added, *(token_id_of(tokenizer, token) for token in new_tokens)}
+    lora = lora_config(arguments, model, sorted(new_ids))
     if lora is not None:
         return Policy(model, tokenizer, lora=lora)
     if training.precompute_ref_log_probs:
         return Policy(model, tokenizer)
-    reference = load_base_to_train(start.base, arguments, training, tokenizer)
+    reference, _ = load_base_to_train(start.base, arguments, training, tokenizer)
     reference.load_state_dict(model.state_dict())  # rows of new tokens are drawn at random for each
     return Policy(model, tokenizer, reference=reference)
 

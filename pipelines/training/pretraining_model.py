@@ -54,9 +54,9 @@ def model_to_pretrain(
     _refuse_contradictions(arguments, model_arguments)
     if model_arguments.model_name_or_path is None:
         model = _new_model(arguments, model_arguments, tokenizer)
-        n_rows = len(tokenizer)
+        added = range(0)
     else:
-        model, n_rows = _checkpoint(model_arguments, tokenizer)
+        model, added = _checkpoint(model_arguments, tokenizer)
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and longest < arguments.max_length:
         raise UserError(
@@ -66,7 +66,7 @@ def model_to_pretrain(
         )
     if arguments.respect_documents:
         refuse_leaking_attention(model)
-    lora = lora_config(model_arguments, model, list(range(n_rows, len(tokenizer))))
+    lora = lora_config(model_arguments, model, list(added))
     return model if lora is None else _with_adapter(model, lora, training)
 
 
@@ -175,8 +175,8 @@ def _model_config_keys(written: dict[str, Any] | str) -> dict[str, Any]:
     return keys
 
 
-def _checkpoint(model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, int]:
-    """The checkpoint, and how many tokens its embeddings had rows for: an adapter trains the rows of the others."""
+def _checkpoint(model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, range]:
+    """The checkpoint, and the ids of the tokens whose embeddings are new: an adapter trains their rows."""
     quantization = quantization_config(model_arguments)
     options: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
     model = load_base_model(
@@ -186,10 +186,8 @@ def _checkpoint(model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase
         attn_implementation=model_arguments.attn_implementation,
         **options,
     )
-    n_rows = cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings
     keep_gradients_of_four_bit_base(model)  # held-out text is scored before training
-    resize_embeddings(model, tokenizer)
-    return model, n_rows
+    return model, resize_embeddings(model, tokenizer)
 
 
 def _with_adapter(model: PreTrainedModel, lora: LoraConfig, training: TrainingArguments) -> PeftModel:

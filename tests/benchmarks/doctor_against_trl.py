@@ -53,6 +53,7 @@ _OWN_KEYS = {one.name for one in fields(DataArguments)} - {
     one.name for kind in (ScriptArguments, DatasetMixtureConfig) for one in fields(kind)
 }  # fmt: skip
 _SECONDS = 300
+_PATH = re.compile(r"/[^\s'\"]+")  # folders are called by their faults
 _NOISE = re.compile(r"^\s*$|it/s|^\{'|examples/s|Materializing param|Writing model shards|^\s+\^+$|^\s*warnings\.warn")
 
 
@@ -131,7 +132,7 @@ def verdict(outcome: Outcome, control: Outcome, pattern: str | None) -> tuple[st
     """caught, warned, silent or stopped, and the line that says so."""
     known = {_without_figures(line) for line in control.lines}
     fresh = [line for line in outcome.lines if _without_figures(line) not in known]
-    naming = [line for line in fresh if pattern and re.search(pattern, line)]
+    naming = [line for line in fresh if pattern and re.search(pattern, _PATH.sub("", line))]
     if outcome.exit_code:
         return ("caught", naming[-1][:200]) if naming else ("stopped", (fresh or ["without a word"])[-1][:200])
     return ("warned", naming[0][:200]) if naming else ("silent", "")
@@ -152,7 +153,7 @@ def run_trl(pair: Pair, family: Family, base: Path, folder: Path) -> Outcome:
     )
     text = f"{done.stdout}\n{done.stderr}"
     (folder / "log.txt").write_text(f"{text}\nexit code {done.returncode} in {time.monotonic() - began:.0f} s\n")
-    said = [line.split("\r")[-1].strip() for line in text.split("\n")]
+    said = [line.strip() for line in re.split(r"[\r\n]", text)]
     outcome = Outcome(done.returncode, tuple(line for line in said if not _NOISE.search(line)))
     (folder / "outcome.json").write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
     return outcome
@@ -213,7 +214,7 @@ def _base(family: Family, folder: Path) -> Path:
 
 def _without_figures(line: str) -> str:
     """A line without its numbers and paths, to know it again in another run."""
-    return re.sub(r"/\S+|\d+", "", line)
+    return re.sub(r"\d+", "", _PATH.sub("", line))
 
 
 if __name__ == "__main__":

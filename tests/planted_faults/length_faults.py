@@ -57,8 +57,8 @@ def lora_rate_for_all_weights() -> Pair:
     return Pair(rows_in("english"), keys={**keys, "learning_rate": 2e-3})
 
 
-def learning_rate_without_its_minus() -> Pair:
-    """2e-4 meant, 2e4 written as a number would be refused nowhere; here the exponent slipped to -1."""
+def rate_with_another_exponent() -> Pair:
+    """2e-4 was meant."""
     return Pair(rows_in("english"), keys={"learning_rate": 2e-1})
 
 
@@ -117,7 +117,7 @@ FAULTS = (
     PlantedFault(
         "LONGER_THAN_POSITIONS", "rows of more tokens than GPT-2 has positions", Family.GPT2, ERROR,
         longer_than_positions,
-        trl_says=r"(?i)longer than the specified maximum|position|index out of range",
+        trl_says=r"(?i)longer than the specified maximum|positions?\b|index out of range",
     ),
     PlantedFault(
         "LEARNING_RATE_UNUSUAL", "full fine-tuning with ten times LoRA's learning rate", Family.CHATML, WARNING,
@@ -125,7 +125,7 @@ FAULTS = (
         trl_says=r"(?i)learning.rate",
     ),
     PlantedFault(
-        "LEARNING_RATE_UNUSUAL", "learning_rate: 2e-1 for LoRA", Family.GPT2, WARNING, learning_rate_without_its_minus,
+        "LEARNING_RATE_UNUSUAL", "learning_rate: 2e-1 for LoRA", Family.GPT2, WARNING, rate_with_another_exponent,
         trl_says=r"(?i)learning.rate",
     ),
     PlantedFault(

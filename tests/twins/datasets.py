@@ -68,8 +68,10 @@ def save_twin_set(hub_id: str, folder: Path) -> Path:
     files = [{"split": split, "path": f"{split}.jsonl"} for split in splits]
     card = {"configs": [{"config_name": configuration, "data_files": files}]}
     (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")  # JSON is YAML
-    for split, n_rows in splits.items():
-        _write_rows(folder / f"{split}.jsonl", map(row, range(n_rows)))
+    begin = 0
+    for split, n_rows in splits.items():  # no row in two splits
+        _write_rows(folder / f"{split}.jsonl", map(row, range(begin, begin + n_rows)))
+        begin += n_rows
     return folder
 
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoConfig, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from pipelines.diagnosis.case import Case, Stage
+from pipelines.diagnosis.checks import labels
 from pipelines.diagnosis.checks.labels import CHECKS, lost_to_padding
 from pipelines.diagnosis.finding import Finding, Severity
 from pipelines.modeling import load_tokenizer
@@ -157,7 +158,9 @@ def test_answers_that_the_tokenizer_drops_are_found(tmp_path: Path) -> None:
     assert found(case_of(tmp_path, base, rows[5:])) == {}
 
 
-def test_labels_that_padding_takes_away_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_labels_that_padding_takes_away_are_found(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = case_of(tmp_path, bases["gpt2"], rows_of(3))
     examples = [example for row in case.train.rows for example in row.examples]
     tokenizer = case.tokenizer
@@ -171,6 +174,9 @@ def test_labels_that_padding_takes_away_are_found(bases: dict[str, Path], tmp_pa
     assert lost_to_padding(examples, collate) == set()
     tokenizer.pad_token = tokenizer.eos_token
     assert lost_to_padding(examples, collate) == {tokenizer.eos_token_id}
+    monkeypatch.setattr(labels, "_collator", lambda _: collate)  # what another version of TRL might bring
+    finding = found(case)["PAD_MASKS_END_TOKEN"]
+    assert (finding.severity, finding.n_rows) == (Severity.ERROR, 3)
 
 
 @pytest.mark.parametrize("pad", [None, "<|im_end|>"])

@@ -79,18 +79,20 @@ def test_of_an_untied_base_both_tables_must_be_trained(bases: dict[str, Path], t
     assert found(case_of(tmp_path, bases["untied"], rows_of(5), **lora)) == {}
 
 
-def test_tokens_behind_the_last_embedding_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_tokens_behind_the_last_embedding_are_trained_unless_the_recipe_keeps_them_out(
+    bases: dict[str, Path], tmp_path: Path
+) -> None:
     base = tmp_path / "base"
     shutil.copytree(bases["qwen"], base)
     tokenizer = load_tokenizer(str(base))
     tokenizer.add_special_tokens({"extra_special_tokens": [f"<|mark_{n}|>" for n in range(20)]})
     tokenizer.save_pretrained(base)
     rows = with_answers("<|mark_19|> is a mark.")
-    finding = found(case_of(tmp_path, base, rows))["ADDED_TOKENS_UNTRAINED"]
+    assert found(case_of(tmp_path, base, rows)) == {}
+    finding = found(case_of(tmp_path, base, rows, lora_modules_to_save=["norm"]))["ADDED_TOKENS_UNTRAINED"]
     assert finding.severity is Severity.ERROR
     assert "output head: <|mark_19|>" in finding.summary
-    assert finding.remedy == "set lora_modules_to_save: ['embed_tokens', 'lm_head']"
-    assert found(case_of(tmp_path, base, rows_of(5))) == {}
+    assert found(case_of(tmp_path, base, rows_of(5), lora_modules_to_save=["norm"])) == {}
     assert found(case_of(tmp_path, base, rows, use_peft=False)) == {}
 
 
