@@ -39,7 +39,7 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 @pytest.fixture
 def users_folder(tmp_path: Path) -> Path:
     """A clone's top level with the files that the README's examples name."""
-    for name in ("pipelines", "data_prep", "recipes", "accelerate_configs"):
+    for name in ("pipelines", "data_prep", "recipes", "accelerate_configs", "README.md"):
         (tmp_path / name).symlink_to(PROJECT / name)
     rows = [
         {"question": f"Write a Python function plus_{n}(x)", "answer": f"def plus_{n}(x):\n    return x + {n}"}

@@ -29,7 +29,7 @@ from pipelines.training.long_rows import Example, Fitted
 from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
 from pipelines.training.preference_rows import Preference, preference_set, read_preference
 from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
-from pipelines.training.pretraining_model import built, new_config, tokenizer_to_pretrain
+from pipelines.training.pretraining_model import built, new_config, refuse_contradictions, tokenizer_to_pretrain
 from pipelines.training.rows import has_held_out_rows, recipe_rows
 
 MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
@@ -96,6 +96,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
 
 def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
     data, training, model = recipe.arguments
+    refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
     train, held_out = documents_to_see(data, training, max_rows)
     if model.model_name_or_path is None:

@@ -51,7 +51,7 @@ def model_to_pretrain(
 
     Raises `UserError` for a model that cannot read blocks of `max_length`, or cannot keep documents apart in them.
     """
-    _refuse_contradictions(arguments, model_arguments)
+    refuse_contradictions(arguments, model_arguments)
     if model_arguments.model_name_or_path is None:
         model = _new_model(arguments, model_arguments, tokenizer)
         added = range(0)
@@ -76,7 +76,8 @@ def base_facts(model_arguments: ModelConfig) -> dict[str, str | None]:
     return {"path": path, "fingerprint": path and model_fingerprint(path, model_arguments.model_revision)}
 
 
-def _refuse_contradictions(arguments: PretrainingArguments, model_arguments: ModelConfig) -> None:
+def refuse_contradictions(arguments: PretrainingArguments, model_arguments: ModelConfig) -> None:
+    """Raise `UserError` for keys that exclude each other: a checkpoint and a new model, a new model and LoRA, ..."""
     continues = model_arguments.model_name_or_path is not None
     starts = arguments.model_type is not None or arguments.model_config is not None
     if continues == starts:

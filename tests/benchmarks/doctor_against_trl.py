@@ -53,6 +53,7 @@ _OWN_KEYS = {one.name for one in fields(DataArguments)} - {
     one.name for kind in (ScriptArguments, DatasetMixtureConfig) for one in fields(kind)
 }  # fmt: skip
 _SECONDS = 300
+_N_SHOWN = 200  # characters of what was said
 _PATH = re.compile(r"/[^\s'\"]+")  # folders are called by their faults
 _NOISE = re.compile(r"^\s*$|it/s|^\{'|examples/s|Materializing param|Writing model shards|^\s+\^+$|^\s*warnings\.warn")
 
@@ -134,8 +135,8 @@ def verdict(outcome: Outcome, control: Outcome, pattern: str | None) -> tuple[st
     fresh = [line for line in outcome.lines if _without_figures(line) not in known]
     naming = [line for line in fresh if pattern and re.search(pattern, _PATH.sub("", line))]
     if outcome.exit_code:
-        return ("caught", naming[-1][:200]) if naming else ("stopped", (fresh or ["without a word"])[-1][:200])
-    return ("warned", naming[0][:200]) if naming else ("silent", "")
+        return ("caught", _shown(naming[-1])) if naming else ("stopped", _shown((fresh or ["without a word"])[-1]))
+    return ("warned", _shown(naming[0])) if naming else ("silent", "")
 
 
 def run_trl(pair: Pair, family: Family, base: Path, folder: Path) -> Outcome:
@@ -210,6 +211,11 @@ def _written_by(pair: Pair) -> Mapping[str, Any]:
 
 def _base(family: Family, folder: Path) -> Path:
     return folder if (folder / "config.json").is_file() else save_base(family, folder)
+
+
+def _shown(line: str) -> str:
+    """A line without where the packages are installed."""
+    return re.sub(r"\S*/site-packages/", "", line)[:_N_SHOWN]
 
 
 def _without_figures(line: str) -> str:

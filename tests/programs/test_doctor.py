@@ -85,7 +85,7 @@ def test_training_stops_before_anything_is_written(recipe: Path, run_cli: RunCli
 def test_training_goes_on_with_warn_and_the_record_has_what_was_said(
     chain: Path, tmp_path: Path, run_cli: RunCli
 ) -> None:
-    cut = ("--max_length", "60", "--long_rows", "keep_end_token", "--max_steps", "1", "--eval_strategy", "no")
+    cut = ("--max_length", "56", "--long_rows", "keep_end_token", "--max_steps", "1", "--eval_strategy", "no")
     done = run_cli("pipelines/sft.py", *clean(chain, tmp_path / "run"), *cut, expect=1)
     assert "ANSWERS_CUT" in one_line_error(done)
     run_cli("pipelines/sft.py", *clean(chain, tmp_path / "run"), *cut, "--doctor", "warn")

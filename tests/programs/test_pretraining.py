@@ -184,7 +184,7 @@ def test_two_processes_share_a_stream_without_reading_anything_twice(
         (["--model_config", "{n_embd: 33, n_head: 2}"], "can be built of model_type gpt2"),
         (["--model_config", "{n_embd: much}"], "n_embd"),
         (["--model_config", "8"], "model_config as keys"),
-        (["--max_length", "128"], "max_position_embeddings"),
+        (["--max_length", "128", "--doctor", "off"], "max_position_embeddings"),
         (["--model_name_or_path", "some/model"], "got both"),
         (["--tokenizer_name_or_path", "null"], "tokenizer_name_or_path in the recipe"),
         (["--tokenizer_name_or_path", "no/tokenizer"], "no/tokenizer"),

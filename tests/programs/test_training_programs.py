@@ -128,8 +128,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(chain: Path, tmp_pat
         (["--max_seq_length", "9", "--torch_dtype", "x"], "found 2"),
         (["--model_name_or_path", "no/such/model"], "no/such/model"),
         (["--dataset_name", "absent.jsonl"], "absent.jsonl"),
-        (["--max_length", "4"], "raise max_length"),
-        (["--eos_token", "<|endoftext|>"], "which ends a turn"),
+        (["--max_length", "4", "--doctor", "off"], "raise max_length"),
+        (["--eos_token", "<|endoftext|>", "--doctor", "off"], "which ends a turn"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_one_line_and_leaves_the_folder_unfinished(
