@@ -38,7 +38,6 @@ def test_there_are_clean_pairs_of_all_families() -> None:
 _TRUE = {
     "alpaca": {"PLACEHOLDER_VALUES": "one row's input is 'No input'"},
     "glaive tool calls": {"DUPLICATE_ROWS": "35 of the 300 conversations are there twice"},
-    "oasst": {"ROWS_WITHOUT_LABELS": "three texts are one token, and what comes first is never predicted"},
 }
 
 

@@ -85,10 +85,12 @@ def rows_without_labels(case: Case) -> Iterator[Finding]:
     found = [row for row in kept if not all(_has_labels(group, end) for group in _groups(case, row))]
     if not found:
         return
+    few = Severity.WARNING if case.is_conversational else Severity.NOTE  # a text of one word is no damaged row
     yield Finding(
         "ROWS_WITHOUT_LABELS",
-        Severity.ERROR if len(found) >= MATERIAL_SHARE * len(kept) else Severity.WARNING,
-        summary=f"{len(found)} of {len(kept)} rows that are kept have no token in the loss but their end",
+        Severity.ERROR if len(found) >= MATERIAL_SHARE * len(kept) else few,
+        summary=f"{len(found)} of {len(kept)} rows that are kept have nothing to predict but their end (what comes "
+        "first in a row is never predicted)",
         why="such a row teaches nothing, or to answer with nothing",
         remedy="leave these rows out, or use a base whose tokenizer knows the characters of their answers",
         evidence=tuple(
