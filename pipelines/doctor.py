@@ -28,7 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Examine a recipe and tell what was found."""
     flags, keys = _flags(arguments)
     from pipelines.diagnosis.case import Stage
-    from pipelines.diagnosis.consulting import stop_at_errors
     from pipelines.diagnosis.examining import examine
     from pipelines.diagnosis.finding import Severity
     from pipelines.diagnosis.fixing import diff_of, fixes_of, write_fixed
@@ -38,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.diagnosis.stages import ARGUMENTS, stage_of
     from pipelines.diagnosis.telling import examination_lines, wants_colour
     from pipelines.diagnosis.token_view import legend_line, row_lines, shown_rows
+    from pipelines.errors import AnswerIsNo, UserError
     from pipelines.recipe import parse_leniently, written_keys
     from pipelines.report import write_diagnosis_page
 
@@ -48,22 +48,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = shown_rows(found.case, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
     forecast = forecast_lines(found.case) if flags.forecast else []
     fixes = fixes_of(found.findings)
-    diff = diff_of(flags.config, fixes) if flags.fix and fixes else ""
+    diff, not_fixed = "", None
+    try:
+        diff = diff_of(flags.config, fixes) if flags.fix and fixes else ""
+    except UserError as error:  # told after the findings
+        not_fixed = error
     record = {**found.to_json(), "recipe": str(flags.config), "shown_rows": [row.to_json() for row in rows]}
     if flags.json:
-        print(json.dumps({**record, "forecast": forecast, "diff": diff}, ensure_ascii=True))
+        print(json.dumps({**record, "forecast": forecast, "diff": diff}, ensure_ascii=True, default=str))
     else:
         colour = wants_colour(sys.stdout)
         lines = [line for row in rows for line in row_lines(row, colour)] if flags.show_rows else []
         legend = [legend_line(colour)] if lines else []
         print(*legend, *lines, *examination_lines(found, colour), *forecast, sep="\n")
-        if flags.fix:
-            print(diff or "no finding with a certain remedy: nothing to rewrite")
-    if flags.html:
-        write_diagnosis_page(flags.html, record)
-    if flags.write and diff:
-        write_fixed(flags.config, fixes)
-    stop_at_errors([finding.id for finding in found.of(Severity.ERROR)])
+        if flags.fix and not_fixed is None:
+            print(diff or "nothing to rewrite in the recipe")
+    try:
+        if flags.html:
+            write_diagnosis_page(flags.html, record)
+        if flags.write and diff:
+            write_fixed(flags.config, fixes)
+    except OSError as error:
+        place = error.filename2 or error.filename
+        raise UserError(
+            expected=f"a file that can be written at {place}", got=str(error.strerror).lower(), remedy="choose another"
+        ) from error
+    if not_fixed is not None:
+        raise not_fixed
+    errors = [finding.id for finding in found.of(Severity.ERROR)]
+    if errors:
+        written = f"; the remedies above are written into {flags.config}" if flags.write and diff else ""
+        raise AnswerIsNo(f"what ruins a run was found ({', '.join(dict.fromkeys(errors))}){written}")
 
 
 def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -78,7 +93,10 @@ def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser.add_argument("--fix", action="store_true", help="print the recipe's certain remedies as a diff")
     parser.add_argument("--write", action="store_true", help="with --fix: write them into the recipe")
     parser.add_argument("--all", action="store_true", help="look at every row")
-    return parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    flags, keys = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    if flags.write and not flags.fix:
+        parser.error("--write without --fix")
+    return flags, keys
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from trl import DPOConfig, ModelConfig
 
-    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
+    general_text = read_general_text(data.general_text)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
     doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
     trainer = preference_trainer(policy, training, train, held_out, data)
-    start_state = before_run(trainer, data.general_text)
+    start_state = before_run(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)

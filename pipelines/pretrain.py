@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from transformers import TrainingArguments, set_seed
     from trl import ModelConfig
 
-    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pretraining, training, model_arguments = recipe.arguments
     refuse_impossible_schedule(training)
     refuse_taken_run(training, resume=pretraining.resume)
+    general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
     with trainer.compute_loss_context_manager():
         before = likelihoods_of_parts(loaded, **reading) if source else None
-    start_state = before_run(trainer, pretraining.general_text)
+    start_state = before_run(trainer, general_text)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **trainer.evaluate()}

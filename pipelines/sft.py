@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from trl import ModelConfig, SFTConfig
 
-    from pipelines.diagnosis.after_run import after_run, before_run
+    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.files import write_json_atomically
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
+    general_text = read_general_text(data.general_text)
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
     doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
-    before = before_run(trainer, data.general_text)
+    before = before_run(trainer, general_text)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}

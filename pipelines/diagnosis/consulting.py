@@ -38,7 +38,7 @@ def consult_doctor(recipe: Recipe, stage: Stage, read: Read | None = None) -> di
             refusal = error
         else:
             print(*examination_lines(examination, wants_colour(sys.stderr)), sep="\n", file=sys.stderr, flush=True)
-            said = {"mode": mode.value, **examination.to_json()}
+            said = {"mode": mode.value, **examination.to_json(with_rows=not training.push_to_hub)}
     said, refusal = _told_to_all(training, (said, refusal))
     if refusal is not None:
         raise refusal

@@ -24,8 +24,8 @@ class Examination:
         """The findings of one severity."""
         return [finding for finding in self.findings if finding.severity is severity]
 
-    def to_json(self) -> dict[str, Any]:
-        """What run.json keeps and `doctor.py --json` prints."""
+    def to_json(self, *, with_rows: bool = True) -> dict[str, Any]:
+        """What run.json keeps and `doctor.py --json` prints; without text of rows for a folder that becomes public."""
         return {
             "kind": "diagnosis",
             "stage": self.case.stage.value,
@@ -35,7 +35,7 @@ class Examination:
                 seen.split: {"n_rows": seen.n_rows, "n_seen": len(seen.rows)} for seen in self.case.splits
             },
             "n_checks": len(CHECKS),
-            "findings": [finding.to_json() for finding in self.findings],
+            "findings": [finding.to_json(with_rows=with_rows) for finding in self.findings],
         }  # fmt: skip
 
 

@@ -34,6 +34,12 @@ class Evidence:
     split: str | None = None
     tokens: tuple[LabelledToken, ...] = ()
 
+    def to_json(self, *, with_text: bool) -> dict[str, Any]:
+        """The place, and what is seen there."""
+        place = {"text": self.text if with_text else "", "row": self.row, "split": self.split}
+        shown = self.tokens if with_text else ()
+        return {**place, "tokens": [[token.text, token.token_id, token.trained] for token in shown]}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -52,8 +58,9 @@ class Finding:
     n_rows: int | None = None
     fix: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The finding as it stands in run.json and in `doctor.py --json`."""
+    def to_json(self, *, with_rows: bool = True) -> dict[str, Any]:
+        """The finding as it stands in run.json and in `doctor.py --json`; of evidence in rows the numbers alone where
+        `with_rows` is false."""
         return {
             "id": self.id,
             "severity": self.severity.value,
@@ -62,13 +69,5 @@ class Finding:
             "remedy": self.remedy,
             "n_rows": self.n_rows,
             "fix": dict(self.fix),
-            "evidence": [
-                {
-                    "text": one.text,
-                    "row": one.row,
-                    "split": one.split,
-                    "tokens": [[token.text, token.token_id, token.trained] for token in one.tokens],
-                }
-                for one in self.evidence
-            ],
+            "evidence": [one.to_json(with_text=with_rows or one.row is None) for one in self.evidence],
         }

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -23,6 +24,10 @@ _ADAPTER_PREFIXES = ("lora_", "use_", "load_in_", "bnb_")
 _DATA_KEYS = {field.name for kind in (PreferenceArguments, PretrainingArguments) for field in fields(kind)} - {
     field.name for field in fields(RunArguments)
 } | {"max_length", "packing", "packing_strategy", "eval_packing", "chat_template_path", "eos_token"}
+
+
+# secrets in the lines around a change
+_SECRET_LINE = re.compile(r"^([ \t]*(?:hub_|push_to_hub_|hf_)?token[ \t]*:[ \t]*)\S.*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,13 @@ def fixes_of(findings: Iterable[Finding]) -> dict[str, Any]:
 def diff_of(path: Path, fixes: Mapping[str, Any]) -> str:
     """What `write_fixed` would change in the recipe at `path`, as a unified diff; empty for nothing."""
     before = _read(path)
-    return unified_diff(path, before, fixed_recipe(before, fixes))
+    return unified_diff(path, _masked(before), _masked(fixed_recipe(before, fixes)))
 
 
 def write_fixed(path: Path, fixes: Mapping[str, Any]) -> None:
     """Write `fixes` into the recipe at `path`; a reader sees the old file or the whole new one."""
-    write_text_atomically(path.resolve(), fixed_recipe(_read(path), fixes))
+    target = path.resolve()
+    write_text_atomically(target, fixed_recipe(_read(path), fixes), mode=target.stat().st_mode & 0o777)
 
 
 def unified_diff(path: Path, before: str, after: str) -> str:
@@ -232,6 +238,10 @@ def _cannot_rewrite(got: str, fixes: Mapping[str, Any]) -> UserError:
     lines = [f"remove {key}" if value is None else f"{key}: {_as_yaml(key, value)}" for key, value in fixes.items()]
     remedy = f"change it by hand: {'; '.join(lines)}" if lines else "see recipes/"
     return UserError(expected="a recipe whose lines can be rewritten", got=got, remedy=remedy)
+
+
+def _masked(text: str) -> str:
+    return _SECRET_LINE.sub(r"\1***", text)
 
 
 def _read(path: Path) -> str:

@@ -10,6 +10,7 @@ from trl import ModelConfig
 from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.memory_forecast import GIB, MemoryForecast, memory_forecast
 from pipelines.diagnosis.model_shape import ModelShape, model_shape
+from pipelines.diagnosis.shown_text import columns, wrapped
 from pipelines.diagnosis.time_forecast import ASSUMED_MFU, seconds_per_million_tokens
 from pipelines.diagnosis.trained_weights import dtype_of_weights, n_rows_after_resizing
 from pipelines.diagnosis.training_load import Method, TrainingLoad, training_load
@@ -65,7 +66,7 @@ def forecast_lines(case: Case) -> list[str]:
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
         "activations": memory.activations, "output head": memory.head, "CUDA and holes": memory.overhead,
     }  # fmt: skip
-    return [
+    lines = [
         f"forecast for one GPU, {_METHODS[load.method]} on {forecast.shape.n_parameters / 1e9:.3g}B weights, "
         f"{load.n_tokens:,} tokens in a step's forward:",
         *(f"  {name:<15}{n_bytes / GIB:8.2f} GiB" for name, n_bytes in parts.items()),
@@ -77,6 +78,7 @@ def forecast_lines(case: Case) -> list[str]:
         "assumed: AdamW, sdpa attention, one device without sharding; evaluation, checkpoints, padding and loading "
         "are left out",
     ]
+    return [piece for line in lines for piece in ([line] if line.startswith("  ") else wrapped(line, columns()))]
 
 
 def _load(case: Case) -> TrainingLoad:

@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig
 
+from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.machine import this_machine
@@ -49,6 +50,7 @@ def open_case(
     ones where sft.py or dpo.py has read them already. Raises `UserError` for what is no fault of
     recipe or rows: a dataset, split or base that is not there.
     """
+    read_general_text(recipe.arguments[0].general_text)  # the run could not measure what it forgets
     refusals = Refusals()
     if stage is Stage.SFT:
         case = _fine_tuning(recipe, max_rows, refusals, read)
@@ -99,6 +101,12 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
     refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
     train, held_out = documents_to_see(data, training, max_rows)
+    if not train.texts:
+        raise UserError(
+            expected="documents to train on beside those that are held out",
+            got=f"none left of {held_out.n_documents}",
+            remedy="add documents, or lower n_validation_documents",
+        )
     if model.model_name_or_path is None:
         base = Base("a new model", new_config(data, tokenizer), None, None, from_scratch=True)
         with torch.device("meta"):
@@ -229,14 +237,20 @@ def _is_long(examples: list[Example], max_length: int | None) -> bool:
 
 def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """All rows with their numbers, or a seeded sample of `max_rows` in their order."""
-    numbers: Sequence[int] = range(len(rows))
+    numbers = _numbers(rows)
     if max_rows is not None and len(rows) > max_rows:
-        numbers = sorted(random.Random(_SEED).sample(numbers, max_rows))
-        rows = rows.select(numbers)
+        places = sorted(random.Random(_SEED).sample(range(len(rows)), max_rows))
+        numbers, rows = [numbers[place] for place in places], rows.select(places)
     columns = rows.column_names
     values = (row for batch in rows.iter(_ROWS_AT_ONCE) for row in zip(*(batch[name] for name in columns), strict=True))
     for number, row in zip(numbers, values, strict=True):
         yield number, dict(zip(columns, row, strict=True))
+
+
+def _numbers(rows: Dataset) -> Sequence[int]:
+    """The rows' numbers in the file that they come from, also where `test_split_size` drew some of them out of it."""
+    origin = rows._indices
+    return range(len(rows)) if origin is None else origin.column(0).to_pylist()
 
 
 def _with_ledger(split: str, seen: list[SeenRow], rows: Dataset) -> SeenRows:

@@ -74,7 +74,9 @@ def _closing_line(examination: Examination) -> str:
     sampled = next((place for place, seen in enumerate(case.splits) if seen.is_sample), None)
     if sampled is not None:
         looked[sampled] += " (--all for every row)"
-    return f"{_counts(examination)}; {', '.join(looked)}; {len(CHECKS)} checks"
+    if getattr(case.data, "streaming", False):
+        looked.append("of a stream, as it begins")
+    return f"{case.stage.value}: {_counts(examination)}; {', '.join(looked)}; {len(CHECKS)} checks"
 
 
 def _counts(examination: Examination) -> str:

@@ -14,6 +14,7 @@ _INDENT = "  "
 _ROOM = 3  # for a bar and a closing mark behind the last token of a line
 _BETWEEN = "│"  # not "|", which chat templates have in their special tokens
 _SIGNS = f"{_BETWEEN} between tokens  · space  ⏎ line break  → tab  ▪ part of a letter"
+_LEGEND_COLUMNS = 120  # below it the signs go on a second line
 _PAINTS = {
     Role.BEGIN: Paint.BOLD, Role.PROMPT: Paint.SOFT, Role.ANSWER: Paint.TRAINED, Role.END: Paint.END,
     Role.CUT: Paint.CUT,
@@ -55,12 +56,16 @@ class _Flow:
 
 
 def legend_line(colour: bool) -> str:
-    """What the marks of `row_lines` mean."""
+    """What the marks of `row_lines` mean; two lines where the terminal is narrow."""
     if colour:
         trained, end = painted("in the loss", Paint.TRAINED, True), painted("end token", Paint.END, True)
         prompt, cut = painted("prompt", Paint.SOFT, True), painted("cut off", Paint.CUT, True)
-        return f"{prompt}  {trained}  {end}⟨end⟩  {cut}  {_SIGNS}"
-    return f"[[in the loss]]  ⟨end⟩ end token  ~~cut off~~  {_SIGNS}"
+        return f"{prompt}  {trained}  {end}⟨end⟩  {cut}{_gap()}{_SIGNS}"
+    return f"[[in the loss]]  ⟨end⟩ end token  ~~cut off~~{_gap()}{_SIGNS}"
+
+
+def _gap() -> str:
+    return "  " if columns() >= _LEGEND_COLUMNS else "\n"
 
 
 def row_lines(shown: ShownRow, colour: bool) -> list[str]:

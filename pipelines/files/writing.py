@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.errors import UserError
 
 
-def write_text_atomically(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write `text` as UTF-8; a reader sees the old file or the whole new one, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -21,7 +21,7 @@ def write_text_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a record from a colleague
+        os.chmod(temporary, mode)  # mkstemp's 0600 would keep a record from a colleague
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -1,11 +1,14 @@
 """The adapter: PEFT's LoRA configuration out of TRL's `ModelConfig`, with safe defaults."""
 
+import re
 from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel
 from trl import ModelConfig, get_peft_config
+
+from pipelines.errors import UserError
 
 ALL_LINEAR = "all-linear"
 
@@ -49,7 +52,17 @@ def _targets(arguments: ModelConfig) -> str | list[str]:
     targets: str | list[str] | None = arguments.lora_target_modules
     if targets is None or targets in (ALL_LINEAR, [ALL_LINEAR]):
         return ALL_LINEAR
-    return [targets] if isinstance(targets, str) and targets.replace("_", "").isalnum() else targets
+    if isinstance(targets, list) or targets.replace("_", "").isalnum():
+        return [targets] if isinstance(targets, str) else targets
+    try:
+        re.compile(targets)
+    except re.error as error:
+        raise UserError(
+            expected="lora_target_modules to be all-linear, names of modules or a regular expression",
+            got=f"{targets!r}: {error}",
+            remedy="mend it",
+        ) from error
+    return targets
 
 
 def _name_of(model: PreTrainedModel, module: object) -> str:

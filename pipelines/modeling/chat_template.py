@@ -90,9 +90,20 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [token for token in {*tokenizer.all_special_tokens, *added} if token]
 
 
+# What a template raises on purpose and by mistake: Jinja runs its expressions as Python.
+TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError)
+
+
 def _render_probe(tokenizer: PreTrainedTokenizerBase) -> str:
     messages = [{"role": "user", "content": _PROBE_QUESTION}, {"role": "assistant", "content": _PROBE_ANSWER}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False))
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TEMPLATE_ERRORS as error:
+        raise UserError(
+            expected="a chat template that renders a question and an answer",
+            got=" ".join(str(error).split())[:200],
+            remedy="mend the template, or set chat_template_path to another one",
+        ) from error
 
 
 def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:

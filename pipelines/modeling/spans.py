@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.modeling.chat_template import end_token, wants_bos
+from pipelines.modeling.chat_template import TEMPLATE_ERRORS, end_token, wants_bos
 
 Message = Mapping[str, Any]
 
@@ -88,7 +87,7 @@ def _puts_space_first(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> bool
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **arguments: Any) -> str:
     try:
         return str(tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False, **arguments))
-    except (TemplateError, TypeError, KeyError) as error:
+    except TEMPLATE_ERRORS as error:
         raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error
 
 

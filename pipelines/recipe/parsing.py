@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -18,6 +19,11 @@ from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement
 
 # Numbers that YAML 1.1 reads as strings, such as 1e-4, are meant as numbers wherever the field is one.
 _FLOAT_FIELDS = ("float", "float | None", "typing.Optional[float]")
+_ABOVE_ZERO = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "lora_r", "lora_alpha",
+    "max_length", "num_train_epochs",
+)  # fmt: skip
+_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,9 +207,23 @@ def _typed(key: str, value: Any, field: dataclasses.Field) -> tuple[Any, UserErr
         return "off", None  # and a bare `off`
     if kind.startswith("list[str]") and isinstance(value, str):
         return [value], None  # else a word would become a list of its letters
+    if kind.startswith("list[str]") and value is not None and not _is_list_of_words(value):
+        return value, _ill_typed(key, value, "a list of words")
+    if key in _ABOVE_ZERO and value is not None and not value > 0:
+        return value, _ill_typed(key, value, "a number above 0")
+    if key == "learning_rate" and isinstance(value, int | float) and not math.isfinite(value):
+        return value, _ill_typed(key, value, "a finite number")
+    if key == "dtype" and value is not None and value not in _DTYPES:
+        return value, UserError(
+            expected=f"dtype to be one of {', '.join(_DTYPES)}", got=str(value), remedy="change it in the recipe"
+        )
     if kind == "bool" and not isinstance(value, bool):
         return value, _ill_typed(key, value, "true or false")
     return value, None
+
+
+def _is_list_of_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _ill_typed(key: str, value: Any, expected: str) -> UserError:

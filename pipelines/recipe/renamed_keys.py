@@ -38,8 +38,7 @@ _SUCCESSORS = {
     "per_gpu_train_batch_size": "per_device_train_batch_size",
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "push_to_hub_model_id": "hub_model_id",
-    "push_to_hub_token": "hub_token",
-}
+}  # not push_to_hub_token: a fix is printed and recorded with its value
 # A switch that became a choice of another key; switched off, nothing takes its place.
 _SWITCHES = {
     "group_by_length": ("train_sampling_strategy", "group_by_length"),

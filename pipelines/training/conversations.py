@@ -105,7 +105,11 @@ def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversatio
     if system and messages and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": _text(system)}, *messages]
         first_trained += first_trained > 0
+    if messages and messages[0]["role"] == "assistant":
+        first_trained = max(first_trained, 1)  # a greeting before anything was asked has no prompt: it is context
     arguments = _nested(row.get("chat_template_kwargs")) or {}
+    if not isinstance(arguments, Mapping):
+        raise UnreadableRowError("chat_template_kwargs_is_no_object")
     return Conversation(messages, _tools(row.get("tools")), dict(arguments), first_trained)
 
 

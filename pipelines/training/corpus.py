@@ -2,8 +2,10 @@
 
 import math
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from pipelines.training.corpus_sources import (
 )
 from pipelines.training.corpus_stream import CorpusStream, StreamedPart
 
-_MAX_STREAMED = 10_000  # documents of a stream that are looked at before a run
+_MAX_CHARACTERS = 8_000_000  # of a part's documents that are looked at before a run: some five seconds
 _BYTES_PER_PIECE = 512  # of a held-out text that is one document: the pieces between which an interval is estimated
 
 
@@ -101,15 +103,22 @@ def documents_to_see(
     n_train = 0
     for one in opened:
         if isinstance(one.rows, IterableDataset):
-            streamed = one.rows.skip(one.n_head).take(max_documents or _MAX_STREAMED)
-            texts = _texts(streamed, one.column, one.part.path)
+            streamed = one.rows.skip(one.n_head)
+            texts = _texts(streamed if max_documents is None else streamed.take(max_documents), one.column, one.name)
             n_train += len(texts)
         else:
-            texts = _at_most(_texts(one.rows, one.column, one.part.path), max_documents or len(one.rows), training.seed)
+            texts = _at_most(_texts(one.rows, one.column, one.name), max_documents or len(one.rows), training.seed)
             n_train += len(one.rows)
-        train += texts
+        train += texts if max_documents is None else _within(texts)
     held_out = [text for one in opened for text in _at_most(one.held_out, arguments.n_validation_documents, 0)]
-    return Documents(train, max(n_train, len(train))), Documents(held_out, len(held_out))
+    seen = held_out if max_documents is None else _within(held_out)
+    return Documents(train, max(n_train, len(train))), Documents(seen, len(held_out))
+
+
+def _within(texts: list[str]) -> list[str]:
+    """The first texts that have `_MAX_CHARACTERS` together, one in any case."""
+    ends = list(accumulate(map(len, texts)))
+    return texts[: max(1, bisect_right(ends, _MAX_CHARACTERS))]
 
 
 def _parts(arguments: PretrainingArguments) -> list[MixturePart]:
@@ -205,6 +214,12 @@ def _hold_out(
     if isinstance(rows, IterableDataset):
         return rows, n, rows.take(n)
     n = min(n, math.ceil(arguments.text_validation_share * len(rows)))
+    if n >= len(rows):
+        raise UserError(
+            expected=f"at least two documents with text to hold out of {source.part.path}",
+            got=str(len(rows)),
+            remedy=f"add documents or a split {split}",
+        )
     shuffled = rows.shuffle(seed=seed)
     return shuffled.select(range(n, len(rows))), 0, shuffled.select(range(n))
 

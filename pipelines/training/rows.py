@@ -10,7 +10,7 @@ from datasets import Dataset, Features, Json, Value, concatenate_datasets
 
 from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.files import sha256_of_text
+from pipelines.files import is_utf8, sha256_of_text
 from pipelines.recipe import DataArguments, MixturePart
 
 _OTHER_HELD_OUT = ("validation", "test")  # the second is what `trl sft` evaluates on when a recipe names no split
@@ -158,7 +158,15 @@ def _from_file(path: Path) -> Dataset:
     values = {
         column: [_value(row.get(column), kind) for row in rows] for column, kind in kinds.items()
     }  # fmt: skip
-    return Dataset.from_dict(values, features=Features(kinds))
+    try:
+        return Dataset.from_dict(values, features=Features(kinds))
+    except UnicodeEncodeError as error:
+        number = next(place for place, row in enumerate(rows) if not is_utf8(json.dumps(row, ensure_ascii=False)))
+        raise UserError(
+            expected=f"text in {path}",
+            got=f"half a surrogate pair in row {number}",
+            remedy="mend or remove that row",
+        ) from error
 
 
 def _feature(values: list[Any]) -> Json | Value:

@@ -70,3 +70,14 @@ def test_all_rows_are_held_to_the_gates_where_a_sample_was_seen(capsys: pytest.C
 def test_rows_that_were_all_seen_are_not_asked_about_twice() -> None:
     hold_to_gates(whole_ledger(60, 40), DataArguments(), said_of_a_sample(100), tells=True)
     hold_to_gates(whole_ledger(60, 40), DataArguments(), None, tells=True)
+
+
+def test_a_run_that_will_be_pushed_keeps_no_text_of_rows(base: Path, tmp_path: Path) -> None:
+    rows = [*rows_of(30), *({"instruction": "Say the secret word.", "output": ""} for _ in range(2))]
+    for pushed in (False, True):
+        recipe = recipe_of(tmp_path, base, rows, doctor="warn", push_to_hub=pushed)
+        said = consult_doctor(recipe, Stage.SFT)
+        assert said is not None
+        [empty] = [finding for finding in said["findings"] if finding["id"] == "EMPTY_ANSWERS"]
+        assert [one["row"] for one in empty["evidence"]] == [30, 31]
+        assert ("secret word" in str(empty)) is not pushed

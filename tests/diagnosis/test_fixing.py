@@ -239,3 +239,16 @@ def test_a_link_stays_a_link_and_a_byte_order_mark_is_no_hindrance(tmp_path: Pat
 def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         diff_of(tmp_path / "absent.yaml", {"a": 1})
+
+
+def test_a_token_is_never_printed_and_a_private_recipe_stays_private(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("hub_token: hf_secret\nmax_seq_length: 512\neos_token: <|end|>\n")
+    recipe.chmod(0o600)
+    fixes = {"max_seq_length": None, "max_length": 512}
+    diff = diff_of(recipe, fixes)
+    assert "hf_secret" not in diff
+    assert "eos_token: <|end|>" in diff
+    write_fixed(recipe, fixes)
+    assert recipe.read_text() == "hub_token: hf_secret\nmax_length: 512\neos_token: <|end|>\n"
+    assert recipe.stat().st_mode & 0o777 == 0o600

@@ -185,3 +185,54 @@ def test_every_shipped_recipe_is_told_by_its_folder() -> None:
     assert len(recipes) >= 75
     for path in recipes:
         assert stage_of(path, yaml.safe_load(path.read_text())).value == path.parent.name, path
+
+
+def test_rows_keep_the_numbers_of_their_file_where_some_are_held_out_of_it(base: Path, tmp_path: Path) -> None:
+    case = case_of(tmp_path, base, rows_of(40), eval_strategy="steps", test_split_size=0.25)
+    assert case.held_out is not None
+    seen = [*case.train.rows, *case.held_out.rows]
+    assert sorted(row.number for row in seen) == list(range(40))
+    assert all(row.values["instruction"].endswith(f" {row.number}.") for row in seen)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [("assistant", "Hello! How can I help?"), ("user", "One?"), ("assistant", "First.")],
+        [("assistant", "Hello! How can I help?")],
+    ],
+)
+def test_a_conversation_that_begins_with_a_greeting_is_read(
+    messages: list[tuple[str, str]], base: Path, tmp_path: Path
+) -> None:
+    row = {"messages": [{"role": role, "content": content} for role, content in messages]}
+    [seen] = case_of(tmp_path, base, [row]).train.rows
+    assert seen.answers == ("First.",) * (len(messages) > 1)
+    assert seen.fate is (RowFate.KEPT if len(messages) > 1 else RowFate.DROPPED)
+
+
+@pytest.mark.parametrize("text", ["{%- for m in messages %}", "{{ messages[0].content + 3 }}", "{{ 1/0 }}"])
+def test_a_template_that_does_not_run_is_one_line(text: str, base: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jinja").write_text(text)
+    with pytest.raises(UserError):
+        case_of(tmp_path, base, rows_of(2), chat_template_path=str(tmp_path / "broken.jinja"))
+
+
+def test_half_a_surrogate_pair_in_a_file_is_one_line(base: Path, tmp_path: Path) -> None:
+    rows = [*rows_of(3), {"instruction": "half \ud83d", "output": "x"}]
+    with pytest.raises(UserError, match="half a surrogate pair in row 3"):
+        case_of(tmp_path, base, rows)
+
+
+def test_a_general_text_that_is_not_there_is_said_before_a_run(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.txt"):
+        case_of(tmp_path, base, rows_of(2), general_text="absent.txt")
+
+
+def test_a_corpus_that_is_all_held_out_is_one_line(base: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(40)))
+    where = ["--model_name_or_path", str(base), "--dataset_name", str(corpus), "--output_dir", str(tmp_path / "run")]
+    streamed = [*where, "--streaming", "true", "--max_steps", "2", "--max_length", "64", "--report_to", "none"]
+    with pytest.raises(UserError, match="lower n_validation_documents"):
+        open_case(parse_recipe(ARGUMENTS[Stage.PRETRAIN], streamed), Stage.PRETRAIN)

@@ -75,20 +75,20 @@ def test_the_last_line_counts_findings_rows_and_checks(case: Case) -> None:
     findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
     lines = examination_lines(Examination(case, findings), colour=False)
     assert lines[-1] == (
-        f"2 errors, 1 warning, 1 note; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
+        f"sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
     )
     assert lines.count("") == 4
 
 
 def test_a_clean_recipe_is_one_line(case: Case) -> None:
     assert examination_lines(Examination(case, ()), colour=True) == [
-        f"nothing found; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
+        f"sft: nothing found; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
     ]
 
 
 def test_notes_alone_alarm_nobody(case: Case) -> None:
     lines = examination_lines(Examination(case, (replace(FINDING, severity=Severity.NOTE),)), colour=False)
-    assert lines[-1].startswith("no errors, no warnings, 1 note; ")
+    assert lines[-1].startswith("sft: no errors, no warnings, 1 note; ")
 
 
 def test_a_sample_says_how_to_see_every_row(case: Case) -> None:

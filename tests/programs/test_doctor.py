@@ -34,7 +34,7 @@ def clean(chain: Path, output: Path) -> list[str | Path]:
 
 def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
     done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--forecast")
-    assert done.stdout.startswith("nothing found; 69 of 69 training rows looked at")
+    assert done.stdout.startswith("sft: nothing found; 69 of 69 training rows looked at")
     assert "GiB" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -74,6 +74,11 @@ def test_what_is_not_there_leaves_with_2(chain: Path, tmp_path: Path, run_cli: R
     assert "none.yaml" in one_line_error(done)
     done = run_cli(DOCTOR, *clean(chain, tmp_path), "--dataset_name", tmp_path / "none.jsonl", expect=2)
     assert "none.jsonl" in one_line_error(done)
+
+
+def test_a_page_that_cannot_be_written_and_a_lonely_write_are_wrong_use(recipe: Path, run_cli: RunCli) -> None:
+    assert "written" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--html", recipe / "x.html", expect=2))
+    assert "--fix" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--write", expect=2))
 
 
 def test_training_stops_before_anything_is_written(recipe: Path, run_cli: RunCli) -> None:

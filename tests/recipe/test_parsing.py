@@ -194,3 +194,19 @@ def test_the_tables_of_renamed_keys_agree() -> None:
         assert new is None or {new} in [set(one or ()) for one in replacements]
         assert new is not None or not any(replacements)
         assert new is None or RENAMED_KEYS[key].startswith(new)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("lora_r: 0", "a number above 0 for `lora_r`"),
+        ("gradient_accumulation_steps: 0", "a number above 0"),
+        ("max_length: -1", "a number above 0"),
+        ("learning_rate: .nan", "a finite number"),
+        ("dtype: float99", "dtype to be one of auto"),
+        ("lora_target_modules: [5]", "a list of words"),
+        ("lora_modules_to_save: 5", "a list of words"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_one_line(line: str, complaint: str, tmp_path: Path) -> None:
+    assert complaint in refusal(tmp_path, line)

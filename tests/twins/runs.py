@@ -71,6 +71,8 @@ class TwinRuns:
         output = self.folder / "runs" / recipe.relative_to(PROJECT / "recipes").with_suffix("")
         assert not output.exists(), f"{recipe.relative_to(PROJECT)} has failed on its twin before"
         overrides = _PACE | {"output_dir": output} | self._overrides(recipe)
+        if keys_of(recipe).get("warmup_steps", 0) > 1:  # a number of steps, of which there are two here
+            overrides["warmup_steps"] = 1
         words = [word for key, value in overrides.items() for word in (f"--{key}", _as_word(value))]
         importlib.import_module(f"pipelines.{recipe.parent.name}").main(["--config", str(recipe), *words])
         return output

@@ -1,6 +1,6 @@
 """After the run: whether the adapter moved, the model learned to stop, what it forgot, whether it overfitted.
 
-before = before_run(trainer, data.general_text)
+before = before_run(trainer, read_general_text(data.general_text))
 trainer.train()
 ...                                     # the model is saved
 examined = after_run(trainer, before)
@@ -8,5 +8,6 @@ run.finish(..., after_run=examined.to_json())
 """
 
 from pipelines.diagnosis.after_run.examination import AfterRun, BeforeRun, after_run, before_run
+from pipelines.diagnosis.after_run.forgetting import read_general_text
 
-__all__ = ["AfterRun", "BeforeRun", "after_run", "before_run"]
+__all__ = ["AfterRun", "BeforeRun", "after_run", "before_run", "read_general_text"]

@@ -16,7 +16,6 @@ from pipelines.diagnosis.after_run.forgetting import (
     forgetting,
     general_likelihoods,
     no_general_text,
-    read_general_text,
 )
 from pipelines.diagnosis.after_run.learned_to_stop import EndsBefore, ends_before, learned_to_stop
 from pipelines.diagnosis.after_run.loss_gap import loss_gap
@@ -69,13 +68,11 @@ class AfterRun:
         return [*(part.line for part in self.parts.values()), *told]
 
 
-def before_run(trainer: Trainer, general_text: str | None = None) -> BeforeRun:
+def before_run(trainer: Trainer, general: GeneralText | None = None) -> BeforeRun:
     """Look at the model that `trainer` is about to train; every rank calls it, rank 0 measures.
 
-    Nothing of the run is changed: not its weights, nor its random state. Raises `UserError` if the file `general_text`
-    cannot be used.
+    Nothing of the run is changed: not its weights, nor its random state.
     """
-    general = read_general_text(general_text) if general_text else None
     if not trainer.is_world_process_zero() or _is_sharded(trainer):
         return BeforeRun(general=general, likelihoods=_SHARDED)
     model = _model(trainer)

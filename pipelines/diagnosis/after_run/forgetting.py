@@ -40,12 +40,15 @@ class GeneralText:
         return sum(len(piece.encode()) for piece in self.pieces)
 
 
-def read_general_text(path: str) -> GeneralText:
-    """At most `MAX_BYTES` of a text file, or of a file of rows with `text`, in pieces of about 1 KiB cut at lines.
+def read_general_text(path: str | None) -> GeneralText | None:
+    """At most `MAX_BYTES` of a text file, or of a file of rows with `text`, in pieces of about 1 KiB cut at lines; None
+    for no path.
 
     Of a longer file they are drawn at random, the same ones each time. Raises `UserError` if it cannot be read or gives
     less than two pieces.
     """
+    if path is None:
+        return None
     if not Path(path).is_file():
         raise UserError(
             expected=f"a text file at general_text {path}", got="no such file", remedy="name one, or remove the key"

@@ -66,7 +66,9 @@ def _findings(facts: Mapping[str, Any], best: Mapping[str, Any], training: Train
     if facts["course"] != "rose":
         return
     last, lowest = facts["last"]["value"], facts["best"]["value"]
-    if training.max_steps > 0 or not best.get("epoch"):
+    if not best["step"]:  # eval_on_start: no step made it better
+        shorter = "set a lower `learning_rate`"
+    elif training.max_steps > 0 or not best.get("epoch"):
         shorter = f"set `max_steps: {best['step']}`"
     else:
         shorter = f"set `num_train_epochs: {best['epoch']:.3g}`"

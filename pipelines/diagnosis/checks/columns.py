@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from pipelines.diagnosis.case import Case, SeenRow, Stage
-from pipelines.diagnosis.checks.excerpts import head
+from pipelines.diagnosis.checks.excerpts import head, wanted_answers
 from pipelines.diagnosis.checks.kind import Check
 from pipelines.diagnosis.checks.shares import severity_by_share
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -40,7 +40,7 @@ def empty_instructions(case: Case) -> Iterator[Finding]:
         return  # plain text has no request
     found = [
         (split, row) for split, row in _rows(case)
-        if row.reason == "empty_prompt" or (row.answers and row.messages and not _asks(row))
+        if row.reason == "empty_prompt" or (any(row.answers) and row.messages and not _asks(row))
     ]  # fmt: skip
     if found:
         yield Finding(
@@ -71,9 +71,11 @@ def empty_answers(case: Case) -> Iterator[Finding]:
     if case.stage is Stage.PRETRAIN:
         return
     found = [
-        (split, row) for split, row in _rows(case)
-        if row.reason in _EMPTY_REASONS or any(one and _NOTHING.fullmatch(one) for one in row.answers)
-    ]  # fmt: skip
+        (split, row)
+        for split, row in _rows(case)
+        if row.reason in _EMPTY_REASONS
+        or any(one and _NOTHING.fullmatch(one) for one in wanted_answers(row, case.stage))
+    ]
     if found:
         n_dropped = sum(row.reason in _EMPTY_REASONS for _, row in found)
         yield Finding(

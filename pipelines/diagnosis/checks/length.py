@@ -40,6 +40,26 @@ def _is_the_templates_fault(case: Case, n_dropped: int) -> bool:
     return not are_too_many(case, others) and any(are_too_many(case, n_rows) for n_rows in by_template)
 
 
+def held_out_rows_dropped(case: Case) -> Iterator[Finding]:
+    """ROWS_DROPPED of the held-out rows: the run stops where none is left to evaluate on."""
+    seen = case.held_out
+    if seen is None or not seen.rows or not isinstance(case.data, DataArguments):
+        return
+    dropped = [row for row in seen.rows if row.fate is RowFate.DROPPED and row.reason != "refused"]
+    if len(dropped) <= case.data.max_dropped_share * len(seen.rows):
+        return
+    length = length_for([_length(row) for row in dropped if row.whole], len(seen.rows), _positions(case))
+    yield Finding(
+        "ROWS_DROPPED",
+        Severity.ERROR if len(dropped) == len(seen.rows) else Severity.WARNING,
+        summary=f"{len(dropped)} of {len(seen.rows)} held-out rows are dropped: {dropped[0].reason}",
+        why="the run stops without a held-out row, and a loss on the few that are left says little",
+        remedy=f"set max_length: {length}" if length else "mend these rows, or set eval_strategy: 'no'",
+        evidence=tuple(replace(_evidence(case, row), split=seen.split) for row in dropped[:MAX_EVIDENCE]),
+        n_rows=len(dropped),
+    )
+
+
 def tokens_dropped(case: Case) -> Iterator[Finding]:
     """TOKENS_DROPPED: few rows are lost, but with them a large part of what there is to learn."""
     if case.stage is Stage.PRETRAIN or _gate_findings(case):
@@ -241,6 +261,6 @@ def _flows(data: PretrainingArguments) -> bool:
 
 
 CHECKS: tuple[Check, ...] = (
-    gates, tokens_dropped, prompts_cut, packing_contaminates, packing_loses_tokens, longer_than_positions,
-    evaluation_packed_otherwise,
+    gates, held_out_rows_dropped, tokens_dropped, prompts_cut, packing_contaminates, packing_loses_tokens,
+    longer_than_positions, evaluation_packed_otherwise,
 )  # fmt: skip

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.diagnosis.case import Case, SeenRow, Stage
-from pipelines.diagnosis.checks.excerpts import head
+from pipelines.diagnosis.checks.excerpts import head, wanted_answers
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.training.ledger import RowFate
 
 _RENDERED_SHARE = 0.1  # of the rows: a text about a prompt format is one row, a set in that format is all of them
 _N_TOKENS_SHOWN = 12
@@ -91,3 +92,40 @@ def _first_of(formats: tuple[_Format, ...], text: str) -> str | None:
         if request and one.answer.search(text, request.end()):
             return one.name
     return None
+
+
+# Ends of turns of other families: to this tokenizer they are text like any other, so they are learned as text.
+_FOREIGN_END = re.compile(r"(?:</s>|<\|(?:im_end|eot_id|endoftext|end|end_of_text)\|>|<end_of_turn>)\s*\Z")
+_OPEN_PROMPT = re.compile(
+    r"\[/INST\]\s*\Z|^#{2,3} ?(?:Response|Assistant|Answer) ?:\s*\Z|<\|im_start\|>\s?assistant\s*\Z"
+    r"|<\|start_header_id\|>(?:user|assistant)|<start_of_turn>(?:user|model)|<\|assistant\|>\s*\Z",
+    re.MULTILINE,
+)
+
+
+def rendered_messages(case: Case) -> Iterator[Finding]:
+    """No turn of a conversation has another prompt format around it."""
+    rows = [row for row in case.train.rows if row.messages and row.fate is not RowFate.DROPPED]
+    own = {str(token) for token in case.tokenizer.added_tokens_decoder.values()}  # TEMPLATE_MARKS_IN_... tell these
+    found = [row for row in rows if _is_rendered(row, case.stage, own)]
+    if not found or len(found) < _RENDERED_SHARE * len(rows):
+        return
+    yield Finding(
+        "RENDERED_TEXT_ROWS",
+        Severity.WARNING,
+        summary=f"in {len(found)} of {len(rows)} conversations a turn has another prompt format around it",
+        why="the chat template is put around it again, so the model learns marks that nobody will send, and to write "
+        "another family's end as text",
+        remedy="take the marks out of the turns and let the chat template write them",
+        evidence=tuple(
+            Evidence(head(f"{row.asked[-70:]} | {row.answers[0][-70:]}"), row.number, case.train.split)
+            for row in found[:MAX_EVIDENCE]
+        ),
+        n_rows=len(found),
+    )
+
+
+def _is_rendered(row: SeenRow, stage: Stage, own: set[str]) -> bool:
+    asked = (str(one["content"]) for one in row.messages if one["role"] == "user")
+    ends = (end for answer in wanted_answers(row, stage) if (end := _FOREIGN_END.search(answer)))
+    return any(end.group().strip() not in own for end in ends) or any(map(_OPEN_PROMPT.search, asked))

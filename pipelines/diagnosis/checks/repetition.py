@@ -1,5 +1,6 @@
 """Training rows that say the same again: copies, one answer to all, several to one request, one source over all."""
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ _SAME_OPENING = 0.5
 _MIN_REQUESTS = 10  # different ones with the same answer: below it, a handful of rows
 _OPENING = 40  # characters: longer than "Sure! Here is a" and what a language's sentences begin with anyway
 _LABEL_WORDS = 3  # an answer of as many words at most is a label ("positive"), which has to be repeated
+_LABEL_ROWS, _CLOSED_SHARE = 3, 0.8  # a label is given to several rows; all labels together to nearly all rows
 _LABEL_CHARACTERS = 8  # of a script that writes no spaces
 _CODE = re.compile(r"[{}<>#;=`\[\]\\|]|^\s*(import|from|package|using|def|class|select)\b")  # includes, tags, JSON
 _ALIKE = 300  # characters that answers are sorted by before they are compared whole
@@ -43,7 +45,7 @@ def duplicate_rows(case: Case) -> Iterator[Finding]:
     copies = [
         (row, first)
         for row in rows
-        if (first := first_of.setdefault(_collapsed(row.asked, *row.answers), row)) is not row
+        if (first := first_of.setdefault(_collapsed(row.asked, *row.answers, _unspoken(row)), row)) is not row
     ]
     share = len(copies) / max(1, len(rows))
     if share < _SOME_COPIES:
@@ -132,7 +134,7 @@ def answers_alike(case: Case) -> Iterator[Finding]:
     """ANSWERS_ALIKE: one answer, or one opening of answers, for a large share of different requests."""
     if case.stage is Stage.PRETRAIN:
         return
-    rows = [row for row in _trained(case.train) if row.asked.strip()]
+    rows = [row for row in _trained(case.train) if row.asked.strip() and not _unspoken(row)]
     wholes: dict[str, list[SeenRow]] = defaultdict(list)
     openings: dict[str, list[SeenRow]] = defaultdict(list)
     for row in rows:
@@ -144,6 +146,8 @@ def answers_alike(case: Case) -> Iterator[Finding]:
     for what, groups, least in (("are", wholes, _SAME_ANSWER), ("begin with", openings, _SAME_OPENING)):
         text, same = max(groups.items(), key=lambda item: len(item[1]), default=("", []))
         if groups is wholes:
+            if _is_closed_set(groups.values(), len(rows)):
+                continue
             same = _most_alike(case, same)
         n_requests = len({_collapsed(row.asked) for row in same})
         if n_requests >= _MIN_REQUESTS and n_requests > least * len(rows):
@@ -154,6 +158,19 @@ def answers_alike(case: Case) -> Iterator[Finding]:
 def _answer(case: Case, row: SeenRow) -> str:
     """What a row answers; of a pair what is chosen: rejected answers may well be alike."""
     return row.answers[0] if case.stage is Stage.DPO else "\n".join(row.answers)
+
+
+def _is_closed_set(groups: Iterable[Sequence[SeenRow]], n_rows: int) -> bool:
+    """Whether the answers are labels in whole sentences ("The answer is B."): a few of them for most of the rows."""
+    frequent = sorted((len(same) for same in groups if len(same) >= _LABEL_ROWS), reverse=True)
+    return len(frequent) > 1 and sum(frequent) >= _CLOSED_SHARE * n_rows and frequent[0] <= _CLOSED_SHARE * n_rows
+
+
+def _unspoken(row: SeenRow) -> str:
+    """Calls and thoughts of the answers, which differ where the words beside them are the same."""
+    turns = [message for message in row.messages if message["role"] == "assistant"]
+    parts = [one for turn in turns for one in (turn.get("tool_calls"), turn.get("reasoning_content")) if one]
+    return json.dumps(parts, sort_keys=True, default=str) if parts else ""
 
 
 def _most_alike(case: Case, rows: Sequence[SeenRow]) -> list[SeenRow]:

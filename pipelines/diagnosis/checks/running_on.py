@@ -21,7 +21,7 @@ _NUMBERED_TASK = re.compile(
 )
 _HASHED = re.compile(r"\n[ \t]*### ?(?:Instruction|Human|User) ?:\s*[^\n]*")
 _TASK = re.compile(rf"\n[ \t]*Instruction:{_SOME_LINES}(?:Output|Response|Answer):")
-_TURN = re.compile(rf"\n[ \t]*(?:Human|User):{_SOME_LINES}(?:Assistant|AI|ChatGPT|GPT|Bot|Model):")
+_TURN = re.compile(rf"\n[ \t]*(?:Human|User):{_SOME_LINES}(?:Assistant|AI|ChatGPT|GPT|Bot):")
 _OPEN_TURN = re.compile(r"\n[ \t]*(?:Human|User|Instruction):[ \t]*\Z")
 _CUE = re.compile(r"(?:Answer|A|Assistant|AI|Response|Output|Solution) ?:\s*\Z")  # a request that ends so is a pattern
 _HEADER = re.compile(r"^(?:Question|Q|Human|User|Problem)(?= ?:)", re.MULTILINE)

@@ -7,7 +7,7 @@ from peft import LoraConfig, PeftConfig
 
 from pipelines.diagnosis.case import Case
 from pipelines.diagnosis.checks.kind import Check
-from pipelines.diagnosis.checks.rendered_rows import rendered_text_rows
+from pipelines.diagnosis.checks.rendered_rows import rendered_messages, rendered_text_rows
 from pipelines.diagnosis.checks.spelled_marks import template_marks_in_answer, template_marks_in_prompt
 from pipelines.diagnosis.finding import Evidence, Finding, Severity
 from pipelines.diagnosis.trained_weights import LoraPlan, lora_plan, n_rows_after_resizing
@@ -88,5 +88,5 @@ def _untrained(case: Case, plan: LoraPlan, token_ids: list[int], unsaid: list[in
 
 
 CHECKS: tuple[Check, ...] = (
-    added_tokens_untrained, template_marks_in_prompt, template_marks_in_answer, rendered_text_rows,
+    added_tokens_untrained, template_marks_in_prompt, template_marks_in_answer, rendered_messages, rendered_text_rows,
 )  # fmt: skip

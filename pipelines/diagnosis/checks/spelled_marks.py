@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.diagnosis.case import Case, SeenRow, Stage
-from pipelines.diagnosis.checks.excerpts import excerpt
+from pipelines.diagnosis.checks.excerpts import excerpt, wanted_answers
 from pipelines.diagnosis.checks.seen_rows import MATERIAL_SHARE
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
 from pipelines.modeling.spans import inner_token_ids
@@ -122,7 +122,7 @@ def _hit_in_answers(case: Case, row: SeenRow, marks: _Marks) -> _Hit | None:
     """The first mark inside an answer, else an end behind one. An end behind plain text is where it belongs, and
     preference pairs are freed of it."""
     trailing = None
-    for answer in row.answers:
+    for answer in wanted_answers(row, case.stage):
         text = answer.rstrip()
         while text.endswith(marks.ends):
             end = next(one for one in marks.ends if text.endswith(one))

@@ -19,6 +19,7 @@ _DAMAGE = re.compile(
     "[\x00-\x08\x0b\x0e-\x1f\x7f\N{REPLACEMENT CHARACTER}\ud800-\udfff]|(?<![\x80-\x9f\xc2-\xf4€])[\x80-\x9f]|锟斤拷"
 )
 _POSSIBLE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\ud800-\uf8ff\ufeff锟]")  # fast
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 _INVISIBLE = re.compile("[\ufeff\ue000-\uf8ff]")  # a byte order mark within text; private use, which no font need have
 
 # Answers that were cut at a number of characters all have this one length, and end anywhere.
@@ -49,13 +50,23 @@ def broken_characters(case: Case) -> Iterator[Finding]:
     kind = "characters that are no text" if found else "invisible characters (byte order mark, private use)"
     yield Finding(
         "BROKEN_CHARACTERS",
-        severity_by_share(len(found), n_rows, error=_ERROR_SHARE) if found else Severity.NOTE,
+        _severity(found, n_rows),
         summary=f"{len(shown_rows)} of {n_rows} rows have {kind}",
         why="the model learns to write them, and a text that was damaged once has usually lost words as well",
         remedy="read the source again in its own encoding, or remove these characters or rows",
         evidence=tuple(evidence for _, evidence in shown_rows[:MAX_EVIDENCE]),
         n_rows=len(shown_rows),
     )
+
+
+def _severity(found: list[tuple[SeenRow, Evidence]], n_rows: int) -> Severity:
+    """A note without damage; never an error for colours of a terminal in what is asked, which logs are full of."""
+    if not found:
+        return Severity.NOTE
+    texts = (text for row, _ in found for text in (*row.answers, _COLOURS.sub("", row.asked)))
+    if not any(_DAMAGE.search(text) for text in texts):
+        return Severity.WARNING
+    return severity_by_share(len(found), n_rows, error=_ERROR_SHARE)
 
 
 def _first_of(pattern: re.Pattern[str], row: SeenRow) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import Trainer
 from trl import DPOTrainer
 
-from pipelines.diagnosis.after_run import AfterRun, BeforeRun, after_run, before_run
+from pipelines.diagnosis.after_run import AfterRun, BeforeRun, after_run, before_run, read_general_text
 from pipelines.diagnosis.case import Stage
 from pipelines.recipe import Recipe
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
@@ -77,7 +77,7 @@ def dpo_recipe(folder: Path, base: Path, **keys: Any) -> Recipe:
 
 def examined(trainer: Trainer, general: Path | None = None) -> tuple[BeforeRun, AfterRun]:
     """Train, save and look, in the order of the programs."""
-    before = before_run(trainer, None if general is None else str(general))
+    before = before_run(trainer, read_general_text(None if general is None else str(general)))
     trainer.train()
     if trainer.args.eval_strategy != "no":
         trainer.evaluate()

@@ -8,10 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.diagnosis.after_run import AfterRun, after_run, before_run
+from pipelines.diagnosis.after_run import AfterRun, after_run, before_run, read_general_text
 from pipelines.diagnosis.after_run.part import Part
 from pipelines.diagnosis.finding import Finding, Severity
-from pipelines.errors import UserError
 from pipelines.report.examinations import examinations
 from tests.diagnosis.after_run.runs import FULL, dpo, dpo_recipe, examined, sft, sft_recipe
 
@@ -31,7 +30,7 @@ def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(
     for name in ("with", "without"):
         trainer = sft(sft_recipe(tmp_path / name, qwen_base, **METHODS[method]))
         if name == "with":
-            before = before_run(trainer, str(general_text))
+            before = before_run(trainer, read_general_text(str(general_text)))
         trainer.train()
         if name == "with":
             after_run(trainer, before)
@@ -91,12 +90,6 @@ def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
     assert record["change"]["n_modules"] == 14
 
 
-def test_a_file_that_is_not_there_is_refused_before_the_training(qwen_base: Path, tmp_path: Path) -> None:
-    trainer = sft(sft_recipe(tmp_path, qwen_base))
-    with pytest.raises(UserError, match="general_text"):
-        before_run(trainer, str(tmp_path / "absent.txt"))
-
-
 def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base: Path, tmp_path: Path) -> None:
     trainer = sft(sft_recipe(tmp_path, qwen_base))
     examined(trainer)
@@ -111,7 +104,7 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     _, whole = examined(trainer)
     trainer.is_fsdp_enabled = True
-    before = before_run(trainer, str(general_text))
+    before = before_run(trainer, read_general_text(str(general_text)))
     assert (before.adapter, before.ends) == ({}, None)
     parts = after_run(trainer, before).parts
     assert parts["change"].facts["norm"] == whole.parts["change"].facts["norm"]
@@ -123,7 +116,7 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
 def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     trainer.is_world_process_zero = lambda: False
-    before = before_run(trainer, str(general_text))
+    before = before_run(trainer, read_general_text(str(general_text)))
     assert before.ends is None
     assert after_run(trainer, before).to_json() == {"kind": "after_run", "n_errors": 0, "n_warnings": 0, "findings": []}
 
