@@ -13,7 +13,7 @@ from pipelines.recipe import PretrainingArguments
 _ADAMW = ("adamw", "paged_adamw")
 _N_PARAMETERS = 1_000_000_000  # of the models for which the highest usual rates below are given
 # The best rate falls with the root of the size (tinker-cookbook, hyperparam_utils.py: get_full_finetune_lr_multiplier);
-# no recipe is known that goes higher than ten times what a model of 1B takes, however small the model.
+# ten times what a model of 1B takes is the most, however small the model.
 _MAX_SIZE_FACTOR = 10.0
 _USUAL_SCALING = 2.0  # lora_alpha / lora_r of most recipes
 _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
@@ -39,9 +39,9 @@ class UsualRates:
 # let pass: TRL's own guide to that paper runs 2e-5.
 _LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4)
 _SFT_LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4, fits_default=False)
-# Full: a tenth of these, 1e-5 to 1e-4, and less for large ones (Tulu 3: 5e-6 for 8B, 2e-6 for 70B); SmolLM2's own
-# recipes take 3e-4 for 1.7B and 1e-3 for 360M and 135M (alignment-handbook, recipes/smollm2).
-_SFT_FULL = UsualRates("full fine-tuning", 5e-7, 6e-4, 2e-5)
+# Full: a tenth of these, 1e-5 to 1e-4, and less for large ones (Tulu 3: 5e-6 for 8B, 2e-6 for 70B). SmolLM2's own
+# recipes go higher (3e-4 for 1.7B, alignment-handbook, recipes/smollm2), where LoRA's rate by mistake lies as well.
+_SFT_FULL = UsualRates("full fine-tuning", 5e-7, 1.5e-4, 2e-5)
 # DPO: 5e-7 for whole models (Zephyr, Tulu 3), 5e-6 for LoRA (alignment-handbook); ten times more is let pass.
 _DPO_LORA = UsualRates("DPO with LoRA", 1e-7, 7e-5, 5e-6)
 _DPO_FULL = UsualRates("DPO of the whole model", 5e-8, 2e-5, 1e-6)
