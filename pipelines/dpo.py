@@ -19,36 +19,43 @@ The doctor looks first (--doctor error, warn or off; see doctor.py).
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.command_line import asks_for_help, run_program
 
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train on preferences and write the run folder."""
+    """Parse the recipe, train on preferences and write the run folder."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
     from trl import DPOConfig, ModelConfig
 
+    from pipelines.recipe import PreferenceArguments, parse_recipe
+
+    _train(parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments))
+
+
+def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
     from pipelines.files import write_json_atomically
     from pipelines.modeling import model_fingerprint, template_sha256
-    from pipelines.recipe import PreferenceArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
-    from pipelines.training.preference_pairs import tokenize_pairs
+    from pipelines.training.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.preference_rows import preference_set
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
     from pipelines.training.preference_tuning import starting_point as start_of
     from pipelines.training.rows import rows_fingerprint
 
-    recipe = parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
@@ -59,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
-    held_out = None
-    if held_out_rows is not None:
-        held_out, held_out_ledger = tokenize_pairs(held_out_rows, tokenizer, training.max_length, data.long_rows)
+    held_out, left_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
     run.note(
         base={"path": start.base, "fingerprint": model_fingerprint(start.base, model_arguments.model_revision)},
@@ -80,11 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_divergence(result.metrics, trainer.model)
     metrics: dict[str, Any] = dict(result.metrics)
     if before is not None:
-        metrics |= trainer.evaluate()
-        metrics["held_out_pairs"] = {
-            **preference_metrics(before, score_pairs(trainer), training.beta),
-            "left_out": held_out_ledger.reasons(),
-        }
+        measured = preference_metrics(before, score_pairs(trainer), training.beta)
+        metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": left_out.reasons()}}
     save_student(trainer, folder)
     if run.writes:
         write_json_atomically(folder / "ledger.json", ledger.to_json())

@@ -53,13 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
-    source = model_arguments.model_name_or_path
     run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
     reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
     with trainer.compute_loss_context_manager():
-        before = likelihoods_of_parts(loaded, **reading) if source else None
+        before = likelihoods_of_parts(loaded, **reading) if model_arguments.model_name_or_path else None
     start_state = before_run(trainer, general_text)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     refuse_divergence(result.metrics, trainer.model)
@@ -79,9 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         peak_memory_bytes=peak_memory_bytes(),
     )
     if run.writes:
-        print(f"held-out loss {metrics['eval_loss']:.4f} nats per token")
-        print(*held_out_lines(changes), *examined.lines(), sep="\n")
-        print(f"model written to {training.output_dir}")
+        lines = [
+            f"held-out loss {metrics['eval_loss']:.4f} nats per token",
+            *held_out_lines(changes),
+            *examined.lines(),
+        ]
+        print(*lines, f"model written to {training.output_dir}", sep="\n")
 
 
 if __name__ == "__main__":

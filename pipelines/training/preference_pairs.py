@@ -76,6 +76,13 @@ def tokenize_pairs(
     return concatenate_datasets(tables), ledger
 
 
+def tokenize_held_out(
+    rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+) -> tuple[Dataset | None, Ledger]:
+    """As `tokenize_pairs`; None and an empty ledger where no rows are held out."""
+    return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows)
+
+
 def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
     """The first `n_rows` pairs' prompts with the chosen answers, as `input_ids` and `labels` of supervised rows."""
     chosen = pairs.select(range(min(n_rows, len(pairs))))

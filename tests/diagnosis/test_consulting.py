@@ -10,12 +10,7 @@ from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.recipe import DataArguments, DoctorMode
 from pipelines.training.ledger import Ledger
-from tests.diagnosis.cases import base_of, recipe_of, rows_of
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base") / "qwen")
+from tests.diagnosis.cases import recipe_of, rows_of
 
 
 def whole_ledger(n_kept: int, n_dropped: int) -> Ledger:

@@ -22,11 +22,6 @@ from tests.conftest import PROJECT
 from tests.diagnosis.cases import base_of, case_of, opened, recipe_of, rows_of
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base") / "qwen")
-
-
 def test_what_is_seen_is_what_the_run_trains_token_by_token(base: Path, tmp_path: Path) -> None:
     rows = [
         *rows_of(20),

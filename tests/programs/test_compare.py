@@ -283,9 +283,8 @@ def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(
 
 
 def test_a_typed_prompt_is_not_empty(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
-    flags = ["--base", base, "--instruct", instruct, "--prompts", prompts, "--prompt", " "]
     with pytest.raises(UserError, match="expected a --prompt that is not empty"):
-        run(*flags, output=tmp_path / "out")
+        run("--base", base, "--instruct", instruct, "--prompts", prompts, "--prompt", " ", output=tmp_path / "out")
 
 
 def test_two_processes_compare_as_one_does(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
@@ -296,6 +295,5 @@ def test_two_processes_compare_as_one_does(base: Path, instruct: Path, prompts: 
     done = subprocess.run([*launch, *program], cwd=PROJECT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "two" / "comparison.json")
-    assert list(read_jsonl(tmp_path / "two" / "responses.jsonl")) == responses
+    assert (record["n_processes"], list(read_jsonl(tmp_path / "two" / "responses.jsonl"))) == (2, responses)
     assert {key for key in record if record[key] != alone[key]} <= {"created", "seconds", "n_processes"}
-    assert record["n_processes"] == 2

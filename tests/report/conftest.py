@@ -1,15 +1,31 @@
 """One rendered report for all tests that only look at it."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from pipelines.report import write_report
 from tests.report.sample_answers import responses
 from tests.report.sample_records import write_records
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of this module."""
+    if _CHROMIUM is None:
+        pytest.skip("no chromium or google-chrome on this machine")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 class Page(HTMLParser):

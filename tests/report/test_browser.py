@@ -1,30 +1,17 @@
 """The page in a browser: it works with keys alone, says what it should, asks the network for nothing, fits a phone."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from pipelines.report import write_report
 from tests.report.hostile_records import NAME, write_hostile_records
 from tests.report.sample_answers import SIMILAR_ID, responses
 from tests.report.sample_records import write_records
 
-_PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 PHONE, DESKTOP = (360, 740), (1280, 900)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    if _PROGRAM is None:
-        pytest.skip("no chromium or google-chrome on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_PROGRAM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,15 @@
 """The doctor's page in a browser: quiet, readable in both themes, no wider than a phone, walked by keys."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from pipelines.report import write_diagnosis_page
 from tests.report.sample_diagnosis import clean_diagnosis, diagnosis, hostile_diagnosis
 from tests.report.test_browser import _CONTRASTS, DESKTOP, PHONE, Opened
 
-_PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 _KINDS = {"ordinary": diagnosis, "hostile": hostile_diagnosis, "clean": clean_diagnosis}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    if _PROGRAM is None:
-        pytest.skip("no chromium or google-chrome on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_PROGRAM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Every method trains what it says it trains, and what it saves is what was trained."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import ModelConfig, SFTConfig
 
 from pipelines import sft
@@ -281,20 +280,3 @@ def test_a_run_whose_loss_is_no_number_is_one_line_and_nothing_is_saved(
         run_sft(broken, rows_file, tmp_path / "run", LORA)
     assert not (tmp_path / "run" / "adapter_model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "started"
-
-
-def test_tokens_behind_the_last_embedding_of_a_base_with_its_own_template_are_trained(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(tiny_model_folder, base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenizer.add_special_tokens({"extra_special_tokens": ["<|later|>"]}, replace_extra_special_tokens=False)
-    tokenizer.save_pretrained(base)
-    arguments = ModelConfig(model_name_or_path=str(base), use_peft=True)
-    training = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none")
-    tokenizer, new_tokens = load_student_tokenizer(arguments, training, conversational=True)
-    assert new_tokens == []
-    student = load_student(arguments, training, tokenizer, new_tokens)
-    assert student.lora is not None
-    assert student.lora.trainable_token_indices == {"embed_tokens": [tokenizer.convert_tokens_to_ids("<|later|>")]}

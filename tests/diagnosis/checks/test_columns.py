@@ -10,14 +10,9 @@ from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.checks.columns import empty_answers, empty_instructions, placeholder_values
 from pipelines.diagnosis.checks.swapped import swapped_columns
 from pipelines.diagnosis.finding import Finding, Severity
-from tests.diagnosis.cases import base_of, case_of, rows_of
+from tests.diagnosis.cases import case_of, rows_of
 
 CHECKS = (empty_instructions, empty_answers, placeholder_values, swapped_columns)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base"))
 
 
 def findings_of(case: Case) -> dict[str, Finding]:

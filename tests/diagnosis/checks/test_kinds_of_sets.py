@@ -9,14 +9,9 @@ import pytest
 from pipelines.diagnosis.case import Stage
 from pipelines.diagnosis.examining import examine
 from pipelines.diagnosis.finding import Severity
-from tests.diagnosis.cases import base_of, recipe_of, rows_of
+from tests.diagnosis.cases import recipe_of, rows_of
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base") / "qwen")
 
 
 def alarms(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> set[str]:

@@ -11,14 +11,9 @@ from pipelines.diagnosis.finding import Finding, Severity
 from pipelines.diagnosis.opening import open_case
 from pipelines.diagnosis.stages import ARGUMENTS
 from pipelines.recipe import parse_recipe
-from tests.diagnosis.cases import base_of, case_of, recipe_of, rows_of
+from tests.diagnosis.cases import case_of, recipe_of, rows_of
 
 Row = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base") / "qwen")
 
 
 def findings_of(case: Case) -> dict[str, Finding]:

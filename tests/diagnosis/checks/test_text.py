@@ -11,7 +11,7 @@ from pipelines.diagnosis.checks.mojibake import misread, mojibake
 from pipelines.diagnosis.checks.running_on import answer_runs_on, runs_on_at
 from pipelines.diagnosis.checks.text import answers_end_abruptly, broken_characters
 from pipelines.diagnosis.finding import Finding, Severity
-from tests.diagnosis.cases import base_of, case_of, rows_of
+from tests.diagnosis.cases import case_of, rows_of
 
 CHECKS = (mojibake, broken_characters, answer_runs_on, answers_end_abruptly)
 
@@ -46,11 +46,6 @@ DAMAGED = [
     "นี่คือ", "नमस्ते", "안녕하세요", "こんにちは",
 ]  # fmt: skip
 RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<noinput>\n14. Output:\nRoses are red."
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("base"))
 
 
 def findings_of(case: Case) -> dict[str, Finding]:
