@@ -78,12 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         peak_memory_bytes=peak_memory_bytes(),
     )
     if run.writes:
-        lines = [
-            f"held-out loss {metrics['eval_loss']:.4f} nats per token",
-            *held_out_lines(changes),
-            *examined.lines(),
-        ]
-        print(*lines, f"model written to {training.output_dir}", sep="\n")
+        print(f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes), sep="\n")
+        print(*examined.lines(), f"model written to {training.output_dir}", sep="\n")
 
 
 if __name__ == "__main__":
