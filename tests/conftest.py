@@ -16,6 +16,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread costs more than it brings
 os.environ.setdefault("TRACKIO_DIR", tempfile.mkdtemp(prefix="trackio-"))
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its argument where that is bytes: spelled out, those of gzip hold the second they were made in,
+    and two processes would collect different tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -109,3 +109,11 @@ def test_the_top_level_is_the_design() -> None:
         "README.md", "pyproject.toml", "pipelines", "recipes", "data_prep", "tests", "accelerate_configs",
         "LICENSE", "Makefile", "constraints.txt", ".ci", ".gitignore",
     }  # fmt: skip
+
+
+def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
+    """Those of gzip hold the second they were made in, and two processes would collect different tests."""
+    for item in request.session.items:
+        cases = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        for spelled in (repr(value)[2:-1] for value in cases if isinstance(value, bytes) and len(value) > 8):
+            assert spelled not in item.name, item.name
