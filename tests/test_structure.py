@@ -16,10 +16,10 @@ FLOORS = [
     ["pipelines.files"],
     ["pipelines.command_line"],
     ["data_prep.dataset_folder"],
-    ["pipelines.recipe", "pipelines.records"],
+    ["pipelines.recipe", "pipelines.records", "pipelines.hub"],
     ["pipelines.modeling"],
     ["pipelines.training", "pipelines.evaluation"],
-    ["pipelines.diagnosis"],
+    ["pipelines.diagnosis", "pipelines.merging", "pipelines.reproduction"],
     ["pipelines.report", "pipelines.interactive"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
