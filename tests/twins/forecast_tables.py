@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.diagnosis import (
@@ -25,16 +26,16 @@ _METHODS = {Method.FULL: "full", Method.LORA: "LoRA", Method.LORA_8BIT: "LoRA on
 _TABLE = re.compile(r"(?<=<!-- forecast -->\n).*?(?=<!-- /forecast -->)", re.DOTALL)
 
 
-def parsed(recipe: Path) -> Recipe:
-    """The recipe as its program parses it, on a machine with or without an accelerator."""
+def parsed(recipe: Path, flags: Sequence[str] = ()) -> Recipe:
+    """The recipe as its program parses it with `flags`, on a machine with or without an accelerator."""
     with contextlib.redirect_stderr(io.StringIO()):
         output = str(Path(tempfile.gettempdir()) / "never-written")
-        return parse_recipe(KINDS[recipe.parent.name], ["--config", str(recipe), "--output_dir", output])
+        return parse_recipe(KINDS[recipe.parent.name], ["--config", str(recipe), "--output_dir", output, *flags])
 
 
-def load_of(recipe: Path) -> TrainingLoad:
-    """What a device holds and computes in a step of `recipe`."""
-    data, training, model = parsed(recipe).arguments
+def load_of(recipe: Path, flags: Sequence[str] = ()) -> TrainingLoad:
+    """What a device holds and computes in a step of `recipe` with `flags`."""
+    data, training, model = parsed(recipe, flags).arguments
     adapter = getattr(data, "adapter_name_or_path", None)
     return training_load(
         model,
