@@ -18,8 +18,8 @@ from typing import Any, Literal
 RepoType = Literal["model", "dataset"]
 
 # As the Hub writes it into every new repository, cut to the kinds of file that these tests meet.
-LFS_PATTERNS = "*.safetensors *.bin *.pt *.pth *.gguf *.model *.parquet *.arrow *.gz *.zip".split()
-GITATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
+_LFS_ENDINGS = ("safetensors", "bin", "pt", "pth", "gguf", "model", "parquet", "arrow", "gz", "zip")
+_GITATTRIBUTES = "".join(f"*.{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in _LFS_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Storage:
             (repository.folder / part).mkdir(parents=True)
         _write(repository.folder / "refs.json", {"branches": {}, "tags": {}})
         _write(repository.folder / "settings.json", {"private": private, "gated": False})
-        first = {".gitattributes": repository.store(GITATTRIBUTES.encode(), lfs=False)}
+        first = {".gitattributes": repository.store(_GITATTRIBUTES.encode(), lfs=False)}
         repository.add_commit("main", first, title="initial commit", message="", author=author)
         return repository
 
