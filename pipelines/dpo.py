@@ -45,7 +45,6 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
     from pipelines.files import write_json_atomically
-    from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
@@ -54,7 +53,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
     from pipelines.training.preference_tuning import starting_point as start_of
-    from pipelines.training.rows import rows_fingerprint
+    from pipelines.training.run_inputs import fine_tuning_inputs
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
@@ -68,13 +67,9 @@ def _train(recipe: "Recipe") -> None:
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     held_out, left_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
-    run.note(
-        base={"path": start.base, "fingerprint": model_fingerprint(start.base, model_arguments.model_revision)},
-        adapter={"path": start.adapter, "fingerprint": model_fingerprint(start.adapter)} if start.adapter else None,
-        dataset={"path": data.dataset_name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
-        template_sha256=template_sha256(tokenizer),
-        doctor=doctor,
-    )
+    base = (start.base, model_arguments.model_revision)
+    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
+    run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.training.corpus import open_corpus
     from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
-    from pipelines.training.pretraining_model import base_facts, model_to_pretrain, tokenizer_to_pretrain
+    from pipelines.training.pretraining_model import model_to_pretrain, tokenizer_to_pretrain
+    from pipelines.training.run_inputs import pretraining_inputs
     from pipelines.training.schedules import refuse_impossible_schedule
 
     recipe = parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments)
@@ -49,11 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
-    set_seed(training.seed)
-    model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
-    run.note(base=base_facts(model_arguments), dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
+    base = (model_arguments.model_name_or_path, model_arguments.model_revision)
+    run.lock(pretraining_inputs(pretraining, corpus, tokenizer, *base))
+    set_seed(training.seed)
+    model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
+    run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
     reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}

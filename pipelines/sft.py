@@ -31,13 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.files import write_json_atomically
-    from pipelines.modeling import model_fingerprint, template_sha256
     from pipelines.recipe import DataArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
-    from pipelines.training.rows import recipe_rows, rows_fingerprint
+    from pipelines.training.rows import recipe_rows
+    from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.samples import SamplesAtEvaluation
 
     recipe = parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments)
@@ -53,13 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe.keys, training, resume=data.resume)
-    base = str(model_arguments.model_name_or_path)
-    run.note(
-        base={"path": base, "fingerprint": model_fingerprint(base, model_arguments.model_revision)},
-        dataset={"path": rows.name, "fingerprint": rows_fingerprint(train_rows), "n_rows": len(train_rows)},
-        template_sha256=template_sha256(tokenizer),
-        doctor=doctor,
-    )
+    base = (str(model_arguments.model_name_or_path), model_arguments.model_revision)
+    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base))
+    run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
     student = load_student(model_arguments, training, tokenizer, new_tokens)

@@ -1,7 +1,7 @@
 """Tokenizer, chat template, base model and adapter: everything that loads weights or turns rows into token ids."""
 
 from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
-from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256
+from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256, tokenizer_sha256
 from pipelines.modeling.loading import (
     LoadedModel,
     attach_quietly,
@@ -27,5 +27,6 @@ __all__ = [
     "render_prompt",
     "stop_token_ids",
     "template_sha256",
+    "tokenizer_sha256",
     "train_adapters_in_float32",
 ]

@@ -1,5 +1,6 @@
 """Chat templates: which one a model uses, which token ends a turn, and whether the template keeps what it is given."""
 
+import json
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -68,6 +69,15 @@ def token_id_of(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
 def template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """Hex SHA-256 of the chat template's text, None without one."""
     return sha256_of_text(str(tokenizer.chat_template)) if tokenizer.chat_template else None
+
+
+def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hex SHA-256 of how text becomes ids: the vocabulary with its rules, and which tokens are the special ones. How
+    long a text may be is left out, because each call may set that anew."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else {"vocabulary": tokenizer.get_vocab()}
+    rules |= {"truncation": None, "padding": None, "special": tokenizer.special_tokens_map}
+    return sha256_of_text(json.dumps(rules, sort_keys=True, default=str))
 
 
 @lru_cache(maxsize=64)  # asked for each row; a template and its vocabulary do not change under a run

@@ -1,16 +1,38 @@
 """Records: the JSON beside every result, and the run folder that says whether a run finished, and from what."""
 
-from pipelines.records.environment import describe_machine, git_commit, versions
+from pipelines.records.environment import describe_machine, git_commit, git_state, versions
+from pipelines.records.licences import Card, card_of
+from pipelines.records.lock import (
+    LOCK_NAME,
+    DatasetIdentity,
+    Inputs,
+    Licence,
+    ModelIdentity,
+    Parallelism,
+    fingerprints,
+    read_lock,
+)
 from pipelines.records.reading import read_record
 from pipelines.records.run_folder import Run, RunStatus, open_run, open_training_run, refuse_taken_run
 
 __all__ = [
+    "LOCK_NAME",
+    "Card",
+    "DatasetIdentity",
+    "Inputs",
+    "Licence",
+    "ModelIdentity",
+    "Parallelism",
     "Run",
     "RunStatus",
+    "card_of",
     "describe_machine",
+    "fingerprints",
     "git_commit",
+    "git_state",
     "open_run",
     "open_training_run",
+    "read_lock",
     "read_record",
     "refuse_taken_run",
     "versions",

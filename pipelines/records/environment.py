@@ -3,15 +3,23 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import sha256_of_text
+
 _PACKAGES = (
     "base2instruct", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers",
-    "bitsandbytes",
+    "numpy", "safetensors", "bitsandbytes",
 )  # fmt: skip
+
+_MAX_DIFF_BYTES = 200_000
+_TOKEN = re.compile(
+    r"hf_[A-Za-z0-9]{20}|api_org_[A-Za-z0-9]{20}|_(?:token|key|secret)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{20}"
+)
 
 
 def versions() -> dict[str, str]:
@@ -33,6 +41,8 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.system(),
         "processor": _processor(),
         "n_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        # sums are split among threads, so their number is in the last bits of a result on a CPU
+        **({"n_threads": torch.get_num_threads()} if torch else {}),
         "accelerators": devices,
     }
 
@@ -47,10 +57,25 @@ def git_commit() -> str | None:
         return None
 
 
+def git_state() -> dict[str, str | None]:
+    """The commit of this checkout and how its tracked files differ from it: the hash of the diff, and the diff itself
+    unless it is longer than 200 kB or holds what looks like an access token. All None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        commit, diff = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "--binary", "--no-ext-diff", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "diff_sha256": None, "diff": None}
+    told = len(diff.encode()) <= _MAX_DIFF_BYTES and not _TOKEN.search(diff)
+    return {
+        "commit": commit,
+        "diff_sha256": sha256_of_text(diff) if diff else None,
+        "diff": diff or None if told else None,
+    }
+
+
 def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.records.environment import describe_machine, git_commit, versions
+from pipelines.records.lock import Inputs, complete_lock, write_lock
+from pipelines.records.plain_values import plain
 
 RECORD_NAME = "run.json"
-_SECRETS = {"hub_token", "push_to_hub_token", "token", "hf_token"}
 
 
 class RunStatus(StrEnum):
@@ -37,8 +38,17 @@ class Run:
         if self.writes:
             write_json_atomically(self.folder / RECORD_NAME, self.record)
 
+    def lock(self, inputs: Inputs) -> None:
+        """Write lock.json and note the same inputs in run.json: before the first weight loads. Raises `UserError` if a
+        resumed run was begun with others."""
+        if self.writes:
+            write_lock(self.folder, self.record, inputs)
+        self.note(**inputs.run_facts())
+
     def finish(self, **facts: Any) -> None:
-        """Mark the run as finished; the presence of this status is what the next stage relies on."""
+        """Complete the lock, then mark the run as finished: the next stage relies on the presence of this status."""
+        if self.writes:
+            complete_lock(self.folder, facts.get("metrics") or {})
         self.note(
             **facts, status=RunStatus.FINISHED.value, seconds_wall=round(time.time() - self.started_at, 3),
             machine=describe_machine(),
@@ -58,7 +68,7 @@ def open_run(
     run = Run(folder, {"kind": "run", "program": program}, time.time(), writes)
     run.note(
         status=RunStatus.STARTED.value,
-        recipe=_plain(dict(recipe)),
+        recipe=plain(dict(recipe)),
         versions=versions(),
         machine=describe_machine(),
         git_commit=git_commit(),
@@ -115,14 +125,3 @@ def _refuse_taken(folder: Path, resume: bool) -> None:
             got="files of something else",
             remedy="set another --output_dir",
         )
-
-
-def _plain(value: Any) -> Any:
-    """`value` with paths and enums as JSON can hold them, and without anything named like a secret."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if str(k).lower() not in _SECRETS}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -71,7 +71,7 @@ def open_corpus(
         documents = _texts(opened[0].rows, opened[0].column, parts[0].path)
         blocks = cut_into_blocks(documents, tokenizer, arguments.max_length, **kind)
         fingerprint = f"sha256:{sha256_of_text(''.join(documents))}"
-        facts = {"path": parts[0].path, "fingerprint": fingerprint, **blocks.sizes("train")}
+        facts = {"path": parts[0].path, "fingerprint": fingerprint, "n_rows": len(documents), **blocks.sizes("train")}
         return Corpus(blocks, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
     n_blocks = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
     stream = CorpusStream(

@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from trl import ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint, train_adapters_in_float32
+from pipelines.modeling import load_tokenizer, lora_config, train_adapters_in_float32
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
@@ -68,12 +68,6 @@ def model_to_pretrain(
         refuse_leaking_attention(model)
     lora = lora_config(model_arguments, model, list(added))
     return model if lora is None else _with_adapter(model, lora, training)
-
-
-def base_facts(model_arguments: ModelConfig) -> dict[str, str | None]:
-    """What a run continues from, as run.json has it; nothing for a model from scratch."""
-    path = model_arguments.model_name_or_path
-    return {"path": path, "fingerprint": path and model_fingerprint(path, model_arguments.model_revision)}
 
 
 def refuse_contradictions(arguments: PretrainingArguments, model_arguments: ModelConfig) -> None:

@@ -1,0 +1,44 @@
+"""Licences and commits out of the cards of models and datasets: a folder's own README.md, or the Hub's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import hf_hub_download, metadata_load
+from huggingface_hub.utils import httpx
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card tells: the commit that it lies in (None for a folder), and the licence by the Hub's name for it."""
+
+    revision: str | None
+    license: str | None
+
+
+def card_of(name_or_path: str, revision: str | None = None, *, repo_type: str = "model") -> Card:
+    """The card of a folder, a file (which has none) or a repository of the Hub.
+
+    Without network the Hub's card is the copy on disk; where there is none, nothing is known.
+    """
+    place = Path(name_or_path)
+    if place.exists():
+        return Card(None, _license_in(place / "README.md"))
+    try:
+        readme = Path(hf_hub_download(name_or_path, "README.md", repo_type=repo_type, revision=revision))
+    except (OSError, ValueError, httpx.HTTPError):
+        return Card(None, None)
+    return Card(readme.parent.name, _license_in(readme))  # the cache files it as snapshots/COMMIT/README.md
+
+
+def _license_in(readme: Path) -> str | None:
+    if not readme.is_file():
+        return None
+    try:
+        metadata = metadata_load(readme) or {}
+    except (ValueError, yaml.YAMLError):  # a card of somebody else's, and no reason to stop
+        return None
+    named = metadata.get("license")
+    if named == "other":
+        named = metadata.get("license_name") or named
+    return ", ".join(map(str, named)) if isinstance(named, list) else named and str(named)

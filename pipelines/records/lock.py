@@ -1,0 +1,187 @@
+"""lock.json: all that has to be the same for the same model to come out, and what came out."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files import read_json, write_json_atomically
+from pipelines.records.environment import git_state
+from pipelines.records.reading import read_record
+from pipelines.records.weights import weights_sha256
+
+LOCK_NAME = "lock.json"
+LOCK_VERSION = 1
+
+
+class Parallelism(StrEnum):
+    """How the processes of a run share their work."""
+
+    NONE = "none"
+    DDP = "ddp"
+    FSDP = "fsdp"
+    DEEPSPEED = "deepspeed"
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A base or an adapter: as the recipe names it, the Hub's commit, what identifies the weights, the licence."""
+
+    name_or_path: str
+    revision: str | None
+    fingerprint: str
+    license: str | None
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The licence of one source of a dataset."""
+
+    source: str
+    license: str
+
+
+@dataclass(frozen=True)
+class DatasetIdentity:
+    """The rows of one split as they were read; `n_rows` is None for a stream, `parts` are the entries of a mixture."""
+
+    split: str
+    path: str
+    revision: str | None
+    fingerprint: str
+    n_rows: int | None
+    licenses: tuple[Licence, ...] = ()
+    parts: tuple[tuple[str, str | None], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the lock has it: a mixture's parts with the commit of each, left out for a single source."""
+        record = asdict(self) | {"licenses": [asdict(one) for one in self.licenses]}
+        parts = [{"path": path, "revision": revision} for path, revision in self.parts]
+        return {key: value for key, value in record.items() if key != "parts"} | ({"parts": parts} if parts else {})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is made of. `base` is None from scratch; the first dataset is the one that is trained on."""
+
+    base: ModelIdentity | None
+    datasets: tuple[DatasetIdentity, ...]
+    tokenizer_sha256: str
+    template_sha256: str | None
+    adapter: ModelIdentity | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The lock's keys of the inputs."""
+        adapter = self.adapter and {"name_or_path": self.adapter.name_or_path, "fingerprint": self.adapter.fingerprint}
+        return {
+            "base": self.base and asdict(self.base),
+            "adapter": adapter,
+            "datasets": [one.to_json() for one in self.datasets],
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "template_sha256": self.template_sha256,
+        }
+
+    def run_facts(self) -> dict[str, Any]:
+        """run.json's short form of the same values."""
+        train = self.datasets[0]
+        return {
+            "base": _short(self.base),
+            **({"adapter": _short(self.adapter)} if self.adapter else {}),
+            "dataset": {"path": train.path, "fingerprint": train.fingerprint, "n_rows": train.n_rows},
+            "template_sha256": self.template_sha256,
+        }
+
+
+def write_lock(folder: Path, run_record: Mapping[str, Any], inputs: Inputs) -> None:
+    """Write lock.json of a run that is about to load its weights, out of its run.json and its `inputs`.
+
+    Raises `UserError` if the run goes on from an earlier start with other inputs: no recipe could make it again.
+    """
+    path, made_of = folder / LOCK_NAME, inputs.to_json()
+    if path.is_file():
+        _refuse_other_inputs(read_lock(path), made_of)
+    lock = {
+        "kind": "lock",
+        "version": LOCK_VERSION,
+        "program": run_record["program"],
+        "recipe": run_record["recipe"],
+        **made_of,
+        "versions": run_record["versions"],
+        "git": git_state(),
+        "seeds": run_record["seeds"],
+        "n_processes": run_record["n_processes"],
+        "parallelism": parallelism(run_record["n_processes"]).value,
+        "machine": run_record["machine"],
+        "result": None,
+    }
+    write_json_atomically(path, lock)
+
+
+def complete_lock(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Add the `result` to the lock in `folder`: the weights' hash, the loss at each logged step, the metrics."""
+    path = folder / LOCK_NAME
+    if path.is_file():
+        result = {"weights_sha256": weights_sha256(folder), "loss_curve": loss_curve(folder), "metrics": dict(metrics)}
+        write_json_atomically(path, read_json(path) | {"result": result})
+
+
+def read_lock(path: Path) -> dict[str, Any]:
+    """A lock, by its file or the folder that holds it.
+
+    Raises `UserError` if there is none, or if it is one of a later version or another record.
+    """
+    path = path / LOCK_NAME if path.is_dir() else path
+    lock = read_record(path)
+    if lock.get("kind") != "lock" or lock.get("version") != LOCK_VERSION:
+        raise UserError(
+            expected=f"a lock of version {LOCK_VERSION} in {path}",
+            got=f"kind {lock.get('kind')}, version {lock.get('version')}",
+            remedy="give the lock.json of a run of sft.py, dpo.py or pretrain.py",
+        )
+    return lock
+
+
+def loss_curve(folder: Path) -> list[list[float]]:
+    """[step, mean training loss since the step before] for each logged step of trainer_state.json."""
+    state = folder / "trainer_state.json"
+    history = read_json(state)["log_history"] if state.is_file() else []
+    return [[entry["step"], entry["loss"]] for entry in history if "loss" in entry]
+
+
+def parallelism(n_processes: int) -> Parallelism:
+    """How this run's processes share the work, as `accelerate launch` has told each of them."""
+    for name, kind in (("FSDP", Parallelism.FSDP), ("DEEPSPEED", Parallelism.DEEPSPEED)):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("1", "true"):
+            return kind
+    return Parallelism.DDP if n_processes > 1 else Parallelism.NONE
+
+
+def _short(model: ModelIdentity | None) -> dict[str, str | None]:
+    """Nothing, for a model from scratch."""
+    return {"path": model.name_or_path if model else None, "fingerprint": model.fingerprint if model else None}
+
+
+def _refuse_other_inputs(begun: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    changed = [name for name, value in fingerprints(begun).items() if fingerprints(here).get(name) != value]
+    if changed:
+        raise UserError(
+            expected="the inputs that the run was begun with",
+            got=f"another {', another '.join(changed)}",
+            remedy="resume with them, or begin anew with another --output_dir",
+        )
+
+
+def fingerprints(lock: Mapping[str, Any]) -> dict[str, str | None]:
+    """What identifies each input of a lock, by the input's name: base, adapter, train dataset, tokenizer, ...
+
+    Datasets are told apart by their split and place in the list, since their path may be another one by now.
+    """
+    found = {key: lock[key]["fingerprint"] for key in ("base", "adapter") if lock[key]}
+    for one in lock["datasets"]:
+        name = f"{one['split']} dataset"
+        n_before = sum(key.startswith(name) for key in found)
+        found[f"{name} {n_before + 1}" if n_before else name] = one["fingerprint"]
+    return found | {"tokenizer": lock["tokenizer_sha256"], "chat template": lock["template_sha256"]}

@@ -1,0 +1,111 @@
+"""What a run is made of, gathered once for run.json and its lock: base, adapter, rows, tokenizer and template."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.dataset_folder import is_dataset_folder, read_manifest
+from pipelines.files import sha256_of_text
+from pipelines.modeling import model_fingerprint, template_sha256, tokenizer_sha256
+from pipelines.recipe import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
+from pipelines.records import Card, DatasetIdentity, Inputs, Licence, ModelIdentity, card_of
+from pipelines.training.corpus import Corpus
+from pipelines.training.rows import rows_fingerprint
+
+_SPLITS = ("train", "validation")  # what the rows are for, whatever the recipe calls their splits
+
+
+def fine_tuning_inputs(
+    data: DataArguments,
+    rows: Sequence[Dataset | None],
+    tokenizer: PreTrainedTokenizerBase,
+    base: str,
+    revision: str | None,
+    adapter: str | None = None,
+) -> Inputs:
+    """The inputs of a run on `rows`, to train on and held out, from `base` at `revision` and the `adapter` on it."""
+    sources = [(part, _card(part)) for part in _parts(data)]
+    licenses = tuple(dict.fromkeys(one for part, card in sources for one in _licences(part, card)))
+    is_mixture = len(sources) > 1
+    revisions = tuple((part.path, card.revision) for part, card in sources)
+    return Inputs(
+        base=model_identity(base, revision),
+        adapter=model_identity(adapter) if adapter else None,
+        datasets=tuple(
+            DatasetIdentity(
+                split,
+                path=" + ".join(path for path, _ in revisions),
+                revision=None if is_mixture else revisions[0][1],
+                fingerprint=rows_fingerprint(members),
+                n_rows=len(members),
+                licenses=licenses,
+                parts=revisions if is_mixture else (),
+            )
+            for split, members in zip(_SPLITS, rows, strict=True)
+            if members is not None
+        ),
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+        template_sha256=template_sha256(tokenizer),
+    )
+
+
+def pretraining_inputs(
+    arguments: PretrainingArguments,
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    base: str | None,
+    revision: str | None,
+) -> Inputs:
+    """The inputs of a run on `corpus`: each part of it, and the documents that are held out of each."""
+    trained, held_out = [], []
+    for part, (name, texts) in zip(_parts(arguments), corpus.held_out_texts.items(), strict=True):
+        card = _card(part)
+        licenses = tuple(_licences(part, card))
+        facts = next((one for one in corpus.facts.get("parts", ()) if one["path"] == name), corpus.facts)
+        rows = (facts["fingerprint"], facts.get("n_rows"))
+        trained.append(DatasetIdentity("train", name, card.revision, *rows, licenses))
+        rows = (f"sha256:{sha256_of_text(chr(0).join(texts))}", len(texts))
+        held_out.append(DatasetIdentity("validation", name, card.revision, *rows, licenses))
+    return Inputs(
+        base=model_identity(base, revision) if base else None,
+        datasets=(*trained, *held_out),
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+        template_sha256=template_sha256(tokenizer),
+    )
+
+
+def model_identity(name_or_path: str, revision: str | None = None) -> ModelIdentity:
+    """What a model is known by. The commit of a Hub id is the one that its fingerprint names."""
+    fingerprint = model_fingerprint(name_or_path, revision)
+    commit = fingerprint.rpartition("@")[2] if fingerprint.startswith("hub:") else None
+    return ModelIdentity(name_or_path, commit, fingerprint, card_of(name_or_path, commit).license)
+
+
+def _parts(arguments: MixtureArguments) -> list[MixturePart]:
+    """The entries of a mixture, or the one dataset of a recipe as an entry."""
+    parts = [part for part in arguments.datasets if isinstance(part, MixturePart)]
+    if parts:
+        return parts
+    assert isinstance(arguments, DataArguments | PretrainingArguments)
+    name = str(arguments.dataset_name)
+    return [MixturePart(path=name, name=arguments.dataset_config, revision=arguments.dataset_revision)]
+
+
+def _card(part: MixturePart) -> Card:
+    return card_of(part.path, part.revision, repo_type="dataset")
+
+
+def _licences(part: MixturePart, card: Card) -> list[Licence]:
+    """What is known of the licences: the card's, and of a dataset folder those of its sources."""
+    found = [Licence(part.path, card.license)] if card.license else []
+    if not is_dataset_folder(Path(part.path)):
+        return found
+    for source in read_manifest(part.path).get("sources", []):
+        packages = source.get("distributions", [])
+        found += [Licence(f"{one['name']} {one['version']}", one["license"]) for one in packages if one["license"]]
+        if source.get("revision"):  # a Hub dataset, which says so in its own card
+            license = card_of(source["name"], source["revision"], repo_type="dataset").license
+            found += [Licence(source["name"], license)] if license else []
+    return found
