@@ -13,10 +13,10 @@ from pipelines.diagnosis.case import Case
 from pipelines.diagnosis.checks.kind import Check
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.diagnosis.forecasting import Forecast, forecast_of
-from pipelines.diagnosis.hub_access import Answer, HubAccess, hub_access
 from pipelines.diagnosis.memory_forecast import GIB, memory_forecast
 from pipelines.diagnosis.trained_weights import dtype_of_weights, lora_plan, n_parameters
 from pipelines.diagnosis.training_load import Method
+from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
 
 _GB = 1e9
 _TIGHT_DISK = 0.8  # of what is free: other runs write too
@@ -37,10 +37,21 @@ VERSIONS = {
 
 
 def hub_push(case: Case) -> Iterator[Finding]:
-    """A recipe that pushes to the Hub without a token, or with one that may not."""
+    """A recipe that pushes to the Hub without a token, with one that may not, or to what can be no repository."""
     if not case.training.push_to_hub:
         return
-    namespace, _, name = str(case.training.hub_model_id or "").rpartition("/")
+    repo_id = repository_name(case.training)
+    if fault := name_fault(repo_id):
+        yield Finding(
+            "HUB_NAME_INVALID",
+            Severity.ERROR,
+            summary=f"push_to_hub: true, and the Hub takes no repository of the name {repo_id!r}",
+            why="the push fails after the training",
+            remedy="set hub_model_id to a name of letters, digits, -, _ and ., such as me/my-instruct",
+            evidence=(Evidence(fault),),
+        )
+        return
+    namespace, _, name = repo_id.rpartition("/")
     access = hub_access(case.training.hub_token)
     if access.answer in (Answer.NO_TOKEN, Answer.INVALID):
         yield Finding(
@@ -129,7 +140,7 @@ def version_older_than_tested(case: Case) -> Iterator[Finding]:
 
 
 def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
-    where = "/".join([namespace or access.user or "your account", name or "the name of output_dir"])
+    where = "/".join([namespace or access.user or "your account", name])
     if access.answer is Answer.OFFLINE:
         severity, why_not, remedy = (
             Severity.ERROR,

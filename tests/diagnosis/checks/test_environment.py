@@ -15,7 +15,7 @@ from pipelines.diagnosis.checks import adapter, base_model, environment
 from pipelines.diagnosis.finding import Finding, Severity
 from pipelines.diagnosis.machine import this_machine
 from tests.diagnosis.cases import base_of, case_of, rows_of
-from tests.diagnosis.test_hub_access import Hub
+from tests.hub.test_access import Hub
 from tests.twins.forecast_tables import parsed
 from tests.twins.models import ARCHITECTURES, family_of, real_config, save_twin_tokenizer
 from tests.twins.runs import RECIPES
@@ -256,6 +256,16 @@ def test_an_organization_of_others_is_an_error(bases: Path, tmp_path: Path, hub:
     [finding] = pushing(bases, tmp_path, hub_model_id="others/model")
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
     assert "me is no member of others" in finding.summary
+
+
+@pytest.mark.parametrize("name", ["me/my model", "me/models/mine", "me/in--struct"])
+def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(
+    bases: Path, tmp_path: Path, hub: Hub, name: str
+) -> None:
+    [finding] = pushing(bases, tmp_path, hub_model_id=name)
+    assert (finding.id, finding.severity) == ("HUB_NAME_INVALID", Severity.ERROR)
+    assert name in finding.summary
+    assert hub.n_asked == 0
 
 
 def test_a_push_while_offline_is_an_error(bases: Path, tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants, get_session, get_token
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, validate_repo_id
 
 _PATIENCE = 10  # seconds: the Hub's own client would wait for an answer without end
 _REFUSED = (401, 403)
@@ -55,6 +56,20 @@ class HubAccess:
         return None if role is None or role in _WRITE_ROLES else f"{self.user} has the role {role} in {namespace}"
 
 
+def name_fault(repo_id: str) -> str | None:
+    """Why `repo_id` can be no repository's name by the Hub's own rules, None where it can."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def repository_name(training: Any) -> str:
+    """Where transformers' arguments `training` push: `hub_model_id`, or by default the last part of `output_dir`."""
+    return str(training.hub_model_id or Path(str(training.output_dir)).resolve().name)
+
+
 def hub_access(token: str | None) -> HubAccess:
     """Ask the Hub about `token`, or the one that is logged in. Never raises for what the network does."""
     token = token or get_token()
@@ -63,11 +78,7 @@ def hub_access(token: str | None) -> HubAccess:
     if not token:
         return HubAccess(Answer.NO_TOKEN, {})
     try:
-        response = get_session().get(
-            f"{constants.ENDPOINT}/api/whoami-v2", headers=build_hf_headers(token=token), timeout=_PATIENCE
-        )
-        hf_raise_for_status(response)
-        facts = response.json()
+        facts = whoami(token)
     except OfflineModeIsEnabled:
         return HubAccess(Answer.OFFLINE, {})
     except HfHubHTTPError as error:
@@ -76,7 +87,16 @@ def hub_access(token: str | None) -> HubAccess:
         return HubAccess(answer, {}, f"{constants.ENDPOINT} answered with status {status}")
     except (HTTPError, OSError, ValueError) as error:
         return HubAccess(Answer.UNREACHABLE, {}, f"{constants.ENDPOINT} gave no answer ({type(error).__name__})")
-    return HubAccess(Answer.KNOWN, facts if isinstance(facts, dict) else {})
+    return HubAccess(Answer.KNOWN, facts)
+
+
+def whoami(token: str) -> dict[str, Any]:
+    """The Hub's answer about `token`, asked once. Raises the client's own errors."""
+    url = f"{constants.ENDPOINT}/api/whoami-v2"
+    response = get_session().get(url, headers=build_hf_headers(token=token), timeout=_PATIENCE)
+    hf_raise_for_status(response)
+    facts = response.json()
+    return facts if isinstance(facts, dict) else {}
 
 
 def _may_write(granted: Mapping[str, Any], namespace: str) -> bool:

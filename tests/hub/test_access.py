@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from pipelines.diagnosis.hub_access import Answer, HubAccess, hub_access
+from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault
 
 TOKEN = "hf_" + "x" * 30
 
@@ -22,9 +22,10 @@ class Hub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                hub.n_asked += 1
-                hub.tokens.append(self.headers.get("authorization"))
                 known = self.path == "/api/whoami-v2"
+                if known:  # the client asks for a list of its own too, once in a process
+                    hub.n_asked += 1
+                    hub.tokens.append(self.headers.get("authorization"))
                 self.send_response(hub.status if known else 404)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
@@ -116,3 +117,15 @@ def test_a_hub_that_is_not_there_is_unreachable(monkeypatch: pytest.MonkeyPatch)
 def test_nobody_is_asked_while_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert hub_access(TOKEN) == HubAccess(Answer.OFFLINE, {})
+
+
+@pytest.mark.parametrize("name", ["instruct", "me/my-instruct", "team/a.b_c-1"])
+def test_a_name_that_the_hub_takes_has_no_fault(name: str) -> None:
+    assert name_fault(name) is None
+
+
+@pytest.mark.parametrize("name", ["me/my instruct", "a/b/c", "me/in--struct", "me/.hidden", "me/x.git", "x" * 97])
+def test_a_name_that_the_hub_refuses_has_its_fault_in_one_line(name: str) -> None:
+    fault = name_fault(name)
+    assert fault
+    assert "\n" not in fault

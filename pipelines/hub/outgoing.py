@@ -1,0 +1,109 @@
+"""What of a run is published: the files by name, and their content as it leaves the machine."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.hub.base import HubBase
+from pipelines.hub.local_paths import without_local_paths
+
+CARD, LOCK = "README.md", "lock.json"
+
+_ADAPTER = ("adapter_model*.safetensors", "adapter_model.safetensors.index.json", "adapter_config.json")
+_MODEL = ("model*.safetensors", "model.safetensors.index.json", "config.json")
+_TOKENIZER = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "chat_template.jinja",
+)  # fmt: skip
+_OF_THE_MODEL = (*_ADAPTER, *_MODEL, *_TOKENIZER, "generation_config.json")
+# Records that the card and reproduce.py stand on. run.json and ledger.json stay: the card tells what a reader needs of
+# them, and the doctor's findings in run.json quote rows. So do responses.jsonl and samples.jsonl.
+RECORDS = ("comparison.json", "perplexity.json", "benchmark.json", "merge.json")
+# What transformers notes of the machine where a tokenizer was loaded.
+_LOCAL_KEYS = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
+
+
+@dataclass(frozen=True)
+class OutgoingFile:
+    """A file as the repository gets it: `content` is a file of this machine, or bytes that differ from what is here."""
+
+    name: str
+    content: Path | bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    def read(self, max_bytes: int) -> bytes:
+        """Its first `max_bytes` bytes."""
+        if isinstance(self.content, bytes):
+            return self.content[:max_bytes]
+        with self.content.open("rb") as file:
+            return file.read(max_bytes)
+
+
+def is_published(name: str) -> bool:
+    """Whether a push writes files of this name, and so may replace or remove one in a repository."""
+    return name in (CARD, LOCK, *RECORDS) or any(fnmatch(name, one) for one in (*_OF_THE_MODEL, "*.gguf"))
+
+
+def run_files(
+    folder: Path, *, lock: Mapping[str, Any], base: HubBase | None, card: str, records: Sequence[Path] = ()
+) -> list[OutgoingFile]:
+    """What is published of the run, checkpoint or merged model at `folder`, sorted by name, with `lock`, `card` and the
+    records in the folders `records`. `base` is what an adapter is said to stand on.
+
+    Raises `UserError` if there are no safetensors weights.
+    """
+    files = {path.name: _of_the_model(path, base) for path in folder.iterdir() if _is_of_the_model(path)}
+    if not any(name.endswith(".safetensors") for name in files):
+        raise UserError(
+            expected=f"weights in safetensors in {folder}", got="none", remedy="give the output_dir of a finished run"
+        )
+    return sorted([*files.values(), *described(lock, base, card, (folder, *records))], key=lambda file: file.name)
+
+
+def weight_files(path: Path, *, lock: Mapping[str, Any], base: HubBase | None, card: str) -> list[OutgoingFile]:
+    """A single file of weights such as a GGUF, with its lock and card."""
+    if not path.is_file():
+        raise UserError(expected=f"a file at {path}", got="none", remedy="check the path")
+    return [*described(lock, base, card), OutgoingFile(path.name, path)]
+
+
+def described(
+    lock: Mapping[str, Any], base: HubBase | None, card: str, folders: Sequence[Path] = ()
+) -> list[OutgoingFile]:
+    """Card, lock and the evaluation's records in `folders`, of which the last that has one counts."""
+    records = {name: folder / name for folder in folders for name in RECORDS if (folder / name).is_file()}
+    files = [OutgoingFile(name, _json_bytes(without_local_paths(read_json(path)))) for name, path in records.items()]
+    lock = lock if base is None else {**lock, "base": {**(lock.get("base") or {}), **base.to_json()}}
+    return [
+        OutgoingFile(CARD, card.encode()),
+        OutgoingFile(LOCK, _json_bytes(without_local_paths(lock, but=("diff",)))),  # a diff that is changed is none
+        *files,
+    ]
+
+
+def _is_of_the_model(path: Path) -> bool:
+    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in _OF_THE_MODEL)
+
+
+def _of_the_model(path: Path, base: HubBase | None) -> OutgoingFile:
+    if path.name == "adapter_config.json" and base is not None:
+        named = {"base_model_name_or_path": base.repo_id, "revision": base.commit}
+        return OutgoingFile(path.name, _json_bytes(without_local_paths({**read_json(path), **named})))
+    if path.name in ("tokenizer_config.json", "config.json"):
+        facts = read_json(path)
+        if any(key in facts for key in _LOCAL_KEYS):
+            return OutgoingFile(path.name, _json_bytes({k: v for k, v in facts.items() if k not in _LOCAL_KEYS}))
+    return OutgoingFile(path.name, path)
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,96 @@
+"""A repository of the Hub: the right to write there, and what a branch of it holds before anything is sent."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from huggingface_hub import HfApi, get_session, get_token, hf_hub_url
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+from pipelines.errors import UserError
+from pipelines.hub.access import Answer, HubAccess, name_fault, whoami
+from pipelines.hub.retrying import Patience, persistently, without_signatures
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch before a push. `is_private` and `head` are None where repository or branch are not there yet; `lock` is
+    the lock.json of the push before."""
+
+    name: str
+    is_private: bool | None = None
+    head: str | None = None
+    files: tuple[str, ...] = ()
+    lock: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """`repo_id` (with its namespace) by a client whose token may write there."""
+
+    repo_id: str
+    api: HfApi = field(repr=False)
+    token: str = field(repr=False)
+    patience: Patience
+
+    @property
+    def namespace(self) -> str:
+        """The user or the organization that it belongs to."""
+        return self.repo_id.partition("/")[0]
+
+    def persistently(self, ask: Callable[[], T], repo_id: str | None = None) -> T:
+        """`ask` by this repository's patience; a refusal names `repo_id`, or this one."""
+        return persistently(ask, repo_id=repo_id or self.repo_id, patience=self.patience)
+
+    def branch(self, name: str) -> Branch:
+        """What is there now, by one look that does not try again."""
+        try:
+            is_private = self.api.model_info(self.repo_id).private
+        except RepositoryNotFoundError:
+            return Branch(name)
+        try:
+            info = self.api.model_info(self.repo_id, revision=name)
+        except RevisionNotFoundError:
+            return Branch(name, is_private)
+        files = tuple(one.rfilename for one in info.siblings or [])
+        lock = self._json("lock.json", str(info.sha)) if "lock.json" in files else None
+        return Branch(name, is_private, info.sha, files, lock)
+
+    def _json(self, file: str, commit: str) -> Mapping[str, Any]:
+        url = hf_hub_url(self.repo_id, file, revision=commit, endpoint=self.api.endpoint)
+        response = get_session().get(url, headers=build_hf_headers(token=self.token))
+        hf_raise_for_status(response)
+        value = response.json()
+        return value if isinstance(value, dict) else {}
+
+
+def writable_repository(repo_id: str, token: str | None = None, patience: Patience | None = None) -> Repository:
+    """The repository `repo_id`, NAME or NAMESPACE/NAME, there or still to be created.
+
+    Raises `UserError` for what can be no name, without a token, for one that the Hub does not know and for one that may
+    not write there.
+    """
+    if fault := name_fault(repo_id):
+        raise UserError(
+            expected="a name that the Hub takes, such as me/my-instruct", got=fault, remedy="choose another"
+        )
+    token = token or get_token()
+    if not token:
+        raise UserError(
+            expected="a token of the Hub", got="none", remedy="run `hf auth login` or set HF_TOKEN, with a write token"
+        )
+    patience = patience or Patience()
+    without_signatures()
+    facts = persistently(lambda: whoami(token), repo_id=repo_id, patience=patience)
+    access = HubAccess(Answer.KNOWN, facts)
+    namespace = repo_id.rpartition("/")[0] or access.user
+    if reason := access.refusal(namespace):
+        raise UserError(
+            expected=f"a token that may write to {namespace}",
+            got=reason,
+            remedy="choose a repository of your own, or log in with a token that has the role write",
+        )
+    return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, patience)

@@ -1,0 +1,135 @@
+"""Sending: one commit for each branch, over nothing that this program did not write, resumable at any point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+from pipelines.errors import UserError
+from pipelines.hub.leaks import private_here, refuse_leaks
+from pipelines.hub.outgoing import OutgoingFile, is_published
+from pipelines.hub.repository import Branch, Repository
+
+_MAIN = "main"
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What one branch of a repository is to hold."""
+
+    branch: str
+    files: Sequence[OutgoingFile] = field(repr=False)
+    base: str | None  # the Hub id of the base, None for a model from scratch
+
+
+def plan_lines(
+    repository: Repository, parcels: Sequence[Parcel], *, private: bool, overwrite: bool = False
+) -> list[str]:
+    """What `send` would do, for a person: repository, visibility, branches, files with their sizes.
+
+    Raises `UserError` for what `send` would refuse. Only reads.
+    """
+    _refuse_private(repository, parcels)
+    lines: list[str] = []
+    for parcel in parcels:
+        there = repository.persistently(lambda name=parcel.branch: repository.branch(name))  # type: ignore[misc]
+        _refuse_foreign(repository, there, parcel, overwrite)
+        if not lines:
+            lines.append(f"{repository.repo_id}: {_visibility(there, private)}")
+        n_bytes = sum(file.n_bytes for file in parcel.files)
+        lines.append(
+            f"branch {parcel.branch} ({f'over commit {there.head[:8]}' if there.head else 'new'}), "
+            f"{len(parcel.files)} files, {readable_size(n_bytes)}"
+        )
+        lines += [f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in parcel.files]
+        lines += [f"  {name:<32} {'removed':>10}" for name in _stale(there, parcel)]
+    return lines
+
+
+def send(repository: Repository, parcels: Sequence[Parcel], *, private: bool, overwrite: bool = False) -> list[str]:
+    """Bring each branch to what its parcel says and tell the commits, one line for each. A new repository is `private`
+    or public, one that is there stays as it is.
+
+    A file whose content the Hub has already is not sent again, whether it was committed or not: a push that was cut off
+    is repeated as it was. Raises `UserError` before anything is sent for files with something private in them, and
+    for a branch that holds what no push of this program wrote, or a model on another base, unless `overwrite`; and for
+    what the Hub refuses.
+    """
+    _refuse_private(repository, parcels)
+    lines = []
+    for parcel in parcels:
+        before, after = repository.persistently(lambda one=parcel: _send(repository, one, private, overwrite))  # type: ignore[misc]
+        what = "was there already, nothing sent" if before == after else f"commit {after[:8]}"
+        lines.append(f"{repository.api.endpoint}/{repository.repo_id}/tree/{parcel.branch}: {what}")
+    return lines
+
+
+def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool) -> tuple[str | None, str]:
+    """The branch's head before and after. Begins anew at each try: an answer that was lost may have been a yes."""
+    api, repo_id = repository.api, repository.repo_id
+    there = repository.branch(parcel.branch)
+    _refuse_foreign(repository, there, parcel, overwrite)
+    if there.is_private is None:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+    if there.head is None:
+        if parcel.branch != _MAIN:
+            api.create_branch(repo_id, branch=parcel.branch, exist_ok=True)
+        there = repository.branch(parcel.branch)
+    done = api.create_commit(
+        repo_id,
+        operations=[
+            *(CommitOperationAdd(file.name, file.content) for file in parcel.files),
+            *(CommitOperationDelete(name) for name in _stale(there, parcel)),
+        ],
+        commit_message=f"Push of {len(parcel.files)} files",
+        revision=parcel.branch,
+        parent_commit=there.head,  # what was looked at is what is written over
+    )
+    return there.head, done.oid
+
+
+def _stale(there: Branch, parcel: Parcel) -> list[str]:
+    """Files of a former push that this one lacks: they would be taken for this model's."""
+    names = {file.name for file in parcel.files}
+    return [name for name in there.files if is_published(name) and name not in names]
+
+
+def _refuse_private(repository: Repository, parcels: Sequence[Parcel]) -> None:
+    files = [file for parcel in parcels for file in parcel.files]
+    refuse_leaks(files, private_here(repository.namespace, repository.token))
+
+
+def _refuse_foreign(repository: Repository, there: Branch, parcel: Parcel, overwrite: bool) -> None:
+    taken = [name for name in there.files if is_published(name)]
+    if overwrite or not taken:
+        return
+    remedy = "choose another repository or --revision, or add --overwrite (the old commits stay in its history)"
+    if there.lock is None:
+        raise UserError(
+            expected=f"a new or empty branch {there.name} of {repository.repo_id}, or one that was pushed from here",
+            got=f"files of something else ({', '.join(taken[:3])})",
+            remedy=remedy,
+        )
+    base = (there.lock.get("base") or {}).get("name_or_path")
+    if base != parcel.base:
+        raise UserError(
+            expected=f"a model on {parcel.base or 'no base'} in branch {there.name} of {repository.repo_id}",
+            got=f"one on {base or 'no base'}",
+            remedy=remedy,
+        )
+
+
+def _visibility(there: Branch, private: bool) -> str:
+    if there.is_private is None:
+        return f"will be created, {'private' if private else 'public'}"
+    kind = "private" if there.is_private else "public"
+    return f"is there and stays {kind}" + ("" if there.is_private == private else " (change that on its settings page)")
+
+
+def readable_size(n_bytes: int) -> str:
+    """`n_bytes` in decimal units, as the Hub shows sizes: 1.2 MB."""
+    size, unit = float(n_bytes), 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{n_bytes} B" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
