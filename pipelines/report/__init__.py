@@ -30,6 +30,7 @@ record does not hold.
     findings            what the doctor found, in this page and in its own
     examinations        the doctor before the run, what the run did after it
     diagnosis_page      the doctor's own page: findings, and rows token by token
+    model_card/         README.md of a model on the Hub, with its metadata
 
 The templates are in `templates/`: autoescape is on, the page's policy (CSP) lets only the page's own script run, and
 everything a model wrote goes through `visible_text` first.

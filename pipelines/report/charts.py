@@ -130,7 +130,7 @@ def training_charts(log_history: Iterable[Mapping[str, Any]]) -> list[Chart]:
 def _over_steps(
     history: list[Mapping[str, Any]], title: str, unit: str, keys: Mapping[str, str], explanation: str, y: Axis | None
 ) -> Chart | None:
-    series = {name: _series(history, key) for name, key in keys.items()}
+    series = {name: logged_values(history, key) for name, key in keys.items()}
     if max(len(points) for points in series.values()) < 2:
         return None
     every = [point for points in series.values() for point in points]
@@ -160,7 +160,7 @@ def _told(points: Sequence[tuple[float, float]], *, with_lowest: bool) -> str:
     return told + (f"; lowest {low[1]:.3f} at step {low[0]:,.0f}." if with_lowest and len(points) > 2 else ".")
 
 
-def _series(history: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+def logged_values(history: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
     """(step, value) in order of steps; a resumed run may log a step twice, and then the later entry counts."""
     found = {row["step"]: row[key] for row in history if "step" in row and isinstance(row.get(key), (int, float))}
     return sorted((step, value) for step, value in found.items() if math.isfinite(value) and step > 0)

@@ -47,12 +47,13 @@ def _opening(comparison: Comparison, model: Model) -> Opening:
     return Opening(
         model=model.name,
         sentence=model.sentence.rstrip(". ") or _no_sentence(comparison, model, n_measures=len(has)),
-        effects=tuple(_effect(comparison, model, measure) for measure in chosen),
+        effects=tuple(effect_of(comparison, model, measure) for measure in chosen),
         caution=f"With fewer than {MIN_PROMPTS_FOR_INTERVALS} prompts the intervals are rough." if is_rough else "",
     )
 
 
-def _effect(comparison: Comparison, model: Model, measure: Measure) -> Effect:
+def effect_of(comparison: Comparison, model: Model, measure: Measure) -> Effect:
+    """The difference that `model` makes to a measure that it and the base have."""
     difference, unit = model.differences[measure.name], measure.unit
     return Effect(
         label=measure.full_label,

@@ -33,6 +33,7 @@ _DETAIL_SETS = {"general": "general text", "capability": "capability set", "trai
 
 # what run.json pins, where the run has no lock of its own
 _PINNED = ("base", "dataset", "template_sha256", "git_commit", "seeds", "versions")
+_REPEATED = ("kind", "version", "recipe")  # of a lock
 
 _HASH_CHARACTERS = 12  # enough to tell two apart by eye; the records have the whole
 
@@ -47,7 +48,7 @@ def all_facts(records: Records) -> list[Facts]:
         Facts("How code was run", tuple(flat_pairs(comparison.record.get("run_code") or {}))),
         Facts("Training", tuple(_training_pairs(run))),
         Facts("Recipe", tuple(flat_pairs(first))),
-        Facts("What happened to the training rows", tuple(_ledger_pairs(records.ledger or {}))),
+        Facts("What happened to the training rows", tuple(ledger_pairs(records.ledger or {}))),
         Facts("Versions", tuple(_version_pairs(comparison.record["versions"], run.get("versions") or {}))),
         *_machines(comparison.record["machine"], run.get("machine") or {}),
         Facts(f"Whole recipe ({len(recipe)} keys)", tuple(flat_pairs(recipe)), is_long=True),
@@ -57,7 +58,12 @@ def all_facts(records: Records) -> list[Facts]:
 
 
 def flat_pairs(record: Any, prefix: str = "", *, whole_hashes: bool = False) -> Iterator[tuple[str, str]]:
-    """(dotted key, value as text) of a nested record; seconds_… and …_bytes are written with units, hashes cut."""
+    """(dotted key, value as text) of a nested record; seconds_… and …_bytes are written with units, hashes cut.
+
+    The entries of a list of records are numbered from 0, so that each of their keys has a line.
+    """
+    if isinstance(record, list) and record and all(isinstance(one, Mapping) for one in record):
+        record = dict(enumerate(record))
     if not isinstance(record, Mapping):
         is_whole = whole_hashes and isinstance(record, str)
         yield prefix, visible(record) if is_whole else _text(prefix, record)
@@ -97,7 +103,8 @@ def _training_pairs(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from flat_pairs(run.get("metrics") or {}, "")
 
 
-def _ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(what became of rows, how many of them), then how many for each reason."""
     for key, value in ledger.items():
         if isinstance(value, int):  # the list of single rows stays in ledger.json
             yield key.removeprefix("n_").replace("_", " "), f"{value:,}"
@@ -105,13 +112,25 @@ def _ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"reason: {visible(str(reason))}", f"{n_rows:,}"
 
 
+def pinned(lock: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What has to be the same for the same model to come out: of the lock without what it only repeats or is too long
+    to read (recipe, diff, curve), and without a lock what run.json pins."""
+    if lock is None:
+        return {key: value for key, value in (run or {}).items() if key in _PINNED and value}
+    without = {key: value for key, value in lock.items() if key not in _REPEATED}
+    long = {"git": "diff", "result": "loss_curve"}
+    shorter = {
+        key: {name: one for name, one in lock[key].items() if name != left_out}
+        for key, left_out in long.items()
+        if isinstance(lock.get(key), Mapping)
+    }
+    return without | shorter
+
+
 def _lock(records: Records) -> list[Facts]:
-    """What has to be the same for the same model to come out, with whole hashes."""
-    if records.lock:
-        return [Facts("Lock (lock.json)", tuple(flat_pairs(records.lock, whole_hashes=True)), is_long=True)]
-    run = records.run or {}
-    pinned = {key: run[key] for key in _PINNED if run.get(key)}
-    return [Facts("Lock (what run.json pins)", tuple(flat_pairs(pinned, whole_hashes=True)), is_long=True)]
+    title = "Lock (lock.json)" if records.lock else "Lock (what run.json pins)"
+    pairs = flat_pairs(pinned(records.lock, records.run), whole_hashes=True)
+    return [Facts(title, tuple(pairs), is_long=True)]
 
 
 def _version_pairs(compared: Mapping[str, Any], trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

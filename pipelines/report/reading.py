@@ -48,17 +48,17 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
         wanted |= {name: run_folder / name for name in _RUN_FILES}
     comparison = read_json(wanted["comparison.json"])
     responses = tuple(read_jsonl(wanted["responses.jsonl"]))
-    trainer_state = _optional(wanted, "trainer_state.json") or {}
+    trainer_state = optional_record(wanted.get("trainer_state.json")) or {}
     samples = wanted.get("samples.jsonl")
     return Records(
         comparison=parsed(wanted["comparison.json"], comparison_of, comparison),
         responses=parsed(wanted["responses.jsonl"], _responses, responses),
-        perplexity=_optional(wanted, "perplexity.json"),
-        benchmark=_optional(wanted, "benchmark.json"),
-        run=_optional(wanted, "run.json"),
-        lock=_optional(wanted, "lock.json"),
+        perplexity=optional_record(wanted.get("perplexity.json")),
+        benchmark=optional_record(wanted.get("benchmark.json")),
+        run=optional_record(wanted.get("run.json")),
+        lock=optional_record(wanted.get("lock.json")),
         log_history=tuple(trainer_state.get("log_history") or ()),
-        ledger=_optional(wanted, "ledger.json"),
+        ledger=optional_record(wanted.get("ledger.json")),
         training_samples=tuple(read_jsonl(samples)) if samples and samples.is_file() else (),
         paths=tuple(path for path in wanted.values() if path.is_file()),
     )
@@ -86,8 +86,8 @@ def _responses(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
     return rows
 
 
-def _optional(wanted: Mapping[str, Path], name: str) -> dict[str, Any] | None:
-    path = wanted.get(name)
+def optional_record(path: Path | None) -> dict[str, Any] | None:
+    """The JSON object at `path`, None where there is none. Raises `UserError` for a file that holds something else."""
     if path is None or not path.is_file():
         return None
     record = read_json(path)

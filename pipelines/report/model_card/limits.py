@@ -1,0 +1,98 @@
+"""What the model is not shown to be: what got worse, what nobody measured, and on how little the rest stands."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.report.comparison_record import Verdict
+from pipelines.report.model_card.card_records import CardRecords
+from pipelines.report.model_card.identity import Identity
+from pipelines.report.opening import MIN_PROMPTS_FOR_INTERVALS, effect_of
+from pipelines.report.visible_text import listed
+
+_COURSES = {
+    "rose": "The held-out loss rose again before the end: the model is past its best.",
+    "still falling": "The held-out loss was still falling at the end: more training may help.",
+}
+
+
+def limits(records: CardRecords, identity: Identity) -> list[str]:
+    """Sentences, the weightiest first."""
+    return [
+        *_of_the_run(records),
+        *_of_the_comparison(records),
+        f"Not measured: {listed([*_unmeasured(records)])}.",
+        *_of_the_training(records, identity),
+    ]
+
+
+def _of_the_run(records: CardRecords) -> Iterator[str]:
+    if records.run.get("status") != "finished":
+        yield "The run has no record that it finished."
+    doctor = records.run.get("doctor")
+    if not doctor:
+        yield "Nobody looked at recipe and rows before the run (the doctor was off)."
+    elif doctor.get("n_errors"):
+        yield f"The run was made against {doctor['n_errors']:,} errors that the doctor found before it."
+
+
+def _of_the_comparison(records: CardRecords) -> Iterator[str]:
+    comparison, model = records.comparison, records.model
+    if comparison is None or model is None:
+        yield "It is not known whether it is better than its base: it has not been compared."
+        return
+    worse = [one for one in comparison.compared if model.differences[one.name].verdict is Verdict.WORSE]
+    for measure in worse:
+        one = effect_of(comparison, model, measure)
+        yield f"Worse than {comparison.base.name}: {one.label}, {one.before} → {one.after} ({one.difference})."
+    base = records.run.get("base") or {}
+    if base.get("fingerprint") and comparison.base.fingerprint != base["fingerprint"]:
+        yield "It was compared with another model than the base that it was trained from."
+    n, decoding = comparison.record["prompts"].get("n"), comparison.record["decoding"]
+    cut = decoding.get("max_new_tokens")
+    rough = ", so few that the intervals are rough" if n and n < MIN_PROMPTS_FOR_INTERVALS else ""
+    yield (
+        f"The figures rest on {n or 'an unknown number of'} {comparison.prompts_name}{rough}"
+        + (f" and on answers of at most {cut:,} tokens" if cut else "")
+        + f", {_kind_of_prompts(records, comparison.record['prompts'])}."
+    )
+
+
+def _kind_of_prompts(records: CardRecords, prompts: dict[str, Any]) -> str:
+    if prompts.get("path") == (records.run.get("dataset") or {}).get("path"):
+        return "all from the sources of the training rows; requests of other kinds were not tried"
+    return "all from one set; requests of other kinds were not tried"
+
+
+def _unmeasured(records: CardRecords) -> Iterator[str]:
+    record = records.comparison.record if records.comparison else {}
+    details, forgetting = record.get("details") or {}, (records.run.get("after_run") or {}).get("forgetting") or {}
+    if not details.get("general") and "after" not in forgetting:
+        yield "what was forgotten of general text"
+    if not details.get("capability"):
+        yield "what was lost of other capabilities"
+    if not details.get("training_rows"):
+        yield "whether answers repeat training rows"
+    if not record.get("judge"):
+        yield "what a judge thinks of the answers"
+    if not record.get("run_code"):
+        yield "whether code in the answers runs"
+    if not records.benchmark:
+        yield "standard benchmarks"
+    yield "truthfulness, bias and safety"
+
+
+def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:
+    run, recipe = records.run, records.recipe
+    seeds = run.get("seeds") or {}
+    if seeds:
+        yield f"One run with seed {seeds.get('seed')}: how far another seed would lead is not measured."
+    n_parameters = run.get("n_parameters")
+    size = f"{n_parameters:,} parameters" if isinstance(n_parameters, int) else "a size that is not on record"
+    yield f"{'The base' if identity.base else 'The model'} has {size}; the languages of the rows are not on record."
+    if recipe.get("max_length"):
+        yield f"It was trained on at most {recipe['max_length']:,} tokens at a time."
+    course = ((run.get("after_run") or {}).get("loss") or {}).get("course")
+    if course in _COURSES:
+        yield _COURSES[course]
+    if identity.base and identity.base_id is None:
+        yield "Its base is not on the Hub: whoever loads this model needs a copy of it."

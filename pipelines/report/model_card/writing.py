@@ -1,0 +1,140 @@
+"""Template -> the text of README.md."""
+
+import shlex
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+
+from pipelines.hub.local_paths import without_local_paths
+from pipelines.report.answers import Prompt, shown_prompts
+from pipelines.report.examinations import examinations
+from pipelines.report.measures import measure_groups
+from pipelines.report.model_card.card_records import CardRecords, read_card_records
+from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
+from pipelines.report.model_card.identity import Identity, identity_of
+from pipelines.report.model_card.license_rules import proposed_license
+from pipelines.report.model_card.limits import limits
+from pipelines.report.model_card.loading import loading_snippet, snippet_prompt
+from pipelines.report.model_card.metadata import card_metadata
+from pipelines.report.model_card.shown import card_text
+from pipelines.report.model_card.training import cost, curve_line, curve_table
+from pipelines.report.opening import openings
+from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
+from pipelines.report.reading import parsed
+from pipelines.report.rendering import environment_with
+from pipelines.report.visible_text import excerpt, fenced, first_upper, listed, markdown_code
+from pipelines.report.writing import N_EXAMPLES, examples
+
+MAX_ANSWER_CHARACTERS = 600
+
+
+def model_card(
+    run_folder: Path,
+    *,
+    comparison_folder: Path | None = None,
+    repo_id: str | None = None,
+    base_model: str | None = None,
+    revision: str | None = None,
+) -> str:
+    """The card of the model in `run_folder`, from its records and those of `comparison_folder`: Markdown with the Hub's
+    metadata.
+
+    `repo_id` and `revision` are where the card says that the model is loaded from (the folder without them),
+    `base_model` the Hub id of a base that was a local folder. Raises `UserError` without run.json, for a broken record,
+    for a comparison in which this run is not, and for a `base_model` that can be no Hub id.
+    """
+    records = read_card_records(run_folder, comparison_folder)
+    content = parsed(run_folder, lambda found: _content(found, repo_id, base_model, revision), records)
+    return _environment().get_template("model_card.md.j2").render(content)
+
+
+@cache
+def _environment() -> Environment:
+    filters: dict[str, Callable[..., Any]] = {
+        "md": card_text,
+        "md_code": markdown_code,
+        "fenced": fenced,
+        "excerpt": lambda text: excerpt(text, MAX_ANSWER_CHARACTERS),
+        "first_upper": first_upper,
+        "listed": listed,
+        "plain": lambda words: "".join(part.text for part in words),
+    }
+    return environment_with(filters)
+
+
+def _content(records: CardRecords, repo_id: str | None, base_model: str | None, revision: str | None) -> dict[str, Any]:
+    """Everything that the template names."""
+    identity = identity_of(records, repo_id, base_model)
+    works = works_of(records, identity)
+    license = proposed_license(works)
+    shown = _examples(records)
+    return {
+        "metadata": card_metadata(records, identity, license, repo_id, revision).to_yaml(),
+        "identity": identity,
+        "license": license,
+        "licenses": license_table(works) if works else None,
+        "snippet": _snippet(records, identity, repo_id or _own_name(records), revision, shown),
+        "opening": openings(records.comparison)[0] if records.comparison else None,
+        "comparison": records.comparison,
+        "groups": measure_groups(records.comparison) if records.comparison else [],
+        "examples": shown,
+        "limits": limits(records, identity),
+        **_data_content(records),
+        **_training_content(records),
+    }
+
+
+def _examples(records: CardRecords) -> list[Prompt]:
+    if records.comparison is None:
+        return []
+    return examples(shown_prompts(records.responses, records.comparison), N_EXAMPLES)
+
+
+def _snippet(records: CardRecords, identity: Identity, name: str, revision: str | None, shown: list[Prompt]) -> str:
+    decoding = records.comparison.record["decoding"] if records.comparison else {}
+    return loading_snippet(
+        name,
+        snippet_prompt(shown),
+        is_adapter=identity.is_adapter,
+        has_template=bool(records.run.get("template_sha256")),
+        revision=revision,
+        max_new_tokens=decoding.get("max_new_tokens"),
+    )
+
+
+def _own_name(records: CardRecords) -> str:
+    return str(without_local_paths(str(records.folder)))
+
+
+def _data_content(records: CardRecords) -> dict[str, Any]:
+    manifest = records.manifest
+    return {
+        "splits": split_table(manifest) if manifest else None,
+        "rejects": reject_table(manifest) if manifest else None,
+        "sources": list(source_lines(manifest)) if manifest else [],
+        "data_command": _shown_command(str(manifest.get("command") or "")) if manifest else "",
+        "ledger": list(ledger_pairs(records.ledger or {})),
+    }
+
+
+def _training_content(records: CardRecords) -> dict[str, Any]:
+    program = str(records.run.get("program") or "sft")
+    recipe = yaml.safe_dump(without_local_paths(dict(records.recipe)), sort_keys=False, allow_unicode=True)
+    return {
+        "curve": curve_table(records.log_history),
+        "curve_line": curve_line(records.log_history),
+        "cost": cost(records.run),
+        "recipe": recipe.rstrip(),
+        "command": f"python pipelines/{shlex.quote(program)}.py --config recipe.yaml",
+        "has_lock": records.lock is not None,
+        "pinned": list(flat_pairs(without_local_paths(pinned(records.lock, records.run)), whole_hashes=True)),
+        **examinations(records.run),
+    }
+
+
+def _shown_command(command: str) -> str:
+    return " ".join(without_local_paths(command.split(" ")))
