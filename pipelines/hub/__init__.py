@@ -3,12 +3,14 @@
 from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
 from pipelines.hub.base import HubBase, hub_base
 from pipelines.hub.leaks import refuse_leaks
-from pipelines.hub.outgoing import OutgoingFile, run_files, weight_files
+from pipelines.hub.outgoing import OutgoingFile, is_adapter
+from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card
 from pipelines.hub.repository import Branch, Repository, writable_repository
 from pipelines.hub.retrying import Patience
-from pipelines.hub.sending import Parcel, plan_lines, send
+from pipelines.hub.sending import plan_lines, send
 
 __all__ = [
+    "MAIN",
     "Answer",
     "Branch",
     "HubAccess",
@@ -17,14 +19,15 @@ __all__ = [
     "Parcel",
     "Patience",
     "Repository",
+    "Run",
+    "checkpoint_card",
     "hub_access",
     "hub_base",
+    "is_adapter",
     "name_fault",
     "plan_lines",
     "refuse_leaks",
     "repository_name",
-    "run_files",
     "send",
-    "weight_files",
     "writable_repository",
 ]

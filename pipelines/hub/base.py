@@ -29,10 +29,13 @@ class HubBase:
         return {"name_or_path": self.repo_id, "revision": self.commit, "fingerprint": fingerprint}
 
 
-def hub_base(base: Mapping[str, Any] | None, named: str | None, repository: Repository) -> HubBase | None:
+def hub_base(
+    base: Mapping[str, Any] | None, named: str | None, repository: Repository, *, is_needed: bool = True
+) -> HubBase | None:
     """Where the Hub has the `base` of a lock; None for a model that was trained from scratch.
 
-    For a base in a local folder that is `named`, HUB_ID or HUB_ID@REVISION. Raises `UserError` if none is named, and if
+    For a base in a local folder that is `named`, HUB_ID or HUB_ID@REVISION. `is_needed` is false for a whole model,
+    which loads without its base: then None is given where none is named. Raises `UserError` if none is named, and if
     the weights there are others than those in the folder: the adapter would be loaded onto a model it does not fit.
     """
     if base is None:
@@ -42,6 +45,8 @@ def hub_base(base: Mapping[str, Any] | None, named: str | None, repository: Repo
         _refuse_other_name(trained_on, named)
         commit = str(base.get("revision") or fingerprint.rpartition("@")[2])
         return HubBase(trained_on, commit if _COMMIT.fullmatch(commit) else None)
+    if named is None and not is_needed:
+        return None
     if named is None:
         raise UserError(
             expected="a base on the Hub, for the adapter's readers to load",

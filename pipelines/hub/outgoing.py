@@ -48,6 +48,11 @@ class OutgoingFile:
             return file.read(max_bytes)
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether `folder` holds an adapter, which loads onto a base, and not a whole model."""
+    return (folder / "adapter_config.json").is_file()
+
+
 def is_published(name: str) -> bool:
     """Whether a push writes files of this name, and so may replace or remove one in a repository."""
     return name in (CARD, LOCK, *RECORDS) or any(fnmatch(name, one) for one in (*_OF_THE_MODEL, "*.gguf"))

@@ -1,26 +1,16 @@
 """Sending: one commit for each branch, over nothing that this program did not write, resumable at any point."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 from pipelines.errors import UserError
 from pipelines.hub.leaks import private_here, refuse_leaks
-from pipelines.hub.outgoing import OutgoingFile, is_published
+from pipelines.hub.outgoing import is_published
+from pipelines.hub.parcels import MAIN, Parcel
 from pipelines.hub.repository import Branch, Repository
 
-_MAIN = "main"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """What one branch of a repository is to hold."""
-
-    branch: str
-    files: Sequence[OutgoingFile] = field(repr=False)
-    base: str | None  # the Hub id of the base, None for a model from scratch
 
 
 def plan_lines(
@@ -73,7 +63,7 @@ def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool
     if there.is_private is None:
         api.create_repo(repo_id, private=private, exist_ok=True)
     if there.head is None:
-        if parcel.branch != _MAIN:
+        if parcel.branch != MAIN:
             api.create_branch(repo_id, branch=parcel.branch, exist_ok=True)
         there = repository.branch(parcel.branch)
     done = api.create_commit(

@@ -13,7 +13,14 @@ from pipelines.records.lock import (
     read_lock,
 )
 from pipelines.records.reading import read_record
-from pipelines.records.run_folder import Run, RunStatus, open_run, open_training_run, refuse_taken_run
+from pipelines.records.run_folder import (
+    Run,
+    RunStatus,
+    open_run,
+    open_training_run,
+    read_finished_run,
+    refuse_taken_run,
+)
 
 __all__ = [
     "LOCK_NAME",
@@ -32,6 +39,7 @@ __all__ = [
     "git_state",
     "open_run",
     "open_training_run",
+    "read_finished_run",
     "read_lock",
     "read_record",
     "refuse_taken_run",

@@ -12,6 +12,7 @@ from pipelines.files import read_json, write_json_atomically
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.plain_values import plain
+from pipelines.records.reading import read_record
 
 RECORD_NAME = "run.json"
 
@@ -89,6 +90,18 @@ def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *,
     )
     run.note(n_processes=training.world_size)
     return run
+
+
+def read_finished_run(folder: Path) -> dict[str, Any]:
+    """The run.json of `folder`. Raises `UserError` if there is none, or if its run did not finish."""
+    record = read_record(folder / RECORD_NAME)
+    if record.get("status") != RunStatus.FINISHED.value:
+        raise UserError(
+            expected=f"a finished run in {folder}",
+            got=f"one with the status {record.get('status')}",
+            remedy="continue it with --resume first",
+        )
+    return record
 
 
 def refuse_taken_run(training: Any, *, resume: bool) -> None:

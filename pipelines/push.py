@@ -1,0 +1,76 @@
+r"""Push a finished run to the Hub: adapter or model, tokenizer with its template, card, lock, evaluation; nothing else.
+
+    python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --comparison runs/comparison --dry_run
+
+    python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --base_model me/my-base --merged runs/merged
+
+In: the run folder of sft.py, dpo.py or pretrain.py, and a token that may write (`hf auth login`, or HF_TOKEN). Out: one
+commit on --revision (default main). The card is made from the run's records and, with --comparison, from those of
+compare.py, whose comparison.json and perplexity.json go along. A base that was a local folder is named by --base_model
+HUB_ID or HUB_ID@REVISION, and the Hub has to hold the very weights that were trained on: push it first. --merged, a
+folder of merge.py, goes to the branch `merged` of the same repository, --gguf to its branch `gguf`.
+
+A new repository is private, or --public; one that is there stays what it is. A branch is written over only if it holds
+an earlier push of a model on the same base, or with --overwrite; its old commits stay in the history. Optimizer states,
+training_args.bin, checkpoints, run.json and answers never leave. Absolute paths in records are cut to their last part,
+and every file is searched for tokens, the home folder and the user's name before anything is sent: one that holds any
+is refused with its line. --dry_run does all but send, and lists what would be sent.
+
+Failures that pass (429, 5xx, cut connections) are tried again with growing pauses. A push that was cut off is repeated
+as it was: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command_line import ArgumentParser, run_program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Gather, look, list, send."""
+    flags = _parser().parse_args(arguments)
+
+    from pipelines.hub import MAIN, Run, hub_base, is_adapter, plan_lines, send, writable_repository
+    from pipelines.records import read_finished_run, read_lock
+    from pipelines.report.model_card import model_card
+
+    read_finished_run(flags.run_dir)
+    lock = read_lock(flags.run_dir)
+    repository = writable_repository(flags.repo_id)
+    base = hub_base(lock["base"], flags.base_model, repository, is_needed=is_adapter(flags.run_dir))
+    card = model_card(
+        flags.run_dir,
+        comparison_folder=flags.comparison,
+        repo_id=repository.repo_id,
+        base_model=base.repo_id if base else None,
+        revision=None if flags.revision == MAIN else flags.revision,
+    )
+    run = Run(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
+    parcels = [run.parcel(flags.revision)]
+    if flags.merged:
+        parcels.append(run.merged_parcel(flags.merged, flags.revision, repository.repo_id))
+    if flags.gguf:
+        parcels.append(run.gguf_parcel(flags.gguf, flags.revision))
+    how = {"private": not flags.public, "overwrite": flags.overwrite}
+    print(*plan_lines(repository, parcels, **how), sep="\n", flush=True)
+    print(*(["nothing was sent (--dry_run)"] if flags.dry_run else send(repository, parcels, **how)), sep="\n")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("run_dir", type=Path, metavar="RUN_DIR", help="output_dir of a finished run")
+    add("--repo_id", required=True, metavar="NAME", help="NAMESPACE/NAME, or NAME under the token's user")
+    add("--revision", default="main", metavar="BRANCH", help="branch that is written (default main)")
+    add("--base_model", metavar="HUB_ID", help="the base on the Hub, where the run's was a local folder")
+    add("--comparison", type=Path, metavar="DIR", help="what compare.py wrote about this run")
+    add("--merged", type=Path, metavar="DIR", help="merged weights too, to a branch of their own")
+    add("--gguf", type=Path, metavar="FILE", help="a GGUF file too, to a branch of its own")
+    add("--public", action="store_true", help="make a new repository public (default private)")
+    add("--overwrite", action="store_true", help="write over what no push of a model on this base has left there")
+    add("--dry_run", action="store_true", help="list what would be sent, and send nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    run_program(main)
