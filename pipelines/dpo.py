@@ -46,6 +46,8 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.preferences import preference_line, preference_metrics
     from pipelines.files import write_json_atomically
     from pipelines.records import open_training_run, refuse_taken_run
+    from pipelines.report.model_card import model_card
+    from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
     from pipelines.training.preference_pairs import tokenize_held_out, tokenize_pairs
@@ -62,6 +64,7 @@ def _train(recipe: "Recipe") -> None:
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
     doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))
+    push = planned_push(recipe, start.base)
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
@@ -74,6 +77,8 @@ def _train(recipe: "Recipe") -> None:
         print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
     trainer = preference_trainer(policy, training, train, held_out, data)
+    if push:
+        push.follow(trainer)
     start_state = before_run(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
@@ -92,6 +97,8 @@ def _train(recipe: "Recipe") -> None:
         if before is not None:
             print(preference_line(metrics["held_out_pairs"]))
         print(f"model written to {folder}")
+    if push:
+        push.finish(model_card)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.files import write_json_atomically
     from pipelines.recipe import DataArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
+    from pipelines.report.model_card import model_card
+    from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
     doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
+    push = planned_push(recipe, model_arguments.model_name_or_path)
     rows = instruction_set(train_rows, held_out_rows, data, training)
     tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
     train, ledger, held_out = rows.tokenize(tokenizer)
@@ -59,9 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
     student = load_student(model_arguments, training, tokenizer, new_tokens)
+    run.note(n_parameters=student.model.num_parameters())
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
+    if push:
+        push.follow(trainer)
     before = before_run(trainer, general_text)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)
@@ -74,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if run.writes:
         print(*examined.lines(), sep="\n")
         print(f"instruct model written to {folder}")
+    if push:
+        push.finish(model_card)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
 from pipelines.hub.base import HubBase, hub_base
 from pipelines.hub.leaks import refuse_leaks
+from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.outgoing import OutgoingFile, is_adapter
+from pipelines.hub.overwriting import refuse_foreign
 from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card
 from pipelines.hub.repository import Branch, Repository, writable_repository
 from pipelines.hub.retrying import Patience
@@ -26,8 +28,10 @@ __all__ = [
     "is_adapter",
     "name_fault",
     "plan_lines",
+    "refuse_foreign",
     "refuse_leaks",
     "repository_name",
     "send",
+    "without_local_paths",
     "writable_repository",
 ]

@@ -11,6 +11,7 @@ from huggingface_hub.utils.sha import git_hash
 
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file
+from pipelines.hub.access import name_fault
 from pipelines.hub.repository import Repository
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -42,9 +43,9 @@ def hub_base(
         return None
     trained_on, fingerprint = str(base["name_or_path"]), str(base.get("fingerprint") or "")
     if fingerprint.startswith("hub:"):
-        _refuse_other_name(trained_on, named)
-        commit = str(base.get("revision") or fingerprint.rpartition("@")[2])
-        return HubBase(trained_on, commit if _COMMIT.fullmatch(commit) else None)
+        repo_id, _, commit = fingerprint.removeprefix("hub:").rpartition("@")
+        _refuse_other_name(repo_id, named)
+        return HubBase(repo_id, commit if _COMMIT.fullmatch(commit) else None)
     if named is None and not is_needed:
         return None
     if named is None:
@@ -54,6 +55,8 @@ def hub_base(
             remedy="push that model too and name it: --base_model ID (hub_base_model in a recipe)",
         )
     repo_id, _, revision = named.partition("@")
+    if fault := name_fault(repo_id):
+        raise UserError(expected="--base_model as ID or ID@REVISION of the Hub", got=fault, remedy="mend it")
     info = repository.persistently(
         lambda: repository.api.model_info(repo_id, revision=revision or None, files_metadata=True), repo_id
     )

@@ -20,6 +20,11 @@ class Parcel:
     files: Sequence[OutgoingFile] = field(repr=False)
 
     @property
+    def names(self) -> set[str]:
+        """Its files by name."""
+        return {file.name for file in self.files}
+
+    @property
     def base(self) -> str | None:
         """The base that its lock names, None for a model from scratch."""
         lock = next(file for file in self.files if file.name == LOCK)
@@ -76,7 +81,7 @@ def checkpoint_card(repo_id: str, step: int, base: HubBase | None, *, is_adapter
     library = "peft" if is_adapter else "transformers"
     return (
         f"---\nlibrary_name: {library}\n" + (f"base_model: {base.repo_id}\n" if base else "") + "---\n\n"
-        f"# {repo_id.rpartition('/')[2]} after {step:,} steps\n\n"
+        f"# {repo_id.rpartition('/')[2]} at step {step:,}\n\n"
         "A checkpoint of a run that was not finished when it was pushed, and that nobody has measured.\n"
         f"The finished model and its card are on [main](https://huggingface.co/{repo_id}).\n"
     )

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from pipelines.errors import UserError
 from pipelines.hub.leaks import private_here, refuse_leaks
-from pipelines.hub.outgoing import is_published
+from pipelines.hub.overwriting import refuse_foreign, stale_files
 from pipelines.hub.parcels import MAIN, Parcel
 from pipelines.hub.repository import Branch, Repository
 
@@ -24,7 +23,8 @@ def plan_lines(
     lines: list[str] = []
     for parcel in parcels:
         there = repository.persistently(lambda name=parcel.branch: repository.branch(name))  # type: ignore[misc]
-        _refuse_foreign(repository, there, parcel, overwrite)
+        if not overwrite:
+            refuse_foreign(repository.repo_id, there, parcel.base)
         if not lines:
             lines.append(f"{repository.repo_id}: {_visibility(there, private)}")
         n_bytes = sum(file.n_bytes for file in parcel.files)
@@ -33,7 +33,7 @@ def plan_lines(
             f"{len(parcel.files)} files, {readable_size(n_bytes)}"
         )
         lines += [f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in parcel.files]
-        lines += [f"  {name:<32} {'removed':>10}" for name in _stale(there, parcel)]
+        lines += [f"  {name:<32} {'removed':>10}" for name in stale_files(there, parcel.names)]
     return lines
 
 
@@ -59,7 +59,8 @@ def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool
     """The branch's head before and after. Begins anew at each try: an answer that was lost may have been a yes."""
     api, repo_id = repository.api, repository.repo_id
     there = repository.branch(parcel.branch)
-    _refuse_foreign(repository, there, parcel, overwrite)
+    if not overwrite:
+        refuse_foreign(repo_id, there, parcel.base)
     if there.is_private is None:
         api.create_repo(repo_id, private=private, exist_ok=True)
     if there.head is None:
@@ -70,7 +71,7 @@ def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool
         repo_id,
         operations=[
             *(CommitOperationAdd(file.name, file.content) for file in parcel.files),
-            *(CommitOperationDelete(name) for name in _stale(there, parcel)),
+            *(CommitOperationDelete(name) for name in stale_files(there, parcel.names)),
         ],
         commit_message=f"Push of {len(parcel.files)} files",
         revision=parcel.branch,
@@ -79,35 +80,9 @@ def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool
     return there.head, done.oid
 
 
-def _stale(there: Branch, parcel: Parcel) -> list[str]:
-    """Files of a former push that this one lacks: they would be taken for this model's."""
-    names = {file.name for file in parcel.files}
-    return [name for name in there.files if is_published(name) and name not in names]
-
-
 def _refuse_private(repository: Repository, parcels: Sequence[Parcel]) -> None:
     files = [file for parcel in parcels for file in parcel.files]
     refuse_leaks(files, private_here(repository.namespace, repository.token))
-
-
-def _refuse_foreign(repository: Repository, there: Branch, parcel: Parcel, overwrite: bool) -> None:
-    taken = [name for name in there.files if is_published(name)]
-    if overwrite or not taken:
-        return
-    remedy = "choose another repository or --revision, or add --overwrite (the old commits stay in its history)"
-    if there.lock is None:
-        raise UserError(
-            expected=f"a new or empty branch {there.name} of {repository.repo_id}, or one that was pushed from here",
-            got=f"files of something else ({', '.join(taken[:3])})",
-            remedy=remedy,
-        )
-    base = (there.lock.get("base") or {}).get("name_or_path")
-    if base != parcel.base:
-        raise UserError(
-            expected=f"a model on {parcel.base or 'no base'} in branch {there.name} of {repository.repo_id}",
-            got=f"one on {base or 'no base'}",
-            remedy=remedy,
-        )
 
 
 def _visibility(there: Branch, private: bool) -> str:

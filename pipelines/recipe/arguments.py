@@ -83,6 +83,12 @@ class RunArguments:
         default=DoctorMode.ERROR,
         metadata={"help": "Checks before step 1: error stops at what ruins a run, warn only says it, off is silent."},
     )
+    hub_base_model: str | None = field(
+        default=None,
+        metadata={
+            "help": "For push_to_hub with a base in a local folder: the Hub id (ID or ID@REVISION) of the same weights."
+        },
+    )
     general_text: str | None = field(
         default=None,
         metadata={"help": "A text file whose bits per byte are measured before and after the run: what it forgets."},

@@ -1,0 +1,148 @@
+"""`push_to_hub: true` in a recipe: each checkpoint on a branch of its own, the finished run on the recipe's.
+
+transformers' own pushing is off: it would upload training_args.bin, and a card that nobody measured.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
+
+from pipelines.errors import UserError
+from pipelines.hub import (
+    MAIN,
+    HubBase,
+    Patience,
+    Repository,
+    Run,
+    checkpoint_card,
+    hub_base,
+    is_adapter,
+    refuse_foreign,
+    repository_name,
+    send,
+    without_local_paths,
+    writable_repository,
+)
+from pipelines.recipe import Recipe
+from pipelines.records import read_lock
+
+
+@dataclass(frozen=True)
+class PlannedPush:
+    """A push whose token, name, right and base were checked before the first step. `repository` is None on the ranks
+    that do not push; `base` is known already where the recipe names the Hub's copy of a local base."""
+
+    folder: Path
+    repository: Repository | None
+    base: HubBase | None
+    revision: str
+    private: bool
+    strategy: HubStrategy
+
+    def follow(self, trainer: Trainer) -> None:
+        """Push each checkpoint that `trainer` saves, unless the recipe's hub_strategy is `end`."""
+        if self.strategy is not HubStrategy.END:
+            trainer.add_callback(CheckpointRevisions(self))
+
+    def finish(self, card: Callable[..., str]) -> None:
+        """Push the finished run and print where it is; nothing on the ranks that do not push.
+
+        `card` is `pipelines.report.model_card.model_card`. Raises `UserError` with the command that pushes it again.
+        """
+        if self.repository is None:
+            return
+        repo_id, lock = self.repository.repo_id, read_lock(self.folder)
+        try:
+            base = self._base(self.repository, lock)
+            revision = None if self.revision == MAIN else self.revision
+            text = card(self.folder, repo_id=repo_id, base_model=base.repo_id if base else None, revision=revision)
+            parcel = Run(self.folder, lock, text, base).parcel(self.revision)
+            print(*send(self.repository, [parcel], private=self.private), sep="\n")
+        except UserError as error:
+            again = f"the run is whole, to push it again: python pipelines/push.py {self.folder} --repo_id {repo_id}"
+            raise UserError(expected=error.expected, got=error.got, remedy=f"{error.remedy}; {again}") from error
+
+    def push_checkpoint(self, step: int, patience: Patience) -> None:
+        """Push the checkpoint of `step` to its branch. Raises `UserError` as `send`."""
+        if self.repository is None:
+            return
+        repository = replace(self.repository, patience=patience)
+        folder, lock = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{step}", read_lock(self.folder)
+        base = self._base(repository, lock)
+        card = checkpoint_card(repository.repo_id, step, base, is_adapter=is_adapter(folder))
+        send(repository, [Run(folder, lock, card, base).checkpoint_parcel(folder, step)], private=self.private)
+
+    def _base(self, repository: Repository, lock: dict[str, Any]) -> HubBase | None:
+        return self.base or hub_base(lock["base"], None, repository, is_needed=is_adapter(self.folder))
+
+
+class CheckpointRevisions(TrainerCallback):
+    """On each save, the checkpoint's weights, tokenizer and lock on the branch `step-000100`; nothing of the optimizer.
+
+    Training waits for it: the checkpoint could be rotated away under an upload that goes on beside it. One that fails
+    is told once and stops nothing, and later ones are tried without waiting.
+    """
+
+    def __init__(self, push: PlannedPush) -> None:
+        self.push, self.patience = push, Patience()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Push what was saved."""
+        try:
+            self.push.push_checkpoint(state.global_step, self.patience)
+        except UserError as error:
+            if self.patience.n_retries:
+                said = f"warning: the checkpoint of step {state.global_step} was not pushed: {error}; training goes on"
+                print(said, file=sys.stderr, flush=True)
+            self.patience = Patience(n_retries=0)
+
+
+def planned_push(recipe: Recipe, base: str | None) -> PlannedPush | None:
+    """The push that `recipe` asks for, after asking the Hub; None where it asks for none. `base` is what is trained, a
+    folder or a Hub id, None from scratch.
+
+    Takes push_to_hub and the token out of transformers' arguments. Raises `UserError` on every rank for what would
+    make the push fail after the run: the token, the right to write, the name, a base that the Hub does not have, a
+    branch with something else.
+    """
+    _, training, _ = recipe.arguments
+    if not training.push_to_hub:
+        return None
+    token, training.push_to_hub, training.hub_token = training.hub_token, False, None
+    repository, there, refusal = None, None, None
+    if training.process_index == 0:
+        try:
+            repository, there = _checked(recipe, base, token)
+        except UserError as error:
+            refusal = error
+    if training.world_size > 1:
+        (refusal,) = broadcast_object_list([refusal])
+    if refusal is not None:
+        raise refusal
+    return PlannedPush(
+        folder=Path(str(training.output_dir)),
+        repository=repository,
+        base=there,
+        revision=training.hub_revision or MAIN,
+        private=training.hub_private_repo is not False,
+        strategy=HubStrategy(training.hub_strategy),
+    )
+
+
+def _checked(recipe: Recipe, base: str | None, token: str | None) -> tuple[Repository, HubBase | None]:
+    """The repository, and the Hub's copy of a local base; None for a base of the Hub: the lock will have its commit."""
+    data, training, model_arguments = recipe.arguments
+    repository, there = writable_repository(repository_name(training), token), None
+    name = base and (without_local_paths(base) if Path(base).exists() else base.partition("@")[0])
+    if base is not None and Path(base).is_dir():
+        is_needed = bool(model_arguments.use_peft or getattr(data, "adapter_name_or_path", None))
+        there = hub_base({"name_or_path": base}, data.hub_base_model, repository, is_needed=is_needed)
+    branch = repository.persistently(lambda: repository.branch(training.hub_revision or MAIN))
+    refuse_foreign(repository.repo_id, branch, there.repo_id if there else name)
+    return repository, there
