@@ -38,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.training.corpus import open_corpus
     from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
-    from pipelines.training.pretraining_model import model_to_pretrain, tokenizer_to_pretrain
+    from pipelines.training.pretraining_model import (
+        model_to_pretrain,
+        refuse_impossible_model,
+        tokenizer_to_pretrain,
+    )
     from pipelines.training.run_inputs import pretraining_inputs
     from pipelines.training.schedules import refuse_impossible_schedule
 
@@ -50,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
+    refuse_impossible_model(pretraining, model_arguments, tokenizer)
     run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
     base = (model_arguments.model_name_or_path, model_arguments.model_revision)

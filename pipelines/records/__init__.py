@@ -12,6 +12,7 @@ from pipelines.records.lock import (
     fingerprints,
     read_lock,
 )
+from pipelines.records.plain_values import plain
 from pipelines.records.reading import read_record
 from pipelines.records.run_folder import (
     Run,
@@ -39,6 +40,7 @@ __all__ = [
     "git_state",
     "open_run",
     "open_training_run",
+    "plain",
     "read_finished_run",
     "read_lock",
     "read_record",

@@ -15,6 +15,10 @@ from pipelines.records.weights import weights_sha256
 
 LOCK_NAME = "lock.json"
 LOCK_VERSION = 1
+_KEYS = (
+    "program", "recipe", "base", "adapter", "datasets", "tokenizer_sha256", "template_sha256", "versions", "git",
+    "n_processes", "parallelism", "machine", "result",
+)  # fmt: skip
 
 
 class Parallelism(StrEnum):
@@ -135,10 +139,14 @@ def read_lock(path: Path) -> dict[str, Any]:
     """
     path = path / LOCK_NAME if path.is_dir() else path
     lock = read_record(path)
-    if lock.get("kind") != "lock" or lock.get("version") != LOCK_VERSION:
+    is_lock = lock.get("kind") == "lock" and lock.get("version") == LOCK_VERSION
+    missing = [key for key in _KEYS if key not in lock]
+    if not is_lock or missing:
         raise UserError(
             expected=f"a lock of version {LOCK_VERSION} in {path}",
-            got=f"kind {lock.get('kind')}, version {lock.get('version')}",
+            got=f"one without {', '.join(missing)}"
+            if is_lock
+            else f"{lock.get('kind')}, version {lock.get('version')}",
             remedy="give the lock.json of a run of sft.py, dpo.py or pretrain.py",
         )
     return lock

@@ -20,7 +20,7 @@ from trl import ModelConfig
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, lora_config, train_adapters_in_float32
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
-from pipelines.modeling.loading import load_base_model, resize_embeddings
+from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
 from pipelines.recipe import PretrainingArguments
 from pipelines.training.document_boundaries import refuse_leaking_attention
@@ -49,25 +49,34 @@ def model_to_pretrain(
 ) -> PreTrainedModel | PeftModel:
     """The checkpoint to continue from, with an adapter if `use_peft`, or a new model of `model_type`.
 
-    Raises `UserError` for a model that cannot read blocks of `max_length`, or cannot keep documents apart in them.
+    Raises `UserError` for a model that cannot keep documents apart in a block.
     """
-    refuse_contradictions(arguments, model_arguments)
     if model_arguments.model_name_or_path is None:
         model = _new_model(arguments, model_arguments, tokenizer)
         added = range(0)
     else:
         model, added = _checkpoint(model_arguments, tokenizer)
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if arguments.respect_documents:
+        refuse_leaking_attention(model)
+    lora = lora_config(model_arguments, model, list(added))
+    return model if lora is None else _with_adapter(model, lora, training)
+
+
+def refuse_impossible_model(
+    arguments: PretrainingArguments, model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Raise `UserError` for keys that exclude each other and for a model that cannot read blocks of `max_length`: asked
+    before a run is opened, from the model's config alone."""
+    refuse_contradictions(arguments, model_arguments)
+    path = model_arguments.model_name_or_path
+    config = load_config(path, model_arguments.model_revision) if path else new_config(arguments, tokenizer)
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and longest < arguments.max_length:
         raise UserError(
             expected="max_length within the model's max_position_embeddings",
             got=f"{arguments.max_length} against {longest}",
             remedy="lower max_length, or raise max_position_embeddings in the model_config of a new model",
         )
-    if arguments.respect_documents:
-        refuse_leaking_attention(model)
-    lora = lora_config(model_arguments, model, list(added))
-    return model if lora is None else _with_adapter(model, lora, training)
 
 
 def refuse_contradictions(arguments: PretrainingArguments, model_arguments: ModelConfig) -> None:

@@ -1,0 +1,76 @@
+r"""Run a locked run again and compare: the same weights and loss curve, or what differs and by how much.
+
+    python pipelines/reproduce.py runs/my-instruct
+
+    python pipelines/reproduce.py lock.json --dataset_name DIR --output_dir runs/again --check_only
+
+In: the lock.json that sft.py, dpo.py and pretrain.py write, or its run folder, first; then flags. Any recipe key is a
+flag too: --dataset_name names the place of the data here, and its fingerprint tells whether it is the same. Relative
+paths in a lock count from where its run was started, so start there. First each thing that is not as it was is said in
+a line: base, data split by split, tokenizer, chat template, recipe, code, versions, machine. Where what the run is made
+of differs, nothing is run (--anyway runs it); other versions, code or machines do not stop it.
+
+Out: a run folder (--output_dir, by default that of the lock with -reproduced behind it), made by the same program in as
+many processes and threads, with reproduction.json: differences, both hashes of the weights, the largest difference of
+the losses. Exit code 0 if it is bit-identical, or if versions, code or machine differ and no logged loss is further
+away than --tolerance, a share of the mean loss; else 1. Same bits can be expected of the same kind of machine; on a GPU
+set full_determinism: true in the recipe.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command_line import ArgumentParser, run_program
+from pipelines.errors import AnswerIsNo
+
+_TOLERANCE = 0.02
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check, run again, compare, write the record."""
+    flags, recipe_keys = _parser().parse_known_args(arguments)
+
+    from pipelines.files import write_json_atomically
+    from pipelines.records import read_lock
+    from pipelines.reproduction.differences import differences, inputs_among
+    from pipelines.reproduction.inputs_here import lock_here
+    from pipelines.reproduction.locked_recipe import locked_recipe
+    from pipelines.reproduction.outcome import Verdict, outcome, refuse_unfinished
+    from pipelines.reproduction.running import run_again
+
+    lock = read_lock(flags.lock)
+    refuse_unfinished(lock)
+    output = flags.output_dir or Path(f"{lock['recipe']['output_dir']}-reproduced")
+    with locked_recipe(lock, recipe_keys, output) as again:
+        found = differences(lock, lock_here(lock, again))
+        print(*(one.line() for one in found), sep="\n", flush=True)
+        if inputs_among(found) and not flags.anyway:
+            raise AnswerIsNo(
+                f"this would be another run: {'; '.join(one.line() for one in inputs_among(found))}. Nothing was run; "
+                "--anyway runs it"
+            )
+        if flags.check_only:
+            print("the run can be made again here" + ("" if found else ", where nothing differs"))
+            return
+        run_again(again, lock, flags.accelerate_config)
+    result = outcome(lock["result"], read_lock(output)["result"], found, flags.tolerance)
+    write_json_atomically(output / "reproduction.json", result.to_json())
+    print(*result.lines(), f"record written to {output / 'reproduction.json'}", sep="\n")
+    if result.verdict is Verdict.DIFFERS:
+        raise AnswerIsNo(result.why_not())
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(__doc__)
+    add = parser.add_argument
+    add("lock", type=Path, metavar="LOCK_FILE_OR_RUN_DIR", help="lock.json, or the folder that holds it")
+    add("--output_dir", type=Path, metavar="DIR", help="a new run folder (default: the locked one's, -reproduced)")
+    add("--check_only", action="store_true", help="say what differs here and run nothing")
+    add("--anyway", action="store_true", help="run it with inputs that differ too")
+    add("--tolerance", type=float, default=_TOLERANCE, metavar="SHARE", help=f"of the mean loss (default {_TOLERANCE})")
+    add("--accelerate_config", type=Path, metavar="FILE", help="for several processes, in place of this project's own")
+    return parser
+
+
+if __name__ == "__main__":
+    run_program(main)

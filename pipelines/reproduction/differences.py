@@ -1,0 +1,97 @@
+"""Where a lock and this place differ: in what the run is made of, or in what it only runs on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipelines.records import fingerprints
+from pipelines.reproduction.locked_recipe import is_push_key
+
+_N_HASH_CHARACTERS = 19  # "sha256:" and twelve digits: enough to tell two apart by eye
+
+# Where things lie and what becomes of the result is no part of what is trained; the fingerprints say what lies there.
+_NOT_COMPARED = (
+    "output_dir", "model_name_or_path", "model_revision", "adapter_name_or_path", "dataset_name", "dataset_revision",
+    "datasets", "tokenizer_name_or_path", "chat_template_path", "general_text", "resume", "resume_from_checkpoint",
+    "project", "report_to", "env",
+)  # fmt: skip
+_OF_THE_PLACE = ("use_cpu", "dataloader_num_workers", "dataset_num_proc")
+
+
+class Kind(StrEnum):
+    """INPUT: another model would come out. CIRCUMSTANCE: the same up to rounding should."""
+
+    INPUT = "input"
+    CIRCUMSTANCE = "circumstance"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it was locked."""
+
+    what: str
+    locked: Any
+    here: Any
+    kind: Kind
+
+    def line(self) -> str:
+        """The difference in one line."""
+        label = f"{self.what} fingerprint" if self.kind is Kind.INPUT and _is_hash(self.locked) else self.what
+        return f"{label}: {_text(self.locked)} in the lock, {_text(self.here)} here"
+
+    def to_json(self) -> dict[str, Any]:
+        """As reproduction.json has it."""
+        return {"what": self.what, "locked": self.locked, "here": self.here, "kind": self.kind.value}
+
+
+def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
+    """Inputs first, then recipe keys, code, versions and machine; nothing for a place that is as it was."""
+    pair = (lock, here)
+    found = _unequal("", [fingerprints(one) for one in pair], Kind.INPUT)
+    found += _unequal("recipe key ", [_of_the_training(one["recipe"]) for one in pair], Kind.INPUT)
+    found += _unequal("recipe key ", [_of_the_place(one["recipe"]) for one in pair], Kind.CIRCUMSTANCE)
+    found += _unequal("", [{"code": _code(one["git"])} for one in pair], Kind.CIRCUMSTANCE)
+    found += _unequal("version of ", [one["versions"] for one in pair], Kind.CIRCUMSTANCE)
+    return found + _unequal("machine: ", [one["machine"] for one in pair], Kind.CIRCUMSTANCE)
+
+
+def inputs_among(found: list[Difference]) -> list[Difference]:
+    """Those that make it another run."""
+    return [one for one in found if one.kind is Kind.INPUT]
+
+
+def _unequal(prefix: str, pair: Sequence[Mapping[str, Any]], kind: Kind) -> list[Difference]:
+    locked, here = pair
+    return [
+        Difference(f"{prefix}{name}", locked.get(name), here.get(name), kind)
+        for name in dict.fromkeys([*locked, *here])
+        if locked.get(name) != here.get(name)
+    ]
+
+
+def _of_the_training(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    left_out = (*_NOT_COMPARED, *_OF_THE_PLACE)
+    return {key: value for key, value in recipe.items() if key not in left_out and not is_push_key(key)}
+
+
+def _of_the_place(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recipe.items() if key in _OF_THE_PLACE}
+
+
+def _code(git: Mapping[str, Any]) -> str | None:
+    """The commit, and the hash of what was changed since."""
+    if git["commit"] is None:
+        return None
+    changes = f" with changes {git['diff_sha256'][:12]}" if git["diff_sha256"] else ""
+    return f"commit {git['commit'][:12]}{changes}"
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and (value.startswith(("sha256:", "hub:", "files:")) or len(value) == 64)
+
+
+def _text(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    return f"{value[:_N_HASH_CHARACTERS]}…" if _is_hash(value) and not value.startswith("hub:") else str(value)

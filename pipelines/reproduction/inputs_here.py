@@ -1,0 +1,84 @@
+"""The inputs of a locked run as they are here: read as the run itself reads them, but no weight is loaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.recipe import Recipe
+from pipelines.records import Inputs, describe_machine, git_state, plain, versions
+from pipelines.reproduction.locked_recipe import LockedRecipe, Program
+from pipelines.training.corpus import open_corpus
+from pipelines.training.fine_tuning import load_student_tokenizer
+from pipelines.training.instruction_set import instruction_set
+from pipelines.training.preference_rows import preference_set
+from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
+from pipelines.training.pretraining_model import tokenizer_to_pretrain
+from pipelines.training.rows import recipe_rows
+from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
+
+_PLACES = (
+    "model_name_or_path", "adapter_name_or_path", "dataset_name", "tokenizer_name_or_path", "chat_template_path",
+    "general_text",
+)  # fmt: skip
+
+
+def lock_here(lock: Mapping[str, Any], again: LockedRecipe) -> dict[str, Any]:
+    """What the lock of a run of `again` would say here: inputs, versions, code and machine.
+
+    Raises `UserError` for what is not there, with the key that can name another place.
+    """
+    try:
+        inputs = _INPUTS[again.program](again.recipe)
+    except UserError as error:
+        raise _with_place(error, again.recipe.keys) from error
+    threads = {key: value for key, value in lock["machine"].items() if key == "n_threads"}  # run_again sets them
+    return {
+        "recipe": plain(again.recipe.keys),
+        **inputs.to_json(),
+        "versions": versions(),
+        "git": git_state(),
+        "n_processes": lock["n_processes"],
+        "machine": describe_machine() | threads,
+    }
+
+
+def _sft_inputs(recipe: Recipe) -> Inputs:
+    data, training, model = recipe.arguments
+    train, held_out = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
+    rows = instruction_set(train, held_out, data, training)
+    tokenizer, _ = load_student_tokenizer(model, training, conversational=rows.conversational)
+    return fine_tuning_inputs(
+        data, (train, held_out), tokenizer, str(model.model_name_or_path), model.model_revision
+    )  # fmt: skip
+
+
+def _dpo_inputs(recipe: Recipe) -> Inputs:
+    data, training, model = recipe.arguments
+    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+    tokenizer, _ = load_policy_tokenizer(start, model)
+    rows = preference_set(data, training)
+    return fine_tuning_inputs(data, rows, tokenizer, start.base, model.model_revision, start.adapter)
+
+
+def _pretraining_inputs(recipe: Recipe) -> Inputs:
+    data, training, model = recipe.arguments
+    tokenizer = tokenizer_to_pretrain(data, model)
+    corpus = open_corpus(data, training, tokenizer)
+    return pretraining_inputs(data, corpus, tokenizer, model.model_name_or_path, model.model_revision)
+
+
+_INPUTS = {Program.SFT: _sft_inputs, Program.DPO: _dpo_inputs, Program.PRETRAIN: _pretraining_inputs}
+
+
+def _with_place(error: UserError, keys: Mapping[str, Any]) -> UserError:
+    """`error`, saying where relative paths count from and how to name another place if one of them is not there."""
+    absent = [key for key in _PLACES if keys.get(key) and not Path(str(keys[key])).exists() and keys[key] in str(error)]
+    if not absent:
+        return error
+    return UserError(
+        expected=error.expected,
+        got=f"{error.got} (from {Path.cwd()})",
+        remedy=f"start where the locked run was started, or name its place here with --{absent[0]} PLACE: the "
+        "fingerprint tells whether it is the same",
+    )
