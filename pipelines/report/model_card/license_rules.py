@@ -109,11 +109,13 @@ def _choices(words: str) -> list[str]:
 
 
 def _one_identifier(stated: str) -> str:
-    words = re.split(r"\s+WITH\s+", stated)[0].lower()
-    words = re.sub(r"[\s_,]+", "-", re.sub(r"\b(the|licen[cs]e)\b", " ", words).strip())
-    words = re.sub(r"-(only|or-later)$", "", words)
-    words = SPELLINGS.get(words, words)
-    return words if words in _STRICTNESS else "other"
+    """That of a single licence, as it is stated or without what is only a way of writing it."""
+    words = re.sub(r"[\s_,]+", "-", re.split(r"\s+WITH\s+", stated)[0].strip().lower())
+    without_noise = re.sub(r"-?\b(the|licen[cs]e)\b-?", "-", words).strip("-")
+    for name in (words, without_noise, re.sub(r"-(only|or-later)$", "", without_noise)):
+        if SPELLINGS.get(name, name) in _STRICTNESS:
+            return SPELLINGS.get(name, name)
+    return "other"
 
 
 def _by_license(works: Sequence[Work]) -> list[_Terms]:

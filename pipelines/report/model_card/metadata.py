@@ -1,11 +1,11 @@
 """The card's YAML, in huggingface_hub's own classes: what the Hub filters, links and lists a model by."""
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
 from pipelines.report.model_card.license_rules import LicenseProposal
@@ -51,7 +51,9 @@ def _measures(records: CardRecords, identity: Identity, folder: str | None) -> I
     if records.comparison is None or records.model is None:
         return
     prompts = records.comparison.record["prompts"]
-    dataset = one_line(str(without_local_paths(str(prompts.get("path") or "prompts"))), _MAX_NAME)
+    path, on_the_hub = str(prompts.get("path") or "prompts"), dict(identity.datasets)
+    # of a local folder the last part alone: "data/rows" would be somebody's dataset on the Hub
+    dataset = path if path in on_the_hub else one_line(PurePath(path).name, _MAX_NAME)
     for measure in records.comparison.measures:
         figure = records.model.figures.get(measure.name)
         if figure is not None:
@@ -60,7 +62,7 @@ def _measures(records: CardRecords, identity: Identity, folder: str | None) -> I
                 dataset_type=dataset,
                 dataset_name=dataset,
                 dataset_split=prompts.get("split"),
-                dataset_revision=dict(identity.datasets).get(dataset),
+                dataset_revision=on_the_hub.get(path),
                 metric_type=one_line(measure.name, _MAX_NAME),
                 metric_name=one_line(measure.full_label, _MAX_NAME),
                 metric_value=figure.value,

@@ -1,0 +1,252 @@
+"""README.md of a model: what it says, that each figure is a record's, and that what is missing is said."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.errors import UserError
+from pipelines.report.model_card import model_card
+from tests.report.sample_card import change_run, lock, manifest, write_card_records
+from tests.report.sample_records import SENTENCE, write_json
+from tests.report.sample_run_records import trainer_state
+from tests.report.test_markdown import outside_of_fences
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A comparison folder and a run folder with every record."""
+    return write_card_records(tmp_path_factory.mktemp("card"))
+
+
+@pytest.fixture(scope="module")
+def card(folders: tuple[Path, Path]) -> str:
+    """The card of `folders`, with its base on the Hub."""
+    return model_card(folders[1], comparison_folder=folders[0], repo_id="me/my-model", base_model="org/base")
+
+
+def section(card: str, title: str) -> str:
+    """The text below a heading, up to the next one of its level or above."""
+    level = title.split(" ")[0]
+    _, found, rest = card.partition(f"\n{title}\n")
+    assert found, title
+    return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
+
+
+def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str) -> None:
+    opening = section(card, "# my-model").strip().split("\n\n")[0]
+    assert opening.split("\n") == [
+        "my-model is a LoRA adapter of rank 32 on [org/base](https://huggingface.co/org/base), fine-tuned (SFT) on "
+        "2,784 rows of `functions`.",
+        f"Compared with base on held-out prompts, by 95% intervals: {SENTENCE}.",
+    ]
+
+
+def test_the_table_has_both_values_the_paired_difference_and_the_verdict_of_each_measure(
+    card: str, folders: tuple[Path, Path]
+) -> None:
+    record = json.loads((folders[0] / "comparison.json").read_text())
+    rows = [line for line in section(card, "## Is it better than its base?").split("\n") if " is better; n = " in line]
+    greedy = [name for name, words in record["metric_definitions"].items() if words["decoding"] != "sampled"]
+    assert len(rows) == len([name for name in greedy if record["metric_definitions"][name]["better"] != "neither"])
+    base, ours = (record["models"][name]["metrics"]["parses"] for name in ("base", "instruct"))
+    difference = record["differences"]["instruct"]["parses"]
+    row = next(row for row in rows if row.startswith("| parses"))
+    for found in (base["value"], *base["ci95"], ours["value"], *ours["ci95"], difference["value"]):
+        assert f"{100 * found:.1f}".replace("-", "−") in row
+    assert row.endswith("| better, p = 0.002 |")
+
+
+def test_every_table_row_has_as_many_cells_as_its_head(card: str) -> None:
+    outside, fence = outside_of_fences(card)
+    assert fence is None
+    widths: list[int] = []
+    for line in outside:
+        widths = [*widths, len(re.findall(r"(?<!\\)\|", line))] if line.startswith("|") else []
+        assert not widths or widths[-1] == widths[0], line
+
+
+def test_answers_of_both_are_shown_and_a_long_one_is_cut_with_a_mark(card: str) -> None:
+    answers = section(card, "## Answers of both")
+    assert answers.count("**Prompt**") == 3
+    assert answers.count("**base**") == answers.count("**instruct**") == 3
+    assert "```python\ndef find_max(numbers):\n    return max(numbers)" in answers
+    assert re.search(r"\n\[… [\d,]+ more characters\]\n```", answers)
+
+
+def test_the_data_are_told_with_splits_rejects_sources_and_licences(card: str) -> None:
+    data = section(card, "## Data")
+    for line in (
+        "| train | 2,784 | 310 |", "| test | 148 | 18 |", "| no docstring | 9,702 |", "| duplicate | 83 |",
+        f"- functions, sha256 {'8a' * 32}, 3,072 rows", "| dropped | 83 |", "| reason: the answer is empty | 83 |",
+        "| apache-2.0 | base org/base |", "| BSD-3-Clause | click 8.5.1 |",
+        "Made with `python data_prep/build_instructions.py --source functions --output functions`",
+    ):  # fmt: skip
+        assert line in data
+    assert "Proposed for this model: `apache-2.0`." in data
+
+
+def test_the_curve_has_held_out_losses_at_steps_of_the_log(card: str) -> None:
+    training = section(card, "## Training")
+    history = trainer_state()["log_history"]
+    losses = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)% \|$", training, re.MULTILINE)
+    assert [int(step) for step, *_ in rows] == sorted(losses)
+    assert [held_out for _, _, held_out, _ in rows] == [f"{losses[step]:.3f}" for step in sorted(losses)]
+    line = re.search(r"to the last: `([▁▂▃▄▅▆▇█]+)`", training)
+    assert line
+    assert line[1][0] == "█"
+    assert 20 < len(line[1]) <= 40
+
+
+def test_the_cost_is_the_runs(card: str) -> None:
+    for line in (
+        "| time of the whole run | 2 min 43 s |", "| tokens trained on, without padding | 412,345 |",
+        "| tokens per second | 2,527 |", "| peak memory | 1.8 GiB |", "| energy | not measured |",
+        "| device | no accelerator; 2 cores of Some CPU &#8203;@ 2.20GHz |".replace("&#8203;@", "@"),
+    ):  # fmt: skip
+        assert line in card
+
+
+def test_energy_is_told_where_it_was_measured(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    change_run(trained, energy_joules=7_200_000.0)
+    assert "| energy | 2 kWh |" in model_card(trained)
+    change_run(trained, energy_joules=1_800.0)
+    assert "| energy | 0.5 Wh |" in model_card(trained)
+
+
+def test_the_examinations_before_and_after_the_run_are_told(card: str) -> None:
+    assert "- note TRAIN\\_EVAL\\_OVERLAP: 2 of 169 rows overlap." in section(card, "### Before the run")
+    after = section(card, "### After the run")
+    assert "- Adapter: 3 of 3 modules moved" in after
+    assert "- General text: 1.052 → 1.064 bits per byte" in after
+
+
+def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stands_on(tmp_path: Path) -> None:
+    compared, trained = write_card_records(tmp_path, 20)
+    record = json.loads((compared / "comparison.json").read_text())
+    record["differences"]["instruct"]["parses"]["verdict"] = "worse"
+    record |= {"judge": None, "run_code": None, "details": {}}
+    write_json(compared / "comparison.json", record)
+    (compared / "benchmark.json").unlink()
+    change_run(trained, doctor=None, after_run=None)
+    found = section(model_card(trained, comparison_folder=compared), "## Limits")
+    assert "- Nobody looked at recipe and rows before the run (the doctor was off)." in found
+    assert re.search(r"- Worse than base: parses, [\d.]+% → [\d.]+% \(\+[\d.]+ points", found)
+    assert "- The figures rest on 20 held-out prompts, so few that the intervals are rough and on" in found
+    assert (
+        "- Not measured: what was forgotten of general text, what was lost of other capabilities, whether answers "
+        "repeat training rows, what a judge thinks of the answers, whether code in the answers runs, standard "
+        "benchmarks and truthfulness, bias and safety."
+    ) in found
+    assert "- One run with seed 42: how far another seed would lead is not measured." in found
+    assert "- The base has 5,795,072 parameters; the languages of the rows are not on record." in found
+    assert "- Its base is not on the Hub: whoever loads this model needs a copy of it." in found
+
+
+def test_what_was_measured_is_not_among_the_limits(card: str) -> None:
+    found = section(card, "## Limits")
+    assert "- Not measured: what was lost of other capabilities and truthfulness, bias and safety." in found
+    assert "not on the Hub" not in found
+
+
+def test_the_recipe_that_makes_it_again_is_the_runs_but_for_paths(card: str) -> None:
+    again = section(card, "## Make it again")
+    recipe = yaml.safe_load(again.split("```yaml\n")[1].split("\n```")[0])
+    assert recipe == lock()["recipe"]
+    assert "```bash\npython pipelines/sft.py --config recipe.yaml\n```" in again
+    assert "`python pipelines/reproduce.py lock.json`" in again
+
+
+def test_the_lock_is_folded_with_whole_hashes_and_without_the_diff(card: str) -> None:
+    folded = card.split("<details><summary>Lock</summary>")[1].split("</details>")[0]
+    for line in (
+        f"| result.weights\\_sha256 | sha256:{'78' * 32} |", f"| datasets.1.fingerprint | sha256:{'ef' * 32} |",
+        "| versions.trl | 1.16.0 |", "| seeds.seed | 42 |", f"| git.diff\\_sha256 | {'56' * 32} |",
+    ):  # fmt: skip
+        assert line in folded
+    assert "secret_plan" not in card
+    assert "loss_curve" not in card.replace("\\", "")
+
+
+def test_no_absolute_path_is_on_the_card(tmp_path: Path) -> None:
+    compared, trained = write_card_records(tmp_path, 2)
+    here = {"model_name_or_path": "/home/somebody/models/base", "dataset_name": "/srv/data/functions"}
+    change_run(trained, recipe=here, base={"path": "/home/somebody/models/base", "fingerprint": "ab"})
+    write_json(trained / "lock.json", lock(base={"name_or_path": "/home/somebody/models/base", "license": "mit"}))
+    text = model_card(trained, comparison_folder=compared)
+    assert not re.search(r"/(home|srv|tmp|root)/", text)
+    assert "model_name_or_path: base\ndataset_name: functions" in text
+
+
+def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders: tuple[Path, Path]) -> None:
+    text = model_card(folders[1], repo_id="me/my-model")
+    assert "model-index" not in text
+    assert "How it compares with its base is not measured." in text
+    assert "python pipelines/compare.py --base BASE --instruct RUN_FOLDER" in text
+    assert "It is not known whether it is better than its base: it has not been compared." in text
+    assert "## Answers of both" not in text
+
+
+def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"kind": "run", "program": "sft", "status": "started"})
+    text = model_card(tmp_path)
+    for sentence in (
+        "The run has no record that it finished.", "Splits, rejects and sources are not on record",
+        "The course of the loss is not on record.", "| time of the whole run | not measured |",
+        "| device | not measured |", "The model has a size that is not on record",
+    ):  # fmt: skip
+        assert sentence in text
+    assert section(text, "### After the run").strip() == "Not measured."
+    assert "reproduce.py" not in text
+
+
+def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    write_json(tmp_path / "functions" / "manifest.json", manifest(n_train=2783))
+    assert "Splits, rejects and sources are not on record" in model_card(trained)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "recipe", "told"),
+    [
+        ({"peft_type": "LORA", "r": 8, "use_dora": True}, {}, "a DoRA adapter of rank 8"),
+        ({"peft_type": "LORA", "r": 8, "use_rslora": True}, {}, "a rsLoRA adapter of rank 8"),
+        ({"peft_type": "LORA", "r": 8}, {"load_in_4bit": True}, "a QLoRA adapter of rank 8"),
+        ({"peft_type": "VERA"}, {}, "a VERA adapter"),
+    ],
+)
+def test_the_kind_of_adapter_is_told(tmp_path: Path, adapter: Any, recipe: Any, told: str) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    write_json(trained / "adapter_config.json", adapter)
+    change_run(trained, recipe=recipe)
+    assert f"sft is {told} on `recipes/quickstart/base`, fine-tuned" in model_card(trained)
+
+
+def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    change_run(trained, program="dpo", adapter={"path": "/srv/runs/first", "fingerprint": "sha256:aa"})
+    text = model_card(trained)
+    assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, going on from the adapter `first`." in text
+    assert "> **Licence unknown:** none is on record for adapter first." in text
+
+
+def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", json.loads((folders[1] / "run.json").read_text()))
+    with pytest.raises(UserError, match=r"among the models of .*comparison.json; got .*sft; compare this run"):
+        model_card(tmp_path, comparison_folder=folders[0])
+
+
+def test_broken_records_and_names_are_one_line_errors(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    with pytest.raises(UserError, match="expected base_model to be the Hub id of the base"):
+        model_card(trained, base_model="../base")
+    write_json(trained / "ledger.json", {"reasons": [1]})
+    with pytest.raises(UserError, match=r"expected a whole record in .*sft"):
+        model_card(trained)
+    with pytest.raises(UserError, match=r"expected the record run\.json"):
+        model_card(tmp_path)
