@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.report.model_card import model_card
 from tests.report.sample_card import change_run, lock, manifest, write_card_records
 from tests.report.sample_records import SENTENCE, write_json
-from tests.report.sample_run_records import trainer_state
+from tests.report.sample_run_records import figure, trainer_state
 from tests.report.test_markdown import outside_of_fences
 
 
@@ -34,6 +34,11 @@ def section(card: str, title: str) -> str:
     _, found, rest = card.partition(f"\n{title}\n")
     assert found, title
     return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
+
+
+def unescaped(text: str) -> str:
+    """Markdown as it is shown, as far as brackets go."""
+    return re.sub(r"\\([\[\]])", r"\1", text)
 
 
 def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str) -> None:
@@ -233,6 +238,42 @@ def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path)
     text = model_card(trained)
     assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, going on from the adapter `first`." in text
     assert "> **Licence unknown:** none is on record for adapter first." in text
+
+
+def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path: Path) -> None:
+    accuracy = {"before": figure(0.537, 0.08, 147), "after": figure(0.748, 0.07, 147),
+                "difference": figure(0.211, 0.068, 147)}  # fmt: skip
+    reward = {"before": {"value": None}, "after": figure(0.871, 0.05, 147), "chance": 0.5,
+              "difference_from_chance": figure(0.371, 0.05, 147)}  # fmt: skip
+    pairs = {"n_pairs": 147, "beta": 0.1, "likelihood_accuracy": accuracy, "reward_accuracy": reward}
+    _, trained = write_card_records(tmp_path, 2)
+    change_run(trained, program="dpo", metrics={"held_out_pairs": pairs})
+    text = unescaped(section(model_card(trained), "## Training"))
+    assert (
+        "| the chosen answer is the likelier one (n = 147) | 53.7% [45.7, 61.7] | 74.8% [67.8, 81.8] "
+        "| +21.1 points [+14.3, +27.9] |"
+    ) in text
+    assert (
+        "| reward accuracy (n = 147) | chance 50.0% | 87.1% [82.1, 92.1] | +37.1 points over chance [+32.1, +42.1] |"
+    ) in text
+
+
+def test_a_pretraining_shows_bits_per_byte_with_a_before_where_there_was_a_model(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    bits = {"corpus": {"after": figure(0.9, 0.1, 306)}}
+    change_run(
+        trained, program="pretrain", base={"path": None, "fingerprint": None}, metrics={"held_out_bits_per_byte": bits}
+    )
+    (trained / "adapter_config.json").unlink()
+    (trained / "lock.json").unlink()
+    text = model_card(trained)
+    assert "sft is a full model, pretrained on 2,784 rows of `functions`." in text
+    text = unescaped(text)
+    assert "| bits per byte, corpus (n = 306) | – | 0.900 [0.800, 1.000] | – |" in text
+    assert "- The model has 5,795,072 parameters" in text
+    bits["corpus"] |= {"before": figure(1.0, 0.1, 306), "relative": figure(-0.1, 0.02, 306)}
+    change_run(trained, metrics={"held_out_bits_per_byte": bits})
+    assert "| 1.000 [0.900, 1.100] | 0.900 [0.800, 1.000] | −10.0% [−12.0, −8.0] |" in unescaped(model_card(trained))
 
 
 def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

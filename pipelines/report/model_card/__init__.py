@@ -15,6 +15,7 @@ part: a card tells nobody where a home folder is.
     license_rules   the stricter licence of base and data, conflicts named
     license_table   licences by what they ask, with their sources
     training        the curve, and what it cost
+    held_out        what the run measured itself on rows held out
     limits          what got worse, what nobody measured
     shown           texts, paths and tables as a card shows them
     writing         template -> text

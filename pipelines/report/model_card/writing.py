@@ -15,6 +15,7 @@ from pipelines.report.examinations import examinations
 from pipelines.report.measures import measure_groups
 from pipelines.report.model_card.card_records import CardRecords, read_card_records
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
+from pipelines.report.model_card.held_out import held_out_table
 from pipelines.report.model_card.identity import Identity, identity_of
 from pipelines.report.model_card.license_rules import proposed_license
 from pipelines.report.model_card.limits import limits
@@ -127,6 +128,7 @@ def _training_content(records: CardRecords) -> dict[str, Any]:
     return {
         "curve": curve_table(records.log_history),
         "curve_line": curve_line(records.log_history),
+        "held_out": held_out_table(records.run.get("metrics") or {}),
         "cost": cost(records.run),
         "recipe": recipe.rstrip(),
         "command": f"python pipelines/{shlex.quote(program)}.py --config recipe.yaml",
