@@ -57,9 +57,7 @@ def hub_base(
     repo_id, _, revision = named.partition("@")
     if fault := name_fault(repo_id):
         raise UserError(expected="--base_model as ID or ID@REVISION of the Hub", got=fault, remedy="mend it")
-    info = repository.persistently(
-        lambda: repository.api.model_info(repo_id, revision=revision or None, files_metadata=True), repo_id
-    )
+    info = repository.persistently(lambda: repository.info(repo_id, revision or None, files_metadata=True), repo_id)
     _refuse_other_weights(Path(trained_on), info, named)
     return HubBase(repo_id, info.sha)
 

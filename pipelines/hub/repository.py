@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, get_session, get_token, hf_hub_url
+from huggingface_hub import HfApi, get_session, get_token
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from pipelines.errors import UserError
@@ -45,14 +46,19 @@ class Repository:
         """`ask` by this repository's patience; a refusal names `repo_id`, or this one."""
         return persistently(ask, repo_id=repo_id or self.repo_id, patience=self.patience)
 
+    def info(self, repo_id: str, revision: str | None = None, *, files_metadata: bool = False) -> ModelInfo:
+        """What the Hub says of a model, asked once; this call alone takes no limit from the client's session."""
+        limit = self.patience.seconds_of_silence
+        return self.api.model_info(repo_id, revision=revision, files_metadata=files_metadata, timeout=limit)
+
     def branch(self, name: str) -> Branch:
         """What is there now, by one look that does not try again."""
         try:
-            is_private = self.api.model_info(self.repo_id).private
+            is_private = self.info(self.repo_id).private
         except RepositoryNotFoundError:
             return Branch(name)
         try:
-            info = self.api.model_info(self.repo_id, revision=name)
+            info = self.info(self.repo_id, name)
         except RevisionNotFoundError:
             return Branch(name, is_private)
         files = tuple(one.rfilename for one in info.siblings or [])
@@ -60,7 +66,7 @@ class Repository:
         return Branch(name, is_private, info.sha, files, lock)
 
     def _json(self, file: str, commit: str) -> Mapping[str, Any]:
-        url = hf_hub_url(self.repo_id, file, revision=commit, endpoint=self.api.endpoint)
+        url = f"{self.api.endpoint}/{self.repo_id}/resolve/{commit}/{file}"
         response = get_session().get(url, headers=build_hf_headers(token=self.token))
         hf_raise_for_status(response)
         value = response.json()

@@ -50,9 +50,10 @@ def persistently(ask: Callable[[], T], *, repo_id: str, patience: Patience) -> T
             raise UserError(
                 expected="a connection to the Hub", got="HF_HUB_OFFLINE is set", remedy="unset HF_HUB_OFFLINE"
             ) from error
-        except (HTTPError, RuntimeError, OSError) as error:  # the client wraps what ends an upload in a RuntimeError
+        # The client wraps what ends an upload in a RuntimeError, and what it cannot take in a ValueError.
+        except (HTTPError, RuntimeError, OSError, ValueError) as error:
             status, asked_for = _status(error), _seconds_asked_for(error)
-            passes = status is None or status in _TRANSIENT
+            passes = status in _TRANSIENT if status is not None else not isinstance(error, ValueError)
             if not passes or retry == patience.n_retries or (asked_for or 0) > patience.seconds_longest_wait:
                 raise _refusal(error, status, repo_id, retry, asked_for) from error
             time.sleep(patience.seconds_before(retry, asked_for))
@@ -100,7 +101,7 @@ def _refusal(error: BaseException, status: int | None, repo_id: str, retry: int,
         return UserError(expected=f"the Hub to take {repo_id}", got=f"status {status} {tries}{wait}", remedy=_GO_ON)
     expected, remedy = _WORDS.get(status, ("a request that the Hub takes", "mend what it names"))
     answer = _answer(error)
-    said = answer.server_message if answer is not None else None
+    said = answer.server_message if answer is error else str(error)  # which names the file, where there is one
     return UserError(
         expected=expected.format(repo_id=repo_id),
         got=f"status {status}" + (f" ({_one_line(said)})" if said else ""),

@@ -1,0 +1,94 @@
+"""The base that an adapter is said to stand on: the Hub's, with the very weights of the run."""
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from pipelines.errors import UserError
+from pipelines.hub import HubBase, Repository, hub_base
+from tests.hub.run_folder import COMMIT, write_weights
+from tests.hub_server import Fault, LocalHub
+
+FROM_THE_HUB = {"name_or_path": "org/base@v1", "revision": COMMIT, "fingerprint": f"hub:org/base@{COMMIT}"}
+
+
+def local(folder: Path) -> dict[str, str]:
+    return {"name_or_path": str(folder), "fingerprint": "sha256:abc"}
+
+
+def test_a_model_from_scratch_has_none(repository: Repository) -> None:
+    assert hub_base(None, None, repository) is None
+
+
+def test_a_base_of_the_hub_is_the_commit_that_was_trained_on(hub: LocalHub, repository: Repository) -> None:
+    n_asked = len(hub.requests)
+    assert hub_base(FROM_THE_HUB, None, repository) == HubBase("org/base", COMMIT)
+    assert hub_base(FROM_THE_HUB, "org/base", repository) == HubBase("org/base", COMMIT)
+    assert len(hub.requests) == n_asked
+    with pytest.raises(UserError, match=r"trained on, org/base; got me/other"):
+        hub_base(FROM_THE_HUB, "me/other", repository)
+
+
+def test_a_base_without_a_commit_names_none(repository: Repository) -> None:
+    assert hub_base({**FROM_THE_HUB, "fingerprint": "hub:org/base@main"}, None, repository) == HubBase("org/base", None)
+
+
+def test_a_local_base_has_to_be_named_for_an_adapter_only(base: Path, repository: Repository) -> None:
+    with pytest.raises(UserError, match=r"a base on the Hub.*--base_model"):
+        hub_base(local(base), None, repository)
+    assert hub_base(local(base), None, repository, is_needed=False) is None
+
+
+def test_a_copy_of_a_local_base_is_known_by_its_weights(hub: LocalHub, base: Path, repository: Repository) -> None:
+    commit = hub.repository("me/base").branches["main"]
+    assert hub_base(local(base), "me/base", repository) == HubBase("me/base", commit)
+    assert hub_base(local(base), f"me/base@{commit}", repository) == HubBase("me/base", commit)
+
+
+def test_an_earlier_revision_has_its_own_weights(hub: LocalHub, base: Path, token: str, repository: Repository) -> None:
+    first = hub.repository("me/base").branches["main"]
+    other = write_weights(base.parent / "other.safetensors", seed=9)
+    HfApi(token=token).upload_file(repo_id="me/base", path_or_fileobj=other, path_in_repo="model.safetensors")
+    assert hub_base(local(base), f"me/base@{first}", repository) == HubBase("me/base", first)
+    with pytest.raises(UserError, match=r"me/base to have the weights of .*base.*got other ones.*model\.safetensors"):
+        hub_base(local(base), "me/base", repository)
+
+
+def test_other_weights_are_refused_with_both_names(base: Path, repository: Repository) -> None:
+    write_weights(base / "model.safetensors", seed=2)
+    with pytest.raises(UserError) as caught:
+        hub_base(local(base), "me/base", repository)
+    assert "me/base" in caught.value.expected
+    assert str(base) in caught.value.expected
+
+
+def test_a_base_that_is_stored_without_lfs_is_compared_too(base: Path, token: str, repository: Repository) -> None:
+    api = HfApi(token=token)
+    api.create_repo("me/small")
+    api.upload_file(repo_id="me/small", path_or_fileobj=b"", path_in_repo=".gitattributes")
+    api.upload_folder(repo_id="me/small", folder_path=base)
+    assert api.model_info("me/small", files_metadata=True).siblings
+    found = hub_base(local(base), "me/small", repository)
+    assert found is not None
+    write_weights(base / "model.safetensors", seed=2)
+    with pytest.raises(UserError, match="other ones"):
+        hub_base(local(base), "me/small", repository)
+
+
+@pytest.mark.parametrize("named", ["me/nobody", "me/base@v9", "me/in valid"])
+def test_a_base_that_is_not_there_is_one_line(base: Path, repository: Repository, named: str) -> None:
+    with pytest.raises(UserError) as caught:
+        hub_base(local(base), named, repository)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_base_folder_that_is_gone_cannot_be_compared(base: Path, repository: Repository) -> None:
+    (base / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="to compare them with me/base"):
+        hub_base(local(base), "me/base", repository)
+
+
+def test_a_busy_hub_is_asked_again(hub: LocalHub, base: Path, repository: Repository) -> None:
+    hub.faults.append(Fault(r"GET /api/models/me/base", status=503, times=2))
+    assert hub_base(local(base), "me/base", repository) is not None

@@ -1,0 +1,160 @@
+"""Names become files of one commit, fetched from a Hub without what could run; what cannot be had is one line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub_server import Fault, LocalHub
+from tests.hub_server.real_client import ClientError, RealClient
+
+FETCHED = {"config.json", "tokenizer.json", "chat_template.jinja", "merges.txt", "tokenizer.model"}
+LEFT = {
+    "README.md", "pytorch_model.bin", "training_args.bin", "model.pt", "modeling_evil.py",
+    "consolidated.safetensors", "checkpoint-1/model.safetensors", "checkpoint-1/config.json",
+}  # fmt: skip
+PULL = (
+    "from pipelines.hub.pulling import local_copy\n"
+    "found = local_copy(name, weights=weights)\n"
+    "files = sorted(str(file.relative_to(found.folder)) for file in found.folder.rglob('*') if file.is_file())\n"
+    "answer = [str(found.folder), found.commit, found.pinned, files]"
+)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    with LocalHub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def token(hub: LocalHub) -> str:
+    return hub.add_user("ann")
+
+
+@pytest.fixture(scope="module")
+def environment(hub: LocalHub, token: str) -> dict[str, str]:
+    return hub.environment(token)
+
+
+@pytest.fixture(scope="module")
+def client(environment: dict[str, str]) -> Iterator[RealClient]:
+    """Ann's; it starts with a cache that is empty."""
+    with RealClient(environment) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def model(client: RealClient) -> str:
+    """A repository with all that people put beside a model, tagged v1."""
+    client.run("api.create_repo('ann/model')")
+    commit(client, **{name: name for name in (*FETCHED, *LEFT, "model.safetensors")})
+    client.run("api.create_tag('ann/model', tag='v1')")
+    return "ann/model"
+
+
+def commit(client: RealClient, repo: str = "ann/model", **files: str) -> str:
+    """A commit with these files and texts; its id."""
+    code = (
+        "operations = [CommitOperationAdd(name, text.encode()) for name, text in files.items()]\n"
+        "answer = api.create_commit(repo, operations, commit_message='files').oid"
+    )
+    return str(client.run(code, repo=repo, files=files))
+
+
+def pull(client: RealClient, name: str, *, weights: bool = False) -> list[Any]:
+    answer: list[Any] = client.run(PULL, name=name, weights=weights)
+    return answer
+
+
+def test_only_what_cannot_run_is_fetched_and_weights_when_they_are_asked_for(
+    hub: LocalHub, client: RealClient, model: str
+) -> None:
+    before = len(hub.requests)
+    _, head, pinned, files = pull(client, model)
+    assert set(files) == FETCHED
+    assert head == hub.repository(model).branches["main"]
+    assert pinned == f"{model}@{head}"
+    _, _, _, files = pull(client, model, weights=True)
+    assert set(files) == FETCHED | {"model.safetensors"}
+    bodies = [path for method, path in hub.requests[before:] if method == "GET" and not path.startswith("/api/")]
+    assert len(bodies) == len(FETCHED) + 1
+
+
+def test_a_branch_means_one_commit_as_long_as_the_process_lives(hub: LocalHub, client: RealClient, model: str) -> None:
+    _, head, _, _ = pull(client, model)
+    newer = commit(client, **{"config.json": "newer"})
+    assert pull(client, model)[1] == head
+    assert pull(client, f"{model}@main")[1] == head
+    assert pull(client, f"{model}@{newer}")[1] == newer
+    assert pull(client, f"{model}@v1")[1] == hub.repository(model).tags["v1"]
+
+
+@pytest.mark.usefixtures("model")
+def test_commits_that_differ_in_the_card_alone_have_the_same_weights(client: RealClient) -> None:
+    first = commit(client, **{"README.md": "one"})
+    card = commit(client, **{"README.md": "two"})
+    weights = commit(client, **{"model.safetensors": "others"})
+    ask = "from pipelines.hub.pulling import same_weights; answer = same_weights('ann/model', one, other)"
+    assert client.run(ask, one=first, other=card) is True
+    assert client.run(ask, one=card, other=weights) is False
+
+
+def test_a_folder_is_taken_as_it_is_and_asks_nobody(hub: LocalHub, client: RealClient, tmp_path: Path) -> None:
+    before = len(hub.requests)
+    folder, head, pinned, _ = pull(client, str(tmp_path), weights=True)
+    assert (folder, head, pinned) == (str(tmp_path), None, str(tmp_path))
+    assert len(hub.requests) == before
+
+
+def test_what_cannot_be_had_is_told_in_one_line(hub: LocalHub, client: RealClient, model: str, token: str) -> None:
+    client.run("[api.create_repo(f'ann/{name}', private=name == 'private') for name in ('private', 'gated')]")
+    commit(client, "ann/gated", **{"config.json": "{}"})
+    client.run("api.update_repo_settings('ann/gated', gated='manual')")
+    stranger = hub.add_user("stranger")
+    log_in = "import os; os.environ.pop('HF_TOKEN', None); os.environ.update({'HF_TOKEN': token} if token else {})"
+    cases = [
+        (None, f"{model}@v9", "expected a branch, tag or commit v9 of ann/model; got none"),
+        (None, "ann/nothing", r"no such repository or a private one \(asked without a token\)"),
+        (None, "ann/private", r"no such repository or a private one \(asked without a token\)"),
+        (stranger, "ann/private", r"no such repository or a private one \(asked with a token\)"),
+        (stranger, "ann/gated", rf"a gated repository \(asked with a token\); ask for access at {hub.url}/ann/gated"),
+        ("hf_unknown", f"{model}@other", r"a token that the Hub does not know \(asked with a token\)"),
+    ]
+    try:
+        for other, name, words in cases:
+            client.run(log_in, token=other)
+            with pytest.raises(ClientError, match=words) as refused:
+                pull(client, name)
+            assert refused.value.name == "UserError"
+            assert "\n" not in str(refused.value)
+            assert "hf_" not in str(refused.value)
+    finally:
+        client.run(log_in, token=token)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [({"status": 503}, r"the answer 503 \(asked with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
+    ids=["broken", "cut"],
+)
+def test_a_hub_that_does_not_answer_is_told_in_one_line(
+    hub: LocalHub, client: RealClient, model: str, fault: dict[str, int], words: str
+) -> None:
+    hub.faults.append(Fault(r"GET /api/models/ann/model/revision/", **fault))  # type: ignore[arg-type]
+    with pytest.raises(ClientError, match=words) as refused:
+        pull(client, f"{model}@step-000100")
+    assert refused.value.name == "UserError"
+
+
+def test_without_network_the_cache_answers_and_what_it_lacks_is_told(
+    hub: LocalHub, client: RealClient, model: str, environment: dict[str, str]
+) -> None:
+    here = pull(client, f"{model}@v1", weights=True)
+    before = len(hub.requests)
+    with RealClient({**environment, "HF_HUB_OFFLINE": "1"}) as offline:
+        assert pull(offline, f"{model}@v1", weights=True) == here
+        with pytest.raises(ClientError, match="no complete copy in the cache, and HF_HUB_OFFLINE is set"):
+            pull(offline, "ann/nothing")
+    assert len(hub.requests) == before

@@ -1,0 +1,59 @@
+"""A name means a folder that exists, else a repository at a revision, and nothing in between."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.hub.references import reference, short_name
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "repo_id", "revision"),
+    [
+        ("org/name", "org/name", None),
+        ("gpt2", "gpt2", None),
+        ("org/name@v1.0", "org/name", "v1.0"),
+        ("org/name@feature/step-000100", "org/name", "feature/step-000100"),
+    ],
+)
+def test_an_id_may_have_a_revision(name: str, repo_id: str, revision: str | None) -> None:
+    found = reference(name)
+    assert (found.given, found.repo_id, found.revision) == (name, repo_id, revision)
+
+
+@pytest.mark.parametrize("name", ["org/name", "org/name@v1"])
+def test_what_exists_here_is_a_folder_whatever_its_name(name: str) -> None:
+    Path(name).mkdir(parents=True)
+    assert reference(name).repo_id is None
+    assert reference(name, "v2").revision is None
+
+
+def test_a_revision_beside_the_name_counts_where_the_name_has_none() -> None:
+    assert reference("org/name", "v1").revision == "v1"
+    assert reference("org/name@v1", "main").revision == "v1"  # main is what TRL's option says of itself
+    assert reference("org/name@v1", "v1").revision == "v1"
+    with pytest.raises(UserError, match="one revision of org/name; got v1 and v2"):
+        reference("org/name@v1", "v2")
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "runs/my/model", "../model", "org/na me", "@v1"])
+def test_what_can_be_neither_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="and no such folder; check the path"):
+        reference(name)
+
+
+def test_an_at_without_a_revision_is_refused() -> None:
+    with pytest.raises(UserError, match="a revision after the @ of org/name@"):
+        reference("org/name@")
+
+
+def test_short_names_keep_the_revision(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    names = ["runs/mine", f"{tmp_path}/runs/mine/", "org/name", "org/name@v1", "gone/mine"]
+    assert [short_name(name) for name in names] == ["mine", "mine", "name", "name@v1", "mine"]

@@ -1,0 +1,249 @@
+"""Sending to a local Hub by the real client: what arrives, what is refused, what happens when the line is cut."""
+
+import re
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from pipelines.errors import UserError
+from pipelines.hub import HubBase, Parcel, Repository, Run, plan_lines, send, writable_repository
+from tests.hub.conftest import IMPATIENT
+from tests.hub.run_folder import CARD, COMMIT, PUBLISHED, lock_of, write_base, write_run, write_weights
+from tests.hub_server import Fault, LocalHub
+
+BASE = HubBase("org/base", COMMIT)
+OF_THE_HUB = {".gitattributes"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run")
+
+
+def parcel_of(folder: Path, branch: str = "main", base: HubBase = BASE, card: str = CARD) -> Parcel:
+    return Run(folder, lock_of(), card, base).parcel(branch)
+
+
+def puts(hub: LocalHub) -> list[str]:
+    return [path for method, path in hub.requests if method == "PUT"]
+
+
+def commits(hub: LocalHub) -> int:
+    return sum("/commit/" in path for method, path in hub.requests if method == "POST")
+
+
+def test_exactly_the_published_files_arrive_in_one_private_commit(
+    hub: LocalHub, repository: Repository, folder: Path
+) -> None:
+    [line] = send(repository, [parcel_of(folder)], private=True)
+    there = hub.repository("me/instruct")
+    files = there.files()
+    assert files.keys() == PUBLISHED | OF_THE_HUB
+    assert files["adapter_model.safetensors"] == (folder / "adapter_model.safetensors").read_bytes()
+    assert there.private
+    assert commits(hub) == 1
+    assert re.fullmatch(rf"{hub.url}/me/instruct/tree/main: commit {there.branches['main'][:8]}", line)
+
+
+def test_a_new_repository_is_public_where_it_is_asked_for(hub: LocalHub, repository: Repository, folder: Path) -> None:
+    send(repository, [parcel_of(folder)], private=False)
+    assert not hub.repository("me/instruct").private
+
+
+def test_a_plan_lists_all_and_sends_nothing(hub: LocalHub, repository: Repository, folder: Path) -> None:
+    lines = plan_lines(repository, [parcel_of(folder)], private=True)
+    assert lines[0] == "me/instruct: will be created, private"
+    assert re.fullmatch(r"branch main \(new\), 8 files, 1\.\d kB", lines[1])
+    assert [line.split()[0] for line in lines[2:]] == sorted(PUBLISHED)
+    assert re.fullmatch(r"  adapter_model\.safetensors +\d+ B", lines[4])
+    assert {method for method, _ in hub.requests} == {"GET"}
+
+
+def test_a_repository_keeps_its_visibility_and_the_plan_says_so(
+    hub: LocalHub, repository: Repository, folder: Path, token: str
+) -> None:
+    HfApi(token=token).create_repo("me/instruct", private=False)
+    [first, *_] = plan_lines(repository, [parcel_of(folder)], private=True)
+    assert first == "me/instruct: is there and stays public (change that on its settings page)"
+    send(repository, [parcel_of(folder)], private=True)
+    assert not hub.repository("me/instruct").private
+
+
+def test_a_second_push_sends_what_changed(hub: LocalHub, repository: Repository, folder: Path) -> None:
+    send(repository, [parcel_of(folder)], private=True)
+    n_puts, first = len(puts(hub)), hub.repository("me/instruct").branches["main"]
+    [line] = send(repository, [parcel_of(folder)], private=True)
+    assert line.endswith("was there already, nothing sent")
+    send(repository, [parcel_of(folder, card=f"{CARD}more\n")], private=True)
+    assert len(puts(hub)) == n_puts
+    last = hub.repository("me/instruct").commits()[0]
+    assert last.parent == first
+    assert hub.repository("me/instruct").files()["README.md"].endswith(b"more\n")
+
+
+def test_a_file_that_the_new_push_lacks_is_removed_and_others_stay(
+    hub: LocalHub, repository: Repository, folder: Path, token: str
+) -> None:
+    (folder / "perplexity.json").write_text("{}")
+    send(repository, [parcel_of(folder)], private=True)
+    HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"png", path_in_repo="figure.png")
+    (folder / "perplexity.json").unlink()
+    assert plan_lines(repository, [parcel_of(folder)], private=True)[-1].split() == ["perplexity.json", "removed"]
+    send(repository, [parcel_of(folder)], private=True)
+    assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB | {"figure.png"}
+
+
+def test_files_of_something_else_are_not_written_over_unasked(
+    hub: LocalHub, repository: Repository, folder: Path, token: str
+) -> None:
+    HfApi(token=token).create_repo("me/instruct")
+    HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
+    for refused in (plan_lines, send):
+        with pytest.raises(UserError, match=r"files of something else \(README\.md\).*--overwrite"):
+            refused(repository, [parcel_of(folder)], private=True)
+    assert hub.repository("me/instruct").files()["README.md"] == b"mine"
+    send(repository, [parcel_of(folder)], private=True, overwrite=True)
+    assert hub.repository("me/instruct").files()["README.md"] == CARD.encode()
+
+
+def test_an_adapter_of_another_base_is_not_written_over_unasked(
+    hub: LocalHub, repository: Repository, folder: Path
+) -> None:
+    send(repository, [parcel_of(folder)], private=True)
+    before = hub.repository("me/instruct").branches
+    other = parcel_of(folder, base=HubBase("org/other", COMMIT))
+    with pytest.raises(UserError, match=r"a model on org/other in branch main of me/instruct; got one on org/base"):
+        send(repository, [other], private=True)
+    assert hub.repository("me/instruct").branches == before
+    send(repository, [other], private=True, overwrite=True)
+    assert b"org/other" in hub.repository("me/instruct").files()["adapter_config.json"]
+
+
+def test_each_form_has_a_branch_of_its_own(hub: LocalHub, repository: Repository, folder: Path, tmp_path: Path) -> None:
+    merged, gguf = write_base(tmp_path / "merged"), tmp_path / "mine.gguf"
+    gguf.write_bytes(b"GGUF")
+    run = Run(folder, lock_of(), CARD, BASE)
+    parcels = [
+        run.parcel("main"),
+        run.merged_parcel(merged, "main", "me/instruct"),
+        run.gguf_parcel(gguf, "main"),
+        run.checkpoint_parcel(folder, 100),
+        run.merged_parcel(merged, "v2", "me/instruct"),
+    ]
+    send(repository, parcels, private=True)
+    there = hub.repository("me/instruct")
+    assert there.branches.keys() == {"main", "merged", "gguf", "step-000100", "v2-merged"}
+    assert there.files("main").keys() == there.files("step-000100").keys() == PUBLISHED | OF_THE_HUB
+    assert there.files("merged").keys() == OF_THE_HUB | {
+        "README.md", "config.json", "lock.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
+    assert there.files("gguf").keys() == OF_THE_HUB | {"README.md", "lock.json", "mine.gguf"}
+    assert b'revision="v2-merged"' in there.files("v2-merged")["README.md"]
+    assert there.files("merged")["README.md"].startswith(b"---\nlicense: mit\nlibrary_name: peft\n---\n\n> This branch")
+
+
+def test_something_private_stops_all_before_the_first_request(
+    hub: LocalHub, repository: Repository, folder: Path
+) -> None:
+    n_requests = len(hub.requests)
+    clean, leaking = parcel_of(folder), parcel_of(folder, "v2", card=f"{CARD}{repository.token}\n")
+    for refused in (plan_lines, send):
+        with pytest.raises(UserError, match=r"a token in README\.md \(line 7\)") as caught:
+            refused(repository, [clean, leaking], private=True)
+        assert repository.token not in str(caught.value)
+    assert len(hub.requests) == n_requests
+
+
+@pytest.mark.parametrize(
+    "pattern", ["POST /api/repos/create", "POST .*/preupload/", "POST .*/commit/", "GET /api/models/me/instruct"]
+)
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_busy_hub_gets_the_whole_push_all_the_same(
+    hub: LocalHub, repository: Repository, folder: Path, pattern: str, status: int
+) -> None:
+    hub.faults.append(Fault(pattern, status=status))
+    send(repository, [parcel_of(folder)], private=True)
+    assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: LocalHub, repository: Repository, folder: Path) -> None:
+    hub.faults.append(Fault("POST .*/commit/", lose_answer=True))
+    send(repository, [parcel_of(folder)], private=True)
+    assert commits(hub) == 1
+    assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
+
+
+def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
+    hub: LocalHub, repository: Repository, folder: Path
+) -> None:
+    hub.faults.append(Fault("POST .*/commit/", cut_after_bytes=10, times=99))
+    with pytest.raises(UserError, match=r"no whole answer after 3 tries.*what has arrived is not sent a second time"):
+        send(repository, [parcel_of(folder)], private=True)
+    assert len(puts(hub)) == 1
+    hub.faults.clear()
+    send(repository, [parcel_of(folder)], private=True)
+    assert len(puts(hub)) == 1
+    weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
+    assert weights == (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_an_upload_that_is_cut_in_the_middle_is_sent_again(hub: LocalHub, repository: Repository, folder: Path) -> None:
+    hub.faults.append(Fault("PUT /storage", cut_after_bytes=100))
+    send(repository, [parcel_of(folder)], private=True)
+    assert len(puts(hub)) == 2
+    weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
+    assert weights == (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_push_in_between_is_not_written_over(
+    repository: Repository, folder: Path, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(repository, [parcel_of(folder)], private=True)
+    write_weights(folder / "adapter_model.safetensors", seed=5)
+    real = HfApi.create_commit
+
+    def after_another(api: HfApi, *arguments: object, **options: object) -> object:
+        monkeypatch.setattr(HfApi, "create_commit", real)
+        HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"x", path_in_repo="other.txt")
+        return real(api, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(HfApi, "create_commit", after_another)
+    with pytest.raises(UserError, match=r"as it was when the push began; got status 412"):
+        send(repository, [parcel_of(folder)], private=True)
+
+
+def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository, folder: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        send(repository, [parcel_of(folder, card="---\nlicense: [\n---\n")], private=True)
+    assert "README.md" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "words"),
+    [
+        ("others/instruct", "write", "me is no member of others"),
+        ("instruct", "read", "the token of me may only read"),
+        ("in valid", "write", "Repo id must use alphanumeric chars"),
+    ],
+)
+def test_who_may_not_write_is_told_before_anything(hub: LocalHub, name: str, role: str, words: str) -> None:
+    token = hub.add_user("me", role=role)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=words):
+        writable_repository(name, token, IMPATIENT)
+    assert all(method == "GET" for method, _ in hub.requests)
+
+
+def test_no_token_and_a_wrong_one_are_told(hub: LocalHub) -> None:
+    with pytest.raises(UserError, match=r"a token of the Hub; got none; run `hf auth login`"):
+        writable_repository("me/instruct", None, IMPATIENT)
+    with pytest.raises(UserError, match=r"a token that the Hub knows; got status 401"):
+        writable_repository("me/instruct", "hf_" + "z" * 30, IMPATIENT)
+    assert all(method == "GET" for method, _ in hub.requests)
+
+
+def test_an_organization_takes_what_its_members_push(hub: LocalHub, token: str, folder: Path) -> None:
+    repository = writable_repository("team/instruct", token, IMPATIENT)
+    send(repository, [parcel_of(folder)], private=True)
+    assert hub.repository("team/instruct").files().keys() == PUBLISHED | OF_THE_HUB
