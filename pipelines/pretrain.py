@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.modeling import LoadedModel
     from pipelines.recipe import PretrainingArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
+    from pipelines.report.model_card import model_card
+    from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.corpus import open_corpus
     from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
     from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_taken_run(training, resume=pretraining.resume)
     general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
+    push = planned_push(recipe, model_arguments.model_name_or_path)
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
     refuse_impossible_model(pretraining, model_arguments, tokenizer)
@@ -67,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
     with trainer.compute_loss_context_manager():
         before = likelihoods_of_parts(loaded, **reading) if model_arguments.model_name_or_path else None
+    if push:
+        push.follow(trainer)
     start_state = before_run(trainer, general_text)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     refuse_divergence(result.metrics, trainer.model)
@@ -88,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if run.writes:
         print(f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes), sep="\n")
         print(*examined.lines(), f"model written to {training.output_dir}", sep="\n")
+    if push:
+        push.finish(model_card)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Hub:
         self.status, self.facts = status, json.dumps(facts).encode()
 
     def __enter__(self) -> "Hub":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def __exit__(self, *_: Any) -> None:
