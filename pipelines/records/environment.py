@@ -16,6 +16,7 @@ _PACKAGES = (
     "numpy", "safetensors", "bitsandbytes",
 )  # fmt: skip
 
+_ROOT = Path(__file__).resolve().parents[2]
 _MAX_DIFF_BYTES = 200_000
 _TOKEN = re.compile(
     r"hf_[A-Za-z0-9]{20}|api_org_[A-Za-z0-9]{20}|_(?:token|key|secret)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{20}"
@@ -49,18 +50,16 @@ def describe_machine() -> dict[str, Any]:
 
 def git_commit() -> str | None:
     """The commit of this checkout, with `+changes` if tracked files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return f"{commit}+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else commit
+        commit = _git(_ROOT, "rev-parse", "HEAD")
+        return f"{commit}+changes" if _git(_ROOT, "status", "--porcelain", "--untracked-files=no") else commit
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def git_state() -> dict[str, str | None]:
-    """The commit of this checkout and how its tracked files differ from it: the hash of the diff, and the diff itself
+def git_state(root: Path = _ROOT) -> dict[str, str | None]:
+    """The commit of the checkout at `root` and how its tracked files differ from it: the hash of the diff, and the diff
     unless it is longer than 200 kB or holds what looks like an access token. All None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
     try:
         commit, diff = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "--binary", "--no-ext-diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):

@@ -1,5 +1,6 @@
 """The run folder: claimed before the first weight loads, finished last, never overwritten."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
+from pipelines.records.energy import EnergyMeter, energy_counters
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.plain_values import plain
@@ -32,6 +34,7 @@ class Run:
     record: dict[str, Any]
     started_at: float
     writes: bool
+    energy: EnergyMeter | None = None
 
     def note(self, **facts: Any) -> None:
         """Add `facts` to run.json now, so that a run that dies has said what it was made of."""
@@ -51,9 +54,17 @@ class Run:
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
         self.note(
-            **facts, status=RunStatus.FINISHED.value, seconds_wall=round(time.time() - self.started_at, 3),
-            machine=describe_machine(),
+            **facts, **self._energy(), status=RunStatus.FINISHED.value, machine=describe_machine(),
+            seconds_wall=round(time.time() - self.started_at, 3),
         )  # fmt: skip
+
+    def _energy(self) -> dict[str, Any]:
+        """Joules of the whole devices and processors from the run's beginning on, and which ones; nothing where no
+        counter can be read."""
+        joules = self.energy.stop() if self.energy else None
+        if self.energy is None or joules is None:
+            return {}
+        return {"energy_joules": joules, "energy_of": [counter.name for counter in self.energy.counters]}
 
 
 def open_run(
@@ -89,6 +100,10 @@ def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *,
         writes=training.process_index == 0,
     )
     run.note(n_processes=training.world_size)
+    is_all_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == training.world_size
+    if run.writes and is_all_here:  # another machine's counters cannot be read from this one
+        n_gpus = training.world_size if training.device.type == "cuda" else 0
+        run.energy = EnergyMeter(energy_counters(n_gpus))
     return run
 
 

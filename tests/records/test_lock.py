@@ -1,0 +1,212 @@
+"""lock.json: complete before the first weight loads, completed by the result, and free of secrets."""
+
+import json
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.records import (
+    DatasetIdentity,
+    Inputs,
+    Licence,
+    ModelIdentity,
+    Parallelism,
+    Run,
+    card_of,
+    fingerprints,
+    git_state,
+    open_run,
+    read_lock,
+)
+from pipelines.records.lock import parallelism
+
+INPUTS = Inputs(
+    base=ModelIdentity("org/base", "c0ffee", "hub:org/base@c0ffee", "mit"),
+    datasets=(
+        DatasetIdentity("train", "rows", None, "sha256:1", 10, (Licence("numpy 2.0", "BSD-3-Clause"),)),
+        DatasetIdentity("validation", "rows", None, "sha256:2", 2),
+    ),
+    tokenizer_sha256="aa",
+    template_sha256="bb",
+)
+
+
+def start(folder: Path, **changes: Any) -> Run:
+    options: dict[str, Any] = {"program": "sft", "recipe": {}, "seeds": {"seed": 1}, "resume": False, "writes": True}
+    run = open_run(folder, **{**options, **changes})
+    run.note(n_processes=1)
+    return run
+
+
+def test_the_lock_has_all_inputs_before_there_is_a_result(tmp_path: Path) -> None:
+    start(tmp_path / "run", recipe={"dataset_name": "rows"}).lock(INPUTS)
+    lock = read_lock(tmp_path / "run")
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (lock["kind"], lock["version"], lock["program"], lock["result"]) == ("lock", 1, "sft", None)
+    assert lock["base"] == {
+        "name_or_path": "org/base", "revision": "c0ffee", "fingerprint": "hub:org/base@c0ffee", "license": "mit",
+    }  # fmt: skip
+    assert lock["datasets"][0]["licenses"] == [{"source": "numpy 2.0", "license": "BSD-3-Clause"}]
+    assert [one["n_rows"] for one in lock["datasets"]] == [10, 2]
+    assert {key: lock[key] for key in ("recipe", "versions", "seeds", "machine", "n_processes")} == {
+        key: run[key] for key in ("recipe", "versions", "seeds", "machine", "n_processes")
+    }
+    assert run["base"] == {"path": "org/base", "fingerprint": "hub:org/base@c0ffee"}
+    assert run["dataset"] == {"path": "rows", "fingerprint": "sha256:1", "n_rows": 10}
+
+
+def test_a_run_that_finishes_completes_its_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = start(folder)
+    run.lock(INPUTS)
+    (folder / "adapter_model.safetensors").write_bytes(safetensors({"a": b"\x01\x02"}))
+    history = [{"step": 1, "loss": 2.5}, {"step": 1, "eval_loss": 2.0}, {"step": 2, "loss": 2.25}]
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    run.finish(metrics={"eval_loss": 2.0})
+    result = read_lock(folder / "lock.json")["result"]
+    assert result["loss_curve"] == [[1, 2.5], [2, 2.25]]
+    assert result["metrics"] == {"eval_loss": 2.0}
+    assert result["weights_sha256"] == weights(folder)
+
+
+def test_a_resumed_run_with_another_input_is_refused_by_its_name(tmp_path: Path) -> None:
+    start(tmp_path / "run").lock(INPUTS)
+    start(tmp_path / "run", resume=True).lock(INPUTS)
+    changed = replace(INPUTS, datasets=(replace(INPUTS.datasets[0], fingerprint="sha256:9"), INPUTS.datasets[1]))
+    with pytest.raises(UserError, match="another train dataset; resume"):
+        start(tmp_path / "run", resume=True).lock(changed)
+    assert fingerprints(read_lock(tmp_path / "run"))["train dataset"] == "sha256:1"
+
+
+def test_a_rank_that_does_not_write_locks_nothing(tmp_path: Path) -> None:
+    start(tmp_path / "run", writes=False).lock(INPUTS)
+    assert not (tmp_path / "run").exists()
+
+
+@dataclass
+class Part:
+    path: str
+    token: str | None = None
+    weight: float | None = None
+
+
+def test_no_secret_reaches_the_lock_and_entries_of_a_mixture_stay_entries(tmp_path: Path) -> None:
+    recipe = {
+        "hub_token": "hf_secret",
+        "model_init_kwargs": {"token": "hf_secret"},
+        "datasets": [Part("a", "hf_secret")],
+    }
+    start(tmp_path / "run", recipe=recipe).lock(INPUTS)
+    assert "hf_secret" not in (tmp_path / "run" / "lock.json").read_text()
+    assert read_lock(tmp_path / "run")["recipe"] == {"model_init_kwargs": {}, "datasets": [{"path": "a"}]}
+
+
+def safetensors(tensors: dict[str, bytes], dtype: str = "U8", metadata: dict[str, str] | None = None) -> bytes:
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
+    place = 0
+    for name, data in tensors.items():
+        header[name] = {"dtype": dtype, "shape": [len(data)], "data_offsets": [place, place + len(data)]}
+        place += len(data)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + b"".join(tensors.values())
+
+
+def weights(folder: Path) -> str | None:
+    from pipelines.records.weights import weights_sha256
+
+    return weights_sha256(folder)
+
+
+def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path: Path) -> None:
+    def hash_of(name: str, *files: bytes) -> str | None:
+        (tmp_path / name).mkdir()
+        for number, file in enumerate(files):
+            (tmp_path / name / f"model-{number}.safetensors").write_bytes(file)
+        return weights(tmp_path / name)
+
+    one = hash_of("one", safetensors({"a": b"\x01", "b": b"\x02\x03"}))
+    assert one == hash_of("order", safetensors({"b": b"\x02\x03", "a": b"\x01"}, metadata={"format": "pt"}))
+    assert one == hash_of("shards", safetensors({"b": b"\x02\x03"}), safetensors({"a": b"\x01"}))
+    others = [{"a": b"\x01", "b": b"\x02\x04"}, {"a": b"\x01", "c": b"\x02\x03"}, {"a": b"\x01\x02", "b": b"\x03"}]
+    hashes = {hash_of(f"other {number}", safetensors(other)) for number, other in enumerate(others)}
+    assert len({one, *hashes, hash_of("dtype", safetensors({"a": b"\x01", "b": b"\x02\x03"}, dtype="I8"))}) == 5
+    assert hash_of("none") is None
+
+
+def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the record lock"):
+        read_lock(tmp_path)
+    (tmp_path / "lock.json").write_text(json.dumps({"kind": "lock", "version": 2}))
+    with pytest.raises(UserError, match="got lock, version 2"):
+        read_lock(tmp_path)
+    (tmp_path / "lock.json").write_text(json.dumps({"kind": "lock", "version": 1, "recipe": {}}))
+    with pytest.raises(UserError, match="one without program, base"):
+        read_lock(tmp_path)
+
+
+def test_the_launcher_says_how_processes_share_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (parallelism(1), parallelism(2)) == (Parallelism.NONE, Parallelism.DDP)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert parallelism(2) is Parallelism.FSDP
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with one file under version control."""
+    (tmp_path / "file.txt").write_text("one\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "file.txt"], [*identity, "commit", "-q", "-m", "one"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    return tmp_path
+
+
+def test_code_is_known_by_its_commit_and_what_was_changed_since(checkout: Path) -> None:
+    clean = git_state(checkout)
+    assert (clean["diff_sha256"], clean["diff"]) == (None, None)
+    (checkout / "file.txt").write_text("two\n")
+    (checkout / "untracked.txt").write_text("notes\n")
+    changed = git_state(checkout)
+    assert changed["commit"] == clean["commit"]
+    assert "+two" in str(changed["diff"])
+    assert "notes" not in str(changed["diff"])
+    assert len(str(changed["diff_sha256"])) == 64
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 201_000, "hub_token: hf_" + "a" * 34, "wandb_api_key = 'abcdefghijklmnopqrstuvwx'"]
+)
+def test_a_diff_that_is_long_or_holds_a_token_is_known_by_its_hash_alone(checkout: Path, text: str) -> None:
+    (checkout / "file.txt").write_text(text)
+    state = git_state(checkout)
+    assert state["diff"] is None
+    assert state["diff_sha256"]
+
+
+def test_outside_a_checkout_nothing_is_said_of_the_code(tmp_path: Path) -> None:
+    assert set(git_state(tmp_path).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        ("---\nlicense: apache-2.0\n---\n", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: llama3.2\n---\n", "llama3.2"),
+        ("---\nlicense: [mit, cc-by-4.0]\n---\n", "mit, cc-by-4.0"),
+        ("---\nlicense: [unclosed\n---\n", None),
+        ("---\n- no mapping\n---\n", None),
+        ("no metadata\n", None),
+        (None, None),
+    ],
+)
+def test_the_licence_of_a_folder_is_what_its_card_says(tmp_path: Path, card: str | None, license: str | None) -> None:
+    if card is not None:
+        (tmp_path / "README.md").write_text(card)
+    assert card_of(str(tmp_path)).license == license
+
+
+def test_nothing_is_known_of_a_repository_that_cannot_be_reached() -> None:
+    assert card_of("no-such-org/no-such-model", "main").revision is None
