@@ -5,9 +5,10 @@ r"""Standard benchmarks by lm-evaluation-harness: the base few-shot without a te
 
     python pipelines/benchmark.py --base BASE --instruct ADAPTER --tasks arc_easy,gsm8k --num_fewshot 5
 
-In: a base and instruct models or adapters of that base (folders or Hub ids), and tasks: names of tasks, groups or tags
-of the harness (`lm-eval ls tasks` lists them), YAML task files, or names of those in the folder --include_path. A task
-whose `dataset_path` is a reader of local files (json, csv, parquet, text) works offline.
+In: a base and instruct models or adapters of that base (folders, or Hub ids as org/name or org/name@revision), and
+tasks: names of tasks, groups or tags of the harness (`lm-eval ls tasks` lists them), YAML task files, or names of those
+in the folder --include_path. A task whose `dataset_path` is a reader of local files (json, csv, parquet, text) works
+offline.
 
 Out: a table and, with --output, the record benchmark.json: every metric of every task with its standard error, model by
 model, and for metrics that are means or ratios over items the paired difference from the base with its 95% interval and
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("--base", required=True, metavar="M", help="base model: folder or Hub id")
+    add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
     add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
     add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
     add("--include_path", type=Path, metavar="FOLDER", help="folder of task files of your own")

@@ -3,11 +3,12 @@ r"""Put the same prompts to a base and to instruct models, and report by how muc
     python pipelines/compare.py --base recipes/quickstart/base --instruct runs/my-instruct \
         --prompts build/instructions --prompt "Write a Python function find_max(numbers)" --output runs/comparison
 
-In: a base (folder or Hub id), one or more instruct models or adapters of that base, and held-out prompts: the test
-split of a dataset folder, or a file of rows with `instruction` (and `input`, `output` as the reference, `category`) or
-`prompt`. Answers are checked against what a row has of `references` (a list of texts), `numeric_answer`, `tests` (a
-list of Python statements; or MBPP's test_list, HumanEval's test and entry_point), and `constraints`, a list such as
-["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's columns; an unknown kind is answered with all kinds.
+In: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or org/name@revision),
+and held-out prompts: the test split of a dataset folder, or a file of rows with `instruction` (and `input`, `output` as
+the reference, `category`) or `prompt`. Answers are checked against what a row has of `references` (a list of texts),
+`numeric_answer`, `tests` (a list of Python statements; or MBPP's test_list, HumanEval's test and entry_point), and
+`constraints`, a list such as ["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's columns; an unknown kind is
+answered with all kinds.
 
 The base gets plain prompts, the instruct models their chat template. Each prompt is answered greedily and by
 --num_samples seeded samples. A --prompt is answered and shown first; no figure counts it. Beside the answers,
@@ -25,7 +26,6 @@ interrupted goes on with --resume.
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipelines.command_line import run_program
 from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, refuse_taken
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.responses import judge_responses, responses_of
     from pipelines.evaluation.running_code import confinement
     from pipelines.files import write_json_atomically, write_jsonl_atomically
+    from pipelines.hub.pulling import local_copy
     from pipelines.records import describe_machine, versions
     from pipelines.report import write_report
 
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if plan.store is not None:
         plan.store.remove()
     kept.unlink(missing_ok=True)
-    run_folder = Path(flags.instruct[0])
+    run_folder = local_copy(flags.instruct[0]).folder
     pages = write_report(flags.output, run_folder if (run_folder / "run.json").is_file() else None)
     print(comparison_table(record))
     print(pages[0])

@@ -6,10 +6,10 @@ r"""Let a model answer prompts: once or several times, greedily or sampled, with
     accelerate launch --config_file accelerate_configs/cpu_ddp.yaml pipelines/generate.py \
         --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl --resume
 
-In: a model folder, an adapter folder or a Hub id (or a base with --adapter); prompts as --prompt (again for more) or
-a file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template; with
---plain, or without a template, the model continues it as it is. Out: the answers on stdout and, with --output, one
-JSON line a prompt: instruction, input, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
+In: a model or an adapter (folder, org/name or org/name@revision), or a base with --adapter; prompts as --prompt or a
+file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template; with
+--plain, or without a template, the model continues it as it is. Out: the answers on stdout and, with --output, one JSON
+line a prompt: instruction, input, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
 --show_probabilities).
 
 One sample is greedy, several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
@@ -34,8 +34,8 @@ from pipelines.command_line import ArgumentParser, run_program
 def parser() -> argparse.ArgumentParser:
     """The program's flags."""
     flags = ArgumentParser(__doc__)
-    flags.add_argument("--model_name_or_path", required=True, metavar="M", help="folder of a model or adapter, Hub id")
-    flags.add_argument("--adapter", metavar="A", help="adapter folder, applied to the model")
+    flags.add_argument("--model_name_or_path", required=True, metavar="M", help="model or adapter: folder or Hub id")
+    flags.add_argument("--adapter", metavar="A", help="adapter for that model: folder or Hub id")
     flags.add_argument("--prompt", action="append", default=[], metavar="P", help="a prompt; again for more")
     flags.add_argument("--prompts", type=Path, metavar="F", help="file of prompts, or dataset folder (its test split)")
     flags.add_argument("--plain", action="store_true", help="no chat template")

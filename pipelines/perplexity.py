@@ -5,10 +5,10 @@ r"""Perplexity and bits per byte of one or more models on the same documents, wi
     python pipelines/perplexity.py --model_name_or_path BASE --model_name_or_path BASE --adapter runs/my-instruct \
         --dataset DATASET_FOLDER --split test --scope response --scope text --output perplexity.json
 
-In: models (folders or Hub ids; --adapter belongs to the model named before it, so give the base twice to measure it
-without and with its adapter), the base first, and documents: a dataset folder, a JSON, JSONL, CSV, Parquet or text
-file, or a Hub id. Out: a table and, with --output, the record perplexity.json. A base that several models share is in
-memory once. `accelerate launch pipelines/perplexity.py ...` shares the work out over processes, with equal figures.
+In: models (folder, org/name or org/name@revision; --adapter belongs to the model named before it, so give the base
+twice to measure it without and with its adapter), the base first, and documents: a dataset folder, a JSON, JSONL, CSV,
+Parquet or text file, or a Hub id. Out: a table and, with --output, the record perplexity.json. A base that several
+models share is in memory once. `accelerate launch pipelines/perplexity.py ...` shares the work, with equal figures.
 
 Scope `text` scores all tokens of `text` (or of `output`), the first given the token that begins a document (BOS, else
 <|endoftext|>, else EOS); scope `response` scores the answer's tokens given its prompt, without the end token, so that
@@ -80,9 +80,9 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     parser.set_defaults(models=[])
     add = parser.add_argument
-    again = "folder or Hub id; again for more"
+    again = "folder, org/name or org/name@revision; again for more"
     add("--model_name_or_path", action=_AddModel, required=True, metavar="MODEL", help=again)
-    add("--adapter", action=_AddModel, help="adapter folder for the model named before it")
+    add("--adapter", action=_AddModel, help="adapter for the model named before it: folder or Hub id")
     add("--dataset", required=True, metavar="PATH_OR_HUB_ID", help="documents or instruction rows")
     add("--dataset_config", metavar="NAME", help="of a Hub dataset")
     add("--dataset_revision", metavar="REVISION", help="commit, tag or branch of a Hub dataset")

@@ -2,8 +2,9 @@ r"""Talk to a base and to an instruct model side by side, on a page in your brow
 
     python pipelines/playground.py --base recipes/quickstart/base --instruct runs/my-instruct
 
-In: a base (folder or Hub id) and an instruct model, or an adapter of that base. Out: the address of a page that this
-machine alone can open. Ctrl-C ends it. Needs Gradio: pip install -e ".[playground]".
+In: a base and an instruct model, or an adapter of that base (folders, or Hub ids as org/name or org/name@revision).
+Out: the address of a page that this machine alone can open. Ctrl-C ends it. Needs Gradio: pip install -e
+".[playground]".
 
 The page puts one prompt to both. The answers grow side by side, and end when a model produces its end token, at the
 token limit, or by the stop button. Temperature, top-p, seed and the number of samples mean what they mean in
@@ -23,7 +24,7 @@ from pipelines.command_line import ArgumentParser, run_program
 def parser() -> argparse.ArgumentParser:
     """The program's flags."""
     flags = ArgumentParser(__doc__)
-    flags.add_argument("--base", required=True, metavar="M", help="base model: folder or Hub id")
+    flags.add_argument("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
     flags.add_argument("--instruct", required=True, metavar="M", help="instruct model, or adapter of the base")
     flags.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
     flags.add_argument("--max_new_tokens", type=int, default=256, help="what the page begins with (default 256)")

@@ -4,12 +4,12 @@ r"""log p of a text, token by token by the chain rule; several texts are ranked 
 
     python pipelines/score.py --model_name_or_path BASE --adapter ADAPTER --pairs pairs.jsonl --output scores.json
 
-In: a model (folder or Hub id), with --adapter an adapter on it, and texts: --text again for more, --file with one text
-on each line, or --pairs with rows of `good` and `bad` (and, if you like, `category`). Out: for each text a table of its
-tokens with log p (natural logarithm), p and the sum so far, then the ranking by total log p (so a shorter text has an
-advantage: averages for each token and byte stand beside it); or for pairs the share in which the good text is the
-likelier, by total and by the averages. --output writes it all, tables too, to FILE.json instead of printing them; to
-FILE.csv or FILE.jsonl it writes the tables alone, a row for each token.
+In: a model or adapter (folder, org/name or org/name@revision), with --adapter an adapter on it, and texts: --text again
+for more, --file with one text on each line, or --pairs with rows of `good` and `bad` (and, if you like, `category`).
+Out: for each text a table of its tokens with log p (natural logarithm), p and the sum so far, then the ranking by total
+log p (so a shorter text has an advantage: averages for each token and byte stand beside it); or for pairs the share in
+which the good text is the likelier, by total and by the averages. --output writes it all, tables too, to FILE.json
+instead of printing them; to FILE.csv or FILE.jsonl it writes the tables alone, a row for each token.
 
 The first token is conditioned on the token that begins a document (BOS, else <|endoftext|>, else EOS), which is not
 scored itself. For --text weights are loaded in float64, so that totals hold to the last digit shown; --file and --pairs
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("--model_name_or_path", required=True, metavar="MODEL", help="folder or Hub id")
-    add("--adapter", help="adapter folder for that model")
+    add("--model_name_or_path", required=True, metavar="MODEL", help="folder, org/name or org/name@revision")
+    add("--adapter", help="adapter for that model: folder or Hub id")
     texts = parser.add_mutually_exclusive_group(required=True)
     texts.add_argument("--text", action="append", help="again for more")
     texts.add_argument("--file", type=Path, help="one text on each line")

@@ -15,8 +15,8 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     """The program's flags; `manual` is its docstring."""
     flags = ArgumentParser(manual)
     add = flags.add_argument
-    add("--base", required=True, metavar="M", help="base model: folder or Hub id")
-    add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
+    add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter, as --base; again for more")
     add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
     add("--split", default="test", help="split of a dataset folder (default test)")
     add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")

@@ -23,6 +23,7 @@ from pipelines.evaluation.processes import is_main_process, measured_by_all
 from pipelines.evaluation.sampling import Request, SamplingPolicy, refuse_unless
 from pipelines.files import sha256_of_text
 from pipelines.modeling import LoadedModel, model_fingerprint
+from pipelines.modeling.loading import origin
 
 __all__ = ["Answer", "AnswerStore", "Engine", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]
 
@@ -179,15 +180,15 @@ def _names(
     model: Any = loaded.model
     weights = [loaded.name, loaded.fingerprint]
     if isinstance(model, PeftModel):
-        weights.append(_fingerprint_of_base(str(model.get_base_model().name_or_path)))
+        weights.append(_fingerprint_of_base(origin(model)))
     rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}
     decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, engine.value], sort_keys=True)
     return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
 
 
 @cache
-def _fingerprint_of_base(path: str) -> str:
-    return model_fingerprint(path)  # reads all weights: once is enough
+def _fingerprint_of_base(name_or_path: str) -> str:
+    return model_fingerprint(name_or_path)  # reads all weights: once is enough
 
 
 def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:

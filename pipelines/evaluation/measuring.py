@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
@@ -28,7 +27,7 @@ from pipelines.evaluation.model_choice import (
 from pipelines.evaluation.processes import is_main_process, measured_by_all
 from pipelines.evaluation.prompts import Prompt
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
-from pipelines.modeling.loading import is_adapter
+from pipelines.modeling.loading import is_adapter, tokenizer_place
 
 
 @dataclass(frozen=True)
@@ -215,8 +214,8 @@ def _reference_likelihoods(
 
 def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
     """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
-    holds_tokenizer = not is_adapter(instruct) or (Path(instruct) / "tokenizer_config.json").is_file()
-    templated = behind_template_of(base, load_tokenizer(instruct) if holds_tokenizer else base.tokenizer)
+    place = tokenizer_place(base.path, instruct) if is_adapter(instruct) else instruct
+    templated = behind_template_of(base, load_tokenizer(place))
     if templated is None:
         _say("base: likelihood with plain prompts only (no template for its vocabulary)")
     return templated

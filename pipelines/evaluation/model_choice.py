@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, count
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -14,9 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.evaluation.processes import processes
 from pipelines.evaluation.shared_base import adapted_copy, empty, grown_copy, sharing_copy
+from pipelines.hub.pulling import local_copy
+from pipelines.hub.references import short_name
 from pipelines.modeling import LoadedModel, load_tokenizer
 from pipelines.modeling.adapter_base import refuse_other_base
-from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model
+from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model, tokenizer_place
 
 
 class Role(StrEnum):
@@ -28,7 +29,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model (folder, Hub id or adapter folder) and, where it is a base, the adapter to put on it."""
+    """A model or an adapter (folder or Hub id) and, where it is a base, the adapter to put on it."""
 
     model_name_or_path: str
     adapter: str | None = None
@@ -40,7 +41,7 @@ class ModelChoice:
 
     @property
     def parts(self) -> tuple[str, str | None]:
-        """The base and the adapter on it, also where only an adapter folder was named."""
+        """The base and the adapter on it, also where only an adapter was named."""
         if self.adapter is None and is_adapter(self.model_name_or_path):
             return base_of_adapter(self.model_name_or_path), self.model_name_or_path
         return self.model_name_or_path, self.adapter
@@ -48,18 +49,15 @@ class ModelChoice:
     @property
     def base_place(self) -> str:
         """What is equal for two choices of one base, however its path was written."""
-        base, _ = self.parts
-        return str(Path(base).resolve()) if Path(base).is_dir() else base
+        return str(local_copy(self.parts[0]).folder.resolve())
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The adapter's where it holds one, because the chat template was trained with the adapter; else the base's."""
-        base, adapter = self.parts
-        holds_one = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-        return load_tokenizer(adapter if adapter and holds_one else base)
+        """The adapter's where it holds one, else the base's."""
+        return load_tokenizer(tokenizer_place(*self.parts))
 
     def load(self, name: str | None = None, dtype: str = "auto") -> LoadedModel:
         """The model ready for inference, alone in memory. Raises as `loaded_one_by_one`."""
-        return next(loaded_one_by_one([self], [name or Path(self.path).name], dtype=dtype))
+        return next(loaded_one_by_one([self], [name or short_name(self.path)], dtype=dtype))
 
 
 def loaded_one_by_one(
@@ -94,20 +92,20 @@ def loaded_one_by_one(
 
 
 def distinct_names(choices: Sequence[ModelChoice]) -> list[str]:
-    """The folder's name of each choice; numbered where that is another's too."""
+    """The short name of each choice; numbered where that is another's too."""
     names: list[str] = []
     for choice in choices:
-        names.append(_new_name(Path(choice.path).name or choice.path, names))
+        names.append(_new_name(short_name(choice.path), names))
     return names
 
 
 def instruct_choices(base: str, instructs: Sequence[str]) -> tuple[list[ModelChoice], list[str]]:
     """A base and what is compared with it, with their names for records: "base", then "instruct" for one model and of
-    several each its folder's name, numbered where two would be alike. Adapters are put on `base`."""
+    several each its short name, numbered where two would be alike. Adapters are put on `base`."""
     choices = [ModelChoice(base, one) if is_adapter(one) else ModelChoice(one) for one in instructs]
     names = [Role.BASE.value]
-    for path in instructs:
-        name = Path(path).name if len(instructs) > 1 else ""
+    for one in instructs:
+        name = short_name(one) if len(instructs) > 1 else ""
         names.append(_new_name(name or Role.INSTRUCT.value, names))
     return [ModelChoice(base), *choices], names
 

@@ -16,6 +16,7 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pipelines.hub.pulling import local_copy
 from pipelines.modeling.loading import resize_embeddings, with_adapter
 
 _PREFIX = "base_model.model."  # of the names in an adapter's file
@@ -60,9 +61,10 @@ def empty(model: torch.nn.Module) -> None:
 
 def _written_by(adapter: str) -> Callable[[str], bool]:
     """Whether PEFT writes into a parameter of the base while it loads `adapter`; all is left to its own errors."""
+    folder = str(local_copy(adapter, weights=True).folder)
     try:
-        initialization = getattr(PeftConfig.from_pretrained(adapter), "init_lora_weights", None)
-        names = load_peft_weights(adapter, device="cpu").keys()
+        initialization = getattr(PeftConfig.from_pretrained(folder), "init_lora_weights", None)
+        names = load_peft_weights(folder, device="cpu").keys()
     except (OSError, ValueError, SafetensorError):
         return lambda _: False
     if initialization not in _HARMLESS_INITIALIZATIONS:

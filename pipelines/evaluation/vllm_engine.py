@@ -21,8 +21,9 @@ from safetensors import safe_open
 from pipelines.errors import UserError
 from pipelines.evaluation.processes import processes
 from pipelines.evaluation.sampling import Request, SamplingPolicy, refuse_unless
+from pipelines.hub.pulling import local_copy
 from pipelines.modeling import LoadedModel, load_for_inference
-from pipelines.modeling.loading import resize_embeddings
+from pipelines.modeling.loading import origin, resize_embeddings
 
 _N_AT_A_TIME = 1024  # requests between two times that finished answers come back: vLLM forms its batches itself
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values of max_lora_rank that vLLM takes
@@ -74,10 +75,9 @@ def sampling_arguments(request: Request, policy: SamplingPolicy, stop_ids: Seque
 
 
 def engine_arguments(loaded: LoadedModel, model: str, adapter: str | None) -> dict[str, Any]:
-    """The arguments of vLLM's LLM for a `model` folder or Hub id and the folder of a LoRA `adapter`."""
+    """The arguments of vLLM's LLM for a `model` folder and the folder of a LoRA `adapter`."""
     arguments: dict[str, Any] = {
         "model": model,
-        "revision": loaded.revision,
         "skip_tokenizer_init": True,  # token ids in, token ids out
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "generation_config": "vllm",  # not the folder's own sampling settings
@@ -101,11 +101,11 @@ def servable(loaded: LoadedModel) -> Iterator[tuple[str, str | None]]:
     """
     model = loaded.model
     if not isinstance(model, PeftModel):
-        yield loaded.path, None
+        yield _folder(loaded.path), None
         return
-    base = str(model.get_base_model().name_or_path)
-    if _is_plain_lora(Path(loaded.path)):
-        yield base, str(Path(loaded.path).resolve())
+    base, adapter = origin(model), _folder(loaded.path)
+    if _is_plain_lora(Path(adapter)):
+        yield _folder(base), adapter
         return
     if getattr(model.get_base_model(), "is_quantized", False):
         raise UserError(
@@ -116,6 +116,10 @@ def servable(loaded: LoadedModel) -> Iterator[tuple[str, str | None]]:
     with tempfile.TemporaryDirectory(prefix="merged-") as folder:
         _save_merged(loaded, base, folder)
         yield folder, None
+
+
+def _folder(name_or_path: str) -> str:
+    return str(local_copy(name_or_path, weights=True).folder.absolute())
 
 
 def _is_plain_lora(adapter: Path) -> bool:

@@ -1,7 +1,6 @@
 """The base and the instruct model in memory together; an adapter shares the base's tensors."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from transformers import PreTrainedModel
@@ -10,7 +9,7 @@ from pipelines.evaluation.model_choice import behind_template_of
 from pipelines.evaluation.shared_base import adapted_copy
 from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, load_tokenizer
 from pipelines.modeling.adapter_base import refuse_other_base
-from pipelines.modeling.loading import is_adapter
+from pipelines.modeling.loading import is_adapter, tokenizer_place
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class ModelPair:
 
 
 def load_pair(base: str, instruct: str) -> ModelPair:
-    """Load `base` (folder or Hub id) and `instruct` (folder, Hub id, or an adapter of `base`).
+    """Load `base` (folder or Hub id) and `instruct` (a model, or an adapter of `base`).
 
     Raises `UserError` for what cannot be loaded and for an adapter that was trained on another base.
     """
@@ -63,8 +62,7 @@ def load_pair(base: str, instruct: str) -> ModelPair:
         refuse_other_base(instruct, base)
     alone = load_for_inference(base, name="base")
     if is_adapter(instruct):
-        holds_tokenizer = (Path(instruct) / "tokenizer_config.json").is_file()
-        tokenizer = load_tokenizer(instruct) if holds_tokenizer else alone.tokenizer
+        tokenizer = load_tokenizer(tokenizer_place(base, instruct))
         adapted = adapted_copy(cast(PreTrainedModel, alone.model), instruct, tokenizer)
         instructed = LoadedModel("instruct", instruct, adapted, tokenizer)
     else:

@@ -8,27 +8,34 @@ from peft.utils import load_peft_weights
 from transformers import GenerationConfig, PreTrainedModel
 
 from pipelines.errors import UserError
-from pipelines.files import read_json
-from pipelines.modeling.loading import attach_quietly, base_of_adapter, model_fingerprint
+from pipelines.hub.pulling import local_copy, same_weights
+from pipelines.hub.references import reference
+from pipelines.modeling.loading import (
+    attach_quietly,
+    base_in_records,
+    base_of_adapter,
+    hub_commit,
+    model_fingerprint,
+)
 
 
 def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> None:
     """Raise `UserError` if `adapter` was made for another base than `base`.
 
-    The fingerprint in the run.json beside the adapter decides where there is one, so a base that was moved is known
-    again and one that was trained on is not; else the base's path or Hub id in adapter_config.json, and the weights
-    there where both are folders.
+    The fingerprint in the lock.json or run.json beside the adapter decides where there is one, so a base that was moved
+    is known again and one that was trained on is not; else the base's path or Hub id in adapter_config.json, and the
+    weights there where both are folders or commits of one repository.
     """
     named = base_of_adapter(adapter)
-    recorded = _recorded_fingerprint(adapter)
+    recorded = base_in_records(local_copy(adapter)).get("fingerprint")
     if recorded is not None:
         found = model_fingerprint(base, revision)
         if found.partition(":")[0] == recorded.partition(":")[0]:  # a folder's hash says nothing about a Hub commit
-            if found != recorded:
+            if found != recorded and not _same_on_hub(recorded.removeprefix("hub:"), base, revision):
                 raise _other_base(adapter, named, base, "with other weights" if _same_place(named, base) else "")
             return
-    if not _same_place(named, base) and not _same_weights(named, base):
-        raise _other_base(adapter, named, base, "")
+    if not (_same_place(named, base) or _same_weights(named, base) or _same_on_hub(named, base, revision)):
+        raise _other_base(adapter, named, base, "with other weights" if _same_id(named, base) else "")
 
 
 def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: str) -> PeftModel:
@@ -36,10 +43,11 @@ def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: st
 
     Raises `UserError` if the adapter's matrices do not fit all their places in the base.
     """
+    found = local_copy(adapter, weights=True)
     try:
         with attach_quietly():
-            model = PeftModel.from_pretrained(base_model, adapter, is_trainable=True)
-            weights = load_peft_weights(adapter, device="cpu")
+            model = PeftModel.from_pretrained(base_model, str(found.folder), is_trainable=True)
+            weights = load_peft_weights(str(found.folder), device="cpu")
     except (OSError, ValueError, RuntimeError) as error:
         raise _misfit(adapter, base, " ".join(str(error).split())[:200]) from error
     wanted = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
@@ -48,17 +56,12 @@ def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: st
     if absent or unused:
         which = f"no place for {unused[0]}" if unused else f"no weights for {absent[0]}"
         raise _misfit(adapter, base, f"{which} and {len(absent) + len(unused) - 1} others")
-    if (Path(adapter) / "generation_config.json").is_file():
-        base_model.generation_config = GenerationConfig.from_pretrained(adapter)
+    if found.has("generation_config.json"):
+        base_model.generation_config = GenerationConfig.from_pretrained(found.folder)
     config = model.peft_config["default"] = copy.copy(model.peft_config["default"])
-    config.base_model_name_or_path = base  # where it lies now: what is saved must find it again
+    # where it lies now: what is saved must find it again
+    config.base_model_name_or_path, config.revision = reference(base).repo_id or base, hub_commit(base_model)
     return model
-
-
-def _recorded_fingerprint(adapter: str) -> str | None:
-    record = Path(adapter) / "run.json"
-    base = read_json(record).get("base") if record.is_file() else None
-    return base.get("fingerprint") if isinstance(base, dict) else None
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -67,6 +70,18 @@ def _same_place(one: str, other: str) -> bool:
 
 def _same_weights(one: str, other: str) -> bool:
     return Path(one).is_dir() and Path(other).is_dir() and model_fingerprint(one) == model_fingerprint(other)
+
+
+def _same_id(one: str, other: str) -> bool:
+    return not Path(other).exists() and one.partition("@")[0] == other.partition("@")[0]
+
+
+def _same_on_hub(recorded: str, base: str, revision: str | None) -> bool:
+    """Whether `base` is the repository of `recorded` (org/name, or org/name@revision) with the same weights."""
+    if not _same_id(recorded, base):
+        return False
+    repo_id, _, of_adapter = recorded.partition("@")
+    return not of_adapter or same_weights(repo_id, of_adapter, str(local_copy(base, revision).commit))
 
 
 def _other_base(adapter: str, named: str, base: str, how: str) -> UserError:

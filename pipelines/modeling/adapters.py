@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from trl import ModelConfig, get_peft_config
 
 from pipelines.errors import UserError
+from pipelines.modeling.loading import hub_commit
 
 ALL_LINEAR = "all-linear"
 
@@ -24,6 +25,7 @@ def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_id
     if config is None:
         return None
     config.target_modules = _targets(arguments)
+    config.revision = hub_commit(model)  # PEFT notes the base's id, and would load another commit of it later
     if trained_token_ids and not config.modules_to_save:
         embeddings = {_name_of(model, model.get_input_embeddings()): trained_token_ids}
         head = model.get_output_embeddings()

@@ -1,8 +1,7 @@
-"""Loading tokenizers and models, from a folder or the Hub, base or adapter, with one-line errors."""
+"""Loading tokenizers and models, base or adapter, from a folder or the Hub, with one-line errors."""
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import errors as hub_errors
 from peft import PeftConfig, PeftModel
 from transformers import (
     AutoConfig,
@@ -24,20 +22,24 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import UserError
-from pipelines.files import sha256_of_files
+from pipelines.files import read_json, sha256_of_files
+from pipelines.hub.pulling import LocalCopy, local_copy
+from pipelines.hub.references import short_name
 
 _WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready for inference: in evaluation mode, on the best device there is, with its own tokenizer."""
+    """A model ready for inference: in evaluation mode, on the best device there is, with its own tokenizer.
+
+    `path` is the folder or the Hub's id and revision, as the user gave it; of an adapter on a base it is the adapter's.
+    """
 
     name: str
     path: str
     model: PreTrainedModel | PeftModel
     tokenizer: PreTrainedTokenizerBase
-    revision: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -57,13 +59,15 @@ class LoadedModel:
     @cached_property
     def fingerprint(self) -> str:
         """What identifies the weights, see `model_fingerprint`."""
-        return model_fingerprint(self.path, self.revision)
+        return model_fingerprint(self.path)
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or Hub id. A missing pad token becomes EOS, which then only fills masked places."""
-    with _one_line_errors(name_or_path, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
+    found = local_copy(name_or_path, revision)
+    with _one_line_errors(found, "a tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(found.folder)
+    tokenizer.name_or_path = name_or_path
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -71,14 +75,15 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
 
 def load_config(name_or_path: str, revision: str | None = None) -> PreTrainedConfig:
     """The config of a model in a folder or on the Hub."""
-    with _one_line_errors(name_or_path, "a model's config.json"):
-        return AutoConfig.from_pretrained(name_or_path, revision=revision)
+    found = local_copy(name_or_path, revision)
+    with _one_line_errors(found, "a model's config.json"):
+        return _named_as(found, AutoConfig.from_pretrained(found.folder))
 
 
 def load_generation_config(name_or_path: str, revision: str | None = None) -> GenerationConfig | None:
     """The generation config of a model, None where it has none."""
     try:
-        return GenerationConfig.from_pretrained(name_or_path, revision=revision or "main")
+        return GenerationConfig.from_pretrained(local_copy(name_or_path, revision).folder)
     except OSError:
         return None
 
@@ -89,10 +94,12 @@ def load_base_model(
     """A causal language model of a folder or Hub id, from safetensors files only."""
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()  # a log file is no place for a moving bar
-    with _one_line_errors(name_or_path, "a causal language model in safetensors files"):
-        return AutoModelForCausalLM.from_pretrained(
-            name_or_path, revision=revision, dtype=dtype, use_safetensors=True, **options
-        )
+    found = local_copy(name_or_path, revision, weights=True)
+    with _one_line_errors(found, "a causal language model in safetensors files"):
+        model = AutoModelForCausalLM.from_pretrained(found.folder, dtype=dtype, use_safetensors=True, **options)
+    _named_as(found, model.config)
+    model.name_or_path = found.name
+    return model
 
 
 def load_for_inference(
@@ -101,52 +108,71 @@ def load_for_inference(
     *,
     name: str | None = None,
     dtype: str | torch.dtype = "auto",
-    revision: str | None = None,
 ) -> LoadedModel:
-    """Load a base, a base with `adapter`, or an adapter folder, whose configuration names its base.
+    """Load a base, a base with `adapter`, or an adapter, whose configuration names its base.
 
     The tokenizer is the adapter's where it holds one, because the chat template was trained with the adapter.
     """
     if adapter is None and is_adapter(model_name_or_path):
         adapter, model_name_or_path = model_name_or_path, base_of_adapter(model_name_or_path)
-    holds_tokenizer = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(adapter if adapter and holds_tokenizer else model_name_or_path)
-    model = load_base_model(model_name_or_path, dtype=dtype, revision=revision)
+    tokenizer = load_tokenizer(tokenizer_place(model_name_or_path, adapter))
+    model = load_base_model(model_name_or_path, dtype=dtype)
     if adapter is not None:
         model = with_adapter(model, adapter, tokenizer)
     cast(torch.nn.Module, model).to("cuda" if torch.cuda.is_available() else "cpu")
     model.eval()
     path = adapter or model_name_or_path
-    return LoadedModel(name or Path(path).name, path, model, tokenizer, revision)
+    return LoadedModel(name or short_name(path), path, model, tokenizer)
 
 
 def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
     """`adapter` on `base`, whose embeddings grow to the tokenizer's size. Raises `UserError` if it cannot be read."""
     resize_embeddings(base, tokenizer)
-    with attach_quietly(), _one_line_errors(adapter, "a PEFT adapter in safetensors files"):
-        model: Any = PeftModel.from_pretrained(base, adapter)
-        if (Path(adapter) / "generation_config.json").is_file():
-            base.generation_config = GenerationConfig.from_pretrained(adapter)
+    found = local_copy(adapter, weights=True)
+    with attach_quietly(), _one_line_errors(found, "a PEFT adapter in safetensors files"):
+        model: Any = PeftModel.from_pretrained(base, str(found.folder))
+        if found.has("generation_config.json"):
+            base.generation_config = GenerationConfig.from_pretrained(found.folder)
     model.generation_config = base.generation_config
     return model
 
 
-def is_adapter(path: str) -> bool:
-    """Whether `path` is a folder that PEFT wrote."""
-    return (Path(path) / "adapter_config.json").is_file()
+def is_adapter(name_or_path: str) -> bool:
+    """Whether a folder or Hub id is what PEFT wrote."""
+    return local_copy(name_or_path).has("adapter_config.json")
 
 
-def base_of_adapter(path: str) -> str:
-    """The base that an adapter folder was trained on; a relative path counts from where the run was started."""
-    with _one_line_errors(path, "a PEFT adapter"):
-        base = PeftConfig.from_pretrained(path).base_model_name_or_path
+def tokenizer_place(base: str, adapter: str | None) -> str:
+    """Where the tokenizer is: at the adapter where it holds one, because the chat template was trained with it."""
+    return adapter if adapter is not None and local_copy(adapter).has("tokenizer_config.json") else base
+
+
+def base_of_adapter(name_or_path: str) -> str:
+    """The base that an adapter was trained on, a Hub id with the revision that PEFT or the run's lock recorded.
+
+    A relative path counts from where the run was started.
+    """
+    found = local_copy(name_or_path)
+    with _one_line_errors(found, "a PEFT adapter"):
+        config = PeftConfig.from_pretrained(str(found.folder))
+    base, revision = config.base_model_name_or_path, config.revision
     if base is None:
         raise UserError(
-            expected=f"base_model_name_or_path in {path}/adapter_config.json",
+            expected=f"base_model_name_or_path in adapter_config.json of {name_or_path}",
             got="null",
             remedy="name the base with --model_name_or_path and the adapter with --adapter",
         )
-    return str(base)
+    locked = base_in_records(found)
+    if revision is None and locked.get("name_or_path") == base:
+        revision = locked.get("revision")
+    return base if revision is None or Path(base).exists() else f"{base}@{revision}"
+
+
+def base_in_records(adapter: LocalCopy) -> Mapping[str, Any]:
+    """What the lock or else the record of an adapter's run says of its base, empty where neither lies beside it."""
+    record = next((name for name in ("lock.json", "run.json") if adapter.has(name)), None)
+    base = read_json(adapter.folder / record).get("base") if record else None
+    return base if isinstance(base, dict) else {}
 
 
 def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> range:
@@ -163,12 +189,30 @@ def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 def model_fingerprint(name_or_path: str, revision: str | None = None) -> str:
     """`sha256:...` over a local folder's weights, config and tokenizer, or `hub:id@commit` for a Hub id."""
-    folder = Path(name_or_path)
-    if folder.is_dir():
-        found = {path for pattern in _WEIGHT_FILES for path in folder.glob(pattern)}
-        return f"sha256:{sha256_of_files(found, folder)}"
-    config = load_config(name_or_path, revision)
-    return f"hub:{name_or_path}@{config._commit_hash or revision or 'main'}"
+    found = local_copy(name_or_path, revision)
+    if found.commit is not None:
+        return f"hub:{found.pinned}"
+    files = {path for pattern in _WEIGHT_FILES for path in found.folder.glob(pattern)}
+    return f"sha256:{sha256_of_files(files, found.folder)}"
+
+
+def origin(model: PreTrainedModel | PeftModel) -> str:
+    """What names the weights of a model, or of the base below an adapter: a folder, or a Hub id at its commit."""
+    base = cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
+    name, commit = str(base.name_or_path), hub_commit(base)
+    return f"{name}@{commit}" if commit else name
+
+
+def hub_commit(model: PreTrainedModel) -> str | None:
+    """The commit of the Hub that `load_base_model` gave a model from, None for a folder."""
+    commit: str | None = getattr(model.config, "_commit_hash", None)  # a config that was never loaded has none
+    return commit
+
+
+def _named_as(found: LocalCopy, config: PreTrainedConfig) -> PreTrainedConfig:
+    """`config` with the name that others can load it by, and the commit: not with the place of the cache."""
+    config.name_or_path, config._commit_hash = found.name, found.commit
+    return config
 
 
 @contextmanager
@@ -183,16 +227,14 @@ def attach_quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _one_line_errors(name_or_path: str, what: str) -> Iterator[None]:
-    """Word the ways in which a folder or Hub id cannot be loaded as one `UserError`."""
+def _one_line_errors(found: LocalCopy, what: str) -> Iterator[None]:
+    """Word the ways in which files cannot be loaded as one `UserError`."""
     try:
         yield
-    except (OSError, ValueError, json.JSONDecodeError, hub_errors.HfHubHTTPError) as error:
-        first_line = str(error).strip().split("\n")[0][:200]
-        if "Repo id must" in first_line:  # what the Hub says of a path
-            first_line = "no such folder"
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().split("\n")[0].replace(str(found.folder), found.reference.given)[:200]
         raise UserError(
-            expected=f"{what} at {name_or_path}",
+            expected=f"{what} at {found.reference.given}",
             got=first_line or type(error).__name__,
-            remedy="check the path, or the Hub id and the network",
+            remedy="check the path, or the Hub id",
         ) from error

@@ -22,7 +22,7 @@ from pipelines.modeling import (
 )
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.loading import base_of_adapter, is_adapter
+from pipelines.modeling.loading import base_of_adapter, is_adapter, tokenizer_place
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import (
@@ -61,7 +61,7 @@ class Policy:
 
 
 def starting_point(arguments: ModelConfig, adapter: str | None, keys: Iterable[str] = ()) -> StartingPoint:
-    """Base and adapter of a recipe with `keys`; `model_name_or_path` may be an adapter folder, which names its base.
+    """Base and adapter of a recipe with `keys`; `model_name_or_path` may be an adapter, which names its base.
 
     Raises `UserError` if neither is given, both are adapters, the adapter was made for another base, or the recipe
     shapes an adapter beside the one that is there.
@@ -94,12 +94,10 @@ def starting_point(arguments: ModelConfig, adapter: str | None, keys: Iterable[s
 def load_policy_tokenizer(start: StartingPoint, arguments: ModelConfig) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer with a chat template, and the tokens whose embeddings the base cannot know.
 
-    It is the adapter's where its folder holds one, since the chat template was trained with the adapter.
+    It is the adapter's where that holds one, since the chat template was trained with the adapter.
     """
-    if start.adapter is not None and (Path(start.adapter) / "tokenizer_config.json").is_file():
-        tokenizer = load_tokenizer(start.adapter)
-    else:
-        tokenizer = load_tokenizer(start.base, arguments.model_revision)
+    place = tokenizer_place(start.base, start.adapter)
+    tokenizer = load_tokenizer(place, arguments.model_revision if place == start.base else None)
     return tokenizer, ensure_chat_template(tokenizer)
 
 

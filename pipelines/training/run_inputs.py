@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.files import sha256_of_text
+from pipelines.hub.pulling import local_copy
 from pipelines.modeling import model_fingerprint, template_sha256, tokenizer_sha256
 from pipelines.recipe import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
 from pipelines.records import Card, DatasetIdentity, Inputs, Licence, ModelIdentity, card_of
@@ -77,10 +78,10 @@ def pretraining_inputs(
 
 
 def model_identity(name_or_path: str, revision: str | None = None) -> ModelIdentity:
-    """What a model is known by. The commit of a Hub id is the one that its fingerprint names."""
+    """What a model is known by: of one on the Hub its id without a revision, and the commit."""
+    found = local_copy(name_or_path, revision)
     fingerprint = model_fingerprint(name_or_path, revision)
-    commit = fingerprint.rpartition("@")[2] if fingerprint.startswith("hub:") else None
-    return ModelIdentity(name_or_path, commit, fingerprint, card_of(name_or_path, commit).license)
+    return ModelIdentity(found.name, found.commit, fingerprint, card_of(found.name, found.commit).license)
 
 
 def _parts(arguments: MixtureArguments) -> list[MixturePart]:

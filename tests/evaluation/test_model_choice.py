@@ -170,7 +170,10 @@ def test_models_of_one_folder_name_get_names_that_differ() -> None:
     assert distinct_names(choices) == ["base", "base_2", "instruct"]
 
 
-def test_a_numbered_name_that_is_taken_is_numbered_on() -> None:
-    _, names = instruct_choices("base", ["x/a", "y/a_4", "z/a", "z/base"])
+def test_a_numbered_name_that_is_taken_is_numbered_on(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("x/a", "y/a_4", "z/a", "z/base")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    _, names = instruct_choices("base", [str(folder) for folder in folders])
     assert names == ["base", "a", "a_4", "a_2", "base_2"]
     assert len(set(names)) == len(names)
