@@ -73,7 +73,17 @@ def lock_of(base: str = "/home/x/base", fingerprint: str = "sha256:abc") -> dict
         "program": "sft",
         "recipe": {"dataset_name": "/data/x/rows.jsonl", "output_dir": "runs/mine", "learning_rate": 1e-4},
         "base": {"name_or_path": base, "revision": None, "fingerprint": fingerprint, "license": "mit"},
-        "datasets": [{"split": "train", "path": "/data/x/rows.jsonl", "n_rows": 2}],
+        "adapter": None,
+        "datasets": [
+            {"split": "train", "path": "/data/x/rows.jsonl", "revision": None, "fingerprint": "x", "n_rows": 2}
+        ],
+        "tokenizer_sha256": "abc",
+        "template_sha256": None,
+        "versions": {"python": "3.11.7"},
+        "seeds": {"seed": 0, "data_seed": 0},
+        "n_processes": 1,
+        "parallelism": "none",
+        "machine": {"system": "Linux"},
         "git": {"commit": COMMIT, "diff_sha256": "x", "diff": "+ a line with /opt/thing/path\n"},
         "result": None,
     }

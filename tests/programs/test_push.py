@@ -1,0 +1,232 @@
+"""push.py, and push_to_hub in recipes: a real run, the real client, a local Hub; and nothing private on the way."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+from pipelines import push, sft
+from pipelines.errors import UserError
+from tests.conftest import PROJECT
+from tests.hub.conftest import IMPATIENT
+from tests.hub_server import Fault, LocalHub, Repository
+
+USER = "grete-maier"
+OF_A_CHECKPOINT = {
+    ".gitattributes", "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja",
+    "lock.json", "tokenizer.json", "tokenizer_config.json",
+}  # fmt: skip
+OF_A_RUN = OF_A_CHECKPOINT | {"generation_config.json"}
+KEYS = (
+    "--use_peft true --lora_r 4 --bf16 false --activation_checkpointing false --report_to none --disable_tqdm true "
+    "--max_length 128 --max_steps 2 --logging_steps 1 --save_steps 1 --eval_strategy no --doctor off --n_samples 0"
+)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A recipe's run that pushed each save: below the home folder of a user whose name must not leave."""
+
+    hub: LocalHub
+    token: str
+    home: Path
+    run: Path
+    log: str
+
+    @property
+    def there(self) -> Repository:
+        return self.hub.repository("me/mine")
+
+    def environment(self) -> dict[str, str]:
+        ours = {"HOME": str(self.home), "USER": USER, "LOGNAME": USER}
+        return {**self.hub.environment(self.token), **ours}
+
+
+@pytest.fixture(scope="module")
+def pushed(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushed]:
+    root = tmp_path_factory.mktemp("push")
+    home = root / USER
+    (home / "rows").mkdir(parents=True)
+    rows = [{"instruction": f"Say {n}.", "output": f"{n} it is"} for n in range(12)]
+    (home / "rows" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "base").symlink_to(tiny_model_folder)
+    with LocalHub(root / "hub") as hub, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", hub.url)
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        token = hub.add_user("me")
+        patch.setenv("HF_TOKEN", token)
+        patch.setattr("pipelines.hub.repository.Patience", lambda: IMPATIENT)
+        HfApi(token=token).create_repo("me/base")
+        HfApi(token=token).upload_folder(repo_id="me/base", folder_path=tiny_model_folder)
+        half = Pushed(hub, token, home, home / "runs" / "mine", "")
+        where = f"--model_name_or_path {home}/base --dataset_name {home}/rows/rows.jsonl --output_dir {half.run}"
+        pushing = f"--push_to_hub true --hub_strategy every_save --hub_base_model me/base --hub_token {token}"
+        done = subprocess.run(
+            [sys.executable, str(PROJECT / "pipelines/sft.py"), *f"{KEYS} {where} {pushing}".split()],
+            env={name: value for name, value in half.environment().items() if name != "HF_TOKEN"},
+            cwd=PROJECT, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        yield Pushed(hub, token, home, half.run, done.stdout + done.stderr)
+
+
+def pushing(*arguments: str | Path) -> None:
+    push.main([str(argument) for argument in arguments])
+
+
+def again(pushed: Pushed, name: str, *arguments: str | Path) -> None:
+    """The same run to another repository."""
+    pushing(pushed.run, "--repo_id", name, "--base_model", "me/base", *arguments)
+
+
+def stored_bytes(hub: LocalHub) -> list[tuple[Path, bytes]]:
+    """All that the Hub holds: contents, commits with their messages, settings."""
+    return [(path, path.read_bytes()) for path in hub.storage.root.rglob("*") if path.is_file()]
+
+
+def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed: Pushed) -> None:
+    there = pushed.there
+    assert there.branches.keys() == {"main", "step-000001", "step-000002"}
+    assert there.private
+    assert there.files("main").keys() == OF_A_RUN
+    assert there.files("step-000001").keys() == there.files("step-000002").keys() == OF_A_CHECKPOINT
+    for branch, folder in {"main": "", "step-000001": "checkpoint-1", "step-000002": "checkpoint-2"}.items():
+        local = pushed.run / folder / "adapter_model.safetensors"
+        assert there.files(branch)["adapter_model.safetensors"] == local.read_bytes()
+    assert f"{pushed.hub.url}/me/mine/tree/main: commit " in pushed.log
+
+
+def test_what_arrived_names_the_hubs_base_and_is_described_by_records(pushed: Pushed) -> None:
+    files, base = pushed.there.files(), pushed.hub.repository("me/base").branches["main"]
+    config, lock = json.loads(files["adapter_config.json"]), json.loads(files["lock.json"])
+    assert (config["base_model_name_or_path"], config["revision"]) == ("me/base", base)
+    assert lock["base"]["name_or_path"] == "me/base"
+    assert lock["result"]["loss_curve"]
+    assert lock["recipe"]["dataset_name"] == "rows.jsonl"
+    assert 'name = "me/mine"' in files["README.md"].decode()
+    assert files["README.md"].startswith(b"---\nbase_model: me/base\n")
+
+
+def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> None:
+    contents = stored_bytes(pushed.hub)
+    assert any(b"adapter_model" in content for _, content in contents)
+    for path, content in contents:
+        for private in (pushed.token, str(pushed.home), USER):
+            assert private.encode() not in content, path
+
+
+def test_no_token_stays_in_the_log_or_in_the_run_folder(pushed: Pushed) -> None:
+    assert pushed.token not in pushed.log
+    for path in pushed.run.rglob("*"):
+        assert not path.is_file() or pushed.token.encode() not in path.read_bytes(), path
+
+
+def test_transformers_own_push_uploads_nothing_beside_ours(pushed: Pushed) -> None:
+    commits = [path for method, path in pushed.hub.requests if method == "POST" and "/me/mine/commit/" in path]
+    assert [path.rpartition("/")[2] for path in commits] == ["step-000001", "step-000002", "main"]
+
+
+def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed: Pushed) -> None:
+    def call(*more: str) -> tuple[str, set[str]]:
+        n_before = len(pushed.hub.requests)
+        arguments = [str(pushed.run), "--repo_id", "listed", "--base_model", "me/base", *more]
+        done = subprocess.run(
+            [sys.executable, str(PROJECT / "pipelines/push.py"), *arguments],
+            env=pushed.environment(), cwd=PROJECT, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert pushed.token not in done.stdout + done.stderr
+        return done.stdout, {method for method, _ in pushed.hub.requests[n_before:]}
+
+    said, methods = call("--dry_run")
+    assert methods == {"GET"}
+    assert said.startswith("me/listed: will be created, private\nbranch main (new), 8 files, ")
+    assert said.endswith("nothing was sent (--dry_run)\n")
+    assert all(f"  {name} " in said for name in OF_A_RUN - {".gitattributes"})
+    assert "PUT" in call()[1]
+    assert pushed.hub.repository("me/listed").files().keys() == OF_A_RUN
+    said, methods = call()
+    assert said.endswith("main: was there already, nothing sent\n")
+    assert "PUT" not in methods
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "what"),
+    [
+        ("chat_template.jinja", "{# {token} #}", "a token"),
+        ("generation_config.json", '{"made_in": "{home}/base"}', "the path of the home folder"),
+        ("special_tokens_map.json", '{"x": "/data/{user}/x"}', "the user's name in a path"),
+    ],
+)
+def test_something_planted_is_refused_by_the_files_name(
+    pushed: Pushed, monkeypatch: pytest.MonkeyPatch, name: str, line: str, what: str
+) -> None:
+    monkeypatch.setenv("HOME", str(pushed.home))
+    monkeypatch.setenv("USER", USER)
+    path = pushed.run / name
+    before = path.read_bytes() if path.exists() else None
+    for key, value in {"{token}": pushed.token, "{home}": str(pushed.home), "{user}": USER}.items():
+        line = line.replace(key, value)
+    try:
+        path.write_text(line)
+        with pytest.raises(UserError) as caught:
+            again(pushed, "me/planted")
+    finally:
+        path.unlink() if before is None else path.write_bytes(before)
+    assert f"{what} in {name} (line 1)" in str(caught.value)
+    assert pushed.token not in str(caught.value)
+    assert ("POST", "/api/repos/create") not in pushed.hub.requests[-4:]
+
+
+def test_a_broken_hub_ends_in_one_line(pushed: Pushed) -> None:
+    pushed.hub.faults.append(Fault("POST .*/commit/", status=500, times=99))
+    try:
+        with pytest.raises(UserError, match=r"the Hub to take me/broken; got status 500 after 3 tries"):
+            again(pushed, "me/broken")
+    finally:
+        pushed.hub.faults.clear()
+    again(pushed, "me/broken", "--revision", "v2")
+    assert pushed.hub.repository("me/broken").files("v2").keys() == OF_A_RUN
+    assert b'name, revision="v2"' in pushed.hub.repository("me/broken").files("v2")["README.md"]
+
+
+def test_public_is_asked_for(pushed: Pushed) -> None:
+    again(pushed, "me/public", "--public")
+    assert not pushed.hub.repository("me/public").private
+
+
+def test_a_local_base_has_to_be_named(pushed: Pushed) -> None:
+    with pytest.raises(UserError, match=r"a base on the Hub.*--base_model"):
+        pushing(pushed.run, "--repo_id", "me/unnamed")
+
+
+def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"kind": "run", "status": "started"}')
+    with pytest.raises(UserError, match="a finished run"):
+        pushing(tmp_path, "--repo_id", "me/unfinished")
+    with pytest.raises(UserError, match=r"run\.json"):
+        pushing(pushed.run / "checkpoint-1", "--repo_id", "me/unfinished")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("--hub_token hf_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz --hub_base_model me/base", "a token that the Hub knows"),
+        ("--hub_model_id others/mine --hub_base_model me/base", "me is no member of others"),
+        ("--hub_model_id me/in--valid --hub_base_model me/base", "Cannot have -- or"),
+        ("", "a base on the Hub"),
+        ("--hub_base_model me/mine", "me/mine to have the weights of"),
+        ("--hub_model_id me/base --hub_base_model me/base", "files of something else"),
+    ],
+)
+def test_a_recipe_whose_push_would_fail_does_not_train(pushed: Pushed, tmp_path: Path, keys: str, words: str) -> None:
+    where = f"--model_name_or_path {pushed.home}/base --dataset_name {pushed.home}/rows/rows.jsonl"
+    with pytest.raises(UserError, match=words):
+        sft.main(f"{KEYS} {where} --output_dir {tmp_path}/run --push_to_hub true {keys}".split())
+    assert not (tmp_path / "run").exists()
