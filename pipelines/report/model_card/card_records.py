@@ -15,7 +15,8 @@ from pipelines.report.reading import Records, optional_record, read_records
 class CardRecords:
     """The records of a run and, if it was compared, of its comparison: `comparison` has the base and this model alone.
 
-    `manifest` is that of the dataset folder that was trained on, None where it is gone or another one by now.
+    `manifest` is that of the dataset folder that was trained on, None where it is gone or another one by now; `before`
+    has (name, lock) of each adapter that the run goes on from, the nearest first, the lock None where there is none.
     """
 
     folder: Path
@@ -25,6 +26,7 @@ class CardRecords:
     log_history: tuple[Mapping[str, Any], ...] = ()
     adapter: Mapping[str, Any] | None = None
     manifest: Mapping[str, Any] | None = None
+    before: tuple[tuple[str, Mapping[str, Any] | None], ...] = ()
     comparison: Comparison | None = None
     responses: tuple[Mapping[str, Any], ...] = ()
     benchmark: Mapping[str, Any] | None = None
@@ -55,6 +57,7 @@ def read_card_records(run_folder: Path, comparison_folder: Path | None) -> CardR
         log_history=tuple(state.get("log_history") or ()),
         adapter=optional_record(run_folder / "adapter_config.json"),
         manifest=_manifest(run),
+        before=_before(run),
     )
     if comparison_folder is None:
         return records
@@ -78,6 +81,16 @@ def _manifest(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     n_rows = manifest["n_rows"].get(recipe.get("dataset_train_split") or "train")
     return manifest if dataset.get("n_rows") in (None, n_rows) else None
+
+
+def _before(run: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any] | None], ...]:
+    """The adapters that the run goes on from. A folder that comes up again ends the row."""
+    found: dict[str, Mapping[str, Any] | None] = {}
+    path = (run.get("adapter") or {}).get("path")
+    while path and path not in found:
+        lock = found[path] = optional_record(Path(str(path)) / "lock.json")
+        path = ((lock or {}).get("adapter") or {}).get("name_or_path")
+    return tuple(found.items())
 
 
 def _own_model(comparison: Comparison, run_folder: Path, comparison_folder: Path) -> Model:

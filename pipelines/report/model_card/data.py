@@ -13,22 +13,26 @@ MAX_SOURCES = 20
 
 
 def works_of(records: CardRecords, identity: Identity) -> list[Work]:
-    """The base, the adapter that was gone on from, and the sources of the training rows; the licences are the lock's,
-    None where there is none."""
-    lock = records.lock or {}
-    base, adapter = lock.get("base") or {}, lock.get("adapter") or {}
+    """The base and the sources of the training rows, also those of the adapters that the run goes on from; the licences
+    are the locks', None where there is none."""
+    base = (records.lock or {}).get("base") or {}
     found = [Work(f"base {identity.base}", base.get("license"))] if identity.base else []
-    if identity.adapter:
-        found.append(Work(f"adapter {identity.adapter}", adapter.get("license")))
-    trained_on = [one for one in lock.get("datasets") or () if one.get("split") == "train"]
-    return list(dict.fromkeys([*found, *(_works(trained_on[0]) if trained_on else [Work(identity.dataset, None)])]))
+    found += _works(records.lock, identity.dataset)
+    for name, lock in records.before:
+        found += _works(lock, f"adapter {without_local_paths(name)}")
+    return list(dict.fromkeys(found))
 
 
-def _works(dataset: Mapping[str, Any]) -> list[Work]:
-    stated = [
-        Work(str(without_local_paths(str(one["source"]))), one["license"]) for one in dataset.get("licenses") or ()
+def _works(lock: Mapping[str, Any] | None, otherwise: str) -> list[Work]:
+    """What the lock's run was trained on; without one, `otherwise`, of which nothing is known."""
+    train = next((one for one in (lock or {}).get("datasets") or () if one.get("split") == "train"), None)
+    if train is None:
+        return [Work(otherwise, None)]
+    stated = [(str(one["source"]), one["license"]) for one in train.get("licenses") or ()]
+    return [
+        Work(without_local_paths(name), license)
+        for name, license in stated or [(f"dataset {without_local_paths(str(train.get('path')))}", None)]
     ]
-    return stated or [Work(str(without_local_paths(str(dataset.get("path")))), None)]
 
 
 def license_table(works: list[Work]) -> Table:

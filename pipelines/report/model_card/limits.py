@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.report.comparison_record import Verdict
+from pipelines.report.comparison_record import Verdict, figure_of
+from pipelines.report.figures import Unit, relative_text, value_text
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
 from pipelines.report.opening import MIN_PROMPTS_FOR_INTERVALS, effect_of
@@ -20,6 +21,7 @@ def limits(records: CardRecords, identity: Identity) -> list[str]:
     return [
         *_of_the_run(records),
         *_of_the_comparison(records),
+        *_forgotten(records),
         f"Not measured: {listed([*_unmeasured(records)])}.",
         *_of_the_training(records, identity),
     ]
@@ -63,6 +65,14 @@ def _kind_of_prompts(records: CardRecords, prompts: dict[str, Any]) -> str:
     return "all from one set; requests of other kinds were not tried"
 
 
+def _forgotten(records: CardRecords) -> Iterator[str]:
+    facts = (records.run.get("after_run") or {}).get("forgetting") or {}
+    change = figure_of(facts["relative"]) if facts.get("relative") else None
+    if change is not None and change.low > 0:
+        then, now = (value_text(facts[when]["value"], Unit.BITS_PER_BYTE) for when in ("before", "after"))
+        yield f"Some of general text was forgotten: {then} → {now} bits per byte, {relative_text(change)}."
+
+
 def _unmeasured(records: CardRecords) -> Iterator[str]:
     record = records.comparison.record if records.comparison else {}
     details, forgetting = record.get("details") or {}, (records.run.get("after_run") or {}).get("forgetting") or {}
@@ -78,7 +88,7 @@ def _unmeasured(records: CardRecords) -> Iterator[str]:
         yield "whether code in the answers runs"
     if not records.benchmark:
         yield "standard benchmarks"
-    yield "truthfulness, bias and safety"
+    yield "how truthful, fair and safe the answers are"
 
 
 def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pipelines.report.opening import openings
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
-from pipelines.report.visible_text import excerpt, fenced, first_upper, listed, markdown_code
+from pipelines.report.visible_text import excerpt, fenced, markdown_code
 from pipelines.report.writing import N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600
@@ -60,8 +60,6 @@ def _environment() -> Environment:
         "md_code": markdown_code,
         "fenced": fenced,
         "excerpt": lambda text: excerpt(text, MAX_ANSWER_CHARACTERS),
-        "first_upper": first_upper,
-        "listed": listed,
         "plain": lambda words: "".join(part.text for part in words),
     }
     return environment_with(filters)
