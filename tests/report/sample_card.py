@@ -38,7 +38,8 @@ def manifest(n_train: int = 2784) -> dict[str, Any]:
         "kind": "instructions", "n_rows": {"train": n_train, "validation": 140, "test": 148},
         "n_groups": {"train": 310, "validation": 15, "test": 18},
         "n_rejected": {"no_docstring": 9702, "duplicate": 83}, "content_sha256": {"train": "aa" * 32},
-        "sources": [{"name": "functions", "path": "/home/somebody/functions", "sha256": "8a" * 32, "n_rows": 3072}],
+        "sources": [{"name": "functions", "path": "/home/somebody/functions", "sha256": "8a" * 32, "n_rows": 3072,
+                     "distributions": [{"name": "click", "version": "8.5.1", "license": "BSD-3-Clause"}]}],
         "command": "python data_prep/build_instructions.py --source /home/somebody/functions --output /tmp/x/functions",
     }  # fmt: skip
 

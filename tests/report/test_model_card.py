@@ -266,6 +266,38 @@ def test_what_an_earlier_adapter_was_trained_on_counts_for_the_licence(tmp_path:
     assert "going on from the adapter `second`." in text
 
 
+def test_sources_without_a_licence_are_said_beside_those_that_have_one(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    packages = [{"name": "click", "version": "8.5.1"}, {"name": "mystery", "version": "0.1"}]
+    sources = [{"name": "packages", "distributions": packages}, {"name": "my_rows.jsonl", "sha256": "aa"}]
+    write_json(tmp_path / "functions" / "manifest.json", manifest() | {"sources": sources})
+    text = model_card(trained)
+    assert "> **Licence unknown:** none is on record for dataset mystery 0.1 and dataset my\\_rows.jsonl." in text
+    train = lock()["datasets"][0]
+    write_json(
+        trained / "lock.json", lock(datasets=[train | {"licenses": [{"source": train["path"], "license": "mit"}]}])
+    )
+    assert "Licence unknown" not in model_card(trained), "the folder's own card speaks for all of it"
+    parts = [{"path": "org/rows", "revision": "ab"}, {"path": "/srv/my_rows.jsonl", "revision": None}]
+    mixture = train | {"path": "org/rows + /srv/my_rows.jsonl", "parts": parts,
+                       "licenses": [{"source": "org/rows", "license": "mit"}]}  # fmt: skip
+    write_json(trained / "lock.json", lock(datasets=[mixture]))
+    change_run(trained, dataset={"path": mixture["path"], "n_rows": 5})
+    text = model_card(trained)
+    assert "> **Licence unknown:** none is on record for dataset my\\_rows.jsonl." in text
+    assert "on 5 rows of `org/rows + my_rows.jsonl`." in text
+
+
+def test_a_run_folder_that_was_moved_is_known_by_its_name(tmp_path: Path) -> None:
+    compared, trained = write_card_records(tmp_path, 2)
+    (tmp_path / "elsewhere").mkdir()
+    moved = trained.rename(tmp_path / "elsewhere" / "sft")
+    assert "Compared with base" in model_card(moved, comparison_folder=compared)
+    trained.mkdir()
+    with pytest.raises(UserError, match="compare this run"):
+        model_card(moved, comparison_folder=compared)
+
+
 def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path: Path) -> None:
     accuracy = {"before": figure(0.537, 0.08, 147), "after": figure(0.748, 0.07, 147),
                 "difference": figure(0.211, 0.068, 147)}  # fmt: skip

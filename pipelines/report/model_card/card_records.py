@@ -94,12 +94,14 @@ def _before(run: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any] | None
 
 
 def _own_model(comparison: Comparison, run_folder: Path, comparison_folder: Path) -> Model:
-    """The model of the comparison that lies in `run_folder`, or lay in a folder of that name."""
-    folders = {model.name: Path(model.path) for model in comparison.others}
-    same = [model for model in comparison.others if folders[model.name].resolve() == run_folder.resolve()]
-    named = [model for model in comparison.others if folders[model.name].name == run_folder.resolve().name]
-    if found := [*same, *named]:
-        return found[0]
+    """The model of the comparison that lies in `run_folder`, or lay in a folder of that name that is gone."""
+    here = run_folder.resolve()
+    for model in comparison.others:
+        if Path(model.path).resolve() == here:
+            return model
+    for model in comparison.others:  # a folder that is still there is another run's
+        if Path(model.path).name == here.name and not Path(model.path).exists():
+            return model
     raise UserError(
         expected=f"{run_folder} among the models of {comparison_folder / 'comparison.json'}",
         got=", ".join(model.path for model in comparison.others),

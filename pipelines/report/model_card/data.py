@@ -17,22 +17,36 @@ def works_of(records: CardRecords, identity: Identity) -> list[Work]:
     are the locks', None where there is none."""
     base = (records.lock or {}).get("base") or {}
     found = [Work(f"base {identity.base}", base.get("license"))] if identity.base else []
-    found += _works(records.lock, identity.dataset)
+    found += _works(records.lock, records.manifest) or [Work(identity.dataset, None)]
     for name, lock in records.before:
-        found += _works(lock, f"adapter {without_local_paths(name)}")
+        found += _works(lock, None) or [Work(f"adapter {without_local_paths(name)}", None)]
     return list(dict.fromkeys(found))
 
 
-def _works(lock: Mapping[str, Any] | None, otherwise: str) -> list[Work]:
-    """What the lock's run was trained on; without one, `otherwise`, of which nothing is known."""
-    train = next((one for one in (lock or {}).get("datasets") or () if one.get("split") == "train"), None)
-    if train is None:
-        return [Work(otherwise, None)]
-    stated = [(str(one["source"]), one["license"]) for one in train.get("licenses") or ()]
-    return [
-        Work(without_local_paths(name), license)
-        for name, license in stated or [(f"dataset {without_local_paths(str(train.get('path')))}", None)]
-    ]
+def _works(lock: Mapping[str, Any] | None, manifest: Mapping[str, Any] | None) -> list[Work]:
+    """What the lock's run was trained on: the sources with a licence, then those of which nothing is known."""
+    works = []
+    for train in (one for one in (lock or {}).get("datasets") or () if one.get("split") == "train"):
+        stated = {str(one["source"]): str(one["license"]) for one in train.get("licenses") or ()}
+        works += [Work(without_local_paths(name), license) for name, license in stated.items()]
+        works += [Work(f"dataset {without_local_paths(name)}", None) for name in _unstated(train, stated, manifest)]
+    return works
+
+
+def _unstated(
+    dataset: Mapping[str, Any], stated: Mapping[str, str], manifest: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """The entries of a mixture, or the sources and packages of a dataset folder, that have no licence of their own and
+    lie in nothing that has one. Without a manifest the licences that a folder's sources have count for all of it."""
+    if parts := dataset.get("parts"):
+        yield from (str(part["path"]) for part in parts if part["path"] not in stated)
+    elif not stated:
+        yield str(dataset.get("path"))
+    elif dataset.get("path") not in stated:
+        for source in (manifest or {}).get("sources") or ():
+            packages = [f"{one['name']} {one['version']}" for one in source.get("distributions") or ()]
+            if source.get("name") not in stated:
+                yield from (name for name in packages or [str(source.get("name"))] if name not in stated)
 
 
 def license_table(works: list[Work]) -> Table:

@@ -1,5 +1,6 @@
 """What the model is: its name, the base and the rows that it was made from, and how it was trained."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,14 @@ def identity_of(records: CardRecords, repo_id: str | None, base_model: str | Non
         adapter=without_local_paths(str(adapter.get("path") or "")),
         stage=stage,
         rows=f"{n_rows:,} {unit}" if isinstance(n_rows, int) else unit,
-        dataset=without_local_paths(str(dataset.get("path") or "a dataset that is not on record")),
+        dataset=_shown_paths(str(dataset.get("path") or "a dataset that is not on record")),
         datasets=tuple(_hub_datasets(records)),
     )
+
+
+def _shown_paths(paths: str) -> str:
+    """The entries of a mixture as records have them, each without its folders."""
+    return "".join(without_local_paths(re.split(r"( \+ |, )", paths)))
 
 
 def adapter_kind(records: CardRecords) -> str:
