@@ -2,9 +2,7 @@
 loaded."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from peft import PeftConfig
 from trl import ModelConfig
 
 from pipelines.diagnosis.case import Case, Stage
@@ -14,6 +12,7 @@ from pipelines.diagnosis.shown_text import columns, wrapped
 from pipelines.diagnosis.time_forecast import ASSUMED_MFU, seconds_per_million_tokens
 from pipelines.diagnosis.trained_weights import dtype_of_weights, n_rows_after_resizing
 from pipelines.diagnosis.training_load import Method, TrainingLoad, training_load
+from pipelines.modeling.loading import adapter_config, is_adapter
 
 _HOUR = 3600
 _METHODS = {
@@ -91,11 +90,11 @@ def _load(case: Case) -> TrainingLoad:
     return training_load(model, case.training, longest_sequence(case), trains_tokens=trains_tokens, adapter=adapter)
 
 
-def _adapter_of(folder: str) -> tuple[ModelConfig, bool]:
+def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:
     """The shape of an adapter that is there, and whether it trains rows of tokens."""
-    if not (Path(folder) / "adapter_config.json").is_file():
+    if not is_adapter(name_or_path):
         return ModelConfig(use_peft=True), False
-    config = PeftConfig.from_pretrained(folder)
+    config = adapter_config(name_or_path)
     shape = ModelConfig(
         use_peft=True, lora_r=getattr(config, "r", 0), lora_dropout=getattr(config, "lora_dropout", 0.0)
     )

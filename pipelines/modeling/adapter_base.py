@@ -27,15 +27,16 @@ def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> N
     weights there where both are folders or commits of one repository.
     """
     named = base_of_adapter(adapter)
-    recorded = base_in_records(local_copy(adapter)).get("fingerprint")
+    how = "with other weights" if _same_place(named, base) or _same_id(named, base) else ""
+    recorded = base_in_records(adapter).get("fingerprint")
     if recorded is not None:
         found = model_fingerprint(base, revision)
         if found.partition(":")[0] == recorded.partition(":")[0]:  # a folder's hash says nothing about a Hub commit
             if found != recorded and not _same_on_hub(recorded.removeprefix("hub:"), base, revision):
-                raise _other_base(adapter, named, base, "with other weights" if _same_place(named, base) else "")
+                raise _other_base(adapter, named, base, f"{how or 'which is another'} ({found}, locked: {recorded})")
             return
     if not (_same_place(named, base) or _same_weights(named, base) or _same_on_hub(named, base, revision)):
-        raise _other_base(adapter, named, base, "with other weights" if _same_id(named, base) else "")
+        raise _other_base(adapter, named, base, how)
 
 
 def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: str) -> PeftModel:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,6 @@ from transformers.utils import logging as transformers_logging
 from pipelines.errors import UserError
 from pipelines.files import read_json, sha256_of_files
 from pipelines.hub.pulling import LocalCopy, local_copy
-from pipelines.hub.references import short_name
 
 _WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
 
@@ -102,29 +101,6 @@ def load_base_model(
     return model
 
 
-def load_for_inference(
-    model_name_or_path: str,
-    adapter: str | None = None,
-    *,
-    name: str | None = None,
-    dtype: str | torch.dtype = "auto",
-) -> LoadedModel:
-    """Load a base, a base with `adapter`, or an adapter, whose configuration names its base.
-
-    The tokenizer is the adapter's where it holds one, because the chat template was trained with the adapter.
-    """
-    if adapter is None and is_adapter(model_name_or_path):
-        adapter, model_name_or_path = model_name_or_path, base_of_adapter(model_name_or_path)
-    tokenizer = load_tokenizer(tokenizer_place(model_name_or_path, adapter))
-    model = load_base_model(model_name_or_path, dtype=dtype)
-    if adapter is not None:
-        model = with_adapter(model, adapter, tokenizer)
-    cast(torch.nn.Module, model).to("cuda" if torch.cuda.is_available() else "cpu")
-    model.eval()
-    path = adapter or model_name_or_path
-    return LoadedModel(name or short_name(path), path, model, tokenizer)
-
-
 def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
     """`adapter` on `base`, whose embeddings grow to the tokenizer's size. Raises `UserError` if it cannot be read."""
     resize_embeddings(base, tokenizer)
@@ -142,6 +118,13 @@ def is_adapter(name_or_path: str) -> bool:
     return local_copy(name_or_path).has("adapter_config.json")
 
 
+def adapter_config(name_or_path: str) -> PeftConfig:
+    """What PEFT wrote of an adapter."""
+    found = local_copy(name_or_path)
+    with _one_line_errors(found, "a PEFT adapter"):
+        return PeftConfig.from_pretrained(str(found.folder))
+
+
 def tokenizer_place(base: str, adapter: str | None) -> str:
     """Where the tokenizer is: at the adapter where it holds one, because the chat template was trained with it."""
     return adapter if adapter is not None and local_copy(adapter).has("tokenizer_config.json") else base
@@ -152,9 +135,7 @@ def base_of_adapter(name_or_path: str) -> str:
 
     A relative path counts from where the run was started.
     """
-    found = local_copy(name_or_path)
-    with _one_line_errors(found, "a PEFT adapter"):
-        config = PeftConfig.from_pretrained(str(found.folder))
+    config = adapter_config(name_or_path)
     base, revision = config.base_model_name_or_path, config.revision
     if base is None:
         raise UserError(
@@ -162,14 +143,15 @@ def base_of_adapter(name_or_path: str) -> str:
             got="null",
             remedy="name the base with --model_name_or_path and the adapter with --adapter",
         )
-    locked = base_in_records(found)
+    locked = base_in_records(name_or_path)
     if revision is None and locked.get("name_or_path") == base:
         revision = locked.get("revision")
     return base if revision is None or Path(base).exists() else f"{base}@{revision}"
 
 
-def base_in_records(adapter: LocalCopy) -> Mapping[str, Any]:
+def base_in_records(name_or_path: str) -> Mapping[str, Any]:
     """What the lock or else the record of an adapter's run says of its base, empty where neither lies beside it."""
+    adapter = local_copy(name_or_path)
     record = next((name for name in ("lock.json", "run.json") if adapter.has(name)), None)
     base = read_json(adapter.folder / record).get("base") if record else None
     return base if isinstance(base, dict) else {}
@@ -192,8 +174,15 @@ def model_fingerprint(name_or_path: str, revision: str | None = None) -> str:
     found = local_copy(name_or_path, revision)
     if found.commit is not None:
         return f"hub:{found.pinned}"
-    files = {path for pattern in _WEIGHT_FILES for path in found.folder.glob(pattern)}
-    return f"sha256:{sha256_of_files(files, found.folder)}"
+    files = sorted({path for pattern in _WEIGHT_FILES for path in found.folder.glob(pattern)})
+    state = tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in map(Path.stat, files))
+    return f"sha256:{_sha256_of_unchanged(tuple(files), found.folder, state)}"
+
+
+@lru_cache(maxsize=64)  # some seconds for a large base, which each adapter on it asks for
+def _sha256_of_unchanged(files: tuple[Path, ...], folder: Path, state: tuple[tuple[int, ...], ...]) -> str:  # noqa: ARG001
+    """The hash of `files`, computed once for each `state` that they are found in."""
+    return sha256_of_files(files, folder)
 
 
 def origin(model: PreTrainedModel | PeftModel) -> str:

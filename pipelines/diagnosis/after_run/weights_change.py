@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import safe_open
 from transformers import PreTrainedConfig
 
 from pipelines.diagnosis.after_run.movement import NO_MOVEMENT
 from pipelines.diagnosis.after_run.part import Part, not_measured, rounded
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.errors import UserError
+from pipelines.hub.pulling import local_copy
 
 _WHAT = "weights"
 _MAX_BYTES = 4 << 30  # read of a saved model: of a larger one every second, third, ... tensor
@@ -40,11 +40,9 @@ def base_folder(config: PreTrainedConfig) -> Path | None:
     """Where the weights lie that a model with `config` was loaded from: a folder, or a download of the Hub; None where
     neither is on this machine."""
     name = str(config._name_or_path or "")
-    if not name or Path(name).is_dir():
-        return Path(name) if name else None
     try:
-        return Path(snapshot_download(name, revision=config._commit_hash, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
+        return local_copy(name, config._commit_hash, weights=True).folder if name else None
+    except UserError:
         return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import cast
 
-from peft import LoraConfig, PeftConfig
+from peft import LoraConfig
 
 from pipelines.diagnosis.case import Case
 from pipelines.diagnosis.checks.kind import Check
@@ -12,6 +12,7 @@ from pipelines.diagnosis.checks.spelled_marks import template_marks_in_answer, t
 from pipelines.diagnosis.finding import Evidence, Finding, Severity
 from pipelines.diagnosis.trained_weights import LoraPlan, lora_plan, n_rows_after_resizing
 from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.loading import adapter_config
 
 _N_NAMED = 5  # tokens named in a summary
 _TABLES = ("embed_tokens", "wte", "lm_head", "embed_out")  # names of embeddings and heads in lora_modules_to_save
@@ -48,7 +49,7 @@ def _plan(case: Case) -> LoraPlan | None:
     """The adapter that will be trained: a new one, or the one that DPO goes on from; None for full fine-tuning."""
     if case.base.adapter is None:
         return lora_plan(case)
-    config = cast(LoraConfig, PeftConfig.from_pretrained(case.base.adapter))
+    config = cast(LoraConfig, adapter_config(case.base.adapter))
     return LoraPlan(config, case.base.skeleton, n_rows_after_resizing(case))
 
 
