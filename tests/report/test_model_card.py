@@ -11,6 +11,7 @@ import yaml
 from pipelines.errors import UserError
 from pipelines.report.model_card import model_card
 from tests.report.sample_card import change_run, lock, manifest, write_card_records
+from tests.report.sample_examinations import doctor, finding
 from tests.report.sample_records import SENTENCE, write_json
 from tests.report.sample_run_records import figure, trainer_state
 from tests.report.test_markdown import outside_of_fences
@@ -166,7 +167,10 @@ def test_what_was_measured_is_not_among_the_limits(card: str) -> None:
     assert (
         "- Not measured: what was lost of other capabilities and how truthful, fair and safe the answers are." in found
     )
-    assert "- Some of general text was forgotten: 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]." in found
+    assert (
+        "- It forgot some of what its base knew of general text: 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]."
+        in found
+    )
     assert "not on the Hub" not in found
 
 
@@ -332,6 +336,18 @@ def test_a_pretraining_shows_bits_per_byte_with_a_before_where_there_was_a_model
     bits["corpus"] |= {"before": figure(1.0, 0.1, 306), "relative": figure(-0.1, 0.02, 306)}
     change_run(trained, metrics={"held_out_bits_per_byte": bits})
     assert "| 1.000 [0.900, 1.100] | 0.900 [0.800, 1.000] | −10.0% [−12.0, −8.0] |" in unescaped(model_card(trained))
+
+
+def test_a_full_model_needs_no_base_and_a_run_against_the_doctor_says_so(tmp_path: Path) -> None:
+    _, trained = write_card_records(tmp_path, 2)
+    assert "it has to lie where `adapter_config.json` names it" in model_card(trained)
+    (trained / "adapter_config.json").unlink()
+    change_run(trained, doctor=doctor(finding("A", "error"), mode="warn"))
+    text = model_card(trained)
+    assert "sft is a full model made from `recipes/quickstart/base`, fine-tuned (SFT) on" in text
+    assert "adapter_config" not in text
+    assert "not on the Hub" not in text
+    assert "- The run was made against 1 error that the doctor found before it." in text
 
 
 def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

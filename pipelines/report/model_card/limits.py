@@ -34,7 +34,8 @@ def _of_the_run(records: CardRecords) -> Iterator[str]:
     if not doctor:
         yield "Nobody looked at recipe and rows before the run (the doctor was off)."
     elif doctor.get("n_errors"):
-        yield f"The run was made against {doctor['n_errors']:,} errors that the doctor found before it."
+        n = doctor["n_errors"]
+        yield f"The run was made against {n:,} error{'' if n == 1 else 's'} that the doctor found before it."
 
 
 def _of_the_comparison(records: CardRecords) -> Iterator[str]:
@@ -70,7 +71,8 @@ def _forgotten(records: CardRecords) -> Iterator[str]:
     change = figure_of(facts["relative"]) if facts.get("relative") else None
     if change is not None and change.low > 0:
         then, now = (value_text(facts[when]["value"], Unit.BITS_PER_BYTE) for when in ("before", "after"))
-        yield f"Some of general text was forgotten: {then} → {now} bits per byte, {relative_text(change)}."
+        told = f"{then} → {now} bits per byte, {relative_text(change)}"
+        yield f"It forgot some of what its base knew of general text: {told}."
 
 
 def _unmeasured(records: CardRecords) -> Iterator[str]:
@@ -104,5 +106,5 @@ def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:
     course = ((run.get("after_run") or {}).get("loss") or {}).get("course")
     if course in _COURSES:
         yield _COURSES[course]
-    if identity.base and identity.base_id is None:
+    if identity.is_adapter and identity.base_id is None:
         yield "Its base is not on the Hub: whoever loads this model needs a copy of it."
