@@ -67,12 +67,13 @@ def loaded_one_by_one(
 
     One base is in memory at a time: it is loaded once for all neighbours that share it, so put those side by side. What
     is done to a model that was given out, or to its embeddings, leaves the base as it was. A model is there until the
-    next is asked for: it is emptied then. Raises `UserError` for an adapter of another base before anything is loaded,
-    and for a model that cannot be loaded.
+    next is asked for: it is emptied then. Raises `UserError` for an adapter of another base, or whose own base has
+    changed since, before anything is loaded, and for a model that cannot be loaded.
     """
-    for choice in choices:
-        if choice.adapter is not None:
-            refuse_other_base(choice.adapter, choice.model_name_or_path)
+    for choice in sorted(choices, key=lambda one: one.adapter is None):  # a mistake of the user's own is told first
+        base_name, on_it = choice.parts
+        if on_it is not None:
+            refuse_other_base(on_it, base_name)
     for choice in choices:
         choice.tokenizer()  # what is not there is told before the first model is measured
     base: PreTrainedModel | None = None

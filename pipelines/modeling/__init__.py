@@ -2,13 +2,8 @@
 
 from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256, tokenizer_sha256
-from pipelines.modeling.loading import (
-    LoadedModel,
-    attach_quietly,
-    load_for_inference,
-    load_tokenizer,
-    model_fingerprint,
-)
+from pipelines.modeling.inference import load_for_inference
+from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokenizer, model_fingerprint
 from pipelines.modeling.rendering import AnswerTokens, PromptStyle, render_answer, render_prompt, stop_token_ids
 
 __all__ = [

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from pipelines.errors import UserError
-from pipelines.modeling import model_fingerprint
+from pipelines.evaluation.model_choice import ModelChoice, loaded_one_by_one
+from pipelines.modeling import load_for_inference, model_fingerprint
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
 from tests.training.preference_models import adapter_on
 
@@ -70,6 +71,41 @@ def test_a_base_that_was_trained_on_under_its_name_is_refused(tiny_model_folder:
     other_weights(tiny_model_folder, base)
     with pytest.raises(UserError, match="with other weights"):
         refuse_other_base(str(adapter), str(base))
+
+
+def test_an_adapter_named_alone_is_refused_once_its_base_has_changed(tiny_model_folder: Path, tmp_path: Path) -> None:
+    """By the lock alone, as in a folder that was pulled: loading would give a model that was never trained."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model_folder, base)
+    adapter = adapter_on(base, tmp_path / "adapter")
+    locked = {"name_or_path": str(base), "revision": None, "fingerprint": model_fingerprint(str(base))}
+    (adapter / "lock.json").write_text(json.dumps({"kind": "lock", "base": locked}))
+    assert load_for_inference(str(adapter)).path == str(adapter)
+    assert next(loaded_one_by_one([ModelChoice(str(adapter))], ["alone"])).name == "alone"
+    shutil.rmtree(base)
+    other_weights(tiny_model_folder, base)
+    here = model_fingerprint(str(base))
+    for load in (
+        lambda: load_for_inference(str(adapter)),
+        lambda: load_for_inference(str(base), str(adapter)),
+        lambda: next(loaded_one_by_one([ModelChoice(str(adapter))], ["alone"])),
+    ):
+        with pytest.raises(UserError) as refused:
+            load()
+        assert f"the base {base} with other weights ({here}, locked: {locked['fingerprint']})" in refused.value.got
+
+
+def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model_folder, tmp_path / "base")
+    before = model_fingerprint(str(tmp_path / "base"))
+    assert before == model_fingerprint(str(tiny_model_folder))
+    weights = tmp_path / "base" / "model.safetensors"
+    with weights.open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\0\1\2\3")
+    assert model_fingerprint(str(tmp_path / "base")) != before
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
