@@ -1,6 +1,7 @@
 """A run folder with all that a card is made from: its records, its adapter's config, a lock, and a dataset folder."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,16 @@ def change_run(folder: Path, **changed: Any) -> None:
     """Change keys of run.json in `folder`."""
     path = folder / "run.json"
     write_json(path, json.loads(path.read_text()) | changed)
+
+
+def section(card: str, title: str) -> str:
+    """The text below a heading, up to the next one of its level or above."""
+    level = title.split(" ")[0]
+    _, found, rest = card.partition(f"\n{title}\n")
+    assert found, title
+    return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
+
+
+def unescaped(text: str) -> str:
+    """Markdown as it is shown, as far as brackets go."""
+    return re.sub(r"\\([\[\]])", r"\1", text)
