@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Check, run again, compare, write the record."""
     flags, recipe_keys = _parser().parse_known_args(arguments)
 
-    from pipelines.files import write_json_atomically
+    from pipelines.files import refuse_existing, write_json_atomically
     from pipelines.records import read_lock
     from pipelines.reproduction.differences import differences, inputs_among
     from pipelines.reproduction.inputs_here import lock_here
@@ -41,9 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lock = read_lock(flags.lock)
     refuse_unfinished(lock)
     output = flags.output_dir or Path(f"{lock['recipe']['output_dir']}-reproduced")
+    if not flags.check_only:
+        refuse_existing(output, remedy="choose another --output_dir")
     with locked_recipe(lock, recipe_keys, output) as again:
         found = differences(lock, lock_here(lock, again))
-        print(*(one.line() for one in found), sep="\n", flush=True)
+        for one in found:
+            print(one.line(), flush=True)
         if inputs_among(found) and not flags.anyway:
             raise AnswerIsNo(
                 f"this would be another run: {'; '.join(one.line() for one in inputs_among(found))}. Nothing was run; "

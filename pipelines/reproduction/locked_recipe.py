@@ -41,7 +41,6 @@ _ARGUMENTS: dict[Program, list[type]] = {
 # A second run is begun anew, and stays here: it pushes nothing and is in no tracker. A lock may be somebody else's, so
 # it sets no variable of the environment.
 _LEFT_OUT = ("resume", "resume_from_checkpoint", "project", "env")
-_CODE_OF_OTHERS = "trust_remote_code"
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,12 @@ def is_push_key(key: str) -> bool:
 def _pinned(keys: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
     """The commits of the Hub that the run has resolved, in place of a branch or of none."""
     pinned: dict[str, Any] = {}
-    if lock["base"] and lock["base"]["revision"]:
-        pinned["model_revision"] = lock["base"]["revision"]
+    for model in filter(None, (lock["base"], lock["adapter"])):
+        commit = model["fingerprint"].removeprefix("hub:")  # org/name@commit
+        if commit == model["fingerprint"]:
+            continue
+        places = [key for key in ("model_name_or_path", "adapter_name_or_path") if _names(keys.get(key), model)]
+        pinned |= dict.fromkeys(places, commit) | ({"model_revision": None} if "model_name_or_path" in places else {})
     trained = [one for one in lock["datasets"] if one["split"] == "train"]
     revisions = [part["revision"] for one in trained for part in one.get("parts", [one])]
     if keys.get("datasets"):
@@ -91,19 +94,22 @@ def _pinned(keys: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
     return pinned
 
 
+def _names(value: Any, model: Mapping[str, Any]) -> bool:
+    """Whether a recipe's value is the model's id, at whatever revision."""
+    return str(value).partition("@")[0] == model["name_or_path"]
+
+
 def _refuse_code_of_others(keys: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    asked = [key for key in (_CODE_OF_OTHERS, "model_init_kwargs") if _CODE_OF_OTHERS in (key, *_names(keys.get(key)))]
-    asked = [key for key in asked if keys.get(key)]
-    if "/" in str(keys.get("attn_implementation", "")):  # a kernel of the Hub
-        asked.append("attn_implementation")
-    asked = [key for key in asked if key not in own]
-    if asked:
+    options = keys.get("model_init_kwargs") or {}
+    asked = {
+        "trust_remote_code": keys.get("trust_remote_code"),
+        "model_init_kwargs": isinstance(options, Mapping) and options.get("trust_remote_code"),
+        "attn_implementation": "/" in str(keys.get("attn_implementation", "")),  # a kernel of the Hub
+    }
+    code = [key for key, is_asked in asked.items() if is_asked and key not in own]
+    if code:
         raise UserError(
             expected="a lock whose recipe runs no code from the Hub",
-            got=", ".join(f"{key}: {keys[key]}" for key in asked),
-            remedy=f"repeat --{asked[0]} on the command line if you trust that code",
+            got=", ".join(f"{key}: {keys[key]}" for key in code),
+            remedy=f"repeat --{code[0]} on the command line if you trust that code",
         )
-
-
-def _names(value: Any) -> list[str]:
-    return list(value) if isinstance(value, Mapping) else []
