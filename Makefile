@@ -19,7 +19,8 @@ environment: .venv/installed
 # The chain from rows to report. A second call builds everything anew in the same environment.
 quickstart: environment
 	@rm -rf $(QUICKSTART)
-	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 300 --output $(QUICKSTART)/instructions
+	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 300 --license psf-2.0 \
+		--output $(QUICKSTART)/instructions
 	$(BIN)/python pipelines/sft.py --config recipes/quickstart/sft/lora.yaml --output_dir $(QUICKSTART)/instruct
 	$(BIN)/python pipelines/perplexity.py --model_name_or_path recipes/quickstart/base --model_name_or_path $(QUICKSTART)/instruct \
 		--dataset $(QUICKSTART)/instructions --scope response --dtype float32 --output $(QUICKSTART)/perplexity.json

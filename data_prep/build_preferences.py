@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sources=content.entry["sources"],
         rejected=[*content.rejected, *rejected, *over_limit],
         command=command_of("build_preferences.py", arguments),
+        licenses=options.license or (),
         overwrite=options.overwrite,
     )
     print(summary(manifest, output))

@@ -15,8 +15,10 @@ def dataset_card(manifest: Manifest, title: str) -> str:
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split in splits)
     rows = "\n".join(f"| {s} | {manifest['n_rows'][s]:,} | {manifest['n_groups'][s]:,} |" for s in splits)
     rejects = "\n".join(f"| {reason} | {count:,} |" for reason, count in manifest["n_rejected"].items())
+    licenses = manifest["licenses"]
+    license_line = f"license: {json.dumps(licenses[0] if len(licenses) == 1 else licenses)}\n" if licenses else ""
     return f"""---
-pretty_name: {json.dumps(title)}
+{license_line}pretty_name: {json.dumps(title)}
 task_categories:
 - text-generation
 size_categories:

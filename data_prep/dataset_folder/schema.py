@@ -71,6 +71,7 @@ class Manifest(TypedDict):
     n_rejected: dict[str, int]
     content_sha256: dict[str, str]
     sources: list[dict[str, Any]]
+    licenses: list[str]
     seed: int
     split_sizes: dict[str, float]
     command: str

@@ -43,9 +43,11 @@ def write_dataset_folder(
     sources: Sequence[Mapping[str, Any]],
     rejected: Sequence[RejectedRow],
     command: str,
+    licenses: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Manifest:
-    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all.
+    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. `licenses` are
+    identifiers of the Hub; none is unknown, which a model card will say aloud.
 
     Raises `UserError` if no row is left or if `refuse_output` says so.
     """
@@ -68,6 +70,7 @@ def write_dataset_folder(
         n_rejected=n_rejected,
         content_sha256={name: content_sha256(members, COLUMNS[kind]) for name, members in by_split.items()},
         sources=[dict(source) for source in sources],
+        licenses=list(licenses),
         seed=seed,
         split_sizes={"validation": split_sizes.validation, "test": split_sizes.test},
         command=command,

@@ -1,6 +1,7 @@
 """The flags that every dataset-building program has, and reading all the sources they name."""
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split and of --limit's sample (0)")
     parser.add_argument("--num_proc", type=positive, default=1, help="processes that read Python files (1)")
     parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
+    parser.add_argument("--license", action="append", type=_license, help="the rows' licence, as the Hub names it: mit")
     parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
 
 
@@ -34,6 +36,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
     return number
+
+
+def _license(text: str) -> str:
+    """An argument type: an identifier as the Hub has them (https://huggingface.co/docs/hub/repositories-licenses)."""
+    if not re.fullmatch(r"[A-Za-z0-9.+-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no licence identifier such as mit or cc-by-4.0")
+    return text.lower()
 
 
 def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceContent:

@@ -1,8 +1,10 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
 import pytest
+from huggingface_hub import metadata_load
 
 from data_prep.dataset_folder import (
     DatasetKind,
@@ -32,7 +34,11 @@ ROWS = [
 
 
 def write(
-    output: Path, rows: list[dict[str, str]] = ROWS, overwrite: bool = False, sizes: SplitSizes | None = None
+    output: Path,
+    rows: list[dict[str, str]] = ROWS,
+    overwrite: bool = False,
+    sizes: SplitSizes | None = None,
+    licenses: Sequence[str] = (),
 ) -> Manifest:
     return write_dataset_folder(
         output,
@@ -46,6 +52,7 @@ def write(
             RejectedRow("toy", "42", "duplicate"),
         ],
         command="python data_prep/build_instructions.py --source 'a b'",
+        licenses=licenses,
         overwrite=overwrite,
     )
 
@@ -194,3 +201,13 @@ def test_the_summary_says_when_a_wanted_split_stayed_empty(tmp_path: Path) -> No
     text = summary(write(tmp_path / "out", ROWS[:2]), tmp_path / "out")
     assert "validation and test stayed empty, for there are too few groups (1)" in text
     assert "stayed empty" not in summary(write(tmp_path / "more"), tmp_path / "more")
+
+
+@pytest.mark.parametrize(
+    ("licenses", "stated"), [([], None), (["mit"], "mit"), (["mit", "cc-by-4.0"], ["mit", "cc-by-4.0"])]
+)
+def test_the_card_has_the_licence_where_the_hub_looks_for_it(
+    tmp_path: Path, licenses: list[str], stated: object
+) -> None:
+    assert write(tmp_path / "out", licenses=licenses)["licenses"] == licenses
+    assert (metadata_load(tmp_path / "out" / "README.md") or {}).get("license") == stated
