@@ -7,7 +7,7 @@ STDLIB = $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('stdlib
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: quickstart test test-slow lint environment base shakespeare clean
+.PHONY: quickstart test test-slow test-gpu lint environment base shakespeare clean
 
 environment: .venv/installed
 
@@ -34,6 +34,9 @@ test: lint
 
 test-slow: environment
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: environment
+	$(BIN)/python -m pytest -m gpu
 
 lint: environment
 	$(BIN)/ruff check .

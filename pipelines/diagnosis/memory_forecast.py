@@ -16,6 +16,8 @@ _ADAM_MOMENTS = 2
 
 # The tile of logits that TRL's fused head holds, in bfloat16 (trl/kernels/chunked_logprob.py and trainer/utils.py).
 _TILE_TOKENS, _TILE_VOCABULARY = 4096, 32768
+# The mask of packed examples, which sdpa's kernels take in the type of the query: a boolean square and its copy.
+_MASK_BYTES = 1 + _HALF
 # Whole logits where the loss is transformers' own: bfloat16, the float32 log-softmax that is kept, its gradient, and
 # that gradient in bfloat16.
 _LOGIT_BYTES = _HALF + _SINGLE + _SINGLE + _HALF
@@ -56,7 +58,7 @@ def memory_forecast(shape: ModelShape, load: TrainingLoad) -> MemoryForecast:
       casts the adapter of a quantized base to bfloat16, PEFT keeps one on another base in float32)
     - gradients: one for each trained weight, in its type; optimizer: two moments for each, in its type
     - activations: T * L * (bytes kept for one token of one layer, `_layer_bytes`); with activation checkpointing the
-      inputs of all layers and the insides of one
+      inputs of all layers and the insides of one; T * T * 3 for the mask of packed examples
     - head: a tile of logits (or T * vocabulary * 12 bytes without the fused head) and the gradient of its input; where
       rows of the embeddings are trained, PEFT's merged copy of the head and its gradient in float32 and bfloat16
     - overhead: 0.7 GiB for CUDA and 5 % of the rest for the allocator's holes
@@ -93,10 +95,11 @@ def _weights(shape: ModelShape, load: TrainingLoad) -> tuple[float, float]:
 
 def _activations(shape: ModelShape, load: TrainingLoad) -> float:
     layer = load.n_tokens * _layer_bytes(shape, load)
+    mask = load.n_tokens**2 * _MASK_BYTES if load.packed else 0
     if not load.activation_checkpointing:
-        return layer * shape.n_layers
+        return layer * shape.n_layers + mask
     inputs = load.n_tokens * shape.n_layers * shape.hidden_width * load.weight_bytes
-    return inputs + layer
+    return inputs + layer + mask
 
 
 def _layer_bytes(shape: ModelShape, load: TrainingLoad) -> float:

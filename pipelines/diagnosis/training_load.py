@@ -23,7 +23,8 @@ class TrainingLoad:
     `n_tokens` is what one forward and backward takes in, padding included: sequences of the batch times their longest
     length, for preferences chosen and rejected together. `weight_bytes` is the size of a weight that is loaded in the
     recipe's dtype. `trains_tokens`: rows of the embeddings are trained beside LoRA, because a chat template is new to
-    the base. `fused_head`: the loss is computed in tiles of the logits, as TRL's trainers do.
+    the base. `fused_head`: the loss is computed in tiles of the logits, as TRL's trainers do. `packed`: the rows of a
+    batch are laid end to end, and a mask over all their tokens keeps examples apart.
     """
 
     method: Method
@@ -36,6 +37,7 @@ class TrainingLoad:
     trains_tokens: bool = False
     fused_head: bool = True
     reference: bool = False
+    packed: bool = False
 
 
 def training_load(
@@ -61,6 +63,7 @@ def training_load(
         trains_tokens=trains_tokens and method is not Method.FULL,
         fused_head=isinstance(training, SFTConfig | DPOConfig),
         reference=isinstance(training, DPOConfig),
+        packed=isinstance(training, SFTConfig) and bool(training.packing or training.padding_free),
     )
 
 

@@ -10,6 +10,7 @@ model at a time: neighbours in the list that share it share them.
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,7 @@ DEFAULT = [
     "llama-3.1-8b/sft/lora max_length=4096 activation_checkpointing=false",
 ]  # fmt: skip
 N_WORDS = 60  # an answer's; packing joins the rows to the recipe's length
-N_STEPS = 5
+N_STEPS = 4
 GIB = 2**30
 
 
@@ -123,6 +124,7 @@ def main() -> None:
                 continue
             weights = Path(folder, case.model)
             if case.model != model:
+                shutil.rmtree(Path(folder, str(model)), ignore_errors=True)
                 model_arguments = parsed(case.recipe).arguments[2]
                 save_random_model(case.model, model_arguments.dtype or "float32", weights)
             model = case.model

@@ -6,6 +6,8 @@ import pytest
 from transformers import AutoConfig
 
 from pipelines.diagnosis import Method, ModelShape, TrainingLoad, memory_forecast, model_shape
+from tests.conftest import PROJECT
+from tests.twins.forecast_tables import load_of
 from tests.twins.models import ARCHITECTURES, real_config
 
 GIB = 2**30
@@ -54,6 +56,26 @@ def test_the_forecast_is_near_a_published_peak(
     assert abs(predicted / measured_gib - 1) < 0.25
 
 
+@pytest.mark.parametrize(
+    ("recipe", "flags", "measured_gib", "deviation"),
+    [
+        ("smollm2-135m/sft/full", [], 4.5, -0.10),
+        ("qwen2.5-0.5b/sft/lora", [], 1.6, -0.02),
+        ("qwen2.5-0.5b/sft/qlora", [], 1.0, -0.05),
+        ("qwen2.5-0.5b/sft/lora", ["--per_device_train_batch_size", "8"], 4.4, -0.05),
+    ],
+    ids=["full", "LoRA", "QLoRA", "LoRA on eight packed rows"],
+)
+def test_the_forecast_is_near_the_peak_that_was_measured_on_an_h200(
+    recipe: str, flags: list[str], measured_gib: float, deviation: float
+) -> None:
+    """Peaks of allocated memory by tests/benchmarks/recipes_on_a_device.py."""
+    path = PROJECT / "recipes" / f"{recipe}.yaml"
+    shape = model_shape(real_config(recipe.partition("/")[0]))
+    predicted = memory_forecast(shape, load_of(path, flags)).allocated / GIB
+    assert predicted / measured_gib - 1 == pytest.approx(deviation, abs=0.02)
+
+
 def test_qlora_takes_less_than_lora_and_lora_less_than_full(llama_8b: ModelShape) -> None:
     methods = [Method.QLORA, Method.LORA_8BIT, Method.LORA, Method.FULL]
     totals = [memory_forecast(llama_8b, replace(LORA, method=method)).total for method in methods]
@@ -72,6 +94,7 @@ def test_qlora_takes_less_than_lora_and_lora_less_than_full(llama_8b: ModelShape
         {"trains_tokens": True},
         {"fused_head": False},
         {"reference": True},
+        {"packed": True},
     ],
     ids=lambda more: next(iter(more)),
 )

@@ -20,7 +20,7 @@ from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repo
 
 _GB = 1e9
 _TIGHT_DISK = 0.8  # of what is free: other runs write too
-# The forecast is within a tenth or so of what was measured; what is beyond a fifth does not fit.
+# The forecast is within a tenth of what was measured on an H200; what is beyond a fifth does not fit.
 _TOO_LARGE, _TIGHT_MEMORY = 1.2, 0.95
 _SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
