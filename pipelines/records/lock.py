@@ -1,5 +1,6 @@
 """lock.json: all that has to be the same for the same model to come out, and what came out."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -153,10 +154,11 @@ def read_lock(path: Path) -> dict[str, Any]:
 
 
 def loss_curve(folder: Path) -> list[list[float]]:
-    """[step, mean training loss since the step before] for each logged step of trainer_state.json."""
+    """[step, mean training loss since the step before] for each step of trainer_state.json that logged one; a loss that
+    is no number is none."""
     state = folder / "trainer_state.json"
     history = read_json(state)["log_history"] if state.is_file() else []
-    return [[entry["step"], entry["loss"]] for entry in history if "loss" in entry]
+    return [[entry["step"], entry["loss"]] for entry in history if math.isfinite(entry.get("loss", math.nan))]
 
 
 def parallelism(n_processes: int) -> Parallelism:

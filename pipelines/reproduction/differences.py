@@ -56,7 +56,7 @@ def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Differ
     return found + _unequal("machine: ", [one["machine"] for one in pair], Kind.CIRCUMSTANCE)
 
 
-def inputs_among(found: list[Difference]) -> list[Difference]:
+def inputs_among(found: Sequence[Difference]) -> list[Difference]:
     """Those that make it another run."""
     return [one for one in found if one.kind is Kind.INPUT]
 

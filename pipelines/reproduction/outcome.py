@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.reproduction.differences import Difference
+from pipelines.reproduction.differences import Difference, inputs_among
 
 # how long something took is another figure in each run
 _TIMES = ("_runtime", "_per_second")
@@ -57,12 +57,13 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """The tolerance is for other circumstances: where nothing differed, nothing but the same bits will do."""
+        """The tolerance is for other circumstances: with other inputs, and where nothing differed, nothing but the same
+        bits will do."""
         loss, weights = self.loss, self.weights_sha256
         has_same_steps = loss.n_steps > 0 and loss.n_unpaired == 0
         if weights[0] == weights[1] and has_same_steps and loss.largest == 0:
             return Verdict.BIT_IDENTICAL
-        if self.differences and has_same_steps and loss.share <= self.tolerance:
+        if self._has_tolerance and has_same_steps and loss.share <= self.tolerance:
             return Verdict.WITHIN_TOLERANCE
         return Verdict.DIFFERS
 
@@ -85,9 +86,18 @@ class Outcome:
 
     def why_not(self) -> str:
         """What is not as it was, in one line."""
-        circumstances = "other versions, code or machine" if self.differences else "the same versions, code and machine"
-        bound = f"; no loss may be further away than {self.tolerance:.1%} of the mean" if self.differences else ""
-        return f"not reproduced with {circumstances}: {self._weights_line()}; {self.loss.line()}{bound}"
+        bound = f"; no loss may be further away than {self.tolerance:.1%} of the mean" if self._has_tolerance else ""
+        return f"not reproduced with {self._circumstances}: {self._weights_line()}; {self.loss.line()}{bound}"
+
+    @property
+    def _has_tolerance(self) -> bool:
+        return bool(self.differences) and not inputs_among(self.differences)
+
+    @property
+    def _circumstances(self) -> str:
+        if inputs_among(self.differences):
+            return "other inputs"
+        return "other versions, code or machine" if self.differences else "the same versions, code and machine"
 
     def _weights_line(self) -> str:
         locked, here = self.weights_sha256

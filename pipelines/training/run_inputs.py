@@ -107,6 +107,7 @@ def _licences(part: MixturePart, card: Card) -> list[Licence]:
         packages = source.get("distributions", [])
         found += [Licence(f"{one['name']} {one['version']}", one["license"]) for one in packages if one["license"]]
         if source.get("revision"):  # a Hub dataset, which says so in its own card
-            license = card_of(source["name"], source["revision"], repo_type="dataset").license
-            found += [Licence(source["name"], license)] if license else []
+            repo_id = source["name"].partition("@")[0]
+            license = card_of(repo_id, source["revision"], repo_type="dataset").license
+            found += [Licence(repo_id, license)] if license else []
     return found

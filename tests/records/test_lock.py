@@ -16,7 +16,6 @@ from pipelines.records import (
     ModelIdentity,
     Parallelism,
     Run,
-    card_of,
     fingerprints,
     git_state,
     open_run,
@@ -65,6 +64,7 @@ def test_a_run_that_finishes_completes_its_lock(tmp_path: Path) -> None:
     run.lock(INPUTS)
     (folder / "adapter_model.safetensors").write_bytes(safetensors({"a": b"\x01\x02"}))
     history = [{"step": 1, "loss": 2.5}, {"step": 1, "eval_loss": 2.0}, {"step": 2, "loss": 2.25}]
+    history.append({"step": 3, "loss": float("nan")})
     (folder / "trainer_state.json").write_text(json.dumps({"log_history": history}))
     run.finish(metrics={"eval_loss": 2.0})
     result = read_lock(folder / "lock.json")["result"]
@@ -188,25 +188,3 @@ def test_a_diff_that_is_long_or_holds_a_token_is_known_by_its_hash_alone(checkou
 
 def test_outside_a_checkout_nothing_is_said_of_the_code(tmp_path: Path) -> None:
     assert set(git_state(tmp_path).values()) == {None}
-
-
-@pytest.mark.parametrize(
-    ("card", "license"),
-    [
-        ("---\nlicense: apache-2.0\n---\n", "apache-2.0"),
-        ("---\nlicense: other\nlicense_name: llama3.2\n---\n", "llama3.2"),
-        ("---\nlicense: [mit, cc-by-4.0]\n---\n", "mit, cc-by-4.0"),
-        ("---\nlicense: [unclosed\n---\n", None),
-        ("---\n- no mapping\n---\n", None),
-        ("no metadata\n", None),
-        (None, None),
-    ],
-)
-def test_the_licence_of_a_folder_is_what_its_card_says(tmp_path: Path, card: str | None, license: str | None) -> None:
-    if card is not None:
-        (tmp_path / "README.md").write_text(card)
-    assert card_of(str(tmp_path)).license == license
-
-
-def test_nothing_is_known_of_a_repository_that_cannot_be_reached() -> None:
-    assert card_of("no-such-org/no-such-model", "main").revision is None

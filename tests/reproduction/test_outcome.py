@@ -35,6 +35,12 @@ def test_a_loss_nearby_is_enough_only_where_something_differed_before() -> None:
     assert "0.015 nats at step 2, 1.000% of the mean" in alone.why_not()
 
 
+def test_with_other_inputs_no_loss_is_near_enough() -> None:
+    result = compared([*OTHER_VERSION, Difference("base", "1", "2", Kind.INPUT)], weights_sha256="sha256:x")
+    assert result.verdict is Verdict.DIFFERS
+    assert result.why_not().startswith("not reproduced with other inputs: ")
+
+
 @pytest.mark.parametrize("curve", [[[1, 2.0], [2, 1.1]], [[1, 2.0]], [[1, 2.0], [2, 1.0], [3, 0.5]], []])
 def test_losses_too_far_away_or_at_other_steps_are_not_reproduced(curve: list[list[float]]) -> None:
     assert compared(OTHER_VERSION, weights_sha256="sha256:x", loss_curve=curve).verdict is Verdict.DIFFERS

@@ -1,0 +1,101 @@
+"""What a run is made of: each split's rows, licences of their sources, each part of a mixture or a corpus."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainingArguments
+
+from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
+from pipelines.modeling import load_tokenizer, tokenizer_sha256
+from pipelines.recipe import DataArguments, PretrainingArguments
+from pipelines.records import Inputs
+from pipelines.training.corpus import open_corpus
+from pipelines.training.rows import recipe_rows
+from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
+
+
+def write_rows(path: Path, n_rows: int) -> str:
+    rows = [{"instruction": f"Add {n}", "output": f"x + {n}"} for n in range(n_rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def inputs_of(tiny_model_folder: Path, evaluates: bool = True, **data: Any) -> Inputs:
+    arguments = DataArguments(**data)
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    rows = recipe_rows(arguments, 0, evaluates=evaluates)
+    return fine_tuning_inputs(arguments, rows, tokenizer, str(tiny_model_folder), None)
+
+
+def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model_folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"Add {n}", "input": "", "output": str(n), "source": "s", "source_row": "0", "group": str(n)}
+        for n in range(20)
+    ]
+    packages = [
+        {"name": "numpy", "version": "2.0", "license": "BSD-3-Clause"},
+        {"name": "x", "version": "1", "license": ""},
+    ]
+    write_dataset_folder(
+        tmp_path / "rows", rows, kind=DatasetKind.INSTRUCTIONS, split_sizes=SplitSizes(0.3, 0.0), seed=0,
+        sources=[{"name": "tree", "sha256": "1", "distributions": packages}], rejected=[], command="a test",
+    )  # fmt: skip
+    found = inputs_of(tiny_model_folder, dataset_name=str(tmp_path / "rows"))
+    train, validation = found.datasets
+    assert (train.split, validation.split) == ("train", "validation")
+    assert train.n_rows + validation.n_rows == 20
+    assert train.fingerprint != validation.fingerprint
+    assert [(one.source, one.license) for one in train.licenses] == [("numpy 2.0", "BSD-3-Clause")]
+    assert found.base is not None
+    assert found.base.fingerprint.startswith("sha256:")
+    assert len(inputs_of(tiny_model_folder, evaluates=False, dataset_name=str(tmp_path / "rows")).datasets) == 1
+
+
+def test_a_mixture_names_its_parts(tiny_model_folder: Path, tmp_path: Path) -> None:
+    paths = [write_rows(tmp_path / "a.jsonl", 4), write_rows(tmp_path / "b.jsonl", 6)]
+    found = inputs_of(tiny_model_folder, evaluates=False, datasets=[{"path": path} for path in paths])
+    [train] = found.to_json()["datasets"]
+    assert train["path"] == " + ".join(paths)
+    assert train["parts"] == [{"path": path, "revision": None} for path in paths]
+    assert (train["n_rows"], train["licenses"]) == (10, [])
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_corpus_names_each_part_and_what_is_held_out_of_it(
+    tiny_model_folder: Path, tmp_path: Path, streaming: bool
+) -> None:
+    for name in ("a", "b"):
+        lines = [json.dumps({"text": f"{name} {n} " + "word " * 40}) for n in range(12)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    paths = [str(tmp_path / f"{name}.jsonl") for name in ("a", "b")]
+    corpus_keys: dict[str, Any] = (
+        {"datasets": [{"path": path} for path in paths]} if streaming else {"dataset_name": paths[0]}
+    )
+    arguments = PretrainingArguments(
+        **corpus_keys, streaming=streaming, max_length=16, n_validation_documents=3, text_validation_share=0.25
+    )
+    training = TrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True, max_steps=1, report_to="none")
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    corpus = open_corpus(arguments, training, tokenizer)
+    found = pretraining_inputs(arguments, corpus, tokenizer, None, None)
+    assert found.base is None
+    expected = paths if streaming else paths[:1]
+    assert [(one.split, one.path) for one in found.datasets] == [
+        (split, path) for split in ("train", "validation") for path in expected
+    ]
+    assert [one.n_rows for one in found.datasets] == ([None, None, 3, 3] if streaming else [9, 3])
+    assert len({one.fingerprint for one in found.datasets}) == len(found.datasets)
+
+
+def test_the_tokenizer_is_known_by_what_it_does_and_not_by_how_it_was_last_called(tiny_model_folder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    before = tokenizer_sha256(tokenizer)
+    tokenizer(["one", "another text"], truncation=True, max_length=3, padding=True)
+    assert tokenizer_sha256(tokenizer) == before
+    tokenizer.add_tokens(["<new>"])
+    assert tokenizer_sha256(tokenizer) != before
+    other = load_tokenizer(str(tiny_model_folder))
+    other.eos_token = "<|im_end|>"
+    assert tokenizer_sha256(other) != before
