@@ -30,7 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Gather, look, list, send."""
     flags = _parser().parse_args(arguments)
 
-    from pipelines.hub import MAIN, Run, hub_base, is_adapter, plan_lines, send, writable_repository
+    from pipelines.hub import (
+        MAIN,
+        Run,
+        hub_base,
+        is_adapter,
+        plan_lines,
+        refuse_other_merge,
+        send,
+        writable_repository,
+    )
     from pipelines.records import read_finished_run, read_lock
     from pipelines.report.model_card import model_card
 
@@ -48,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
     parcels = [run.parcel(flags.revision)]
     if flags.merged:
+        from pipelines.modeling import model_fingerprint
+
+        refuse_other_merge(flags.merged, model_fingerprint(str(flags.run_dir)))
         parcels.append(run.merged_parcel(flags.merged, flags.revision, repository.repo_id))
     if flags.gguf:
         parcels.append(run.gguf_parcel(flags.gguf, flags.revision))

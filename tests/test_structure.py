@@ -96,7 +96,7 @@ def test_help_is_the_docstring_and_imports_no_torch(path: Path) -> None:
 
 def test_the_rooms_below_modeling_import_no_torch() -> None:
     rooms = ["pipelines.errors", "pipelines.files", "pipelines.command_line", "pipelines.recipe", "pipelines.records"]
-    rooms += ["data_prep.dataset_folder", "pipelines.report"]
+    rooms += ["data_prep.dataset_folder", "pipelines.report", "pipelines.hub"]
     code = f"import sys, {', '.join(rooms)}; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

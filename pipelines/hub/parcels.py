@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import UserError
+from pipelines.files import read_json
 from pipelines.hub.base import HubBase
 from pipelines.hub.outgoing import LOCK, OutgoingFile, run_files, weight_files
 
@@ -63,6 +65,18 @@ class Run:
 
     def _files(self, folder: Path, card: str) -> list[OutgoingFile]:
         return run_files(folder, lock=self.lock, base=self.base, card=card, records=self.records)
+
+
+def refuse_other_merge(folder: Path, fingerprint: str) -> None:
+    """Raise `UserError` if the merge.json in `folder` does not name the adapter of this `fingerprint`, and it alone."""
+    record = folder / "merge.json"
+    adapters = read_json(record).get("adapters") or [] if record.is_file() else []
+    if [one.get("fingerprint") for one in adapters] != [fingerprint]:
+        raise UserError(
+            expected=f"{folder} to be this run's adapter merged into its base",
+            got="a merge of other adapters" if adapters else "no merge.json",
+            remedy="python pipelines/merge.py --adapter RUN_DIR --output DIR",
+        )
 
 
 def branch_beside(branch: str, form: str) -> str:

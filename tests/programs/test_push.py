@@ -1,6 +1,7 @@
 """push.py, and push_to_hub in recipes: a real run, the real client, a local Hub; and nothing private on the way."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants
 
-from pipelines import push, sft
+from pipelines import dpo, pretrain, push, sft
 from pipelines.errors import UserError
+from pipelines.modeling import model_fingerprint
 from tests.conftest import PROJECT
 from tests.hub.conftest import IMPATIENT
 from tests.hub_server import Fault, LocalHub, Repository
@@ -20,6 +22,10 @@ USER = "grete-maier"
 OF_A_CHECKPOINT = {
     ".gitattributes", "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja",
     "lock.json", "tokenizer.json", "tokenizer_config.json",
+}  # fmt: skip
+OF_A_MODEL = {
+    ".gitattributes", "README.md", "chat_template.jinja", "config.json", "generation_config.json", "lock.json",
+    "model.safetensors", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
 OF_A_RUN = OF_A_CHECKPOINT | {"generation_config.json"}
 KEYS = (
@@ -204,6 +210,55 @@ def test_public_is_asked_for(pushed: Pushed) -> None:
 def test_a_local_base_has_to_be_named(pushed: Pushed) -> None:
     with pytest.raises(UserError, match=r"a base on the Hub.*--base_model"):
         pushing(pushed.run, "--repo_id", "me/unnamed")
+
+
+def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
+    pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    merged = tmp_path / "merged"
+    shutil.copytree(tiny_model_folder, merged)
+    with pytest.raises(UserError, match=r"merged into its base; got no merge\.json"):
+        again(pushed, "me/merges", "--merged", merged)
+    adapters = [{"name_or_path": "x", "fingerprint": "sha256:other"}]
+    (merged / "merge.json").write_text(json.dumps({"kind": "merge", "adapters": adapters}))
+    with pytest.raises(UserError, match="got a merge of other adapters"):
+        again(pushed, "me/merges", "--merged", merged)
+    adapters[0]["fingerprint"] = model_fingerprint(str(pushed.run))
+    (merged / "merge.json").write_text(json.dumps({"kind": "merge", "adapters": adapters}))
+    again(pushed, "me/merges", "--merged", merged)
+    there = pushed.hub.repository("me/merges")
+    assert there.branches.keys() == {"main", "merged"}
+    assert {"merge.json", "model.safetensors"} <= there.files("merged").keys()
+
+
+def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(
+    pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("def find_max(numbers):\n    return max(numbers)\n\n" * 40)
+    shape = "{hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2}"
+    words = (
+        f"--model_type llama --max_length 32 --max_steps 2 --save_steps 1 --logging_steps 1 --bf16 false --doctor off "
+        f"--report_to none --disable_tqdm true --n_samples 0 --dataset_name {tmp_path}/corpus.txt --push_to_hub true "
+        f"--tokenizer_name_or_path {tiny_model_folder} --output_dir {tmp_path}/scratch --hub_strategy end"
+    )
+    pretrain.main([*words.split(), "--model_config", shape])
+    there = pushed.hub.repository("me/scratch")
+    assert there.branches.keys() == {"main"}
+    assert there.files().keys() == OF_A_MODEL
+    assert json.loads(there.files()["lock.json"])["base"] is None
+
+
+def test_preferences_go_on_the_same_way(pushed: Pushed, tmp_path: Path) -> None:
+    pairs = [{"instruction": f"Say {n}.", "chosen": f"{n} it is", "rejected": f"no {n}"} for n in range(8)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    words = (
+        f"{KEYS} --adapter_name_or_path {pushed.run} --dataset_name {tmp_path}/pairs.jsonl --push_to_hub true "
+        f"--output_dir {tmp_path}/preferred --hub_base_model me/base --save_strategy no"
+    )
+    dpo.main(words.replace("--use_peft true --lora_r 4 ", "").replace("--save_steps 1 ", "").split())
+    there = pushed.hub.repository("me/preferred")
+    assert there.files().keys() == OF_A_RUN
+    assert json.loads(there.files()["lock.json"])["adapter"]["name_or_path"] == "mine"
 
 
 def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
