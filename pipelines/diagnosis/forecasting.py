@@ -12,7 +12,8 @@ from pipelines.diagnosis.shown_text import columns, wrapped
 from pipelines.diagnosis.time_forecast import ASSUMED_MFU, seconds_per_million_tokens
 from pipelines.diagnosis.trained_weights import dtype_of_weights, n_rows_after_resizing
 from pipelines.diagnosis.training_load import Method, TrainingLoad, training_load
-from pipelines.modeling.loading import adapter_config, is_adapter
+from pipelines.errors import UserError
+from pipelines.modeling.loading import adapter_config
 
 _HOUR = 3600
 _METHODS = {
@@ -91,10 +92,11 @@ def _load(case: Case) -> TrainingLoad:
 
 
 def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:
-    """The shape of an adapter that is there, and whether it trains rows of tokens."""
-    if not is_adapter(name_or_path):
+    """The shape of an adapter, where it can be had, and whether it trains rows of tokens."""
+    try:
+        config = adapter_config(name_or_path)
+    except UserError:
         return ModelConfig(use_peft=True), False
-    config = adapter_config(name_or_path)
     shape = ModelConfig(
         use_peft=True, lora_r=getattr(config, "r", 0), lora_dropout=getattr(config, "lora_dropout", 0.0)
     )
