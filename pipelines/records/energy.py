@@ -66,15 +66,13 @@ def energy_counters(n_gpus: int, powercap: Path = POWERCAP) -> list[Counter]:
 def _processors(powercap: Path) -> Iterator[Counter]:
     """Linux's powercap: one domain for each processor package, in microjoules. Many systems let only root read it."""
     for domain in sorted(powercap.glob("intel-rapl:*")):
-        if domain.name.count(":") > 1:  # a part of a package, counted there
-            continue
         try:
             name = (domain / "name").read_text().strip()
             wraps_at = int((domain / "max_energy_range_uj").read_text()) / 1e6
             _joules_of_package(domain)
         except (OSError, ValueError):
             continue
-        if name.startswith("package"):  # psys is the whole board, packages included
+        if name.startswith("package"):  # core and uncore are parts of one, psys is the whole board
             yield Counter(name, partial(_joules_of_package, domain), wraps_at)
 
 
