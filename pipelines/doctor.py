@@ -27,6 +27,9 @@ _ROWS_OF_A_PAGE = 3  # that --html shows where --show_rows does not say
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine a recipe and tell what was found."""
     flags, keys = _flags(arguments)
+    import torch
+
+    torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.examining import examine
     from pipelines.diagnosis.finding import Severity

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from pipelines.diagnosis.refusals import Refusals
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
-from pipelines.modeling.spans import UnrenderableError
+from pipelines.modeling.spans import Pieces, UnrenderableError
 from pipelines.recipe import LongRowPolicy, Recipe
 from pipelines.training.conversations import Conversation, PlainText, UnreadableRowError, read_row
 from pipelines.training.corpus import documents_to_see
@@ -145,30 +146,48 @@ def _splits(train: Dataset, held_out: Dataset | None) -> list[tuple[str, Dataset
 def _seen_rows(
     split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: Refusals
 ) -> SeenRows:  # fmt: skip
-    seen = [_seen_row(number, row, how, refusals) for number, row in _drawn(rows, max_rows)]
+    seen: list[SeenRow] = []
+    drawn = _drawn(rows, max_rows)
+    while some := list(islice(drawn, _ROWS_AT_ONCE)):
+        begun = [_begun(number, row, how, refusals) for number, row in some]
+        tokenized = iter(how.examples_of_pieces([pieces for _, pieces in begun if pieces]))
+        seen += [_fitted(row, next(tokenized), how, refusals) if pieces else row for row, pieces in begun]
     return _with_ledger(split, seen, rows)
 
 
-def _seen_row(number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: Refusals) -> SeenRow:
+def _begun(
+    number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: Refusals
+) -> tuple[SeenRow, list[Pieces]]:  # fmt: skip
+    """A row, and the pieces of it that are left to be tokenized: only conversations have them."""
     try:
         read = read_row(row, how.kind, how.text_field)
     except UnreadableRowError as error:
-        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
+        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error)), []
     asked, answers, messages = _texts_of(read)
+    seen = SeenRow(number, row, asked, answers, messages=messages)
     if messages and not how.tokenizer.chat_template:  # the run refuses the recipe's; the texts are left to look at
-        return SeenRow(number, row, asked, answers, messages=messages)
-    whole: list[Example] = []
+        return seen, []
     try:
-        whole = how.examples_of(read)
-        fitted = how.examples(row, number) if _is_long(whole, how.max_length) else Fitted(whole)
+        if isinstance(read, PlainText):
+            return _fitted(seen, how.examples_of(read), how, refusals), []
+        return seen, how.pieces_of(read)
     except (UnreadableRowError, UnrenderableError) as error:
-        fitted = Fitted([], RowFate.DROPPED, 0, str(error))
+        return replace(seen, fate=RowFate.DROPPED, reason=str(error)), []
+    except UserError as error:
+        refusals.note(error)
+        return replace(seen, fate=RowFate.DROPPED, reason="refused"), []
+
+
+def _fitted(seen: SeenRow, whole: list[Example], how: RowTokenizer, refusals: Refusals) -> SeenRow:
+    """`seen` with its examples as they are, and as the recipe's length leaves them."""
+    try:
+        fitted = how.examples(seen.values, seen.number) if _is_long(whole, how.max_length) else Fitted(whole)
     except UserError as error:
         refusals.note(error)
         fitted = Fitted([], RowFate.DROPPED, sum(map(len, whole)), "refused")
-    return SeenRow(
-        number, row, asked, answers, tuple(fitted.examples), tuple(whole), fitted.fate, fitted.reason, messages
-    )
+    return replace(
+        seen, examples=tuple(fitted.examples), whole=tuple(whole), fate=fitted.fate, reason=fitted.reason
+    )  # fmt: skip
 
 
 def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:

@@ -22,6 +22,9 @@ class UnrenderableError(Exception):
     """A conversation that the template cannot render for training; the message is a reason for the ledger."""
 
 
+Pieces = list[tuple[str, bool]]  # the texts of one training example in their order, and whether each is in the loss
+
+
 @dataclass(frozen=True)
 class Segment:
     """Consecutive token ids that are all in the loss (`trained`), or none of them."""
@@ -38,14 +41,29 @@ def render_turns(
     first_trained: int = 0,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[list[Segment]]:
-    """Segments of each training example that `messages` make; every assistant message from `first_trained` on is
+    """Segments of each training example that `messages` make, as `render_pieces`. Raises `UnrenderableError`."""
+    examples = render_pieces(
+        tokenizer, messages, tools=tools, first_trained=first_trained, template_arguments=template_arguments
+    )
+    return tokenize_pieces(tokenizer, examples)
+
+
+def render_pieces(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Any] | None = None,
+    first_trained: int = 0,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> list[Pieces]:
+    """The texts of each training example that `messages` make; every assistant message from `first_trained` on is
     trained once.
 
     One example, unless the template rewrites history (drops the thoughts of earlier turns, say): then a turn whose
     context reads otherwise than it was trained becomes an example of its own. Raises `UnrenderableError`.
     """
     arguments = {"tools": list(tools) if tools else None, **(template_arguments or {})}
-    examples: list[list[tuple[str, bool]]] = []
+    examples: list[Pieces] = []
     written = ""
     for place, message in enumerate(messages):
         if message["role"] != "assistant" or place < first_trained:
@@ -59,22 +77,51 @@ def render_turns(
         written = prompt + turn
     if not examples:
         raise UnrenderableError("no_assistant_turn")
-    return [_tokenize(tokenizer, pieces) for pieces in examples]
+    return examples
+
+
+def tokenize_pieces(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Pieces]) -> list[list[Segment]]:
+    """Segments of each example: the first text begins a prompt, the others follow it.
+
+    Examples of many rows at once take less time, and the tokenizer's threads share them.
+    """
+    beginnings = iter(_prompt_ids(tokenizer, [pieces[0][0] for pieces in examples]))
+    inner = iter(_inner_ids(tokenizer, [text for pieces in examples for text, _ in pieces[1:]]))
+    return [
+        [Segment(next(inner if place else beginnings), trained) for place, (_, trained) in enumerate(pieces)]
+        for pieces in examples
+    ]
 
 
 def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a rendered prompt, with exactly one BOS where the tokenizer wants one."""
-    token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    bos = tokenizer.bos_token_id
-    return [bos, *token_ids] if token_ids[:1] != [bos] and wants_bos(tokenizer) else token_ids
+    return _prompt_ids(tokenizer, [text])[0]
 
 
 def inner_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of text that follows other text: without the space that some tokenizers put before a beginning."""
+    return _inner_ids(tokenizer, [text])[0]
+
+
+def _prompt_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    bos = tokenizer.bos_token_id
+    return [[bos, *ids] if ids[:1] != [bos] and wants_bos(tokenizer) else ids for ids in _ids(tokenizer, texts)]
+
+
+def _inner_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     if not _puts_space_first(tokenizer, len(tokenizer)):
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return _ids(tokenizer, texts)
     anchor = tokenizer.eos_token  # a special token takes the beginning, and with it the space
-    return list(tokenizer(f"{anchor}{text}", add_special_tokens=False)["input_ids"])[1:]
+    return [ids[1:] for ids in _ids(tokenizer, [f"{anchor}{text}" for text in texts])]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
+    )  # fmt: skip
+    return list(encoded["input_ids"])
 
 
 @lru_cache(maxsize=64)
@@ -105,9 +152,3 @@ def _turn(tokenizer: PreTrainedTokenizerBase, prompt: str, whole: str) -> str:
     if not text.strip():
         raise UnrenderableError("empty_output")
     return text + end
-
-
-def _tokenize(tokenizer: PreTrainedTokenizerBase, pieces: list[tuple[str, bool]]) -> list[Segment]:
-    first, *rest = pieces
-    segments = [Segment(prompt_token_ids(tokenizer, first[0]), first[1])]
-    return segments + [Segment(inner_token_ids(tokenizer, text), trained) for text, trained in rest]

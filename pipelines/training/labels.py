@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,11 +14,13 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token, refuse_template_without_tools, token_id_of
 from pipelines.modeling.spans import (
+    Pieces,
     Segment,
     UnrenderableError,
     inner_token_ids,
     prompt_token_ids,
-    render_turns,
+    render_pieces,
+    tokenize_pieces,
 )
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.conversations import (
@@ -71,18 +73,25 @@ class RowTokenizer:
     def examples_of(self, read: Conversation | PlainText) -> list[Example]:
         """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
         if isinstance(read, PlainText):
-            turns = [self._plain_segments(read)]
-        else:
-            if read.uses_tools:
-                refuse_template_without_tools(self.tokenizer)
-            turns = render_turns(
-                self.tokenizer,
-                read.messages,
-                tools=read.tools,
-                first_trained=read.first_trained,
-                template_arguments=read.template_arguments,
-            )
-        return [self._example(segments) for segments in turns]
+            return [self._example(self._plain_segments(read))]
+        return self.examples_of_pieces([self.pieces_of(read)])[0]
+
+    def pieces_of(self, read: Conversation) -> list[Pieces]:
+        """The examples of a conversation as text. Raises `UnrenderableError`."""
+        if read.uses_tools:
+            refuse_template_without_tools(self.tokenizer)
+        return render_pieces(
+            self.tokenizer,
+            read.messages,
+            tools=read.tools,
+            first_trained=read.first_trained,
+            template_arguments=read.template_arguments,
+        )
+
+    def examples_of_pieces(self, rows: Sequence[list[Pieces]]) -> list[list[Example]]:
+        """The examples of each row from its `pieces_of`, all tokenized at once."""
+        segments = iter(tokenize_pieces(self.tokenizer, [pieces for row in rows for pieces in row]))
+        return [[self._example(next(segments)) for _ in row] for row in rows]
 
     def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
         """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""
@@ -204,4 +213,4 @@ def _ledger_of(tokenized: Dataset) -> Ledger:
 
 def _lengths(tokenized: Dataset) -> list[tuple[int, int]]:
     """(tokens, tokens in the loss) of every example."""
-    return [(len(labels), sum(label != IGNORED for label in labels)) for labels in tokenized["labels"]]
+    return [(len(labels), len(labels) - labels.count(IGNORED)) for labels in tokenized["labels"]]
