@@ -1,0 +1,1 @@
+"""Adapters into their base, proven to have become the same model."""

@@ -1,0 +1,43 @@
+"""A merged folder to one GGUF file, by llama.cpp's own converter where it is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.errors import UserError
+
+_CONVERTER = "convert_hf_to_gguf.py"
+
+
+def find_converter() -> Path:
+    """llama.cpp's converter: in $LLAMA_CPP_DIR, else on the PATH. Raises `UserError` that says how to get it."""
+    folder = os.environ.get("LLAMA_CPP_DIR")
+    found = str(Path(folder) / _CONVERTER) if folder else shutil.which(_CONVERTER)
+    if found is None or not Path(found).is_file():
+        raise UserError(
+            expected=f"llama.cpp's {_CONVERTER} in $LLAMA_CPP_DIR or on the PATH, for --gguf",
+            got=f"none at {found}" if found else "neither",
+            remedy="run `git clone https://github.com/ggml-org/llama.cpp && pip install ./llama.cpp/gguf-py` and set "
+            "LLAMA_CPP_DIR=llama.cpp",
+        )
+    return Path(found)
+
+
+def write_gguf(converter: Path, folder: Path, file: Path) -> None:
+    """Write the model in `folder` to `file`, its weights as they are. Raises `UserError` with the converter's last
+    line if it fails: it knows fewer architectures and tokenizers than transformers."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, str(converter), str(folder), "--outfile", str(file), "--outtype", "auto"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode or not file.is_file():
+        file.unlink(missing_ok=True)
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no word"]
+        raise UserError(
+            expected=f"{converter.name} to write {file}",
+            got=said[0][:300],
+            remedy=f"the merged model in {folder} is whole; convert it by hand, or update llama.cpp",
+        )

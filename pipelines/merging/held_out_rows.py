@@ -1,0 +1,99 @@
+"""The rows that a merge is proven on: rendered as in training, cut to what two models' logits may take on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.dataset_folder import is_dataset_folder, read_manifest
+from pipelines.errors import UserError
+from pipelines.evaluation.prompts import Prompt, held_out_prompts
+from pipelines.files import read_json
+from pipelines.merging.built_in_rows import BUILT_IN_ROWS
+from pipelines.modeling import PromptStyle, render_answer, render_prompt
+
+_MAX_LOGIT_BYTES = 2**30  # of one model, in float32, on disk while the proof runs
+_HELD_OUT = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class HeldOutRows:
+    """`rows` are prompts with their answers, where there are any, and `prompts` are to be answered; both token ids, of
+    the same questions. `messages` are some of the questions as chats; `source` says where they came from."""
+
+    rows: list[list[int]]
+    prompts: list[list[int]]
+    messages: list[list[dict[str, str]]]
+    source: str
+
+
+@dataclass(frozen=True)
+class RowLimits:
+    """At most `n_rows`, drawn with `seed`; answers of up to `max_new_tokens`; `max_positions` is the model's, None if
+    its config does not say."""
+
+    n_rows: int
+    seed: int
+    max_new_tokens: int
+    max_positions: int | None
+    vocab_size: int
+
+
+def held_out_rows(
+    tokenizer: PreTrainedTokenizerBase, adapter: str, path: Path | None, split: str, limits: RowLimits
+) -> HeldOutRows:
+    """The rows of `path`; without one those held out of the dataset that `adapter`'s run names, if it is still there;
+    else the rows built in.
+
+    Raises `UserError` for a `path` that cannot be read, and if no prompt leaves room for an answer.
+    """
+    if path is not None:
+        prompts = held_out_prompts(path, split, limit=limits.n_rows, seed=limits.seed)
+        source = f"{split} split of {path}" if is_dataset_folder(path) else str(path)
+    else:
+        prompts, source = _of_the_run(adapter, limits) or (_built_in(), "prompts built in")
+    style = PromptStyle.CHAT if tokenizer.chat_template else PromptStyle.PLAIN
+    found = HeldOutRows([], [], [], source)
+    n_positions = 0
+    for prompt in prompts[: limits.n_rows]:
+        asked = render_prompt(tokenizer, prompt.instruction, prompt.input, style)
+        if limits.max_positions is not None and len(asked) + limits.max_new_tokens > limits.max_positions:
+            continue
+        answer = render_answer(tokenizer, prompt.reference, style).token_ids if prompt.reference else []
+        row = [*asked, *answer][: limits.max_positions]
+        n_positions += len(row)
+        if found.rows and n_positions * limits.vocab_size * 4 > _MAX_LOGIT_BYTES:
+            break
+        found.rows.append(row)
+        found.prompts.append(asked)
+        request = f"{prompt.instruction}\n\n{prompt.input}" if prompt.input else prompt.instruction
+        found.messages.append([{"role": "user", "content": request}])
+    if not found.rows:
+        raise UserError(
+            expected=f"prompts that leave room for {limits.max_new_tokens} new tokens",
+            got=f"none in {source} within {limits.max_positions} positions",
+            remedy="give shorter --prompts or a smaller --max_new_tokens",
+        )
+    return found
+
+
+def _of_the_run(adapter: str, limits: RowLimits) -> tuple[list[Prompt], str] | None:
+    """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
+    record = Path(adapter) / "run.json"
+    recipe: dict[str, Any] = read_json(record).get("recipe") or {} if record.is_file() else {}
+    path = Path(str(recipe.get("dataset_name")))
+    if not is_dataset_folder(path):
+        return None
+    held_out = next((split for split in _HELD_OUT if read_manifest(path)["n_rows"].get(split, 0) > 1), None)
+    if held_out is None:
+        return None
+    try:
+        rows = held_out_prompts(path, held_out, limit=limits.n_rows, seed=limits.seed)
+    except UserError:  # rows of another kind, such as texts
+        return None
+    return rows, f"{held_out} split of {path}"
+
+
+def _built_in() -> list[Prompt]:
+    return [Prompt(number, asked, reference=answer) for number, (asked, answer) in enumerate(BUILT_IN_ROWS)]

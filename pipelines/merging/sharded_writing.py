@@ -1,0 +1,46 @@
+"""Weights to safetensors files of a limited size, each filled, written and let go before the next."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors.torch import save_file
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+
+from pipelines.errors import UserError
+from pipelines.files import write_json_atomically
+
+
+def write_shards(
+    folder: Path,
+    shapes: Mapping[str, torch.Size],
+    tensor: Callable[[str], torch.Tensor],
+    dtype: torch.dtype,
+    max_shard_size: str,
+) -> int:
+    """Write each tensor of `shapes` as `tensor` gives it, in `dtype`; the number of files.
+
+    The names of the files and the index are those that transformers writes. Raises `UserError` for numbers that
+    `dtype` cannot hold.
+    """
+    planned = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in shapes.items()}
+    split = split_torch_state_dict_into_shards(planned, max_shard_size=max_shard_size)
+    for file, names in split.filename_to_tensors.items():
+        shard = {}
+        for name in names:
+            merged = tensor(name)
+            shard[name] = (merged.to(dtype) if merged.is_floating_point() else merged).contiguous()
+            if not torch.isfinite(shard[name]).all():
+                raise UserError(
+                    expected=f"merged weights that {dtype} can hold",
+                    got=f"numbers beyond it in {name}",
+                    remedy="set --dtype bfloat16 or float32",
+                )
+        save_file(shard, folder / file, metadata={"format": "pt"})
+    if split.is_sharded:
+        n_parameters = sum(shape.numel() for shape in shapes.values())
+        metadata = {"total_parameters": n_parameters, **split.metadata}
+        index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
+        write_json_atomically(folder / SAFE_WEIGHTS_INDEX_NAME, index)
+    return len(split.filename_to_tensors)
