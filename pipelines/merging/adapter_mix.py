@@ -13,8 +13,9 @@ from peft.utils.other import TrainableTokensWrapper
 from transformers import PreTrainedModel
 
 from pipelines.errors import UserError
+from pipelines.hub.pulling import local_copy
 from pipelines.merging.combination import Combination
-from pipelines.modeling.loading import attach_quietly
+from pipelines.modeling.loading import adapter_config, attach_quietly
 
 _COMBINED = "combined"
 
@@ -45,7 +46,7 @@ class AdapterMix:
                 remedy="it is the share that ties, dare and magnitude_prune keep, such as --density 0.5",
             )
         if len(self.adapters) > 1:
-            for adapter, config in zip(self.adapters, map(PeftConfig.from_pretrained, self.adapters), strict=True):
+            for adapter, config in zip(self.adapters, map(adapter_config, self.adapters), strict=True):
                 _refuse_uncombinable(adapter, config)
             self._refuse_rows_off_balance()
 
@@ -60,7 +61,7 @@ class AdapterMix:
         }
 
     def _refuse_rows_off_balance(self) -> None:
-        rows = {json.dumps(PeftConfig.from_pretrained(one).trainable_token_indices) for one in self.adapters}
+        rows = {json.dumps(getattr(adapter_config(one), "trainable_token_indices", None)) for one in self.adapters}
         if rows != {"null"} and (len(rows) > 1 or abs(sum(self.weights) - 1) > 1e-6):
             raise UserError(
                 expected="adapters that trained the same rows of the embeddings, with weights that sum to 1: the rows "
@@ -77,11 +78,12 @@ def attach(base: PreTrainedModel, mix: AdapterMix, *, hollow: bool = False) -> P
     Raises `UserError` for adapters that are not what PEFT saves, that lack weights, or that do not fit the base.
     """
     names = [str(number) for number in range(len(mix.adapters))]
+    first, *others = (str(local_copy(one, weights=True).folder) for one in mix.adapters)
     try:
         with attach_quietly():
-            model: Any = PeftModel.from_pretrained(base, mix.adapters[0], names[0], low_cpu_mem_usage=hollow)
-            for name, adapter in zip(names[1:], mix.adapters[1:], strict=True):
-                model.load_adapter(adapter, name, low_cpu_mem_usage=hollow)
+            model: Any = PeftModel.from_pretrained(base, first, names[0], low_cpu_mem_usage=hollow)
+            for name, folder in zip(names[1:], others, strict=True):
+                model.load_adapter(folder, name, low_cpu_mem_usage=hollow)
             if len(names) > 1:
                 _combine(model, names, mix)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -6,16 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
+from pipelines.hub.pulling import local_copy
 from pipelines.modeling.loading import load_config
-
-_FILES = ["*.safetensors", "*.safetensors.index.json"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ def open_checkpoint(name_or_path: str, revision: str | None = None) -> Checkpoin
             got="auto_map in its config.json, which names code to be run from its repository",
             remedy="merge into a model of an architecture that transformers knows",
         )
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        folder = Path(snapshot_download(name_or_path, revision=revision, allow_patterns=_FILES))
+    folder = local_copy(name_or_path, revision, weights=True).folder
     if not any((folder / name).is_file() for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
         raise UserError(
             expected=f"{SAFE_WEIGHTS_NAME} or {SAFE_WEIGHTS_INDEX_NAME} at {name_or_path}",

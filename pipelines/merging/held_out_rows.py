@@ -1,5 +1,6 @@
 """The rows that a merge is proven on: rendered as in training, cut to what two models' logits may take on disk."""
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,21 +50,22 @@ def held_out_rows(
     Raises `UserError` for a `path` that cannot be read, and if no prompt leaves room for an answer.
     """
     if path is not None:
-        prompts = held_out_prompts(path, split, limit=limits.n_rows, seed=limits.seed)
+        prompts = held_out_prompts(path, split, limit=None, seed=limits.seed)
         source = f"{split} split of {path}" if is_dataset_folder(path) else str(path)
     else:
-        prompts, source = _of_the_run(adapter, limits) or (_built_in(), "prompts built in")
+        prompts, source = _of_the_run(adapter) or (_built_in(), "prompts built in")
     style = PromptStyle.CHAT if tokenizer.chat_template else PromptStyle.PLAIN
     found = HeldOutRows([], [], [], source)
     n_positions = 0
-    for prompt in prompts[: limits.n_rows]:
+    for prompt in random.Random(limits.seed).sample(prompts, len(prompts)):
         asked = render_prompt(tokenizer, prompt.instruction, prompt.input, style)
         if limits.max_positions is not None and len(asked) + limits.max_new_tokens > limits.max_positions:
             continue
         answer = render_answer(tokenizer, prompt.reference, style).token_ids if prompt.reference else []
         row = [*asked, *answer][: limits.max_positions]
         n_positions += len(row)
-        if found.rows and n_positions * limits.vocab_size * 4 > _MAX_LOGIT_BYTES:
+        full = len(found.rows) == limits.n_rows
+        if full or (found.rows and n_positions * limits.vocab_size * 4 > _MAX_LOGIT_BYTES):
             break
         found.rows.append(row)
         found.prompts.append(asked)
@@ -78,7 +80,7 @@ def held_out_rows(
     return found
 
 
-def _of_the_run(adapter: str, limits: RowLimits) -> tuple[list[Prompt], str] | None:
+def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
     """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
     record = Path(adapter) / "run.json"
     recipe: dict[str, Any] = read_json(record).get("recipe") or {} if record.is_file() else {}
@@ -89,7 +91,7 @@ def _of_the_run(adapter: str, limits: RowLimits) -> tuple[list[Prompt], str] | N
     if held_out is None:
         return None
     try:
-        rows = held_out_prompts(path, held_out, limit=limits.n_rows, seed=limits.seed)
+        rows = held_out_prompts(path, held_out, limit=None, seed=0)
     except UserError:  # rows of another kind, such as texts
         return None
     return rows, f"{held_out} split of {path}"

@@ -20,7 +20,7 @@ from pipelines.merging.merged_tensors import MergedTensors
 from pipelines.merging.sharded_writing import write_shards
 from pipelines.merging.whole_model import merge_whole_model
 from pipelines.modeling import load_tokenizer
-from pipelines.modeling.loading import load_generation_config
+from pipelines.modeling.loading import adapter_config, load_generation_config, tokenizer_place
 
 # Initializations that leave the base as it is; the others take the adapter's first matrices out of it.
 _LEAVE_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
@@ -57,6 +57,8 @@ def merge_into_base(
         reason = str(difference)
         print(f"{reason}: the whole model is merged in memory", file=sys.stderr, flush=True)
         model, untied, n_files = merge_whole_model(mix, base, revision, tokenizer, folder, written_in, max_shard_size)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors 0.8 leaves them to their owner alone, and a server may be another user
     _write_beside(model, mix, base, revision, tokenizer, folder, written_in)
     record = {
         "dtype": str(written_in).removeprefix("torch."),
@@ -73,15 +75,15 @@ def merge_into_base(
 
 def tokenizer_of(mix: AdapterMix, base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The first adapter's tokenizer, whose template it was trained with; the base's where it holds none."""
-    holds_one = (Path(mix.adapters[0]) / "tokenizer_config.json").is_file()
-    return load_tokenizer(mix.adapters[0]) if holds_one else load_tokenizer(base, revision)
+    place = tokenizer_place(base, mix.adapters[0])
+    return load_tokenizer(place, revision if place == base else None)
 
 
 def _merge_by_shards(
     mix: AdapterMix, checkpoint: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, dtype: torch.dtype, size: str
 ) -> tuple[PreTrainedModel, list[str], int]:
     for adapter in mix.adapters:
-        _refuse_to_shard(PeftConfig.from_pretrained(adapter))
+        _refuse_to_shard(adapter_config(adapter))
     base = hollow_base(checkpoint)
     sources, tied = sources_of(base, checkpoint), dict(base.all_tied_weights_keys)
     grow_embeddings(base, sources, checkpoint, tokenizer)
@@ -104,7 +106,7 @@ def _refuse_to_shard(config: PeftConfig) -> None:
 
 
 def _refuse_unmergeable(adapter: str) -> None:
-    config = PeftConfig.from_pretrained(adapter)
+    config = adapter_config(adapter)
     if config.is_prompt_learning or getattr(config, "alora_invocation_tokens", None):
         raise UserError(
             expected="an adapter that is a change of the base's weights, such as LoRA",

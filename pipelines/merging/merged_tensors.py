@@ -47,9 +47,9 @@ class MergedTensors:
         """
         differing = []
         for name, twin in self._tied.items():
-            if self.is_touched(name) or self.is_touched(twin):
-                if not are_one(self.tensor(name), self.tensor(twin)):
-                    differing.append(name)
+            touched = self.is_touched(name) or self.is_touched(twin)
+            if touched and not are_one(self.tensor(name), self.tensor(twin)):
+                differing.append(name)
         return differing
 
     def _module(self, path: str) -> Any:

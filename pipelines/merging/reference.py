@@ -61,12 +61,12 @@ def round_off_grid(model: PeftModel, dtype: torch.dtype, *, everything: bool) ->
     changed = _sums_under_lora(model)
     for name, weight in model.named_parameters():
         if id(weight) in changed or (everything and not any(own in name for own in _ADAPTERS_OWN)):
-            merged = weight + changed[id(weight)]() if id(weight) in changed else weight
-            weight += (merged * _OFF_GRID).to(dtype).to(weight.dtype) / _OFF_GRID - merged
+            merged = weight + changed[id(weight)]() if id(weight) in changed else weight.clone()
+            weight.add_((merged * _OFF_GRID).to(dtype).to(weight.dtype) / _OFF_GRID - merged)
 
 
 def _sums_under_lora(model: Any) -> dict[int, Callable[[], torch.Tensor]]:
     """What is added to each weight that has LoRA on it, by the weight's identity."""
     (active,) = model.active_adapters
-    layers = [one for one in model.modules() if isinstance(one, LoraLayer) and active in one.scaling]
+    layers: list[Any] = [one for one in model.modules() if isinstance(one, LoraLayer) and active in one.scaling]
     return {id(one.get_base_layer().weight): partial(one.get_delta_weight, active) for one in layers}
