@@ -12,9 +12,10 @@ folder of merge.py, goes to the branch `merged` of the same repository, --gguf t
 
 A new repository is private, or --public; one that is there stays what it is. A branch is written over only if it holds
 an earlier push of a model on the same base, or with --overwrite; its old commits stay in the history. Optimizer states,
-training_args.bin, checkpoints, run.json and answers never leave. Absolute paths in records are cut to their last part,
-and every file is searched for tokens, the home folder and the user's name before anything is sent: one that holds any
-is refused with its line. --dry_run does all but send, and lists what would be sent.
+training_args.bin, checkpoints, run.json and answers never leave, but for those in the card; lock.json holds the diff of
+this checkout, if it had one. Absolute paths in records are cut to their last part, and every file is searched for
+tokens, the home folder and the user's name before anything is sent: one that holds any is refused with its line.
+--dry_run does all but send, and lists what would be sent.
 
 Failures that pass (429, 5xx, cut connections) are tried again with growing pauses. A push that was cut off is repeated
 as it was: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.

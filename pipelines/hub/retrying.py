@@ -16,6 +16,8 @@ from pipelines.errors import UserError
 T = TypeVar("T")
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+# A file that cannot be read here, or a token that the storage behind the Hub does not take.
+_FINAL = (ValueError, PermissionError, FileNotFoundError)
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_]+")
 _GO_ON = "push again later: what has arrived is not sent a second time"
 
@@ -53,7 +55,7 @@ def persistently(ask: Callable[[], T], *, repo_id: str, patience: Patience) -> T
         # The client wraps what ends an upload in a RuntimeError, and what it cannot take in a ValueError.
         except (HTTPError, RuntimeError, OSError, ValueError) as error:
             status, asked_for = _status(error), _seconds_asked_for(error)
-            passes = status in _TRANSIENT if status is not None else not isinstance(error, ValueError)
+            passes = status in _TRANSIENT if status is not None else not isinstance(error, _FINAL)
             if not passes or retry == patience.n_retries or (asked_for or 0) > patience.seconds_longest_wait:
                 raise _refusal(error, status, repo_id, retry, asked_for) from error
             time.sleep(patience.seconds_before(retry, asked_for))
@@ -94,8 +96,11 @@ def _seconds_asked_for(error: BaseException) -> float | None:
 def _refusal(error: BaseException, status: int | None, repo_id: str, retry: int, asked_for: float | None) -> UserError:
     tries = f"after {retry + 1} {'try' if retry == 0 else 'tries'}"
     if status is None:
-        got = f"no whole answer {tries} ({_first_line(error)})"
-        return UserError(expected=f"the Hub to take {repo_id}", got=got, remedy=f"see to the network and {_GO_ON}")
+        if isinstance(error, _FINAL):
+            got, remedy = _first_line(error), "mend what it names, and push again"
+        else:
+            got, remedy = f"no whole answer {tries} ({_first_line(error)})", f"see to the network and {_GO_ON}"
+        return UserError(expected=f"the Hub to take {repo_id}", got=got, remedy=remedy)
     if status in _TRANSIENT:
         wait = f", and it asks to wait {asked_for:.0f} s" if asked_for else ""
         return UserError(expected=f"the Hub to take {repo_id}", got=f"status {status} {tries}{wait}", remedy=_GO_ON)

@@ -91,6 +91,19 @@ def test_a_hub_that_is_not_there_is_one_line(thing: str, monkeypatch: pytest.Mon
         asked(thing)
 
 
+@pytest.mark.parametrize("error", [PermissionError("denied"), FileNotFoundError("gone"), ValueError("malformed")])
+def test_what_no_waiting_mends_is_not_asked_again(error: Exception) -> None:
+    tries: list[Exception] = []
+
+    def ask() -> None:
+        tries.append(error)
+        raise error
+
+    with pytest.raises(UserError, match=rf"got {type(error).__name__}: {error}; mend what it names"):
+        persistently(ask, repo_id="me/thing", patience=IMPATIENT)
+    assert len(tries) == 1
+
+
 def test_nobody_is_asked_while_offline(thing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
