@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.program_server import ProgramServer
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -82,14 +84,31 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_cli() -> RunCli:
-    """Run a program in its own process, `run_cli("pipelines/sft.py", "--config", ...)`, asserting its exit code."""
+def program_server() -> Iterator[ProgramServer]:
+    """Starts with the first program that asks for it; the imports of a training program take 6 s of CPU."""
+    with ProgramServer(PROJECT) as server:
+        yield server
 
-    def run(*arguments: str | Path, expect: int = 0, cwd: Path = PROJECT) -> "subprocess.CompletedProcess[str]":
+
+@pytest.fixture(scope="session")
+def run_cli(request: pytest.FixtureRequest) -> RunCli:
+    """Run a program in a process of its own, `run_cli("pipelines/sft.py", "--config", ...)`, asserting its exit code;
+    or in two ranks (`n_processes`), as accelerate_configs/cpu_ddp.yaml would start them.
+
+    The processes are forked from one that has imported the libraries, unless the environment has changed since. As a
+    user starts them, cold, the programs are run by tests/test_readme.py.
+    """
+
+    def run(
+        *arguments: str | Path, expect: int = 0, cwd: Path = PROJECT, n_processes: int = 1
+    ) -> "subprocess.CompletedProcess[str]":
         program, *rest = [str(argument) for argument in arguments]
-        done = subprocess.run(
-            [sys.executable, str(PROJECT / program), *rest], cwd=cwd, capture_output=True, text=True, timeout=600
-        )
+        server: ProgramServer = request.getfixturevalue("program_server")
+        if server.serves() or n_processes > 1:
+            done = server.run(PROJECT / program, rest, cwd, n_processes)
+        else:
+            command = [sys.executable, str(PROJECT / program), *rest]
+            done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
         said = f"exit code {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == expect, said
         return done

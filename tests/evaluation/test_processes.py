@@ -1,14 +1,13 @@
 """Several processes measure as one does: every item once, results in order, and an error of one ends all."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.processes import is_main_process, measured_by_all
+from tests.conftest import RunCli
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -44,12 +43,9 @@ run_program(main)
 """
 
 
-def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path) -> None:
+def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path, run_cli: RunCli) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    launch += [str(tmp_path / "script.py"), str(tmp_path)]
-    done = subprocess.run(launch, cwd=PROJECT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    run_cli(tmp_path / "script.py", tmp_path, n_processes=2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["results"] == second["results"] == [[0, 1, 4, 9, 16, 25, 36], [0], []]
     assert (first["seen"], second["seen"]) == ([0, 2, 4, 6, 0], [1, 3, 5])

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan, measur
 from pipelines.evaluation.prompts import held_out_prompts
 from pipelines.files import read_jsonl
 from pipelines.records import read_record
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import RunCli, one_line_error
 from tests.evaluation.chain_models import save_chain_model
 
 ANSWER = "def find_max(numbers):\n    return 1"
@@ -287,13 +285,13 @@ def test_a_typed_prompt_is_not_empty(base: Path, instruct: Path, prompts: Path, 
         run("--base", base, "--instruct", instruct, "--prompts", prompts, "--prompt", " ", output=tmp_path / "out")
 
 
-def test_two_processes_compare_as_one_does(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
+def test_two_processes_compare_as_one_does(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
     flags = ["--base", base, "--instruct", instruct, "--prompts", prompts]
     alone, responses = run(*flags, output=tmp_path / "one")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    program = ["pipelines/compare.py", *map(str, flags), "--max_new_tokens", "32", "--output", str(tmp_path / "two")]
-    done = subprocess.run([*launch, *program], cwd=PROJECT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    program = ["pipelines/compare.py", *flags, "--max_new_tokens", "32", "--output", tmp_path / "two"]
+    run_cli(*program, n_processes=2)
     record = read_record(tmp_path / "two" / "comparison.json")
     assert (record["n_processes"], list(read_jsonl(tmp_path / "two" / "responses.jsonl"))) == (2, responses)
     assert {key for key in record if record[key] != alone[key]} <= {"created", "seconds", "n_processes"}

@@ -1,14 +1,12 @@
 """doctor.py as a user runs it, and the training programs that ask it before step 1."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import RunCli, one_line_error
 
 DOCTOR = "pipelines/doctor.py"
 
@@ -101,10 +99,7 @@ def test_training_goes_on_with_warn_and_the_record_has_what_was_said(
     assert json.loads((tmp_path / "unseen" / "run.json").read_text())["doctor"] is None
 
 
-def test_two_processes_stop_as_one(recipe: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    command = [*launch, "pipelines/sft.py", "--config", str(recipe)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
-    assert done.returncode != 0
+def test_two_processes_stop_as_one(recipe: Path, run_cli: RunCli) -> None:
+    done = run_cli("pipelines/sft.py", "--config", recipe, expect=1, n_processes=2)
     assert done.stderr.count("error: the doctor found") == 2, done.stderr
     assert not (recipe.parent / "run").exists()

@@ -186,7 +186,7 @@ def test_a_killed_call_goes_on_where_it_was(
 
 
 def test_two_processes_answer_as_one_does(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], run_cli: RunCli
 ) -> None:
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": "Say " + "x" * (n % 7)}) + "\n" for n in range(21)))
@@ -200,9 +200,7 @@ def test_two_processes_answer_as_one_does(
         "from pipelines import generate\nfrom pipelines.command_line import run_program\n"
         f"def main(_):\n    for call in {calls!r}:\n        generate.main(call)\nrun_program(main)\n"
     )
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    done = subprocess.run([*launch, str(script)], cwd=PROJECT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = run_cli(script, n_processes=2)
     assert done.stdout.count("=== Say \n") == 2 * 3  # told by one process
     assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["greedy.jsonl", "prompts.jsonl", "sampled.jsonl"]
     for name, call in zip(("greedy", "sampled"), calls, strict=True):

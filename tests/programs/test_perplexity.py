@@ -1,14 +1,12 @@
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.perplexity import main
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import RunCli, one_line_error
 
 ROWS = [
     {"instruction": "Write a Python function double(x).", "input": "", "output": "def double(x):\n    return 2 * x"},
@@ -76,7 +74,9 @@ def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
     assert str(output) in done.stdout.splitlines()[-1]
 
 
-def test_two_processes_give_the_record_of_one(tiny_model_folder: Path, adapter: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_record_of_one(
+    tiny_model_folder: Path, adapter: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
     dataset = tmp_path / "rows.jsonl"
     rows = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(ROWS * 3)]
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -87,10 +87,7 @@ def test_two_processes_give_the_record_of_one(tiny_model_folder: Path, adapter: 
     )  # fmt: skip
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     main([*map(str, arguments), str(one)])
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
-    command = [*launch, "pipelines/perplexity.py", *map(str, arguments), str(two)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = run_cli("pipelines/perplexity.py", *arguments, two, n_processes=2)
     records = [json.loads(path.read_text()) for path in (one, two)]
     assert [record.pop("n_processes") for record in records] == [1, 2]
     assert records[0] == records[1], "the batches are the same, so the figures are, to the last bit"
