@@ -285,3 +285,24 @@ def test_a_recipe_whose_push_would_fail_does_not_train(pushed: Pushed, tmp_path:
     with pytest.raises(UserError, match=words):
         sft.main(f"{KEYS} {where} --output_dir {tmp_path}/run --push_to_hub true {keys}".split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_pushes_and_both_hear_a_refusal(pushed: Pushed, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
+    where = f"--model_name_or_path {pushed.home}/base --dataset_name {pushed.home}/rows/rows.jsonl"
+    keys = f"{KEYS} {where} --output_dir {tmp_path}/both --push_to_hub true --hub_base_model me/base"
+
+    def call(*more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*launcher, "pipelines/sft.py", *keys.split(), *more],
+            env=pushed.environment(), cwd=PROJECT, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+
+    refused = call("--hub_model_id", "others/both")
+    assert refused.returncode != 0
+    assert refused.stderr.count("error: expected a token that may write to others; got me is no member") == 2
+    assert not (tmp_path / "both").exists()
+    assert call().returncode == 0
+    commits = [path for method, path in pushed.hub.requests if method == "POST" and "/me/both/commit/" in path]
+    assert [path.rpartition("/")[2] for path in commits] == ["step-000001", "step-000002", "main"]
