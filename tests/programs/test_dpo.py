@@ -19,7 +19,7 @@ KEYS = """
 max_length: 128
 max_steps: 4
 per_device_train_batch_size: 4
-learning_rate: 1.0e-2
+learning_rate: 1.0e-3
 logging_steps: 1
 eval_strategy: steps
 eval_steps: 2
