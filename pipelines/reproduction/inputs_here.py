@@ -73,7 +73,9 @@ _INPUTS = {Program.SFT: _sft_inputs, Program.DPO: _dpo_inputs, Program.PRETRAIN:
 
 def _with_place(error: UserError, keys: Mapping[str, Any]) -> UserError:
     """`error`, saying where relative paths count from and how to name another place if one of them is not there."""
-    absent = [key for key in _PLACES if keys.get(key) and not Path(str(keys[key])).exists() and keys[key] in str(error)]
+    places = [(key, keys.get(key)) for key in _PLACES]
+    places += [("datasets", part.get("path")) for part in plain(keys.get("datasets") or [])]
+    absent = [key for key, place in places if place and not Path(str(place)).exists() and str(place) in str(error)]
     if not absent:
         return error
     return UserError(

@@ -118,6 +118,8 @@ def test_what_is_not_there_says_where_paths_count_from_and_which_key_names_it(
     assert "--dataset_name PLACE" in refused.value.remedy
     with pytest.raises(UserError, match="--model_name_or_path PLACE"):
         reproduce.main([str(place / "run"), "--dataset_name", str(place / "rows"), "--check_only"])
+    with pytest.raises(UserError, match=r"absent\.jsonl.*--datasets PLACE"):
+        reproduce.main([str(place / "run"), "--datasets", "[{path: absent.jsonl}]", "--check_only"])
 
 
 def with_changes(place: Path, folder: Path, **changes: Any) -> Path:
