@@ -19,7 +19,7 @@ def find_converter() -> Path:
         raise UserError(
             expected=f"llama.cpp's {_CONVERTER} in $LLAMA_CPP_DIR or on the PATH, for --gguf",
             got=f"none at {found}" if found else "neither",
-            remedy="run `git clone https://github.com/ggml-org/llama.cpp && pip install ./llama.cpp/gguf-py` and set "
+            remedy="run `git clone https://github.com/ggml-org/llama.cpp && pip install sentencepiece` and set "
             "LLAMA_CPP_DIR=llama.cpp",
         )
     return Path(found)

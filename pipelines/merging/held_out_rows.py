@@ -11,6 +11,7 @@ from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts import Prompt, held_out_prompts
 from pipelines.files import read_json
+from pipelines.hub.pulling import local_copy
 from pipelines.merging.built_in_rows import BUILT_IN_ROWS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt
 
@@ -82,7 +83,7 @@ def held_out_rows(
 
 def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
     """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
-    record = Path(adapter) / "run.json"
+    record = local_copy(adapter).folder / "run.json"
     recipe: dict[str, Any] = read_json(record).get("recipe") or {} if record.is_file() else {}
     path = Path(str(recipe.get("dataset_name")))
     if not is_dataset_folder(path):

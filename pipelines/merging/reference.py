@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from pipelines.files import read_json
+from pipelines.hub.pulling import local_copy
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.modeling.loading import load_base_model, load_generation_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
@@ -45,7 +45,7 @@ def load_reference(
 
 def quantization_of_training(adapter: str) -> BitsAndBytesConfig | None:
     """How the base was quantized while `adapter` was trained, None if its run does not say that it was."""
-    record = Path(adapter) / "run.json"
+    record = local_copy(adapter).folder / "run.json"
     recipe = read_json(record).get("recipe") or {} if record.is_file() else {}
     return quantization_config(ModelConfig(**{key: recipe[key] for key in _QUANTIZATION_KEYS if key in recipe}))
 

@@ -1,5 +1,6 @@
 """Weights to safetensors files of a limited size, each filled, written and let go before the next."""
 
+import ctypes
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
+
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 def write_shards(
@@ -24,6 +27,7 @@ def write_shards(
     The names of the files and the index are those that transformers writes. Raises `UserError` for numbers that
     `dtype` cannot hold.
     """
+    _give_freed_tensors_back()
     planned = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in shapes.items()}
     split = split_torch_state_dict_into_shards(planned, max_shard_size=max_shard_size)
     for file, names in split.filename_to_tensors.items():
@@ -44,3 +48,14 @@ def write_shards(
         index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
         write_json_atomically(folder / SAFE_WEIGHTS_INDEX_NAME, index)
     return len(split.filename_to_tensors)
+
+
+def _give_freed_tensors_back() -> None:
+    """Have glibc return the memory of each tensor of 1 MiB or more when it is freed, as other C libraries do.
+
+    glibc raises this limit to 32 MiB as it goes, and keeps smaller holes between the tensors of a file: of a model of
+    416 MB in files of 50 MB, 285 MB stayed in use.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
