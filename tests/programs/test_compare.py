@@ -245,7 +245,10 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
             {"--max_new_tokens": "none"},
             "expected the flags that --help lists; got argument --max_new_tokens",
         ),
-        ({"--base": "no/such/base"}, "expected a tokenizer at no/such/base"),
+        (
+            {"--base": "no/such/base"},
+            "expected a folder, or an id of the Hub as org/name or org/name@revision; got no/such/base",
+        ),
     ],
 )
 def test_wrong_use_is_refused_and_leaves_nothing_behind(
@@ -274,7 +277,7 @@ def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(
     base: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--base", base, "--instruct", tmp_path / "no" / "such" / "model", "--prompts", prompts]
-    with pytest.raises(UserError, match=r"expected a tokenizer at .*model; got no such folder"):
+    with pytest.raises(UserError, match=r"expected a folder, or an id of the Hub .*model, and no such folder"):
         run(*flags, output=tmp_path / "out")
     assert "greedy answers" not in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

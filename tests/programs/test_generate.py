@@ -109,7 +109,7 @@ def test_help_is_the_manual_and_comes_fast(run_cli: RunCli) -> None:
 
 def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) -> None:
     done = run_cli("pipelines/generate.py", "--model_name_or_path", tmp_path / "none", "--prompt", "Hello", expect=2)
-    assert one_line_error(done).startswith("error: expected a tokenizer at")
+    assert one_line_error(done).startswith("error: expected a folder, or an id of the Hub")
 
 
 @pytest.mark.parametrize(
