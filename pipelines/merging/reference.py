@@ -13,6 +13,7 @@ from trl import ModelConfig
 from pipelines.files import read_json
 from pipelines.hub.pulling import local_copy
 from pipelines.merging.adapter_mix import AdapterMix, attach
+from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, load_generation_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
 
@@ -32,6 +33,7 @@ def load_reference(
     """`mix` on `base`, whose weights are in float32 or quantized, on the best device there is."""
     options = {"quantization_config": quantization} if quantization is not None else {}
     model: Any = load_base_model(base, dtype=torch.float32, revision=revision, **options)
+    keep_gradients_of_four_bit_base(model)  # packed for speed on a CPU, layers of odd sizes have no forward either
     with torch.random.fork_rng():
         torch.manual_seed(0)
         resize_embeddings(model, tokenizer)

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.merge import main
 from pipelines.merging import proof as proving
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import PROJECT, RunCli
 from tests.merging.adapters import read_here, save_adapter
 
 
@@ -77,12 +77,12 @@ def test_the_adapter_of_another_base_is_refused_with_both_names(
 
 
 def test_gguf_without_llama_cpp_says_how_to_get_it(
-    adapter: Path, tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
-    done = run_cli("pipelines/merge.py", "--adapter", adapter, "--output", tmp_path / "merged", "--gguf",
-                   tmp_path / "model.gguf", expect=2)  # fmt: skip
-    assert "git clone https://github.com/ggml-org/llama.cpp" in one_line_error(done)
+    words = ["--adapter", adapter, "--output", tmp_path / "merged", "--gguf", tmp_path / "model.gguf"]
+    with pytest.raises(UserError, match=r"git clone https://github\.com/ggml-org/llama"):
+        main([str(word) for word in words])
     assert not (tmp_path / "merged").exists()
 
 
