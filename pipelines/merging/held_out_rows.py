@@ -3,17 +3,15 @@
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts import Prompt, held_out_prompts
-from pipelines.files import read_json
-from pipelines.hub.pulling import local_copy
 from pipelines.merging.built_in_rows import BUILT_IN_ROWS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt
+from pipelines.modeling.loading import recipe_in_records
 
 _MAX_LOGIT_BYTES = 2**30  # of one model, in float32, on disk while the proof runs
 _HELD_OUT = ("validation", "test")
@@ -83,9 +81,7 @@ def held_out_rows(
 
 def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
     """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
-    record = local_copy(adapter).folder / "run.json"
-    recipe: dict[str, Any] = read_json(record).get("recipe") or {} if record.is_file() else {}
-    path = Path(str(recipe.get("dataset_name")))
+    path = Path(str(recipe_in_records(adapter).get("dataset_name")))
     if not is_dataset_folder(path):
         return None
     held_out = next((split for split in _HELD_OUT if read_manifest(path)["n_rows"].get(split, 0) > 1), None)

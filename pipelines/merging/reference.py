@@ -10,11 +10,14 @@ from peft.tuners.lora import LoraLayer
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase
 from trl import ModelConfig
 
-from pipelines.files import read_json
-from pipelines.hub.pulling import local_copy
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
-from pipelines.modeling.loading import load_base_model, load_generation_config, resize_embeddings
+from pipelines.modeling.loading import (
+    load_base_model,
+    load_generation_config,
+    recipe_in_records,
+    resize_embeddings,
+)
 from pipelines.modeling.quantization import quantization_config
 
 _QUANTIZATION_KEYS = ("load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "use_bnb_nested_quant")
@@ -47,8 +50,7 @@ def load_reference(
 
 def quantization_of_training(adapter: str) -> BitsAndBytesConfig | None:
     """How the base was quantized while `adapter` was trained, None if its run does not say that it was."""
-    record = local_copy(adapter).folder / "run.json"
-    recipe = read_json(record).get("recipe") or {} if record.is_file() else {}
+    recipe = recipe_in_records(adapter)
     return quantization_config(ModelConfig(**{key: recipe[key] for key in _QUANTIZATION_KEYS if key in recipe}))
 
 

@@ -151,10 +151,19 @@ def base_of_adapter(name_or_path: str) -> str:
 
 def base_in_records(name_or_path: str) -> Mapping[str, Any]:
     """What the lock or else the record of an adapter's run says of its base, empty where neither lies beside it."""
+    return _in_records(name_or_path, "base")
+
+
+def recipe_in_records(name_or_path: str) -> Mapping[str, Any]:
+    """The recipe that an adapter was trained by, from the same records; empty where neither lies beside it."""
+    return _in_records(name_or_path, "recipe")
+
+
+def _in_records(name_or_path: str, key: str) -> Mapping[str, Any]:
     adapter = local_copy(name_or_path)
     record = next((name for name in ("lock.json", "run.json") if adapter.has(name)), None)
-    base = read_json(adapter.folder / record).get("base") if record else None
-    return base if isinstance(base, dict) else {}
+    value = read_json(adapter.folder / record).get(key) if record else None
+    return value if isinstance(value, dict) else {}
 
 
 def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> range:

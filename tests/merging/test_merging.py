@@ -113,7 +113,7 @@ def test_an_adapter_of_a_4_bit_base_goes_into_the_full_precision_base(twin: Twin
     base = twin("llama-3.2-1b")
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16, bnb_4bit_quant_type="nf4")
     adapter = save_adapter(base, tmp_path / "adapter", options={"quantization_config": four_bit})
-    write_json_atomically(adapter / "run.json", {"recipe": {"load_in_4bit": True}})
+    write_json_atomically(adapter / "lock.json", {"recipe": {"load_in_4bit": True}})  # all that the Hub has of its run
     written, proof = merged(base, adapter, tmp_path / "merged")
     assert proof.measured.kl_mean <= MAX_KL * 1e-6
     assert written.record["dtype"] == "float32"
