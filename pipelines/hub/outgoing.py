@@ -24,6 +24,7 @@ _OF_THE_MODEL = (*_ADAPTER, *_MODEL, *_TOKENIZER, "generation_config.json")
 # Records that the card and reproduce.py stand on. run.json and ledger.json stay: the card tells what a reader needs of
 # them, and the doctor's findings in run.json quote rows. So do responses.jsonl and samples.jsonl.
 RECORDS = ("comparison.json", "perplexity.json", "benchmark.json", "merge.json")
+_QUOTING = "longest_overlaps"  # of comparison.json's details: answers word by word where they repeat training rows
 # What transformers notes of the machine where a tokenizer was loaded.
 _LOCAL_KEYS = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 
@@ -86,13 +87,20 @@ def described(
 ) -> list[OutgoingFile]:
     """Card, lock and the evaluation's records in `folders`, of which the last that has one counts."""
     records = {name: folder / name for folder in folders for name in RECORDS if (folder / name).is_file()}
-    files = [OutgoingFile(name, _json_bytes(without_local_paths(read_json(path)))) for name, path in records.items()]
+    files = [OutgoingFile(name, _json_bytes(_record(path))) for name, path in records.items()]
     lock = lock if base is None else {**lock, "base": {**(lock.get("base") or {}), **base.to_json()}}
     return [
         OutgoingFile(CARD, card.encode()),
         OutgoingFile(LOCK, _json_bytes(without_local_paths(lock, but=("diff",)))),  # a diff that is changed is none
         *files,
     ]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """A record of the evaluation, without the texts of answers and rows that it quotes."""
+    facts = read_json(path)
+    details = {key: value for key, value in (facts.get("details") or {}).items() if key != _QUOTING}
+    return dict(without_local_paths({**facts, "details": details} if "details" in facts else facts))
 
 
 def _is_of_the_model(path: Path) -> bool:

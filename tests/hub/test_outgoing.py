@@ -92,6 +92,17 @@ def test_the_evaluations_records_go_along_and_its_answers_do_not(tmp_path: Path)
     assert json.loads(text_of(files["comparison.json"])) == {"models": [{"path": "mine", "n": 3}]}
 
 
+def test_no_answer_that_repeats_a_training_row_leaves_in_the_comparison(tmp_path: Path) -> None:
+    records = tmp_path / "comparison"
+    records.mkdir()
+    quoted = [{"model": "mine", "id": 1, "n_words": 9, "text": "my number is 0151 234", "row": 7}]
+    folder = write_run(tmp_path / "run")
+    for others in ({"training_rows": {"n_rows": 9}}, {}):
+        write_json(records / "comparison.json", {"details": {"longest_overlaps": quoted, **others}})
+        files = files_of(folder, records=(records,))
+        assert json.loads(text_of(files["comparison.json"])) == {"details": others}
+
+
 def test_pickled_weights_alone_are_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "adapter_model.safetensors").unlink()
