@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hub_base,
         is_adapter,
         plan_lines,
+        refuse_other_comparison,
         refuse_other_merge,
         send,
         writable_repository,
@@ -45,6 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.report.model_card import model_card
 
     read_finished_run(flags.run_dir)
+    if flags.comparison or flags.merged:
+        from pipelines.modeling import model_fingerprint  # which takes seconds to import
+
+        pushed = model_fingerprint(str(flags.run_dir))
+        if flags.comparison:
+            refuse_other_comparison(flags.comparison, pushed)
+        if flags.merged:
+            refuse_other_merge(flags.merged, pushed)
     lock = read_lock(flags.run_dir)
     repository = writable_repository(flags.repo_id)
     base = hub_base(lock["base"], flags.base_model, repository, is_needed=is_adapter(flags.run_dir))
@@ -58,9 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
     parcels = [run.parcel(flags.revision)]
     if flags.merged:
-        from pipelines.modeling import model_fingerprint
-
-        refuse_other_merge(flags.merged, model_fingerprint(str(flags.run_dir)))
         parcels.append(run.merged_parcel(flags.merged, flags.revision, repository.repo_id))
     if flags.gguf:
         parcels.append(run.gguf_parcel(flags.gguf, flags.revision))

@@ -6,7 +6,7 @@ from pipelines.hub.leaks import refuse_leaks
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.outgoing import OutgoingFile, is_adapter
 from pipelines.hub.overwriting import refuse_foreign
-from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card, refuse_other_merge
+from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card, refuse_other_comparison, refuse_other_merge
 from pipelines.hub.repository import Branch, Repository, writable_repository
 from pipelines.hub.retrying import Patience
 from pipelines.hub.sending import plan_lines, send
@@ -30,6 +30,7 @@ __all__ = [
     "plan_lines",
     "refuse_foreign",
     "refuse_leaks",
+    "refuse_other_comparison",
     "refuse_other_merge",
     "repository_name",
     "send",

@@ -79,6 +79,19 @@ def refuse_other_merge(folder: Path, fingerprint: str) -> None:
         )
 
 
+def refuse_other_comparison(folder: Path, fingerprint: str) -> None:
+    """Raise `UserError` if the comparison.json in `folder` measured no model of this `fingerprint`: the run folder
+    holds other weights by now, and the card would show the figures of those before."""
+    record = folder / "comparison.json"
+    models = read_json(record).get("models") or {} if record.is_file() else {}
+    if fingerprint not in [one.get("fingerprint") for one in models.values()]:
+        raise UserError(
+            expected=f"{folder} to have measured the weights that are pushed",
+            got="a comparison of other weights" if models else "no comparison.json",
+            remedy="compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS",
+        )
+
+
 def branch_beside(branch: str, form: str) -> str:
     """Where another form of what is on `branch` goes: `merged` beside main, `v2-merged` beside v2."""
     return form if branch == MAIN else f"{branch}-{form}"

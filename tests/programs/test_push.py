@@ -231,6 +231,15 @@ def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
     assert {"merge.json", "model.safetensors"} <= there.files("merged").keys()
 
 
+def test_figures_of_weights_that_the_run_folder_no_longer_holds_are_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"got no comparison\.json"):
+        again(pushed, "me/compared", "--comparison", tmp_path)
+    models = {"mine": {"path": str(pushed.run), "fingerprint": "sha256:before"}}
+    (tmp_path / "comparison.json").write_text(json.dumps({"kind": "comparison", "models": models}))
+    with pytest.raises(UserError, match="got a comparison of other weights"):
+        again(pushed, "me/compared", "--comparison", tmp_path)
+
+
 def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(
     pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
