@@ -26,6 +26,8 @@ from pipelines.files import read_json, sha256_of_files
 from pipelines.hub.pulling import LocalCopy, local_copy
 
 _WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
+# Unsaid, transformers asks whoever sits at the terminal, and a "y" runs what a config of somebody else's names.
+_NO_CODE = {"trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
     """The tokenizer of a folder or Hub id. A missing pad token becomes EOS, which then only fills masked places."""
     found = local_copy(name_or_path, revision)
     with _one_line_errors(found, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(found.folder)
+        tokenizer = AutoTokenizer.from_pretrained(found.folder, **_NO_CODE)
     tokenizer.name_or_path = name_or_path
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -76,7 +78,7 @@ def load_config(name_or_path: str, revision: str | None = None) -> PreTrainedCon
     """The config of a model in a folder or on the Hub."""
     found = local_copy(name_or_path, revision)
     with _one_line_errors(found, "a model's config.json"):
-        return _named_as(found, AutoConfig.from_pretrained(found.folder))
+        return _named_as(found, AutoConfig.from_pretrained(found.folder, **_NO_CODE))
 
 
 def load_generation_config(name_or_path: str, revision: str | None = None) -> GenerationConfig | None:
@@ -94,8 +96,9 @@ def load_base_model(
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()  # a log file is no place for a moving bar
     found = local_copy(name_or_path, revision, weights=True)
+    options = {**_NO_CODE, "dtype": dtype, "use_safetensors": True, **options}
     with _one_line_errors(found, "a causal language model in safetensors files"):
-        model = AutoModelForCausalLM.from_pretrained(found.folder, dtype=dtype, use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(found.folder, **options)
     _named_as(found, model.config)
     model.name_or_path = found.name
     return model
@@ -230,6 +233,12 @@ def _one_line_errors(found: LocalCopy, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                expected=f"{what} at {found.reference.given} of a class that transformers has",
+                got="one that needs custom code, which is not run",
+                remedy="choose another model, or a copy in transformers' own format",
+            ) from error
         first_line = str(error).strip().split("\n")[0].replace(str(found.folder), found.reference.given)[:200]
         raise UserError(
             expected=f"{what} at {found.reference.given}",

@@ -1,6 +1,9 @@
 """Models load from folders with one-line errors, and an adapter finds its base."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_for_inference, load_tokenizer, lora_config, model_fingerprint, stop_token_ids
-from pipelines.modeling.loading import load_base_model, resize_embeddings
+from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
 
 
@@ -52,6 +55,21 @@ def test_the_fingerprint_follows_the_weights(tiny_model_folder: Path, tmp_path: 
     model.save_pretrained(tmp_path / "other")
     assert model_fingerprint(str(tmp_path / "same")) != model_fingerprint(str(tmp_path / "other"))
     assert model_fingerprint(str(tmp_path / "same")) == model_fingerprint(str(tmp_path / "same"))
+
+
+@pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_config])
+def test_code_that_a_config_names_is_refused_and_nobody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[str], Any]
+) -> None:
+    classes = {"AutoConfig": "other/code--one.Config", "AutoModelForCausalLM": "other/code--one.Model"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
+    tokenizer = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["other/code--one.Tokenizer", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+    with pytest.raises(UserError, match="got one that needs custom code, which is not run"):
+        load(str(tmp_path))
+    assert not asked
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_for_inference])
