@@ -11,9 +11,11 @@ from typing import Any
 from huggingface_hub import get_token
 
 from pipelines.errors import UserError
+from pipelines.hub.local_paths import home_folder
 from pipelines.hub.outgoing import OutgoingFile
 
-_HUB_TOKEN = re.compile(r"\bhf_(?:oauth_|jwt_)?[A-Za-z0-9]{20,}")
+# After a letter too: in JSON a line that begins with one reads \nhf_...
+_HUB_TOKEN = re.compile(r"(?:hf_(?:oauth_|jwt_)?|api_org_)[A-Za-z0-9]{20,}")
 _SECRET_VARIABLE = re.compile(r"(?:TOKEN|API_KEY|SECRET|PASSWORD|ACCESS_KEY)$")
 _SHORTEST_SECRET = 8  # characters: a shorter value stands in many texts by chance
 _ADDRESS = re.compile(r"https?://[^\s\"'<>)\]]+")
@@ -25,17 +27,17 @@ _MAX_TOLD = 5
 
 @dataclass(frozen=True)
 class Private:
-    """What must not leave: `secrets` are values of tokens, `home` and `user` those of this machine."""
+    """What must not leave: `secrets` are values of tokens, `home` and `user` this machine's, None where it has none."""
 
     secrets: tuple[str, ...]
-    home: str
+    home: str | None
     user: str | None
 
     def in_line(self, line: str, *, paths: bool = True) -> str | None:
         """What of it stands in `line`, in words that do not repeat it; None where nothing does."""
         if _HUB_TOKEN.search(line) or any(secret in line for secret in self.secrets):
             return "a token"
-        if paths and re.search(rf"{re.escape(self.home)}(?![\w-])", line):
+        if paths and self.home and re.search(rf"{re.escape(self.home)}(?![\w-])", line):
             return "the path of the home folder"
         name = rf"[/\\]{re.escape(self.user)}(?![\w-])" if self.user else None
         return "the user's name in a path" if paths and name and re.search(name, _ADDRESS.sub("", line)) else None
@@ -44,11 +46,10 @@ class Private:
 def private_here(namespace: str, token: str | None = None) -> Private:
     """What is private on this machine. The user's name is not where it is root's, or the `namespace` pushed to."""
     values = {value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)} | {token, get_token()}
-    home = Path.home()
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or home.name
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or Path.home().name
     return Private(
         secrets=tuple(sorted(value for value in values if value and len(value) >= _SHORTEST_SECRET)),
-        home=str(home),
+        home=home_folder(),
         user=user if user not in ("root", namespace) else None,
     )
 
@@ -102,5 +103,5 @@ def _in_head(file: OutgoingFile, private: Private) -> Iterator[tuple[str, str]]:
     head = file.read(_MAX_HEAD).decode("latin-1")
     if _HUB_TOKEN.search(head) or any(secret in head for secret in private.secrets):
         yield " (its metadata)", "a token"
-    if re.search(rf"{re.escape(private.home)}/[\w.-]", head):
+    if private.home and re.search(rf"{re.escape(private.home)}/[\w.-]", head):
         yield " (its metadata)", "the path of the home folder"

@@ -17,9 +17,12 @@ def without_local_paths(value: Any, but: Sequence[str] = ()) -> Any:
 
 
 def _reduced(text: str) -> str:
+    if "\n" not in text and " + " in text:  # how records join the entries of a mixture
+        return " + ".join(map(_reduced, text.split(" + ")))
     if "\n" not in text and is_absolute(text):
         return PureWindowsPath(text).name or text  # which takes both kinds of slashes
-    return _under_home().sub(lambda found: PurePosixPath(found[0]).name, text)
+    home = home_folder()
+    return _under(home).sub(lambda found: PurePosixPath(found[0]).name, text) if home else text
 
 
 def is_absolute(text: str) -> bool:
@@ -27,5 +30,11 @@ def is_absolute(text: str) -> bool:
     return text.startswith("~/") or PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
 
 
-def _under_home() -> re.Pattern[str]:
-    return re.compile(rf"{re.escape(str(Path.home()))}(?:/[^\s\"'`<>|:;,(){{}}\[\]]+)+")
+def home_folder() -> str | None:
+    """The home folder; None for a user that has none, as in a container, where HOME is then the root of the disk."""
+    home = Path.home()
+    return None if home == Path(home.anchor) else str(home)
+
+
+def _under(home: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(home)}(?:/[^\s\"'`<>|:;,(){{}}\[\]]+)+")

@@ -32,6 +32,8 @@ def leak_in(content: Path | str | bytes, name: str = "lock.json") -> str:
     ("line", "what"),
     [
         (f"token: {TOKEN}", "a token"),
+        (json.dumps({"diff": f"+x:\n{TOKEN}\n"}), "a token"),
+        (TOKEN.replace("hf_", "api_org_"), "a token"),
         (f"key={SECRET}", "a token"),
         ("loaded from /home/grete/base", "the path of the home folder"),
         ('{"cwd": "/home/grete"}', "the path of the home folder"),
@@ -96,3 +98,13 @@ def test_private_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, t
     assert not {"short", "/long/enough/but/no/secret"} & set(here.secrets)
     assert (here.home, here.user) == (str(tmp_path), "grete")
     assert private_here("grete").user is None
+
+
+def test_without_a_home_folder_no_slash_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": "/", "USER": "", "LOGNAME": ""}.items():
+        monkeypatch.setenv(name, value)
+    here = private_here("me")
+    card = OutgoingFile("README.md", b'[me/base](https://huggingface.co/me/base) // {"a": "/"}')
+    refuse_leaks([card, OutgoingFile("mine.gguf", b"GGUF//x")], here)
+    with pytest.raises(UserError, match="a token"):
+        refuse_leaks([OutgoingFile("mine.gguf", b"GGUF" + TOKEN.encode())], here)

@@ -25,6 +25,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("runs/mine", "runs/mine"),
         ("me/my-instruct", "me/my-instruct"),
         ("https://huggingface.co/me/x", "https://huggingface.co/me/x"),
+        ("/data/x/a.jsonl + org/rows + /y/b.jsonl", "a.jsonl + org/rows + b.jsonl"),
+        ("org/rows + /data/x/a.jsonl", "org/rows + a.jsonl"),
         ("1/2 of the rows", "1/2 of the rows"),
         ("#!/usr/bin/env python", "#!/usr/bin/env python"),
         ("/not a path\nbut text", "/not a path\nbut text"),
@@ -46,3 +48,9 @@ def test_a_path_under_the_home_folder_is_cut_within_a_text_too(home: Path) -> No
     before = f"python pipelines/sft.py --config '{home}/my/lora.yaml' --output_dir={home}/runs/mine, and {home}x/y"
     after = f"python pipelines/sft.py --config 'lora.yaml' --output_dir=mine, and {home}x/y"
     assert without_local_paths(before) == after
+
+
+def test_a_user_whose_home_is_the_root_of_the_disk_has_no_home_to_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/")
+    line = "see https://huggingface.co/me/x"
+    assert without_local_paths([line, "/data/rows"]) == [line, "rows"]
