@@ -22,7 +22,7 @@ from pipelines.modeling.quantization import quantization_config
 
 _QUANTIZATION_KEYS = ("load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "use_bnb_nested_quant")
 _ADAPTERS_OWN = ("lora_", "modules_to_save", "trainable_tokens")
-_OFF_GRID = 1.37  # any factor whose multiples of 16-bit numbers are no 16-bit numbers
+_OFF_GRID = 0.73  # any factor whose multiples of 16-bit numbers are no 16-bit numbers; below 1: none grows beyond them
 
 
 def load_reference(

@@ -35,12 +35,7 @@ def write_shards(
         for name in names:
             merged = tensor(name)
             shard[name] = (merged.to(dtype) if merged.is_floating_point() else merged).contiguous()
-            if not torch.isfinite(shard[name]).all():
-                raise UserError(
-                    expected=f"merged weights that {dtype} can hold",
-                    got=f"numbers beyond it in {name}",
-                    remedy="set --dtype bfloat16 or float32",
-                )
+            refuse_infinite(name, shard[name])
         save_file(shard, folder / file, metadata={"format": "pt"})
     if split.is_sharded:
         n_parameters = sum(shape.numel() for shape in shapes.values())
@@ -48,6 +43,16 @@ def write_shards(
         index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
         write_json_atomically(folder / SAFE_WEIGHTS_INDEX_NAME, index)
     return len(split.filename_to_tensors)
+
+
+def refuse_infinite(name: str, tensor: torch.Tensor) -> None:
+    """Raise `UserError` if `tensor`, as it is to be written, holds what its type had no number for."""
+    if not torch.isfinite(tensor).all():
+        raise UserError(
+            expected=f"merged weights that {tensor.dtype} can hold",
+            got=f"numbers beyond it in {name}",
+            remedy="set --dtype bfloat16 or float32",
+        )
 
 
 def _give_freed_tensors_back() -> None:

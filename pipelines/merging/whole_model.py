@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.merging.merged_tensors import are_one
+from pipelines.merging.sharded_writing import refuse_infinite
 from pipelines.modeling.loading import attach_quietly, load_base_model, resize_embeddings
 
 
@@ -22,7 +23,7 @@ def merge_whole_model(
     max_shard_size: str,
 ) -> tuple[PreTrainedModel, list[str], int]:
     """Write the weights of `base` with `mix` into `folder`: the model, the tensors that are no longer tied, the number
-    of files."""
+    of files. Raises `UserError` for numbers that `dtype` cannot hold."""
     model = load_base_model(base, dtype=torch.float32, revision=revision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -44,5 +45,7 @@ def merge_whole_model(
     else:
         merged.tie_weights()
     merged.to(dtype=dtype)
+    for name, parameter in merged.named_parameters():
+        refuse_infinite(name, parameter)
     merged.save_pretrained(folder, max_shard_size=max_shard_size)
     return merged, untied, len(list(folder.glob("*.safetensors")))

@@ -1,5 +1,7 @@
 """Every kind of adapter becomes part of its base: the same logits and texts, with nothing of PEFT left."""
 
+import math
+import shutil
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +135,28 @@ def test_16_bits_may_cost_what_rounding_costs(dtype: str, twin: Twin, tmp_path: 
     assert {str(tensor.dtype) for tensor in weights_of(tmp_path / "merged").values()} == {f"torch.{dtype}"}
     assert str(AutoModelForCausalLM.from_pretrained(tmp_path / "merged").dtype) == f"torch.{dtype}"
     assert written.record["dtype"] == dtype
+
+
+@pytest.mark.parametrize(
+    ("largest", "is_held", "initialization"),
+    [(60_000.0, True, True), (70_000.0, False, True), (70_000.0, False, "pissa")],
+)
+def test_a_weight_near_the_end_of_float16_is_proven_and_one_beyond_it_refused(
+    largest: float, is_held: bool, initialization: Any, twin: Twin, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(twin("llama-3.2-1b"), base)
+    weights = weights_of(base)
+    weights["model.norm.weight"][0] = largest
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    adapter = save_adapter(base, tmp_path / "adapter", init_lora_weights=initialization)
+    if is_held:
+        _, proof = merged(base, adapter, tmp_path / "merged", "float16")
+        assert proof.rounding is not None
+        assert math.isfinite(proof.max_kl)
+    else:
+        with pytest.raises(UserError, match=r"that torch\.float16 can hold"):
+            merged(base, adapter, tmp_path / "merged", "float16")
 
 
 def test_a_base_saved_without_its_prefix_is_merged_by_shards(twin: Twin, tmp_path: Path) -> None:
