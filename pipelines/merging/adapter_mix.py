@@ -1,6 +1,7 @@
 """One adapter, or several with weights, put on a base: by PEFT's own methods, held to what these can do."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ _COMBINED = "combined"
 
 @dataclass(frozen=True)
 class AdapterMix:
-    """Adapters of one base. `weights` and what follows matter for several only; `density` is the share that a pruning
-    combination keeps, `seed` is of those that drop at random."""
+    """Adapters of one base. Of a single one at weight 1 nothing that follows matters; `density` is the share that a
+    pruning combination keeps, `seed` is of those that drop at random."""
 
     adapters: tuple[str, ...]
     weights: tuple[float, ...] = (1.0,)
@@ -39,25 +40,41 @@ class AdapterMix:
                 got=str(len(self.weights)),
                 remedy="give --weight as often as --adapter, in the same order",
             )
+        if not all(map(math.isfinite, self.weights)):
+            raise UserError(
+                expected="each --weight to be a number",
+                got=", ".join(map(str, self.weights)),
+                remedy="such as --weight 0.5",
+            )
         if self.combination.prunes != (self.density is not None):
             raise UserError(
                 expected=f"--density with {self.combination.value}" if self.combination.prunes else "no --density",
                 got=f"--combination {self.combination.value}" + ("" if self.density is None else " and a density"),
                 remedy="it is the share that ties, dare and magnitude_prune keep, such as --density 0.5",
             )
-        if len(self.adapters) > 1:
+        if self.combination.prunes and len(self.adapters) == 1:  # PEFT would only weight it
+            raise UserError(
+                expected=f"several adapters for --combination {self.combination.value}",
+                got="one",
+                remedy="leave --combination out, or give --adapter again",
+            )
+        if self.is_combined:
             for adapter, config in zip(self.adapters, map(adapter_config, self.adapters), strict=True):
                 _refuse_uncombinable(adapter, config)
             self._refuse_rows_off_balance()
 
+    @property
+    def is_combined(self) -> bool:
+        """Whether PEFT makes a new adapter of these: of several, and of one with a weight."""
+        return len(self.adapters) > 1 or self.weights != (1.0,)
+
     def to_json(self) -> dict[str, Any]:
         """How the adapters were combined, None for each that had no part in it."""
-        several = len(self.adapters) > 1
         return {
             "weights": list(self.weights),
-            "combination": self.combination.value if several else None,
+            "combination": self.combination.value if self.is_combined else None,
             "density": self.density,
-            "seed": self.seed if several else None,
+            "seed": self.seed if self.is_combined else None,
         }
 
     def _refuse_rows_off_balance(self) -> None:
@@ -84,12 +101,12 @@ def attach(base: PreTrainedModel, mix: AdapterMix, *, hollow: bool = False) -> P
             model: Any = PeftModel.from_pretrained(base, first, names[0], low_cpu_mem_usage=hollow)
             for name, folder in zip(names[1:], others, strict=True):
                 model.load_adapter(folder, name, low_cpu_mem_usage=hollow)
-            if len(names) > 1:
+            if mix.is_combined:
                 _combine(model, names, mix)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(
             expected="PEFT adapters in safetensors files that fit the base"
-            + (" and can be combined" if len(names) > 1 else ""),
+            + (" and can be combined" if mix.is_combined else ""),
             got=f"{', '.join(mix.adapters)}: {' '.join(str(error).split())[:300]}",
             remedy="check the adapter's folder, or choose another --combination",
         ) from error

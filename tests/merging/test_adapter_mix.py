@@ -54,6 +54,17 @@ def test_cat_is_the_weighted_sum_of_the_adapters(rslora: bool, twin: Twin, saved
     assert (mixed - summed).abs().max() < 1e-6 < summed.abs().max()
 
 
+def test_a_single_adapter_has_its_weight_too(twin: Twin, saved: Saved) -> None:
+    base, one = twin("llama-3.2-1b"), saved("one", seed=1)
+    whole, half, less = (delta_of(base, AdapterMix((one,), (weight,))) for weight in (1.0, 0.5, -0.25))
+    assert (half - 0.5 * whole).abs().max() < 1e-6 < whole.abs().max()
+    assert (less + 0.25 * whole).abs().max() < 1e-6
+    with pytest.raises(UserError, match="several adapters for --combination ties"):
+        AdapterMix((one,), (1.0,), Combination.TIES, 0.5)
+    with pytest.raises(UserError, match="is DoRA"):
+        AdapterMix((saved("dora", use_dora=True),), (0.5,))
+
+
 @pytest.mark.parametrize("how", [one for one in Combination if one is not Combination.CAT])
 def test_each_combination_of_peft_works_and_says_the_same_with_the_same_seed(
     how: Combination, twin: Twin, saved: Saved
@@ -109,3 +120,5 @@ def test_the_flags_of_a_mix_belong_together(saved: Saved) -> None:
         AdapterMix(adapters, (0.5, 0.5), Combination.TIES)
     with pytest.raises(UserError, match="no --density"):
         AdapterMix(adapters, (0.5, 0.5), Combination.CAT, 0.5)
+    with pytest.raises(UserError, match="each --weight to be a number"):
+        AdapterMix(adapters, (0.5, float("nan")))
