@@ -9,6 +9,8 @@ from pipelines.files.visible_text import visible
 # what GitHub makes links of where no markup asks for one: mentions, references to issues, bare addresses
 _LINKED_UNASKED = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|(?<=\w)://|\bwww\.", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
+# what makes a heading, a list or a rule of a text that begins its line or its list item
+_BLOCK = re.compile(r"^(#{1,6}|[-+]|\d{1,9}[.)])(?=\s|$)|^(?=-[- ]+$)")
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,20 @@ def listed(names: Sequence[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """`text` as plain inline Markdown: nothing in it becomes markup, a mention, a link or HTML.
+    """`text` as plain inline Markdown: nothing in it becomes markup, a mention, a link or HTML, also where it begins a
+    line.
 
     What would be a mention, a reference or an address is broken by a zero-width space, written as a character reference
     so that it can be seen in the source.
     """
     broken = _LINKED_UNASKED.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", " ".join(visible(text).split()))
-    escaped = _MARKDOWN.sub(r"\\\1", broken).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _BLOCK.sub(_escaped_block, _MARKDOWN.sub(r"\\\1", broken))
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return escaped.replace("\u200b", "&#8203;")
+
+
+def _escaped_block(found: re.Match[str]) -> str:
+    return f"{found[0][:-1]}\\{found[0][-1:]}"  # 1. becomes 1\. and # becomes \#
 
 
 def markdown_code(text: str) -> str:

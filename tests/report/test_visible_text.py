@@ -78,6 +78,13 @@ def test_a_fence_is_longer_than_any_run_of_backticks(text: str) -> None:
     assert last not in text
 
 
+@pytest.mark.parametrize("text", ["# mine", "## mine", "#", "- mine", "+ mine", "1. mine", "12) mine", "---", "- - -"])
+def test_markdown_text_that_begins_a_line_is_no_heading_list_or_rule(text: str) -> None:
+    markdown_it = pytest.importorskip("markdown_it").MarkdownIt("commonmark", {"html": True})
+    assert markdown_it.render(f"{markdown_text(text)}\n") == f"<p>{text}</p>\n"
+    assert markdown_it.render(f"- {markdown_text(text)}\n") == f"<ul>\n<li>{text}</li>\n</ul>\n"
+
+
 def test_markdown_text_has_no_markup_left() -> None:
     assert markdown_text("**a** | <b>\n[c](d) `e`") == r"\*\*a\*\* \| &lt;b&gt; \[c\](d) \`e\`"
 
