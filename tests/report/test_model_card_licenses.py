@@ -54,6 +54,8 @@ def test_a_stated_licence_has_an_identifier(stated: str | None, identifier: str)
         ("mit", [None], "unknown", ["Licence unknown: none is on record for data 0."]),
         (None, ["cc-by-nc-4.0"], "unknown", ["Licence unknown", "Not for commercial use"]),
         ("my own terms", ["mit"], "other", ["Read the terms: my own terms (the base)"]),
+        ("mit", ["mit, cc-by-nc-4.0"], "other", ["Not for commercial use: so says the name", "Read the terms"]),
+        ("Acme Non-Commercial 1.0", [], "other", ["Not for commercial use", "Read the terms"]),
         ("cc-by-nd-4.0", ["mit"], "cc-by-nd-4.0", ["Sharing may not be allowed"]),
         ("cc-by-nc-4.0", ["cc-by-nc-sa-4.0"], "cc-by-nc-sa-4.0", ["Not for commercial use", "Not for commercial use"]),
         ("cc-by-nc-4.0", ["apple-amlr"], "other", ["Not for commercial use", "Not for commercial use"]),

@@ -13,6 +13,7 @@ from pipelines.report.model_card.license_table import LICENSES, NOT_ON_THE_HUB, 
 from pipelines.report.visible_text import listed, one_line
 
 MAX_NAMES = 3  # of works in a sentence
+_SAYS_NON_COMMERCIAL = re.compile(r"(?<![a-z])nc(?![a-z])|non-?commercial", re.IGNORECASE)
 _STRICTNESS = {name: strictness for strictness, names in LICENSES.items() for name in names}
 
 
@@ -152,6 +153,8 @@ def _prohibitions(terms: Sequence[_Terms]) -> Iterable[str]:
         if one.strictness is Strictness.USE_RESTRICTED and "-nd-" not in one.identifier:
             yield f"Uses are restricted: the terms of {one.told} hold for this model too and have to be passed on."
         if one.strictness is Strictness.OTHER:
+            if any(_SAYS_NON_COMMERCIAL.search(work.license or "") for work in one.works):
+                yield f"Not for commercial use: so says the name of {one.told}."
             yield f"Read the terms: {one.told} is a licence that this card cannot judge."
         if one.strictness is Strictness.UNKNOWN:
             yield f"Licence unknown: none is on record for {one.named}."
