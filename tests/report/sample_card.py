@@ -41,7 +41,7 @@ def manifest(n_train: int = 2784) -> dict[str, Any]:
         "n_rejected": {"no_docstring": 9702, "duplicate": 83}, "content_sha256": {"train": "aa" * 32},
         "sources": [{"name": "functions", "path": "/home/somebody/functions", "sha256": "8a" * 32, "n_rows": 3072,
                      "distributions": [{"name": "click", "version": "8.5.1", "license": "BSD-3-Clause"}]}],
-        "command": "python data_prep/build_instructions.py --source /home/somebody/functions --output /tmp/x/functions",
+        "command": "python data_prep/build_instructions.py --source '/data/x/functions' --output=/tmp/x/functions",
     }  # fmt: skip
 
 

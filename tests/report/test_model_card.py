@@ -82,7 +82,7 @@ def test_the_data_are_told_with_splits_rejects_sources_and_licences(card: str) -
         "| train | 2,784 | 310 |", "| test | 148 | 18 |", "| no docstring | 9,702 |", "| duplicate | 83 |",
         f"- functions, sha256 {'8a' * 32}, 3,072 rows", "| dropped | 83 |", "| reason: the answer is empty | 83 |",
         "| apache-2.0 | base org/base |", "| BSD-3-Clause | click 8.5.1 |",
-        "Made with `python data_prep/build_instructions.py --source functions --output functions`",
+        "Made with `python data_prep/build_instructions.py --source 'functions' --output=functions`",
     ):  # fmt: skip
         assert line in data
     assert "Proposed for this model: `apache-2.0`." in data

@@ -1,5 +1,6 @@
 """Template -> the text of README.md."""
 
+import re
 import shlex
 from collections.abc import Callable
 from functools import cache
@@ -137,4 +138,5 @@ def _training_content(records: CardRecords) -> dict[str, Any]:
 
 
 def _shown_command(command: str) -> str:
-    return " ".join(without_local_paths(command.split(" ")))
+    """A command line whose paths are cut in quotes and behind `--flag=` too."""
+    return "".join(without_local_paths(re.split(r"([\s'\"=]+)", command)))
