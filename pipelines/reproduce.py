@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     lock = read_lock(flags.lock)
     refuse_unfinished(lock)
-    output = flags.output_dir or Path(f"{lock['recipe']['output_dir']}-reproduced")
+    output = flags.output_dir or Path(f"{lock['recipe'].get('output_dir', 'run')}-reproduced")
     if not flags.check_only:
         refuse_existing(output, remedy="choose another --output_dir")
     with locked_recipe(lock, recipe_keys, output) as again:

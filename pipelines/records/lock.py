@@ -11,15 +11,12 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.records.environment import git_state
+from pipelines.records.lock_shape import first_misfit, missing_keys
 from pipelines.records.reading import read_record
 from pipelines.records.weights import weights_sha256
 
 LOCK_NAME = "lock.json"
 LOCK_VERSION = 1
-_KEYS = (
-    "program", "recipe", "base", "adapter", "datasets", "tokenizer_sha256", "template_sha256", "versions", "git",
-    "n_processes", "parallelism", "machine", "result",
-)  # fmt: skip
 
 
 class Parallelism(StrEnum):
@@ -136,12 +133,12 @@ def complete_lock(folder: Path, metrics: Mapping[str, Any]) -> None:
 def read_lock(path: Path) -> dict[str, Any]:
     """A lock, by its file or the folder that holds it.
 
-    Raises `UserError` if there is none, or if it is one of a later version or another record.
+    Raises `UserError` if there is none, or if it is one of a later version, another record, or no longer whole.
     """
     path = path / LOCK_NAME if path.is_dir() else path
     lock = read_record(path)
     is_lock = lock.get("kind") == "lock" and lock.get("version") == LOCK_VERSION
-    missing = [key for key in _KEYS if key not in lock]
+    missing = missing_keys(lock)
     if not is_lock or missing:
         raise UserError(
             expected=f"a lock of version {LOCK_VERSION} in {path}",
@@ -149,6 +146,12 @@ def read_lock(path: Path) -> dict[str, Any]:
             if is_lock
             else f"{lock.get('kind')}, version {lock.get('version')}",
             remedy="give the lock.json of a run of sft.py, dpo.py or pretrain.py",
+        )
+    if misfit := first_misfit(lock):
+        raise UserError(
+            expected=f"what a run writes as {misfit} in {path}",
+            got="something else",
+            remedy="give the lock as the run wrote it",
         )
     return lock
 

@@ -22,6 +22,8 @@ from pipelines.records import (
     read_lock,
 )
 from pipelines.records.lock import parallelism
+from pipelines.records.lock_shape import first_misfit
+from tests.reproduction.locks import lock as whole_lock
 
 INPUTS = Inputs(
     base=ModelIdentity("org/base", "c0ffee", "hub:org/base@c0ffee", "mit"),
@@ -137,6 +139,36 @@ def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path: Pat
     assert hash_of("none") is None
 
 
+def _changed(value: Any, place: list[Any], new: Any) -> Any:
+    """`value` with `new` at `place`; without what lies there if `new` is `...`."""
+    step, *further = place
+    items: dict[Any, Any] = dict(enumerate(value)) if isinstance(value, list) else dict(value)
+    items[step] = _changed(items[step], further, new) if further else new
+    kept = {key: one for key, one in items.items() if one is not ...}
+    return list(kept.values()) if isinstance(value, list) else kept
+
+
+@pytest.mark.parametrize(
+    ("place", "new", "named"),
+    [
+        ("recipe", None, "recipe"),
+        ("base.fingerprint", ..., "base"),
+        ("datasets", None, "datasets"),
+        ("datasets.0.split", ..., "datasets.0"),
+        ("datasets.1.fingerprint", 7, "datasets.1.fingerprint"),
+        ("git.commit", ..., "git"),
+        ("machine", None, "machine"),
+        ("n_processes", "2", "n_processes"),
+        ("result", {}, "result"),
+        ("result.loss_curve.0", ["a", None], "result.loss_curve.0.0"),
+    ],
+)
+def test_a_lock_that_was_edited_is_told_by_the_place(place: str, new: Any, named: str) -> None:
+    whole, steps = whole_lock(), [int(step) if step.isdecimal() else step for step in place.split(".")]
+    assert first_misfit(whole) is None
+    assert first_misfit(_changed(whole, steps, new)) == named
+
+
 def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the record lock"):
         read_lock(tmp_path)
@@ -145,6 +177,9 @@ def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
         read_lock(tmp_path)
     (tmp_path / "lock.json").write_text(json.dumps({"kind": "lock", "version": 1, "recipe": {}}))
     with pytest.raises(UserError, match="one without program, base"):
+        read_lock(tmp_path)
+    (tmp_path / "lock.json").write_text(json.dumps(whole_lock(n_processes="2")))
+    with pytest.raises(UserError, match="what a run writes as n_processes in"):
         read_lock(tmp_path)
 
 
