@@ -7,9 +7,9 @@ from pipelines.hub.repository import Branch
 
 def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
     """Raise `UserError` if the branch holds files that a push would replace or remove, and they are not those of an
-    earlier push of a model on `base` (None: from scratch)."""
+    earlier push of a model on `base` (None: from scratch), nor the main branch's, which has them still."""
     taken = [name for name in there.files if is_published(name)]
-    if not taken:
+    if not taken or there.is_copy:
         return
     remedy = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
     if there.lock is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, get_session, get_token
+from huggingface_hub import HfApi, constants, get_session, get_token
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
@@ -19,13 +19,14 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Branch:
     """A branch before a push. `is_private` and `head` are None where repository or branch are not there yet; `lock` is
-    the lock.json of the push before."""
+    the lock.json of the push before. One that `is_copy` holds the main branch's commit, as a new one does."""
 
     name: str
     is_private: bool | None = None
     head: str | None = None
     files: tuple[str, ...] = ()
     lock: Mapping[str, Any] | None = None
+    is_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,17 @@ class Repository:
     def branch(self, name: str) -> Branch:
         """What is there now, by one look that does not try again."""
         try:
-            is_private = self.info(self.repo_id).private
+            main = self.info(self.repo_id)
         except RepositoryNotFoundError:
             return Branch(name)
         try:
             info = self.info(self.repo_id, name)
         except RevisionNotFoundError:
-            return Branch(name, is_private)
+            return Branch(name, main.private)
         files = tuple(one.rfilename for one in info.siblings or [])
         lock = self._json("lock.json", str(info.sha)) if "lock.json" in files else None
-        return Branch(name, is_private, info.sha, files, lock)
+        is_copy = name != constants.DEFAULT_REVISION and info.sha == main.sha
+        return Branch(name, main.private, info.sha, files, lock, is_copy)
 
     def _json(self, file: str, commit: str) -> Mapping[str, Any]:
         url = f"{self.api.endpoint}/{self.repo_id}/resolve/{commit}/{file}"

@@ -107,6 +107,17 @@ def test_files_of_something_else_are_not_written_over_unasked(
     assert hub.repository("me/instruct").files()["README.md"] == CARD.encode()
 
 
+def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_too(
+    hub: LocalHub, repository: Repository, folder: Path, token: str
+) -> None:
+    HfApi(token=token).create_repo("me/instruct")
+    HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
+    hub.faults.append(Fault("POST .*/commit/v2", status=500))
+    send(repository, [parcel_of(folder, "v2")], private=True)
+    assert hub.repository("me/instruct").files("v2").keys() == PUBLISHED | OF_THE_HUB
+    assert hub.repository("me/instruct").files()["README.md"] == b"mine"
+
+
 def test_an_adapter_of_another_base_is_not_written_over_unasked(
     hub: LocalHub, repository: Repository, folder: Path
 ) -> None:
