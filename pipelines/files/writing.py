@@ -50,10 +50,16 @@ def refuse_existing(path: Path, remedy: str = "choose another --output") -> None
 def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a hidden sibling folder to fill; it becomes `path` when the block ends well and vanishes otherwise.
 
-    Raises `UserError` if `path` holds files already and `overwrite` is false.
+    Raises `UserError` if `path` holds files already and `overwrite` is false, and if nothing can take its place.
     """
     if not overwrite:
         refuse_existing(path, remedy="choose another --output or add --overwrite")
+    if path.is_symlink() or path.is_mount() or path.absolute() == Path.cwd():
+        raise UserError(
+            expected=f"a folder at {path} that another can replace",
+            got="a link, a mount point or the folder that this was started in",
+            remedy="name a new folder inside it",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:

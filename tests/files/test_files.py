@@ -52,6 +52,19 @@ def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (target / "whole.txt").read_text() == "whole"
 
 
+@pytest.mark.parametrize("place", ["link", "dangling", "."])
+def test_what_no_folder_can_replace_is_refused_before_there_is_work_to_lose(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path / "empty" if place == "." else tmp_path)
+    with pytest.raises(UserError, match="a new folder inside it"), fresh_folder(Path(place)):
+        pytest.fail("work was begun")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "empty", "link"]
+
+
 def test_a_full_folder_is_overwritten_only_when_asked(tmp_path: Path) -> None:
     write_text_atomically(tmp_path / "out" / "old.txt", "old")
     with pytest.raises(UserError, match="add --overwrite"), fresh_folder(tmp_path / "out"):
