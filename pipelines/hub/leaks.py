@@ -74,22 +74,24 @@ def _leaks(file: OutgoingFile, private: Private) -> Iterator[tuple[str, str]]:
         return
     else:
         lines, where = file.read(file.n_bytes).decode("utf-8", "replace").split("\n"), ""
-    for number, line in _worth_a_look(file.name, lines):
+    looked_at = _without_vocabulary(lines) if file.name == "tokenizer.json" else lines
+    for number, line in enumerate(looked_at, start=1):
         if what := private.in_line(line, paths=file.name not in _VOCABULARIES):
-            yield where or f" (line {number})", what
+            yield where or f" (line {number if looked_at is lines else _place(line, lines)})", what
 
 
-def _worth_a_look(name: str, lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Numbered lines. Of tokenizer.json all but the vocabulary, as lines of its own."""
-    if name != "tokenizer.json":
-        yield from enumerate(lines, start=1)
-        return
+def _without_vocabulary(lines: list[str]) -> list[str]:
+    """Of tokenizer.json all but the vocabulary, as lines of its own."""
     tokenizer = json.loads("\n".join(lines))
     model: dict[str, Any] = tokenizer.get("model") or {}
     model.pop("vocab", None)
     model.pop("merges", None)
-    for line in json.dumps(tokenizer, indent=2, ensure_ascii=False).split("\n"):
-        yield next((number for number, one in enumerate(lines, start=1) if line.strip() in one), 1), line
+    return json.dumps(tokenizer, indent=2, ensure_ascii=False).split("\n")
+
+
+def _place(line: str, lines: list[str]) -> int:
+    """The number of the first of `lines` that has `line` in it; 1 where the file is laid out otherwise."""
+    return next((number for number, one in enumerate(lines, start=1) if line.strip() in one), 1)
 
 
 def _safetensors_header(file: OutgoingFile) -> str:
