@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.utils.other import TrainableTokensWrapper
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from pipelines.errors import UserError
@@ -103,7 +104,7 @@ def attach(base: PreTrainedModel, mix: AdapterMix, *, hollow: bool = False) -> P
                 model.load_adapter(folder, name, low_cpu_mem_usage=hollow)
             if mix.is_combined:
                 _combine(model, names, mix)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
             expected="PEFT adapters in safetensors files that fit the base"
             + (" and can be combined" if mix.is_combined else ""),

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
@@ -26,11 +27,11 @@ class Checkpoint:
     @cached_property
     def file_of(self) -> Mapping[str, Path]:
         """The file that holds each tensor, by the tensor's name."""
-        index = self.folder / SAFE_WEIGHTS_INDEX_NAME
-        if index.is_file():
-            return {name: self.folder / file for name, file in read_json(index)["weight_map"].items()}
         file = self.folder / SAFE_WEIGHTS_NAME
-        with safe_open(file, framework="pt") as tensors:
+        if not file.is_file():  # as transformers, which passes over an index beside a file of all weights
+            index = read_json(self.folder / SAFE_WEIGHTS_INDEX_NAME)
+            return {name: self.folder / file for name, file in index["weight_map"].items()}
+        with _opened(file) as tensors:
             return dict.fromkeys(tensors.keys(), file)
 
     def read(self, name: str) -> torch.Tensor:
@@ -38,13 +39,13 @@ class Checkpoint:
 
         The file is opened for this tensor alone: pages that were read count as memory until a file is closed.
         """
-        with safe_open(self.file_of[name], framework="pt") as tensors:
+        with _opened(self.file_of[name]) as tensors:
             tensor: torch.Tensor = tensors.get_tensor(name)
             return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
 
     def shape(self, name: str) -> torch.Size:
         """The shape of the tensor `name`, without reading it."""
-        with safe_open(self.file_of[name], framework="pt") as tensors:
+        with _opened(self.file_of[name]) as tensors:
             return torch.Size(tensors.get_slice(name).get_shape())
 
     @cached_property
@@ -53,7 +54,7 @@ class Checkpoint:
         if isinstance(self.config.dtype, torch.dtype):
             return self.config.dtype
         name, file = next(iter(self.file_of.items()))
-        with safe_open(file, framework="pt") as tensors:
+        with _opened(file) as tensors:
             return tensors.get_tensor(name).dtype
 
 
@@ -84,3 +85,15 @@ def open_checkpoint(name_or_path: str, revision: str | None = None) -> Checkpoin
             remedy="save the base with save_pretrained",
         )
     return Checkpoint(folder, config)
+
+
+def _opened(file: Path) -> Any:
+    """`file`, opened. Raises `UserError` if it is not whole, as after a download that was cut off."""
+    try:
+        return safe_open(file, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            expected=f"a whole safetensors file at {file}",
+            got=" ".join(str(error).split())[:200],
+            remedy="fetch or save the base again",
+        ) from error

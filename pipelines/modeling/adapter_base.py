@@ -5,6 +5,7 @@ from pathlib import Path
 
 from peft import PeftModel, get_peft_model_state_dict
 from peft.utils import load_peft_weights
+from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel
 
 from pipelines.errors import UserError
@@ -29,7 +30,7 @@ def refuse_other_base(adapter: str, base: str, revision: str | None = None) -> N
     named = base_of_adapter(adapter)
     how = "with other weights" if _same_place(named, base) or _same_id(named, base) else ""
     recorded = base_in_records(adapter).get("fingerprint")
-    if recorded is not None:
+    if isinstance(recorded, str):
         found = model_fingerprint(base, revision)
         if found.partition(":")[0] == recorded.partition(":")[0]:  # a folder's hash says nothing about a Hub commit
             if found != recorded and not _same_on_hub(recorded.removeprefix("hub:"), base, revision):
@@ -49,7 +50,7 @@ def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: st
         with attach_quietly():
             model = PeftModel.from_pretrained(base_model, str(found.folder), is_trainable=True)
             weights = load_peft_weights(str(found.folder), device="cpu")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _misfit(adapter, base, " ".join(str(error).split())[:200]) from error
     wanted = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
     absent = sorted(wanted - weights.keys())

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -165,7 +166,8 @@ def recipe_in_records(name_or_path: str) -> Mapping[str, Any]:
 def _in_records(name_or_path: str, key: str) -> Mapping[str, Any]:
     adapter = local_copy(name_or_path)
     record = next((name for name in ("lock.json", "run.json") if adapter.has(name)), None)
-    value = read_json(adapter.folder / record).get(key) if record else None
+    written = read_json(adapter.folder / record) if record else None
+    value = written.get(key) if isinstance(written, dict) else None
     return value if isinstance(value, dict) else {}
 
 
@@ -232,7 +234,7 @@ def _one_line_errors(found: LocalCopy, what: str) -> Iterator[None]:
     """Word the ways in which files cannot be loaded as one `UserError`."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # the last of a file that is cut short
         if "trust_remote_code" in str(error):
             raise UserError(
                 expected=f"{what} at {found.reference.given} of a class that transformers has",

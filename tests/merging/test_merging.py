@@ -137,6 +137,25 @@ def test_16_bits_may_cost_what_rounding_costs(dtype: str, twin: Twin, tmp_path: 
     assert written.record["dtype"] == dtype
 
 
+@pytest.mark.parametrize("which", ["base", "adapter"])
+def test_weights_that_are_cut_short_are_one_line(which: str, twin: Twin, tmp_path: Path) -> None:
+    shutil.copytree(twin("llama-3.2-1b"), tmp_path / "base")
+    save_adapter(tmp_path / "base", tmp_path / "adapter")
+    (cut,) = (tmp_path / which).glob("*.safetensors")
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not fully covered"):
+        merged(tmp_path / "base", tmp_path / "adapter", tmp_path / "merged")
+
+
+def test_an_old_index_beside_a_base_in_one_file_is_passed_over(twin: Twin, tmp_path: Path) -> None:
+    shutil.copytree(twin("llama-3.2-1b"), tmp_path / "base")
+    index = {"weight_map": dict.fromkeys(weights_of(tmp_path / "base"), "model-00001-of-00009.safetensors")}
+    write_json_atomically(tmp_path / "base" / "model.safetensors.index.json", index)
+    adapter = save_adapter(tmp_path / "base", tmp_path / "adapter")
+    written, _ = merged(tmp_path / "base", adapter, tmp_path / "merged")
+    assert written.record["whole_model_in_memory"] is None
+
+
 @pytest.mark.parametrize(
     ("largest", "is_held", "initialization"),
     [(60_000.0, True, True), (70_000.0, False, True), (70_000.0, False, "pissa")],

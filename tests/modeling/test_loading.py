@@ -1,6 +1,7 @@
 """Models load from folders with one-line errors, and an adapter finds its base."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_for_inference, load_tokenizer, lora_config, model_fingerprint, stop_token_ids
-from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
+from pipelines.modeling.loading import (
+    base_in_records,
+    base_of_adapter,
+    load_base_model,
+    load_config,
+    resize_embeddings,
+)
 from pipelines.modeling.quantization import quantization_config
 
 
@@ -76,6 +83,25 @@ def test_code_that_a_config_names_is_refused_and_nobody_is_asked(
 def test_a_missing_model_is_one_line(tmp_path: Path, load) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match="check the path"):
         load(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("which", ["base", "adapter"])
+def test_weights_that_are_cut_short_are_one_line(
+    which: str, tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model_folder, tmp_path / "base")
+    assert adapter_folder == tmp_path / "adapter"
+    (file,) = (tmp_path / which).glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"in safetensors files at .* not fully covered"):
+        load_for_inference(str(tmp_path / which))
+
+
+def test_a_record_beside_an_adapter_that_is_no_object_says_nothing(adapter_folder: Path) -> None:
+    named = base_of_adapter(str(adapter_folder))
+    (adapter_folder / "lock.json").write_text("[]")
+    assert base_of_adapter(str(adapter_folder)) == named
+    assert base_in_records(str(adapter_folder)) == {}
 
 
 def test_pickled_weights_are_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
