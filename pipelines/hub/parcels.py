@@ -103,12 +103,12 @@ def with_note(card: str, note: str) -> str:
     return f"{opening}{fence}\n> {note}\n{rest}" if fence else f"> {note}\n\n{card}"
 
 
-def checkpoint_card(repo_id: str, step: int, base: HubBase | None, *, is_adapter: bool) -> str:
-    """README.md of a checkpoint's branch, while the run that will be measured goes on."""
+def checkpoint_card(repo_id: str, step: int, base: HubBase | None, branch: str, *, is_adapter: bool) -> str:
+    """README.md of a checkpoint's branch, while the run that will be measured, and pushed to `branch`, goes on."""
     library = "peft" if is_adapter else "transformers"
     return (
         f"---\nlibrary_name: {library}\n" + (f"base_model: {base.repo_id}\n" if base else "") + "---\n\n"
         f"# {repo_id.rpartition('/')[2]} at step {step:,}\n\n"
         "A checkpoint of a run that was not finished when it was pushed, and that nobody has measured.\n"
-        f"The finished model and its card are on [main](https://huggingface.co/{repo_id}).\n"
+        f"The finished model and its card are on [{branch}](https://huggingface.co/{repo_id}/tree/{branch}).\n"
     )

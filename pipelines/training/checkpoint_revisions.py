@@ -3,6 +3,7 @@
 transformers' own pushing is off: it would upload training_args.bin, and a card that nobody measured.
 """
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -65,8 +66,15 @@ class PlannedPush:
             parcel = Run(self.folder, lock, text, base).parcel(self.revision)
             print(*send(self.repository, [parcel], private=self.private), sep="\n")
         except UserError as error:
-            again = f"the run is whole, to push it again: python pipelines/push.py {self.folder} --repo_id {repo_id}"
+            again = f"the run is whole, to push it again: {self._command(repo_id)}"
             raise UserError(expected=error.expected, got=error.got, remedy=f"{error.remedy}; {again}") from error
+
+    def _command(self, repo_id: str) -> str:
+        """The call of push.py that does what `finish` does."""
+        words = ["python", "pipelines/push.py", str(self.folder), "--repo_id", repo_id]
+        words += ["--revision", self.revision] if self.revision != MAIN else []
+        words += ["--base_model", self.base.repo_id] if self.base else []
+        return shlex.join([*words, *([] if self.private else ["--public"])])
 
     def push_checkpoint(self, step: int, patience: Patience) -> None:
         """Push the checkpoint of `step` to its branch. Raises `UserError` as `send`."""
@@ -75,7 +83,7 @@ class PlannedPush:
         repository = replace(self.repository, patience=patience)
         folder, lock = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{step}", read_lock(self.folder)
         base = self._base(repository, lock)
-        card = checkpoint_card(repository.repo_id, step, base, is_adapter=is_adapter(folder))
+        card = checkpoint_card(repository.repo_id, step, base, self.revision, is_adapter=is_adapter(folder))
         send(repository, [Run(folder, lock, card, base).checkpoint_parcel(folder, step)], private=self.private)
 
     def _base(self, repository: Repository, lock: dict[str, Any]) -> HubBase | None:

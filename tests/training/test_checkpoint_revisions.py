@@ -1,6 +1,7 @@
 """A push that a recipe asks for: checked before the first step, a checkpoint that fails to go stops nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,13 +144,32 @@ def test_a_checkpoint_that_cannot_go_is_told_once_and_training_goes_on(
     assert "step-000010" in hub.repository("me/my-run").branches
 
 
-def test_the_end_says_how_to_push_again_what_did_not_go(hub: LocalHub, folder: Path, token: str) -> None:
-    push = planned(folder, token)
+@pytest.mark.parametrize(
+    ("keys", "base", "flags"),
+    [
+        ({}, None, ""),
+        ({"hub_revision": "v2", "hub_private_repo": "false"}, HubBase("me/base", COMMIT),
+         " --revision v2 --base_model me/base --public"),
+    ],
+)  # fmt: skip
+def test_the_end_says_how_to_push_again_what_did_not_go(
+    hub: LocalHub, folder: Path, token: str, keys: dict[str, str], base: HubBase | None, flags: str
+) -> None:
+    spaced = folder.rename(folder.parent / "my run")
+    push = replace(planned(spaced, token, hub_model_id="me/my-run", **keys), base=base)
     hub.faults.append(Fault("POST .*/commit/", status=403, times=99))
-    for path in (folder / "checkpoint-10").glob("*.*"):
-        path.rename(folder / path.name)
-    with pytest.raises(UserError, match=rf"python pipelines/push\.py {folder} --repo_id me/my-run"):
+    for path in (spaced / "checkpoint-10").glob("*.*"):
+        path.rename(spaced / path.name)
+    with pytest.raises(UserError) as caught:
         push.finish(lambda *_, **__: "---\nlicense: mit\n---\n")
+    assert str(caught.value).endswith(f"python pipelines/push.py '{spaced}' --repo_id me/my-run{flags}")
+
+
+def test_a_checkpoints_card_leads_to_the_branch_that_the_finished_run_goes_to(
+    hub: LocalHub, folder: Path, token: str
+) -> None:
+    saved(planned(folder, token, hub_revision="v2"), 5)
+    assert b"are on [v2](" in hub.repository("me/my-run").files("step-000005")["README.md"]
 
 
 def test_a_run_from_another_rank_pushes_nothing(hub: LocalHub, folder: Path) -> None:
