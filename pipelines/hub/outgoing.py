@@ -25,6 +25,7 @@ _OF_THE_MODEL = (*_ADAPTER, *_MODEL, *_TOKENIZER, "generation_config.json")
 # them, and the doctor's findings in run.json quote rows. So do responses.jsonl and samples.jsonl.
 RECORDS = ("comparison.json", "perplexity.json", "benchmark.json", "merge.json")
 _QUOTING = "longest_overlaps"  # of comparison.json's details: answers word by word where they repeat training rows
+_GGUF = b"GGUF"  # what such a file begins with, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 # What transformers notes of the machine where a tokenizer was loaded.
 _LOCAL_KEYS = ("is_local", "local_files_only", "name_or_path", "_name_or_path")
 
@@ -76,10 +77,15 @@ def run_files(
 
 
 def weight_files(path: Path, *, lock: Mapping[str, Any], base: HubBase | None, card: str) -> list[OutgoingFile]:
-    """A single file of weights such as a GGUF, with its lock and card."""
+    """A GGUF file with its lock and card. Raises `UserError` for another format, which could hold anything."""
     if not path.is_file():
         raise UserError(expected=f"a file at {path}", got="none", remedy="check the path")
-    return [*described(lock, base, card), OutgoingFile(path.name, path)]
+    file = OutgoingFile(path.name, path)
+    if path.suffix != ".gguf" or file.read(len(_GGUF)) != _GGUF:
+        raise UserError(
+            expected=f"a GGUF file at {path}, named *.gguf", got="another format", remedy="give what llama.cpp wrote"
+        )
+    return [*described(lock, base, card), file]
 
 
 def described(

@@ -116,6 +116,10 @@ def test_a_gguf_file_leaves_with_card_and_lock(tmp_path: Path) -> None:
     assert names == {"README.md", "lock.json", "mine.gguf"}
     with pytest.raises(UserError, match="a file at"):
         weight_files(tmp_path / "none.gguf", lock=lock_of(), base=BASE, card=CARD)
+    for name, content in {"optimizer.pt": b"GGUF", "pickle.gguf": b"PK\x03\x04"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match="a GGUF file at"):
+            weight_files(tmp_path / name, lock=lock_of(), base=BASE, card=CARD)
 
 
 @pytest.mark.parametrize("name", ["README.md", "model-00001-of-00009.safetensors", "x.gguf", "perplexity.json"])
