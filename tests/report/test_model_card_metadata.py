@@ -87,6 +87,17 @@ def test_a_full_model_is_a_finetune_for_transformers(folders: tuple[Path, Path],
     assert found.tags == ["base2instruct", "trl", "sft"]
 
 
+@pytest.mark.parametrize(("path", "name"), [(".", "prompts"), (r"C:\Users\grete\rows", "rows"), ("data/rows/", "rows")])
+def test_prompts_of_a_folder_have_its_last_part_as_their_name(tmp_path: Path, path: str, name: str) -> None:
+    compared, trained = write_card_records(tmp_path, 2)
+    record = json.loads((compared / "comparison.json").read_text())
+    write_json(compared / "comparison.json", record | {"prompts": record["prompts"] | {"path": path}})
+    card = model_card(trained, comparison_folder=compared)
+    results = metadata(card).eval_results or []
+    assert {one.dataset_type for one in results if not one.dataset_args} == {name}
+    assert "grete" not in card
+
+
 def test_a_base_in_a_local_folder_is_no_base_model(folders: tuple[Path, Path]) -> None:
     found = metadata(model_card(folders[1]))
     assert found.base_model is None

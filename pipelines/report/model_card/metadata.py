@@ -1,7 +1,7 @@
 """The card's YAML, in huggingface_hub's own classes: what the Hub filters, links and lists a model by."""
 
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -53,7 +53,8 @@ def _measures(records: CardRecords, identity: Identity, folder: str | None) -> I
     prompts = records.comparison.record["prompts"]
     path, on_the_hub = str(prompts.get("path") or "prompts"), dict(identity.datasets)
     # of a local folder the last part alone: "data/rows" would be somebody's dataset on the Hub
-    dataset = path if path in on_the_hub else one_line(PurePath(path).name, _MAX_NAME)
+    name = PureWindowsPath(path).name or "prompts"  # which takes both kinds of slashes; the Hub takes no empty name
+    dataset = path if path in on_the_hub else one_line(name, _MAX_NAME)
     for measure in records.comparison.measures:
         figure = records.model.figures.get(measure.name)
         if figure is not None:
