@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, positive_number, run_program
+from pipelines.command_line import ArgumentParser, positive_number, run_program, size_of_files
 from pipelines.merging.combination import Combination
 
 
@@ -36,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--model_name_or_path", metavar="M", help="the base (default: the one that the adapter names)")
     flags.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"],
                        help="of the weights written (default: the base's)")  # fmt: skip
-    flags.add_argument("--max_shard_size", default="5GB", help="of one safetensors file (default 5GB)")
+    flags.add_argument(
+        "--max_shard_size", type=size_of_files, default="5GB", help="of one safetensors file (default 5GB)"
+    )
     flags.add_argument("--weight", action="append", type=float, metavar="W", help="of each adapter (default 1)")
     flags.add_argument("--combination", type=Combination, choices=list(Combination), default=Combination.CAT,
                        metavar="HOW", help=f"of several adapters: {', '.join(Combination)} (default cat)")  # fmt: skip

@@ -1,15 +1,20 @@
 """How every program starts and ends: arguments with one-line errors, exit codes 0, 1 and 2."""
 
 import argparse
+import errno
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from pipelines.errors import AnswerIsNo, UserError
+
+# What the disk or the system says no to, in whatever a program does; other errors of files are its own.
+_REFUSED_BY_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -31,6 +36,13 @@ def positive_number(text: str) -> int:
     return int(text)
 
 
+def size_of_files(text: str) -> str:
+    """The type of a flag that limits the size of files, as safetensors files are limited: 5GB, 500MB."""
+    if not re.fullmatch(r"\d+(\.\d+)?[KMGT]B", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of KB, MB, GB or TB, such as 5GB")
+    return text
+
+
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
     # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither
@@ -49,6 +61,13 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `| head` has read enough; without this Python complains once more while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_THE_PLACE:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"error: expected room and the right to read and write; got {str(error.strerror).lower()}{where}; mend "
+              "that, or choose another place", file=sys.stderr)  # fmt: skip
+        sys.exit(UserError.exit_code)
     sys.exit(0)
 
 

@@ -1,5 +1,6 @@
 """The proof of a merge: the merged folder, opened by transformers alone, against the base with its adapter unmerged."""
 
+import errno
 import gc
 import json
 import os
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.errors import AnswerIsNo
+from pipelines.errors import AnswerIsNo, UserError
 from pipelines.files import read_json
 from pipelines.merging import reading_back
 from pipelines.merging.adapter_mix import AdapterMix
@@ -106,9 +108,12 @@ def prove(
             "folder": str(subject.folder), "output": str(place / "merged"), "rows": rows.rows, "prompts": rows.prompts,
             "messages": rows.messages[:5], "max_new_tokens": max_new_tokens,
         }  # fmt: skip
-        (reader or in_fresh_process)(place, request)
-        facts = read_json(place / "merged" / "facts.json")
-        return _compare(subject, rows, place, facts, max_new_tokens, max_kl)
+        try:
+            (reader or in_fresh_process)(place, request)
+            facts = read_json(place / "merged" / "facts.json")
+            return _compare(subject, rows, place, facts, max_new_tokens, max_kl)
+        except SafetensorError as error:
+            raise _no_room(place, str(error)) from error
 
 
 def in_fresh_process(place: Path, request: dict[str, Any]) -> None:
@@ -121,7 +126,17 @@ def in_fresh_process(place: Path, request: dict[str, Any]) -> None:
     )  # fmt: skip
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        if os.strerror(errno.ENOSPC) in last[0]:
+            raise _no_room(place, last[0])
         raise AnswerIsNo(f"transformers cannot read the merged model back: {last[0][:300]}")
+
+
+def _no_room(place: Path, said: str) -> UserError:
+    return UserError(
+        expected=f"room in {place.parent} for the logits that the proof compares",
+        got=" ".join(said.split())[:200],
+        remedy="make room, set a smaller --limit, or choose another --output",
+    )
 
 
 def _compare(

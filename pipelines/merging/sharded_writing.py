@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
@@ -36,13 +37,25 @@ def write_shards(
             merged = tensor(name)
             shard[name] = (merged.to(dtype) if merged.is_floating_point() else merged).contiguous()
             refuse_infinite(name, shard[name])
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        save_weights(shard, folder / file)
     if split.is_sharded:
         n_parameters = sum(shape.numel() for shape in shapes.values())
         metadata = {"total_parameters": n_parameters, **split.metadata}
         index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
         write_json_atomically(folder / SAFE_WEIGHTS_INDEX_NAME, index)
     return len(split.filename_to_tensors)
+
+
+def save_weights(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Write a safetensors file. Raises `UserError` if it cannot be written, as on a full disk."""
+    try:
+        save_file(dict(tensors), file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise UserError(
+            expected=f"room for {file.name} in {file.parent.parent}",
+            got=" ".join(str(error).split())[:200],
+            remedy="make room, or choose another --output",
+        ) from error
 
 
 def refuse_infinite(name: str, tensor: torch.Tensor) -> None:

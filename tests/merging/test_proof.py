@@ -1,7 +1,9 @@
 """A merge that went wrong is refused with its figures, and a folder that is not complete with what it lacks."""
 
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from pipelines.errors import AnswerIsNo
+from pipelines.errors import AnswerIsNo, UserError
 from pipelines.merging import merge_into_base as merging
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.merging.checkpoint import open_checkpoint
@@ -82,6 +84,26 @@ def test_an_adapter_scaled_by_a_tenth_more_is_refused(
     scaled_adapter(monkeypatch, 1.1)
     with pytest.raises(AnswerIsNo, match=r"not the base with its adapter: KL .* nats .* allowed.* greedy texts equal"):
         merge.prove(merge.into(tmp_path / "wrong", dtype))
+
+
+@contextmanager
+def files_limited_to(n_bytes: int) -> Iterator[None]:
+    """No file may grow beyond `n_bytes`: what the system then says stands for a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge: Merge, tmp_path: Path) -> None:
+    with files_limited_to(50_000), pytest.raises(UserError, match=r"room for model\.safetensors in .* too large"):
+        merge.into(tmp_path / "half")
+    subject = merge.into(tmp_path / "merged")
+    with files_limited_to(50_000), pytest.raises(UserError, match=r"room in .* for the logits .* too large"):
+        merge.prove(subject)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "merged"]
 
 
 def test_a_larger_tolerance_is_the_users_own(merge: Merge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
