@@ -8,7 +8,8 @@ In: the lock.json that sft.py, dpo.py and pretrain.py write, or its run folder, 
 flag too: --dataset_name names the place of the data here, and its fingerprint tells whether it is the same. Relative
 paths in a lock count from where its run was started, so start there. First each thing that is not as it was is said in
 a line: base, data split by split, tokenizer, chat template, recipe, code, versions, machine. Where what the run is made
-of differs, nothing is run (--anyway runs it); other versions, code or machines do not stop it.
+of differs, or where it was resumed with another recipe, nothing is run (--anyway runs it); other versions, code or
+machines do not stop it.
 
 Out: a run folder (--output_dir, by default that of the lock with -reproduced behind it), made by the same program in as
 many processes and threads, with reproduction.json: differences, both hashes of the weights, the largest difference of

@@ -103,13 +103,16 @@ def write_lock(folder: Path, run_record: Mapping[str, Any], inputs: Inputs) -> N
     Raises `UserError` if the run goes on from an earlier start with other inputs: no recipe could make it again.
     """
     path, made_of = folder / LOCK_NAME, inputs.to_json()
-    if path.is_file():
-        _refuse_other_inputs(read_lock(path), made_of)
+    begun = read_lock(path) if path.is_file() else None
+    if begun is not None:
+        _refuse_other_inputs(begun, made_of)
+    before = _before_resume(begun, run_record["recipe"]) if begun is not None else {}
     lock = {
         "kind": "lock",
         "version": LOCK_VERSION,
         "program": run_record["program"],
         "recipe": run_record["recipe"],
+        **({"before_resume": before} if before else {}),
         **made_of,
         "versions": run_record["versions"],
         "git": git_state(),
@@ -185,6 +188,13 @@ def _refuse_other_inputs(begun: Mapping[str, Any], here: Mapping[str, Any]) -> N
             got=f"another {', another '.join(changed)}",
             remedy="resume with them, or begin anew with another --output_dir",
         )
+
+
+def _before_resume(begun: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the keys were last that are others now, or once were: the recipe alone does not make the run again."""
+    names = dict.fromkeys([*begun["recipe"], *recipe]).keys() - {"resume", "resume_from_checkpoint"}
+    changed = {name: begun["recipe"].get(name) for name in names if begun["recipe"].get(name) != recipe.get(name)}
+    return {**begun.get("before_resume", {}), **dict(sorted(changed.items()))}
 
 
 def fingerprints(lock: Mapping[str, Any]) -> dict[str, str | None]:

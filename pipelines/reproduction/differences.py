@@ -50,6 +50,7 @@ def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Differ
     pair = (lock, here)
     found = _unequal("", [fingerprints(one) for one in pair], Kind.INPUT)
     found += _unequal("recipe key ", [_of_the_training(one["recipe"]) for one in pair], Kind.INPUT)
+    found += _changed_on_resuming(lock)
     found += _unequal("recipe key ", [_of_the_place(one["recipe"]) for one in pair], Kind.CIRCUMSTANCE)
     found += _unequal("", [{"code": _code(one["git"])} for one in pair], Kind.CIRCUMSTANCE)
     found += _unequal("version of ", [one["versions"] for one in pair], Kind.CIRCUMSTANCE)
@@ -67,6 +68,15 @@ def _unequal(prefix: str, pair: Sequence[Mapping[str, Any]], kind: Kind) -> list
         Difference(f"{prefix}{name}", locked.get(name), here.get(name), kind)
         for name in dict.fromkeys([*locked, *here])
         if locked.get(name) != here.get(name)
+    ]
+
+
+def _changed_on_resuming(lock: Mapping[str, Any]) -> list[Difference]:
+    """Keys that were others until the run was resumed: no recipe makes such a run again."""
+    before = _of_the_training(lock.get("before_resume", {}))
+    return [
+        Difference(f"recipe key {key} until the run was resumed", was, lock["recipe"].get(key), Kind.INPUT)
+        for key, was in before.items()
     ]
 
 

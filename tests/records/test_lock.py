@@ -139,6 +139,19 @@ def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path: Pat
     assert hash_of("none") is None
 
 
+def test_keys_that_were_others_before_a_run_was_resumed_are_kept(tmp_path: Path) -> None:
+    def lock_with(rate: float, *, resume: bool = True) -> dict[str, Any]:
+        recipe = {"learning_rate": rate, "seed": 1, "resume": resume}
+        start(tmp_path / "run", recipe=recipe, resume=resume).lock(INPUTS)
+        return read_lock(tmp_path / "run")
+
+    assert "before_resume" not in lock_with(0.1, resume=False)
+    assert "before_resume" not in lock_with(0.1)
+    assert lock_with(0.2)["before_resume"] == {"learning_rate": 0.1}
+    assert lock_with(0.2)["before_resume"] == {"learning_rate": 0.1}
+    assert lock_with(0.1)["before_resume"] == {"learning_rate": 0.2}
+
+
 def _changed(value: Any, place: list[Any], new: Any) -> Any:
     """`value` with `new` at `place`; without what lies there if `new` is `...`."""
     step, *further = place

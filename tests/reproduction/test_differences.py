@@ -66,3 +66,9 @@ def test_parts_of_a_corpus_are_told_apart_by_their_place_wherever_they_lie() -> 
     locked = lock(datasets=[{**part, "path": "a", "fingerprint": "1"}, {**part, "path": "b", "fingerprint": "2"}])
     here = lock(datasets=[{**part, "path": "x/a", "fingerprint": "1"}, {**part, "path": "x/b", "fingerprint": "3"}])
     assert [one.what for one in differences(locked, here)] == ["train dataset 2"]
+
+
+def test_a_run_resumed_with_another_recipe_is_made_again_by_none() -> None:
+    resumed = lock(before_resume={"learning_rate": 0.1, "output_dir": "elsewhere"})
+    (found,) = inputs_among(differences(resumed, lock()))
+    assert found.line() == "recipe key learning_rate until the run was resumed: 0.1 in the lock, 0.001 here"
