@@ -12,7 +12,7 @@ def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
     if not taken or there.is_copy:
         return
     remedy = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
-    if there.lock is None:
+    if there.lock is None or there.lock.get("kind") != "lock":  # others have files of that name too
         raise UserError(
             expected=f"a new or empty branch {there.name} of {repo_id}, or one that was pushed from here",
             got=f"files of something else ({', '.join(taken[:3])})",

@@ -107,6 +107,18 @@ def test_files_of_something_else_are_not_written_over_unasked(
     assert hub.repository("me/instruct").files()["README.md"] == CARD.encode()
 
 
+@pytest.mark.parametrize("content", [b"{}", b'{"base": "org/base"}'])
+def test_a_lock_of_something_else_is_no_earlier_push(
+    repository: Repository, folder: Path, token: str, content: bytes
+) -> None:
+    HfApi(token=token).create_repo("me/instruct")
+    HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=content, path_in_repo="lock.json")
+    from_scratch = Run(folder, lock_of() | {"base": None}, CARD, None).parcel("main")
+    for parcel in (from_scratch, parcel_of(folder)):
+        with pytest.raises(UserError, match=r"files of something else \(lock\.json\)"):
+            send(repository, [parcel], private=True)
+
+
 def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_too(
     hub: LocalHub, repository: Repository, folder: Path, token: str
 ) -> None:
