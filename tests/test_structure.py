@@ -1,6 +1,7 @@
 """The layout's promises: imports point down, names shadow nothing, programs stay one page."""
 
 import ast
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -117,3 +118,13 @@ def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
         cases = item.callspec.params.values() if hasattr(item, "callspec") else ()
         for spelled in (repr(value)[2:-1] for value in cases if isinstance(value, bytes) and len(value) > 8):
             assert spelled not in item.name, item.name
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "tests" / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_what_a_benchmark_takes_from_the_project_is_there(path: Path) -> None:
+    """No test runs a benchmark, so that one can rot unseen."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("pipelines", "data_prep", "tests")):
+            module = importlib.import_module(str(node.module))
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not [name for name in missing if importlib.util.find_spec(f"{node.module}.{name}") is None]

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import get_linear_schedule_with_warmup
+from transformers import AutoModelForCausalLM, get_linear_schedule_with_warmup
 
 from pipelines.modeling import load_tokenizer
 from pipelines.recipe import PretrainingArguments
 from pipelines.training.blocks import Blocks, cut_into_blocks
 from pipelines.training.muon import muon_with_adamw
-from pipelines.training.pretraining import corpus_texts, model_to_pretrain
+from pipelines.training.pretraining_model import new_config
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECIPE = PROJECT / "recipes" / "shakespeare-char" / "pretrain" / "from_scratch.yaml"
@@ -61,10 +61,11 @@ def by_plain_loop(text: Path, folder: Path) -> tuple[float, float]:
     names = ("model_type", "model_config", "text_validation_share", "max_length", "muon_learning_rate")
     arguments = PretrainingArguments(dataset_name=str(text), **{name: keys[name] for name in names})
     tokenizer = load_tokenizer(str(folder / "tokenizer"))
-    train_texts, held_out_texts = corpus_texts(arguments)
-    train, held_out = (cut_into_blocks(texts, tokenizer, 64) for texts in (train_texts, held_out_texts))
+    characters = text.read_text(encoding="utf-8")
+    cut = round(len(characters) * (1 - arguments.text_validation_share))
+    train, held_out = (cut_into_blocks([part], tokenizer, 64) for part in (characters[:cut], characters[cut:]))
     torch.manual_seed(keys["seed"])
-    model = model_to_pretrain(arguments, tokenizer)
+    model = AutoModelForCausalLM.from_config(new_config(arguments, tokenizer))
     options = {"lr": keys["learning_rate"], "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": keys["weight_decay"]}
     optimizer = muon_with_adamw(model, muon_lr=keys["muon_learning_rate"], adamw_options=options)
     schedule = get_linear_schedule_with_warmup(optimizer, keys["warmup_steps"], keys["max_steps"])

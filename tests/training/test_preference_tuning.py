@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling.loading import load_for_inference, resize_embeddings
+from pipelines.modeling import load_for_inference
+from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import save_student
 from pipelines.training.preference_scores import score_pairs
