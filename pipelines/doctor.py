@@ -14,6 +14,7 @@ Exit code 0: no error. 1: there are errors. 2: the doctor could not look (no suc
 """
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -103,4 +104,5 @@ def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
 
 
 if __name__ == "__main__":
+    gc.disable()  # it would look through millions of tokens again and again, for cycles that are not there: a tenth
     run_program(main)
