@@ -16,39 +16,50 @@ corpus at the exact token. The doctor looks first (--doctor error, warn or off; 
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pipelines.command_line import asks_for_help, run_program
 
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and write the run folder."""
+    """Parse the recipe, train and write the run folder."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
-    from transformers import TrainingArguments, set_seed
+    from transformers import TrainingArguments
     from trl import ModelConfig
+
+    from pipelines.recipe import PretrainingArguments, parse_recipe
+
+    _train(parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments))
+
+
+def _train(recipe: "Recipe") -> None:
+    from transformers import set_seed
 
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
     from pipelines.modeling import LoadedModel
-    from pipelines.recipe import PretrainingArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.report.model_card import model_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.corpus import open_corpus
-    from pipelines.training.measuring import peak_memory_bytes, refuse_divergence
-    from pipelines.training.pretraining import checkpoint_to_resume, pretraining_trainer, save_pretrained
-    from pipelines.training.pretraining_model import (
-        model_to_pretrain,
-        refuse_impossible_model,
-        tokenizer_to_pretrain,
+    from pipelines.training.measuring import refuse_divergence
+    from pipelines.training.pretraining import (
+        checkpoint_to_resume,
+        cost_of_pretraining,
+        pretraining_trainer,
+        save_pretrained,
     )
+    from pipelines.training.pretraining_model import model_to_pretrain, refuse_impossible_model, tokenizer_to_pretrain
     from pipelines.training.run_inputs import pretraining_inputs
     from pipelines.training.schedules import refuse_impossible_schedule
 
-    recipe = parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments)
     pretraining, training, model_arguments = recipe.arguments
     refuse_impossible_schedule(training)
     refuse_taken_run(training, resume=pretraining.resume)
@@ -81,14 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         changes = held_out_bits_per_byte(before, likelihoods_of_parts(loaded, **reading))
     save_pretrained(trainer, pretraining.save_dtype)
     examined = after_run(trainer, start_state)
-    n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * pretraining.max_length
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
-        n_tokens=n_tokens,
-        tokens_per_second=round(n_tokens / result.metrics["train_runtime"], 1),
-        peak_memory_bytes=peak_memory_bytes(),
+        **cost_of_pretraining(trainer, pretraining.max_length, result.metrics["train_runtime"]),
     )
     if run.writes:
         print(f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes), sep="\n")

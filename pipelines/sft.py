@@ -17,22 +17,31 @@ unfinished run.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.command_line import asks_for_help, run_program
 
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and write the run folder."""
+    """Parse the recipe, train and write the run folder."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
     from trl import ModelConfig, SFTConfig
 
+    from pipelines.recipe import DataArguments, parse_recipe
+
+    _train(parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments))
+
+
+def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.files import write_json_atomically
-    from pipelines.recipe import DataArguments, parse_recipe
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.report.model_card import model_card
     from pipelines.training.checkpoint_revisions import planned_push
@@ -43,7 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.samples import SamplesAtEvaluation
 
-    recipe = parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments)
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
@@ -79,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     examined = after_run(trainer, before)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:
-        print(*examined.lines(), sep="\n")
-        print(f"instruct model written to {folder}")
+        print(*examined.lines(), f"instruct model written to {folder}", sep="\n")
     if push:
         push.finish(model_card)
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -147,11 +148,15 @@ def _seen_rows(
     split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: Refusals
 ) -> SeenRows:  # fmt: skip
     seen: list[SeenRow] = []
-    drawn = _drawn(rows, max_rows)
-    while some := list(islice(drawn, _ROWS_AT_ONCE)):
-        begun = [_begun(number, row, how, refusals) for number, row in some]
-        tokenized = iter(how.examples_of_pieces([pieces for _, pieces in begun if pieces]))
-        seen += [_fitted(row, next(tokenized), how, refusals) if pieces else row for row, pieces in begun]
+    drawn = (_begun(number, row, how, refusals) for number, row in _drawn(rows, max_rows))
+    begun = list(islice(drawn, _ROWS_AT_ONCE))
+    with ThreadPoolExecutor(1) as beside:  # the tokenizer lets go of the interpreter: the next rows are rendered then
+        while begun:
+            tokenizing = beside.submit(how.examples_of_pieces, [pieces for _, pieces in begun if pieces])
+            following = list(islice(drawn, _ROWS_AT_ONCE))
+            tokenized = iter(tokenizing.result())
+            seen += [_fitted(row, next(tokenized), how, refusals) if pieces else row for row, pieces in begun]
+            begun = following
     return _with_ledger(split, seen, rows)
 
 

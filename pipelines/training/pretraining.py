@@ -17,7 +17,7 @@ from pipelines.training.corpus import Corpus
 from pipelines.training.corpus_stream import CorpusStream
 from pipelines.training.document_boundaries import collator_for
 from pipelines.training.live_view import Watched, watch
-from pipelines.training.measuring import last_checkpoint
+from pipelines.training.measuring import last_checkpoint, peak_memory_bytes
 from pipelines.training.muon import muon_with_adamw
 from pipelines.training.samples import SamplesAtEvaluation
 
@@ -138,6 +138,17 @@ def checkpoint_to_resume(corpus: Corpus, training: TrainingArguments, resume: bo
             )
         corpus.train.restore(read_json(state))
     return checkpoint
+
+
+def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, seconds: float) -> dict[str, Any]:
+    """Tokens that were read in blocks of `max_length`, their rate over the `seconds` of training, and peak memory: as
+    run.json has them."""
+    n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * max_length
+    return {
+        "n_tokens": n_tokens,
+        "tokens_per_second": round(n_tokens / seconds, 1),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
 
 
 def save_pretrained(trainer: Trainer, dtype: str) -> None:

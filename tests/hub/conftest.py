@@ -8,7 +8,7 @@ from huggingface_hub import HfApi, constants
 
 from pipelines.hub import Patience, Repository, writable_repository
 from tests.hub.run_folder import write_base
-from tests.hub_server import LocalHub
+from tests.hub_server import LocalHub, ask_from_this_process
 
 IMPATIENT = Patience(n_retries=2, seconds_first_wait=0.01, seconds_longest_wait=3.0, seconds_of_silence=2.0)
 
@@ -16,9 +16,7 @@ IMPATIENT = Patience(n_retries=2, seconds_first_wait=0.01, seconds_longest_wait=
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     with LocalHub(tmp_path / "hub") as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        ask_from_this_process(hub, monkeypatch)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
         yield hub

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig
@@ -17,7 +16,7 @@ from pipelines.hub import HubBase
 from pipelines.recipe import DataArguments, Recipe, parse_recipe
 from pipelines.training.checkpoint_revisions import CheckpointRevisions, PlannedPush, planned_push
 from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
-from tests.hub_server import Fault, LocalHub
+from tests.hub_server import Fault, LocalHub, ask_from_this_process
 
 BASE = "org/base"
 
@@ -25,9 +24,7 @@ BASE = "org/base"
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     with LocalHub(tmp_path / "hub") as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        ask_from_this_process(hub, monkeypatch)
         yield hub
 
 
