@@ -30,7 +30,9 @@ _STYLE_NAMES = {
 _CSS = """
 .gradio-container { max-width: 1400px; margin: auto; }
 .answer textarea, .tokens code { font-family: monospace; }
-.tokens { max-height: 32rem; overflow: auto; }
+.tokens { max-height: 32rem; overflow: auto;
+  /* As wide as the page and never the reason for its width: wide tables scroll in their box, not the page. */
+  width: 0; min-width: 100%; }
 .tokens table { width: 100%; border-collapse: collapse; }
 .tokens caption { text-align: left; padding: 0.3rem 0; }
 .tokens th, .tokens td { text-align: left; vertical-align: top; padding: 0.2rem 0.5rem;
