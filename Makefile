@@ -28,9 +28,9 @@ quickstart: environment
 		--prompts $(QUICKSTART)/instructions --prompt "Write a Python function find_max(numbers)" --max_new_tokens 200 --num_samples 1 \
 		--batch_size 64 --training_rows $(QUICKSTART)/instructions --perplexity $(QUICKSTART)/perplexity.json --output $(QUICKSTART)/report
 
-# Two tests at a time; the tests of one file, which share their fixtures, stay together.
+# Two tests at a time; the tests of one file, which share their fixtures, stay together, the longest files first.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: environment
 	$(BIN)/python -m pytest -m slow

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, positive_number, run_program, size_of_files
+from pipelines.command_line import ArgumentParser, not_negative, positive_number, run_program, share, size_of_files
 from pipelines.merging.combination import Combination
 
 
@@ -42,12 +42,12 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--weight", action="append", type=float, metavar="W", help="of each adapter (default 1)")
     flags.add_argument("--combination", type=Combination, choices=list(Combination), default=Combination.CAT,
                        metavar="HOW", help=f"of several adapters: {', '.join(Combination)} (default cat)")  # fmt: skip
-    flags.add_argument("--density", type=float, help="share that ties, dare and magnitude_prune keep")
+    flags.add_argument("--density", type=share, help="share that ties, dare and magnitude_prune keep")
     flags.add_argument("--prompts", type=Path, metavar="F", help="held-out rows: dataset folder, or file of rows")
     flags.add_argument("--split", default="test", help="of a dataset folder (default test)")
     flags.add_argument("--limit", type=positive_number, default=100, help="rows and greedy answers (default 100)")
     flags.add_argument("--max_new_tokens", type=positive_number, default=64, help="of a greedy answer (default 64)")
-    flags.add_argument("--max_kl", type=float, help="largest mean KL that passes, nats a token")
+    flags.add_argument("--max_kl", type=not_negative, help="largest mean KL that passes, nats a token")
     flags.add_argument("--gguf", type=Path, metavar="FILE", help="write this GGUF file too; needs llama.cpp")
     flags.add_argument("--seed", type=int, default=0, help="of the rows drawn and of dare (default 0)")
     return flags

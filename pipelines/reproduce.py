@@ -21,7 +21,7 @@ set full_determinism: true in the recipe.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, run_program
+from pipelines.command_line import ArgumentParser, not_negative, run_program
 from pipelines.errors import AnswerIsNo
 
 _TOLERANCE = 0.02
@@ -71,7 +71,13 @@ def _parser() -> ArgumentParser:
     add("--output_dir", type=Path, metavar="DIR", help="a new run folder (default: the locked one's, -reproduced)")
     add("--check_only", action="store_true", help="say what differs here and run nothing")
     add("--anyway", action="store_true", help="run it with inputs that differ too")
-    add("--tolerance", type=float, default=_TOLERANCE, metavar="SHARE", help=f"of the mean loss (default {_TOLERANCE})")
+    add(
+        "--tolerance",
+        type=not_negative,
+        default=_TOLERANCE,
+        metavar="SHARE",
+        help=f"of the mean loss (default {_TOLERANCE})",
+    )
     add("--accelerate_config", type=Path, metavar="FILE", help="for several processes, in place of this project's own")
     return parser
 

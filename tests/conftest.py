@@ -26,8 +26,20 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file, whose programs start cold, so that no process waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """Begin with the longest files, so that no process waits for one of them at the end."""
+    longest = ("test_readme.py", "test_recipes.py")
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a test, or a library that it is the first to import, leaves in the environment ends with it: the program
+    server serves as long as its own environment is everybody's."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]

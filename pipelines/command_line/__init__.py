@@ -4,8 +4,10 @@ import argparse
 import errno
 import io
 import logging
+import math
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -43,8 +45,28 @@ def size_of_files(text: str) -> str:
     return text
 
 
+def share(text: str) -> float:
+    """The type of a flag for a part of a whole: above 0, at most 1."""
+    number = not_negative(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """The type of a flag for a bound: a number of 0 or more, neither infinite nor NaN, which no comparison heeds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return number
+
+
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input."""
+    """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 and 143 ended
+    by Ctrl-C and by `kill`, after removing what was half written."""
     # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a cast, for each layer and step
@@ -52,6 +74,8 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # rows hold what a terminal's encoding may not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "WORLD_SIZE" not in os.environ:  # a rank may wait for another inside gloo or NCCL, where no handler is called
+        _clean_up_when_killed()
     try:
         main(None)
         sys.stdout.flush()
@@ -59,6 +83,9 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except (UserError, AnswerIsNo) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head` has read enough; without this Python complains once more while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -69,6 +96,19 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
               "that, or choose another place", file=sys.stderr)  # fmt: skip
         sys.exit(UserError.exit_code)
     sys.exit(0)
+
+
+def _clean_up_when_killed() -> None:
+    """Let SIGTERM end this process as an exception does, so that hidden folders are removed on the way."""
+    program = os.getpid()
+
+    def end(number: int, _frame: object) -> NoReturn:
+        if os.getpid() != program:  # a worker of its own, which its pool ends like this every time
+            os._exit(128 + number)
+        print("terminated", file=sys.stderr)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _leave_other_processes() -> None:

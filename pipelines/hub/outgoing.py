@@ -18,7 +18,8 @@ _ADAPTER = ("adapter_model*.safetensors", "adapter_model.safetensors.index.json"
 _MODEL = ("model*.safetensors", "model.safetensors.index.json", "config.json")
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "chat_template.jinja",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "tekken.json", "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
 )  # fmt: skip
 _OF_THE_MODEL = (*_ADAPTER, *_MODEL, *_TOKENIZER, "generation_config.json")
 # Records that the card and reproduce.py stand on. run.json and ledger.json stay: the card tells what a reader needs of
@@ -57,7 +58,10 @@ def is_adapter(folder: Path) -> bool:
 
 def is_published(name: str) -> bool:
     """Whether a push writes files of this name, and so may replace or remove one in a repository."""
-    return name in (CARD, LOCK, *RECORDS) or any(fnmatch(name, one) for one in (*_OF_THE_MODEL, "*.gguf"))
+    patterns = (*_OF_THE_MODEL, "*.gguf")
+    return name in (CARD, LOCK, *RECORDS) or any(
+        fnmatch(name, one) and name.count("/") == one.count("/") for one in patterns
+    )
 
 
 def run_files(
@@ -68,12 +72,13 @@ def run_files(
 
     Raises `UserError` if there are no safetensors weights.
     """
-    files = {path.name: _of_the_model(path, base) for path in folder.iterdir() if _is_of_the_model(path)}
-    if not any(name.endswith(".safetensors") for name in files):
+    paths = {path for pattern in _OF_THE_MODEL for path in folder.glob(pattern) if path.is_file()}
+    files = [_of_the_model(folder, path.relative_to(folder).as_posix(), base) for path in paths]
+    if not any(file.name.endswith(".safetensors") for file in files):
         raise UserError(
             expected=f"weights in safetensors in {folder}", got="none", remedy="give the output_dir of a finished run"
         )
-    return sorted([*files.values(), *described(lock, base, card, (folder, *records))], key=lambda file: file.name)
+    return sorted([*files, *described(lock, base, card, (folder, *records))], key=lambda file: file.name)
 
 
 def weight_files(path: Path, *, lock: Mapping[str, Any], base: HubBase | None, card: str) -> list[OutgoingFile]:
@@ -109,19 +114,16 @@ def _record(path: Path) -> dict[str, Any]:
     return dict(without_local_paths({**facts, "details": details} if "details" in facts else facts))
 
 
-def _is_of_the_model(path: Path) -> bool:
-    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in _OF_THE_MODEL)
-
-
-def _of_the_model(path: Path, base: HubBase | None) -> OutgoingFile:
-    if path.name == "adapter_config.json" and base is not None:
+def _of_the_model(folder: Path, name: str, base: HubBase | None) -> OutgoingFile:
+    path = folder / name
+    if name == "adapter_config.json" and base is not None:
         named = {"base_model_name_or_path": base.repo_id, "revision": base.commit}
-        return OutgoingFile(path.name, _json_bytes(without_local_paths({**read_json(path), **named})))
-    if path.name in ("tokenizer_config.json", "config.json"):
+        return OutgoingFile(name, _json_bytes(without_local_paths({**read_json(path), **named})))
+    if name in ("tokenizer_config.json", "config.json"):
         facts = read_json(path)
         if any(key in facts for key in _LOCAL_KEYS):
-            return OutgoingFile(path.name, _json_bytes({k: v for k, v in facts.items() if k not in _LOCAL_KEYS}))
-    return OutgoingFile(path.name, path)
+            return OutgoingFile(name, _json_bytes({k: v for k, v in facts.items() if k not in _LOCAL_KEYS}))
+    return OutgoingFile(name, path)
 
 
 def _json_bytes(value: Any) -> bytes:

@@ -27,7 +27,8 @@ from pipelines.hub.references import Reference, reference
 
 _DESCRIPTIONS = ["*.json", "*.jinja", "*.txt", "*.model"]
 _WEIGHTS = ["*.safetensors"]
-_LEFT_OUT = ["*/*", "consolidated*"]  # checkpoints in sub-folders; the second copy of the weights in Mistral's models
+# Checkpoints in sub-folders, where only a second template belongs to the model; the second copy of Mistral's weights.
+_LEFT_OUT = [*(f"*/{pattern}" for pattern in (*_DESCRIPTIONS, *_WEIGHTS) if pattern != "*.jinja"), "consolidated*"]
 
 
 @dataclass(frozen=True)

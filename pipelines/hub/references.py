@@ -26,7 +26,7 @@ def reference(name: str, revision: str | None = None) -> Reference:
 
     Raises `UserError` for what is neither a folder nor a possible id, and for two revisions.
     """
-    if Path(name).exists():
+    if _is_here(name):
         return Reference(name, None, None)
     repo_id, at, named = name.partition("@")
     try:
@@ -48,7 +48,14 @@ def reference(name: str, revision: str | None = None) -> Reference:
 
 def short_name(name: str) -> str:
     """What to call a model in a table: the last part of its folder or of its id, with the revision."""
-    if Path(name).exists():
+    if _is_here(name):
         return Path(name).absolute().name
     place, at, revision = name.partition("@")
     return f"{Path(place).name}{at}{revision}"
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # too long for a file's name
+        return False

@@ -3,13 +3,57 @@
 import argparse
 import errno
 import os
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from pipelines.command_line import run_program, size_of_files
+from pipelines.command_line import not_negative, run_program, share, size_of_files
+from tests.conftest import PROJECT
+
+_HALF_WRITTEN = """
+import multiprocessing, sys, time
+from pathlib import Path
+from pipelines.command_line import run_program
+from pipelines.files import fresh_folder
+
+def main(_):
+    with multiprocessing.get_context("fork").Pool(1):
+        pass  # ends its worker with a SIGTERM
+    with fresh_folder(Path(sys.argv[1])):
+        print("writing", flush=True)
+        time.sleep(60)
+
+run_program(main)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _same_handler_after() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "terminated\n")], ids=["Ctrl-C", "kill"]
+)
+def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals, said: str) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", _HALF_WRITTEN, str(tmp_path / "out")],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert program.stdout is not None
+    assert program.stdout.readline() == "writing\n"
+    assert [one.name.startswith(".out.") for one in tmp_path.iterdir()] == [True]
+    program.send_signal(number)
+    assert program.communicate(timeout=30)[1] == said
+    assert program.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -37,3 +81,17 @@ def test_a_size_of_files_has_a_unit(text: str, is_size: bool) -> None:
     else:
         with pytest.raises(argparse.ArgumentTypeError, match="such as 5GB"):
             size_of_files(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "a lot"])
+def test_a_bound_is_a_number(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="number of 0 or more"):
+        not_negative(text)
+    assert not_negative("1e-5") == 1e-5
+
+
+@pytest.mark.parametrize("text", ["0", "5", "1.01"])
+def test_a_share_is_a_part_of_the_whole(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0 and at most 1"):
+        share(text)
+    assert share("1") == 1

@@ -62,6 +62,15 @@ def test_a_tokenizer_does_not_say_where_it_was_loaded(tmp_path: Path) -> None:
     assert config == {"eos_token": "a"}
 
 
+def test_every_file_of_a_tokenizer_leaves_its_further_templates_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    of_a_tokenizer = ["tekken.json", "additional_chat_templates/tool_use.jinja"]
+    for name in (*of_a_tokenizer, "checkpoint-1/chat_template.jinja"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("{}")
+    assert files_of(run).keys() == PUBLISHED | set(of_a_tokenizer)
+
+
 def test_weights_leave_as_they_are(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     assert files_of(folder)["adapter_model.safetensors"].content == folder / "adapter_model.safetensors"
@@ -122,11 +131,22 @@ def test_a_gguf_file_leaves_with_card_and_lock(tmp_path: Path) -> None:
             weight_files(tmp_path / name, lock=lock_of(), base=BASE, card=CARD)
 
 
-@pytest.mark.parametrize("name", ["README.md", "model-00001-of-00009.safetensors", "x.gguf", "perplexity.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "model-00001-of-00009.safetensors",
+        "x.gguf",
+        "perplexity.json",
+        "additional_chat_templates/rag.jinja",
+    ],
+)
 def test_a_push_owns_the_names_that_it_writes(name: str) -> None:
     assert is_published(name)
 
 
-@pytest.mark.parametrize("name", [".gitattributes", "figure.png", "notes.md", "training_args.bin", "a/README.md"])
+@pytest.mark.parametrize(
+    "name", [".gitattributes", "figure.png", "notes.md", "training_args.bin", "a/README.md", "model/1.safetensors"]
+)
 def test_a_push_owns_no_other_names(name: str) -> None:
     assert not is_published(name)

@@ -9,7 +9,10 @@ import pytest
 from tests.hub_server import Fault, LocalHub
 from tests.hub_server.real_client import ClientError, RealClient
 
-FETCHED = {"config.json", "tokenizer.json", "chat_template.jinja", "merges.txt", "tokenizer.model"}
+FETCHED = {
+    "config.json", "tokenizer.json", "chat_template.jinja", "merges.txt", "tokenizer.model", "tekken.json",
+    "additional_chat_templates/rag.jinja",
+}  # fmt: skip
 LEFT = {
     "README.md", "pytorch_model.bin", "training_args.bin", "model.pt", "modeling_evil.py",
     "consolidated.safetensors", "checkpoint-1/model.safetensors", "checkpoint-1/config.json",

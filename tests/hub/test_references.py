@@ -42,7 +42,7 @@ def test_a_revision_beside_the_name_counts_where_the_name_has_none() -> None:
         reference("org/name@v1", "v2")
 
 
-@pytest.mark.parametrize("name", ["/nowhere/model", "runs/my/model", "../model", "org/na me", "@v1"])
+@pytest.mark.parametrize("name", ["/nowhere/model", "runs/my/model", "../model", "org/na me", "@v1", "a" * 300])
 def test_what_can_be_neither_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="and no such folder; check the path"):
         reference(name)

@@ -77,7 +77,8 @@ class Visit:
         self.page.on("console", lambda line: line.type in ("error", "warning") and self.complaints.append(line.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(address)
-        self.page.wait_for_selector("#prompt textarea")
+        for box in ("#prompt", "#base-1"):
+            self.page.wait_for_selector(f"{box} textarea")
 
     def ask(self, prompt: str, ends: str = "done", **controls: float) -> None:
         """Set `controls`, press Generate, and wait for a status that begins with `ends`."""
