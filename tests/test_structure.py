@@ -62,6 +62,14 @@ def test_every_room_is_on_a_floor() -> None:
     assert rooms <= FLOOR_OF.keys()
 
 
+def test_the_readme_of_each_package_lists_its_programs_and_rooms() -> None:
+    for package in ("pipelines", "data_prep"):
+        text = (PROJECT / package / "README.md").read_text()
+        rooms = [p.parent for p in (PROJECT / package).glob("*/__init__.py")]
+        names = [f"`{one.name}" for one in (*PROGRAMS, *rooms) if one.parent.name == package]
+        assert [name for name in names if name not in text] == []
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
 def test_a_program_is_one_page_and_no_program_imports_another(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 120

@@ -163,3 +163,19 @@ def test_a_run_on_a_base_of_the_hub_records_its_commit(published: Published, tmp
     assert (base["name_or_path"], base["revision"]) == ("ann/base", published.first_base)
     assert base["fingerprint"] == f"hub:ann/base@{published.first_base}"
     assert answers(published, tmp_path / "run", tmp_path / "answers.jsonl")
+
+
+def test_an_adapter_is_merged_into_its_base_of_the_hub_at_the_commit_it_stands_on(
+    published: Published, folder_answers: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    published.run(
+        "merge", "--adapter", "ann/adapter", "--output", tmp_path / "merged", "--prompts", published.rows,
+        "--max_new_tokens", "8",
+    )  # fmt: skip
+    base = json.loads((tmp_path / "merged" / "merge.json").read_text())["base"]
+    assert base["fingerprint"] == f"hub:ann/base@{published.first_base}"
+    merged, adapter = (
+        [[one["text"] for one in row["answers"]] for row in rows]
+        for rows in (answers(published, tmp_path / "merged", tmp_path / "answers.jsonl"), folder_answers["ann/adapter"])
+    )
+    assert merged == adapter

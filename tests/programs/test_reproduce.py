@@ -99,6 +99,27 @@ def test_the_same_rows_in_another_place_are_the_same(tmp_path: Path, capsys: pyt
     assert "the run can be made again here" in capsys.readouterr().out
 
 
+def test_a_mixture_is_made_again_and_a_changed_part_is_named(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("one", "two"):
+        row = json.dumps({"instruction": f"Say {part}", "input": "", "output": f"It is {part}."})
+        (tmp_path / f"{part}.jsonl").write_text(f"{row}\n" * 8)
+    recipe = RECIPE | {
+        "model_name_or_path": str(place / "base"), "output_dir": str(tmp_path / "run"), "eval_strategy": "no",
+        "datasets": [{"path": str(tmp_path / f"{part}.jsonl"), "fraction": 0.5} for part in ("one", "two")],
+    }  # fmt: skip
+    del recipe["dataset_name"]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    sft.main(["--config", str(tmp_path / "recipe.yaml")])
+    reproduce.main([str(tmp_path / "run")])
+    assert "bit-identical" in capsys.readouterr().out.splitlines()
+    changed = (tmp_path / "two.jsonl").read_text().replace("It is", "This is")
+    (tmp_path / "two.jsonl").write_text(changed)
+    with pytest.raises(AnswerIsNo, match="fingerprint: sha256:"):
+        reproduce.main([str(tmp_path / "run"), "--check_only"])
+
+
 def test_another_base_is_named_by_its_fingerprint(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "base", tmp_path / "base")
     weights = load_file(tmp_path / "base" / "model.safetensors")
