@@ -81,7 +81,7 @@ class Outcome:
 def main() -> None:
     """Run all faults, or those of --only, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=lambda name: Path(name).resolve(), required=True)  # TRL runs elsewhere
     parser.add_argument("--only", action="append", help="an id; may be given several times")
     flags = parser.parse_args()
     chosen = [fault for fault in FAULTS if not flags.only or fault.id in flags.only]

@@ -1,5 +1,8 @@
 """How the planted faults are put to `trl sft`, and how its words are read; the runs are tests/benchmarks'."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 import yaml
 
 from tests.benchmarks.doctor_against_trl import Outcome, trl_row, verdict, write_trl_recipe
+from tests.conftest import PROJECT
 from tests.planted_faults.families import Family
 from tests.planted_faults.fault import PlantedFault
 from tests.planted_faults.faults import FAULTS
@@ -50,3 +54,14 @@ def test_trl_gets_no_key_of_this_project_alone(
     assert not keys.keys() & {"long_rows", "doctor", "general_text", "respect_documents"}
     assert (Path(keys["dataset_name"]) / "train.jsonl").is_file()
     assert keys["max_steps"] == 2
+
+
+@pytest.mark.slow
+def test_the_table_is_made_wherever_it_is_asked_for(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.doctor_against_trl", "--output", "table",
+         "--only", "END_TOKEN_MISMATCH"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| END_TOKEN_MISMATCH |" in (tmp_path / "table" / "table.md").read_text()
