@@ -1,8 +1,13 @@
 """The whole way: train, compare, merge, push, and a stranger's environment that has only the card to go by."""
 
+import json
+import os
 import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,10 +71,10 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub,
         yield hub, token, folder
 
 
-def answer_of(model: str | Path, prompt: str, **options: dict[str, str]) -> str:
+def answer_of(model: str | Path, prompt: str, *flags: str, **options: dict[str, str]) -> str:
     """What generate.py answers, greedily."""
     said = run(sys.executable, "pipelines/generate.py", "--model_name_or_path", model, "--prompt", prompt,
-               "--max_new_tokens", str(N_NEW_TOKENS), **options)  # fmt: skip
+               "--max_new_tokens", str(N_NEW_TOKENS), *flags, **options)  # fmt: skip
     return said.partition("--- answer 1 of 1")[2].partition("\n")[2].rstrip()
 
 
@@ -107,3 +112,41 @@ def test_the_evaluation_goes_along_and_the_answers_stay(pushed: tuple[LocalHub, 
     assert "responses.jsonl" not in files
     for name, content in files.items():
         assert str(folder).encode() not in content, name
+
+
+def test_transformers_serve_answers_from_the_merged_folder(pushed: tuple[LocalHub, str, Path], tmp_path: Path) -> None:
+    _, _, folder = pushed
+    run(sys.executable, "-m", "pip", "install", "--quiet", "-c", PROJECT / "constraints.txt",
+        "--target", tmp_path / "packages", "fastapi", "openai", "pydantic", "uvicorn")  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    asked = {
+        "model": str(folder / "merged"), "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": N_NEW_TOKENS, "temperature": 0,
+    }  # fmt: skip
+    server = subprocess.Popen(
+        [Path(sys.executable).parent / "transformers", "serve", "--port", str(port), "--device", "cpu",
+         "--dtype", "float32"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "packages")},
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        url, kind = f"http://127.0.0.1:{port}/v1/chat/completions", {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(asked).encode(), kind)) as answer:
+            said = json.load(answer)["choices"][0]["message"]["content"]
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert said.rstrip() == answer_of(folder / "merged", PROMPT, "--dtype", "float32")
+
+
+def _wait_for(port: int, seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(1)
