@@ -48,7 +48,9 @@ def users_folder(tmp_path: Path) -> Path:
     (tmp_path / "my_rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pairs = [{"instruction": row["question"], "chosen": row["answer"], "rejected": "I will not."} for row in rows]
     (tmp_path / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    (tmp_path / "input.txt").write_text("To be, or not to be, that is the question:\n" * 400)
+    (tmp_path / "input.txt").write_text(
+        f"{README}\n{(PROJECT / 'LICENSE').read_text(encoding='utf-8')}", encoding="utf-8"
+    )
     return tmp_path
 
 
