@@ -43,18 +43,18 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor
-    from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_of_parts
+    from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_in_training
     from pipelines.modeling import LoadedModel
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.report.model_card import model_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.corpus import open_corpus
-    from pipelines.training.measuring import refuse_divergence
     from pipelines.training.pretraining import (
         checkpoint_to_resume,
         cost_of_pretraining,
         pretraining_trainer,
         save_pretrained,
+        train,
     )
     from pipelines.training.pretraining_model import model_to_pretrain, refuse_impossible_model, tokenizer_to_pretrain
     from pipelines.training.run_inputs import pretraining_inputs
@@ -78,25 +78,19 @@ def _train(recipe: "Recipe") -> None:
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
-    reading = {"texts": corpus.held_out_texts, "batch_size": training.per_device_eval_batch_size}
-    with trainer.compute_loss_context_manager():
-        before = likelihoods_of_parts(loaded, **reading) if model_arguments.model_name_or_path else None
+    before = likelihoods_in_training(trainer, loaded, corpus.held_out_texts) if base[0] else None
     if push:
         push.follow(trainer)
     start_state = before_run(trainer, general_text)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    refuse_divergence(result.metrics, trainer.model)
-    metrics = {**result.metrics, **trainer.evaluate()}
-    metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
-    with trainer.compute_loss_context_manager():
-        changes = held_out_bits_per_byte(before, likelihoods_of_parts(loaded, **reading))
+    metrics = train(trainer, corpus, checkpoint)
+    changes = held_out_bits_per_byte(before, likelihoods_in_training(trainer, loaded, corpus.held_out_texts))
     save_pretrained(trainer, pretraining.save_dtype)
     examined = after_run(trainer, start_state)
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
-        **cost_of_pretraining(trainer, pretraining.max_length, result.metrics["train_runtime"]),
+        **cost_of_pretraining(trainer, pretraining.max_length, metrics["train_runtime"]),
     )
     if run.writes:
         print(f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes), sep="\n")

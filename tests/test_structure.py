@@ -77,6 +77,14 @@ def test_a_program_is_one_page_and_no_program_imports_another(path: Path) -> Non
     assert not imported_modules(path) & programs
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text()
+    functions = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef)]
+    assert [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= 60] == []
+    assert len(text.splitlines()) <= 300
+
+
 def test_no_program_or_room_shadows_an_installed_module() -> None:
     """`accelerate launch pipelines/sft.py` puts pipelines/ first on sys.path."""
     names = {p.stem for p in PROGRAMS} | {p.parent.name for p in SOURCES if p.parent.parent.parent == PROJECT}

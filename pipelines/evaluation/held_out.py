@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from transformers import Trainer
 
 from pipelines.evaluation.likelihood import DocumentLikelihood, text_likelihoods
 from pipelines.evaluation.statistics import Estimate, bootstrap_ratio, paired_relative_change_of_ratios
@@ -22,6 +23,14 @@ def likelihoods_of_parts(
     found = {part: text_likelihoods(loaded, documents, batch_size=batch_size) for part, documents in texts.items()}
     loaded.model.train(was_training)
     return found
+
+
+def likelihoods_in_training(
+    trainer: Trainer, loaded: LoadedModel, texts: Mapping[str, Sequence[str]]
+) -> dict[str, list[DocumentLikelihood]]:
+    """`likelihoods_of_parts` of the model that `trainer` trains, in the precision and the batches of its evaluation."""
+    with trainer.compute_loss_context_manager():
+        return likelihoods_of_parts(loaded, texts, batch_size=trainer.args.per_device_eval_batch_size)
 
 
 def held_out_bits_per_byte(before: Likelihoods | None, after: Likelihoods) -> dict[str, dict[str, Any]]:

@@ -25,10 +25,11 @@ from huggingface_hub.utils import disable_progress_bars
 from pipelines.errors import UserError
 from pipelines.hub.references import Reference, reference
 
-_DESCRIPTIONS = ["*.json", "*.jinja", "*.txt", "*.model"]
+# A star takes slashes too; of templates transformers reads these.
+_DESCRIPTIONS = ["*.json", "chat_template.jinja", "additional_chat_templates/*.jinja", "*.txt", "*.model"]
 _WEIGHTS = ["*.safetensors"]
-# Checkpoints in sub-folders, where only a second template belongs to the model; the second copy of Mistral's weights.
-_LEFT_OUT = [*(f"*/{pattern}" for pattern in (*_DESCRIPTIONS, *_WEIGHTS) if pattern != "*.jinja"), "consolidated*"]
+# Checkpoints in sub-folders; the second copy of the weights in Mistral's models.
+_LEFT_OUT = [*(f"*/{pattern}" for pattern in (*_DESCRIPTIONS, *_WEIGHTS)), "consolidated*"]
 
 
 @dataclass(frozen=True)

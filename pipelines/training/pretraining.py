@@ -17,7 +17,7 @@ from pipelines.training.corpus import Corpus
 from pipelines.training.corpus_stream import CorpusStream
 from pipelines.training.document_boundaries import collator_for
 from pipelines.training.live_view import Watched, watch
-from pipelines.training.measuring import last_checkpoint, peak_memory_bytes
+from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
 from pipelines.training.muon import muon_with_adamw
 from pipelines.training.samples import SamplesAtEvaluation
 
@@ -138,6 +138,16 @@ def checkpoint_to_resume(corpus: Corpus, training: TrainingArguments, resume: bo
             )
         corpus.train.restore(read_json(state))
     return checkpoint
+
+
+def train(trainer: PretrainingTrainer, corpus: Corpus, checkpoint: str | None) -> dict[str, float]:
+    """Train, from `checkpoint` if there is one, and evaluate on held-out blocks: the metrics of both, with bits per
+    byte. Raises `UserError` for a training that did not stay finite."""
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    refuse_divergence(result.metrics, trainer.model)
+    metrics = {**result.metrics, **trainer.evaluate()}
+    metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
+    return metrics
 
 
 def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, seconds: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ FETCHED = {
 LEFT = {
     "README.md", "pytorch_model.bin", "training_args.bin", "model.pt", "modeling_evil.py",
     "consolidated.safetensors", "checkpoint-1/model.safetensors", "checkpoint-1/config.json",
+    "checkpoint-1/chat_template.jinja", "checkpoint-1/additional_chat_templates/rag.jinja", "notes.jinja",
 }  # fmt: skip
 PULL = (
     "from pipelines.hub.pulling import local_copy\n"

@@ -13,18 +13,16 @@ from huggingface_hub import HfApi
 
 from tests.conftest import PROJECT
 from tests.hub.conftest import IMPATIENT
+from tests.hub.run_folder import PUBLISHED
 from tests.hub_server import LocalHub, Repository, ask_from_this_process
 
-USER = "grete-maier"
-OF_A_CHECKPOINT = {
-    ".gitattributes", "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja",
-    "lock.json", "tokenizer.json", "tokenizer_config.json",
-}  # fmt: skip
+USER = "-".join(("grete", "maier"))  # in pieces: a lock has the diff of a checkout that was changed, this file's too
+OF_A_RUN = PUBLISHED | {".gitattributes"}
+OF_A_CHECKPOINT = OF_A_RUN - {"generation_config.json"}
 OF_A_MODEL = {
     ".gitattributes", "README.md", "chat_template.jinja", "config.json", "generation_config.json", "lock.json",
     "model.safetensors", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
-OF_A_RUN = OF_A_CHECKPOINT | {"generation_config.json"}
 KEYS = (
     "--use_peft true --lora_r 4 --bf16 false --activation_checkpointing false --report_to none --disable_tqdm true "
     "--max_length 128 --max_steps 2 --logging_steps 1 --save_steps 1 --eval_strategy no --doctor off --n_samples 0"
