@@ -1,4 +1,4 @@
-"""How every program starts and ends: arguments with one-line errors, exit codes 0, 1 and 2."""
+"""How every program starts and ends: arguments with one-line errors, exit codes, nothing left half written."""
 
 import argparse
 import errno

@@ -1,4 +1,4 @@
-"""How a program ends when the place it works in refuses."""
+"""How a program ends when it is ended or the place it works in refuses, and the types of its flags."""
 
 import argparse
 import errno
