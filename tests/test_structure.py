@@ -16,6 +16,7 @@ FLOORS = [
     ["pipelines.errors"],
     ["pipelines.files"],
     ["pipelines.command_line"],
+    ["data_prep.conversation"],
     ["data_prep.dataset_folder"],
     ["pipelines.recipe", "pipelines.records", "pipelines.hub"],
     ["pipelines.modeling"],
@@ -113,7 +114,7 @@ def test_help_is_the_docstring_and_imports_no_torch(path: Path) -> None:
 
 def test_the_rooms_below_modeling_import_no_torch() -> None:
     rooms = ["pipelines.errors", "pipelines.files", "pipelines.command_line", "pipelines.recipe", "pipelines.records"]
-    rooms += ["data_prep.dataset_folder", "pipelines.report", "pipelines.hub"]
+    rooms += ["data_prep.dataset_folder", "data_prep.conversation", "pipelines.report", "pipelines.hub"]
     code = f"import sys, {', '.join(rooms)}; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -124,7 +125,7 @@ def test_the_top_level_is_the_design() -> None:
     top = {name.split("/")[0] for name in listed}
     assert top <= {
         "README.md", "pyproject.toml", "pipelines", "recipes", "data_prep", "tests", "accelerate_configs",
-        "LICENSE", "Makefile", "constraints.txt", ".ci", ".gitignore",
+        "LICENSE", "Makefile", "constraints.txt", "AGENTS.md", "findings", ".ci", ".gitignore",
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig
 
+from data_prep.conversation import Conversation, PlainText, UnreadableRowError, content_text, read_row
 from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
@@ -22,7 +23,6 @@ from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.modeling.spans import Pieces, UnrenderableError
 from pipelines.recipe import LongRowPolicy, Recipe
-from pipelines.training.conversations import Conversation, PlainText, UnreadableRowError, read_row
 from pipelines.training.corpus import documents_to_see
 from pipelines.training.fine_tuning import load_student_tokenizer
 from pipelines.training.instruction_set import InstructionSet, instruction_set
@@ -199,12 +199,9 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     """What is asked, the answers, and the messages."""
     if isinstance(read, PlainText):
         return read.prompt, (read.completion,), ()
-    is_answer = [
-        message["role"] == "assistant" and place >= read.first_trained for place, message in enumerate(read.messages)
-    ]
-    pairs = list(zip(read.messages, is_answer, strict=True))
-    asked = "\n".join(str(message["content"]) for message, answers in pairs if not answers)
-    return asked, tuple(str(message["content"]) for message, answers in pairs if answers), tuple(read.messages)
+    trained = read.trained_turns()
+    asked = "\n".join(content_text(one) for place, one in enumerate(read.messages) if place not in trained)
+    return asked, tuple(content_text(read.messages[place]) for place in trained), tuple(read.messages)
 
 
 @dataclass(frozen=True)
@@ -221,8 +218,8 @@ class _PairReader:
             preference = read_preference(row)
         except UnreadableRowError as error:
             return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
-        asked = "\n".join(str(message["content"]) for message in preference.prompt)
-        answers = (str(preference.chosen["content"]), str(preference.rejected["content"]))
+        asked = "\n".join(content_text(message) for message in preference.prompt)
+        answers = (content_text(preference.chosen), content_text(preference.rejected))
         texts = SeenRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
         return texts if self.tokenizer is None else self._rendered(texts, preference, self.tokenizer)
 

@@ -6,7 +6,7 @@ without, and neither a header nor the white space after a turn is ever in the lo
 as a served prompt and its answer are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -38,12 +38,12 @@ def render_turns(
     messages: Sequence[Message],
     *,
     tools: Sequence[Any] | None = None,
-    first_trained: int = 0,
+    trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[list[Segment]]:
     """Segments of each training example that `messages` make, as `render_pieces`. Raises `UnrenderableError`."""
     examples = render_pieces(
-        tokenizer, messages, tools=tools, first_trained=first_trained, template_arguments=template_arguments
+        tokenizer, messages, tools=tools, trained_turns=trained_turns, template_arguments=template_arguments
     )
     return tokenize_pieces(tokenizer, examples)
 
@@ -53,11 +53,11 @@ def render_pieces(
     messages: Sequence[Message],
     *,
     tools: Sequence[Any] | None = None,
-    first_trained: int = 0,
+    trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[Pieces]:
-    """The texts of each training example that `messages` make; every assistant message from `first_trained` on is
-    trained once.
+    """The texts of each training example that `messages` make; each assistant message is trained once, or those
+    whose numbers are in `trained_turns`.
 
     One example, unless the template rewrites history (drops the thoughts of earlier turns, say): then a turn whose
     context reads otherwise than it was trained becomes an example of its own. Raises `UnrenderableError`.
@@ -66,7 +66,7 @@ def render_pieces(
     examples: list[Pieces] = []
     written = ""
     for place, message in enumerate(messages):
-        if message["role"] != "assistant" or place < first_trained:
+        if message["role"] != "assistant" or not (trained_turns is None or place in trained_turns):
             continue
         prompt = _render(tokenizer, messages[:place], add_generation_prompt=True, **arguments)
         turn = _turn(tokenizer, prompt, _render(tokenizer, messages[: place + 1], **arguments))

@@ -7,14 +7,14 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig
 
-from pipelines.errors import UserError
-from pipelines.modeling import PromptStyle, render_prompt
-from pipelines.recipe import DataArguments
-from pipelines.training.conversations import (
+from data_prep.conversation import (
     RowFormat,
     is_conversational,
     row_format,
 )
+from pipelines.errors import UserError
+from pipelines.modeling import PromptStyle, render_prompt
+from pipelines.recipe import DataArguments
 from pipelines.training.labels import RowTokenizer, tokenize_rows
 from pipelines.training.ledger import Ledger
 from pipelines.training.serving_check import refuse_unlike_serving

@@ -11,6 +11,14 @@ import datasets
 from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
+from data_prep.conversation import (
+    Conversation,
+    PlainText,
+    RowFormat,
+    UnreadableRowError,
+    content_text,
+    read_row,
+)
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token, refuse_template_without_tools, token_id_of
 from pipelines.modeling.spans import (
@@ -23,13 +31,6 @@ from pipelines.modeling.spans import (
     tokenize_pieces,
 )
 from pipelines.recipe import LongRowPolicy
-from pipelines.training.conversations import (
-    Conversation,
-    PlainText,
-    RowFormat,
-    UnreadableRowError,
-    read_row,
-)
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import IGNORED, Example, Fitted, fit_to_length
 
@@ -84,7 +85,7 @@ class RowTokenizer:
             self.tokenizer,
             read.messages,
             tools=read.tools,
-            first_trained=read.first_trained,
+            trained_turns=read.trained_turns(),
             template_arguments=read.template_arguments,
         )
 
@@ -138,8 +139,8 @@ class RowTokenizer:
         prompts = [place for place, message in enumerate(read.messages) if message["role"] in ("user", "tool")]
         if not prompts:
             return []
-        longest = max(prompts, key=lambda place: len(read.messages[place]["content"]))
-        left = self._without_left(read.messages[longest]["content"], n_tokens)
+        longest = max(prompts, key=lambda place: len(content_text(read.messages[place])))
+        left = self._without_left(content_text(read.messages[longest]), n_tokens)
         if left is None:
             return []
         messages = list(read.messages)

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from data_prep.conversation import UnreadableRowError, content_text
 from pipelines.errors import UserError
 from pipelines.modeling import end_token
 from pipelines.modeling.spans import UnrenderableError, inner_token_ids, render_turns
 from pipelines.recipe import LongRowPolicy
-from pipelines.training.conversations import UnreadableRowError
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import IGNORED
 from pipelines.training.preference_rows import EQUAL_ANSWERS, Message, Preference, read_preference
@@ -113,14 +113,14 @@ def _prompt_and_turn(
     preference: Preference, answer: Message, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[int], list[int]]:
     end = end_token(tokenizer)
-    text = str(answer["content"])
+    text = content_text(answer)
     if text.rstrip().endswith(end):  # the template writes it: two of them would teach to go on after the end
         answer = {**answer, "content": text.rstrip().removesuffix(end)}
     [[prompt, turn]] = render_turns(
         tokenizer,
         [*preference.prompt, answer],
         tools=preference.tools,
-        first_trained=len(preference.prompt),
+        trained_turns=[len(preference.prompt)],
         template_arguments=preference.template_arguments,
     )
     return prompt.token_ids, turn.token_ids
@@ -157,9 +157,9 @@ def _with_shorter_prompt(
 ) -> PairTokens:
     """Cut the left of the longest text of the prompt; tokens may merge anew at the cut, so it is measured again."""
     prompt = list(preference.prompt)
-    lengths = [len(str(one["content"])) if one["role"] in ("user", "tool") else -1 for one in prompt]
+    lengths = [len(content_text(one)) if one["role"] in ("user", "tool") else -1 for one in prompt]
     place = max(range(len(prompt)), key=lengths.__getitem__)
-    text_ids = inner_token_ids(tokenizer, str(prompt[place]["content"]))
+    text_ids = inner_token_ids(tokenizer, content_text(prompt[place]))
     pair, n_cut = whole, 0
     while pair.length > max_length:
         n_cut += pair.length - max_length

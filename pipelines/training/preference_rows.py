@@ -7,9 +7,9 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig
 
+from data_prep.conversation import Conversation, RowFormat, UnreadableRowError, content_text, read_row
 from pipelines.errors import UserError
 from pipelines.recipe import LongRowPolicy, PreferenceArguments
-from pipelines.training.conversations import Conversation, RowFormat, UnreadableRowError, read_row
 from pipelines.training.rows import recipe_rows
 
 Message = dict[str, Any]
@@ -105,7 +105,7 @@ def _n_equal(first: list[Message], second: list[Message]) -> int:
 
 
 def _text(message: Message) -> str:
-    return str(message["content"]).strip()
+    return content_text(message).strip()
 
 
 def _said(message: Message) -> Message:

@@ -6,9 +6,9 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from data_prep.conversation import Conversation, UnreadableRowError, read_row
 from pipelines.errors import UserError
 from pipelines.modeling.spans import UnrenderableError, prompt_token_ids
-from pipelines.training.conversations import Conversation, UnreadableRowError, read_row
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.long_rows import IGNORED, Example
 
@@ -58,11 +58,7 @@ def refuse_other_prompt(served_by: PreTrainedTokenizerBase, conversation: Conver
 
 
 def _served_prompt(served_by: PreTrainedTokenizerBase, conversation: Conversation) -> list[int]:
-    first = next(
-        place
-        for place, message in enumerate(conversation.messages)
-        if message["role"] == "assistant" and place >= conversation.first_trained
-    )
+    first = conversation.trained_turns()[0]
     text = served_by.apply_chat_template(
         conversation.messages[:first],
         tools=conversation.tools,

@@ -62,7 +62,7 @@ def test_the_prompt_of_the_first_turn_is_the_prompt_that_is_served(tokenizer: An
 
 
 def test_turns_before_the_first_trained_one_are_context(tokenizer: Any) -> None:
-    [segments] = render_turns(tokenizer, TALK, first_trained=2)
+    [segments] = render_turns(tokenizer, TALK, trained_turns=[3])
     assert trained(tokenizer, segments) == [f"The second.{end_token(tokenizer)}"]
 
 
@@ -122,7 +122,7 @@ def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning() -> 
 
 
 def test_real_tool_conversations_train_calls_and_answers_and_never_results(shared_data: Path) -> None:
-    from pipelines.training.conversations import RowFormat, read_row
+    from data_prep.conversation import RowFormat, read_row
     from pipelines.training.rows import _from_file
 
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))

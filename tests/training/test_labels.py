@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from datasets import Dataset, Features, Json
 
+from data_prep.conversation import RowFormat
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
 from pipelines.recipe import LongRowPolicy
-from pipelines.training.conversations import RowFormat
 from pipelines.training.labels import RowTokenizer, tokenize_rows
 from pipelines.training.ledger import RowFate
 from pipelines.training.long_rows import IGNORED

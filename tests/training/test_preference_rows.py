@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
+from data_prep.conversation import UnreadableRowError
 from pipelines.errors import UserError
-from pipelines.training.conversations import UnreadableRowError
 from pipelines.training.preference_rows import read_preference, refuse_other_columns
 
 USER = {"role": "user", "content": "Say hello.\n\nIn French."}

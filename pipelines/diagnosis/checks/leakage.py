@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_prep.conversation import content_text
 from pipelines.diagnosis.case import Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.checks.kind import Check
@@ -171,7 +172,7 @@ def _compared(row: SeenRow) -> Row:
     """A row's request and answer; without a system prompt, which many rows share whatever they ask."""
     asked = row.asked
     if row.messages and row.messages[0]["role"] in ("system", "developer"):
-        asked = asked.removeprefix(str(row.messages[0]["content"])) or asked
+        asked = asked.removeprefix(content_text(row.messages[0])) or asked
     return Row(asked, "\n".join(row.answers))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from data_prep.conversation import content_text
 from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.excerpts import head, wanted_answers
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -126,6 +127,6 @@ def rendered_messages(case: Case) -> Iterator[Finding]:
 
 
 def _is_rendered(row: SeenRow, stage: Stage, own: set[str]) -> bool:
-    asked = (str(one["content"]) for one in row.messages if one["role"] == "user")
+    asked = (content_text(one) for one in row.messages if one["role"] == "user")
     ends = (end for answer in wanted_answers(row, stage) if (end := _FOREIGN_END.search(answer)))
     return any(end.group().strip() not in own for end in ends) or any(map(_OPEN_PROMPT.search, asked))

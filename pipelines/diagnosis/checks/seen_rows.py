@@ -5,12 +5,12 @@ from typing import cast
 
 from trl import SFTConfig
 
+from data_prep.conversation import Conversation, read_row, row_format
 from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.training.conversations import Conversation, read_row, row_format
 from pipelines.training.preference_rows import read_preference
 
 MATERIAL_SHARE = 0.01  # of the rows: what is wrong in fewer is told, but does not ruin a run

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.chat_template_utils import has_generation_markers
 
+from data_prep.conversation import content_text
 from pipelines.diagnosis.case import Case, SeenRow
 from pipelines.diagnosis.checks.end_tokens import end_token_mismatch, end_token_not_trained
 from pipelines.diagnosis.checks.excerpts import head
@@ -163,7 +164,7 @@ def _lost_messages(case: Case, row: SeenRow) -> Iterator[Mapping[str, Any]]:
     tools, arguments = conversation.tools, conversation.template_arguments
     text = _squeezed(str(case.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **arguments)))
     for place, message in enumerate(messages):
-        texts = [str(message["content"])]
+        texts = [content_text(message)]
         if message["role"] == "assistant":
             texts = [texts[0].rpartition("</think>")[2]] if place < last else [*texts, _thoughts(message)]
         if message["role"] != "tool" and any(_squeezed(one) not in text for one in texts):

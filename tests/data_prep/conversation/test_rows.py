@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import UserError
-from pipelines.training.conversations import (
+from data_prep.conversation import (
     Conversation,
     PlainText,
     RowFormat,
@@ -15,6 +14,7 @@ from pipelines.training.conversations import (
     read_row,
     row_format,
 )
+from pipelines.errors import UserError
 
 ASKED = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
 
@@ -37,7 +37,7 @@ def test_a_question_and_its_answer_read_alike_in_every_format(row: dict[str, Any
     assert is_conversational(kind, row)
     assert isinstance(conversation, Conversation)
     assert conversation.messages == ASKED
-    assert conversation.first_trained == (1 if kind is RowFormat.PROMPT_COMPLETION else 0)
+    assert conversation.trained_turns() == [1]
 
 
 def test_an_input_follows_its_instruction_and_a_system_column_comes_first() -> None:

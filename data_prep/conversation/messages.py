@@ -1,0 +1,145 @@
+"""One chat message, in any of the spellings in use, to the form that chat templates expect."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Message = dict[str, Any]
+
+
+class UnreadableRowError(Exception):
+    """A row that is no conversation; the message is a reason for the ledger."""
+
+
+_ROLES = {
+    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant",
+    "bing": "assistant", "chatgpt": "assistant", "system": "system", "function_call": "function_call",
+    "observation": "tool", "tool": "tool", "function": "tool", "function_response": "tool", "developer": "developer",
+}  # fmt: skip
+
+# Where datasets keep the thoughts before an answer: DeepSeek's and Qwen's name, OpenAI's and gpt-oss's.
+THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
+# 1 or true: trained; 0 or false: context. OpenAI's and ShareGPT's `weight`, axolotl's `train` and `training`,
+# ms-swift's `loss`, veRL's `loss_mask`.
+MARK_KEYS = ("weight", "train", "training", "loss", "loss_mask")
+MESSAGE_KEYS = (
+    "role", "from", "content", "value", "tool_calls", "name", "tool_call_id", *THOUGHT_KEYS, *MARK_KEYS,
+)  # fmt: skip
+
+
+def read_messages(value: Any) -> tuple[list[Message], tuple[bool | None, ...]]:
+    """The messages of a list (or of its JSON text), and for each the row's own mark: trained, context or None.
+
+    Raises `UnreadableRowError`.
+    """
+    value = parsed_json(value)
+    if not isinstance(value, list) or not value:
+        raise UnreadableRowError("no_messages")
+    marks = tuple(_mark(one) for one in value)
+    return [_message(one) for one in value], marks if any(mark is not None for mark in marks) else ()
+
+
+def content_text(message: Mapping[str, Any]) -> str:
+    """The message's text; text parts one after the other, each on a line of its own."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content)
+    return "" if content is None else str(content)
+
+
+def thought_of(message: Mapping[str, Any]) -> str:
+    """The thoughts that the row has before the answer, empty if it has none."""
+    return next((str(message[key]) for key in THOUGHT_KEYS if message.get(key)), "")
+
+
+def parsed_json(value: Any) -> Any:
+    """`value`, or what its JSON text says; None for empty text. Raises `UnreadableRowError`."""
+    if not isinstance(value, str) or not value.strip():
+        return value or None
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise UnreadableRowError("column_is_no_json") from error
+
+
+def text_or_parts(value: Any) -> str | list[dict[str, str]]:
+    """Text, or OpenAI's content parts where all are text; other parts (images) have no place in a text model."""
+    if isinstance(value, list):
+        if not all(isinstance(part, Mapping) and part.get("type") == "text" for part in value):
+            raise UnreadableRowError("content_is_not_text")
+        parts = [{"type": "text", "text": str(part.get("text") or "")} for part in value]
+        return parts if len(parts) > 1 else "".join(part["text"] for part in parts)
+    if isinstance(value, Mapping):
+        raise UnreadableRowError("content_is_not_text")
+    return "" if value is None else str(value)
+
+
+def _message(value: Any) -> Message:
+    if not isinstance(value, Mapping):
+        raise UnreadableRowError("message_is_no_object")
+    role = _ROLES.get(str(value.get("role", value.get("from"))))
+    if role is None:
+        raise UnreadableRowError(f"unknown_role: {value.get('role', value.get('from'))}")
+    content = text_or_parts(value.get("content", value.get("value")))
+    if role == "function_call":
+        return {"role": "assistant", "content": "", "tool_calls": _sharegpt_calls(str(content))}
+    message: Message = {"role": role, "content": content}
+    message |= {key: value[key] for key in ("name", "tool_call_id") if value.get(key)}
+    if thought := thought_of(value):
+        message["reasoning_content"] = thought
+    if calls := parsed_json(value.get("tool_calls")):
+        message["tool_calls"] = _calls(calls)
+    return message
+
+
+def _mark(value: Any) -> bool | None:
+    """The message's own mark, from whichever of `MARK_KEYS` it has. Only 0 and 1 are weights of a turn."""
+    if not isinstance(value, Mapping):
+        return None
+    given = [(key, value[key]) for key in MARK_KEYS if value.get(key) is not None]
+    for key, mark in given:
+        if mark not in (0, 1):  # True == 1 and 1.0 == 1
+            raise UnreadableRowError(f"{key}_is_not_0_or_1: {mark!r}"[:60])
+    if len({bool(mark) for _, mark in given}) > 1:
+        raise UnreadableRowError(f"marks_disagree: {', '.join(key for key, _ in given)}")
+    return bool(given[0][1]) if given else None
+
+
+def _sharegpt_calls(text: str) -> list[Any]:
+    """ShareGPT's `function_call`: the call, or a list of calls, as JSON."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UnreadableRowError("function_call_is_no_json") from error
+    return _calls(value if isinstance(value, list) else [value])
+
+
+def _calls(value: Any) -> list[Any]:
+    """Tool calls in OpenAI's form, their arguments as an object. Raises `UnreadableRowError`."""
+    if not isinstance(value, list):
+        raise UnreadableRowError("tool_calls_are_no_list")
+    return [_call(one) for one in value]
+
+
+def _call(value: Any) -> dict[str, Any]:
+    function = value.get("function", value) if isinstance(value, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise UnreadableRowError("tool_call_without_name")
+    called = {"name": function["name"], "arguments": _arguments(function.get("arguments"))}
+    kept = {"id": value["id"]} if value.get("id") and function is not value else {}
+    return {**kept, "type": "function", "function": called}
+
+
+def _arguments(value: Any) -> Any:
+    """OpenAI's API has a call's arguments as JSON text; templates want the object, or write it escaped once more.
+    A call without arguments has the empty object."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise UnreadableRowError("tool_call_arguments_are_no_json") from error
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise UnreadableRowError("tool_call_arguments_are_no_object")
+    return dict(value)

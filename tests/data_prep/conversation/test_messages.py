@@ -1,0 +1,97 @@
+"""Messages in the spellings in use: marks, thoughts, parts, tool calls as text."""
+
+import json
+from typing import Any
+
+import pytest
+
+from data_prep.conversation import (
+    Conversation,
+    RowFormat,
+    TrainOn,
+    UnreadableRowError,
+    content_text,
+    read_row,
+    unread_columns,
+)
+
+ASKED = {"role": "user", "content": "2 + 2?"}
+
+
+def conversation(*messages: dict[str, Any], **columns: Any) -> Conversation:
+    read = read_row({"messages": list(messages), **columns}, RowFormat.MESSAGES)
+    assert isinstance(read, Conversation)
+    return read
+
+
+@pytest.mark.parametrize("key", ["weight", "train", "training", "loss", "loss_mask"])
+@pytest.mark.parametrize("zero", [0, 0.0, False])
+def test_a_turn_that_its_row_marks_with_zero_is_context(key: str, zero: Any) -> None:
+    talk = conversation(
+        ASKED, {"role": "assistant", "content": "5", key: zero}, ASKED, {"role": "assistant", "content": "4"}
+    )
+    assert talk.trained_turns() == [3]
+    assert talk.trained_turns(TrainOn.MARKED) == []
+    assert all(key not in message for message in talk.messages)  # a template that dumps messages must not see it
+
+
+def test_sharegpt_weights_and_a_system_column_keep_their_places() -> None:
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 1}]
+    read = read_row({"conversations": turns * 2, "system": "s"}, RowFormat.SHAREGPT)
+    assert isinstance(read, Conversation)
+    assert read.trained_turns(TrainOn.MARKED) == [2, 4]
+    assert read.trained_turns(TrainOn.LAST_TURN) == [4]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"weight": 0.5}, "weight_is_not_0_or_1: 0.5"),
+        ({"weight": 1, "train": False}, "marks_disagree: weight, train"),
+        ({"tool_calls": "call me"}, "column_is_no_json"),
+        ({"tool_calls": [{"function": {"arguments": {}}}]}, "tool_call_without_name"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "tool_call_arguments_are_no_json"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "tool_call_arguments_are_no_object"),
+    ],
+)
+def test_what_cannot_be_read_has_a_reason(message: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnreadableRowError, match=f"^{reason}$"):
+        conversation(ASKED, {"role": "assistant", "content": "4", **message})
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_of_every_name_are_kept(key: str) -> None:
+    talk = conversation(ASKED, {"role": "assistant", "content": "4", key: "Add."})
+    assert talk.messages[1] == {"role": "assistant", "content": "4", "reasoning_content": "Add."}
+
+
+def test_text_parts_are_kept_for_the_template() -> None:
+    parts = [{"type": "text", "text": "2"}, {"type": "text", "text": "plus 2?"}]
+    talk = conversation({"role": "user", "content": parts}, {"role": "assistant", "content": "4"})
+    assert talk.messages[0]["content"] == parts
+    assert content_text(talk.messages[0]) == "2\nplus 2?"
+
+
+@pytest.mark.parametrize("arguments", [{}, "{}", "", None])
+def test_a_call_without_arguments_has_the_empty_object(arguments: Any) -> None:
+    calls = [{"type": "function", "function": {"name": "now", "arguments": arguments}}]
+    for spelled in (calls, json.dumps(calls)):
+        talk = conversation(ASKED, {"role": "assistant", "content": None, "tool_calls": spelled})
+        assert talk.messages[1]["tool_calls"] == [{"type": "function", "function": {"name": "now", "arguments": {}}}]
+
+
+def test_null_is_what_the_row_says() -> None:
+    schema = {"type": "function", "function": {"name": "f", "parameters": {"default": None}}}
+    call = {"function": {"name": "f", "arguments": {"unit": None}}}
+    for tools in ([schema], json.dumps([schema]), [json.dumps(schema)]):
+        talk = conversation(ASKED, {"role": "assistant", "content": "", "tool_calls": [call]}, tools=tools)
+        assert talk.tools == [schema]
+        assert talk.messages[1]["tool_calls"][0]["function"]["arguments"] == {"unit": None}
+
+
+def test_history_comes_before_the_question() -> None:
+    row = {"instruction": "And its double?", "input": "", "output": "8", "history": [["2 + 2?", "4"]]}
+    read = read_row(row, RowFormat.INSTRUCTION)
+    assert isinstance(read, Conversation)
+    assert [one["content"] for one in read.messages] == ["2 + 2?", "4", "And its double?", "8"]
+    assert unread_columns([*row, "idea"], RowFormat.INSTRUCTION) == ["idea"]
