@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     from trl import ModelConfig, SFTConfig
 
-    from pipelines.recipe import DataArguments, parse_recipe
+    from pipelines.recipe import InstructionArguments, parse_recipe
 
-    _train(parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments))
+    _train(parse_recipe([InstructionArguments, SFTConfig, ModelConfig], arguments))
 
 
 def _train(recipe: "Recipe") -> None:
@@ -60,7 +60,7 @@ def _train(recipe: "Recipe") -> None:
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
     doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
     push = planned_push(recipe, model_arguments.model_name_or_path)
-    rows = instruction_set(train_rows, held_out_rows, data, training)
+    rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
     tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)

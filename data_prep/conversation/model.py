@@ -56,6 +56,11 @@ class Conversation:
             if marks[place] is not False and (train_on is not TrainOn.MARKED or marks[place] is True)
         ]
 
+    def marked(self, train_on: TrainOn) -> "Conversation":
+        """The same conversation with a mark for every message: True for those that `train_on` puts into the loss."""
+        turns = self.trained_turns(train_on)
+        return replace(self, first_trained=0, marks=tuple(place in turns for place in range(len(self.messages))))
+
     def before(self, turn: int) -> "Conversation":
         """The context of message number `turn`: all that a model is given before it answers."""
         return replace(self, messages=self.messages[:turn], marks=self.marks[:turn])

@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig
 
-from data_prep.conversation import Conversation, PlainText, UnreadableRowError, content_text, read_row
+from data_prep.conversation import Conversation, PlainText, UnreadableRowError, content_text
 from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
@@ -67,7 +67,7 @@ def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     data, training, model = recipe.arguments
     evaluates = training.eval_strategy != "no"
     train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
-    rows = instruction_set(train, held_out, data, training)
+    rows = instruction_set(train, held_out, data, training, recipe.keys)
     tokenizer, new_tokens = _student_tokenizer(model, training, rows, refusals)
     how = rows.tokenizing(tokenizer)
     seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
@@ -165,7 +165,7 @@ def _begun(
 ) -> tuple[SeenRow, list[Pieces]]:  # fmt: skip
     """A row, and the pieces of it that are left to be tokenized: only conversations have them."""
     try:
-        read = read_row(row, how.kind, how.text_field)
+        read = how.read(row)
     except UnreadableRowError as error:
         return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error)), []
     asked, answers, messages = _texts_of(read)

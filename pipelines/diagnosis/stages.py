@@ -8,10 +8,10 @@ from transformers import TrainingArguments
 from trl import DPOConfig, ModelConfig, SFTConfig
 
 from pipelines.diagnosis.case import Stage
-from pipelines.recipe import DataArguments, PreferenceArguments, PretrainingArguments
+from pipelines.recipe import InstructionArguments, PreferenceArguments, PretrainingArguments
 
 ARGUMENTS: dict[Stage, list[type]] = {
-    Stage.SFT: [DataArguments, SFTConfig, ModelConfig],
+    Stage.SFT: [InstructionArguments, SFTConfig, ModelConfig],
     Stage.DPO: [PreferenceArguments, DPOConfig, ModelConfig],
     Stage.PRETRAIN: [PretrainingArguments, TrainingArguments, ModelConfig],
 }

@@ -3,6 +3,7 @@
 from pipelines.recipe.arguments import (
     DataArguments,
     DoctorMode,
+    InstructionArguments,
     LongRowPolicy,
     MixtureArguments,
     MixturePart,
@@ -15,6 +16,7 @@ from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, writ
 __all__ = [
     "DataArguments",
     "DoctorMode",
+    "InstructionArguments",
     "LongRowPolicy",
     "MixtureArguments",
     "MixturePart",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from trl import ScriptArguments
 from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig
 
+from data_prep.conversation import TrainOn
 from pipelines.errors import UserError
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -130,6 +131,23 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
         for key in ("max_answer_cut_share", "max_dropped_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(expected=f"{key} from 0 to 1", got=str(getattr(self, key)), remedy="mend it")
+
+
+@dataclass
+class InstructionArguments(DataArguments):
+    """What `sft.py` needs beyond `DataArguments`."""
+
+    train_on: TrainOn = field(
+        default=TrainOn.ALL_TURNS,
+        metadata={
+            "help": "Assistant turns in the loss: all_turns, last_turn, or marked (those with weight: 1 or train: "
+            "true). A turn with weight: 0 or train: false never is."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.train_on = chosen(TrainOn, self.train_on, "train_on")
 
 
 @dataclass

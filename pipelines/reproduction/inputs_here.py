@@ -46,7 +46,7 @@ def lock_here(lock: Mapping[str, Any], again: LockedRecipe) -> dict[str, Any]:
 def _sft_inputs(recipe: Recipe) -> Inputs:
     data, training, model = recipe.arguments
     train, held_out = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
-    rows = instruction_set(train, held_out, data, training)
+    rows = instruction_set(train, held_out, data, training, recipe.keys)
     tokenizer, _ = load_student_tokenizer(model, training, conversational=rows.conversational)
     return fine_tuning_inputs(
         data, (train, held_out), tokenizer, str(model.model_name_or_path), model.model_revision

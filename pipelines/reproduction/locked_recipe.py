@@ -14,7 +14,7 @@ from trl import DPOConfig, ModelConfig, SFTConfig
 from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
 from pipelines.recipe import (
-    DataArguments,
+    InstructionArguments,
     PreferenceArguments,
     PretrainingArguments,
     Recipe,
@@ -33,7 +33,7 @@ class Program(StrEnum):
 
 
 _ARGUMENTS: dict[Program, list[type]] = {
-    Program.SFT: [DataArguments, SFTConfig, ModelConfig],
+    Program.SFT: [InstructionArguments, SFTConfig, ModelConfig],
     Program.DPO: [PreferenceArguments, DPOConfig, ModelConfig],
     Program.PRETRAIN: [PretrainingArguments, TrainingArguments, ModelConfig],
 }

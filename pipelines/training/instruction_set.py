@@ -1,20 +1,18 @@
 """A recipe's rows on their way to the trainer: recognised once, tokenized alike for training and evaluation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig
 
-from data_prep.conversation import (
-    RowFormat,
-    is_conversational,
-    row_format,
-)
+from data_prep.conversation import RowFormat, TrainOn, is_conversational, row_format
 from pipelines.errors import UserError
 from pipelines.modeling import PromptStyle, render_prompt
-from pipelines.recipe import DataArguments
+from pipelines.recipe import InstructionArguments
 from pipelines.training.labels import RowTokenizer, tokenize_rows
 from pipelines.training.ledger import Ledger
 from pipelines.training.serving_check import refuse_unlike_serving
@@ -30,8 +28,9 @@ class InstructionSet:
     train: Dataset
     held_out: Dataset | None
     kind: RowFormat
-    data: DataArguments
+    data: InstructionArguments
     training: SFTConfig
+    trains_every_token: bool
 
     @property
     def conversational(self) -> bool:
@@ -46,13 +45,14 @@ class InstructionSet:
             self.training.max_length,
             self.data.long_rows,
             self.training.dataset_text_field,
-            whole_sequence=self.training.completion_only_loss is False,
+            whole_sequence=self.trains_every_token,
+            train_on=self.data.train_on,
         )
 
     def tokenize(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Ledger, Dataset | None]:
         """Training examples with their ledger, and held-out examples. Raises `UserError` if none is left, or if a row
         would be trained otherwise than it is served."""
-        if self.kind is RowFormat.TEXT or self.training.completion_only_loss is False:
+        if self.kind is RowFormat.TEXT or self.trains_every_token:
             print("the loss is on every token of a row, prompts included", flush=True)
         how = self.tokenizing(tokenizer)
         n_processes = self.training.dataset_num_proc
@@ -64,15 +64,46 @@ class InstructionSet:
 
 
 def instruction_set(
-    train: Dataset, held_out: Dataset | None, data: DataArguments, training: SFTConfig
+    train: Dataset,
+    held_out: Dataset | None,
+    data: InstructionArguments,
+    training: SFTConfig,
+    keys: Mapping[str, Any] | None = None,
 ) -> InstructionSet:
-    """Recognise the format of `train`. Raises `UserError` if it is none that is known, or if there is no row."""
+    """Recognise the format of `train`. `keys` are those that the recipe sets.
+
+    Raises `UserError` if the format is not known, if there is no row, or if `train_on` contradicts a loss on every
+    token.
+    """
     paths = [str(getattr(part, "path", part)) for part in data.datasets]
     name = " + ".join(paths) or str(data.dataset_name)
     if len(train) == 0:
         raise UserError(expected=f"rows in {name}", got="none", remedy="check the dataset and its split")
     kind = row_format(train.column_names, training.dataset_text_field, name)
-    return InstructionSet(name, train, held_out, kind, data, training)
+    every_token = trains_every_token(kind, training, keys or {})
+    if every_token and data.train_on is not TrainOn.ALL_TURNS:
+        key = "completion_only_loss" if training.completion_only_loss is False else "assistant_only_loss"
+        raise UserError(
+            expected=f"train_on: {data.train_on.value} without {key}: false, which puts every token into the loss",
+            got="both",
+            remedy=f"remove one of train_on and {key}",
+        )
+    rows = InstructionSet(name, train, held_out, kind, data, training, every_token)
+    if data.train_on is not TrainOn.ALL_TURNS and not rows.conversational:
+        raise UserError(
+            expected=f"conversations in {name}, for train_on: {data.train_on.value}",
+            got="rows of plain text",
+            remedy="remove train_on",
+        )
+    return rows
+
+
+def trains_every_token(kind: RowFormat, training: SFTConfig, keys: Mapping[str, Any]) -> bool:
+    """Whether a recipe with `keys` puts prompts into the loss too: by `completion_only_loss: false`, or, for rows of
+    messages, by `assistant_only_loss: false` where it is written (TRL's default, which is not followed here)."""
+    if training.completion_only_loss is not None:
+        return not training.completion_only_loss
+    return keys.get("assistant_only_loss") is False and kind in (RowFormat.MESSAGES, RowFormat.SHAREGPT)
 
 
 def sample_prompt_ids(rows: InstructionSet, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:

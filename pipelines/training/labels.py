@@ -15,6 +15,7 @@ from data_prep.conversation import (
     Conversation,
     PlainText,
     RowFormat,
+    TrainOn,
     UnreadableRowError,
     content_text,
     read_row,
@@ -46,7 +47,8 @@ _FEATURES = Features(
 
 @dataclass(frozen=True)
 class RowTokenizer:
-    """How rows of one dataset become examples; `whole_sequence` puts prompts into the loss, where a recipe asks so."""
+    """How rows of one dataset become examples. `train_on` chooses the turns in the loss; `whole_sequence` puts every
+    token into it, prompts included."""
 
     tokenizer: PreTrainedTokenizerBase
     kind: RowFormat
@@ -54,11 +56,27 @@ class RowTokenizer:
     policy: LongRowPolicy = LongRowPolicy.DROP
     text_field: str = "text"
     whole_sequence: bool = False
+    train_on: TrainOn = TrainOn.ALL_TURNS
+
+    def read(self, row: Mapping[str, Any]) -> Conversation | PlainText:
+        """`row` as a conversation whose marks say which turns are in the loss, or plain text.
+
+        Raises `UnreadableRowError`, for a row of which no turn is trained as well.
+        """
+        read = read_row(row, self.kind, self.text_field)
+        if isinstance(read, PlainText):
+            return read
+        if self.whole_sequence:
+            return replace(read, marks=())
+        marked = read.marked(self.train_on)
+        if not marked.trained_turns() and any(turn >= read.first_trained for turn in read.assistant_turns):
+            raise UnreadableRowError("no_trained_turn")
+        return marked
 
     def examples(self, row: Mapping[str, Any], number: int) -> Fitted:
         """The examples of row `number`, or why there are none. Raises `UserError` for the policy ERROR."""
         try:
-            read = read_row(row, self.kind, self.text_field)
+            read = self.read(row)
             made = self.examples_of(read)
         except (UnreadableRowError, UnrenderableError) as error:
             return Fitted([], RowFate.DROPPED, 0, str(error))
@@ -97,7 +115,7 @@ class RowTokenizer:
     def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
         """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""
         try:
-            first = self.examples_of(read_row(row, self.kind, self.text_field))[0]
+            first = self.examples_of(self.read(row))[0]
         except (UnreadableRowError, UnrenderableError):
             return []
         n_prompt = next((place for place, label in enumerate(first.labels) if label != IGNORED), 0)

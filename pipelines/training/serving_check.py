@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from data_prep.conversation import Conversation, UnreadableRowError, read_row
+from data_prep.conversation import Conversation, UnreadableRowError
 from pipelines.errors import UserError
 from pipelines.modeling.spans import UnrenderableError, prompt_token_ids
 from pipelines.training.labels import RowTokenizer
@@ -27,7 +27,7 @@ def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], 
         if n_compared == n_rows:
             break
         try:
-            conversation = read_row(row, how.kind, how.text_field)
+            conversation = how.read(row)
             examples = how.examples_of(conversation)
         except (UnreadableRowError, UnrenderableError):
             continue  # the ledger has it as dropped

@@ -31,7 +31,7 @@ import yaml
 from trl import DatasetMixtureConfig, ScriptArguments
 from trl.chat_template_utils import llama3_training_chat_template
 
-from pipelines.recipe import DataArguments
+from pipelines.recipe import InstructionArguments
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family, save_base
 from tests.planted_faults.fault import PlantedFault
@@ -49,7 +49,7 @@ _GPT2_TEMPLATE = (
 _TEMPLATES = {Family.GPT2: _GPT2_TEMPLATE, Family.LLAMA3: llama3_training_chat_template}
 _END_TOKENS = {Family.CHATML: "<|im_end|>", Family.LLAMA3: "<|eot_id|>"}
 _PACE = {"max_steps": 2, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True, "eval_steps": None}
-_OWN_KEYS = {one.name for one in fields(DataArguments)} - {
+_OWN_KEYS = {one.name for one in fields(InstructionArguments)} - {
     one.name for kind in (ScriptArguments, DatasetMixtureConfig) for one in fields(kind)
 }  # fmt: skip
 _SECONDS = 300

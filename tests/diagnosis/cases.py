@@ -11,7 +11,7 @@ from trl import DPOConfig, ModelConfig, SFTConfig
 from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.opening import open_case
-from pipelines.recipe import DataArguments, PreferenceArguments, Recipe, parse_recipe
+from pipelines.recipe import InstructionArguments, PreferenceArguments, Recipe, parse_recipe
 from tests.twins.models import save_twin
 
 Row = Mapping[str, Any]
@@ -56,7 +56,7 @@ def recipe_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[
     }  # fmt: skip
     written = {"model_name_or_path": str(base), **where, **_KEYS, "output_dir": str(folder / "run"), **keys}
     (folder / "recipe.yaml").write_text(json.dumps({key: value for key, value in written.items() if value is not None}))
-    kinds = [DataArguments, SFTConfig, ModelConfig]
+    kinds = [InstructionArguments, SFTConfig, ModelConfig]
     if stage is Stage.DPO:
         kinds = [PreferenceArguments, DPOConfig, ModelConfig]
     datasets.disable_progress_bars()

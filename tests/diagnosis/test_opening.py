@@ -14,7 +14,7 @@ from pipelines.diagnosis.finding import Severity
 from pipelines.diagnosis.opening import open_case
 from pipelines.diagnosis.stages import ARGUMENTS, stage_of
 from pipelines.errors import UserError
-from pipelines.recipe import parse_recipe
+from pipelines.recipe import Recipe, parse_recipe
 from pipelines.training.instruction_set import instruction_set
 from pipelines.training.ledger import RowFate
 from pipelines.training.long_rows import IGNORED
@@ -231,3 +231,20 @@ def test_a_corpus_that_is_all_held_out_is_one_line(base: Path, tmp_path: Path) -
     streamed = [*where, "--streaming", "true", "--max_steps", "2", "--max_length", "64", "--report_to", "none"]
     with pytest.raises(UserError, match="lower n_validation_documents"):
         open_case(parse_recipe(ARGUMENTS[Stage.PRETRAIN], streamed), Stage.PRETRAIN)
+
+
+def test_the_answers_that_are_seen_are_those_that_train_on_puts_into_the_loss(base: Path, tmp_path: Path) -> None:
+    turns = [("user", "One?"), ("assistant", "First."), ("user", "Two?"), ("assistant", "Second.")]
+    talk = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    case = case_of(tmp_path, base, [talk], train_on="last_turn")
+    [row] = case.train.rows
+    assert row.answers == ("Second.",)
+    assert row.asked == "One?\nFirst.\nTwo?"
+    [example] = row.examples
+    trained = [label for label in example.labels if label != IGNORED]
+    assert case.tokenizer.decode(trained) == "Second.<|im_end|>"
+    assert not [finding for finding in examine(case_recipe(tmp_path), Stage.SFT).findings if "SERVED" in finding.id]
+
+
+def case_recipe(folder: Path) -> Recipe:
+    return parse_recipe(ARGUMENTS[Stage.SFT], ["--config", str(folder / "recipe.yaml")])

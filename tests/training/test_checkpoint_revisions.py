@@ -13,7 +13,7 @@ from trl import ModelConfig, SFTConfig
 
 from pipelines.errors import UserError
 from pipelines.hub import HubBase
-from pipelines.recipe import DataArguments, Recipe, parse_recipe
+from pipelines.recipe import InstructionArguments, Recipe, parse_recipe
 from pipelines.training.checkpoint_revisions import CheckpointRevisions, PlannedPush, planned_push
 from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
 from tests.hub_server import Fault, LocalHub, ask_from_this_process
@@ -36,7 +36,7 @@ def token(hub: LocalHub) -> str:
 def recipe_of(folder: Path, token: str, **keys: Any) -> Recipe:
     words = {"output_dir": folder, "push_to_hub": "true", "hub_token": token, "use_peft": "true", "bf16": "false"}
     arguments = [word for key, value in {**words, **keys}.items() for word in (f"--{key}", str(value))]
-    return parse_recipe([DataArguments, SFTConfig, ModelConfig], arguments)
+    return parse_recipe([InstructionArguments, SFTConfig, ModelConfig], arguments)
 
 
 def planned(folder: Path, token: str, **keys: Any) -> PlannedPush:

@@ -16,7 +16,7 @@ from trl import ModelConfig, SFTConfig
 from pipelines import sft
 from pipelines.errors import UserError
 from pipelines.modeling.quantization import quantization_config
-from pipelines.recipe import DataArguments, parse_recipe
+from pipelines.recipe import InstructionArguments, parse_recipe
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
 from pipelines.training.instruction_set import instruction_set
 from pipelines.training.rows import recipe_rows
@@ -151,7 +151,7 @@ def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_transformer
     same_answer = tmp_path / "rows.jsonl"
     same_answer.write_text("".join(json.dumps({**row, "output": "so it is"}) + "\n" for row in ROWS))
     command = recipe(base, same_answer, tmp_path / "run", f"{LORA} --max_steps 150 --learning_rate 5e-3 --lora_r 32")
-    data, training, model = parse_recipe([DataArguments, SFTConfig, ModelConfig], command).arguments
+    data, training, model = parse_recipe([InstructionArguments, SFTConfig, ModelConfig], command).arguments
     tokenizer, new_tokens = load_student_tokenizer(model, training, conversational=True)
     assert new_tokens == ["<|im_start|>", "<|im_end|>"]
     rows = instruction_set(*recipe_rows(data, 0, evaluates=False), data, training)

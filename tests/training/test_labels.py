@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, Features, Json
 
-from data_prep.conversation import RowFormat
+from data_prep.conversation import RowFormat, TrainOn
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
 from pipelines.recipe import LongRowPolicy
@@ -147,3 +147,53 @@ def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer:
     rows_of_questions = Dataset.from_list([{"messages": questions}] * 3, features=features)
     with pytest.raises(UserError, match="none of 3: 3 no_assistant_turn"):
         tokenize_rows(rows_of_questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
+
+
+_TURNS = [("user", "one?"), ("assistant", "1"), ("user", "two?"), ("assistant", "2")]
+
+
+def talk(**marks: Any) -> Dataset:
+    """One conversation of two answers; `marks` are the keys of the first and the last answer, such as weight=(0, 1)."""
+    messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in _TURNS]
+    for key, (first, last) in marks.items():
+        messages[1] |= {} if first is None else {key: first}
+        messages[3] |= {} if last is None else {key: last}
+    return Dataset.from_list([{"messages": messages}], features=Features({"messages": Json()}))
+
+
+@pytest.mark.parametrize(
+    ("train_on", "marks", "trained"),
+    [
+        ("all_turns", {}, "1<|im_end|>2<|im_end|>"),
+        ("last_turn", {}, "2<|im_end|>"),
+        ("all_turns", {"weight": (0, None)}, "2<|im_end|>"),
+        ("all_turns", {"train": (None, False)}, "1<|im_end|>"),
+        ("marked", {"weight": (1, None)}, "1<|im_end|>"),
+        ("marked", {"train": (False, True)}, "2<|im_end|>"),
+    ],
+)
+def test_the_turns_that_are_trained_are_those_of_train_on_and_of_the_rows_own_marks(
+    tokenizer: Any, train_on: str, marks: dict[str, Any], trained: str
+) -> None:
+    chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
+    tokenized, ledger = tokenize_rows(talk(**marks), chooses)
+    assert "".join(trained_text(tokenizer, example) for example in tokenized) == trained
+    assert ledger.fates[RowFate.KEPT] == 1
+
+
+@pytest.mark.parametrize(
+    ("train_on", "marks"),
+    [("marked", {}), ("all_turns", {"weight": (0, 0)}), ("last_turn", {"train": (True, False)})],
+)
+def test_a_row_without_a_trained_turn_is_dropped_for_that_reason(
+    tokenizer: Any, train_on: str, marks: dict[str, Any]
+) -> None:
+    chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
+    assert chooses.examples(talk(**marks)[0], 0).reason == "no_trained_turn"
+
+
+def test_a_loss_on_every_token_has_the_turns_that_a_row_marks_as_untrained(tokenizer: Any) -> None:
+    every = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, whole_sequence=True)
+    [example] = every.examples(talk(weight=(None, 0))[0], 0).examples
+    assert example.labels == example.token_ids
+    assert tokenizer.decode(example.token_ids).endswith("assistant\n2<|im_end|>")

@@ -17,6 +17,7 @@ _REMEDIES = {
     "empty_output": "remove the rows without an answer, or check the column that the answers are in",
     "empty_prompt": "remove the rows without a prompt, or check the column that the prompts are in",
     "no_assistant_turn": "check the roles: these rows have no turn of the assistant",
+    "no_trained_turn": "check train_on and the turns' marks (weight, train): these rows have no turn in the loss",
     "unknown_role": "rename the roles of these rows to system, user, assistant or tool",
     "chosen_equals_rejected": "remove the pairs of equal answers, or check the columns chosen and rejected",
     "template_refuses": "set chat_template_path to a template that takes these rows",

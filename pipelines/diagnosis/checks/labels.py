@@ -175,15 +175,15 @@ def _preference_labels(collator: DataCollatorForPreference, examples: Sequence[E
 
 
 def _prompts_by_recipe(case: Case, asking: list[SeenRow]) -> Finding:
+    key = "completion_only_loss" if case.keys.get("completion_only_loss") is False else "assistant_only_loss"
     n_asked = sum(len(row.asked) for row in asking)
     share = n_asked / max(1, n_asked + sum(len(answer) for row in asking for answer in row.answers))
     return Finding(
         "PROMPT_IN_LOSS",
         Severity.WARNING,
-        summary=f"completion_only_loss: false puts the prompts of {len(asking)} rows into the loss, {share:.0%} of "
-        "their text",
+        summary=f"{key}: false puts the prompts of {len(asking)} rows into the loss, {share:.0%} of their text",
         why="the model learns to write questions and headers beside answers",
-        remedy="remove completion_only_loss",
+        remedy=f"remove {key}",
         evidence=tuple(Evidence(head(row.asked), row.number, case.train.split) for row in asking[:MAX_EVIDENCE]),
         n_rows=len(asking),
     )

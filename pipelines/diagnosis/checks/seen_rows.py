@@ -11,6 +11,8 @@ from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
+from pipelines.recipe import InstructionArguments
+from pipelines.training.instruction_set import trains_every_token
 from pipelines.training.preference_rows import read_preference
 
 MATERIAL_SHARE = 0.01  # of the rows: what is wrong in fewer is told, but does not ruin a run
@@ -29,12 +31,16 @@ def conversation_of(case: Case, row: SeenRow) -> Conversation:
     text_field = cast(SFTConfig, case.training).dataset_text_field
     conversation = read_row(row.values, row_format(case.train.columns, text_field, case.train.split), text_field)
     assert isinstance(conversation, Conversation)  # plain text has no messages
-    return conversation
+    return conversation.marked(cast(InstructionArguments, case.data).train_on)
 
 
 def trains_whole_rows(case: Case) -> bool:
     """Whether the recipe puts prompts into the loss."""
-    return case.stage is Stage.SFT and cast(SFTConfig, case.training).completion_only_loss is False
+    if case.stage is not Stage.SFT:
+        return False
+    training = cast(SFTConfig, case.training)
+    kind = row_format(case.train.columns, training.dataset_text_field, case.train.split)
+    return trains_every_token(kind, training, case.keys)
 
 
 def end_token_id(case: Case) -> int:
