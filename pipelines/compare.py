@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     responses = responses_of(prompts, models, run_code=limits)
     beyond, details = beyond_of(prompts, models, plan.beyond)
     names, kept = [model.name for model in models], flags.output / JUDGED_SO_FAR
-    judged = judge_responses(responses, names, judge, kept) if judge else None
+    judged = judge_responses(prompts, responses, names, judge, kept) if judge else None
     record = {
         "kind": "comparison",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
     if not (flags.plain or loaded.has_chat_template) and is_main_process():
         print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
-    rendered = [render_prompt(loaded.tokenizer, one.instruction, one.input, style) for one in prompts]
+    rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in prompts]
     how: dict[str, Any] = {"batch_size": flags.batch_size, "engine": Engine(flags.engine), "store": store}
     answers = generate_answers(loaded, rendered, policy, **how)
     if not is_main_process():

@@ -16,8 +16,10 @@ from data_prep.conversation.rows import (
     row_format,
     unread_columns,
 )
+from data_prep.conversation.transcript import SYSTEM_ROLES, transcript
 
 __all__ = [
+    "SYSTEM_ROLES",
     "Conversation",
     "Message",
     "PlainText",
@@ -31,5 +33,6 @@ __all__ = [
     "read_row",
     "row_format",
     "thought_of",
+    "transcript",
     "unread_columns",
 ]

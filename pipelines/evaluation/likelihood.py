@@ -6,15 +6,15 @@ tokenizer. (A fine-tuned model's EOS is often its end of turn, and comes last fo
 none of them, a document's first token is not scored, and its bytes are not counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.evaluation.byte_spans import encode_text, token_byte_spans
 from pipelines.evaluation.log_probabilities import MeasuredBy, TokenSequence, log_probabilities, measured_here
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.evaluation.windows import sliding_windows, window_and_stride
 from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt
 
@@ -75,7 +75,7 @@ def text_likelihoods(
 
 def response_likelihoods(
     loaded: LoadedModel,
-    rows: Sequence[Mapping[str, Any]],
+    responses: Sequence[Response],
     style: PromptStyle,
     *,
     batch_size: int = 8,
@@ -83,22 +83,22 @@ def response_likelihoods(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
-    """Likelihood of each row's `output` given its `instruction` and `input` in the prompt style `style`.
+    """Likelihood of each response's text given what was asked, in the prompt style `style`.
 
     The end token is not counted: a base has no such token, and all models are measured on the same bytes. Where prompt
     and answer are too long together, the prompt is cut at its left (`n_context_cut`), never the answer; an answer that
     does not fit alone is read in windows. Raises as `text_likelihoods`.
     """
-    sequences = [_response_sequence(loaded, row, style) for row in rows]
+    sequences = [_response_sequence(loaded, one, style) for one in responses]
     scores = log_probabilities(
         loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
     )
     size, step = window_and_stride(loaded.max_positions, window, stride)
     documents = []
-    for row, sequence, score in zip(rows, sequences, scores, strict=True):
+    for one, sequence, score in zip(responses, sequences, scores, strict=True):
         windows = sliding_windows(len(sequence.token_ids), sequence.first_scored, size, step)
         n_cut = windows[0].begin if windows else 0
-        documents.append(_document(loaded, sequence, score, len(row["output"].encode("utf-8")), n_cut))
+        documents.append(_document(loaded, sequence, score, len(one.text.encode("utf-8")), n_cut))
     return documents
 
 
@@ -185,10 +185,10 @@ def _text_sequence(loaded: LoadedModel, text: str, condition: int | None) -> Tok
     return TokenSequence(token_ids if condition is None else [condition, *token_ids], first_scored=1)
 
 
-def _response_sequence(loaded: LoadedModel, row: Mapping[str, Any], style: PromptStyle) -> TokenSequence:
-    prompt = render_prompt(loaded.tokenizer, row["instruction"], row.get("input") or "", style)
+def _response_sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
+    prompt = render_prompt(loaded.tokenizer, one.asked, style)
     # The text's tokens are those of either style; only the end token differs, and a base need not have the template's.
-    answer = render_answer(loaded.tokenizer, row["output"], PromptStyle.PLAIN)
+    answer = render_answer(loaded.tokenizer, one.text, PromptStyle.PLAIN)
     return TokenSequence([*prompt, *answer.token_ids[: answer.n_text_tokens]], first_scored=len(prompt))
 
 

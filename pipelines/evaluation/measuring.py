@@ -25,6 +25,7 @@ from pipelines.evaluation.model_choice import (
     loaded_one_by_one,
 )
 from pipelines.evaluation.processes import is_main_process, measured_by_all
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.evaluation.prompts import Prompt
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
 from pipelines.modeling.loading import is_adapter, tokenizer_place
@@ -142,7 +143,7 @@ class Measurement:
     def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
         plan, name = self.plan, loaded.name
         self._told(f"{name}: load")
-        rendered = [render_prompt(loaded.tokenizer, one.instruction, one.input, style) for one in self.prompts]
+        rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in self.prompts]
         greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
         self._told(f"{name}: greedy answers")
         samples: list[list[Answer]] = []
@@ -201,14 +202,11 @@ def measure_models(
 def _reference_likelihoods(
     loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle
 ) -> list[DocumentLikelihood | None]:
-    rows = {
-        place: {"instruction": prompt.instruction, "input": prompt.input, "output": prompt.reference}
-        for place, prompt in enumerate(prompts)
-        if prompt.reference
+    asked = {
+        place: Response(prompt.asked, prompt.reference) for place, prompt in enumerate(prompts) if prompt.reference
     }
-    found = dict(
-        zip(rows, response_likelihoods(loaded, list(rows.values()), style, measured_by=measured_by_all), strict=True)
-    )
+    scores = response_likelihoods(loaded, list(asked.values()), style, measured_by=measured_by_all)
+    found = dict(zip(asked, scores, strict=True))
     return [found.get(place) for place in range(len(prompts))]
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_manifest, read_rows, row_suffix
 from pipelines.errors import UserError
+from pipelines.evaluation.prompt_rows import Response, asked_rows
 from pipelines.files import read_text, sha256_of_file, sha256_of_text
 
 Row = Mapping[str, Any]
 
 _TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # what can only be a file, not a Hub id
+_COLUMNS_OF_ANSWERS = {"output", "completion", "messages", "conversations"}
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
@@ -43,7 +45,8 @@ class TextDocuments(StrEnum):
 
 @dataclass(frozen=True)
 class Documents:
-    """Texts, or rows of instruction, input and output; with the source of each (None: unknown).
+    """Texts, or responses; with the source of each (None: unknown), and its group: documents of one group depend on
+    each other, such as the turns of one conversation (None: on no other).
 
     `follow_on` says that the texts are the passages of one text, in their order.
     """
@@ -51,6 +54,7 @@ class Documents:
     items: Sequence[Any]
     sources: Sequence[str | None]
     follow_on: bool = False
+    groups: Sequence[str | None] = ()
 
 
 def refuse_without_sources(documents: Iterable[Documents]) -> None:
@@ -79,29 +83,33 @@ class DatasetRows:
         return DatasetRows(sorted(drawn, key=lambda pair: pair[0]), self.description, self.follow_on)
 
     def default_scopes(self) -> list[Scope]:
-        """Answers where the rows have them, else their text."""
-        return [Scope.RESPONSE if self.rows and "output" in self.rows[0][1] else Scope.TEXT]
+        """Answers where a row has them, else their text."""
+        columns = {name for _, row in self.rows for name, value in row.items() if value is not None}
+        return [Scope.RESPONSE if columns.intersection(_COLUMNS_OF_ANSWERS) else Scope.TEXT]
 
     def in_scope(self, scope: Scope) -> Documents:
-        """The texts (`text`, or `output` of instruction rows), or rows of instruction, input and output.
+        """The texts (`text`, or `output` of instruction rows), or a response for each trained turn of each row, given
+        what comes before it.
 
         Empty texts are left out. Raises `UserError` for a row without text or answer, and below two documents, on which
         no interval can rest.
         """
-        where = self.description["path"]
-        one = _text if scope is Scope.TEXT else _request_and_answer
+        documents_of = _text if scope is Scope.TEXT else _responses
         found = [
-            (document, row.get("source"))
+            (document, row.get("source"), row.get("group") or (f"row {number}" if len(documents) > 1 else None))
             for number, row in self.rows
-            if (document := one(row, f"row {number} of {where}"))
+            for documents in [documents_of(row, f"row {number} of {self.description['path']}")]
+            for document in documents
         ]
         if len(found) < 2:
             raise UserError(
                 expected="at least two documents that are not empty, for an interval",
-                got=f"{len(found)} in {where}",
+                got=f"{len(found)} in {self.description['path']}",
                 remedy="give a larger --dataset, or a higher --limit",
             )
-        return Documents([item for item, _ in found], [source and str(source) for _, source in found], self.follow_on)
+        items, sources, groups = zip(*found, strict=True)
+        texts = [[None if one is None else str(one) for one in column] for column in (sources, groups)]
+        return Documents(list(items), texts[0], self.follow_on, texts[1])
 
 
 def read_dataset(
@@ -182,24 +190,31 @@ def _rows_by_datasets(name: str, split: str, config: str | None, revision: str |
         ) from error
 
 
-def _text(row: Row, place: str) -> str:
+def _text(row: Row, place: str) -> list[str]:
     text = row.get("text", row.get("output"))
     if not isinstance(text, str):
         raise UserError(
             expected=f"`text` or `output` in {place}",
             got=f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}",
-            remedy="write the document as a string in `text`",
+            remedy="write the document as a string in `text`, or measure answers with --scope response",
         )
-    return text
+    return [text] if text else []
 
 
-def _request_and_answer(row: Row, place: str) -> dict[str, Any]:
-    texts = {"instruction": row.get("instruction") or row.get("prompt"), "output": row.get("output")}
-    for column, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(
-                expected=f"a text in `{column}` in {place}",
-                got="none" if not text or isinstance(text, str) else f"a {type(text).__name__}",
-                remedy="give instruction rows with an answer each, or measure --scope text",
-            )
-    return {**texts, "input": row.get("input") or ""}
+def _responses(row: Row, place: str) -> list[Response]:
+    """The trained turns that have a text: a turn that only calls a tool is written by each template in its own way."""
+    if not _COLUMNS_OF_ANSWERS.intersection(name for name, value in row.items() if value is not None):
+        raise UserError(
+            expected=f"an answer (`output`, `completion`, `messages`) in {place}",
+            got=f"none in the columns {', '.join(map(str, row)) or '(none)'}",
+            remedy="give rows with an answer each, or measure --scope text",
+        )
+    asked = asked_rows(dict(row), place)
+    found = [Response(one.asked, one.reference) for one in asked if one.reference and one.reference.strip()]
+    if not found and not any(row.get(name) for name in ("messages", "conversations")):
+        raise UserError(
+            expected=f"an answer in {place}",
+            got="an empty one",
+            remedy="give rows with an answer each, or measure --scope text",
+        )
+    return found

@@ -37,7 +37,8 @@ class Measurement:
     """One model's likelihoods of all documents of a scope, in their order; no prompt style in the text scope.
 
     `condition` is the token that a text's first token is conditioned on, `sources` the source of each document and
-    `source` the one that all of them come from, None for the documents of all sources.
+    `source` the one that all of them come from, None for the documents of all sources. Documents of one of the `groups`
+    depend on each other.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Measurement:
     sources: Sequence[str | None] = ()
     condition: str | None = None
     source: str | None = None
+    groups: Sequence[str | None] = ()
 
 
 def measure(
@@ -86,11 +88,15 @@ def _measure(
         if scope is Scope.TEXT:
             likelihoods = passage_likelihoods if ones.follow_on else text_likelihoods
             scores = likelihoods(loaded, ones.items, **options)
-            yield Measurement(loaded.name, loaded.path, scope, None, scores, ones.sources, condition)
+            yield Measurement(
+                loaded.name, loaded.path, scope, None, scores, ones.sources, condition, groups=ones.groups
+            )
             continue
         for style, ready in _prompt_styles(loaded, template, is_first):
             scores = response_likelihoods(ready, ones.items, style, **options)
-            yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition)
+            yield Measurement(
+                loaded.name, loaded.path, scope, style, scores, ones.sources, condition, groups=ones.groups
+            )
 
 
 def _prompt_styles(

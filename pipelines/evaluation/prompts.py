@@ -1,19 +1,20 @@
 """Prompts for a comparison or for generation: read from a dataset folder or a file, checked, sampled, numbered."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_prep.conversation import SYSTEM_ROLES, Conversation, Message, PlainText, transcript
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.evaluation.checks.constraints import Constraint, constraints_of
-from pipelines.evaluation.checks.numeric_answer import marked_number, number_of
+from pipelines.evaluation.checks.constraints import Constraint
+from pipelines.evaluation.checks.numeric_answer import marked_number
 from pipelines.evaluation.checks.python_answer import RequestedFunction, requested_function
-from pipelines.evaluation.running_code import CodeTests, code_tests_of
-from pipelines.files import is_utf8, sha256_of_file
+from pipelines.evaluation.prompt_rows import AskedRow, asked_rows, checks_of
+from pipelines.evaluation.running_code import CodeTests
+from pipelines.files import sha256_of_file
 
 EXTRA = "extra"
 
@@ -22,9 +23,11 @@ EXTRA = "extra"
 class Prompt:
     """A request to a model, and what an answer to it is checked against.
 
-    `reference` is the answer that a person gave, None where there is none; `references` are further ones that are right
-    too; `number` is what an answer must come to, as 42, 0.5 or 3/4; `constraints` are what can be verified of an answer
-    without a reference; `tests` are run after its code.
+    `instruction` and `input` are the request that is answered; `context` is all that a model is given before it
+    answers, None where that is the request alone. `reference` is the answer that a person gave, None where there is
+    none; `references` are further ones that are right too; `number` is what an answer must come to, as 42, 0.5 or 3/4;
+    `constraints` are what can be verified of an answer without a reference; `tests` are run after its code. Prompts of
+    one `group` depend on each other, such as the turns of one conversation.
 
     Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
     """
@@ -39,6 +42,28 @@ class Prompt:
     number: str | None = None
     constraints: tuple[Constraint, ...] = ()
     tests: CodeTests | None = None
+    context: Conversation | PlainText | None = None
+    group: str | None = None
+
+    @property
+    def request(self) -> str:
+        """The instruction and the input as one text, as a user's message has them."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    @property
+    def asked(self) -> Conversation | PlainText:
+        """What a model is given before it answers."""
+        return self.context or Conversation([{"role": "user", "content": self.request}])
+
+    @property
+    def full_text(self) -> str:
+        """All that is asked, as plain text."""
+        return self.asked.prompt if isinstance(self.asked, PlainText) else transcript(self.asked)
+
+    @property
+    def messages(self) -> list[Message] | None:
+        """The messages that a model is given, None for plain text outside any chat template."""
+        return None if isinstance(self.asked, PlainText) else self.asked.messages
 
     @property
     def accepted_answers(self) -> tuple[str, ...]:
@@ -60,6 +85,14 @@ class Prompt:
         """The Python function that the instruction asks for, None if it asks for none."""
         return requested_function(self.instruction)
 
+    def with_system(self, system: str | None) -> "Prompt":
+        """The prompt with `system` as its system message, unless it has one of its own or is plain text."""
+        asked = self.asked
+        if not system or isinstance(asked, PlainText) or asked.messages[0]["role"] in SYSTEM_ROLES:
+            return self
+        messages = [{"role": "system", "content": system}, *asked.messages]
+        return replace(self, context=replace(asked, messages=messages))
+
 
 def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
     """Prompts that the user typed, numbered from 0; no figure counts them. Raises `UserError` for an empty one."""
@@ -68,21 +101,28 @@ def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
     return [Prompt(number, text, category=EXTRA, counted=False) for number, text in enumerate(instructions)]
 
 
-def read_prompts(path: Path, split: str = "test", *, first_id: int = 0) -> list[Prompt]:
-    """The prompts of a dataset folder's split or of a file, numbered from `first_id`.
+def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turns: bool = False) -> list[Prompt]:
+    """The prompts of a dataset folder's split or of a file of any row format, numbered from `first_id`.
 
-    Raises `UserError` for a row without an instruction, or with something to check against that cannot be read.
+    The reference of a conversation is its last trained assistant turn and what comes before is context; with
+    `all_turns` each trained turn gives a prompt, all of one group. Raises `UserError` for a row that asks nothing, or
+    with something to check against that cannot be read.
     """
-    rows = read_rows(path, split)
-    return [_prompt_of(row, first_id + place, f"row {place + 1} of {path}") for place, row in enumerate(rows)]
+    prompts: list[Prompt] = []
+    for number, row in enumerate(read_rows(path, split), start=1):
+        where = f"row {number} of {path}"
+        prompts += _prompts_of(row, first_id + len(prompts), number, where, all_turns=all_turns)
+    return prompts
 
 
-def held_out_prompts(path: Path, split: str, *, limit: int | None, seed: int, first_id: int = 0) -> list[Prompt]:
+def held_out_prompts(
+    path: Path, split: str, *, limit: int | None, seed: int, first_id: int = 0, all_turns: bool = False
+) -> list[Prompt]:
     """Prompts to rest figures on, all or `limit` of them: drawn with `seed`, since the first may all be of one source.
 
     Raises `UserError` as `read_prompts`, and for fewer than two, which have no interval.
     """
-    prompts = read_prompts(path, split, first_id=first_id)
+    prompts = read_prompts(path, split, first_id=first_id, all_turns=all_turns)
     if limit is not None and limit < len(prompts):
         prompts = sorted(random.Random(seed).sample(prompts, max(0, limit)), key=lambda prompt: prompt.id)
     if len(prompts) < 2:
@@ -94,70 +134,24 @@ def held_out_prompts(path: Path, split: str, *, limit: int | None, seed: int, fi
     return prompts
 
 
-def _prompt_of(row: dict[str, Any], id: int, where: str) -> Prompt:
-    """The prompt in a row with `instruction` (and `input`, `output`, `category`), or with `prompt`; what answers are
-    checked against is in `references`, `numeric_answer`, `constraints` (or IFEval's columns), `tests` (or MBPP's,
-    HumanEval's)."""
-    texts = {name: row.get(name) for name in ("instruction", "prompt", "input", "output", "category")}
-    wrong = [name for name, value in texts.items() if not (value is None or isinstance(value, str))]
-    broken = [name for name, value in texts.items() if isinstance(value, str) and not is_utf8(value)]
-    if broken:
-        raise UserError(
-            expected=f"text that UTF-8 can hold in {broken[0]!r} in {where}",
-            got="half of a surrogate pair",
-            remedy="remove it, or write the character whole",
+def _prompts_of(row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool) -> Iterator[Prompt]:
+    """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn."""
+    asked: list[AskedRow] = asked_rows(row, where)
+    group = row.get("group")
+    kept = asked if all_turns else asked[-1:]
+    if group is None and len(kept) > 1:
+        group = f"row {number}"
+    for place, one in enumerate(kept):
+        yield Prompt(
+            first_id + place,
+            one.instruction,
+            one.input,
+            one.reference,
+            row.get("category") or None,
+            context=one.context,
+            group=None if group is None else str(group),
+            **(checks_of(row, where) if one is asked[-1] else {}),
         )
-    if wrong:
-        raise UserError(
-            expected=f"text in {wrong[0]!r} in {where}",
-            got=f"a {type(texts[wrong[0]]).__name__}",
-            remedy="write it as a string",
-        )
-    instruction = texts["instruction"] or texts["prompt"] or ""
-    if not instruction.strip():
-        raise UserError(
-            expected=f"`instruction` or `prompt` in {where}",
-            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if "instruction" not in row else "an empty one",
-            remedy="name the columns instruction, input, output, or prompt",
-        )
-    return Prompt(
-        id,
-        instruction,
-        texts["input"] or "",
-        texts["output"] or None,
-        texts["category"] or None,
-        references=_references(row, where),
-        number=_number(row, where),
-        constraints=constraints_of(row, where),
-        tests=code_tests_of(row),
-    )
-
-
-def _references(row: dict[str, Any], where: str) -> tuple[str, ...]:
-    given = row.get("references")
-    if given is None:
-        return ()
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise UserError(
-            expected=f"a list of texts in 'references' in {where}",
-            got=repr(given)[:60],
-            remedy='write it as ["..."] in JSONL: a CSV file holds no lists',
-        )
-    return tuple(one for one in given if one.strip())
-
-
-def _number(row: dict[str, Any], where: str) -> str | None:
-    given = row.get("numeric_answer")
-    if given is None:
-        return None
-    written = format(Decimal(repr(given)), "f") if isinstance(given, float) else str(given)
-    if isinstance(given, bool) or not isinstance(given, str | int | float) or number_of(written) is None:
-        raise UserError(
-            expected=f"a number in 'numeric_answer' in {where}",
-            got=repr(given)[:60],
-            remedy="write it as 42, 0.5 or 3/4",
-        )
-    return written
 
 
 def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def responses_of(
                 "id": prompt.id,
                 "instruction": prompt.instruction,
                 "input": prompt.input,
+                "messages": prompt.messages if prompt.context is not None else None,
+                "group": prompt.group,
                 "reference": prompt.reference,
                 "category": prompt.category,
                 "counted": prompt.counted,
@@ -63,7 +65,11 @@ def _answers_of(model: MeasuredModel, prompts: Sequence[Prompt], run_code: RunLi
 
 
 def judge_responses(
-    lines: Sequence[dict[str, Any]], names: Sequence[str], endpoint: JudgeEndpoint, kept: Path
+    prompts: Sequence[Prompt],
+    lines: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    endpoint: JudgeEndpoint,
+    kept: Path,
 ) -> dict[str, Any]:
     """Let a judge compare each model's greedy answers with the base's, the first of `names`, on the counted lines.
 
@@ -72,7 +78,7 @@ def judge_responses(
     """
     base, *others = names
     counted = [line for line in lines if line["counted"]]
-    prompts = [Prompt(line["id"], line["instruction"], line["input"]) for line in counted]
+    prompts = [prompt for prompt in prompts if prompt.counted]
     texts = {name: [line["answers"][name]["greedy"]["text"] for line in counted] for name in names}
     judgements = {}
     for name in others:

@@ -22,6 +22,11 @@ class Question:
     base_style: PromptStyle
     policy: SamplingPolicy
 
+    @property
+    def asked(self) -> str:
+        """The request as one text."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
     def __post_init__(self) -> None:
         """Raises `UserError` for a prompt without text."""
         if not self.instruction.strip():
@@ -58,7 +63,7 @@ def put_to_both(pair: ModelPair, question: Question, asked_to_stop: Callable[[],
     """
     asked = pair.asked(question.base_style)
     models = [loaded for loaded, _ in asked]
-    prompts = [render_prompt(one.tokenizer, question.instruction, question.input, style) for one, style in asked]
+    prompts = [render_prompt(one.tokenizer, question.asked, style) for one, style in asked]
     for loaded, prompt in zip(models, prompts, strict=True):
         _refuse_full(loaded, prompt)
     read = [str(loaded.tokenizer.decode(prompt)) for loaded, prompt in zip(models, prompts, strict=True)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from data_prep.conversation import Conversation, Message
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts import Prompt, held_out_prompts
@@ -24,7 +25,7 @@ class HeldOutRows:
 
     rows: list[list[int]]
     prompts: list[list[int]]
-    messages: list[list[dict[str, str]]]
+    messages: list[list[Message]]
     source: str
 
 
@@ -57,7 +58,7 @@ def held_out_rows(
     found = HeldOutRows([], [], [], source)
     n_positions = 0
     for prompt in random.Random(limits.seed).sample(prompts, len(prompts)):
-        asked = render_prompt(tokenizer, prompt.instruction, prompt.input, style)
+        asked = render_prompt(tokenizer, prompt.asked, style)
         if limits.max_positions is not None and len(asked) + limits.max_new_tokens > limits.max_positions:
             continue
         answer = render_answer(tokenizer, prompt.reference, style).token_ids if prompt.reference else []
@@ -68,8 +69,8 @@ def held_out_rows(
             break
         found.rows.append(row)
         found.prompts.append(asked)
-        request = f"{prompt.instruction}\n\n{prompt.input}" if prompt.input else prompt.instruction
-        found.messages.append([{"role": "user", "content": request}])
+        if isinstance(prompt.asked, Conversation) and not prompt.asked.tools:
+            found.messages.append(prompt.asked.messages)
     if not found.rows:
         raise UserError(
             expected=f"prompts that leave room for {limits.max_new_tokens} new tokens",

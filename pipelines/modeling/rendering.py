@@ -9,16 +9,17 @@ from enum import StrEnum
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
-from pipelines.modeling.chat_template import end_token, token_id_of
+from pipelines.modeling.chat_template import TEMPLATE_ERRORS, end_token, token_id_of
 from pipelines.modeling.spans import inner_token_ids, prompt_token_ids
 
 
 class PromptStyle(StrEnum):
     """How a prompt is put to a model.
 
-    RAW is the text as it is, to be continued; PLAIN a request and an empty line, after which a base may answer; CHAT
-    the tokenizer's chat template.
+    RAW is the text as it is, to be continued; PLAIN a request (or the transcript of several turns) and an empty line,
+    after which a base may answer; CHAT the tokenizer's chat template.
     """
 
     RAW = "raw"
@@ -35,24 +36,40 @@ class AnswerTokens:
 
 
 def render_prompt(
-    tokenizer: PreTrainedTokenizerBase, instruction: str, input: str = "", style: PromptStyle = PromptStyle.CHAT
+    tokenizer: PreTrainedTokenizerBase, asked: str | Conversation | PlainText, style: PromptStyle = PromptStyle.CHAT
 ) -> list[int]:
-    """Token ids of the prompt up to where the answer begins, with exactly one BOS where the tokenizer wants one.
+    """Token ids of what is `asked`, up to where the answer begins, with exactly one BOS where the tokenizer wants one.
 
-    Raises `UserError` for the chat style if the tokenizer has no chat template.
+    A str is a user's request, a `Conversation` all that comes before the answer. A `PlainText`'s prompt is trained
+    without a template, so it is rendered as it is in every style. Raises `UserError` for the chat style if the
+    tokenizer has no chat template, or one that refuses the conversation.
     """
-    request = f"{instruction}\n\n{input}" if input else instruction
+    if isinstance(asked, PlainText):
+        return prompt_token_ids(tokenizer, asked.prompt)
+    if isinstance(asked, str):
+        asked = Conversation([{"role": "user", "content": asked}])
     if style is not PromptStyle.CHAT:
-        return list(tokenizer(request if style is PromptStyle.RAW else f"{request}\n\n")["input_ids"])
+        return prompt_token_ids(tokenizer, transcript(asked) + ("\n\n" if style is PromptStyle.PLAIN else ""))
     if not tokenizer.chat_template:
         raise UserError(
             expected="a tokenizer with a chat template",
             got=f"none in {tokenizer.name_or_path}",
             remedy="use the plain prompt style, or a model that was fine-tuned with a template",
         )
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": request}], tokenize=False, add_generation_prompt=True
-    )
+    try:
+        text = tokenizer.apply_chat_template(
+            [dict(message) for message in asked.messages],
+            tools=list(asked.tools) if asked.tools else None,
+            tokenize=False,
+            add_generation_prompt=True,
+            **asked.template_arguments,
+        )
+    except TEMPLATE_ERRORS as error:
+        raise UserError(
+            expected=f"a chat template in {tokenizer.name_or_path} that renders each conversation",
+            got=f"{' '.join(str(error).split())[:150]!r} for one of {len(asked.messages)} messages",
+            remedy="leave that row out, or give another template with --chat_template",
+        ) from error
     return prompt_token_ids(tokenizer, str(text))
 
 

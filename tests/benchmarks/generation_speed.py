@@ -97,7 +97,7 @@ def compared(
 ) -> tuple[str, float]:
     """The model's row of the table, and how many times as fast the batches are."""
     style = PromptStyle.CHAT if loaded.has_chat_template and loaded.name == "instruct" else PromptStyle.PLAIN
-    prompts = [render_prompt(loaded.tokenizer, *request, style) for request in requests]
+    prompts = [render_prompt(loaded.tokenizer, "\n\n".join(filter(None, request)), style) for request in requests]
     chosen = sorted(random.Random(options.seed).sample(range(len(prompts)), min(options.n_alone, len(prompts))))
     batched = in_batches(loaded, prompts, options)
     alone = one_by_one(loaded, [prompts[place] for place in chosen], options)

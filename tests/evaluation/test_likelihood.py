@@ -19,6 +19,7 @@ from pipelines.evaluation.likelihood import (
     token_log_probabilities,
 )
 from pipelines.evaluation.log_probabilities import TokenSequence, log_probabilities, scored_places
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, render_prompt
 from tests.evaluation.plain_likelihood import plain_log_probs, plain_nll
 
@@ -33,9 +34,9 @@ TEXTS = [
     "Once upon a time, there was a little girl named Lily.",
 ]
 ROWS = [
-    {"instruction": "Write a function f(x).", "input": "", "output": "def f(x):\n    return x"},
-    {"instruction": "Say it in German.", "input": "blue", "output": "blau, größer als alle anderen Wörter"},
-    {"instruction": "Say nothing much, please.", "input": None, "output": "ok"},
+    Response("Write a function f(x).", "def f(x):\n    return x"),
+    Response("Say it in German.\n\nblue", "blau, größer als alle anderen Wörter"),
+    Response("Say nothing much, please.", "ok"),
 ]
 
 
@@ -164,19 +165,19 @@ def test_a_response_is_scored_on_its_own_text_tokens_after_the_prompt(tiny: Load
     for style in PromptStyle:
         expected = []
         for row in ROWS:
-            prompt = render_prompt(tiny.tokenizer, row["instruction"], row["input"] or "", style)
-            answer = tiny.tokenizer(row["output"], add_special_tokens=False)["input_ids"]
+            prompt = render_prompt(tiny.tokenizer, row.asked, style)
+            answer = tiny.tokenizer(row.text, add_special_tokens=False)["input_ids"]
             expected.append(-plain_log_probs(tiny, [*prompt, *answer], len(prompt)).sum())
         for batch_size in (1, 7):
             found = response_likelihoods(tiny, ROWS, style, batch_size=batch_size)
             assert [one.nll_nats for one in found] == pytest.approx(expected, rel=1e-9)
-            assert [one.n_bytes for one in found] == [len(row["output"].encode()) for row in ROWS]
+            assert [one.n_bytes for one in found] == [len(row.text.encode()) for row in ROWS]
 
 
 def test_a_prompt_too_long_is_cut_at_its_left_and_counted_and_the_answer_is_whole(tiny: LoadedModel) -> None:
-    row = {"instruction": "word " * 200, "output": "def f(x):\n    return x"}
-    prompt = render_prompt(tiny.tokenizer, row["instruction"], style=PromptStyle.CHAT)
-    answer = encode_text(tiny.tokenizer, row["output"])
+    row = Response("word " * 200, "def f(x):\n    return x")
+    prompt = render_prompt(tiny.tokenizer, row.asked, style=PromptStyle.CHAT)
+    answer = encode_text(tiny.tokenizer, row.text)
     [found] = response_likelihoods(tiny, [row], PromptStyle.CHAT)
     kept = [*prompt, *answer][-256:]
     assert found.n_context_cut == len(prompt) + len(answer) - 256
@@ -185,16 +186,16 @@ def test_a_prompt_too_long_is_cut_at_its_left_and_counted_and_the_answer_is_whol
 
 
 def test_an_answer_longer_than_the_model_is_read_in_windows(tiny: LoadedModel) -> None:
-    row = {"instruction": "Write.", "output": "return max(numbers) " * 100}
+    row = Response("Write.", "return max(numbers) " * 100)
     [found] = response_likelihoods(tiny, [row], PromptStyle.CHAT)
-    assert found.n_tokens == len(encode_text(tiny.tokenizer, row["output"])) > 256
-    assert found.n_bytes == len(row["output"])
+    assert found.n_tokens == len(encode_text(tiny.tokenizer, row.text)) > 256
+    assert found.n_bytes == len(row.text)
 
 
 def test_logits_are_computed_for_scored_positions_only(tiny: LoadedModel) -> None:
     shapes = []
     hook = tiny.model.lm_head.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape[1]))
-    row = {"instruction": "word " * 20, "output": "def f(x):"}
+    row = Response("word " * 20, "def f(x):")
     [found] = response_likelihoods(tiny, [row], PromptStyle.CHAT)
     hook.remove()
     assert shapes == [found.n_tokens]
@@ -231,7 +232,7 @@ def test_log_probabilities_of_a_model_with_infinite_weights_are_refused(tiny: Lo
 def test_unknown_tokens_are_counted(tiny: LoadedModel) -> None:
     core = Tokenizer(models.WordLevel({"<unk>": 0, "ab": 1}, unk_token="<unk>"))
     loaded = dataclasses.replace(tiny, tokenizer=PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>"))
-    row = {"instruction": "ab", "output": "é"}
+    row = Response("ab", "é")
     loaded.tokenizer.eos_token = "ab"
     assert response_likelihoods(loaded, [row], PromptStyle.PLAIN)[0].n_unknown == 1
     assert text_likelihoods(loaded, ["ab"])[0].n_unknown == 0

@@ -67,10 +67,14 @@ def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sour
     [
         ({"instruction": "a"}, Scope.TEXT, "expected `text` or `output` in row 7 of f; got the columns instruction"),
         ({"text": 3}, Scope.TEXT, "in row 7 of f; got a int"),
-        ({"instruction": "a", "output": ""}, Scope.RESPONSE, "a text in `output` in row 7 of f; got none"),
-        ({"instruction": "a", "output": None}, Scope.RESPONSE, "a text in `output` in row 7 of f; got none"),
-        ({"text": "a"}, Scope.RESPONSE, "a text in `instruction` in row 7 of f; got none"),
-        ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "a text in `output` in row 7 of f; got a list"),
+        ({"instruction": "a", "output": ""}, Scope.RESPONSE, "expected an answer in row 7 of f; got an empty one"),
+        (
+            {"instruction": "a", "output": None},
+            Scope.RESPONSE,
+            "got none in the columns instruction, output",
+        ),
+        ({"text": "a"}, Scope.RESPONSE, "in row 7 of f; got none in the columns text"),
+        ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "expected text in 'output' in row 7 of f; got a list"),
         ({"text": "alone"}, Scope.TEXT, "at least two documents that are not empty, for an interval; got 1 in f"),
     ],
 )

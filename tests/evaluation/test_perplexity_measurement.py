@@ -6,13 +6,14 @@ from transformers import AutoTokenizer
 from pipelines.evaluation.model_choice import ModelChoice, behind_template_of
 from pipelines.evaluation.perplexity_documents import Documents, Scope
 from pipelines.evaluation.perplexity_measurement import Reading, measure
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.modeling import PromptStyle, ensure_chat_template, load_for_inference
 
 ROWS = [
-    {"instruction": "Write f(x).", "input": "", "output": "def f(x):\n    return x"},
-    {"instruction": "Say it in German.", "input": "blue", "output": "blau"},
+    Response("Write f(x).", "def f(x):\n    return x"),
+    Response("Say it in German.\n\nblue", "blau"),
 ]
-TEXTS = Documents([row["output"] for row in ROWS], ["a", None])
+TEXTS = Documents([row.text for row in ROWS], ["a", None])
 ANSWERS = Documents(ROWS, ["a", None])
 STYLES = {Scope.TEXT: TEXTS, Scope.RESPONSE: ANSWERS}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from data_prep.conversation import PlainText
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts import Prompt, describe_prompts, held_out_prompts, read_prompts, typed_prompts
 from pipelines.files import sha256_of_file
@@ -73,8 +74,8 @@ def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Pat
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"prompt": "a"}, {"question": "b"}], "expected `instruction` or `prompt` in row 2 of"),
-        ([{"instruction": "  "}, {"prompt": "b"}], "expected `instruction` or `prompt` in row 1 of"),
+        ([{"prompt": "a"}, {"question": "b"}], "expected `instruction`, `prompt` or `messages` in row 2 of"),
+        ([{"instruction": "  "}, {"prompt": "b"}], "expected `instruction`, `prompt` or `messages` in row 1 of"),
         ([{"prompt": "a"}, {"prompt": 7}], "expected text in 'prompt' in row 2 of"),
         ([{"prompt": "a", "references": "b"}], "expected a list of texts in 'references' in row 1 of"),
         ([{"prompt": "a", "references": [1]}], "expected a list of texts in 'references' in row 1 of"),
@@ -109,3 +110,81 @@ def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
     path.write_text('{"instruction": "Say \\ud83d now"}\n')
     with pytest.raises(UserError, match="expected text that UTF-8 can hold in 'instruction' in row 1"):
         read_prompts(path)
+
+
+ASK, ANSWER = {"role": "user", "content": "Two and two?"}, {"role": "assistant", "content": "Four."}
+AGAIN, SIX = {"role": "user", "content": "And two?"}, {"role": "assistant", "content": "Six."}
+SHAREGPT = [{"from": "human", "value": "Two and two?"}, {"from": "gpt", "value": "Four."}]
+HISTORY = [["Two and two?", "Four."]]
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("row", "context", "reference"),
+    [
+        ({"messages": [ASK, ANSWER, AGAIN, SIX]}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"messages": json.dumps([SYSTEM, ASK, ANSWER])}, [SYSTEM, ASK], "Four."),
+        ({"messages": [ASK, ANSWER, AGAIN]}, [ASK, ANSWER, AGAIN], None),
+        ({"messages": [ASK, ANSWER, AGAIN, {**SIX, "weight": 0}]}, [ASK], "Four."),
+        ({"messages": [ASK, ANSWER | {"weight": 0}, AGAIN, SIX | {"train": True}]}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"messages": [ASK, ANSWER | {"weight": 0}]}, [ASK], None),
+        ({"conversations": SHAREGPT}, [ASK], "Four."),
+        ({"prompt": [SYSTEM, ASK], "completion": [ANSWER]}, [SYSTEM, ASK], "Four."),
+        ({"prompt": [SYSTEM, ASK]}, [SYSTEM, ASK], None),
+        ({"instruction": "Two and two?", "output": "Four.", "system": "Be brief."}, [SYSTEM, ASK], "Four."),
+        ({"instruction": "And two?", "output": "Six.", "history": HISTORY}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"prompt": "Two and two?", "system": "Be brief."}, [SYSTEM, ASK], None),
+        ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
+    ],
+)  # fmt: skip
+def test_each_row_format_gives_what_comes_before_the_answer(
+    row: dict[str, Any], context: list[dict[str, Any]], reference: str | None, tmp_path: Path
+) -> None:
+    [prompt] = read_prompts(prompts_file(tmp_path, [row]))
+    assert prompt.messages == context
+    assert prompt.reference == reference
+    assert prompt.instruction == context[-1]["content"]
+    assert (prompt.context is None) == (context == [ASK]), "a lone request has no further context"
+
+
+def test_a_prompt_and_completion_of_plain_text_are_no_conversation(tmp_path: Path) -> None:
+    [prompt] = read_prompts(prompts_file(tmp_path, [{"prompt": "def f(x):", "completion": " return x"}]))
+    assert prompt.asked == PlainText("def f(x):", " return x")
+    assert (prompt.messages, prompt.reference, prompt.full_text) == (None, " return x", "def f(x):")
+
+
+def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_to_the_last(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [ASK, ANSWER, AGAIN, SIX], "numeric_answer": 6},
+        {"instruction": "One?", "output": "1", "group": "g"},
+        {"messages": [ASK, ANSWER, AGAIN], "group": "g"},
+    ]
+    path = prompts_file(tmp_path, rows)
+    found = read_prompts(path, all_turns=True)
+    assert [one.id for one in found] == [0, 1, 2, 3, 4]
+    assert [one.reference for one in found] == ["Four.", "Six.", "1", "Four.", None]
+    assert [one.group for one in found] == ["row 1", "row 1", "g", "g", "g"]
+    assert [one.number for one in found] == [None, "6", None, None, None]
+    assert [one.group for one in read_prompts(path)] == [None, "g", "g"]
+
+
+def test_a_system_text_is_added_where_a_row_has_none() -> None:
+    [prompt] = typed_prompts(["Two and two?"])
+    with_one = prompt.with_system("Be brief.")
+    assert with_one.messages == [SYSTEM, ASK]
+    assert with_one.with_system("Be long.") == with_one
+    assert prompt.with_system(None) is prompt
+
+
+@pytest.mark.parametrize(
+    ("row", "got"),
+    [
+        ({"messages": [{"role": "narrator", "content": "a"}]}, "unknown_role: narrator"),
+        ({"messages": []}, "no_messages"),
+        ({"messages": [ASK, {"role": "assistant", "content": [{"type": "image"}]}]}, "content_is_not_text"),
+        ({"messages": [{"role": "user", "content": "Say \ud83d."}]}, "half of a surrogate pair"),
+    ],
+)
+def test_a_row_that_is_no_conversation_is_refused_by_its_number(row: dict[str, Any], got: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"in row 2 of .*; got {got};"):
+        read_prompts(prompts_file(tmp_path, [{"prompt": "a"}, row]))

@@ -47,7 +47,7 @@ def pair(base: Path, adapter: Path) -> ModelPair:
 
 
 def answer_of(loaded: LoadedModel, style: PromptStyle) -> Answer:
-    prompt = render_prompt(loaded.tokenizer, "Hello", "", style)
+    prompt = render_prompt(loaded.tokenizer, "Hello", style)
     return generate_answers(loaded, [prompt], SamplingPolicy(max_new_tokens=30))[0][0]
 
 

@@ -20,7 +20,7 @@ def tiny(tiny_model_folder: Path) -> LoadedModel:
 
 
 def prompt_of(loaded: LoadedModel, text: str = "Hello") -> list[int]:
-    return render_prompt(loaded.tokenizer, text, "", PromptStyle.CHAT)
+    return render_prompt(loaded.tokenizer, text, PromptStyle.CHAT)
 
 
 @pytest.mark.parametrize(

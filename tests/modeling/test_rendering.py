@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from data_prep.conversation import Conversation, PlainText, RowFormat
 from pipelines.errors import UserError
 from pipelines.modeling import (
     CHATML,
@@ -15,6 +16,7 @@ from pipelines.modeling import (
     render_answer,
     render_prompt,
 )
+from pipelines.training.labels import RowTokenizer
 
 ODD_TEXTS = [
     "",
@@ -39,7 +41,7 @@ def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path):  # type:
 
 @pytest.mark.parametrize("answer", ODD_TEXTS)
 def test_prompt_and_answer_decode_to_the_template_of_both(tokenizer, answer: str) -> None:  # type: ignore[no-untyped-def]
-    prompt = render_prompt(tokenizer, "Say it.", "the input")
+    prompt = render_prompt(tokenizer, "Say it.\n\nthe input")
     rendered = tokenizer.decode([*prompt, *render_answer(tokenizer, answer, PromptStyle.CHAT).token_ids])
     question = [{"role": "user", "content": "Say it.\n\nthe input"}]
     served = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
@@ -125,3 +127,36 @@ def test_a_base_whose_vocabulary_reserves_a_family_s_marks_gets_its_template_and
     assert ensure_chat_template(tokenizer) == marks
     assert len(tokenizer) == size
     assert tokenizer.eos_token == end_token(tokenizer) == end
+
+
+ASKED = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Two and two?"},
+    {"role": "assistant", "content": "Four."},
+    {"role": "user", "content": "And two?"},
+]
+
+
+def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_transcript(tiny_model_folder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    served = tokenizer.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(render_prompt(tokenizer, Conversation(ASKED))) == served
+    plain = tokenizer.decode(render_prompt(tokenizer, Conversation(ASKED), PromptStyle.PLAIN))
+    assert plain == ("Be brief.\n\nUser:\n\nTwo and two?\n\nAssistant:\n\nFour.\n\nUser:\n\nAnd two?\n\nAssistant:\n\n")
+    single = render_prompt(tokenizer, Conversation(ASKED[:2]), PromptStyle.PLAIN)
+    assert tokenizer.decode(single) == "Be brief.\n\nTwo and two?\n\n"
+
+
+@pytest.mark.parametrize("style", PromptStyle)
+def test_a_prompt_trained_as_plain_text_is_rendered_as_it_is(tiny_model_folder: Path, style: PromptStyle) -> None:
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    row = {"prompt": "def f(x):", "completion": "\n    return x"}
+    how = RowTokenizer(tokenizer, RowFormat.PROMPT_COMPLETION, 256)
+    assert render_prompt(tokenizer, PlainText("def f(x):", ""), style) == how.prompt_ids(row)
+
+
+def test_a_template_that_refuses_a_conversation_is_reported(tiny_model_folder: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(UserError, match="'roles must alternate' for one of 4 messages"):
+        render_prompt(tokenizer, Conversation(ASKED))

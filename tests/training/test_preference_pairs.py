@@ -34,7 +34,7 @@ def test_the_prompt_is_the_served_one_and_each_answer_ends_with_one_end_token(
     pairs, ledger = pairs_of([ROW, {**ROW, "chosen": "Bonjour.<|im_end|>\n"}], tokenizer, None)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     for pair in pairs:
-        assert pair["prompt_ids"] == render_prompt(tokenizer, "Say hello.", "In French.")
+        assert pair["prompt_ids"] == render_prompt(tokenizer, "Say hello.\n\nIn French.")
         assert tokenizer.decode(pair["chosen_ids"]) == "Bonjour.<|im_end|>"
         assert pair["rejected_ids"].count(end) == 1
         assert pair["rejected_ids"][-1] == end

@@ -40,7 +40,7 @@ def test_the_trained_prompt_is_what_generate_renders(how: RowTokenizer) -> None:
     fitted = how.examples(ROWS[0], 0)
     ids, labels = fitted.examples[0].token_ids, fitted.examples[0].labels
     n_prompt = sum(label == IGNORED for label in labels)
-    assert ids[:n_prompt] == render_prompt(how.tokenizer, "Add.", "2 2") == how.prompt_ids(ROWS[0])
+    assert ids[:n_prompt] == render_prompt(how.tokenizer, "Add.\n\n2 2") == how.prompt_ids(ROWS[0])
     bos = how.tokenizer.bos_token_id
     wants_one = bos is not None and how.tokenizer("")["input_ids"] == [bos]
     assert (ids[:1] == [bos]) == wants_one

@@ -94,7 +94,7 @@ def words_not_in_prompt(answer: str, prompt: str) -> list[str | None]:
 
 def _runs_by_model(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> dict[str, list[SharedRun]]:
     queries = tuple(
-        tuple(words_not_in_prompt(answer.text, f"{prompt.instruction}\n{prompt.input}"))
+        tuple(words_not_in_prompt(answer.text, prompt.full_text))
         for found in answers.values()
         for prompt, answer in zip(prompts, found, strict=True)
     )

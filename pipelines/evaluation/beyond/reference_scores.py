@@ -60,7 +60,7 @@ def reference_scores(
 
 
 def _sequence(loaded: LoadedModel, prompt: Prompt, reference: str, style: PromptStyle) -> TokenSequence:
-    request = render_prompt(loaded.tokenizer, prompt.instruction, prompt.input, style)
+    request = render_prompt(loaded.tokenizer, prompt.asked, style)
     answer = render_answer(loaded.tokenizer, reference, PromptStyle.PLAIN)
     # The token at the end only marks the place where the answer ends: no model reads it.
     return TokenSequence([*request, *answer.token_ids], first_scored=len(request))

@@ -89,7 +89,7 @@ def _pairs(
     """Both orders of each pair, None where the answers are the same text."""
     pairs: list[_Pair | None] = []
     for prompt, one, other in zip(prompts, base, instruct, strict=True):
-        request = f"{prompt.instruction}\n\n{prompt.input}" if prompt.input else prompt.instruction
+        request = prompt.full_text
         orders = [(one, other), (other, one)]
         both = [_question(judge_messages(request, first, second), endpoint) for first, second in orders]
         pairs.append(None if one == other else _Pair(*both))

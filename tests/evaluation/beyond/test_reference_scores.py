@@ -16,6 +16,7 @@ from pipelines.evaluation.beyond.ending import ending_series
 from pipelines.evaluation.beyond.positions import likelihood_by_position
 from pipelines.evaluation.beyond.reference_scores import ReferenceScores, reference_scores
 from pipelines.evaluation.likelihood import response_likelihoods
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.evaluation.prompts import Prompt
 from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, render_prompt
 from pipelines.modeling.spans import inner_token_ids
@@ -53,7 +54,7 @@ def stories(shared_data: Path) -> LoadedModel:
 
 def plain_distributions(loaded: LoadedModel, prompt: Prompt, style: PromptStyle) -> tuple[np.ndarray, list[int]]:
     """The distribution at each place of the reference and behind it (float64), and the reference's tokens."""
-    request = render_prompt(loaded.tokenizer, prompt.instruction, prompt.input, style)
+    request = render_prompt(loaded.tokenizer, prompt.asked, style)
     answer = inner_token_ids(loaded.tokenizer, str(prompt.reference))
     assert loaded.max_positions is not None
     begin = max(0, len(request) + len(answer) + 1 - loaded.max_positions)
@@ -92,7 +93,7 @@ def known(found: Sequence[ReferenceScores | None]) -> list[ReferenceScores]:
 
 
 def test_the_likelihood_is_that_of_the_response(tiny: LoadedModel) -> None:
-    rows = [{"instruction": one.instruction, "input": one.input, "output": one.reference} for one in PROMPTS[2:4]]
+    rows = [Response(one.asked, one.reference or "") for one in PROMPTS[2:4]]
     expected = [one.nll_nats for one in response_likelihoods(tiny, rows, PromptStyle.CHAT)]
     found = known(reference_scores(tiny, PROMPTS[2:4], PromptStyle.CHAT))
     assert [-float(one.log_probs.sum()) for one in found] == pytest.approx(expected, rel=1e-9)
