@@ -46,7 +46,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.preferences import preference_line, preference_metrics
     from pipelines.files import write_json_atomically
     from pipelines.records import open_training_run, refuse_taken_run
-    from pipelines.report.model_card import model_card
+    from pipelines.report.model_card import model_card, write_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
@@ -93,10 +93,9 @@ def _train(recipe: "Recipe") -> None:
     examined = after_run(trainer, start_state)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:
-        print(*examined.lines(), sep="\n")
-        if before is not None:
-            print(preference_line(metrics["held_out_pairs"]))
-        print(f"model written to {folder}")
+        write_card(folder)
+        told = [] if before is None else [preference_line(metrics["held_out_pairs"])]
+        print(*examined.lines(), *told, f"model written to {folder}", sep="\n")
     if push:
         push.finish(model_card)
 

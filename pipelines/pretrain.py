@@ -16,6 +16,7 @@ corpus at the exact token. The doctor looks first (--doctor error, warn or off; 
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.command_line import asks_for_help, run_program
@@ -93,10 +94,17 @@ def _train(recipe: "Recipe") -> None:
         **cost_of_pretraining(trainer, pretraining.max_length, metrics["train_runtime"]),
     )
     if run.writes:
-        print(f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes), sep="\n")
-        print(*examined.lines(), f"model written to {training.output_dir}", sep="\n")
+        told = [f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes)]
+        _finish(run.folder, [*told, *examined.lines()])
     if push:
         push.finish(model_card)
+
+
+def _finish(folder: Path, lines: Sequence[str]) -> None:
+    from pipelines.report.model_card import write_card
+
+    write_card(folder)
+    print(*lines, f"model written to {folder}", sep="\n")
 
 
 if __name__ == "__main__":

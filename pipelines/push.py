@@ -15,7 +15,8 @@ an earlier push of a model on the same base, or with --overwrite; its old commit
 training_args.bin, checkpoints, run.json and answers never leave, but for those in the card; lock.json holds the diff of
 this checkout, if it had one. Absolute paths in records are cut to their last part, and every file is searched for
 tokens, the home folder and the user's name before anything is sent: one that holds any is refused with its line.
---dry_run does all but send, and lists what would be sent.
+--dry_run does all but send, and lists what would be sent. Without a token it asks the Hub nothing, and says what it
+could not check.
 
 Failures that pass (429, 5xx, cut connections) are tried again with growing pauses. A push that was cut off is repeated
 as it was: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
@@ -31,12 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Gather, look, list, send."""
     flags = _parser().parse_args(arguments)
 
+    from huggingface_hub import get_token
+
     from pipelines.hub import (
         MAIN,
         Run,
         hub_base,
         is_adapter,
+        offline_plan_lines,
         plan_lines,
+        refuse_bad_name,
         refuse_other_comparison,
         refuse_other_merge,
         send,
@@ -46,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.report.model_card import model_card
 
     read_finished_run(flags.run_dir)
+    refuse_bad_name(flags.repo_id)
     if flags.comparison or flags.merged:
         from pipelines.modeling import model_fingerprint  # which takes seconds to import
 
@@ -55,21 +61,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if flags.merged:
             refuse_other_merge(flags.merged, pushed)
     lock = read_lock(flags.run_dir)
-    repository = writable_repository(flags.repo_id)
+    repository = None if flags.dry_run and get_token() is None else writable_repository(flags.repo_id)
+    repo_id = repository.repo_id if repository else flags.repo_id
     base = hub_base(lock["base"], flags.base_model, repository, is_needed=is_adapter(flags.run_dir))
     card = model_card(
         flags.run_dir,
         comparison_folder=flags.comparison,
-        repo_id=repository.repo_id,
+        repo_id=repo_id,
         base_model=base.repo_id if base else None,
         revision=None if flags.revision == MAIN else flags.revision,
     )
     run = Run(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
     parcels = [run.parcel(flags.revision)]
     if flags.merged:
-        parcels.append(run.merged_parcel(flags.merged, flags.revision, repository.repo_id))
+        parcels.append(run.merged_parcel(flags.merged, flags.revision, repo_id))
     if flags.gguf:
         parcels.append(run.gguf_parcel(flags.gguf, flags.revision))
+    if repository is None:
+        print(*offline_plan_lines(repo_id, parcels, base, private=not flags.public), sep="\n")
+        print("nothing was sent (--dry_run)")
+        return
     how = {"private": not flags.public, "overwrite": flags.overwrite}
     print(*plan_lines(repository, parcels, **how), sep="\n", flush=True)
     print(*(["nothing was sent (--dry_run)"] if flags.dry_run else send(repository, parcels, **how)), sep="\n")

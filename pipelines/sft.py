@@ -8,10 +8,10 @@ In: a recipe that names a base (folder, org/name or org/name@revision) and a dat
 data_prep/build_instructions.py, JSON, JSONL, CSV, Parquet, a Hub id or TRL's `datasets:` mixture, with the columns
 instruction + output (input, system), messages, conversations (ShareGPT), prompt + completion, or text; tools and tool
 calls where the template has them. Only the assistant's turns are trained. Out: a run folder with the adapter or model,
-the tokenizer with its chat template, run.json, ledger.json (every row's fate) and trainer_state.json. The doctor looks
-at recipe and rows first and stops at what would ruin the run (--doctor error, warn or off; see doctor.py). Any key of
-TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag: --learning_rate 1e-4. --resume continues an
-unfinished run.
+the tokenizer with its chat template, run.json, ledger.json (every row's fate), trainer_state.json and README.md (the
+model card). The doctor looks at recipe and rows first and stops at what would ruin the run (--doctor error, warn or
+off; see doctor.py). Any key of TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag:
+--learning_rate 1e-4. --resume continues an unfinished run.
 """
 
 import sys
@@ -43,7 +43,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.files import write_json_atomically
     from pipelines.records import open_training_run, refuse_taken_run
-    from pipelines.report.model_card import model_card
+    from pipelines.report.model_card import model_card, write_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
@@ -87,6 +87,7 @@ def _train(recipe: "Recipe") -> None:
     examined = after_run(trainer, before)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:
+        write_card(folder)
         print(*examined.lines(), f"instruct model written to {folder}", sep="\n")
     if push:
         push.finish(model_card)

@@ -7,9 +7,9 @@ from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.outgoing import OutgoingFile, is_adapter
 from pipelines.hub.overwriting import refuse_foreign
 from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card, refuse_other_comparison, refuse_other_merge
-from pipelines.hub.repository import Branch, Repository, writable_repository
+from pipelines.hub.repository import Branch, Repository, refuse_bad_name, writable_repository
 from pipelines.hub.retrying import Patience
-from pipelines.hub.sending import plan_lines, send
+from pipelines.hub.sending import offline_plan_lines, plan_lines, send
 
 __all__ = [
     "MAIN",
@@ -27,7 +27,9 @@ __all__ = [
     "hub_base",
     "is_adapter",
     "name_fault",
+    "offline_plan_lines",
     "plan_lines",
+    "refuse_bad_name",
     "refuse_foreign",
     "refuse_leaks",
     "refuse_other_comparison",

@@ -31,13 +31,14 @@ class HubBase:
 
 
 def hub_base(
-    base: Mapping[str, Any] | None, named: str | None, repository: Repository, *, is_needed: bool = True
+    base: Mapping[str, Any] | None, named: str | None, repository: Repository | None, *, is_needed: bool = True
 ) -> HubBase | None:
     """Where the Hub has the `base` of a lock; None for a model that was trained from scratch.
 
     For a base in a local folder that is `named`, HUB_ID or HUB_ID@REVISION. `is_needed` is false for a whole model,
     which loads without its base: then None is given where none is named. Raises `UserError` if none is named, and if
     the weights there are others than those in the folder: the adapter would be loaded onto a model it does not fit.
+    Without a `repository` the Hub is not asked, and the `named` base is not compared with the folder.
     """
     if base is None:
         return None
@@ -56,7 +57,9 @@ def hub_base(
         )
     repo_id, _, revision = named.partition("@")
     if fault := name_fault(repo_id):
-        raise UserError(expected="--base_model as ID or ID@REVISION of the Hub", got=fault, remedy="mend it")
+        raise UserError(expected="--base_model as ID or ID@REVISION of the Hub", got=fault, remedy="correct the name")
+    if repository is None:
+        return HubBase(repo_id, revision if _COMMIT.fullmatch(revision) else None)
     info = repository.persistently(lambda: repository.info(repo_id, revision or None, files_metadata=True), repo_id)
     _refuse_other_weights(Path(trained_on), info, named)
     return HubBase(repo_id, info.sha)

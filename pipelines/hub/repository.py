@@ -75,16 +75,21 @@ class Repository:
         return value if isinstance(value, dict) else {}
 
 
+def refuse_bad_name(repo_id: str) -> None:
+    """Raise `UserError` for what can be no name of a repository."""
+    if fault := name_fault(repo_id):
+        raise UserError(
+            expected="a name that the Hub takes, such as me/my-instruct", got=fault, remedy="choose another"
+        )
+
+
 def writable_repository(repo_id: str, token: str | None = None, patience: Patience | None = None) -> Repository:
     """The repository `repo_id`, NAME or NAMESPACE/NAME, there or still to be created.
 
     Raises `UserError` for what can be no name, without a token, for one that the Hub does not know and for one that may
     not write there.
     """
-    if fault := name_fault(repo_id):
-        raise UserError(
-            expected="a name that the Hub takes, such as me/my-instruct", got=fault, remedy="choose another"
-        )
+    refuse_bad_name(repo_id)
     token = token or get_token()
     if not token:
         raise UserError(

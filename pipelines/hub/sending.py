@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
+from pipelines.hub.base import HubBase
 from pipelines.hub.leaks import private_here, refuse_leaks
 from pipelines.hub.overwriting import refuse_foreign, stale_files
 from pipelines.hub.parcels import MAIN, Parcel
@@ -27,14 +28,33 @@ def plan_lines(
             refuse_foreign(repository.repo_id, there, parcel.base)
         if not lines:
             lines.append(f"{repository.repo_id}: {_visibility(there, private)}")
-        n_bytes = sum(file.n_bytes for file in parcel.files)
-        lines.append(
-            f"branch {parcel.branch} ({f'over commit {there.head[:8]}' if there.head else 'new'}), "
-            f"{len(parcel.files)} files, {readable_size(n_bytes)}"
-        )
-        lines += [f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in parcel.files]
+        lines += _parcel_lines(parcel, f"over commit {there.head[:8]}" if there.head else "new")
         lines += [f"  {name:<32} {'removed':>10}" for name in stale_files(there, parcel.names)]
     return lines
+
+
+def offline_plan_lines(repo_id: str, parcels: Sequence[Parcel], base: HubBase | None, *, private: bool) -> list[str]:
+    """What a push would send, without a token and without asking the Hub, and what that leaves unchecked.
+
+    Raises `UserError` for files with something private in them.
+    """
+    namespace = repo_id.rpartition("/")[0]
+    refuse_leaks([file for parcel in parcels for file in parcel.files], private_here(namespace))
+    lines = [f"{repo_id}: {'private' if private else 'public'} if it is new"]
+    for parcel in parcels:
+        lines += _parcel_lines(parcel, "not looked up")
+    lines.append("nothing private was found in these files; not checked, because there is no token of the Hub:")
+    lines.append(f"  - whether you may write to {namespace or 'your namespace'}")
+    lines.append(f"  - what {repo_id} holds already, and whether a push would write over it")
+    return [*lines, *([f"  - whether {base.repo_id} has the weights of the base"] if base else [])]
+
+
+def _parcel_lines(parcel: Parcel, state: str) -> list[str]:
+    n_bytes = sum(file.n_bytes for file in parcel.files)
+    return [
+        f"branch {parcel.branch} ({state}), {len(parcel.files)} files, {readable_size(n_bytes)}",
+        *(f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in parcel.files),
+    ]
 
 
 def send(repository: Repository, parcels: Sequence[Parcel], *, private: bool, overwrite: bool = False) -> list[str]:

@@ -68,6 +68,13 @@ def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> N
             assert private.encode() not in content, path
 
 
+def test_the_run_folder_holds_the_projects_card(pushed: Pushed) -> None:
+    card = (pushed.run / "README.md").read_text()
+    assert "is a LoRA adapter of rank 4 on `base`, fine-tuned (SFT) on 12 rows of `rows.jsonl`" in card
+    assert "How it compares with its base is not measured." in card
+    assert "More Information Needed" not in card
+
+
 def test_no_token_stays_in_the_log_or_in_the_run_folder(pushed: Pushed) -> None:
     assert pushed.token not in pushed.log
     for path in pushed.run.rglob("*"):
@@ -101,6 +108,29 @@ def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed:
     said, methods = call()
     assert said.endswith("main: was there already, nothing sent\n")
     assert "PUT" not in methods
+
+
+def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_check(pushed: Pushed) -> None:
+    n_before = len(pushed.hub.requests)
+
+    def call(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        arguments = [str(pushed.run), "--repo_id", name, "--dry_run", *more]
+        environment = {key: value for key, value in pushed.environment().items() if key != "HF_TOKEN"}
+        return subprocess.run(
+            [sys.executable, str(PROJECT / "pipelines/push.py"), *arguments],
+            env=environment, cwd=PROJECT, capture_output=True, text=True,
+        )  # fmt: skip
+
+    done = call("me/listed", "--base_model", "me/base")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("me/listed: private if it is new\nbranch main (not looked up), 8 files, ")
+    assert all(f"  {name} " in done.stdout for name in OF_A_RUN - {".gitattributes"})
+    for unchecked in ("you may write to me", "me/listed holds already", "me/base has the weights of the base"):
+        assert unchecked in done.stdout.partition("not checked, because there is no token")[2]
+    assert done.stdout.endswith("nothing was sent (--dry_run)\n")
+    assert "--base_model" in call("me/listed").stderr
+    assert "Cannot have -- or" in call("me/in--valid", "--base_model", "me/base").stderr
+    assert len(pushed.hub.requests) == n_before
 
 
 @pytest.mark.parametrize(
@@ -196,6 +226,7 @@ def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(
     assert there.branches.keys() == {"main"}
     assert there.files().keys() == OF_A_MODEL
     assert json.loads(there.files()["lock.json"])["base"] is None
+    assert "scratch is a full model, pretrained on" in (tmp_path / "scratch" / "README.md").read_text()
 
 
 def test_preferences_go_on_the_same_way(pushed: Pushed, tmp_path: Path) -> None:
@@ -209,6 +240,7 @@ def test_preferences_go_on_the_same_way(pushed: Pushed, tmp_path: Path) -> None:
     there = pushed.hub.repository("me/preferred")
     assert there.files().keys() == OF_A_RUN
     assert json.loads(there.files()["lock.json"])["adapter"]["name_or_path"] == "mine"
+    assert "tuned to preferences (DPO) on 8 pairs" in (tmp_path / "preferred" / "README.md").read_text()
 
 
 def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None:

@@ -17,17 +17,27 @@ Written = tuple[Path, Any, Any]
 @pytest.fixture(scope="module")
 def adapter(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A run folder with a LoRA adapter that changes its base's answers; the model and its tokenizer."""
+    return _written(tiny_model_folder, tmp_path_factory.mktemp("card") / "my-adapter")
+
+
+def _written(base_folder: Path, folder: Path, n_new_tokens: int = 0, **changed: Any) -> Written:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("card") / "my-adapter"
-    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
-    lora = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
+    base, tokenizer = AutoModelForCausalLM.from_pretrained(base_folder), AutoTokenizer.from_pretrained(base_folder)
     torch.manual_seed(0)
+    if n_new_tokens:
+        tokenizer.add_tokens([f"<|new_{number}|>" for number in range(n_new_tokens)])
+        base.resize_token_embeddings(len(tokenizer))
+        changed["trainable_token_indices"] = [len(tokenizer) - 1]
+    lora = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False, **changed)
     model = get_peft_model(base, lora)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
-    model.save_pretrained(folder)
+    with torch.no_grad():  # a DoRA adapter that was trained has magnitudes of its own
+        for name, weight in model.named_parameters():
+            if "magnitude" in name:
+                weight.mul_(1.5)
+    model.save_pretrained(folder, save_embedding_layers=False)
     base.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write_run(folder, template_sha256="12" * 32)
@@ -65,6 +75,41 @@ def test_an_adapter_answers_as_it_was_saved(adapter: Written) -> None:
     assert _printed(card) == expected
     with model.disable_adapter():
         assert _answer(model, tokenizer, _asked(tokenizer)) != expected, "the adapter is what answers"
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_new_tokens", "why"),
+    [
+        ({}, 0, ""),
+        ({"use_rslora": True}, 0, ""),
+        ({"modules_to_save": ["lm_head"]}, 0, ""),
+        ({"use_dora": True}, 0, "transformers drops the magnitudes of DoRA"),
+        ({}, 3, "transformers does not grow the embeddings"),
+    ],
+    ids=["lora", "rslora", "modules_to_save", "dora", "new_tokens"],
+)
+def test_a_card_warns_of_transformers_where_it_loads_another_model(
+    tiny_model_folder: Path, tmp_path: Path, kind: dict[str, Any], n_new_tokens: int, why: str
+) -> None:
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    folder, model, tokenizer = _written(tiny_model_folder, tmp_path / "kind", n_new_tokens, **kind)
+    ids = torch.tensor([[1, 2, len(tokenizer) - 1]])
+    logits = model.eval()(ids).logits
+    torch.testing.assert_close(AutoPeftModelForCausalLM.from_pretrained(folder).eval()(ids).logits, logits)
+    try:
+        by_transformers = AutoModelForCausalLM.from_pretrained(folder).eval()(ids).logits
+        is_same = torch.allclose(by_transformers, logits, atol=1e-5)
+    except IndexError:  # an embedding that is not there
+        is_same = False
+    assert is_same == (not why)
+    card = model_card(folder, repo_id=str(folder))
+    assert _printed(card) == _answer(model, tokenizer, _asked(tokenizer))
+    assert ("Load it with PEFT, as above, and not with `AutoModelForCausalLM`" in card) == bool(why)
+    assert why in card
+    assert ("\n- transformers\n" in card) == (not why)
 
 
 def test_a_full_model_answers_as_it_was_saved(tiny_model_folder: Path, adapter: Written, tmp_path: Path) -> None:

@@ -21,6 +21,6 @@ part: a card tells nobody where a home folder is.
     writing         template -> text
 """
 
-from pipelines.report.model_card.writing import model_card
+from pipelines.report.model_card.writing import model_card, write_card
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "write_card"]

@@ -1,7 +1,8 @@
 """The snippet that loads the model: it runs as it stands where peft and transformers are installed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines.report.answers import Prompt
 
@@ -17,6 +18,16 @@ def snippet_prompt(examples: Sequence[Prompt]) -> str:
         if len(text) <= MAX_PROMPT and not prompt.instruction.n_hidden and not prompt.input.n_hidden:
             return text
     return _ANY_PROMPT
+
+
+def why_peft_only(adapter: Mapping[str, Any]) -> str:
+    """Why `AutoModelForCausalLM.from_pretrained` of the adapter gives another model than PEFT does, by its
+    adapter_config.json; empty where the two are the same."""
+    if adapter.get("use_dora"):
+        return "transformers drops the magnitudes of DoRA and answers as another model"
+    if adapter.get("trainable_token_indices"):
+        return "transformers does not grow the embeddings of the base for the tokens that the adapter adds"
+    return ""
 
 
 def loading_snippet(

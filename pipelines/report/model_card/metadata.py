@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
 from pipelines.report.model_card.license_rules import LicenseProposal
+from pipelines.report.model_card.loading import why_peft_only
 from pipelines.report.model_card.shown import is_repo_id
 from pipelines.report.visible_text import one_line
 
@@ -43,7 +44,9 @@ def _tags(records: CardRecords, identity: Identity) -> list[str]:
     method = "dora" if adapter.get("use_dora") else str(adapter.get("peft_type") or "").lower()
     stage = one_line(str(records.run.get("program") or ""), 40)
     tags = ["base2instruct", "trl" if stage in ("sft", "dpo") else "", stage, one_line(method, 40)]
-    return [*filter(None, tags), *(["transformers"] if identity.is_adapter else [])]
+    # by which the Hub offers to load it with transformers alone
+    is_for_transformers = identity.is_adapter and not why_peft_only(adapter)
+    return [*filter(None, tags), *(["transformers"] if is_for_transformers else [])]
 
 
 def _measures(records: CardRecords, identity: Identity, folder: str | None) -> Iterator[EvalResult]:

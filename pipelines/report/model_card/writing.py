@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment
 
+from pipelines.files import write_text_atomically
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answers import Prompt, shown_prompts
 from pipelines.report.examinations import examinations
@@ -20,7 +21,7 @@ from pipelines.report.model_card.held_out import held_out_table
 from pipelines.report.model_card.identity import Identity, identity_of
 from pipelines.report.model_card.license_rules import proposed_license
 from pipelines.report.model_card.limits import limits
-from pipelines.report.model_card.loading import loading_snippet, snippet_prompt
+from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, why_peft_only
 from pipelines.report.model_card.metadata import card_metadata
 from pipelines.report.model_card.shown import card_text
 from pipelines.report.model_card.training import cost, curve_line, curve_table
@@ -32,6 +33,12 @@ from pipelines.report.visible_text import excerpt, fenced, markdown_code
 from pipelines.report.writing import N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600
+
+
+def write_card(run_folder: Path) -> None:
+    """Write the card of a run that nobody has compared yet as README.md of its folder, over the template that PEFT or
+    TRL left there. Raises as `model_card`."""
+    write_text_atomically(run_folder / "README.md", model_card(run_folder))
 
 
 def model_card(
@@ -78,6 +85,7 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "license": license,
         "licenses": license_table(works) if works else None,
         "snippet": _snippet(records, identity, repo_id or _own_name(records), revision, shown),
+        "why_peft_only": why_peft_only(records.adapter or {}),
         "opening": openings(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
         "groups": measure_groups(records.comparison) if records.comparison else [],
