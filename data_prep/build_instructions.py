@@ -1,17 +1,25 @@
-"""Make an instruction dataset from rows or from Python sources.
+"""Make a dataset of instructions or of conversations from rows or from Python sources.
 
     python data_prep/build_instructions.py --source my_package/ --output runs/instructions
 
 A laptop needs a minute for the standard library. Sources are
   - JSON, JSONL, CSV and Parquet rows (also .json.gz), with columns instruction, input, output or names that mean the
     same (prompt, question; context; response, answer, completion), or any names with
-    --column_map instruction=question,output=answer;
+    --column_map instruction=question,output=answer; with messages or conversations (ShareGPT), or with a prompt and
+    completion of messages; and system, history, tools and chat_template_kwargs beside them;
   - a folder of Python files, or one: every function with a docstring becomes a row that asks for it in plain words;
   - a dataset on the Hub, as owner/name or owner/name@revision.
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
-out, with its reason) and manifest.json. All rows of one group (a Python module; equal instructions) are in one split,
-and a group's split depends only on its name, the seed and the sizes.
+out, with its reason) and manifest.json. Its kind is `conversations` (columns messages, tools, chat_template_kwargs) if
+any row has messages, a history or tools, else `instructions` (instruction, input, output and, where a row has one,
+system).
+
+Columns that compare.py reads are kept: category, references, numeric_answer, constraints, tests, and those of IFEval,
+MBPP and HumanEval. Any other column is left out, and reported with the number of rows that have a value there.
+
+All rows of one group (a Python module; the row's own `group`; else equal first questions) are in one split, and a
+group's split depends only on its name, the seed and the sizes. A row's own `source` is kept too.
 """
 
 from collections.abc import Sequence
@@ -25,7 +33,7 @@ from data_prep.cleaning import (
     sample_rows,
 )
 from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output, summary, write_dataset_folder
-from data_prep.sources import add_source_flags, command_of, positive, read_sources
+from data_prep.sources import add_source_flags, command_of, in_one_kind, positive, read_sources
 from pipelines.command_line import ArgumentParser, run_program
 
 
@@ -39,13 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_output(output, options.overwrite)  # before the work, not after it
 
     content = read_sources(options, DatasetKind.INSTRUCTIONS)
+    kind, rows = in_one_kind(content.rows)
     reasons = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]
-    kept, rejected = filter_rows(content.rows, reasons)
+    kept, rejected = filter_rows(rows, reasons)
     kept, over_limit = sample_rows(kept, options.limit, options.seed)
     manifest = write_dataset_folder(
         output,
         (row.columns() for row in kept),
-        kind=DatasetKind.INSTRUCTIONS,
+        kind=kind,
         split_sizes=sizes,
         seed=options.seed,
         sources=content.entry["sources"],

@@ -4,9 +4,10 @@
 
 Sources are JSON, JSONL, CSV and Parquet rows (also .json.gz), or a dataset on the Hub as owner/name or
 owner/name@revision, with the columns instruction (or prompt, question, conversations), input (or context; optional),
-chosen and rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse. An answer is a
-text, a message {"content": ...} or {"value": ...}, or messages that end with the assistant's; a prompt of several
-messages is left out here (instruction_is_not_text), but dpo.py takes such rows as they are.
+chosen and rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse, and system,
+tools and chat_template_kwargs beside them. A prompt is a text or messages; an answer is a text, a message
+{"content": ...} or {"value": ...}, or messages that end with the assistant's. If any pair has several turns or tools,
+the folder has the columns prompt, chosen and rejected of messages, else instruction, input, chosen and rejected.
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
 out, with its reason, such as chosen_equals_rejected) and manifest.json. All pairs of one instruction are in one split,
@@ -20,12 +21,11 @@ from data_prep.cleaning import (
     filter_rows,
     reject_reason_duplicate,
     reject_reason_empty,
-    reject_reason_equal_answers,
     reject_reason_too_long,
     sample_rows,
 )
 from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output, summary, write_dataset_folder
-from data_prep.sources import add_source_flags, command_of, positive, read_sources
+from data_prep.sources import add_source_flags, command_of, pairs_in_one_form, positive, read_sources
 from pipelines.command_line import ArgumentParser, run_program
 
 
@@ -42,11 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     content = read_sources(options, DatasetKind.PREFERENCES)
     reasons = [
         reject_reason_empty,
-        reject_reason_equal_answers,
         reject_reason_too_long(options.max_output_chars),
         reject_reason_duplicate(),
     ]
-    kept, rejected = filter_rows(content.rows, reasons)
+    kept, rejected = filter_rows(pairs_in_one_form(content.rows), reasons)
     kept, over_limit = sample_rows(kept, options.limit, options.seed)
     manifest = write_dataset_folder(
         output,

@@ -6,7 +6,6 @@ from data_prep.cleaning.filters import (
     filter_rows,
     reject_reason_duplicate,
     reject_reason_empty,
-    reject_reason_equal_answers,
     reject_reason_too_long,
     sample_rows,
 )
@@ -17,7 +16,6 @@ __all__ = [
     "line_windows",
     "reject_reason_duplicate",
     "reject_reason_empty",
-    "reject_reason_equal_answers",
     "reject_reason_held_out",
     "reject_reason_too_long",
     "sample_rows",

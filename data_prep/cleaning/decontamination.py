@@ -1,9 +1,11 @@
 """Keeping held-out answers out of a training corpus."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from data_prep.cleaning.filters import RejectReason
+from data_prep.conversation import content_text
 from data_prep.dataset_folder import DatasetKind, read_dataset_folder, read_manifest
 from data_prep.sources import SourceRow
 from pipelines.errors import UserError
@@ -27,12 +29,12 @@ def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason
 
     `splits` gives the split of each of the corpus's groups: a document that is itself held out may overlap.
     A training document of a held-out group is rejected too, also if its functions are shorter than a window.
-    Raises `UserError` if `folder` is not an instruction dataset folder.
+    Raises `UserError` if `folder` is no dataset folder of instructions or of conversations.
     """
     manifest = read_manifest(folder)
-    if manifest["kind"] != DatasetKind.INSTRUCTIONS.value:
+    if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
         raise UserError(
-            expected=f"an instruction dataset folder as --held_out {folder}",
+            expected=f"a dataset folder of instructions or conversations as --held_out {folder}",
             got=f"a {manifest['kind']} folder",
             remedy="name the folder that data_prep/build_instructions.py made",
         )
@@ -42,7 +44,7 @@ def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason
         if manifest["n_rows"].get(split):
             rows = read_dataset_folder(folder, split)
             groups.update(rows["group"])
-            windows.update(window for output in rows["output"] for window in line_windows(output))
+            windows.update(window for row in rows for answer in _answers(row) for window in line_windows(answer))
 
     def reason(row: SourceRow) -> str | None:
         if splits.get(row.group) != "train":
@@ -51,3 +53,9 @@ def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason
         return "overlaps_held_out" if overlaps else None
 
     return reason
+
+
+def _answers(row: Mapping[str, Any]) -> list[str]:
+    if "messages" not in row:
+        return [row["output"]]
+    return [content_text(one) for one in row["messages"] if one["role"] == "assistant"]

@@ -1,19 +1,52 @@
 """Why a row is left out: empty, too long, or seen before."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 
+from data_prep.conversation import Conversation, Message, content_text
 from data_prep.dataset_folder import RejectedRow, group_position
 from data_prep.sources import SourceRow
 
 RejectReason = Callable[[SourceRow], str | None]
 
 _ANSWERS = ("output", "chosen", "rejected")
+_NEEDED = ("text", "instruction", *_ANSWERS)
 
 
 def reject_reason_empty(row: SourceRow) -> str | None:
-    """`empty_` and the first empty column, such as `empty_output`; an empty input is allowed."""
-    return next((f"empty_{name}" for name, value in row.fields.items() if name != "input" and not value.strip()), None)
+    """`empty_` and the first empty column, such as `empty_output`; an empty input is allowed.
+
+    Of a conversation `empty_prompt` if nothing is asked before the first answer, `no_answer` without an answer, and
+    `empty_output` if a turn that is trained says nothing.
+    """
+    if "messages" in row.fields:
+        return _reason_empty_conversation(row.fields["messages"])
+    texts = {name: value for name, value in row.fields.items() if name in _NEEDED and isinstance(value, str)}
+    return next((f"empty_{name}" for name, value in texts.items() if not value.strip()), None)
+
+
+def _reason_empty_conversation(messages: list[Message]) -> str | None:
+    turns = Conversation(messages).assistant_turns
+    if not turns:
+        return "no_answer"
+    if not any(content_text(one).strip() for one in messages[: turns[0]] if one["role"] not in ("system", "developer")):
+        return "empty_prompt"
+    trained = (messages[turn] for turn in turns if messages[turn].get("weight") != 0)
+    return None if all(_says_something(one) for one in trained) else "empty_output"
+
+
+def _says_something(message: Message) -> bool:
+    return bool(content_text(message).strip() or message.get("tool_calls"))
+
+
+def _answers(row: SourceRow) -> Iterator[tuple[str, str]]:
+    """The name and the text of each answer in a row."""
+    for message in row.fields.get("messages", ()):
+        if message["role"] == "assistant":
+            yield "output", content_text(message)
+    for name in _ANSWERS:
+        value = row.fields.get(name, "")
+        yield name, value if isinstance(value, str) else content_text(value[-1])
 
 
 def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
@@ -22,15 +55,9 @@ def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
     def reason(row: SourceRow) -> str | None:
         if max_output_chars is None:
             return None
-        answers = (name for name in _ANSWERS if len(row.fields.get(name, "")) > max_output_chars)
-        return next((f"{name}_too_long" for name in answers), None)
+        return next((f"{name}_too_long" for name, text in _answers(row) if len(text) > max_output_chars), None)
 
     return reason
-
-
-def reject_reason_equal_answers(row: SourceRow) -> str | None:
-    """`chosen_equals_rejected` for a pair of answers that differ in outer white space at most: it prefers nothing."""
-    return "chosen_equals_rejected" if row.fields["chosen"].strip() == row.fields["rejected"].strip() else None
 
 
 def reject_reason_duplicate() -> RejectReason:

@@ -1,6 +1,7 @@
 """One chat message, in any of the spellings in use, to the form that chat templates expect."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +21,12 @@ _ROLES = {
 # Where datasets keep the thoughts before an answer: DeepSeek's and Qwen's name, OpenAI's and gpt-oss's.
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 # 1 or true: trained; 0 or false: context. OpenAI's and ShareGPT's `weight`, axolotl's `train` and `training`,
-# ms-swift's `loss`, veRL's `loss_mask`.
-MARK_KEYS = ("weight", "train", "training", "loss", "loss_mask")
+# ms-swift's `loss`, veRL's `loss_mask`; torchtune's `masked` is the other way round.
+MARK_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_mask")
+INVERTED_MARK_KEYS = ("masked",)
 MESSAGE_KEYS = (
-    "role", "from", "content", "value", "tool_calls", "name", "tool_call_id", *THOUGHT_KEYS, *MARK_KEYS,
+    "role", "from", "content", "value", "tool_calls", "function_call", "name", "tool_call_id",
+    *THOUGHT_KEYS, *MARK_KEYS, *INVERTED_MARK_KEYS,
 )  # fmt: skip
 
 
@@ -39,12 +42,36 @@ def read_messages(value: Any) -> tuple[list[Message], tuple[bool | None, ...]]:
     return [_message(one) for one in value], marks if any(mark is not None for mark in marks) else ()
 
 
+def holds_messages(value: Any) -> bool:
+    """Whether `value` is a list of messages, or one message, or the JSON text of either."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            return False
+    listed = value if isinstance(value, list) else [value]
+    return bool(listed) and all(
+        isinstance(one, Mapping) and one.keys() & {"role", "from"} and one.keys() & {"content", "value", "tool_calls"}
+        for one in listed
+    )
+
+
+def unread_message_keys(value: Any) -> list[str]:
+    """Keys of messages that have a value and that `read_messages` does not read, in order."""
+    if not holds_messages(value):
+        return []
+    messages = parsed_json(value)
+    listed = messages if isinstance(messages, list) else [messages]
+    found = (key for one in listed if isinstance(one, Mapping) for key in one if one[key] not in (None, "", [], {}))
+    return [key for key in dict.fromkeys(found) if key not in MESSAGE_KEYS]
+
+
 def content_text(message: Mapping[str, Any]) -> str:
     """The message's text; text parts one after the other, each on a line of its own."""
     content = message.get("content")
     if isinstance(content, list):
         return "\n".join(str(part["text"]) for part in content)
-    return "" if content is None else str(content)
+    return scalar_text(content)
 
 
 def thought_of(message: Mapping[str, Any]) -> str:
@@ -71,7 +98,14 @@ def text_or_parts(value: Any) -> str | list[dict[str, str]]:
         return parts if len(parts) > 1 else "".join(part["text"] for part in parts)
     if isinstance(value, Mapping):
         raise UnreadableRowError("content_is_not_text")
-    return "" if value is None else str(value)
+    return scalar_text(value)
+
+
+def scalar_text(value: Any) -> str:
+    """A value that is no list or object as text: a number or a truth value as JSON writes it, null and NaN as none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
 
 
 def _message(value: Any) -> Message:
@@ -89,6 +123,8 @@ def _message(value: Any) -> Message:
         message["reasoning_content"] = thought
     if calls := parsed_json(value.get("tool_calls")):
         message["tool_calls"] = _calls(calls)
+    elif call := parsed_json(value.get("function_call")):  # OpenAI's form before tools
+        message["tool_calls"] = _calls([call])
     return message
 
 
@@ -96,13 +132,14 @@ def _mark(value: Any) -> bool | None:
     """The message's own mark, from whichever of `MARK_KEYS` it has. Only 0 and 1 are weights of a turn."""
     if not isinstance(value, Mapping):
         return None
-    given = [(key, value[key]) for key in MARK_KEYS if value.get(key) is not None]
-    for key, mark in given:
-        if mark not in (0, 1):  # True == 1 and 1.0 == 1
-            raise UnreadableRowError(f"{key}_is_not_0_or_1: {mark!r}"[:60])
-    if len({bool(mark) for _, mark in given}) > 1:
-        raise UnreadableRowError(f"marks_disagree: {', '.join(key for key, _ in given)}")
-    return bool(given[0][1]) if given else None
+    keys = [key for key in (*MARK_KEYS, *INVERTED_MARK_KEYS) if value.get(key) is not None]
+    for key in keys:
+        if value[key] not in (0, 1):  # True == 1 and 1.0 == 1
+            raise UnreadableRowError(f"{key}_is_not_0_or_1: {value[key]!r}"[:60])
+    marks = [bool(value[key]) != (key in INVERTED_MARK_KEYS) for key in keys]
+    if len(set(marks)) > 1:
+        raise UnreadableRowError(f"marks_disagree: {', '.join(keys)}")
+    return marks[0] if marks else None
 
 
 def _sharegpt_calls(text: str) -> list[Any]:

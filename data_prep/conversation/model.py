@@ -61,6 +61,20 @@ class Conversation:
         turns = self.trained_turns(train_on)
         return replace(self, first_trained=0, marks=tuple(place in turns for place in range(len(self.messages))))
 
+    def as_row(self) -> dict[str, Any]:
+        """The row of a dataset folder: `messages` and, where the conversation has them, `tools` and
+        `chat_template_kwargs`. Marks are `weight`s, 0 for the assistant turns that are context."""
+        marks = list(self.marks) or [None] * len(self.messages)
+        for place in self.assistant_turns:
+            if place < self.first_trained:
+                marks[place] = False
+        messages = [
+            message if mark is None else {**message, "weight": int(mark)}
+            for message, mark in zip(self.messages, marks, strict=True)
+        ]
+        others = {"tools": self.tools, "chat_template_kwargs": self.template_arguments}
+        return {"messages": messages, **{name: value for name, value in others.items() if value}}
+
     def before(self, turn: int) -> "Conversation":
         """The context of message number `turn`: all that a model is given before it answers."""
         return replace(self, messages=self.messages[:turn], marks=self.marks[:turn])

@@ -1,9 +1,9 @@
 """The dataset folder: schema, split, parquet, card and manifest; the one way a dataset is written and read back."""
 
+from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason
 from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
 from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import (
-    COLUMNS,
     MANIFEST_NAME,
     REJECTED_NAME,
     SPLITS,
@@ -17,7 +17,6 @@ from data_prep.dataset_folder.summary import summary
 from data_prep.dataset_folder.writing import content_sha256, data_versions, refuse_output, write_dataset_folder
 
 __all__ = [
-    "COLUMNS",
     "MANIFEST_NAME",
     "REJECTED_NAME",
     "ROW_SUFFIXES",
@@ -27,10 +26,12 @@ __all__ = [
     "RejectedRow",
     "SplitSizes",
     "assign_splits",
+    "columns_of",
     "content_sha256",
     "data_versions",
     "group_position",
     "is_dataset_folder",
+    "nested_columns",
     "read_dataset_folder",
     "read_manifest",
     "read_row_file",
@@ -39,5 +40,7 @@ __all__ = [
     "row_suffix",
     "split_of",
     "summary",
+    "table_of",
+    "unstorable_reason",
     "write_dataset_folder",
 ]

@@ -44,8 +44,13 @@ All rows of one group are in one split. Rows left out, by reason (each one is in
 |---|---|
 {rejects or "| none | 0 |"}
 
-Sources: {"; ".join(_source_line(source) for source in manifest["sources"])}.
+{_unread_line(manifest)}Sources: {"; ".join(_source_line(source) for source in manifest["sources"])}.
 """
+
+
+def _unread_line(manifest: Manifest) -> str:
+    counts = ", ".join(f"`{name}` ({count:,} rows)" for name, count in manifest["unread_columns"].items())
+    return f"Columns of the sources that were not kept: {counts}.\n\n" if counts else ""
 
 
 def _source_line(source: dict) -> str:

@@ -15,16 +15,12 @@ class DatasetKind(StrEnum):
     """The kinds of dataset folder; the value is what the manifest says."""
 
     INSTRUCTIONS = "instructions"
+    CONVERSATIONS = "conversations"
     CORPUS = "corpus"
     PREFERENCES = "preferences"
 
 
 PROVENANCE_COLUMNS = ("source", "source_row", "group")
-COLUMNS = {
-    DatasetKind.INSTRUCTIONS: ("instruction", "input", "output", *PROVENANCE_COLUMNS),
-    DatasetKind.CORPUS: ("text", *PROVENANCE_COLUMNS),
-    DatasetKind.PREFERENCES: ("instruction", "input", "chosen", "rejected", *PROVENANCE_COLUMNS),
-}
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,7 @@ class Manifest(TypedDict):
     n_rows: dict[str, int]
     n_groups: dict[str, int]
     n_rejected: dict[str, int]
+    unread_columns: dict[str, int]
     content_sha256: dict[str, str]
     sources: list[dict[str, Any]]
     licenses: list[str]

@@ -18,4 +18,7 @@ def summary(manifest: Manifest, output: Path) -> str:
     n_rejected = sum(manifest["n_rejected"].values())
     lines.append(f"  left out   {n_rejected:>8,} (each with its reason in {output / 'rejected.jsonl'})")
     lines += [f"    {reason:<26} {count:>8,}" for reason, count in manifest["n_rejected"].items()]
+    if manifest["unread_columns"]:
+        counts = ", ".join(f"{name} ({count:,} rows)" for name, count in manifest["unread_columns"].items())
+        lines.append(f"  columns not kept: {counts}")
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_folder.card import dataset_card
+from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of
 from data_prep.dataset_folder.schema import (
-    COLUMNS,
     MANIFEST_NAME,
     REJECTED_NAME,
     SPLITS,
@@ -30,12 +30,12 @@ from pipelines.files import (
     write_text_atomically,
 )
 
-Rows = Sequence[Mapping[str, str]]
+Rows = Sequence[Mapping[str, Any]]
 
 
 def write_dataset_folder(
     output: Path,
-    rows: Iterable[Mapping[str, str]],
+    rows: Iterable[Mapping[str, Any]],
     *,
     kind: DatasetKind,
     split_sizes: SplitSizes,
@@ -46,8 +46,8 @@ def write_dataset_folder(
     licenses: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Manifest:
-    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. `licenses` are
-    identifiers of the Hub; none is unknown, which a model card will say aloud.
+    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. A row may
+    lack a column that others have. `licenses` are identifiers of the Hub; none is unknown, which a model card says.
 
     Raises `UserError` if no row is left or if `refuse_output` says so.
     """
@@ -62,13 +62,15 @@ def write_dataset_folder(
         )
     splits = assign_splits((row["group"] for row in kept), seed, split_sizes)
     by_split = {name: [row for row in kept if splits[row["group"]] == name] for name in SPLITS}
+    columns, nested = columns_of(kept), nested_columns(kept)
     manifest = Manifest(
         kind=kind.value,
-        columns=list(COLUMNS[kind]),
+        columns=columns,
         n_rows={name: len(members) for name, members in by_split.items()},
         n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
         n_rejected=n_rejected,
-        content_sha256={name: content_sha256(members, COLUMNS[kind]) for name, members in by_split.items()},
+        unread_columns=dict(sum((Counter(one.get("unread_columns", {})) for one in sources), Counter())),
+        content_sha256={name: content_sha256(members, columns) for name, members in by_split.items()},
         sources=[dict(source) for source in sources],
         licenses=list(licenses),
         seed=seed,
@@ -79,7 +81,7 @@ def write_dataset_folder(
     with fresh_folder(output, overwrite) as folder:
         for name, members in by_split.items():
             if members:
-                _write_parquet(folder / "data" / f"{name}-00000-of-00001.parquet", members, COLUMNS[kind])
+                _write_parquet(folder / "data" / f"{name}-00000-of-00001.parquet", members, columns, nested)
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
         write_text_atomically(folder / "README.md", dataset_card(manifest, output.name))
         write_json_atomically(folder / MANIFEST_NAME, manifest)
@@ -102,7 +104,7 @@ def content_sha256(rows: Rows, columns: Sequence[str]) -> str:
     """Hex SHA-256 of the rows' values in order: unlike the parquet file's bytes it outlives a pyarrow version."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps([row[column] for column in columns], ensure_ascii=True).encode() + b"\n")
+        digest.update(json.dumps([row.get(column) for column in columns], ensure_ascii=True).encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -112,11 +114,8 @@ def data_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
 
 
-def _write_parquet(path: Path, rows: Rows, columns: Sequence[str]) -> None:
-    import pyarrow
+def _write_parquet(path: Path, rows: Rows, columns: Sequence[str], nested: set[str]) -> None:
     import pyarrow.parquet
 
-    schema = pyarrow.schema([(column, pyarrow.large_string()) for column in columns])
-    table = pyarrow.table({column: [row[column] for row in rows] for column in columns}, schema=schema)
     path.parent.mkdir(exist_ok=True)
-    pyarrow.parquet.write_table(table, path, row_group_size=1000)
+    pyarrow.parquet.write_table(table_of(rows, columns, nested), path, row_group_size=1000)

@@ -8,8 +8,9 @@ from data_prep.dataset_folder import DatasetKind, RejectedRow, is_dataset_folder
 from data_prep.sources.distributions import distributions_of
 from data_prep.sources.hub import is_hub_id, read_hub_rows
 from data_prep.sources.python_tree import document_of_file, functions_of_file, read_files, split_items
+from data_prep.sources.raw_rows import RawRows, read_raw_rows
 from data_prep.sources.recognition import SourceFormat, recognise
-from data_prep.sources.row_columns import choose_columns, read_columns
+from data_prep.sources.row_columns import choose_columns
 from data_prep.sources.rows import SourceContent
 from data_prep.sources.text_tree import TEXT_SUFFIXES, document_of_text_file
 from data_prep.sources.tree import files_of_tree
@@ -80,13 +81,13 @@ def _content_of_rows(
     name, n_rows = entry["name"], sum(map(len, rows_of_files.values()))
     if n_rows == 0:
         raise _empty(name, "rows")
-    columns = choose_columns([row for rows in rows_of_files.values() for row in rows], column_map, kind, name)
-    kept, rejected = [], []
+    read = RawRows()
     for file, rows in rows_of_files.items():
-        usable, unusable = read_columns(rows, columns, kind, name, file)
-        kept += usable
-        rejected += unusable
-    return SourceContent(kept, rejected, {**entry, "n_rows": n_rows})
+        if rows:
+            columns = choose_columns(rows, column_map, kind, f"{name}/{file}" if file else name)
+            read.add(read_raw_rows(rows, columns, kind, name, file))
+    unread = {"unread_columns": dict(read.unread)} if read.unread else {}
+    return SourceContent(read.kept, read.rejected, {**entry, "n_rows": n_rows, **unread})
 
 
 def _read_tree(path: Path, kind: DatasetKind, tree_format: SourceFormat, num_proc: int, name: str) -> SourceContent:

@@ -12,13 +12,13 @@ from data_prep.dataset_folder import RejectedRow
 class SourceRow:
     """One row as read: `fields` are the dataset's own columns, `same_as` is the text by which duplicates are known."""
 
-    fields: dict[str, str]
+    fields: dict[str, Any]
     source: str
     source_row: str
     group: str
     same_as: str
 
-    def columns(self) -> dict[str, str]:
+    def columns(self) -> dict[str, Any]:
         """The row in the final columns of its dataset kind."""
         return {**self.fields, "source": self.source, "source_row": self.source_row, "group": self.group}
 

@@ -12,7 +12,14 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig, SFTConfig
 
-from data_prep.conversation import Conversation, PlainText, UnreadableRowError, content_text
+from data_prep.conversation import (
+    Conversation,
+    PlainText,
+    Preference,
+    UnreadableRowError,
+    content_text,
+    read_preference,
+)
 from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
@@ -30,7 +37,7 @@ from pipelines.training.labels import RowTokenizer
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import Example, Fitted
 from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
-from pipelines.training.preference_rows import Preference, preference_set, read_preference
+from pipelines.training.preference_rows import preference_set
 from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
 from pipelines.training.pretraining_model import built, new_config, refuse_contradictions, tokenizer_to_pretrain
 from pipelines.training.rows import has_held_out_rows, recipe_rows

@@ -5,14 +5,20 @@ from dataclasses import asdict, dataclass, replace
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from data_prep.conversation import UnreadableRowError, content_text
+from data_prep.conversation import (
+    EQUAL_ANSWERS,
+    Message,
+    Preference,
+    UnreadableRowError,
+    content_text,
+    read_preference,
+)
 from pipelines.errors import UserError
 from pipelines.modeling import end_token
 from pipelines.modeling.spans import UnrenderableError, inner_token_ids, render_turns
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import IGNORED
-from pipelines.training.preference_rows import EQUAL_ANSWERS, Message, Preference, read_preference
 
 _PAIRS_IN_A_TABLE = 1000  # Python's lists of ids take ten times the memory of a table of them
 

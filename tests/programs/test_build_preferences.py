@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from data_prep.dataset_folder import read_dataset_folder
+from data_prep.conversation import read_preference
+from data_prep.dataset_folder import read_dataset_folder, read_rows
 from tests.conftest import RunCli, one_line_error
 
 
@@ -51,15 +52,39 @@ def test_each_row_left_out_has_its_reason(run_cli: RunCli, tmp_path: Path) -> No
         {"instruction": "x", "chosen": "same", "rejected": " same\n"},
         {"instruction": "x", "chosen": "b", "rejected": ""},
         {"instruction": "x", "chosen": "b", "rejected": "long" * 9},
-        {"instruction": several, "chosen": "b", "rejected": "c"},
+        {"instruction": [*several, said("narrator", "d")], "chosen": "b", "rejected": "c"},
     ]
     folder = tmp_path / "folder"
     stdout = build(run_cli, write(tmp_path / "rows.jsonl", rows), folder, "--max_output_chars", "20")
-    expected = {"chosen_equals_rejected", "duplicate", "empty_rejected", "instruction_is_not_text", "rejected_too_long"}
+    expected = {"chosen_equals_rejected", "duplicate", "empty_rejected", "rejected_too_long",
+                "unknown_role: narrator"}  # fmt: skip
     assert json.loads((folder / "manifest.json").read_text())["n_rejected"] == dict.fromkeys(sorted(expected), 1)
     lines = [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
     assert {line["reason"] for line in lines} == expected
     assert "chosen_equals_rejected" in stdout
+
+
+def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli: RunCli, tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "now", "arguments": {"zone": None, "day": 1}}}
+    tools = [{"type": "function", "function": {"name": "now", "parameters": {"default": None}}}]
+    several = [said("human", "a"), said("gpt", "b"), said("human", "c")]
+    rows: list[dict] = [
+        {"system": "s", "prompt": several, "chosen": "d", "rejected": "e", "instruction": None},
+        {"instruction": "one", "input": "i", "chosen": "d", "rejected": "e"},
+        {
+            "prompt": "what time",
+            "chosen": [{"role": "assistant", "tool_calls": [call]}],
+            "rejected": "e",
+            "tools": tools,
+        },
+    ]
+    folder = tmp_path / "folder"
+    build(run_cli, write(tmp_path / "rows.jsonl", rows), folder)
+    back = [read_preference(row) for row in read_rows(folder, "train")]
+    assert back == [read_preference(row) for row in rows]
+    assert back[2].chosen["tool_calls"] == [call]
+    assert back[2].tools == tools
+    assert list(load_dataset(str(folder), split="train"))[2]["tools"] == tools
 
 
 @pytest.mark.parametrize(

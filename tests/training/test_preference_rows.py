@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from data_prep.conversation import UnreadableRowError
+from data_prep.conversation import UnreadableRowError, read_preference
 from pipelines.errors import UserError
-from pipelines.training.preference_rows import read_preference, refuse_other_columns
+from pipelines.training.preference_rows import refuse_other_columns
 
 USER = {"role": "user", "content": "Say hello.\n\nIn French."}
 GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Bonjour.", "Hello."))
@@ -49,7 +49,7 @@ def test_a_system_prompt_earlier_turns_and_tools_are_kept() -> None:
     [
         ({"rejected": " Bonjour.\n"}, "chosen_equals_rejected"),
         ({"rejected": " "}, "empty_rejected"),
-        ({"chosen": None}, "no_messages"),
+        ({"chosen": None}, "empty_chosen"),
         ({"chosen": [GOOD, USER, GOOD]}, "chosen_is_not_one_turn"),
         ({"instruction": " ", "input": ""}, "empty_prompt"),
         ({"chosen": [{"role": "assistant", "content": {"image": 1}}]}, "content_is_not_text"),

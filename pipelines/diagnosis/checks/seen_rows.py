@@ -5,7 +5,7 @@ from typing import cast
 
 from trl import SFTConfig
 
-from data_prep.conversation import Conversation, read_row, row_format
+from data_prep.conversation import Conversation, read_preference, read_row, row_format
 from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
@@ -13,7 +13,6 @@ from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.recipe import InstructionArguments
 from pipelines.training.instruction_set import trains_every_token
-from pipelines.training.preference_rows import read_preference
 
 MATERIAL_SHARE = 0.01  # of the rows: what is wrong in fewer is told, but does not ruin a run
 

@@ -91,9 +91,9 @@ def test_values_that_are_no_text_are_rejected_and_numbers_are_written_out(tmp_pa
     values: list[Any] = [4, 0.5, None, ["a"], {"b": 1}, True, "\ud800"]
     path = write_rows(tmp_path / "a.json", [{"instruction": "a", "output": value} for value in values])
     content = read(path)
-    assert [row.fields["output"] for row in content.rows] == ["4", "0.5", ""]
+    assert [row.fields["output"] for row in content.rows] == ["4", "0.5", "", "true"]
     reasons = [(row.source_row, row.reason) for row in content.rejected]
-    assert reasons == [(n, "output_is_not_text") for n in "456"] + [("7", "not_unicode")]
+    assert reasons == [(n, "output_is_not_text") for n in "45"] + [("7", "not_unicode")]
 
 
 def test_the_first_line_of_a_code_answer_keeps_its_indentation(tmp_path: Path) -> None:
