@@ -46,7 +46,6 @@ MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --a
 _ROWS_AT_ONCE = 1000
 _SEED = 0  # of the sample: the same rows for every recipe on the same data
 
-
 Read = tuple[Dataset, Dataset | None]
 
 
