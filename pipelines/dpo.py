@@ -69,7 +69,7 @@ def _train(recipe: "Recipe") -> None:
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     held_out, left_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
-    run = open_training_run("dpo", recipe.keys, training, resume=data.resume)
+    run = open_training_run("dpo", recipe, training, resume=data.resume)
     base = (start.base, model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import ArgumentParser, run_program
+from pipelines.command_line import ArgumentParser, add_dtype, run_program
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--top_p", type=float, default=1.0, help="share of probability that is sampled from (default 1)")
     flags.add_argument("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
     flags.add_argument("--batch_size", type=int, default=32, help="answers generated together (default 32)")
-    flags.add_argument("--dtype", default="auto", choices=["auto", "float32"], help="of the weights (default as saved)")
+    add_dtype(flags)
     flags.add_argument("--engine", choices=["transformers", "vllm"], default="transformers", help="what generates")
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its rivals")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")

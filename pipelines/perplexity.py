@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import ArgumentParser, positive_number, run_program
+from pipelines.command_line import ArgumentParser, add_dtype, positive_number, run_program
 
 
 class _AddModel(argparse.Action):
@@ -104,7 +104,7 @@ def _parser() -> ArgumentParser:
         metavar="TOKENS",
         help="by which windows advance (default: half of it)",
     )
-    add("--dtype", default="auto", choices=["auto", "float32", "float64"], help="of the weights (default: as saved)")
+    add_dtype(parser, "float64")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
     add(
         "--limit",

@@ -70,7 +70,7 @@ def _train(recipe: "Recipe") -> None:
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
     refuse_impossible_model(pretraining, model_arguments, tokenizer)
-    run = open_training_run("pretrain", recipe.keys, training, resume=pretraining.resume)
+    run = open_training_run("pretrain", recipe, training, resume=pretraining.resume)
     checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
     base = (model_arguments.model_name_or_path, model_arguments.model_revision)
     run.lock(pretraining_inputs(pretraining, corpus, tokenizer, *base))

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.command_line import ArgumentParser, positive_number, run_program
+from pipelines.command_line import ArgumentParser, add_dtype, positive_number, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def _parser() -> ArgumentParser:
     texts.add_argument("--text", action="append", help="again for more")
     texts.add_argument("--file", type=Path, help="one text on each line")
     texts.add_argument("--pairs", type=Path, metavar="FILE", help="rows of good and bad (JSONL, JSON, CSV or Parquet)")
-    add("--dtype", choices=["float64", "float32", "auto"], help="default float64 with --text, else auto")
+    add_dtype(parser, "float64", default=None, otherwise="float64 with --text, else auto")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="texts at a time (default 8)")
     add("--seed", type=int, default=0, help="changes nothing: nothing here is random")
     add("--output", type=Path, metavar="FILE", help="FILE.json for the record, .csv or .jsonl for the tokens")

@@ -64,7 +64,7 @@ def _train(recipe: "Recipe") -> None:
     tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
-    run = open_training_run("sft", recipe.keys, training, resume=data.resume)
+    run = open_training_run("sft", recipe, training, resume=data.resume)
     base = (str(model_arguments.model_name_or_path), model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base))
     run.note(doctor=doctor)

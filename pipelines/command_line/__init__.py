@@ -31,6 +31,15 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
 
+def add_dtype(
+    flags: argparse.ArgumentParser, *more: str, default: str | None = "auto", otherwise: str = "auto"
+) -> None:
+    """Add `--dtype`, with `more` choices; help says that the default is `otherwise`."""
+    choices = ["auto", "float32", "bfloat16", *more]
+    meaning = f"auto: as saved, or float32 where this machine is slow in that (default: {otherwise})"
+    flags.add_argument("--dtype", choices=choices, default=default, help=meaning)
+
+
 def positive_number(text: str) -> int:
     """The type of a flag that counts something: a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:

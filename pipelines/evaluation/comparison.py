@@ -135,6 +135,7 @@ def _model_record(model: MeasuredModel, figures: Mapping[str, Estimate | None]) 
         "role": model.role.value,
         "path": model.path,
         "fingerprint": model.fingerprint,
+        "computed_in": model.computed_in,
         "prompt_style": model.prompt_style.value,
         "metrics": {metric: figure.to_json() for metric, figure in figures.items() if figure},
     }

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, positive_number
+from pipelines.command_line import ArgumentParser, add_dtype, positive_number
 from pipelines.errors import UserError
 from pipelines.files import refuse_existing
 
@@ -22,7 +22,7 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
     add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
     add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
-    add("--dtype", choices=["auto", "float32"], help="of the weights (default: float32 on a CPU, else as saved)")
+    add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
     add("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
     add("--resume", action="store_true", help="go on with an interrupted comparison in --output")

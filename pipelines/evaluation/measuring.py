@@ -106,6 +106,7 @@ class MeasuredModel:
     likelihoods: Mapping[PromptStyle, Sequence[DocumentLikelihood | None]]
     token_choices: Mapping[int, Sequence[TokenChoice]] = field(default_factory=dict)
     beyond: BeyondMeasured | None = None
+    computed_in: str | None = None
 
 
 class Measurement:
@@ -168,6 +169,7 @@ class Measurement:
             likelihoods,
             dict(zip(shown, choices, strict=True)),
             beyond,
+            loaded.computed_in,
         )
 
     def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:

@@ -17,6 +17,7 @@ from pipelines.hub.pulling import local_copy
 from pipelines.hub.references import short_name
 from pipelines.modeling import LoadedModel, load_tokenizer
 from pipelines.modeling.adapter_base import refuse_other_base
+from pipelines.modeling.inference import settled_dtype
 from pipelines.modeling.loading import base_of_adapter, is_adapter, load_base_model, tokenizer_place
 
 
@@ -63,7 +64,7 @@ class ModelChoice:
 def loaded_one_by_one(
     choices: Sequence[ModelChoice], names: Sequence[str], *, dtype: str = "auto"
 ) -> Iterator[LoadedModel]:
-    """Each choice ready for inference under its name, in the order given and in `dtype` (auto: as it was saved).
+    """Each choice ready for inference under its name, in the order given and in `dtype` (see `settled_dtype`).
 
     One base is in memory at a time: it is loaded once for all neighbours that share it, so put those side by side. What
     is done to a model that was given out, or to its embeddings, leaves the base as it was. A model is there until the
@@ -84,7 +85,7 @@ def loaded_one_by_one(
         if base is None or place != choice.base_place:
             base, place = None, choice.base_place
             gc.collect()  # the base before this one
-            base = load_base_model(path, dtype=dtype)
+            base = load_base_model(path, dtype=settled_dtype(path, dtype))
             cast(torch.nn.Module, base).to(processes().device)
             base.eval()
         model = sharing_copy(base) if adapter is None else adapted_copy(base, adapter, tokenizer)

@@ -38,7 +38,7 @@ class Measurement:
 
     `condition` is the token that a text's first token is conditioned on, `sources` the source of each document and
     `source` the one that all of them come from, None for the documents of all sources. Documents of one of the `groups`
-    depend on each other.
+    depend on each other. `dtype` is what was computed in.
     """
 
     model: str
@@ -50,6 +50,7 @@ class Measurement:
     condition: str | None = None
     source: str | None = None
     groups: Sequence[str | None] = ()
+    dtype: str | None = None
 
 
 def measure(
@@ -85,18 +86,15 @@ def _measure(
     options["measured_by"] = reading.measured_by
     condition = condition_token(loaded.tokenizer)
     for scope, ones in documents.items():
+        facts: dict[str, Any] = {"groups": ones.groups, "dtype": loaded.computed_in}
         if scope is Scope.TEXT:
             likelihoods = passage_likelihoods if ones.follow_on else text_likelihoods
             scores = likelihoods(loaded, ones.items, **options)
-            yield Measurement(
-                loaded.name, loaded.path, scope, None, scores, ones.sources, condition, groups=ones.groups
-            )
+            yield Measurement(loaded.name, loaded.path, scope, None, scores, ones.sources, condition, **facts)
             continue
         for style, ready in _prompt_styles(loaded, template, is_first):
             scores = response_likelihoods(ready, ones.items, style, **options)
-            yield Measurement(
-                loaded.name, loaded.path, scope, style, scores, ones.sources, condition, groups=ones.groups
-            )
+            yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition, **facts)
 
 
 def _prompt_styles(

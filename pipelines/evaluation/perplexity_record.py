@@ -40,6 +40,7 @@ def perplexity_record(
         "dtype": reading.dtype,
         "seed": seed,
         "n_processes": processes().num_processes,
+        "computed_in": {one.model: one.dtype for one in measurements},
         "condition": {one.model: {"token": one.condition} for one in measurements},
         "versions": versions(),
         "results": perplexity_results(parts, seed),

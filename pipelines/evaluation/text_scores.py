@@ -167,7 +167,7 @@ def score_record(loaded: LoadedModel, content: Mapping[str, Any]) -> dict[str, A
     """The record: which model, what a text's first token was conditioned on, and `content`."""
     return {
         "kind": "score",
-        "model": {"path": loaded.path, "fingerprint": loaded.fingerprint},
+        "model": {"path": loaded.path, "fingerprint": loaded.fingerprint, "computed_in": loaded.computed_in},
         "condition": {"token": condition_token(loaded.tokenizer)},
         "versions": versions(),
         **content,

@@ -49,6 +49,11 @@ class LoadedModel:
         return self.model.device
 
     @property
+    def computed_in(self) -> str:
+        """The type of the weights, which is what the model computes in, such as float32."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
     def max_positions(self) -> int | None:
         """The longest sequence in tokens that the model was built for, None if its config does not say."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)

@@ -1,10 +1,11 @@
 """4-bit and 8-bit bases by bitsandbytes, with the compute type that QLoRA was designed for."""
 
 import torch
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, TrainingArguments
 from trl import ModelConfig, get_quantization_config
 
 from pipelines.errors import UserError
+from pipelines.recipe import arithmetic
 
 
 def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
@@ -17,14 +18,22 @@ def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
         )
 
 
-def quantization_config(arguments: ModelConfig) -> BitsAndBytesConfig | None:
+def quantization_config(arguments: ModelConfig, training: TrainingArguments | None = None) -> BitsAndBytesConfig | None:
     """TRL's quantization config, None where the recipe asks for none.
 
-    A 4-bit base computes in bfloat16 with double quantization (Dettmers et al. 2023, QLoRA, section 3) whatever `dtype`
-    says: TRL would take float32 from `dtype`'s default, which is slow and large without a message.
+    A 4-bit base has double quantization and computes in bfloat16 (Dettmers et al. 2023, QLoRA, section 3) whatever
+    `dtype` says: TRL would take float32 from `dtype`'s default, which is slow and large without a message. In float32
+    or float16 it computes where `training` does, and without `training` in what this machine is fast in.
     """
     config = get_quantization_config(arguments)
     if config is not None and arguments.load_in_4bit:
-        config.bnb_4bit_compute_dtype = torch.bfloat16
+        config.bnb_4bit_compute_dtype = _compute_type(training)
         config.bnb_4bit_use_double_quant = True
     return config
+
+
+def _compute_type(training: TrainingArguments | None) -> torch.dtype:
+    if training is not None:
+        return torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
+    is_fast = arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
+    return torch.bfloat16 if is_fast else torch.float32

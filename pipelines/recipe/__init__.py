@@ -12,6 +12,7 @@ from pipelines.recipe.arguments import (
     RunArguments,
 )
 from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
+from pipelines.recipe.precision import Precision, arithmetic, inference_dtype
 
 __all__ = [
     "DataArguments",
@@ -20,10 +21,13 @@ __all__ = [
     "LongRowPolicy",
     "MixtureArguments",
     "MixturePart",
+    "Precision",
     "PreferenceArguments",
     "PretrainingArguments",
     "Recipe",
     "RunArguments",
+    "arithmetic",
+    "inference_dtype",
     "parse_leniently",
     "parse_recipe",
     "written_keys",

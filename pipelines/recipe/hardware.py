@@ -1,11 +1,12 @@
-"""What a recipe need not say because it follows from where the run happens: `use_cpu`, and the tracker at hand."""
+"""What a recipe need not say because it follows from where the run happens: `use_cpu` and the local tracker."""
 
 import importlib.util
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from pipelines.recipe.precision import say
 
 
 def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
 
     if "use_cpu" in keys or torch.accelerator.is_available():
         return keys
-    _say("no accelerator found: training on the CPU (use_cpu: true)")
+    say("no accelerator found: training on the CPU (use_cpu: true)")
     return {**keys, "use_cpu": True}
 
 
@@ -39,12 +40,7 @@ def keys_of_default_tracker(keys: dict[str, Any]) -> dict[str, Any]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        _say(f"no tracker: trackio cannot write to {folder} ({error.strerror}); set TRACKIO_DIR or report_to")
+        say(f"no tracker: trackio cannot write to {folder} ({error.strerror}); set TRACKIO_DIR or report_to")
         return {**keys, "report_to": "none"}
-    _say(f"metrics go to the local trackio (`trackio show --project {project}`); report_to chooses another tracker")
+    say(f"metrics go to the local trackio (`trackio show --project {project}`); report_to chooses another tracker")
     return {**keys, "report_to": "trackio", "project": project}
-
-
-def _say(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":  # every rank parses the recipe
-        print(line, file=sys.stderr)

@@ -15,6 +15,7 @@ from trl import TrlParser
 from pipelines.errors import UserError, raise_together
 from pipelines.files import read_text
 from pipelines.recipe.hardware import keys_for_this_machine, keys_of_default_tracker
+from pipelines.recipe.precision import Precision, precision_of_training
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement
 
 # Numbers that YAML 1.1 reads as strings, such as 1e-4, are meant as numbers wherever the field is one.
@@ -33,6 +34,7 @@ class Recipe:
     path: Path | None
     arguments: tuple[Any, ...]
     keys: dict[str, Any]
+    precision: Precision | None = None  # what a training program computes in on this machine
 
 
 class FaultKind(StrEnum):
@@ -62,7 +64,7 @@ def parse_recipe(dataclass_types: Sequence[type], arguments: Sequence[str]) -> R
     path, keys, strays = _written(arguments)
     settled, faults = _settled(keys, fields)
     raise_together([*strays, *(fault.error for fault in faults)])
-    return _recipe(path, settled, dataclass_types, fields)
+    return _recipe(path, settled, dataclass_types, fields, arguments)
 
 
 def parse_leniently(dataclass_types: Sequence[type], arguments: Sequence[str]) -> tuple[Recipe, list[RecipeFault]]:
@@ -72,7 +74,7 @@ def parse_leniently(dataclass_types: Sequence[type], arguments: Sequence[str]) -
     path, keys, strays = _written(arguments)
     settled, faults = _settled(keys, fields)
     raise_together([*strays, *(fault.error for fault in faults if fault.kind is FaultKind.ILL_TYPED)])
-    return _recipe(path, settled, dataclass_types, fields), faults
+    return _recipe(path, settled, dataclass_types, fields, arguments), faults
 
 
 def written_keys(arguments: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +108,11 @@ def _settled(
 
 
 def _recipe(
-    path: Path | None, keys: dict[str, Any], dataclass_types: Sequence[type], fields: Mapping[str, dataclasses.Field]
+    path: Path | None,
+    keys: dict[str, Any],
+    dataclass_types: Sequence[type],
+    fields: Mapping[str, dataclasses.Field],
+    arguments: Sequence[str],
 ) -> Recipe:
     environment = keys.pop("env", {})
     os.environ.update({name: str(value) for name, value in environment.items()})
@@ -116,7 +122,10 @@ def _recipe(
         keys.setdefault("logging_nan_inf_filter", False)  # transformers would log a loss of NaN as the mean before it
     if "report_to" in fields:
         keys = keys_of_default_tracker(keys)
-    return Recipe(path, _build(dataclass_types, keys), keys)
+    computed, precision = keys, None
+    if "bf16" in fields:
+        computed, precision = precision_of_training(keys, _split_command_line(arguments)[1])
+    return Recipe(path, _build(dataclass_types, computed), keys, precision)
 
 
 def _split_command_line(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Any], list[UserError]]:

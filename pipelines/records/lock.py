@@ -106,12 +106,13 @@ def write_lock(folder: Path, run_record: Mapping[str, Any], inputs: Inputs) -> N
     begun = read_lock(path) if path.is_file() else None
     if begun is not None:
         _refuse_other_inputs(begun, made_of)
-    before = _before_resume(begun, run_record["recipe"]) if begun is not None else {}
+    before = _before_resume(begun, run_record) if begun is not None else {}
     lock = {
         "kind": "lock",
         "version": LOCK_VERSION,
         "program": run_record["program"],
         "recipe": run_record["recipe"],
+        "precision": run_record.get("precision"),
         **({"before_resume": before} if before else {}),
         **made_of,
         "versions": run_record["versions"],
@@ -190,10 +191,16 @@ def _refuse_other_inputs(begun: Mapping[str, Any], here: Mapping[str, Any]) -> N
         )
 
 
-def _before_resume(begun: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What the keys were last that are others now, or once were: the recipe alone does not make the run again."""
-    names = dict.fromkeys([*begun["recipe"], *recipe]).keys() - {"resume", "resume_from_checkpoint"}
-    changed = {name: begun["recipe"].get(name) for name in names if begun["recipe"].get(name) != recipe.get(name)}
+def _before_resume(begun: Mapping[str, Any], run_record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the keys, and the precision, were last that are others now, or once were: the recipe alone does not make the
+    run again."""
+    was, now = (
+        {**one["recipe"], "precision": (one.get("precision") or {}).get("choice")} for one in (begun, run_record)
+    )
+    names = dict.fromkeys([*was, *now]).keys() - {"resume", "resume_from_checkpoint"}
+    changed = {name: was.get(name) for name in names if was.get(name) != now.get(name)}
+    if not begun.get("precision"):  # a lock from before it was recorded
+        changed.pop("precision", None)
     return {**begun.get("before_resume", {}), **dict(sorted(changed.items()))}
 
 

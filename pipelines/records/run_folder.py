@@ -89,17 +89,18 @@ def open_run(
     return run
 
 
-def open_training_run(program: str, recipe: Mapping[str, Any], training: Any, *, resume: bool) -> Run:
-    """`open_run` in the `output_dir` of transformers' arguments `training`, written by rank 0."""
+def open_training_run(program: str, recipe: Any, training: Any, *, resume: bool) -> Run:
+    """`open_run` of a parsed `recipe` in the `output_dir` of transformers' arguments `training`, written by rank 0."""
     run = open_run(
         Path(str(training.output_dir)),
         program=program,
-        recipe=recipe,
+        recipe=recipe.keys,
         seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
         resume=resume,
         writes=training.process_index == 0,
     )
-    run.note(n_processes=training.world_size)
+    precision = {"precision": recipe.precision.to_json()} if recipe.precision else {}
+    run.note(n_processes=training.world_size, **precision)
     is_all_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == training.world_size
     if run.writes and is_all_here:  # another machine's counters cannot be read from this one
         n_gpus = training.world_size if training.device.type == "cuda" else 0

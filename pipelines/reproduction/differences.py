@@ -52,6 +52,7 @@ def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Differ
     found += _unequal("recipe key ", [_of_the_training(one["recipe"]) for one in pair], Kind.INPUT)
     found += _changed_on_resuming(lock)
     found += _unequal("recipe key ", [_of_the_place(one["recipe"]) for one in pair], Kind.CIRCUMSTANCE)
+    found += _unequal("", [_precision(one) for one in pair], Kind.CIRCUMSTANCE) if lock.get("precision") else []
     found += _unequal("", [{"code": _code(one["git"])} for one in pair], Kind.CIRCUMSTANCE)
     found += _unequal("version of ", [one["versions"] for one in pair], Kind.CIRCUMSTANCE)
     return found + _unequal("machine: ", [one["machine"] for one in pair], Kind.CIRCUMSTANCE)
@@ -74,8 +75,9 @@ def _unequal(prefix: str, pair: Sequence[Mapping[str, Any]], kind: Kind) -> list
 def _changed_on_resuming(lock: Mapping[str, Any]) -> list[Difference]:
     """Keys that were others until the run was resumed: no recipe makes such a run again."""
     before = _of_the_training(lock.get("before_resume", {}))
+    last = {**lock["recipe"], "precision": (lock.get("precision") or {}).get("choice")}
     return [
-        Difference(f"recipe key {key} until the run was resumed", was, lock["recipe"].get(key), Kind.INPUT)
+        Difference(f"recipe key {key} until the run was resumed", was, last.get(key), Kind.INPUT)
         for key, was in before.items()
     ]
 
@@ -87,6 +89,11 @@ def _of_the_training(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_the_place(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key in _OF_THE_PLACE}
+
+
+def _precision(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """What is computed in; a lock from before this was recorded has none."""
+    return {"computed in": (lock.get("precision") or {}).get("choice")}
 
 
 def _code(git: Mapping[str, Any]) -> str | None:

@@ -35,6 +35,7 @@ def lock_here(lock: Mapping[str, Any], again: LockedRecipe) -> dict[str, Any]:
     threads = {key: value for key, value in lock["machine"].items() if key == "n_threads"}  # run_again sets them
     return {
         "recipe": plain(again.recipe.keys),
+        "precision": again.recipe.precision and again.recipe.precision.to_json(),
         **inputs.to_json(),
         "versions": versions(),
         "git": git_state(),

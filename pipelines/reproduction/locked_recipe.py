@@ -22,6 +22,7 @@ from pipelines.recipe import (
     written_keys,
 )
 from pipelines.recipe.arguments import chosen
+from pipelines.recipe.precision import PRECISION_KEYS, WishedBy
 
 
 class Program(StrEnum):
@@ -50,6 +51,7 @@ class LockedRecipe:
     program: Program
     recipe: Recipe
     path: Path
+    flags: tuple[str, ...] = ()  # the precision that the command line asks for, or asked for: it is obeyed there only
 
 
 @contextmanager
@@ -66,8 +68,16 @@ def locked_recipe(lock: Mapping[str, Any], overrides: Sequence[str], output_dir:
     with TemporaryDirectory(prefix="locked-recipe-") as folder:
         path = Path(folder) / "recipe.yaml"
         write_json_atomically(path, {**keys, **own, "output_dir": str(output_dir)})  # each JSON text is YAML too
-        recipe = parse_recipe(_ARGUMENTS[program], [*overrides, "--config", str(path)])
-        yield LockedRecipe(program, recipe, path)
+        flags = _precision_flags(lock, own)
+        recipe = parse_recipe(_ARGUMENTS[program], [*flags, *overrides, "--config", str(path)])
+        yield LockedRecipe(program, recipe, path, flags)
+
+
+def _precision_flags(lock: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, ...]:
+    """The precision as flags: the command line's `own`, over what that of the locked run asked for."""
+    asked = (lock.get("precision") or {}).get("wished_by") == WishedBy.COMMAND_LINE
+    keys = {**(lock["recipe"] if asked else {}), **own}
+    return tuple(word for key in PRECISION_KEYS if key in keys for word in (f"--{key}", str(keys[key]).lower()))
 
 
 def is_push_key(key: str) -> bool:

@@ -21,7 +21,7 @@ def run_again(again: LockedRecipe, lock: Mapping[str, Any], accelerate_config: P
 
     Raises `UserError` if the machine has fewer accelerators than processes, or if the run does not finish.
     """
-    command = [str(_ROOT / "pipelines" / f"{again.program}.py"), "--config", str(again.path)]
+    command = [str(_ROOT / "pipelines" / f"{again.program}.py"), "--config", str(again.path), *again.flags]
     if lock["n_processes"] > 1:
         command = [*_launcher(lock, accelerate_config, on_cpu=again.recipe.arguments[1].use_cpu), *command]
     environment = dict(os.environ)

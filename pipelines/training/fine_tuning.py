@@ -92,7 +92,7 @@ def load_base_to_train(
         revision=arguments.model_revision,
         trust_remote_code=training.trust_remote_code,
         attn_implementation=arguments.attn_implementation,
-        quantization_config=quantization_config(arguments),
+        quantization_config=quantization_config(arguments, training),
         **cast(dict[str, Any], training.model_init_kwargs or {}),
     )
     keep_gradients_of_four_bit_base(model)

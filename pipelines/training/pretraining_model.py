@@ -55,7 +55,7 @@ def model_to_pretrain(
         model = _new_model(arguments, model_arguments, tokenizer)
         added = range(0)
     else:
-        model, added = _checkpoint(model_arguments, tokenizer)
+        model, added = _checkpoint(model_arguments, training, tokenizer)
     if arguments.respect_documents:
         refuse_leaking_attention(model)
     lora = lora_config(model_arguments, model, list(added))
@@ -179,9 +179,11 @@ def _model_config_keys(written: dict[str, Any] | str) -> dict[str, Any]:
     return keys
 
 
-def _checkpoint(model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, range]:
+def _checkpoint(
+    model_arguments: ModelConfig, training: TrainingArguments, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedModel, range]:
     """The checkpoint, and the ids of the tokens whose embeddings are new: an adapter trains their rows."""
-    quantization = quantization_config(model_arguments)
+    quantization = quantization_config(model_arguments, training)
     options: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
     model = load_base_model(
         str(model_arguments.model_name_or_path),

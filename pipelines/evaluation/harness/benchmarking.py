@@ -51,6 +51,7 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
         models[loaded.name] = {
             "path": loaded.path,
             "fingerprint": loaded.fingerprint,
+            "computed_in": loaded.computed_in,
             "template": loaded.name != Role.BASE,
         }
         said += _notes(loaded.name, notes)

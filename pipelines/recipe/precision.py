@@ -1,0 +1,223 @@
+"""The precision that this machine computes in: bfloat16 where the hardware has it and it is fast, else float32.
+
+torch answers for whatever a processor has by name, but a 16-bit product without hardware for it runs 10 to 60 times
+slower than in float32, without a message. So torch's own query is followed by a short measurement. `ONEDNN_MAX_CPU_ISA`
+and `ATEN_CPU_CAPABILITY`, which take instructions from a processor, are seen by the measurement only.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+HALF_TYPES = ("bfloat16", "float16")
+PRECISION_KEYS = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "dtype")  # of a recipe
+_FEATURES = {
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),  # by torch.cpu.get_capabilities(); the last two of Arm
+    "float16": ("avx512_fp16", "amx_fp16"),
+}
+_WIDTH = 256  # of the square matrices that are multiplied to measure
+_REPEATS = 5
+_SHORTEST = 1e-6  # seconds; where the clock is too coarse to see a product, torch's query decides alone
+_MAX_TIMES_FLOAT32 = 1.5  # in hardware it is 0.3 to 1.1, by AVX-512 without bfloat16 2.5 to 3, by AVX2 10 to 60
+_LAUNCHER = "ACCELERATE_MIXED_PRECISION"  # what `accelerate launch` says to its processes
+_LAUNCHED = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+class WishedBy(StrEnum):
+    """Where a precision was asked for. What the command line asks for is obeyed; a recipe and a configuration of
+    `accelerate launch` travel between machines, so the machine decides."""
+
+    COMMAND_LINE = "command line"
+    RECIPE = "recipe"
+    LAUNCHER = "accelerate launch"
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A 16-bit type on a device. `times_float32` is the time of a matrix product as a multiple of float32's, None on an
+    accelerator, where it is not measured."""
+
+    dtype: str
+    device: str
+    in_hardware: bool
+    times_float32: float | None = None
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether to compute in it unasked."""
+        return self.in_hardware and (self.times_float32 is None or self.times_float32 <= _MAX_TIMES_FLOAT32)
+
+    @property
+    def reason(self) -> str:
+        """Why it is computed in, or not."""
+        if self.is_fast:
+            return f"{self.device} has {self.dtype} arithmetic"
+        is_slow = self.times_float32 is not None and self.times_float32 > _MAX_TIMES_FLOAT32
+        measured = f" (measured {self.times_float32:.0f} times slower)" if is_slow else ""
+        return f"{self.device} has no {self.dtype} arithmetic{measured}"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What is computed in, what was wished for and by whom, and the reason. `is_costly`: slower than float32."""
+
+    choice: str
+    reason: str
+    wish: str | None = None
+    wished_by: WishedBy | None = None
+    is_costly: bool = False
+
+    def line(self) -> str:
+        """What is said of it on stderr."""
+        if self.is_costly:
+            return f"warning: computing in {self.choice}, as the {self.wished_by} says: {self.reason}"
+        return f"computing in {self.choice}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As run.json and lock.json hold it."""
+        record = asdict(self) | {"wished_by": self.wished_by and self.wished_by.value}
+        return {key: record[key] for key in ("choice", "wish", "wished_by", "reason")}
+
+
+@lru_cache
+def arithmetic(dtype: str, *, on_cpu: bool) -> Arithmetic:
+    """What this process finds of `dtype`, bfloat16 or float16, on its accelerator or its processor."""
+    import torch
+
+    if on_cpu:
+        features = torch.cpu.get_capabilities()
+        in_hardware = any(features.get(name, False) for name in _FEATURES[dtype])
+        return Arithmetic(dtype, "this processor", in_hardware, _times_float32(getattr(torch, dtype)))
+    if torch.cuda.is_available():
+        native = dtype == "float16" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return Arithmetic(dtype, torch.cuda.get_device_name(), native)
+    from transformers.utils import is_torch_bf16_gpu_available
+
+    return Arithmetic(
+        dtype, str(torch.accelerator.current_accelerator()), dtype == "float16" or is_torch_bf16_gpu_available()
+    )
+
+
+def decide(found: Arithmetic, wish: str | None = None, wished_by: WishedBy | None = None) -> Precision:
+    """The precision, from what the machine has and what was wished for (a 16-bit type or float32)."""
+    if wish is not None and wish not in HALF_TYPES:
+        return Precision(wish, f"as the {wished_by} says", wish, wished_by)
+    if found.is_fast:
+        return Precision(found.dtype, found.reason, wish, wished_by)
+    if wish is not None and wished_by is WishedBy.COMMAND_LINE:
+        return Precision(found.dtype, found.reason, wish, wished_by, is_costly=True)
+    return Precision("float32", found.reason, wish, wished_by)
+
+
+def precision_of_training(
+    keys: Mapping[str, Any], on_command_line: Collection[str]
+) -> tuple[dict[str, Any], Precision]:
+    """The precision of a recipe's run here, and the keys that make it so; a line on stderr unless it was asked for.
+
+    `keys` are the recipe's with the command line's over them, whose names are `on_command_line`. Where the machine has
+    nothing better than float32, weights that the recipe wants in 16 bits are loaded in float32 too: a product with them
+    would be computed in 16 bits.
+    """
+    on_cpu = bool(keys.get("use_cpu")) or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
+    wish, wished_by = _wish(keys, on_command_line)
+    if wish == "float16" and on_cpu:  # accelerate leaves fp16 out on a CPU
+        found = arithmetic("bfloat16", on_cpu=True)
+        decided = replace(decide(found), wish=wish, wished_by=wished_by, reason=f"{found.reason}, and fp16 needs a GPU")
+        keys = {key: value for key, value in keys.items() if key != "fp16"}
+    else:
+        found = arithmetic(wish if wish in HALF_TYPES else "bfloat16", on_cpu=on_cpu)
+        decided = decide(found, wish, wished_by)
+    weights = keys.get("dtype")
+    if decided.choice == "float32" and found.is_fast and weights in HALF_TYPES:
+        decided = replace(decided, choice=str(weights), reason=f"the weights are loaded in it (dtype: {weights})")
+    if decided.is_costly or decided.choice != decided.wish:
+        say(decided.line())
+    os.environ[_LAUNCHER] = "no"  # where the keys say false, transformers would do what the launcher says
+    if decided.choice == "float32" and not found.is_fast:
+        return {**keys, **_in_float32(keys)}, decided
+    if "bf16" in keys or keys.get("fp16"):
+        return dict(keys), decided
+    return {**keys, "bf16": decided.choice == "bfloat16", "fp16": decided.choice == "float16"}, decided
+
+
+def inference_dtype(dtype: str, saved: str | None) -> str:
+    """The type to load weights in that were `saved` in a type (None: it is not known), where `dtype` is asked for.
+
+    auto: as they were saved, or float32 where this machine is slow in that. Says on stderr what was decided for 16-bit
+    weights.
+    """
+    import torch
+
+    asked = dtype != "auto"
+    if (asked and dtype not in HALF_TYPES) or (not asked and saved not in (*HALF_TYPES, None)):
+        return dtype
+    found = arithmetic(dtype if asked else saved or "bfloat16", on_cpu=not torch.cuda.is_available())
+    decided = decide(found, dtype if asked else None, WishedBy.COMMAND_LINE if asked else None)
+    if asked or saved is not None:
+        _say_once(decided.line())
+    return dtype if asked or found.is_fast else "float32"
+
+
+def say(line: str) -> None:
+    """Print `line` on stderr, on rank 0 alone: every rank decides."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)
+
+
+@lru_cache
+def _say_once(line: str) -> None:
+    say(line)
+
+
+def _wish(keys: Mapping[str, Any], on_command_line: Collection[str]) -> tuple[str | None, WishedBy | None]:
+    """The precision that is asked for and by whom; the command line stands over the recipe."""
+    said = {key: value for key, value in keys.items() if key in on_command_line}
+    if said.get("dtype") == "bfloat16" and said.get("bf16") is None and not said.get("fp16"):
+        return "bfloat16", WishedBy.COMMAND_LINE
+    for source, wished_by in ((said, WishedBy.COMMAND_LINE), (keys, WishedBy.RECIPE)):
+        if wish := _wish_of(source):
+            return wish, wished_by
+    launched = _LAUNCHED.get(os.environ.get(_LAUNCHER, "no"))
+    return launched, WishedBy.LAUNCHER if launched else None
+
+
+def _wish_of(keys: Mapping[str, Any]) -> str | None:
+    if keys.get("fp16"):
+        return "float16"
+    if keys.get("bf16") or keys.get("bf16_full_eval"):
+        return "bfloat16"
+    if keys.get("bf16") is False:
+        return str(keys["dtype"]) if keys.get("dtype") in HALF_TYPES else "float32"
+    return None
+
+
+def _in_float32(keys: Mapping[str, Any]) -> dict[str, Any]:
+    off = {key: False for key in PRECISION_KEYS[:-1] if key in ("bf16", *keys)}
+    return off | ({"dtype": "float32"} if keys.get("dtype") in (*HALF_TYPES, "auto") else {})
+
+
+def _times_float32(dtype: Any) -> float:
+    """Processor time of a product in `dtype` over that of one in float32: the quickest of several each, by one thread.
+
+    By the clock on the wall, or by threads that wait for each other, a busy machine would decide it.
+    """
+    import torch
+
+    pairs = [torch.ones(_WIDTH, _WIDTH, dtype=one) for one in (torch.float32, dtype)]
+    quickest = [float("inf")] * len(pairs)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(_REPEATS):
+            for number, matrix in enumerate(pairs):
+                start = time.thread_time()
+                matrix @ matrix
+                quickest[number] = min(quickest[number], time.thread_time() - start)
+    finally:
+        torch.set_num_threads(n_threads)
+    return max(quickest[1], _SHORTEST) / max(quickest[0], _SHORTEST)

@@ -1,0 +1,184 @@
+"""Which precision a machine computes in: the decision, what recipe keys become of it, and the two processors."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from trl import ModelConfig, SFTConfig
+
+from pipelines.recipe import DataArguments, Recipe, parse_recipe
+from pipelines.recipe import precision as room
+from pipelines.recipe.precision import Arithmetic, WishedBy, arithmetic, decide, inference_dtype
+from tests.conftest import PROJECT
+
+FAST = Arithmetic("bfloat16", "this processor", in_hardware=True, times_float32=0.5)
+SLOW = replace(FAST, times_float32=42.4)
+ABSENT = replace(SLOW, in_hardware=False)
+UNKNOWN_BUT_QUICK = replace(FAST, in_hardware=False)
+EMULATED = replace(FAST, times_float32=2.4)  # AVX-512 without bfloat16
+GPU, OLD_GPU = Arithmetic("bfloat16", "NVIDIA H200", True), Arithmetic("bfloat16", "Tesla T4", False)
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+HAS = "computing in bfloat16: this processor has bfloat16 arithmetic"
+LACKS = "computing in float32: this processor has no bfloat16 arithmetic (measured 42 times slower)"
+
+
+@pytest.mark.parametrize(
+    ("found", "wish", "by", "choice", "line"),
+    [
+        (FAST, None, None, "bfloat16", HAS),
+        (SLOW, None, None, "float32", LACKS),
+        (ABSENT, None, None, "float32", LACKS),
+        (UNKNOWN_BUT_QUICK, None, None, "float32", LACKS.partition(" (")[0]),
+        (EMULATED, None, None, "float32", LACKS.replace("42", "2")),
+        (GPU, None, None, "bfloat16", "computing in bfloat16: NVIDIA H200 has bfloat16 arithmetic"),
+        (OLD_GPU, None, None, "float32", "computing in float32: Tesla T4 has no bfloat16 arithmetic"),
+        (SLOW, "bfloat16", WishedBy.RECIPE, "float32", LACKS),
+        (SLOW, "bfloat16", WishedBy.LAUNCHER, "float32", LACKS),
+        (SLOW, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", "warning: computing in bfloat16, as the command line "
+         f"says: {LACKS.partition(': ')[2]}"),
+        (FAST, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", HAS),
+        (FAST, "float32", WishedBy.RECIPE, "float32", "computing in float32: as the recipe says"),
+        (SLOW, "float32", WishedBy.COMMAND_LINE, "float32", "computing in float32: as the command line says"),
+    ],
+)  # fmt: skip
+def test_the_machine_decides_unless_the_command_line_says_otherwise(
+    found: Arithmetic, wish: str | None, by: WishedBy | None, choice: str, line: str
+) -> None:
+    decided = decide(found, wish, by)
+    assert (decided.choice, decided.line()) == (choice, line)
+    record = json.loads(json.dumps(decided.to_json()))
+    assert record == {"choice": choice, "wish": wish, "wished_by": by and by.value, "reason": decided.reason}
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make this process find an arithmetic, as it would on another processor."""
+    return lambda found: monkeypatch.setattr(room, "arithmetic", lambda dtype, **_: replace(found, dtype=dtype))
+
+
+def parsed(folder: Path, keys: str, *flags: str) -> Recipe:
+    path = folder / "recipe.yaml"
+    path.write_text(f"output_dir: {folder / 'run'}\nuse_cpu: true\nreport_to: none\n{keys}")
+    return parse_recipe([DataArguments, SFTConfig, ModelConfig], ["--config", str(path), *flags])
+
+
+@pytest.mark.parametrize(
+    ("found", "keys", "flags", "expected"),
+    [
+        (FAST, "", "", (True, "bf16", "float32", "bfloat16")),
+        (SLOW, "", "", (False, "no", "float32", "float32")),
+        (SLOW, "bf16: true", "", (False, "no", "float32", "float32")),
+        (SLOW, "bf16: true\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
+        (SLOW, "dtype: auto", "", (False, "no", "float32", "float32")),
+        (SLOW, "dtype: float16", "", (False, "no", "float32", "float32")),
+        (SLOW, "bf16: false\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
+        (SLOW, "dtype: bfloat16", "--bf16 false", (False, "no", "float32", "float32")),
+        (SLOW, "dtype: bfloat16", "--bf16 true", (True, "bf16", "bfloat16", "bfloat16")),
+        (SLOW, "", "--dtype bfloat16", (True, "bf16", "bfloat16", "bfloat16")),
+        (SLOW, "", "--bf16", (True, "bf16", "float32", "bfloat16")),
+        (SLOW, "fp16: true", "", (False, "no", "float32", "float32")),
+        (FAST, "fp16: true", "", (True, "bf16", "float32", "bfloat16")),
+        (FAST, "dtype: bfloat16", "", (True, "bf16", "bfloat16", "bfloat16")),
+        (FAST, "bf16: false", "", (False, "no", "float32", "float32")),
+        (FAST, "bf16: false\ndtype: bfloat16", "", (False, "no", "bfloat16", "bfloat16")),
+        (FAST, "dtype: bfloat16", "--bf16 false", (False, "no", "bfloat16", "bfloat16")),
+        (FAST, "dtype: auto", "", (True, "bf16", "auto", "bfloat16")),
+    ],
+)
+def test_what_the_keys_of_a_recipe_become(
+    found: Arithmetic, keys: str, flags: str, expected: tuple[Any, ...], on: Any, tmp_path: Path
+) -> None:
+    on(found)
+    recipe = parsed(tmp_path, keys, *flags.split())
+    _, training, model = recipe.arguments
+    assert recipe.precision
+    dtype = str(model.dtype or "float32")
+    assert (training.bf16, training.mixed_precision, dtype, recipe.precision.choice) == expected
+    assert not training.fp16
+    assert recipe.keys.get("bf16") == (True if flags.endswith("--bf16") else recipe.keys.get("bf16"))
+
+
+@pytest.mark.parametrize(
+    ("found", "launched", "keys", "expected"),
+    [(SLOW, "bf16", "", "no"), (FAST, "bf16", "bf16: false", "no"), (SLOW, "bf16", "bf16: false", "no"),
+     (FAST, "no", "", "bf16"), (FAST, "bf16", "", "bf16")],
+)  # fmt: skip
+def test_the_recipe_and_the_machine_stand_over_the_word_of_accelerate_launch(
+    found: Arithmetic, launched: str, keys: str, expected: str, on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(found)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    assert parsed(tmp_path, keys).arguments[1].mixed_precision == expected
+
+
+def test_only_what_was_not_asked_for_or_costs_something_is_said(
+    on: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(SLOW)
+    parsed(tmp_path, "bf16: false")
+    assert capsys.readouterr().err == ""
+    parsed(tmp_path, "bf16: true")
+    assert capsys.readouterr().err == f"{LACKS}\n"
+    monkeypatch.setenv("RANK", "1")
+    parsed(tmp_path, "bf16: true")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "dtype", "saved", "expected"),
+    [
+        (FAST, "auto", "bfloat16", "auto"), (SLOW, "auto", "bfloat16", "float32"), (SLOW, "auto", "float16", "float32"),
+        (SLOW, "auto", "float32", "auto"), (SLOW, "auto", "float64", "auto"), (SLOW, "auto", None, "float32"),
+        (SLOW, "bfloat16", None, "bfloat16"), (SLOW, "float64", None, "float64"),
+        (OLD_GPU, "auto", "bfloat16", "float32"),
+    ],
+)  # fmt: skip
+def test_weights_are_loaded_as_they_were_saved_where_that_is_fast(
+    found: Arithmetic, dtype: str, saved: str | None, expected: str, on: Any
+) -> None:
+    on(found)
+    assert inference_dtype(dtype, saved) == expected
+
+
+def test_the_measurement_leaves_threads_and_random_numbers_as_they_were() -> None:
+    before = torch.get_num_threads(), torch.random.get_rng_state()
+    arithmetic.cache_clear()
+    arithmetic("bfloat16", on_cpu=True)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+PROBE = (
+    "import json; from dataclasses import asdict; from pipelines.recipe.precision import arithmetic, inference_dtype\n"
+    "found = arithmetic('bfloat16', on_cpu=True)\n"
+    "print(json.dumps([asdict(found), found.is_fast, inference_dtype('auto', 'bfloat16')]))"
+)
+
+
+def test_a_processor_without_its_bfloat16_instructions_computes_in_float32() -> None:
+    """torch's query does not see these two variables; the measurement does."""
+    environment = {**os.environ, **AVX2}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    found, is_fast, dtype = json.loads(done.stdout)
+    assert (is_fast, dtype) == (False, "float32")
+    assert found["times_float32"] > 5
+    assert "computing in float32: this processor has no bfloat16 arithmetic (measured " in done.stderr
+
+
+def test_a_processor_with_bfloat16_instructions_computes_in_bfloat16() -> None:
+    features = torch.cpu.get_capabilities()
+    named = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if not named or any(name in os.environ for name in AVX2):
+        pytest.skip("this processor has no bfloat16 instructions, or is kept from them")
+    found = arithmetic("bfloat16", on_cpu=True)
+    assert found.is_fast
+    assert not arithmetic("float16", on_cpu=True).is_fast or features.get("avx512_fp16") or features.get("amx_fp16")
