@@ -29,7 +29,9 @@ def comparison_of(
     """
     lines = [line for line in responses if line["counted"]]
     names = [model.name for model in models]
+    groups = [prompt.dependence for prompt in prompts if prompt.counted]
     of_prompts = _page_order([*response_series(lines, names), likelihood_series(prompts, models)])
+    of_prompts = [one.grouped(groups) for one in of_prompts]
     figures = {one: {name: one.figure(name) for name in names} for one in [*of_prompts, *further]}
     series = [one for one, found in figures.items() if any(found.values())]
     base, *others = names
@@ -76,7 +78,7 @@ def _difference_record(judged: JudgedDifference) -> dict[str, Any]:
     one = judged.difference
     record = {
         **one.estimate.to_json(),
-        "p_value": one.p_value,
+        **judged.test.to_json(),
         "p_holm": judged.p_corrected,
         "verdict": judged.verdict.value,
     }

@@ -8,26 +8,30 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipelines.evaluation.row_groups import Groups, RowGroups
 from pipelines.evaluation.statistics import Estimate, share
 
 
-def paired_difference_of_shares(a: ArrayLike, b: ArrayLike) -> Estimate:
+def paired_difference_of_shares(a: ArrayLike, b: ArrayLike, groups: Groups | None = None) -> Estimate:
     """share(a) - share(b), where the flags a[i] and b[i] (shape [n]) belong to the same prompt.
 
     The square-and-add interval for paired shares: R. G. Newcombe, Improved confidence intervals for the difference
     between binomial proportions based on paired data (Statistics in Medicine 17, 1998), method 10: the distances of
-    each share to its Wilson limits, added at right angles but for the correlation of the pairs.
+    each share to its Wilson limits, added at right angles but for the correlation of the pairs. With `groups` the
+    limits are those of grouped rows and the correlation is that of the groups' sums.
     """
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if first.shape != second.shape:
         raise ValueError(f"expected flags in pairs, got shapes {first.shape} and {second.shape}")
-    share_a, share_b = share(first), share(second)
-    value, phi = share_a.value - share_b.value, _correlation(first, second)
+    rows = RowGroups.of(groups, len(first))
+    share_a, share_b = share(first, groups), share(second, groups)
+    value = share_a.value - share_b.value
+    phi = _correlation(first, second) if rows.are_single_rows else _correlation_of_groups(first, second, rows)
     down_a, up_a = share_a.value - share_a.ci95[0], share_a.ci95[1] - share_a.value
     down_b, up_b = share_b.value - share_b.ci95[0], share_b.ci95[1] - share_b.value
     low = value - math.sqrt(max(0.0, down_a**2 - 2 * phi * down_a * up_b + up_b**2))
     high = value + math.sqrt(max(0.0, up_a**2 - 2 * phi * up_a * down_b + down_b**2))
-    return Estimate(value, (max(-1.0, low), min(1.0, high)), len(first))
+    return Estimate.of(value, (max(-1.0, low), min(1.0, high)), rows)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -39,3 +43,10 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
         return 0.0
     excess = n_both * n_neither - n_first * n_second
     return (max(excess - len(a) / 2, 0) if excess > 0 else excess) / math.sqrt(margins)
+
+
+def _correlation_of_groups(a: np.ndarray, b: np.ndarray, rows: RowGroups) -> float:
+    """Correlation of the two shares over draws of groups: of the groups' sums less what the shares would give them."""
+    first, second = rows.sums(np.stack([a - a.mean(), b - b.mean()], axis=1)).T
+    scale = math.sqrt(float((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / scale if scale > 0 else 0.0

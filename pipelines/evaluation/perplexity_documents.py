@@ -14,6 +14,7 @@ from typing import Any
 from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_manifest, read_rows, row_suffix
 from pipelines.errors import UserError
 from pipelines.evaluation.prompt_rows import Response, asked_rows
+from pipelines.evaluation.row_groups import group_of, groups_by_instruction
 from pipelines.files import read_text, sha256_of_file, sha256_of_text
 
 Row = Mapping[str, Any]
@@ -96,7 +97,7 @@ class DatasetRows:
         """
         documents_of = _text if scope is Scope.TEXT else _responses
         found = [
-            (document, row.get("source"), row.get("group") or (f"row {number}" if len(documents) > 1 else None))
+            (document, row, group_of(row) or (f"row {number}" if len(documents) > 1 else None))
             for number, row in self.rows
             for documents in [documents_of(row, f"row {number} of {self.description['path']}")]
             for document in documents
@@ -107,9 +108,12 @@ class DatasetRows:
                 got=f"{len(found)} in {self.description['path']}",
                 remedy="give a larger --dataset, or a higher --limit",
             )
-        items, sources, groups = zip(*found, strict=True)
-        texts = [[None if one is None else str(one) for one in column] for column in (sources, groups)]
-        return Documents(list(items), texts[0], self.follow_on, texts[1])
+        items, rows, groups = (list(column) for column in zip(*found, strict=True))
+        if scope is Scope.RESPONSE:
+            asked = [row.get("instruction") or row.get("prompt") for row in rows]
+            groups = groups_by_instruction(groups, [one if isinstance(one, str) else None for one in asked])
+        sources = [row.get("source") for row in rows]
+        return Documents(items, [source and str(source) for source in sources], self.follow_on, groups)
 
 
 def read_dataset(

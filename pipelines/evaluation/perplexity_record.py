@@ -9,10 +9,10 @@ from typing import Any
 import evaluate
 
 from pipelines.errors import UserError
-from pipelines.evaluation.likelihood import DocumentLikelihood
 from pipelines.evaluation.perplexity_documents import Scope
 from pipelines.evaluation.perplexity_measurement import Measurement, Reading
 from pipelines.evaluation.processes import processes
+from pipelines.evaluation.row_groups import Groups, labels_of
 from pipelines.evaluation.statistics import paired_difference_of_ratios, paired_relative_change_of_ratios
 from pipelines.records import versions
 
@@ -65,7 +65,8 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
 def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
     """`differences` of perplexity.json: each further model minus the first, in each prompt style of the first.
 
-    A positive difference says that the model needs more bits than the first one; documents are resampled in pairs.
+    A positive difference says that the model needs more bits than the first one; documents are resampled in pairs, and
+    by whole groups where rows have a `group`.
     """
     first = measurements[0].model
     return [
@@ -109,12 +110,14 @@ _WARNINGS = {
 def _parts(measurement: Measurement, by_source: bool) -> Iterator[Measurement]:
     """The measurement, and with `by_source` that of each source, in the order of their first documents."""
     yield measurement
-    by_name: dict[str, list[DocumentLikelihood]] = {}
-    for source, document in zip(measurement.sources, measurement.documents, strict=True) if by_source else ():
-        by_name.setdefault(str(source), []).append(document)
-    for source, documents in by_name.items():
-        if len(documents) > 1:  # no interval can rest on one
-            yield replace(measurement, documents=documents, sources=(), source=source)
+    by_name: dict[str, list[int]] = {}
+    for place, source in enumerate(measurement.sources if by_source else ()):
+        by_name.setdefault(str(source), []).append(place)
+    for source, places in by_name.items():
+        if len(places) > 1:  # no interval can rest on one
+            documents = [measurement.documents[place] for place in places]
+            groups = [measurement.groups[place] for place in places if measurement.groups]
+            yield replace(measurement, documents=documents, groups=groups, sources=(), source=source)
 
 
 def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
@@ -141,6 +144,7 @@ def _result(measurement: Measurement, metric: evaluate.EvaluationModule, seed: i
         nll_nats=[one.nll_nats for one in documents],
         n_tokens=[one.n_tokens for one in documents],
         n_bytes=[one.n_bytes for one in documents],
+        groups=_labels(measurement),
         seed=seed,
     )
     return {
@@ -164,14 +168,18 @@ def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, An
         "source": one.source,
         "prompt_style": one.prompt_style.value if one.prompt_style else None,
         "against_prompt_style": first.prompt_style.value if first.prompt_style else None,
-        "bits_per_byte": paired_difference_of_ratios(*columns, seed=seed).to_json(),
-        "relative": paired_relative_change_of_ratios(*columns, seed=seed).to_json(),
+        "bits_per_byte": paired_difference_of_ratios(*columns, groups=_labels(one), seed=seed).to_json(),
+        "relative": paired_relative_change_of_ratios(*columns, groups=_labels(one), seed=seed).to_json(),
     }
 
 
 def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]:
     bits = [one.nll_nats / math.log(2) for one in measurement.documents]
     return bits, [float(one.n_bytes) for one in measurement.documents]
+
+
+def _labels(measurement: Measurement) -> Groups | None:
+    return labels_of(measurement.groups) if measurement.groups else None
 
 
 def _sum(measurement: Measurement, field: str) -> int:

@@ -5,18 +5,22 @@ Preference Optimization (NeurIPS 2023), section 4.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.statistics import Estimate, bootstrap_mean, share
+from pipelines.evaluation.row_groups import Groups
+from pipelines.evaluation.statistics import bootstrap_mean, share
 
 Scores = Mapping[str, np.ndarray]
 
 
-def preference_metrics(before: Scores, after: Scores, beta: float) -> dict[str, Any]:
+def preference_metrics(before: Scores, after: Scores, beta: float, groups: Groups | None = None) -> dict[str, Any]:
     """Figures over the same n pairs before and after training, as run.json has them.
+
+    `groups` has a label for each pair: pairs of one label are resampled together.
 
     Scores hold summed log-probabilities in nats (`chosen`, `rejected`, `reference_chosen`, `reference_rejected`) and
     tokens (`n_chosen`, `n_rejected`), shape [n] each.
@@ -28,20 +32,22 @@ def preference_metrics(before: Scores, after: Scores, beta: float) -> dict[str, 
     the trained one with. A tie counts as wrong, as in TRL.
     """
     margins = {"before": _margins(before, beta), "after": _margins(after, beta)}
-    rewards = share(margins["after"] > 0)
+    rewards = share(margins["after"] > 0, groups)
     low, high = rewards.ci95
     return {
         "n_pairs": rewards.n,
         "beta": beta,
-        "likelihood_accuracy": _both(_is_likelier(before), _is_likelier(after)),
-        "likelihood_accuracy_normalised": _both(_is_likelier_by_token(before), _is_likelier_by_token(after)),
+        "likelihood_accuracy": _both(_is_likelier(before), _is_likelier(after), groups),
+        "likelihood_accuracy_normalised": _both(_is_likelier_by_token(before), _is_likelier_by_token(after), groups),
         "reward_accuracy": {
             "before": {"value": None, "n": rewards.n, "n_ties": int((margins["before"] == 0).sum())},
             "after": {**rewards.to_json(), "n_ties": int((margins["after"] == 0).sum())},
             "chance": 0.5,
-            "difference_from_chance": Estimate(rewards.value - 0.5, (low - 0.5, high - 0.5), rewards.n).to_json(),
+            "difference_from_chance": replace(
+                rewards, value=rewards.value - 0.5, ci95=(low - 0.5, high - 0.5)
+            ).to_json(),
         },
-        "reward_margin": {name: _mean(values) for name, values in margins.items()},
+        "reward_margin": {name: _mean(values, groups) for name, values in margins.items()},
         "largest_gap_to_reference_before": float(
             max(np.abs(before[name] - before[f"reference_{name}"]).max() for name in ("chosen", "rejected"))
         ),
@@ -74,15 +80,15 @@ def _is_likelier_by_token(scores: Scores) -> np.ndarray:
     return scores["chosen"] / scores["n_chosen"] > scores["rejected"] / scores["n_rejected"]
 
 
-def _both(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+def _both(before: np.ndarray, after: np.ndarray, groups: Groups | None) -> dict[str, Any]:
     return {
-        "before": share(before).to_json(),
-        "after": share(after).to_json(),
-        "difference": paired_difference_of_shares(after, before).to_json(),
+        "before": share(before, groups).to_json(),
+        "after": share(after, groups).to_json(),
+        "difference": paired_difference_of_shares(after, before, groups).to_json(),
     }
 
 
-def _mean(values: np.ndarray) -> dict[str, Any]:
+def _mean(values: np.ndarray, groups: Groups | None) -> dict[str, Any]:
     if len(values) < 2:  # one pair has a margin, but no interval
         return {"value": float(values.mean()), "ci95": None, "n": len(values)}
-    return bootstrap_mean(values).to_json()
+    return bootstrap_mean(values, groups=groups).to_json()

@@ -1,7 +1,7 @@
 """Prompts for a comparison or for generation: read from a dataset folder or a file, checked, sampled, numbered."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pipelines.evaluation.checks.constraints import Constraint
 from pipelines.evaluation.checks.numeric_answer import marked_number
 from pipelines.evaluation.checks.python_answer import RequestedFunction, requested_function
 from pipelines.evaluation.prompt_rows import AskedRow, asked_rows, checks_of
+from pipelines.evaluation.row_groups import group_of, groups_by_instruction
 from pipelines.evaluation.running_code import CodeTests
 from pipelines.files import sha256_of_file
 
@@ -27,7 +28,8 @@ class Prompt:
     answers, None where that is the request alone. `reference` is the answer that a person gave, None where there is
     none; `references` are further ones that are right too; `number` is what an answer must come to, as 42, 0.5 or 3/4;
     `constraints` are what can be verified of an answer without a reference; `tests` are run after its code. Prompts of
-    one `group` depend on each other, such as the turns of one conversation.
+    one `group` (a document, a module, the turns of a conversation, an instruction) depend on each other and are
+    resampled together; None is a group of its own.
 
     Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
     """
@@ -44,6 +46,11 @@ class Prompt:
     tests: CodeTests | None = None
     context: Conversation | PlainText | None = None
     group: str | None = None
+
+    @property
+    def dependence(self) -> Hashable:
+        """A label that the prompts of one group share."""
+        return self.id if self.group is None else self.group
 
     @property
     def request(self) -> str:
@@ -105,14 +112,17 @@ def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turn
     """The prompts of a dataset folder's split or of a file of any row format, numbered from `first_id`.
 
     The reference of a conversation is its last trained assistant turn and what comes before is context; with
-    `all_turns` each trained turn gives a prompt, all of one group. Raises `UserError` for a row that asks nothing, or
+    `all_turns` each trained turn gives a prompt, all of one group. Rows without `group` are grouped by
+    `groups_by_instruction`. Raises `UserError` for a row that asks nothing, or
     with something to check against that cannot be read.
     """
     prompts: list[Prompt] = []
     for number, row in enumerate(read_rows(path, split), start=1):
         where = f"row {number} of {path}"
         prompts += _prompts_of(row, first_id + len(prompts), number, where, all_turns=all_turns)
-    return prompts
+    alone = [None if one.context else one.instruction for one in prompts]
+    groups = groups_by_instruction([one.group for one in prompts], alone)
+    return [replace(one, group=group) for one, group in zip(prompts, groups, strict=True)]
 
 
 def held_out_prompts(
@@ -137,7 +147,7 @@ def held_out_prompts(
 def _prompts_of(row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool) -> Iterator[Prompt]:
     """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn."""
     asked: list[AskedRow] = asked_rows(row, where)
-    group = row.get("group")
+    group = group_of(row)
     kept = asked if all_turns else asked[-1:]
     if group is None and len(kept) > 1:
         group = f"row {number}"
@@ -149,7 +159,7 @@ def _prompts_of(row: dict[str, Any], first_id: int, number: int, where: str, *, 
             one.reference,
             row.get("category") or None,
             context=one.context,
-            group=None if group is None else str(group),
+            group=group,
             **(checks_of(row, where) if one is asked[-1] else {}),
         )
 

@@ -33,9 +33,14 @@ def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dic
     """Bits per byte of the reference answers in each prompt style that the model was given."""
     figures = {}
     for style, found in model.likelihoods.items():
-        known = [one for one in counted(found, prompts) if one is not None]
+        known = [
+            (one, prompt.dependence)
+            for one, prompt in zip(found, prompts, strict=True)
+            if one is not None and prompt.counted
+        ]
         if len(known) >= 2:
-            figures[style.value] = bootstrap_ratio([bits_of(one) for one in known], [one.n_bytes for one in known])
+            bits, n_bytes = [bits_of(one) for one, _ in known], [one.n_bytes for one, _ in known]
+            figures[style.value] = bootstrap_ratio(bits, n_bytes, groups=[group for _, group in known])
     return figures
 
 

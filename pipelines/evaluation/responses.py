@@ -89,7 +89,7 @@ def judge_responses(
             print(f"judge: {n_without} of {len(prompts)} pairs of {name} without a verdict", file=sys.stderr)
         for line, judgement in zip(counted, judgements[name], strict=True):
             line.setdefault("judgements", {})[name] = judgement.to_json()
-    return judge_record(judgements, endpoint)
+    return judge_record(judgements, endpoint, [prompt.dependence for prompt in prompts])
 
 
 def _checked(answer: Answer, prompt: Prompt, executed: RunResult | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipelines.evaluation.metric_definition import MetricDefinition
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.significance import permutation_p_value_of_sums
+from pipelines.evaluation.row_groups import Groups
+from pipelines.evaluation.significance import PermutationTest, permutation_test_of_sums
 from pipelines.evaluation.statistics import Estimate, Statistic, bootstrap_of_sums, share
 
 SAMPLED = "_sampled"
@@ -22,18 +23,23 @@ def _first_over_second(sums: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's figure minus the base's over the items that both have, with the test that there is none.
+    """A model's figure minus the base's over the items that both have, with the test that there is none (if made).
 
     `relative` is the difference as a share of the base's figure, None where that has no meaning; the counts say on how
     many items the model's value is higher than, equal to and lower than the base's, None without values of items.
     """
 
     estimate: Estimate
-    p_value: float
+    test: PermutationTest | None
     relative: Estimate | None = None
     n_higher: int | None = None
     n_equal: int | None = None
     n_lower: int | None = None
+
+    @property
+    def p_value(self) -> float:
+        """The test's, NaN without one."""
+        return float("nan") if self.test is None else self.test.p_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +47,8 @@ class Series:
     """A metric's numbers by model: tables of shape [n_items, n_columns], whose figure is `statistic` of their sums.
 
     A row of NaN is an item to which the metric does not apply. `decoding` is "greedy", "sampled", or None for what
-    does not depend on how answers are decoded. Build one by `of_values`, `of_ratios` or `of_sums`.
+    does not depend on how answers are decoded. `groups` has a label for each item: items of one label depend on each
+    other, and are resampled and permuted together. Build one by `of_values`, `of_ratios` or `of_sums`.
     """
 
     definition: MetricDefinition
@@ -50,6 +57,7 @@ class Series:
     decoding: str | None = None
     has_item_values: bool = True
     has_greedy_namesake: bool = True
+    groups: Groups | None = None
 
     @classmethod
     def of_values(
@@ -122,9 +130,14 @@ class Series:
     def _is_told_from_greedy(self) -> bool:
         return self.decoding == "sampled" and self.has_greedy_namesake
 
+    def grouped(self, groups: Groups | None) -> "Series":
+        """The same metric with a label for each item, see `groups`."""
+        return replace(self, groups=groups)
+
     def among(self, places: Sequence[int]) -> "Series":
         """The same metric over the items at `places` alone."""
-        return replace(self, tables={model: table[list(places)] for model, table in self.tables.items()})
+        tables = {model: table[list(places)] for model, table in self.tables.items()}
+        return replace(self, tables=tables, groups=self.groups and [self.groups[place] for place in places])
 
     def item_values(self, model: str) -> np.ndarray:
         """The figure of each item alone (shape [n_items], NaN where the metric does not apply)."""
@@ -133,39 +146,46 @@ class Series:
 
     def figure(self, model: str) -> Estimate | None:
         """The model's figure with its interval, None for fewer than two items."""
-        table = self.tables[model]
-        table = table[~np.isnan(table).any(axis=1)]
+        known = ~np.isnan(self.tables[model]).any(axis=1)
+        table, groups = self.tables[model][known], self._groups_of(known)
         if len(table) < _MIN_ITEMS:
             return None
         if self._is_of_flags(table):
-            return share(table[:, 0] > 0)
-        return bootstrap_of_sums(table, self.statistic, centred=not self.has_item_values)
+            return share(table[:, 0] > 0, groups)
+        return bootstrap_of_sums(table, self.statistic, groups=groups, centred=not self.has_item_values)
 
     def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
         """The model's figure minus the base's, None for fewer than two items that both have.
 
-        `tested` False leaves the test out (p-value NaN), which costs as much as the interval.
+        `tested` False leaves the test out, which costs as much as the interval.
         """
         a, b = self.tables[model], self.tables[base]
         both = ~(np.isnan(a).any(axis=1) | np.isnan(b).any(axis=1))
-        a, b = a[both], b[both]
+        a, b, groups = a[both], b[both], self._groups_of(both)
         if len(a) < _MIN_ITEMS:
             return None
         if self._is_of_flags(a) and self._is_of_flags(b):
-            estimate = paired_difference_of_shares(a[:, 0] > 0, b[:, 0] > 0)
+            estimate = paired_difference_of_shares(a[:, 0] > 0, b[:, 0] > 0, groups)
         else:
-            estimate = self._interval(a, b, lambda first, second: first - second)
-        p_value = permutation_p_value_of_sums(a, b, self.statistic) if tested else float("nan")
+            estimate = self._interval(a, b, groups, lambda first, second: first - second)
+        test = permutation_test_of_sums(a, b, self.statistic, groups=groups) if tested else None
         relative = None
         if self.definition.unit == "bits_per_byte":
-            relative = self._interval(a, b, lambda first, second: first / second - 1)
-        return Difference(estimate, p_value, relative, *self._counts(a, b))
+            relative = self._interval(a, b, groups, lambda first, second: first / second - 1)
+        return Difference(estimate, test, relative, *self._counts(a, b))
 
-    def _interval(self, a: np.ndarray, b: np.ndarray, compared: Any) -> Estimate:
+    def _groups_of(self, known: np.ndarray) -> Groups | None:
+        """The labels of the items where `known` is true."""
+        if self.groups is None:
+            return None
+        return [group for group, is_known in zip(self.groups, known, strict=True) if is_known]
+
+    def _interval(self, a: np.ndarray, b: np.ndarray, groups: Groups | None, compared: Any) -> Estimate:
         n_columns = a.shape[1]
         return bootstrap_of_sums(
             np.hstack([a, b]),
             lambda sums: compared(self.statistic(sums[:n_columns]), self.statistic(sums[n_columns:])),
+            groups=groups,
             centred=not self.has_item_values,
         )
 

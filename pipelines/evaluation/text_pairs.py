@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from data_prep.dataset_folder import read_rows
 from pipelines.errors import UserError
+from pipelines.evaluation.row_groups import group_of, labels_of
 from pipelines.evaluation.statistics import share
 from pipelines.evaluation.text_scores import Length, TextScore, refuse_partly_scored
 
@@ -15,11 +16,12 @@ Both: TypeAlias = tuple[TextScore, TextScore]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts of which the good one should be the likelier."""
+    """Two texts of which the good one should be the likelier; pairs of one `group` depend on each other."""
 
     good: str
     bad: str
     category: str | None = None
+    group: str | None = None
 
 
 def given_pairs(file: Path) -> list[Pair]:
@@ -37,7 +39,7 @@ def given_pairs(file: Path) -> list[Pair]:
                 remedy='write each pair as {"good": ..., "bad": ...}',
             )
         category = row.get("category")
-        pairs.append(Pair(str(texts[0]), str(texts[1]), None if category is None else str(category)))
+        pairs.append(Pair(str(texts[0]), str(texts[1]), None if category is None else str(category), group_of(row)))
     return pairs
 
 
@@ -47,18 +49,20 @@ def texts_of(pairs: Sequence[Pair]) -> list[str]:
 
 
 def pair_shares(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> dict[str, Any]:
-    """For each `Length` the share of pairs whose good text is likelier, with Wilson's interval; then by category.
+    """For each `Length` the share of pairs whose good text is likelier, with Wilson's interval (whole groups where
+    rows have a `group`); then by category.
 
     `scores` are those of the texts of `texts_of`. A tie is no success. Protocol of minimal pairs: A. Warstadt et
     al., BLiMP (TACL 8, 2020), which compares totals. Raises as `refuse_partly_scored`.
     """
     refuse_partly_scored(scores)
-    by_category: dict[str, list[Both]] = {}
-    for pair, both in zip(pairs, _in_pairs(scores), strict=True):
+    scored = list(zip(pairs, _in_pairs(scores), strict=True))
+    by_category: dict[str, list[tuple[Pair, Both]]] = {}
+    for pair, both in scored:
         if pair.category is not None:
-            by_category.setdefault(pair.category, []).append(both)
+            by_category.setdefault(pair.category, []).append((pair, both))
     categories = {category: _shares(some) for category, some in sorted(by_category.items())}
-    return {"n_pairs": len(pairs), **_shares(_in_pairs(scores)), "categories": categories}
+    return {"n_pairs": len(pairs), **_shares(scored), "categories": categories}
 
 
 def pairs_json(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> list[dict[str, Any]]:
@@ -96,5 +100,7 @@ def _good_is_likelier(both: Both, length: Length) -> bool:
     return good.log_prob_by(length) > bad.log_prob_by(length)
 
 
-def _shares(scores: Sequence[Both]) -> dict[str, Any]:
-    return {length.value: share([_good_is_likelier(both, length) for both in scores]).to_json() for length in Length}
+def _shares(scored: Sequence[tuple[Pair, Both]]) -> dict[str, Any]:
+    groups = labels_of([pair.group for pair, _ in scored])
+    flags = {length: [_good_is_likelier(both, length) for _, both in scored] for length in Length}
+    return {length.value: share(found, groups).to_json() for length, found in flags.items()}

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pipelines.evaluation.metric_definition import MetricDefinition
 from pipelines.evaluation.series import Difference, Series
-from pipelines.evaluation.significance import holm
+from pipelines.evaluation.significance import PermutationTest, holm
 from pipelines.evaluation.statistics import Estimate
 
 SIGNIFICANT = 0.05
@@ -30,6 +30,7 @@ class JudgedDifference:
     decoding: str | None
     definition: MetricDefinition
     difference: Difference
+    test: PermutationTest
     p_corrected: float
     verdict: Verdict
 
@@ -54,13 +55,15 @@ def judged_differences(series: Sequence[Series], model: str, base: str) -> dict[
     """The differences of `model` to `base` by metric, where both have it, judged together."""
     found = {one: one.difference(model, base) for one in series}
     known = {one: difference for one, difference in found.items() if difference is not None}
-    corrected = holm({one.name: difference.p_value for one, difference in known.items()})
+    tests = {one.name: difference.test for one, difference in known.items() if difference.test is not None}
+    corrected = holm({name: test.p_value for name, test in tests.items()})
     return {
         one.name: JudgedDifference(
             one.label,
             one.decoding,
             one.definition,
             difference,
+            tests[one.name],
             corrected[one.name],
             verdict_of(difference.estimate, corrected[one.name], one.definition.better),
         )

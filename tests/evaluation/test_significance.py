@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.evaluation.significance import holm, paired_permutation_p_value, permutation_p_value_of_sums
+from pipelines.evaluation.significance import holm, paired_permutation_p_value, permutation_test_of_sums
 from pipelines.evaluation.statistics import paired_difference_of_means
 
 N_SIMULATIONS = 1_000
@@ -66,7 +66,7 @@ def test_a_ratio_is_tested_on_sums_and_not_on_means_of_documents() -> None:
     bits_a[0], bits_b[0], n_bytes[0] = 5_000.0, 9_000.0, 4_000.0
     bits_a[1:] += np.linspace(-0.01, 0.01, 29)
     a, b = np.stack([bits_a, n_bytes], axis=1), np.stack([bits_b, n_bytes], axis=1)
-    assert permutation_p_value_of_sums(a, b, lambda sums: sums[0] / sums[1]) > 0.4
+    assert permutation_test_of_sums(a, b, lambda sums: sums[0] / sums[1]).p_value > 0.4
 
 
 def test_tables_that_do_not_fit_are_refused() -> None:

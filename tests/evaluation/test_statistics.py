@@ -116,7 +116,7 @@ def test_data_without_an_interval_are_refused(numerators: list[float], denominat
 
 
 def test_an_estimate_is_written_as_value_interval_and_n() -> None:
-    assert Estimate(1.5, (1.0, 2.0), 9).to_json() == {"value": 1.5, "ci95": [1.0, 2.0], "n": 9}
+    assert Estimate(1.5, (1.0, 2.0), 9).to_json() == {"value": 1.5, "ci95": [1.0, 2.0], "n": 9, "n_groups": 9}
 
 
 @pytest.mark.parametrize("n", [4, 30, 77, 205, 1_000])

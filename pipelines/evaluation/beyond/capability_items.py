@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.evaluation.row_groups import group_of
 from pipelines.files import is_utf8
 
 
 @dataclass(frozen=True)
 class CapabilityItem:
-    """Texts of which number `answer` is right: continuations of `context`, or whole sentences where it is None."""
+    """Texts of which number `answer` is right: continuations of `context`, or whole sentences where it is None.
+
+    Items of one `group` depend on each other.
+    """
 
     context: str | None
     choices: tuple[str, ...]
     answer: int
     category: str | None = None
+    group: str | None = None
 
 
 def capability_item(row: Mapping[str, Any], where: str) -> CapabilityItem:
@@ -24,7 +29,7 @@ def capability_item(row: Mapping[str, Any], where: str) -> CapabilityItem:
     Either `good` and `bad`, two sentences; or `choices` (a list) and `answer` (the place in it, from 0, or its letter)
     with `context` or `prompt`, which is continued as it is, or `question`, which is asked as
     "Question: ...\\nAnswer:" after the `context` if there is one. A choice follows behind a space. `category` (or
-    `subject`) is kept. Raises `UserError` for a row that is neither.
+    `subject`) and `group` are kept. Raises `UserError` for a row that is neither.
     """
     category = row.get("category") or row.get("subject")
     named = None if category is None else str(category)
@@ -33,14 +38,15 @@ def capability_item(row: Mapping[str, Any], where: str) -> CapabilityItem:
         if not all(isinstance(text, str) and text for text in pair) or pair[0] == pair[1]:
             raise _refusal(where, "two different texts in `good` and `bad`", "empty, equal or missing ones")
         _refuse_broken([str(text) for text in pair], where)
-        return CapabilityItem(None, (str(pair[0]), str(pair[1])), 0, named)
+        return CapabilityItem(None, (str(pair[0]), str(pair[1])), 0, named, group_of(row))
     choices = row.get("choices")
     if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(one, str) and one for one in choices):
         got = f"the columns {', '.join(map(str, row)) or '(none)'}" if choices is None else repr(choices)[:80]
         raise _refusal(where, "`good` and `bad`, or a list of two or more texts in `choices`", got)
     context = _context(row, where)
     _refuse_broken([context, *choices], where)
-    return CapabilityItem(context, tuple(choices), _answer(row.get("answer"), len(choices), where), named)
+    answer = _answer(row.get("answer"), len(choices), where)
+    return CapabilityItem(context, tuple(choices), answer, named, group_of(row))
 
 
 def _context(row: Mapping[str, Any], where: str) -> str:

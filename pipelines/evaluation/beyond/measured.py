@@ -28,6 +28,7 @@ from pipelines.evaluation.beyond.reference_scores import ReferenceScores, refere
 from pipelines.evaluation.generation import Answer
 from pipelines.evaluation.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts import Prompt
+from pipelines.evaluation.row_groups import labels_of
 from pipelines.evaluation.series import Series
 from pipelines.modeling import LoadedModel, PromptStyle
 
@@ -72,16 +73,19 @@ def beyond_series(
 
     `measured` and `answers` (greedy) hold one entry a prompt for each model, in the order of `prompts`.
     """
+    groups = [prompt.dependence for prompt in prompts]
     references = {model: found.references for model, found in measured.items()}
-    series = ending_series(references) + calibration_series(references)
+    series = [one.grouped(groups) for one in ending_series(references) + calibration_series(references)]
     general = {model: found.general for model, found in measured.items() if found.general is not None}
-    if general:
-        series.append(general_series(general))
+    if plan.general and general:
+        series.append(general_series(general).grouped(labels_of(general_documents(plan.general).groups)))
     capability = {model: found.capability for model, found in measured.items() if found.capability is not None}
     if plan.capability and capability:
-        series += capability_series(capability_items(plan.capability), capability)
+        items = capability_items(plan.capability)
+        labels = labels_of([item.group for item in items])
+        series += [one.grouped(labels) for one in capability_series(items, capability)]
     if plan.training_rows:
-        series += memorisation_series(prompts, answers, plan.training_rows)
+        series += [one.grouped(groups) for one in memorisation_series(prompts, answers, plan.training_rows)]
     return series
 
 
@@ -94,7 +98,7 @@ def beyond_details(
     """`details` of comparison.json: likelihood by position, reliability, strongest overlaps, the files measured on."""
     references = {model: found.references for model, found in measured.items()}
     details: dict[str, Any] = {
-        "likelihood_by_position": likelihood_by_position(references),
+        "likelihood_by_position": likelihood_by_position(references, [prompt.dependence for prompt in prompts]),
         "reliability": {model: bins for model, found in references.items() if (bins := reliability(found))},
     }
     capability = {model: found.capability for model, found in measured.items() if found.capability is not None}

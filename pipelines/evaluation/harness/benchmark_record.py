@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.evaluation.harness.benchmark_run import MetricOutcome
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.significance import permutation_p_value_of_sums
+from pipelines.evaluation.significance import permutation_test_of_sums
 from pipelines.evaluation.statistics import paired_difference_of_means, paired_difference_of_ratios
 
 
@@ -46,16 +46,16 @@ def benchmark_results(
 def _difference(one: MetricOutcome, base: MetricOutcome, seed: int) -> dict[str, Any] | None:
     if one.items is None or base.items is None or len(one.items) != len(base.items) or len(one.items) < 2:
         return None
-    a, b = np.array(one.items), np.array(base.items)
+    a, b, groups = np.array(one.items), np.array(base.items), base.groups
     are_means = bool((a[:, 1] == 1).all() and (b[:, 1] == 1).all())
     if not are_means:
-        estimate = paired_difference_of_ratios(*a.T, *b.T, seed=seed)
+        estimate = paired_difference_of_ratios(*a.T, *b.T, groups=groups, seed=seed)
     elif np.isin([a[:, 0], b[:, 0]], [0, 1]).all():
-        estimate = paired_difference_of_shares(a[:, 0], b[:, 0])
+        estimate = paired_difference_of_shares(a[:, 0], b[:, 0], groups)
     else:
-        estimate = paired_difference_of_means(a[:, 0], b[:, 0], seed=seed)
-    p_value = permutation_p_value_of_sums(a, b, lambda sums: sums[0] / sums[1], seed=seed)
-    return {**estimate.to_json(), "p_value": p_value}
+        estimate = paired_difference_of_means(a[:, 0], b[:, 0], groups=groups, seed=seed)
+    test = permutation_test_of_sums(a, b, lambda sums: sums[0] / sums[1], groups=groups, seed=seed)
+    return {**estimate.to_json(), **test.to_json()}
 
 
 def benchmark_table(record: Mapping[str, Any]) -> str:
@@ -71,7 +71,8 @@ def benchmark_table(record: Mapping[str, Any]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     differences = [
         f"{model} minus {models[0]}, {result['task']} {result['metric']}: {one['value']:+.4f} "
-        f"[{one['ci95'][0]:+.4f}, {one['ci95'][1]:+.4f}], p = {one['p_value']:.4f}, n = {one['n']:,}"
+        f"[{one['ci95'][0]:+.4f}, {one['ci95'][1]:+.4f}], "
+        f"p {'<=' if one.get('p_at_floor') else '='} {one['p_value']:.4f}, n = {one['n']:,}"
         for result in record["results"]
         for model, one in result["difference"].items()
         if one is not None

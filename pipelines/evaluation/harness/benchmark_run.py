@@ -17,6 +17,7 @@ import transformers
 
 from pipelines.errors import UserError
 from pipelines.evaluation.harness.harness_tasks import one_line_errors
+from pipelines.evaluation.row_groups import group_of
 from pipelines.modeling import LoadedModel
 
 N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that are no means
@@ -36,7 +37,8 @@ class MetricOutcome:
     """One metric of one task; `value` is None where it is no finite number.
 
     `items` has for each item a numerator and a denominator, whose sums' ratio is the value: a mean's denominators are
-    1, those of bits per byte are bytes. None for a group, and for a metric that is no such ratio.
+    1, those of bits per byte are bytes. None for a group, and for a metric that is no such ratio. `groups` has a label
+    for each item where all of the task's documents name their `group`: such items are resampled together.
     """
 
     task: str
@@ -48,6 +50,7 @@ class MetricOutcome:
     value: float | None
     stderr: float | None
     items: tuple[tuple[float, float], ...] | None
+    groups: tuple[str, ...] | None = None
 
 
 def run_tasks(
@@ -132,7 +135,8 @@ def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[Metric
             if not comma or metric.endswith("_stderr") or not isinstance(value, Real):
                 continue
             better = found["higher_is_better"].get(name, {}).get(metric)
-            items = _items(tasks["tasks"].get(name), found["samples"].get(name, []), metric, filter_name)
+            samples = [one for one in found["samples"].get(name, []) if one["filter"] == filter_name and metric in one]
+            items = _items(tasks["tasks"].get(name), samples, metric)
             outcome = MetricOutcome(
                 task=name,
                 version=str(found["versions"].get(name)),
@@ -143,6 +147,7 @@ def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[Metric
                 value=_finite(value),
                 stderr=_finite(figures.get(f"{metric}_stderr,{filter_name}")),
                 items=items,
+                groups=_groups(samples) if items is not None else None,
             )
             outcomes.append(outcome)
     return outcomes
@@ -153,15 +158,19 @@ def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, Real) and math.isfinite(value) else None
 
 
-def _items(
-    task: Any, samples: Sequence[Mapping[str, Any]], metric: str, filter_name: str
-) -> tuple[tuple[float, float], ...] | None:
+def _groups(samples: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
+    documents = [one.get("doc") for one in samples]
+    groups = tuple(group for one in documents if isinstance(one, Mapping) and (group := group_of(one)))
+    return groups if len(groups) == len(documents) else None
+
+
+def _items(task: Any, samples: Sequence[Mapping[str, Any]], metric: str) -> tuple[tuple[float, float], ...] | None:
     """The metric of each item as a numerator and a denominator, None for a group and for a metric that is no ratio."""
     from lm_eval.api.metrics import bits_per_byte, mean
 
     if task is None:
         return None
-    values = [one[metric] for one in samples if one["filter"] == filter_name and metric in one]
+    values = [one[metric] for one in samples]
     figure = task.aggregation().get(metric, mean)
     if figure is mean and all(_finite(value) is not None for value in values):
         return tuple((float(value), 1.0) for value in values)

@@ -25,7 +25,7 @@ def test_a_metric_by_item_has_its_paired_difference_and_p_value_and_another_has_
     assert first["models"] == {"base": {"value": 0.25, "stderr": 0.1}, "instruct": {"value": 0.625, "stderr": 0.1}}
     expected = paired_difference_of_means(*ratings, seed=4).to_json()
     p_value = paired_permutation_p_value(*ratings, seed=4)
-    assert first["difference"] == {"instruct": {**expected, "p_value": p_value}}
+    assert first["difference"] == {"instruct": {**expected, "p_value": p_value, "p_floor": 0.25, "p_at_floor": True}}
     assert (first["task"], first["version"], first["n_shot"], first["n"], first["better"]) == (
         "sums",
         "1.0",

@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import evaluate
 
+from pipelines.evaluation.row_groups import Groups
 from pipelines.evaluation.statistics import bootstrap_ratio
 
 _DESCRIPTION = """
@@ -35,10 +36,12 @@ Args:
     nll_nats: negative log-likelihood of each document in nats, summed over its scored tokens.
     n_tokens: scored tokens of each document, at least 1.
     n_bytes: UTF-8 bytes for which those tokens stand, at least 1.
+    groups: a label for each document; documents of one label are resampled together (default: each alone).
     seed, n_resamples: of the bootstrap.
 Returns:
-    perplexity, bits_per_byte, nll_nats, n_documents, n_tokens, n_bytes, ci95 (low and high for perplexity and
-    bits_per_byte). Raises ValueError below two documents.
+    perplexity, bits_per_byte, nll_nats, n_documents, n_groups (with effective_groups and too_few_groups as in all
+    records), n_tokens, n_bytes, ci95 (low and high for perplexity and bits_per_byte).
+    Raises ValueError below two documents.
 """
 
 
@@ -59,17 +62,19 @@ class Perplexity(evaluate.Metric):
         nll_nats: list[float],
         n_tokens: list[int],
         n_bytes: list[int],
+        groups: Groups | None = None,
         seed: int = 0,
         n_resamples: int = 10_000,
     ) -> dict[str, Any]:
-        nats_per_token = bootstrap_ratio(nll_nats, n_tokens, seed=seed, n_resamples=n_resamples)
+        nats_per_token = bootstrap_ratio(nll_nats, n_tokens, groups=groups, seed=seed, n_resamples=n_resamples)
         bits = [nats / math.log(2) for nats in nll_nats]
-        bits_per_byte = bootstrap_ratio(bits, n_bytes, seed=seed, n_resamples=n_resamples)
+        bits_per_byte = bootstrap_ratio(bits, n_bytes, groups=groups, seed=seed, n_resamples=n_resamples)
         return {
             "perplexity": math.exp(nats_per_token.value),
             "bits_per_byte": bits_per_byte.value,
             "nll_nats": math.fsum(nll_nats),
             "n_documents": len(nll_nats),
+            **{name: value for name, value in bits_per_byte.to_json().items() if "groups" in name},
             "n_tokens": sum(n_tokens),
             "n_bytes": sum(n_bytes),
             "ci95": {
