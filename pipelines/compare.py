@@ -41,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         judge_of,
         limits_of,
         plan_of,
+        prompts_of,
     )
     from pipelines.evaluation.comparison_table import comparison_table
-    from pipelines.evaluation.measuring import measure_models
+    from pipelines.evaluation.measuring import how_prompted, measure_models
     from pipelines.evaluation.processes import is_main_process, processes
-    from pipelines.evaluation.prompts import describe_prompts, held_out_prompts, typed_prompts
+    from pipelines.evaluation.prompts import describe_prompts
     from pipelines.evaluation.responses import judge_responses, responses_of
     from pipelines.evaluation.running_code import confinement
     from pipelines.files import write_json_atomically, write_jsonl_atomically
@@ -54,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.report import write_report
 
     attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)
-    prompts = typed_prompts(flags.prompt)
-    prompts += held_out_prompts(flags.prompts, flags.split, limit=flags.limit, seed=flags.seed, first_id=len(prompts))
-    plan = plan_of(flags)
+    plan, prompts = plan_of(flags), prompts_of(flags)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():
         return
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": describe_machine(),
-        "prompts": describe_prompts(flags.prompts, flags.split, prompts),
+        "prompts": describe_prompts(flags.prompts, flags.split, prompts) | how_prompted(models, plan),
         "decoding": plan.decoding.to_json() | {"engine": plan.engine.value, "dtype": plan.dtype},
         "n_processes": processes().num_processes,
         **comparison_of(prompts, models, responses, beyond),

@@ -6,10 +6,12 @@ r"""Let a model answer prompts: once or several times, greedily or sampled, with
     accelerate launch --config_file accelerate_configs/cpu_ddp.yaml pipelines/generate.py \
         --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl --resume
 
-In: a model or an adapter (folder, org/name or org/name@revision), or a base with --adapter; prompts as --prompt or a
-file of rows with `instruction` (and `input`) or `prompt`. The prompt is put into the model's chat template; with
---plain, or without a template, the model continues it as it is. Out: the answers on stdout and, with --output, one JSON
-line a prompt: instruction, input, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
+In: a model or an adapter (folder, org/name or org/name@revision), or a base with --adapter; prompts as --prompt, or
+--prompts, a file or dataset folder of any row format: of a conversation the last answer is left out and given anew.
+--system is the system text where a prompt has none. The prompt is put into the model's chat template, or into
+--chat_template; with --plain, or without a template, the model continues it as it is. Rows of `prompt` and `completion`
+as texts are continued as they are: they are trained so. Out: the answers on stdout and, with --output, one JSON line a
+prompt: instruction, input, messages, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
 --show_probabilities).
 
 One sample is greedy, several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
@@ -38,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--adapter", metavar="A", help="adapter for that model: folder or Hub id")
     flags.add_argument("--prompt", action="append", default=[], metavar="P", help="a prompt; again for more")
     flags.add_argument("--prompts", type=Path, metavar="F", help="file of prompts, or dataset folder (its test split)")
+    flags.add_argument("--system", metavar="TEXT", help="system text of each prompt that has none of its own")
+    flags.add_argument("--chat_template", metavar="T", help="in place of the model's: .jinja file or folder")
     flags.add_argument("--plain", action="store_true", help="no chat template")
     flags.add_argument("--num_samples", type=int, default=1, help="answers to each prompt (default 1)")
     flags.add_argument("--temperature", type=float, help="0 is greedy (default: 0 for one sample, 0.7 for several)")
@@ -57,9 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the answers, and write them with --output."""
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
+    from pipelines.evaluation.answer_lines import answer_line, shown_line
     from pipelines.evaluation.answer_store import store_beside
     from pipelines.evaluation.engines import Engine, refuse_missing
     from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
+    from pipelines.evaluation.given_template import GivenTemplate
     from pipelines.evaluation.processes import is_main_process, processes
     from pipelines.evaluation.prompts import read_prompts, typed_prompts
     from pipelines.files import refuse_existing, write_jsonl_atomically
@@ -68,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
     refuse_missing(Engine(flags.engine))
+    template = GivenTemplate.read(flags.chat_template)
     prompts = typed_prompts(flags.prompt) + (read_prompts(flags.prompts) if flags.prompts else [])
+    prompts = [prompt.with_system(flags.system) for prompt in prompts]
     if not prompts:
         raise UserError(expected="--prompt or --prompts", got="neither", remedy="give at least one prompt")
     if flags.resume and not flags.output:
@@ -78,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     store = store_beside(flags.output, resume=flags.resume) if flags.output else None
     processes()  # before the model is loaded, so that each has its own device
     loaded = load_for_inference(flags.model_name_or_path, flags.adapter, dtype=flags.dtype)
+    loaded = template.on(loaded) if template else loaded
     style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
     if not (flags.plain or loaded.has_chat_template) and is_main_process():
         print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
@@ -88,32 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     lines = []
     for prompt, token_ids, samples in zip(prompts, rendered, answers, strict=True):
-        line: dict[str, Any] = {"instruction": prompt.instruction, "input": prompt.input}
-        line |= {"prompt_style": style.value, "n_prompt_tokens": len(token_ids)}
-        line["answers"] = [{"text": one.text, "n_tokens": one.n_tokens, "stopped": one.stopped} for one in samples]
-        if flags.show_probabilities:
-            all_choices = token_choices_of(loaded, [token_ids] * len(samples), samples)
-            for entry, choices in zip(line["answers"], all_choices, strict=True):
-                entry["tokens"] = [choice.to_json() for choice in choices]
-        print_line(line)
-        lines.append(line)
+        choices = token_choices_of(loaded, [token_ids] * len(samples), samples) if flags.show_probabilities else None
+        of_prompt = style if prompt.messages is not None else PromptStyle.RAW
+        lines.append(answer_line(prompt, of_prompt, len(token_ids), samples, choices))
+        print(shown_line(lines[-1]))
     if flags.output and store is not None:
         write_jsonl_atomically(flags.output, lines)
         store.remove()
-
-
-def print_line(line: dict[str, Any]) -> None:
-    """One prompt and its answers, for a person to read."""
-    print(f"=== {line['instruction']}" + (f"\n{line['input']}" if line["input"] else ""))
-    for number, answer in enumerate(line["answers"], start=1):
-        end = "stopped by itself" if answer["stopped"] else "cut by the token limit"
-        if answer["n_tokens"] == 0 and not answer["stopped"]:
-            end = f"no room after a prompt of {line['n_prompt_tokens']} tokens"
-        print(f"--- answer {number} of {len(line['answers'])}: {answer['n_tokens']} tokens, {end}\n{answer['text']}")
-        for choice in answer.get("tokens", ()):
-            rivals = "  ".join(f"{one['token']!r} {one['probability']:.4f}" for one in choice["alternatives"])
-            print(f"{choice['probability']:7.4f}  {choice['token']!r:<16} | {rivals}")
-    print()
 
 
 if __name__ == "__main__":

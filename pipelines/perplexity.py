@@ -12,8 +12,10 @@ models share is in memory once. `accelerate launch pipelines/perplexity.py ...` 
 
 Scope `text` scores all tokens of `text` (or of `output`), the first given the token that begins a document (BOS, else
 <|endoftext|>, else EOS); scope `response` scores the answer's tokens given its prompt, without the end token, so that
-all models are measured on the same bytes. A model with a chat template is given that; the first model, and each model
-without a template, are given the plain prompt and the chat template of the last model that has one.
+all models are measured on the same bytes. Of a conversation each trained turn is an answer, given all that comes before
+it. A model with a chat template is given that (or --chat_template); the first model, and each model without a template,
+are given the plain prompt and the chat template of the last model that has one. Rows of `prompt` and `completion` as
+texts are given as they are.
 
 A text file is one text, --text_documents cuts it. Long documents are read in overlapping windows. For the windows of
 lm-evaluation-harness with max_length M, add --window M+1 --stride M; its byte perplexity is 2 to the power of bits per
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the record."""
     options = _parser().parse_args(arguments)
 
+    from pipelines.evaluation.given_template import GivenTemplate
     from pipelines.evaluation.model_choice import ModelChoice
     from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset, refuse_without_sources
     from pipelines.evaluation.perplexity_measurement import Reading, measure
@@ -65,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     documents = {scope: dataset.in_scope(scope) for scope in scopes}
     if options.by_source:
         refuse_without_sources(documents.values())
-    reading = Reading(options.batch_size, options.window, options.stride, options.dtype)
+    template = GivenTemplate.read(options.chat_template)
+    reading = Reading(options.batch_size, options.window, options.stride, options.dtype, template)
     measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)
     if not is_main_process():
         return
@@ -92,18 +96,11 @@ def _parser() -> ArgumentParser:
     add("--scope", action="append", default=[], choices=scopes, help="again for both; by the rows if absent")
     add("--by_source", action="store_true", help="figures for each `source` of the rows too")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
-    add(
-        "--window",
-        type=positive_number,
-        metavar="TOKENS",
-        help="longest piece read at once (default: the model's)",
-    )
-    add(
-        "--stride",
-        type=positive_number,
-        metavar="TOKENS",
-        help="by which windows advance (default: half of it)",
-    )
+    longest = "longest piece read at once (default: the model's)"
+    add("--window", type=positive_number, metavar="TOKENS", help=longest)
+    advance = "by which windows advance (default: half of it)"
+    add("--stride", type=positive_number, metavar="TOKENS", help=advance)
+    add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(parser, "float64")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
     add(

@@ -11,9 +11,11 @@ from pipelines.evaluation.answer_store import AnswerStore
 from pipelines.evaluation.beyond import BeyondPlan
 from pipelines.evaluation.comparison_flags import ANSWERS_SO_FAR
 from pipelines.evaluation.engines import Engine, refuse_missing
+from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.judging import JudgeEndpoint
 from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan
 from pipelines.evaluation.processes import processes
+from pipelines.evaluation.prompts import Prompt, held_out_prompts, typed_prompts
 from pipelines.evaluation.running_code import RunLimits, refuse_unless_confined
 from pipelines.modeling import PromptStyle
 from pipelines.records import read_record
@@ -38,6 +40,13 @@ def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
     return attached
 
 
+def prompts_of(flags: Namespace) -> list[Prompt]:
+    """The typed prompts, then the held-out ones. Raises `UserError` for what cannot be read."""
+    typed = typed_prompts(flags.prompt)
+    drawn: dict[str, Any] = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
+    return [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
+
+
 def plan_of(flags: Namespace) -> MeasurementPlan:
     """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with.
 
@@ -56,6 +65,7 @@ def plan_of(flags: Namespace) -> MeasurementPlan:
         engine,
         AnswerStore(flags.output / ANSWERS_SO_FAR),
         flags.show_probabilities,
+        GivenTemplate.read(flags.chat_template),
         beyond,
     )
 

@@ -16,7 +16,7 @@ from pipelines.evaluation.byte_spans import encode_text, token_byte_spans
 from pipelines.evaluation.log_probabilities import MeasuredBy, TokenSequence, log_probabilities, measured_here
 from pipelines.evaluation.prompt_rows import Response
 from pipelines.evaluation.windows import sliding_windows, window_and_stride
-from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt
+from pipelines.modeling import LoadedModel, PromptStyle, render_reference
 
 _DOCUMENT_SEPARATOR = "<|endoftext|>"
 
@@ -186,10 +186,8 @@ def _text_sequence(loaded: LoadedModel, text: str, condition: int | None) -> Tok
 
 
 def _response_sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
-    prompt = render_prompt(loaded.tokenizer, one.asked, style)
-    # The text's tokens are those of either style; only the end token differs, and a base need not have the template's.
-    answer = render_answer(loaded.tokenizer, one.text, PromptStyle.PLAIN)
-    return TokenSequence([*prompt, *answer.token_ids[: answer.n_text_tokens]], first_scored=len(prompt))
+    context, text = render_reference(loaded.tokenizer, one.asked, one.text, style, thought=one.thought)
+    return TokenSequence([*context, *text], first_scored=len(context))
 
 
 def _document(

@@ -17,6 +17,7 @@ from pipelines.evaluation.generation import (
     generate_answers,
     token_choices_of,
 )
+from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.likelihood import DocumentLikelihood, response_likelihoods
 from pipelines.evaluation.model_choice import (
     Role,
@@ -25,9 +26,9 @@ from pipelines.evaluation.model_choice import (
     loaded_one_by_one,
 )
 from pipelines.evaluation.processes import is_main_process, measured_by_all
-from pipelines.evaluation.prompt_rows import Response
+from pipelines.evaluation.prompt_rows import are_plain_text
 from pipelines.evaluation.prompts import Prompt
-from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
+from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
 from pipelines.modeling.loading import is_adapter, tokenizer_place
 
 
@@ -75,7 +76,7 @@ class MeasurementPlan:
     """What is measured of each model, beside the likelihood of the reference answers.
 
     `n_token_choices` greedy answers are kept with the probability of each token. A `store` keeps finished answers, so
-    that an interrupted measurement goes on where it was.
+    that an interrupted measurement goes on where it was. A `template` takes the place of the models' own.
     """
 
     decoding: DecodingPlan
@@ -85,6 +86,7 @@ class MeasurementPlan:
     engine: Engine = Engine.TRANSFORMERS
     store: AnswerStore | None = None
     n_token_choices: int = 0
+    template: GivenTemplate | None = None
     beyond: BeyondPlan = field(default_factory=BeyondPlan)
 
 
@@ -92,8 +94,9 @@ class MeasurementPlan:
 class MeasuredModel:
     """What one model did with the prompts; all lists are in their order.
 
-    `likelihoods` holds for each measured prompt style one entry a prompt, None where there is no reference answer;
-    `token_choices` the tokens of some greedy answers, by the prompt's place; `beyond` rests on counted prompts alone.
+    `template_sha256` is that of the chat template of the prompts, None in other styles. `likelihoods` holds for each
+    measured prompt style one entry a prompt, None where there is no reference answer; `token_choices` the tokens of
+    some greedy answers, by the prompt's place; `beyond` rests on counted prompts alone.
     """
 
     name: str
@@ -105,6 +108,7 @@ class MeasuredModel:
     samples: Sequence[Sequence[Answer]]
     likelihoods: Mapping[PromptStyle, Sequence[DocumentLikelihood | None]]
     token_choices: Mapping[int, Sequence[TokenChoice]] = field(default_factory=dict)
+    template_sha256: str | None = None
     beyond: BeyondMeasured | None = None
     computed_in: str | None = None
 
@@ -114,11 +118,16 @@ class Measurement:
 
     def __init__(self, prompts: Sequence[Prompt], plan: MeasurementPlan) -> None:
         self.prompts, self.plan = prompts, plan
+        self.are_plain_text = are_plain_text(one.asked for one in prompts if one.counted)
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
 
     def base(self, loaded: LoadedModel, template_of: str) -> MeasuredModel:
         """A base; the likelihood of the reference also behind the chat template of the model at `template_of`."""
+        if self.are_plain_text:
+            return self._measure(loaded, Role.BASE, PromptStyle.RAW)
+        if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
+            loaded = self.plan.template.on(loaded)
         if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
             raise UserError(
                 expected=f"a base with a chat template, for --base_prompt_style {PromptStyle.CHAT.value}",
@@ -128,7 +137,7 @@ class Measurement:
         measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
         if self.plan.base_prompt_style is PromptStyle.CHAT:
             return measured
-        templated = _with_template_of(loaded, template_of)
+        templated = _with_template_of(loaded, template_of, self.plan.template)
         if templated is None:
             return measured
         chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
@@ -136,7 +145,11 @@ class Measurement:
         return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
 
     def instruct(self, loaded: LoadedModel) -> MeasuredModel:
-        """An instruct model with its chat template; with plain prompts if it has none."""
+        """An instruct model with its chat template or the plan's; with plain prompts if there is none."""
+        if self.are_plain_text:
+            return self._measure(loaded, Role.INSTRUCT, PromptStyle.RAW)
+        if self.plan.template:
+            loaded = self.plan.template.on(loaded)
         if not loaded.has_chat_template:
             _say(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
         return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
@@ -168,6 +181,7 @@ class Measurement:
             samples,
             likelihoods,
             dict(zip(shown, choices, strict=True)),
+            template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None,
             beyond,
             loaded.computed_in,
         )
@@ -201,21 +215,29 @@ def measure_models(
     return measured, measurement.seconds
 
 
+def how_prompted(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict[str, Any]:
+    """What comparison.json says of the prompts' form: the style of each model, its template, and a given one."""
+    return {
+        "style": {model.name: model.prompt_style.value for model in models},
+        "template_sha256": {model.name: model.template_sha256 for model in models},
+        "chat_template": plan.template.to_json() if plan.template else None,
+    }
+
+
 def _reference_likelihoods(
     loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle
 ) -> list[DocumentLikelihood | None]:
-    asked = {
-        place: Response(prompt.asked, prompt.reference) for place, prompt in enumerate(prompts) if prompt.reference
-    }
+    asked = {place: response for place, prompt in enumerate(prompts) if (response := prompt.response)}
     scores = response_likelihoods(loaded, list(asked.values()), style, measured_by=measured_by_all)
     found = dict(zip(asked, scores, strict=True))
     return [found.get(place) for place in range(len(prompts))]
 
 
-def _with_template_of(base: LoadedModel, instruct: str) -> LoadedModel | None:
+def _with_template_of(base: LoadedModel, instruct: str, given: GivenTemplate | None) -> LoadedModel | None:
     """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
     place = tokenizer_place(base.path, instruct) if is_adapter(instruct) else instruct
-    templated = behind_template_of(base, load_tokenizer(place))
+    tokenizer = load_tokenizer(place)
+    templated = behind_template_of(base, given.on_tokenizer(tokenizer) if given else tokenizer)
     if templated is None:
         _say("base: likelihood with plain prompts only (no template for its vocabulary)")
     return templated

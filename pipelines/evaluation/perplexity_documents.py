@@ -213,8 +213,7 @@ def _responses(row: Row, place: str) -> list[Response]:
             got=f"none in the columns {', '.join(map(str, row)) or '(none)'}",
             remedy="give rows with an answer each, or measure --scope text",
         )
-    asked = asked_rows(dict(row), place)
-    found = [Response(one.asked, one.reference) for one in asked if one.reference and one.reference.strip()]
+    found = [response for one in asked_rows(dict(row), place) if (response := one.response)]
     if not found and not any(row.get(name) for name in ("messages", "conversations")):
         raise UserError(
             expected=f"an answer in {place}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.likelihood import (
     DocumentLikelihood,
     condition_token,
@@ -18,17 +19,20 @@ from pipelines.evaluation.log_probabilities import MeasuredBy
 from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, distinct_names, loaded_one_by_one
 from pipelines.evaluation.perplexity_documents import Documents, Scope
 from pipelines.evaluation.processes import is_main_process, measured_by_all
+from pipelines.evaluation.prompt_rows import are_plain_text
 from pipelines.modeling import LoadedModel, PromptStyle
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How documents are read; `window` and `stride` in tokens, None for the model's longest sequence and half of it."""
+    """How documents are read; `window` and `stride` in tokens, None for the model's longest sequence and half of it.
+    A `template` takes the place of the models' own."""
 
     batch_size: int = 8
     window: int | None = None
     stride: int | None = None
     dtype: str = "auto"
+    template: GivenTemplate | None = None
     measured_by: MeasuredBy = measured_by_all
 
 
@@ -63,7 +67,8 @@ def measure(
     model that has one. Under `accelerate launch` every process has to call this, and all get the same.
     """
     names = distinct_names(choices)
-    tokenizers = [choice.tokenizer() for choice in choices]
+    given = reading.template
+    tokenizers = [given.on_tokenizer(one) if given else one for one in (choice.tokenizer() for choice in choices)]
     template = next((tokenizer for tokenizer in reversed(tokenizers) if tokenizer.chat_template), None)
     places = [choice.base_place for choice in choices]
     order = sorted(range(len(choices)), key=lambda number: (places.index(places[number]), number))
@@ -71,6 +76,8 @@ def measure(
     models = loaded_one_by_one([choices[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
     for number, loaded in zip(order, models, strict=True):
         _say(f"measuring {loaded.name}")
+        if given and (number or loaded.has_chat_template or len(choices) == 1):
+            loaded = given.on(loaded)  # a base without a template borrows that of the last model, with its vocabulary
         found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
     return [measurement for number in range(len(choices)) for measurement in found[number]]
 
@@ -92,7 +99,9 @@ def _measure(
             scores = likelihoods(loaded, ones.items, **options)
             yield Measurement(loaded.name, loaded.path, scope, None, scores, ones.sources, condition, **facts)
             continue
-        for style, ready in _prompt_styles(loaded, template, is_first):
+        plain_text = are_plain_text(one.asked for one in ones.items)
+        styles = [(PromptStyle.RAW, loaded)] if plain_text else _prompt_styles(loaded, template, is_first)
+        for style, ready in styles:
             scores = response_likelihoods(ready, ones.items, style, **options)
             yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition, **facts)
 

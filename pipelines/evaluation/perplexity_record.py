@@ -38,6 +38,7 @@ def perplexity_record(
         "window": reading.window,
         "stride": reading.stride,
         "dtype": reading.dtype,
+        "chat_template": reading.template.to_json() if reading.template else None,
         "seed": seed,
         "n_processes": processes().num_processes,
         "computed_in": {one.model: one.dtype for one in measurements},

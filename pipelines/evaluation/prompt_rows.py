@@ -1,7 +1,7 @@
 """One row of any format -> what is asked in it, turn by turn, and what an answer is checked against."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -26,25 +26,40 @@ _TEXTS = ("instruction", "input", "output", "category")
 
 @dataclass(frozen=True)
 class AskedRow:
-    """A request of a row: its texts, the context that a model is given (None: the request alone), the reference."""
+    """A request of a row: its texts, the context that a model is given (None: the request alone), the reference and the
+    thought that the row has before it."""
 
     instruction: str
     input: str
     context: Conversation | PlainText | None
     reference: str | None
+    thought: str = ""
 
     @property
     def asked(self) -> str | Conversation | PlainText:
         """What a model is given before it answers."""
         return self.context or "\n\n".join(filter(None, [self.instruction, self.input]))
 
+    @property
+    def response(self) -> "Response | None":
+        """The reference as what is scored, None without one that has text."""
+        has_text = self.reference is not None and self.reference.strip()
+        return Response(self.asked, self.reference or "", self.thought) if has_text else None
+
 
 @dataclass(frozen=True)
 class Response:
-    """An answer's text, which is scored, and what was asked before it: a user's request, or a whole context."""
+    """An answer's text, which is scored, and what comes before it: a user's request, or a whole context; the `thought`
+    that leads to the answer is given too."""
 
     asked: str | Conversation | PlainText
     text: str
+    thought: str = ""
+
+
+def are_plain_text(asked: Iterable[str | Conversation | PlainText]) -> bool:
+    """Whether all were trained as plain text: then they are given to every model as they are."""
+    return all(isinstance(one, PlainText) for one in asked)
 
 
 def asked_rows(row: dict[str, Any], where: str) -> list[AskedRow]:
@@ -119,7 +134,8 @@ def _asked_before(read: Conversation, turn: int, row: dict[str, Any], where: str
     alone = context.messages == [{"role": "user", "content": request}] and not context.template_arguments
     columns = [str(row.get(name) or "") for name in ("instruction", "input")]
     instruction, given = columns if columns[0] and request == "\n\n".join(filter(None, columns)) else (request, "")
-    return AskedRow(instruction, given, None if alone and not context.tools else context, reference or None)
+    thought = thought_of(read.messages[turn]) if reference else ""
+    return AskedRow(instruction, given, None if alone and not context.tools else context, reference or None, thought)
 
 
 def _texts_of(read: Conversation | PlainText) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.checks.constraints import Constraint
 from pipelines.evaluation.checks.numeric_answer import marked_number
 from pipelines.evaluation.checks.python_answer import RequestedFunction, requested_function
-from pipelines.evaluation.prompt_rows import AskedRow, asked_rows, checks_of
+from pipelines.evaluation.prompt_rows import AskedRow, Response, asked_rows, checks_of
 from pipelines.evaluation.row_groups import group_of, groups_by_instruction
 from pipelines.evaluation.running_code import CodeTests
 from pipelines.files import sha256_of_file
@@ -26,10 +26,10 @@ class Prompt:
 
     `instruction` and `input` are the request that is answered; `context` is all that a model is given before it
     answers, None where that is the request alone. `reference` is the answer that a person gave, None where there is
-    none; `references` are further ones that are right too; `number` is what an answer must come to, as 42, 0.5 or 3/4;
-    `constraints` are what can be verified of an answer without a reference; `tests` are run after its code. Prompts of
-    one `group` (a document, a module, the turns of a conversation, an instruction) depend on each other and are
-    resampled together; None is a group of its own.
+    none, and `thought` what the row has before it; `references` are further ones that are right too; `number` is what
+    an answer must come to, as 42, 0.5 or 3/4; `constraints` are what can be verified of an answer without a reference;
+    `tests` are run after its code. Prompts of one `group` (a document, a module, the turns of a conversation, an
+    instruction) depend on each other and are resampled together; None is a group of its own.
 
     Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
     """
@@ -46,6 +46,7 @@ class Prompt:
     tests: CodeTests | None = None
     context: Conversation | PlainText | None = None
     group: str | None = None
+    thought: str = ""
 
     @property
     def dependence(self) -> Hashable:
@@ -73,6 +74,21 @@ class Prompt:
         return None if isinstance(self.asked, PlainText) else self.asked.messages
 
     @property
+    def has_system(self) -> bool:
+        """Whether a system message comes first."""
+        return any(message["role"] in SYSTEM_ROLES for message in (self.messages or ())[:1])
+
+    @property
+    def has_earlier_turns(self) -> bool:
+        """Whether an assistant has spoken before."""
+        return any(message["role"] == "assistant" for message in self.messages or ())
+
+    @property
+    def response(self) -> Response | None:
+        """The reference as what is scored, None without one."""
+        return Response(self.asked, self.reference, self.thought) if self.reference else None
+
+    @property
     def accepted_answers(self) -> tuple[str, ...]:
         """All answers that are right, the reference first."""
         return self.references if self.reference is None else (self.reference, *self.references)
@@ -95,7 +111,7 @@ class Prompt:
     def with_system(self, system: str | None) -> "Prompt":
         """The prompt with `system` as its system message, unless it has one of its own or is plain text."""
         asked = self.asked
-        if not system or isinstance(asked, PlainText) or asked.messages[0]["role"] in SYSTEM_ROLES:
+        if not system or isinstance(asked, PlainText) or self.has_system:
             return self
         messages = [{"role": "system", "content": system}, *asked.messages]
         return replace(self, context=replace(asked, messages=messages))
@@ -160,16 +176,20 @@ def _prompts_of(row: dict[str, Any], first_id: int, number: int, where: str, *, 
             row.get("category") or None,
             context=one.context,
             group=group,
+            thought=one.thought,
             **(checks_of(row, where) if one is asked[-1] else {}),
         )
 
 
 def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """The record of where prompts came from; `n` counts those that figures rest on."""
+    """The record of where prompts came from; `n` counts those that figures rest on, `n_with_system` and
+    `n_with_earlier_turns` those of them with more than a request."""
     folder = is_dataset_folder(path)
     return {
         "path": str(path),
         "split": split if folder else None,
         "sha256": read_manifest(path)["content_sha256"][split] if folder else sha256_of_file(path),
         "n": sum(prompt.counted for prompt in prompts),
+        "n_with_system": sum(prompt.counted and prompt.has_system for prompt in prompts),
+        "n_with_earlier_turns": sum(prompt.counted and prompt.has_earlier_turns for prompt in prompts),
     }

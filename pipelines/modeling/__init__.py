@@ -4,7 +4,14 @@ from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256, tokenizer_sha256
 from pipelines.modeling.inference import load_for_inference
 from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokenizer, model_fingerprint
-from pipelines.modeling.rendering import AnswerTokens, PromptStyle, render_answer, render_prompt, stop_token_ids
+from pipelines.modeling.rendering import (
+    AnswerTokens,
+    PromptStyle,
+    render_answer,
+    render_prompt,
+    render_reference,
+    stop_token_ids,
+)
 
 __all__ = [
     "CHATML",
@@ -20,6 +27,7 @@ __all__ = [
     "model_fingerprint",
     "render_answer",
     "render_prompt",
+    "render_reference",
     "stop_token_ids",
     "template_sha256",
     "tokenizer_sha256",

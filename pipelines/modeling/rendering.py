@@ -12,7 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import TEMPLATE_ERRORS, end_token, token_id_of
-from pipelines.modeling.spans import inner_token_ids, prompt_token_ids
+from pipelines.modeling.spans import UnrenderableError, inner_token_ids, prompt_token_ids, render_pieces
+
+_PROBE = "probe answer 9042"
 
 
 class PromptStyle(StrEnum):
@@ -46,8 +48,7 @@ def render_prompt(
     """
     if isinstance(asked, PlainText):
         return prompt_token_ids(tokenizer, asked.prompt)
-    if isinstance(asked, str):
-        asked = Conversation([{"role": "user", "content": asked}])
+    asked = _conversation(asked)
     if style is not PromptStyle.CHAT:
         return prompt_token_ids(tokenizer, transcript(asked) + ("\n\n" if style is PromptStyle.PLAIN else ""))
     if not tokenizer.chat_template:
@@ -71,6 +72,53 @@ def render_prompt(
             remedy="leave that row out, or give another template with --chat_template",
         ) from error
     return prompt_token_ids(tokenizer, str(text))
+
+
+def render_reference(
+    tokenizer: PreTrainedTokenizerBase,
+    asked: str | Conversation | PlainText,
+    text: str,
+    style: PromptStyle = PromptStyle.CHAT,
+    *,
+    thought: str = "",
+) -> tuple[list[int], list[int]]:
+    """Token ids of all that comes before an answer's `text`, and of the text itself, without its end token.
+
+    What the template writes between the served prompt and the text (a space, the thoughts, an empty think block) is
+    context, as it is in training. Raises `UserError` as `render_prompt`.
+    """
+    prompt = render_prompt(tokenizer, asked, style)
+    lead = f"{thought}\n\n" if thought else ""
+    if style is PromptStyle.CHAT and not isinstance(asked, PlainText):
+        lead = _written_before_answers(tokenizer, asked, thought)
+    token_ids, lead_ids = inner_token_ids(tokenizer, lead + text), inner_token_ids(tokenizer, lead)
+    n_lead = next(
+        (place for place, pair in enumerate(zip(lead_ids, token_ids, strict=False)) if pair[0] != pair[1]),
+        min(len(lead_ids), len(token_ids)),
+    )
+    return [*prompt, *token_ids[:n_lead]], token_ids[n_lead:]
+
+
+def _written_before_answers(tokenizer: PreTrainedTokenizerBase, asked: str | Conversation, thought: str) -> str:
+    """What the template puts between the served prompt and the text of the answer, empty where it cannot say."""
+    context = _conversation(asked)
+    turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
+    try:
+        examples = render_pieces(
+            tokenizer,
+            [*context.messages, turn],
+            tools=context.tools,
+            trained_turns={len(context.messages)},
+            template_arguments=context.template_arguments,
+        )
+    except UnrenderableError:
+        return ""
+    before, probe, _ = examples[-1][-1][0].partition(_PROBE)
+    return before if probe else ""
+
+
+def _conversation(asked: str | Conversation) -> Conversation:
+    return Conversation([{"role": "user", "content": asked}]) if isinstance(asked, str) else asked
 
 
 def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: PromptStyle) -> AnswerTokens:

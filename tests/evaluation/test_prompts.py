@@ -67,8 +67,10 @@ def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path: Path) -> Non
 def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Path) -> None:
     path = prompts_file(tmp_path, [{"prompt": "a"}, {"prompt": "b"}])
     prompts = typed_prompts(["extra"]) + read_prompts(path, first_id=1)
-    expected = {"path": str(path), "split": None, "sha256": sha256_of_file(path), "n": 2}
-    assert describe_prompts(path, "test", prompts) == expected
+    assert describe_prompts(path, "test", prompts) == {
+        "path": str(path), "split": None, "sha256": sha256_of_file(path), "n": 2, "n_with_system": 0,
+        "n_with_earlier_turns": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

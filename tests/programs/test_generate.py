@@ -42,9 +42,27 @@ def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Pat
     assert [line["instruction"] for line in lines] == ["Hello", "World"]
     answer = {"text": " find max", "n_tokens": 2, "stopped": True}
     assert lines[0] == {
-        "instruction": "Hello", "input": "", "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer],
+        "instruction": "Hello", "input": "", "messages": [{"role": "user", "content": "Hello"}],
+        "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer],
     }  # fmt: skip
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_a_conversation_is_continued_after_its_last_request_and_a_system_text_is_added(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, answer = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}
+    rows = [{"messages": [ask, answer, ask, answer]}, {"instruction": "Hello", "output": "x", "system": "Be kind."}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--model_name_or_path", tiny_model_folder, "--prompts", tmp_path / "rows.jsonl", "--max_new_tokens", "4"]
+    out, _ = run(capsys, *flags, "--system", "Be brief.", "--output", tmp_path / "out.jsonl")
+    assert "=== system: Be brief.\n=== user: Hello\n=== assistant: Hi.\n=== user: Hello\n--- answer 1 of 1" in out
+    first, second = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert first["messages"] == [{"role": "system", "content": "Be brief."}, ask, answer, ask]
+    assert second["messages"] == [{"role": "system", "content": "Be kind."}, ask]
+    run(capsys, *flags, "--output", tmp_path / "without.jsonl")
+    without = json.loads((tmp_path / "without.jsonl").read_text().splitlines()[0])
+    assert without["n_prompt_tokens"] < first["n_prompt_tokens"]
 
 
 def test_the_chain_model_is_cut_by_a_low_limit(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

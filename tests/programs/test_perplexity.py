@@ -153,7 +153,7 @@ def test_wrong_flags_are_refused(
     [
         (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
         (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
-        (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "a text in `output` in row 2 of"),
+        (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "got none in the columns instruction;"),
         (b"", "at least one row in"),
     ],
 )

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 
 from pipelines.evaluation.log_probabilities import TokenSequence, scored_places
 from pipelines.evaluation.processes import measured_by_all
+from pipelines.evaluation.prompt_rows import Response
 from pipelines.evaluation.prompts import Prompt
-from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt, stop_token_ids
+from pipelines.modeling import LoadedModel, PromptStyle, render_reference, stop_token_ids
 
 _OWN, _TOP, _HIT, _END = range(4)
 
@@ -51,19 +52,18 @@ def reference_scores(
     that gives no numbers.
     """
     sequences = {
-        place: _sequence(loaded, prompt, prompt.reference, style)
+        place: _sequence(loaded, response, style)
         for place, prompt in enumerate(prompts)
-        if prompt.reference
+        if (response := prompt.response)
     }
     found = dict(zip(sequences, _scores(loaded, list(sequences.values()), batch_size), strict=True))
     return [one if (one := found.get(place)) and one.n_tokens else None for place in range(len(prompts))]
 
 
-def _sequence(loaded: LoadedModel, prompt: Prompt, reference: str, style: PromptStyle) -> TokenSequence:
-    request = render_prompt(loaded.tokenizer, prompt.asked, style)
-    answer = render_answer(loaded.tokenizer, reference, PromptStyle.PLAIN)
+def _sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
+    context, text = render_reference(loaded.tokenizer, one.asked, one.text, style, thought=one.thought)
     # The token at the end only marks the place where the answer ends: no model reads it.
-    return TokenSequence([*request, *answer.token_ids], first_scored=len(request))
+    return TokenSequence([*context, *text, int(loaded.tokenizer.eos_token_id or 0)], first_scored=len(context))
 
 
 def _scores(loaded: LoadedModel, sequences: Sequence[TokenSequence], batch_size: int) -> list[ReferenceScores]:
