@@ -13,9 +13,13 @@ from data_prep.conversation.messages import (
 from data_prep.conversation.model import Conversation, PlainText, TrainOn
 from data_prep.conversation.preferences import EQUAL_ANSWERS, PROMPT_COLUMNS, Preference, read_preference
 from data_prep.conversation.rows import (
+    CHECKED_COLUMNS,
+    NOT_OF_THE_CONVERSATION,
     Row,
     RowFormat,
+    format_of_columns,
     is_conversational,
+    is_pair_of_messages,
     read_row,
     row_format,
     unread_columns,
@@ -23,7 +27,9 @@ from data_prep.conversation.rows import (
 from data_prep.conversation.transcript import SYSTEM_ROLES, transcript
 
 __all__ = [
+    "CHECKED_COLUMNS",
     "EQUAL_ANSWERS",
+    "NOT_OF_THE_CONVERSATION",
     "PROMPT_COLUMNS",
     "SYSTEM_ROLES",
     "Conversation",
@@ -35,8 +41,10 @@ __all__ = [
     "TrainOn",
     "UnreadableRowError",
     "content_text",
+    "format_of_columns",
     "holds_messages",
     "is_conversational",
+    "is_pair_of_messages",
     "read_messages",
     "read_preference",
     "read_row",

@@ -105,7 +105,7 @@ def scalar_text(value: Any) -> str:
     """A value that is no list or object as text: a number or a truth value as JSON writes it, null and NaN as none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _message(value: Any) -> Message:

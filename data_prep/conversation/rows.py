@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from data_prep.conversation.messages import Message, UnreadableRowError, parsed_json, read_messages, text_or_parts
+from data_prep.conversation.messages import (
+    Message,
+    UnreadableRowError,
+    holds_messages,
+    parsed_json,
+    read_messages,
+    text_or_parts,
+)
 from data_prep.conversation.model import Conversation, PlainText
 from pipelines.errors import UserError
 
@@ -36,16 +43,32 @@ _READ = {
 }
 
 
-def row_format(columns: Sequence[str], text_field: str, name: str) -> RowFormat:
-    """The format of the dataset `name` by its columns.
+# what compare.py groups answers by and checks them against: its own columns, IFEval's, MBPP's and HumanEval's
+CHECKED_COLUMNS = (
+    "category", "references", "constraints", "tests", "numeric_answer",
+    "key", "instruction_id_list", "kwargs", "test_list", "test_setup_code", "test_imports", "test", "entry_point",
+)  # fmt: skip
+# columns that data_prep keeps beside a conversation, with where the row came from
+NOT_OF_THE_CONVERSATION = (*CHECKED_COLUMNS, "source", "source_row", "group")
+
+
+def row_format(columns: Sequence[str], text_field: str, name: str, *, text_field_is_written: bool = False) -> RowFormat:
+    """The format of the dataset `name` by its columns. A `text_field` that is written, or is not the default "text",
+    wins over every other format.
 
     Raises `UserError` with the columns found and the formats known.
     """
-    for known, needed in _NEEDED.items():
-        if all(column in columns for column in needed):
-            return known
-    if text_field in columns:
+    if (text_field_is_written or text_field != "text") and text_field in columns:
         return RowFormat.TEXT
+    known = format_of_columns(columns)
+    if known is not None and text_field != "text":
+        raise UserError(
+            expected=f"the column {text_field} in {name}, which dataset_text_field names",
+            got=", ".join(columns),
+            remedy=f"correct dataset_text_field, or remove it to train on {' + '.join(_NEEDED[known])}",
+        )
+    if known is not None or text_field in columns:
+        return known or RowFormat.TEXT
     formats = [" + ".join(needed) for needed in _NEEDED.values()]
     raise UserError(
         expected=f"columns of a known format in {name}: {', '.join(formats)} or {text_field}",
@@ -55,36 +78,62 @@ def row_format(columns: Sequence[str], text_field: str, name: str) -> RowFormat:
     )
 
 
+def format_of_columns(columns: Iterable[str]) -> RowFormat | None:
+    """The format of conversations that `columns` have, None if they have none."""
+    found = set(columns)
+    return next((known for known, needed in _NEEDED.items() if found.issuperset(needed)), None)
+
+
 def unread_columns(columns: Iterable[str], kind: RowFormat, text_field: str = "text") -> list[str]:
     """Columns of a dataset of format `kind` that `read_row` does not read."""
     read = (text_field,) if kind is RowFormat.TEXT else _READ[kind]
     return [column for column in columns if column not in read]
 
 
-def is_conversational(kind: RowFormat, row: Row) -> bool:
-    """Whether rows like `row` are rendered by a chat template; prompts and completions of plain text are not."""
-    if kind is RowFormat.PROMPT_COMPLETION:
-        return not isinstance(row["prompt"], str)
-    return kind is not RowFormat.TEXT
+def is_conversational(kind: RowFormat, rows: Iterable[Row], name: str = "the dataset") -> bool:
+    """Whether `rows` are rendered by a chat template; texts, and prompts and completions of text, are not.
+
+    Raises `UserError` if some pairs are messages and some are text: they end with different tokens.
+    """
+    if kind is not RowFormat.PROMPT_COMPLETION:
+        return kind is not RowFormat.TEXT
+    pairs = ((number, row.get("prompt"), row.get("completion")) for number, row in enumerate(rows, start=1))
+    is_chat = {number: is_pair_of_messages(prompt, said) for number, prompt, said in pairs if prompt or said}
+    if len(set(is_chat.values())) > 1:
+        first = {chat: next(number for number in is_chat if is_chat[number] is chat) for chat in (True, False)}
+        raise UserError(
+            expected=f"prompts and completions of {name} that are all messages or all text",
+            got=f"{sum(is_chat.values())} rows of messages, such as row {first[True]}, and "
+            f"{len(is_chat) - sum(is_chat.values())} of text, such as row {first[False]}",
+            remedy="write the texts as messages, or train on one of the two",
+        )
+    return any(is_chat.values())
+
+
+def is_pair_of_messages(prompt: Any, completion: Any) -> bool:
+    """Whether a prompt and its completion are messages: one of them a list of messages, or both the JSON text of it."""
+    both = (prompt, completion)
+    return any(not isinstance(one, str) and holds_messages(one) for one in both) or all(map(holds_messages, both))
 
 
 def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversation | PlainText:
     """`row` as a conversation or plain text. Raises `UnreadableRowError`."""
     if kind is RowFormat.TEXT:
-        return PlainText("", _text(row[text_field]))
-    if kind is RowFormat.PROMPT_COMPLETION and isinstance(row["prompt"], str):
-        return PlainText(row["prompt"], _text(row["completion"]))
+        return PlainText("", _text(row.get(text_field)))
     first_trained = 0
     marks: tuple[bool | None, ...] = ()
     if kind is RowFormat.INSTRUCTION:
         messages = [*_history(row.get("history")), *_instruction_messages(row)]
     elif kind is RowFormat.PROMPT_COMPLETION:
-        before, _ = read_messages(row["prompt"])
-        after, marks = read_messages(row["completion"])
+        prompt, completion = row.get("prompt"), row.get("completion")
+        if not is_pair_of_messages(prompt, completion):
+            return PlainText(_text(prompt), _text(completion))
+        before, _ = read_messages(_spoken(prompt, "user")) if prompt else ([], ())
+        after, marks = read_messages(_spoken(completion, "assistant"))
         messages, first_trained = before + after, len(before)
         marks = (*[None] * len(before), *marks) if marks else ()
     else:
-        messages, marks = read_messages(row["messages"] if kind is RowFormat.MESSAGES else row["conversations"])
+        messages, marks = read_messages(row.get(kind.value))
     system = row.get("system")
     if system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": text_or_parts(system)}, *messages]
@@ -96,10 +145,18 @@ def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversatio
     return Conversation(messages, _tools(row.get("tools")), dict(arguments), first_trained, marks)
 
 
+def _spoken(value: Any, role: str) -> Any:
+    """A text, or one message, as a list of messages."""
+    if isinstance(value, str) and not holds_messages(value):
+        return [{"role": role, "content": value}]
+    value = parsed_json(value)
+    return [value] if isinstance(value, Mapping) else value
+
+
 def _instruction_messages(row: Row) -> list[Message]:
-    instruction, given = _text(row["instruction"]), _text(row.get("input"))
+    instruction, given = _text(row.get("instruction")), _text(row.get("input"))
     request = f"{instruction}\n\n{given}" if given else instruction
-    return [{"role": "user", "content": request}, {"role": "assistant", "content": _text(row["output"])}]
+    return [{"role": "user", "content": request}, {"role": "assistant", "content": _text(row.get("output"))}]
 
 
 def _history(value: Any) -> list[Message]:

@@ -1,6 +1,8 @@
 """The dataset folder: schema, split, parquet, card and manifest; the one way a dataset is written and read back."""
 
 from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason
+from data_prep.dataset_folder.combining import combined
+from data_prep.dataset_folder.loading import load_rows
 from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
 from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import (
@@ -27,10 +29,12 @@ __all__ = [
     "SplitSizes",
     "assign_splits",
     "columns_of",
+    "combined",
     "content_sha256",
     "data_versions",
     "group_position",
     "is_dataset_folder",
+    "load_rows",
     "nested_columns",
     "read_dataset_folder",
     "read_manifest",

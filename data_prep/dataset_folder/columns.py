@@ -43,17 +43,23 @@ def nested_columns(rows: Iterable[Row]) -> set[str]:
     return {name for row in rows for name, value in row.items() if isinstance(value, list | Mapping)}
 
 
-def unstorable_reason(value: Any) -> str | None:
-    """Why a table cannot hold `value`, as a reason for a rejected row; None if it can."""
+def unstorable_reason(row: Row) -> str | None:
+    """Why a table cannot hold `row`, as a reason for a rejected row; None if it can."""
+    reasons = (_unstorable(value, inside=False) for value in row.values())
+    return next((reason for reason in reasons if reason), None)
+
+
+def _unstorable(value: Any, inside: bool = True) -> str | None:
+    """As `unstorable_reason`; a number that is not `inside` JSON is kept as text, whatever its size."""
     if isinstance(value, str):
         return None if is_utf8(value) else "not_unicode"
     if isinstance(value, Mapping):
-        return unstorable_reason([*value, *value.values()])
+        return _unstorable([*value, *value.values()])
     if isinstance(value, list | tuple):
-        return next((reason for one in value if (reason := unstorable_reason(one))), None)
-    if isinstance(value, float) and not math.isfinite(value):
+        return next((reason for one in value if (reason := _unstorable(one))), None)
+    if inside and isinstance(value, float) and not math.isfinite(value):
         return "number_is_not_finite"
-    return "integer_over_64_bits" if isinstance(value, int) and value not in _INT64 else None
+    return "integer_over_64_bits" if inside and isinstance(value, int) and value not in _INT64 else None
 
 
 def _column(values: list[Any], as_json: bool) -> "Array":

@@ -1,20 +1,39 @@
-"""One file of rows (JSON, JSONL, CSV, Parquet; JSON and JSONL also gzipped) to a list of dicts."""
+"""One file of rows (JSON, JSONL, CSV, TSV, Parquet; JSON and JSONL also gzipped) to a list of dicts."""
 
 import csv
 import gzip
 import io
 import json
+import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_prep.dataset_folder.arrow_types import with_explicit_types
 from pipelines.errors import UserError
 from pipelines.files import read_text
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from pyarrow import Table
 
-ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+
+
+class _WrittenFloat(float):
+    """A float whose text is as the file has it: a price of 1.10 is not 1.1."""
+
+    def __new__(cls, text: str) -> "_WrittenFloat":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def row_suffix(path: Path) -> str:
@@ -32,10 +51,11 @@ def read_row_file(path: Path, suffix: str | None = None) -> list[dict[str, Any]]
     """
     suffix = suffix or row_suffix(path)
     if suffix == ".parquet":
-        return read_parquet_table(path).to_pylist()
+        return list(read_parquet(path))
+    csv.field_size_limit(1 << 30)  # the default of 131,072 characters refuses long answers
     text = _read_gzip(path) if path.suffix.lower() == ".gz" else read_text(path)
-    if suffix == ".csv":
-        return _read_csv(text, path)
+    if suffix in (".csv", ".tsv"):
+        return _read_csv(text, path, "\t" if suffix == ".tsv" else _separator(text, path))
     return _read_json_lines(text, path) if suffix == ".jsonl" else _read_json(text, path)
 
 
@@ -58,7 +78,7 @@ def _read_gzip(path: Path) -> str:
 
 def _parse(text: str, path: Path, first_line: int) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_WrittenFloat)
     except json.JSONDecodeError as error:
         raise UserError(
             expected=f"valid JSON in {path}",
@@ -108,9 +128,25 @@ def _refuse_non_object(row: Any, where: str, path: Path) -> None:
         )
 
 
-def _read_csv(text: str, path: Path) -> list[dict[str, Any]]:
-    csv.field_size_limit(1 << 30)  # the default of 131,072 characters refuses long answers
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+def _separator(text: str, path: Path) -> str:
+    """The character between values: the one of comma, semicolon, tab and bar that the head has. If it has several,
+    the first that gives every row as many values as the head. Any other than a comma is reported."""
+    head = next(iter(text.splitlines()), "")
+    possible = [separator for separator in _SEPARATORS if len(next(csv.reader([head], delimiter=separator), [])) > 1]
+    if len(possible) > 1:
+        possible = [one for one in possible if len({*map(len, filter(None, _split(text, one)))}) == 1] or possible
+    separator = possible[0] if possible else ","
+    if separator != ",":
+        print(f"{path}: values are separated by {_SEPARATORS[separator]}", file=sys.stderr, flush=True)
+    return separator
+
+
+def _split(text: str, separator: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+
+
+def _read_csv(text: str, path: Path, separator: str) -> list[dict[str, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     rows = []
     try:
         for row in reader:
@@ -119,14 +155,22 @@ def _read_csv(text: str, path: Path) -> list[dict[str, Any]]:
                 raise UserError(
                     expected=f"{n_columns} values on line {reader.line_num} of {path}, as in its head",
                     got=f"{n_columns + len(row[None])}",
-                    remedy="quote values that hold a comma",
+                    remedy=f"quote values that hold {_SEPARATORS[separator]}",
                 )
             rows.append(row)
     except csv.Error as error:
         raise UserError(
-            expected=f"valid CSV in {path}", got=f"{error} on line {reader.line_num}", remedy="mend that line"
+            expected=f"valid CSV in {path}", got=f"{error} on line {reader.line_num}", remedy="correct that line"
         ) from error
     return rows
+
+
+def read_parquet(path: Path) -> "Dataset":
+    """The file's rows with explicit types. Raises `UserError` as `read_parquet_table`."""
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    return with_explicit_types(Dataset(InMemoryTable(read_parquet_table(path))))
 
 
 def read_parquet_table(path: Path) -> "Table":

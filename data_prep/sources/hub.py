@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from data_prep.dataset_folder import load_rows
 from pipelines.errors import UserError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -21,7 +22,6 @@ def first_line(error: Exception) -> str:
 
 def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
     """The rows of the dataset's train split and its commit. Raises `UserError` if the Hub cannot be reached."""
-    from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import HfApi
     from huggingface_hub.utils import httpx  # the client it uses, whatever its version; re-exported for this
@@ -29,7 +29,7 @@ def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
     repository, _, revision = name.partition("@")
     try:
         commit = HfApi().dataset_info(repository, revision=revision or None).sha
-        rows = load_dataset(repository, revision=commit, split="train").to_list()
+        rows = list(load_rows(repository, "train", revision=commit))
     except (OSError, ValueError, DatasetNotFoundError, httpx.HTTPError) as error:
         raise UserError(
             expected=f"{name} to be a file, a folder or a dataset on the Hub",

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data_prep.conversation import (
+    CHECKED_COLUMNS,
     Conversation,
     RowFormat,
     UnreadableRowError,
     content_text,
     holds_messages,
+    is_pair_of_messages,
     read_preference,
     read_row,
     scalar_text,
@@ -20,7 +22,6 @@ from data_prep.conversation import (
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
 from data_prep.sources.row_columns import (
-    CHECKED_COLUMNS,
     CONVERSATION_COLUMNS,
     PROVENANCE,
     Columns,
@@ -128,7 +129,7 @@ def _instruction_fields(row: Row) -> dict[str, Any]:
 def _format_of(row: Row) -> RowFormat:
     if "messages" in row or "conversations" in row:
         return RowFormat.MESSAGES if "messages" in row else RowFormat.SHAREGPT
-    as_messages = any(holds_messages(row.get(name)) for name in ("instruction", "output"))
+    as_messages = is_pair_of_messages(row.get("instruction"), row.get("output"))
     return RowFormat.PROMPT_COMPLETION if as_messages else RowFormat.INSTRUCTION
 
 

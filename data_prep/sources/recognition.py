@@ -17,6 +17,7 @@ class SourceFormat(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
+    TSV = "tsv"
     PARQUET = "parquet"
     PYTHON_TREE = "python_tree"
     TEXT_TREE = "text_tree"

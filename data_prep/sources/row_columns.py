@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_prep.conversation import CHECKED_COLUMNS
 from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
@@ -24,11 +25,6 @@ WANTED = {
 # a column of whole conversations, in place of those wanted
 CONVERSATION_COLUMNS = ("messages", "conversations")
 _OF_A_CONVERSATION = ("system", "tools", "chat_template_kwargs")
-# what compare.py groups answers by and checks them against: its own columns, IFEval's, MBPP's and HumanEval's
-CHECKED_COLUMNS = (
-    "category", "references", "constraints", "tests", "numeric_answer",
-    "key", "instruction_id_list", "kwargs", "test_list", "test_setup_code", "test_imports", "test", "entry_point",
-)  # fmt: skip
 _ANSWERS = ("chosen", "rejected")
 PROVENANCE = ("source", "group")  # a row's own, in place of the file's name and the hash of what is asked
 OPTIONAL = {

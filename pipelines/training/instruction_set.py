@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -9,7 +10,15 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig
 
-from data_prep.conversation import RowFormat, TrainOn, is_conversational, row_format
+from data_prep.conversation import (
+    NOT_OF_THE_CONVERSATION,
+    RowFormat,
+    TrainOn,
+    is_conversational,
+    row_format,
+    unread_columns,
+    unread_message_keys,
+)
 from pipelines.errors import UserError
 from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe import InstructionArguments
@@ -18,6 +27,7 @@ from pipelines.training.ledger import Ledger
 from pipelines.training.serving_check import refuse_unlike_serving
 
 _N_CHECKED_AGAINST_SERVING = 8
+_N_LOOKED_AT = 10_000  # rows whose messages are searched for keys that are not read
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,20 @@ class InstructionSet:
     training: SFTConfig
     trains_every_token: bool
 
-    @property
+    @cached_property
     def conversational(self) -> bool:
-        """Whether the rows go through a chat template."""
-        return is_conversational(self.kind, self.train[0])
+        """Whether the rows go through a chat template. Raises `UserError` if only some of them would."""
+        return is_conversational(self.kind, self.train, self.name)
+
+    @property
+    def unread(self) -> list[str]:
+        """Columns, and keys of messages, that have no part in training."""
+        columns = unread_columns(self.train.column_names, self.kind, self.training.dataset_text_field)
+        named = [name for name in columns if name not in NOT_OF_THE_CONVERSATION]
+        holders = [name for name in self.train.column_names if name not in columns]
+        rows = self.train.select_columns(holders).select(range(min(len(self.train), _N_LOOKED_AT)))
+        keys = (f"{name}.{key}" for row in rows for name in holders for key in unread_message_keys(row[name]))
+        return list(dict.fromkeys([*named, *keys]))
 
     def tokenizing(self, tokenizer: PreTrainedTokenizerBase) -> RowTokenizer:
         """How one row becomes examples under this recipe."""
@@ -54,6 +74,8 @@ class InstructionSet:
         would be trained otherwise than it is served."""
         if self.kind is RowFormat.TEXT or self.trains_every_token:
             print("the loss is on every token of a row, prompts included", flush=True)
+        if unread := self.unread:
+            print(f"not read of {self.name}: {', '.join(unread)}", flush=True)
         how = self.tokenizing(tokenizer)
         n_processes = self.training.dataset_num_proc
         train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
@@ -79,7 +101,16 @@ def instruction_set(
     name = " + ".join(paths) or str(data.dataset_name)
     if len(train) == 0:
         raise UserError(expected=f"rows in {name}", got="none", remedy="check the dataset and its split")
-    kind = row_format(train.column_names, training.dataset_text_field, name)
+    text_field, is_written = training.dataset_text_field, "dataset_text_field" in (keys or {})
+    kind = row_format(train.column_names, text_field, name, text_field_is_written=is_written)
+    if held_out is not None:
+        other = row_format(held_out.column_names, text_field, f"{name}, held out", text_field_is_written=is_written)
+        if other is not kind:
+            raise UserError(
+                expected=f"held-out rows of {name} in the format of its training rows, {kind.value}",
+                got=f"{other.value} ({', '.join(held_out.column_names)})",
+                remedy="name a test split of the same format",
+            )
     every_token = trains_every_token(kind, training, keys or {})
     if every_token and data.train_on is not TrainOn.ALL_TURNS:
         key = "completion_only_loss" if training.completion_only_loss is False else "assistant_only_loss"

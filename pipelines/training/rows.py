@@ -1,16 +1,14 @@
 """The rows that a recipe names: a dataset folder of ours, a local file, a Hub dataset at a revision, or a mixture."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import datasets
-from datasets import Dataset, Features, Json, Value, concatenate_datasets
+from datasets import Dataset
 
-from data_prep.dataset_folder import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
+from data_prep.dataset_folder import combined, is_dataset_folder, load_rows, read_manifest
 from pipelines.errors import UserError
-from pipelines.files import is_utf8, sha256_of_text
 from pipelines.recipe import DataArguments, MixturePart
 
 _OTHER_HELD_OUT = ("validation", "test")  # the second is what `trl sft` evaluates on when a recipe names no split
@@ -55,8 +53,11 @@ def has_held_out_rows(arguments: DataArguments) -> bool:
 
 def rows_fingerprint(rows: Dataset) -> str:
     """`sha256:...` over the rows' values in order: the same rows give the same fingerprint wherever they came from."""
-    parts = (json.dumps(row, sort_keys=True, ensure_ascii=True, default=str) for row in rows)
-    return f"sha256:{sha256_of_text(chr(10).join(parts))}"
+    digest = hashlib.sha256()
+    for number, row in enumerate(rows):
+        text = json.dumps(row, sort_keys=True, ensure_ascii=True, default=str)
+        digest.update(f"\n{text}".encode() if number else text.encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _mixture(arguments: DataArguments) -> Dataset:
@@ -81,16 +82,7 @@ def _mixture(arguments: DataArguments) -> Dataset:
         shares = [fraction / sum(known) for fraction in known]
         total = min(len(rows) / share for rows, share in zip(loaded, shares, strict=True))
         loaded = [rows.select(range(round(share * total))) for rows, share in zip(loaded, shares, strict=True)]
-    try:
-        return concatenate_datasets(loaded)
-    except ValueError as error:
-        raise UserError(
-            expected="datasets entries with the same columns of the same types",
-            got="; ".join(
-                f"{part.path}: {', '.join(rows.column_names)}" for part, rows in zip(parts, loaded, strict=True)
-            ),
-            remedy="choose common columns with `columns: [...]` in each entry",
-        ) from error
+    return combined([(part.path, rows) for part, rows in zip(parts, loaded, strict=True)])
 
 
 def _split_mixture(
@@ -131,13 +123,9 @@ def _held_out(part: MixturePart, split: str) -> Dataset:
 
 
 def _rows_of(part: MixturePart, split: str) -> Dataset:
-    path = Path(part.path)
-    if is_dataset_folder(path):
-        rows = read_dataset_folder(path, split)
-    elif path.is_file():
-        rows = _from_file(path)
-    else:
-        rows = _from_datasets(part, split)
+    rows = load_rows(
+        part.path, split, name=part.name, revision=part.revision, data_dir=part.data_dir, data_files=part.data_files
+    )
     if part.columns is None:
         return rows
     missing = [column for column in part.columns if column not in rows.column_names]
@@ -145,54 +133,6 @@ def _rows_of(part: MixturePart, split: str) -> Dataset:
         raise UserError(
             expected=f"the columns {', '.join(part.columns)} in {part.path}",
             got=", ".join(rows.column_names),
-            remedy="mend `columns` in the datasets entry",
+            remedy="correct `columns` in the datasets entry",
         )
     return rows.select_columns(part.columns)
-
-
-def _from_file(path: Path) -> Dataset:
-    """Rows as the file has them. Nested values stay JSON: Arrow would give all tool calls the union of their keys."""
-    rows = read_rows(path, None)
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    kinds = {column: _feature([row.get(column) for row in rows]) for column in columns}
-    values = {
-        column: [_value(row.get(column), kind) for row in rows] for column, kind in kinds.items()
-    }  # fmt: skip
-    try:
-        return Dataset.from_dict(values, features=Features(kinds))
-    except UnicodeEncodeError as error:
-        number = next(place for place, row in enumerate(rows) if not is_utf8(json.dumps(row, ensure_ascii=False)))
-        raise UserError(
-            expected=f"text in {path}",
-            got=f"half a surrogate pair in row {number}",
-            remedy="mend or remove that row",
-        ) from error
-
-
-def _feature(values: list[Any]) -> Json | Value:
-    return Json() if any(isinstance(value, dict | list) for value in values) else Value("string")
-
-
-def _value(value: Any, kind: Json | Value) -> Any:
-    return value if isinstance(kind, Json) or value is None else str(value)
-
-
-def _from_datasets(part: MixturePart, split: str) -> Dataset:
-    # a folder's cached rows are found again by its name, whatever its files hold by now
-    anew = {"download_mode": "force_redownload", "verification_mode": "no_checks"} if Path(part.path).is_dir() else {}
-    try:
-        return datasets.load_dataset(
-            part.path,
-            part.name,
-            data_dir=part.data_dir,
-            data_files=part.data_files,
-            split=split,
-            revision=part.revision,
-            **anew,
-        )
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(
-            expected=f"a dataset folder, a file or a Hub dataset named {part.path} with the split {split}",
-            got=str(error).strip().split("\n")[0][:200],
-            remedy="check the path, or the Hub id and the network",
-        ) from error

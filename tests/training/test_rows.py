@@ -109,3 +109,37 @@ def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path: Path) -> None
         jsonl(folder / "data" / "train.jsonl", *({"instruction": f"q{i}", "output": "a"} for i in range(n)))
         rows, _ = recipe_rows(DataArguments(dataset_name=str(folder)), 0, evaluates=False)
         assert len(rows) == n
+
+
+def test_slices_are_obeyed_in_a_recipe_and_in_a_mixture(tmp_path: Path) -> None:
+    name = numbered(tmp_path, "rows", 40)
+    for split, n_rows in (("train[:10]", 10), ("train[75%:]", 10), ("train", 40)):
+        train, _ = recipe_rows(DataArguments(dataset_name=name, dataset_train_split=split), 0, evaluates=False)
+        assert len(train) == n_rows
+        mixed, _ = recipe_rows(DataArguments(datasets=[{"path": name, "split": split}]), 0, evaluates=False)  # type: ignore[list-item]
+        assert mixed["instruction"] == train["instruction"]
+
+
+def test_parts_of_a_mixture_are_each_read_by_their_own_format(tmp_path: Path) -> None:
+    one = jsonl(tmp_path / "one.jsonl", {"instruction": "a", "output": "b"})
+    two = jsonl(
+        tmp_path / "two.jsonl", {"conversations": [{"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]}
+    )
+    three = jsonl(
+        tmp_path / "three.jsonl", {"messages": [{"role": "user", "content": "e"}], "chat_template_kwargs": {"x": 1}}
+    )
+    train, _ = recipe_rows(DataArguments(datasets=[{"path": path} for path in (one, two, three)]), 0, evaluates=False)  # type: ignore[misc]
+    assert [row["messages"][0]["content"] for row in train] == ["a", "c", "e"]
+    assert [row["chat_template_kwargs"] for row in train] == [None, None, {"x": 1}]
+    text = jsonl(tmp_path / "text.jsonl", {"text": "a"})
+    with pytest.raises(UserError, match=r"one\.jsonl: instruction, output; .*text\.jsonl: text"):
+        recipe_rows(DataArguments(datasets=[{"path": one}, {"path": text}]), 0, evaluates=False)  # type: ignore[list-item]
+
+
+def test_columns_of_the_same_kind_but_other_nesting_are_mixed(tmp_path: Path) -> None:
+    turn = [{"role": "user", "content": "a"}]
+    one = jsonl(tmp_path / "one.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"})
+    two = jsonl(tmp_path / "two.jsonl", {"prompt": turn, "chosen": turn, "rejected": turn, "tools": [{"name": "f"}]})
+    train, _ = recipe_rows(DataArguments(datasets=[{"path": one}, {"path": two}]), 0, evaluates=False)  # type: ignore[list-item]
+    assert [row["prompt"] for row in train] == ["a", turn]
+    assert [row["tools"] for row in train] == [None, [{"name": "f"}]]

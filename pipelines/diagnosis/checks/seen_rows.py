@@ -5,7 +5,7 @@ from typing import cast
 
 from trl import SFTConfig
 
-from data_prep.conversation import Conversation, read_preference, read_row, row_format
+from data_prep.conversation import Conversation, RowFormat, read_preference, read_row, row_format
 from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
@@ -27,8 +27,7 @@ def conversation_of(case: Case, row: SeenRow) -> Conversation:
     if case.stage is Stage.DPO:
         read = read_preference(row.values)
         return Conversation([*read.prompt, read.chosen], read.tools, read.template_arguments, len(read.prompt))
-    text_field = cast(SFTConfig, case.training).dataset_text_field
-    conversation = read_row(row.values, row_format(case.train.columns, text_field, case.train.split), text_field)
+    conversation = read_row(row.values, _format_of(case), cast(SFTConfig, case.training).dataset_text_field)
     assert isinstance(conversation, Conversation)  # plain text has no messages
     return conversation.marked(cast(InstructionArguments, case.data).train_on)
 
@@ -37,9 +36,12 @@ def trains_whole_rows(case: Case) -> bool:
     """Whether the recipe puts prompts into the loss."""
     if case.stage is not Stage.SFT:
         return False
-    training = cast(SFTConfig, case.training)
-    kind = row_format(case.train.columns, training.dataset_text_field, case.train.split)
-    return trains_every_token(kind, training, case.keys)
+    return trains_every_token(_format_of(case), cast(SFTConfig, case.training), case.keys)
+
+
+def _format_of(case: Case) -> RowFormat:
+    text_field, is_written = cast(SFTConfig, case.training).dataset_text_field, "dataset_text_field" in case.keys
+    return row_format(case.train.columns, text_field, case.train.split, text_field_is_written=is_written)
 
 
 def end_token_id(case: Case) -> int:

@@ -34,7 +34,7 @@ ASKED = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content":
 def test_a_question_and_its_answer_read_alike_in_every_format(row: dict[str, Any]) -> None:
     kind = row_format(list(row), "text", "rows")
     conversation = read_row(row, kind)
-    assert is_conversational(kind, row)
+    assert is_conversational(kind, [row])
     assert isinstance(conversation, Conversation)
     assert conversation.messages == ASKED
     assert conversation.trained_turns() == [1]
@@ -80,7 +80,7 @@ def test_text_and_plain_prompts_go_through_no_template() -> None:
     assert read_row({"body": "a story"}, RowFormat.TEXT, "body") == PlainText("", "a story")
     pair = {"prompt": "Q: 2 + 2?\nA:", "completion": " 4"}
     assert read_row(pair, RowFormat.PROMPT_COMPLETION) == PlainText("Q: 2 + 2?\nA:", " 4")
-    assert not is_conversational(RowFormat.PROMPT_COMPLETION, pair)
+    assert not is_conversational(RowFormat.PROMPT_COMPLETION, [pair])
 
 
 def test_unknown_columns_are_named_with_the_formats_that_are_known() -> None:
@@ -106,3 +106,31 @@ def test_unknown_columns_are_named_with_the_formats_that_are_known() -> None:
 def test_a_row_that_is_no_conversation_has_a_reason(row: dict[str, Any], kind: RowFormat, reason: str) -> None:
     with pytest.raises(UnreadableRowError, match=reason):
         read_row(row, kind)
+
+
+def test_a_null_prompt_in_the_first_row_makes_no_chat_of_plain_text() -> None:
+    rows: list[dict[str, Any]] = [{"prompt": None, "completion": "a"}, {"prompt": "b", "completion": "c"}]
+    assert not is_conversational(RowFormat.PROMPT_COMPLETION, rows)
+    assert [read_row(row, RowFormat.PROMPT_COMPLETION) for row in rows] == [PlainText("", "a"), PlainText("b", "c")]
+    turns = [{"prompt": None, "completion": [{"role": "assistant", "content": "a"}]}, rows[0]]
+    assert is_conversational(RowFormat.PROMPT_COMPLETION, turns[:1])
+    with pytest.raises(UserError, match=r"1 rows of messages, such as row 1, and 1 of text, such as row 2"):
+        is_conversational(RowFormat.PROMPT_COMPLETION, turns)
+
+
+def test_a_pair_as_json_text_is_messages_and_a_prompt_about_json_is_not() -> None:
+    asked, said = json.dumps([{"role": "user", "content": "a"}]), json.dumps({"role": "assistant", "content": "b"})
+    read = read_row({"prompt": asked, "completion": said}, RowFormat.PROMPT_COMPLETION)
+    assert isinstance(read, Conversation)
+    assert [one["content"] for one in read.messages] == ["a", "b"]
+    assert read_row({"prompt": asked, "completion": "b"}, RowFormat.PROMPT_COMPLETION) == PlainText(asked, "b")
+
+
+def test_a_text_field_that_is_named_wins_or_is_refused() -> None:
+    columns = ["instruction", "output", "text", "body"]
+    assert row_format(columns, "text", "rows") is RowFormat.INSTRUCTION
+    assert row_format(columns, "text", "rows", text_field_is_written=True) is RowFormat.TEXT
+    assert row_format(columns, "body", "rows") is RowFormat.TEXT
+    assert row_format(columns[:2], "text", "rows", text_field_is_written=True) is RowFormat.INSTRUCTION
+    with pytest.raises(UserError, match=r"the column boody in rows.*correct dataset_text_field"):
+        row_format(columns, "boody", "rows")
