@@ -1,9 +1,8 @@
 """Conversations to token ids, with the assistant's turns marked: what a model is trained to say, and in what context.
 
-Every turn is rendered as it will be served: the prompt up to it with the template's generation prompt, then what the
-whole template adds, up to and including the end token. So this works for any template, with `{% generation %}` marks or
-without, and neither a header nor the white space after a turn is ever in the loss. Prompt and turn are tokenized apart,
-as a served prompt and its answer are.
+The context of every turn has the ids that a server makes of the whole prompt, and the turn is what the template writes
+after it, up to and including the end token (`chat/turns.py`). So this works for any template, with `{% generation %}`
+marks or without, and neither a header nor the white space after a turn is ever in the loss.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,16 +12,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.modeling.chat_template import TEMPLATE_ERRORS, end_token, wants_bos
+from pipelines.modeling.chat.spelling import Message
+from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_turns
+from pipelines.modeling.chat_template import wants_bos
 
-Message = Mapping[str, Any]
-
-
-class UnrenderableError(Exception):
-    """A conversation that the template cannot render for training; the message is a reason for the ledger."""
-
-
-Pieces = list[tuple[str, bool]]  # the texts of one training example in their order, and whether each is in the loss
+__all__ = [
+    "Segment", "ServedTurn", "UnrenderableError", "inner_token_ids", "prompt_token_ids", "render_turns",
+    "served_turns", "tokenize_turns", "turn_token_ids",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,78 +38,66 @@ def render_turns(
     trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[list[Segment]]:
-    """Segments of each training example that `messages` make, as `render_pieces`. Raises `UnrenderableError`."""
-    examples = render_pieces(
+    """Segments of each training example that `messages` make; each assistant message is trained once, or those whose
+    numbers are in `trained_turns`. Raises `UnrenderableError`.
+
+    One example, unless a turn is served with other ids before it than the example has so far, because the template
+    drops the thoughts of earlier turns, say: then it becomes an example of its own.
+    """
+    turns = served_turns(
         tokenizer, messages, tools=tools, trained_turns=trained_turns, template_arguments=template_arguments
     )
-    return tokenize_pieces(tokenizer, examples)
+    return tokenize_turns(tokenizer, [turns])[0]
 
 
-def render_pieces(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Sequence[Message],
-    *,
-    tools: Sequence[Any] | None = None,
-    trained_turns: Collection[int] | None = None,
-    template_arguments: Mapping[str, Any] | None = None,
-) -> list[Pieces]:
-    """The texts of each training example that `messages` make; each assistant message is trained once, or those
-    whose numbers are in `trained_turns`.
-
-    One example, unless the template rewrites history (drops the thoughts of earlier turns, say): then a turn whose
-    context reads otherwise than it was trained becomes an example of its own. Raises `UnrenderableError`.
-    """
-    arguments = {"tools": list(tools) if tools else None, **(template_arguments or {})}
-    examples: list[Pieces] = []
-    written = ""
-    for place, message in enumerate(messages):
-        if message["role"] != "assistant" or not (trained_turns is None or place in trained_turns):
-            continue
-        prompt = _render(tokenizer, messages[:place], add_generation_prompt=True, **arguments)
-        turn = _turn(tokenizer, prompt, _render(tokenizer, messages[: place + 1], **arguments))
-        if not (examples and prompt.startswith(written)):
-            examples.append([])
-            written = ""
-        examples[-1] += [(prompt[len(written) :], False), (turn, True)]
-        written = prompt + turn
-    if not examples:
-        raise UnrenderableError("no_assistant_turn")
-    return examples
+def tokenize_turns(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[ServedTurn]]
+) -> list[list[list[Segment]]]:
+    """The examples of each row. Turns of many rows at once take less time, and the tokenizer's threads share them."""
+    pairs = iter(turn_token_ids(tokenizer, [turn for turns in rows for turn in turns]))
+    return [_examples([next(pairs) for _ in turns]) for turns in rows]
 
 
-def tokenize_pieces(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Pieces]) -> list[list[Segment]]:
-    """Segments of each example: the first text begins a prompt, the others follow it.
-
-    Examples of many rows at once take less time, and the tokenizer's threads share them.
-    """
-    beginnings = iter(_prompt_ids(tokenizer, [pieces[0][0] for pieces in examples]))
-    inner = iter(_inner_ids(tokenizer, [text for pieces in examples for text, _ in pieces[1:]]))
+def turn_token_ids(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[ServedTurn]
+) -> list[tuple[list[int], list[int]]]:
+    """Ids of each turn's prompt, as a server makes them, and ids of what follows: those that prompt and turn have as
+    one text, unless a token would reach from the one into the other."""
+    prompts = _ids(tokenizer, [turn.prompt for turn in turns])
+    wholes = _ids(tokenizer, [turn.prompt + turn.text for turn in turns])
     return [
-        [Segment(next(inner if place else beginnings), trained) for place, (_, trained) in enumerate(pieces)]
-        for pieces in examples
+        (prompt, whole[len(prompt) :] if whole[: len(prompt)] == prompt else inner_token_ids(tokenizer, turn.text))
+        for turn, prompt, whole in zip(turns, prompts, wholes, strict=True)
     ]
 
 
 def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a rendered prompt, with exactly one BOS where the tokenizer wants one."""
-    return _prompt_ids(tokenizer, [text])[0]
+    """Token ids of plain text that is continued, with exactly one BOS where the tokenizer wants one."""
+    [ids] = _ids(tokenizer, [text])
+    bos = tokenizer.bos_token_id
+    return [bos, *ids] if ids[:1] != [bos] and wants_bos(tokenizer) else ids
 
 
 def inner_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of text that follows other text: without the space that some tokenizers put before a beginning."""
-    return _inner_ids(tokenizer, [text])[0]
+    anchor = _anchor(tokenizer, len(tokenizer))
+    if anchor is not None:
+        alone, both = _ids(tokenizer, [anchor, f"{anchor}{text}"])
+        if both[: len(alone)] == alone:
+            return both[len(alone) :]
+    return _ids(tokenizer, [text])[0]
 
 
-def _prompt_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    bos = tokenizer.bos_token_id
-    return [[bos, *ids] if ids[:1] != [bos] and wants_bos(tokenizer) else ids for ids in _ids(tokenizer, texts)]
-
-
-def _inner_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    if not _puts_space_first(tokenizer, len(tokenizer)):
-        return _ids(tokenizer, texts)
-    anchor = tokenizer.eos_token  # a special token takes the beginning, and with it the space
-    return [ids[1:] for ids in _ids(tokenizer, [f"{anchor}{text}" for text in texts])]
+def _examples(turns: Sequence[tuple[list[int], list[int]]]) -> list[list[Segment]]:
+    examples: list[list[Segment]] = []
+    written: list[int] = []
+    for prompt, turn in turns:
+        if not examples or prompt[: len(written)] != written:
+            examples.append([])
+            written = []
+        examples[-1] += [Segment(prompt[len(written) :], False), Segment(turn, True)]
+        written = [*prompt, *turn]
+    return examples
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
@@ -125,30 +110,10 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[
 
 
 @lru_cache(maxsize=64)
-def _puts_space_first(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> bool:  # noqa: ARG001
-    alone = tokenizer("a", add_special_tokens=False)["input_ids"]
-    behind = tokenizer(f"{tokenizer.eos_token}a", add_special_tokens=False)["input_ids"]
-    return tokenizer.eos_token is not None and behind[1:] != alone and len(behind) > 1
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **arguments: Any) -> str:
-    try:
-        return str(tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False, **arguments))
-    except TEMPLATE_ERRORS as error:
-        raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error
-
-
-def _turn(tokenizer: PreTrainedTokenizerBase, prompt: str, whole: str) -> str:
-    """What the template adds to `prompt` for one turn, up to and including the end token."""
-    if not whole.startswith(prompt):
-        raise UnrenderableError("prompt_is_no_prefix")
-    turn = whole[len(prompt) :].rstrip()
-    end = end_token(tokenizer)
-    if not turn.endswith(end):
-        raise UnrenderableError("turn_without_end_token")
-    text = turn.removesuffix(end)
-    while text.rstrip().endswith(end):  # some templates close the whole conversation with one more end token
-        text = text.rstrip().removesuffix(end)
-    if not text.strip():
-        raise UnrenderableError("empty_output")
-    return text + end
+def _anchor(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> str | None:  # noqa: ARG001
+    """Text after which the tokenizer puts no space, though it does at a beginning; None if it never puts one."""
+    for anchor in ("\n", ".", "a", *([str(tokenizer.eos_token)] if tokenizer.eos_token else [])):
+        first, alone, both = _ids(tokenizer, ["a", anchor, f"{anchor}a"])
+        if both[: len(alone)] == alone and both[len(alone) :] != first:
+            return anchor
+    return None

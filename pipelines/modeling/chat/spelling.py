@@ -1,0 +1,161 @@
+"""Messages in the spelling that a template reads: text parts, the arguments of tool calls, and the ids of calls."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+import json
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.conversation import content_text
+
+Message = Mapping[str, Any]
+
+# What a template raises on purpose and by mistake: Jinja runs its expressions as Python.
+TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
+
+QUESTION, ANSWER, RESULT = "probe question 7351", "probe answer 9042", "probe result 64"
+CALL_PARTS = ("probe_tool_58", "probe_key", "probe value 77")  # a call's name, key and value
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": CALL_PARTS[0],
+        "description": "Looks it up.",
+        "parameters": {
+            "type": "object",
+            "properties": {CALL_PARTS[1]: {"type": "string", "description": "What to look up."}},
+            "required": [CALL_PARTS[1]],
+        },
+    },
+}
+CALLS: list[Message] = [
+    {"role": "user", "content": QUESTION},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"type": "function", "function": {"name": CALL_PARTS[0], "arguments": {CALL_PARTS[1]: CALL_PARTS[2]}}}
+        ],
+    },
+]
+
+
+@dataclass(frozen=True)
+class _CallSpelling:
+    """`call_ids`: the ids that calls without one get. "" none, "nine" nine characters as Mistral's templates demand,
+    "functions" functions.NAME:NUMBER as Kimi's write the name. `null_content`: a call without words has no content."""
+
+    arguments_as_text: bool
+    call_ids: str
+    null_content: bool
+
+
+def applied(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any] | None = None, **options: Any
+) -> str:
+    """The text that the template makes of `messages`, spelled as it reads them. Raises `TEMPLATE_ERRORS`."""
+    return _applied(tokenizer, spelled(tokenizer, messages), tools, **options)
+
+
+def spelled(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """`messages` as the template of `tokenizer` reads them.
+
+    Several text parts stay a list where the template writes each of them, and are joined by line breaks, as servers
+    do, where it reads text alone. Arguments become JSON text where the template joins strings, and calls without an id
+    get one where the template writes ids.
+    """
+    template = str(tokenizer.chat_template)
+    if any(isinstance(message.get("content"), list) for message in messages):
+        messages = [
+            {**one, "content": content_text(one)}
+            if isinstance(one.get("content"), list) and not _reads_parts(tokenizer, template, str(one["role"]))
+            else one
+            for one in messages
+        ]
+    if not any(message.get("tool_calls") for message in messages):
+        return [dict(message) for message in messages]
+    return _with_calls(messages, _call_spelling(tokenizer, template))
+
+
+def _applied(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any] | None, **options: Any
+) -> str:
+    offered: Any = list(tools) if tools else None
+    return str(tokenizer.apply_chat_template([dict(one) for one in messages], offered, tokenize=False, **options))
+
+
+def _with_calls(messages: Sequence[Message], how: _CallSpelling) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    waiting: list[str] = []  # ids of calls that no result has answered yet
+    n_calls = 0
+    for message in messages:
+        one = dict(message)
+        if one.get("tool_calls"):
+            calls = [_call(call, n_calls + place, how) for place, call in enumerate(one["tool_calls"])]
+            n_calls += len(calls)
+            waiting = [str(call.get("id") or "") for call in calls]
+            one["tool_calls"] = calls
+            if how.null_content and not content_text(one).strip():
+                one.pop("content", None)
+        elif one["role"] == "tool" and how.call_ids and waiting:
+            answered = waiting.pop(0)
+            one.setdefault("tool_call_id", answered)
+        found.append(one)
+    return found
+
+
+def _call(call: Message, number: int, how: _CallSpelling) -> dict[str, Any]:
+    function = dict(call["function"])
+    if how.arguments_as_text:
+        function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+    ids = {"nine": f"call{number:05}", "functions": f"functions.{function['name']}:{number}"}
+    supplied = {"id": ids[how.call_ids]} if how.call_ids else {}
+    return {**supplied, **call, "function": function}
+
+
+@lru_cache(maxsize=64)
+def _call_spelling(tokenizer: PreTrainedTokenizerBase, template: str) -> _CallSpelling:  # noqa: ARG001
+    """The first spelling in which the template keeps a call's name, key and value, and its result."""
+    talk = [*CALLS, {"role": "tool", "name": CALL_PARTS[0], "content": RESULT}, {"role": "assistant", "content": ANSWER}]
+    spellings = [_CallSpelling(*one) for one in product((False, True), ("", "nine", "functions"), (False, True))]
+    for how in spellings:
+        try:
+            called = _applied(tokenizer, _with_calls(talk[:2], how), [TOOL])
+            answered = _applied(tokenizer, _with_calls(talk, how), [TOOL])
+        except TEMPLATE_ERRORS:
+            continue
+        if _keeps_call(called.rpartition(QUESTION)[2]) and RESULT in answered:
+            return how
+    return spellings[0]
+
+
+def _keeps_call(text: str) -> bool:
+    """Whether name, key and value are there, and neither a Python dict nor JSON text that was escaped once more."""
+    return all(part in text for part in CALL_PARTS) and f"{{'{CALL_PARTS[1]}'" not in text and '\\"' not in text
+
+
+@lru_cache(maxsize=256)
+def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -> bool:  # noqa: ARG001
+    """Whether the template writes the text of each part, and not the list as Python or JSON prints it."""
+    parts = [{"type": "text", "text": text} for text in ("first probe part 31", "second probe part 32")]
+    talk: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    places = {"user": 0, "assistant": 1}
+    if role in places:
+        talk[places[role]]["content"] = parts
+    elif role == "tool":
+        talk = [*map(dict, CALLS), {"role": "tool", "content": parts}]
+        talk = _with_calls(talk, _call_spelling(tokenizer, template))
+    else:
+        talk = [{"role": role, "content": parts}, *talk]
+    try:
+        text = _applied(tokenizer, talk, [TOOL] if role == "tool" else None)
+    except TEMPLATE_ERRORS:
+        return False
+    return all(part["text"] in text for part in parts) and not _prints_a_list(text, parts)
+
+
+def _prints_a_list(text: str, parts: Iterable[Mapping[str, str]]) -> bool:
+    return any(f"{quote}{part['text']}{quote}" in text for part in parts for quote in "'\"")

@@ -1,0 +1,133 @@
+"""The turns of a conversation as they are served: the prompt of each, and what the model must answer, to its end token."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.conversation import content_text
+from pipelines.modeling.chat.alignment import first_difference, text_after
+from pipelines.modeling.chat.ends import end_tokens, ended
+from pipelines.modeling.chat.kept_text import lost_of_prompt, lost_of_turn
+from pipelines.modeling.chat.spelling import TEMPLATE_ERRORS, Message, applied, spelled
+
+_STAND_IN = "probe message 5208"
+
+
+class UnrenderableError(Exception):
+    """A conversation that the template cannot render for training; the message is a reason for the ledger."""
+
+
+@dataclass(frozen=True)
+class ServedTurn:
+    """The `prompt` that a server renders before a turn, and the `text` that the model must answer, to its end token."""
+
+    prompt: str
+    text: str
+
+
+def served_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Any] | None = None,
+    trained_turns: Collection[int] | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> list[ServedTurn]:
+    """The assistant's turns in `messages`, or those whose numbers are in `trained_turns`.
+
+    Raises `UnrenderableError` if the template cannot render a turn, or loses something of it or of its prompt.
+    """
+    turns = [
+        _served_turn(tokenizer, messages[: place + 1], tools, template_arguments or {})
+        for place, message in enumerate(messages)
+        if message["role"] == "assistant" and (trained_turns is None or place in trained_turns)
+    ]
+    if not turns:
+        raise UnrenderableError("no_assistant_turn")
+    return turns
+
+
+def served_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Any] | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> str:
+    """The prompt after `messages`, as a server renders it. Raises `UnrenderableError`."""
+    return _rendered(tokenizer, messages, tools, template_arguments or {}, add_generation_prompt=True)
+
+
+def _served_turn(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Any] | None,
+    arguments: Mapping[str, Any],
+) -> ServedTurn:
+    """The last of `messages`, served after the others."""
+    before, message = messages[:-1], messages[-1]
+    if not (content_text(message).strip() or message.get("tool_calls")):
+        raise UnrenderableError("empty_output")
+    if not before:
+        raise UnrenderableError("no_prompt")
+    prompt = _rendered(tokenizer, before, tools, arguments, add_generation_prompt=True)
+    whole = _rendered(tokenizer, messages, tools, arguments)
+    turn = text_after(prompt, whole)
+    if turn is None:
+        turn = _moved_turn(tokenizer, messages, tools, arguments, prompt, whole)
+    text = ended(turn, end_tokens(tokenizer))
+    if text is None:
+        raise UnrenderableError("turn_without_end_token")
+    _refuse_lost(ServedTurn(prompt, text), turn, messages, tools)
+    return ServedTurn(prompt, text)
+
+
+def _moved_turn(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Any] | None,
+    arguments: Mapping[str, Any],
+    prompt: str,
+    whole: str,
+) -> str:
+    """The turn of a template that writes the messages before it otherwise once an answer follows, such as the system
+    turn inside the last question: what comes after the last of them, for which something else is written."""
+    *earlier, last, answer = messages
+    stand_in = {**last, "content": _STAND_IN}
+    served = _rendered(tokenizer, [*earlier, stand_in], tools, arguments, add_generation_prompt=True)
+    finished = _rendered(tokenizer, [*earlier, stand_in, answer], tools, arguments)
+    opening, after = served.rpartition(_STAND_IN)[2], finished.rpartition(_STAND_IN)[2]
+    turn = text_after(opening, after)
+    if turn is None or not prompt.endswith(opening) or not whole.endswith(turn) or _STAND_IN not in served:
+        raise UnrenderableError(f"prompt_is_no_prefix: {first_difference(prompt, whole)}")
+    return turn
+
+
+def _refuse_lost(
+    served: ServedTurn, turn: str, messages: Sequence[Message], tools: Sequence[Any] | None
+) -> None:
+    lost = lost_of_prompt(served.prompt, messages[:-1], tools)
+    if lost is not None:
+        raise UnrenderableError(lost)
+    lost = lost_of_turn(served.text, messages[-1])
+    if lost is not None and lost_of_turn(turn, messages[-1]) is None:
+        raise UnrenderableError(f"end_token_inside_turn: {served.text[-20:]!r} comes before the end")
+    if lost is not None:
+        raise UnrenderableError(lost)
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Any] | None,
+    arguments: Mapping[str, Any],
+    **options: Any,
+) -> str:
+    try:
+        return applied(tokenizer, messages, tools, **options, **arguments)
+    except TEMPLATE_ERRORS as error:
+        raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error
+
+
+__all__ = ["ServedTurn", "UnrenderableError", "served_prompt", "served_turns", "spelled"]
