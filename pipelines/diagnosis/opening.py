@@ -28,7 +28,7 @@ from pipelines.diagnosis.refusals import Refusals
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
-from pipelines.modeling.spans import Pieces, UnrenderableError
+from pipelines.modeling.spans import ServedTurn, UnrenderableError
 from pipelines.recipe import LongRowPolicy, Recipe
 from pipelines.training.corpus import documents_to_see
 from pipelines.training.fine_tuning import load_student_tokenizer
@@ -158,18 +158,18 @@ def _seen_rows(
     begun = list(islice(drawn, _ROWS_AT_ONCE))
     with ThreadPoolExecutor(1) as beside:  # the tokenizer lets go of the interpreter: the next rows are rendered then
         while begun:
-            tokenizing = beside.submit(how.examples_of_pieces, [pieces for _, pieces in begun if pieces])
+            tokenizing = beside.submit(how.examples_of_turns, [turns for _, turns in begun if turns])
             following = list(islice(drawn, _ROWS_AT_ONCE))
             tokenized = iter(tokenizing.result())
-            seen += [_fitted(row, next(tokenized), how, refusals) if pieces else row for row, pieces in begun]
+            seen += [_fitted(row, next(tokenized), how, refusals) if turns else row for row, turns in begun]
             begun = following
     return _with_ledger(split, seen, rows)
 
 
 def _begun(
     number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: Refusals
-) -> tuple[SeenRow, list[Pieces]]:  # fmt: skip
-    """A row, and the pieces of it that are left to be tokenized: only conversations have them."""
+) -> tuple[SeenRow, list[ServedTurn]]:  # fmt: skip
+    """A row, and the turns of it that are left to be tokenized: only conversations have them."""
     try:
         read = how.read(row)
     except UnreadableRowError as error:
@@ -181,7 +181,7 @@ def _begun(
     try:
         if isinstance(read, PlainText):
             return _fitted(seen, how.examples_of(read), how, refusals), []
-        return seen, how.pieces_of(read)
+        return seen, how.turns_of(read)
     except (UnreadableRowError, UnrenderableError) as error:
         return replace(seen, fate=RowFate.DROPPED, reason=str(error)), []
     except UserError as error:

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
-from pipelines.modeling.chat_template import TEMPLATE_ERRORS, end_token, token_id_of
-from pipelines.modeling.spans import UnrenderableError, inner_token_ids, prompt_token_ids, render_pieces
+from pipelines.modeling.chat.turns import UnrenderableError, served_prompt, served_turns
+from pipelines.modeling.chat_template import end_token, end_tokens, token_id_of
+from pipelines.modeling.spans import chat_token_ids, inner_token_ids, prompt_token_ids
 
 _PROBE = "probe answer 9042"
 
@@ -40,7 +41,8 @@ class AnswerTokens:
 def render_prompt(
     tokenizer: PreTrainedTokenizerBase, asked: str | Conversation | PlainText, style: PromptStyle = PromptStyle.CHAT
 ) -> list[int]:
-    """Token ids of what is `asked`, up to where the answer begins, with exactly one BOS where the tokenizer wants one.
+    """Token ids of what is `asked`, up to where the answer begins. Plain text has exactly one BOS where the tokenizer
+    wants one; of a chat, the template's own text is all that a server gives.
 
     A str is a user's request, a `Conversation` all that comes before the answer. A `PlainText`'s prompt is trained
     without a template, so it is rendered as it is in every style. Raises `UserError` for the chat style if the
@@ -58,20 +60,14 @@ def render_prompt(
             remedy="use the plain prompt style, or a model that was fine-tuned with a template",
         )
     try:
-        text = tokenizer.apply_chat_template(
-            [dict(message) for message in asked.messages],
-            tools=list(asked.tools) if asked.tools else None,
-            tokenize=False,
-            add_generation_prompt=True,
-            **asked.template_arguments,
-        )
-    except TEMPLATE_ERRORS as error:
+        text = served_prompt(tokenizer, asked.messages, asked.tools, asked.template_arguments)
+    except UnrenderableError as error:
         raise UserError(
             expected=f"a chat template in {tokenizer.name_or_path} that renders each conversation",
-            got=f"{' '.join(str(error).split())[:150]!r} for one of {len(asked.messages)} messages",
+            got=f"{str(error).removeprefix('template_refuses: ')!r} for one of {len(asked.messages)} messages",
             remedy="leave that row out, or give another template with --chat_template",
         ) from error
-    return prompt_token_ids(tokenizer, str(text))
+    return chat_token_ids(tokenizer, text)
 
 
 def render_reference(
@@ -104,7 +100,7 @@ def _written_before_answers(tokenizer: PreTrainedTokenizerBase, asked: str | Con
     context = _conversation(asked)
     turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
     try:
-        examples = render_pieces(
+        [served] = served_turns(
             tokenizer,
             [*context.messages, turn],
             tools=context.tools,
@@ -113,7 +109,7 @@ def _written_before_answers(tokenizer: PreTrainedTokenizerBase, asked: str | Con
         )
     except UnrenderableError:
         return ""
-    before, probe, _ = examples[-1][-1][0].partition(_PROBE)
+    before, probe, _ = served.text.partition(_PROBE)
     return before if probe else ""
 
 
@@ -135,9 +131,9 @@ def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: Prompt
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[int]:
-    """Ids of all tokens that end an answer: the tokenizer's EOS, the generation config's, the end of turn."""
+    """Ids of all tokens that end an answer: the tokenizer's EOS, the generation config's, the template's ends."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     found = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
     if tokenizer.chat_template:
-        found.add(token_id_of(tokenizer, end_token(tokenizer)))
+        found |= {token_id_of(tokenizer, end) for end in end_tokens(tokenizer)}
     return sorted(token_id for token_id in found if token_id is not None)

@@ -17,8 +17,8 @@ from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_
 from pipelines.modeling.chat_template import wants_bos
 
 __all__ = [
-    "Segment", "ServedTurn", "UnrenderableError", "inner_token_ids", "prompt_token_ids", "render_turns",
-    "served_turns", "tokenize_turns", "turn_token_ids",
+    "Segment", "ServedTurn", "UnrenderableError", "chat_token_ids", "inner_token_ids", "prompt_token_ids",
+    "render_turns", "served_turns", "tokenize_turns", "turn_token_ids",
 ]  # fmt: skip
 
 
@@ -69,6 +69,11 @@ def turn_token_ids(
         (prompt, whole[len(prompt) :] if whole[: len(prompt)] == prompt else inner_token_ids(tokenizer, turn.text))
         for turn, prompt, whole in zip(turns, prompts, wholes, strict=True)
     ]
+
+
+def chat_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of what a chat template wrote, as servers make them: nothing is added to it."""
+    return _ids(tokenizer, [text])[0]
 
 
 def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

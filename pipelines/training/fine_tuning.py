@@ -14,7 +14,7 @@ from trl import DPOConfig, ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
-from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
@@ -146,9 +146,10 @@ def leave_embeddings_out(model: PeftModel) -> None:
 
 
 def align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the end of turn stop generation, beside the ends that the base had; TRL aligns the pad token."""
+    """Make the template's ends of a turn stop generation, beside those that the base had; TRL aligns the pad token."""
     had = model.generation_config.eos_token_id
-    ends = [tokenizer.eos_token_id, *(had if isinstance(had, list) else [had])]
+    of_template = [token_id_of(tokenizer, end) for end in end_tokens(tokenizer)] if tokenizer.chat_template else []
+    ends = [tokenizer.eos_token_id, *of_template, *(had if isinstance(had, list) else [had])]
     model.generation_config.eos_token_id = list(dict.fromkeys(end for end in ends if end is not None))
     model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
 

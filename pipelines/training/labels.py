@@ -21,15 +21,15 @@ from data_prep.conversation import (
     read_row,
 )
 from pipelines.errors import UserError
-from pipelines.modeling.chat_template import end_token, refuse_template_without_tools, token_id_of
+from pipelines.modeling.chat_template import end_token, token_id_of
 from pipelines.modeling.spans import (
-    Pieces,
     Segment,
+    ServedTurn,
     UnrenderableError,
     inner_token_ids,
     prompt_token_ids,
-    render_pieces,
-    tokenize_pieces,
+    served_turns,
+    tokenize_turns,
 )
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.ledger import Ledger, RowFate
@@ -93,13 +93,11 @@ class RowTokenizer:
         """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
         if isinstance(read, PlainText):
             return [self._example(self._plain_segments(read))]
-        return self.examples_of_pieces([self.pieces_of(read)])[0]
+        return self.examples_of_turns([self.turns_of(read)])[0]
 
-    def pieces_of(self, read: Conversation) -> list[Pieces]:
-        """The examples of a conversation as text. Raises `UnrenderableError`."""
-        if read.uses_tools:
-            refuse_template_without_tools(self.tokenizer)
-        return render_pieces(
+    def turns_of(self, read: Conversation) -> list[ServedTurn]:
+        """The trained turns of a conversation as text. Raises `UnrenderableError`."""
+        return served_turns(
             self.tokenizer,
             read.messages,
             tools=read.tools,
@@ -107,10 +105,9 @@ class RowTokenizer:
             template_arguments=read.template_arguments,
         )
 
-    def examples_of_pieces(self, rows: Sequence[list[Pieces]]) -> list[list[Example]]:
-        """The examples of each row from its `pieces_of`, all tokenized at once."""
-        segments = iter(tokenize_pieces(self.tokenizer, [pieces for row in rows for pieces in row]))
-        return [[self._example(next(segments)) for _ in row] for row in rows]
+    def examples_of_turns(self, rows: Sequence[list[ServedTurn]]) -> list[list[Example]]:
+        """The examples of each row from its `turns_of`, all tokenized at once."""
+        return [[self._example(one) for one in row] for row in tokenize_turns(self.tokenizer, rows)]
 
     def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
         """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""

@@ -1,23 +1,25 @@
-"""Before step 1: what the model is trained to answer is what `generate.py` will put to it, token by token."""
+"""Before step 1: each turn is trained in the context in which a server will ask for it, token by token."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, UnreadableRowError
 from pipelines.errors import UserError
-from pipelines.modeling.spans import UnrenderableError, prompt_token_ids
+from pipelines.modeling.chat.spelling import spelled
+from pipelines.modeling.chat_template import end_tokens, token_id_of
+from pipelines.modeling.spans import UnrenderableError
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.long_rows import IGNORED, Example
 
 
 def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], n_rows: int) -> int:
-    """Compare the training prompt of the first `n_rows` readable rows with the prompt that the tokenizer renders after
-    it was saved and loaded again, as a served model's is. Returns how many were compared.
+    """Compare the context of each trained turn of the first `n_rows` readable rows with the prompt that the tokenizer
+    gives after it was saved and loaded again, as a served model's is. Returns how many rows were compared.
 
-    Raises `UserError` for the first prompt that differs, or that ends in another token than serving stops at.
+    Raises `UserError` for the first context that differs, or for a turn with another end than serving stops at.
     """
     with tempfile.TemporaryDirectory() as folder:
         how.tokenizer.save_pretrained(folder)
@@ -32,38 +34,57 @@ def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], 
         except (UnreadableRowError, UnrenderableError):
             continue  # the ledger has it as dropped
         if isinstance(conversation, Conversation):
-            refuse_other_prompt(served_by, conversation, examples[0])
+            refuse_other_context(served_by, conversation, examples)
             n_compared += 1
     return n_compared
 
 
-def refuse_other_prompt(served_by: PreTrainedTokenizerBase, conversation: Conversation, example: Example) -> None:
-    """Raise `UserError` unless `example` is `conversation` as `served_by` serves it, and ends where serving stops."""
-    n_prompt = next(place for place, label in enumerate(example.labels) if label != IGNORED)
-    trained, served = example.token_ids[:n_prompt], _served_prompt(served_by, conversation)
-    if trained != served:
-        raise UserError(
-            expected="the prompt that is trained to be the prompt that is served",
-            got=f"{served_by.decode(trained)[-60:]!r} trained, {served_by.decode(served)[-60:]!r} served",
-            remedy="use a tokenizer and template that render alike after saving (chat_template_path)",
-            finding="TRAINING_PROMPT_NOT_SERVED",
-        )
-    if example.labels[-1] != served_by.eos_token_id:
-        raise UserError(
-            expected=f"the last trained token of a row to be {served_by.eos_token}, at which serving stops",
-            got=repr(served_by.decode([example.token_ids[-1]])),
-            remedy="set chat_template_path to a template that ends each answer with the eos_token",
-            finding="END_TOKEN_MISMATCH",
-        )
+def refuse_other_context(
+    served_by: PreTrainedTokenizerBase, conversation: Conversation, examples: Sequence[Example]
+) -> None:
+    """Raise `UserError` unless each trained turn in `examples` has the context in which `served_by` serves that turn of
+    `conversation`, and ends where serving stops."""
+    stops = {token_id_of(served_by, end) for end in end_tokens(served_by)}
+    trained = [turn for example in examples for turn in _trained_turns(example)]
+    for (context, last), turn in zip(trained, conversation.trained_turns(), strict=True):
+        served = _served_context(served_by, conversation.before(turn))
+        if context != served:
+            raise UserError(
+                expected="the context that is trained to be the prompt that is served",
+                got=f"{served_by.decode(context)[-60:]!r} trained, {served_by.decode(served)[-60:]!r} served",
+                remedy="use a tokenizer and template that render alike after saving (chat_template_path)",
+                finding="TRAINING_PROMPT_NOT_SERVED",
+            )
+        if last not in stops:
+            raise UserError(
+                expected=f"the last trained token of a turn to be one of {', '.join(end_tokens(served_by))}, at which "
+                "serving stops",
+                got=repr(served_by.decode([last])),
+                remedy="set chat_template_path to a template that ends each answer with the eos_token",
+                finding="END_TOKEN_MISMATCH",
+            )
 
 
-def _served_prompt(served_by: PreTrainedTokenizerBase, conversation: Conversation) -> list[int]:
-    first = conversation.trained_turns()[0]
-    text = served_by.apply_chat_template(
-        conversation.messages[:first],
-        tools=conversation.tools,
-        tokenize=False,
+def _trained_turns(example: Example) -> Iterator[tuple[list[int], int]]:
+    """The context and the last token of each run of trained tokens."""
+    begin = None
+    for place, label in enumerate([*example.labels, IGNORED]):
+        if label != IGNORED and begin is None:
+            begin = place
+        elif label == IGNORED and begin is not None:
+            yield example.token_ids[:begin], example.token_ids[place - 1]
+            begin = None
+
+
+def _served_context(served_by: PreTrainedTokenizerBase, context: Conversation) -> list[int]:
+    """What a server that renders messages with `apply_chat_template` gives to the model."""
+    messages = spelled(served_by, context.messages)
+    found = served_by.apply_chat_template(
+        messages,
+        tools=context.tools,
+        tokenize=True,
         add_generation_prompt=True,
-        **conversation.template_arguments,
+        return_dict=False,
+        **context.template_arguments,
     )
-    return prompt_token_ids(served_by, str(text))
+    return cast("list[int]", found)

@@ -97,7 +97,6 @@ def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None
     [
         ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}<|im_end|>", "drops"),
         ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "a special token"),
-        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{{ 'A:' if add_generation_prompt }}", "prefix"),
     ],
 )
 def test_a_template_that_would_fail_silently_is_refused(

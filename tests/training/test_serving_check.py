@@ -10,7 +10,7 @@ from pipelines.errors import UserError
 from pipelines.modeling import ensure_chat_template, load_tokenizer, render_prompt
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.long_rows import IGNORED
-from pipelines.training.serving_check import refuse_other_prompt, refuse_unlike_serving
+from pipelines.training.serving_check import refuse_other_context, refuse_unlike_serving
 
 ROWS = [
     {"instruction": "Add.", "input": "2 2", "output": "4", "system": ""},
@@ -52,10 +52,18 @@ def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> 
     ensure_chat_template(how.tokenizer)
     conversation: Any = read_row(ROWS[0], RowFormat.INSTRUCTION)
     assert isinstance(conversation, Conversation)
-    [example] = how.examples_of(conversation)
+    examples = how.examples_of(conversation)
     served = load_tokenizer(str(tiny_model_folder))
-    with pytest.raises(UserError, match=r"the last trained token of a row to be <\|endoftext\|>"):
-        refuse_other_prompt(served, conversation, example)
-    served.chat_template = str(served.chat_template).replace("<|im_start|>assistant\\n", "<|im_start|>assistant: ")
+    served.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>", "<|eot|>"]})
+    own = served.chat_template = how.tokenizer.chat_template
+    last = "{%- set end = '<|eot|>' if loop.last and message['role'] == 'assistant' else '<|im_end|>' -%}"
+    turn = "{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + end + '\n' -}}"
+    served.chat_template = (
+        "{%- for message in messages -%}" + last + turn + "{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+    )
+    with pytest.raises(UserError, match=r"the last trained token of a turn to be one of <\|eot\|>"):
+        refuse_other_context(served, conversation, examples)
+    served.chat_template = str(own).replace("<|im_start|>assistant\\n", "<|im_start|>assistant: ")
     with pytest.raises(UserError, match=r"assistant\\n' trained, .*assistant: ' served"):
-        refuse_other_prompt(served, conversation, example)
+        refuse_other_context(served, conversation, examples)

@@ -12,6 +12,7 @@ from pipelines.diagnosis.checks.seen_rows import (
     are_too_many,
     dropped_rows,
     end_token_id,
+    end_token_ids,
     rows_as_evidence,
     trains_whole_rows,
 )
@@ -26,13 +27,15 @@ def end_token_not_trained(case: Case) -> Iterator[Finding]:
     """Every trained turn ends with the end token, and no row is left out because its turn does not."""
     if case.stage is Stage.PRETRAIN:
         return
-    left_out = dropped_rows(case, "turn_without_end_token")
+    left_out = [*dropped_rows(case, "turn_without_end_token"), *dropped_rows(case, "end_token_inside_turn")]
     unended, evidence = _unended(case)
     if not left_out and not unended:
         return
     n_seen = len(case.train.rows)
     parts = [f"{unended} are trained without the end token at the end of each answer"] * bool(unended)
-    parts += [f"{len(left_out)} are left out, since the template ends their turn otherwise"] * bool(left_out)
+    parts += [f"{len(left_out)} are left out, since the template ends their turn otherwise, or in its middle"] * bool(
+        left_out
+    )
     material = unended >= MATERIAL_SHARE * n_seen or are_too_many(case, len(left_out))
     yield Finding(
         "END_TOKEN_NOT_TRAINED",
@@ -61,7 +64,7 @@ def end_token_mismatch(case: Case) -> Iterator[Finding]:
         return
     if trains_whole_rows(case) or not any(row.examples for row in case.train.rows):
         return
-    stops -= {end_token_id(case)}
+    stops -= end_token_ids(case)
     found = [(row, place) for row in case.train.rows if (place := _stop_inside(tokenizer, row, stops)) is not None]
     if found:
         yield _stops_inside_answers(case, found)
@@ -72,8 +75,8 @@ def _unended(case: Case) -> tuple[int, list[Evidence]]:
     rows = [row for row in case.train.rows if row.examples]
     if not rows:
         return 0, []
-    end, has_spans = end_token_id(case), not trains_whole_rows(case)
-    found = [(row, one) for row in rows if (one := _unended_example(row, end, has_spans)) is not None]
+    ends, has_spans = end_token_ids(case), not trains_whole_rows(case)
+    found = [(row, one) for row in rows if (one := _unended_example(row, ends, has_spans)) is not None]
     n_split = sum(row.fate is RowFate.SPLIT for row, _ in found)
     if n_split < MATERIAL_SHARE * len(case.train.rows):  # one row in max_length is cut just before its end token
         found = [(row, one) for row, one in found if row.fate is not RowFate.SPLIT]
@@ -84,15 +87,15 @@ def _unended(case: Case) -> tuple[int, list[Evidence]]:
     return len(found), evidence
 
 
-def _unended_example(row: SeenRow, end: int, has_spans: bool) -> Example | None:
+def _unended_example(row: SeenRow, ends: set[int], has_spans: bool) -> Example | None:
     """The first example of `row` with an unended turn. Of a split row the last piece alone has to end."""
     has_several = has_spans and sum(message["role"] == "assistant" for message in row.messages) > 1
     for example in row.examples[-1:] if row.fate is RowFate.SPLIT else row.examples:
         labels = example.labels
-        ends = [labels[-1]]
+        last = [labels[-1]]
         if has_several:
-            ends += [label for label, after in pairwise(labels) if after == IGNORED != label]
-        if any(label != end for label in ends):
+            last += [label for label, after in pairwise(labels) if after == IGNORED != label]
+        if not ends.issuperset(last):
             return example
     return None
 

@@ -20,7 +20,10 @@ MAX_TOKENS_LOST_SHARE = 0.1  # as many answer tokens as rows may go: long answer
 MAX_PROMPTS_CUT_SHARE = 0.05  # of the rows; a few giants among the prompts are no reason to look
 MAX_TAIL_SHARE = 0.1  # of a corpus; the tail that fills no block is less in any corpus of ten blocks
 _N_TOKENS_SHOWN = 12
-_TEMPLATE_REASONS = ("template_refuses", "prompt_is_no_prefix", "turn_without_end_token")  # told by checks/template.py
+# reported by checks/template.py and checks/end_tokens.py
+_TEMPLATE_REASONS = (
+    "template_refuses", "template_drops", "prompt_is_no_prefix", "turn_without_end_token", "end_token_inside_turn",
+)  # fmt: skip
 
 
 def gates(case: Case) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence
 from pipelines.modeling import end_token
-from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.recipe import InstructionArguments
 from pipelines.training.instruction_set import trains_every_token
 
@@ -48,6 +48,13 @@ def end_token_id(case: Case) -> int:
     """The token that ends what is trained: the template's end of turn, EOS for plain text."""
     tokenizer = case.tokenizer
     return token_id_of(tokenizer, end_token(tokenizer) if case.is_conversational else str(tokenizer.eos_token))
+
+
+def end_token_ids(case: Case) -> set[int]:
+    """All tokens that end what is trained: the template's ends of an answer and of a tool call, EOS for plain text."""
+    tokenizer = case.tokenizer
+    ends = end_tokens(tokenizer) if case.is_conversational else [str(tokenizer.eos_token)]
+    return {token_id_of(tokenizer, end) for end in ends}
 
 
 def dropped_rows(case: Case, reason: str) -> list[SeenRow]:

@@ -1,95 +1,87 @@
 """Checks of the chat template: it ends what is trained, is served as it is trained, and keeps what it is given."""
 
 import gc
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.chat_template_utils import has_generation_markers
 
-from data_prep.conversation import content_text
-from pipelines.diagnosis.case import Case, SeenRow
+from pipelines.diagnosis.case import Case, SeenRow, Stage
 from pipelines.diagnosis.checks.end_tokens import end_token_mismatch, end_token_not_trained
 from pipelines.diagnosis.checks.excerpts import head
 from pipelines.diagnosis.checks.kind import Check
 from pipelines.diagnosis.checks.seen_rows import (
-    MATERIAL_SHARE,
     are_too_many,
     conversation_of,
     dropped_rows,
-    end_token_id,
+    end_token_ids,
     rows_as_evidence,
     spread,
     trains_whole_rows,
 )
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.errors import UserError
-from pipelines.training.serving_check import refuse_other_prompt
+from pipelines.training.serving_check import refuse_other_context
 
 _N_SERVED = 64  # rows compared with serving: a template that differs does so in most rows of a kind
-_N_RENDERED = 100  # rows rendered of all, and as many of those with a system turn or several rounds
-_SWITCHES = re.compile(r"/(?:no_?think|think|system_override)\b")  # Qwen's and SmolLM3's templates obey and remove them
+# A finding, the reasons of rows that it is about, and what is lost.
+_LOSSES = (
+    ("TEMPLATE_DROPS_SYSTEM", ("template_drops_system",), "the system turn"),
+    (
+        "TEMPLATE_DROPS_TEXT",
+        ("template_drops_text", "template_drops_thoughts", "template_drops_null"),
+        "text, thoughts or null values",
+    ),
+    ("TEMPLATE_DROPS_TOOLS", ("template_drops_tools",), "tools or their calls"),
+)
 
 
 def unlike_serving(case: Case) -> Iterator[Finding]:
-    """What is trained as the prompt is what a saved tokenizer renders as the prompt, token by token."""
-    left_out = dropped_rows(case, "prompt_is_no_prefix")
+    """The context of each trained turn is the prompt that a saved tokenizer gives to a server, token by token."""
     faults: dict[str, list[tuple[SeenRow, UserError]]] = {}
     chosen = _rows_to_serve(case)
     served_by = _saved_and_loaded(case.tokenizer) if chosen else case.tokenizer
     for row in chosen:
+        whole = row.whole[:1] if case.stage is Stage.DPO else row.whole  # of a pair the chosen answer
         try:
-            refuse_other_prompt(served_by, conversation_of(case, row), row.whole[0])
+            refuse_other_context(served_by, conversation_of(case, row), whole)
         except UserError as error:
             faults.setdefault(str(error.finding), []).append((row, error))
     for finding_id, found in faults.items():
         yield _served_otherwise(case, finding_id, found, len(chosen))
+    left_out = dropped_rows(case, "prompt_is_no_prefix")
     if left_out and "TRAINING_PROMPT_NOT_SERVED" not in faults:
-        yield Finding(
-            "TRAINING_PROMPT_NOT_SERVED",
-            Severity.ERROR if are_too_many(case, len(left_out)) else Severity.WARNING,
-            summary=f"{len(left_out)} of {len(case.train.rows)} rows are left out, since the template renders their "
-            "prompt otherwise once an answer follows",
-            why="a prompt that is served otherwise than it was trained puts the model where it never was",
-            remedy="set chat_template_path to a template whose generation prompt is the header of every finished turn",
-            evidence=rows_as_evidence(case, left_out),
-            n_rows=len(left_out),
-        )
+        yield _left_out(
+            case, "TRAINING_PROMPT_NOT_SERVED", left_out, "the finished turn does not continue the served prompt",
+            "the answer to such a prompt is not defined, for example where it opens a thought that the turn lacks",
+            "give the rows thoughts, or a column chat_template_kwargs with the template's switch, such as "
+            '{"enable_thinking": false}, or set chat_template_path to another template',
+        )  # fmt: skip
 
 
 def template_drops_text(case: Case) -> Iterator[Finding]:
-    """The text of every turn stands in what is trained."""
-    if not case.is_conversational:
-        return
-    rows = _rows_to_render(case)
-    lost = [(row, message) for row in rows for message in _lost_messages(case, row)]
-    system = [(row, message) for row, message in lost if message["role"] in ("system", "developer")]
-    rest = [(row, message) for row, message in lost if message["role"] not in ("system", "developer")]
-    for finding_id, what, found in (
-        ("TEMPLATE_DROPS_SYSTEM", "the system turn", system),
-        ("TEMPLATE_DROPS_TEXT", "text of a turn", rest),
-    ):
-        if found:
-            yield _dropped_by_template(case, finding_id, what, found, len(rows))
+    """No row is left out because the template loses something of it."""
+    for finding_id, reasons, what in _LOSSES:
+        left_out = [row for reason in reasons for row in dropped_rows(case, reason)]
+        if left_out:
+            yield _left_out(
+                case, finding_id, left_out, f"the chat template drops {what}",
+                "the model would be trained without something that the rows have, and without a word",
+                "set chat_template_path to a template that writes it, or leave it out of the rows",
+            )  # fmt: skip
 
 
 def template_refuses_rows(case: Case) -> Iterator[Finding]:
     """No row is left out because the template raises an error on it."""
     left_out = dropped_rows(case, "template_refuses")
-    if not left_out:
-        return
-    yield Finding(
-        "TEMPLATE_REFUSES_ROWS",
-        Severity.ERROR if are_too_many(case, len(left_out)) else Severity.WARNING,
-        summary=f"the chat template refuses {len(left_out)} of {len(case.train.rows)} rows, which are left out",
-        why="the model is not trained on what its own template does not take, such as system turns or two user turns "
-        "in a row",
-        remedy="set chat_template_path to a template that takes them, or mend the order of roles in these rows",
-        evidence=rows_as_evidence(case, left_out),
-        n_rows=len(left_out),
-    )
+    if left_out:
+        yield _left_out(
+            case, "TEMPLATE_REFUSES_ROWS", left_out, "the chat template raises an error",
+            "the model is not trained on what its own template does not take, such as system turns or two user turns "
+            "in a row",
+            "set chat_template_path to a template that takes them, or change the order of roles in these rows",
+        )  # fmt: skip
 
 
 def no_generation_marks(case: Case) -> Iterator[Finding]:
@@ -112,10 +104,10 @@ def _rows_to_serve(case: Case) -> list[SeenRow]:
     """Rows whose prompt and end can be compared; those without the end token are another finding, and so is a template
     that the run refused, whose end of turn the tokenizer did not take over."""
     rows = [row for row in case.train.rows if row.messages and row.whole]
-    if not rows or trains_whole_rows(case) or end_token_id(case) != case.tokenizer.eos_token_id:
+    if not rows or trains_whole_rows(case) or case.tokenizer.eos_token_id not in end_token_ids(case):
         return []
-    end = end_token_id(case)
-    return spread([row for row in rows if row.whole[0].labels[-1] == end], _N_SERVED)
+    ends = end_token_ids(case)
+    return spread([row for row in rows if row.whole[0].labels[-1] in ends], _N_SERVED)
 
 
 def _saved_and_loaded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -138,7 +130,7 @@ def _served_otherwise(case: Case, finding_id: str, found: list[tuple[SeenRow, Us
         finding_id,
         Severity.ERROR,
         summary=f"{len(found)} of {n_compared} rows that were compared with serving differ: expected {error.expected}",
-        why="a prompt or an end that is served otherwise than it was trained puts the model where it never was",
+        why="a model that is served in another context, or stopped at another end, was not trained for it",
         remedy=error.remedy,
         evidence=tuple(
             Evidence(head(f"got {one.got}"), row.number, case.train.split) for row, one in found[:MAX_EVIDENCE]
@@ -147,54 +139,17 @@ def _served_otherwise(case: Case, finding_id: str, found: list[tuple[SeenRow, Us
     )
 
 
-def _rows_to_render(case: Case) -> list[SeenRow]:
-    rows = [row for row in case.train.rows if row.messages and row.whole]
-    roles = ("system", "developer")
-    telling = [row for row in rows if len(row.messages) > 2 or row.messages[0]["role"] in roles]
-    chosen = {row.number: row for row in (*spread(rows, _N_RENDERED), *spread(telling, _N_RENDERED))}
-    return [chosen[number] for number in sorted(chosen)]
-
-
-def _lost_messages(case: Case, row: SeenRow) -> Iterator[Mapping[str, Any]]:
-    """Messages up to the last answer whose text is not in what the template renders. Thoughts of earlier turns are
-    dropped on purpose, and results of tools may be written as JSON."""
-    conversation = conversation_of(case, row)
-    last = max(place for place, message in enumerate(conversation.messages) if message["role"] == "assistant")
-    messages = conversation.messages[: last + 1]
-    tools, arguments = conversation.tools, conversation.template_arguments
-    text = _squeezed(str(case.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **arguments)))
-    for place, message in enumerate(messages):
-        texts = [content_text(message)]
-        if message["role"] == "assistant":
-            texts = [texts[0].rpartition("</think>")[2]] if place < last else [*texts, _thoughts(message)]
-        if message["role"] != "tool" and any(_squeezed(one) not in text for one in texts):
-            yield message
-
-
-def _thoughts(message: Mapping[str, Any]) -> str:
-    return str(message.get("reasoning_content") or "")
-
-
-def _squeezed(text: str) -> str:
-    return "".join(_SWITCHES.sub("", text).split())
-
-
-def _dropped_by_template(
-    case: Case, finding_id: str, what: str, found: list[tuple[SeenRow, Mapping[str, Any]]], n_rendered: int
-) -> Finding:
-    n_rows = len({row.number for row, _ in found})
-    ruined = {row.number for row, message in found if not message.get("tool_calls")}  # many leave out words to a call
+def _left_out(
+    case: Case, finding_id: str, rows: list[SeenRow], fault: str, why: str, remedy: str
+) -> Finding:  # fmt: skip
     return Finding(
         finding_id,
-        Severity.ERROR if len(ruined) >= MATERIAL_SHARE * n_rendered else Severity.WARNING,
-        summary=f"the chat template drops {what} in {n_rows} of {n_rendered} rows that were rendered",
-        why="the model is trained without text that the rows have, and nobody is told",
-        remedy="set chat_template_path to a template that writes every turn, or leave this text out of the rows",
-        evidence=tuple(
-            Evidence(head(f"{message['role']}: {_thoughts(message)}{message['content']}"), row.number, case.train.split)
-            for row, message in found[:MAX_EVIDENCE]
-        ),
-        n_rows=n_rows,
+        Severity.ERROR if are_too_many(case, len(rows)) else Severity.WARNING,
+        summary=f"{fault} in {len(rows)} of {len(case.train.rows)} rows, which are left out",
+        why=why,
+        remedy=remedy,
+        evidence=rows_as_evidence(case, rows),
+        n_rows=len(rows),
     )
 
 

@@ -1,1 +1,1 @@
-"""A conversation as a chat template writes it: how its messages are spelled, where a turn begins and ends, what is lost."""
+"""A conversation as a chat template writes it: its messages, where each turn begins and ends, and what is lost."""

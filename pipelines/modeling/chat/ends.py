@@ -1,4 +1,4 @@
-"""Which tokens end a turn: what the template writes after an answer and after a tool call, at which generation stops."""
+"""Which tokens end a turn: those that the template writes after an answer and after a tool call."""
 
 from functools import lru_cache
 
@@ -27,13 +27,20 @@ def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     return _end_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer), str(tokenizer.eos_token))
 
 
-def ended(turn: str, ends: tuple[str, ...]) -> str | None:
-    """`turn` up to and including the first end token, None without one."""
-    places = [(place, -len(end), end) for end in ends if (place := turn.find(end)) >= 0]
-    if not places:
-        return None
-    place, _, end = min(places)
-    return turn[: place + len(end)]
+def ended(turn: str, ends: tuple[str, ...], own: str) -> str | None:
+    """`turn` up to and including the first end token that the template wrote, None without one. Those that the row's
+    `own` text spells come before it; one at the end of that text is the end already."""
+    for end in ends:
+        while own.rstrip().endswith(end):
+            own = own.rstrip().removesuffix(end)
+    found = [part for end in ends if (part := _through(turn, end, own.count(end))) is not None]
+    return min(found, key=len, default=None)
+
+
+def _through(turn: str, end: str, n_before: int) -> str | None:
+    """`turn` up to and including `end`, after `n_before` of it."""
+    parts = turn.split(end)
+    return end.join([*parts[: n_before + 1], ""]) if len(parts) > n_before + 1 else None
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -110,7 +110,7 @@ def _schema_names(function: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lost_nulls(text: str, given: Sequence[Any], said: Any) -> str | None:
-    """A reason if `text` has fewer nulls than the JSON values `given`; those of the text that is `said` do not count."""
+    """A reason if `text` has fewer nulls than the JSON values `given`; those of the text `said` do not count."""
     n_nulls = sum(leaf is None for leaf in _leaves(list(given)))
     if not n_nulls:
         return None

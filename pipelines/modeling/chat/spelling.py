@@ -1,10 +1,10 @@
 """Messages in the spelling that a template reads: text parts, the arguments of tool calls, and the ids of calls."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-import json
 from typing import Any
 
 from jinja2 import TemplateError
@@ -119,7 +119,11 @@ def _call(call: Message, number: int, how: _CallSpelling) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _call_spelling(tokenizer: PreTrainedTokenizerBase, template: str) -> _CallSpelling:  # noqa: ARG001
     """The first spelling in which the template keeps a call's name, key and value, and its result."""
-    talk = [*CALLS, {"role": "tool", "name": CALL_PARTS[0], "content": RESULT}, {"role": "assistant", "content": ANSWER}]
+    talk = [
+        *CALLS,
+        {"role": "tool", "name": CALL_PARTS[0], "content": RESULT},
+        {"role": "assistant", "content": ANSWER},
+    ]
     spellings = [_CallSpelling(*one) for one in product((False, True), ("", "nine", "functions"), (False, True))]
     for how in spellings:
         try:
@@ -138,7 +142,7 @@ def _keeps_call(text: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -> bool:  # noqa: ARG001
+def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -> bool:
     """Whether the template writes the text of each part, and not the list as Python or JSON prints it."""
     parts = [{"type": "text", "text": text} for text in ("first probe part 31", "second probe part 32")]
     talk: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]

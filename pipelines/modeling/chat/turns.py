@@ -1,4 +1,4 @@
-"""The turns of a conversation as they are served: the prompt of each, and what the model must answer, to its end token."""
+"""The turns of a conversation as they are served: the prompt of each, and what the model must answer."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from data_prep.conversation import content_text
 from pipelines.modeling.chat.alignment import first_difference, text_after
 from pipelines.modeling.chat.ends import end_tokens, ended
 from pipelines.modeling.chat.kept_text import lost_of_prompt, lost_of_turn
-from pipelines.modeling.chat.spelling import TEMPLATE_ERRORS, Message, applied, spelled
+from pipelines.modeling.chat.spelling import TEMPLATE_ERRORS, Message, applied
 
 _STAND_IN = "probe message 5208"
 
@@ -76,7 +76,7 @@ def _served_turn(
     turn = text_after(prompt, whole)
     if turn is None:
         turn = _moved_turn(tokenizer, messages, tools, arguments, prompt, whole)
-    text = ended(turn, end_tokens(tokenizer))
+    text = ended(turn, end_tokens(tokenizer), content_text(message))
     if text is None:
         raise UnrenderableError("turn_without_end_token")
     _refuse_lost(ServedTurn(prompt, text), turn, messages, tools)
@@ -104,9 +104,7 @@ def _moved_turn(
     return turn
 
 
-def _refuse_lost(
-    served: ServedTurn, turn: str, messages: Sequence[Message], tools: Sequence[Any] | None
-) -> None:
+def _refuse_lost(served: ServedTurn, turn: str, messages: Sequence[Message], tools: Sequence[Any] | None) -> None:
     lost = lost_of_prompt(served.prompt, messages[:-1], tools)
     if lost is not None:
         raise UnrenderableError(lost)
@@ -128,6 +126,3 @@ def _rendered(
         return applied(tokenizer, messages, tools, **options, **arguments)
     except TEMPLATE_ERRORS as error:
         raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error
-
-
-__all__ = ["ServedTurn", "UnrenderableError", "served_prompt", "served_turns", "spelled"]

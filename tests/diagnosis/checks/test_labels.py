@@ -141,7 +141,7 @@ def test_empty_thoughts_of_the_bases_own_template_are_found(bases: dict[str, Pat
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
     (base / "chat_template.jinja").write_text(template.read_text())
     case, refused = opened(tmp_path, base, rows_of(10))
-    assert [finding.id for finding in refused] == ["TRAINING_PROMPT_NOT_SERVED"]
+    assert refused == []
     assert found(case)["EMPTY_THINK_TRAINED"].n_rows == 10
 
 

@@ -185,7 +185,7 @@ def test_a_template_that_drops_the_system_turn_is_found(case_with: Opened) -> No
     assert set(findings) == {"TEMPLATE_DROPS_SYSTEM"}
     assert findings["TEMPLATE_DROPS_SYSTEM"].severity is Severity.ERROR
     assert findings["TEMPLATE_DROPS_SYSTEM"].n_rows == 10
-    assert findings["TEMPLATE_DROPS_SYSTEM"].evidence[0].text == "system: Be brief 1."
+    assert findings["TEMPLATE_DROPS_SYSTEM"].evidence[0].text.startswith("template_drops_system: Be brief 1.")
 
 
 @pytest.mark.parametrize("lost", ["SYSTEM", "TEXT"])
@@ -195,9 +195,10 @@ def test_the_only_row_of_its_kind_is_rendered_among_many(lost: str, case_with: O
         turns("Hi.", "Hello.", system="Be kind.") if lost == "SYSTEM" else turns("Hi.", "Yes?", "Hi again.", "Yes?")
     )
     rows = [turns("Hi.", f"Hello {i}.") if i != 5 else special for i in range(300)]
-    [finding] = found(case_with(rows, f"{{%- if not {dropped} -%}}" + _TURN + "{%- endif -%}")).values()
+    turn = f"{{%- if not {dropped} -%}}" + _TURN + "{%- endif -%}"
+    [finding] = found(case_with(rows, turn, max_dropped_share=0.01)).values()
     assert (finding.id, finding.severity) == (f"TEMPLATE_DROPS_{lost}", Severity.WARNING)
-    assert "in 1 of 101 rows that were rendered" in finding.summary
+    assert "in 1 of 300 rows, which are left out" in finding.summary
 
 
 def test_a_template_that_cuts_long_turns_is_found(case_with: Opened) -> None:
@@ -226,10 +227,11 @@ def test_thoughts_that_are_never_trained_are_found(case_with: Opened) -> None:
     apart = [turns("Why?", f"Because {i}.") for i in range(10)]
     apart[4]["messages"][1]["reasoning_content"] = "Let me think."
     finding = found(case_with(apart, _TURN))["TEMPLATE_DROPS_TEXT"]
-    assert finding.evidence[0].text == "assistant: Let me think.Because 4."
+    assert (finding.n_rows, finding.evidence[0].row) == (1, 4)
+    assert finding.evidence[0].text.startswith("template_drops_thoughts: Why?")
 
 
-def test_words_beside_a_tool_call_that_are_dropped_only_warn(case_with: Opened) -> None:
+def test_words_beside_a_tool_call_that_are_dropped_leave_the_row_out(case_with: Opened) -> None:
     call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
     tool = {"type": "function", "function": {"name": "clock", "description": "", "parameters": {}}}
     rows = [
@@ -245,7 +247,7 @@ def test_words_beside_a_tool_call_that_are_dropped_only_warn(case_with: Opened) 
     turn = _TURN.replace("message['content']", said)
     head = "{{- tools | tojson if tools else '' -}}" + _HEAD
     [finding] = found(case_with(rows, turn, head)).values()
-    assert (finding.id, finding.severity) == ("TEMPLATE_DROPS_TEXT", Severity.WARNING)
+    assert (finding.id, finding.severity) == ("TEMPLATE_DROPS_TEXT", Severity.ERROR)
     assert found(case_with(rows, _TURN.replace("message['content']", f"message['content'] + {said}"), head)) == {}
 
 
