@@ -38,7 +38,13 @@ MAX_MARKDOWN_CATEGORIES = 6
 N_EXAMPLES = 3
 # colours and marks repeat beyond so many models; their order does not
 N_LOOKS = 5
-_GLYPHS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.CHANGED: "≠"}
+_GLYPHS = {
+    Verdict.BETTER: "▲",
+    Verdict.WORSE: "▼",
+    Verdict.NO_DIFFERENCE: "=",
+    Verdict.CHANGED: "≠",
+    Verdict.TOO_FEW_GROUPS: "?",
+}
 
 
 def write_report(comparison_folder: Path, run_folder: Path | None = None) -> list[Path]:
