@@ -18,6 +18,7 @@ from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
+from pipelines.training.library_errors import library_refusals
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.packing import refuse_contamination
 
@@ -86,19 +87,35 @@ def load_base_to_train(
 ) -> tuple[PreTrainedModel, range]:
     """The base at `name_or_path` in the recipe's dtype or quantization, with the end token and embeddings that
     `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
-    model = load_base_model(
-        name_or_path,
-        dtype=arguments.dtype or "float32",
-        revision=arguments.model_revision,
-        trust_remote_code=training.trust_remote_code,
-        attn_implementation=arguments.attn_implementation,
-        quantization_config=quantization_config(arguments, training),
-        **cast(dict[str, Any], training.model_init_kwargs or {}),
-    )
+    model = load_base_model(name_or_path, **loading_options(arguments, training))
     keep_gradients_of_four_bit_base(model)
     added = resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)
     return model, added
+
+
+def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> dict[str, Any]:
+    """How the base is loaded: by the recipe's keys, and by `model_init_kwargs`, which win where both have one.
+
+    Raises `UserError` for a key that the recipe sets in both places to different values.
+    """
+    options = {
+        "dtype": arguments.dtype or "float32",
+        "revision": arguments.model_revision,
+        "trust_remote_code": training.trust_remote_code,
+        "attn_implementation": arguments.attn_implementation,
+        "quantization_config": quantization_config(arguments, training),
+    }
+    own = cast(dict[str, Any], training.model_init_kwargs or {})
+    written = {"dtype": arguments.dtype, "attn_implementation": arguments.attn_implementation}
+    for key, value in written.items():
+        if value is not None and own.get(key, value) != value:
+            raise UserError(
+                expected=f"one {key} in the recipe",
+                got=f"{key}: {value}, and model_init_kwargs: {{{key}: {own[key]}}}",
+                remedy=f"remove one of them: the key {key} is enough",
+            )
+    return {**options, **own}
 
 
 class WatchedSFTTrainer(Watched, SFTTrainer):
@@ -112,14 +129,15 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
     settled.assistant_only_loss = False  # the labels say what is trained
     if not training.packing:
         settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
-    trainer = WatchedSFTTrainer(
-        model=student.model,
-        args=settled,
-        train_dataset=train,
-        eval_dataset=held_out,
-        processing_class=student.tokenizer,
-        peft_config=student.lora,
-    )
+    with library_refusals("options that TRL's SFTTrainer takes together", "change these keys in the recipe"):
+        trainer = WatchedSFTTrainer(
+            model=student.model,
+            args=settled,
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=student.tokenizer,
+            peft_config=student.lora,
+        )
     show_bias_of_wrapped_head(student.model)
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)

@@ -31,6 +31,7 @@ from pipelines.training.fine_tuning import (
     load_base_to_train,
     show_bias_of_wrapped_head,
 )
+from pipelines.training.library_errors import library_refusals
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.preference_pairs import chosen_rows
 from pipelines.training.samples import N_HELD_OUT, SamplesAtEvaluation
@@ -182,7 +183,7 @@ def preference_trainer(
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
-    try:
+    with library_refusals("options that TRL's DPOTrainer takes together", "change these keys in the recipe"):
         trainer = PreferenceTrainer(
             policy.model,
             ref_model=policy.reference,
@@ -192,12 +193,6 @@ def preference_trainer(
             processing_class=policy.tokenizer,
             peft_config=policy.lora,
         )
-    except (ValueError, NotImplementedError) as error:
-        raise UserError(
-            expected="options that TRL's DPOTrainer takes together",
-            got=" ".join(str(error).split())[:300],
-            remedy="change these keys in the recipe",
-        ) from error
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
     if isinstance(trainer.model, PeftModel) and getattr(
