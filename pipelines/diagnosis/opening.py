@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -38,9 +39,10 @@ from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import Example, Fitted
 from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
 from pipelines.training.preference_rows import preference_set
-from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
+from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretraining_model import built, new_config, refuse_contradictions, tokenizer_to_pretrain
 from pipelines.training.rows import has_held_out_rows, recipe_rows
+from pipelines.training.starting_point import StartingPoint, starting_point
 
 MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
 _ROWS_AT_ONCE = 1000
@@ -74,13 +76,14 @@ def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     evaluates = training.eval_strategy != "no"
     train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
     rows = instruction_set(train, held_out, data, training, recipe.keys)
-    tokenizer, new_tokens = _student_tokenizer(model, training, rows, refusals)
+    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+    tokenizer, new_tokens = _student_tokenizer(start, model, training, rows, refusals)
     how = rows.tokenizing(tokenizer)
     seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
     return Case(
         stage=Stage.SFT, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
-        base=_base(str(model.model_name_or_path), model, tokenizer), machine=this_machine(training),
+        base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
         has_unused_evaluation=not evaluates and has_held_out_rows(data),
     )  # fmt: skip
 
@@ -130,18 +133,19 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
 
 
 def _student_tokenizer(
-    model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
+    start: StartingPoint, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
-    found = refusals.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    load = partial(load_student_tokenizer, model, training, conversational=rows.conversational, start=start)
+    found = refusals.attempt(load)
     if found is not None:
         return found
     wished, training.eos_token = training.eos_token, None
     again = Refusals()
-    found = again.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    found = again.attempt(load)
     training.eos_token = wished
     if found is None:
-        return load_tokenizer(str(model.model_name_or_path), model.model_revision), []
+        return load_tokenizer(start.base, model.model_revision), []
     refusals.mend("END_TOKEN_MISMATCH", {"eos_token": end_token(found[0])})
     return found
 

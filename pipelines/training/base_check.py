@@ -1,5 +1,6 @@
 """The base and its adapter on the meta device: what cannot be loaded or adapted is refused before rows are read."""
 
+import warnings
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,12 +19,10 @@ _NAMES = {"lora_target_modules", "lora_target_parameters", "lora_modules_to_save
 
 
 def refuse_impossible_base(
-    base: str | None, arguments: ModelConfig, options: dict[str, Any] | None = None, *, new_adapter: bool
+    base: str, arguments: ModelConfig, options: dict[str, Any] | None = None, *, new_adapter: bool
 ) -> None:
     """Raise `UserError` if the model at `base` cannot be built with `options` (model_init_kwargs), or if PEFT does not
     put the recipe's adapter on it. The remedy names a key without which it does."""
-    if base is None:
-        return
     skeleton = _skeleton(base, arguments, options or {})
     if not new_adapter or not arguments.use_peft:
         return
@@ -57,7 +56,8 @@ def _skeleton(base: str, arguments: ModelConfig, options: dict[str, Any]) -> Pre
 def _peft_error(skeleton: PreTrainedModel, arguments: ModelConfig) -> BaseException | None:
     """What PEFT raises for the adapter of `arguments`, None if it puts it on."""
     try:
-        with attach_quietly(), torch.device("meta"):
+        with attach_quietly(), warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")
             config = lora_config(arguments, skeleton, [])
             assert config is not None
             get_peft_model(AutoModelForCausalLM.from_config(skeleton.config), config)

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -35,6 +35,7 @@ from trl import DPOConfig, ModelConfig, SFTConfig
 from pipelines.errors import UserError
 from pipelines.modeling.loading import attach_quietly
 from pipelines.recipe import Recipe
+from pipelines.training.base_check import refuse_impossible_base
 from pipelines.training.fine_tuning import Student, sft_trainer
 from pipelines.training.library_errors import LIBRARY_ERRORS, message_of
 from pipelines.training.local_trackio import LocalTrackio
@@ -42,6 +43,7 @@ from pipelines.training.preference_tuning import Policy, preference_trainer
 from pipelines.training.pretraining import PretrainingTrainer
 from pipelines.training.samples import SamplesAtEvaluation
 from pipelines.training.schedules import refuse_impossible_schedule
+from pipelines.training.starting_point import starting_point
 
 _N_TOKENS, _MAX_ROWS = 32, 64
 _NEVER_AT_FAULT = ("output_dir", "use_cpu", "eval_strategy", "save_strategy", "logging_nan_inf_filter")
@@ -49,12 +51,28 @@ _PROMPT, _ANSWER = [3, 4], [5, 6, 1]  # ids; 1 ends an answer
 
 
 def refuse_impossible_training(recipe: Recipe) -> None:
-    """Raise `UserError` if the trainer of `recipe` cannot be built, or cannot do a step, an evaluation and a save.
+    """Raise `UserError` if the trainer of `recipe` cannot be built, or cannot do a step, an evaluation and a save, and
+    if its base or adapter cannot be built.
 
     The remedy names a key without which it can: that is tried too. Runs of several processes are not looked at.
     """
     data, training, model = recipe.arguments
     refuse_impossible_schedule(training)
+    _refuse_trainer(recipe)
+    if isinstance(training, SFTConfig | DPOConfig):
+        start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+        refuse_impossible_base(
+            start.base,
+            model,
+            cast(dict[str, Any] | None, training.model_init_kwargs),
+            new_adapter=start.adapter is None,
+        )
+    elif model.model_name_or_path is not None:
+        refuse_impossible_base(model.model_name_or_path, model, new_adapter=True)
+
+
+def _refuse_trainer(recipe: Recipe) -> None:
+    data, training, model = recipe.arguments
     if training.world_size > 1 or training.fsdp or training.deepspeed:
         return
     error = _error_of(training, model, data)
@@ -110,9 +128,8 @@ def _error_of(training: TrainingArguments, model: ModelConfig, data: Any) -> Bas
 def _compile_something(training: TrainingArguments) -> None:
     """Find out whether there is a compiler. Compiling the model would take a minute."""
     if training.torch_compile:
-        torch.compile(torch.sin, backend=training.torch_compile_backend, mode=training.torch_compile_mode)(
-            torch.ones(2)
-        )
+        backend = str(training.torch_compile_backend)
+        torch.compile(torch.sin, backend=backend, mode=training.torch_compile_mode)(torch.ones(2))
 
 
 def _short(training: TrainingArguments, folder: str) -> Any:

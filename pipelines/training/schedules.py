@@ -25,8 +25,9 @@ def refuse_impossible_schedule(training: TrainingArguments) -> None:
     options: dict[str, Any] = dict(cast(dict[str, Any], training.lr_scheduler_kwargs or {}))
     kind = str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type))
     n_warmup = training.get_warmup_steps(n_steps)
+    rate = training.learning_rate if (training.learning_rate or 0.0) > 0 else 1.0  # another rate is another fault
     try:
-        optimizer = torch.optim.SGD([torch.zeros(1)], lr=training.learning_rate)
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=rate)
         get_scheduler(kind, optimizer, n_warmup, n_steps, options)
         n_after_warmup = options.get("num_decay_steps", 0) + options.get("num_stable_steps", 0)
     except (TypeError, ValueError) as error:
