@@ -41,6 +41,7 @@ from pipelines.training.library_errors import LIBRARY_ERRORS, message_of
 from pipelines.training.local_trackio import LocalTrackio
 from pipelines.training.preference_tuning import Policy, preference_trainer
 from pipelines.training.pretraining import PretrainingTrainer
+from pipelines.training.pretraining_model import refuse_contradictions
 from pipelines.training.samples import SamplesAtEvaluation
 from pipelines.training.schedules import refuse_impossible_schedule
 from pipelines.training.starting_point import starting_point
@@ -67,7 +68,9 @@ def refuse_impossible_training(recipe: Recipe) -> None:
             cast(dict[str, Any] | None, training.model_init_kwargs),
             new_adapter=start.adapter is None,
         )
-    elif model.model_name_or_path is not None:
+        return
+    refuse_contradictions(data, model)
+    if model.model_name_or_path is not None:
         refuse_impossible_base(model.model_name_or_path, model, new_adapter=True)
 
 
