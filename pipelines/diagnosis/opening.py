@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,28 +16,26 @@ from trl import ModelConfig, SFTConfig
 from data_prep.conversation import (
     Conversation,
     PlainText,
-    Preference,
     UnreadableRowError,
     content_text,
-    read_preference,
 )
 from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.machine import this_machine
 from pipelines.diagnosis.refusals import Refusals
+from pipelines.diagnosis.seen_pairs import PairReader
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.modeling.spans import ServedTurn, UnrenderableError
-from pipelines.recipe import LongRowPolicy, Recipe
+from pipelines.recipe import Recipe
 from pipelines.training.corpus import documents_to_see
 from pipelines.training.fine_tuning import load_student_tokenizer
 from pipelines.training.instruction_set import InstructionSet, instruction_set
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import Example, Fitted
-from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
 from pipelines.training.preference_rows import preference_set
 from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretraining_model import built, new_config, refuse_contradictions, tokenizer_to_pretrain
@@ -94,7 +92,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     train, held_out = read or preference_set(data, training)
     found = refusals.attempt(lambda: load_policy_tokenizer(start, model))
     tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
-    reader = _PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
+    reader = PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
     seen = [
         _with_ledger(split, [reader.seen(number, row) for number, row in _drawn(rows, max_rows)], rows)
         for split, rows in _splits(train, held_out)
@@ -212,45 +210,6 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     trained = read.trained_turns()
     asked = "\n".join(content_text(one) for place, one in enumerate(read.messages) if place not in trained)
     return asked, tuple(content_text(read.messages[place]) for place in trained), tuple(read.messages)
-
-
-@dataclass(frozen=True)
-class _PairReader:
-    """How pairs of a recipe become examples; `tokenizer` is None where its template is unusable."""
-
-    tokenizer: PreTrainedTokenizerBase | None
-    max_length: int | None
-    policy: LongRowPolicy
-    refusals: Refusals
-
-    def seen(self, number: int, row: Mapping[str, Any]) -> SeenRow:
-        try:
-            preference = read_preference(row)
-        except UnreadableRowError as error:
-            return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
-        asked = "\n".join(content_text(message) for message in preference.prompt)
-        answers = (content_text(preference.chosen), content_text(preference.rejected))
-        texts = SeenRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
-        return texts if self.tokenizer is None else self._rendered(texts, preference, self.tokenizer)
-
-    def _rendered(self, texts: SeenRow, preference: Preference, tokenizer: PreTrainedTokenizerBase) -> SeenRow:
-        whole: tuple[Example, ...] = ()
-        try:
-            pair = pair_tokens(preference, tokenizer)
-            whole = _examples_of(pair)
-            fate, kept = fit_pair(preference, pair, tokenizer, self.max_length, self.policy, texts.number)
-        except UnrenderableError as error:
-            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason=str(error))
-        except UserError as error:
-            self.refusals.note(error)
-            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason="refused")
-        return replace(texts, examples=_examples_of(kept), whole=whole, fate=fate)
-
-
-def _examples_of(pair: PairTokens) -> tuple[Example, ...]:
-    """The chosen and the rejected answer, each behind the prompt."""
-    both = (tokens_and_labels(pair.prompt_ids, answer_ids) for answer_ids in (pair.chosen_ids, pair.rejected_ids))
-    return tuple(Example(one["input_ids"], one["labels"]) for one in both)
 
 
 def _seen_documents(split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase) -> SeenRows:
