@@ -23,6 +23,8 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: the last one alone)")
     add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
     add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
+    add("--base_few_shot", type=int, default=3, metavar="K", help="examples of a second baseline, 0: none (default 3)")
+    add("--few_shot_from", type=Path, metavar="F", help="where they are from (default: training split of --prompts)")
     add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
