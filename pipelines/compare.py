@@ -30,13 +30,13 @@ import time
 from collections.abc import Sequence
 
 from pipelines.command_line import run_program
-from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, refuse_taken
+from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, prompts_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = comparison_flags(__doc__).parse_args(arguments)
-    refuse_taken(flags.output, resume=flags.resume)
+    prompts = prompts_of(flags)
     from pipelines.evaluation.baselines import comparison_with_baselines
     from pipelines.evaluation.comparison import beyond_of
     from pipelines.evaluation.comparison_inputs import (
@@ -44,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         judge_of,
         limits_of,
         plan_of,
-        prompts_of,
         provenance_of,
     )
     from pipelines.evaluation.comparison_table import comparison_table
@@ -57,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.report import write_report
 
     attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)
-    prompts = prompts_of(flags)
     plan = plan_of(flags, prompts)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():

@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.command_line import ArgumentParser, add_dtype, positive_number
 from pipelines.errors import UserError
-from pipelines.files import refuse_existing
+from pipelines.files import refuse_existing, refuse_missing
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.prompts import Prompt
 
 ANSWERS_SO_FAR = "answers.partial.jsonl"
 JUDGED_SO_FAR = "judgements.partial.jsonl"
@@ -50,6 +54,26 @@ def refuse_taken(output: Path, *, resume: bool) -> None:
             got="an interrupted comparison",
             remedy="add --resume to go on with it, or give another --output",
         )
+
+
+def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
+    """The typed prompts, then the held-out ones, once all that the flags name is found to be there.
+
+    Raises `UserError` for what is missing or cannot be read.
+    """
+    from pipelines.evaluation.prompts import held_out_prompts, typed_prompts
+    from pipelines.hub.model_places import refuse_unusable_model
+
+    refuse_taken(flags.output, resume=flags.resume)
+    typed = typed_prompts(flags.prompt)
+    drawn = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
+    prompts = [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
+    names = ("general", "capability", "training_rows", "perplexity", "benchmark", "few_shot_from")
+    refuse_missing(**{name: getattr(flags, name) for name in names})
+    refuse_unusable_model(flags.base, as_base=True)
+    for one in flags.instruct:
+        refuse_unusable_model(one)
+    return prompts
 
 
 def _add_decoding(group: argparse._ArgumentGroup) -> None:

@@ -17,7 +17,7 @@ from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.judging import JudgeEndpoint
 from pipelines.evaluation.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, how_prompted
 from pipelines.evaluation.processes import processes
-from pipelines.evaluation.prompts import Prompt, describe_prompts, held_out_prompts, typed_prompts
+from pipelines.evaluation.prompts import Prompt, describe_prompts
 from pipelines.evaluation.running_code import RunLimits, refuse_unless_confined
 from pipelines.modeling import PromptStyle
 from pipelines.records import describe_machine, read_record, versions
@@ -40,13 +40,6 @@ def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
                 remedy=f"give the file that {kind}.py wrote with --output",
             )
     return attached
-
-
-def prompts_of(flags: Namespace) -> list[Prompt]:
-    """The typed prompts, then the held-out ones. Raises `UserError` for what cannot be read."""
-    typed = typed_prompts(flags.prompt)
-    drawn: dict[str, Any] = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
-    return [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
 
 
 def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
