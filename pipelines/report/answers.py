@@ -1,9 +1,12 @@
 """The prompts that the page shows: every answer with its checks, what flipped against the base, and what fits."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_prep.conversation import Message, content_text
+from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answer_diff import AnswerDiff, answer_diff
 from pipelines.report.answer_tokens import ShownToken, shown_tokens
 from pipelines.report.badges import Badge, flag_badges, other_facts
@@ -17,6 +20,7 @@ MAX_PAGE_CHARACTERS = 4_000_000
 MAX_PAGE_TOKENS = 10_000  # tokens shown with their probabilities: each takes some 120 bytes of the page
 # Characters shown of a greedy answer and of a sampled one: the first pair that keeps under MAX_PAGE_CHARACTERS is used.
 CUTS = ((4_000, 1_500), (2_000, 500), (1_000, 200), (500, 0))
+MIN_CONTEXT_CHARACTERS = 300  # shown of each message before the request
 _CODE_CHECKS = ("parses", "defines_requested_name", "takes_requested_parameters")
 
 
@@ -55,7 +59,7 @@ class ShownJudgement:
 class ModelAnswers:
     """What one model answered to one prompt; `greedy` is None where the record has no answer of it.
 
-    `improved` and `worsened` name the checks that flipped against the base; the base itself has none of the last four.
+    `improved` and `worsened` name the checks that flipped against the base; baselines have none of the last four.
     """
 
     model: str
@@ -69,10 +73,12 @@ class ModelAnswers:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt with all answers to it, the base's first."""
+    """One prompt with all answers to it, the base's first; `context` has (role, text) of each message before the
+    request, `first_compared` the place of the first instruct model in `answers`."""
 
     id: Any
     title: str
+    context: tuple[tuple[str, Excerpt], ...]
     instruction: Excerpt
     input: Excerpt
     reference: Excerpt | None
@@ -80,6 +86,7 @@ class Prompt:
     is_extra: bool
     category: str
     answers: tuple[ModelAnswers, ...]
+    first_compared: int
 
     @property
     def has_tokens(self) -> bool:
@@ -89,12 +96,12 @@ class Prompt:
     @property
     def n_improved(self) -> int:
         """Checks on which the first model that is compared with the base is better."""
-        return len(self.answers[1].improved)
+        return len(self.answers[self.first_compared].improved)
 
     @property
     def n_worsened(self) -> int:
         """Checks on which the first model that is compared with the base is worse."""
-        return len(self.answers[1].worsened)
+        return len(self.answers[self.first_compared].worsened)
 
 
 def shown_prompts(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> list[Prompt]:
@@ -133,16 +140,26 @@ def _prompt(row: Mapping[str, Any], comparison: Comparison, room: Room) -> Promp
     return Prompt(
         id=row["id"],
         title=one_line(row["instruction"], 160),
+        context=tuple(_context(row.get("messages") or (), room.max_sample)),
         instruction=excerpt(row["instruction"], room.max_greedy),
         input=excerpt(row.get("input") or "", room.max_greedy),
         reference=excerpt(row["reference"], room.max_greedy) if row.get("reference") else None,
         is_code=is_code,
         is_extra=row.get("category") == EXTRA,
-        category=one_line(row.get("category") or "", 80),
+        category=one_line(without_local_paths(row.get("category") or ""), 80),
         answers=tuple(
             _model_answers(row, comparison, number, is_code, room) for number in range(len(comparison.models))
         ),
+        first_compared=comparison.n_baselines,
     )
+
+
+def _context(messages: Sequence[Message], max_characters: int) -> Iterator[tuple[str, Excerpt]]:
+    """What comes before the last message, which is the request itself."""
+    for message in messages[:-1]:
+        calls = [json.dumps(call, ensure_ascii=False) for call in message.get("tool_calls") or ()]
+        text = "\n".join(filter(None, [content_text(message), *calls]))
+        yield one_line(str(message["role"]), 40), excerpt(text, max(max_characters, MIN_CONTEXT_CHARACTERS))
 
 
 def _model_answers(
@@ -157,7 +174,7 @@ def _model_answers(
     tokens = shown_tokens(recorded["greedy"].get("tokens") or ()) if room.has_tokens else ()
     greedy = _shown(recorded["greedy"], measures, is_code, room.max_greedy, more, tokens)
     samples = tuple(_shown(one, measures, is_code, room.max_sample) for one in recorded["samples"] if room.max_sample)
-    if not number:
+    if number < comparison.n_baselines:
         return ModelAnswers(model, greedy, samples)
     texts = [one["greedy"]["text"] for one in (base, recorded) if one is not None]
     return ModelAnswers(
@@ -211,6 +228,7 @@ def _n_characters(rows: Iterable[Mapping[str, Any]], max_greedy: int, max_sample
     total = 0
     for row in rows:
         fixed = (row["instruction"], row.get("input") or "", row.get("reference") or "")
+        total += sum(len(text.text) for _, text in _context(row.get("messages") or (), max_sample))
         total += sum(min(len(text), max_greedy) for text in fixed)
         for recorded in row["answers"].values():
             total += min(len(recorded["greedy"]["text"]), max_greedy)

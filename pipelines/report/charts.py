@@ -9,6 +9,10 @@ from pipelines.report.tables import Table
 
 # More points than pixels only make the file larger; means of runs of points keep the curve's shape.
 MAX_POINTS = 400
+_SAW_TOOTH = (
+    " The training loss rises and falls like a saw: within each run of up to 50 batches rows go from long to short "
+    "(group_by_length), and the loss of a token depends on the length of its row. The evaluation loss is over all rows."
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one pair of axes. `summary` is the text alternative; `table`, if any, has every figure."""
+    """Lines over one pair of axes. `summary` is the text alternative; `table`, if any, has every figure; `zero` is the
+    place of a line at zero, in percent from the top."""
 
     title: str
     summary: str
@@ -63,6 +68,7 @@ class Chart:
     table: Table | None = None
     has_diagonal: bool = False
     explanation: str = ""
+    zero: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,15 +114,18 @@ def axis_around(values: Sequence[float]) -> Axis:
     return Axis(math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step)
 
 
-def training_charts(log_history: Iterable[Mapping[str, Any]]) -> list[Chart]:
+def training_charts(log_history: Iterable[Mapping[str, Any]], *, groups_by_length: bool = False) -> list[Chart]:
     """The loss, and how well the end of an answer was learned, from transformers' `log_history`.
 
-    A chart is left out where the log has fewer than two points for it.
+    A chart is left out where the log has fewer than two points for it. `groups_by_length` says that batches held rows
+    of like length.
     """
     history = list(log_history)
     loss = {"Training loss": "loss", "Evaluation loss": "eval_loss"}
     end = {"Where answers end": "eval_p_end", "Inside answers": "eval_p_end_inside"}
     nats = "Cross-entropy in nats per token that counts in the loss, as the trainer logged it."
+    if groups_by_length:
+        nats += _SAW_TOOTH
     learned = (
         "Mean probability of the end token at evaluations: it should be high where held-out answers end, low before."
     )

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipelines.report.figures import Figure, Unit
+from pipelines.report.figures import Figure, Unit, p_value_text
+
+ASPECTS = {"form": "Form", "correctness": "Correctness", "lost": "What was lost"}
 
 
 class Better(StrEnum):
@@ -24,7 +26,6 @@ class Verdict(StrEnum):
     WORSE = "worse"
     NO_DIFFERENCE = "no difference shown"
     CHANGED = "changed"  # clear of zero, and the metric has no good direction
-    TOO_FEW_GROUPS = "too few groups"  # of rows that depend on each other, to claim anything
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Measure:
 class Difference:
     """Instruct minus base over the same items; what the record leaves out is None.
 
-    `p_value` is Holm's where the record has it; `tally` counts the items that instruct wins, ties and loses.
+    `p_value` is Holm's where the record has it; `is_at_floor` says that the permutations could have given no
+    smaller one; `tally` counts the items that instruct wins, ties and loses;
+    `why` says why there is no better or worse where the interval alone would suggest one.
     """
 
     figure: Figure
@@ -58,39 +61,76 @@ class Difference:
     p_value: float | None
     verdict: Verdict | None
     tally: tuple[int, int, int] | None
+    is_at_floor: bool = False
+    why: str = ""
+
+    @property
+    def p_text(self) -> str:
+        """The p-value as printed, empty where the record has none."""
+        return "" if self.p_value is None else p_value_text(self.p_value, at_floor=self.is_at_floor)
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Why the figures of a comparison may mislead."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """What a comparison says of one aspect of a model; `metric` is the measure that it rests on, None without one."""
+
+    aspect: str
+    text: str
+    metric: str | None
 
 
 @dataclass(frozen=True)
 class Model:
-    """One compared model. `differences` (against the base, by metric), `sentence` and `flips` are empty for the base.
+    """One compared model. `differences` (from the base, by metric), `against` (those from each further baseline),
+    `summary`, `sentence` and `flips` are empty for the base and for a further baseline, such as the base with examples
+    before each prompt.
 
     `flips` is metric -> (ids of the prompts where it was gained, ids where it was lost).
     """
 
     name: str
+    role: str
     path: str
     fingerprint: str
     prompt_style: str
     figures: Mapping[str, Figure]
     differences: Mapping[str, Difference]
+    against: Mapping[str, Mapping[str, Difference]]
+    summary: tuple[SummaryLine, ...]
     sentence: str
     flips: Mapping[str, tuple[frozenset[Any], frozenset[Any]]]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """comparison.json: the base, the models compared with it, and the metrics in the record's order."""
+    """comparison.json: the base, further baselines, the models compared with the base, and the metrics in the record's
+    order."""
 
     base: Model
+    baselines: tuple[Model, ...]
     others: tuple[Model, ...]
+    warnings: tuple[Warning, ...]
     measures: tuple[Measure, ...]
     base_prompt_styles: Mapping[str, Figure]
     record: Mapping[str, Any]
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The base first."""
-        return (self.base, *self.others)
+        """The base first, then the further baselines."""
+        return (self.base, *self.baselines, *self.others)
+
+    @property
+    def n_baselines(self) -> int:
+        """How many of `models` are no instruct models."""
+        return 1 + len(self.baselines)
 
     @property
     def compared(self) -> tuple[Measure, ...]:
@@ -108,11 +148,11 @@ class Comparison:
 
 
 def figure_of(record: Mapping[str, Any]) -> Figure:
-    """A `Figure` from {"value", "ci95": [low, high], "n"}. Raises KeyError, TypeError or ValueError."""
+    """A `Figure` from {"value", "ci95": [low, high], "n", "n_groups"}. Raises KeyError, TypeError or ValueError."""
     low, high = record["ci95"]
     if not all(math.isfinite(number) for number in (record["value"], low, high)):
         raise ValueError(f"a figure that is not finite: {record}")
-    return Figure(record["value"], low, high, record.get("n"))
+    return Figure(record["value"], low, high, record.get("n"), record.get("n_groups"))
 
 
 def comparison_of(record: Any) -> Comparison:
@@ -122,15 +162,20 @@ def comparison_of(record: Any) -> Comparison:
     for key in ("created", "versions", "machine", "prompts", "decoding"):
         record[key]
     models = {name: _model(name, model, record) for name, model in record["models"].items()}
-    bases = [name for name, model in record["models"].items() if model["role"] == "base"]
-    if len(bases) != 1 or len(models) < 2:
+    by_role: dict[str, list[Model]] = {}
+    for model in models.values():
+        by_role.setdefault(model.role if model.role in ("base", "instruct") else "baseline", []).append(model)
+    bases = by_role.get("base", [])
+    if len(bases) != 1 or not by_role.get("instruct"):
         raise ValueError(
-            f"{len(bases)} models of role 'base' among {len(models)}, instead of one and at least one other"
+            f"{len(bases)} models of role 'base' among {len(models)}, instead of one and an instruct model"
         )
     styles = record.get("base_prompt_styles") or {}
     return Comparison(
-        base=models.pop(bases[0]),
-        others=tuple(models.values()),
+        base=bases[0],
+        baselines=tuple(by_role.get("baseline", ())),
+        others=tuple(by_role["instruct"]),
+        warnings=tuple(Warning(str(one["id"]), str(one["text"])) for one in record.get("warnings") or ()),
         measures=tuple(_measure(name, words) for name, words in record["metric_definitions"].items()),
         base_prompt_styles={style: figure_of(figure) for style, figure in styles.items()},
         record=record,
@@ -138,19 +183,34 @@ def comparison_of(record: Any) -> Comparison:
 
 
 def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any]) -> Model:
-    differences = record["differences"].get(name) or {}
     flips = (record.get("flips") or {}).get(name) or {}
     return Model(
         name=name,
+        role=str(model["role"]),
         path=model["path"],
         fingerprint=model["fingerprint"],
         prompt_style=model["prompt_style"],
         # a metric that applied to no prompt has no value: it is left out of the page
         figures={metric: figure_of(figure) for metric, figure in model["metrics"].items() if _has_value(figure)},
-        differences={metric: _difference(found) for metric, found in differences.items() if _has_value(found)},
+        differences=_differences(record, name),
+        against={baseline: _differences(found, name) for baseline, found in (record.get("against") or {}).items()},
+        summary=_summary((record.get("summary") or {}).get(name) or {}),
         sentence=str((record.get("sentences") or {}).get(name) or ""),
         flips={metric: (frozenset(ids["gained"]), frozenset(ids["lost"])) for metric, ids in flips.items()},
     )
+
+
+def _summary(record: Mapping[str, Any]) -> tuple[SummaryLine, ...]:
+    return tuple(
+        SummaryLine(title, str(record[aspect]["text"]), record[aspect].get("metric"))
+        for aspect, title in ASPECTS.items()
+        if record.get(aspect)
+    )
+
+
+def _differences(record: Mapping[str, Any], name: str) -> dict[str, Difference]:
+    found = record["differences"].get(name) or {}
+    return {metric: _difference(one) for metric, one in found.items() if _has_value(one)}
 
 
 def _has_value(figure: Mapping[str, Any]) -> bool:
@@ -166,6 +226,8 @@ def _difference(record: Mapping[str, Any]) -> Difference:
         p_value=None if p_value is None else float(p_value),
         verdict=Verdict(record["verdict"]) if record.get("verdict") else None,
         tally=None if None in counts else (int(counts[0]), int(counts[1]), int(counts[2])),  # type: ignore[arg-type]
+        is_at_floor=bool(record.get("p_at_floor")),
+        why=str(record.get("why") or ""),
     )
 
 

@@ -20,12 +20,23 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True)
 class Figure:
-    """A value with its 95% interval over `n` prompts or documents."""
+    """A value with its 95% interval over `n` prompts or documents, of which `n_groups` do not depend on each other."""
 
     value: float
     low: float
     high: float
     n: int | None = None
+    n_groups: int | None = None
+
+    @property
+    def n_text(self) -> str:
+        """ "n = 205 in 18 groups"; empty where n is not on record."""
+        if self.n is None:
+            return ""
+        is_grouped = self.n_groups is not None and self.n_groups != self.n
+        return f"n = {self.n:,}" + (
+            f" in {self.n_groups:,} group{'' if self.n_groups == 1 else 's'}" if is_grouped else ""
+        )
 
     @property
     def has_zero(self) -> bool:
@@ -91,8 +102,11 @@ def difference_interval_text(figure: Figure, unit: Unit) -> str:
     return _bracketed(figure, lambda end: number_text(end * style.factor, style.decimals, signed=True))
 
 
-def p_value_text(p_value: float) -> str:
-    """A p-value with two digits that count: p < 0.001, p = 0.012, p = 0.34."""
+def p_value_text(p_value: float, *, at_floor: bool = False) -> str:
+    """A p-value with two digits that count: p < 0.001, p = 0.012, p = 0.34. One that is `at_floor`, as small as the
+    permutations could give, is an upper bound: p ≤ 0.0024."""
+    if at_floor:
+        return f"p ≤ {p_value:.2g}"
     if p_value < 0.001:
         return "p < 0.001"
     return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"

@@ -32,7 +32,7 @@ def filters_of(prompts: Sequence[Prompt], comparison: Comparison) -> Filters:
     groups = []
     for number, model in enumerate(comparison.models):
         found = _stopping(prompts, number, tags) if number else []
-        if number:
+        if number >= comparison.n_baselines:
             found = _flips(prompts, comparison, number, tags) + found
         if found:
             groups.append((model.name, tuple(found)))

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipelines.report.comparison_record import Comparison
+from pipelines.report.comparison_record import Comparison, Model
 from pipelines.report.figures import bytes_text, duration_text
 from pipelines.report.reading import Records
 from pipelines.report.visible_text import visible
@@ -77,7 +78,7 @@ def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
     record = comparison.record
     yield "made", _text("created", record["created"]).replace("T", " ").replace("+00:00", " UTC")
     yield from flat_pairs(record["prompts"], "prompts")
-    for model in (comparison.base, *comparison.others):
+    for model in comparison.models:
         fingerprint = _text("fingerprint", model.fingerprint)
         yield model.name, visible(f"{model.path} ({model.prompt_style} prompt, fingerprint {fingerprint})")
     details = record.get("details") or {}
@@ -88,6 +89,33 @@ def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
         yield "n_processes", _text("n_processes", record["n_processes"])
     for phase, seconds in (record.get("seconds") or {}).items():
         yield f"time: {visible(phase)}", duration_text(seconds)
+
+
+def model_facts(records: Records) -> list[tuple[str, str]]:
+    """(name in the record, what it is): the folder's name or the Hub id, the base under an adapter, and how it was
+    asked."""
+    run, template = records.run or {}, (records.run or {}).get("template_sha256")
+    facts = []
+    for number, model in enumerate(records.comparison.models):
+        is_of_run = records.run is not None and number == records.comparison.n_baselines
+        told = [real_name(model.path)]
+        if is_of_run and (run.get("recipe") or {}).get("use_peft"):
+            told.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
+        told.append(_style(model, str(template) if is_of_run and template else ""))
+        facts.append((model.name, visible(", ".join(told))))
+    return facts
+
+
+def _style(model: Model, template: str) -> str:
+    if model.prompt_style != "chat":
+        return f"{model.prompt_style} prompts"
+    return "prompts in its chat template" + (f" (sha256 {_text('sha256', template)})" if template else "")
+
+
+def real_name(path: str) -> str:
+    """A Hub id as it is, of a local folder the last part."""
+    folder = Path(path)
+    return folder.name if folder.is_absolute() or path.count("/") > 1 or path.startswith(".") else path
 
 
 def _training_pairs(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

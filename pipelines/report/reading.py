@@ -1,12 +1,13 @@
 """Records -> typed values. A required record that is missing or broken is a one-line `UserError`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, read_jsonl
+from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.comparison_record import Comparison, comparison_of
 
 T = TypeVar("T")
@@ -62,6 +63,17 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
         training_samples=tuple(read_jsonl(samples)) if samples and samples.is_file() else (),
         paths=tuple(path for path in wanted.values() if path.is_file()),
     )
+
+
+# keys of comparison.json whose texts are what rows and models wrote, or names that rows have
+_QUOTED = ("categories", "longest_overlaps")
+
+
+def without_paths(records: Records) -> Records:
+    """`records` with every absolute path cut to its last part: a report tells nobody where a home folder is."""
+    reduced = {name: without_local_paths(getattr(records, name)) for name in ("perplexity", "benchmark", "run", "lock")}
+    comparison = comparison_of(without_local_paths(records.comparison.record, but=_QUOTED))
+    return replace(records, comparison=comparison, **reduced)
 
 
 def parsed(path: Path, reader: Callable[[Any], T], value: Any) -> T:

@@ -21,6 +21,7 @@ from pipelines.report.figures import (
 from pipelines.report.visible_text import first_upper
 
 DASH = "–"
+_LIKELIHOODS = ("results", "differences")  # of perplexity.json
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,22 @@ def table_of(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | s
     return Table(caption, tuple(head), cells, n_texts)
 
 
+def without_answers_of(comparison: Comparison, record: Mapping[str, Any]) -> dict[str, Any]:
+    """perplexity.json without its figures for the very answers that `comparison` has bits per byte of: one thing has
+    one figure. What it measured of other texts stays."""
+    prompts, dataset = comparison.record["prompts"], record.get("dataset") or {}
+    is_same = all(prompts.get(key) == dataset.get(key) for key in ("sha256", "split"))
+    has_bits = any(measure.unit is Unit.BITS_PER_BYTE for measure in comparison.compared)
+    if not (is_same and has_bits):
+        return dict(record)
+    kept = {key: [row for row in record.get(key) or () if row["scope"] != "response"] for key in _LIKELIHOODS}
+    return {**record, **kept}
+
+
 def likelihood_tables(record: Mapping[str, Any]) -> list[Table]:
     """perplexity.json: each model on each scope, and each model against the first."""
+    if not record["results"]:
+        return []
     head = ("Measured on", "Model", "Prompt", "Bits per byte", "Perplexity", "Documents", "Tokens", "Bytes")
     rows = [
         (

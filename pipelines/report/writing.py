@@ -15,11 +15,13 @@ from pipelines.report.comparison_record import Comparison, Verdict
 from pipelines.report.examinations import examinations
 from pipelines.report.figures import Unit, interval_text, value_text
 from pipelines.report.filters import filters_of
-from pipelines.report.measures import measure_groups, sampled_settings
+from pipelines.report.measures import MIN_PROMPTS, measure_tables, sampled_settings
 from pipelines.report.opening import openings
-from pipelines.report.provenance import all_facts, short_facts
-from pipelines.report.reading import Records, parsed, read_records
+from pipelines.report.paired_chart import paired_charts
+from pipelines.report.provenance import all_facts, model_facts, real_name, short_facts
+from pipelines.report.reading import Records, parsed, read_records, without_paths
 from pipelines.report.rendering import environment_with, page_parts
+from pipelines.report.row_losses import hardest_rows
 from pipelines.report.tables import (
     Table,
     benchmark_table,
@@ -28,6 +30,7 @@ from pipelines.report.tables import (
     judge_table,
     likelihood_tables,
     overlap_table,
+    without_answers_of,
 )
 from pipelines.report.token_charts import position_chart, reliability_chart
 from pipelines.report.training_samples import training_samples
@@ -36,15 +39,13 @@ from pipelines.report.visible_text import fenced, first_upper, listed, markdown_
 MAX_MARKDOWN_CHARACTERS = 1_500
 MAX_MARKDOWN_CATEGORIES = 6
 N_EXAMPLES = 3
+EXAMPLE_RULE = (
+    "Chosen by rule: the first extra prompt, the first that only improved, the first that got worse; where there is "
+    "none, the next in order."
+)
 # colours and marks repeat beyond so many models; their order does not
 N_LOOKS = 5
-_GLYPHS = {
-    Verdict.BETTER: "▲",
-    Verdict.WORSE: "▼",
-    Verdict.NO_DIFFERENCE: "=",
-    Verdict.CHANGED: "≠",
-    Verdict.TOO_FEW_GROUPS: "?",
-}
+_GLYPHS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "·", Verdict.CHANGED: "≠"}
 
 
 def write_report(comparison_folder: Path, run_folder: Path | None = None) -> list[Path]:
@@ -53,8 +54,11 @@ def write_report(comparison_folder: Path, run_folder: Path | None = None) -> lis
     Returns the two paths. An older report is replaced; records are only read. Raises `UserError` for a missing or
     broken comparison.json or responses.jsonl, and for a broken optional record.
     """
-    records = read_records(comparison_folder, run_folder)
+    whole = read_records(comparison_folder, run_folder)
+    hardest = hardest_rows(run_folder, whole.run) if run_folder else []
+    records = without_paths(whole)
     environment, content = _environment(), _content(records, comparison_folder, run_folder or comparison_folder)
+    content["hardest_rows"] = hardest
     content["tables"] = _markdown_tables(content)
     written = []
     for name in ("report.html", "report.md"):
@@ -89,17 +93,25 @@ def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]
     return {
         "comparison": comparison,
         "models": [model.name for model in comparison.models],
+        "compared": [model.name for model in comparison.others],
+        "question": [real_name(model.path) for model in (comparison.base, *comparison.others)],
+        "model_facts": model_facts(records),
         "openings": openings(comparison),
-        "groups": measure_groups(comparison),
+        "measures": measure_tables(comparison),
+        "min_prompts": MIN_PROMPTS,
+        "paired_charts": parsed(
+            folder / "responses.jsonl", lambda rows: paired_charts(rows, comparison), records.responses
+        ),
         "sampled_settings": sampled_settings(comparison),
         "meanings": {measure.label: measure.meaning for measure in comparison.compared},
         "prompts": prompts,
         "examples": examples(prompts, N_EXAMPLES),
+        "example_rule": EXAMPLE_RULE,
         "filters": filters_of(prompts, comparison),
         "n_left_out": max(0, len(records.responses) - MAX_PROMPTS),
         "facts": parsed(run_folder / "run.json", all_facts, records),
         "short_facts": short_facts(records),
-        "paths": [path.as_posix() for path in records.paths],
+        "paths": [f"{path.parent.name}/{path.name}" for path in records.paths],
         "max_markdown_characters": MAX_MARKDOWN_CHARACTERS,
         **page_parts("report.css", "findings.css"),
         **parsed(run_folder / "run.json", examinations, records.run),
@@ -120,19 +132,28 @@ def _markdown_tables(content: dict[str, Any]) -> list[tuple[Table, str]]:
 
 
 def _training_content(records: Records, run_folder: Path) -> dict[str, Any]:
+    strategy = ((records.run or {}).get("recipe") or {}).get("train_sampling_strategy")
     return {
-        "training_charts": parsed(run_folder / "trainer_state.json", training_charts, records.log_history),
+        "training_charts": parsed(
+            run_folder / "trainer_state.json",
+            lambda history: training_charts(history, groups_by_length=strategy == "group_by_length"),
+            records.log_history,
+        ),
         "training_samples": parsed(run_folder / "samples.jsonl", training_samples, records.training_samples),
     }
 
 
 def _likelihood_content(records: Records, folder: Path) -> dict[str, Any]:
     perplexity, benchmark = folder / "perplexity.json", folder / "benchmark.json"
+    comparison, measured = records.comparison, records.perplexity
+    other_texts = (
+        parsed(perplexity, lambda found: without_answers_of(comparison, found), measured) if measured else None
+    )
     return {
-        "base_styles": _base_styles(records.comparison),
-        "perplexity": records.perplexity,
-        "likelihoods": [] if not records.perplexity else parsed(perplexity, likelihood_tables, records.perplexity),
-        "first_tokens": [] if not records.perplexity else parsed(perplexity, first_tokens, records.perplexity),
+        "base_styles": _base_styles(comparison),
+        "perplexity": measured,
+        "likelihoods": parsed(perplexity, likelihood_tables, other_texts) if other_texts else [],
+        "first_tokens": parsed(perplexity, first_tokens, measured) if measured else [],
         "benchmark": records.benchmark,
         "benchmarks": parsed(benchmark, benchmark_table, records.benchmark) if records.benchmark else None,
     }
@@ -170,8 +191,13 @@ def _breakable(name: str) -> Markup:
     return Markup(str(escape(visible(name))).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
-def _base_styles(comparison: Comparison) -> list[tuple[str, str]]:
-    """The base's response bits per byte under each prompt style it was given."""
-    unit = Unit.BITS_PER_BYTE
-    styles = comparison.base_prompt_styles
-    return [(style, f"{value_text(f.value, unit)} {interval_text(f, unit)}") for style, f in styles.items()]
+def _base_styles(comparison: Comparison) -> tuple[str, list[tuple[str, str]]] | None:
+    """(the prompt style of the base's headline figure, its response bits per byte under each other style); None where
+    one style was measured."""
+    unit, styles = Unit.BITS_PER_BYTE, dict(comparison.base_prompt_styles)
+    if len(styles) < 2:
+        return None
+    recorded = comparison.record["base_prompt_styles"]
+    headline = min(styles, key=lambda style: (not recorded[style].get("is_headline"), styles[style].value))
+    del styles[headline]
+    return headline, [(style, f"{value_text(f.value, unit)} {interval_text(f, unit)}") for style, f in styles.items()]

@@ -65,6 +65,9 @@ def comparison(lines: list[dict[str, Any]], others: tuple[str, ...] = ("instruct
         "metric_definitions": definitions,
         "differences": differences,
         "sentences": dict.fromkeys(others, SENTENCE),
+        "summary": {name: summary(differences[name]) for name in others},
+        "warnings": [{"id": "too_few_groups", "text": "the prompts are of 18 groups: intervals are rough"}],
+        "against": {},
         "flips": {name: {metric: _flips(counted, name, metric) for metric in FLAGS} for name in others},
         "categories": _categories(counted, others),
         "details": details(others),
@@ -73,6 +76,23 @@ def comparison(lines: list[dict[str, Any]], others: tuple[str, ...] = ("instruct
         "base_prompt_styles": {"plain": figure(1.2134, 0.031), "chat": figure(1.4021, 0.04)},
         "seconds": {"base": 74.2, "instruct": 61.9},
     }  # fmt: skip
+
+
+def summary(differences: dict[str, Any]) -> dict[str, Any]:
+    """The three lines on one model."""
+    record: dict[str, Any] = {}
+    for aspect, metric in (("form", "stopped_by_itself"), ("correctness", "defines_requested_name")):
+        found = differences[metric]
+        low, high = (f"{100 * end:+.1f}" for end in found["ci95"])
+        change = (
+            f"2.7% (base) -> 99.0%: {100 * found['value']:+.1f} points [{low}, {high}], p <= 0.0024, n = {found['n']}"
+        )
+        record[aspect] = {
+            "text": f"{DEFINITIONS[metric][0]} {change}, {found['verdict']}", "metric": metric, "value": 0.99,
+            "difference": found["value"], "ci95": found["ci95"], "n": found["n"], "p": found["p_holm"],
+            "p_at_floor": found["p_at_floor"], "verdict": found["verdict"], "worse": [],
+        }  # fmt: skip
+    return record | {"lost": {"text": "not measured: give --general or --capability", "metric": None, "worse": []}}
 
 
 def details(others: tuple[str, ...] = ("instruct",)) -> dict[str, Any]:
@@ -156,10 +176,10 @@ def _differences(lines: list[dict[str, Any]], model: str) -> dict[str, Any]:
 def _judged(difference: dict[str, Any], better: str) -> dict[str, Any]:
     low, high = difference["ci95"]
     if low <= 0 <= high:
-        return difference | {"p_value": 0.21, "p_holm": 0.42, "verdict": "no difference shown"}
+        return difference | {"p_value": 0.21, "p_at_floor": False, "p_holm": 0.42, "verdict": "no difference shown"}
     is_better = (low > 0) == (better == "higher")
     word = "changed" if better == "neither" else "better" if is_better else "worse"
-    return difference | {"p_value": 0.0002, "p_holm": 0.0024, "verdict": word}
+    return difference | {"p_value": 0.0002, "p_at_floor": True, "p_holm": 0.0024, "verdict": word}
 
 
 def _flips(lines: list[dict[str, Any]], model: str, metric: str) -> dict[str, list[int]]:

@@ -59,11 +59,12 @@ def focused(page: Page) -> str:
 
 
 def test_search_and_filters_show_what_they_count(opened: Page) -> None:
-    assert shown(opened) == 31
+    assert shown(opened) == 20
+    expect(opened.locator("#count")).to_have_text("1 to 20 of 31 prompts")
     option = opened.locator("#flips option", has_text="gained: parses")
     n = int(option.inner_text().split("(")[1].rstrip(")"))
     opened.locator("#flips").select_option(option.get_attribute("value"))
-    assert shown(opened) == n
+    assert shown(opened) == min(n, 20)
     opened.locator("#category").select_option(index=1)
     assert 0 < shown(opened) < n
     expect(opened.locator("#count")).to_have_text(f"{shown(opened)} of 31 prompts")
@@ -90,7 +91,21 @@ def test_keys_alone_walk_open_and_search(opened: Page) -> None:
     assert opened.locator("#search").input_value() == "jk?", "in the search field they are letters"
     opened.keyboard.press("Escape")
     assert opened.locator("#search").input_value() == ""
-    assert shown(opened) == 31
+    assert shown(opened) == 20
+
+
+def test_answers_are_paged_by_twenty(opened: Page) -> None:
+    expect(opened.locator("#previous")).to_be_disabled()
+    opened.locator("#next").click()
+    assert shown(opened) == 11
+    expect(opened.locator("#count")).to_have_text("21 to 31 of 31 prompts")
+    expect(opened.locator("#next")).to_be_disabled()
+    opened.evaluate("location.hash = '#prompt-2'")
+    expect(opened.locator("#prompt-2")).to_be_visible()
+    expect(opened.locator("#count")).to_have_text("1 to 20 of 31 prompts")
+    opened.locator("#search").fill("no such words")
+    expect(opened.locator("#count")).to_have_text("0 of 31 prompts")
+    expect(opened.locator("#pages")).to_be_hidden()
 
 
 def test_the_list_of_keys_opens_and_can_turn_them_off(opened: Page) -> None:

@@ -75,6 +75,21 @@ def test_p_values_have_the_digits_that_count(p_value: float, text: str) -> None:
     assert p_value_text(p_value) == text
 
 
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(0.0024, "p ≤ 0.0024"), (0.0001, "p ≤ 0.0001"), (0.0000999, "p ≤ 0.0001")]
+)
+def test_a_p_value_at_the_floor_of_the_permutations_is_a_bound(p_value: float, text: str) -> None:
+    assert p_value_text(p_value, at_floor=True) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "n_groups", "text"),
+    [(205, 18, "n = 205 in 18 groups"), (205, 205, "n = 205"), (205, None, "n = 205"), (9, 1, "n = 9 in 1 group")],
+)
+def test_groups_are_told_where_they_are_fewer_than_the_prompts(n: int, n_groups: int | None, text: str) -> None:
+    assert Figure(0.5, 0.4, 0.6, n, n_groups).n_text == text
+
+
 def test_a_value_without_a_standard_error_stands_alone() -> None:
     assert plus_minus_text(0.412, 0.0131, 3) == "0.412 ± 0.013"
     assert plus_minus_text(0.412, None, 3) == "0.412"

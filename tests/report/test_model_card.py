@@ -9,8 +9,8 @@ import yaml
 
 from pipelines.errors import UserError
 from pipelines.report.model_card import model_card
-from tests.report.sample_card import change_run, lock, section, write_card_records
-from tests.report.sample_records import SENTENCE, write_json
+from tests.report.sample_card import change_run, lock, section, unescaped, write_card_records
+from tests.report.sample_records import write_json
 from tests.report.sample_run_records import trainer_state
 from tests.report.test_markdown import outside_of_fences
 
@@ -27,12 +27,14 @@ def card(folders: tuple[Path, Path]) -> str:
     return model_card(folders[1], comparison_folder=folders[0], repo_id="me/my-model", base_model="org/base")
 
 
-def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str) -> None:
+def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str, folders: tuple[Path, Path]) -> None:
+    lines = json.loads((folders[0] / "comparison.json").read_text())["summary"]["instruct"].values()
+    told = "; ".join(line["text"] for line in lines).replace("->", "→").replace("<", "&lt;")
     opening = section(card, "# my-model").strip().split("\n\n")[0]
-    assert opening.split("\n") == [
+    assert unescaped(opening).split("\n") == [
         "my-model is a LoRA adapter of rank 32 on [org/base](https://huggingface.co/org/base), fine-tuned (SFT) on "
         "2,784 rows of `functions`.",
-        f"Compared with base on held-out prompts, by 95% intervals: {SENTENCE}.",
+        f"Compared with base on held-out prompts, by 95% intervals: {told}.",
     ]
 
 
@@ -52,7 +54,7 @@ def test_the_table_has_both_values_the_paired_difference_and_the_verdict_of_each
         factor = 100 if unit == "share" else 1
         shown = [float(number) for number in re.findall(r"[-+]?\d+\.\d+", row.split(") |", 1)[1].replace("−", "-"))]
         assert shown[:9] == pytest.approx([factor * number for number in figures], abs=0.051), name
-        assert f"| {difference['verdict']}, p = " in row
+        assert f"| {difference['verdict']}, p {'≤' if difference['p_at_floor'] else '='} " in row
 
 
 def test_every_table_row_has_as_many_cells_as_its_head(card: str) -> None:
@@ -65,7 +67,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(card: str) -> None:
 
 
 def test_answers_of_both_are_shown_and_a_long_one_is_cut_with_a_mark(card: str) -> None:
-    answers = section(card, "## Answers of both")
+    answers = section(card, "## Answers side by side")
     assert answers.count("**Prompt**") == 3
     assert answers.count("**base**") == answers.count("**instruct**") == 3
     assert "```python\ndef find_max(numbers):\n    return max(numbers)" in answers
@@ -164,7 +166,7 @@ def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders
     assert "How it compares with its base is not measured." in text
     assert "python pipelines/compare.py --base BASE --instruct RUN_FOLDER" in text
     assert "It is not known whether it is better than its base: it has not been compared." in text
-    assert "## Answers of both" not in text
+    assert "## Answers side by side" not in text
 
 
 def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page opens with the record's own sentence and verdicts: the report makes none."""
+"""The page opens with the record's own lines and verdicts: the report makes none."""
 
 import copy
 from typing import Any
@@ -12,18 +12,12 @@ def opening_of(record: dict[str, Any]) -> Opening:
     return opening
 
 
-def test_the_sentence_is_the_records(comparison_record: dict[str, Any]) -> None:
-    record = copy.deepcopy(comparison_record)
-    record["sentences"]["instruct"] = "no difference at all: equal on every item of all 9 measures, n = 148"
-    assert opening_of(record).sentence == record["sentences"]["instruct"]
-
-
-def test_the_first_effects_are_those_a_reader_asks_for(comparison_record: dict[str, Any]) -> None:
-    effects = opening_of(comparison_record).effects
-    assert [effect.label for effect in effects] == [
-        "stops by itself", "defines the requested name", "response bits per byte",
-    ]  # fmt: skip
-    assert (effects[2].before, effects[2].after, effects[2].difference) == ("1.213", "0.982", "−19.1% [−21.0, −17.2]")
+def test_the_three_lines_are_the_records_with_the_measure_that_each_rests_on(comparison_record: dict[str, Any]) -> None:
+    form, correctness, lost = opening_of(comparison_record).lines
+    assert [line.aspect for line in (form, correctness, lost)] == ["Form", "Correctness", "What was lost"]
+    assert lost.text == "not measured: give --general or --capability"
+    assert form.text.startswith("stops by itself 2.7% (base) → ")
+    assert (form.verdict, correctness.verdict, lost.verdict) == (Verdict.BETTER, Verdict.BETTER, None)
 
 
 def test_verdicts_are_shown_as_recorded_even_where_the_interval_would_say_otherwise(
@@ -32,28 +26,20 @@ def test_verdicts_are_shown_as_recorded_even_where_the_interval_would_say_otherw
     record = copy.deepcopy(comparison_record)
     record["differences"]["instruct"]["stopped_by_itself"] |= {"verdict": "no difference shown"}
     del record["differences"]["instruct"]["defines_requested_name"]["verdict"]
-    verdicts = [effect.verdict for effect in opening_of(record).effects]
-    assert verdicts == [Verdict.NO_DIFFERENCE, None, Verdict.BETTER]
+    assert [line.verdict for line in opening_of(record).lines] == [Verdict.NO_DIFFERENCE, None, None]
 
 
-def test_other_measures_fill_up_where_those_are_missing(comparison_record: dict[str, Any]) -> None:
+def test_a_line_whose_measure_has_no_difference_is_its_text_alone(comparison_record: dict[str, Any]) -> None:
     record = copy.deepcopy(comparison_record)
-    for metric in ("stopped_by_itself", "defines_requested_name"):
-        del record["differences"]["instruct"][metric]
-    labels = [effect.label for effect in opening_of(record).effects]
-    assert labels == ["response bits per byte", "answer length", "repetition"]
+    del record["differences"]["instruct"]["stopped_by_itself"]
+    assert opening_of(record).lines[0].verdict is None
 
 
-def test_few_prompts_are_said_to_give_rough_intervals(comparison_record: dict[str, Any]) -> None:
+def test_a_record_of_an_earlier_version_opens_with_its_sentence(comparison_record: dict[str, Any]) -> None:
     record = copy.deepcopy(comparison_record)
-    for difference in record["differences"]["instruct"].values():
-        difference["n"] = 12
-    assert "intervals are rough" in opening_of(record).caution
-    assert opening_of(comparison_record).caution == ""
-
-
-def test_a_record_without_a_sentence_says_so(comparison_record: dict[str, Any]) -> None:
-    record = copy.deepcopy(comparison_record)
+    del record["summary"]
+    assert opening_of(record).lines == ()
+    assert opening_of(record).sentence == record["sentences"]["instruct"]
     del record["sentences"]
     assert opening_of(record).sentence.startswith("the record has no sentence")
     record["differences"]["instruct"] = {}

@@ -5,6 +5,7 @@ import copy
 import hashlib
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,13 @@ import pytest
 from pipelines.report import answers, write_report
 from pipelines.report.comparison_record import comparison_of
 from pipelines.report.figures import Unit, difference_text, interval_text, value_text
+from pipelines.report.measures import measure_tables
+from pipelines.report.paired_chart import paired_charts
 from tests.report.conftest import Page
 from tests.report.hostile_records import HOSTILE, NAME, write_hostile_records
 from tests.report.sample_answers import responses
 from tests.report.sample_records import comparison, write_json, write_lines, write_records
-from tests.report.sample_run_records import run
+from tests.report.sample_run_records import perplexity, run, trainer_state
 
 
 def hostile_page(folder: Path) -> Page:
@@ -31,10 +34,40 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return hostile_page(tmp_path_factory.mktemp("hostile"))
 
 
-def test_the_page_opens_with_the_records_sentence(page: Page, comparison_record: dict[str, Any]) -> None:
+def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Page) -> None:
     assert " ".join(page.texts["h1"][0].split()) == "Is instruct better than base?"
-    sentence = comparison_record["sentences"]["instruct"]
-    assert page.text.index("B" + sentence[1:] + ".") < page.text.index("Measures")
+    order = [
+        "The prompts are of 18 groups: intervals are rough",
+        "Chosen by rule:",
+        "Reference",
+        "Stops by itself 2.7% (base) → 99.0%",
+        "Defines the requested name 2.7%",
+        "Not measured: give --general or --capability.",
+        "Values with 95% intervals.",
+    ]
+    places = [page.text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_models_have_their_real_names_prompts_and_template(page: Page) -> None:
+    assert "base base, plain prompts" in page.text
+    assert "instruct instruct, an adapter on base, prompts in its chat template (sha256 121212121212…)" in page.text
+
+
+def test_no_absolute_path_is_on_the_page(tmp_path: Path) -> None:
+    lines = responses(3)
+    record = comparison(lines)
+    record["prompts"]["path"] = "/somewhere/rows"
+    record["models"]["base"]["path"], record["models"]["instruct"]["path"] = "/somewhere/a", "/somewhere/b"
+    compared, trained = write_records(tmp_path, lines, record)
+    write_json(trained / "run.json", run() | {"dataset": {"path": "/somewhere/data"}, "base": {"path": "/somewhere/a"}})
+    write_json(
+        trained / "lock.json", {"base": {"name_or_path": "/somewhere/a"}, "recipe": {"output_dir": "/somewhere"}}
+    )
+    for path in write_report(compared, trained):
+        assert "/somewhere" not in path.read_text()
+        assert str(tmp_path) not in path.read_text()
+    assert "Is b better than a?" in path.read_text()
 
 
 def test_every_element_is_closed(page: Page, hostile: Page) -> None:
@@ -52,21 +85,32 @@ def test_figures_in_the_page_equal_the_records(page: Page, comparison_record: di
             assert f"{value_text(found.value, measure.unit)} {interval_text(found, measure.unit)}" in page.text
         assert difference_text(instruct.differences[measure.name].figure, measure.unit) in page.text
     bits = comparison_record["base_prompt_styles"]["chat"]["value"]
-    assert f"{value_text(bits, Unit.BITS_PER_BYTE)} [1.362, 1.442] after the chat prompt" in page.text
+    assert f"After the chat prompt they are {value_text(bits, Unit.BITS_PER_BYTE)} [1.362, 1.442]." in page.text
 
 
 def test_likelihoods_equal_the_record(page: Page) -> None:
-    assert "answers only base chat 1.402 [1.372, 1.432] 7.73 [7.35, 8.12] 148 18,342 61,204" in page.text
-    assert "−0.232 [−0.256, −0.208] −19.1% [−21.0, −17.2] ▲ better" in page.text
-    assert "= no difference shown" in page.text
+    assert "whole text base – 1.052 [1.022, 1.082] 5.02 [4.77, 5.27] 148 18,342 61,204" in page.text
+    assert "−0.232 ▲ better [−0.256, −0.208] −19.1% [−21.0, −17.2] p ≤ 0.0024" in page.text
+
+
+def test_bits_per_byte_of_one_thing_have_one_figure(page: Page, few: Path, tmp_path: Path) -> None:
+    assert page.text.count("1.213 [") == page.text.count("0.982 [") == 1
+    assert "answers only" not in page.text
+    shutil.copytree(few, tmp_path / "other")
+    record = perplexity()
+    record["dataset"] |= {"sha256": "00" * 32}
+    write_json(tmp_path / "other" / "perplexity.json", record)
+    other = Page(write_report(tmp_path / "other")[0].read_text())
+    assert "answers only base chat 1.402 [1.372, 1.432] 7.73 [7.35, 8.12] 148 18,342 61,204" in other.text
 
 
 def test_effects_have_the_interval_first_and_the_p_value_after(page: Page, comparison_record: dict[str, Any]) -> None:
     found = comparison_record["differences"]["instruct"]["parses"]
     counts = f"{found['n_wins']} won, {found['n_ties']} tied, {found['n_losses']} lost"
-    assert re.search(rf"\+7\d\.\d points \[[^]]*\] ▲ better p = 0\.002 {counts}", page.text)
-    assert "= no difference shown p = 0.42" in page.text
-    assert "≠ changed p = 0.002" in page.text
+    assert re.search(rf"\+7\d\.\d points ▲ better \[[^]]*\] p ≤ 0\.0024 {counts}", page.text)
+    assert re.search(r"· no difference shown \[[^]]*\] p = 0\.42", page.text)
+    assert re.search(r"≠ changed \[[^]]*\] p ≤ 0\.0024", page.text)
+    assert "= no difference shown" not in page.text
 
 
 def test_measures_stand_in_the_groups_of_the_record(page: Page) -> None:
@@ -76,10 +120,94 @@ def test_measures_stand_in_the_groups_of_the_record(page: Page) -> None:
     assert "Sampled answers (temperature 0.7, top-p 0.95, 2 for each prompt)" in page.text
 
 
-def test_the_bars_stand_where_the_figures_are(page: Page, comparison_record: dict[str, Any]) -> None:
-    share = comparison_record["models"]["instruct"]["metrics"]["stopped_by_itself"]["value"]
-    assert page.having("svg", x=f"{100 * share:.2f}%")
-    assert page.having("rect", width=f"{100 * 0.9816 / 1.5:.2f}%")
+def test_differences_are_drawn_around_zero(page: Page) -> None:
+    bits = page.having("svg", x=f"{50 - 50 * 0.2318 / 0.3:.2f}%")
+    assert bits, "the largest end of an interval is 0.256, so the scale ends at 0.3"
+    assert len(page.having("line", **{"class": "zero", "x1": "50%"})) == len(
+        page.having("td", **{"class": "intervals"})
+    )
+
+
+def test_rows_that_say_little_are_folded(tmp_path: Path) -> None:
+    lines = responses(40)
+    record = comparison(lines)
+    for model in record["models"].values():
+        model["metrics"]["parses"] |= {"value": 0.0, "ci95": [0.0, 0.1]}
+    record["differences"]["instruct"]["repetition"]["n"] = 19
+    tables = measure_tables(comparison_of(record))
+    folded = [row.label for group in tables.folded for row in group.rows]
+    assert folded == ["repetition", "echoes the prompt", "parses"]
+    assert not {*folded} & {row.label for group in tables.shown for row in group.rows}
+    compared, _ = write_records(tmp_path, lines, record)
+    html, markdown = (path.read_text() for path in write_report(compared))
+    assert 'id="folded"' in html
+    assert "Measures that are zero for every model, or have fewer than 20 prompts, are in report.html." in markdown
+
+
+def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> None:
+    lines = responses(25)
+    for line in lines:
+        line["answers"] = {"base": line["answers"]["base"], "few-shot": line["answers"]["base"],
+                           "instruct": line["answers"]["instruct"]}  # fmt: skip
+    record = comparison(lines)
+    models = record["models"]
+    record["models"] = {"base": models["base"], "few-shot": models["base"] | {"role": "few_shot_base"},
+                        "instruct": models["instruct"]}  # fmt: skip
+    against = copy.deepcopy(record["differences"])
+    against["instruct"]["parses"] |= {"value": 0.03, "ci95": [-0.01, 0.07], "verdict": "no difference shown"}
+    record["against"] = {"few-shot": {"differences": against, "summary": record["summary"], "sentences": {}}}
+    record["differences"]["instruct"]["parses"]["why"] = "the prompts are in too few groups"
+    html, markdown = (path.read_text() for path in write_report(*write_records(tmp_path, lines, record)))
+    page = Page(html)
+    assert "Measure base few-shot instruct Difference" in page.text
+    assert "The prompts are in too few groups From few-shot: +3.0 points [−1.0, +7.0], no difference shown" in page.text
+    assert page.text.index("few-shot base, plain prompts") < page.text.index("instruct instruct, an adapter on base")
+    assert "| Measure | base | few-shot | instruct | difference | instruct is |" in markdown
+    assert [choice["label"] for choice in page.having("optgroup")] == ["few-shot", "instruct"]
+    assert page.mistakes == []
+
+
+def test_the_difference_of_each_prompt_is_drawn_in_order(page: Page) -> None:
+    names = [str(have["aria-label"]) for have in page.having("div", role="img")]
+    told = next(name for name in names if name.startswith("defines the requested name: difference from base"))
+    assert re.search(r"higher on 1\d\d, equal on \d+, lower on \d+ of 148 prompts; median \+100\.0 points", told)
+    greedy = {"checks": {}}
+    rows = [
+        {
+            name: {"response_bits_per_byte": bits, "greedy": greedy}
+            for name, bits in (("base", 1.0), ("instruct", after))
+        }
+        for after in (1.5, 0.5, 1.0)
+    ]
+    rows = [{"counted": True, "answers": answers} for answers in rows]
+    rows.append({**rows[0], "counted": False})
+    (chart,) = paired_charts(rows, comparison_of(comparison(responses(3))))
+    assert [y for _, y in chart.curves[0].points] == pytest.approx([100 * (0.6 + 0.5) / 1.2, 50, 100 * 0.1 / 1.2])
+    assert chart.curves[0].note == "higher on 1, equal on 1, lower on 1 of 3 prompts; median 0.000."
+
+
+def test_earlier_messages_are_folded_above_the_request(tmp_path: Path) -> None:
+    lines = responses(3)
+    call = {"function": {"name": "look", "arguments": {"at": "<b>"}}}
+    lines[1]["messages"] = [
+        {"role": "system", "content": "Be <i>brief</i>."}, {"role": "user", "content": "First?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "user", "content": lines[1]["instruction"]},
+    ]  # fmt: skip
+    page = Page(write_report(*write_records(tmp_path, lines))[0].read_text())
+    assert "3 earlier messages" in page.text
+    assert {"Be <i>brief</i>.", "First?"} <= set(page.texts["code"])
+    assert any('"arguments": {"at": "<b>"}' in code for code in page.texts["code"])
+
+
+def test_sorting_by_length_explains_the_saw_tooth(few: Path, tmp_path: Path, page: Page) -> None:
+    record = run()
+    record["recipe"]["train_sampling_strategy"] = "group_by_length"
+    write_json(tmp_path / "run.json", record)
+    write_json(tmp_path / "trainer_state.json", trainer_state())
+    told = "rises and falls like a saw"
+    assert told in write_report(few, tmp_path)[0].read_text()
+    assert told not in page.text
 
 
 def test_charts_have_text_alternatives(page: Page) -> None:
@@ -142,7 +270,7 @@ def test_hostile_text_is_text(hostile: Page) -> None:
     assert "⟨U+202E⟩gnp.exe⟨U+202C⟩ and ⟨U+2067⟩isolated" in codes
     assert "half \ufffd" in codes
     assert "\n\n   first line is empty" in codes, "no white space is lost"
-    assert "<script>evil()</script>⟨U+202E⟩" in hostile.texts["h1"][0]
+    assert "script>⟨U+202E⟩" in hostile.texts["h1"][0], "of a path the last part"
     assert "<b>path</b>" in hostile.text
 
 
@@ -184,7 +312,7 @@ def test_extra_prompts_come_first_and_open(page: Page) -> None:
     assert not any("open" in prompt for prompt in prompts[1:])
     assert (
         page.text.index("Extra prompts")
-        < page.text.index("find_max(numbers) that returns")
+        < page.text.rindex("find_max(numbers) that returns")
         < page.text.index("Held-out")
     )
 
@@ -251,9 +379,9 @@ def test_an_unfinished_run_is_called_unfinished(few: Path, tmp_path: Path) -> No
 
 
 def test_several_instruct_models_are_columns_of_one_table(tmp_path: Path) -> None:
-    lines = responses(12)
+    lines = responses(25)
     record = comparison(lines, ("instruct",))
-    record["models"]["second"] = copy.deepcopy(record["models"]["instruct"])
+    record["models"]["second"] = copy.deepcopy(record["models"]["instruct"]) | {"path": "runs/quickstart/second"}
     record["differences"]["second"] = copy.deepcopy(record["differences"]["instruct"])
     record["differences"]["second"]["parses"] |= {"value": -0.5, "ci95": [-0.6, -0.4], "verdict": "worse"}
     del record["differences"]["second"]["n_tokens"], record["models"]["second"]["metrics"]["n_tokens"]
@@ -263,10 +391,9 @@ def test_several_instruct_models_are_columns_of_one_table(tmp_path: Path) -> Non
     html, markdown = write_report(tmp_path)
     page = Page(html.read_text())
     assert "Are instruct and second better than base?" in page.text
-    assert "second : worse on 1 of 2 measures." in page.text.replace("second:", "second :")
-    head = "Measure base instruct second base instruct and its difference second and its difference"
-    assert head in page.text
-    assert "−50.0 points [−60.0, −40.0] ▼ worse" in page.text
+    assert "second Worse on 1 of 2 measures." in page.text
+    assert "Measure base instruct second Difference instruct second" in page.text
+    assert "−50.0 points ▼ worse [−60.0, −40.0]" in page.text
     assert "No answer on record." in page.text
     assert page.mistakes == []
     widths = {line.count("|") for line in markdown.read_text().splitlines() if line.startswith("| parses")}

@@ -7,7 +7,7 @@ from pipelines.report.comparison_record import Verdict, figure_of
 from pipelines.report.figures import Unit, relative_text, value_text
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
-from pipelines.report.opening import MIN_PROMPTS_FOR_INTERVALS, effect_of
+from pipelines.report.opening import effect_of
 from pipelines.report.visible_text import listed
 
 _COURSES = {
@@ -52,9 +52,8 @@ def _of_the_comparison(records: CardRecords) -> Iterator[str]:
         yield "It was compared with another model than the base that it was trained from."
     n, decoding = comparison.record["prompts"].get("n"), comparison.record["decoding"]
     cut = decoding.get("max_new_tokens")
-    rough = ", so few that the intervals are rough" if n and n < MIN_PROMPTS_FOR_INTERVALS else ""
     yield (
-        f"The figures rest on {n or 'an unknown number of'} {comparison.prompts_name}{rough}"
+        f"The figures rest on {n or 'an unknown number of'} {comparison.prompts_name}"
         + (f" and on answers of at most {cut:,} tokens" if cut else "")
         + f", {_kind_of_prompts(records, comparison.record['prompts'])}."
     )

@@ -14,7 +14,7 @@ from pipelines.files import write_text_atomically
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answers import Prompt, shown_prompts
 from pipelines.report.examinations import examinations
-from pipelines.report.measures import measure_groups
+from pipelines.report.measures import measure_tables
 from pipelines.report.model_card.card_records import CardRecords, read_card_records
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
 from pipelines.report.model_card.held_out import held_out_table
@@ -29,8 +29,8 @@ from pipelines.report.opening import openings
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
-from pipelines.report.visible_text import excerpt, fenced, markdown_code
-from pipelines.report.writing import N_EXAMPLES, examples
+from pipelines.report.visible_text import excerpt, fenced, first_upper, markdown_code
+from pipelines.report.writing import EXAMPLE_RULE, N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600
 
@@ -64,6 +64,7 @@ def model_card(
 @cache
 def _environment() -> Environment:
     filters: dict[str, Callable[..., Any]] = {
+        "first_upper": first_upper,
         "md": card_text,
         "md_code": markdown_code,
         "fenced": fenced,
@@ -88,8 +89,9 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "why_peft_only": why_peft_only(records.adapter or {}),
         "opening": openings(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
-        "groups": measure_groups(records.comparison) if records.comparison else [],
+        "measures": measure_tables(records.comparison) if records.comparison else None,
         "examples": shown,
+        "example_rule": EXAMPLE_RULE,
         "limits": limits(records, identity),
         **_data_content(records),
         **_training_content(records),

@@ -13,25 +13,45 @@ function textOf(prompt) {
   return prompt.text;
 }
 
-function show() {
+// Answers are shown by pages of so many; `page` counts from 0 among the prompts that match.
+const PAGE = 20;
+let page = 0;
+
+function matching() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const wanted = choices.map((choice) => choice.value).filter(Boolean);
-  let shown = 0;
-  for (const prompt of prompts) {
-    const matches =
-      wanted.every((tag) => prompt.tags.includes(tag)) && words.every((word) => textOf(prompt).includes(word));
-    prompt.element.hidden = !matches;
-    shown += matches;
-  }
+  return prompts.filter(
+    (prompt) =>
+      wanted.every((tag) => prompt.tags.includes(tag)) && words.every((word) => textOf(prompt).includes(word)),
+  );
+}
+
+function show(first = 0) {
+  const found = matching();
+  page = Math.floor(first / PAGE);
+  const here = new Set(found.slice(page * PAGE, (page + 1) * PAGE));
+  for (const prompt of prompts) prompt.element.hidden = !here.has(prompt);
   for (const section of document.querySelectorAll(".prompts")) {
     section.hidden = !section.querySelector("details.prompt:not([hidden])");
   }
-  count.textContent = `${shown} of ${prompts.length} prompts`;
+  const of = found.length === prompts.length ? "" : ` of ${prompts.length}`;
+  const range = found.length > PAGE ? `${page * PAGE + 1} to ${page * PAGE + here.size} of ` : "";
+  count.textContent = `${range}${found.length}${of} prompts`;
+  find("pages").hidden = found.length <= PAGE;
+  find("previous").disabled = page === 0;
+  find("next").disabled = (page + 1) * PAGE >= found.length;
+}
+
+function turn(by) {
+  show((page + by) * PAGE);
+  find("answers").scrollIntoView();
 }
 
 function openTarget() {
   const target = location.hash && find(decodeURIComponent(location.hash.slice(1)));
   if (target instanceof HTMLDetailsElement) {
+    const place = matching().findIndex(({ element }) => element === target);
+    if (place >= 0) show(place);
     target.hidden = false;
     target.open = true;
     target.scrollIntoView();
@@ -193,9 +213,11 @@ if (prompts.length) {
   let waiting;
   search.addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(show, 80);
+    waiting = setTimeout(() => show(), 80);
   });
-  for (const choice of choices) choice.addEventListener("change", show);
+  for (const choice of choices) choice.addEventListener("change", () => show());
+  find("previous").addEventListener("click", () => turn(-1));
+  find("next").addEventListener("click", () => turn(1));
   const elements = prompts.map(({ element }) => element);
   find("open-all").addEventListener("click", (event) => toggleAll(event.target, elements, "Open all", "Close all"));
   find("diff-all").addEventListener("click", (event) =>

@@ -1,0 +1,78 @@
+"""row_losses.parquet of a run: the training rows that the model still finds hardest, with their texts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_rows, row_suffix
+from data_prep.dataset_folder.row_files import read_parquet_table
+from pipelines.errors import UserError
+from pipelines.hub.local_paths import without_local_paths
+from pipelines.report.figures import number_text
+from pipelines.report.visible_text import Excerpt, excerpt
+
+FILE_NAME = "row_losses.parquet"
+N_ROWS = 10
+MAX_CHARACTERS = 1_200
+
+
+@dataclass(frozen=True)
+class HardRow:
+    """A training row: its number, where it came from, its loss in nats per token, and its text where it is known."""
+
+    row: str
+    source: str
+    loss: str
+    n_tokens: str
+    text: Excerpt | None
+
+
+def hardest_rows(run_folder: Path, run: Mapping[str, Any] | None) -> list[HardRow]:
+    """The rows of highest loss, the highest first; none without row_losses.parquet.
+
+    Their texts are read from the dataset that run.json names, if it is a local one that still has as many rows.
+    """
+    path = run_folder / FILE_NAME
+    if not path.is_file():
+        return []
+    import pyarrow.compute as pc
+
+    table = read_parquet_table(path)
+    table = table.filter(pc.is_finite(table["loss"])).sort_by([("loss", "descending")]).slice(0, N_ROWS)
+    texts = _texts(run or {}, [one["row"] for one in table.to_pylist()])
+    return [_hard_row(one, texts.get(one["row"])) for one in table.to_pylist()]
+
+
+def _hard_row(record: Mapping[str, Any], text: str | None) -> HardRow:
+    parts = [record.get("source"), None if record.get("source_row") is None else f"row {record['source_row']}"]
+    return HardRow(
+        row=f"{record['row']:,}",
+        source=", ".join(str(without_local_paths(part)) for part in parts if part is not None),
+        loss=number_text(record["loss"], 3),
+        n_tokens=f"{record['n_tokens']:,}",
+        text=None if text is None else excerpt(text, MAX_CHARACTERS),
+    )
+
+
+def _texts(run: Mapping[str, Any], wanted: list[int]) -> dict[int, str]:
+    dataset, recipe = run.get("dataset") or {}, run.get("recipe") or {}
+    path = Path(str(dataset.get("path")))
+    if not (is_dataset_folder(path) or (path.is_file() and row_suffix(path) in ROW_SUFFIXES)):
+        return {}
+    try:
+        rows = read_rows(path, str(recipe.get("dataset_train_split") or "train"))
+    except UserError:  # another dataset by now, or a slice of a split
+        return {}
+    is_same = dataset.get("n_rows") in (None, len(rows))
+    return {place: _row_text(rows[place]) for place in wanted if is_same and 0 <= place < len(rows)}
+
+
+def _row_text(row: Mapping[str, Any]) -> str:
+    """The columns that hold something, one after another; structures as JSON."""
+    columns = {name: value for name, value in row.items() if value not in (None, "", [])}
+    return "\n".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for name, value in columns.items()
+    )
