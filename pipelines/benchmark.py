@@ -32,15 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = _parser().parse_args(arguments)
     if flags.run_code_unconfined:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"
+    from pipelines.files import refuse_existing, refuse_missing, write_json_atomically
+    from pipelines.hub.model_places import refuse_unusable_model
 
+    if flags.output:
+        refuse_existing(flags.output)
+    refuse_missing(include_path=flags.include_path)
+    refuse_unusable_model(flags.base, as_base=True)
+    for one in flags.instruct:
+        refuse_unusable_model(one)
     from pipelines.evaluation.harness.benchmark_record import benchmark_table
     from pipelines.evaluation.harness.benchmark_run import BenchmarkPlan
     from pipelines.evaluation.harness.benchmarking import benchmark
     from pipelines.evaluation.harness.harness_tasks import TaskChoice
-    from pipelines.files import refuse_existing, write_json_atomically
 
-    if flags.output:
-        refuse_existing(flags.output)
     choice = TaskChoice(
         flags.tasks, flags.include_path, flags.num_fewshot, flags.trust_task_code, flags.run_code_unconfined
     )

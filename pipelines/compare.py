@@ -3,14 +3,17 @@ r"""Put the same prompts to a base and to instruct models, and report by how muc
     python pipelines/compare.py --base recipes/quickstart/base --instruct runs/my-instruct \
         --prompts build/instructions --prompt "Write a Python function find_max(numbers)" --output runs/comparison
 
-In: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or org/name@revision),
-and held-out prompts: the test split of a dataset folder, or a file of rows with `instruction` (and `input`, `output` as
-the reference, `category`) or `prompt`. Answers are checked against what a row has of `references` (a list of texts),
-`numeric_answer`, `tests` (a list of Python statements; or MBPP's test_list, HumanEval's test and entry_point), and
-`constraints`, a list such as ["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's columns; an unknown kind is
-answered with all kinds.
+In: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or
+org/name@revision), and held-out prompts: the test split of a dataset folder, or a file, in any row format that sft.py
+trains. The answer in a row is the reference, of a conversation the last one (with --all_turns each); what comes before
+is given to the models, system text and tools too. A row with `prompt` alone has no reference. Answers are checked
+against what a row has of `references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or
+MBPP's test_list, HumanEval's test and entry_point), and `constraints`, a list such as ["no_commas", {"kind":
+"n_words", "at_most": 50}], or IFEval's columns; an unknown kind is answered with all kinds.
 
-The base gets plain prompts, the instruct models their chat template. Each prompt is answered greedily and by
+The base gets plain prompts, the instruct models their chat template or --chat_template; rows of `prompt` and
+`completion` as texts are given to all as they are. A second baseline is the base after --base_few_shot examples of the
+training split, the same ones for all prompts (greedy answers alone). Each prompt is answered greedily and by
 --num_samples seeded samples. A --prompt is answered and shown first; no figure counts it. Beside the answers,
 --general (text) and --capability (rows of `good` and `bad`, or of `question`, `context` or `prompt` with `choices` and
 `answer`, a place from 0 or a letter) measure what was forgotten, --training_rows what was memorised. Generated code is
@@ -25,54 +28,47 @@ interrupted goes on with --resume.
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from pipelines.command_line import run_program
-from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, refuse_taken
+from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, prompts_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = comparison_flags(__doc__).parse_args(arguments)
-    refuse_taken(flags.output, resume=flags.resume)
-    from pipelines.evaluation.comparison import beyond_of, comparison_of
+    prompts = prompts_of(flags)
+    from pipelines.evaluation.baselines import comparison_with_baselines
+    from pipelines.evaluation.comparison import beyond_of
     from pipelines.evaluation.comparison_inputs import (
         attached_records,
         judge_of,
         limits_of,
         plan_of,
-        prompts_of,
+        provenance_of,
     )
     from pipelines.evaluation.comparison_table import comparison_table
-    from pipelines.evaluation.measuring import how_prompted, measure_models
-    from pipelines.evaluation.processes import is_main_process, processes
-    from pipelines.evaluation.prompts import describe_prompts
+    from pipelines.evaluation.measuring import measure_models
+    from pipelines.evaluation.processes import is_main_process
     from pipelines.evaluation.responses import judge_responses, responses_of
     from pipelines.evaluation.running_code import confinement
     from pipelines.files import write_json_atomically, write_jsonl_atomically
     from pipelines.hub.pulling import local_copy
-    from pipelines.records import describe_machine, versions
     from pipelines.report import write_report
 
     attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)
-    plan, prompts = plan_of(flags), prompts_of(flags)
+    plan = plan_of(flags, prompts)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():
         return
     start = time.perf_counter()
     responses = responses_of(prompts, models, run_code=limits)
-    beyond, details = beyond_of(prompts, models, plan.beyond)
-    names, kept = [model.name for model in models], flags.output / JUDGED_SO_FAR
+    zero_shot = [model for model in models if model.few_shot is None]
+    beyond, details = beyond_of(prompts, zero_shot, plan.beyond)
+    names, kept = [model.name for model in zero_shot], flags.output / JUDGED_SO_FAR
     judged = judge_responses(prompts, responses, names, judge, kept) if judge else None
     record = {
-        "kind": "comparison",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "machine": describe_machine(),
-        "prompts": describe_prompts(flags.prompts, flags.split, prompts) | how_prompted(models, plan),
-        "decoding": plan.decoding.to_json() | {"engine": plan.engine.value, "dtype": plan.dtype},
-        "n_processes": processes().num_processes,
-        **comparison_of(prompts, models, responses, beyond),
+        **provenance_of(flags, plan, prompts, models),
+        **comparison_with_baselines(prompts, models, responses, beyond, plan.few_shot),
         "details": details,
         "judge": judged,
         "run_code": {"limits": limits.to_json(), "confinement": confinement()} if limits else None,

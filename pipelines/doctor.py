@@ -45,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.recipe import parse_leniently, written_keys
     from pipelines.report import write_diagnosis_page
+    from pipelines.training.dry_run import refuse_impossible_training
 
     command_line = ["--config", str(flags.config), *keys]
     stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
     recipe, faults = parse_leniently(ARGUMENTS[stage], command_line)
+    refuse_impossible_training(recipe)
     found = examine(recipe, stage, max_rows=None if flags.all else MAX_ROWS, told_before=recipe_findings(faults))
     rows = shown_rows(found.case, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
     forecast = forecast_lines(found.case) if flags.forecast else []

@@ -44,22 +44,23 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
-    from pipelines.files import write_json_atomically
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.checkpoint_revisions import planned_push
+    from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_student
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
     from pipelines.training.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.preference_rows import preference_set
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
-    from pipelines.training.preference_tuning import starting_point as start_of
     from pipelines.training.run_inputs import fine_tuning_inputs
+    from pipelines.training.starting_point import starting_point as start_of
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
+    refuse_impossible_training(recipe)
     general_text = read_general_text(data.general_text)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
@@ -68,7 +69,7 @@ def _train(recipe: "Recipe") -> None:
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
-    held_out, left_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
+    held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe, training, resume=data.resume)
     base = (start.base, model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
@@ -86,10 +87,8 @@ def _train(recipe: "Recipe") -> None:
     metrics: dict[str, Any] = dict(result.metrics)
     if before is not None:
         measured = preference_metrics(before, score_pairs(trainer), training.beta)
-        metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": left_out.reasons()}}
-    save_student(trainer, folder)
-    if run.writes:
-        write_json_atomically(folder / "ledger.json", ledger.to_json())
+        metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
+    save_student(trainer, folder, ledger)
     examined = after_run(trainer, start_state)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:

@@ -61,19 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the answers, and write them with --output."""
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
-    from pipelines.evaluation.answer_lines import answer_line, shown_line
-    from pipelines.evaluation.answer_store import store_beside
-    from pipelines.evaluation.engines import Engine, refuse_missing
-    from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
     from pipelines.evaluation.given_template import GivenTemplate
-    from pipelines.evaluation.processes import is_main_process, processes
     from pipelines.evaluation.prompts import read_prompts, typed_prompts
     from pipelines.files import refuse_existing, write_jsonl_atomically
-    from pipelines.modeling import PromptStyle, load_for_inference, render_prompt
+    from pipelines.hub.model_places import refuse_unusable_pair
 
-    temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
-    policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
-    refuse_missing(Engine(flags.engine))
+    refuse_unusable_pair(flags.model_name_or_path, flags.adapter)
     template = GivenTemplate.read(flags.chat_template)
     prompts = typed_prompts(flags.prompt) + (read_prompts(flags.prompts) if flags.prompts else [])
     prompts = [prompt.with_system(flags.system) for prompt in prompts]
@@ -81,6 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(expected="--prompt or --prompts", got="neither", remedy="give at least one prompt")
     if flags.resume and not flags.output:
         raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
+    from pipelines.evaluation.answer_lines import answer_line, shown_line
+    from pipelines.evaluation.answer_store import store_beside
+    from pipelines.evaluation.engines import Engine, refuse_missing
+    from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
+    from pipelines.evaluation.processes import is_main_process, processes
+    from pipelines.modeling import PromptStyle, load_for_inference, render_prompt
+
+    temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
+    policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
+    refuse_missing(Engine(flags.engine))
     if flags.output and is_main_process():
         refuse_existing(flags.output)
     store = store_beside(flags.output, resume=flags.resume) if flags.output else None

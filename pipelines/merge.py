@@ -56,7 +56,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, prove, write merge.json, then move the folder into place."""
     flags = parser().parse_args(arguments)
-    from pipelines.files import fresh_folder, refuse_existing, write_json_atomically
+    from pipelines.files import fresh_folder, refuse_existing, refuse_missing, write_json_atomically
+    from pipelines.hub.model_places import refuse_unusable_adapter, refuse_unusable_model
+
+    refuse_existing(flags.output)
+    refuse_missing(prompts=flags.prompts)
+    for adapter in flags.adapter:
+        refuse_unusable_adapter(adapter)
+    if flags.model_name_or_path:
+        refuse_unusable_model(flags.model_name_or_path, as_base=True)
     from pipelines.merging.adapter_mix import AdapterMix
     from pipelines.merging.gguf import find_converter, write_gguf
     from pipelines.merging.merging import ProofPlan, merge_and_prove
@@ -65,7 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.modeling.loading import base_of_adapter
     from pipelines.records import describe_machine, git_commit, versions
 
-    refuse_existing(flags.output)
     if flags.gguf:
         refuse_existing(flags.gguf, remedy="choose another --gguf")
     converter = find_converter() if flags.gguf else None

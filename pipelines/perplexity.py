@@ -46,17 +46,15 @@ class _AddModel(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the record."""
     options = _parser().parse_args(arguments)
-
     from pipelines.evaluation.given_template import GivenTemplate
-    from pipelines.evaluation.model_choice import ModelChoice
     from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset, refuse_without_sources
-    from pipelines.evaluation.perplexity_measurement import Reading, measure
-    from pipelines.evaluation.perplexity_record import perplexity_record, table
-    from pipelines.evaluation.processes import is_main_process
     from pipelines.files import refuse_existing, write_json_atomically
+    from pipelines.hub.model_places import refuse_unusable_pair
 
     if options.output:
         refuse_existing(options.output)
+    for model, adapter in options.models:
+        refuse_unusable_pair(model, adapter)
     dataset = read_dataset(
         options.dataset,
         options.split,
@@ -69,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.by_source:
         refuse_without_sources(documents.values())
     template = GivenTemplate.read(options.chat_template)
+    from pipelines.evaluation.model_choice import ModelChoice
+    from pipelines.evaluation.perplexity_measurement import Reading, measure
+    from pipelines.evaluation.perplexity_record import perplexity_record, table
+    from pipelines.evaluation.processes import is_main_process
+
     reading = Reading(options.batch_size, options.window, options.stride, options.dtype, template)
     measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)
     if not is_main_process():

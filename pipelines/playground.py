@@ -35,8 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Load both models and serve the page until Ctrl-C."""
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
+    from pipelines.hub.model_places import refuse_unusable_model
     from pipelines.interactive.ports import refuse_taken
 
+    refuse_unusable_model(flags.base, as_base=True)
+    refuse_unusable_model(flags.instruct)
     refuse_taken(flags.port)
     try:
         from pipelines.interactive.page import Playground

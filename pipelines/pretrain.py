@@ -50,6 +50,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.report.model_card import model_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.corpus import open_corpus
+    from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.pretraining import (
         checkpoint_to_resume,
         cost_of_pretraining,
@@ -59,11 +60,10 @@ def _train(recipe: "Recipe") -> None:
     )
     from pipelines.training.pretraining_model import model_to_pretrain, refuse_impossible_model, tokenizer_to_pretrain
     from pipelines.training.run_inputs import pretraining_inputs
-    from pipelines.training.schedules import refuse_impossible_schedule
 
     pretraining, training, model_arguments = recipe.arguments
-    refuse_impossible_schedule(training)
     refuse_taken_run(training, resume=pretraining.resume)
+    refuse_impossible_training(recipe)
     general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
     push = planned_push(recipe, model_arguments.model_name_or_path)

@@ -27,7 +27,13 @@ from pipelines.command_line import ArgumentParser, add_dtype, positive_number, r
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score, print the tables and the ranking or the shares, write the record."""
     options = _parser().parse_args(arguments)
+    from pipelines.files import refuse_existing, refuse_missing, write_json_atomically, write_text_atomically
+    from pipelines.hub.model_places import refuse_unusable_pair
 
+    if options.output:
+        refuse_existing(options.output)
+    refuse_missing(file=options.file, pairs=options.pairs)
+    refuse_unusable_pair(options.model_name_or_path, options.adapter)
     from pipelines.evaluation.model_choice import ModelChoice
     from pipelines.evaluation.processes import is_main_process, measured_by_all
     from pipelines.evaluation.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
@@ -41,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores_table,
         token_file,
     )
-    from pipelines.files import refuse_existing, write_json_atomically, write_text_atomically
 
     if options.output:
-        refuse_existing(options.output)
         refuse_other_suffix(options.output)
     pairs = given_pairs(options.pairs) if options.pairs else []
     texts = texts_of(pairs) or given_texts(options.text, options.file)

@@ -41,36 +41,41 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
-    from pipelines.files import write_json_atomically
     from pipelines.records import open_training_run, refuse_taken_run
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.checkpoint_revisions import planned_push
+    from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
     from pipelines.training.rows import recipe_rows
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.samples import SamplesAtEvaluation
+    from pipelines.training.starting_point import starting_point
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     refuse_taken_run(training, resume=data.resume)
+    refuse_impossible_training(recipe)
+    start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
     general_text = read_general_text(data.general_text)
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
     doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
-    push = planned_push(recipe, model_arguments.model_name_or_path)
+    push = planned_push(recipe, start.base)
     rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
-    tokenizer, new_tokens = load_student_tokenizer(model_arguments, training, conversational=rows.conversational)
+    tokenizer, new_tokens = load_student_tokenizer(
+        model_arguments, training, conversational=rows.conversational, start=start
+    )
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume)
-    base = (str(model_arguments.model_name_or_path), model_arguments.model_revision)
-    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base))
+    base = (start.base, model_arguments.model_revision)
+    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
-    student = load_student(model_arguments, training, tokenizer, new_tokens)
+    student = load_student(model_arguments, training, tokenizer, new_tokens, start)
     run.note(n_parameters=student.model.num_parameters())
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
@@ -81,9 +86,7 @@ def _train(recipe: "Recipe") -> None:
     result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
     refuse_divergence(result.metrics, trainer.model)
     metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
-    save_student(trainer, folder)
-    if run.writes:
-        write_json_atomically(folder / "ledger.json", ledger.to_json())
+    save_student(trainer, folder, ledger)
     examined = after_run(trainer, before)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
     if run.writes:

@@ -3,7 +3,8 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,32 +16,31 @@ from trl import ModelConfig, SFTConfig
 from data_prep.conversation import (
     Conversation,
     PlainText,
-    Preference,
     UnreadableRowError,
     content_text,
-    read_preference,
 )
 from pipelines.diagnosis.after_run.forgetting import read_general_text
 from pipelines.diagnosis.case import Base, Case, SeenRow, SeenRows, Stage
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.machine import this_machine
 from pipelines.diagnosis.refusals import Refusals
+from pipelines.diagnosis.seen_pairs import PairReader
 from pipelines.errors import UserError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.modeling.spans import ServedTurn, UnrenderableError
-from pipelines.recipe import LongRowPolicy, Recipe
+from pipelines.recipe import Recipe
 from pipelines.training.corpus import documents_to_see
 from pipelines.training.fine_tuning import load_student_tokenizer
 from pipelines.training.instruction_set import InstructionSet, instruction_set
 from pipelines.training.labels import RowTokenizer
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import Example, Fitted
-from pipelines.training.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
 from pipelines.training.preference_rows import preference_set
-from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
+from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretraining_model import built, new_config, refuse_contradictions, tokenizer_to_pretrain
 from pipelines.training.rows import has_held_out_rows, recipe_rows
+from pipelines.training.starting_point import StartingPoint, starting_point
 
 MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
 _ROWS_AT_ONCE = 1000
@@ -74,13 +74,14 @@ def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     evaluates = training.eval_strategy != "no"
     train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
     rows = instruction_set(train, held_out, data, training, recipe.keys)
-    tokenizer, new_tokens = _student_tokenizer(model, training, rows, refusals)
+    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+    tokenizer, new_tokens = _student_tokenizer(start, model, training, rows, refusals)
     how = rows.tokenizing(tokenizer)
     seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
     return Case(
         stage=Stage.SFT, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
-        base=_base(str(model.model_name_or_path), model, tokenizer), machine=this_machine(training),
+        base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
         has_unused_evaluation=not evaluates and has_held_out_rows(data),
     )  # fmt: skip
 
@@ -91,7 +92,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     train, held_out = read or preference_set(data, training)
     found = refusals.attempt(lambda: load_policy_tokenizer(start, model))
     tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
-    reader = _PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
+    reader = PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
     seen = [
         _with_ledger(split, [reader.seen(number, row) for number, row in _drawn(rows, max_rows)], rows)
         for split, rows in _splits(train, held_out)
@@ -130,18 +131,19 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
 
 
 def _student_tokenizer(
-    model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
+    start: StartingPoint, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
-    found = refusals.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    load = partial(load_student_tokenizer, model, training, conversational=rows.conversational, start=start)
+    found = refusals.attempt(load)
     if found is not None:
         return found
     wished, training.eos_token = training.eos_token, None
     again = Refusals()
-    found = again.attempt(lambda: load_student_tokenizer(model, training, conversational=rows.conversational))
+    found = again.attempt(load)
     training.eos_token = wished
     if found is None:
-        return load_tokenizer(str(model.model_name_or_path), model.model_revision), []
+        return load_tokenizer(start.base, model.model_revision), []
     refusals.mend("END_TOKEN_MISMATCH", {"eos_token": end_token(found[0])})
     return found
 
@@ -208,45 +210,6 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     trained = read.trained_turns()
     asked = "\n".join(content_text(one) for place, one in enumerate(read.messages) if place not in trained)
     return asked, tuple(content_text(read.messages[place]) for place in trained), tuple(read.messages)
-
-
-@dataclass(frozen=True)
-class _PairReader:
-    """How pairs of a recipe become examples; `tokenizer` is None where its template is unusable."""
-
-    tokenizer: PreTrainedTokenizerBase | None
-    max_length: int | None
-    policy: LongRowPolicy
-    refusals: Refusals
-
-    def seen(self, number: int, row: Mapping[str, Any]) -> SeenRow:
-        try:
-            preference = read_preference(row)
-        except UnreadableRowError as error:
-            return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
-        asked = "\n".join(content_text(message) for message in preference.prompt)
-        answers = (content_text(preference.chosen), content_text(preference.rejected))
-        texts = SeenRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
-        return texts if self.tokenizer is None else self._rendered(texts, preference, self.tokenizer)
-
-    def _rendered(self, texts: SeenRow, preference: Preference, tokenizer: PreTrainedTokenizerBase) -> SeenRow:
-        whole: tuple[Example, ...] = ()
-        try:
-            pair = pair_tokens(preference, tokenizer)
-            whole = _examples_of(pair)
-            fate, kept = fit_pair(preference, pair, tokenizer, self.max_length, self.policy, texts.number)
-        except UnrenderableError as error:
-            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason=str(error))
-        except UserError as error:
-            self.refusals.note(error)
-            return replace(texts, whole=whole, fate=RowFate.DROPPED, reason="refused")
-        return replace(texts, examples=_examples_of(kept), whole=whole, fate=fate)
-
-
-def _examples_of(pair: PairTokens) -> tuple[Example, ...]:
-    """The chosen and the rejected answer, each behind the prompt."""
-    both = (tokens_and_labels(pair.prompt_ids, answer_ids) for answer_ids in (pair.chosen_ids, pair.rejected_ids))
-    return tuple(Example(one["input_ids"], one["labels"]) for one in both)
 
 
 def _seen_documents(split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase) -> SeenRows:

@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.command_line import ArgumentParser, add_dtype, positive_number
 from pipelines.errors import UserError
-from pipelines.files import refuse_existing
+from pipelines.files import refuse_existing, refuse_missing
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.prompts import Prompt
 
 ANSWERS_SO_FAR = "answers.partial.jsonl"
 JUDGED_SO_FAR = "judgements.partial.jsonl"
@@ -23,6 +27,8 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: the last one alone)")
     add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
     add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
+    add("--base_few_shot", type=int, default=3, metavar="K", help="examples of a second baseline, 0: none (default 3)")
+    add("--few_shot_from", type=Path, metavar="F", help="where they are from (default: training split of --prompts)")
     add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
@@ -48,6 +54,26 @@ def refuse_taken(output: Path, *, resume: bool) -> None:
             got="an interrupted comparison",
             remedy="add --resume to go on with it, or give another --output",
         )
+
+
+def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
+    """The typed prompts, then the held-out ones, once all that the flags name is found to be there.
+
+    Raises `UserError` for what is missing or cannot be read.
+    """
+    from pipelines.evaluation.prompts import held_out_prompts, typed_prompts
+    from pipelines.hub.model_places import refuse_unusable_model
+
+    refuse_taken(flags.output, resume=flags.resume)
+    typed = typed_prompts(flags.prompt)
+    drawn = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
+    prompts = [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
+    names = ("general", "capability", "training_rows", "perplexity", "benchmark", "few_shot_from")
+    refuse_missing(**{name: getattr(flags, name) for name in names})
+    refuse_unusable_model(flags.base, as_base=True)
+    for one in flags.instruct:
+        refuse_unusable_model(one)
+    return prompts
 
 
 def _add_decoding(group: argparse._ArgumentGroup) -> None:

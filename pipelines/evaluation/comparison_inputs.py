@@ -1,7 +1,8 @@
 """The flags of compare.py -> what it measures, checked as a whole before a model is loaded."""
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -11,14 +12,15 @@ from pipelines.evaluation.answer_store import AnswerStore
 from pipelines.evaluation.beyond import BeyondPlan
 from pipelines.evaluation.comparison_flags import ANSWERS_SO_FAR
 from pipelines.evaluation.engines import Engine, refuse_missing
+from pipelines.evaluation.few_shot import FewShotPool
 from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.judging import JudgeEndpoint
-from pipelines.evaluation.measuring import DecodingPlan, MeasurementPlan
+from pipelines.evaluation.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, how_prompted
 from pipelines.evaluation.processes import processes
-from pipelines.evaluation.prompts import Prompt, held_out_prompts, typed_prompts
+from pipelines.evaluation.prompts import Prompt, describe_prompts
 from pipelines.evaluation.running_code import RunLimits, refuse_unless_confined
 from pipelines.modeling import PromptStyle
-from pipelines.records import read_record
+from pipelines.records import describe_machine, read_record, versions
 
 
 def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
@@ -40,14 +42,7 @@ def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
     return attached
 
 
-def prompts_of(flags: Namespace) -> list[Prompt]:
-    """The typed prompts, then the held-out ones. Raises `UserError` for what cannot be read."""
-    typed = typed_prompts(flags.prompt)
-    drawn: dict[str, Any] = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
-    return [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
-
-
-def plan_of(flags: Namespace) -> MeasurementPlan:
+def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
     """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with.
 
     All processes meet here, before one of them writes an answer.
@@ -66,8 +61,24 @@ def plan_of(flags: Namespace) -> MeasurementPlan:
         AnswerStore(flags.output / ANSWERS_SO_FAR),
         flags.show_probabilities,
         GivenTemplate.read(flags.chat_template),
+        FewShotPool.read(flags.base_few_shot, flags.prompts, flags.few_shot_from, prompts, flags.seed),
         beyond,
     )
+
+
+def provenance_of(
+    flags: Namespace, plan: MeasurementPlan, prompts: Sequence[Prompt], models: Sequence[MeasuredModel]
+) -> dict[str, Any]:
+    """The head of comparison.json: what was measured, when, where and how."""
+    return {
+        "kind": "comparison",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "machine": describe_machine(),
+        "prompts": describe_prompts(flags.prompts, flags.split, prompts) | how_prompted(models, plan),
+        "decoding": plan.decoding.to_json() | {"engine": plan.engine.value, "dtype": plan.dtype},
+        "n_processes": processes().num_processes,
+    }
 
 
 def limits_of(flags: Namespace) -> RunLimits | None:

@@ -127,11 +127,18 @@ class _Work:
         return decode(self.loaded, requests, self.policy, self.batch_size)
 
     def _answer(self, token_ids: list[int]) -> Answer:
+        stop_text = self.policy.stop_text
+        if stop_text is not None and stop_text in (text := self._text(token_ids)):
+            said = text[: text.index(stop_text)].rstrip("\n")
+            n_said = next(n for n in range(len(token_ids) + 1) if len(self._text(token_ids[:n])) >= len(said))
+            return Answer(said, n_said, True, tuple(token_ids[:n_said]))
         stopped = bool(token_ids) and token_ids[-1] in self.stop_ids
         text_ids = token_ids[:-1] if stopped else token_ids
-        tokenizer = self.loaded.tokenizer
-        text = str(tokenizer.decode(text_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        return Answer(text, len(text_ids), stopped, tuple(token_ids))
+        return Answer(self._text(text_ids), len(text_ids), stopped, tuple(token_ids))
+
+    def _text(self, token_ids: list[int]) -> str:
+        decode: Any = self.loaded.tokenizer.decode
+        return str(decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.answer_store import AnswerStore
 from pipelines.evaluation.beyond import BeyondMeasured, BeyondPlan, measure_beyond
 from pipelines.evaluation.engines import Engine
+from pipelines.evaluation.few_shot import END_OF_ANSWER, FewShot, FewShotPool
 from pipelines.evaluation.generation import (
     Answer,
     SamplingPolicy,
@@ -87,6 +88,7 @@ class MeasurementPlan:
     store: AnswerStore | None = None
     n_token_choices: int = 0
     template: GivenTemplate | None = None
+    few_shot: FewShotPool = field(default_factory=lambda: FewShotPool(0))
     beyond: BeyondPlan = field(default_factory=BeyondPlan)
 
 
@@ -111,6 +113,7 @@ class MeasuredModel:
     template_sha256: str | None = None
     beyond: BeyondMeasured | None = None
     computed_in: str | None = None
+    few_shot: FewShot | None = None
 
 
 class Measurement:
@@ -143,6 +146,36 @@ class Measurement:
         chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
         self._told("base: likelihood, chat template")
         return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
+
+    def few_shot_base(self, loaded: LoadedModel) -> MeasuredModel | None:
+        """The base after examples: greedy answers and the likelihood of the reference. None (told on stderr) without.
+
+        Prompts are plain text, so that they are given as they are.
+        """
+        shots = self.plan.few_shot.examples_for(loaded)
+        if shots is None:
+            if self.plan.few_shot.n_wanted:
+                _say(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
+            return None
+        greedy = replace(self.plan.decoding.greedy, stop_text=END_OF_ANSWER)
+        prompts = [shots.asked(loaded, one, greedy.max_new_tokens) for one in self.prompts]
+        loaded = replace(loaded, name=f"{loaded.name} ({len(shots.examples)}-shot)")
+        rendered = [render_prompt(loaded.tokenizer, one.asked, PromptStyle.PLAIN) for one in prompts]
+        answers = [only for [only] in self._answers(loaded, rendered, greedy)]
+        likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
+        self._told(f"{loaded.name}: greedy answers and likelihood")
+        return MeasuredModel(
+            loaded.name,
+            Role.FEW_SHOT_BASE,
+            loaded.path,
+            loaded.fingerprint,
+            PromptStyle.PLAIN,
+            answers,
+            [],
+            likelihoods,
+            computed_in=loaded.computed_in,
+            few_shot=shots,
+        )
 
     def instruct(self, loaded: LoadedModel) -> MeasuredModel:
         """An instruct model with its chat template or the plan's; with plain prompts if there is none."""
@@ -203,16 +236,22 @@ class Measurement:
 def measure_models(
     base: str, instructs: Sequence[str], prompts: Sequence[Prompt], plan: MeasurementPlan
 ) -> tuple[list[MeasuredModel], dict[str, float]]:
-    """The base, then each of `instructs`, each base in memory once; and the seconds that each phase took.
+    """The base, each of `instructs`, each base in memory once, and last the few-shot base where there is one; and the
+    seconds that each phase took.
 
     Raises `UserError` for an adapter that was trained on another base, before anything is loaded.
     """
     choices, names = instruct_choices(base, instructs)
     measurement = Measurement(prompts, plan)
     measured: list[MeasuredModel] = []
+    few_shot: MeasuredModel | None = None
     for loaded in loaded_one_by_one(choices, names, dtype=plan.dtype):
-        measured.append(measurement.instruct(loaded) if measured else measurement.base(loaded, instructs[0]))
-    return measured, measurement.seconds
+        if measured:
+            measured.append(measurement.instruct(loaded))
+        else:
+            measured.append(measurement.base(loaded, instructs[0]))
+            few_shot = measurement.few_shot_base(loaded)
+    return [*measured, *([few_shot] if few_shot else [])], measurement.seconds
 
 
 def how_prompted(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict[str, Any]:

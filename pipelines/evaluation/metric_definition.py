@@ -4,6 +4,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Aspect(StrEnum):
+    """Which of the three questions about a model a metric answers, one line of a summary each.
+
+    `form`: does it answer as asked: an answer, in the right shape, with an end. `correctness`: is the answer right.
+    `lost`: what can it no longer do, or has learned by heart.
+    """
+
+    FORM = "form"
+    CORRECTNESS = "correctness"
+    LOST = "lost"
+
+
 class Group(StrEnum):
     """What a metric looks at; the report shows one table for each."""
 
@@ -12,9 +24,17 @@ class Group(StrEnum):
     INSTRUCTION = "what the instruction asked for"
     REFERENCE = "agreement with the reference"
     PYTHON = "Python"
+    EXECUTION = "running the code"
     LIKELIHOOD = "likelihood of the reference"
     BEYOND = "beyond the task"
     JUDGE = "judge"
+
+    @property
+    def aspect(self) -> Aspect:
+        """The aspect of all metrics of the group."""
+        if self in (Group.STOPPING, Group.TEXT, Group.PYTHON):
+            return Aspect.FORM
+        return Aspect.LOST if self is Group.BEYOND else Aspect.CORRECTNESS
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Role(StrEnum):
     """What a model is in a comparison."""
 
     BASE = "base"
+    FEW_SHOT_BASE = "few_shot_base"
     INSTRUCT = "instruct"
 
 

@@ -135,7 +135,7 @@ def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turn
     prompts: list[Prompt] = []
     for number, row in enumerate(read_rows(path, split), start=1):
         where = f"row {number} of {path}"
-        prompts += _prompts_of(row, first_id + len(prompts), number, where, all_turns=all_turns)
+        prompts += prompts_of_row(row, first_id + len(prompts), number, where, all_turns=all_turns)
     alone = [None if one.context else one.instruction for one in prompts]
     groups = groups_by_instruction([one.group for one in prompts], alone)
     return [replace(one, group=group) for one, group in zip(prompts, groups, strict=True)]
@@ -160,8 +160,13 @@ def held_out_prompts(
     return prompts
 
 
-def _prompts_of(row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool) -> Iterator[Prompt]:
-    """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn."""
+def prompts_of_row(
+    row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool = False
+) -> Iterator[Prompt]:
+    """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn.
+
+    Raises `UserError` as `read_prompts`.
+    """
     asked: list[AskedRow] = asked_rows(row, where)
     group = group_of(row)
     kept = asked if all_turns else asked[-1:]

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from pipelines.evaluation.likelihood import DocumentLikelihood
 from pipelines.evaluation.measuring import MeasuredModel
 from pipelines.evaluation.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.prompts import Prompt
 from pipelines.evaluation.series import Series
-from pipelines.evaluation.statistics import Estimate, bootstrap_ratio
+from pipelines.evaluation.statistics import bootstrap_ratio
 
 BITS_PER_BYTE = MetricDefinition(
     "response_bits_per_byte",
@@ -29,8 +30,10 @@ def likelihood_series(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]
     return Series.of_ratios(BITS_PER_BYTE, bits, n_bytes)
 
 
-def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dict[str, Estimate]:
-    """Bits per byte of the reference answers in each prompt style that the model was given."""
+def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dict[str, dict[str, Any]]:
+    """Bits per byte of the reference answers in each prompt style that the model was given, as figures of the record;
+    `is_headline` marks the style that its metrics rest on."""
+    headline = headline_likelihoods(model, prompts)
     figures = {}
     for style, found in model.likelihoods.items():
         known = [
@@ -40,7 +43,8 @@ def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dic
         ]
         if len(known) >= 2:
             bits, n_bytes = [bits_of(one) for one, _ in known], [one.n_bytes for one, _ in known]
-            figures[style.value] = bootstrap_ratio(bits, n_bytes, groups=[group for _, group in known])
+            estimate = bootstrap_ratio(bits, n_bytes, groups=[group for _, group in known])
+            figures[style.value] = {**estimate.to_json(), "is_headline": found is headline}
     return figures
 
 

@@ -171,13 +171,20 @@ class RollingBatch:
         )
         return output.logits[:, -1]
 
+    def _ends_in_stop_text(self, new_ids: Sequence[int]) -> bool:
+        """Whether the last tokens hold the policy's stop text: each token has a byte of it, at least."""
+        stop = self.policy.stop_text
+        if stop is None:
+            return False
+        return stop in str(self.loaded.tokenizer.decode(list(new_ids[-len(stop.encode()) - 1 :])))
+
     def _record(self, rows: Sequence[int], chosen: torch.Tensor) -> Iterator[tuple[Request, list[int]]]:
         for row, [token_id] in zip(rows, chosen.tolist(), strict=True):
             request, new_ids = self.requests[row], self.new_ids[row]
             if request is None:
                 continue
             new_ids.append(token_id)
-            if token_id in self.stop_ids or len(new_ids) == request.n_new:
+            if token_id in self.stop_ids or len(new_ids) == request.n_new or self._ends_in_stop_text(new_ids):
                 self.requests[row] = None
                 yield request, new_ids
 

@@ -91,6 +91,12 @@ class RowGroups:
         """Whether rows are resampled: each is a group, or all are one, which alone cannot be resampled."""
         return self.are_single_rows or self.n_groups == 1
 
+    @property
+    def are_too_few(self) -> bool:
+        """Whether these groups are too few, or too unequal, to claim that models differ."""
+        few = self.n_groups < MIN_GROUPS or self.n_effective < MIN_EFFECTIVE_GROUPS
+        return few and not self.are_single_rows
+
     def sums(self, table: np.ndarray) -> np.ndarray:
         """The rows of `table` (shape [n, n_columns]) added up by group (shape [n_groups, n_columns])."""
         if self.are_single_rows:

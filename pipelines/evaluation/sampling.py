@@ -17,7 +17,8 @@ class SamplingPolicy:
     """How answers are decoded.
 
     `temperature` 0 is greedy: the most probable token each time. `top_p` keeps the smallest set of tokens that holds
-    this share of the probability. A sample depends on `seed`, its own number and its prompt, and on nothing else.
+    this share of the probability. A sample depends on `seed`, its own number and its prompt, and on nothing else. An
+    answer ends before `stop_text`, too, where there is one.
     """
 
     temperature: float = 0.0
@@ -25,6 +26,7 @@ class SamplingPolicy:
     num_samples: int = 1
     seed: int = 0
     max_new_tokens: int = 256
+    stop_text: str | None = None
 
     def __post_init__(self) -> None:
         """Raises `UserError` for values no decoding can follow."""

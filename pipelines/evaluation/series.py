@@ -134,6 +134,24 @@ class Series:
         """The same metric with a label for each item, see `groups`."""
         return replace(self, groups=groups)
 
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it measures by samples what another series measures by greedy answers."""
+        return self._is_told_from_greedy
+
+    def on_shared_items(self) -> "Series":
+        """The same metric over the items that all models have: figures side by side are then of the same items.
+
+        A model without any item is left out of this; the series is as it was if fewer than two items are shared.
+        """
+        known = {model: ~np.isnan(table).any(axis=1) for model, table in self.tables.items()}
+        having = [found for found in known.values() if found.any()]
+        shared = np.all(having, axis=0) if having else np.zeros(0, dtype=bool)
+        if shared.sum() < _MIN_ITEMS:
+            return self
+        tables = {model: np.where(shared[:, None], table, np.nan) for model, table in self.tables.items()}
+        return replace(self, tables=tables)
+
     def among(self, places: Sequence[int]) -> "Series":
         """The same metric over the items at `places` alone."""
         tables = {model: table[list(places)] for model, table in self.tables.items()}

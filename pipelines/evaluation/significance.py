@@ -95,6 +95,13 @@ def permutation_test_of_sums(
     return PermutationTest((n_as_large + 1) / (n_swaps + 1), 1 / (n_swaps + 1))
 
 
+def p_value_text(p_value: float, *, is_at_floor: bool = False) -> str:
+    """ "p <= 0.0014" for one that no permutation reached, else "p = 0.012" or "p < 0.001"."""
+    if is_at_floor and p_value < 1:
+        return f"p <= {p_value:.2g}"
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """The p-values of several metrics, corrected so that below 5% one of them is wrong in 5% of such sets at most.
 

@@ -1,8 +1,9 @@
-"""From intervals and p-values to words: better, worse, no difference shown, changed; and one sentence for a model."""
+"""From intervals and p-values to words: better, worse, no difference shown, changed, too few groups; and why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from pipelines.evaluation.metric_definition import MetricDefinition
 from pipelines.evaluation.series import Difference, Series
@@ -10,7 +11,6 @@ from pipelines.evaluation.significance import PermutationTest, holm
 from pipelines.evaluation.statistics import Estimate
 
 SIGNIFICANT = 0.05
-_MAX_NAMED = 3
 
 
 class Verdict(StrEnum):
@@ -20,11 +20,12 @@ class Verdict(StrEnum):
     WORSE = "worse"
     NO_DIFFERENCE = "no difference shown"
     CHANGED = "changed"  # there is a difference, and the metric has no good direction
+    TOO_FEW_GROUPS = "too few groups"  # of rows that depend on each other: no claim can rest on them
 
 
 @dataclass(frozen=True)
 class JudgedDifference:
-    """A difference with its p-value corrected for all metrics of the model, and the word for it."""
+    """A difference with its p-value corrected for `n_metrics` of the model, and the word for it."""
 
     label: str
     decoding: str | None
@@ -32,6 +33,7 @@ class JudgedDifference:
     difference: Difference
     test: PermutationTest
     p_corrected: float
+    n_metrics: int
     verdict: Verdict
 
     @property
@@ -39,12 +41,30 @@ class JudgedDifference:
         """Whether the two models are equal on every item."""
         return self.difference.estimate.value == 0 and not self.difference.n_higher and not self.difference.n_lower
 
+    @property
+    def why(self) -> str | None:
+        """Why no difference is claimed where the interval or the test alone might show one; None where they agree."""
+        estimate = self.difference.estimate
+        if self.verdict is Verdict.TOO_FEW_GROUPS:
+            counts = f"{estimate.n_groups} groups ({estimate.effective_groups:.1f} effective)"
+            return f"{estimate.n} items in {counts}: too few groups for a claim"
+        if self.verdict is Verdict.NO_DIFFERENCE and _is_clear(estimate):
+            return f"the interval excludes zero, but p corrected for {self.n_metrics} metrics is not below 0.05"
+        if self.verdict is Verdict.NO_DIFFERENCE and self.p_corrected < SIGNIFICANT:
+            return "the corrected p is below 0.05, but the interval includes zero"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the test and the correction say, in `differences` of comparison.json."""
+        record = {**self.test.to_json(), "p_holm": self.p_corrected, "verdict": self.verdict.value}
+        return record | ({"why": self.why} if self.why else {})
+
 
 def verdict_of(estimate: Estimate, p_corrected: float, better: str) -> Verdict:
     """The word for a difference: it is shown if the interval is clear of zero and the corrected p-value below 5%."""
-    low, high = estimate.ci95
-    is_clear = low > 0 or high < 0
-    if not (is_clear and p_corrected < SIGNIFICANT):  # said so that NaN shows nothing
+    if estimate.has_too_few_groups:
+        return Verdict.TOO_FEW_GROUPS
+    if not (_is_clear(estimate) and p_corrected < SIGNIFICANT):  # said so that NaN shows nothing
         return Verdict.NO_DIFFERENCE
     if better == "neither":
         return Verdict.CHANGED
@@ -52,48 +72,29 @@ def verdict_of(estimate: Estimate, p_corrected: float, better: str) -> Verdict:
 
 
 def judged_differences(series: Sequence[Series], model: str, base: str) -> dict[str, JudgedDifference]:
-    """The differences of `model` to `base` by metric, where both have it, judged together."""
-    found = {one: one.difference(model, base) for one in series}
-    known = {one: difference for one, difference in found.items() if difference is not None}
-    tests = {one.name: difference.test for one, difference in known.items() if difference.test is not None}
-    corrected = holm({name: test.p_value for name, test in tests.items()})
-    return {
-        one.name: JudgedDifference(
-            one.label,
-            one.decoding,
-            one.definition,
-            difference,
-            tests[one.name],
-            corrected[one.name],
-            verdict_of(difference.estimate, corrected[one.name], one.definition.better),
-        )
-        for one, difference in known.items()
-    }
+    """The differences of `model` to `base` by metric, where both have it, judged together.
+
+    A metric measured a second time by sampled answers is no further metric: those are corrected among themselves.
+    """
+    judged: dict[str, JudgedDifference] = {}
+    for is_repeat in (False, True):
+        family = {
+            one: (difference, difference.test)
+            for one in series
+            if one.is_repeat is is_repeat
+            and (difference := one.difference(model, base)) is not None
+            and difference.test is not None
+        }
+        corrected = holm({one.name: test.p_value for one, (_, test) in family.items()})
+        for one, (difference, test) in family.items():
+            p_corrected = corrected[one.name]
+            verdict = verdict_of(difference.estimate, p_corrected, one.definition.better)
+            judged[one.name] = JudgedDifference(
+                one.label, one.decoding, one.definition, difference, test, p_corrected, len(family), verdict
+            )
+    return {one.name: judged[one.name] for one in series if one.name in judged}
 
 
-def sentence_of(judged: Mapping[str, JudgedDifference]) -> str:
-    """ "better on 4 of 6 measures, worse on 1 (repetition), no difference shown on 1, n = 200", over the measures that
-    have a direction; those without one, such as length, are told apart where they changed. Sampled answers are in the
-    tables: counted here, they would count most measures twice."""
-    if not judged:
-        return "nothing was measured on both models"
-    n_items = next(iter(judged.values())).difference.estimate.n  # the first on a page applies to every prompt
-    if all(one.is_nothing for one in judged.values()):
-        return f"no difference at all: equal on every item of all {len(judged)} measures, n = {n_items}"
-    told = [one for one in judged.values() if one.decoding != "sampled"]
-    labels = {verdict: [one.label for one in told if one.verdict is verdict] for verdict in Verdict}
-    n_directed = sum(one.definition.better != "neither" for one in told)
-    parts = [f"better on {len(labels[Verdict.BETTER])} of {n_directed} measures"]
-    if worse := labels[Verdict.WORSE]:
-        parts.append(f"worse on {len(worse)} ({_named(worse)})")
-    n_open = n_directed - len(labels[Verdict.BETTER]) - len(worse)
-    if n_open:
-        parts.append(f"no difference shown on {n_open}")
-    if changed := labels[Verdict.CHANGED]:
-        parts.append(f"changed in {_named(changed)}")
-    return ", ".join([*parts, f"n = {n_items}"])
-
-
-def _named(labels: Sequence[str]) -> str:
-    rest = len(labels) - _MAX_NAMED
-    return ", ".join(labels[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+def _is_clear(estimate: Estimate) -> bool:
+    low, high = estimate.ci95
+    return low > 0 or high < 0

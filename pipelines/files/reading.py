@@ -24,6 +24,16 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def refuse_missing(**paths: Path | None) -> None:
+    """Raise `UserError` for the first of a program's flags whose path does not exist; None is a flag that is not set.
+
+    For before the heavy imports: reading them says more.
+    """
+    for flag, path in paths.items():
+        if path is not None and not path.exists():
+            raise UserError(expected=f"an existing path for --{flag}", got=f"{path}", remedy="check the path")
+
+
 def is_utf8(text: str) -> bool:
     """Whether UTF-8 can hold `text`: not with half of a surrogate pair in it, which JSON can write."""
     try:

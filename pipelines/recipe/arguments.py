@@ -144,6 +144,10 @@ class InstructionArguments(DataArguments):
             "true). A turn with weight: 0 or train: false never is."
         },
     )
+    adapter_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "Adapter to train further, with model_name_or_path as its base. None: a new adapter."},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

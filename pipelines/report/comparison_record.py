@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     NO_DIFFERENCE = "no difference shown"
     CHANGED = "changed"  # clear of zero, and the metric has no good direction
+    TOO_FEW_GROUPS = "too few groups"  # of rows that depend on each other, to claim anything
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,13 @@ EXAMPLE_RULE = (
 )
 # colours and marks repeat beyond so many models; their order does not
 N_LOOKS = 5
-_GLYPHS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "·", Verdict.CHANGED: "≠"}
+_GLYPHS = {
+    Verdict.BETTER: "▲",
+    Verdict.WORSE: "▼",
+    Verdict.NO_DIFFERENCE: "·",
+    Verdict.CHANGED: "≠",
+    Verdict.TOO_FEW_GROUPS: "?",
+}
 
 
 def write_report(comparison_folder: Path, run_folder: Path | None = None) -> list[Path]:

@@ -12,10 +12,11 @@ from pipelines.training.corpus import open_corpus
 from pipelines.training.fine_tuning import load_student_tokenizer
 from pipelines.training.instruction_set import instruction_set
 from pipelines.training.preference_rows import preference_set
-from pipelines.training.preference_tuning import load_policy_tokenizer, starting_point
+from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretraining_model import tokenizer_to_pretrain
 from pipelines.training.rows import recipe_rows
 from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
+from pipelines.training.starting_point import starting_point
 
 _PLACES = (
     "model_name_or_path", "adapter_name_or_path", "dataset_name", "tokenizer_name_or_path", "chat_template_path",
@@ -48,10 +49,9 @@ def _sft_inputs(recipe: Recipe) -> Inputs:
     data, training, model = recipe.arguments
     train, held_out = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
     rows = instruction_set(train, held_out, data, training, recipe.keys)
-    tokenizer, _ = load_student_tokenizer(model, training, conversational=rows.conversational)
-    return fine_tuning_inputs(
-        data, (train, held_out), tokenizer, str(model.model_name_or_path), model.model_revision
-    )  # fmt: skip
+    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
+    tokenizer, _ = load_student_tokenizer(model, training, conversational=rows.conversational, start=start)
+    return fine_tuning_inputs(data, (train, held_out), tokenizer, start.base, model.model_revision, start.adapter)
 
 
 def _dpo_inputs(recipe: Recipe) -> Inputs:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.utils.other import TrainableTokensWrapper
@@ -13,36 +14,42 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_
 from trl import DPOConfig, ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
+from pipelines.files import write_json_atomically
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
+from pipelines.modeling.adapter_base import attach_trainable_adapter
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
-from pipelines.modeling.loading import load_base_model, resize_embeddings
+from pipelines.modeling.loading import load_base_model, resize_embeddings, tokenizer_place
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
+from pipelines.training.ledger import Ledger
+from pipelines.training.library_errors import library_refusals
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.packing import refuse_contamination
+from pipelines.training.starting_point import StartingPoint, starting_point
 
 
 @dataclass(frozen=True)
 class Student:
-    """A base ready to be taught: tokenizer with chat template, embeddings that fit it, LoRA configured."""
+    """A base ready to be taught: tokenizer with chat template, embeddings that fit it, LoRA configured or in place."""
 
-    model: PreTrainedModel
+    model: PreTrainedModel | PeftModel
     tokenizer: PreTrainedTokenizerBase
     lora: LoraConfig | None
 
 
 def load_student_tokenizer(
-    arguments: ModelConfig, training: SFTConfig, *, conversational: bool
+    arguments: ModelConfig, training: SFTConfig, *, conversational: bool, start: StartingPoint | None = None
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The base's tokenizer, with a chat template and its end token if the rows are `conversational`, and the tokens
-    whose embeddings the base cannot know. Rows of plain text keep the base's own EOS.
+    whose embeddings the base cannot know. Rows of plain text keep the base's own EOS. An adapter that is trained
+    further (`start`) brings the tokenizer and template that it was trained with.
 
-    Raises `UserError` if the recipe's `eos_token` is another token than the one that the template ends a turn with: the
-    model would learn one end and be stopped at another.
+    Raises `UserError` if the recipe's `eos_token` is another token than the one that the template ends a turn with (the
+    model would learn one end and be stopped at another), and for a template with tokens that an adapter does not have.
     """
-    if arguments.model_name_or_path is None:
-        raise UserError(expected="model_name_or_path in the recipe", got="none", remedy="name a folder or a Hub id")
-    tokenizer = load_tokenizer(arguments.model_name_or_path, arguments.model_revision)
+    start = start or starting_point(arguments, None)
+    place = tokenizer_place(start.base, start.adapter)
+    tokenizer = load_tokenizer(place, arguments.model_revision if place == start.base else None)
     new_tokens: list[str] = []
     if conversational or training.chat_template_path is not None:
         new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
@@ -64,19 +71,36 @@ def load_student_tokenizer(
             f"{training.eos_token}",
             finding="END_TOKEN_MISMATCH",
         )
+    if start.adapter is not None and new_tokens:
+        raise UserError(
+            expected=f"a chat template of tokens that the adapter {start.adapter} was trained with",
+            got=f"the new tokens {', '.join(new_tokens)}",
+            remedy="remove chat_template_path, or train a new adapter on a merged model",
+        )
     return tokenizer, new_tokens
 
 
 def load_student(
-    arguments: ModelConfig, training: SFTConfig, tokenizer: PreTrainedTokenizerBase, new_tokens: list[str]
+    arguments: ModelConfig,
+    training: SFTConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    new_tokens: list[str],
+    start: StartingPoint | None = None,
 ) -> Student:
-    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA.
+    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA; or attach the
+    adapter of `start`, to be trained further.
 
     Raises `UserError` for a quantized base that would be trained without an adapter.
     """
-    refuse_full_training_of_quantized(arguments)
+    start = start or starting_point(arguments, None)
+    if start.adapter is None:
+        refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # the rows of new tokens are drawn
-    model, added = load_base_to_train(str(arguments.model_name_or_path), arguments, training, tokenizer)
+    model, added = load_base_to_train(start.base, arguments, training, tokenizer)
+    if start.adapter is not None:
+        adapted = attach_trainable_adapter(model, start.adapter, start.base)
+        align_end_token(model, tokenizer)
+        return Student(adapted, tokenizer, None)
     new_ids = {*added, *(token_id_of(tokenizer, token) for token in new_tokens)}
     return Student(model, tokenizer, lora_config(arguments, model, sorted(new_ids)))
 
@@ -86,19 +110,35 @@ def load_base_to_train(
 ) -> tuple[PreTrainedModel, range]:
     """The base at `name_or_path` in the recipe's dtype or quantization, with the end token and embeddings that
     `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
-    model = load_base_model(
-        name_or_path,
-        dtype=arguments.dtype or "float32",
-        revision=arguments.model_revision,
-        trust_remote_code=training.trust_remote_code,
-        attn_implementation=arguments.attn_implementation,
-        quantization_config=quantization_config(arguments, training),
-        **cast(dict[str, Any], training.model_init_kwargs or {}),
-    )
+    model = load_base_model(name_or_path, **loading_options(arguments, training))
     keep_gradients_of_four_bit_base(model)
     added = resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)
     return model, added
+
+
+def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> dict[str, Any]:
+    """How the base is loaded: by the recipe's keys, and by `model_init_kwargs`, which win where both have one.
+
+    Raises `UserError` for a key that the recipe sets in both places to different values.
+    """
+    options = {
+        "dtype": arguments.dtype or "float32",
+        "revision": arguments.model_revision,
+        "trust_remote_code": training.trust_remote_code,
+        "attn_implementation": arguments.attn_implementation,
+        "quantization_config": quantization_config(arguments, training),
+    }
+    own = cast(dict[str, Any], training.model_init_kwargs or {})
+    written = {"dtype": arguments.dtype, "attn_implementation": arguments.attn_implementation}
+    for key, value in written.items():
+        if value is not None and own.get(key, value) != value:
+            raise UserError(
+                expected=f"one {key} in the recipe",
+                got=f"{key}: {value}, and model_init_kwargs: {{{key}: {own[key]}}}",
+                remedy=f"remove one of them: the key {key} is enough",
+            )
+    return {**options, **own}
 
 
 class WatchedSFTTrainer(Watched, SFTTrainer):
@@ -112,30 +152,50 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
     settled.assistant_only_loss = False  # the labels say what is trained
     if not training.packing:
         settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
-    trainer = WatchedSFTTrainer(
-        model=student.model,
-        args=settled,
-        train_dataset=train,
-        eval_dataset=held_out,
-        processing_class=student.tokenizer,
-        peft_config=student.lora,
-    )
-    show_bias_of_wrapped_head(student.model)
+    continued = adapter_weights(student.model)
+    with library_refusals("options that TRL's SFTTrainer takes together", "change these keys in the recipe"):
+        trainer = WatchedSFTTrainer(
+            model=student.model,
+            args=settled,
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=student.tokenizer,
+            peft_config=student.lora,
+        )
+    show_bias_of_wrapped_head(base_below(student.model))
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
-    if student.lora is not None and student.lora.trainable_token_indices:
-        leave_embeddings_out(cast(PeftModel, trainer.model))
+        for name, weight in continued.items():  # TRL made them bfloat16 on a quantized base
+            trainer.model.get_parameter(name).data = weight
+        if getattr(trainer.model.peft_config["default"], "trainable_token_indices", None):
+            leave_embeddings_out(trainer.model)
     refuse_contamination(trainer)
     watch(trainer)
     return trainer
 
 
-def save_student(trainer: Trainer, folder: Path) -> None:
-    """Write adapter or model, tokenizer with template, generation config with the end token, and trainer state."""
+def save_student(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -> None:
+    """Write adapter or model, tokenizer with template, generation config with the end token, trainer state and ledger.
+
+    Every rank calls it.
+    """
     trainer.save_model(str(folder))
     if trainer.is_world_process_zero():
         cast(PreTrainedModel, trainer.model).generation_config.save_pretrained(folder)  # PEFT leaves it out
+        if ledger is not None:
+            write_json_atomically(folder / "ledger.json", ledger.to_json())
     trainer.save_state()
+
+
+def adapter_weights(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:
+    """Copies of the trained weights of an adapter, none for a model without one."""
+    trained = model.named_parameters() if isinstance(model, PeftModel) else ()
+    return {name: weight.data.clone() for name, weight in trained if weight.requires_grad}
+
+
+def base_below(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The model below an adapter, or the model itself."""
+    return cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
 
 
 def leave_embeddings_out(model: PeftModel) -> None:

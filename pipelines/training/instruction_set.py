@@ -81,7 +81,9 @@ class InstructionSet:
         train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
         if self.conversational and not how.whole_sequence:
             refuse_unlike_serving(how, islice(self.train, 64), _N_CHECKED_AGAINST_SERVING)
-        held_out = tokenize_rows(self.held_out, how, num_proc=n_processes)[0] if self.held_out is not None else None
+        held_out = None
+        if self.held_out is not None:
+            held_out, ledger.held_out = tokenize_rows(self.held_out, how, num_proc=n_processes)
         return train, ledger, held_out
 
 

@@ -28,6 +28,7 @@ class Ledger:
     n_tokens_lost: int = 0
     fates: dict[RowFate, int] = field(default_factory=lambda: dict.fromkeys(RowFate, 0))
     rows: list[dict[str, Any]] = field(default_factory=list)
+    held_out: "Ledger | None" = None  # of the rows that are evaluated on
 
     def keep(self, n_tokens: int, n_tokens_trained: int, n_examples: int = 1) -> None:
         """A row that is trained on whole: `n_tokens` in all, `n_tokens_trained` of them in the loss."""
@@ -84,6 +85,7 @@ class Ledger:
             "n_tokens_lost": self.n_tokens_lost,
             "reasons": self.reasons(),
             "rows": self.rows,
+            **({"held_out": self.held_out.to_json()} if self.held_out and self.held_out.n_rows else {}),
         }
 
     def summary(self) -> str:

@@ -2,17 +2,15 @@
 
 import copy
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
-from pipelines.errors import UserError
 from pipelines.modeling import (
     ensure_chat_template,
     load_tokenizer,
@@ -20,30 +18,26 @@ from pipelines.modeling import (
     render_prompt,
     train_adapters_in_float32,
 )
-from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
+from pipelines.modeling.adapter_base import attach_trainable_adapter
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.loading import base_of_adapter, is_adapter, tokenizer_place
+from pipelines.modeling.loading import tokenizer_place
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import (
+    adapter_weights,
     align_end_token,
+    base_below,
     leave_embeddings_out,
     load_base_to_train,
     show_bias_of_wrapped_head,
 )
+from pipelines.training.library_errors import library_refusals
 from pipelines.training.live_view import Watched, watch
 from pipelines.training.preference_pairs import chosen_rows
 from pipelines.training.samples import N_HELD_OUT, SamplesAtEvaluation
+from pipelines.training.starting_point import StartingPoint
 
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
-
-
-@dataclass(frozen=True)
-class StartingPoint:
-    """What is trained on: a base, by folder or Hub id, and the adapter on it, if there is one."""
-
-    base: str
-    adapter: str | None
 
 
 @dataclass(frozen=True)
@@ -58,37 +52,6 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     lora: LoraConfig | None = None
     reference: PreTrainedModel | None = None
-
-
-def starting_point(arguments: ModelConfig, adapter: str | None, keys: Iterable[str] = ()) -> StartingPoint:
-    """Base and adapter of a recipe with `keys`; `model_name_or_path` may be an adapter, which names its base.
-
-    Raises `UserError` if neither is given, both are adapters, the adapter was made for another base, or the recipe
-    shapes an adapter beside the one that is there.
-    """
-    model = arguments.model_name_or_path
-    if model is None and adapter is None:
-        raise UserError(expected="model_name_or_path in the recipe", got="none", remedy="name a folder or a Hub id")
-    if model is not None and is_adapter(model):
-        if adapter is not None:
-            raise UserError(
-                expected=f"a base in model_name_or_path beside adapter_name_or_path {adapter}",
-                got=f"the adapter {model}",
-                remedy=f"set model_name_or_path: {base_of_adapter(adapter)}",
-            )
-        model, adapter = None, model
-    if adapter is None:
-        return StartingPoint(str(model), None)
-    shaping = [key for key in keys if key.startswith("lora_") or key in ("use_dora", "use_rslora")]
-    if shaping:
-        raise UserError(
-            expected=f"no LoRA keys beside the adapter {adapter}, which has its own",
-            got=", ".join(shaping),
-            remedy="remove them, or train a new adapter on a merged model",
-        )
-    base = model or base_of_adapter(adapter)
-    refuse_other_base(adapter, base, arguments.model_revision)
-    return StartingPoint(base, adapter)
 
 
 def load_policy_tokenizer(start: StartingPoint, arguments: ModelConfig) -> tuple[PreTrainedTokenizerBase, list[str]]:
@@ -136,13 +99,12 @@ class PreferenceTrainer(Watched, DPOTrainer):
 
     def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:
         self._policy = model
-        trained = model.named_parameters() if isinstance(model, PeftModel) else ()
-        self._adapter = {name: weight.data.clone() for name, weight in trained if weight.requires_grad}
+        self._adapter = adapter_weights(model)
         super().__init__(model=model, **options)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         """Leave the tokens as they are. TRL calls this when the adapters stand and nothing is computed yet."""
-        show_bias_of_wrapped_head(_base_of(self._policy))
+        show_bias_of_wrapped_head(base_below(self._policy))
         if isinstance(self._policy, PeftModel):
             for name, weight in self._adapter.items():  # TRL made them bfloat16 on a quantized base
                 self._policy.get_parameter(name).data = weight
@@ -182,7 +144,7 @@ def preference_trainer(
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
-    try:
+    with library_refusals("options that TRL's DPOTrainer takes together", "change these keys in the recipe"):
         trainer = PreferenceTrainer(
             policy.model,
             ref_model=policy.reference,
@@ -192,12 +154,6 @@ def preference_trainer(
             processing_class=policy.tokenizer,
             peft_config=policy.lora,
         )
-    except (ValueError, NotImplementedError) as error:
-        raise UserError(
-            expected="options that TRL's DPOTrainer takes together",
-            got=" ".join(str(error).split())[:300],
-            remedy="change these keys in the recipe",
-        ) from error
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
     if isinstance(trainer.model, PeftModel) and getattr(
@@ -219,7 +175,3 @@ def _samples(
         prompts = held_out[: shown.n_samples]["prompt_ids"] if held_out is not None else []
     rows = chosen_rows(held_out, N_HELD_OUT) if held_out is not None else None
     return SamplesAtEvaluation(tokenizer, prompts, rows, Path(str(training.output_dir)), shown.sample_max_new_tokens)
-
-
-def _base_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    return cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)

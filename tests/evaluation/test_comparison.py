@@ -207,8 +207,9 @@ def test_each_difference_has_its_p_value_its_wins_and_its_word() -> None:
     assert [found["stopped_by_itself"][key] for key in ("n_wins", "n_ties", "n_losses")] == [3, 1, 0]
     assert [found["repetition"][key] for key in ("n_wins", "n_ties", "n_losses")] == [1, 3, 0]  # lower is better
     assert "n_wins" not in found["n_tokens"]
-    assert record["sentences"]["instruct"].startswith("better on 0 of ")
-    assert record["sentences"]["instruct"].endswith("n = 4")
+    assert found["stopped_by_itself"]["p_at_floor"] is True, "2 / 2^3: three prompts differ"
+    assert found["stopped_by_itself"]["values"] == {"instruct": 1.0, "base": 0.25}
+    assert "metrics is not below 0.05" in found["stopped_by_itself"]["why"]
 
 
 def test_flips_name_the_prompts_on_which_a_check_turned() -> None:
@@ -235,14 +236,14 @@ def test_prompts_of_one_category_are_not_split() -> None:
 
 def test_the_table_shows_each_metric_with_models_and_difference_side_by_side() -> None:
     lines = comparison_table(compared(BASE, INSTRUCT)).splitlines()
-    assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p"]
+    assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p", "n"]
     [stops] = [line for line in lines if line.startswith("stops by itself  ")]
     assert stops.split()[3:6] == ["25.0%", "100.0%", "+75.0%"]
-    assert stops.endswith("1.000  no difference shown")
+    assert stops.endswith("1.000  4  no difference shown")
     [bits] = [line for line in lines if line.startswith("response bits per byte")]
     assert bits.split()[4:7] == ["2.885", "1.731", "-1.154"]
     assert ", -40.0%" in bits
-    assert lines[-1].startswith("instruct: better on 0 of ")
+    assert lines[-1] == "instruct, lost: not measured: give --general or --capability"
 
 
 def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pass() -> None:

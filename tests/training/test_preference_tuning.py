@@ -23,8 +23,8 @@ from pipelines.training.preference_tuning import (
     load_policy,
     load_policy_tokenizer,
     preference_trainer,
-    starting_point,
 )
+from pipelines.training.starting_point import starting_point
 from tests.training.preference_models import adapter_on, base_without_template, tokenized, training_arguments
 
 
@@ -201,8 +201,10 @@ def test_no_model_two_adapters_and_keys_that_do_not_go_together_are_refused(
         starting_point(ModelConfig(), None)
     with pytest.raises(UserError, match="expected a base in model_name_or_path"):
         starting_point(ModelConfig(model_name_or_path=str(adapter)), str(adapter))
-    with pytest.raises(UserError, match="got lora_r, use_dora; remove them"):
-        starting_point(ModelConfig(), str(adapter), ["lora_r", "seed", "use_dora"])
+    with pytest.raises(UserError, match="lora_r: 4, use_dora: False; got lora_r: 8, use_dora: True; remove them"):
+        starting_point(ModelConfig(), str(adapter), {"lora_r": 8, "seed": 1, "use_dora": True, "lora_dropout": 0.0})
+    same = {"lora_r": 4, "lora_target_modules": "all-linear"}
+    assert starting_point(ModelConfig(), str(adapter), same).adapter == str(adapter)
     with pytest.raises(UserError, match="sync_ref_model"):
         trainer_on(base, adapter, training_arguments(tmp_path, sync_ref_model=True))
 

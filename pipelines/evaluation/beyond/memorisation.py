@@ -46,11 +46,18 @@ Answers = Mapping[str, Sequence[Answer]]
 
 
 def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[Series]:
-    """Length of the longest overlap of each greedy answer, and whether it repeats a row."""
+    """Length of the longest overlap of each greedy answer that is not empty, and whether it repeats a row."""
     runs = _runs_by_model(prompts, answers, training_rows)
-    lengths = {model: [float(run.n_words) for run in found] for model, found in runs.items()}
+    said = {model: [bool(one.text.strip()) for one in found] for model, found in answers.items()}
+    lengths = {
+        model: [float(run.n_words) if says else None for run, says in zip(found, said[model], strict=True)]
+        for model, found in runs.items()
+    }
     repeats = {
-        model: [_repeats(run, one.text) for run, one in zip(found, answers[model], strict=True)]
+        model: [
+            _repeats(run, one.text) if says else None
+            for run, one, says in zip(found, answers[model], said[model], strict=True)
+        ]
         for model, found in runs.items()
     }
     return [

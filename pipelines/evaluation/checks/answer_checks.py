@@ -22,6 +22,7 @@ Value = bool | int | float | None
 def response_checks(answer: "Answer", prompt: "Prompt") -> dict[str, Value]:
     """All checks of one answer by metric name (see `RESPONSE_METRICS`); None where a check does not apply.
 
+    - repetition, distinct-2, loops, echo and language: where the answer is not empty;
     - echo and language: where the prompt neither asks for code nor is code, which an answer may rightly begin with;
       language not where a constraint asks for one;
     - constraints: where the prompt has some;
@@ -31,13 +32,15 @@ def response_checks(answer: "Answer", prompt: "Prompt") -> dict[str, Value]:
     - Python: where the instruction names a function.
     """
     text = answer.text
+    is_empty = not text.strip()
     return {
-        "stopped_by_itself": answer.stopped,
+        "empty_answers": is_empty,
+        "stopped_by_itself": answer.stopped and not is_empty,
         "n_tokens": answer.n_tokens,
         "n_words": len(words(text)),
-        "repetition": repetition(text),
+        "repetition": None if is_empty else repetition(text),
         "distinct_2": distinct(text, 2),
-        "ends_in_loop": ends_in_loop(text),
+        "ends_in_loop": None if is_empty else ends_in_loop(text),
         **_against_prompt(text, prompt),
         **_constraints(text, prompt),
         **_against_references(text, prompt),
@@ -48,7 +51,7 @@ def response_checks(answer: "Answer", prompt: "Prompt") -> dict[str, Value]:
 
 def _against_prompt(text: str, prompt: "Prompt") -> dict[str, Value]:
     whole = f"{prompt.instruction}\n{prompt.input}"
-    if prompt.asks_for_code or looks_like_code(whole):
+    if prompt.asks_for_code or looks_like_code(whole) or not text.strip():
         return dict.fromkeys(("prompt_echo", "begins_with_prompt", "same_language"))
     asks_for_language = any(constraint.asks_for_language for constraint in prompt.constraints)
     return {

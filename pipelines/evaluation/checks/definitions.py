@@ -14,10 +14,18 @@ def _number(name: str, label: str, unit: str, better: str, meaning: str, group: 
 # distinct-1 is a module too and on no page: it falls as a text grows, whatever the text.
 RESPONSE_METRICS: tuple[MetricDefinition, ...] = (
     _flag(
+        "empty_answers",
+        "empty answers",
+        "lower",
+        "share of answers without any text; such an answer neither stops by itself nor has a part in what is said of "
+        "the text of answers",
+        Group.STOPPING,
+    ),
+    _flag(
         "stopped_by_itself",
         "stops by itself",
         "higher",
-        "share of answers that ended with the model's own end token before the token limit",
+        "share of answers that say something and ended with the model's own end token before the token limit",
         Group.STOPPING,
     ),
     _number(

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.evaluation.harness.benchmark_run import MetricOutcome
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.significance import permutation_test_of_sums
+from pipelines.evaluation.significance import p_value_text, permutation_test_of_sums
 from pipelines.evaluation.statistics import paired_difference_of_means, paired_difference_of_ratios
 
 
@@ -72,7 +72,7 @@ def benchmark_table(record: Mapping[str, Any]) -> str:
     differences = [
         f"{model} minus {models[0]}, {result['task']} {result['metric']}: {one['value']:+.4f} "
         f"[{one['ci95'][0]:+.4f}, {one['ci95'][1]:+.4f}], "
-        f"p {'<=' if one.get('p_at_floor') else '='} {one['p_value']:.4f}, n = {one['n']:,}"
+        f"{p_value_text(one['p_value'], is_at_floor=one['p_at_floor'])}, n = {one['n']:,}"
         for result in record["results"]
         for model, one in result["difference"].items()
         if one is not None

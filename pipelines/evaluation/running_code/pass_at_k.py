@@ -24,6 +24,6 @@ def pass_at_k_definition(k: int) -> MetricDefinition:
         "share",
         "higher",
         f"probability that at least one of {k} sampled answers passes all tests, estimated without bias",
-        Group.PYTHON,
+        Group.EXECUTION,
         is_flag=True,
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # prompts.py reads tests by this package
 
 EXECUTION_METRICS = (
     MetricDefinition(
-        "runs", "runs", "share", "higher", "share of answers whose code runs without an error", Group.PYTHON, True
+        "runs", "runs", "share", "higher", "share of answers whose code runs without an error", Group.EXECUTION, True
     ),
     MetricDefinition(
         "passes_tests",
@@ -33,7 +33,7 @@ EXECUTION_METRICS = (
         "share",
         "higher",
         "share of answers that pass all tests given with their prompt",
-        Group.PYTHON,
+        Group.EXECUTION,
         True,
     ),
 )

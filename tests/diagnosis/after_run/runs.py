@@ -13,9 +13,10 @@ from pipelines.training.fine_tuning import load_student, load_student_tokenizer,
 from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
 from pipelines.training.preference_pairs import tokenize_pairs
 from pipelines.training.preference_rows import preference_set
-from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer, starting_point
+from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
 from pipelines.training.rows import recipe_rows
 from pipelines.training.samples import SamplesAtEvaluation
+from pipelines.training.starting_point import starting_point
 from tests.diagnosis.cases import recipe_of, rows_of
 
 GENERAL = "".join(f"The river {n} runs past {n + 3} old mills and {n * 7} gardens.\n\n" for n in range(120))

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.evaluation.beyond.memorisation import longest_overlaps, memorisation_series, words_not_in_prompt
@@ -43,9 +44,9 @@ ANSWERS = {
 def test_a_planted_row_is_found_with_its_exact_length_and_number(training_rows: Path) -> None:
     lengths, repeats = memorisation_series(PROMPTS, ANSWERS, training_rows)
     assert lengths.item_values("instruct").tolist() == [11, 12, 0]
-    assert lengths.item_values("base").tolist() == [3, 0, 0]
+    np.testing.assert_equal(lengths.item_values("base"), [3, 0, np.nan])  # an empty answer has no part in it
     assert repeats.item_values("instruct").tolist() == [1, 1, 0]
-    assert repeats.item_values("base").tolist() == [0, 0, 0]
+    np.testing.assert_equal(repeats.item_values("base"), [0, 0, np.nan])
     assert longest_overlaps(PROMPTS, ANSWERS, training_rows) == [
         {"model": "base", "id": 3, "n_words": 3, "text": "cat sat on", "row": 3},
         {"model": "instruct", "id": 5, "n_words": 12, "text": ROWS[1], "row": 2},

@@ -16,7 +16,8 @@ from pipelines.evaluation.running_code import CodeTests
 
 QUESTION = Prompt(0, "What is the capital of France, and how many people live there?")
 FUNCTION = Prompt(1, "Write a Python function find_max(numbers).")
-ALWAYS = {"stopped_by_itself", "n_tokens", "n_words", "repetition", "distinct_2", "ends_in_loop"}
+OF_ANY = {"empty_answers", "stopped_by_itself", "n_tokens", "n_words"}
+ALWAYS = OF_ANY | {"repetition", "distinct_2", "ends_in_loop"}
 PROSE = {"prompt_echo", "begins_with_prompt", "same_language"}
 PYTHON = {"parses", "defines_requested_name", "takes_requested_parameters"}
 SHORT = {"exact_match", "token_f1", "rouge_l", "chrf"}
@@ -71,6 +72,7 @@ def test_an_answer_to_a_question_is_checked_by_hand() -> None:
     prompt = replace(QUESTION, reference="Two million people live in Paris.", constraints=constraints)
     checks = response_checks(answer("In Paris two million people live."), prompt)
     assert checks == {
+        "empty_answers": False,
         "stopped_by_itself": True,
         "n_tokens": 7,
         "n_words": 6,
@@ -102,7 +104,8 @@ CODE = "def find_max(numbers):\n    return max(numbers)"
     ("prompt", "text", "expected"),
     [
         (QUESTION, ENGLISH, ALWAYS | PROSE),
-        (QUESTION, "", ALWAYS - {"distinct_2"} | PROSE - {"same_language"}),
+        (QUESTION, "", OF_ANY),
+        (QUESTION, " \n", OF_ANY),
         (QUESTION, "Paris.", ALWAYS | PROSE - {"same_language"}),
         (replace(QUESTION, reference="Paris"), ENGLISH, ALWAYS | PROSE | SHORT),
         (replace(QUESTION, reference=" \n"), ENGLISH, ALWAYS | PROSE),
@@ -128,6 +131,19 @@ CODE = "def find_max(numbers):\n    return max(numbers)"
 )
 def test_a_check_applies_only_where_it_means_something(prompt: Prompt, text: str, expected: set[str]) -> None:
     assert applying(text, prompt) == expected
+
+
+def test_an_empty_answer_succeeds_in_nothing() -> None:
+    prompt = replace(FUNCTION, reference="Paris", number="4", constraints=EVERYTHING)
+    for text in ("", " \n"):
+        checks = response_checks(Answer(text, 0, True, ()), prompt)
+        assert checks["empty_answers"] is True
+        assert checks["stopped_by_itself"] is False
+        better = {one.name: one.better for one in RESPONSE_METRICS}
+        successes = [name for name, value in checks.items() if value and better[name] == "higher"]
+        assert successes == []
+        harmless = [name for name, value in checks.items() if value in (0, False) and better[name] == "lower"]
+        assert harmless == [], "an empty answer repeats nothing, which is no merit"
 
 
 def test_the_checks_are_the_metrics_in_their_order() -> None:

@@ -34,6 +34,7 @@ TOKENS = {"predictions": [[5, 6, 2], [5, 6, 7, 8], [2]], "end_token_ids": [2, 3]
 
 # Inputs, the values by hand, and how many could not be checked.
 CASES: dict[str, tuple[dict[str, Any], list[Any], int]] = {
+    "empty_answers": ({"predictions": ["Paris.", "", " \n"]}, [False, True, True], 0),
     "stopped_by_itself": (TOKENS, [True, False, True], 0),
     "n_tokens": (TOKENS, [2, 4, 0], 0),
     "n_words": ({"predictions": [*ANSWERS, ""]}, [4, 8, 0], 0),

@@ -1,0 +1,119 @@
+"""What a trainer refuses is one line before rows are read, with a remedy that works."""
+
+from pathlib import Path
+
+import pytest
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM, TrainingArguments
+from trl import DPOConfig, ModelConfig, SFTConfig
+
+from pipelines.errors import UserError
+from pipelines.recipe import InstructionArguments, PreferenceArguments, PretrainingArguments, Recipe, parse_recipe
+from pipelines.training.dry_run import refuse_impossible_training
+
+KINDS = {
+    "sft": [InstructionArguments, SFTConfig, ModelConfig],
+    "dpo": [PreferenceArguments, DPOConfig, ModelConfig],
+    "pretrain": [PretrainingArguments, TrainingArguments, ModelConfig],
+}
+
+
+def recipe_of(program: str, base: Path, flags: str) -> Recipe:
+    """A recipe without rows: none are read."""
+    common = f"--model_name_or_path {base} --dataset_name absent --output_dir absent --bf16 false"
+    if "report_to" not in flags:
+        common += " --report_to none"
+    return parse_recipe(KINDS[program], f"{common} {flags}".split())
+
+
+def refusal(program: str, base: Path, flags: str) -> UserError:
+    with pytest.raises(UserError) as caught:
+        refuse_impossible_training(recipe_of(program, base, flags))
+    assert not Path("absent").exists()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        ("sft", "--use_peft --eval_strategy steps --load_best_model_at_end --metric_for_best_model p_end"),
+        ("sft", "--packing --eval_strategy epoch --metric_for_best_model eval_mean_token_accuracy"),
+        ("dpo", "--use_peft --eval_strategy steps"),
+        ("dpo", "--precompute_ref_log_probs"),
+        ("pretrain", "--eval_strategy epoch --lr_scheduler_type cosine"),
+        ("sft", "--lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {min_lr_rate:0.1}".replace(":", ": ")),
+    ],
+)
+def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags: str) -> None:
+    words = flags.replace(": ", ":")
+    recipe = recipe_of(program, tiny_model_folder, words.replace("{min_lr_rate:0.1}", '{"min_lr_rate":0.1}'))
+    refuse_impossible_training(recipe)
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "got", "key"),
+    [
+        ("sft", "--report_to wandb", "pip install wandb", "report_to"),
+        ("dpo", "--report_to mlflow", "pip install mlflow", "report_to"),
+        ("pretrain", "--report_to comet_ml", "pip install comet", "report_to"),
+        ("sft", "--use_liger_kernel", "pip install liger-kernel", "use_liger_kernel"),
+        ("sft", "--optim galore_adamw --optim_target_modules attn", "galore_torch", "optim"),
+        ("sft", "--optim lomo", "lomo_optim", "optim"),
+        ("pretrain", "--optim schedule_free_adamw", "schedulefree", "optim"),
+        ("sft", "--eval_strategy steps --metric_for_best_model eval_rouge", "'eval_p_end'", "metric_for_best_model"),
+        ("sft", "--seed -1", "Seed must be between 0 and 2**32 - 1", "seed"),
+        ("sft", "--learning_rate -1", "Invalid learning rate: -1", "learning_rate"),
+        ("sft", "--adam_beta2 2", "Invalid beta parameter at index 1", "adam_beta2"),
+        ("sft", "--loss_type dtf", "'nll' and 'dft'", "loss_type"),
+        ("dpo", "--loss_type sigmod", "sigmoid_norm", "loss_type"),
+        ("dpo", "--use_peft --sync_ref_model", "Use `sync_ref_model=False`", "sync_ref_model"),
+        ("sft", "--torch_compile_backend nope", "Invalid backend: 'nope'", "torch_compile_backend"),
+        ("sft", "--dataloader_num_workers -1", "non-negative", "dataloader_num_workers"),
+    ],
+)
+def test_what_a_library_refuses_is_one_line_that_names_the_key_and_quotes_the_library(
+    tiny_model_folder: Path, program: str, flags: str, got: str, key: str
+) -> None:
+    error = refusal(program, tiny_model_folder, flags)
+    assert got in error.got
+    assert error.got.startswith(f"{key}: ")
+    assert error.remedy == f"change or remove {key}"
+
+
+@pytest.mark.parametrize("kind", ["warmup_stable_decay", "cosine_with_min_lr", "cosine_warmup_with_min_lr"])
+def test_the_remedy_for_a_schedule_without_its_arguments_works(tiny_model_folder: Path, kind: str) -> None:
+    error = refusal("sft", tiny_model_folder, f"--lr_scheduler_type {kind}")
+    key, _, value = error.remedy.removeprefix(f"for {kind} write ").partition(": ")
+    recipe = parse_recipe(
+        KINDS["sft"],
+        [f"--{key}", value, "--lr_scheduler_type", kind, "--model_name_or_path", str(tiny_model_folder), "--bf16",
+         "false", "--report_to", "none", "--output_dir", "absent"],
+    )  # fmt: skip
+    refuse_impossible_training(recipe)
+
+
+@pytest.fixture(scope="module")
+def mixture_of_experts(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "experts"
+    config = Qwen3MoeConfig(
+        vocab_size=264, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).write_bytes((tiny_model_folder / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("program", ["sft", "dpo", "pretrain"])
+def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of_experts: Path, program: str) -> None:
+    flags = "--use_peft --lora_target_modules all-linear"
+    error = refusal(program, mixture_of_experts, flags)
+    assert "lora_dropout: 0.05" in error.got
+    assert error.remedy == "set lora_dropout: 0.0"
+    refuse_impossible_training(recipe_of(program, mixture_of_experts, f"{flags} --lora_dropout 0.0"))
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "nope"])
+def test_attention_that_is_not_there_is_one_line(tiny_model_folder: Path, attention: str) -> None:
+    error = refusal("sft", tiny_model_folder, f"--attn_implementation {attention}")
+    assert "attn_implementation" in error.remedy
