@@ -4,7 +4,7 @@ from data_prep.dataset_folder.columns import columns_of, nested_columns, table_o
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.loading import load_rows
 from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
-from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_row_file, row_suffix
+from data_prep.dataset_folder.row_files import ROW_SUFFIXES, csv_separator, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import (
     MANIFEST_NAME,
     REJECTED_NAME,
@@ -31,6 +31,7 @@ __all__ = [
     "columns_of",
     "combined",
     "content_sha256",
+    "csv_separator",
     "data_versions",
     "group_position",
     "is_dataset_folder",

@@ -128,6 +128,14 @@ def _refuse_non_object(row: Any, where: str, path: Path) -> None:
         )
 
 
+def csv_separator(path: Path) -> str:
+    """The character between the values of a CSV or TSV file, by its first megabyte."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as file:
+        head = file.read(1 << 20).decode("utf-8-sig", "replace")
+    return "\t" if row_suffix(path) == ".tsv" else _separator(head.rpartition("\n")[0] or head, path)
+
+
 def _separator(text: str, path: Path) -> str:
     """The character between values: the one of comma, semicolon, tab and bar that the head has. If it has several,
     the first that gives every row as many values as the head. Any other than a comma is reported."""

@@ -1,9 +1,9 @@
 """What is measured: a dataset folder, a file of rows or of text, or a Hub dataset -> documents in each scope."""
 
+import hashlib
 import json
 import random
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_manifest, read_rows, row_suffix
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, load_rows, read_manifest, read_rows, row_suffix
 from pipelines.errors import UserError
 from pipelines.evaluation.prompt_rows import Response, asked_rows
 from pipelines.evaluation.row_groups import group_of, groups_by_instruction
-from pipelines.files import read_text, sha256_of_file, sha256_of_text
+from pipelines.files import read_text, sha256_of_file
 
 Row = Mapping[str, Any]
 
@@ -147,9 +147,8 @@ def read_dataset(
         rows = read_rows(path)
         described |= {"sha256": sha256_of_file(path)}
     elif path.is_dir() or _can_be_hub_id(dataset):
-        rows = _rows_by_datasets(dataset, split, config, revision)
-        content = "\n".join(json.dumps(row, sort_keys=True, default=str) for row in rows)
-        described |= {"split": split, "sha256": sha256_of_text(content), "config": config, "revision": revision}
+        rows = list(load_rows(dataset, split, name=config, revision=revision))
+        described |= {"split": split, "sha256": _sha256_of_rows(rows), "config": config, "revision": revision}
     else:
         raise UserError(
             expected=f"a dataset folder, or a file ending in {', '.join(ROW_SUFFIXES)} or of text, or a Hub id",
@@ -171,27 +170,17 @@ def _texts_in(text: str, text_documents: TextDocuments) -> list[str]:
     return passages if len(passages) > 1 else text.splitlines(keepends=True)
 
 
+def _sha256_of_rows(rows: Iterable[Row]) -> str:
+    digest = hashlib.sha256()
+    for number, row in enumerate(rows):
+        text = json.dumps(row, sort_keys=True, default=str)
+        digest.update(f"\n{text}".encode() if number else text.encode())
+    return digest.hexdigest()
+
+
 def _can_be_hub_id(dataset: str) -> bool:
     looks_so = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) is not None
     return looks_so and row_suffix(Path(dataset)) not in ROW_SUFFIXES + _TEXT_SUFFIXES
-
-
-def _rows_by_datasets(name: str, split: str, config: str | None, revision: str | None) -> list[Row]:
-    import datasets
-
-    try:
-        if not Path(name).is_dir():
-            return list(datasets.load_dataset(name, config, split=split, revision=revision))
-        with (
-            tempfile.TemporaryDirectory() as cache
-        ):  # else rows are found again by the folder's name, whatever it holds
-            return list(datasets.load_dataset(name, config, split=split, cache_dir=cache))
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(
-            expected=f"a dataset folder, a file or a Hub dataset named {name} with the split {split}",
-            got=str(error).strip().split("\n")[0][:200],
-            remedy="check the path, or the Hub id and the network",
-        ) from error
 
 
 def _text(row: Row, place: str) -> list[str]:

@@ -11,7 +11,14 @@ from datasets import Dataset, IterableDataset
 from huggingface_hub import HfApi
 from huggingface_hub.utils import httpx
 
-from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_dataset_folder, read_manifest, row_suffix
+from data_prep.dataset_folder import (
+    ROW_SUFFIXES,
+    csv_separator,
+    is_dataset_folder,
+    read_dataset_folder,
+    read_manifest,
+    row_suffix,
+)
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
 from pipelines.recipe import MixturePart
@@ -19,7 +26,7 @@ from pipelines.recipe import MixturePart
 Rows: TypeAlias = Dataset | IterableDataset
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
-_BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+_BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _TEXT_COLUMNS = ("text", "content", "code")
 _SPLIT_PREFIXES = {"train": ("train",), "validation": ("valid", "dev"), "test": ("test",)}
 
@@ -55,9 +62,13 @@ class CorpusSource:
                     expected=f"a split {split} in {path}", got=", ".join(self.files), remedy="change the split's name"
                 )
             builder = _builder_of(self.files[split][0])
-            by_document = {"sample_by": "document"} if builder == "text" else {}
+            # pandas would read "NA" as no text and digits as a number
+            how: dict[str, Any] = {"text": {"sample_by": "document"}}.get(builder, {})
+            if builder == "csv":
+                how = {"converters": dict.fromkeys(_TEXT_COLUMNS, str), "keep_default_na": False}
+                how["sep"] = csv_separator(Path(self.files[split][0]))
             with one_line_errors(part.path):
-                return datasets.load_dataset(builder, data_files={split: self.files[split]}, **by_document, **options)
+                return datasets.load_dataset(builder, data_files={split: self.files[split]}, **how, **options)
         if is_dataset_folder(path):
             if not self.streaming:
                 return read_dataset_folder(path, split)

@@ -120,7 +120,7 @@ def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path: Pat
     again = read_dataset(str(tmp_path), "test")
     assert again.rows == [(1, {"text": "c"})], "not what was read before"
     assert again.description["sha256"] != found.description["sha256"]
-    with pytest.raises(UserError, match='got Unknown split "other"'):
+    with pytest.raises(UserError, match="train, test; got 'other'"):
         read_dataset(str(tmp_path), "other")
 
 

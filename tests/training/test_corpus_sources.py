@@ -177,3 +177,13 @@ def test_a_corpus_that_cannot_be_had_is_one_line(
     with pytest.raises(UserError, match=complaint) as raised:
         opened(tokenizer, tmp_path, **filled)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path: Path, streaming: bool) -> None:
+    texts = ["NA", "nan", "007", "a, b"]
+    (tmp_path / "rows.csv").write_text("text;n\n" + "".join(f"{text};1\n" for text in texts))
+    (tmp_path / "rows.tsv").write_text("text\tn\n" + "".join(f"{text}\t1\n" for text in texts))
+    for name in ("rows.csv", "rows.tsv"):
+        rows = corpus_source(MixturePart(path=str(tmp_path / name)), streaming=streaming).rows("train")
+        assert [row["text"] for row in rows] == texts
