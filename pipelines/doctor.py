@@ -29,27 +29,26 @@ _ROWS_OF_A_PAGE = 3  # that --html shows where --show_rows does not say
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine a recipe and tell what was found."""
     flags, keys = _flags(arguments)
+    from pipelines.recipe import ARGUMENTS, Stage, missing_places, parse_leniently, stage_of, written_keys
+
+    command_line = ["--config", str(flags.config), *keys]
+    stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
+    recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, [missing_places])
     import torch
 
     torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler
-    from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.examining import examine
     from pipelines.diagnosis.finding import Severity
     from pipelines.diagnosis.fixing import diff_of, fixes_of, write_fixed
     from pipelines.diagnosis.forecasting import forecast_lines
     from pipelines.diagnosis.opening import MAX_ROWS
     from pipelines.diagnosis.recipe_faults import recipe_findings
-    from pipelines.diagnosis.stages import ARGUMENTS, stage_of
     from pipelines.diagnosis.telling import examination_lines, wants_colour
     from pipelines.diagnosis.token_view import legend_line, row_lines, shown_rows
     from pipelines.errors import AnswerIsNo, UserError
-    from pipelines.recipe import parse_leniently, written_keys
     from pipelines.report import write_diagnosis_page
     from pipelines.training.dry_run import refuse_impossible_training
 
-    command_line = ["--config", str(flags.config), *keys]
-    stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
-    recipe, faults = parse_leniently(ARGUMENTS[stage], command_line)
     refuse_impossible_training(recipe)
     found = examine(recipe, stage, max_rows=None if flags.all else MAX_ROWS, told_before=recipe_findings(faults))
     rows = shown_rows(found.case, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))

@@ -32,19 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
-    from trl import DPOConfig, ModelConfig
+    from pipelines.recipe import ARGUMENTS, Stage, missing_places, parse_recipe
+    from pipelines.records import taken_output
 
-    from pipelines.recipe import PreferenceArguments, parse_recipe
-
-    _train(parse_recipe([PreferenceArguments, DPOConfig, ModelConfig], arguments))
+    _train(parse_recipe(ARGUMENTS[Stage.DPO], arguments, [missing_places, taken_output]))
 
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
-    from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
-    from pipelines.records import open_training_run, refuse_taken_run
+    from pipelines.recipe import Stage
+    from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
@@ -59,7 +58,6 @@ def _train(recipe: "Recipe") -> None:
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
-    refuse_taken_run(training, resume=data.resume)
     refuse_impossible_training(recipe)
     general_text = read_general_text(data.general_text)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)

@@ -30,23 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
-    from transformers import TrainingArguments
-    from trl import ModelConfig
+    from pipelines.recipe import ARGUMENTS, Stage, missing_places, parse_recipe
+    from pipelines.records import taken_output
 
-    from pipelines.recipe import PretrainingArguments, parse_recipe
-
-    _train(parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], arguments))
+    _train(parse_recipe(ARGUMENTS[Stage.PRETRAIN], arguments, [missing_places, taken_output]))
 
 
 def _train(recipe: "Recipe") -> None:
     from transformers import set_seed
 
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
-    from pipelines.diagnosis.case import Stage
     from pipelines.diagnosis.consulting import consult_doctor
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_in_training
     from pipelines.modeling import LoadedModel
-    from pipelines.records import open_training_run, refuse_taken_run
+    from pipelines.recipe import Stage
+    from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.corpus import open_corpus
@@ -62,7 +60,6 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.run_inputs import pretraining_inputs
 
     pretraining, training, model_arguments = recipe.arguments
-    refuse_taken_run(training, resume=pretraining.resume)
     refuse_impossible_training(recipe)
     general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)

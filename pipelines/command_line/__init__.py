@@ -18,6 +18,8 @@ from pipelines.errors import AnswerIsNo, UserError
 # What the disk or the system says no to, in whatever a program does; other errors of files are its own.
 _REFUSED_BY_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
+_PLAINER = {"the following arguments are required": "missing argument", "unrecognized arguments": "unknown argument"}
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """`argparse` whose errors are `UserError`s and whose `--help` is the program's docstring, unwrapped."""
@@ -26,8 +28,11 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=manual, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        for theirs, ours in _PLAINER.items():
+            message = message.replace(theirs, ours)
+        remedy = f"see `python {sys.argv[0]} --help`"
         raise UserError(
-            expected="the flags that --help lists", got=message, remedy=f"see `python {sys.argv[0]} --help`"
+            expected="the flags that --help lists", got=message, remedy=remedy, message=f"{message}; {remedy}"
         )
 
 
@@ -100,9 +105,10 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except OSError as error:
         if error.errno not in _REFUSED_BY_THE_PLACE:
             raise
-        where = f" at {error.filename}" if error.filename else ""
-        print(f"error: expected room and the right to read and write; got {str(error.strerror).lower()}{where}; mend "
-              "that, or choose another place", file=sys.stderr)  # fmt: skip
+        verb = "open" if error.errno in (errno.EACCES, errno.EPERM) else "write"
+        where = f" {error.filename}" if error.filename else ""
+        print(f"error: cannot {verb}{where}: {str(error.strerror).lower()}; fix that, or choose another place",
+              file=sys.stderr)  # fmt: skip
         sys.exit(UserError.exit_code)
     sys.exit(0)
 

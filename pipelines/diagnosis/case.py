@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -19,17 +18,9 @@ from transformers import (
 from trl import ModelConfig
 
 from pipelines.diagnosis.finding import LabelledToken
-from pipelines.recipe import DataArguments, PretrainingArguments
+from pipelines.recipe import DataArguments, PretrainingArguments, Stage
 from pipelines.training.ledger import Ledger, RowFate
 from pipelines.training.long_rows import IGNORED, Example
-
-
-class Stage(StrEnum):
-    """Which program a recipe is for."""
-
-    PRETRAIN = "pretrain"
-    SFT = "sft"
-    DPO = "dpo"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pipelines.files.reading import is_utf8, read_json, read_jsonl, read_text, r
 from pipelines.files.writing import (
     fresh_folder,
     refuse_existing,
+    refuse_unwritable,
     write_json_atomically,
     write_jsonl_atomically,
     write_text_atomically,
@@ -18,6 +19,7 @@ __all__ = [
     "read_text",
     "refuse_existing",
     "refuse_missing",
+    "refuse_unwritable",
     "sha256_of_file",
     "sha256_of_files",
     "sha256_of_text",

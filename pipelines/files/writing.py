@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from pipelines.errors import UserError
 
 def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write `text` as UTF-8; a reader sees the old file or the whole new one, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _place_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, mode)  # mkstemp's 0600 would keep a record from a colleague
-        os.replace(temporary, path)
+        with _place_errors(path):
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -46,6 +48,35 @@ def refuse_existing(path: Path, remedy: str = "choose another --output") -> None
         raise UserError(expected=f"{path} to be new or empty", got="existing files there", remedy=remedy)
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise `UserError` if no file can be made in a folder at `path`. Folders made for the test are removed."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with _place_errors(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        finally:
+            for folder in missing:
+                with suppress(OSError):  # never made, or in use by another process already
+                    folder.rmdir()
+
+
+@contextmanager
+def _place_errors(path: Path) -> Iterator[None]:
+    """Errors of the file system as one-line `UserError`s that name `path`, as the user wrote it."""
+    try:
+        yield
+    except OSError as error:
+        reason = str(error.strerror or error).lower()
+        raise UserError(
+            expected=f"a place to write at {path}",
+            got=reason,
+            remedy="choose another place",
+            message=f"cannot write {path}: {reason}; choose another place",
+        ) from error
+
+
 @contextmanager
 def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a hidden sibling folder to fill; it becomes `path` when the block ends well and vanishes otherwise.
@@ -60,8 +91,9 @@ def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
             got="a link, a mount point or the folder that this was started in",
             remedy="name a new folder inside it",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with _place_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
         os.chmod(temporary, 0o755)

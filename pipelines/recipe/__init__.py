@@ -12,9 +12,12 @@ from pipelines.recipe.arguments import (
     RunArguments,
 )
 from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
+from pipelines.recipe.places import missing_places
 from pipelines.recipe.precision import Precision, arithmetic, inference_dtype
+from pipelines.recipe.stages import ARGUMENTS, Stage, stage_of
 
 __all__ = [
+    "ARGUMENTS",
     "DataArguments",
     "DoctorMode",
     "InstructionArguments",
@@ -26,9 +29,12 @@ __all__ = [
     "PretrainingArguments",
     "Recipe",
     "RunArguments",
+    "Stage",
     "arithmetic",
     "inference_dtype",
+    "missing_places",
     "parse_leniently",
     "parse_recipe",
+    "stage_of",
     "written_keys",
 ]

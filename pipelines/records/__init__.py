@@ -20,7 +20,7 @@ from pipelines.records.run_folder import (
     open_run,
     open_training_run,
     read_finished_run,
-    refuse_taken_run,
+    taken_output,
 )
 
 __all__ = [
@@ -44,6 +44,6 @@ __all__ = [
     "read_finished_run",
     "read_lock",
     "read_record",
-    "refuse_taken_run",
+    "taken_output",
     "versions",
 ]

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.files import read_json, write_json_atomically
+from pipelines.files import read_json, refuse_unwritable, write_json_atomically
 from pipelines.records.energy import EnergyMeter, energy_counters
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
@@ -120,13 +120,18 @@ def read_finished_run(folder: Path) -> dict[str, Any]:
     return record
 
 
-def refuse_taken_run(training: Any, *, resume: bool) -> None:
-    """Raise `UserError`, on rank 0, if no run may begin in the `output_dir` of transformers' arguments `training`.
+def taken_output(keys: Mapping[str, Any]) -> Iterator[UserError]:
+    """The error, on rank 0, if no run may begin in the `output_dir` of a recipe's `keys`, or cannot write there.
 
-    Asked before the work that precedes `open_training_run`, which asks it again.
+    Asked before torch is imported; `open_training_run` asks it again.
     """
-    if training.process_index == 0:
-        _refuse_taken(Path(str(training.output_dir)), resume)
+    if os.environ.get("RANK", "0") == "0":
+        folder = Path(keys.get("output_dir") or "trainer_output")
+        try:
+            _refuse_taken(folder, bool(keys.get("resume")))
+            refuse_unwritable(folder)
+        except UserError as error:
+            yield error
 
 
 def _refuse_taken(folder: Path, resume: bool) -> None:

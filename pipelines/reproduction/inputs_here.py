@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.recipe import Recipe
+from pipelines.recipe import Recipe, Stage
 from pipelines.records import Inputs, describe_machine, git_state, plain, versions
-from pipelines.reproduction.locked_recipe import LockedRecipe, Program
+from pipelines.reproduction.locked_recipe import LockedRecipe
 from pipelines.training.corpus import open_corpus
 from pipelines.training.fine_tuning import load_student_tokenizer
 from pipelines.training.instruction_set import instruction_set
@@ -69,7 +69,7 @@ def _pretraining_inputs(recipe: Recipe) -> Inputs:
     return pretraining_inputs(data, corpus, tokenizer, model.model_name_or_path, model.model_revision)
 
 
-_INPUTS = {Program.SFT: _sft_inputs, Program.DPO: _dpo_inputs, Program.PRETRAIN: _pretraining_inputs}
+_INPUTS = {Stage.SFT: _sft_inputs, Stage.DPO: _dpo_inputs, Stage.PRETRAIN: _pretraining_inputs}
 
 
 def _with_place(error: UserError, keys: Mapping[str, Any]) -> UserError:

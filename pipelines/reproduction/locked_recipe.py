@@ -3,41 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import TrainingArguments
-from trl import DPOConfig, ModelConfig, SFTConfig
-
 from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
-from pipelines.recipe import (
-    InstructionArguments,
-    PreferenceArguments,
-    PretrainingArguments,
-    Recipe,
-    parse_recipe,
-    written_keys,
-)
+from pipelines.recipe import ARGUMENTS, Recipe, Stage, parse_recipe, written_keys
 from pipelines.recipe.arguments import chosen
 from pipelines.recipe.precision import PRECISION_KEYS, WishedBy
-
-
-class Program(StrEnum):
-    """The programs that write locks, by their name there."""
-
-    SFT = "sft"
-    DPO = "dpo"
-    PRETRAIN = "pretrain"
-
-
-_ARGUMENTS: dict[Program, list[type]] = {
-    Program.SFT: [InstructionArguments, SFTConfig, ModelConfig],
-    Program.DPO: [PreferenceArguments, DPOConfig, ModelConfig],
-    Program.PRETRAIN: [PretrainingArguments, TrainingArguments, ModelConfig],
-}
 
 # A second run is begun anew, and stays here: it pushes nothing and is in no tracker. A lock may be somebody else's, so
 # it sets no variable of the environment.
@@ -48,7 +22,7 @@ _LEFT_OUT = ("resume", "resume_from_checkpoint", "project", "env")
 class LockedRecipe:
     """The recipe of a lock for its `program`, parsed, and the file that holds it."""
 
-    program: Program
+    program: Stage
     recipe: Recipe
     path: Path
     flags: tuple[str, ...] = ()  # the precision that the command line asks for, or asked for: it is obeyed there only
@@ -60,7 +34,7 @@ def locked_recipe(lock: Mapping[str, Any], overrides: Sequence[str], output_dir:
 
     Raises `UserError` for a recipe that would run code from the Hub unless the overrides say so themselves.
     """
-    program = chosen(Program, str(lock["program"]), "program")
+    program = chosen(Stage, str(lock["program"]), "program")
     own = written_keys(overrides)
     keys = {key: value for key, value in lock["recipe"].items() if key not in _LEFT_OUT and not is_push_key(key)}
     _refuse_code_of_others(keys, own)
@@ -69,7 +43,7 @@ def locked_recipe(lock: Mapping[str, Any], overrides: Sequence[str], output_dir:
         path = Path(folder) / "recipe.yaml"
         write_json_atomically(path, {**keys, **own, "output_dir": str(output_dir)})  # each JSON text is YAML too
         flags = _precision_flags(lock, own)
-        recipe = parse_recipe(_ARGUMENTS[program], [*flags, *overrides, "--config", str(path)])
+        recipe = parse_recipe(ARGUMENTS[program], [*flags, *overrides, "--config", str(path)])
         yield LockedRecipe(program, recipe, path, flags)
 
 
@@ -93,7 +67,7 @@ def _pinned(keys: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
         if commit == model["fingerprint"]:
             continue
         places = [key for key in ("model_name_or_path", "adapter_name_or_path") if _names(keys.get(key), model)]
-        pinned |= dict.fromkeys(places, commit) | ({"model_revision": None} if "model_name_or_path" in places else {})
+        pinned |= dict.fromkeys(places, commit) | ({"model_revision": "main"} if "model_name_or_path" in places else {})
     trained = [one for one in lock["datasets"] if one["split"] == "train"]
     revisions = [part["revision"] for one in trained for part in one.get("parts", [one])]
     if keys.get("datasets"):

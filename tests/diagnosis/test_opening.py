@@ -12,9 +12,9 @@ from pipelines.diagnosis.case import Stage
 from pipelines.diagnosis.examining import examine
 from pipelines.diagnosis.finding import Severity
 from pipelines.diagnosis.opening import open_case
-from pipelines.diagnosis.stages import ARGUMENTS, stage_of
 from pipelines.errors import UserError
 from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe.stages import ARGUMENTS, stage_of
 from pipelines.training.instruction_set import instruction_set
 from pipelines.training.ledger import RowFate
 from pipelines.training.long_rows import IGNORED

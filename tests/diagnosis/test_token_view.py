@@ -12,9 +12,9 @@ from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.opening import open_case
 from pipelines.diagnosis.shown_row import Gap, Role, ShownExample, ShownToken
 from pipelines.diagnosis.shown_text import columns, n_cells
-from pipelines.diagnosis.stages import ARGUMENTS
 from pipelines.diagnosis.token_view import PIECE, legend_line, row_lines, shown_rows
 from pipelines.recipe import parse_recipe
+from pipelines.recipe.stages import ARGUMENTS
 from pipelines.training.ledger import RowFate
 from pipelines.training.long_rows import IGNORED
 from tests.diagnosis.cases import FAMILIES, base_of, case_of, rows_of

@@ -10,8 +10,8 @@ from pipelines.diagnosis.case import Stage
 from pipelines.diagnosis.examining import examine
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.recipe_faults import recipe_findings
-from pipelines.diagnosis.stages import ARGUMENTS
 from pipelines.recipe.parsing import parse_leniently
+from pipelines.recipe.stages import ARGUMENTS
 
 
 def examined(recipe: Path, stage: Stage) -> tuple[Finding, ...]:

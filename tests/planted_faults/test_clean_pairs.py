@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.diagnosis.examining import examine
 from pipelines.diagnosis.finding import Finding, Severity
-from pipelines.diagnosis.stages import ARGUMENTS
 from pipelines.recipe import parse_recipe
+from pipelines.recipe.stages import ARGUMENTS
 from tests.planted_faults.clean_pairs import CLEAN_PAIRS, CleanPair
 from tests.planted_faults.examined import examined
 from tests.planted_faults.families import Family

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pipelines.errors import UserError
-from pipelines.reproduction.locked_recipe import Program, locked_recipe
+from pipelines.recipe import Stage
+from pipelines.reproduction.locked_recipe import locked_recipe
 from tests.reproduction.locks import lock
 
 
@@ -19,7 +20,7 @@ def written(locked: dict[str, Any], *overrides: str) -> dict[str, Any]:
     """The keys of the file that the program is run with."""
     with locked_recipe(locked, overrides, Path("again")) as again:
         keys = yaml.safe_load(again.path.read_text())
-        assert again.program is Program.SFT
+        assert again.program is Stage.SFT
         assert again.recipe.arguments[1].output_dir == "again"
     assert not again.path.exists()
     return keys
@@ -27,8 +28,8 @@ def written(locked: dict[str, Any], *overrides: str) -> dict[str, Any]:
 
 def test_commits_are_pinned_and_the_user_s_keys_are_over_the_locked_ones() -> None:
     keys = written(with_keys(model_revision="main"), "--dataset_name", "elsewhere", "--learning_rate", "1e-4")
-    assert (keys["model_name_or_path"], keys["model_revision"]) == ("org/base@c0ffee", None)
-    assert (keys["dataset_name"], keys["learning_rate"]) == ("elsewhere", "1e-4")
+    assert (keys["model_name_or_path"], keys["model_revision"]) == ("org/base@c0ffee", "main")
+    assert (keys["dataset_name"], keys["learning_rate"]) == ("elsewhere", 1e-4)
     assert written(with_keys(model_name_or_path="org/base@main"))["model_name_or_path"] == "org/base@c0ffee"
     assert written(lock(), "--model_name_or_path", "my/copy")["model_name_or_path"] == "my/copy"
 
@@ -69,10 +70,10 @@ def test_code_of_the_hub_is_refused_until_the_user_asks_for_it(key: str, value: 
 
 
 def test_a_lock_of_no_training_program_is_refused() -> None:
-    with pytest.raises(UserError, match="program to be one of sft, dpo, pretrain"):
+    with pytest.raises(UserError, match="program to be one of pretrain, sft, dpo"):
         written(lock(program="../../evil"))
 
 
 def test_a_stray_word_and_an_unknown_key_are_told() -> None:
-    with pytest.raises(UserError, match="found 2"):
+    with pytest.raises(UserError, match="2 problems in "):
         written(lock(), "stray", "--learnig_rate", "1")

@@ -9,8 +9,8 @@ from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.checks.repetition import CHECKS
 from pipelines.diagnosis.finding import Finding, Severity
 from pipelines.diagnosis.opening import open_case
-from pipelines.diagnosis.stages import ARGUMENTS
 from pipelines.recipe import parse_recipe
+from pipelines.recipe.stages import ARGUMENTS
 from tests.diagnosis.cases import case_of, recipe_of, rows_of
 
 Row = dict[str, str]

@@ -1,0 +1,32 @@
+"""Which program a recipe is for, and the arguments that it takes."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from pipelines.recipe.accepted_keys import accepted_keys
+
+
+class Stage(StrEnum):
+    """Which program a recipe is for."""
+
+    PRETRAIN = "pretrain"
+    SFT = "sft"
+    DPO = "dpo"
+
+
+# By their import paths: importing the classes of TRL and transformers takes ten seconds.
+ARGUMENTS: dict[Stage, tuple[str, ...]] = {
+    Stage.SFT: ("pipelines.recipe.InstructionArguments", "trl.SFTConfig", "trl.ModelConfig"),
+    Stage.DPO: ("pipelines.recipe.PreferenceArguments", "trl.DPOConfig", "trl.ModelConfig"),
+    Stage.PRETRAIN: ("pipelines.recipe.PretrainingArguments", "transformers.TrainingArguments", "trl.ModelConfig"),
+}
+
+
+def stage_of(recipe: Path, keys: Iterable[str]) -> Stage:
+    """The stage that the recipe's folder names (recipes/<model>/<stage>/), else the program that knows most of its
+    `keys`, sft where several do."""
+    if recipe.parent.name in set(Stage):
+        return Stage(recipe.parent.name)
+    written = set(keys)
+    return min(ARGUMENTS, key=lambda stage: len(written - set(accepted_keys(ARGUMENTS[stage]))))

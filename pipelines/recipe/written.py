@@ -1,0 +1,182 @@
+"""Reading a recipe and a command line: the values as they are written, before the type of their key decides."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.errors import UserError
+from pipelines.files import read_text
+
+
+@dataclass(frozen=True)
+class Written:
+    """One value: as YAML reads it, and as it is written.
+
+    `text` is the source of a scalar and None for a list, a mapping, an empty value or a flag without a value. `items`
+    is the source of each item of a list of scalars. The type of the key decides between the two: `eval_strategy: no`
+    is text, `packing: no` is not.
+    """
+
+    value: Any
+    text: str | None = None
+    items: tuple[str, ...] | None = None
+    from_command_line: bool = False
+
+
+def read_written(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Written], list[UserError]]:
+    """The path of `--config`, the keys of that recipe with those of the command line over them, and what is neither
+    a key nor a value on the command line.
+
+    Raises `UserError` for a file that cannot be read, for YAML that is not valid and for a key written twice.
+    """
+    pairs: dict[str, Written] = {}
+    problems: list[UserError] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            problems.append(UserError(expected="--key value", got=repr(word), remedy="write --key before each value"))
+            continue
+        key, equals, value = word[2:].partition("=")
+        values = [value] if equals else []
+        while not equals and words and not words[0].startswith("--"):
+            values.append(words.pop(0))
+        pairs[key.replace("-", "_")] = _from_words(values)
+    config = pairs.pop("config", Written(None))
+    path, *others = (config.text,) if config.text is not None else (config.items or (None,))
+    if others or (config.from_command_line and path is None):
+        got = " ".join(map(repr, others)) or "none"
+        problems.append(UserError(expected="one path after --config", got=got, remedy="name one recipe"))
+    recipe = Path(path) if path is not None else None
+    return recipe, {**(_read_recipe(recipe) if recipe else {}), **pairs}, problems
+
+
+def _from_words(words: list[str]) -> Written:
+    if not words:
+        return Written(True, from_command_line=True)
+    if len(words) > 1:
+        return Written([_scalar(word) for word in words], items=tuple(words), from_command_line=True)
+    value = read_yaml_value(words[0])
+    return Written(value, None if value is None else words[0], from_command_line=True)
+
+
+def read_yaml_value(text: str) -> Any:
+    """`text` as YAML reads it; the text itself where it is no YAML, or a mapping that is only meant as text."""
+    try:
+        value = yaml.load(text, _RecipeLoader)
+    except (yaml.YAMLError, UserError):
+        return text
+    is_block_mapping = isinstance(value, dict) and not text.lstrip().startswith("{")
+    return text if is_block_mapping else value  # "Write: a poem"
+
+
+def _scalar(word: str) -> Any:
+    value = read_yaml_value(word)
+    return word if isinstance(value, dict | list) else value
+
+
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML without the surprises of version 1.1: 1e-4 is a number, 012 and 12:30 and 2024-01-01 are text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float", ":timestamp"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"[-+]?(?:(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)(?:e[-+]?\d+)?|\d[\d_]*e[-+]?\d+|\.inf)$|\.nan$", re.IGNORECASE
+    ),
+    list("-+0123456789."),
+)
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][\d_]*|0x[\da-fA-F_]+)$"), list("-+0123456789")
+)
+
+
+def _read_recipe(path: Path) -> dict[str, Written]:
+    loader = _RecipeLoader(read_text(path))
+    try:
+        root = loader.get_single_node()
+        if root is not None:
+            _refuse_repeated_keys(root, path)
+        value: Any = loader.construct_document(root) if root is not None else None
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, path) from error
+    except RecursionError as error:
+        raise UserError(
+            expected=f"a recipe of `key: value` lines in {path}", got="values nested too deeply", remedy="see recipes/"
+        ) from error
+    finally:
+        loader.dispose()
+    if not isinstance(root, yaml.MappingNode):
+        got = "an empty file" if value is None else f"a {type(value).__name__}"
+        raise UserError(expected=f"a recipe of `key: value` lines in {path}", got=got, remedy="see recipes/")
+    found = {}
+    for key, node in root.value:  # merged keys come first and are overridden
+        found[str(key.value)] = _of_node(node, value.get(loader.construct_object(key)))
+    return found
+
+
+def _of_node(node: yaml.Node, value: Any) -> Written:
+    if isinstance(node, yaml.ScalarNode):
+        return Written(value, None if value is None else node.value)
+    if isinstance(node, yaml.SequenceNode) and all(isinstance(one, yaml.ScalarNode) for one in node.value):
+        return Written(value, items=tuple(one.value for one in node.value))
+    return Written(value)
+
+
+def _refuse_repeated_keys(root: yaml.Node, path: Path) -> None:
+    """Raise `UserError` with both lines for a key that a mapping has twice: YAML's readers keep the last one."""
+    for mapping in _mappings(root):
+        lines: dict[str, int] = {}
+        for key, _ in mapping.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines and key.tag != "tag:yaml.org,2002:merge":
+                raise UserError(
+                    expected=f"`{name}` once in {path}",
+                    got=f"it on lines {lines[name]} and {line}",
+                    remedy="remove one",
+                )
+            lines[name] = line
+
+
+def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
+    """The mappings in `root`, each once: an anchor may be used in several places."""
+    open_nodes, seen = [root], set()
+    while open_nodes:
+        node = open_nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            open_nodes += [one for pair in node.value for one in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            open_nodes += node.value
+
+
+def _not_yaml(error: yaml.YAMLError, path: Path) -> UserError:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "context", None) or error)
+    remedy = "fix that line"
+    if "'\\t'" in problem:
+        remedy = "indent with spaces"
+    elif "another document" in problem:
+        remedy = "write one recipe in a file, without a `---` line between"
+    elif "constructor for the tag" in problem:
+        remedy = "remove the tag: a recipe holds plain values"
+    return UserError(
+        expected=f"valid YAML in {path}", got=problem + (f" on line {mark.line + 1}" if mark else ""), remedy=remedy
+    )
+
+
+def as_values(written: Mapping[str, Written]) -> dict[str, Any]:
+    """The plain values of `written`, whatever their keys."""
+    return {key: one.value for key, one in written.items()}
