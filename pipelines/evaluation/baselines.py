@@ -17,17 +17,14 @@ def comparison_with_baselines(
     further: Sequence[Series],
     pool: FewShotPool,
 ) -> dict[str, Any]:
-    """`comparison_of` the models without examples; the few-shot base, the last of `models`, is added to its `models`.
+    """`comparison_of` all models, of which the few-shot base is the last, if there is one.
 
-    `few_shot` has its name and examples, and the instruct models' differences to it and sentences; without a few-shot
-    base, in `why_not`, the reason.
+    `few_shot` has its name and examples, and the instruct models' `differences` to it, `summary` and `sentences`;
+    without a few-shot base, in `why_not`, the reason.
     """
-    zero_shot = [model for model in models if model.few_shot is None]
-    found = comparison_of(prompts, zero_shot, responses, further)
+    found = comparison_of(prompts, models, responses, further)
+    against = found.pop("against")
     few_shot = models[-1]
     if few_shot.few_shot is None:
         return {**found, "few_shot": {"why_not": pool.why_not or "no example fits into the base's positions"}}
-    against = comparison_of(prompts, [few_shot, *zero_shot[1:]], responses)
-    found["models"] = {**found["models"], few_shot.name: against["models"][few_shot.name]}
-    record = {"name": few_shot.name, **few_shot.few_shot.to_json()}
-    return {**found, "few_shot": {**record, **{key: against[key] for key in ("differences", "sentences")}}}
+    return {**found, "few_shot": {"name": few_shot.name, **few_shot.few_shot.to_json(), **against[few_shot.name]}}

@@ -163,7 +163,9 @@ class Series:
         return table[:, 0] / table[:, 1]
 
     def figure(self, model: str) -> Estimate | None:
-        """The model's figure with its interval, None for fewer than two items."""
+        """The model's figure with its interval, None for fewer than two items or a model that was not measured."""
+        if model not in self.tables:
+            return None
         known = ~np.isnan(self.tables[model]).any(axis=1)
         table, groups = self.tables[model][known], self._groups_of(known)
         if len(table) < _MIN_ITEMS:
@@ -173,10 +175,12 @@ class Series:
         return bootstrap_of_sums(table, self.statistic, groups=groups, centred=not self.has_item_values)
 
     def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
-        """The model's figure minus the base's, None for fewer than two items that both have.
+        """The model's figure minus the base's, None for fewer than two items that both have, or a model without.
 
         `tested` False leaves the test out, which costs as much as the interval.
         """
+        if not {model, base} <= self.tables.keys():
+            return None
         a, b = self.tables[model], self.tables[base]
         both = ~(np.isnan(a).any(axis=1) | np.isnan(b).any(axis=1))
         a, b, groups = a[both], b[both], self._groups_of(both)

@@ -102,3 +102,17 @@ def test_an_item_without_a_denominator_has_no_part_in_a_ratio() -> None:
 def test_a_metric_of_samples_alone_goes_by_its_own_name() -> None:
     series = Series.of_values(FLAG, {"base": [1.0, 0.0]}, decoding="sampled", has_greedy_namesake=False)
     assert (series.name, series.label, series.decoding) == ("stops", "stops", "sampled")
+
+
+def test_a_model_that_was_not_measured_has_no_figure_and_no_difference() -> None:
+    series = Series.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]})
+    assert series.figure("few-shot") is None
+    assert series.difference("few-shot", "base") is None
+
+
+def test_items_are_shared_by_all_models_that_have_any() -> None:
+    values = {"base": [1.0, None, 3.0, 4.0], "instruct": [2.0, 2.0, 2.0, None], "other tokens": [None] * 4}
+    series = Series.of_values(LENGTH, values).grouped(["a", "b", "a", "b"]).on_shared_items()
+    assert series.figure("base") == bootstrap_mean([1.0, 3.0], groups=["a", "a"])
+    assert series.figure("instruct") == bootstrap_mean([2.0, 2.0], groups=["a", "a"])
+    assert series.figure("other tokens") is None
