@@ -9,7 +9,8 @@ Out: the address of a page that this machine alone can open. Ctrl-C ends it. Nee
 The page puts one prompt to both. The answers grow side by side, and end when a model produces its end token, at the
 token limit, or by the stop button. Temperature, top-p, seed and the number of samples mean what they mean in
 generate.py, and give the same answers. The base reads the plain prompt, or the prompt behind the instruct model's chat
-template. Beneath the answers each token is listed with its probability and the five strongest alternatives.
+template. A system text comes first where there is one. A conversation continues from the answers that are kept: each
+model reads its own. Beneath the answers each token is listed with its probability and the five strongest alternatives.
 
 An adapter shares the base's weights in memory; any other pair is loaded as two models. Nothing
 is sent anywhere: no analytics, no fonts or scripts from other hosts, no link to the outside.
@@ -38,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.hub.model_places import refuse_unusable_model
     from pipelines.interactive.ports import refuse_taken
 
+    refuse_taken(flags.port)
     refuse_unusable_model(flags.base, as_base=True)
     refuse_unusable_model(flags.instruct)
-    refuse_taken(flags.port)
     try:
         from pipelines.interactive.page import Playground
     except ModuleNotFoundError as error:

@@ -1,8 +1,9 @@
-"""One prompt put to both models: scene after scene until both have answered or someone says stop."""
+"""One prompt put to both models, after a system text and earlier turns: scene after scene until both have answered."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from data_prep.conversation import Conversation
 from pipelines.errors import UserError
 from pipelines.evaluation.generation import TokenChoice, token_choices_of
 from pipelines.evaluation.sampling import SamplingPolicy
@@ -14,18 +15,48 @@ Choices = list[list[TokenChoice]]  # of each sample, its tokens
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """An earlier turn: what was asked, and what each model answered."""
+
+    request: str
+    base: str
+    instruct: str
+
+
+@dataclass(frozen=True)
 class Question:
-    """What the page asks both models. The instruct model's prompt style is its own, the base's is chosen."""
+    """What the page asks both models. The instruct model's prompt style is its own, the base's is chosen.
+
+    Of the `earlier` turns each model is given its own answers.
+    """
 
     instruction: str
     input: str
     base_style: PromptStyle
     policy: SamplingPolicy
+    system: str = ""
+    earlier: tuple[Exchange, ...] = ()
 
     @property
-    def asked(self) -> str:
-        """The request as one text."""
+    def request(self) -> str:
+        """The prompt and the input as one text."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    @property
+    def for_base(self) -> Conversation:
+        """What the base is given before it answers."""
+        return self._conversation([one.base for one in self.earlier])
+
+    @property
+    def for_instruct(self) -> Conversation:
+        """What the instruct model is given before it answers."""
+        return self._conversation([one.instruct for one in self.earlier])
+
+    def _conversation(self, answers: Sequence[str]) -> Conversation:
+        messages = [{"role": "system", "content": self.system}] if self.system.strip() else []
+        for one, answer in zip(self.earlier, answers, strict=True):
+            messages += [{"role": "user", "content": one.request}, {"role": "assistant", "content": answer}]
+        return Conversation([*messages, {"role": "user", "content": self.request}])
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a prompt without text."""
@@ -63,7 +94,10 @@ def put_to_both(pair: ModelPair, question: Question, asked_to_stop: Callable[[],
     """
     asked = pair.asked(question.base_style)
     models = [loaded for loaded, _ in asked]
-    prompts = [render_prompt(one.tokenizer, question.asked, style) for one, style in asked]
+    contexts = [question.for_base, question.for_instruct]
+    prompts = [
+        render_prompt(one.tokenizer, context, style) for (one, style), context in zip(asked, contexts, strict=True)
+    ]
     for loaded, prompt in zip(models, prompts, strict=True):
         _refuse_full(loaded, prompt)
     read = [str(loaded.tokenizer.decode(prompt)) for loaded, prompt in zip(models, prompts, strict=True)]

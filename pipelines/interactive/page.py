@@ -15,7 +15,7 @@ import gradio as gr
 
 from pipelines.errors import UserError
 from pipelines.evaluation.sampling import SamplingPolicy
-from pipelines.interactive.conversation import Question, Scene, Side, put_to_both
+from pipelines.interactive.conversation import Exchange, Question, Scene, Side, put_to_both
 from pipelines.interactive.model_pair import ModelPair
 from pipelines.interactive.ports import HOST
 from pipelines.interactive.tables import NONE_YET, first_token_table, token_table
@@ -74,18 +74,27 @@ class Playground:
 
     def _build(self) -> None:
         gr.Markdown("# Playground\nOne prompt, answered by the base and by the instruct model.")
+        system = gr.Textbox(label="System text (optional)", lines=1, elem_id="system")
+        earlier, latest = gr.State(()), gr.State(None)
+        with gr.Accordion("Conversation so far", open=False), gr.Row():
+            so_far = [
+                gr.Textbox(label=name, interactive=False, elem_id=f"{name}-so-far", elem_classes="answer", max_lines=20)
+                for name in ("base", "instruct")
+            ]
         prompt = gr.Textbox(label="Prompt", lines=3, elem_id="prompt", placeholder="What to ask both")
         with gr.Accordion("Input (optional text that the prompt is about)", open=False):
             more = gr.Textbox(show_label=False, container=False, lines=3, elem_id="input")
-        asked = [prompt, more, *self._controls()]
+        asked = [prompt, more, *self._controls(), system, earlier]
         with gr.Row():
             generate = gr.Button("Generate", variant="primary", elem_id="generate")
             stop = gr.Button("Stop", variant="stop", elem_id="stop")
+            keep = gr.Button("Keep the answers and go on", elem_id="keep")
+            begin = gr.Button("New conversation", elem_id="begin")
         status = gr.Textbox(label="Status", interactive=False, elem_id="status", value=self._memory())
         with gr.Row():
             boxes = [_answer_boxes(name) for name in ("base", "instruct")]
         tables = self._tables()
-        shown = [status, *boxes[0], *boxes[1], *tables]
+        shown = [status, *boxes[0], *boxes[1], *tables, latest]
         gr.on(
             [generate.click, prompt.submit],
             self.answer,
@@ -95,6 +104,9 @@ class Playground:
             concurrency_limit=1,
             api_visibility="private",
         )
+        kept = [earlier, latest, prompt, *so_far]
+        keep.click(_kept, [earlier, latest], kept, show_progress="hidden", api_visibility="private")
+        begin.click(lambda: [(), None, "", "", ""], None, kept, show_progress="hidden", api_visibility="private")
         stop.click(self.stop, queue=False, show_progress="hidden", api_visibility="private")
         self.blocks.unload(self.stop)
 
@@ -150,16 +162,19 @@ class Playground:
         n_samples: int,
         seed: int | None,
         style: str,
+        system: str,
+        earlier: tuple[Exchange, ...],
         request: gr.Request,
     ) -> Iterator[list[Any]]:
         """Everything beneath the buttons, again and again while the answers grow."""
         stop = self.stops[str(request.session_hash)] = threading.Event()
-        nothing = [gr.skip()] * (2 * MAX_SAMPLES + 7)
+        nothing = [gr.skip()] * (2 * MAX_SAMPLES + 8)
         try:
             policy = SamplingPolicy(temperature, top_p, int(n_samples), int(seed or 0), int(max_new_tokens))
-            question = Question(prompt, more, PromptStyle(style), policy)
+            question = Question(prompt, more, PromptStyle(style), policy, system, tuple(earlier))
             for scene in put_to_both(self.pair, question, stop.is_set):
-                yield [_status(scene), *_answers(scene.base, scene), *_answers(scene.instruct, scene), *_details(scene)]
+                answers = [*_answers(scene.base, scene), *_answers(scene.instruct, scene)]
+                yield [_status(scene), *answers, *_details(scene), _exchange(question, scene)]
         except UserError as error:
             yield [str(error), *nothing]
         finally:
@@ -174,6 +189,20 @@ class Playground:
     def _memory(self) -> str:
         models = "one set of weights, an adapter on it" if self.pair.shares_weights else "two sets of weights"
         return f"ready: {models}, {self.pair.n_bytes / 1e6:,.1f} MB in memory"
+
+
+def _exchange(question: Question, scene: Scene) -> Exchange:
+    """The turn as it is: of several samples the first answer."""
+    base, instruct = (side.progress.answers[0].text for side in (scene.base, scene.instruct))
+    return Exchange(question.request, base, instruct)
+
+
+def _kept(earlier: tuple[Exchange, ...], latest: Exchange | None) -> list[Any]:
+    """The conversation with the latest turn: as it is kept, as nothing is left of it, and as each model's text."""
+    turns = (*earlier, latest) if latest else tuple(earlier)
+    base = "\n\n".join(f"You: {one.request}\n\n{one.base}" for one in turns)
+    instruct = "\n\n".join(f"You: {one.request}\n\n{one.instruct}" for one in turns)
+    return [turns, None, "" if latest else gr.skip(), base, instruct]
 
 
 def _answer_boxes(name: str) -> list[gr.Textbox]:

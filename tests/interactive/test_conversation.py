@@ -1,12 +1,13 @@
 """One prompt put to both models: scenes, the stop, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.generation import SamplingPolicy
-from pipelines.interactive.conversation import Question, put_to_both
+from pipelines.interactive.conversation import Exchange, Question, put_to_both
 from pipelines.interactive.model_pair import ModelPair, load_pair
 from pipelines.modeling import PromptStyle
 from tests.evaluation.chain_models import save_chain_model
@@ -37,6 +38,18 @@ def test_the_last_scene_has_both_answers_with_each_tokens_probability_and_five_r
     assert [one.token for one in tokens] == [" find", " max", "<|im_end|>"]
     assert all(one.probability > 0.99 and len(one.alternatives) == 5 for one in tokens)
     assert [len(one) for one in last.base.choices] == [20]
+
+
+def test_a_system_text_comes_first_and_each_model_reads_its_own_earlier_answers(pair: ModelPair) -> None:
+    asked = replace(question(), system="Be brief.", earlier=(Exchange("Hi", "base says", "instruct says"),))
+    *_, last = put_to_both(pair, asked, lambda: False)
+    assert last.base.read == (
+        "Be brief.\n\nUser:\n\nHi\n\nAssistant:\n\nbase says\n\nUser:\n\nHello\n\nand this\n\nAssistant:\n\n"
+    )
+    read = last.instruct.read
+    parts = ["system\nBe brief.", "user\nHi", "assistant\ninstruct says", "user\nHello\n\nand this"]
+    assert read.startswith("".join(f"<|im_start|>{part}<|im_end|>\n" for part in parts))
+    assert "base says" not in read
 
 
 def test_a_stop_ends_both_and_still_shows_the_probabilities_of_what_was_said(pair: ModelPair) -> None:

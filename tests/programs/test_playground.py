@@ -21,6 +21,7 @@ from pipelines.modeling.loading import load_base_model
 from tests.conftest import PROJECT, one_line_error
 from tests.evaluation.chain_models import save_successors
 
+BASE = PROJECT / "recipes" / "quickstart" / "base"
 HOSTILE = [
     "<script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=2>",
@@ -187,6 +188,24 @@ def test_hostile_prompts_and_answers_are_shown_as_text(visit: Visit) -> None:
     assert visit.page.evaluate("window.hacked") is None
 
 
+def test_a_conversation_continues_from_the_answers_that_were_kept(visit: Visit) -> None:
+    visit.page.get_by_label("the prompt and an empty line").check()
+    visit.page.fill("#system textarea", "Be brief.")
+    visit.ask("find max", max_new_tokens=4)
+    visit.page.click("#keep")
+    visit.page.wait_for_function("() => document.querySelector('#prompt textarea').value === ''")
+    visit.ask("again", max_new_tokens=4)
+    read = visit.text("instruct-read")
+    assert read.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nfind max<|im_end|>\n")
+    assert read.endswith("<|im_start|>user\nagain<|im_end|>\n<|im_start|>assistant\n")
+    assert "".join(HOSTILE)[:20] in read
+    assert "Be brief.\n\nUser:\n\nfind max\n\nAssistant:\n\n" in visit.text("base-read")
+    visit.page.click("#begin")
+    visit.page.fill("#system textarea", "")
+    visit.ask("find max", max_new_tokens=4)
+    assert visit.text("instruct-read") == "<|im_start|>user\nfind max<|im_end|>\n<|im_start|>assistant\n"
+
+
 def test_the_stop_button_ends_both_answers(visit: Visit) -> None:
     visit.ask("Hello", ends="answering", max_new_tokens=4000)
     visit.page.click("#stop")
@@ -242,7 +261,7 @@ def test_a_port_that_cannot_be_had_is_told_before_anything_is_loaded() -> None:
 def test_without_gradio_one_line_names_the_extra(tmp_path: Path) -> None:
     (tmp_path / "gradio.py").write_text("raise ModuleNotFoundError(\"No module named 'gradio'\", name='gradio')")
     done = subprocess.run(
-        [sys.executable, PROJECT / "pipelines/playground.py", "--base", "x", "--instruct", "y"],
+        [sys.executable, PROJECT / "pipelines/playground.py", "--base", BASE, "--instruct", BASE],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
