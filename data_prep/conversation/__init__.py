@@ -11,7 +11,13 @@ from data_prep.conversation.messages import (
     unread_message_keys,
 )
 from data_prep.conversation.model import Conversation, PlainText, TrainOn
-from data_prep.conversation.preferences import EQUAL_ANSWERS, PROMPT_COLUMNS, Preference, read_preference
+from data_prep.conversation.preferences import (
+    EQUAL_ANSWERS,
+    PROMPT_COLUMNS,
+    Preference,
+    read_preference,
+    unread_preference_columns,
+)
 from data_prep.conversation.rows import (
     CHECKED_COLUMNS,
     NOT_OF_THE_CONVERSATION,
@@ -54,4 +60,5 @@ __all__ = [
     "transcript",
     "unread_columns",
     "unread_message_keys",
+    "unread_preference_columns",
 ]

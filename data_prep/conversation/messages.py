@@ -124,7 +124,7 @@ def _message(value: Any) -> Message:
     if calls := parsed_json(value.get("tool_calls")):
         message["tool_calls"] = _calls(calls)
     elif call := parsed_json(value.get("function_call")):  # OpenAI's form before tools
-        message["tool_calls"] = _calls([call])
+        message["tool_calls"] = _calls(call)
     return message
 
 
@@ -148,22 +148,24 @@ def _sharegpt_calls(text: str) -> list[Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise UnreadableRowError("function_call_is_no_json") from error
-    return _calls(value if isinstance(value, list) else [value])
+    return _calls(value)
 
 
 def _calls(value: Any) -> list[Any]:
-    """Tool calls in OpenAI's form, their arguments as an object. Raises `UnreadableRowError`."""
+    """Tool calls in OpenAI's form, their arguments as an object; some sets keep each as JSON text, or one without a
+    list. Raises `UnreadableRowError`."""
+    value = [value] if isinstance(value, Mapping) else value
     if not isinstance(value, list):
         raise UnreadableRowError("tool_calls_are_no_list")
-    return [_call(one) for one in value]
+    return [_call(parsed_json(one)) for one in value]
 
 
 def _call(value: Any) -> dict[str, Any]:
-    function = value.get("function", value) if isinstance(value, Mapping) else None
+    function = parsed_json(value.get("function", value)) if isinstance(value, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise UnreadableRowError("tool_call_without_name")
     called = {"name": function["name"], "arguments": _arguments(function.get("arguments"))}
-    kept = {"id": value["id"]} if value.get("id") and function is not value else {}
+    kept = {"id": value["id"]} if value.get("id") and "function" in value else {}
     return {**kept, "type": "function", "function": called}
 
 

@@ -1,6 +1,6 @@
 """Rows of a preference set, in the formats that are in use, as one: a prompt and the two turns that may follow it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from data_prep.conversation.model import Conversation
 from data_prep.conversation.rows import Row, RowFormat, read_row
 
 EQUAL_ANSWERS = "chosen_equals_rejected"
+_BESIDE_THE_PROMPT = ("input", "system", "tools", "chat_template_kwargs")
 PROMPT_COLUMNS = ("instruction", "prompt", "question", "conversations", "messages")
 
 
@@ -38,6 +39,12 @@ class Preference:
         others = {"tools": self.tools, "chat_template_kwargs": self.template_arguments}
         pair = {"prompt": self.prompt, "chosen": [self.chosen], "rejected": [self.rejected]}
         return {**pair, **{name: value for name, value in others.items() if value}}
+
+
+def unread_preference_columns(columns: Iterable[str]) -> list[str]:
+    """Columns of a preference set that `read_preference` does not read and `data_prep` does not write."""
+    read = {*PROMPT_COLUMNS, *_BESIDE_THE_PROMPT, "chosen", "rejected", "source", "source_row", "group"}
+    return [column for column in columns if column not in read]
 
 
 def read_preference(row: Row) -> Preference:

@@ -160,7 +160,9 @@ def _instruction_messages(row: Row) -> list[Message]:
 
 
 def _history(value: Any) -> list[Message]:
-    """LLaMA-Factory's `history`: [question, answer] pairs that came before."""
+    """LLaMA-Factory's `history`: [question, answer] pairs that came before; or the messages themselves."""
+    if holds_messages(value):
+        return read_messages(value)[0]
     pairs = parsed_json(value) or []
     if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise UnreadableRowError("history_is_no_list_of_pairs")
@@ -173,12 +175,22 @@ def _tools(value: Any) -> list[Any] | None:
     tools = parsed_json(value)
     if not tools:
         return None
+    tools = [tools] if isinstance(tools, Mapping) else tools
     if not isinstance(tools, list):
         raise UnreadableRowError("tools_are_no_list")
-    tools = [parsed_json(tool) for tool in tools]  # some sets keep each schema as text
-    if not all(isinstance(tool, Mapping) for tool in tools):
+    return [_tool(tool) for tool in tools]
+
+
+def _tool(value: Any) -> dict[str, Any]:
+    """One tool; some sets keep it, its function or its parameters as JSON text."""
+    tool = parsed_json(value)
+    tool = tool if not isinstance(tool, Mapping) or "function" in tool else {"type": "function", "function": tool}
+    function = parsed_json(tool["function"]) if isinstance(tool, Mapping) else None
+    if not isinstance(function, Mapping):
         raise UnreadableRowError("tool_is_no_object")
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    if isinstance(function.get("parameters"), str):
+        function = {**function, "parameters": parsed_json(function["parameters"])}
+    return {**tool, "function": dict(function)}
 
 
 def _text(value: Any) -> str:

@@ -5,6 +5,7 @@ becomes a time, and whole numbers beside a null gain `.0`.
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,11 +93,20 @@ def _loaded(path: str, split: str, options: Mapping[str, Any]) -> "Dataset":
     try:
         builder = datasets.load_dataset_builder(path, **options)
         files = builder.config.data_files
+        _report_files_not_read(path, files or {})
         if files and (builder.name in _GUESSED_BUILDERS or _are_local_rows(files)):
             return _sliced(split, lambda one: _rows_of_urls(files, one, path), path)
         return with_explicit_types(datasets.load_dataset(path, split=split, **options, **anew))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise _unknown_split(path, split, error) from error
+
+
+def _report_files_not_read(path: str, files: Mapping[str, Sequence[str]]) -> None:
+    """`datasets` reads the most frequent kind of file in a folder, or those that its card names."""
+    read = {Path(str(file)).resolve() for of_split in files.values() for file in of_split}
+    found = [file for file in sorted(Path(path).rglob("*")) if row_suffix(file) in ROW_SUFFIXES and file.is_file()]
+    if read and (unread := [str(file.relative_to(path)) for file in found if file.resolve() not in read]):
+        print(f"{path}: not read: {', '.join(unread)}", file=sys.stderr, flush=True)
 
 
 def _are_local_rows(files: Mapping[str, Sequence[str]]) -> bool:

@@ -36,6 +36,11 @@ class _WrittenFloat(float):
         return self.text
 
 
+def _constant(name: str) -> str | None:
+    """What Python writes and JSON has no word for: NaN is a missing value, an infinity its name."""
+    return None if name == "NaN" else name
+
+
 def row_suffix(path: Path) -> str:
     """The suffix that tells the format, looking through `.gz`: `rows.json.gz` gives `.json`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -78,7 +83,7 @@ def _read_gzip(path: Path) -> str:
 
 def _parse(text: str, path: Path, first_line: int) -> Any:
     try:
-        return json.loads(text, parse_float=_WrittenFloat)
+        return json.loads(text, parse_float=_WrittenFloat, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise UserError(
             expected=f"valid JSON in {path}",

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder import DatasetKind, RejectedRow, is_dataset_folder, read_row_file, row_suffix
+from data_prep.dataset_folder import (
+    ROW_SUFFIXES,
+    DatasetKind,
+    RejectedRow,
+    is_dataset_folder,
+    read_row_file,
+    row_suffix,
+)
 from data_prep.sources.distributions import distributions_of
 from data_prep.sources.hub import is_hub_id, read_hub_rows
 from data_prep.sources.python_tree import document_of_file, functions_of_file, read_files, split_items
@@ -53,23 +60,33 @@ def read_source(
     chosen = recognise(path, kind) if source_format is SourceFormat.AUTO else source_format
     if chosen in _TREES:
         return _read_tree(path, kind, chosen, num_proc, name)
-    return _read_rows(path, kind, chosen, column_map, name)
+    return _read_rows(path, kind, chosen, column_map, name, only=source_format is not SourceFormat.AUTO)
 
 
 def _read_rows(
-    path: Path, kind: DatasetKind, row_format: SourceFormat, column_map: Mapping[str, str], name: str
+    path: Path, kind: DatasetKind, row_format: SourceFormat, column_map: Mapping[str, str], name: str, *, only: bool
 ) -> SourceContent:
+    """The rows of a file, or of a folder's files: of all row formats, or of `row_format` `only`."""
     suffix = f".{row_format.value}"
+    entry = {"name": name, "path": str(path), "format": row_format.value}
     if path.is_file():
-        files, sha256 = [path], sha256_of_file(path)
-    else:
-        files = [file for file in files_of_tree(path, (suffix, ".gz"), name)[0] if row_suffix(file) == suffix]
-        sha256 = sha256_of_files(files, path)
-    rows_of_files = {
-        "" if file == path else file.relative_to(path).as_posix(): read_row_file(file, suffix) for file in files
-    }
-    entry = {"name": name, "path": str(path), "format": row_format.value, "sha256": sha256}
-    return _content_of_rows(rows_of_files, kind, column_map, entry)
+        rows_of_files = {"": read_row_file(path, suffix)}
+        return _content_of_rows(rows_of_files, kind, column_map, {**entry, "sha256": sha256_of_file(path)})
+    wanted = (suffix,) if only else ROW_SUFFIXES
+    found = files_of_tree(path, (*ROW_SUFFIXES, ".ndjson", ".gz"), name)[0]
+    files = [file for file in found if row_suffix(file) in wanted]
+    rows_of_files, rejected = {}, []
+    for file in files:
+        relative = file.relative_to(path).as_posix()
+        try:
+            rows_of_files[relative] = read_row_file(file)
+        except UserError:
+            if row_suffix(file) == suffix:
+                raise
+            rejected.append(RejectedRow(name, relative, "file_holds_no_rows"))  # such as package.json among JSONL
+    entry["sha256"] = sha256_of_files(files, path)
+    content = _content_of_rows(rows_of_files, kind, column_map, entry)
+    return SourceContent(content.rows, [*rejected, *content.rejected], content.entry)
 
 
 def _content_of_rows(

@@ -31,7 +31,7 @@ def recognise(path: Path, kind: DatasetKind) -> SourceFormat:
     if path.is_file():
         counts = Counter([row_suffix(path)])
     else:
-        suffixes = (*ROW_SUFFIXES, ".gz", ".py", *TEXT_SUFFIXES)
+        suffixes = (*ROW_SUFFIXES, ".ndjson", ".gz", ".py", *TEXT_SUFFIXES)
         counts = Counter(row_suffix(file) for file in files_of_tree(path, suffixes, path.name)[0])
     candidates = {} if kind is DatasetKind.PREFERENCES else {SourceFormat.PYTHON_TREE: counts[".py"]}
     candidates |= {SourceFormat(suffix.removeprefix(".")): counts[suffix] for suffix in ROW_SUFFIXES}

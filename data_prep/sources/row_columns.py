@@ -79,7 +79,7 @@ def column_in(row: Row, candidates: Sequence[str]) -> str:
 
 def has_value(value: Any) -> bool:
     """Whether a row says something in a column."""
-    return value is not None and value != "" and value != [] and value != {}
+    return value is not None and value == value and value not in ("", [], {})  # NaN is unlike itself
 
 
 def _no_column(ours: str, candidates: Sequence[str], source: str, present: Sequence[str]) -> UserError:

@@ -1,9 +1,11 @@
 """The rows of a preference set that a recipe names; `data_prep.conversation` reads each."""
 
-from datasets import Dataset
+import sys
+
+from datasets import Dataset, Value
 from trl import DPOConfig
 
-from data_prep.conversation import PROMPT_COLUMNS
+from data_prep.conversation import PROMPT_COLUMNS, unread_preference_columns
 from pipelines.errors import UserError
 from pipelines.recipe import LongRowPolicy, PreferenceArguments
 from pipelines.training.rows import recipe_rows
@@ -18,8 +20,10 @@ def refuse_other_columns(rows: Dataset, name: str) -> None:
     """Raise `UserError`, with the columns found and the formats known, if `rows` are no preferences."""
     columns = rows.column_names
     has_prompt = any(column in columns for column in PROMPT_COLUMNS)
-    if {"chosen", "rejected"} <= set(columns) and (has_prompt or not len(rows) or isinstance(rows[0]["chosen"], list)):
-        return
+    if {"chosen", "rejected"} <= set(columns):
+        holds_turns = not isinstance(rows.features["chosen"], Value)  # whole conversations, which begin with the prompt
+        if has_prompt or holds_turns or not len(rows):
+            return
     raise UserError(
         expected=f"columns of a known preference format in {name}: {_FORMATS}",
         got=", ".join(columns),
@@ -34,6 +38,9 @@ def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple
     train, held_out = recipe_rows(arguments, training.seed, evaluates=training.eval_strategy != "no")
     for rows in filter(None, (train, held_out)):
         refuse_other_columns(rows, arguments.dataset_name or "datasets")
+    unread = unread_preference_columns(train.column_names)
+    if unread and training.process_index == 0:
+        print(f"not read of the pairs: {', '.join(unread)}", file=sys.stderr, flush=True)
     return train, held_out
 
 

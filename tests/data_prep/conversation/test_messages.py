@@ -12,7 +12,9 @@ from data_prep.conversation import (
     UnreadableRowError,
     content_text,
     read_row,
+    scalar_text,
     unread_columns,
+    unread_message_keys,
 )
 
 ASKED = {"role": "user", "content": "2 + 2?"}
@@ -95,3 +97,24 @@ def test_history_comes_before_the_question() -> None:
     assert isinstance(read, Conversation)
     assert [one["content"] for one in read.messages] == ["2 + 2?", "4", "And its double?", "8"]
     assert unread_columns([*row, "idea"], RowFormat.INSTRUCTION) == ["idea"]
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ([{"role": "user", "content": "a", "tool_responses": [1], "images": None}], ["tool_responses"]),
+        ({"from": "gpt", "value": "a", "masked": True, "score": 0.5, "rating": ""}, ["score"]),
+        ('[{"role": "user", "content": "a", "mask": 1}]', ["mask"]),
+        ("no messages", []),
+        ([{"name": "f", "parameters": {}}], []),
+    ],
+)
+def test_keys_of_messages_that_are_not_read(value: Any, keys: list[str]) -> None:
+    assert unread_message_keys(value) == keys
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(4, "4"), (4.0, "4.0"), (True, "true"), (None, ""), (float("nan"), ""), ("NaN", "NaN")]
+)
+def test_a_scalar_is_its_json_text(value: Any, text: str) -> None:
+    assert scalar_text(value) == text == content_text({"content": value})

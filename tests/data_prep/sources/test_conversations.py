@@ -56,6 +56,18 @@ ROWS: dict[str, dict[str, Any]] = {
         {"type": "function", "function": {"name": "now"}}]), said("tool", "20"), said("assistant", "d")]},
     "a call of the old form": {"messages": [said("user", "a"), said("assistant", None, function_call={
         "name": "now", "arguments": "{}"}), said("function", "20"), said("assistant", "d")]},
+    "a call and a tool as text": {
+        "messages": [said("user", "a"), said("assistant", "", tool_calls=[json.dumps(CALL)]), said("tool", "20"),
+                     said("assistant", "d")],
+        "tools": [{"name": "f", "parameters": "{}"}],
+    },
+    "one call without a list": {
+        "messages": [said("user", "a"), said("assistant", "", tool_calls=CALL), said("tool", "20"),
+                     said("assistant", "d")],
+        "tools": TOOLS[0],
+    },
+    "a history of messages": {"instruction": "c", "output": "d",
+                              "history": [said("user", "a"), said("assistant", "b")]},
     "sharegpt": {"system": "s", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
     "messages as text": {"messages": json.dumps([said("user", "a"), said("assistant", "b")])},
     "history": {"instruction": "c", "input": "i", "output": "d", "history": [["a", "b"]], "system": "s"},
@@ -110,6 +122,19 @@ def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path: Path) -> Non
     jsonl(tmp_path / "rows" / "d.jsonl", [{"title": "no"}])
     with pytest.raises(UserError, match=r"a column for instruction in rows/d\.jsonl .*got columns title"):
         build(tmp_path / "rows", tmp_path / "other")
+
+
+def test_files_of_every_row_format_in_a_folder_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    jsonl(folder / "a.jsonl", [{"instruction": "a", "output": "1.10"}])
+    (folder / "b.csv").write_text("question;answer\nb;NA\n")
+    (folder / "c.ndjson").write_text('{"instruction": "c", "input": NaN, "output": 1.10}\n')
+    (folder / "d.jsonl").write_text('{"instruction": "d", "output": true}\n')
+    (folder / "package.json").write_text('{\n  "name": "rows"\n}\n')
+    built = build(folder, tmp_path / "out")
+    assert [(row["instruction"], row["input"], row["output"]) for row in built] == [
+        ("a", "", "1.10"), ("b", "", "NA"), ("c", "", "1.10"), ("d", "", "true")]  # fmt: skip
+    assert read_manifest(tmp_path / "out")["n_rejected"] == {"file_holds_no_rows": 1}
 
 
 def test_one_file_may_mix_rows_of_several_formats(tmp_path: Path) -> None:
