@@ -1,6 +1,7 @@
 """What a case's run will need on one device: memory by part, and time on the reference GPU, before any weight is
 loaded."""
 
+import copy
 from dataclasses import dataclass, replace
 
 from trl import ModelConfig
@@ -16,6 +17,7 @@ from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
 
 _HOUR = 3600
+_ARITHMETIC = {2: "16 bits", 4: "float32"}
 _METHODS = {
     Method.FULL: "all weights", Method.LORA: "LoRA", Method.LORA_8BIT: "LoRA on 8 bits", Method.QLORA: "QLoRA",
 }  # fmt: skip
@@ -58,7 +60,7 @@ def longest_sequence(case: Case) -> int:
 
 def forecast_lines(case: Case) -> list[str]:
     """What `doctor.py --forecast` prints."""
-    forecast = forecast_of(case)
+    forecast = forecast_of(case if case.machine.accelerator else _as_on_a_gpu(case))
     if forecast is None:
         return [f"no forecast: {case.base.config.model_type} has no attention layers, which the forecast counts"]
     memory, load = forecast.memory, forecast.load
@@ -67,7 +69,8 @@ def forecast_lines(case: Case) -> list[str]:
         "activations": memory.activations, "output head": memory.head, "CUDA and holes": memory.overhead,
     }  # fmt: skip
     lines = [
-        f"forecast for one GPU, {_METHODS[load.method]} on {forecast.shape.n_parameters / 1e9:.3g}B weights, "
+        f"forecast for one GPU that computes in {_ARITHMETIC[load.compute_bytes]}, {_METHODS[load.method]} on "
+        f"{forecast.shape.n_parameters / 1e9:.3g}B weights, "
         f"{load.n_tokens:,} tokens in a step's forward:",
         *(f"  {name:<15}{n_bytes / GIB:8.2f} GiB" for name, n_bytes in parts.items()),
         f"  {'total':<15}{memory.total / GIB:8.2f} GiB at the peak of a step{_device(case)}",
@@ -79,6 +82,13 @@ def forecast_lines(case: Case) -> list[str]:
         "are left out",
     ]
     return [piece for line in lines for piece in ([line] if line.startswith("  ") else wrapped(line, columns()))]
+
+
+def _as_on_a_gpu(case: Case) -> Case:
+    """`case` in the precision of its recipe on a GPU with bfloat16, whatever this processor computes in."""
+    training = copy.copy(case.training)
+    training.bf16 = case.keys.get("bf16", not case.keys.get("fp16"))
+    return replace(case, training=training, model=replace(case.model, dtype=case.keys.get("dtype")))
 
 
 def _load(case: Case) -> TrainingLoad:

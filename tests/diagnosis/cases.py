@@ -12,6 +12,7 @@ from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.opening import open_case
 from pipelines.recipe import InstructionArguments, PreferenceArguments, Recipe, parse_recipe
+from tests.processors import with_bfloat16
 from tests.twins.models import save_twin
 
 Row = Mapping[str, Any]
@@ -60,7 +61,8 @@ def recipe_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[
     if stage is Stage.DPO:
         kinds = [PreferenceArguments, DPOConfig, ModelConfig]
     datasets.disable_progress_bars()
-    return parse_recipe(kinds, ["--config", str(folder / "recipe.yaml")])
+    with with_bfloat16():
+        return parse_recipe(kinds, ["--config", str(folder / "recipe.yaml")])
 
 
 def case_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> Case:
@@ -73,4 +75,5 @@ def opened(
 ) -> tuple[Case, list[Finding]]:
     """The opened case of `recipe_of`, and what the run itself would refuse."""
     stage = keys.get("stage", Stage.SFT)
-    return open_case(recipe_of(folder, base, rows, held_out, **keys), stage)
+    with with_bfloat16():
+        return open_case(recipe_of(folder, base, rows, held_out, **keys), stage)

@@ -79,6 +79,25 @@ def test_auto_is_the_dtype_of_the_base(llama: Path, tmp_path: Path) -> None:
     assert forecast.load.weight_bytes == 2
 
 
+def test_the_forecast_counts_the_precision_that_is_computed_in(llama: Path, tmp_path: Path) -> None:
+    found = {
+        bf16: forecast_of(packed(tmp_path / str(bf16), llama, bf16=bf16, dtype="float32")) for bf16 in (True, False)
+    }
+    assert found[True]
+    assert found[False]
+    assert (found[True].load.compute_bytes, found[False].load.compute_bytes) == (2, 4)
+    assert found[True].memory.activations < found[False].memory.activations
+
+
+def test_a_processor_without_bfloat16_forecasts_a_gpu_by_the_recipe(llama: Path, tmp_path: Path) -> None:
+    case = packed(tmp_path, llama, bf16=None)
+    case.training.bf16, case.model.dtype = False, "float32"  # as this processor would compute
+    case = replace(case, machine=Machine(None, 2**34, False, 10**12, {}))
+    assert forecast_lines(case)[0].startswith("forecast for one GPU that computes in 16 bits")
+    asked = replace(case, keys={**case.keys, "bf16": False, "dtype": "float32"})
+    assert forecast_lines(asked)[0].startswith("forecast for one GPU that computes in float32")
+
+
 def test_preferences_count_both_answers_and_the_adapter_that_is_there(tmp_path: Path) -> None:
     rows = [{"prompt": f"Question {i}?", "chosen": f"Good {i}.", "rejected": f"Bad answer {i}."} for i in range(4)]
     base = base_of("qwen", tmp_path / "base")

@@ -12,12 +12,14 @@ from pipelines.diagnosis.finding import Finding
 from pipelines.diagnosis.recipe_faults import recipe_findings
 from pipelines.recipe.parsing import parse_leniently
 from pipelines.recipe.stages import ARGUMENTS
+from tests.processors import with_bfloat16
 
 
 def examined(recipe: Path, stage: Stage) -> tuple[Finding, ...]:
     """All findings about `recipe`."""
-    parsed, faults = parse_leniently(ARGUMENTS[stage], ["--config", str(recipe)])
-    return examine(parsed, stage, told_before=recipe_findings(faults)).findings
+    with with_bfloat16():
+        parsed, faults = parse_leniently(ARGUMENTS[stage], ["--config", str(recipe)])
+        return examine(parsed, stage, told_before=recipe_findings(faults)).findings
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pipelines.diagnosis import (
 )
 from pipelines.recipe import Recipe, parse_recipe
 from tests.twins.models import ARCHITECTURES, real_config
-from tests.twins.runs import KINDS, PROJECT, RECIPES, recipe_that_writes
+from tests.twins.runs import KINDS, PROJECT, RECIPES, keys_of, recipe_that_writes
 
 # Memory of common cards in GiB as their driver reports it, by the size that they are sold under.
 _CARDS = {"16 GB": 15.6, "24 GB": 23.5, "48 GB": 44.9, "80 GB": 79.2, "141 GB": 139.8}
@@ -34,8 +34,9 @@ def parsed(recipe: Path, flags: Sequence[str] = ()) -> Recipe:
 
 
 def load_of(recipe: Path, flags: Sequence[str] = ()) -> TrainingLoad:
-    """What a device holds and computes in a step of `recipe` with `flags`."""
-    data, training, model = parsed(recipe, flags).arguments
+    """What a device that computes in bfloat16 holds and computes in a step of `recipe` with `flags`."""
+    bfloat16 = ["--bf16", "true", "--dtype", str(keys_of(recipe).get("dtype", "float32"))]  # asked for: on any machine
+    data, training, model = parsed(recipe, [*bfloat16, *flags]).arguments
     adapter = getattr(data, "adapter_name_or_path", None)
     return training_load(
         model,

@@ -133,7 +133,7 @@ def lora_on_embeddings_with_new_tokens(case: Case) -> Iterator[Finding]:
 
 
 def quantized_base(case: Case) -> Iterator[Finding]:
-    """A quantized base without an adapter, or whose other weights are loaded in a dtype that is not bfloat16."""
+    """A quantized base without an adapter, or whose other weights are not in bfloat16, in which the run computes."""
     model = case.model
     if not (model.load_in_4bit or model.load_in_8bit):
         return
@@ -147,8 +147,10 @@ def quantized_base(case: Case) -> Iterator[Finding]:
             remedy=f"set use_peft: true, or remove {key}",
             fix={"use_peft": True},
         )
-    elif model.load_in_4bit and (dtype := dtype_of_weights(case)) != "bfloat16":
-        yield _dtype_of_the_rest(case, dtype)
+    elif model.load_in_4bit:
+        dtype = dtype_of_weights(case)
+        if dtype == "float16" or (dtype == "float32" and case.training.bf16):
+            yield _dtype_of_the_rest(case, dtype)
 
 
 def lora_keys_unused(case: Case) -> Iterator[Finding]:
@@ -175,9 +177,9 @@ def _dtype_of_the_rest(case: Case, dtype: str) -> Finding:
         Severity.WARNING,
         summary=f"load_in_4bit with {written}: embeddings, head and norms, which stay whole, are loaded in {dtype} "
         f"({cost})",
-        why="the 4-bit layers compute in bfloat16 whatever dtype says, so float32 around them costs memory for nothing"
+        why="the 4-bit layers compute in bfloat16 here whatever dtype says, so float32 around them only costs memory"
         if dtype == "float32"
-        else "the 4-bit layers compute in bfloat16, and float16 around them overflows where bfloat16 does not",
+        else "the 4-bit layers compute in bfloat16 or float32, and float16 around them overflows where those do not",
         remedy="set dtype: bfloat16",
         fix={"dtype": "bfloat16"},
     )

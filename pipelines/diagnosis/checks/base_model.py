@@ -89,7 +89,7 @@ def dtype_against_hardware(case: Case) -> Iterator[Finding]:
     """A precision that the machine lacks, or in which training fails or stands still."""
     dtype = dtype_of_weights(case)
     trains_all = not case.model.use_peft and case.base.adapter is None
-    emulated = case.machine.accelerator is not None and not case.machine.supports_bfloat16
+    emulated = not case.machine.supports_bfloat16
     if dtype == "float16" and trains_all:
         yield _float16_weights(case)
     elif emulated and (case.training.bf16 or dtype == "bfloat16"):
@@ -104,12 +104,13 @@ def dtype_against_hardware(case: Case) -> Iterator[Finding]:
         )
     elif dtype == "bfloat16" and trains_all and case.training.learning_rate < _FROZEN_BELOW:
         yield _frozen_bfloat16(case)
-    elif case.training.fp16 and case.machine.accelerator is None:
+    elif case.machine.accelerator is None and (case.training.fp16 or case.keys.get("fp16")):
+        computed = "bfloat16" if case.training.bf16 else dtype
         yield _dtype_finding(
             Severity.NOTE,
-            f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {dtype}",
+            f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {computed}",
             "the run is no rehearsal of the same recipe on a GPU",
-            "set bf16: true and fp16: false, which a CPU has too",
+            "remove fp16: the precision then follows from the machine, here and on a GPU",
         )
 
 
@@ -148,12 +149,19 @@ def _float16_weights(case: Case) -> Finding:
 
 
 def _emulated_bfloat16(case: Case, dtype: str, trains_all: bool) -> Finding:
+    asked = "bf16: true" if case.training.bf16 else "dtype: bfloat16"
+    if case.machine.accelerator is None:
+        return _dtype_finding(
+            Severity.WARNING,
+            f"{asked} on a processor that has no bfloat16 arithmetic",
+            "a product in bfloat16 takes many times longer there than in float32",
+            f"remove {asked.partition(':')[0]} from the command line: the precision then follows from the machine",
+        )
     weights = "float32" if trains_all else "float16"
     fix = {"bf16": False, "fp16": True, "dtype": weights if dtype == "bfloat16" else dtype}
     return _dtype_finding(
         Severity.WARNING,
-        f"{'bf16: true' if case.training.bf16 else 'dtype: bfloat16'} on {case.machine.accelerator}, which has no "
-        "bfloat16 arithmetic",
+        f"{asked} on {case.machine.accelerator}, which has no bfloat16 arithmetic",
         "torch emulates it there, many times slower than float16",
         f"set bf16: false, fp16: true and dtype: {fix['dtype']}",
     )
@@ -164,8 +172,7 @@ def _frozen_bfloat16(case: Case) -> Finding:
         Severity.WARNING,
         f"all weights are trained in bfloat16 at a learning rate of {case.training.learning_rate:g}",
         "a step that small is below what bfloat16 can tell apart at many weights, so they hardly move",
-        "set dtype: float32 and bf16: true (float32 weights, bfloat16 arithmetic), or use_peft: true where memory is "
-        "short",
+        "set dtype: float32 (the arithmetic is in bfloat16 where the hardware has it), or use_peft: true",
     )
 
 

@@ -184,11 +184,12 @@ def test_tables_that_make_an_adapter_of_gigabytes_are_a_warning(bases: Path, tmp
 
 def test_a_4_bit_base_in_float32_is_a_warning_with_what_it_costs(bases: Path, tmp_path: Path) -> None:
     for number, dtype in enumerate(("float32", None)):
-        [finding] = found(qwen(bases, tmp_path / str(number), load_in_4bit=True, dtype=dtype))
+        [finding] = found(qwen(bases, tmp_path / str(number), load_in_4bit=True, dtype=dtype, bf16=True))
         assert (finding.id, finding.severity) == ("FOUR_BIT_DTYPE", Severity.WARNING)
         assert finding.fix == {"dtype": "bfloat16"}
     assert "no dtype, which means float32" in finding.summary
-    assert found(qwen(bases, tmp_path / "clean", load_in_4bit=True, dtype="bfloat16")) == []
+    assert found(qwen(bases, tmp_path / "clean", load_in_4bit=True, dtype="bfloat16", bf16=True)) == []
+    assert found(qwen(bases, tmp_path / "float32", load_in_4bit=True, dtype="float32", bf16=False)) == []
 
 
 @pytest.mark.parametrize("key", ["load_in_4bit", "load_in_8bit"])

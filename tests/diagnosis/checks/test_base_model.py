@@ -146,6 +146,16 @@ def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen: Case) -> None:
     assert precision(qwen, machine=OLD_GPU, dtype="float16", bf16=False, fp16=True) == []
 
 
+def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: Case) -> None:
+    old = Machine(None, 16 * 2**30, False, 10**12, {})
+    [finding] = precision(qwen, machine=old)
+    assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
+    assert finding.remedy == "remove bf16 from the command line: the precision then follows from the machine"
+    [finding] = precision(qwen, machine=old, dtype="bfloat16", bf16=False)
+    assert finding.remedy.startswith("remove dtype")
+    assert precision(qwen, machine=old, bf16=False) == []
+
+
 def test_float16_weights_in_full_fine_tuning_are_an_error(qwen: Case) -> None:
     for keys in ({"bf16": True}, {"bf16": False}, {"bf16": False, "fp16": True}):
         [finding] = precision(qwen, full=True, dtype="float16", **keys)
@@ -210,6 +220,8 @@ def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_no
 def test_fp16_on_a_cpu_is_noted(qwen: Case) -> None:
     [finding] = precision(qwen, machine=Machine(None, 2**34, True, 10**12, {}), bf16=False, fp16=True)
     assert finding.severity is Severity.NOTE
+    assert "the arithmetic is in float32" in finding.summary
+    assert finding.remedy.startswith("remove fp16")
 
 
 def test_added_rows_are_noted_with_what_is_trained(bases: Path, tmp_path: Path, qwen: Case) -> None:
