@@ -121,7 +121,7 @@ def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The special tokens that the template writes, in order of appearance: those of the vocabulary, and new ones by
-    their spelling, such as <|im_start|>. BOS is left out, since the base knows it."""
+    their spelling, such as <|im_start|>. BOS and EOS are left out, since the base knows them."""
     text = "".join(_probe_texts(tokenizer))
     known = {token for token in special_tokens(tokenizer) if token in text}
     marks = {*known, *_SPELLED_MARKS.findall(text)}
@@ -129,7 +129,7 @@ def _marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     end = _SPELLED_END.match(after)
     if end is not None and not any(mark in after for mark in marks):
         marks.add(end.group(1))
-    return sorted(marks - {tokenizer.bos_token}, key=text.index)
+    return sorted(marks - {tokenizer.bos_token, tokenizer.eos_token}, key=text.index)
 
 
 def _probe_texts(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:

@@ -50,7 +50,7 @@ def base_that_is_instruct() -> Pair:
 
 
 def chatml_on_llama3() -> Pair:
-    return Pair(rows_in("english"), template=PLAIN_CHATML)
+    return Pair(rows_in("english"), template="{{- bos_token -}}" + PLAIN_CHATML)
 
 
 def all_weights_in_float16() -> Pair:

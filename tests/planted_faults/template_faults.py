@@ -1,7 +1,7 @@
 """Faults of the chat template and the end token."""
 
 from tests.planted_faults.families import Family
-from tests.planted_faults.fault import ERROR, PlantedFault
+from tests.planted_faults.fault import ERROR, WARNING, PlantedFault
 from tests.planted_faults.pair import Pair
 from tests.planted_faults.sample_rows import conversations, rows_in, tool_conversations, with_system_turns
 
@@ -21,7 +21,7 @@ PLAIN_CHATML = r"""
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
 """
-CHATML_WITH_SHORT_PROMPT = PLAIN_CHATML.replace(r"'<|im_start|>assistant\n'", "'<|im_start|>assistant'")
+CHATML_WITH_OPEN_THOUGHT = PLAIN_CHATML.replace(r"'<|im_start|>assistant\n'", r"'<|im_start|>assistant\n<think>\n'")
 CHATML_WITH_EMPTY_THOUGHT = r"""
 {%- for message in messages -%}
     {{- '<|im_start|>' + message['role'] + '\n' -}}
@@ -63,8 +63,8 @@ def eos_of_the_base_with_llama3() -> Pair:
     return Pair(rows_in("english"), keys={"eos_token": "<|end_of_text|>"})
 
 
-def generation_prompt_without_newline() -> Pair:
-    return Pair(rows_in("english"), template=CHATML_WITH_SHORT_PROMPT)
+def generation_prompt_with_open_thought() -> Pair:
+    return Pair(rows_in("english"), template=CHATML_WITH_OPEN_THOUGHT)
 
 
 def empty_thoughts_before_answers() -> Pair:
@@ -105,13 +105,13 @@ FAULTS = (
         trl_says=r"(?i)eos_token.*template|template.*eos",
     ),
     PlantedFault(
-        "TRAINING_PROMPT_NOT_SERVED", "the generation prompt lacks the header's newline", Family.CHATML, ERROR,
-        generation_prompt_without_newline,
+        "TRAINING_PROMPT_NOT_SERVED", "the generation prompt opens a thought that no answer has", Family.CHATML, ERROR,
+        generation_prompt_with_open_thought,
         trl_says=r"(?i)mismatch between tokenized prompt|prefix",
     ),
     PlantedFault(
-        "TRAINING_PROMPT_NOT_SERVED", "an empty thought before each answer that the generation prompt lacks",
-        Family.CHATML, ERROR, empty_thoughts_before_answers,
+        "EMPTY_THINK_TRAINED", "an empty thought before each answer that the generation prompt lacks",
+        Family.CHATML, WARNING, empty_thoughts_before_answers,
         trl_says=r"(?i)mismatch between tokenized prompt|prefix|think",
     ),
     PlantedFault(

@@ -54,8 +54,10 @@ def missing_bos(case: Case) -> Iterator[Finding]:
         Severity.WARNING,
         summary=f"{len(found)} of {len(rows)} rows do not begin with {tokenizer.bos_token}",
         why=f"bases of the family {family} were trained with BOS before every text and are far worse without it",
-        remedy="set add_bos_token: true in tokenizer_config.json of the base, or write {{ bos_token }} at the head of "
-        "the chat template",
+        remedy="save the chat template as a .jinja file that begins with {{- bos_token -}}, and set chat_template_path "
+        "to it: servers add nothing to what a template writes"
+        if case.is_conversational
+        else f"begin the text of each row with {tokenizer.bos_token}",
         evidence=_beginnings(case, found),
         n_rows=len(found),
     )

@@ -1,10 +1,7 @@
 """Checks of the chat template: it ends what is trained, is served as it is trained, and keeps what it is given."""
 
-import gc
-import tempfile
 from collections.abc import Iterator
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.chat_template_utils import has_generation_markers
 
 from pipelines.diagnosis.case import Case, SeenRow, Stage
@@ -22,7 +19,7 @@ from pipelines.diagnosis.checks.seen_rows import (
 )
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.errors import UserError
-from pipelines.training.serving_check import refuse_other_context
+from pipelines.training.serving_check import refuse_other_context, saved_and_loaded
 
 _N_SERVED = 64  # rows compared with serving: a template that differs does so in most rows of a kind
 # A finding, the reasons of rows that it is about, and what is lost.
@@ -41,7 +38,7 @@ def unlike_serving(case: Case) -> Iterator[Finding]:
     """The context of each trained turn is the prompt that a saved tokenizer gives to a server, token by token."""
     faults: dict[str, list[tuple[SeenRow, UserError]]] = {}
     chosen = _rows_to_serve(case)
-    served_by = _saved_and_loaded(case.tokenizer) if chosen else case.tokenizer
+    served_by = saved_and_loaded(case.tokenizer) if chosen else case.tokenizer
     for row in chosen:
         whole = row.whole[:1] if case.stage is Stage.DPO else row.whole  # of a pair the chosen answer
         try:
@@ -108,20 +105,6 @@ def _rows_to_serve(case: Case) -> list[SeenRow]:
         return []
     ends = end_token_ids(case)
     return spread([row for row in rows if row.whole[0].labels[-1] in ends], _N_SERVED)
-
-
-def _saved_and_loaded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Loading makes an object of every merge; Python would look through all rows for garbage again and again, which
-    takes three times as long as the loading (1.7 s for Qwen's tokenizer, 0.5 s without)."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer.save_pretrained(folder)
-            return AutoTokenizer.from_pretrained(folder)
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _served_otherwise(case: Case, finding_id: str, found: list[tuple[SeenRow, UserError]], n_compared: int) -> Finding:

@@ -1,14 +1,37 @@
 """Which tokens end a turn: those that the template writes after an answer and after a tool call."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
 from pipelines.modeling.chat.alignment import text_after
-from pipelines.modeling.chat.spelling import ANSWER, CALLS, QUESTION, TEMPLATE_ERRORS, TOOL, applied
+from pipelines.modeling.chat.spelling import (
+    ANSWER,
+    CALLS,
+    QUESTION,
+    RESULT,
+    TEMPLATE_ERRORS,
+    TOOL,
+    Message,
+    applied,
+)  # fmt: skip
 
-TALK = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+TALK: list[Message] = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What ends the turns of a template. `tokens` end a turn where the template writes one: that of an answer first,
+    then that of a tool call where it is another one. `after_answer` and `after_call` are what a turn without any goes
+    on with up to an end token, where the template writes it only once another message follows (GLM's <|user|>)."""
+
+    tokens: tuple[str, ...]
+    after_answer: str | None = None
+    after_call: str | None = None
 
 
 def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -20,20 +43,25 @@ def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """The tokens that end a turn: the end of an answer first, then that of a tool call where it is another one.
-
-    Raises `UserError` as `end_token`.
-    """
-    return _end_tokens(tokenizer, str(tokenizer.chat_template), len(tokenizer), str(tokenizer.eos_token))
+    """The tokens that end a turn, that of an answer first. Raises `UserError` as `end_token`."""
+    return turn_ends(tokenizer).tokens
 
 
-def ended(turn: str, ends: tuple[str, ...], own: str) -> str | None:
+def turn_ends(tokenizer: PreTrainedTokenizerBase) -> Ends:
+    """How turns end. Raises `UserError` as `end_token`."""
+    return _turn_ends(tokenizer, str(tokenizer.chat_template), len(tokenizer), str(tokenizer.eos_token))
+
+
+def ended(turn: str, ends: Ends, own: str, *, calls: bool) -> str | None:
     """`turn` up to and including the first end token that the template wrote, None without one. Those that the row's
     `own` text spells come before it; one at the end of that text is the end already."""
-    for end in ends:
+    if ends.after_answer is not None:
+        after = ends.after_call if calls else ends.after_answer
+        return None if after is None else turn.rstrip() + after
+    for end in ends.tokens:
         while own.rstrip().endswith(end):
             own = own.rstrip().removesuffix(end)
-    found = [part for end in ends if (part := _through(turn, end, own.count(end))) is not None]
+    found = [part for end in ends.tokens if (part := _through(turn, end, own.count(end))) is not None]
     return min(found, key=len, default=None)
 
 
@@ -60,33 +88,71 @@ def rendered_turn(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
             return prompt, applied(tokenizer, TALK, tools)
         except TEMPLATE_ERRORS as error:
             refusal = " ".join(str(error).split())[:200]
-    raise UserError(
-        expected="a chat template that renders a question and an answer",
-        got=refusal,
-        remedy="set chat_template_path to another template",
-    )
+    remedy = "set chat_template_path to another template"
+    if "bos_token" in refusal:
+        remedy = "set bos_token in the base's tokenizer_config.json, which has none, or " + remedy
+    raise UserError(expected="a chat template that renders a question and an answer", got=refusal, remedy=remedy)
 
 
 @lru_cache(maxsize=64)  # asked for each row; a template and its vocabulary do not change under a run
-def _end_tokens(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int, eos: str) -> tuple[str, ...]:  # noqa: ARG001
+def _turn_ends(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int, eos: str) -> Ends:  # noqa: ARG001
     end = _end_of_answer(tokenizer, eos)
-    called = _end_of_call(tokenizer, end)
-    return (end,) if called is None else (end, called)
+    if end is not None:
+        called = _end_of_call(tokenizer, end)
+        return Ends((end,) if called is None else (end, called))
+    stops = [token for token in special_tokens(tokenizer) if token == eos or token in _configured_stops(tokenizer)]
+    after_answer = _continued(tokenizer, TALK, TALK[0], None, ANSWER, stops)
+    if after_answer is None:
+        raise UserError(
+            expected="a chat template that ends each answer with a special token",
+            got=f"{rendered_turn(tokenizer)[1].rpartition(ANSWER)[2].strip()[:40]!r} after the answer",
+            remedy="end the assistant turn with eos_token in the template, or set chat_template_path to another one",
+            finding="END_TOKEN_NOT_TRAINED",
+        )
+    after_call = _continued(tokenizer, CALLS, {"role": "tool", "content": RESULT}, [TOOL], None, stops)
+    found = (_tokens_in(text, stops)[-1] for text in (after_answer, after_call) if text is not None)
+    return Ends(tuple(dict.fromkeys(found)), after_answer, after_call)
 
 
-def _end_of_answer(tokenizer: PreTrainedTokenizerBase, eos: str) -> str:
+def _end_of_answer(tokenizer: PreTrainedTokenizerBase, eos: str) -> str | None:
+    """The token that ends an answer, None if the template writes none after it."""
     prompt, whole = rendered_turn(tokenizer)
     before = (text_after(prompt, whole) or "").rpartition(ANSWER)[0]
     after = whole.rpartition(ANSWER)[2]
     found = [token for token in _tokens_in(after, special_tokens(tokenizer)) if token not in before]
-    if not found:
-        raise UserError(
-            expected="a chat template that ends each answer with a special token",
-            got=f"{after.strip()[:40]!r} after the answer",
-            remedy="end the assistant turn with eos_token in the template, or set chat_template_path to another one",
-            finding="END_TOKEN_NOT_TRAINED",
-        )
-    return _chosen(found, after, prompt.rpartition(QUESTION)[2], eos)
+    return _chosen(found, after, prompt.rpartition(QUESTION)[2], eos) if found else None
+
+
+def _continued(
+    tokenizer: PreTrainedTokenizerBase,
+    talk: Sequence[Message],
+    following: Message,
+    tools: list[Any] | None,
+    last_text: str | None,
+    stops: list[str],
+) -> str | None:
+    """What the template writes after `talk` once another message follows, up to one of `stops`; None if none comes
+    first. `last_text` is the end of `talk` (None: all of it)."""
+    try:
+        whole = applied(tokenizer, talk, tools).rstrip()
+        longer = applied(tokenizer, [*talk, following], tools)
+    except TEMPLATE_ERRORS:
+        return None
+    after = longer.rpartition(last_text)[2] if last_text else longer[len(whole) :]
+    if not last_text and not longer.startswith(whole):
+        return None
+    stop = next((token for token in stops if after.lstrip().startswith(token)), None)
+    return None if stop is None else after[: after.index(stop) + len(stop)]
+
+
+def _configured_stops(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """The tokens at which the generation config beside the tokenizer stops."""
+    try:
+        ids = GenerationConfig.from_pretrained(tokenizer.name_or_path, local_files_only=True).eos_token_id
+    except (OSError, ValueError):
+        return set()
+    known = [one for one in (ids if isinstance(ids, list) else [ids]) if one is not None and one < len(tokenizer)]
+    return set(map(str, tokenizer.convert_ids_to_tokens(known)))
 
 
 def _chosen(found: list[str], after: str, after_question: str, eos: str) -> str:

@@ -10,7 +10,7 @@ from data_prep.conversation import content_text, thought_of
 _SWITCHES = re.compile(r"/(?:no_?think|think|system_override)\b")  # Qwen's and SmolLM3's templates obey and remove them
 _THOUGHT_MARKS = re.compile(r"</?think(?:ing)?>")
 _END_OF_THOUGHT = re.compile(r"</think>|</mm:think>|\[/THINK\]|<channel\|>")
-_NULL = re.compile(r"\bnull\b")
+_NULL = re.compile(r"\bnull\b|(?<=\w=)None\b")  # as JSON writes it, and as a keyword argument of a Python call has it
 
 
 def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None) -> str | None:
@@ -19,8 +19,8 @@ def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Se
     text = _Text(prompt)
     for message in messages:
         role = message["role"]
-        said = _after_thought(message) if role == "assistant" else content_text(message)
-        if not text.has(said):
+        said = _texts(message)
+        if not all(map(text.has, [_END_OF_THOUGHT.split(one)[-1] for one in said] if role == "assistant" else said)):
             return "template_drops_system" if role in ("system", "developer") else f"template_drops_text: {role}"
         if (lost := _lost_of_calls(text, message)) is not None:
             return f"template_drops_tools: {lost}"
@@ -36,7 +36,7 @@ def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Se
 def lost_of_turn(turn: str, message: Mapping[str, Any]) -> str | None:
     """The first thing that `turn` lacks of the message that it answers with, as a reason; None if it has all."""
     text = _Text(turn)
-    parts = [part for part in _THOUGHT_MARKS.split(content_text(message)) if part.strip()]
+    parts = [part for said in _texts(message) for part in _THOUGHT_MARKS.split(said) if part.strip()]
     if parts and not text.has(parts[-1]):
         return "template_drops_text: assistant"
     if not all(map(text.has, parts)) or not text.has(thought_of(message)):
@@ -72,8 +72,10 @@ def _squeezed(text: str) -> str:
     return "".join(_SWITCHES.sub("", text).split())
 
 
-def _after_thought(message: Mapping[str, Any]) -> str:
-    return _END_OF_THOUGHT.split(content_text(message))[-1]
+def _texts(message: Mapping[str, Any]) -> list[str]:
+    """The message's text, or that of each of its parts."""
+    content = message.get("content")
+    return [str(part["text"]) for part in content] if isinstance(content, list) else [content_text(message)]
 
 
 def _lost_of_calls(text: _Text, message: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.conversation import content_text
 from pipelines.modeling.chat.alignment import first_difference, text_after
-from pipelines.modeling.chat.ends import end_tokens, ended
+from pipelines.modeling.chat.ends import ended, turn_ends
 from pipelines.modeling.chat.kept_text import lost_of_prompt, lost_of_turn
 from pipelines.modeling.chat.spelling import TEMPLATE_ERRORS, Message, applied
 
@@ -76,7 +76,8 @@ def _served_turn(
     turn = text_after(prompt, whole)
     if turn is None:
         turn = _moved_turn(tokenizer, messages, tools, arguments, prompt, whole)
-    text = ended(turn, end_tokens(tokenizer), content_text(message))
+    calls = bool(message.get("tool_calls"))
+    text = ended(turn, turn_ends(tokenizer), content_text(message), calls=calls)
     if text is None:
         raise UnrenderableError("turn_without_end_token")
     _refuse_lost(ServedTurn(prompt, text), turn, messages, tools)

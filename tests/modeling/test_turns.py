@@ -1,0 +1,186 @@
+"""Kinds of conversations that a template loses, moves or ends in its own way; each turn is trained as it is served."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer
+from pipelines.modeling.chat.ends import end_tokens
+from pipelines.modeling.chat.spelling import spelled
+from pipelines.modeling.chat.turns import UnrenderableError, served_turns
+from pipelines.modeling.spans import render_turns
+from tests.modeling.template_families import tokenizer_of
+
+_PLAIN = (
+    "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+
+
+def user(text: Any) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def said(text: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, **more}
+
+
+def call(name: str = "look_up", **arguments: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def ready(name: str) -> Any:
+    tokenizer = tokenizer_of(name)
+    ensure_chat_template(tokenizer)
+    return tokenizer
+
+
+def with_template(template: str) -> Any:
+    tokenizer = tokenizer_of("ZEPHYR")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = template
+    ensure_chat_template(tokenizer)
+    return tokenizer
+
+
+def contexts(tokenizer: Any, messages: list[Any], **given: Any) -> list[list[int]]:
+    """The ids before each trained turn."""
+    found = []
+    for segments in render_turns(tokenizer, messages, **given):
+        before: list[int] = []
+        for segment in segments:
+            if segment.trained:
+                found.append(list(before))
+            before += segment.token_ids
+    return found
+
+
+def served(tokenizer: Any, messages: list[Any], **given: Any) -> list[int]:
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False, **given)
+    return list(ids)
+
+
+def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_turn(shared_data: Path) -> None:
+    """Qwen's tokenizer joins the header's newline with those of the answer once the prompt has both."""
+    tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
+    ensure_chat_template(tokenizer)
+    talk = [user("One?"), said("\n\nFirst."), user("Two?"), said("Second."), user("Three?"), said("Third.")]
+    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:turn]) for turn in (1, 3, 5)]
+    assert [len(segments) for segments in render_turns(tokenizer, talk)] == [2, 4]  # two turns share an example
+
+
+@pytest.mark.parametrize("model", ["hf-stories260K", "hf-babyllama-tok361"])
+def test_an_answer_has_no_token_that_serving_does_not_give(model: str, shared_data: Path) -> None:
+    tokenizer = load_tokenizer(str(shared_data / "models" / model))
+    ensure_chat_template(tokenizer)
+    talk = [user("One?"), said("once."), user("Two?"), said("twice.")]
+    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:1]), served(tokenizer, talk[:3])]
+    first = next(one for segments in render_turns(tokenizer, talk) for one in segments if one.trained)
+    assert not tokenizer.convert_ids_to_tokens(first.token_ids)[0].startswith("\u2581")
+
+
+def test_a_template_that_moves_the_system_turn_is_trained_as_it_is_served() -> None:
+    tokenizer = ready("MISTRAL")
+    talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
+    first, second = served_turns(tokenizer, talk)
+    assert first.prompt == "<s>[INST] Be brief.\n\nOne?[/INST]"
+    assert second.prompt == "<s>[INST] One?[/INST] First.</s>[INST] Be brief.\n\nTwo?[/INST]"
+    assert (first.text, second.text) == (" First.</s>", " Second.</s>")
+    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:2]), served(tokenizer, talk[:4])]
+
+
+def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
+    talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}]
+    [_, spoken, result] = spelled(ready("MISTRAL"), talk)
+    assert spoken["tool_calls"][0]["id"] == result["tool_call_id"] == "call00000"
+    talk[1]["tool_calls"][0]["id"] = "abcdefghi"
+    assert spelled(ready("MISTRAL"), talk)[1]["tool_calls"][0]["id"] == "abcdefghi"
+    assert spelled(ready("FUNCTIONARY"), [user("Where?"), said("", tool_calls=[call()])])[1]["tool_calls"] == [call()]
+
+
+def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
+    talk = [user("Where?"), said("", tool_calls=[call(place="Köln", near=None)])]
+    [turn] = served_turns(ready("DEEPSEEK_V3"), talk)  # calls need no tools
+    assert '<｜tool▁sep｜>{"place": "Köln", "near": null}<｜tool▁call▁end｜>' in turn.text
+
+
+def test_what_follows_an_end_inside_a_turn_is_not_trained() -> None:
+    tokenizer = ready("NEMOTRON_NANO")
+    [turn] = served_turns(tokenizer, [user("Where?"), said("Here.")])
+    assert turn.text == "Here.<|eot|>"
+    with pytest.raises(UnrenderableError, match=r"end_token_inside_turn: 'Here.<\|eot\|>'"):
+        served_turns(tokenizer, [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
+
+
+def test_an_end_that_the_row_spells_itself_does_not_end_the_turn() -> None:
+    tokenizer = with_template(_PLAIN)
+    [turn] = served_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>b")])
+    assert turn.text == "a<|im_end|>b<|im_end|>"
+    [turn] = served_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>")])
+    assert turn.text == "a<|im_end|>"
+
+
+def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_stops_there(tmp_path: Path) -> None:
+    """GLM writes no end: generation stops at the mark of the next turn, <|user|> or <|observation|>."""
+    tokenizer = tokenizer_of("glm4moe")
+    with pytest.raises(UserError, match="ends each answer with a special token"):
+        end_token(tokenizer)
+    ids = tokenizer.convert_tokens_to_ids(["<|user|>", "<|observation|>"])
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": ids}))
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(str(tmp_path))
+    ensure_chat_template(tokenizer)
+    assert end_tokens(tokenizer) == ("<|user|>", "<|observation|>")
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"properties": {"place": {}}}}}
+    talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}, said("51.")]
+    called, answered = served_turns(tokenizer, talk, tools=[tool])
+    assert called.text.endswith("</tool_call><|observation|>")
+    assert answered.text.endswith("51.<|user|>")
+
+
+@pytest.mark.parametrize(
+    ("message", "template", "reason"),
+    [
+        ({"role": "system", "content": "Be brief."}, "m.role != 'system'", "template_drops_system"),
+        ({"role": "developer", "content": "Be brief."}, "m.role != 'developer'", "template_drops_system"),
+        ({"role": "tool", "content": "51 N"}, "m.role != 'tool'", "template_drops_text: tool"),
+        (said("Hm.", tool_calls=[call()]), "true", "template_drops_tools: the name of a call"),
+    ],
+)
+def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: str, reason: str) -> None:
+    tokenizer = with_template(
+        _PLAIN.replace("endfor", "endif -%}{%- endfor").replace("-%}{{-", f"-%}}{{%- if {template} -%}}{{{{-", 1)
+    )
+    assert served_turns(tokenizer, [user("Where?"), said("Here.")])
+    with pytest.raises(UnrenderableError, match=reason):
+        served_turns(tokenizer, [user("Hi."), message, user("Where?"), said("Here.")], trained_turns=[3])
+
+
+def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_it_reads_text() -> None:
+    parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
+    assert "One.\nTwo." in served_turns(with_template(_PLAIN), [user(parts), said("Yes.")])[0].prompt
+    each = "(m.content if m.content is string else m.content | map(attribute='text') | join(' | '))"
+    both = with_template(_PLAIN.replace("m.content", each))
+    assert "One. | Two." in served_turns(both, [user(parts), said("Yes.")])[0].prompt
+    printed = with_template(_PLAIN.replace("m.content", "m.content | string"))
+    assert "One.\nTwo." in served_turns(printed, [user(parts), said("Yes.")])[0].prompt
+
+
+def test_a_fresh_process_serves_the_contexts_that_are_trained(tmp_path: Path) -> None:
+    tokenizer = ready("MISTRAL")
+    talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
+    tokenizer.save_pretrained(tmp_path)
+    program = (
+        "import json, sys; from transformers import AutoTokenizer; t = AutoTokenizer.from_pretrained(sys.argv[1]);"
+        "m = json.loads(sys.argv[2]); print(json.dumps([t.apply_chat_template(m[:n], add_generation_prompt=True,"
+        " return_dict=False) for n in (2, 4)]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), json.dumps(talk)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(run.stdout.splitlines()[-1]) == contexts(tokenizer, talk)
