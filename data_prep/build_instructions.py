@@ -19,7 +19,8 @@ Columns that compare.py reads are kept: category, references, numeric_answer, co
 MBPP and HumanEval. Any other column is left out, and reported with the number of rows that have a value there.
 
 All rows of one group (a Python module; the row's own `group`; else equal first questions) are in one split, and a
-group's split depends only on its name, the seed and the sizes. A row's own `source` is kept too.
+group's split depends only on its name, the seed and the sizes. In validation and test no group has more than a tenth
+of the rows (from ten groups on): more are rejected as over_group_limit. A row's own `source` is kept too.
 """
 
 from collections.abc import Sequence

@@ -64,6 +64,7 @@ class Manifest(TypedDict):
     columns: list[str]
     n_rows: dict[str, int]
     n_groups: dict[str, int]
+    effective_groups: dict[str, float]
     n_rejected: dict[str, int]
     unread_columns: dict[str, int]
     content_sha256: dict[str, str]

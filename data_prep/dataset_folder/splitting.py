@@ -1,9 +1,19 @@
-"""A seeded split by group: a group's split depends on its own name only, so adding rows moves no other row."""
+"""A seeded split by group: a group's split depends on its own name only, so adding rows moves no row to another split.
+
+Within validation and test no group has more than a tenth of the rows, where there are ten groups or more: figures of
+one large group would hide behind the name of many. Rows above that are left out, drawn by their own name and the seed;
+they are in no other split, so that a held-out group stays held out whole.
+"""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from data_prep.dataset_folder.schema import SplitSizes
+
+MAX_GROUP_SHARE = 0.1
+Row = Mapping[str, Any]
 
 
 def group_position(group: str, seed: int) -> float:
@@ -29,6 +39,43 @@ def assign_splits(groups: Iterable[str], seed: int, sizes: SplitSizes) -> dict[s
         if wanted not in splits.values() and (group := _nearest_spare_group(splits, wanted, seed, sizes)) is not None:
             splits[group] = wanted
     return splits
+
+
+def within_group_limit(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """`rows` of a held-out split in their order, of which no group has more than a tenth, and the rows left out.
+
+    All rows are kept where no limit can do that, with fewer than ten groups.
+    """
+    limit = _group_limit(list(Counter(row["group"] for row in rows).values()))
+    if limit is None:
+        return list(rows), []
+
+    def position(place: int) -> float:
+        row = rows[place]
+        return group_position(f"{row['group']}\0{row['source']}\0{row['source_row']}", seed)
+
+    n_kept: Counter[str] = Counter()
+    kept = set()
+    for place in sorted(range(len(rows)), key=position):
+        if n_kept[rows[place]["group"]] < limit:
+            n_kept[rows[place]["group"]] += 1
+            kept.add(place)
+    return [row for place, row in enumerate(rows) if place in kept], [
+        row for place, row in enumerate(rows) if place not in kept
+    ]
+
+
+def effective_groups(rows: Sequence[Row]) -> float:
+    """Kish's effective number of groups, (sum of n_g)^2 / sum of n_g^2; 0 without rows."""
+    sizes = Counter(row["group"] for row in rows).values()
+    return sum(sizes) ** 2 / sum(size**2 for size in sizes) if sizes else 0.0
+
+
+def _group_limit(sizes: Sequence[int]) -> int | None:
+    """The most rows of a group with which none has more than its share of what is kept; None if no number does that."""
+    largest = max(sizes, default=0)
+    kept = ((limit, sum(min(size, limit) for size in sizes)) for limit in range(largest, 0, -1))
+    return next((limit for limit, n_rows in kept if limit <= MAX_GROUP_SHARE * n_rows), None)
 
 
 def _intervals(sizes: SplitSizes) -> Mapping[str, tuple[float, float]]:

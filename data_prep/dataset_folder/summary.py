@@ -10,7 +10,8 @@ def summary(manifest: Manifest, output: Path) -> str:
     lines = [f"{output}: {sum(manifest['n_rows'].values()):,} rows of kind {manifest['kind']}"]
     for split in SPLITS:
         n_rows, n_groups = manifest["n_rows"][split], manifest["n_groups"][split]
-        lines.append(f"  {split:<10} {n_rows:>8,} rows in {n_groups:,} groups")
+        effective = f", {manifest['effective_groups'][split]:,.1f} effective" if n_rows and split != "train" else ""
+        lines.append(f"  {split:<10} {n_rows:>8,} rows in {n_groups:,} groups{effective}")
     wanted = [split for split, size in manifest["split_sizes"].items() if size > 0 and not manifest["n_rows"][split]]
     if wanted:
         n_groups = sum(manifest["n_groups"].values())

@@ -20,7 +20,7 @@ from data_prep.dataset_folder.schema import (
     RejectedRow,
     SplitSizes,
 )
-from data_prep.dataset_folder.splitting import assign_splits
+from data_prep.dataset_folder.splitting import assign_splits, effective_groups, within_group_limit
 from pipelines.errors import UserError
 from pipelines.files import (
     fresh_folder,
@@ -46,29 +46,35 @@ def write_dataset_folder(
     licenses: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Manifest:
-    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. A row may
+    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. Rows of
+    validation and test that `within_group_limit` leaves out are rejected as `over_group_limit`. A row may
     lack a column that others have. `licenses` are identifiers of the Hub; none is unknown, which a model card says.
 
     Raises `UserError` if no row is left or if `refuse_output` says so.
     """
     refuse_output(output, overwrite)
     kept = list(rows)
-    n_rejected = dict(sorted(Counter(row.reason for row in rejected).items()))
     if not kept:
+        n_rejected = sorted(Counter(row.reason for row in rejected).items())
         raise UserError(
             expected="at least one usable row in the sources",
-            got="none" + "".join(f", {count} rejected as {reason}" for reason, count in n_rejected.items()),
+            got="none" + "".join(f", {count} rejected as {reason}" for reason, count in n_rejected),
             remedy="check --source, --format and --column_map",
         )
     splits = assign_splits((row["group"] for row in kept), seed, split_sizes)
     by_split = {name: [row for row in kept if splits[row["group"]] == name] for name in SPLITS}
+    rejected = list(rejected)
+    for name in ("validation", "test"):
+        by_split[name], over_limit = within_group_limit(by_split[name], seed)
+        rejected += [RejectedRow(row["source"], row["source_row"], "over_group_limit") for row in over_limit]
     columns, nested = columns_of(kept), nested_columns(kept)
     manifest = Manifest(
         kind=kind.value,
         columns=columns,
         n_rows={name: len(members) for name, members in by_split.items()},
         n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
-        n_rejected=n_rejected,
+        effective_groups={name: round(effective_groups(members), 1) for name, members in by_split.items()},
+        n_rejected=dict(sorted(Counter(row.reason for row in rejected).items())),
         unread_columns=dict(sum((Counter(one.get("unread_columns", {})) for one in sources), Counter())),
         content_sha256={name: content_sha256(members, columns) for name, members in by_split.items()},
         sources=[dict(source) for source in sources],

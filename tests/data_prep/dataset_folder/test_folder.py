@@ -211,3 +211,25 @@ def test_the_card_has_the_licence_where_the_hub_looks_for_it(
 ) -> None:
     assert write(tmp_path / "out", licenses=licenses)["licenses"] == licenses
     assert (metadata_load(tmp_path / "out" / "README.md") or {}).get("license") == stated
+
+
+def test_rows_above_a_tenth_of_a_held_out_split_are_rejected_by_name_and_counted(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"Say {group} {number}.", "input": "", "output": "x", "source": "toy",
+         "source_row": f"{group}:{number}", "group": f"module {group}"}
+        for group in range(200)
+        for number in range(40 if group % 3 == 0 else 3)
+    ]  # fmt: skip
+    manifest = write(tmp_path / "out", rows)
+    rejected = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    over = {one["source_row"] for one in rejected if one["reason"] == "over_group_limit"}
+    assert manifest["n_rejected"]["over_group_limit"] == len(over) > 0
+    assert sum(manifest["n_rows"].values()) + len(over) == len(rows)
+    back = {split: read_rows(tmp_path / "out", split) for split in ("train", "validation", "test")}
+    for split in ("validation", "test"):
+        sizes = [sum(row["group"] == group for row in back[split]) for group in {row["group"] for row in back[split]}]
+        assert max(sizes) <= sum(sizes) / 10
+        assert manifest["effective_groups"][split] == round(sum(sizes) ** 2 / sum(size**2 for size in sizes), 1)
+        assert f"groups, {manifest['effective_groups'][split]} effective" in summary(manifest, tmp_path / "out")
+    trained = {row["group"] for row in back["train"]}
+    assert not trained & {f"module {name.split(':')[0]}" for name in over}, "a held-out group stays out of training"

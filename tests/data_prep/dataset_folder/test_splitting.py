@@ -1,6 +1,9 @@
+from collections import Counter
+
 import pytest
 
 from data_prep.dataset_folder import SplitSizes, assign_splits, group_position, split_of
+from data_prep.dataset_folder.splitting import effective_groups, within_group_limit
 from pipelines.errors import UserError
 
 SIZES = SplitSizes(validation=0.1, test=0.2)
@@ -55,3 +58,41 @@ def test_a_size_of_zero_gives_no_such_split() -> None:
 def test_sizes_that_leave_no_training_split_are_refused(validation: float, test: float) -> None:
     with pytest.raises(UserError, match="together leave a training split"):
         SplitSizes(validation, test)
+
+
+MODULES = [88, 39, 21, 14, 8, 6, 5, 5, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1]
+
+
+def rows_of(sizes: list[int]) -> list[dict[str, str]]:
+    return [
+        {"group": f"module {group}", "source": "tree", "source_row": f"function {number}"}
+        for group, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+def test_no_group_has_more_than_a_tenth_of_a_held_out_split_and_no_row_vanishes() -> None:
+    rows = rows_of(MODULES)
+    kept, left_out = within_group_limit(rows, 0)
+    sizes = Counter(row["group"] for row in kept)
+    assert sorted(sizes.values(), reverse=True) == [7, 7, 7, 7, 7, 6, 5, 5, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1]
+    assert max(sizes.values()) <= len(kept) / 10
+    assert [row for row in rows if row in kept] == kept, "in their order"
+    assert sorted(map(str, kept + left_out)) == sorted(map(str, rows))
+    assert round(effective_groups(rows), 1) == 4.2
+    assert round(effective_groups(kept), 1) == 13.0
+
+
+@pytest.mark.parametrize("sizes", [[50, 3, 2], [100, *[1] * 8], [7] * 12, [1] * 30, []])
+def test_a_split_of_few_groups_or_of_equal_ones_is_kept_whole(sizes: list[int]) -> None:
+    rows = rows_of(sizes)
+    assert within_group_limit(rows, 0) == (rows, [])
+
+
+def test_which_rows_of_a_large_group_are_kept_depends_on_their_names_and_the_seed() -> None:
+    rows = rows_of([60, *[4] * 20])
+    kept = within_group_limit(rows, 0)[0]
+    assert sorted(map(str, within_group_limit(rows[::-1], 0)[0])) == sorted(map(str, kept))
+    assert within_group_limit(rows, 1)[0] != kept
+    more = rows + rows_of([0] * 30 + [4] * 10)
+    assert all(row in within_group_limit(more, 0)[0] for row in kept), "a larger split keeps more of the group"
