@@ -19,7 +19,7 @@ eval_strategy is not no). Any key of TRL's DPOConfig, ModelConfig and ScriptArgu
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.command_line import asks_for_help, run_program
 
@@ -48,16 +48,18 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.checkpoint_revisions import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_student
-    from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
+    from pipelines.training.measuring import cost_of_training, run_training
     from pipelines.training.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.preference_rows import preference_set
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
+    from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.starting_point import starting_point as start_of
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
+    checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
     general_text = read_general_text(data.general_text)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
@@ -68,7 +70,7 @@ def _train(recipe: "Recipe") -> None:
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
-    run = open_training_run("dpo", recipe, training, resume=data.resume)
+    run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)
@@ -80,19 +82,18 @@ def _train(recipe: "Recipe") -> None:
         push.follow(trainer)
     start_state = before_run(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
-    refuse_divergence(result.metrics, trainer.model)
-    metrics: dict[str, Any] = dict(result.metrics)
+    metrics = run_training(trainer, run, checkpoint)
     if before is not None:
         measured = preference_metrics(before, score_pairs(trainer), training.beta)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
     save_student(trainer, folder, ledger)
     examined = after_run(trainer, start_state)
-    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
+    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(run))
     if run.writes:
         write_card(folder)
         told = [] if before is None else [preference_line(metrics["held_out_pairs"])]
         print(*examined.lines(), *told, f"model written to {folder}", sep="\n")
+    examined.stop_at_errors(folder)
     if push:
         push.finish(model_card)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from pipelines.command_line import asks_for_help, run_program
 
 if TYPE_CHECKING:
+    from pipelines.diagnosis.after_run import AfterRun
     from pipelines.recipe import Recipe
 
 
@@ -37,8 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
-    from transformers import set_seed
-
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.consulting import consult_doctor
     from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_in_training
@@ -50,16 +49,18 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.corpus import open_corpus
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.pretraining import (
-        checkpoint_to_resume,
         cost_of_pretraining,
         pretraining_trainer,
+        restore_stream,
         save_pretrained,
         train,
     )
     from pipelines.training.pretraining_model import model_to_pretrain, refuse_impossible_model, tokenizer_to_pretrain
+    from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import pretraining_inputs
 
     pretraining, training, model_arguments = recipe.arguments
+    checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
     general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
@@ -67,11 +68,10 @@ def _train(recipe: "Recipe") -> None:
     tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
     refuse_impossible_model(pretraining, model_arguments, tokenizer)
-    run = open_training_run("pretrain", recipe, training, resume=pretraining.resume)
-    checkpoint = checkpoint_to_resume(corpus, training, pretraining.resume)
+    restore_stream(corpus, checkpoint)
+    run = open_training_run("pretrain", recipe, training, resume=pretraining.resume, checkpoint=checkpoint)
     base = (model_arguments.model_name_or_path, model_arguments.model_revision)
     run.lock(pretraining_inputs(pretraining, corpus, tokenizer, *base))
-    set_seed(training.seed)
     model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
@@ -80,7 +80,7 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     start_state = before_run(trainer, general_text)
-    metrics = train(trainer, corpus, checkpoint)
+    metrics = train(trainer, corpus, run, checkpoint)
     changes = held_out_bits_per_byte(before, likelihoods_in_training(trainer, loaded, corpus.held_out_texts))
     save_pretrained(trainer, pretraining.save_dtype)
     examined = after_run(trainer, start_state)
@@ -88,20 +88,21 @@ def _train(recipe: "Recipe") -> None:
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
-        **cost_of_pretraining(trainer, pretraining.max_length, metrics["train_runtime"]),
+        **cost_of_pretraining(trainer, pretraining.max_length, run),
     )
     if run.writes:
-        told = [f"held-out loss {metrics['eval_loss']:.4f} nats per token", *held_out_lines(changes)]
-        _finish(run.folder, [*told, *examined.lines()])
+        told = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
+        _finish(run.folder, [told, *held_out_lines(changes)], examined)
     if push:
         push.finish(model_card)
 
 
-def _finish(folder: Path, lines: Sequence[str]) -> None:
+def _finish(folder: Path, lines: Sequence[str], examined: "AfterRun") -> None:
     from pipelines.report.model_card import write_card
 
     write_card(folder)
-    print(*lines, f"model written to {folder}", sep="\n")
+    print(*lines, *examined.lines(), f"model written to {folder}", sep="\n")
+    examined.stop_at_errors(folder)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
-    from pipelines.training.measuring import cost_of_training, last_checkpoint, refuse_divergence
+    from pipelines.training.measuring import cost_of_training, run_training
+    from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.rows import recipe_rows
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.samples import SamplesAtEvaluation
@@ -54,6 +55,7 @@ def _train(recipe: "Recipe") -> None:
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
+    checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
     start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
     general_text = read_general_text(data.general_text)
@@ -67,7 +69,7 @@ def _train(recipe: "Recipe") -> None:
     )
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
-    run = open_training_run("sft", recipe, training, resume=data.resume)
+    run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)
@@ -81,15 +83,15 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     before = before_run(trainer, general_text)
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(training, data.resume))
-    refuse_divergence(result.metrics, trainer.model)
-    metrics = {**result.metrics, **(trainer.evaluate() if evaluates else {})}
+    trained = run_training(trainer, run, checkpoint)
+    metrics = {**trained, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder, ledger)
     examined = after_run(trainer, before)
-    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(trainer))
+    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(run))
     if run.writes:
         write_card(folder)
         print(*examined.lines(), f"instruct model written to {folder}", sep="\n")
+    examined.stop_at_errors(folder)
     if push:
         push.finish(model_card)
 

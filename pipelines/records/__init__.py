@@ -15,6 +15,7 @@ from pipelines.records.lock import (
 from pipelines.records.plain_values import plain
 from pipelines.records.reading import read_record
 from pipelines.records.run_folder import (
+    RECORD_NAME,
     Run,
     RunStatus,
     open_run,
@@ -25,6 +26,7 @@ from pipelines.records.run_folder import (
 
 __all__ = [
     "LOCK_NAME",
+    "RECORD_NAME",
     "Card",
     "DatasetIdentity",
     "Inputs",

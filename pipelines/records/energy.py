@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 POWERCAP = Path("/sys/class/powercap")
 _SECONDS_BETWEEN = 60.0  # a processor's counter wraps at some 262 kJ: with 1 kW within five minutes
@@ -28,23 +28,32 @@ class EnergyMeter:
         self.counters = tuple(counters)
         self._last = [counter.read() for counter in self.counters]
         self._joules, self._is_whole = 0.0, True
-        self._stopped = Event()
+        self._stopped, self._lock = Event(), Lock()
         self._thread = Thread(target=self._watch, args=(seconds_between,), daemon=True)
         if self.counters:
             self._thread.start()
 
-    def stop(self) -> float | None:
-        """The joules until now, None without a counter or where one could not be read; the meter then stands still."""
+    def joules(self) -> float | None:
+        """The joules until now, None without a counter or where one could not be read."""
         if not self.counters:
             return None
-        self._stopped.set()
-        self._thread.join()
-        self._add()
+        if not self._stopped.is_set():
+            with self._lock:
+                self._add()
         return round(self._joules, 3) if self._is_whole else None
+
+    def stop(self) -> float | None:
+        """The joules until now, None without a counter or where one could not be read; the meter then stands still."""
+        joules = self.joules()
+        if self.counters:
+            self._stopped.set()
+            self._thread.join()
+        return joules
 
     def _watch(self, seconds_between: float) -> None:
         while not self._stopped.wait(seconds_between):
-            self._add()
+            with self._lock:
+                self._add()
 
     def _add(self) -> None:
         try:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,20 @@ class RunStatus(StrEnum):
 
 @dataclass
 class Run:
-    """One run of a training program; on a rank that does not write, every method is without effect."""
+    """One run of a training program; on a rank that does not write, every method is without effect.
+
+    A run that was interrupted and resumed has several legs: `before` is what it had cost when the checkpoint was
+    written that this leg goes on from (see `note_checkpoint`).
+    """
 
     folder: Path
     record: dict[str, Any]
     started_at: float
     writes: bool
     energy: EnergyMeter | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    seconds_before: float = 0.0
+    joules_before: float = 0.0
 
     def note(self, **facts: Any) -> None:
         """Add `facts` to run.json now, so that a run that dies has said what it was made of."""
@@ -53,24 +60,52 @@ class Run:
         """Complete the lock, then mark the run as finished: the next stage relies on the presence of this status."""
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
-        self.note(
-            **facts, **self._energy(), status=RunStatus.FINISHED.value, machine=describe_machine(),
-            seconds_wall=round(time.time() - self.started_at, 3),
-        )  # fmt: skip
+        self.record.pop("checkpoints", None)
+        if self.energy:
+            self.energy.stop()
+        self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
 
-    def _energy(self) -> dict[str, Any]:
-        """Joules of the whole devices and processors from the run's beginning on, and which ones; nothing where no
+    def note_checkpoint(self, step: int, **cost: Any) -> None:
+        """Note what the run has cost until its checkpoint of `step`, for the leg that may go on from it."""
+        self.note(**self._spent(), checkpoints={**self.record.get("checkpoints", {}), str(step): cost})
+
+    def note_spent(self) -> None:
+        """Note the time and energy of the run until now, its earlier legs with it."""
+        self.note(**self._spent())
+
+    def go_on_from(self, checkpoint: Path | None) -> None:
+        """Take over what the legs before this one have cost: time and energy whole, other costs until `checkpoint`,
+        since the steps behind it are done again."""
+        step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+        path = self.folder / RECORD_NAME
+        earlier = read_json(path) if self.writes and path.is_file() else {}
+        checkpoints = {name: cost for name, cost in earlier.get("checkpoints", {}).items() if int(name) <= step}
+        self.before = checkpoints.get(str(step), {})
+        self.seconds_before, self.joules_before = earlier.get("seconds_wall", 0.0), earlier.get("energy_joules", 0.0)
+        self.record |= {"checkpoints": checkpoints, "n_legs": earlier.get("n_legs", 1) + 1}
+
+    def _spent(self) -> dict[str, Any]:
+        """Seconds, and joules of the whole devices and processors, from the run's beginning on; no joules where no
         counter can be read."""
-        joules = self.energy.stop() if self.energy else None
-        if self.energy is None or joules is None:
-            return {}
-        return {"energy_joules": joules, "energy_of": [counter.name for counter in self.energy.counters]}
+        spent: dict[str, Any] = {"seconds_wall": round(self.seconds_before + time.time() - self.started_at, 3)}
+        joules = self.energy.joules() if self.energy else None
+        if self.energy is not None and joules is not None:
+            names = [counter.name for counter in self.energy.counters]
+            spent |= {"energy_joules": round(self.joules_before + joules, 3), "energy_of": names}
+        return spent
 
 
 def open_run(
-    folder: Path, *, program: str, recipe: Mapping[str, Any], seeds: Mapping[str, int], resume: bool, writes: bool
+    folder: Path,
+    *,
+    program: str,
+    recipe: Mapping[str, Any],
+    seeds: Mapping[str, int],
+    resume: bool,
+    writes: bool,
+    checkpoint: Path | None = None,
 ) -> Run:
-    """Claim `folder` for a run of `program` and write run.json as started.
+    """Claim `folder` for a run of `program` and write run.json as started; a resumed run goes on from `checkpoint`.
 
     `writes` is true on the one rank that owns the folder; the others neither look at it nor write to it. Raises
     `UserError` if the folder holds a finished run, an unfinished one without `resume`, or files of something else.
@@ -78,6 +113,8 @@ def open_run(
     if writes:
         _refuse_taken(folder, resume)
     run = Run(folder, {"kind": "run", "program": program}, time.time(), writes)
+    if resume:
+        run.go_on_from(checkpoint)
     run.note(
         status=RunStatus.STARTED.value,
         recipe=plain(dict(recipe)),
@@ -89,7 +126,9 @@ def open_run(
     return run
 
 
-def open_training_run(program: str, recipe: Any, training: Any, *, resume: bool) -> Run:
+def open_training_run(
+    program: str, recipe: Any, training: Any, *, resume: bool, checkpoint: Path | None = None
+) -> Run:  # fmt: skip
     """`open_run` of a parsed `recipe` in the `output_dir` of transformers' arguments `training`, written by rank 0."""
     run = open_run(
         Path(str(training.output_dir)),
@@ -97,6 +136,7 @@ def open_training_run(program: str, recipe: Any, training: Any, *, resume: bool)
         recipe=recipe.keys,
         seeds={"seed": training.seed, "data_seed": training.data_seed or training.seed},
         resume=resume,
+        checkpoint=checkpoint,
         writes=training.process_index == 0,
     )
     precision = {"precision": recipe.precision.to_json()} if recipe.precision else {}

@@ -1,4 +1,4 @@
-"""What a run says about its cost and its pace, and where an interrupted one goes on."""
+"""What a run says about its cost and its pace, over all of its legs where it was interrupted and resumed."""
 
 import math
 import resource
@@ -6,15 +6,17 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipelines.errors import UserError
+from pipelines.records import Run
 from pipelines.training.long_rows import IGNORED
 
+_SECONDS_BETWEEN_NOTES = 30.0
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
 
 
@@ -25,17 +27,67 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_UNIT
 
 
-def last_checkpoint(training: TrainingArguments, resume: bool) -> str | None:
-    """The newest checkpoint to go on from: None for a fresh run, or one that stopped before its first checkpoint."""
-    return get_last_checkpoint(training.output_dir) if resume else None
+class CostNotes(TrainerCallback):
+    """Notes at each checkpoint what the run has cost until then, so that a leg that goes on from it can add its own."""
+
+    def __init__(self, run: Run, trainer: Trainer) -> None:
+        self.run, self.trainer = run, trainer
+        self.first_step, self.began, self.noted = 0, time.perf_counter(), time.perf_counter()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self.first_step, self.began = state.global_step, time.perf_counter()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Note tokens, seconds of training and the sum of the losses of all steps."""
+        pending = getattr(self.trainer, "_tr_loss", 0.0)
+        mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, state.global_step - self.first_step)
+        self.run.note_checkpoint(state.global_step, **self.cost(time.perf_counter() - self.began, mean))
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Note the time now and then: a run that is killed between two checkpoints has spent it all the same."""
+        if time.perf_counter() - self.noted > _SECONDS_BETWEEN_NOTES:
+            self.run.note_spent()
+            self.noted = time.perf_counter()
+
+    def cost(self, seconds: float, mean_loss: float) -> dict[str, Any]:
+        """Of all legs: tokens without padding that were trained on (None where the trainer counts none), seconds of
+        training, steps, and the sum of their losses. `seconds` and `mean_loss` are this leg's."""
+        before, n_steps = self.run.before, self.trainer.state.global_step - self.first_step
+        n_tokens = getattr(self.trainer, "_total_train_tokens", None)
+        return {
+            "n_tokens": None if n_tokens is None else before.get("n_tokens", 0) + int(n_tokens),
+            "seconds_train": before.get("seconds_train", 0.0) + seconds,
+            "total_loss": before.get("total_loss", 0.0) + mean_loss * n_steps,
+        }
 
 
-def cost_of_training(trainer: Trainer) -> dict[str, Any]:
-    """Tokens without padding that were trained on (None where the trainer counts none), their rate over the wall time
-    of the training with its evaluations, and peak memory: as run.json has them."""
-    logged = list(reversed(trainer.state.log_history))
-    n_tokens = next((int(log["num_tokens"]) for log in logged if "num_tokens" in log), None)
-    seconds = next((log["train_runtime"] for log in logged if "train_runtime" in log), None)
+def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
+    """Train, from `checkpoint` if there is one: the metrics, of all legs of `run` together.
+
+    Raises `UserError` for a training that did not stay finite.
+    """
+    notes = CostNotes(run, trainer)
+    trainer.add_callback(notes)
+    metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    refuse_divergence(metrics, trainer.model)
+    whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])
+    run.before = whole
+    if checkpoint is None:
+        return metrics
+    seconds = whole["seconds_train"]
+    return {
+        **metrics,
+        "train_loss": whole["total_loss"] / max(1, trainer.state.global_step),
+        "train_runtime": round(seconds, 4),
+        "train_steps_per_second": round(trainer.state.global_step / seconds, 3),
+    }
+
+
+def cost_of_training(run: Run) -> dict[str, Any]:
+    """After `run_training`: tokens without padding that were trained on (None where the trainer counts none), their
+    rate over the wall time of the training with its evaluations, and peak memory: as run.json has them."""
+    n_tokens, seconds = run.before.get("n_tokens"), run.before.get("seconds_train")
     return {
         "n_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,

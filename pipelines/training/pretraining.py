@@ -13,11 +13,12 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe import PretrainingArguments
+from pipelines.records import Run
 from pipelines.training.corpus import Corpus
 from pipelines.training.corpus_stream import CorpusStream
 from pipelines.training.document_boundaries import collator_for
 from pipelines.training.live_view import Watched, watch
-from pipelines.training.measuring import last_checkpoint, peak_memory_bytes, refuse_divergence
+from pipelines.training.measuring import cost_of_training, run_training
 from pipelines.training.muon import muon_with_adamw
 from pipelines.training.samples import SamplesAtEvaluation
 
@@ -122,43 +123,37 @@ def _sample_prompts(
     return [ids for text in texts if (ids := render_prompt(tokenizer, text, style=PromptStyle.RAW))]
 
 
-def checkpoint_to_resume(corpus: Corpus, training: TrainingArguments, resume: bool) -> str | None:
-    """The newest checkpoint, None for a fresh run; a streamed corpus is set to the token where it was written.
+def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
+    """Set a streamed corpus to the token where `checkpoint` was written.
 
     Raises `UserError` for a checkpoint without the corpus' state, or with that of another corpus.
     """
-    checkpoint = last_checkpoint(training, resume)
-    if checkpoint is not None and isinstance(corpus.train, CorpusStream):
-        state = Path(checkpoint) / CORPUS_STATE_NAME
-        if not state.is_file():
-            raise UserError(
-                expected=f"{CORPUS_STATE_NAME} in {checkpoint}, to go on in the middle of the corpus",
-                got="a checkpoint of a run that did not stream",
-                remedy="resume with the recipe that it was started with",
-            )
-        corpus.train.restore(read_json(state))
-    return checkpoint
+    if checkpoint is None or not isinstance(corpus.train, CorpusStream):
+        return
+    state = checkpoint / CORPUS_STATE_NAME
+    if not state.is_file():
+        raise UserError(
+            expected=f"{CORPUS_STATE_NAME} in {checkpoint}, to go on in the middle of the corpus",
+            got="a checkpoint of a run that did not stream",
+            remedy="resume with the recipe that it was started with",
+        )
+    corpus.train.restore(read_json(state))
 
 
-def train(trainer: PretrainingTrainer, corpus: Corpus, checkpoint: str | None) -> dict[str, float]:
+def train(trainer: PretrainingTrainer, corpus: Corpus, run: Run, checkpoint: Path | None) -> dict[str, float]:
     """Train, from `checkpoint` if there is one, and evaluate on held-out blocks: the metrics of both, with bits per
     byte. Raises `UserError` for a training that did not stay finite."""
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    refuse_divergence(result.metrics, trainer.model)
-    metrics = {**result.metrics, **trainer.evaluate()}
+    metrics = {**run_training(trainer, run, checkpoint), **trainer.evaluate()}
     metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
     return metrics
 
 
-def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, seconds: float) -> dict[str, Any]:
-    """Tokens that were read in blocks of `max_length`, their rate over the `seconds` of training, and peak memory: as
-    run.json has them."""
+def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, run: Run) -> dict[str, Any]:
+    """Tokens that were read in blocks of `max_length`, their rate over the time of training, and peak memory: as
+    run.json has them, of all legs of `run`."""
     n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * max_length
-    return {
-        "n_tokens": n_tokens,
-        "tokens_per_second": round(n_tokens / seconds, 1),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
+    run.before = {**run.before, "n_tokens": n_tokens}
+    return cost_of_training(run)
 
 
 def save_pretrained(trainer: Trainer, dtype: str) -> None:

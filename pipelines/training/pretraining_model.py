@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainingArguments,
+    set_seed,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from trl import ModelConfig
@@ -51,6 +52,7 @@ def model_to_pretrain(
 
     Raises `UserError` for a model that cannot keep documents apart in a block.
     """
+    set_seed(training.seed)
     if model_arguments.model_name_or_path is None:
         model = _new_model(arguments, model_arguments, tokenizer)
         added = range(0)

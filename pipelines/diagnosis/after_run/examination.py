@@ -22,7 +22,7 @@ from pipelines.diagnosis.after_run.loss_gap import loss_gap
 from pipelines.diagnosis.after_run.part import Part, not_measured
 from pipelines.diagnosis.after_run.weights_change import base_folder, weights_change
 from pipelines.diagnosis.finding import Finding, Severity
-from pipelines.errors import UserError
+from pipelines.errors import AnswerIsNo, UserError
 from pipelines.evaluation.likelihood import DocumentLikelihood
 
 T = TypeVar("T")
@@ -61,6 +61,13 @@ class AfterRun:
             **{name: dict(part.facts) for name, part in self.parts.items()},
             "findings": [finding.to_json() for finding in self.findings],
         }
+
+    def stop_at_errors(self, folder: Path) -> None:
+        """Raise `AnswerIsNo` for findings of severity error: the run in `folder` is kept, and is not worth using."""
+        errors = [finding for finding in self.findings if finding.severity is Severity.ERROR]
+        if errors:
+            found = "; ".join(f"{finding.id} ({finding.summary})" for finding in errors)
+            raise AnswerIsNo(f"the run finished and is kept in {folder}, but taught nothing: {found}")
 
     def lines(self) -> list[str]:
         """A line for each part and one for each finding."""

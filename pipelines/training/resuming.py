@@ -1,0 +1,177 @@
+"""Going on with an interrupted run: from its newest whole checkpoint, with the keys that it was begun with, or not at
+all."""
+
+import dataclasses
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.recipe import Recipe
+from pipelines.records import RECORD_NAME, plain, refuse_taken_run
+
+_STATE, _OPTIMIZER = "trainer_state.json", "optimizer.pt"
+_NEEDED = (_STATE, _OPTIMIZER, "scheduler.pt")
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
+# What does not change the course of training: it holds from the checkpoint on. The lock compares what the names of
+# models and datasets stand for.
+_SILENT = ("resume", "resume_from_checkpoint", "output_dir")
+_FREE = re.compile(
+    r"(resume|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
+    r"|output_dir|sample_|n_samples|general_text|doctor|max_dropped_share|max_answer_cut_share|row_losses|env$"
+    r"|load_best|metric_for_best|greater_is_better|use_cpu|bf16|fp16|tf32|activation_|gradient_checkpointing"
+    r"|torch_compile|ddp_|dataloader_(?!drop_last)|dataset_num_proc|dataset_name|dataset_revision|datasets$"
+    r"|model_name|model_revision|adapter_name|tokenizer_name|max_steps|num_train_epochs)"
+)
+
+
+def checkpoint_to_resume(recipe: Recipe) -> Path | None:
+    """The checkpoint of `output_dir` that a run of `recipe` goes on from; None for a fresh run, and for one that was
+    interrupted before its first checkpoint.
+
+    Sets the recipe's `resume` where `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for a
+    folder that is taken, for keys that cannot change in the middle of a run, and where no checkpoint is whole.
+    """
+    data, training, _ = recipe.arguments
+    folder = Path(str(training.output_dir))
+    named = _named_checkpoint(training.resume_from_checkpoint, folder)
+    data.resume = data.resume or named is not None
+    refuse_taken_run(training, resume=data.resume)
+    if not data.resume:
+        return None
+    tells = training.process_index == 0
+    if tells:
+        _refuse_other_keys(recipe, read_json(folder / RECORD_NAME), training.world_size)
+    found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -step_of(path))
+    faults: dict[Path, str] = {}
+    sharded = bool(training.fsdp or training.deepspeed)
+    for path in [named] if isinstance(named, Path) else found:
+        fault = _fault_of(path, sharded)
+        if fault is None:
+            if tells:
+                skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
+                print(f"{skipped}going on from {path.name}", file=sys.stderr, flush=True)
+            return path
+        faults[path] = fault
+    if faults:
+        raise _nothing_to_resume(faults, folder)
+    if tells:
+        print("the run has no checkpoint yet: it begins at step 0", file=sys.stderr, flush=True)
+    return None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step at which a checkpoint was written, by its name; -1 for another folder."""
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
+    """What `resume_from_checkpoint` names: a checkpoint of this run, True for the newest, None for none."""
+    if written in (None, False, "false", "False"):
+        return None
+    if written in (True, "true", "True"):
+        return True
+    path = Path(str(written))
+    if path.is_dir() and path.resolve().parent == folder.resolve() and step_of(path) >= 0:
+        return path
+    raise UserError(
+        expected=f"resume_from_checkpoint to be a checkpoint in {folder}, such as {folder / PREFIX_CHECKPOINT_DIR}-100",
+        got=f"{path}" + ("" if path.exists() else ", which does not exist"),
+        remedy="remove it; --resume goes on from the newest checkpoint of an unfinished run in output_dir",
+    )
+
+
+def _fault_of(checkpoint: Path, sharded: bool) -> str | None:
+    """Why a checkpoint cannot be gone on from, None if it can. Those of sharded models have other files."""
+    try:
+        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"no {_STATE}"
+    except (OSError, ValueError):
+        return f"{_STATE} is cut off"
+    if not isinstance(state, dict) or "global_step" not in state:
+        return f"{_STATE} is cut off"
+    if sharded:
+        return None
+    absent = next((name for name in _NEEDED if not (checkpoint / name).is_file()), None)
+    if absent is not None:
+        return f"no {absent}"
+    if not any((checkpoint / name).is_file() for name in _WEIGHTS):
+        return "no weights"
+    cut = [path.name for path in checkpoint.glob("*.pt*") if not zipfile.is_zipfile(path)]
+    cut += [path.name for path in checkpoint.glob("*.safetensors") if not _is_whole(path)]
+    return f"{cut[0]} is cut off" if cut else None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        n_header = int.from_bytes(file.read(8), "little")
+        if not 0 < n_header <= size - 8:
+            return False
+        try:
+            header = json.loads(file.read(n_header))
+        except ValueError:
+            return False
+    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+    return size == 8 + n_header + max(ends, default=0)
+
+
+def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
+    """No checkpoint is whole. Weights without the optimizer's state can begin another run."""
+    newest, fault = next(iter(faults.items()))
+    remedy = "begin anew with another --output_dir"
+    if all(fault == f"no {_OPTIMIZER}" for fault in faults.values()):
+        is_adapter = (newest / "adapter_config.json").is_file()
+        key = "adapter_name_or_path" if is_adapter else "model_name_or_path"
+        fault += ", as save_only_model: true leaves it"
+        remedy = f"begin another run from its weights, with --{key} {newest} and another --output_dir"
+    return UserError(
+        expected=f"a checkpoint in {folder} with weights, optimizer and schedule",
+        got=f"{newest.name}: {fault}" + (f", and {len(faults) - 1} others like it" if len(faults) > 1 else ""),
+        remedy=remedy,
+    )
+
+
+def _refuse_other_keys(recipe: Recipe, record: Mapping[str, Any], n_processes: int) -> None:
+    """Compare the recipe with that of the run's beginning. Optimizer and schedule come from the checkpoint and rows are
+    counted in batches: another value would be recorded and not used, or repeat and skip rows."""
+    begun, here = record.get("recipe") or {}, plain(recipe.keys)
+    before = {key: _value(recipe, key, begun) for key in dict.fromkeys([*begun, *here])}
+    changed = {key: (value, _value(recipe, key, here)) for key, value in before.items()}
+    changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
+    fixed = {key: pair for key, pair in changed.items() if not _FREE.match(key)}
+    if record.get("n_processes", n_processes) != n_processes:
+        fixed["n_processes"] = (record["n_processes"], n_processes)
+    if fixed:
+        raise UserError(
+            expected="the keys that the run was begun with: "
+            + ", ".join(f"{key}: {value}" for key, (value, _) in fixed.items()),
+            got=", ".join(f"{key}: {value}" for key, (_, value) in fixed.items()),
+            remedy="resume with the first values, or begin anew with another --output_dir",
+        )
+    free = {key: pair for key, pair in changed.items() if key not in _SILENT}
+    if free:
+        said = ", ".join(f"{key}: {here} (before: {before})" for key, (before, here) in free.items())
+        print(f"from here on {said}", file=sys.stderr, flush=True)
+
+
+def _value(recipe: Recipe, key: str, keys: Mapping[str, Any]) -> Any:
+    """The value of `key`, or what it is where it is not written."""
+    if key in keys:
+        return keys[key]
+    for holder in recipe.arguments:
+        for one in dataclasses.fields(holder):
+            if one.name == key:
+                default = one.default_factory() if callable(one.default_factory) else one.default
+                return None if default is dataclasses.MISSING else plain(default)
+    return None
