@@ -12,6 +12,10 @@ _FILES = ("general_text", "deepspeed", "fsdp_config", "accelerator_config")
 PATH_KEYS = (*_MODELS_AND_ROWS, *_FILES, "chat_template_path", "output_dir", "resume_from_checkpoint")
 _FILE_ENDING = re.compile(r"\.(jsonl?|csv|tsv|parquet|arrow|txt|md|jinja2?|ya?ml|gz|zst|gguf|safetensors|bin)$")
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+_REMEDIES = {
+    "datasets": "check the path",
+    "resume_from_checkpoint": "remove it; --resume goes on from the newest checkpoint of an unfinished run",
+}
 
 
 def missing_places(keys: Mapping[str, Any]) -> Iterator[UserError]:
@@ -27,7 +31,7 @@ def missing_places(keys: Mapping[str, Any]) -> Iterator[UserError]:
             yield UserError(
                 expected=f"an existing path for `{key}`",
                 got=f"{place}, which does not exist",
-                remedy="check the path" + ("" if key == "datasets" else f", or pass another with --{key}"),
+                remedy=_REMEDIES.get(key, f"check the path, or pass another with --{key}"),
             )
 
 

@@ -168,7 +168,9 @@ def taken_output(keys: Mapping[str, Any]) -> Iterator[UserError]:
     if os.environ.get("RANK", "0") == "0":
         folder = Path(keys.get("output_dir") or "trainer_output")
         try:
-            _refuse_taken(folder, bool(keys.get("resume")))
+            named = str(keys.get("resume_from_checkpoint"))  # a checkpoint of this run, or else refused later
+            resume = keys.get("resume") or named.lower() == "true" or Path(named).resolve().parent == folder.resolve()
+            _refuse_taken(folder, bool(resume) and (named == "None" or folder.is_dir()))
             refuse_unwritable(folder)
         except UserError as error:
             yield error

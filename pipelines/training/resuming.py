@@ -15,7 +15,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.recipe import Recipe
-from pipelines.records import RECORD_NAME, plain, refuse_taken_run
+from pipelines.records import RECORD_NAME, plain
 
 _STATE, _OPTIMIZER = "trainer_state.json", "optimizer.pt"
 _NEEDED = (_STATE, _OPTIMIZER, "scheduler.pt")
@@ -36,14 +36,13 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
     """The checkpoint of `output_dir` that a run of `recipe` goes on from; None for a fresh run, and for one that was
     interrupted before its first checkpoint.
 
-    Sets the recipe's `resume` where `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for a
-    folder that is taken, for keys that cannot change in the middle of a run, and where no checkpoint is whole.
+    Sets the recipe's `resume` where `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for
+    another one, for keys that cannot change in the middle of a run, and where no checkpoint is whole.
     """
     data, training, _ = recipe.arguments
     folder = Path(str(training.output_dir))
     named = _named_checkpoint(training.resume_from_checkpoint, folder)
     data.resume = data.resume or named is not None
-    refuse_taken_run(training, resume=data.resume)
     if not data.resume:
         return None
     tells = training.process_index == 0
