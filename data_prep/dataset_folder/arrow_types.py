@@ -17,7 +17,8 @@ _MAX_ROWS_IN_MEMORY = 100_000
 def with_explicit_types(rows: "Dataset", also_as_json: Iterable[str] = ()) -> "Dataset":
     """`rows` of Arrow types: objects as JSON without the nulls that Arrow fills in where a row lacks a key, numbers and
     times as text. Columns that are text or JSON already are left, but for text `also_as_json`."""
-    from datasets import Features, Json, Value
+    from datasets import Dataset, Features, Json, Value
+    from datasets.table import InMemoryTable
 
     texts = {name for name in also_as_json if name in rows.features and not isinstance(rows.features[name], Json)}
     as_json = [name for name, feature in rows.features.items() if _is_nested(feature) or name in texts]
@@ -29,11 +30,12 @@ def with_explicit_types(rows: "Dataset", also_as_json: Iterable[str] = ()) -> "D
         return rows
     changed = {**dict.fromkeys(as_json, Json()), **dict.fromkeys(as_text, Value("large_string"))}
     features = Features({name: changed.get(name, feature) for name, feature in rows.features.items()})
-    retype = partial(_retyped, as_json=as_json, as_text=as_text)
-    in_memory = len(rows) <= _MAX_ROWS_IN_MEMORY
     arrow = rows.with_format("arrow")
-    typed = arrow.map(retype, batched=True, features=features, load_from_cache_file=False, keep_in_memory=in_memory)
-    return typed.with_format(None)
+    if len(rows) <= _MAX_ROWS_IN_MEMORY:
+        table = _retyped(arrow[:], as_json=as_json, as_text=as_text)
+        return Dataset(InMemoryTable(table.replace_schema_metadata(features.arrow_schema.metadata)))
+    retype = partial(_retyped, as_json=as_json, as_text=as_text)
+    return arrow.map(retype, batched=True, features=features, load_from_cache_file=False).with_format(None)
 
 
 def _is_nested(feature: Any) -> bool:

@@ -81,8 +81,13 @@ def _sliced(split: str, rows_of: Callable[[str], "Dataset"], path: str) -> "Data
     try:
         pieces = ReadInstruction.from_spec(split).to_absolute({name: len(rows) for name, rows in splits.items()})
     except (ValueError, AssertionError) as error:
-        raise _unknown_split(path, split, error) from error
-    return concatenate_datasets([splits[one.splitname].select(range(one.from_, one.to)) for one in pieces])
+        raise UserError(
+            expected=f"a split of {path}, such as train, train[:10], train[50%:] or train+test",
+            got=split,
+            remedy="write it so",
+        ) from error
+    places = [(splits[one.splitname], range(one.from_, one.to)) for one in pieces]
+    return concatenate_datasets([rows.select(taken if len(taken) else []) for rows, taken in places])
 
 
 def _loaded(path: str, split: str, options: Mapping[str, Any]) -> "Dataset":

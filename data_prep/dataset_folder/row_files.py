@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+
+_EXCEL_HEAD = re.compile(r"sep=(.)\r?\n")
 
 
 class _WrittenFloat(float):
@@ -60,7 +63,9 @@ def read_row_file(path: Path, suffix: str | None = None) -> list[dict[str, Any]]
     csv.field_size_limit(1 << 30)  # the default of 131,072 characters refuses long answers
     text = _read_gzip(path) if path.suffix.lower() == ".gz" else read_text(path)
     if suffix in (".csv", ".tsv"):
-        return _read_csv(text, path, "\t" if suffix == ".tsv" else _separator(text, path))
+        told = _EXCEL_HEAD.match(text)
+        separator = told[1] if told else "\t" if suffix == ".tsv" else _separator(text, path)
+        return _read_csv(text[told.end() :] if told else text, path, separator)
     return _read_json_lines(text, path) if suffix == ".jsonl" else _read_json(text, path)
 
 
@@ -168,7 +173,7 @@ def _read_csv(text: str, path: Path, separator: str) -> list[dict[str, Any]]:
                 raise UserError(
                     expected=f"{n_columns} values on line {reader.line_num} of {path}, as in its head",
                     got=f"{n_columns + len(row[None])}",
-                    remedy=f"quote values that hold {_SEPARATORS[separator]}",
+                    remedy=f"quote values that hold {_SEPARATORS.get(separator, separator)}",
                 )
             rows.append(row)
     except csv.Error as error:

@@ -121,7 +121,7 @@ def _instruction_fields(row: Row) -> dict[str, Any]:
     if kind is not RowFormat.INSTRUCTION:
         return {**_conversation(row, kind).as_row(), **checked}
     texts = {name: _trimmed(_text(row, name), name) for name in _TEXTS if name in row or name != "system"}
-    if any(name in row for name in _OF_CONVERSATIONS_ONLY):
+    if any(row.get(name) not in (None, "[]", "{}") for name in _OF_CONVERSATIONS_ONLY):
         return {**_conversation({**row, **texts}, kind).as_row(), **checked}
     return {**texts, **checked}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_prep.conversation import CHECKED_COLUMNS
+from data_prep.conversation import CHECKED_COLUMNS, holds_messages
 from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
@@ -62,7 +62,8 @@ def choose_columns(rows: Sequence[Row], column_map: Mapping[str, str], kind: Dat
         elif ours in column_map:
             raise _no_column(ours, candidates, source, present)
     needed = [ours for ours in WANTED[kind] if ours != "input"]
-    if any(ours in chosen for ours in CONVERSATION_COLUMNS):
+    are_whole = any(holds_messages(row.get(name)) for row in rows for name in chosen.get("chosen", ()))
+    if are_whole or any(ours in chosen for ours in CONVERSATION_COLUMNS):
         needed = [ours for ours in needed if ours in _ANSWERS and kind is DatasetKind.PREFERENCES]
     for ours in needed:
         if ours not in chosen:
@@ -86,5 +87,6 @@ def _no_column(ours: str, candidates: Sequence[str], source: str, present: Seque
     return UserError(
         expected=f"a column for {ours} in {source} ({' or '.join(candidates)})",
         got=f"columns {', '.join(present)}",
-        remedy=f"say which one it is with --column_map {ours}=NAME",
+        remedy=f"say which one it is with --column_map {ours}=NAME"
+        + (", or messages=NAME for a column of messages" if ours == "instruction" else ""),
     )

@@ -44,6 +44,20 @@ def test_every_form_of_a_pair_becomes_four_texts(run_cli: RunCli, tmp_path: Path
         "instruction", "input", "chosen", "rejected", "source", "source_row", "group"]  # fmt: skip
 
 
+def test_whole_conversations_need_no_prompt_and_keep_their_system_text(run_cli: RunCli, tmp_path: Path) -> None:
+    begin = [said("human", "a"), said("gpt", "x"), said("human", "y")]
+    asked = said("human", "z")
+    rows = [
+        {"system": "s", "chosen": [*begin, said("gpt", "b")], "rejected": [*begin, said("gpt", "c")]},
+        {"chosen": [asked, said("gpt", "b")], "rejected": [asked, said("gpt", "c")]},
+    ]
+    build(run_cli, write(tmp_path / "rows.jsonl", rows), tmp_path / "folder")
+    first, second = read_rows(tmp_path / "folder", "train")
+    assert [one["content"] for one in first["prompt"]] == ["s", "a", "x", "y"]
+    assert [first["chosen"][0]["content"], first["rejected"][0]["content"]] == ["b", "c"]
+    assert [one["content"] for one in second["prompt"]] == ["z"]
+
+
 def test_each_row_left_out_has_its_reason(run_cli: RunCli, tmp_path: Path) -> None:
     several = [said("human", "a"), said("gpt", "b"), said("human", "c")]
     rows = [

@@ -88,6 +88,8 @@ def test_parquet_loses_the_nulls_that_arrow_fills_in_and_nothing_else(tmp_path: 
         ("train[50%:]", range(6, 12)),
         ("train[-2:]", [10, 11]),
         ("train[:2]+train[-1:]", [0, 1, 11]),
+        ("train[:100]", range(12)),
+        ("train[100:]", []),
     ],
 )
 def test_slices_of_a_split_are_obeyed_wherever_the_rows_are(tmp_path: Path, split: str, expected: Any) -> None:
@@ -138,6 +140,11 @@ def test_the_separator_of_a_csv_file_is_found_and_said(
     assert list(load_rows(str(path), "train")) == rows
     assert f"values are separated by {name}" in capsys.readouterr().err
     assert list(load_rows(str(path.rename(tmp_path / "rows.tsv")), "train")) == rows if separator == "\t" else True
+
+
+def test_a_separator_that_excel_writes_is_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\ninstruction;output\n1,5;2,5\n")
+    assert list(load_rows(str(tmp_path / "a.csv"), "train")) == [{"instruction": "1,5", "output": "2,5"}]
 
 
 def test_a_head_with_two_separators_follows_the_rows(tmp_path: Path) -> None:
