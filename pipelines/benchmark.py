@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = _parser().parse_args(arguments)
     if flags.run_code_unconfined:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"
-    from pipelines.files import refuse_existing, refuse_missing, write_json_atomically
+    from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_places import refuse_unusable_model
 
     if flags.output:
         refuse_existing(flags.output)
+        refuse_unwritable(flags.output.parent)
     refuse_missing(include_path=flags.include_path)
     refuse_unusable_model(flags.base, as_base=True)
     for one in flags.instruct:

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.errors import UserError
     from pipelines.evaluation.given_template import GivenTemplate
     from pipelines.evaluation.prompts import read_prompts, typed_prompts
-    from pipelines.files import refuse_existing, write_jsonl_atomically
+    from pipelines.files import refuse_existing, refuse_unwritable, write_jsonl_atomically
     from pipelines.hub.model_places import refuse_unusable_pair
 
     refuse_unusable_pair(flags.model_name_or_path, flags.adapter)
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [prompt.with_system(flags.system) for prompt in prompts]
     if not prompts:
         raise UserError(expected="--prompt or --prompts", got="neither", remedy="give at least one prompt")
+    if flags.output:
+        refuse_unwritable(flags.output.parent)
     if flags.resume and not flags.output:
         raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
     from pipelines.evaluation.answer_lines import answer_line, shown_line

@@ -56,10 +56,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, prove, write merge.json, then move the folder into place."""
     flags = parser().parse_args(arguments)
-    from pipelines.files import fresh_folder, refuse_existing, refuse_missing, write_json_atomically
+    from pipelines.files import fresh_folder, refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_places import refuse_unusable_adapter, refuse_unusable_model
 
     refuse_existing(flags.output)
+    refuse_unwritable(flags.output.parent)
     refuse_missing(prompts=flags.prompts)
     for adapter in flags.adapter:
         refuse_unusable_adapter(adapter)

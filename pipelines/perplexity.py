@@ -48,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     from pipelines.evaluation.given_template import GivenTemplate
     from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset, refuse_without_sources
-    from pipelines.files import refuse_existing, write_json_atomically
+    from pipelines.files import refuse_existing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_places import refuse_unusable_pair
 
     if options.output:
         refuse_existing(options.output)
+        refuse_unwritable(options.output.parent)
     for model, adapter in options.models:
         refuse_unusable_pair(model, adapter)
     dataset = read_dataset(
@@ -101,8 +102,7 @@ def _parser() -> ArgumentParser:
     add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
     longest = "longest piece read at once (default: the model's)"
     add("--window", type=positive_number, metavar="TOKENS", help=longest)
-    advance = "by which windows advance (default: half of it)"
-    add("--stride", type=positive_number, metavar="TOKENS", help=advance)
+    add("--stride", type=positive_number, metavar="TOKENS", help="by which windows advance (default: half of it)")
     add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(parser, "float64")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")

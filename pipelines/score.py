@@ -27,11 +27,18 @@ from pipelines.command_line import ArgumentParser, add_dtype, positive_number, r
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score, print the tables and the ranking or the shares, write the record."""
     options = _parser().parse_args(arguments)
-    from pipelines.files import refuse_existing, refuse_missing, write_json_atomically, write_text_atomically
+    from pipelines.files import (
+        refuse_existing,
+        refuse_missing,
+        refuse_unwritable,
+        write_json_atomically,
+        write_text_atomically,
+    )
     from pipelines.hub.model_places import refuse_unusable_pair
 
     if options.output:
         refuse_existing(options.output)
+        refuse_unwritable(options.output.parent)
     refuse_missing(file=options.file, pairs=options.pairs)
     refuse_unusable_pair(options.model_name_or_path, options.adapter)
     from pipelines.evaluation.model_choice import ModelChoice

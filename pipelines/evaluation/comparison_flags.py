@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.command_line import ArgumentParser, add_dtype, positive_number
 from pipelines.errors import UserError
-from pipelines.files import refuse_existing, refuse_missing
+from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable
 
 if TYPE_CHECKING:
     from pipelines.evaluation.prompts import Prompt
@@ -65,6 +65,7 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
     from pipelines.hub.model_places import refuse_unusable_model
 
     refuse_taken(flags.output, resume=flags.resume)
+    refuse_unwritable(flags.output)
     typed = typed_prompts(flags.prompt)
     drawn = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
     prompts = [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]

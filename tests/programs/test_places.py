@@ -12,6 +12,7 @@ from pipelines.hub.model_places import refuse_unusable_model, refuse_unusable_pa
 from tests.conftest import PROJECT
 
 BASE = "recipes/quickstart/base"
+MODEL, PAIR = ["--model_name_or_path", BASE], ["--base", BASE, "--instruct", BASE]
 COMMANDS = {
     "base": ("compare", ["--base", "no/such/base", "--instruct", BASE, "--prompts", "{rows}"], "got no/such/base"),
     "instruct": ("compare", ["--base", BASE, "--instruct", "/nowhere", "--prompts", "{rows}"], "got /nowhere"),
@@ -32,6 +33,14 @@ COMMANDS = {
     "score": ("score", ["--model_name_or_path", BASE, "--file", "none.txt"], "--file; got none.txt"),
     "playground": ("playground", ["--base", BASE, "--instruct", "/nowhere"], "got /nowhere"),
     "merge": ("merge", ["--adapter", "/nowhere"], "got /nowhere"),
+    "no disk": ("merge", ["--adapter", "/nowhere", "--output", "/proc/merged/here"], "cannot write /proc/merged"),
+    "no folder": (
+        "perplexity",
+        [*MODEL, "--dataset", "{rows}", "--output", "/dev/null/p.json"],
+        "cannot write /dev/null",
+    ),
+    "no place": ("compare", [*PAIR, "--prompts", "{rows}", "--output", "/dev/null/x"], "cannot write /dev/null/x"),
+    "no room": ("generate", [*MODEL, "--prompt", "a", "--output", "/proc/a.jsonl"], "cannot write /proc"),
     "benchmark": ("benchmark", ["--base", "/nowhere", "--instruct", BASE, "--tasks", "t"], "got /nowhere"),
 }
 
@@ -42,7 +51,7 @@ def test_a_missing_path_is_one_line_before_torch_is_imported(name: str, tmp_path
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     given = [flag.format(rows=rows) for flag in flags]
-    given += [] if program == "playground" else ["--output", str(tmp_path / "output.json")]
+    given += [] if program == "playground" or "--output" in given else ["--output", str(tmp_path / "output.json")]
     code = f"""
 import sys
 from pipelines import {program}
