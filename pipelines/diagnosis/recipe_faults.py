@@ -6,7 +6,7 @@ from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severit
 from pipelines.recipe.parsing import FaultKind, RecipeFault
 
 _IDS = {FaultKind.RENAMED: "RENAMED_KEY", FaultKind.UNKNOWN: "UNKNOWN_KEY"}
-_SAID = {FaultKind.RENAMED: "an old name", FaultKind.UNKNOWN: "a name that nothing reads"}
+_SAID = {FaultKind.RENAMED: "an old name or one of another trainer", FaultKind.UNKNOWN: "a name that nothing reads"}
 _WHY = {
     FaultKind.RENAMED: "a run stops at an old name, where other programs go on with the default instead of the value",
     FaultKind.UNKNOWN: "a run stops at a key that nothing reads, where other programs go on without what it asks for",

@@ -11,8 +11,8 @@ from pipelines.recipe.arguments import (
     PretrainingArguments,
     RunArguments,
 )
+from pipelines.recipe.obeyed_keys import checks_of
 from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
-from pipelines.recipe.places import missing_places
 from pipelines.recipe.precision import Precision, arithmetic, inference_dtype
 from pipelines.recipe.stages import ARGUMENTS, Stage, stage_of
 
@@ -31,8 +31,8 @@ __all__ = [
     "RunArguments",
     "Stage",
     "arithmetic",
+    "checks_of",
     "inference_dtype",
-    "missing_places",
     "parse_leniently",
     "parse_recipe",
     "stage_of",

@@ -1,6 +1,6 @@
 """This project's own recipe keys, each documented on the field; all other keys are TRL's, PEFT's and transformers'."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -48,16 +48,8 @@ class MixtureArguments(DatasetMixtureConfig):
     """TRL's `datasets:` mixture; its split is seeded by the recipe's `seed`, the same on every rank."""
 
     def __post_init__(self) -> None:
-        known = [one.name for one in fields(MixturePart)]
         for number, part in enumerate(self.datasets):
             if isinstance(part, dict):
-                unknown = [str(key) for key in part if key not in known]
-                if unknown or "path" not in part:
-                    raise UserError(
-                        expected=f"datasets entries with a path, and of {', '.join(known)}",
-                        got=f"entry {number + 1} with {', '.join(map(str, part))}",
-                        remedy=f"mend {', '.join(unknown) or 'path'}",
-                    )
                 self.datasets[number] = MixturePart(**part)
 
 

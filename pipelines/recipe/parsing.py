@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.errors import UserError, raise_together
 from pipelines.recipe.accepted_keys import AcceptedKey, accepted_keys
 from pipelines.recipe.hardware import keys_for_this_machine, keys_of_default_tracker
+from pipelines.recipe.other_trainers import is_of_another_trainer, same_meaning, what_to_write
 from pipelines.recipe.places import PATH_KEYS
 from pipelines.recipe.precision import Precision, precision_of_training
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement
@@ -146,8 +147,16 @@ def _unknown_key(key: str, keys: Mapping[str, Written], accepted: Mapping[str, A
             expected="keys of today's TRL", got=f"the renamed key `{key}`", remedy=f"`{key}` is now {RENAMED_KEYS[key]}"
         )
         return RecipeFault(key, FaultKind.RENAMED, error, _fix_of(key, keys, accepted))
+    if is_of_another_trainer(key):
+        got, remedy = f"`{key}`, a key of another trainer", what_to_write(key, keys[key].value)
+        error = UserError(expected="keys of TRL", got=got, remedy=f"`{key}`: {remedy}", message=f"{got}: {remedy}")
+        return RecipeFault(key, FaultKind.RENAMED, error, _fix_of(key, keys, accepted))
     close = difflib.get_close_matches(key, accepted, n=1, cutoff=0.6)
     remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see the README's list of keys"
+    if key.startswith("no_") and key[3:] in accepted:
+        remedy = f"write `{key[3:]}: false`"
+    elif isinstance(keys[key].value, dict) and accepted.keys() & keys[key].value.keys():
+        remedy = "keys are not nested: move its keys to the top level"
     error = UserError(expected="a known key", got=f"the unknown key `{key}`", remedy=remedy)
     return RecipeFault(key, FaultKind.UNKNOWN, error)
 
@@ -155,7 +164,8 @@ def _unknown_key(key: str, keys: Mapping[str, Written], accepted: Mapping[str, A
 def _fix_of(key: str, keys: Mapping[str, Written], accepted: Mapping[str, AcceptedKey]) -> dict[str, Any]:
     """The keys that certainly replace the renamed `key`, which goes. Nothing is certain where the recipe has the new
     key too with another value, or where the value does not fit it."""
-    replacement = certain_replacement(key, keys[key].value)
+    meaning = certain_replacement if key in RENAMED_KEYS else same_meaning
+    replacement = meaning(key, keys[key].value)
     if replacement is None:
         return {}
     fix = {}

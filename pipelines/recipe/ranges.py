@@ -40,5 +40,6 @@ _KEYS_OF_RANGE: list[tuple[Range, str]] = [
     (_WARMUP, "warmup_steps"),
     (_STEPS, "max_steps"),
     (_SPLIT, "test_split_size"),
+    (_ABOVE_ZERO, "fraction weight"),
 ]
 RANGES: dict[str, Range] = {key: one for one, keys in _KEYS_OF_RANGE for key in keys.split()}

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.recipe.accepted_keys import AcceptedKey, registered_names
+from pipelines.recipe.accepted_keys import AcceptedKey, accepted_keys, registered_names
 from pipelines.recipe.ranges import RANGES
 from pipelines.recipe.written import Written, read_yaml_value
 
@@ -14,7 +14,15 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "
 _WORDS = re.compile(r"[\w.\-]+(,[\w.\-]+)+")  # a,b,c: not a pattern, not a sentence
 _NO_NUMBER = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)  # as YAML writes them
 _PROSE = ("sample_prompts",)  # lists whose items may hold a comma
-_PATHS_OR_MAPPINGS = ("deepspeed", "fsdp_config", "accelerator_config")
+_PATHS_OR_MAPPINGS = ("deepspeed", "fsdp_config", "accelerator_config", "data_files")
+# Values of other trainers for keys that are true or false here.
+_OTHER_VALUES = {
+    ("bf16", "auto"): "remove it: the precision follows from the machine",
+    ("fp16", "auto"): "remove it: the precision follows from the machine",
+    ("tf32", "auto"): "remove it",
+    ("gradient_checkpointing", "unsloth"): "write true",
+    ("activation_checkpointing", "unsloth"): "write true",
+}
 # Choices that are neither in a key's type nor in its help text: the library's registry, and what else it accepts.
 _REGISTRIES = {
     "attn_implementation": (("transformers.modeling_utils", "_global_mapping"), ("eager",)),
@@ -74,7 +82,7 @@ def _scalar(key: AcceptedKey, text: str, value: Any) -> Any:
         return _number(key, text)
     if "bool" in key.types and "str" not in key.types:
         if text.lower() not in _BOOLEANS:
-            raise _ill_typed(key, repr(text))
+            raise _ill_typed(key, repr(text), remedy=_OTHER_VALUES.get((key.name, text)))
         return _BOOLEANS[text.lower()]
     return _spelled_as_choice(key, text)
 
@@ -100,7 +108,7 @@ def _list(key: AcceptedKey, values: list[Any], items: tuple[str, ...] | None) ->
     if key.item_type == "DatasetConfig":
         if not all(isinstance(one, dict) for one in values):
             raise _ill_typed(key, repr(values), expected="a list of mappings, each with a path,")
-        return values
+        return [_mixture_part(number, one) for number, one in enumerate(values, 1)]
     if key.item_type == "float":
         try:
             return [float(item) for item in items or [""]]
@@ -109,6 +117,21 @@ def _list(key: AcceptedKey, values: list[Any], items: tuple[str, ...] | None) ->
     if items is None or not all(isinstance(one, str | bool) for one in values):  # a bool is how YAML reads `no`
         raise _ill_typed(key, repr(values), expected="a list of words")
     return [_spelled_as_choice(key, item) for item in items]
+
+
+def _mixture_part(number: int, entry: dict[Any, Any]) -> dict[str, Any]:
+    """One entry of `datasets`, its values typed."""
+    accepted = accepted_keys(["pipelines.recipe.MixturePart"])
+    unknown = [str(one) for one in entry if one not in accepted]
+    if unknown or "path" not in entry:
+        raise UserError(
+            expected=f"entry {number} of `datasets` to have a path, and keys of {', '.join(accepted)}",
+            got=f"the unknown {', '.join(unknown)}" if unknown else "no path",
+            remedy=f"remove or rename {', '.join(unknown)}" if unknown else "name its path",
+        )
+    pairs = [(one, Written(value, None if value is None else str(value))) for one, value in entry.items()]
+    plain = {one: entry[one] for one, written in pairs if isinstance(written.value, dict | list)}
+    return {one: plain[one] if one in plain else typed(accepted[one], written) for one, written in pairs}
 
 
 def _spelled_as_choice(key: AcceptedKey, text: str) -> str:

@@ -33,7 +33,7 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path)
     ]  # fmt: skip
     renamed, unknown = findings
     assert renamed.summary == (
-        "4 keys of the recipe have an old name: "
+        "4 keys of the recipe have an old name or one of another trainer: "
         "`torch_dtype`, `max_seq_length`, `overwrite_output_dir`, `chat_template`"
     )
     assert "`max_seq_length` is now max_length; " in renamed.remedy
