@@ -21,7 +21,8 @@ from pipelines.report.figures import (
 from pipelines.report.visible_text import first_upper
 
 DASH = "–"
-_LIKELIHOODS = ("results", "differences")  # of perplexity.json
+ABOVE = "see Measures"
+_ANSWERS = "response"  # a scope of perplexity.json
 
 
 @dataclass(frozen=True)
@@ -50,36 +51,36 @@ def table_of(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | s
     return Table(caption, tuple(head), cells, n_texts)
 
 
-def without_answers_of(comparison: Comparison, record: Mapping[str, Any]) -> dict[str, Any]:
-    """perplexity.json without its figures for the very answers that `comparison` has bits per byte of: one thing has
-    one figure. What it measured of other texts stays."""
+def measures_same_answers(comparison: Comparison, record: Mapping[str, Any]) -> bool:
+    """Whether perplexity.json is of the very answers that `comparison` has bits per byte of."""
     prompts, dataset = comparison.record["prompts"], record.get("dataset") or {}
     is_same = all(prompts.get(key) == dataset.get(key) for key in ("sha256", "split"))
-    has_bits = any(measure.unit is Unit.BITS_PER_BYTE for measure in comparison.compared)
-    if not (is_same and has_bits):
-        return dict(record)
-    kept = {key: [row for row in record.get(key) or () if row["scope"] != "response"] for key in _LIKELIHOODS}
-    return {**record, **kept}
+    return is_same and any(measure.unit is Unit.BITS_PER_BYTE for measure in comparison.compared)
 
 
-def likelihood_tables(record: Mapping[str, Any]) -> list[Table]:
-    """perplexity.json: each model on each scope, and each model against the first."""
-    if not record["results"]:
-        return []
+def likelihood_tables(record: Mapping[str, Any], *, without_answers: bool = False) -> list[Table]:
+    """perplexity.json: each model on each scope, and each model against the first.
+
+    `without_answers` leaves out the bits per byte of answers, which have a figure elsewhere: one thing has one figure.
+    """
     head = ("Measured on", "Model", "Prompt", "Bits per byte", "Perplexity", "Documents", "Tokens", "Bytes")
     rows = [
         (
             _scope(row),
             row["model"],
             row["prompt_style"] or DASH,
-            _bits(_ci_figure(row, "bits_per_byte")),
+            ABOVE if without_answers and row["scope"] == _ANSWERS else _bits(_ci_figure(row, "bits_per_byte")),
             perplexity_text(_ci_figure(row, "perplexity")),
             *(f"{row[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
         )
         for row in record["results"]
     ]
     tables = [table_of("Likelihood of each model", head, rows, 3)]
-    differences = [_likelihood_difference(row) for row in record.get("differences") or ()]
+    differences = [
+        _likelihood_difference(row)
+        for row in record.get("differences") or ()
+        if not (without_answers and row["scope"] == _ANSWERS)
+    ]
     if differences:
         titles = ("Measured on", "Model", "Against", "Bits per byte", "Relative")
         tables.append(table_of("Differences on the same bytes", titles, differences, 3))

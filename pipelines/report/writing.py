@@ -29,8 +29,8 @@ from pipelines.report.tables import (
     first_tokens,
     judge_table,
     likelihood_tables,
+    measures_same_answers,
     overlap_table,
-    without_answers_of,
 )
 from pipelines.report.token_charts import position_chart, reliability_chart
 from pipelines.report.training_samples import training_samples
@@ -152,13 +152,13 @@ def _training_content(records: Records, run_folder: Path) -> dict[str, Any]:
 def _likelihood_content(records: Records, folder: Path) -> dict[str, Any]:
     perplexity, benchmark = folder / "perplexity.json", folder / "benchmark.json"
     comparison, measured = records.comparison, records.perplexity
-    other_texts = (
-        parsed(perplexity, lambda found: without_answers_of(comparison, found), measured) if measured else None
-    )
+    is_same = measured is not None and measures_same_answers(comparison, measured)
     return {
         "base_styles": _base_styles(comparison),
         "perplexity": measured,
-        "likelihoods": parsed(perplexity, likelihood_tables, other_texts) if other_texts else [],
+        "likelihoods": parsed(perplexity, lambda found: likelihood_tables(found, without_answers=is_same), measured)
+        if measured
+        else [],
         "first_tokens": parsed(perplexity, first_tokens, measured) if measured else [],
         "benchmark": records.benchmark,
         "benchmarks": parsed(benchmark, benchmark_table, records.benchmark) if records.benchmark else None,

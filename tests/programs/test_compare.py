@@ -109,7 +109,7 @@ def test_a_model_compared_with_itself_has_all_differences_zero(
     assert all(line["answers"]["base"] == line["answers"]["instruct"] for line in responses)
     assert record["flips"]["instruct"] == {}
     assert record["sentences"]["instruct"].startswith("no difference at all: equal on every item of all ")
-    assert record["sentences"]["instruct"] in (tmp_path / "out" / "report.md").read_text().replace("**No ", "**no ")
+    assert "no difference" in (tmp_path / "out" / "report.md").read_text().lower()
 
 
 def many_prompts(folder: Path) -> Path:

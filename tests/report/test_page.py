@@ -94,8 +94,8 @@ def test_likelihoods_equal_the_record(page: Page) -> None:
 
 
 def test_bits_per_byte_of_one_thing_have_one_figure(page: Page, few: Path, tmp_path: Path) -> None:
-    assert page.text.count("1.213 [") == page.text.count("0.982 [") == 1
-    assert "answers only" not in page.text
+    assert page.text.count("1.213 [") == page.text.count("0.982 [") == page.text.count("1.402 [") == 1
+    assert "answers only base chat see Measures 7.73 [7.35, 8.12] 148 18,342 61,204" in page.text
     shutil.copytree(few, tmp_path / "other")
     record = perplexity()
     record["dataset"] |= {"sha256": "00" * 32}
