@@ -79,10 +79,10 @@ def test_a_lost_answer_is_asked_for_again(hub: LocalHub, thing: str) -> None:
 
 def test_a_hub_that_falls_silent_is_a_cut_connection(hub: LocalHub, thing: str) -> None:
     hub.faults.append(Fault("POST /api/repos/create", seconds_delay=1.5))
-    patience, began = replace(IMPATIENT, seconds_of_silence=0.3), time.monotonic()
+    patience = replace(IMPATIENT, seconds_of_silence=0.3)
     api = HfApi(token=thing)
     persistently(lambda: api.create_repo("me/thing", exist_ok=True), repo_id="me/thing", patience=patience)
-    assert time.monotonic() - began < 1.5
+    assert hub.requests.count(("POST", "/api/repos/create")) > 1
 
 
 def test_a_hub_that_is_not_there_is_one_line(thing: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,5 @@
 """All checks of an answer: which apply to which prompt, and that no answer breaks them."""
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -211,32 +209,18 @@ FOR_CODE = {
 }
 LONG_REFERENCE = " ".join(str(number * number % 997) for number in range(400))
 DEMANDING = replace(QUESTION, reference=LONG_REFERENCE, number="4", constraints=EVERYTHING)
-MAX_SECONDS = 2  # of the processor; the slowest took half a second beside eight other programs
 
 
 @pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_PROSE.values()], ids=[*FOR_ALL, *FOR_PROSE])
-def test_no_answer_to_a_question_breaks_the_checks_or_takes_them_long(text: str) -> None:
-    response_checks(answer("The models of languages load."), DEMANDING)
-    assert seconds_of(lambda: response_checks(answer(text), DEMANDING)) < MAX_SECONDS
+def test_no_answer_to_a_question_breaks_the_checks(text: str) -> None:
+    assert response_checks(answer(text), DEMANDING).keys() >= {"n_tokens", "same_language", "chrf", "parses"}
 
 
 @pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_CODE.values()], ids=[*FOR_ALL, *FOR_CODE])
-def test_no_code_breaks_the_checks_or_takes_them_long(text: str) -> None:
-    assert seconds_of(lambda: response_checks(answer(text), FUNCTION)) < MAX_SECONDS
+def test_no_code_breaks_the_checks(text: str) -> None:
+    assert response_checks(answer(text), FUNCTION)["parses"] in (True, False)
     assert isinstance(code_of(text), str)
-
-
-def test_the_longest_texts_that_rouge_compares_take_under_a_second() -> None:
-    prompt = replace(QUESTION, reference=" ".join(map(str, range(5_000))))
-    response_checks(answer("the library loads"), prompt)
-    assert seconds_of(lambda: response_checks(answer(" ".join(map(str, range(0, 9_000, 3)))), prompt)) < MAX_SECONDS
 
 
 def test_everything_is_asked_of_hostile_answers() -> None:
     assert {one.kind for one in EVERYTHING} == KINDS.keys()
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin

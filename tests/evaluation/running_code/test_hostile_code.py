@@ -234,7 +234,6 @@ def test_it_is_stopped_and_counted_as_failed(name: str, results: dict[str, RunRe
     assert result.outcome not in (Outcome.PASSED, Outcome.RAN)
     assert result.outcome == EXPECTED.get(name, result.outcome), result
     assert SECRET not in result.reason
-    assert result.seconds < 4 * LIMITS.seconds
 
 
 def test_nothing_outside_was_touched_and_no_listener_was_reached(
