@@ -4,16 +4,16 @@ The prompt is tokenized alone and the answer's tokens are appended to it, in tra
 that was trained is the prompt that is served, token by token, by construction and not by luck of how tokens merge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
-from pipelines.modeling.chat.turns import UnrenderableError, served_prompt, served_turns
+from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_prompt, served_turns
 from pipelines.modeling.chat_template import end_token, end_tokens, token_id_of
-from pipelines.modeling.spans import chat_token_ids, inner_token_ids, prompt_token_ids
+from pipelines.modeling.spans import chat_token_ids, inner_token_ids, prompt_token_ids, turn_token_ids
 
 _PROBE = "probe answer 9042"
 
@@ -83,11 +83,15 @@ def render_reference(
     What the template writes between the served prompt and the text (a space, the thoughts, an empty think block) is
     context, as it is in training. Raises `UserError` as `render_prompt`.
     """
-    prompt = render_prompt(tokenizer, asked, style)
-    lead = f"{thought}\n\n" if thought else ""
-    if style is PromptStyle.CHAT and not isinstance(asked, PlainText):
-        lead = _written_before_answers(tokenizer, asked, thought)
-    token_ids, lead_ids = inner_token_ids(tokenizer, lead + text), inner_token_ids(tokenizer, lead)
+    served = None
+    if style is PromptStyle.CHAT and not isinstance(asked, PlainText) and tokenizer.chat_template:
+        served = _served_answer(tokenizer, _conversation(asked), thought)
+    if served is None:
+        prompt, lead = render_prompt(tokenizer, asked, style), f"{thought}\n\n" if thought else ""
+        token_ids, lead_ids = (inner_token_ids(tokenizer, one) for one in (lead + text, lead))
+    else:
+        before = [replace(served, text=served.text + text), served]
+        (prompt, token_ids), (_, lead_ids) = turn_token_ids(tokenizer, before)
     n_lead = next(
         (place for place, pair in enumerate(zip(lead_ids, token_ids, strict=False)) if pair[0] != pair[1]),
         min(len(lead_ids), len(token_ids)),
@@ -95,9 +99,8 @@ def render_reference(
     return [*prompt, *token_ids[:n_lead]], token_ids[n_lead:]
 
 
-def _written_before_answers(tokenizer: PreTrainedTokenizerBase, asked: str | Conversation, thought: str) -> str:
-    """What the template puts between the served prompt and the text of the answer, empty where it cannot say."""
-    context = _conversation(asked)
+def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> ServedTurn | None:
+    """The prompt, and what the template writes between it and the text of an answer; None where it cannot say."""
     turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
     try:
         [served] = served_turns(
@@ -108,9 +111,9 @@ def _written_before_answers(tokenizer: PreTrainedTokenizerBase, asked: str | Con
             template_arguments=context.template_arguments,
         )
     except UnrenderableError:
-        return ""
+        return None
     before, probe, _ = served.text.partition(_PROBE)
-    return before if probe else ""
+    return replace(served, text=before) if probe else None
 
 
 def _conversation(asked: str | Conversation) -> Conversation:

@@ -119,6 +119,6 @@ def _anchor(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> str | None:  #
     """Text after which the tokenizer puts no space, though it does at a beginning; None if it never puts one."""
     for anchor in ("\n", ".", "a", *([str(tokenizer.eos_token)] if tokenizer.eos_token else [])):
         first, alone, both = _ids(tokenizer, ["a", anchor, f"{anchor}a"])
-        if both[: len(alone)] == alone and both[len(alone) :] != first:
+        if both[: len(alone)] == alone and both[len(alone) :] not in (first, []):
             return anchor
     return None

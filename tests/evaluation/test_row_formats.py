@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_prep.conversation import RowFormat
+from data_prep.conversation import Conversation, RowFormat
 from pipelines.errors import UserError
 from pipelines.evaluation.given_template import GivenTemplate
 from pipelines.evaluation.likelihood import DocumentLikelihood
@@ -16,7 +16,14 @@ from pipelines.evaluation.perplexity_documents import Scope, read_dataset
 from pipelines.evaluation.perplexity_measurement import Reading, measure
 from pipelines.evaluation.prompts import Prompt, read_prompts
 from pipelines.files import sha256_of_text
-from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, render_prompt, render_reference
+from pipelines.modeling import (
+    LoadedModel,
+    PromptStyle,
+    load_for_inference,
+    load_tokenizer,
+    render_prompt,
+    render_reference,
+)
 from pipelines.training.labels import RowTokenizer
 
 ASK, ANSWER = {"role": "user", "content": "Two and two?"}, {"role": "assistant", "content": "Four."}
@@ -41,6 +48,13 @@ KINDS = {
 }
 
 
+THOUGHTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<think>\n"
+    "{{ m.reasoning_content or '' }}\n</think>\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
 @pytest.fixture(scope="module")
 def tiny(tiny_model_folder: Path) -> LoadedModel:
     return load_for_inference(str(tiny_model_folder), name="tiny", dtype="float64")
@@ -62,6 +76,7 @@ def test_what_is_measured_and_served_are_the_tokens_that_are_trained(
 ) -> None:
     row = FORMATS[name]
     prompt = prompt_of(row, tmp_path)
+    tiny = GivenTemplate("t", THOUGHTS).on(tiny) if name == "thoughts" else tiny  # ChatML has no place for them
     trained = RowTokenizer(tiny.tokenizer, KINDS.get(name, RowFormat.INSTRUCTION), 512)
     [example] = trained.examples(row, 0).examples
     served = render_prompt(tiny.tokenizer, prompt.asked)
@@ -76,13 +91,40 @@ def test_what_is_measured_and_served_are_the_tokens_that_are_trained(
     assert len(example.token_ids) - len(measured) in (1, 2), "the end alone is left"
 
 
+TEMPLATES = {
+    "space": "{% for m in messages %}{% if m.role == 'user' %}[I] {{ m.content }} [/I]{% else %} {{ m.content }} "
+    "<|im_end|>{% endif %}{% endfor %}",
+    "think": "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>\n\n"
+    "</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+}
+
+
+@pytest.mark.parametrize("model", ["tiny", "hf-stories260K"])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_each_turn_of_other_templates_is_measured_as_it_is_trained(
+    name: str, model: str, tiny: LoadedModel, request: pytest.FixtureRequest
+) -> None:
+    tokenizer = tiny.tokenizer
+    if model != "tiny":
+        tokenizer = load_tokenizer(str(request.getfixturevalue("shared_data") / "models" / model))
+        tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer = GivenTemplate("t", TEMPLATES[name]).on_tokenizer(tokenizer)
+    row = {"messages": [ASK, ANSWER, AGAIN, {"role": "assistant", "content": "Six, I think."}]}
+    examples = RowTokenizer(tokenizer, RowFormat.MESSAGES, 1024).examples(row, 0).examples
+    assert examples
+    for turn in (1, 3):
+        context, text = render_reference(
+            tokenizer, Conversation(row["messages"][:turn]), row["messages"][turn]["content"]
+        )
+        measured = [*context, *text]
+        assert any(one.token_ids[: len(measured)] == measured for one in examples)
+        assert any(one.labels[len(context) : len(measured)] == text for one in examples)
+        assert tokenizer.decode(text).strip() == row["messages"][turn]["content"]
+
+
 def test_what_a_template_writes_before_the_text_is_context(tiny: LoadedModel) -> None:
-    template = (
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<think>\n"
-        "{{ m.reasoning_content or '' }}\n</think>\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    tokenizer = GivenTemplate("t", template).on_tokenizer(tiny.tokenizer)
+    tokenizer = GivenTemplate("t", THOUGHTS).on_tokenizer(tiny.tokenizer)
     context, text = render_reference(tokenizer, "Two and two?", "Four.", thought="Two twos.")
     assert tokenizer.decode(text) == "Four."
     assert tokenizer.decode(context).endswith("<|im_start|>assistant\n<think>\nTwo twos.\n</think>\n")
