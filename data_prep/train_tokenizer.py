@@ -3,11 +3,12 @@
     python data_prep/train_tokenizer.py --corpus my_text.txt --kind char --output runs/tokenizer
     python data_prep/train_tokenizer.py --corpus runs/corpus --kind bpe --vocab_size 4096 --output runs/tokenizer
 
-A laptop needs seconds. --corpus is a text file, or a folder made by build_corpus.py (its train split only).
---output becomes a folder that AutoTokenizer loads: end of text <|endoftext|>, padding <|pad|>, and <|im_start|> and
-<|im_end|> ready for a chat template; no beginning-of-text token, no template. `bpe` and `unigram` give back any text
-exactly; `char` gives back exactly what is made of the corpus's characters, and <|unk|> for any other.
-tokenizer_record.json, written last, says what it was trained on and its bytes per token on held-out text.
+A laptop needs seconds. --corpus is a text file, or a folder made by build_corpus.py (its train split only). --output
+becomes a folder that AutoTokenizer loads: end of text <|endoftext|>, padding <|pad|>, and <|im_start|> and <|im_end|>
+ready for a chat template; no beginning-of-text token, no template. `bpe` and `unigram` give back any text exactly;
+`char` gives back exactly what is made of the corpus's characters, and <|unk|> for any other. The same corpus gives the
+same tokenizer, byte by byte. tokenizer_record.json, written last, says what it was trained on and its bytes per token
+on held-out text.
 """
 
 from collections.abc import Sequence

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from huggingface_hub import get_token
 
+    from pipelines.files import refuse_missing
     from pipelines.hub import (
         MAIN,
         Run,
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.records import read_finished_run, read_lock
     from pipelines.report.model_card import model_card
 
+    refuse_missing(comparison=flags.comparison, merged=flags.merged, gguf=flags.gguf)
     read_finished_run(flags.run_dir)
     refuse_bad_name(flags.repo_id)
     if flags.comparison or flags.merged:

@@ -31,20 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Check, run again, compare, write the record."""
     flags, recipe_keys = _parser().parse_known_args(arguments)
 
-    from pipelines.files import refuse_existing, write_json_atomically
+    from pipelines.files import refuse_existing, refuse_missing, write_json_atomically
     from pipelines.records import read_lock
     from pipelines.reproduction.differences import differences, inputs_among
-    from pipelines.reproduction.inputs_here import lock_here
     from pipelines.reproduction.locked_recipe import locked_recipe
     from pipelines.reproduction.outcome import Verdict, outcome, refuse_unfinished
-    from pipelines.reproduction.running import run_again
 
+    refuse_missing(accelerate_config=flags.accelerate_config)
     lock = read_lock(flags.lock)
     refuse_unfinished(lock)
     output = flags.output_dir or Path(f"{lock['recipe'].get('output_dir', 'run')}-reproduced")
     if not flags.check_only:
         refuse_existing(output, remedy="choose another --output_dir")
     with locked_recipe(lock, recipe_keys, output) as again:
+        from pipelines.reproduction.inputs_here import lock_here  # these import torch
+        from pipelines.reproduction.running import run_again
+
         found = differences(lock, lock_here(lock, again))
         for one in found:
             print(one.line(), flush=True)

@@ -1,5 +1,6 @@
 """Character-level, byte-level BPE and byte-level unigram tokenizers with the special tokens a chat template needs."""
 
+import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
@@ -16,6 +17,9 @@ SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
 # Like Qwen's, but for code: a line break takes the next line's indentation with it, so that `\n        ` is one token,
 # runs of blanks are whole, digits are single, and `.append`, `_max` and ` return` stay in one piece.
 PIECES = r"\s*[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[ \t]{2,}|\s"
+
+_SCORE_STEP = 0.0001
+_SCORE_DIGITS = 6  # of a unigram score: the order of a sum changes the twelfth
 
 
 class TokenizerKind(StrEnum):
@@ -82,7 +86,27 @@ def _byte_level_tokenizer(texts: Sequence[str], kind: TokenizerKind, vocab_size:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
-    return tokenizer
+    return _in_fixed_order(tokenizer) if kind is TokenizerKind.UNIGRAM else tokenizer
+
+
+def _in_fixed_order(tokenizer: Tokenizer) -> Tokenizer:
+    """A unigram tokenizer whose scores and ids are the same after each training on the same texts.
+
+    The library finds the same tokens every time, but it adds scores up in the order of a hash table, and in such an
+    order it also gives the bytes that are in no text their scores: the lowest one plus 0, 0.0001, 0.0002, ...
+    (findings/unigram_training_order.sh).
+    """
+    content = json.loads(tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    special, learned = vocabulary[: len(SPECIAL_TOKENS)], dict(vocabulary[len(SPECIAL_TOKENS) :])
+    single = [token for token in learned if len(token) == 1]
+    highest = min(learned.values()) + _SCORE_STEP * len(single)  # of a byte that is in no text
+    unseen = sorted(token for token in single if learned[token] <= highest)
+    learned |= zip(unseen, sorted((learned[token] for token in unseen), reverse=True), strict=True)
+    scores = {token: round(score, _SCORE_DIGITS) for token, score in learned.items()}
+    ordered = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+    content["model"]["vocab"] = [*special, *map(list, ordered)]
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:

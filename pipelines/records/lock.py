@@ -139,6 +139,10 @@ def read_lock(path: Path) -> dict[str, Any]:
 
     Raises `UserError` if there is none, or if it is one of a later version, another record, or no longer whole.
     """
+    if not path.exists():
+        raise UserError(
+            expected="a lock.json or the folder of a run", got=f"{path}, which does not exist", remedy="check the path"
+        )
     path = path / LOCK_NAME if path.is_dir() else path
     lock = read_record(path)
     is_lock = lock.get("kind") == "lock" and lock.get("version") == LOCK_VERSION

@@ -59,6 +59,19 @@ def test_an_output_that_no_run_can_have_is_reported_without_torch(place: str, pr
     assert problem in line
 
 
+@pytest.mark.parametrize(
+    ("program", "arguments", "problem"),
+    [
+        ("reproduce", ["/nowhere"], "got /nowhere, which does not exist"),
+        ("push", ["/nowhere", "--repo_id", "me/it"], "expected the record run.json in /nowhere"),
+        ("push", [".", "--repo_id", "me/it", "--merged", "/nowhere"], "an existing path for --merged; got /nowhere"),
+        ("push", ["."], "error: missing argument: --repo_id; see"),
+    ],
+)
+def test_a_missing_path_or_flag_is_reported_without_torch(program: str, arguments: list[str], problem: str) -> None:
+    assert problem in refusal(program, *arguments)
+
+
 def test_the_keys_read_from_source_are_those_of_the_classes() -> None:
     import dataclasses
     import importlib

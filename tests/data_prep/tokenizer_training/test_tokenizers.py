@@ -14,6 +14,7 @@ from data_prep.tokenizer_training import (
     save_tokenizer,
     tokenizer_config,
     train,
+    training,
 )
 from pipelines.errors import UserError
 
@@ -107,8 +108,19 @@ def test_code_is_cut_where_code_has_joints() -> None:
     assert pieces("self.items.append") == ["self", ".items", ".append"]
 
 
-def test_training_twice_gives_the_same_tokenizer() -> None:
-    assert train(TEXTS, TokenizerKind.BPE, 500).to_str() == train(TEXTS, TokenizerKind.BPE, 500).to_str()
+@pytest.mark.parametrize("kind", [TokenizerKind.BPE, TokenizerKind.UNIGRAM])
+def test_every_training_gives_the_same_tokenizer(kind: TokenizerKind) -> None:
+    trained = [train([*TEXTS, *ODD_TEXTS], kind, 500) for _ in range(4)]
+    assert len({tokenizer.to_str() for tokenizer in trained}) == 1
+    special = [trained[0].id_to_token(number) for number in range(len(SPECIAL_TOKENS))]
+    assert special == list(SPECIAL_TOKENS)
+
+
+def test_a_unigram_tokenizer_in_fixed_order_cuts_as_the_library_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = train(TEXTS, TokenizerKind.UNIGRAM, 500)
+    monkeypatch.setattr(training, "_in_fixed_order", lambda tokenizer: tokenizer)
+    own = train(TEXTS, TokenizerKind.UNIGRAM, 500)
+    assert [fixed.encode(text).tokens for text in TEXTS] == [own.encode(text).tokens for text in TEXTS]
 
 
 @pytest.mark.parametrize("vocab_size", [1, 259])
