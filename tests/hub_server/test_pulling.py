@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.hub_server import LocalHub
 from tests.hub_server.conftest import FILES
 from tests.hub_server.real_client import ClientError, RealClient
@@ -115,6 +116,14 @@ def test_datasets_loads_a_dataset_at_a_revision(client: RealClient) -> None:
     client.run(add, rows='{"text": "b"}\n')
     assert client.run(load, revision=first) == ["a"]
     assert client.run(load, revision=None) == ["b"]
+    ours = (
+        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from data_prep.dataset_folder import load_rows\n"
+        "answer = [list(load_rows('ann/rows', split, revision=revision)) for split in ('train', 'train[1:]')]"
+    )
+    dated = client.run(add, rows='{"text": "2024-01-01"}\n{"text": "2024-01-02", "n": 4}\n')
+    second = {"text": "2024-01-02", "n": "4"}
+    assert client.run(ours, revision=dated) == [[{"text": "2024-01-01", "n": None}, second], [second]]
+    assert client.run(ours, revision=first) == [[{"text": "a"}], []]
 
 
 @pytest.mark.parametrize("name", ["config.json", "sub/many.safetensors"], ids=["from the Hub", "from the storage"])

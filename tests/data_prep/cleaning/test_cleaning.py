@@ -121,6 +121,24 @@ def test_a_training_document_with_a_held_out_answer_in_it_is_rejected(tmp_path: 
     ]
 
 
+def test_held_out_answers_of_conversations_are_kept_out_too(tmp_path: Path) -> None:
+    code = "\n".join(LONG_LINES)
+    rows = [
+        {
+            "messages": [{"role": "user", "content": f"Ask {n}."}, {"role": "assistant", "content": f"{n}\n{code}{n}"}],
+            "source": "toy", "source_row": str(n), "group": f"g{n}",
+        }
+        for n in range(40)
+    ]  # fmt: skip
+    folder, kind = tmp_path / "conversations", DatasetKind.CONVERSATIONS
+    write_dataset_folder(folder, rows, kind=kind, split_sizes=SIZES, seed=0, sources=[], rejected=[], command="x")
+    documents = [document(f"import os\n{code}\n", "copy"), document("unrelated\n", "fine")]
+    splits = dict.fromkeys(("copy", "fine"), "train")
+    kept, rejected = filter_rows(documents, [reject_reason_held_out(folder, splits)])
+    assert [item.group for item in kept] == ["fine"]
+    assert [item.reason for item in rejected] == ["overlaps_held_out"]
+
+
 def test_a_document_that_is_held_out_itself_may_overlap(tmp_path: Path) -> None:
     folder = held_out_folder(tmp_path / "instructions")
     test_row = read_dataset_folder(folder, "test")[0]
