@@ -51,7 +51,11 @@ def openings(comparison: Comparison) -> list[Opening]:
 def _lines(model: Model) -> list[OpeningLine]:
     found = {line: model.differences.get(line.metric or "") for line in model.summary}
     return [
-        OpeningLine(line.aspect, line.text.rstrip(". ").replace("->", "→"), difference.verdict if difference else None)
+        OpeningLine(
+            line.aspect,
+            line.text.rstrip(". ").replace("->", "→").replace("<=", "≤"),
+            difference.verdict if difference else None,
+        )
         for line, difference in found.items()
     ]
 

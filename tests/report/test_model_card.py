@@ -29,7 +29,7 @@ def card(folders: tuple[Path, Path]) -> str:
 
 def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str, folders: tuple[Path, Path]) -> None:
     lines = json.loads((folders[0] / "comparison.json").read_text())["summary"]["instruct"].values()
-    told = "; ".join(line["text"] for line in lines).replace("->", "→").replace("<", "&lt;")
+    told = "; ".join(line["text"] for line in lines).replace("->", "→").replace("<=", "≤")
     opening = section(card, "# my-model").strip().split("\n\n")[0]
     assert unescaped(opening).split("\n") == [
         "my-model is a LoRA adapter of rank 32 on [org/base](https://huggingface.co/org/base), fine-tuned (SFT) on "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.report import write_report
+from pipelines.report.visible_text import first_upper
 from tests.report.conftest import Page
 from tests.report.sample_answers import FIND_MAX, requested_rows
 from tests.report.sample_records import write_json
@@ -63,8 +64,10 @@ def test_the_report_reads_what_the_comparison_writes(comparison_folder: Path) ->
     record = json.loads((comparison_folder / "comparison.json").read_text())
     page = Page(html.read_text())
     assert page.mistakes == []
-    sentence = record["sentences"]["instruct"]
-    assert f"{sentence[:1].upper()}{sentence[1:]}." in page.text
+    for line in record["summary"]["instruct"].values():
+        text = line["text"].replace("->", "→").replace("<=", "≤")
+        assert f"{first_upper(text)}." in page.text
+    assert record["warnings"] == []
     assert re.search(
         r"Stops by itself higher is better · n = 40 base0\.0% .* instruct100\.0% .* \+100\.0 points ▲ better", page.text
     )
