@@ -70,7 +70,7 @@ def open_corpus(
     if not arguments.streaming and len(parts) == 1:
         documents = _texts(opened[0].rows, opened[0].column, parts[0].path)
         blocks = cut_into_blocks(documents, tokenizer, arguments.max_length, **kind)
-        fingerprint = f"sha256:{sha256_of_text(''.join(documents))}"
+        fingerprint = f"sha256:{sha256_of_text(chr(0).join(documents))}"
         facts = {"path": parts[0].path, "fingerprint": fingerprint, "n_rows": len(documents), **blocks.sizes("train")}
         return Corpus(blocks, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
     n_blocks = training.train_batch_size * training.gradient_accumulation_steps * training.world_size

@@ -30,8 +30,10 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
             )
         return
     model = cast(PreTrainedModel, trainer.model)
-    ids = torch.arange(3 * _PROBE_LENGTH) * 7 % min(1000, model.config.get_text_config().vocab_size)
-    first, other, second = ids.view(3, _PROBE_LENGTH).tolist()
+    vocab_size = min(1000, model.config.get_text_config().vocab_size)
+    ids = torch.arange(2 * _PROBE_LENGTH) * 7 % vocab_size
+    first, second = ids.view(2, _PROBE_LENGTH).tolist()
+    other = [(token_id + 1) % vocab_size for token_id in first]  # differs from `first` in every place
     losses = [_losses_of_second(trainer, one, second) for one in (first, other)]
     if not all(torch.isfinite(loss).all() for loss in losses):
         raise UserError(

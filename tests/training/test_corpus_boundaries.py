@@ -1,14 +1,17 @@
 """Documents side by side in one block do not see one another, whatever the attention and the architecture."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, TrainingArguments
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
+from pipelines.recipe import PretrainingArguments
 from pipelines.training.blocks import cut_into_blocks
+from pipelines.training.corpus import open_corpus
 from pipelines.training.document_boundaries import collator_for, refuse_leaking_attention, separators_of
 
 SIZES = {
@@ -97,3 +100,17 @@ def test_a_document_begins_with_what_evaluation_conditions_it_on(tiny_model_fold
     tokenizer.bos_token = "<|im_start|>"
     assert separators_of(tokenizer, True).opening == [tokenizer.bos_token_id]
     assert separators_of(tokenizer, False).opening == []
+
+
+def test_the_same_text_in_other_documents_has_another_fingerprint(tiny_model_folder: Path, tmp_path: Path) -> None:
+    words = ["one river ", "two rivers ", "three rivers ", "four rivers "] * 8
+    fingerprints = set()
+    pairs = [one + other for one, other in zip(words[::2], words[1::2], strict=True)]
+    for name, documents in (("apart", words), ("joined", pairs)):
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*documents, *["held out "] * 2]))
+        arguments = PretrainingArguments(dataset_name=str(file), max_length=8, n_validation_documents=2)
+        training = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+        corpus = open_corpus(arguments, training, load_tokenizer(str(tiny_model_folder)))
+        fingerprints.add(corpus.facts["fingerprint"])
+    assert len(fingerprints) == 2

@@ -102,8 +102,13 @@ def trainer_of(folder: Path, tmp_path: Path, **keys: Any) -> SFTTrainer:
     return SFTTrainer(model, args=settings, train_dataset=rows, processing_class=load_tokenizer(str(folder)))
 
 
-def test_a_packed_run_whose_examples_see_each_other_does_not_start(tiny_model_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("vocab_size", [None, 28, 56, 112, 2])
+def test_a_packed_run_whose_examples_see_each_other_does_not_start(
+    tiny_model_folder: Path, tmp_path: Path, vocab_size: int | None
+) -> None:
     trainer = trainer_of(tiny_model_folder, tmp_path, packing=True)
+    if vocab_size is not None:  # the probe takes its tokens from the vocabulary
+        trainer.model.config.vocab_size = vocab_size
     refuse_contamination(trainer)
     collate = trainer.data_collator
 

@@ -9,8 +9,9 @@ from pipelines.diagnosis.case import Case
 from pipelines.diagnosis.checks.kind import Check
 from pipelines.diagnosis.checks.usual_rates import UsualRates, usual_rates, warms_up
 from pipelines.diagnosis.finding import Evidence, Finding, Severity
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe import PretrainingArguments, Stage
 from pipelines.training.corpus_sources import is_text_file
+from pipelines.training.ledger import RowFate
 
 MAX_WARMUP_SHARE = 0.5  # recipes warm up for 1% to 10% of a run; more than half of it is a number meant for another run
 
@@ -36,6 +37,26 @@ def learning_rate_unusual(case: Case) -> Iterator[Finding]:
         if low
         else "at so high a rate runs diverge or forget what the base knew",
         remedy=f"set learning_rate: {_as_recipe(usual)}",
+    )
+
+
+def too_few_rows(case: Case) -> Iterator[Finding]:
+    """TOO_FEW_ROWS: one row, which is learned by heart, or one step, whose learning rate a warm-up makes 0."""
+    if case.stage is Stage.PRETRAIN:
+        return
+    training, n_rows = case.training, case.train.n_rows
+    n_kept = sum(row.fate is not RowFate.DROPPED for row in case.train.rows)
+    stands_still = case.n_update_steps == 1 and warms_up(training) and training.get_warmup_steps(1) > 0
+    if not n_kept or (n_kept > 1 and not stands_still):
+        return
+    n_steps = "the run has one step, whose learning rate is 0 (warm-up)"
+    yield Finding(
+        "TOO_FEW_ROWS",
+        Severity.ERROR,
+        summary=f"{n_kept} of {n_rows} rows can be trained on" + (f", and {n_steps}" if stands_still else ""),
+        why="nothing is learned" if stands_still else "a model learns one row by heart and nothing else",
+        remedy="add rows" + ("; or set warmup_steps: 0 and a higher num_train_epochs" if stands_still else ""),
+        evidence=(Evidence(f"{n_kept} rows, {case.n_update_steps} steps"),),
     )
 
 
@@ -114,4 +135,6 @@ def _evaluates_in_steps(training: TrainingArguments) -> bool:
     return str(getattr(training.eval_strategy, "value", training.eval_strategy)) == "steps"
 
 
-CHECKS: tuple[Check, ...] = (learning_rate_unusual, warmup_longer_than_run, evaluation_unused, documents_joined)
+CHECKS: tuple[Check, ...] = (
+    learning_rate_unusual, too_few_rows, warmup_longer_than_run, evaluation_unused, documents_joined,
+)  # fmt: skip
