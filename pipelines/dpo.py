@@ -42,6 +42,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.evaluation.preferences import preference_line, preference_metrics
+    from pipelines.modeling.chat.dates import pin_date
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
@@ -67,6 +68,7 @@ def _train(recipe: "Recipe") -> None:
     doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
+    pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)

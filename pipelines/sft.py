@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
+    from pipelines.modeling.chat.dates import pin_date
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
@@ -67,6 +68,7 @@ def _train(recipe: "Recipe") -> None:
     tokenizer, new_tokens = load_student_tokenizer(
         model_arguments, training, conversational=rows.conversational, start=start
     )
+    pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger, held_out = rows.tokenize(tokenizer)
     hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)

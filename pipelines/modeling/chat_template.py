@@ -15,7 +15,7 @@ from pipelines.modeling.chat.ends import TALK, end_token, end_tokens, rendered_t
 from pipelines.modeling.chat.spelling import ANSWER, CALLS, QUESTION, TEMPLATE_ERRORS, TOOL, applied
 
 __all__ = [
-    "CHATML", "TEMPLATE_ERRORS", "end_token", "end_tokens", "ensure_chat_template", "template_sha256", "token_id_of",
+    "CHATML", "end_token", "end_tokens", "ensure_chat_template", "template_sha256", "token_id_of",
     "tokenizer_sha256", "wants_bos",
 ]  # fmt: skip
 

@@ -109,6 +109,10 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
         metadata={"help": "Rows over max_length: drop, truncate_prompt, keep_end_token, split or error."},
     )
 
+    template_date: str | None = field(
+        default=None,
+        metadata={"help": "Day (YYYY-MM-DD) for a chat template that writes today's date. None: today, recorded."},
+    )
     max_answer_cut_share: float = field(
         default=0.01,
         metadata={"help": "Share of the rows whose answer may be cut; the doctor stops a run above it."},

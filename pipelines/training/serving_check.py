@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, UnreadableRowError
 from pipelines.errors import UserError
+from pipelines.modeling.chat.dates import dated_template, pin_date
 from pipelines.modeling.chat.spelling import spelled
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.spans import UnrenderableError
@@ -54,6 +55,7 @@ def saved_and_loaded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerB
         if collects:
             gc.enable()
     loaded.name_or_path = tokenizer.name_or_path  # beside it is the generation config with the base's end tokens
+    pin_date(loaded, getattr(tokenizer, "template_date", None))
     return loaded
 
 
@@ -100,6 +102,7 @@ def _served_context(served_by: PreTrainedTokenizerBase, context: Conversation) -
     found = served_by.apply_chat_template(
         messages,
         tools=context.tools,
+        chat_template=dated_template(served_by, context.tools),
         tokenize=True,
         add_generation_prompt=True,
         return_dict=False,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer
+from pipelines.modeling.chat.dates import pin_date
 from pipelines.modeling.chat.ends import end_tokens
 from pipelines.modeling.chat.spelling import spelled
 from pipelines.modeling.chat.turns import UnrenderableError, served_turns
 from pipelines.modeling.spans import render_turns
+from pipelines.training.serving_check import saved_and_loaded
 from tests.modeling.template_families import tokenizer_of
 
 _PLAIN = (
@@ -169,6 +172,18 @@ def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_i
     assert "One. | Two." in served_turns(both, [user(parts), said("Yes.")])[0].prompt
     printed = with_template(_PLAIN.replace("m.content", "m.content | string"))
     assert "One.\nTwo." in served_turns(printed, [user(parts), said("Yes.")])[0].prompt
+
+
+def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> None:
+    tokenizer = ready("llama3_2")
+    assert pin_date(ready("qwen3"), "2024-02-29") is None
+    assert pin_date(tokenizer, None) == date.today().isoformat()
+    assert pin_date(tokenizer, "2024-02-29") == "2024-02-29"
+    [turn] = served_turns(tokenizer, [user("When?"), said("Now.")])
+    assert "Today Date: 29 Feb 2024\n" in turn.prompt
+    assert saved_and_loaded(tokenizer).template_date == "2024-02-29"
+    with pytest.raises(UserError, match="template_date as YYYY-MM-DD"):
+        pin_date(tokenizer, "yesterday")
 
 
 def test_a_fresh_process_serves_the_contexts_that_are_trained(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pipelines.diagnosis.checks.seen_rows import (
 )
 from pipelines.diagnosis.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.errors import UserError
+from pipelines.modeling.chat.dates import writes_date
 from pipelines.training.serving_check import refuse_other_context, saved_and_loaded
 
 _N_SERVED = 64  # rows compared with serving: a template that differs does so in most rows of a kind
@@ -81,6 +82,21 @@ def template_refuses_rows(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def template_writes_date(case: Case) -> Iterator[Finding]:
+    """The template does not write the day on which it is rendered."""
+    if case.stage is Stage.PRETRAIN or not case.is_conversational or not writes_date(case.tokenizer):
+        return
+    takes_one = "date_string" in str(case.tokenizer.chat_template)
+    fixed = ', or give the rows a column chat_template_kwargs with {"date_string": "..."}' if takes_one else ""
+    yield Finding(
+        "TEMPLATE_WRITES_DATE",
+        Severity.NOTE,
+        summary="the chat template writes today's date, and every row is trained with the same one",
+        why="the same recipe renders other text on another day, and the model never sees the dates that it is served",
+        remedy=f"set template_date to render a certain day (the lock of a run has its day){fixed}",
+    )
+
+
 def no_generation_marks(case: Case) -> Iterator[Finding]:
     """`assistant_only_loss` rests on marks in the template everywhere but here."""
     template = case.tokenizer.chat_template
@@ -138,5 +154,5 @@ def _left_out(
 
 CHECKS: tuple[Check, ...] = (
     end_token_not_trained, end_token_mismatch, unlike_serving, template_drops_text, template_refuses_rows,
-    no_generation_marks,
+    template_writes_date, no_generation_marks,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from data_prep.conversation import content_text
+from pipelines.modeling.chat.dates import dated_template
 
 Message = Mapping[str, Any]
 
@@ -84,7 +85,15 @@ def _applied(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any] | None, **options: Any
 ) -> str:
     offered: Any = list(tools) if tools else None
-    return str(tokenizer.apply_chat_template([dict(one) for one in messages], offered, tokenize=False, **options))
+    return str(
+        tokenizer.apply_chat_template(
+            [dict(one) for one in messages],
+            offered,
+            chat_template=dated_template(tokenizer, tools),
+            tokenize=False,
+            **options,
+        )
+    )
 
 
 def _with_calls(messages: Sequence[Message], how: _CallSpelling) -> list[dict[str, Any]]:

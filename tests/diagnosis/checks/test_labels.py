@@ -16,7 +16,7 @@ from pipelines.diagnosis.case import Case, Stage
 from pipelines.diagnosis.checks import labels
 from pipelines.diagnosis.checks.labels import CHECKS, lost_to_padding
 from pipelines.diagnosis.finding import Finding, Severity
-from pipelines.modeling import load_tokenizer
+from pipelines.modeling import CHATML, load_tokenizer
 from pipelines.training.long_rows import Example
 from tests.diagnosis.cases import base_of, case_of, opened, rows_of
 from tests.twins.models import save_twin
@@ -258,6 +258,19 @@ def test_a_llama_without_its_bos_is_found(bases: dict[str, Path], tmp_path: Path
     finding = found(case_of(tmp_path, base, plain(rows_of(20))))["MISSING_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
     assert found(case_of(tmp_path, bases["llama3"], plain(rows_of(20)))) == {}
+    assert finding.remedy == "begin the text of each row with <|begin_of_text|>"
+    begun = [{"text": f"<|begin_of_text|>{row['text']}"} for row in plain(rows_of(20))]
+    assert found(case_of(tmp_path, base, begun)) == {}
+
+
+def test_the_remedy_for_a_template_without_bos_works(bases: dict[str, Path], tmp_path: Path) -> None:
+    """A tokenizer that adds BOS to a text does not add it to what a template wrote, nor does a server."""
+    path = tmp_path / "own.jinja"
+    path.write_text(CHATML)
+    finding = found(case_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path)))["MISSING_BOS"]
+    assert "begins with {{- bos_token -}}" in finding.remedy
+    path.write_text("{{- bos_token -}}" + CHATML)
+    assert found(case_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path))) == {}
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma-3-1b", "mistral-7b-v0.3", "qwen2.5-0.5b"])

@@ -260,6 +260,13 @@ def test_rows_that_the_template_refuses_are_found(case_with: Opened) -> None:
     assert finding.evidence[0].text.startswith("template_refuses: no system: Be brief 1.")
 
 
+def test_a_template_that_writes_today_s_date_is_noted(case_with: Opened) -> None:
+    date = "{{- strftime_now('%Y-%m-%d') -}}"
+    finding = found(case_with(rows_of(5), _TURN, date + _HEAD))["TEMPLATE_WRITES_DATE"]
+    assert finding.severity is Severity.NOTE
+    assert "date_string" not in finding.remedy
+
+
 def test_marks_that_other_trainers_need_are_noted(case_with: Opened, gpt2: Path, tmp_path: Path) -> None:
     finding = found(case_with(rows_of(5), _TURN, assistant_only_loss=True))["NO_GENERATION_MARKS"]
     assert finding.severity is Severity.NOTE
