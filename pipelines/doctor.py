@@ -69,16 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(*legend, *lines, *examination_lines(found, colour), *forecast, sep="\n")
         if flags.fix and not_fixed is None:
             print(diff or "nothing to rewrite in the recipe")
-    try:
-        if flags.html:
-            write_diagnosis_page(flags.html, record)
-        if flags.write and diff:
-            write_fixed(flags.config, fixes)
-    except OSError as error:
-        place = error.filename2 or error.filename
-        raise UserError(
-            expected=f"a file that can be written at {place}", got=str(error.strerror).lower(), remedy="choose another"
-        ) from error
+    if flags.html:
+        write_diagnosis_page(flags.html, record)
+    if flags.write and diff:
+        write_fixed(flags.config, fixes)
     if not_fixed is not None:
         raise not_fixed
     errors = [finding.id for finding in found.of(Severity.ERROR)]

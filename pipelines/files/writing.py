@@ -69,6 +69,8 @@ def _place_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = str(error.strerror or error).lower()
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "a part of it is a file"
         raise UserError(
             expected=f"a place to write at {path}",
             got=reason,

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import os
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -118,11 +119,12 @@ def _read(classes: Sequence[type | str], arguments: Sequence[str]) -> _Reading:
 
 
 def _environment(written: Written) -> dict[str, str]:
-    if not isinstance(written.value, dict):
+    if not isinstance(written.value, dict) or any(isinstance(one, dict | list) for one in written.value.values()):
         raise UserError(
             expected="a mapping of variables for `env`", got=repr(written.value), remedy="write NAME: value"
         )
-    return {str(name): str(value) for name, value in written.value.items()}
+    pairs = written.value.items()
+    return {str(name): str(value).lower() if isinstance(value, bool) else str(value) for name, value in pairs}
 
 
 def _recipe(reading: _Reading, classes: Sequence[type | str]) -> Recipe:
@@ -151,7 +153,8 @@ def _unknown_key(key: str, keys: Mapping[str, Written], accepted: Mapping[str, A
         got, remedy = f"`{key}`, a key of another trainer", what_to_write(key, keys[key].value)
         error = UserError(expected="keys of TRL", got=got, remedy=f"`{key}`: {remedy}", message=f"{got}: {remedy}")
         return RecipeFault(key, FaultKind.RENAMED, error, _fix_of(key, keys, accepted))
-    close = difflib.get_close_matches(key, accepted, n=1, cutoff=0.6)
+    plain = unicodedata.normalize("NFKC", key).strip().replace("-", "_")
+    close = difflib.get_close_matches(plain, accepted, n=1, cutoff=0.6)
     remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see the README's list of keys"
     if key.startswith("no_") and key[3:] in accepted:
         remedy = f"write `{key[3:]}: false`"

@@ -21,7 +21,9 @@ _REMEDIES = {
 def missing_places(keys: Mapping[str, Any]) -> Iterator[UserError]:
     """One error for each path of a recipe's `keys` that is missing here, or that holds a variable of the shell."""
     for key, place in _places(keys):
-        if _VARIABLE.search(place):
+        if not place:
+            yield UserError(expected=f"a path for `{key}`", got="an empty text", remedy=f"write one, or remove `{key}`")
+        elif _VARIABLE.search(place):
             yield UserError(
                 expected=f"a path for `{key}`",
                 got=f"{place}, and a recipe's variables are not expanded",

@@ -11,7 +11,7 @@ from pipelines.recipe.ranges import RANGES
 from pipelines.recipe.written import Written, read_yaml_value
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_WORDS = re.compile(r"[\w.\-]+(,[\w.\-]+)+")  # a,b,c: not a pattern, not a sentence
+_WORDS = re.compile(r"[\w.\-]+(,\s*[\w.\-]+)+")  # a,b,c: not a pattern, not a sentence
 _NO_NUMBER = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)  # as YAML writes them
 _PROSE = ("sample_prompts",)  # lists whose items may hold a comma
 _PATHS_OR_MAPPINGS = ("deepspeed", "fsdp_config", "accelerator_config", "data_files")
@@ -46,6 +46,8 @@ def typed(key: AcceptedKey, written: Written) -> Any:
 
 def _converted(key: AcceptedKey, written: Written) -> Any:
     text, value = written.text, written.value
+    if text is not None and ("\0" in text or (text == "" and written.from_command_line)):
+        raise _ill_typed(key, repr(text))
     if text is not None and "dict" in key.types and key.name not in _PATHS_OR_MAPPINGS:
         value = read_yaml_value(text)  # '{"num_cycles": 2}', as the command line has it
     if "dict" in key.types and isinstance(value, dict):
@@ -69,14 +71,15 @@ def _converted(key: AcceptedKey, written: Written) -> Any:
 
 
 def _scalar(key: AcceptedKey, text: str, value: Any) -> Any:
-    if "None" in key.types and text == "None":
+    is_text = key.types <= {"str", "None"}
+    if "None" in key.types and (text == "None" if is_text else text.lower() in ("none", "null")):
         return None
     if "bool" in key.types and isinstance(value, bool):
         return value
     if "dict" in key.types and key.name not in _PATHS_OR_MAPPINGS:
         raise _ill_typed(key, repr(text))
     if "list" in key.types and ("str" not in key.types or _WORDS.fullmatch(text)):
-        items = text.split(",") if _WORDS.fullmatch(text) and key.name not in _PROSE else [text]
+        items = re.split(r",\s*", text) if _WORDS.fullmatch(text) and key.name not in _PROSE else [text]
         return _list(key, items, tuple(items))
     if key.types & {"int", "float"}:
         return _number(key, text)
@@ -107,7 +110,7 @@ def _list(key: AcceptedKey, values: list[Any], items: tuple[str, ...] | None) ->
     """`values` as the items of `key`; `items` is how each is written, None if they are no scalars."""
     if key.item_type == "DatasetConfig":
         if not all(isinstance(one, dict) for one in values):
-            raise _ill_typed(key, repr(values), expected="a list of mappings, each with a path,")
+            raise _ill_typed(key, repr(values))
         return [_mixture_part(number, one) for number, one in enumerate(values, 1)]
     if key.item_type == "float":
         try:
@@ -115,7 +118,7 @@ def _list(key: AcceptedKey, values: list[Any], items: tuple[str, ...] | None) ->
         except ValueError:
             raise _ill_typed(key, repr(values)) from None
     if items is None or not all(isinstance(one, str | bool) for one in values):  # a bool is how YAML reads `no`
-        raise _ill_typed(key, repr(values), expected="a list of words")
+        raise _ill_typed(key, repr(values))
     return [_spelled_as_choice(key, item) for item in items]
 
 
@@ -145,6 +148,8 @@ def _refuse_other_than_choices(key: AcceptedKey, value: Any) -> None:
     for one in values if choices else ():
         if isinstance(one, str) and one not in choices and not _is_kernel(key.name, one):
             close = difflib.get_close_matches(one, choices, n=1)
+            if one.lower() in ("false", "no", "off") and "none" in choices:
+                close = ["none"]
             raise UserError(
                 expected=f"`{key.name}` to be one of {', '.join(choices)}",
                 got=repr(one),
@@ -182,7 +187,8 @@ def _words(key: AcceptedKey) -> str:
     if key.types & {"int", "float"}:
         return "a whole number" if "float" not in key.types else "a number"
     if "list" in key.types:
-        return {"str": "a list of words", "float": "a list of numbers"}.get(key.item_type, "a list")
+        others = {"float": "a list of numbers", "DatasetConfig": "a list of mappings, each with a path,"}
+        return others.get(key.item_type, "a list of words")
     if "dict" in key.types:
         return "a mapping"
     return "true or false" if "bool" in key.types and "str" not in key.types else "text"

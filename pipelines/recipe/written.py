@@ -58,6 +58,8 @@ def read_written(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Writt
 def _from_words(words: list[str]) -> Written:
     if not words:
         return Written(True, from_command_line=True)
+    if words == [""]:  # not YAML's null: a shell writes it for a variable that is not set
+        return Written("", "", from_command_line=True)
     if len(words) > 1:
         return Written([_scalar(word) for word in words], items=tuple(words), from_command_line=True)
     value = read_yaml_value(words[0])
@@ -117,7 +119,8 @@ def _read_recipe(path: Path) -> dict[str, Written]:
         loader.dispose()
     if not isinstance(root, yaml.MappingNode):
         got = "an empty file" if value is None else f"a {type(value).__name__}"
-        raise UserError(expected=f"a recipe of `key: value` lines in {path}", got=got, remedy="see recipes/")
+        remedy = "write a space after each colon" if ":" in str(value) else "see recipes/"
+        raise UserError(expected=f"a recipe of `key: value` lines in {path}", got=got, remedy=remedy)
     found = {}
     for key, node in root.value:  # merged keys come first and are overridden
         found[str(key.value)] = _of_node(node, value.get(loader.construct_object(key)))
@@ -165,7 +168,7 @@ def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
 def _not_yaml(error: yaml.YAMLError, path: Path) -> UserError:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or getattr(error, "context", None) or error)
-    remedy = "fix that line"
+    remedy = "fix that line; text with special characters needs quotes"
     if "'\\t'" in problem:
         remedy = "indent with spaces"
     elif "another document" in problem:

@@ -12,6 +12,7 @@ from pipelines.files import (
     read_json,
     read_jsonl,
     read_text,
+    refuse_unwritable,
     sha256_of_files,
     write_json_atomically,
     write_jsonl_atomically,
@@ -108,3 +109,24 @@ def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> Non
     assert hashes[0] == hashes[1]
     write_text_atomically(tmp_path / "b" / "x.txt", "y")
     assert sha256_of_files([tmp_path / "b" / "x.txt"], tmp_path / "b") != hashes[0]
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x", "/proc/x/y"])
+def test_a_place_that_is_no_disk_is_one_line(place: str) -> None:
+    for write in (lambda path: write_text_atomically(path, "x"), refuse_unwritable, open_fresh):
+        with pytest.raises(UserError, match=f"^cannot write {place}: ") as caught:
+            write(Path(place))
+        assert str(caught.value).endswith("; choose another place")
+
+
+def open_fresh(path: Path) -> None:
+    with fresh_folder(path):
+        pass
+
+
+def test_asking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    refuse_unwritable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "c").mkdir()
+    refuse_unwritable(tmp_path / "c")
+    assert [one.name for one in tmp_path.iterdir()] == ["c"]

@@ -75,7 +75,7 @@ def test_what_is_not_there_leaves_with_2(chain: Path, tmp_path: Path, run_cli: R
 
 
 def test_a_page_that_cannot_be_written_and_a_lonely_write_are_wrong_use(recipe: Path, run_cli: RunCli) -> None:
-    assert "written" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--html", recipe / "x.html", expect=2))
+    assert "cannot write" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--html", recipe / "x.html", expect=2))
     assert "--fix" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--write", expect=2))
 
 

@@ -49,7 +49,7 @@ def test_a_missing_recipe_is_reported_without_torch(program: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("place", "problem"),
     [
-        ("/dev/null/run", "cannot write /dev/null/run: not a directory; choose another place"),
+        ("/dev/null/run", "cannot write /dev/null/run: a part of it is a file; choose another place"),
         ("/proc/run", "cannot write /proc/run: no such file or directory; choose another place"),
         ("pipelines", "expected a new or empty output_dir at pipelines; got files of something else"),
     ],

@@ -10,6 +10,7 @@ from pipelines.recipe.accepted_keys import accepted_keys
 from pipelines.recipe.obeyed_keys import NEEDS_ANOTHER, NOT_READ, unobeyed_keys
 from pipelines.recipe.other_trainers import _BY_VALUE, _SAME_VALUE, same_meaning
 from pipelines.recipe.parsing import FaultKind, _read
+from pipelines.recipe.places import missing_places
 
 # Keys that these programs or the library's own trainer read. A key that is new in a library has to be looked at and
 # put here, or into the tables of `obeyed_keys`.
@@ -48,7 +49,8 @@ OBEYED = set(_OBEYED.split())
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_key_of_a_program_is_looked_at(stage: Stage) -> None:
     named = {one.key for one in NOT_READ} | {key for one in NEEDS_ANOTHER for key in one.keys}
-    assert set(accepted_keys(ARGUMENTS[stage])) - OBEYED - named == set()
+    of_libraries = accepted_keys([*ARGUMENTS[stage][1:], "trl.ScriptArguments"])
+    assert set(of_libraries) - OBEYED - named == set()
     assert named & OBEYED == set()
 
 
@@ -204,3 +206,21 @@ def test_a_value_or_a_form_of_another_trainer_is_explained(line: str, remedy: st
     path.write_text(line)
     [fault] = _read(ARGUMENTS[Stage.SFT], ["--config", str(path)]).faults
     assert remedy in str(fault.error)
+
+
+def test_the_paths_of_a_recipe_exist_or_are_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "run.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    here = {"model_name_or_path": "org/base@main", "dataset_name": "rows", "tokenizer_name_or_path": "runs/one"}
+    assert (
+        list(missing_places({**here, "datasets": [{"path": "hf://buckets/x/y.jsonl"}, {"path": "data/*.csv"}]})) == []
+    )
+    for place in ("./base", "/base", "a/b/c", "rows.jsonl", "base.gguf", "runs/two", "~x/y", "org/", "a\\b"):
+        [error] = missing_places({"model_name_or_path": place})
+        assert error.got == f"{place}, which does not exist"
+    for place in ("$OUT/base", "${OUT}"):
+        [error] = missing_places({"output_dir": place})
+        assert "variables are not expanded" in error.got
+    [error] = missing_places({"datasets": [{"path": "none.csv"}]})
+    assert error.expected == "an existing path for `datasets`"
