@@ -98,7 +98,8 @@ def _loaded(path: str, split: str, options: Mapping[str, Any]) -> "Dataset":
     try:
         builder = datasets.load_dataset_builder(path, **options)
         files = builder.config.data_files
-        _report_files_not_read(path, files or {})
+        if not any(options.values()):
+            _report_files_not_read(path, files or {})
         if files and (builder.name in _GUESSED_BUILDERS or _are_local_rows(files)):
             return _sliced(split, lambda one: _rows_of_urls(files, one, path), path)
         return with_explicit_types(datasets.load_dataset(path, split=split, **options, **anew))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, read_rows, row_suffix
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, load_rows, row_suffix
 from data_prep.dataset_folder.row_files import read_parquet_table
 from pipelines.errors import UserError
 from pipelines.hub.local_paths import without_local_paths
@@ -62,8 +62,8 @@ def _texts(run: Mapping[str, Any], wanted: list[int]) -> dict[int, str]:
     if not (is_dataset_folder(path) or (path.is_file() and row_suffix(path) in ROW_SUFFIXES)):
         return {}
     try:
-        rows = read_rows(path, str(recipe.get("dataset_train_split") or "train"))
-    except UserError:  # another dataset by now, or a slice of a split
+        rows = load_rows(str(path), str(recipe.get("dataset_train_split") or "train"))
+    except UserError:  # another dataset by now
         return {}
     is_same = dataset.get("n_rows") in (None, len(rows))
     return {place: _row_text(rows[place]) for place in wanted if is_same and 0 <= place < len(rows)}

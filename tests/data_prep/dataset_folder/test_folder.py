@@ -218,7 +218,7 @@ def test_rows_above_a_tenth_of_a_held_out_split_are_rejected_by_name_and_counted
         {"instruction": f"Say {group} {number}.", "input": "", "output": "x", "source": "toy",
          "source_row": f"{group}:{number}", "group": f"module {group}"}
         for group in range(200)
-        for number in range(40 if group % 3 == 0 else 3)
+        for number in range(400 if group % 10 == 0 else 3)
     ]  # fmt: skip
     manifest = write(tmp_path / "out", rows)
     rejected = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
