@@ -199,3 +199,16 @@ def test_a_fresh_process_serves_the_contexts_that_are_trained(tmp_path: Path) ->
         [sys.executable, "-c", program, str(tmp_path), json.dumps(talk)], capture_output=True, text=True, check=True
     )
     assert json.loads(run.stdout.splitlines()[-1]) == contexts(tokenizer, talk)
+
+
+def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white_space_alone() -> None:
+    """As in templates that are written over several lines, whose indentation is rendered."""
+    tokenizer = with_template(
+        "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + ('    ' if m.role == 'assistant' else '') -}}"
+        "{{- m.content + '<|im_end|>' + ('' if loop.last else '\\n') -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '\\n<|im_start|>assistant\\n\\n' -}}{%- endif -%}"
+    )
+    first, second = served_turns(tokenizer, [user("1 + 1?"), said("It is 2."), user("And 3?"), said("\n\nIt is 5.")])
+    assert first.prompt.endswith("<|im_start|>assistant\n\n")
+    assert first.text == "It is 2.<|im_end|>"
+    assert second.text.strip() == "It is 5.<|im_end|>"

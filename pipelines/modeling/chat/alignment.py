@@ -11,14 +11,20 @@ _EMPTY_THOUGHT = re.compile(rf"(?:<\|channel>thought|{_MARK})\s*(<channel\|>\s*|
 def text_after(prompt: str, whole: str) -> str | None:
     """What `whole` has after `prompt`, None if it goes on otherwise.
 
-    An empty thought at the end of `prompt` may be missing in `whole`, or only its closing mark may be there.
+    An empty thought at the end of `prompt` may be missing in `whole`, or only its closing mark may be there. Where they
+    differ in white space alone (templates written over several lines), the answer begins at its first other character:
+    the white space before it is the prompt's.
     """
     if whole.startswith(prompt):
         return whole[len(prompt) :]
     thought = _EMPTY_THOUGHT.search(prompt)
-    if thought is None or not whole.startswith(prompt[: thought.start()]):
+    if thought is not None and whole.startswith(prompt[: thought.start()]):
+        return whole[thought.start() :].removeprefix(thought.group(1))
+    n_characters = len("".join(prompt.split()))
+    spelled = [place for place, character in enumerate(whole) if not character.isspace()]
+    if "".join(prompt.split()) != "".join(whole.split())[:n_characters] or len(spelled) <= n_characters:
         return None
-    return whole[thought.start() :].removeprefix(thought.group(1))
+    return whole[spelled[n_characters] :]
 
 
 def first_difference(prompt: str, whole: str) -> str:
