@@ -25,6 +25,7 @@ from pipelines.errors import UserError
 from pipelines.files import (
     fresh_folder,
     refuse_existing,
+    refuse_unwritable,
     write_json_atomically,
     write_jsonl_atomically,
     write_text_atomically,
@@ -95,7 +96,7 @@ def write_dataset_folder(
 
 
 def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAME) -> None:
-    """Raise `UserError` if writing to `output` would lose files.
+    """Raise `UserError` if writing to `output` would lose files, or is not possible.
 
     `overwrite` allows to replace a folder that holds `record_name`, thus one made by the same kind of program, and
     no other: a slip in `--output` must not cost a home directory.
@@ -104,6 +105,7 @@ def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAM
         refuse_existing(output, remedy="choose another --output" + ("" if overwrite else " or add --overwrite"))
     elif output.is_dir() and not (output / record_name).is_file():
         refuse_existing(output, remedy=f"choose another --output: --overwrite replaces only folders with {record_name}")
+    refuse_unwritable(output)
 
 
 def content_sha256(rows: Rows, columns: Sequence[str]) -> str:

@@ -71,8 +71,7 @@ def _converted(key: AcceptedKey, written: Written) -> Any:
 
 
 def _scalar(key: AcceptedKey, text: str, value: Any) -> Any:
-    is_text = key.types <= {"str", "None"}
-    if "None" in key.types and (text == "None" if is_text else text.lower() in ("none", "null")):
+    if "None" in key.types and (text == "None" or ("str" not in key.types and text.lower() in ("none", "null"))):
         return None
     if "bool" in key.types and isinstance(value, bool):
         return value

@@ -48,6 +48,7 @@ def from_words(*words: str, stage: Stage = Stage.SFT) -> Any:
         ("lora_target_modules: q_proj, v_proj", ["q_proj", "v_proj"]),
         ("report_to: trackio, wandb", ["trackio", "wandb"]),
         ("max_length: none", None),
+        ("report_to: none", "none"),
         ("lora_target_modules: all-linear", ["all-linear"]),
         (r"lora_target_modules: '.*\.(q|v)_proj'", [r".*\.(q|v)_proj"]),
         ("sample_prompts: a,b", ["a,b"]),
