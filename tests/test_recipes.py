@@ -65,6 +65,8 @@ def test_no_two_recipes_write_to_one_folder() -> None:
 def test_a_recipe_says_nothing_about_hardware(path: Path) -> None:
     hardware = {"use_cpu", "fsdp", "fsdp_config", "deepspeed", "ddp_backend", "tpu_num_cores", "dataset_num_proc"}
     assert not keys_of(path).keys() & hardware
+    assert not keys_of(path).get("bf16")  # false is a choice; that the hardware has it is the machine's to say
+    assert "fp16" not in keys_of(path)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from transformers import BitsAndBytesConfig, TrainingArguments
 from trl import ModelConfig, get_quantization_config
 
 from pipelines.errors import UserError
-from pipelines.recipe import arithmetic
+from pipelines.recipe import precision
 
 
 def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
@@ -35,5 +35,5 @@ def quantization_config(arguments: ModelConfig, training: TrainingArguments | No
 def _compute_type(training: TrainingArguments | None) -> torch.dtype:
     if training is not None:
         return torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
-    is_fast = arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
+    is_fast = precision.arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
     return torch.bfloat16 if is_fast else torch.float32

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainingArguments
 from trl import ModelConfig
 
 from pipelines.errors import UserError
@@ -22,6 +22,7 @@ from pipelines.modeling.loading import (
     resize_embeddings,
 )
 from pipelines.modeling.quantization import quantization_config
+from tests.processors import with_bfloat16
 
 
 @pytest.fixture
@@ -150,8 +151,19 @@ def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Pa
     assert model.get_input_embeddings().num_embeddings == size + 1
 
 
-def test_a_four_bit_base_computes_in_bfloat16_with_double_quantization() -> None:
-    config = quantization_config(ModelConfig(load_in_4bit=True))
+@pytest.mark.parametrize(("bf16", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(
+    bf16: bool, computed: torch.dtype, tmp_path: Path
+) -> None:
+    training = TrainingArguments(str(tmp_path), use_cpu=True, bf16=bf16)
+    config = quantization_config(ModelConfig(load_in_4bit=True), training)
     assert config is not None
-    assert (config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (torch.bfloat16, True)
+    assert (config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (computed, True)
+
+
+def test_a_four_bit_base_outside_of_a_run_computes_in_what_the_machine_is_fast_in() -> None:
+    with with_bfloat16():
+        config = quantization_config(ModelConfig(load_in_4bit=True))
+    assert config is not None
+    assert config.bnb_4bit_compute_dtype == torch.bfloat16
     assert quantization_config(ModelConfig()) is None

@@ -150,3 +150,22 @@ def test_pretraining_refuses_a_config_key_that_the_architecture_does_not_have(
                    "--model_config", '{"hiden_size": 32}', expect=2)  # fmt: skip
     assert "hiden_size" in one_line_error(done)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_processor_without_bfloat16_trains_a_recipe_that_asks_for_it_in_float32(
+    chain: Path, tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two variables take its instructions from a newer processor."""
+    for name, value in (("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ATEN_CPU_CAPABILITY", "avx2")):
+        monkeypatch.setenv(name, value)
+    recipe = tmp_path / "recipe.yaml"
+    keys = (chain / "sft.yaml").read_text().replace("bf16: false", "bf16: true").replace("float32", "bfloat16")
+    recipe.write_text(keys)
+    done = run_cli(
+        "pipelines/sft.py", "--config", recipe, "--model_name_or_path", chain / "base", "--dataset_name",
+        chain / "instructions", "--output_dir", tmp_path / "run", "--max_steps", "1", "--save_strategy", "no",
+    )  # fmt: skip
+    assert done.stderr.count("computing in float32: this processor has no bfloat16 arithmetic (measured ") == 1
+    for name in ("run.json", "lock.json"):
+        precision = json.loads((tmp_path / "run" / name).read_text())["precision"]
+        assert (precision["choice"], precision["wish"], precision["wished_by"]) == ("float32", "bfloat16", "recipe")

@@ -152,6 +152,17 @@ def test_keys_that_were_others_before_a_run_was_resumed_are_kept(tmp_path: Path)
     assert lock_with(0.1)["before_resume"] == {"learning_rate": 0.2}
 
 
+def test_the_precision_is_locked_and_so_is_that_of_a_run_before_it_was_resumed(tmp_path: Path) -> None:
+    def lock_in(choice: str, *, resume: bool = True) -> dict[str, Any]:
+        run = start(tmp_path / "run", resume=resume)
+        run.note(precision={"choice": choice, "wish": None, "wished_by": None, "reason": "measured"})
+        run.lock(INPUTS)
+        return read_lock(tmp_path / "run")
+
+    assert lock_in("bfloat16", resume=False)["precision"]["choice"] == "bfloat16"
+    assert lock_in("float32")["before_resume"] == {"precision": "bfloat16"}
+
+
 def _changed(value: Any, place: list[Any], new: Any) -> Any:
     """`value` with `new` at `place`; without what lies there if `new` is `...`."""
     step, *further = place

@@ -68,6 +68,21 @@ def test_parts_of_a_corpus_are_told_apart_by_their_place_wherever_they_lie() -> 
     assert [one.what for one in differences(locked, here)] == ["train dataset 2"]
 
 
+def test_another_precision_is_said_and_is_no_other_run() -> None:
+    locked, here = (lock(precision={"choice": choice, "reason": choice}) for choice in ("bfloat16", "float32"))
+    [found] = differences(locked, here)
+    assert found.line() == "computed in: bfloat16 in the lock, float32 here"
+    assert not inputs_among([found])
+    assert differences(lock(), here) == []  # a lock from before it was recorded
+    assert differences(here, lock(precision={"choice": "float32", "reason": "measured 40 times slower"})) == []
+
+
+def test_a_run_resumed_in_another_precision_is_made_again_by_none() -> None:
+    resumed = lock(before_resume={"precision": "bfloat16"}, precision={"choice": "float32"})
+    (found,) = inputs_among(differences(resumed, resumed))
+    assert found.line() == "recipe key precision until the run was resumed: bfloat16 in the lock, float32 here"
+
+
 def test_a_run_resumed_with_another_recipe_is_made_again_by_none() -> None:
     resumed = lock(before_resume={"learning_rate": 0.1, "output_dir": "elsewhere"})
     (found,) = inputs_among(differences(resumed, lock()))

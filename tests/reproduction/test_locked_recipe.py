@@ -34,6 +34,18 @@ def test_commits_are_pinned_and_the_user_s_keys_are_over_the_locked_ones() -> No
     assert written(lock(), "--model_name_or_path", "my/copy")["model_name_or_path"] == "my/copy"
 
 
+def test_a_precision_that_the_command_line_asked_for_is_asked_for_again() -> None:
+    asked = {**with_keys(bf16=True, dtype="bfloat16"), "precision": {"choice": "bfloat16", "wished_by": "command line"}}
+    for locked, overrides, flags in (
+        (asked, [], ("--bf16", "true", "--dtype", "bfloat16")),
+        (asked, ["--bf16", "false"], ("--bf16", "false", "--dtype", "bfloat16")),
+        (with_keys(bf16=True), [], ()),
+        (with_keys(bf16=True), ["--bf16", "true"], ("--bf16", "true")),
+    ):
+        with locked_recipe(locked, overrides, Path("again")) as again:
+            assert again.flags == flags
+
+
 def test_a_hub_dataset_and_each_part_of_a_mixture_are_pinned_to_their_commits() -> None:
     one = lock()["datasets"][0]
     assert written(lock(datasets=[one | {"revision": "d00d"}]))["dataset_revision"] == "d00d"
