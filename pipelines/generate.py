@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.engines import Engine, refuse_missing
     from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
     from pipelines.evaluation.processes import is_main_process, processes
+    from pipelines.evaluation.template_losses import template_losses
     from pipelines.modeling import PromptStyle, load_for_inference, render_prompt
 
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
     if not (flags.plain or loaded.has_chat_template) and is_main_process():
         print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
+    if style is PromptStyle.CHAT:
+        template_losses(loaded, [one.asked for one in prompts])
     rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in prompts]
     how: dict[str, Any] = {"batch_size": flags.batch_size, "engine": Engine(flags.engine), "store": store}
     answers = generate_answers(loaded, rendered, policy, **how)

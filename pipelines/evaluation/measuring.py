@@ -29,6 +29,7 @@ from pipelines.evaluation.model_choice import (
 from pipelines.evaluation.processes import is_main_process, measured_by_all
 from pipelines.evaluation.prompt_rows import are_plain_text
 from pipelines.evaluation.prompts import Prompt
+from pipelines.evaluation.template_losses import template_losses
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
 from pipelines.modeling.loading import is_adapter, tokenizer_place
 
@@ -114,6 +115,7 @@ class MeasuredModel:
     beyond: BeyondMeasured | None = None
     computed_in: str | None = None
     few_shot: FewShot | None = None
+    template_losses: Mapping[str, int] = field(default_factory=dict)
 
 
 class Measurement:
@@ -191,6 +193,7 @@ class Measurement:
         plan, name = self.plan, loaded.name
         self._told(f"{name}: load")
         rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in self.prompts]
+        losses = template_losses(loaded, [one.asked for one in self.prompts]) if style is PromptStyle.CHAT else {}
         greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
         self._told(f"{name}: greedy answers")
         samples: list[list[Answer]] = []
@@ -217,6 +220,7 @@ class Measurement:
             template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None,
             beyond,
             loaded.computed_in,
+            template_losses=losses,
         )
 
     def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
@@ -260,6 +264,7 @@ def how_prompted(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict
         "style": {model.name: model.prompt_style.value for model in models},
         "template_sha256": {model.name: model.template_sha256 for model in models},
         "chat_template": plan.template.to_json() if plan.template else None,
+        "lost_in_template": {model.name: dict(model.template_losses) for model in models if model.template_losses},
     }
 
 

@@ -20,6 +20,7 @@ from pipelines.evaluation.model_choice import ModelChoice, behind_template_of, d
 from pipelines.evaluation.perplexity_documents import Documents, Scope
 from pipelines.evaluation.processes import is_main_process, measured_by_all
 from pipelines.evaluation.prompt_rows import are_plain_text
+from pipelines.evaluation.template_losses import template_losses
 from pipelines.modeling import LoadedModel, PromptStyle
 
 
@@ -102,6 +103,8 @@ def _measure(
         plain_text = are_plain_text(one.asked for one in ones.items)
         styles = [(PromptStyle.RAW, loaded)] if plain_text else _prompt_styles(loaded, template, is_first)
         for style, ready in styles:
+            if style is PromptStyle.CHAT:
+                template_losses(ready, [one.asked for one in ones.items])
             scores = response_likelihoods(ready, ones.items, style, **options)
             yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition, **facts)
 

@@ -7,6 +7,7 @@ from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokeniz
 from pipelines.modeling.rendering import (
     AnswerTokens,
     PromptStyle,
+    lost_in_template,
     render_answer,
     render_prompt,
     render_reference,
@@ -24,6 +25,7 @@ __all__ = [
     "load_for_inference",
     "load_tokenizer",
     "lora_config",
+    "lost_in_template",
     "model_fingerprint",
     "render_answer",
     "render_prompt",

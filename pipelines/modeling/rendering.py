@@ -99,21 +99,35 @@ def render_reference(
     return [*prompt, *token_ids[:n_lead]], token_ids[n_lead:]
 
 
+def lost_in_template(tokenizer: PreTrainedTokenizerBase, asked: Conversation) -> str | None:
+    """Why training would leave a row out that has `asked` before its answer, None where the template keeps it all."""
+    try:
+        _probe_turn(tokenizer, asked, "")
+    except UnrenderableError as error:
+        return str(error)
+    return None
+
+
 def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> ServedTurn | None:
     """The prompt, and what the template writes between it and the text of an answer; None where it cannot say."""
-    turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
     try:
-        [served] = served_turns(
-            tokenizer,
-            [*context.messages, turn],
-            tools=context.tools,
-            trained_turns={len(context.messages)},
-            template_arguments=context.template_arguments,
-        )
+        served = _probe_turn(tokenizer, context, thought)
     except UnrenderableError:
         return None
     before, probe, _ = served.text.partition(_PROBE)
     return replace(served, text=before) if probe else None
+
+
+def _probe_turn(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> ServedTurn:
+    turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
+    [served] = served_turns(
+        tokenizer,
+        [*context.messages, turn],
+        tools=context.tools,
+        trained_turns={len(context.messages)},
+        template_arguments=context.template_arguments,
+    )
+    return served
 
 
 def _conversation(asked: str | Conversation) -> Conversation:

@@ -175,7 +175,7 @@ def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(
     assert (base.prompt_style, instruct.prompt_style) == (PromptStyle.RAW, PromptStyle.RAW)
     assert set(base.likelihoods) == {PromptStyle.RAW}
     assert how_prompted([base], plan) == {
-        "style": {"base": "raw"}, "template_sha256": {"base": None}, "chat_template": None,
+        "style": {"base": "raw"}, "template_sha256": {"base": None}, "chat_template": None, "lost_in_template": {},
     }  # fmt: skip
 
 
@@ -199,6 +199,25 @@ def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: P
     folder = GivenTemplate.read(str(tiny_model_folder))
     assert folder is not None
     assert folder.text == loaded.tokenizer.chat_template
+
+
+def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, capsys: pytest.CaptureFixture[str]) -> None:
+    call = {"type": "function", "function": {"name": "add_up", "arguments": {"a": 2}}}
+    tools = [{"type": "function", "function": {"name": "add_up", "parameters": {"type": "object", "properties": {}}}}]
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    asked = [
+        Conversation([ASK, called, {"role": "tool", "content": "4"}], tools),
+        Conversation([ASK, ANSWER, AGAIN]),
+        "a",
+    ]
+    tiny = GivenTemplate("no tools", TEMPLATES["think"]).on(tiny)
+    plan = MeasurementPlan(DecodingPlan(max_new_tokens=2, num_samples=0))
+    prompts = [Prompt(place, "a", context=None if one == "a" else one) for place, one in enumerate(asked)]
+    measured = Measurement(prompts, plan).instruct(tiny)
+    [(reason, n)] = measured.template_losses.items()
+    assert n == 1
+    assert how_prompted([measured], plan)["lost_in_template"] == {"tiny": {reason: 1}}
+    assert f"tiny: 1 of 3 prompts lose something in the chat template: {reason}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])

@@ -243,7 +243,7 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
         ({"--num_samples": "-1"}, "expected num_samples of 0 or more"),
         (
             {"--max_new_tokens": "none"},
-            "error: argument --max_new_tokens",
+            "argument --max_new_tokens: invalid int value",
         ),
         ({"--base": "a/b/c"}, "expected a folder, or an id of the Hub as org/name or org/name@revision; got a/b/c"),
     ],

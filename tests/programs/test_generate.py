@@ -17,6 +17,8 @@ from pipelines.evaluation.answer_store import Answer, AnswerStore
 from tests.conftest import PROJECT, RunCli, one_line_error
 from tests.evaluation.chain_models import save_chain_model
 
+BASE = "recipes/quickstart/base"
+
 
 @pytest.fixture(scope="module")
 def model(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -143,7 +145,7 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
 )
 def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message: str) -> None:
     with pytest.raises(UserError) as error:
-        generate.main(["--model_name_or_path", "does/not/exist", *flags])
+        generate.main(["--model_name_or_path", BASE, *flags])
     assert str(error.value).startswith(message)
 
 
@@ -158,7 +160,7 @@ def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> N
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 def test_an_engine_that_is_not_installed_is_refused_before_a_model_is_loaded() -> None:
     with pytest.raises(UserError, match=r"expected the package vllm .*; install the extra, pip install -e '.\[vllm\]'"):
-        generate.main(["--model_name_or_path", "does/not/exist", "--prompt", "Hi", "--engine", "vllm"])
+        generate.main(["--model_name_or_path", BASE, "--prompt", "Hi", "--engine", "vllm"])
 
 
 def test_a_prompt_that_fills_the_model_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
         ([], "one of the arguments --text --file --pairs is required"),
         (["--text", "a", "--file", "f"], "not allowed with argument"),
         (["--text", ""], "texts that are not empty; got an empty --text"),
-        (["--file", "{folder}/none.txt"], "a readable file at .*none.txt; got no such file"),
+        (["--file", "{folder}/none.txt"], "an existing path for --file; got .*none.txt"),
         (["--file", "{folder}/blank.txt"], "got no text in .*blank.txt"),
         (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
         (["--pairs", "{folder}/pairs.jsonl"], "the texts `good` and `bad` in row 2 of .*; got the columns good"),
