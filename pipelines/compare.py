@@ -21,7 +21,7 @@ parsed; only --run_code runs it, in confined child processes. An OpenAI-compatib
 orders. What --perplexity and --benchmark wrote is shown in the same report.
 
 Out, in --output: responses.jsonl (every prompt with all answers and their checks), comparison.json (for each model
-every metric with its interval, the paired differences with their p-values, and one sentence), report.html, report.md,
+every metric with its interval, the paired differences with their p-values, and a summary), report.html, report.md,
 and copies of the other programs' records. By `accelerate launch` several processes share the work. A call that was
 interrupted goes on with --resume.
 """

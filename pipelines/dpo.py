@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(recipe: "Recipe") -> None:
     from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
     from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
-    from pipelines.evaluation.preferences import preference_line, preference_metrics
+    from pipelines.evaluation.preferences import pair_groups, preference_line, preference_metrics
     from pipelines.modeling.chat.dates import pin_date
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
@@ -86,7 +86,8 @@ def _train(recipe: "Recipe") -> None:
     before = score_pairs(trainer) if held_out is not None else None
     metrics = run_training(trainer, run, checkpoint)
     if before is not None:
-        measured = preference_metrics(before, score_pairs(trainer), training.beta)
+        groups = pair_groups(held_out_rows or (), ledger.held_out.dropped_rows())
+        measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
     save_student(trainer, folder, ledger)
     examined = after_run(trainer, start_state)

@@ -52,6 +52,8 @@ def perplexity_record(
 def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
     """`results` of perplexity.json, one entry for each measurement.
 
+    `is_headline` marks the figure that stands for a model: in the response scope that of its better prompt style.
+
     Raises `UserError` if models of one scope were not measured on the same bytes, or scored nothing of a document.
     """
     groups: dict[tuple[Scope, str | None], list[Measurement]] = {}
@@ -60,7 +62,8 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
     for group in groups.values():
         _refuse_different_bytes(group)
     metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
-    return [_result(one, metric, seed) for one in measurements]
+    results = [_result(one, metric, seed) for one in measurements]
+    return [{**one, "is_headline": one is _best_style(one, results)} for one in results]
 
 
 def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
@@ -96,6 +99,13 @@ def table(record: dict[str, Any]) -> str:
         for result in results
         for count, words in _WARNINGS.items()
         if result[count] and not result["source"]
+    ]
+    notes += [
+        f"{result['n_documents']} documents of scope {result['scope']} are in {result['n_groups']} groups "
+        f"({result['effective_groups']} effective), which are resampled whole"
+        + (": too few to claim a difference" if result.get("too_few_groups") else "")
+        for result in results
+        if "effective_groups" in result and not result["source"]
     ]
     if any(result["scope"] == Scope.TEXT.value for result in results):
         notes += [_condition_line(model, condition["token"]) for model, condition in record["condition"].items()]
@@ -177,6 +187,13 @@ def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, An
 def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]:
     bits = [one.nll_nats / math.log(2) for one in measurement.documents]
     return bits, [float(one.n_bytes) for one in measurement.documents]
+
+
+def _best_style(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the results that differ from `result` in the prompt style alone, the one of the fewest bits."""
+    keys = ("model", "scope", "source")
+    alike = [one for one in results if all(one[key] == result[key] for key in keys)]
+    return min(alike, key=lambda one: one["bits_per_byte"])
 
 
 def _labels(measurement: Measurement) -> Groups | None:

@@ -4,16 +4,18 @@ The implicit reward of an answer is beta * (log p of the policy - log p of the r
 Preference Optimization (NeurIPS 2023), section 4.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.row_groups import Groups
+from pipelines.evaluation.row_groups import Groups, group_of, groups_by_instruction, labels_of
 from pipelines.evaluation.statistics import bootstrap_mean, share
 
+_PROMPTS = ("system", "instruction", "input", "prompt", "question", "messages", "conversations")
 Scores = Mapping[str, np.ndarray]
 
 
@@ -52,6 +54,14 @@ def preference_metrics(before: Scores, after: Scores, beta: float, groups: Group
             max(np.abs(before[name] - before[f"reference_{name}"]).max() for name in ("chosen", "rejected"))
         ),
     }
+
+
+def pair_groups(rows: Iterable[Mapping[str, Any]], dropped: Collection[int]) -> list[Hashable]:
+    """A label for each pair that was made of `rows`, without those numbered `dropped` (from 0): that of the row's
+    `group`, else of equal prompts."""
+    kept = [row for number, row in enumerate(rows) if number not in dropped]
+    prompts = [json.dumps([row.get(name) for name in _PROMPTS], default=str) for row in kept]
+    return labels_of(groups_by_instruction([group_of(row) for row in kept], prompts))
 
 
 def preference_line(metrics: Mapping[str, Any]) -> str:

@@ -69,6 +69,10 @@ class Ledger:
         self.n_tokens_trained += n_tokens_trained
         self.n_examples += n_examples
 
+    def dropped_rows(self) -> set[int]:
+        """Numbers of the rows that were left out."""
+        return {row["row"] for row in self.rows if row["fate"] == RowFate.DROPPED}
+
     def reasons(self) -> dict[str, int]:
         """Dropped rows by reason, most frequent first."""
         return dict(Counter(row["reason"] for row in self.rows if "reason" in row).most_common())

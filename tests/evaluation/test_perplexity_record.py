@@ -116,3 +116,33 @@ def test_a_document_without_a_scored_token_is_refused() -> None:
     empty = Measurement("m", "m", Scope.TEXT, None, [DocumentLikelihood(1.0, 1, 1), DocumentLikelihood(0.0, 0, 0)])
     with pytest.raises(UserError, match="a scored token in each document under m; got none in document 2"):
         perplexity_results([empty], seed=0)
+
+
+def test_documents_of_one_group_are_resampled_together_and_counted() -> None:
+    groups = [f"conversation {number // 2}" if number < 20 else None for number in range(30)]
+    both = [replace(one, groups=groups) for one in (ALL[0], ALL[3])]
+    record = perplexity_record(both, Reading(), {}, seed=0)
+    for result, alone in zip(record["results"], perplexity_results(both[:1] + ALL[3:4], seed=0), strict=True):
+        assert (result["n_documents"], result["n_groups"], result["effective_groups"]) == (30, 20, 18.0)
+        assert result["bits_per_byte"] == alone["bits_per_byte"]
+    [difference] = record["differences"]
+    assert (difference["bits_per_byte"]["n"], difference["relative"]["n_groups"]) == (30, 20)
+    assert "30 documents of scope text are in 20 groups (18.0 effective), which are resampled whole" in table(record)
+    few = [replace(one, groups=["a", "b"] * 15) for one in both]
+    assert "in 2 groups (2.0 effective), which are resampled whole: too few to claim" in table(
+        perplexity_record(few, Reading(), {}, seed=0)
+    )
+    sourced = [replace(one, sources=["x", "y"] * 15) for one in both]
+    by_source = perplexity_record(sourced, Reading(), {}, seed=0, by_source=True)["results"]
+    assert [(one["n_documents"], one["n_groups"]) for one in by_source[1:3]] == [(15, 15), (15, 15)]
+
+
+def test_one_result_of_each_model_and_scope_is_the_headline() -> None:
+    results = perplexity_record(ALL, Reading(), {}, seed=0)["results"]
+    found = [(one["model"], one["scope"], one["prompt_style"]) for one in results if one["is_headline"]]
+    assert found == [
+        ("base", "text", None),
+        ("base", "response", "plain"),
+        ("tuned", "text", None),
+        ("tuned", "response", "chat"),
+    ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.evaluation.preferences import preference_line, preference_metrics
+from pipelines.evaluation.preferences import pair_groups, preference_line, preference_metrics
 
 
 def scores(chosen: list[float], rejected: list[float], reference: list[float]) -> dict[str, np.ndarray]:
@@ -51,3 +51,29 @@ def test_the_line_names_n_both_shares_and_the_interval() -> None:
     assert line.startswith("4 held-out pairs")
     assert "25.0% before and 75.0% after (+50.0 points" in line
     assert "reward accuracy 50.0%" in line
+
+
+def test_pairs_of_one_group_or_of_equal_prompts_are_resampled_together() -> None:
+    rows = [{"prompt": f"Say {number // 2}.", "chosen": "a", "rejected": str(number)} for number in range(8)]
+    labels = pair_groups(rows, {0, 3})
+    assert len(labels) == 6
+    assert [labels.index(label) for label in labels] == [0, 1, 2, 2, 4, 4], "rows 1 and 2 have lost their partners"
+    rows = [{**row, "group": "tree"} for row in rows[:2]] + rows[2:]
+    assert pair_groups(rows, ())[:2] == ["tree", "tree"]
+
+
+def test_figures_of_grouped_pairs_count_their_groups_and_are_wider() -> None:
+    n = 40
+    generator = np.random.default_rng(1)
+    margins = np.repeat(generator.normal(0.5, 1.0, n // 4), 4)
+    scores = {
+        "chosen": margins, "rejected": np.zeros(n), "reference_chosen": np.zeros(n), "reference_rejected": np.zeros(n),
+        "n_chosen": np.ones(n), "n_rejected": np.ones(n),
+    }  # fmt: skip
+    alone = preference_metrics(scores, scores, beta=0.5)
+    grouped = preference_metrics(scores, scores, beta=0.5, groups=[number // 4 for number in range(n)])
+    for found in (grouped["likelihood_accuracy"]["after"], grouped["reward_margin"]["after"]):
+        assert (found["n"], found["n_groups"]) == (n, 10)
+    one, other = alone["reward_margin"]["after"], grouped["reward_margin"]["after"]
+    assert one["value"] == other["value"]
+    assert np.diff(other["ci95"])[0] > 1.8 * np.diff(one["ci95"])[0]
