@@ -60,9 +60,8 @@ def _train(recipe: "Recipe") -> None:
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
-    checkpoint = checkpoint_to_resume(recipe)
+    checkpoint, general_text = checkpoint_to_resume(recipe), read_general_text(data.general_text)
     refuse_impossible_training(recipe)
-    general_text = read_general_text(data.general_text)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
     doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))

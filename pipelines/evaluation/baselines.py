@@ -19,12 +19,10 @@ def comparison_with_baselines(
 ) -> dict[str, Any]:
     """`comparison_of` all models, of which the few-shot base is the last, if there is one.
 
-    `few_shot` has its name and examples, and the instruct models' `differences` to it, `summary` and `sentences`;
-    without a few-shot base, in `why_not`, the reason.
+    `few_shot` has its name and examples; without a few-shot base, in `why_not`, the reason.
     """
     found = comparison_of(prompts, models, responses, further)
-    against = found.pop("against")
     few_shot = models[-1]
     if few_shot.few_shot is None:
         return {**found, "few_shot": {"why_not": pool.why_not or "no example fits into the base's positions"}}
-    return {**found, "few_shot": {"name": few_shot.name, **few_shot.few_shot.to_json(), **against[few_shot.name]}}
+    return {**found, "few_shot": {"name": few_shot.name, **few_shot.few_shot.to_json()}}

@@ -20,8 +20,8 @@ number, and `too_few_groups: true` says that no claim can rest on the figure (se
   `difference`, `ci95`, `n`, `n_groups`, `p` (Holm's), `p_at_floor`, `verdict`, and `against`: the same and the
   baseline's `value` for each baseline;
 - `sentences`: the lines of the summary as one;
-- `few_shot`: the base with examples before the prompt, a second baseline: its `name`, the examples, and `differences`,
-  `summary` and `sentences` of the instruct models against it (of `against` by name, before `baselines` adds the rest);
+- `against`: for each further baseline by name (the base with examples before the prompt) `differences`, `summary` and
+  `sentences` of the instruct models against it; `few_shot`, which `baselines` adds, has its `name` and examples;
 - `flips`, `categories`;
 - `base_prompt_styles`: bits per byte of the base in each prompt style; `is_headline` marks the one that `metrics` has.
 """

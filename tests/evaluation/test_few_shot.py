@@ -148,8 +148,9 @@ def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(
     assert record["differences"]["instruct"]["stopped_by_itself"]["value"] == 1
     few = record["few_shot"]
     assert (few["name"], few["n_examples"], few["separator"]) == ("base (2-shot)", 2, SEPARATOR)
-    assert few["differences"]["instruct"]["stopped_by_itself"]["value"] == 0
-    assert "response_bits_per_byte" in few["differences"]["instruct"]
-    assert set(few["sentences"]) == {"instruct"}
+    against = record["against"][few["name"]]
+    assert against["differences"]["instruct"]["stopped_by_itself"]["value"] == 0
+    assert "response_bits_per_byte" in against["differences"]["instruct"]
+    assert set(against["sentences"]) == {"instruct"}
     without = comparison_with_baselines(HELD_OUT, models[:2], responses, [], FewShotPool(0, why_not="no"))
     assert without["few_shot"] == {"why_not": "no"}
