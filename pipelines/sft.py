@@ -8,8 +8,9 @@ In: a recipe that names a base (folder, org/name or org/name@revision) and a dat
 data_prep/build_instructions.py, JSON, JSONL, CSV, Parquet, a Hub id or TRL's `datasets:` mixture, with the columns
 instruction + output (input, system), messages, conversations (ShareGPT), prompt + completion, or text; tools and tool
 calls where the template has them. Only the assistant's turns are trained. Out: a run folder with the adapter or model,
-the tokenizer with its chat template, run.json, ledger.json (every row's fate), trainer_state.json and README.md (the
-model card). The doctor looks at recipe and rows first and stops at what would ruin the run (--doctor error, warn or
+the tokenizer with its chat template, run.json, ledger.json (every row's fate), row_losses.parquet (each row's loss at
+the end, highest first), trainer_state.json and README.md (the model card). --adapter_name_or_path trains an adapter
+further. The doctor looks at recipe and rows first and stops at what would ruin the run (--doctor error, warn or
 off; see doctor.py). Any key of TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag:
 --learning_rate 1e-4. --resume continues an unfinished run.
 """
@@ -49,6 +50,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.measuring import cost_of_training, run_training
     from pipelines.training.resuming import checkpoint_to_resume
+    from pipelines.training.row_losses import row_losses_line, write_row_losses
     from pipelines.training.rows import recipe_rows
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.samples import SamplesAtEvaluation
@@ -88,11 +90,12 @@ def _train(recipe: "Recipe") -> None:
     trained = run_training(trainer, run, checkpoint)
     metrics = {**trained, **(trainer.evaluate() if evaluates else {})}
     save_student(trainer, folder, ledger)
-    examined = after_run(trainer, before)
-    run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(run))
+    examined, cost = after_run(trainer, before), cost_of_training(run)
+    losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
+    run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
     if run.writes:
         write_card(folder)
-        print(*examined.lines(), f"instruct model written to {folder}", sep="\n")
+        print(*examined.lines(), *row_losses_line(losses), f"instruct model written to {folder}", sep="\n")
     examined.stop_at_errors(folder)
     if push:
         push.finish(model_card)

@@ -144,6 +144,13 @@ class InstructionArguments(DataArguments):
         default=None,
         metadata={"help": "Adapter to train further, with model_name_or_path as its base. None: a new adapter."},
     )
+    row_losses: bool = field(
+        default=True,
+        metadata={
+            "help": "Write row_losses.parquet at the end: the loss of each training row, or of a sample whose forward "
+            "pass takes about a tenth of the run."
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -196,6 +196,7 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
             remedy="raise max_length, choose another policy for long_rows, or check the answers and the chat template",
         )
     kept = [place for place, fate in enumerate(tokenized["fate"]) if fate != RowFate.DROPPED]
+    ledger.example_rows = list(tokenized.select(kept)["row"])
     return tokenized.select(kept).select_columns(["input_ids", "labels"]), ledger
 
 

@@ -29,6 +29,7 @@ class Ledger:
     fates: dict[RowFate, int] = field(default_factory=lambda: dict.fromkeys(RowFate, 0))
     rows: list[dict[str, Any]] = field(default_factory=list)
     held_out: "Ledger | None" = None  # of the rows that are evaluated on
+    example_rows: list[int] = field(default_factory=list)  # the row of each example, where it is known
 
     def keep(self, n_tokens: int, n_tokens_trained: int, n_examples: int = 1) -> None:
         """A row that is trained on whole: `n_tokens` in all, `n_tokens_trained` of them in the loss."""

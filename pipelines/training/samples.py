@@ -153,7 +153,7 @@ def end_probabilities(model: Any, rows: Sequence[HeldOutRow]) -> tuple[list[floa
     """
     at_end: list[float] = []
     inside: list[float] = []
-    for batch in _batches(rows, int(model.config.get_text_config().vocab_size)):
+    for batch in batches_of_rows(rows, int(model.config.get_text_config().vocab_size)):
         for row, probabilities in zip(batch, _end_probabilities(model, batch), strict=True):
             *before, last = probabilities
             at_end.append(last)
@@ -163,6 +163,12 @@ def end_probabilities(model: Any, rows: Sequence[HeldOutRow]) -> tuple[list[floa
 
 def _end_probabilities(model: Any, batch: Sequence[HeldOutRow]) -> list[list[float]]:
     """The probability of each row's end token at each place of its answer."""
+    found = answer_logits(model, batch)
+    return [(own[:, row.end] - own.logsumexp(dim=-1)).exp().tolist() for row, own in found]
+
+
+def answer_logits(model: Any, batch: Sequence[HeldOutRow]) -> Iterator[tuple[HeldOutRow, torch.Tensor]]:
+    """Each row with the logits (float32, shape [places, vocabulary]) that predict its labels, in one forward pass."""
     device, longest = next(model.parameters()).device, max(len(row.token_ids) for row in batch)
     ids = torch.tensor([row.token_ids + [0] * (longest - len(row.token_ids)) for row in batch], device=device)
     mask = torch.tensor([[1] * len(r.token_ids) + [0] * (longest - len(r.token_ids)) for r in batch], device=device)
@@ -173,14 +179,12 @@ def _end_probabilities(model: Any, batch: Sequence[HeldOutRow]) -> list[list[flo
     only = {"logits_to_keep": torch.tensor(kept, device=device)} if keeps else {}
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **only).logits
     logits = logits if keeps else logits[:, kept]
-    found = []
     for number, row in enumerate(batch):
-        own = logits[number, [column[place - 1] for place in row.places]].float()
-        found.append((own[:, row.end] - own.logsumexp(dim=-1)).exp().tolist())
-    return found
+        yield row, logits[number, [column[place - 1] for place in row.places]].float()
 
 
-def _batches(rows: Sequence[HeldOutRow], n_vocabulary: int) -> Iterator[list[HeldOutRow]]:
+def batches_of_rows(rows: Sequence[HeldOutRow], n_vocabulary: int) -> Iterator[list[HeldOutRow]]:
+    """`rows` in their order, in batches whose logits take at most 256 MiB."""
     batch: list[HeldOutRow] = []
     for row in rows:
         longest = max(len(one.token_ids) for one in [*batch, row])
