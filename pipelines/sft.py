@@ -17,7 +17,6 @@ off; see doctor.py). Any key of TRL's SFTConfig, ModelConfig and ScriptArguments
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.command_line import asks_for_help, run_program
@@ -57,7 +56,6 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.starting_point import starting_point
 
     data, training, model_arguments = recipe.arguments
-    folder = Path(training.output_dir)
     checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
     start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
@@ -83,20 +81,19 @@ def _train(recipe: "Recipe") -> None:
     run.note(n_parameters=student.model.num_parameters())
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
+    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     if push:
         push.follow(trainer)
     before = before_run(trainer, general_text)
-    trained = run_training(trainer, run, checkpoint)
-    metrics = {**trained, **(trainer.evaluate() if evaluates else {})}
-    save_student(trainer, folder, ledger)
+    metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if evaluates else {})
+    save_student(trainer, run.folder, ledger)
     examined, cost = after_run(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
     if run.writes:
-        write_card(folder)
-        print(*examined.lines(), *row_losses_line(losses), f"instruct model written to {folder}", sep="\n")
-    examined.stop_at_errors(folder)
+        write_card(run.folder)
+        print(*examined.lines(), *row_losses_line(losses), f"instruct model written to {run.folder}", sep="\n")
+    examined.stop_at_errors(run.folder)
     if push:
         push.finish(model_card)
 

@@ -22,9 +22,9 @@ _NEEDED = (_STATE, _OPTIMIZER, "scheduler.pt")
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 # What does not change the course of training: it holds from the checkpoint on. The lock compares what the names of
 # models and datasets stand for.
-_SILENT = ("resume", "resume_from_checkpoint", "output_dir")
+_SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
 _FREE = re.compile(
-    r"(resume|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
+    r"(resume|template_date|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
     r"|output_dir|sample_|n_samples|general_text|doctor|max_dropped_share|max_answer_cut_share|row_losses|env$"
     r"|load_best|metric_for_best|greater_is_better|use_cpu|bf16|fp16|tf32|activation_|gradient_checkpointing"
     r"|torch_compile|ddp_|dataloader_(?!drop_last)|dataset_num_proc|dataset_name|dataset_revision|datasets$"
@@ -45,9 +45,11 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
     data.resume = data.resume or named is not None
     if not data.resume:
         return None
-    tells = training.process_index == 0
+    record, tells = read_json(folder / RECORD_NAME), training.process_index == 0
+    if hasattr(data, "template_date") and data.template_date is None:
+        data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run was begun
     if tells:
-        _refuse_other_keys(recipe, read_json(folder / RECORD_NAME), training.world_size)
+        _refuse_other_keys(recipe, record, training.world_size)
     found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -step_of(path))
     faults: dict[Path, str] = {}
     sharded = bool(training.fsdp or training.deepspeed)
