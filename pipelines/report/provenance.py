@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.report.comparison_record import Comparison, Model
 from pipelines.report.figures import bytes_text, duration_text
 from pipelines.report.reading import Records
-from pipelines.report.visible_text import visible
+from pipelines.report.visible_text import excerpt, visible
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ _DETAIL_SETS = {"general": "general text", "capability": "capability set", "trai
 _PINNED = ("base", "dataset", "template_sha256", "git_commit", "seeds", "versions")
 _REPEATED = ("kind", "version", "recipe")  # of a lock
 
+MAX_EXAMPLE_CHARACTERS = 300  # of an example before the prompts of the few-shot base
 _HASH_CHARACTERS = 12  # enough to tell two apart by eye; the records have the whole
 
 
@@ -46,6 +47,7 @@ def all_facts(records: Records) -> list[Facts]:
     first = {key: recipe[key] for key in _FIRST_KEYS if recipe.get(key) is not None}
     lists = [
         Facts("Comparison", tuple(_comparison_pairs(comparison))),
+        Facts("Few-shot base", tuple(_few_shot_pairs(comparison.record.get("few_shot") or {}))),
         Facts("How code was run", tuple(flat_pairs(comparison.record.get("run_code") or {}))),
         Facts("Training", tuple(_training_pairs(run))),
         Facts("Recipe", tuple(flat_pairs(first))),
@@ -95,6 +97,7 @@ def model_facts(records: Records) -> list[tuple[str, str]]:
     """(name in the record, what it is): the folder's name or the Hub id, the base under an adapter, and how it was
     asked."""
     run, template = records.run or {}, (records.run or {}).get("template_sha256")
+    few_shot = records.comparison.record.get("few_shot") or {}
     facts = []
     for number, model in enumerate(records.comparison.models):
         is_of_run = records.run is not None and number == records.comparison.n_baselines
@@ -102,8 +105,22 @@ def model_facts(records: Records) -> list[tuple[str, str]]:
         if is_of_run and (run.get("recipe") or {}).get("use_peft"):
             told.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
         told.append(_style(model, str(template) if is_of_run and template else ""))
+        if model.name == few_shot.get("name"):
+            n = few_shot["n_examples"]
+            told.append(f"after {n:,} example{'' if n == 1 else 's'}")
         facts.append((model.name, visible(", ".join(told))))
+    if few_shot.get("why_not"):
+        facts.append(("few-shot base", visible(f"none: {few_shot['why_not']}")))
     return facts
+
+
+def _few_shot_pairs(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which examples stood before each prompt of the few-shot base."""
+    for key in ("why_not", "n_examples", "source"):
+        if record.get(key) is not None:
+            yield key, _text(key, record[key])
+    for one in record.get("examples") or ():
+        yield f"example {one['id']}", excerpt(str(one["text"]), MAX_EXAMPLE_CHARACTERS).text
 
 
 def _style(model: Model, template: str) -> str:

@@ -66,7 +66,7 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
 
 
 # keys of comparison.json whose texts are what rows and models wrote, or names that rows have
-_QUOTED = ("categories", "longest_overlaps")
+_QUOTED = ("categories", "longest_overlaps", "examples")
 
 
 def without_paths(records: Records) -> Records:

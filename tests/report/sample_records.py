@@ -67,7 +67,7 @@ def comparison(lines: list[dict[str, Any]], others: tuple[str, ...] = ("instruct
         "sentences": dict.fromkeys(others, SENTENCE),
         "summary": {name: summary(differences[name]) for name in others},
         "warnings": [{"id": "too_few_groups", "text": "the prompts are of 18 groups: intervals are rough"}],
-        "against": {},
+        "few_shot": {"why_not": "rows.jsonl is no dataset folder with a training split"},
         "flips": {name: {metric: _flips(counted, name, metric) for metric in FLAGS} for name in others},
         "categories": _categories(counted, others),
         "details": details(others),

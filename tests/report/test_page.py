@@ -51,6 +51,7 @@ def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Pa
 
 def test_models_have_their_real_names_prompts_and_template(page: Page) -> None:
     assert "base base, plain prompts" in page.text
+    assert "few-shot base none: rows.jsonl is no dataset folder with a training split" in page.text
     assert "instruct instruct, an adapter on base, prompts in its chat template (sha256 121212121212…)" in page.text
 
 
@@ -155,14 +156,19 @@ def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> No
                         "instruct": models["instruct"]}  # fmt: skip
     against = copy.deepcopy(record["differences"])
     against["instruct"]["parses"] |= {"value": 0.03, "ci95": [-0.01, 0.07], "verdict": "no difference shown"}
-    record["against"] = {"few-shot": {"differences": against, "summary": record["summary"], "sentences": {}}}
+    example = {"id": 3, "text": "Say <b>three</b>.\n\nthree"}
+    facts = {"name": "few-shot", "n_examples": 1, "source": "/data/rows", "separator": "\n", "examples": [example]}
+    record["few_shot"] = facts | {"differences": against, "summary": record["summary"], "sentences": {}}
     record["differences"]["instruct"]["parses"]["why"] = "the prompts are in too few groups"
     html, markdown = (path.read_text() for path in write_report(*write_records(tmp_path, lines, record)))
     page = Page(html)
     assert "Measure base few-shot instruct Difference" in page.text
     assert "The prompts are in too few groups From few-shot: +3.0 points [−1.0, +7.0], no difference shown" in page.text
-    assert page.text.index("few-shot base, plain prompts") < page.text.index("instruct instruct, an adapter on base")
+    assert page.text.index("few-shot base, plain prompts, after 1 example") < page.text.index(
+        "instruct instruct, an adapter on base"
+    )
     assert "| Measure | base | few-shot | instruct | difference | instruct is |" in markdown
+    assert "Few-shot base n_examples 1 source rows example 3 Say <b>three</b>. three" in page.text
     assert [choice["label"] for choice in page.having("optgroup")] == ["few-shot", "instruct"]
     assert page.mistakes == []
 
