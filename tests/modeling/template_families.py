@@ -62,8 +62,15 @@ _LFM = {
     "call": "<|tool_call_start|>[look_up(place='Bath', day=5)]<|tool_call_end|><|im_end|>",
     "null": "<|tool_call_start|>[look_up(place=None)]<|tool_call_end|><|im_end|>",
 }
-_NEMOTRON = Family(OPEN, thought="{thought}\n</think>\n{answer}<|im_end|>")
-_NEMOTRON_TIGHT = Family(OPEN, thought="{thought}</think>{answer}<|im_end|>")
+# The finished turn has the empty thought that the prompt opens, without its line break.
+_NEMOTRON_TURNS = {
+    "plain": "</think>{answer}<|im_end|>",
+    "call": "</think>\n<tool_call>\n<function=look_up>\n<parameter=place>\nBath\n</parameter>\n<parameter=day>\n5\n"
+    "</parameter>\n</function>\n</tool_call>\n<|im_end|>",
+    "null": "!template_drops_null",
+}
+_NEMOTRON = Family(**_NEMOTRON_TURNS, thought="{thought}\n</think>\n{answer}<|im_end|>")
+_NEMOTRON_TIGHT = Family(**_NEMOTRON_TURNS, thought="{thought}</think>{answer}<|im_end|>")
 _QWEN = Family("{answer}<|im_end|>", call=_HERMES)
 _GEMMA_4 = {"plain": "{answer}<turn|>", "call": _GEMMA_CALL + "<|tool_response>", "null": "!template_drops_null"}
 _GEMMA_THOUGHT = "<|channel>thought\n{thought}\n<channel|>{answer}<turn|>"

@@ -112,6 +112,17 @@ def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
     assert '<｜tool▁sep｜>{"place": "Köln", "near": null}<｜tool▁call▁end｜>' in turn.text
 
 
+def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
+    talk = [user("Who?"), said("Jane.", reasoning_content="It was Jane.")]
+    [turn] = served_turns(ready("qwen3"), talk)
+    assert turn.text == "<think>\nIt was Jane.\n</think>\n\nJane.<|im_end|>"
+    for name in ("qwen3", "qwen3_6", "nemotron_3_nano"):
+        with pytest.raises(UnrenderableError, match="prompt_is_no_prefix"):
+            served_turns(ready(name), talk, template_arguments={"enable_thinking": False})
+        [turn] = served_turns(ready(name), [talk[0], said("Jane.")], template_arguments={"enable_thinking": False})
+        assert turn.text == "Jane.<|im_end|>"
+
+
 def test_what_follows_an_end_inside_a_turn_is_not_trained() -> None:
     tokenizer = ready("NEMOTRON_NANO")
     [turn] = served_turns(tokenizer, [user("Where?"), said("Here.")])

@@ -118,7 +118,7 @@ def _with_calls(messages: Sequence[Message], how: _CallSpelling) -> list[dict[st
 
 def _call(call: Message, number: int, how: _CallSpelling) -> dict[str, Any]:
     function = dict(call["function"])
-    if how.arguments_as_text:
+    if how.arguments_as_text and not isinstance(function["arguments"], str):
         function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
     ids = {"nine": f"call{number:05}", "functions": f"functions.{function['name']}:{number}"}
     supplied = {"id": ids[how.call_ids]} if how.call_ids else {}
