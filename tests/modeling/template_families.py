@@ -134,7 +134,7 @@ OF_TRL = {
     ),
     "qwen3_5_nothink": Family(
         "{answer}<|im_end|>",
-        thought="<think>\n{thought}\n</think>\n\n{answer}<|im_end|>",
+        thought=OPEN,
         call=_THINKING["call"].removeprefix("\n</think>\n\n"),
         null="!template_drops_null",
     ),
