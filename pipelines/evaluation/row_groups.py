@@ -29,7 +29,8 @@ Groups = Sequence[Hashable]
 def group_of(row: Mapping[str, Any]) -> str | None:
     """The group that a row names in its column `group`, None where it names none."""
     group = row.get("group")
-    return None if group is None or group == "" else str(group)
+    is_absent = group is None or group != group  # NaN, as pandas writes an empty cell
+    return None if is_absent else str(group).strip() or None
 
 
 def groups_by_instruction(groups: Sequence[str | None], instructions: Sequence[str | None]) -> list[str | None]:

@@ -3,13 +3,16 @@
 Groups have a shared part: intra-class correlations of 0.05 to 0.3, groups of one size and of very different sizes.
 """
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.evaluation.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.row_groups import RowGroups, groups_by_instruction, labels_of, t_quantile
+from pipelines.evaluation.prompts import read_prompts
+from pipelines.evaluation.row_groups import RowGroups, group_of, groups_by_instruction, labels_of, t_quantile
 from pipelines.evaluation.significance import paired_permutation_p_value, permutation_test_of_sums
 from pipelines.evaluation.statistics import (
     bootstrap_mean,
@@ -223,3 +226,28 @@ def test_rows_without_a_group_are_grouped_by_equal_instructions() -> None:
 def test_labels_that_are_not_one_for_each_row_are_refused() -> None:
     with pytest.raises(ValueError, match="a group for each of 3 rows, got 2"):
         bootstrap_mean([1.0, 2.0, 3.0], groups=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("m", "m"), (3, "3"), (0, "0"), (" m ", "m"), ("", None), (" ", None), (None, None), (math.nan, None)],
+)
+def test_the_group_of_a_row_is_a_text_or_none(given: object, expected: str | None) -> None:
+    assert group_of({"group": given}) == expected
+    assert group_of({}) is None
+
+
+def test_prompts_of_a_file_have_the_groups_of_their_rows(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Sum up.", "input": "a", "group": "book"},
+        {"instruction": "Sum up.", "input": "b"},
+        {"instruction": "sum up.", "input": "c"},
+        {"instruction": "Rhyme."},
+        {"messages": [{"role": "user", "content": "Rhyme."}, {"role": "assistant", "content": "x"}], "group": 7},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompts = read_prompts(path)
+    assert [prompt.group for prompt in prompts[:3]] == ["book", "sum up.", "sum up."]
+    assert prompts[4].group == "7"
+    assert len({prompt.dependence for prompt in prompts}) == 4
