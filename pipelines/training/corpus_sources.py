@@ -1,5 +1,6 @@
 """Where a corpus comes from: a corpus folder, text, JSONL, CSV or Parquet files, or the Hub; whole or streamed."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,12 @@ class CorpusSource:
 def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
     """Look at what `part` names. A Hub dataset is pinned to the commit that it has now, which the run records."""
     path = Path(part.path)
+    if not re.fullmatch(r"[\w.-]+", part.split):
+        raise UserError(
+            expected=f"the name of a split of {part.path}, such as train",
+            got=part.split,
+            remedy="name the whole split and set max_steps: only sft.py and dpo.py take slices",
+        )
     if is_dataset_folder(path):
         hashes = read_manifest(path)["content_sha256"]
         return CorpusSource(part, streaming, {}, f"sha256:{hashes.get(part.split)}")

@@ -187,3 +187,9 @@ def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path: Path
     for name in ("rows.csv", "rows.tsv"):
         rows = corpus_source(MixturePart(path=str(tmp_path / name)), streaming=streaming).rows("train")
         assert [row["text"] for row in rows] == texts
+
+
+def test_a_slice_of_a_corpus_is_refused(tmp_path: Path) -> None:
+    part = MixturePart(path=str(written("jsonl", tmp_path)), split="train[:10]")
+    with pytest.raises(UserError, match=r"the name of a split of .*got train\[:10\]"):
+        corpus_source(part, streaming=True)
