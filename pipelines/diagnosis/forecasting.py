@@ -11,7 +11,7 @@ from pipelines.diagnosis.memory_forecast import GIB, MemoryForecast, memory_fore
 from pipelines.diagnosis.model_shape import ModelShape, model_shape
 from pipelines.diagnosis.shown_text import columns, wrapped
 from pipelines.diagnosis.time_forecast import ASSUMED_MFU, seconds_per_million_tokens
-from pipelines.diagnosis.trained_weights import dtype_of_weights, n_rows_after_resizing
+from pipelines.diagnosis.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
 from pipelines.diagnosis.training_load import Method, TrainingLoad, training_load
 from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
@@ -98,7 +98,9 @@ def _load(case: Case) -> TrainingLoad:
         trains_tokens = n_rows_after_resizing(case) > case.base.n_embedding_rows
     if case.base.adapter is not None:
         adapter, trains_tokens = _adapter_of(case.base.adapter)
-    return training_load(model, case.training, longest_sequence(case), trains_tokens=trains_tokens, adapter=adapter)
+    load = training_load(model, case.training, longest_sequence(case), trains_tokens=trains_tokens, adapter=adapter)
+    plan = lora_plan(case)
+    return replace(load, n_adapter=plan.n_matrix_weights) if plan is not None and plan.has_experts else load
 
 
 def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:

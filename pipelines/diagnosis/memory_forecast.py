@@ -85,7 +85,7 @@ def _weights(shape: ModelShape, load: TrainingLoad) -> tuple[float, float]:
         return master + copies, master
     matrix_bytes = {Method.QLORA: _NF4_BYTES, Method.LORA_8BIT: _INT8_BYTES}.get(load.method, load.weight_bytes)
     base = n_matrix * matrix_bytes + n_other * load.weight_bytes
-    adapter = shape.n_lora_parameters(load.lora_rank) * _SINGLE
+    adapter = (load.n_adapter or shape.n_lora_parameters(load.lora_rank)) * _SINGLE
     return base + adapter * (2 if load.reference else 1), adapter
 
 

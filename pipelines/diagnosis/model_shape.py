@@ -14,7 +14,8 @@ class ModelShape:
     """Sizes of a causal language model. Widths are numbers of features of one token.
 
     `n_parameters` counts a tied head once. `matrices` are the (n_in, n_out) of the linear layers of the blocks, which
-    LoRA adapts and bitsandbytes quantizes; the output head is none of them.
+    LoRA adapts and bitsandbytes quantizes; the output head is none of them. `n_active_in_experts` are the weights of
+    the experts that one token goes through.
     """
 
     n_parameters: int
@@ -27,6 +28,7 @@ class ModelShape:
     gated: bool
     n_windowed_layers: int
     window: int
+    n_active_in_experts: int = 0
 
     @property
     def n_matrix_parameters(self) -> int:
@@ -66,7 +68,15 @@ def model_shape(config: PreTrainedConfig) -> ModelShape:
         gated=any(name.endswith("gate_proj") for name, _ in model.named_modules()),
         n_windowed_layers=sum(kind == "sliding_attention" for kind in kinds) if window else 0,
         window=window,
+        n_active_in_experts=_n_active_in_experts(model, text),
     )
+
+
+def _n_active_in_experts(model: PreTrainedModel, text: PreTrainedConfig) -> int:
+    """Experts' weights are one parameter of three dimensions for each matrix."""
+    n_experts = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None) or 1
+    n_active = getattr(text, "num_experts_per_tok", None) or n_experts
+    return sum(weight.numel() for weight in model.parameters() if weight.dim() == 3) * n_active // n_experts
 
 
 def _is_matrix(module: nn.Module) -> bool:

@@ -18,7 +18,7 @@ def flops_per_token(shape: ModelShape, load: TrainingLoad) -> float:
     2022, https://arxiv.org/abs/2204.02311, appendix B), a sliding window counting for its T. A reference model adds a
     forward.
     """
-    n_applied = shape.n_matrix_parameters + shape.n_head_parameters
+    n_applied = shape.n_matrix_parameters + shape.n_active_in_experts + shape.n_head_parameters
     length = load.sequence_length
     n_full_layers = shape.n_layers - shape.n_windowed_layers
     attended = n_full_layers * length + shape.n_windowed_layers * min(length, shape.window)

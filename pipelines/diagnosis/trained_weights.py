@@ -1,13 +1,16 @@
 """Which weights a run trains, told from names and shapes alone: PEFT's own matching on a model without weights."""
 
+import copy
 import re
+import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import cast
 
-from peft import LoraConfig
+import torch
+from peft import LoraConfig, get_peft_model
 from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 from transformers import PreTrainedModel
@@ -16,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from pipelines.diagnosis.case import Case
 from pipelines.modeling.adapters import ALL_LINEAR, lora_config
 from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.loading import attach_quietly
 
 _ADAPTED = (nn.Linear, Conv1D, nn.Embedding)  # what PEFT puts LoRA on, of what a language model is made of
 _ADAPTER_BYTES = 4  # train_adapters_in_float32
@@ -104,16 +108,26 @@ class LoraPlan:
         """The embedding table or the output head as an adapter trains and saves it, in float32."""
         return self.n_rows * embedding_width(self.model) * _ADAPTER_BYTES
 
+    @cached_property
+    def has_experts(self) -> bool:
+        """Whether blocks hold the weights of several experts in one parameter, which PEFT adapts as such."""
+        return any(parameter.dim() == 3 for parameter in self.model.parameters())
+
     @property
     def n_matrix_weights(self) -> int:
         """Weights of the LoRA matrices and of the rows of new tokens."""
+        indices = self.config.trainable_token_indices
+        n_rows = sum(map(len, indices.values())) if isinstance(indices, dict) else 0
+        n_lora = self._n_by_peft() if self.has_experts else None
+        return (n_lora or self._n_by_shapes()) + n_rows * embedding_width(self.model)
+
+    def _n_by_shapes(self) -> int:
+        """Weights of the LoRA matrices, each of the recipe's rank."""
         rank = self.config.r
         n_lora = sum(rank * sum(cast(nn.Linear, self.modules[name]).weight.shape) for name in self.adapted)
         for shape in self.parameters_of(self.config.target_parameters or []).values():
             n_lora += prod(shape[:-2]) * rank * sum(shape[-2:])
-        indices = self.config.trainable_token_indices
-        n_rows = sum(map(len, indices.values())) if isinstance(indices, dict) else 0
-        return n_lora + n_rows * embedding_width(self.model)
+        return n_lora
 
     @property
     def n_trained(self) -> int:
@@ -130,6 +144,18 @@ class LoraPlan:
     def is_tied(self) -> bool:
         """Whether the output head is the embedding table."""
         return bool(self.model.config.get_text_config().tie_word_embeddings)
+
+    def _n_by_peft(self) -> int | None:
+        """The weights of the adapter that PEFT puts on the model: on experts it has targets and ranks of its own. None
+        where PEFT refuses it."""
+        try:
+            with torch.device("meta"), attach_quietly(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                matrices = replace(self.config, modules_to_save=None, trainable_token_indices=None)
+                adapted = get_peft_model(copy.deepcopy(self.model), matrices)
+        except ValueError:
+            return None
+        return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
     def _name_of(self, module: nn.Module | None) -> str | None:
         return next((name for name, other in self.modules.items() if other is module), None)

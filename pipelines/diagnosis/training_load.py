@@ -27,7 +27,8 @@ class TrainingLoad:
     recipe's dtype. `trains_tokens`: rows of the embeddings are trained beside LoRA, because a chat template is new to
     the base. `fused_head`: the loss is computed in tiles of the logits, as TRL's trainers do. `packed`: the rows of a
     batch are laid end to end, and a mask over all their tokens keeps examples apart. `compute_bytes` is the size of a
-    number in the arithmetic: 2 for bfloat16 and float16, 4 for float32.
+    number in the arithmetic: 2 for bfloat16 and float16, 4 for float32. `n_adapter` are the weights of an adapter that
+    is not LoRA of one rank on all linear layers, such as that on experts; None for one that is.
     """
 
     method: Method
@@ -42,6 +43,7 @@ class TrainingLoad:
     reference: bool = False
     packed: bool = False
     compute_bytes: int = 2
+    n_adapter: int | None = None
 
 
 def training_load(
