@@ -17,6 +17,7 @@ from pipelines.recipe.other_trainers import is_of_another_trainer, same_meaning,
 from pipelines.recipe.places import PATH_KEYS
 from pipelines.recipe.precision import Precision, precision_of_training
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement
+from pipelines.recipe.stages import ARGUMENTS
 from pipelines.recipe.values import typed
 from pipelines.recipe.written import Written, as_values, read_written
 
@@ -155,7 +156,10 @@ def _unknown_key(key: str, keys: Mapping[str, Written], accepted: Mapping[str, A
         return RecipeFault(key, FaultKind.RENAMED, error, _fix_of(key, keys, accepted))
     plain = unicodedata.normalize("NFKC", key).strip().replace("-", "_")
     close = difflib.get_close_matches(plain, accepted, n=1, cutoff=0.6)
-    remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see the README's list of keys"
+    remedy = f"did you mean `{close[0]}`?" if close else "remove it, or see recipes/README.md"
+    others = [stage.value for stage, classes in ARGUMENTS.items() if key in accepted_keys(classes)]
+    if others:
+        remedy = f"remove it: it is a key of {' and '.join(f'{one}.py' for one in others)}"
     if key.startswith("no_") and key[3:] in accepted:
         remedy = f"write `{key[3:]}: false`"
     elif isinstance(keys[key].value, dict) and accepted.keys() & keys[key].value.keys():

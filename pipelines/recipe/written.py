@@ -67,13 +67,15 @@ def _from_words(words: list[str]) -> Written:
 
 
 def read_yaml_value(text: str) -> Any:
-    """`text` as YAML reads it; the text itself where it is no YAML, or a mapping that is only meant as text."""
+    """`text` as YAML reads it; the text itself where it is no YAML, or a list, a mapping or a comment only by its
+    punctuation."""
     try:
         value = yaml.load(text, _RecipeLoader)
     except (yaml.YAMLError, UserError):
         return text
-    is_block_mapping = isinstance(value, dict) and not text.lstrip().startswith("{")
-    return text if is_block_mapping else value  # "Write: a poem"
+    if isinstance(value, dict | list) and not text.lstrip().startswith(("{", "[")):
+        return text  # "Write: a poem", "- a poem"
+    return text if value is None and text.startswith("#") else value
 
 
 def _scalar(word: str) -> Any:

@@ -38,7 +38,7 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path)
     )
     assert "`max_seq_length` is now max_length; " in renamed.remedy
     assert unknown.remedy == (
-        "`learnig_rate`: did you mean `learning_rate`?; `colour`: remove it, or see the README's list of keys"
+        "`learnig_rate`: did you mean `learning_rate`?; `colour`: remove it, or see recipes/README.md"
     )
     assert unknown.fix == {}
     assert fixed_recipe(OLD, fixes_of(findings)) == (

@@ -195,6 +195,7 @@ def test_a_value_that_is_not_certain_is_not_translated() -> None:
         ("bf16: auto", "the precision follows from the machine"),
         ("gradient_checkpointing: unsloth", "write true"),
         ("no_packing: true", "write `packing: false`"),
+        ("beta: 0.1", "it is a key of dpo.py"),
         ("training_arguments: {learning_rate: 1}", "move its keys to the top level"),
         ("datasets: [{path: a, type: alpaca}]", "remove or rename type"),
         ("datasets: [{name: a}]", "name its path"),

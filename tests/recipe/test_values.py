@@ -70,6 +70,8 @@ def test_a_value_is_of_the_type_of_its_key(line: str, value: Any, tmp_path: Path
     [
         (["--dataset_name", "a: b"], "a: b"),
         (["--sample_prompts", "Write: x"], ["Write: x"]),
+        (["--sample_prompts", "- x"], ["- x"]),
+        (["--sample_prompts", "# x"], ["# x"]),
         (["--sample_prompts", "Write: x", "Hello, you"], ["Write: x", "Hello, you"]),
         (["--lora_target_modules", "q_proj", "v_proj"], ["q_proj", "v_proj"]),
         (["--lora_target_modules=[q_proj, v_proj]"], ["q_proj", "v_proj"]),
