@@ -45,6 +45,13 @@ def hardest_rows(run_folder: Path, run: Mapping[str, Any] | None) -> list[HardRo
     return [_hard_row(one, texts.get(one["row"])) for one in table.to_pylist()]
 
 
+def measured_rows(run: Mapping[str, Any] | None) -> str:
+    """ "all rows", or of how many rows the file is a sample, by run.json."""
+    said = (run or {}).get("row_losses") or {}
+    n_rows, n_trained = said.get("n_rows"), said.get("n_rows_trained")
+    return "all rows" if n_rows == n_trained else f"a sample of {n_rows:,} of {n_trained:,} rows"
+
+
 def _hard_row(record: Mapping[str, Any], text: str | None) -> HardRow:
     parts = [record.get("source"), None if record.get("source_row") is None else f"row {record['source_row']}"]
     return HardRow(

@@ -21,7 +21,7 @@ from pipelines.report.paired_chart import paired_charts
 from pipelines.report.provenance import all_facts, model_facts, real_name, short_facts
 from pipelines.report.reading import Records, parsed, read_records, without_paths
 from pipelines.report.rendering import environment_with, page_parts
-from pipelines.report.row_losses import hardest_rows
+from pipelines.report.row_losses import hardest_rows, measured_rows
 from pipelines.report.tables import (
     Table,
     benchmark_table,
@@ -64,7 +64,7 @@ def write_report(comparison_folder: Path, run_folder: Path | None = None) -> lis
     hardest = hardest_rows(run_folder, whole.run) if run_folder else []
     records = without_paths(whole)
     environment, content = _environment(), _content(records, comparison_folder, run_folder or comparison_folder)
-    content["hardest_rows"] = hardest
+    content |= {"hardest_rows": hardest, "measured_rows": measured_rows(whole.run)}
     content["tables"] = _markdown_tables(content)
     written = []
     for name in ("report.html", "report.md"):

@@ -68,6 +68,13 @@ def test_they_are_on_the_page_as_text(few: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in page.source
 
 
+def test_a_sample_of_the_rows_is_called_one(few: Path, tmp_path: Path) -> None:
+    record = write_losses(tmp_path, [1.0, 2.0])
+    write_json(tmp_path / "run.json", record | {"row_losses": {"n_rows": 2, "n_rows_trained": 3_000}})
+    page = Page(write_report(few, tmp_path)[0].read_text())
+    assert "row_losses.parquet in the run folder has a sample of 2 of 3,000 rows." in page.text
+
+
 def test_without_the_file_there_is_no_section(few: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", run())
     assert "Training rows of highest loss" not in write_report(few, tmp_path)[0].read_text()
