@@ -25,6 +25,8 @@ _REPEATS = 5
 _SHORTEST = 1e-6  # seconds; where the clock is too coarse to see a product, torch's query decides alone
 _MAX_TIMES_FLOAT32 = 1.5  # in hardware it is 0.3 to 1.1, by AVX-512 without bfloat16 2.5 to 3, by AVX2 10 to 60
 _LAUNCHER = "ACCELERATE_MIXED_PRECISION"  # what `accelerate launch` says to its processes
+_LOADED_IN = ("dtype", "torch_dtype")  # of model_init_kwargs
+_MAYBE_HALF = (*HALF_TYPES, "auto")
 _LAUNCHED = {"bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -140,7 +142,7 @@ def precision_of_training(
     os.environ[_LAUNCHER] = "no"  # where the keys say false, transformers would do what the launcher says
     if decided.choice == "float32" and not found.is_fast:
         return {**keys, **_in_float32(keys)}, decided
-    if "bf16" in keys or keys.get("fp16"):
+    if keys.get("bf16") is not None or keys.get("fp16"):
         return dict(keys), decided
     return {**keys, "bf16": decided.choice == "bfloat16", "fp16": decided.choice == "float16"}, decided
 
@@ -197,8 +199,13 @@ def _wish_of(keys: Mapping[str, Any]) -> str | None:
 
 
 def _in_float32(keys: Mapping[str, Any]) -> dict[str, Any]:
-    off = {key: False for key in PRECISION_KEYS[:-1] if key in ("bf16", *keys)}
-    return off | ({"dtype": "float32"} if keys.get("dtype") in (*HALF_TYPES, "auto") else {})
+    off: dict[str, Any] = {key: False for key in PRECISION_KEYS[:-1] if key in ("bf16", *keys)}
+    wider = {"dtype": "float32"} if keys.get("dtype") in _MAYBE_HALF else {}
+    options = keys.get("model_init_kwargs")
+    if isinstance(options, Mapping) and any(options.get(name) in _MAYBE_HALF for name in _LOADED_IN):
+        kept = {name: value for name, value in options.items() if name not in _LOADED_IN}
+        wider["model_init_kwargs"] = {**kept, "dtype": "float32"}
+    return off | wider
 
 
 def _times_float32(dtype: Any) -> float:

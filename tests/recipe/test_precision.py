@@ -73,6 +73,8 @@ def parsed(folder: Path, keys: str, *flags: str) -> Recipe:
     ("found", "keys", "flags", "expected"),
     [
         (FAST, "", "", (True, "bf16", "float32", "bfloat16")),
+        (FAST, "bf16: null", "", (True, "bf16", "float32", "bfloat16")),
+        (SLOW, "bf16: null", "", (False, "no", "float32", "float32")),
         (SLOW, "", "", (False, "no", "float32", "float32")),
         (SLOW, "bf16: true", "", (False, "no", "float32", "float32")),
         (SLOW, "bf16: true\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
@@ -103,6 +105,16 @@ def test_what_the_keys_of_a_recipe_become(
     assert (training.bf16, training.mixed_precision, dtype, recipe.precision.choice) == expected
     assert not training.fp16
     assert recipe.keys.get("bf16") == (True if flags.endswith("--bf16") else recipe.keys.get("bf16"))
+
+
+@pytest.mark.parametrize(("found", "loaded"), [(SLOW, "float32"), (FAST, "bfloat16")])
+def test_weights_that_model_init_kwargs_want_in_16_bits_follow_the_machine_too(
+    found: Arithmetic, loaded: str, on: Any, tmp_path: Path
+) -> None:
+    on(found)
+    recipe = parsed(tmp_path, "model_init_kwargs: {dtype: bfloat16, attn_implementation: eager}")
+    assert recipe.arguments[1].model_init_kwargs == {"dtype": loaded, "attn_implementation": "eager"}
+    assert recipe.keys["model_init_kwargs"]["dtype"] == "bfloat16"  # as it was written
 
 
 @pytest.mark.parametrize(
