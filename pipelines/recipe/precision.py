@@ -200,7 +200,7 @@ def _wish_of(keys: Mapping[str, Any]) -> str | None:
 
 def _in_float32(keys: Mapping[str, Any]) -> dict[str, Any]:
     off: dict[str, Any] = {key: False for key in PRECISION_KEYS[:-1] if key in ("bf16", *keys)}
-    wider = {"dtype": "float32"} if keys.get("dtype") in _MAYBE_HALF else {}
+    wider: dict[str, Any] = {"dtype": "float32"} if keys.get("dtype") in _MAYBE_HALF else {}
     options = keys.get("model_init_kwargs")
     if isinstance(options, Mapping) and any(options.get(name) in _MAYBE_HALF for name in _LOADED_IN):
         kept = {name: value for name, value in options.items() if name not in _LOADED_IN}
