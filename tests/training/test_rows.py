@@ -60,7 +60,6 @@ def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("part", "complaint"),
     [
-        ({"revisoin": "x"}, "mend revisoin"),
         ({"weight": 0.5}, "write fraction"),
         ({"columns": ["answer"]}, "the columns answer in"),
         ({"fraction": 0.5}, "for every entry"),
