@@ -109,7 +109,30 @@ def test_a_model_compared_with_itself_has_all_differences_zero(
     assert all(line["answers"]["base"] == line["answers"]["instruct"] for line in responses)
     assert record["flips"]["instruct"] == {}
     assert record["sentences"]["instruct"].startswith("no difference at all: equal on every item of all ")
-    assert "no difference" in (tmp_path / "out" / "report.md").read_text().lower()
+    assert "+0.0 points" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(
+    base: Path, instruct: Path, tmp_path: Path
+) -> None:
+    ask, answer = {"role": "user", "content": "Write find_max."}, {"role": "assistant", "content": ANSWER}
+    rows = [{"messages": [{"role": "system", "content": "Be brief."}, ask, answer, ask, answer]}] * 2
+    path, template = tmp_path / "rows.jsonl", tmp_path / "plain.jinja"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template.write_text("{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}assistant\n\n")
+    flags = ["--base", base, "--instruct", instruct, "--prompts", path, "--num_samples", "0"]
+    record, responses = run(*flags, "--all_turns", "--chat_template", template, output=tmp_path / "all")
+    assert (record["prompts"]["n"], record["prompts"]["n_with_system"], record["prompts"]["n_with_earlier_turns"]) == (
+        4, 4, 2,
+    )  # fmt: skip
+    assert record["prompts"]["chat_template"]["name"] == "plain.jinja"
+    assert record["prompts"]["style"] == {"base": "plain", "instruct": "chat"}
+    assert [len(line["messages"]) for line in responses] == [2, 4, 2, 4]
+    assert [line["group"] for line in responses] == ["row 1", "row 1", "row 2", "row 2"]
+    assert {line["answers"]["instruct"]["greedy"]["text"] for line in responses} == {ANSWER}
+    last, _ = run(*flags, output=tmp_path / "last")
+    assert last["prompts"]["n"] == 2
+    assert last["few_shot"]["why_not"].startswith("rows.jsonl is no dataset folder with a training split")
 
 
 def many_prompts(folder: Path) -> Path:
