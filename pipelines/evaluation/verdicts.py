@@ -62,7 +62,7 @@ class JudgedDifference:
 
 def verdict_of(estimate: Estimate, p_corrected: float, better: str) -> Verdict:
     """The word for a difference: it is shown if the interval is clear of zero and the corrected p-value below 5%."""
-    if estimate.has_too_few_groups:
+    if estimate.has_too_few_groups and estimate.value != 0:
         return Verdict.TOO_FEW_GROUPS
     if not (_is_clear(estimate) and p_corrected < SIGNIFICANT):  # said so that NaN shows nothing
         return Verdict.NO_DIFFERENCE

@@ -74,6 +74,9 @@ def test_too_few_groups_make_no_claim_and_say_why() -> None:
     ):
         judged = judged_differences([clear.grouped(list(groups))], "instruct", "base")["stops"]
         assert judged.verdict is verdict
+    same = series("stops", "higher", 0.0)
+    same = Series.of_values(same.definition, {name: list(BASE) for name in ("base", "instruct")}).grouped(["one"] * 60)
+    assert judged_differences([same], "instruct", "base")["stops"].verdict is Verdict.NO_DIFFERENCE
     assert judged.why == "60 items in 20 groups (2.1 effective): too few groups for a claim"
     assert judged.to_json()["why"] == judged.why
 
