@@ -98,13 +98,15 @@ def model_facts(records: Records) -> list[tuple[str, str]]:
     asked."""
     run, template = records.run or {}, (records.run or {}).get("template_sha256")
     few_shot = records.comparison.record.get("few_shot") or {}
+    templates = records.comparison.record["prompts"].get("template_sha256") or {}
     facts = []
     for number, model in enumerate(records.comparison.models):
         is_of_run = records.run is not None and number == records.comparison.n_baselines
         told = [real_name(model.path)]
         if is_of_run and (run.get("recipe") or {}).get("use_peft"):
             told.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
-        told.append(_style(model, str(template) if is_of_run and template else ""))
+        sha256 = templates.get(model.name) or (template if is_of_run else None)
+        told.append(_style(model, str(sha256 or "")))
         if model.name == few_shot.get("name"):
             n = few_shot["n_examples"]
             told.append(f"after {n:,} example{'' if n == 1 else 's'}")
