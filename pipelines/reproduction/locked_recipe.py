@@ -11,7 +11,6 @@ from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
 from pipelines.recipe import ARGUMENTS, Recipe, Stage, parse_recipe, written_keys
 from pipelines.recipe.arguments import chosen
-from pipelines.recipe.places import missing_places
 from pipelines.recipe.precision import PRECISION_KEYS, WishedBy
 
 # A second run is begun anew, and stays here: it pushes nothing and is in no tracker. A lock may be somebody else's, so
@@ -44,7 +43,7 @@ def locked_recipe(lock: Mapping[str, Any], overrides: Sequence[str], output_dir:
         path = Path(folder) / "recipe.yaml"
         write_json_atomically(path, {**keys, **own, "output_dir": str(output_dir)})  # each JSON text is YAML too
         flags = _precision_flags(lock, own)
-        recipe = parse_recipe(ARGUMENTS[program], [*flags, *overrides, "--config", str(path)], [missing_places])
+        recipe = parse_recipe(ARGUMENTS[program], [*flags, *overrides, "--config", str(path)])
         yield LockedRecipe(program, recipe, path, flags)
 
 
