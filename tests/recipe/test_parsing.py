@@ -211,3 +211,8 @@ def test_the_tables_of_renamed_keys_agree() -> None:
 )
 def test_a_value_that_no_run_can_have_is_one_line(line: str, complaint: str, tmp_path: Path) -> None:
     assert complaint in refusal(tmp_path, line)
+
+
+def test_an_entry_of_datasets_has_a_path_and_known_keys(tmp_path: Path) -> None:
+    assert "entry 1 of `datasets`" in refusal(tmp_path, "datasets: [{path: a.jsonl, revisoin: x}]\n")
+    assert "got no path" in refusal(tmp_path, "datasets: [{name: a.jsonl}]\n")
