@@ -165,7 +165,8 @@ def test_an_examination_tells_the_worst_first_and_each_refusal_once(base: Path, 
     [
         ({"learning_rate": 1, "use_peft": True, "packing": True}, Stage.SFT),
         ({"beta": 0.1, "use_peft": True}, Stage.DPO),
-        ({"adapter_name_or_path": "x"}, Stage.DPO),
+        ({"adapter_name_or_path": "x", "beta": 0.1}, Stage.DPO),
+        ({"adapter_name_or_path": "x", "packing": True}, Stage.SFT),
         ({"model_type": "llama", "model_config": {}}, Stage.PRETRAIN),
         ({"text_column": "text", "learning_rate": 1}, Stage.PRETRAIN),
         ({}, Stage.SFT),
@@ -215,7 +216,7 @@ def test_a_template_that_does_not_run_is_one_line(text: str, base: Path, tmp_pat
 
 def test_half_a_surrogate_pair_in_a_file_is_one_line(base: Path, tmp_path: Path) -> None:
     rows = [*rows_of(3), {"instruction": "half \ud83d", "output": "x"}]
-    with pytest.raises(UserError, match="half a surrogate pair in row 3"):
+    with pytest.raises(UserError, match="not unicode in row"):
         case_of(tmp_path, base, rows)
 
 

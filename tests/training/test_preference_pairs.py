@@ -7,11 +7,12 @@ import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from data_prep.conversation import read_preference
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.ledger import RowFate
-from pipelines.training.preference_pairs import tokenize_pairs
+from pipelines.training.preference_pairs import pair_tokens, tokenize_pairs
 from pipelines.training.preference_rows import refuse_splitting
 
 ROW = {"instruction": "Say hello.", "input": "In French.", "chosen": "Bonjour.", "rejected": "Hello there, friend."}
@@ -107,3 +108,31 @@ def test_real_conversations_keep_their_history(shared_data: Path, tokenizer: Pre
     assert kept in text
     assert text.count("<|im_start|>assistant\n") >= 3
     assert text.endswith("<|im_start|>assistant\n")
+
+
+def test_several_turns_with_tools_and_content_parts_are_rendered_as_they_are_served(shared_data: Path) -> None:
+    tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    parts = [{"type": "text", "text": "And"}, {"type": "text", "text": "tomorrow?"}]
+    prompt = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Weather in Oslo?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "rain"},
+        {"role": "assistant", "content": "Rain.", "weight": 0},
+        {"role": "user", "content": parts},
+    ]
+    tool = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    tools = [{"type": "function", "function": tool}]
+    row = {"prompt": prompt, "chosen": "Sun.", "rejected": [{"role": "assistant", "content": "Hail."}], "tools": tools}
+    pair = pair_tokens(read_preference(row), tokenizer)
+    served = [{key: turn[key] for key in turn if key != "weight"} for turn in prompt[:-1]]
+    text = tokenizer.apply_chat_template(
+        [*served, {"role": "user", "content": "And\ntomorrow?"}],
+        tools=tools,
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    assert tokenizer.decode(pair.prompt_ids) == text
+    assert tokenizer.decode(pair.chosen_ids) == "Sun.<|im_end|>"
+    assert tokenizer.decode(pair.rejected_ids) == "Hail.<|im_end|>"
