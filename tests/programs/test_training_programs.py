@@ -125,7 +125,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(chain: Path, tmp_pat
     ("flags", "complaint"),
     [
         (["--learnig_rate", "1"], "did you mean `learning_rate`?"),
-        (["--max_seq_length", "9", "--torch_dtype", "x"], "found 2"),
+        (["--max_seq_length", "9", "--torch_dtype", "x"], "2 problems"),
         (["--model_name_or_path", "no/such/model"], "no/such/model"),
         (["--dataset_name", "absent.jsonl"], "absent.jsonl"),
         (["--max_length", "4", "--doctor", "off"], "raise max_length"),
