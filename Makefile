@@ -26,7 +26,8 @@ quickstart: environment
 		--dataset $(QUICKSTART)/instructions --scope response --dtype float32 --output $(QUICKSTART)/perplexity.json
 	$(BIN)/python pipelines/compare.py --base recipes/quickstart/base --instruct $(QUICKSTART)/instruct \
 		--prompts $(QUICKSTART)/instructions --prompt "Write a Python function find_max(numbers)" --max_new_tokens 200 --num_samples 1 \
-		--batch_size 64 --training_rows $(QUICKSTART)/instructions --perplexity $(QUICKSTART)/perplexity.json --output $(QUICKSTART)/report
+		--batch_size 64 --training_rows $(QUICKSTART)/instructions --general README.md \
+		--perplexity $(QUICKSTART)/perplexity.json --output $(QUICKSTART)/report
 
 # Two tests at a time; the tests of one file, which share their fixtures, stay together, the longest files first.
 test: lint
