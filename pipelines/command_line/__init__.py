@@ -118,12 +118,19 @@ def _clean_up_when_killed() -> None:
     program = os.getpid()
 
     def end(number: int, _frame: object) -> NoReturn:
-        if os.getpid() != program:  # a worker of its own, which its pool ends like this every time
+        if os.getpid() != program:  # a worker that was killed between the fork and the line below
             os._exit(128 + number)
         print("terminated", file=sys.stderr)
         sys.exit(128 + number)
 
+    def end_at_once() -> None:
+        """A pool ends its workers with SIGTERM. Python calls no handler in one that waits for a semaphore, if the
+        signal came just before: the worker, and with it the program, would wait forever."""
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     signal.signal(signal.SIGTERM, end)
+    os.register_at_fork(after_in_child=end_at_once)
 
 
 def _leave_other_processes() -> None:

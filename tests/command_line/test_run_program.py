@@ -56,6 +56,20 @@ def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path: Path, num
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_worker_is_killed_by_the_system_whatever_it_waits_for() -> None:
+    """A handler in Python is not called in a worker that a signal reaches just before it waits for a semaphore."""
+    program = (
+        "import multiprocessing, signal\nfrom pipelines.command_line import run_program\n"
+        "def main(_):\n"
+        "    with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "        print(pool.apply(signal.getsignal, (signal.SIGTERM,)) is signal.SIG_DFL)\n"
+        "    print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
+        "run_program(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_place_that_refuses_is_one_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     def main(_: Sequence[str] | None) -> NoReturn:
