@@ -137,8 +137,11 @@ def _mixture_part(number: int, entry: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _spelled_as_choice(key: AcceptedKey, text: str) -> str:
-    """`text`, in lower case where only that makes it a choice."""
-    return text.lower() if text not in key.choices and text.lower() in key.choices else text
+    """`text`, in lower case where only that makes it a choice; false is how YAML spells a bare `off` or `no`."""
+    if text in key.choices or text.lower() in key.choices:
+        return text if text in key.choices else text.lower()
+    off = [choice for choice in ("off", "no") if choice in key.choices]
+    return off[0] if text.lower() == "false" and off else text
 
 
 def _refuse_other_than_choices(key: AcceptedKey, value: Any) -> None:

@@ -184,7 +184,7 @@ def comparison_of(record: Any) -> Comparison:
 
 
 def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any]) -> Model:
-    flips, few_shot = (record.get("flips") or {}).get(name) or {}, record.get("few_shot") or {}
+    flips = (record.get("flips") or {}).get(name) or {}
     return Model(
         name=name,
         role=str(model["role"]),
@@ -194,7 +194,7 @@ def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any]) -> Mo
         # a metric that applied to no prompt has no value: it is left out of the page
         figures={metric: figure_of(figure) for metric, figure in model["metrics"].items() if _has_value(figure)},
         differences=_differences(record, name),
-        against={few_shot["name"]: _differences(few_shot, name)} if few_shot.get("name") else {},
+        against={base: _differences(found, name) for base, found in (record.get("against") or {}).items()},
         summary=_summary((record.get("summary") or {}).get(name) or {}),
         sentence=str((record.get("sentences") or {}).get(name) or ""),
         flips={metric: (frozenset(ids["gained"]), frozenset(ids["lost"])) for metric, ids in flips.items()},

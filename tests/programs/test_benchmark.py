@@ -27,7 +27,7 @@ def test_two_local_tasks_are_run_offline_and_recorded_side_by_side(
     record = json.loads(output.read_text())
     assert (record["kind"], record["seed"], record["limit"], record["num_fewshot"]) == ("benchmark", 2, 6, 1)
     assert {name: found["template"] for name, found in record["models"].items()} == {"base": False, "instruct": True}
-    assert record["models"]["base"].keys() == {"path", "fingerprint", "template"}
+    assert record["models"]["base"].keys() == {"path", "fingerprint", "template", "computed_in"}
     assert [(one["task"], one["metric"], one["version"], one["n_shot"], one["n"]) for one in record["results"]] == [
         ("choosing", "acc", "1.5", 1, 6),
         ("writing", "exact_match", "1.5", 1, 6),

@@ -184,7 +184,7 @@ def test_a_bad_source_is_a_one_line_error_and_nothing_is_written(tmp_path: Path,
 
 BAD_FLAGS: dict[str, tuple[list[str], str]] = {
     "missing source": (["--source", "nowhere.jsonl"], "as --source nowhere.jsonl; got no such path; check the path"),
-    "no source": ([], "the following arguments are required: --source"),
+    "no source": ([], "missing argument: --source"),
     "no such split": (["--source", "x.json", "--test_size", "1.5"], "sum below 1); got validation 0.05, test 1.5"),
     "unknown column": (
         ["--source", "x.json", "--column_map", "output=anser"],
@@ -195,7 +195,7 @@ BAD_FLAGS: dict[str, tuple[list[str], str]] = {
         "--column_map of instruction, input",
     ),
     "limit": (["--source", "x.json", "--limit", "0"], "--limit: 0 is not 1 or more"),
-    "typo": (["--source", "x.json", "--sed", "1"], "unrecognized arguments: --sed 1"),
+    "typo": (["--source", "x.json", "--sed", "1"], "unknown argument: --sed 1"),
     "hub": (["--source", "nobody/nothing"], "a dataset on the Hub; got no such path, and the Hub says"),
 }
 

@@ -148,6 +148,7 @@ def test_an_adapter_on_another_commit_of_its_base_is_refused(published: Publishe
     assert json.loads(record.read_text())["model"] == {
         "path": "ann/adapter",
         "fingerprint": f"hub:ann/adapter@{commit}",
+        "computed_in": "float64",
     }
 
 

@@ -160,7 +160,7 @@ def test_two_processes_share_a_stream_without_reading_anything_twice(
     keys = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
     keys |= {"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}
     arguments = ["--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder, "--max_steps",
-                 "2", "--save_strategy", "no", "--model_config", json.dumps(keys)]  # fmt: skip
+                 "2", "--save_strategy", "no", "--bf16", "false", "--model_config", json.dumps(keys)]  # fmt: skip
     one = pretrain(*arguments, "--output_dir", tmp_path / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
                "pipelines/pretrain.py", *arguments, "--per_device_train_batch_size", "2",
@@ -183,7 +183,7 @@ def test_two_processes_share_a_stream_without_reading_anything_twice(
         (["--model_config", "{hiden_size: 8}"], "hiden_size"),
         (["--model_config", "{n_embd: 33, n_head: 2}"], "can be built of model_type gpt2"),
         (["--model_config", "{n_embd: much}"], "n_embd"),
-        (["--model_config", "8"], "model_config as keys"),
+        (["--model_config", "8"], "expected a mapping for `model_config`"),
         (["--max_length", "128", "--doctor", "off"], "max_position_embeddings"),
         (["--model_name_or_path", "some/model"], "got both"),
         (["--tokenizer_name_or_path", "null"], "tokenizer_name_or_path in the recipe"),
@@ -191,7 +191,7 @@ def test_two_processes_share_a_stream_without_reading_anything_twice(
         (["--use_peft", "true"], "a base for LoRA"),
         (["--load_in_4bit", "true"], "use_peft: true"),
         (["--save_dtype", "int8"], "save_dtype"),
-        (["--dtype", "int8"], "dtype to be one of"),
+        (["--dtype", "int8"], "`dtype` to be one of"),
         (["--lr_scheduler_type", "warmup_stable_decay"], "num_decay_steps"),
         (["--lr_scheduler_type", "cosine", "--lr_scheduler_kwargs", "{num_cycle: 1}"], "num_cycle"),
         (["--lr_scheduler_type", "warmup_stable_decay", "--lr_scheduler_kwargs", "{num_decay_steps: 9}"], "0 and 9"),

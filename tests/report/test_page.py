@@ -158,7 +158,8 @@ def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> No
     against["instruct"]["parses"] |= {"value": 0.03, "ci95": [-0.01, 0.07], "verdict": "no difference shown"}
     example = {"id": 3, "text": "Say <b>three</b>.\n\nthree"}
     facts = {"name": "few-shot", "n_examples": 1, "source": "/data/rows", "separator": "\n", "examples": [example]}
-    record["few_shot"] = facts | {"differences": against, "summary": record["summary"], "sentences": {}}
+    record["few_shot"] = facts
+    record["against"] = {"few-shot": {"differences": against, "summary": record["summary"], "sentences": {}}}
     record["differences"]["instruct"]["parses"]["why"] = "the prompts are in too few groups"
     html, markdown = (path.read_text() for path in write_report(*write_records(tmp_path, lines, record)))
     page = Page(html)

@@ -60,14 +60,8 @@ def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags
         ("sft", "--optim lomo", "lomo_optim", "optim"),
         ("pretrain", "--optim schedule_free_adamw", "schedulefree", "optim"),
         ("sft", "--eval_strategy steps --metric_for_best_model eval_rouge", "'eval_p_end'", "metric_for_best_model"),
-        ("sft", "--seed -1", "Seed must be between 0 and 2**32 - 1", "seed"),
-        ("sft", "--learning_rate -1", "Invalid learning rate: -1", "learning_rate"),
-        ("sft", "--adam_beta2 2", "Invalid beta parameter at index 1", "adam_beta2"),
-        ("sft", "--loss_type dtf", "'nll' and 'dft'", "loss_type"),
-        ("dpo", "--loss_type sigmod", "sigmoid_norm", "loss_type"),
         ("dpo", "--use_peft --sync_ref_model", "Use `sync_ref_model=False`", "sync_ref_model"),
         ("sft", "--torch_compile_backend nope", "Invalid backend: 'nope'", "torch_compile_backend"),
-        ("sft", "--dataloader_num_workers -1", "non-negative", "dataloader_num_workers"),
     ],
 )
 def test_what_a_library_refuses_is_one_line_that_names_the_key_and_quotes_the_library(
@@ -113,7 +107,6 @@ def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of
     refuse_impossible_training(recipe_of(program, mixture_of_experts, f"{flags} --lora_dropout 0.0"))
 
 
-@pytest.mark.parametrize("attention", ["flash_attention_2", "nope"])
-def test_attention_that_is_not_there_is_one_line(tiny_model_folder: Path, attention: str) -> None:
-    error = refusal("sft", tiny_model_folder, f"--attn_implementation {attention}")
+def test_attention_that_is_not_installed_is_one_line(tiny_model_folder: Path) -> None:
+    error = refusal("sft", tiny_model_folder, "--attn_implementation flash_attention_2")
     assert "attn_implementation" in error.remedy
