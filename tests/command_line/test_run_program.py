@@ -46,6 +46,7 @@ def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path: Path, num
     program = subprocess.Popen(
         [sys.executable, "-c", _HALF_WRITTEN, str(tmp_path / "out")],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
     )  # fmt: skip
     assert program.stdout is not None
     assert program.stdout.readline() == "writing\n"

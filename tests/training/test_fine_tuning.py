@@ -20,6 +20,7 @@ from pipelines.recipe import InstructionArguments, parse_recipe
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
 from pipelines.training.instruction_set import instruction_set
 from pipelines.training.rows import recipe_rows
+from tests.processors import with_bfloat16
 
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n} it is"} for n in range(12)]
 KEYS = (
@@ -136,7 +137,8 @@ def test_neftune_changes_the_course_of_training(base: Path, rows_file: Path, tmp
 
 
 def test_a_four_bit_base_computes_in_bfloat16_with_double_quantization() -> None:
-    config = quantization_config(ModelConfig(load_in_4bit=True))
+    with with_bfloat16():  # the machine's precision is tested in tests/recipe/test_precision.py
+        config = quantization_config(ModelConfig(load_in_4bit=True))
     assert config is not None
     assert config.bnb_4bit_compute_dtype == torch.bfloat16
     assert config.bnb_4bit_use_double_quant
