@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_unusable_model(flags.base, as_base=True)
     for one in flags.instruct:
         refuse_unusable_model(one)
-    from pipelines.evaluation.harness.benchmark_record import benchmark_table
-    from pipelines.evaluation.harness.benchmark_run import BenchmarkPlan
-    from pipelines.evaluation.harness.benchmarking import benchmark
-    from pipelines.evaluation.harness.harness_tasks import TaskChoice
+    from pipelines.evaluation.lm_eval.benchmark_record import benchmark_table
+    from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan
+    from pipelines.evaluation.lm_eval.benchmarking import benchmark
+    from pipelines.evaluation.lm_eval.tasks import TaskChoice
 
     choice = TaskChoice(
         flags.tasks, flags.include_path, flags.num_fewshot, flags.trust_task_code, flags.run_code_unconfined

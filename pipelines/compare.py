@@ -30,29 +30,29 @@ import time
 from collections.abc import Sequence
 
 from pipelines.command_line import run_program
-from pipelines.evaluation.comparison_flags import JUDGED_SO_FAR, comparison_flags, prompts_of
+from pipelines.evaluation.compare.flags import JUDGED_SO_FAR, comparison_flags, prompts_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = comparison_flags(__doc__).parse_args(arguments)
     prompts = prompts_of(flags)
-    from pipelines.evaluation.baselines import comparison_with_baselines
-    from pipelines.evaluation.comparison import beyond_of
-    from pipelines.evaluation.comparison_inputs import (
+    from pipelines.evaluation.code_execution import confinement
+    from pipelines.evaluation.compare.baselines import comparison_with_baselines
+    from pipelines.evaluation.compare.comparison import beyond_of
+    from pipelines.evaluation.compare.console_table import comparison_table
+    from pipelines.evaluation.compare.inputs import (
         attached_records,
         judge_of,
         limits_of,
         plan_of,
         provenance_of,
     )
-    from pipelines.evaluation.comparison_table import comparison_table
-    from pipelines.evaluation.measuring import measure_models
-    from pipelines.evaluation.processes import is_main_process
-    from pipelines.evaluation.responses import judge_responses, responses_of
-    from pipelines.evaluation.running_code import confinement
+    from pipelines.evaluation.compare.measuring import measure_models
+    from pipelines.evaluation.compare.responses import judge_responses, responses_of
     from pipelines.files import write_json_atomically, write_jsonl_atomically
     from pipelines.hub.pulling import local_copy
+    from pipelines.inference.processes import is_main_process
     from pipelines.report import write_report
 
     attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)

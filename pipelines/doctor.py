@@ -37,15 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler
-    from pipelines.diagnosis.examining import examine
-    from pipelines.diagnosis.finding import Severity
-    from pipelines.diagnosis.fixing import diff_of, fixes_of, write_fixed
-    from pipelines.diagnosis.forecasting import forecast_lines
-    from pipelines.diagnosis.opening import MAX_ROWS
-    from pipelines.diagnosis.recipe_faults import recipe_findings
-    from pipelines.diagnosis.telling import examination_lines, wants_colour
-    from pipelines.diagnosis.token_view import legend_line, row_lines, shown_rows
     from pipelines.errors import AnswerIsNo, UserError
+    from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
+    from pipelines.preflight.config_errors import recipe_findings
+    from pipelines.preflight.console.console_report import examination_lines, wants_colour
+    from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
+    from pipelines.preflight.context_builder import MAX_ROWS
+    from pipelines.preflight.forecast.forecasting import forecast_lines
+    from pipelines.preflight.run_checks import examine
+    from pipelines.records.finding import Severity
     from pipelines.report import write_diagnosis_page
     from pipelines.training.dry_run import refuse_impossible_training
 

@@ -39,19 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
-    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
-    from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
-    from pipelines.evaluation.preferences import pair_groups, preference_line, preference_metrics
+    from pipelines.evaluation.compare.preferences import pair_groups, preference_line, preference_metrics
     from pipelines.modeling.chat.dates import pin_date
+    from pipelines.postflight import after_run, before_run, read_general_text
+    from pipelines.preflight.before_training import consult_doctor, hold_to_gates
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
-    from pipelines.training.checkpoint_revisions import planned_push
+    from pipelines.training.callbacks.checkpoint_upload import planned_push
+    from pipelines.training.callbacks.throughput import cost_of_training, run_training
+    from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs
+    from pipelines.training.data.preference_rows import preference_set
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_student
-    from pipelines.training.measuring import cost_of_training, run_training
-    from pipelines.training.preference_pairs import tokenize_held_out, tokenize_pairs
-    from pipelines.training.preference_rows import preference_set
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
     from pipelines.training.resuming import checkpoint_to_resume

@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the answers, and write them with --output."""
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
-    from pipelines.evaluation.given_template import GivenTemplate
-    from pipelines.evaluation.prompts import read_prompts, typed_prompts
+    from pipelines.evaluation.prompts.given_template import GivenTemplate
+    from pipelines.evaluation.prompts.prompt_sets import read_prompts, typed_prompts
     from pipelines.files import refuse_existing, refuse_unwritable, write_jsonl_atomically
     from pipelines.hub.model_places import refuse_unusable_pair
 
@@ -76,13 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unwritable(flags.output.parent)
     if flags.resume and not flags.output:
         raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
-    from pipelines.evaluation.answer_lines import answer_line, shown_line
-    from pipelines.evaluation.answer_store import store_beside
-    from pipelines.evaluation.engines import Engine, refuse_missing
-    from pipelines.evaluation.generation import SamplingPolicy, generate_answers, token_choices_of
-    from pipelines.evaluation.processes import is_main_process, processes
-    from pipelines.evaluation.template_losses import template_losses
-    from pipelines.modeling import PromptStyle, load_for_inference, render_prompt
+    from pipelines.evaluation.likelihood.template_losses import template_losses
+    from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
+    from pipelines.inference.answer_store import store_beside
+    from pipelines.inference.engines import Engine, refuse_missing
+    from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
+    from pipelines.inference.model_bundle import load_for_inference
+    from pipelines.inference.processes import is_main_process, processes
+    from pipelines.modeling import PromptStyle, render_prompt
 
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)

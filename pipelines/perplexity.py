@@ -46,8 +46,8 @@ class _AddModel(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the record."""
     options = _parser().parse_args(arguments)
-    from pipelines.evaluation.given_template import GivenTemplate
-    from pipelines.evaluation.perplexity_documents import Scope, TextDocuments, read_dataset, refuse_without_sources
+    from pipelines.evaluation.perplexity.documents import Scope, TextDocuments, read_dataset, refuse_without_sources
+    from pipelines.evaluation.prompts.given_template import GivenTemplate
     from pipelines.files import refuse_existing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_places import refuse_unusable_pair
 
@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.by_source:
         refuse_without_sources(documents.values())
     template = GivenTemplate.read(options.chat_template)
-    from pipelines.evaluation.model_choice import ModelChoice
-    from pipelines.evaluation.perplexity_measurement import Reading, measure
-    from pipelines.evaluation.perplexity_record import perplexity_record, table
-    from pipelines.evaluation.processes import is_main_process
+    from pipelines.evaluation.perplexity.measurement import Reading, measure
+    from pipelines.evaluation.perplexity.record import perplexity_record, table
+    from pipelines.inference.model_choice import ModelChoice
+    from pipelines.inference.processes import is_main_process
 
     reading = Reading(options.batch_size, options.window, options.stride, options.dtype, template)
     measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)

@@ -35,15 +35,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load both models and serve the page until Ctrl-C."""
     flags = parser().parse_args(arguments)
+    from pipelines.chat_ui.ports import refuse_taken
     from pipelines.errors import UserError
     from pipelines.hub.model_places import refuse_unusable_model
-    from pipelines.interactive.ports import refuse_taken
 
     refuse_taken(flags.port)
     refuse_unusable_model(flags.base, as_base=True)
     refuse_unusable_model(flags.instruct)
     try:
-        from pipelines.interactive.page import Playground
+        from pipelines.chat_ui.page import Playground
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             got="no module named gradio",
             remedy='run pip install -e ".[playground]"',
         ) from error
-    from pipelines.evaluation.sampling import refuse_unless
-    from pipelines.interactive.model_pair import load_pair
+    from pipelines.chat_ui.model_pair import load_pair
+    from pipelines.inference.sampling import refuse_unless
 
     refuse_unless(flags.max_new_tokens >= 1, "max_new_tokens of 1 or more", flags.max_new_tokens)
     playground = Playground(load_pair(flags.base, flags.instruct), flags.max_new_tokens)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from pipelines.command_line import asks_for_help, run_program
 
 if TYPE_CHECKING:
-    from pipelines.diagnosis.after_run import AfterRun
+    from pipelines.postflight import AfterRun
     from pipelines.recipe import Recipe
 
 
@@ -38,24 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
-    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
-    from pipelines.diagnosis.consulting import consult_doctor
-    from pipelines.evaluation.held_out import held_out_bits_per_byte, held_out_lines, likelihoods_in_training
+    from pipelines.evaluation.likelihood import before_after
     from pipelines.modeling import LoadedModel
+    from pipelines.postflight import after_run, before_run, read_general_text
+    from pipelines.preflight.before_training import consult_doctor
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card
-    from pipelines.training.checkpoint_revisions import planned_push
-    from pipelines.training.corpus import open_corpus
+    from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
-    from pipelines.training.pretraining import (
+    from pipelines.training.pretrain import pretraining_model as models
+    from pipelines.training.pretrain.corpus import open_corpus
+    from pipelines.training.pretrain.pretraining import (
         cost_of_pretraining,
         pretraining_trainer,
         restore_stream,
         save_pretrained,
         train,
     )
-    from pipelines.training.pretraining_model import model_to_pretrain, refuse_impossible_model, tokenizer_to_pretrain
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import pretraining_inputs
 
@@ -65,23 +65,25 @@ def _train(recipe: "Recipe") -> None:
     general_text = read_general_text(pretraining.general_text)
     doctor = consult_doctor(recipe, Stage.PRETRAIN)
     push = planned_push(recipe, model_arguments.model_name_or_path)
-    tokenizer = tokenizer_to_pretrain(pretraining, model_arguments)
+    tokenizer = models.tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
-    refuse_impossible_model(pretraining, model_arguments, tokenizer)
+    models.refuse_impossible_model(pretraining, model_arguments, tokenizer)
     restore_stream(corpus, checkpoint)
     run = open_training_run("pretrain", recipe, training, resume=pretraining.resume, checkpoint=checkpoint)
     base = (model_arguments.model_name_or_path, model_arguments.model_revision)
     run.lock(pretraining_inputs(pretraining, corpus, tokenizer, *base))
-    model = model_to_pretrain(pretraining, model_arguments, training, tokenizer)
+    model = models.model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
-    before = likelihoods_in_training(trainer, loaded, corpus.held_out_texts) if base[0] else None
+    before = before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts) if base[0] else None
     if push:
         push.follow(trainer)
     start_state = before_run(trainer, general_text)
     metrics = train(trainer, corpus, run, checkpoint)
-    changes = held_out_bits_per_byte(before, likelihoods_in_training(trainer, loaded, corpus.held_out_texts))
+    changes = before_after.held_out_bits_per_byte(
+        before, before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts)
+    )
     save_pretrained(trainer, pretraining.save_dtype)
     examined = after_run(trainer, start_state)
     run.finish(
@@ -92,7 +94,7 @@ def _train(recipe: "Recipe") -> None:
     )
     if run.writes:
         told = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
-        _finish(run.folder, [told, *held_out_lines(changes)], examined)
+        _finish(run.folder, [told, *before_after.held_out_lines(changes)], examined)
     if push:
         push.finish(model_card)
 

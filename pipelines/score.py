@@ -41,10 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unwritable(options.output.parent)
     refuse_missing(file=options.file, pairs=options.pairs)
     refuse_unusable_pair(options.model_name_or_path, options.adapter)
-    from pipelines.evaluation.model_choice import ModelChoice
-    from pipelines.evaluation.processes import is_main_process, measured_by_all
-    from pipelines.evaluation.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
-    from pipelines.evaluation.text_scores import (
+    from pipelines.evaluation.perplexity.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
+    from pipelines.evaluation.perplexity.text_scores import (
         given_texts,
         ranking,
         ranking_line,
@@ -54,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores_table,
         token_file,
     )
+    from pipelines.inference.model_choice import ModelChoice
+    from pipelines.inference.processes import is_main_process, measured_by_all
 
     if options.output:
         refuse_other_suffix(options.output)

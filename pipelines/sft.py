@@ -37,22 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
-    from pipelines.diagnosis.after_run import after_run, before_run, read_general_text
-    from pipelines.diagnosis.consulting import consult_doctor, hold_to_gates
     from pipelines.modeling.chat.dates import pin_date
+    from pipelines.postflight import after_run, before_run, read_general_text
+    from pipelines.preflight.before_training import consult_doctor, hold_to_gates
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
-    from pipelines.training.checkpoint_revisions import planned_push
+    from pipelines.training.callbacks.checkpoint_upload import planned_push
+    from pipelines.training.callbacks.samples import SamplesAtEvaluation
+    from pipelines.training.callbacks.throughput import cost_of_training, run_training
+    from pipelines.training.data.instruction_set import instruction_set, sample_prompt_ids
+    from pipelines.training.data.row_losses import row_losses_line, write_row_losses
+    from pipelines.training.data.rows import recipe_rows
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
-    from pipelines.training.instruction_set import instruction_set, sample_prompt_ids
-    from pipelines.training.measuring import cost_of_training, run_training
     from pipelines.training.resuming import checkpoint_to_resume
-    from pipelines.training.row_losses import row_losses_line, write_row_losses
-    from pipelines.training.rows import recipe_rows
     from pipelines.training.run_inputs import fine_tuning_inputs
-    from pipelines.training.samples import SamplesAtEvaluation
     from pipelines.training.starting_point import starting_point
 
     data, training, model_arguments = recipe.arguments

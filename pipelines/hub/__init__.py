@@ -2,14 +2,14 @@
 
 from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
 from pipelines.hub.base import HubBase, hub_base
-from pipelines.hub.leaks import refuse_leaks
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.outgoing import OutgoingFile, is_adapter
-from pipelines.hub.overwriting import refuse_foreign
-from pipelines.hub.parcels import MAIN, Parcel, Run, checkpoint_card, refuse_other_comparison, refuse_other_merge
+from pipelines.hub.overwrite_guard import refuse_foreign
 from pipelines.hub.repository import Branch, Repository, refuse_bad_name, writable_repository
-from pipelines.hub.retrying import Patience
-from pipelines.hub.sending import offline_plan_lines, plan_lines, send
+from pipelines.hub.retry import Patience
+from pipelines.hub.secret_scan import refuse_leaks
+from pipelines.hub.upload import offline_plan_lines, plan_lines, send
+from pipelines.hub.upload_plan import MAIN, Parcel, Run, checkpoint_card, refuse_other_comparison, refuse_other_merge
 
 __all__ = [
     "MAIN",

@@ -11,7 +11,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from pipelines.errors import UserError
 from pipelines.hub.access import Answer, HubAccess, name_fault, whoami
-from pipelines.hub.retrying import Patience, persistently, without_signatures
+from pipelines.hub.retry import Patience, persistently, without_signatures
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 from data_prep.conversation import Conversation, Message
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
-from pipelines.evaluation.prompts import Prompt, held_out_prompts
-from pipelines.merging.built_in_rows import BUILT_IN_ROWS
+from pipelines.evaluation.prompts.prompt_sets import Prompt, held_out_prompts
+from pipelines.merging.fallback_prompts import BUILT_IN_ROWS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt
 from pipelines.modeling.loading import recipe_in_records
 

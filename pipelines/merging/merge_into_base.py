@@ -15,8 +15,8 @@ from pipelines.errors import UserError
 from pipelines.files import write_text_atomically
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.merging.checkpoint import open_checkpoint
-from pipelines.merging.hollow_base import NamesDiffer, grow_embeddings, hollow_base, sources_of
 from pipelines.merging.merged_tensors import MergedTensors
+from pipelines.merging.placeholder_model import NamesDiffer, grow_embeddings, hollow_base, sources_of
 from pipelines.merging.sharded_writing import write_shards
 from pipelines.merging.whole_model import merge_whole_model
 from pipelines.modeling import load_tokenizer

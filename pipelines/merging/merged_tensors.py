@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper
 
 from pipelines.errors import UserError
-from pipelines.merging.hollow_base import is_stand_in
+from pipelines.merging.placeholder_model import is_stand_in
 
 # Of two tensors that an adapter changes as one, computed in two orders of multiplication in float32.
 _SAME = 1e-5

@@ -18,13 +18,13 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.files import read_json
-from pipelines.merging import reading_back
+from pipelines.merging import reload_check
 from pipelines.merging.adapter_mix import AdapterMix
 from pipelines.merging.divergence import Divergence, divergence
 from pipelines.merging.held_out_rows import HeldOutRows
 from pipelines.merging.merge_into_base import Written
-from pipelines.merging.reading_back import facts_of, greedy_answers, write_logits
 from pipelines.merging.reference import load_reference, quantization_of_training, round_off_grid
+from pipelines.merging.reload_check import facts_of, greedy_answers, write_logits
 
 MAX_KL = 1e-5  # nats a token, of weights written in float32
 
@@ -121,7 +121,7 @@ def in_fresh_process(place: Path, request: dict[str, Any]) -> None:
     file = place / "request.json"
     file.write_text(json.dumps(request), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", str(reading_back.__file__), str(file)],
+        [sys.executable, "-P", str(reload_check.__file__), str(file)],
         env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

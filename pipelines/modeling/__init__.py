@@ -2,7 +2,6 @@
 
 from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256, tokenizer_sha256
-from pipelines.modeling.inference import load_for_inference
 from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokenizer, model_fingerprint
 from pipelines.modeling.rendering import (
     AnswerTokens,
@@ -22,7 +21,6 @@ __all__ = [
     "attach_quietly",
     "end_token",
     "ensure_chat_template",
-    "load_for_inference",
     "load_tokenizer",
     "lora_config",
     "lost_in_template",

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
+from pipelines.modeling.assistant_masks import chat_token_ids, inner_token_ids, prompt_token_ids, turn_token_ids
 from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_prompt, served_turns
 from pipelines.modeling.chat_template import end_token, end_tokens, token_id_of
-from pipelines.modeling.spans import chat_token_ids, inner_token_ids, prompt_token_ids, turn_token_ids
 
 _PROBE = "probe answer 9042"
 

@@ -1,7 +1,7 @@
 """Records: the JSON beside every result, and the run folder that says whether a run finished, and from what."""
 
 from pipelines.records.environment import describe_machine, git_commit, git_state, versions
-from pipelines.records.licences import Card, card_of
+from pipelines.records.licenses import Card, card_of
 from pipelines.records.lock import (
     LOCK_NAME,
     DatasetIdentity,

@@ -39,7 +39,7 @@ The templates are in `templates/`: autoescape is on, the page's policy (CSP) let
 everything a model wrote goes through `visible_text` first.
 """
 
-from pipelines.report.diagnosis_page import write_diagnosis_page
+from pipelines.report.doctor.doctor_page import write_diagnosis_page
 from pipelines.report.writing import write_report
 
 __all__ = ["write_diagnosis_page", "write_report"]

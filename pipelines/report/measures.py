@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipelines.report.charts import ceiling
+from pipelines.report.charts.charts import ceiling
 from pipelines.report.comparison_record import Better, Comparison, Difference, Measure, Model, Verdict
 from pipelines.report.figures import (
     Unit,

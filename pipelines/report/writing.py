@@ -9,15 +9,16 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from pipelines.files import write_text_atomically
-from pipelines.report.answers import MAX_PROMPTS, Prompt, shown_prompts
-from pipelines.report.charts import training_charts
+from pipelines.report.answers.answers import MAX_PROMPTS, Prompt, shown_prompts
+from pipelines.report.answers.filters import filters_of
+from pipelines.report.charts.charts import training_charts
+from pipelines.report.charts.paired_chart import paired_charts
+from pipelines.report.charts.token_charts import position_chart, reliability_chart
 from pipelines.report.comparison_record import Comparison, Verdict
-from pipelines.report.examinations import examinations
+from pipelines.report.doctor.postflight_results import examinations
 from pipelines.report.figures import Unit, interval_text, value_text
-from pipelines.report.filters import filters_of
 from pipelines.report.measures import MIN_PROMPTS, measure_tables, sampled_settings
 from pipelines.report.opening import openings
-from pipelines.report.paired_chart import paired_charts
 from pipelines.report.provenance import all_facts, model_facts, real_name, short_facts
 from pipelines.report.reading import Records, parsed, read_records, without_paths
 from pipelines.report.rendering import environment_with, page_parts
@@ -32,7 +33,6 @@ from pipelines.report.tables import (
     measures_same_answers,
     overlap_table,
 )
-from pipelines.report.token_charts import position_chart, reliability_chart
 from pipelines.report.training_samples import training_samples
 from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 

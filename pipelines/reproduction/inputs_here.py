@@ -8,13 +8,13 @@ from pipelines.errors import UserError
 from pipelines.recipe import Recipe, Stage
 from pipelines.records import Inputs, describe_machine, git_state, plain, versions
 from pipelines.reproduction.locked_recipe import LockedRecipe
-from pipelines.training.corpus import open_corpus
+from pipelines.training.data.instruction_set import instruction_set
+from pipelines.training.data.preference_rows import preference_set
+from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_student_tokenizer
-from pipelines.training.instruction_set import instruction_set
-from pipelines.training.preference_rows import preference_set
 from pipelines.training.preference_tuning import load_policy_tokenizer
-from pipelines.training.pretraining_model import tokenizer_to_pretrain
-from pipelines.training.rows import recipe_rows
+from pipelines.training.pretrain.corpus import open_corpus
+from pipelines.training.pretrain.pretraining_model import tokenizer_to_pretrain
 from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
 from pipelines.training.starting_point import starting_point
 

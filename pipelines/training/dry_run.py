@@ -36,13 +36,13 @@ from pipelines.errors import UserError
 from pipelines.modeling.loading import attach_quietly
 from pipelines.recipe import Recipe
 from pipelines.training.base_check import refuse_impossible_base
+from pipelines.training.callbacks.local_trackio import LocalTrackio
+from pipelines.training.callbacks.samples import SamplesAtEvaluation
 from pipelines.training.fine_tuning import Student, sft_trainer
 from pipelines.training.library_errors import LIBRARY_ERRORS, message_of
-from pipelines.training.local_trackio import LocalTrackio
 from pipelines.training.preference_tuning import Policy, preference_trainer
-from pipelines.training.pretraining import PretrainingTrainer
-from pipelines.training.pretraining_model import refuse_contradictions
-from pipelines.training.samples import SamplesAtEvaluation
+from pipelines.training.pretrain.pretraining import PretrainingTrainer
+from pipelines.training.pretrain.pretraining_model import refuse_contradictions
 from pipelines.training.schedules import refuse_impossible_schedule
 from pipelines.training.starting_point import starting_point
 

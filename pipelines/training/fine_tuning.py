@@ -21,10 +21,10 @@ from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, resize_embeddings, tokenizer_place
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
-from pipelines.training.ledger import Ledger
+from pipelines.training.callbacks.logging_callback import Watched, watch
+from pipelines.training.data.ledger import Ledger
+from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_errors import library_refusals
-from pipelines.training.live_view import Watched, watch
-from pipelines.training.packing import refuse_contamination
 from pipelines.training.starting_point import StartingPoint, starting_point
 
 

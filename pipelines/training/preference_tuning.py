@@ -23,6 +23,9 @@ from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import tokenizer_place
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe import RunArguments
+from pipelines.training.callbacks.logging_callback import Watched, watch
+from pipelines.training.callbacks.samples import N_HELD_OUT, SamplesAtEvaluation
+from pipelines.training.data.preference_pairs import chosen_rows
 from pipelines.training.fine_tuning import (
     adapter_weights,
     align_end_token,
@@ -32,9 +35,6 @@ from pipelines.training.fine_tuning import (
     show_bias_of_wrapped_head,
 )
 from pipelines.training.library_errors import library_refusals
-from pipelines.training.live_view import Watched, watch
-from pipelines.training.preference_pairs import chosen_rows
-from pipelines.training.samples import N_HELD_OUT, SamplesAtEvaluation
 from pipelines.training.starting_point import StartingPoint
 
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy

@@ -12,8 +12,8 @@ from pipelines.hub.pulling import local_copy
 from pipelines.modeling import model_fingerprint, template_sha256, tokenizer_sha256
 from pipelines.recipe import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
 from pipelines.records import Card, DatasetIdentity, Inputs, Licence, ModelIdentity, card_of
-from pipelines.training.corpus import Corpus
-from pipelines.training.rows import rows_fingerprint
+from pipelines.training.data.rows import rows_fingerprint
+from pipelines.training.pretrain.corpus import Corpus
 
 _SPLITS = ("train", "validation")  # what the rows are for, whatever the recipe calls their splits
 

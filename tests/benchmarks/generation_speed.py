@@ -22,9 +22,10 @@ from typing import Any
 import torch
 
 from data_prep.dataset_folder import is_dataset_folder, read_rows
-from pipelines.evaluation.decoding import plain_generation_config
-from pipelines.evaluation.generation import SamplingPolicy, generate_answers
-from pipelines.modeling import LoadedModel, PromptStyle, load_for_inference, render_prompt
+from pipelines.inference.decoding import plain_generation_config
+from pipelines.inference.generation import SamplingPolicy, generate_answers
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 
 AT_LEAST = 4.0
 

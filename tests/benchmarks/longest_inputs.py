@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.diagnosis.model_shape import model_shape
-from pipelines.evaluation.beyond.shared_runs import longest_shared_runs
-from pipelines.evaluation.checks import response_checks
-from pipelines.evaluation.judging.judge_prompt import read_reply
-from pipelines.hub.leaks import refuse_leaks
+from pipelines.evaluation.answer_checks import response_checks
+from pipelines.evaluation.judge.judge_prompt import read_reply
+from pipelines.evaluation.likelihood.shared_token_runs import longest_shared_runs
 from pipelines.hub.outgoing import OutgoingFile
-from pipelines.report.answer_diff import MAX_PIECES, answer_diff
-from tests.evaluation.checks import test_answer_checks as answers
-from tests.hub.test_leaks import HERE
+from pipelines.hub.secret_scan import refuse_leaks
+from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.report.answers.answer_diff import MAX_PIECES, answer_diff
+from tests.evaluation.answer_checks import test_answer_checks as answers
+from tests.hub.test_secret_scan import HERE
 from tests.twins.models import real_config
 
 

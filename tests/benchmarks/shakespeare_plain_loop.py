@@ -20,9 +20,9 @@ from transformers import AutoModelForCausalLM, get_linear_schedule_with_warmup
 
 from pipelines.modeling import load_tokenizer
 from pipelines.recipe import PretrainingArguments
-from pipelines.training.blocks import Blocks, cut_into_blocks
-from pipelines.training.muon import muon_with_adamw
-from pipelines.training.pretraining_model import new_config
+from pipelines.training.pretrain.blocks import Blocks, cut_into_blocks
+from pipelines.training.pretrain.muon import muon_with_adamw
+from pipelines.training.pretrain.pretraining_model import new_config
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECIPE = PROJECT / "recipes" / "shakespeare-char" / "pretrain" / "from_scratch.yaml"

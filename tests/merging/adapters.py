@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from pipelines.merging import reading_back
+from pipelines.merging import reload_check
 from pipelines.modeling import ensure_chat_template, load_tokenizer
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import attach_quietly, load_base_model, resize_embeddings
@@ -48,4 +48,4 @@ def _move(model: Any, seed: int) -> None:
 
 def read_here(_: Path, request: dict[str, Any]) -> None:
     """The reader of a proof in this process: the tests of the programs start a fresh one."""
-    reading_back.read_back(request)
+    reload_check.read_back(request)

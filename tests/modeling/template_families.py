@@ -17,8 +17,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.errors import UserError
 from pipelines.modeling import ensure_chat_template
+from pipelines.modeling.assistant_masks import UnrenderableError, render_turns
 from pipelines.modeling.chat.spelling import spelled
-from pipelines.modeling.spans import UnrenderableError, render_turns
 from tests.modeling import small_templates
 
 TRL = Path(trl.__file__).parent / "chat_templates"

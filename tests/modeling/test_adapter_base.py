@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from pipelines.errors import UserError
-from pipelines.evaluation.model_choice import ModelChoice, loaded_one_by_one
-from pipelines.modeling import load_for_inference, model_fingerprint
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.model_choice import ModelChoice, loaded_one_by_one
+from pipelines.modeling import model_fingerprint
 from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
-from tests.training.preference_models import adapter_on
+from tests.training.data.preference_models import adapter_on
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, TrainingArguments
 from trl import ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_for_inference, load_tokenizer, lora_config, model_fingerprint, stop_token_ids
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint, stop_token_ids
 from pipelines.modeling.loading import (
     base_in_records,
     base_of_adapter,

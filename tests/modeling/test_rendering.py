@@ -16,7 +16,7 @@ from pipelines.modeling import (
     render_answer,
     render_prompt,
 )
-from pipelines.training.labels import RowTokenizer
+from pipelines.training.data.labels import RowTokenizer
 
 ODD_TEXTS = [
     "",

@@ -11,11 +11,11 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer
+from pipelines.modeling.assistant_masks import render_turns
 from pipelines.modeling.chat.dates import pin_date
 from pipelines.modeling.chat.ends import end_tokens
 from pipelines.modeling.chat.spelling import spelled
 from pipelines.modeling.chat.turns import UnrenderableError, served_turns
-from pipelines.modeling.spans import render_turns
 from pipelines.training.serving_check import saved_and_loaded
 from tests.modeling.template_families import tokenizer_of
 

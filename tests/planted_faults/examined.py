@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from pipelines.diagnosis.case import Stage
-from pipelines.diagnosis.examining import examine
-from pipelines.diagnosis.finding import Finding
-from pipelines.diagnosis.recipe_faults import recipe_findings
+from pipelines.preflight.check_context import Stage
+from pipelines.preflight.config_errors import recipe_findings
+from pipelines.preflight.run_checks import examine
 from pipelines.recipe.parsing import parse_leniently
 from pipelines.recipe.stages import ARGUMENTS
+from pipelines.records.finding import Finding
 from tests.processors import with_bfloat16
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
-from pipelines.diagnosis.case import Stage
+from pipelines.preflight.check_context import Stage
 
 Row = Mapping[str, Any]
 

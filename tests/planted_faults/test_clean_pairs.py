@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.diagnosis.examining import examine
-from pipelines.diagnosis.finding import Finding, Severity
+from pipelines.preflight.run_checks import examine
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
+from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.clean_pairs import CLEAN_PAIRS, CleanPair
 from tests.planted_faults.examined import examined
 from tests.planted_faults.families import Family

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from pipelines.report import write_report
-from tests.report.sample_answers import responses
-from tests.report.sample_records import write_records
+from tests.report.samples.sample_answers import responses
+from tests.report.samples.sample_records import write_records
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

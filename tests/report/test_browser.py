@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pipelines.report import write_report
-from tests.report.hostile_records import NAME, write_hostile_records
-from tests.report.sample_answers import SIMILAR_ID, responses
-from tests.report.sample_records import write_records
+from tests.report.samples.hostile_records import NAME, write_hostile_records
+from tests.report.samples.sample_answers import SIMILAR_ID, responses
+from tests.report.samples.sample_records import write_records
 
 PHONE, DESKTOP = (360, 740), (1280, 900)
 

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from pipelines.report import write_report
-from tests.report.hostile_records import write_hostile_records
-from tests.report.sample_answers import answer, responses
-from tests.report.sample_records import write_records
+from tests.report.samples.hostile_records import write_hostile_records
+from tests.report.samples.sample_answers import answer, responses
+from tests.report.samples.sample_records import write_records
 
 
 def test_warnings_then_answers_then_three_lines_then_figures(markdown: str) -> None:

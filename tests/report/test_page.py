@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from pipelines.report import answers, write_report
+from pipelines.report.charts.paired_chart import paired_charts
 from pipelines.report.comparison_record import comparison_of
 from pipelines.report.figures import Unit, difference_text, interval_text, value_text
 from pipelines.report.measures import measure_tables
-from pipelines.report.paired_chart import paired_charts
 from tests.report.conftest import Page
-from tests.report.hostile_records import HOSTILE, NAME, write_hostile_records
-from tests.report.sample_answers import responses
-from tests.report.sample_records import comparison, write_json, write_lines, write_records
-from tests.report.sample_run_records import perplexity, run, trainer_state
+from tests.report.samples.hostile_records import HOSTILE, NAME, write_hostile_records
+from tests.report.samples.sample_answers import responses
+from tests.report.samples.sample_records import comparison, write_json, write_lines, write_records
+from tests.report.samples.sample_run_records import perplexity, run, trainer_state
 
 
 def hostile_page(folder: Path) -> Page:

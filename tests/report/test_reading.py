@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.report import write_report
-from tests.report.sample_records import write_json
+from tests.report.samples.sample_records import write_json
 
 _OPTIONAL = ("training", "likelihood", "categories", "benchmarks", "judge", "overlaps")
 

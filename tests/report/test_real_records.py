@@ -9,20 +9,20 @@ import pytest
 from pipelines.report import write_report
 from pipelines.report.visible_text import first_upper
 from tests.report.conftest import Page
-from tests.report.sample_answers import FIND_MAX, requested_rows
-from tests.report.sample_records import write_json
-from tests.report.sample_run_records import VERSIONS
+from tests.report.samples.sample_answers import FIND_MAX, requested_rows
+from tests.report.samples.sample_records import write_json
+from tests.report.samples.sample_run_records import VERSIONS
 
 
 @pytest.fixture(scope="module")
 def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from pipelines.evaluation.comparison import comparison_of
-    from pipelines.evaluation.generation import Answer
-    from pipelines.evaluation.likelihood import DocumentLikelihood
-    from pipelines.evaluation.measuring import DecodingPlan, MeasuredModel
-    from pipelines.evaluation.model_choice import Role
-    from pipelines.evaluation.prompts import Prompt
-    from pipelines.evaluation.responses import responses_of
+    from pipelines.evaluation.compare.comparison import comparison_of
+    from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel
+    from pipelines.evaluation.compare.responses import responses_of
+    from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
+    from pipelines.evaluation.prompts.prompt_sets import Prompt
+    from pipelines.inference.generation import Answer
+    from pipelines.inference.model_choice import Role
     from pipelines.modeling import PromptStyle
 
     rows = requested_rows(40)

@@ -10,8 +10,8 @@ import pytest
 from pipelines.report import write_report
 from pipelines.report.row_losses import HardRow, hardest_rows
 from tests.report.conftest import Page
-from tests.report.sample_records import write_json, write_lines
-from tests.report.sample_run_records import run
+from tests.report.samples.sample_records import write_json, write_lines
+from tests.report.samples.sample_run_records import run
 
 HOSTILE = "</pre><script>alert(1)</script>\u202e"
 

@@ -13,8 +13,8 @@ from pipelines.report.tables import (
     likelihood_tables,
     overlap_table,
 )
-from tests.report.sample_records import details, judge
-from tests.report.sample_run_records import benchmark, figure, perplexity
+from tests.report.samples.sample_records import details, judge
+from tests.report.samples.sample_run_records import benchmark, figure, perplexity
 
 
 def texts(table: Table) -> list[list[str]]:

@@ -17,9 +17,9 @@ from pipelines import sft
 from pipelines.errors import UserError
 from pipelines.modeling.quantization import quantization_config
 from pipelines.recipe import InstructionArguments, parse_recipe
+from pipelines.training.data.instruction_set import instruction_set
+from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
-from pipelines.training.instruction_set import instruction_set
-from pipelines.training.rows import recipe_rows
 from tests.processors import with_bfloat16
 
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n} it is"} for n in range(12)]

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_for_inference
+from pipelines.inference.model_bundle import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe import RunArguments
 from pipelines.training.fine_tuning import save_student
@@ -25,7 +25,7 @@ from pipelines.training.preference_tuning import (
     preference_trainer,
 )
 from pipelines.training.starting_point import starting_point
-from tests.training.preference_models import adapter_on, base_without_template, tokenized, training_arguments
+from tests.training.data.preference_models import adapter_on, base_without_template, tokenized, training_arguments
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_fold
 from pipelines.modeling import load_tokenizer, tokenizer_sha256
 from pipelines.recipe import DataArguments, PretrainingArguments
 from pipelines.records import Inputs
-from pipelines.training.corpus import open_corpus
-from pipelines.training.rows import recipe_rows
+from pipelines.training.data.rows import recipe_rows
+from pipelines.training.pretrain.corpus import open_corpus
 from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
 
 

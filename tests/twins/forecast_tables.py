@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.diagnosis import (
+from pipelines.preflight.forecast import (
     Method,
     TrainingLoad,
     memory_forecast,

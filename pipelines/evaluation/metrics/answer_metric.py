@@ -14,8 +14,8 @@ import datasets
 import evaluate
 
 from pipelines.errors import UserError
-from pipelines.evaluation.checks.reference_answer import CannotCheck
-from pipelines.evaluation.statistics import N_RESAMPLES, Estimate, bootstrap_mean, share
+from pipelines.evaluation.answer_checks.reference_answer import CannotCheck
+from pipelines.evaluation.statistics.intervals import N_RESAMPLES, Estimate, bootstrap_mean, share
 
 _TEXT = datasets.Value("string")
 _TEXTS = datasets.Sequence(_TEXT)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.report.answers import Prompt
+from pipelines.report.answers.answers import Prompt
 
 MAX_PROMPT = 300  # characters of a prompt that is put into the snippet; one that is longer is passed over
 _ANY_PROMPT = "What can you do?"

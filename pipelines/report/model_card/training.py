@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipelines.report.charts import logged_values
+from pipelines.report.charts.charts import logged_values
 from pipelines.report.figures import Unit, bytes_text, duration_text, number_text, significant_text, value_text
 from pipelines.report.model_card.shown import evenly, filled, sparkline
 from pipelines.report.tables import DASH, Table, table_of

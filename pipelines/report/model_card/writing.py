@@ -12,8 +12,8 @@ from jinja2 import Environment
 
 from pipelines.files import write_text_atomically
 from pipelines.hub.local_paths import without_local_paths
-from pipelines.report.answers import Prompt, shown_prompts
-from pipelines.report.examinations import examinations
+from pipelines.report.answers.answers import Prompt, shown_prompts
+from pipelines.report.doctor.postflight_results import examinations
 from pipelines.report.measures import measure_tables
 from pipelines.report.model_card.card_records import CardRecords, read_card_records
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of

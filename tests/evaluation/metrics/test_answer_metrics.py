@@ -8,11 +8,11 @@ import evaluate
 import pytest
 
 import pipelines.evaluation.metrics
-from pipelines.evaluation.checks import RESPONSE_METRICS, response_checks
-from pipelines.evaluation.checks.constraints import given_constraints
-from pipelines.evaluation.generation import Answer
-from pipelines.evaluation.prompts import Prompt
-from pipelines.evaluation.statistics import bootstrap_mean, share
+from pipelines.evaluation.answer_checks import RESPONSE_METRICS, response_checks
+from pipelines.evaluation.answer_checks.constraints import given_constraints
+from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.statistics.intervals import bootstrap_mean, share
+from pipelines.inference.generation import Answer
 
 FOLDER = Path(pipelines.evaluation.metrics.__path__[0])
 NAMES = [definition.name for definition in RESPONSE_METRICS]

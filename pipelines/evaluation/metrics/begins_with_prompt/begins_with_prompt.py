@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/begins_with_prompt")
 metric.compute(predictions=["It is Paris."], prompts=["What is the capital of France?"])
 """
 
-from pipelines.evaluation.checks.prompt_echo import begins_with_prompt
+from pipelines.evaluation.answer_checks.prompt_echo import begins_with_prompt
 from pipelines.evaluation.metrics.answer_metric import PromptMetric
 
 _DESCRIPTION = """

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/chrf")
 metric.compute(predictions=["The sky."], references=["sky"])
 """
 
-from pipelines.evaluation.checks.reference_answer import chrf
+from pipelines.evaluation.answer_checks.reference_answer import chrf
 from pipelines.evaluation.metrics.answer_metric import ReferenceMetric
 
 _DESCRIPTION = """

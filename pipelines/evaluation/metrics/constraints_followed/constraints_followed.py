@@ -6,9 +6,9 @@ metric.compute(predictions=["a, b"], constraints=[["no_commas", {"kind": "n_word
 
 from typing import Any
 
-from pipelines.evaluation.checks.constraints import follows, given_constraints
+from pipelines.evaluation.answer_checks.constraints import follows, given_constraints
 from pipelines.evaluation.metrics.answer_metric import ConstraintMetric
-from pipelines.evaluation.statistics import N_RESAMPLES, bootstrap_ratio
+from pipelines.evaluation.statistics.intervals import N_RESAMPLES, bootstrap_ratio
 
 _DESCRIPTION = """
 value is the mean over prompts of the share of a prompt's constraints that its answer follows. instruction_level (n,

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/ends_in_loop")
 metric.compute(predictions=["so so so so so so", "One by one."])
 """
 
-from pipelines.evaluation.checks.repetition import ends_in_loop
+from pipelines.evaluation.answer_checks.repetition import ends_in_loop
 from pipelines.evaluation.metrics.answer_metric import AnswerMetric
 
 _DESCRIPTION = """

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/exact_match")
 metric.compute(predictions=["The sky."], references=["sky"])
 """
 
-from pipelines.evaluation.checks.reference_answer import exact_match
+from pipelines.evaluation.answer_checks.reference_answer import exact_match
 from pipelines.evaluation.metrics.answer_metric import ReferenceMetric
 
 _DESCRIPTION = """

@@ -6,11 +6,11 @@ metric.compute(predictions=["a, b"], constraints=[["no_commas", {"kind": "n_word
 
 from typing import Any
 
-from pipelines.evaluation.checks.constraints import follows, given_constraints
+from pipelines.evaluation.answer_checks.constraints import follows, given_constraints
 from pipelines.evaluation.metrics.answer_metric import ConstraintMetric
 
 _DESCRIPTION = """
-IFEval's strict accuracy at the level of prompts, over the kinds of pipelines/evaluation/checks/constraint_kinds.py,
+IFEval's strict accuracy per prompt, over the kinds of evaluation/answer_checks/constraint_kinds.py,
 IFEval's 25 among them. Does not apply to a prompt without any.
 """
 

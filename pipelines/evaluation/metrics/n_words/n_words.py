@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/n_words")
 metric.compute(predictions=["so so so so so so", "One by one."])
 """
 
-from pipelines.evaluation.checks.text_units import words
+from pipelines.evaluation.answer_checks.text_units import words
 from pipelines.evaluation.metrics.answer_metric import AnswerMetric
 
 _DESCRIPTION = """

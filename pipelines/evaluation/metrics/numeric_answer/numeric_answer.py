@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/numeric_answer")
 metric.compute(predictions=["That makes $1,200."], references=["... #### 1200"])
 """
 
-from pipelines.evaluation.checks.numeric_answer import numeric_answer
+from pipelines.evaluation.answer_checks.numeric_answer import numeric_answer
 from pipelines.evaluation.metrics.answer_metric import ReferenceMetric
 
 _DESCRIPTION = """

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/parses")
 metric.compute(predictions=["so so so so so so", "One by one."])
 """
 
-from pipelines.evaluation.checks.python_answer import parses
+from pipelines.evaluation.answer_checks.python_answer import parses
 from pipelines.evaluation.metrics.answer_metric import AnswerMetric
 
 _DESCRIPTION = """

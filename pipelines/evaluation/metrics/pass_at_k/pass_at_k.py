@@ -17,8 +17,7 @@ from typing import Any
 import datasets
 
 from pipelines.errors import UserError
-from pipelines.evaluation.metrics.answer_metric import AnswerMetric
-from pipelines.evaluation.running_code import (
+from pipelines.evaluation.code_execution import (
     DEFAULT_LIMITS,
     CodeTests,
     RunLimits,
@@ -27,7 +26,8 @@ from pipelines.evaluation.running_code import (
     refuse_unless_told_to_run,
     run_texts,
 )
-from pipelines.evaluation.statistics import N_RESAMPLES
+from pipelines.evaluation.metrics.answer_metric import AnswerMetric
+from pipelines.evaluation.statistics.intervals import N_RESAMPLES
 
 _DESCRIPTION = """
 The probability that at least one of k sampled answers passes all tests of its prompt, estimated for each prompt from

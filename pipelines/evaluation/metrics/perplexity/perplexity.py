@@ -12,8 +12,8 @@ from typing import Any
 import datasets
 import evaluate
 
-from pipelines.evaluation.row_groups import Groups
-from pipelines.evaluation.statistics import bootstrap_ratio
+from pipelines.evaluation.statistics.intervals import bootstrap_ratio
+from pipelines.evaluation.statistics.row_groups import Groups
 
 _DESCRIPTION = """
 Over all documents together, never as a mean of batch or document means:

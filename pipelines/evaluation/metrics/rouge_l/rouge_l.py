@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/rouge_l")
 metric.compute(predictions=["The sky."], references=["sky"])
 """
 
-from pipelines.evaluation.checks.reference_answer import rouge_l
+from pipelines.evaluation.answer_checks.reference_answer import rouge_l
 from pipelines.evaluation.metrics.answer_metric import ReferenceMetric
 
 _DESCRIPTION = """

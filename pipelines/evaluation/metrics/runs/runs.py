@@ -8,9 +8,9 @@ It executes what a model wrote, in confined child processes, and only if told to
 
 from typing import Any
 
+from pipelines.evaluation.code_execution import DEFAULT_LIMITS, refuse_unless_told_to_run, run_texts
 from pipelines.evaluation.metrics.answer_metric import AnswerMetric
-from pipelines.evaluation.running_code import DEFAULT_LIMITS, refuse_unless_told_to_run, run_texts
-from pipelines.evaluation.statistics import N_RESAMPLES
+from pipelines.evaluation.statistics.intervals import N_RESAMPLES
 
 _DESCRIPTION = """
 Whether executing the code of the answer, out of its first fenced Python block and dedented, raises nothing and ends in

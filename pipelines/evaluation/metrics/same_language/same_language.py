@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/same_language")
 metric.compute(predictions=["It is Paris."], prompts=["What is the capital of France?"])
 """
 
-from pipelines.evaluation.checks.language import same_language
+from pipelines.evaluation.answer_checks.language import same_language
 from pipelines.evaluation.metrics.answer_metric import PromptMetric
 
 _DESCRIPTION = """

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/takes_requested_parameters"
 metric.compute(predictions=["def add(a, b): ..."], prompts=["Write a Python function add(a, b)."])
 """
 
-from pipelines.evaluation.checks.python_answer import python_checks, requested_function
+from pipelines.evaluation.answer_checks.python_answer import python_checks, requested_function
 from pipelines.evaluation.metrics.answer_metric import PromptMetric
 
 _DESCRIPTION = """

@@ -4,7 +4,7 @@ metric = evaluate.load("pipelines/evaluation/metrics/token_f1")
 metric.compute(predictions=["The sky."], references=["sky"])
 """
 
-from pipelines.evaluation.checks.reference_answer import token_f1
+from pipelines.evaluation.answer_checks.reference_answer import token_f1
 from pipelines.evaluation.metrics.answer_metric import ReferenceMetric
 
 _DESCRIPTION = """

@@ -1,0 +1,71 @@
+"""The base and the instruct model in memory together; an adapter shares the base's tensors."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from transformers import PreTrainedModel
+
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.model_choice import behind_template_of
+from pipelines.inference.shared_base import adapted_copy
+from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
+from pipelines.modeling.adapter_base import refuse_other_base
+from pipelines.modeling.loading import is_adapter, tokenizer_place
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """Both models; `templated_base` is the base behind the instruct model's chat template, None where there is none
+    or where it does not fit the base's vocabulary."""
+
+    base: LoadedModel
+    templated_base: LoadedModel | None
+    instruct: LoadedModel
+
+    @property
+    def base_styles(self) -> list[PromptStyle]:
+        """How the base can be asked."""
+        return [PromptStyle.PLAIN, PromptStyle.RAW, *([PromptStyle.CHAT] if self.templated_base else [])]
+
+    @property
+    def instruct_style(self) -> PromptStyle:
+        """How the instruct model is asked: by its chat template, if it has one."""
+        return PromptStyle.CHAT if self.instruct.has_chat_template else PromptStyle.PLAIN
+
+    def asked(self, base_style: PromptStyle) -> list[tuple[LoadedModel, PromptStyle]]:
+        """The base for prompts of `base_style`, one of `base_styles`, and the instruct model, each with its style."""
+        templated = self.templated_base if base_style is PromptStyle.CHAT else None
+        return [(templated or self.base, base_style), (self.instruct, self.instruct_style)]
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether the instruct model is an adapter over the base's own tensors."""
+        return bool(self._tensors(self.base).keys() & self._tensors(self.instruct).keys())
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of all weights, shared ones counted once."""
+        models = [one for one in (self.base, self.templated_base, self.instruct) if one]
+        return sum({place: size for one in models for place, size in self._tensors(one).items()}.values())
+
+    @staticmethod
+    def _tensors(loaded: LoadedModel) -> dict[int, int]:
+        """The size in bytes of each tensor by its place in memory."""
+        return {one.data_ptr(): one.nbytes for one in (*loaded.model.parameters(), *loaded.model.buffers())}
+
+
+def load_pair(base: str, instruct: str) -> ModelPair:
+    """Load `base` (folder or Hub id) and `instruct` (a model, or an adapter of `base`).
+
+    Raises `UserError` for what cannot be loaded and for an adapter that was trained on another base.
+    """
+    if is_adapter(instruct):
+        refuse_other_base(instruct, base)
+    alone = load_for_inference(base, name="base")
+    if is_adapter(instruct):
+        tokenizer = load_tokenizer(tokenizer_place(base, instruct))
+        adapted = adapted_copy(cast(PreTrainedModel, alone.model), instruct, tokenizer)
+        instructed = LoadedModel("instruct", instruct, adapted, tokenizer)
+    else:
+        instructed = load_for_inference(instruct, name="instruct")
+    return ModelPair(alone, behind_template_of(alone, instructed.tokenizer), instructed)

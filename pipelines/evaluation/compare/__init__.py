@@ -1,0 +1,1 @@
+"""Base and instruct model side by side: answers, measures, paired differences."""

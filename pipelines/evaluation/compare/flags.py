@@ -1,0 +1,105 @@
+"""The flags of compare.py in the groups of its --help, and its folder. No torch: --help and a refusal are quick."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.command_line import ArgumentParser, add_dtype, positive_number
+from pipelines.errors import UserError
+from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.prompts.prompt_sets import Prompt
+
+ANSWERS_SO_FAR = "answers.partial.jsonl"
+JUDGED_SO_FAR = "judgements.partial.jsonl"
+
+
+def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
+    """The program's flags; `manual` is its docstring."""
+    flags = ArgumentParser(manual)
+    add = flags.add_argument
+    add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter, as --base; again for more")
+    add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
+    add("--split", default="test", help="split of a dataset folder (default test)")
+    add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
+    add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: the last one alone)")
+    add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
+    add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
+    add("--base_few_shot", type=int, default=3, metavar="K", help="examples of a second baseline, 0: none (default 3)")
+    add("--few_shot_from", type=Path, metavar="F", help="where they are from (default: training split of --prompts)")
+    add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
+    add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
+    add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
+    add("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
+    add("--resume", action="store_true", help="go on with an interrupted comparison in --output")
+    _add_decoding(flags.add_argument_group("answers"))
+    _add_further(flags.add_argument_group("further measurements"))
+    _add_judge(flags.add_argument_group("a judge"))
+    return flags
+
+
+def refuse_taken(output: Path, *, resume: bool) -> None:
+    """Raise `UserError` if `output` holds anything but, with `resume`, an interrupted comparison.
+
+    Every process may ask: none writes before all have met.
+    """
+    found = {one.name for one in output.iterdir()} if output.is_dir() else set()
+    if not found or not all(name.startswith((ANSWERS_SO_FAR, JUDGED_SO_FAR)) for name in found):
+        refuse_existing(output)
+    elif not resume:
+        raise UserError(
+            expected=f"{output} to be new or empty",
+            got="an interrupted comparison",
+            remedy="add --resume to go on with it, or give another --output",
+        )
+
+
+def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
+    """The typed prompts, then the held-out ones, once all that the flags name is found to be there.
+
+    Raises `UserError` for what is missing or cannot be read.
+    """
+    from pipelines.evaluation.prompts.prompt_sets import held_out_prompts, typed_prompts
+    from pipelines.hub.model_places import refuse_unusable_model
+
+    refuse_taken(flags.output, resume=flags.resume)
+    refuse_unwritable(flags.output)
+    typed = typed_prompts(flags.prompt)
+    drawn = {"limit": flags.limit, "seed": flags.seed, "all_turns": flags.all_turns}
+    prompts = [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
+    names = ("general", "capability", "training_rows", "perplexity", "benchmark", "few_shot_from")
+    refuse_missing(**{name: getattr(flags, name) for name in names})
+    refuse_unusable_model(flags.base, as_base=True)
+    for one in flags.instruct:
+        refuse_unusable_model(one)
+    return prompts
+
+
+def _add_decoding(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
+    add("--num_samples", type=int, default=2, help="samples of each prompt, 0 for none (default 2)")
+    add("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
+    add("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
+    add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
+    add("--engine", default="transformers", choices=["transformers", "vllm"], help="default transformers")
+    shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
+    add("--show_probabilities", type=int, default=8, metavar="N", help=shown)
+    add("--run_code", action="store_true", help="run the Python of the answers, confined, and their tests")
+
+
+def _add_further(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--general", type=Path, metavar="F", help="general text, on which forgetting would show in bits per byte")
+    add("--capability", type=Path, metavar="F", help="minimal pairs or multiple choice, by log-likelihood")
+    add("--training_rows", type=Path, metavar="F", help="training rows, to look for in the answers")
+    add("--perplexity", type=Path, metavar="FILE", help="perplexity.json to show in the report too")
+    add("--benchmark", type=Path, metavar="FILE", help="benchmark.json to show in the report too")
+
+
+def _add_judge(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--judge_url", metavar="URL", help="OpenAI-compatible endpoint (default none); its key in JUDGE_API_KEY")
+    add("--judge_model", metavar="NAME", help="model that judges there")

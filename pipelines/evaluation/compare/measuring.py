@@ -1,0 +1,293 @@
+"""Running models over prompts, one after another: answers, the reference's likelihood, and what a plan adds."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, response_likelihoods
+from pipelines.evaluation.likelihood.measures import BeyondMeasured, measure_beyond
+from pipelines.evaluation.likelihood.plan import BeyondPlan
+from pipelines.evaluation.likelihood.template_losses import template_losses
+from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewShotPool
+from pipelines.evaluation.prompts.given_template import GivenTemplate
+from pipelines.evaluation.prompts.prompt_rows import are_plain_text
+from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.inference.answer_store import AnswerStore
+from pipelines.inference.engines import Engine
+from pipelines.inference.generation import (
+    Answer,
+    SamplingPolicy,
+    TokenChoice,
+    generate_answers,
+    token_choices_of,
+)
+from pipelines.inference.model_choice import (
+    Role,
+    behind_template_of,
+    instruct_choices,
+    loaded_one_by_one,
+)
+from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
+from pipelines.modeling.loading import is_adapter, tokenizer_place
+
+
+@dataclass(frozen=True)
+class DecodingPlan:
+    """How each prompt is answered: greedily once and, unless `num_samples` is 0, by so many seeded samples."""
+
+    max_new_tokens: int = 256
+    num_samples: int = 2
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for values no decoding can follow."""
+        if self.num_samples < 0 or (self.num_samples and self.temperature <= 0):
+            raise UserError(
+                expected="num_samples of 0 or more and, for samples, a temperature above 0",
+                got=f"num_samples {self.num_samples}, temperature {self.temperature:g}",
+                remedy="raise the temperature, or leave sampling out with --num_samples 0",
+            )
+        _ = self.greedy, self.sampled
+
+    @property
+    def greedy(self) -> SamplingPolicy:
+        """The policy of the greedy answer."""
+        return SamplingPolicy(seed=self.seed, max_new_tokens=self.max_new_tokens)
+
+    @property
+    def sampled(self) -> SamplingPolicy | None:
+        """The policy of the samples, None without any."""
+        if self.num_samples == 0:
+            return None
+        return SamplingPolicy(self.temperature, self.top_p, self.num_samples, self.seed, self.max_new_tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """`decoding` in comparison.json."""
+        sampled = {"temperature": self.temperature, "top_p": self.top_p, "num_samples": self.num_samples}
+        greedy = {"temperature": 0.0, "num_samples": 1}
+        return {"max_new_tokens": self.max_new_tokens, "seed": self.seed, "greedy": greedy, "sampled": sampled}
+
+
+@dataclass(frozen=True)
+class MeasurementPlan:
+    """What is measured of each model, beside the likelihood of the reference answers.
+
+    `n_token_choices` greedy answers are kept with the probability of each token. A `store` keeps finished answers, so
+    that an interrupted measurement goes on where it was. A `template` takes the place of the models' own.
+    """
+
+    decoding: DecodingPlan
+    base_prompt_style: PromptStyle = PromptStyle.PLAIN
+    dtype: str = "auto"
+    batch_size: int = 32
+    engine: Engine = Engine.TRANSFORMERS
+    store: AnswerStore | None = None
+    n_token_choices: int = 0
+    template: GivenTemplate | None = None
+    few_shot: FewShotPool = field(default_factory=lambda: FewShotPool(0))
+    beyond: BeyondPlan = field(default_factory=BeyondPlan)
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """What one model did with the prompts; all lists are in their order.
+
+    `template_sha256` is that of the chat template of the prompts, None in other styles. `likelihoods` holds for each
+    measured prompt style one entry a prompt, None where there is no reference answer; `token_choices` the tokens of
+    some greedy answers, by the prompt's place; `beyond` rests on counted prompts alone.
+    """
+
+    name: str
+    role: Role
+    path: str
+    fingerprint: str
+    prompt_style: PromptStyle
+    greedy: Sequence[Answer]
+    samples: Sequence[Sequence[Answer]]
+    likelihoods: Mapping[PromptStyle, Sequence[DocumentLikelihood | None]]
+    token_choices: Mapping[int, Sequence[TokenChoice]] = field(default_factory=dict)
+    template_sha256: str | None = None
+    beyond: BeyondMeasured | None = None
+    computed_in: str | None = None
+    few_shot: FewShot | None = None
+    template_losses: Mapping[str, int] = field(default_factory=dict)
+
+
+class Measurement:
+    """The same prompts put to one model after another; `seconds` has the wall time of each phase, told on stderr."""
+
+    def __init__(self, prompts: Sequence[Prompt], plan: MeasurementPlan) -> None:
+        self.prompts, self.plan = prompts, plan
+        self.are_plain_text = are_plain_text(one.asked for one in prompts if one.counted)
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    def base(self, loaded: LoadedModel, template_of: str) -> MeasuredModel:
+        """A base; the likelihood of the reference also behind the chat template of the model at `template_of`."""
+        if self.are_plain_text:
+            return self._measure(loaded, Role.BASE, PromptStyle.RAW)
+        if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
+            loaded = self.plan.template.on(loaded)
+        if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
+            raise UserError(
+                expected=f"a base with a chat template, for --base_prompt_style {PromptStyle.CHAT.value}",
+                got=f"{loaded.path}, which has none",
+                remedy=f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts",
+            )
+        measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
+        if self.plan.base_prompt_style is PromptStyle.CHAT:
+            return measured
+        templated = _with_template_of(loaded, template_of, self.plan.template)
+        if templated is None:
+            return measured
+        chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
+        self._told("base: likelihood, chat template")
+        return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
+
+    def few_shot_base(self, loaded: LoadedModel) -> MeasuredModel | None:
+        """The base after examples: greedy answers and the likelihood of the reference. None (told on stderr) without.
+
+        Prompts are plain text, so that they are given as they are.
+        """
+        shots = self.plan.few_shot.examples_for(loaded)
+        if shots is None:
+            if self.plan.few_shot.n_wanted:
+                _say(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
+            return None
+        greedy = replace(self.plan.decoding.greedy, stop_text=END_OF_ANSWER)
+        prompts = [shots.asked(loaded, one, greedy.max_new_tokens) for one in self.prompts]
+        loaded = replace(loaded, name=f"{loaded.name} ({len(shots.examples)}-shot)")
+        rendered = [render_prompt(loaded.tokenizer, one.asked, PromptStyle.PLAIN) for one in prompts]
+        answers = [only for [only] in self._answers(loaded, rendered, greedy)]
+        likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
+        self._told(f"{loaded.name}: greedy answers and likelihood")
+        return MeasuredModel(
+            loaded.name,
+            Role.FEW_SHOT_BASE,
+            loaded.path,
+            loaded.fingerprint,
+            PromptStyle.PLAIN,
+            answers,
+            [],
+            likelihoods,
+            computed_in=loaded.computed_in,
+            few_shot=shots,
+        )
+
+    def instruct(self, loaded: LoadedModel) -> MeasuredModel:
+        """An instruct model with its chat template or the plan's; with plain prompts if there is none."""
+        if self.are_plain_text:
+            return self._measure(loaded, Role.INSTRUCT, PromptStyle.RAW)
+        if self.plan.template:
+            loaded = self.plan.template.on(loaded)
+        if not loaded.has_chat_template:
+            _say(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
+        return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
+
+    def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
+        plan, name = self.plan, loaded.name
+        self._told(f"{name}: load")
+        rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in self.prompts]
+        losses = template_losses(loaded, [one.asked for one in self.prompts]) if style is PromptStyle.CHAT else {}
+        greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
+        self._told(f"{name}: greedy answers")
+        samples: list[list[Answer]] = []
+        if plan.decoding.sampled:
+            samples = self._answers(loaded, rendered, plan.decoding.sampled)
+            self._told(f"{name}: sampled answers")
+        shown = range(min(plan.n_token_choices, len(rendered)))
+        choices = token_choices_of(loaded, [rendered[place] for place in shown], [greedy[place] for place in shown])
+        likelihoods = {style: _reference_likelihoods(loaded, self.prompts, style)}
+        self._told(f"{name}: likelihood")
+        counted = [prompt for prompt in self.prompts if prompt.counted]
+        beyond = measure_beyond(loaded, counted, style, plan.beyond)
+        self._told(f"{name}: beyond the task")
+        return MeasuredModel(
+            name,
+            role,
+            loaded.path,
+            loaded.fingerprint,
+            style,
+            greedy,
+            samples,
+            likelihoods,
+            dict(zip(shown, choices, strict=True)),
+            template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None,
+            beyond,
+            loaded.computed_in,
+            template_losses=losses,
+        )
+
+    def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
+        plan = self.plan
+        return generate_answers(
+            loaded, rendered, policy, batch_size=plan.batch_size, engine=plan.engine, store=plan.store
+        )
+
+    def _told(self, phase: str) -> None:
+        """End a phase: its wall time, since the end of the phase before it."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._start, 3)
+        self._start = now
+        _say(f"{phase} ({self.seconds[phase]:.1f} s)")
+
+
+def measure_models(
+    base: str, instructs: Sequence[str], prompts: Sequence[Prompt], plan: MeasurementPlan
+) -> tuple[list[MeasuredModel], dict[str, float]]:
+    """The base, each of `instructs`, each base in memory once, and last the few-shot base where there is one; and the
+    seconds that each phase took.
+
+    Raises `UserError` for an adapter that was trained on another base, before anything is loaded.
+    """
+    choices, names = instruct_choices(base, instructs)
+    measurement = Measurement(prompts, plan)
+    measured: list[MeasuredModel] = []
+    few_shot: MeasuredModel | None = None
+    for loaded in loaded_one_by_one(choices, names, dtype=plan.dtype):
+        if measured:
+            measured.append(measurement.instruct(loaded))
+        else:
+            measured.append(measurement.base(loaded, instructs[0]))
+            few_shot = measurement.few_shot_base(loaded)
+    return [*measured, *([few_shot] if few_shot else [])], measurement.seconds
+
+
+def how_prompted(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict[str, Any]:
+    """What comparison.json says of the prompts' form: the style of each model, its template, and a given one."""
+    return {
+        "style": {model.name: model.prompt_style.value for model in models},
+        "template_sha256": {model.name: model.template_sha256 for model in models},
+        "chat_template": plan.template.to_json() if plan.template else None,
+        "lost_in_template": {model.name: dict(model.template_losses) for model in models if model.template_losses},
+    }
+
+
+def _reference_likelihoods(
+    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle
+) -> list[DocumentLikelihood | None]:
+    asked = {place: response for place, prompt in enumerate(prompts) if (response := prompt.response)}
+    scores = response_likelihoods(loaded, list(asked.values()), style, measured_by=measured_by_all)
+    found = dict(zip(asked, scores, strict=True))
+    return [found.get(place) for place in range(len(prompts))]
+
+
+def _with_template_of(base: LoadedModel, instruct: str, given: GivenTemplate | None) -> LoadedModel | None:
+    """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
+    place = tokenizer_place(base.path, instruct) if is_adapter(instruct) else instruct
+    tokenizer = load_tokenizer(place)
+    templated = behind_template_of(base, given.on_tokenizer(tokenizer) if given else tokenizer)
+    if templated is None:
+        _say("base: likelihood with plain prompts only (no template for its vocabulary)")
+    return templated
+
+
+def _say(line: str) -> None:
+    if is_main_process():
+        print(line, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Likelihood: bits per byte, P(end), calibration, forgetting and memorization."""

@@ -1,0 +1,179 @@
+"""One model over the tasks of lm-evaluation-harness: every metric with its standard error and, if it has one, by item.
+
+The harness gets the loaded model itself, so that an adapter, new tokens and our tokenizer with its template are those
+that every other figure rests on. It fetches no model from anywhere.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import torch
+import transformers
+
+from pipelines.errors import UserError
+from pipelines.evaluation.lm_eval.tasks import one_line_errors
+from pipelines.evaluation.statistics.row_groups import group_of
+from pipelines.modeling import LoadedModel
+
+N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that are no means
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """How tasks are run: `limit` items of each, drawn with `seed` (None: all), so many at a time."""
+
+    limit: int | None = None
+    batch_size: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MetricOutcome:
+    """One metric of one task; `value` is None where it is no finite number.
+
+    `items` has for each item a numerator and a denominator, whose sums' ratio is the value: a mean's denominators are
+    1, those of bits per byte are bytes. None for a group, and for a metric that is no such ratio. `groups` has a label
+    for each item where all of the task's documents name their `group`: such items are resampled together.
+    """
+
+    task: str
+    version: str
+    n_shot: int
+    metric: str
+    better: str
+    n: int
+    value: float | None
+    stderr: float | None
+    items: tuple[tuple[float, float], ...] | None
+    groups: tuple[str, ...] | None = None
+
+
+def run_tasks(
+    loaded: LoadedModel, tasks: Mapping[str, Any], plan: BenchmarkPlan, *, with_template: bool
+) -> list[MetricOutcome]:
+    """All metrics of `tasks` (those of `load_tasks`) for one model, in the tasks' order, groups first.
+
+    Without a template few-shot examples are text before the item; with one, each is a turn of the user and one of the
+    model. Raises `UserError` for a task that does not fit the model.
+    """
+    from lm_eval.evaluator import evaluate
+
+    transformers.set_seed(plan.seed)
+    for task in tasks["tasks"].values():
+        task.set_fewshot_seed(plan.seed)  # all models see the same examples before the same item
+    harness_model = as_harness_model(loaded, plan.batch_size, with_template)
+    with one_line_errors("tasks that lm-evaluation-harness can run", list(tasks["tasks"])):
+        drawn = _drawn_items(tasks, plan)
+        found = evaluate(
+            harness_model,
+            dict(tasks),
+            samples=drawn,
+            bootstrap_iters=N_BOOTSTRAPS,
+            apply_chat_template=with_template,
+            fewshot_as_multiturn=with_template,
+            confirm_run_unsafe_code=True,  # a task that runs answers was refused before, unless the user allowed it
+        )
+    return _outcomes(found, tasks)
+
+
+def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) -> Any:
+    """The model for the harness. Log-softmax is taken in float32, also of a model in bfloat16.
+
+    A chat template writes all special tokens itself: a BOS that the tokenizer adds would be one that was not trained.
+    """
+    from lm_eval.models.huggingface import HFLM
+
+    if loaded.tokenizer.eos_token_id is None:
+        raise UserError(
+            expected="a tokenizer with an end token for lm-evaluation-harness",
+            got=f"no eos_token in {loaded.path}",
+            remedy="set eos_token in its tokenizer_config.json",
+        )
+    with _left_as_tied(loaded.model):
+        return HFLM(
+            pretrained=loaded.model,
+            tokenizer=loaded.tokenizer,
+            backend="causal",
+            batch_size=batch_size,
+            softmax_dtype=torch.float32,
+            add_bos_token=False if with_template else None,
+        )
+
+
+@contextmanager
+def _left_as_tied(model: torch.nn.Module) -> Iterator[None]:
+    """The harness ties weights once more, which fails where an adapter trained single tokens of a tied embedding."""
+    vars(model)["tie_weights"] = lambda: None
+    try:
+        yield
+    finally:
+        del vars(model)["tie_weights"]
+
+
+def _drawn_items(tasks: Mapping[str, Any], plan: BenchmarkPlan) -> dict[str, list[int]] | None:
+    """The numbers of the items of each task, None for all: the first N may all be of one kind."""
+    if plan.limit is None:
+        return None
+    numbers = {name: range(len(task.eval_docs)) for name, task in tasks["tasks"].items()}
+    return {
+        name: sorted(random.Random(plan.seed).sample(all_of_them, min(plan.limit, len(all_of_them))))
+        for name, all_of_them in numbers.items()
+    }
+
+
+def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[MetricOutcome]:
+    outcomes = []
+    for name in [*tasks.get("groups", {}), *tasks["tasks"]]:
+        figures = found["results"].get(name, {})
+        for key, value in figures.items():
+            metric, comma, filter_name = key.partition(",")
+            if not comma or metric.endswith("_stderr") or not isinstance(value, Real):
+                continue
+            better = found["higher_is_better"].get(name, {}).get(metric)
+            samples = [one for one in found["samples"].get(name, []) if one["filter"] == filter_name and metric in one]
+            items = _items(tasks["tasks"].get(name), samples, metric)
+            outcome = MetricOutcome(
+                task=name,
+                version=str(found["versions"].get(name)),
+                n_shot=int(found["n-shot"].get(name, 0)),
+                metric=metric if filter_name == "none" else f"{metric} ({filter_name})",
+                better="neither" if better is None else "higher" if better else "lower",
+                n=len(items) if items is not None else int(figures["sample_len"]),
+                value=_finite(value),
+                stderr=_finite(figures.get(f"{metric}_stderr,{filter_name}")),
+                items=items,
+                groups=_groups(samples) if items is not None else None,
+            )
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _finite(value: Any) -> float | None:
+    """The number, None for a missing one and for one that JSON cannot hold."""
+    return float(value) if isinstance(value, Real) and math.isfinite(value) else None
+
+
+def _groups(samples: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
+    documents = [one.get("doc") for one in samples]
+    groups = tuple(group for one in documents if isinstance(one, Mapping) and (group := group_of(one)))
+    return groups if len(groups) == len(documents) else None
+
+
+def _items(task: Any, samples: Sequence[Mapping[str, Any]], metric: str) -> tuple[tuple[float, float], ...] | None:
+    """The metric of each item as a numerator and a denominator, None for a group and for a metric that is no ratio."""
+    from lm_eval.api.metrics import bits_per_byte, mean
+
+    if task is None:
+        return None
+    values = [one[metric] for one in samples]
+    figure = task.aggregation().get(metric, mean)
+    if figure is mean and all(_finite(value) is not None for value in values):
+        return tuple((float(value), 1.0) for value in values)
+    if figure is bits_per_byte:
+        return tuple((-float(nats) / math.log(2), float(n_bytes)) for nats, n_bytes in values)
+    return None

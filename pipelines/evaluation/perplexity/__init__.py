@@ -1,0 +1,1 @@
+"""Perplexity of documents, texts and minimal pairs."""

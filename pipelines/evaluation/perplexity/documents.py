@@ -1,0 +1,212 @@
+"""What is measured: a dataset folder, a file of rows or of text, or a Hub dataset -> documents in each scope."""
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, load_rows, read_manifest, read_rows, row_suffix
+from pipelines.errors import UserError
+from pipelines.evaluation.prompts.prompt_rows import Response, asked_rows
+from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
+from pipelines.files import read_text, sha256_of_file
+
+Row = Mapping[str, Any]
+
+_TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # what can only be a file, not a Hub id
+_COLUMNS_OF_ANSWERS = {"output", "completion", "messages", "conversations"}
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+class Scope(StrEnum):
+    """What is scored: a document's whole text, or the text of an answer given its prompt."""
+
+    TEXT = "text"
+    RESPONSE = "response"
+
+
+class TextDocuments(StrEnum):
+    """What a document is in a plain text file.
+
+    `file`: the whole file is one text, and each token is given what comes before it, across paragraphs too. Figures are
+    those of the whole; for the interval its paragraphs (its lines, where no blank line parts them) are resampled.
+    `paragraph` and `line`: each is a document of its own, begun anew; the blank lines between them are not scored.
+    """
+
+    FILE = "file"
+    PARAGRAPH = "paragraph"
+    LINE = "line"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Texts, or responses; with the source of each (None: unknown), and its group: documents of one group depend on
+    each other, such as the turns of one conversation (None: on no other).
+
+    `follow_on` says that the texts are the passages of one text, in their order.
+    """
+
+    items: Sequence[Any]
+    sources: Sequence[str | None]
+    follow_on: bool = False
+    groups: Sequence[str | None] = ()
+
+
+def refuse_without_sources(documents: Iterable[Documents]) -> None:
+    """Raise `UserError` if the source of a document is not known: before a model is loaded for figures by source."""
+    if any(None in one.sources for one in documents):
+        raise UserError(
+            expected="the source of each document, for figures by source",
+            got="rows without the column `source`",
+            remedy="leave out --by_source, or give a dataset folder or rows with `source`",
+        )
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """Rows with their numbers, counted from 1, and where they came from: `dataset` in the record."""
+
+    rows: Sequence[tuple[int, Row]]
+    description: Mapping[str, Any]
+    follow_on: bool = False
+
+    def limited(self, limit: int | None, seed: int) -> "DatasetRows":
+        """`limit` rows drawn with `seed`, since the first may all come from one source; of one text the first."""
+        if limit is None or limit >= len(self.rows):
+            return self
+        drawn = self.rows[:limit] if self.follow_on else random.Random(seed).sample(self.rows, limit)
+        return DatasetRows(sorted(drawn, key=lambda pair: pair[0]), self.description, self.follow_on)
+
+    def default_scopes(self) -> list[Scope]:
+        """Answers where a row has them, else their text."""
+        columns = {name for _, row in self.rows for name, value in row.items() if value is not None}
+        return [Scope.RESPONSE if columns.intersection(_COLUMNS_OF_ANSWERS) else Scope.TEXT]
+
+    def in_scope(self, scope: Scope) -> Documents:
+        """The texts (`text`, or `output` of instruction rows), or a response for each trained turn of each row, given
+        what comes before it.
+
+        Empty texts are left out. Raises `UserError` for a row without text or answer, and below two documents, on which
+        no interval can rest.
+        """
+        documents_of = _text if scope is Scope.TEXT else _responses
+        found = [
+            (document, row, group_of(row) or (f"row {number}" if len(documents) > 1 else None))
+            for number, row in self.rows
+            for documents in [documents_of(row, f"row {number} of {self.description['path']}")]
+            for document in documents
+        ]
+        if len(found) < 2:
+            raise UserError(
+                expected="at least two documents that are not empty, for an interval",
+                got=f"{len(found)} in {self.description['path']}",
+                remedy="give a larger --dataset, or a higher --limit",
+            )
+        items, rows, groups = (list(column) for column in zip(*found, strict=True))
+        if scope is Scope.RESPONSE:
+            asked = [row.get("instruction") or row.get("prompt") for row in rows]
+            groups = groups_by_instruction(groups, [one if isinstance(one, str) else None for one in asked])
+        sources = [row.get("source") for row in rows]
+        return Documents(items, [source and str(source) for source in sources], self.follow_on, groups)
+
+
+def read_dataset(
+    dataset: str,
+    split: str,
+    *,
+    config: str | None = None,
+    revision: str | None = None,
+    text_documents: TextDocuments = TextDocuments.FILE,
+) -> DatasetRows:
+    """Rows of a dataset folder, a JSON, JSONL, CSV, Parquet or text file, or a Hub dataset (`config`, `revision`).
+
+    A folder without a manifest is read as `datasets.load_dataset` reads it, like a copy of a Hub dataset. Raises
+    `UserError` if nothing can be read.
+    """
+    path = Path(dataset)
+    if (config or revision) and (path.is_file() or is_dataset_folder(path)):
+        raise UserError(
+            expected="a Hub dataset for --dataset_config and --dataset_revision",
+            got=f"{dataset}, which lies on this machine",
+            remedy="leave those flags out",
+        )
+    described = {"path": dataset, "split": None}
+    if is_dataset_folder(path):
+        rows: Sequence[Row] = read_rows(path, split)
+        described |= {"split": split, "sha256": read_manifest(path)["content_sha256"][split]}
+    elif path.is_file() and row_suffix(path) not in ROW_SUFFIXES:
+        rows = [{"text": text} for text in _texts_in(read_text(path), text_documents)]
+        described |= {"sha256": sha256_of_file(path), "text_documents": text_documents.value}
+    elif path.is_file():
+        rows = read_rows(path)
+        described |= {"sha256": sha256_of_file(path)}
+    elif path.is_dir() or _can_be_hub_id(dataset):
+        rows = list(load_rows(dataset, split, name=config, revision=revision))
+        described |= {"split": split, "sha256": _sha256_of_rows(rows), "config": config, "revision": revision}
+    else:
+        raise UserError(
+            expected=f"a dataset folder, or a file ending in {', '.join(ROW_SUFFIXES)} or of text, or a Hub id",
+            got=f"{dataset}, which does not exist",
+            remedy="check the path, or make a dataset folder with data_prep/build_instructions.py",
+        )
+    follow_on = described.get("text_documents") == TextDocuments.FILE.value
+    return DatasetRows(list(enumerate(rows, start=1)), described, follow_on)
+
+
+def _texts_in(text: str, text_documents: TextDocuments) -> list[str]:
+    if text_documents is TextDocuments.LINE:
+        return [line for line in text.split("\n") if line.strip()]
+    if text_documents is TextDocuments.PARAGRAPH:
+        return [paragraph.strip("\n") for paragraph in _BLANK_LINES.split(text) if paragraph.strip()]
+    begin = len(text) - len(text.lstrip())  # blank lines at the head belong to the first passage
+    ends = [found.end() for found in _BLANK_LINES.finditer(text) if found.start() > begin]
+    passages = [text[begin:end] for begin, end in pairwise(dict.fromkeys([0, *ends, len(text)]))]
+    return passages if len(passages) > 1 else text.splitlines(keepends=True)
+
+
+def _sha256_of_rows(rows: Iterable[Row]) -> str:
+    digest = hashlib.sha256()
+    for number, row in enumerate(rows):
+        text = json.dumps(row, sort_keys=True, default=str)
+        digest.update(f"\n{text}".encode() if number else text.encode())
+    return digest.hexdigest()
+
+
+def _can_be_hub_id(dataset: str) -> bool:
+    looks_so = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) is not None
+    return looks_so and row_suffix(Path(dataset)) not in ROW_SUFFIXES + _TEXT_SUFFIXES
+
+
+def _text(row: Row, place: str) -> list[str]:
+    text = row.get("text", row.get("output"))
+    if not isinstance(text, str):
+        raise UserError(
+            expected=f"`text` or `output` in {place}",
+            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}",
+            remedy="write the document as a string in `text`, or measure answers with --scope response",
+        )
+    return [text] if text else []
+
+
+def _responses(row: Row, place: str) -> list[Response]:
+    """The trained turns that have a text: a turn that only calls a tool is written by each template in its own way."""
+    if not _COLUMNS_OF_ANSWERS.intersection(name for name, value in row.items() if value is not None):
+        raise UserError(
+            expected=f"an answer (`output`, `completion`, `messages`) in {place}",
+            got=f"none in the columns {', '.join(map(str, row)) or '(none)'}",
+            remedy="give rows with an answer each, or measure --scope text",
+        )
+    found = [response for one in asked_rows(dict(row), place) if (response := one.response)]
+    if not found and not any(row.get(name) for name in ("messages", "conversations")):
+        raise UserError(
+            expected=f"an answer in {place}",
+            got="an empty one",
+            remedy="give rows with an answer each, or measure --scope text",
+        )
+    return found

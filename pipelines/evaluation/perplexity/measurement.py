@@ -1,0 +1,126 @@
+"""Models and documents -> likelihoods: what each model is given in each scope, one base in memory at a time."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.evaluation.likelihood.likelihood import (
+    DocumentLikelihood,
+    condition_token,
+    passage_likelihoods,
+    response_likelihoods,
+    text_likelihoods,
+)
+from pipelines.evaluation.likelihood.template_losses import template_losses
+from pipelines.evaluation.perplexity.documents import Documents, Scope
+from pipelines.evaluation.prompts.given_template import GivenTemplate
+from pipelines.evaluation.prompts.prompt_rows import are_plain_text
+from pipelines.inference.log_probabilities import MeasuredBy
+from pipelines.inference.model_choice import ModelChoice, behind_template_of, distinct_names, loaded_one_by_one
+from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.modeling import LoadedModel, PromptStyle
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How documents are read; `window` and `stride` in tokens, None for the model's longest sequence and half of it.
+    A `template` takes the place of the models' own."""
+
+    batch_size: int = 8
+    window: int | None = None
+    stride: int | None = None
+    dtype: str = "auto"
+    template: GivenTemplate | None = None
+    measured_by: MeasuredBy = measured_by_all
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model's likelihoods of all documents of a scope, in their order; no prompt style in the text scope.
+
+    `condition` is the token that a text's first token is conditioned on, `sources` the source of each document and
+    `source` the one that all of them come from, None for the documents of all sources. Documents of one of the `groups`
+    depend on each other. `dtype` is what was computed in.
+    """
+
+    model: str
+    path: str
+    scope: Scope
+    prompt_style: PromptStyle | None
+    documents: Sequence[DocumentLikelihood]
+    sources: Sequence[str | None] = ()
+    condition: str | None = None
+    source: str | None = None
+    groups: Sequence[str | None] = ()
+    dtype: str | None = None
+
+
+def measure(
+    choices: Sequence[ModelChoice], documents: Mapping[Scope, Documents], reading: Reading
+) -> list[Measurement]:
+    """All measurements, in the order of the models given.
+
+    In the response scope a model is given its own chat template. The first model, which the others are compared with,
+    and each model without a template are given the plain prompt as well as the template: their own, or that of the last
+    model that has one. Under `accelerate launch` every process has to call this, and all get the same.
+    """
+    names = distinct_names(choices)
+    given = reading.template
+    tokenizers = [given.on_tokenizer(one) if given else one for one in (choice.tokenizer() for choice in choices)]
+    template = next((tokenizer for tokenizer in reversed(tokenizers) if tokenizer.chat_template), None)
+    places = [choice.base_place for choice in choices]
+    order = sorted(range(len(choices)), key=lambda number: (places.index(places[number]), number))
+    found: dict[int, list[Measurement]] = {}
+    models = loaded_one_by_one([choices[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
+    for number, loaded in zip(order, models, strict=True):
+        _say(f"measuring {loaded.name}")
+        if given and (number or loaded.has_chat_template or len(choices) == 1):
+            loaded = given.on(loaded)  # a base without a template borrows that of the last model, with its vocabulary
+        found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
+    return [measurement for number in range(len(choices)) for measurement in found[number]]
+
+
+def _measure(
+    loaded: LoadedModel,
+    documents: Mapping[Scope, Documents],
+    reading: Reading,
+    template: PreTrainedTokenizerBase | None,
+    is_first: bool,
+) -> Iterator[Measurement]:
+    options: dict[str, Any] = {"batch_size": reading.batch_size, "window": reading.window, "stride": reading.stride}
+    options["measured_by"] = reading.measured_by
+    condition = condition_token(loaded.tokenizer)
+    for scope, ones in documents.items():
+        facts: dict[str, Any] = {"groups": ones.groups, "dtype": loaded.computed_in}
+        if scope is Scope.TEXT:
+            likelihoods = passage_likelihoods if ones.follow_on else text_likelihoods
+            scores = likelihoods(loaded, ones.items, **options)
+            yield Measurement(loaded.name, loaded.path, scope, None, scores, ones.sources, condition, **facts)
+            continue
+        plain_text = are_plain_text(one.asked for one in ones.items)
+        styles = [(PromptStyle.RAW, loaded)] if plain_text else _prompt_styles(loaded, template, is_first)
+        for style, ready in styles:
+            if style is PromptStyle.CHAT:
+                template_losses(ready, [one.asked for one in ones.items])
+            scores = response_likelihoods(ready, ones.items, style, **options)
+            yield Measurement(loaded.name, loaded.path, scope, style, scores, ones.sources, condition, **facts)
+
+
+def _prompt_styles(
+    loaded: LoadedModel, template: PreTrainedTokenizerBase | None, is_first: bool
+) -> Iterator[tuple[PromptStyle, LoadedModel]]:
+    if is_first or not loaded.has_chat_template:
+        yield PromptStyle.PLAIN, loaded
+    borrowed = None if loaded.has_chat_template or template is None else behind_template_of(loaded, template)
+    if loaded.has_chat_template or borrowed is not None:
+        yield PromptStyle.CHAT, borrowed or loaded
+    else:
+        _say(f"{loaded.name}: plain prompts only, no template for its vocabulary was given")
+
+
+def _say(line: str) -> None:
+    if is_main_process():
+        print(line, file=sys.stderr, flush=True)

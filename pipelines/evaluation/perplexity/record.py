@@ -1,0 +1,234 @@
+"""Likelihoods -> perplexity.json and the table on the screen: the `evaluate` metric, and paired differences. Pure."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import evaluate
+
+from pipelines.errors import UserError
+from pipelines.evaluation.perplexity.documents import Scope
+from pipelines.evaluation.perplexity.measurement import Measurement, Reading
+from pipelines.evaluation.statistics.intervals import paired_difference_of_ratios, paired_relative_change_of_ratios
+from pipelines.evaluation.statistics.row_groups import Groups, labels_of
+from pipelines.inference.processes import processes
+from pipelines.records import versions
+
+METRIC_FOLDER = Path(__file__).parents[1] / "metrics" / "perplexity"
+
+
+def perplexity_record(
+    measurements: Sequence[Measurement],
+    reading: Reading,
+    dataset: Mapping[str, Any],
+    seed: int,
+    *,
+    by_source: bool = False,
+) -> dict[str, Any]:
+    """perplexity.json whole; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`.
+
+    With `by_source` each measurement stands for each source of at least two documents again.
+    """
+    parts = [part for one in measurements for part in _parts(one, by_source)]
+    return {
+        "kind": "perplexity",
+        "dataset": {**dataset, "n_documents": max(len(one.documents) for one in measurements)},
+        "window": reading.window,
+        "stride": reading.stride,
+        "dtype": reading.dtype,
+        "chat_template": reading.template.to_json() if reading.template else None,
+        "seed": seed,
+        "n_processes": processes().num_processes,
+        "computed_in": {one.model: one.dtype for one in measurements},
+        "condition": {one.model: {"token": one.condition} for one in measurements},
+        "versions": versions(),
+        "results": perplexity_results(parts, seed),
+        "differences": perplexity_differences(parts, seed),
+    }
+
+
+def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
+    """`results` of perplexity.json, one entry for each measurement.
+
+    `is_headline` marks the figure that stands for a model: in the response scope that of its better prompt style.
+
+    Raises `UserError` if models of one scope were not measured on the same bytes, or scored nothing of a document.
+    """
+    groups: dict[tuple[Scope, str | None], list[Measurement]] = {}
+    for one in measurements:
+        groups.setdefault((one.scope, one.source), []).append(one)
+    for group in groups.values():
+        _refuse_different_bytes(group)
+    metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
+    results = [_result(one, metric, seed) for one in measurements]
+    return [{**one, "is_headline": one is _best_style(one, results)} for one in results]
+
+
+def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
+    """`differences` of perplexity.json: each further model minus the first, in each prompt style of the first.
+
+    A positive difference says that the model needs more bits than the first one; documents are resampled in pairs, and
+    by whole groups where rows have a `group`.
+    """
+    first = measurements[0].model
+    return [
+        _difference(one, other, seed)
+        for one in measurements
+        if one.model != first
+        for other in measurements
+        if other.model == first and (other.scope, other.source) == (one.scope, one.source)
+    ]
+
+
+def table(record: dict[str, Any]) -> str:
+    """What the program prints: a line for each result, then each model against the first one at its better prompt."""
+    results, differences = record["results"], record["differences"]
+    head = ("model", "scope", "source", "prompt", "documents", "tokens", "bytes", "perplexity", "bits per byte")
+    rows = [head, *(_table_row(result) for result in results)]
+    shown = [column for column, name in enumerate(head) if name != "source" or any(one["source"] for one in results)]
+    widths = {column: max(len(row[column]) for row in rows) for column in shown}
+    lines = ["  ".join(row[column].ljust(width) for column, width in widths.items()).rstrip() for row in rows]
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in differences:
+        key = (one["model"], one["scope"], one["source"], one["prompt_style"])
+        best[key] = max(best.get(key, one), one, key=lambda found: found["bits_per_byte"]["value"])
+    notes = [
+        f"{result['model']}: {result[count]} {words}"
+        for result in results
+        for count, words in _WARNINGS.items()
+        if result[count] and not result["source"]
+    ]
+    notes += [
+        f"{result['n_documents']} documents of scope {result['scope']} are in {result['n_groups']} groups "
+        f"({result['effective_groups']} effective), which are resampled whole"
+        + (": too few to claim a difference" if result.get("too_few_groups") else "")
+        for result in results
+        if "effective_groups" in result and not result["source"]
+    ]
+    if any(result["scope"] == Scope.TEXT.value for result in results):
+        notes += [_condition_line(model, condition["token"]) for model, condition in record["condition"].items()]
+    return "\n".join([*lines, *(_difference_line(one) for one in best.values()), *dict.fromkeys(notes)])
+
+
+_WARNINGS = {
+    "n_prompts_cut": "prompts were cut at their left, because prompt and answer do not fit into the model",
+    "n_unknown_tokens": "tokens are the unknown token: the text under them was not predicted, its bits are too few",
+}
+
+
+def _parts(measurement: Measurement, by_source: bool) -> Iterator[Measurement]:
+    """The measurement, and with `by_source` that of each source, in the order of their first documents."""
+    yield measurement
+    by_name: dict[str, list[int]] = {}
+    for place, source in enumerate(measurement.sources if by_source else ()):
+        by_name.setdefault(str(source), []).append(place)
+    for source, places in by_name.items():
+        if len(places) > 1:  # no interval can rest on one
+            documents = [measurement.documents[place] for place in places]
+            groups = [measurement.groups[place] for place in places if measurement.groups]
+            yield replace(measurement, documents=documents, groups=groups, sources=(), source=source)
+
+
+def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
+    first = measurements[0]
+    for one in measurements:
+        empty = next((number for number, found in enumerate(one.documents, start=1) if found.n_tokens == 0), None)
+        if empty is not None:
+            raise UserError(
+                expected=f"a scored token in each document under {one.model}",
+                got=f"none in document {empty}",
+                remedy="give its tokenizer a bos_token or eos_token, or leave such documents out",
+            )
+        if [found.n_bytes for found in one.documents] != [found.n_bytes for found in first.documents]:
+            raise UserError(
+                expected=f"all models to be measured on the same bytes in the scope {one.scope.value}",
+                got=f"{_sum(first, 'n_bytes')} bytes for {first.model} and {_sum(one, 'n_bytes')} for {one.model}",
+                remedy="give the tokenizer that has neither a bos_token or an eos_token, or measure them in two calls",
+            )
+
+
+def _result(measurement: Measurement, metric: evaluate.EvaluationModule, seed: int) -> dict[str, Any]:
+    documents = measurement.documents
+    found = metric.compute(
+        nll_nats=[one.nll_nats for one in documents],
+        n_tokens=[one.n_tokens for one in documents],
+        n_bytes=[one.n_bytes for one in documents],
+        groups=_labels(measurement),
+        seed=seed,
+    )
+    return {
+        "model": measurement.model,
+        "path": measurement.path,
+        "scope": measurement.scope.value,
+        "source": measurement.source,
+        "prompt_style": measurement.prompt_style.value if measurement.prompt_style else None,
+        **found,
+        "n_prompts_cut": sum(one.n_context_cut > 0 for one in documents),
+        "n_unknown_tokens": _sum(measurement, "n_unknown"),
+    }
+
+
+def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, Any]:
+    columns = [*_bits_and_bytes(one), *_bits_and_bytes(first)]
+    return {
+        "model": one.model,
+        "against": first.model,
+        "scope": one.scope.value,
+        "source": one.source,
+        "prompt_style": one.prompt_style.value if one.prompt_style else None,
+        "against_prompt_style": first.prompt_style.value if first.prompt_style else None,
+        "bits_per_byte": paired_difference_of_ratios(*columns, groups=_labels(one), seed=seed).to_json(),
+        "relative": paired_relative_change_of_ratios(*columns, groups=_labels(one), seed=seed).to_json(),
+    }
+
+
+def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]:
+    bits = [one.nll_nats / math.log(2) for one in measurement.documents]
+    return bits, [float(one.n_bytes) for one in measurement.documents]
+
+
+def _best_style(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the results that differ from `result` in the prompt style alone, the one of the fewest bits."""
+    keys = ("model", "scope", "source")
+    alike = [one for one in results if all(one[key] == result[key] for key in keys)]
+    return min(alike, key=lambda one: one["bits_per_byte"])
+
+
+def _labels(measurement: Measurement) -> Groups | None:
+    return labels_of(measurement.groups) if measurement.groups else None
+
+
+def _sum(measurement: Measurement, field: str) -> int:
+    return sum(getattr(one, field) for one in measurement.documents)
+
+
+def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
+    perplexity, bits = result["ci95"]["perplexity"], result["ci95"]["bits_per_byte"]
+    return (
+        result["model"],
+        result["scope"],
+        result["source"] or "(all)",
+        result["prompt_style"] or "-",
+        *(f"{result[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
+        f"{result['perplexity']:.3f} [{perplexity[0]:.3f}, {perplexity[1]:.3f}]",
+        f"{result['bits_per_byte']:.4f} [{bits[0]:.4f}, {bits[1]:.4f}]",
+    )
+
+
+def _condition_line(model: str, token: str | None) -> str:
+    if token is None:
+        return f"{model}: the first token of a document was not scored, its tokenizer has no token to begin one with"
+    return f"{model}: the first token of a document was conditioned on {token}"
+
+
+def _difference_line(one: dict[str, Any]) -> str:
+    styles = [f" ({style})" if style else "" for style in (one["prompt_style"], one["against_prompt_style"])]
+    bits, relative = one["bits_per_byte"], one["relative"]
+    where = one["scope"] + (f" of {one['source']}" if one["source"] else "")
+    return (
+        f"{one['model']}{styles[0]} minus {one['against']}{styles[1]}, {where}: "
+        f"{bits['value']:+.4f} bits per byte [{bits['ci95'][0]:+.4f}, {bits['ci95'][1]:+.4f}], "
+        f"{relative['value']:+.1%} [{relative['ci95'][0]:+.1%}, {relative['ci95'][1]:+.1%}]"
+    )

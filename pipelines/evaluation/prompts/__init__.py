@@ -1,0 +1,1 @@
+"""Prompts: rows of a dataset folder or file, few-shot examples, given templates."""

@@ -1,0 +1,200 @@
+"""Prompts for a comparison or for generation: read from a dataset folder or a file, checked, sampled, numbered."""
+
+import random
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.conversation import SYSTEM_ROLES, Conversation, Message, PlainText, transcript
+from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
+from pipelines.errors import UserError
+from pipelines.evaluation.answer_checks.constraints import Constraint
+from pipelines.evaluation.answer_checks.numeric_answer import marked_number
+from pipelines.evaluation.answer_checks.python_answer import RequestedFunction, requested_function
+from pipelines.evaluation.code_execution import CodeTests
+from pipelines.evaluation.prompts.prompt_rows import AskedRow, Response, asked_rows, checks_of
+from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
+from pipelines.files import sha256_of_file
+
+EXTRA = "extra"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request to a model, and what an answer to it is checked against.
+
+    `instruction` and `input` are the request that is answered; `context` is all that a model is given before it
+    answers, None where that is the request alone. `reference` is the answer that a person gave, None where there is
+    none, and `thought` what the row has before it; `references` are further ones that are right too; `number` is what
+    an answer must come to, as 42, 0.5 or 3/4; `constraints` are what can be verified of an answer without a reference;
+    `tests` are run after its code. Prompts of one `group` (a document, a module, the turns of a conversation, an
+    instruction) depend on each other and are resampled together; None is a group of its own.
+
+    Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
+    """
+
+    id: int
+    instruction: str
+    input: str = ""
+    reference: str | None = None
+    category: str | None = None
+    counted: bool = True
+    references: tuple[str, ...] = ()
+    number: str | None = None
+    constraints: tuple[Constraint, ...] = ()
+    tests: CodeTests | None = None
+    context: Conversation | PlainText | None = None
+    group: str | None = None
+    thought: str = ""
+
+    @property
+    def dependence(self) -> Hashable:
+        """A label that the prompts of one group share."""
+        return self.id if self.group is None else self.group
+
+    @property
+    def request(self) -> str:
+        """The instruction and the input as one text, as a user's message has them."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    @property
+    def asked(self) -> Conversation | PlainText:
+        """What a model is given before it answers."""
+        return self.context or Conversation([{"role": "user", "content": self.request}])
+
+    @property
+    def full_text(self) -> str:
+        """All that is asked, as plain text."""
+        return self.asked.prompt if isinstance(self.asked, PlainText) else transcript(self.asked)
+
+    @property
+    def messages(self) -> list[Message] | None:
+        """The messages that a model is given, None for plain text outside any chat template."""
+        return None if isinstance(self.asked, PlainText) else self.asked.messages
+
+    @property
+    def has_system(self) -> bool:
+        """Whether a system message comes first."""
+        return any(message["role"] in SYSTEM_ROLES for message in (self.messages or ())[:1])
+
+    @property
+    def has_earlier_turns(self) -> bool:
+        """Whether an assistant has spoken before."""
+        return any(message["role"] == "assistant" for message in self.messages or ())
+
+    @property
+    def response(self) -> Response | None:
+        """The reference as what is scored, None without one."""
+        return Response(self.asked, self.reference, self.thought) if self.reference else None
+
+    @property
+    def accepted_answers(self) -> tuple[str, ...]:
+        """All answers that are right, the reference first."""
+        return self.references if self.reference is None else (self.reference, *self.references)
+
+    @property
+    def expected_number(self) -> str | None:
+        """The number that an answer must come to: the row's own, else what follows `####` in the reference."""
+        return self.number if self.number is not None or self.reference is None else marked_number(self.reference)
+
+    @property
+    def asks_for_code(self) -> bool:
+        """Whether the instruction names a Python function or the answer is tested by running it."""
+        return self.tests is not None or self.requested is not None
+
+    @property
+    def requested(self) -> RequestedFunction | None:
+        """The Python function that the instruction asks for, None if it asks for none."""
+        return requested_function(self.instruction)
+
+    def with_system(self, system: str | None) -> "Prompt":
+        """The prompt with `system` as its system message, unless it has one of its own or is plain text."""
+        asked = self.asked
+        if not system or isinstance(asked, PlainText) or self.has_system:
+            return self
+        messages = [{"role": "system", "content": system}, *asked.messages]
+        return replace(self, context=replace(asked, messages=messages))
+
+
+def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
+    """Prompts that the user typed, numbered from 0; no figure counts them. Raises `UserError` for an empty one."""
+    if not all(text.strip() for text in instructions):
+        raise UserError(expected="a --prompt that is not empty", got="an empty one", remedy="write what to answer")
+    return [Prompt(number, text, category=EXTRA, counted=False) for number, text in enumerate(instructions)]
+
+
+def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turns: bool = False) -> list[Prompt]:
+    """The prompts of a dataset folder's split or of a file of any row format, numbered from `first_id`.
+
+    The reference of a conversation is its last trained assistant turn and what comes before is context; with
+    `all_turns` each trained turn gives a prompt, all of one group. Rows without `group` are grouped by
+    `groups_by_instruction`. Raises `UserError` for a row that asks nothing, or
+    with something to check against that cannot be read.
+    """
+    prompts: list[Prompt] = []
+    for number, row in enumerate(read_rows(path, split), start=1):
+        where = f"row {number} of {path}"
+        prompts += prompts_of_row(row, first_id + len(prompts), number, where, all_turns=all_turns)
+    alone = [None if one.context else one.instruction for one in prompts]
+    groups = groups_by_instruction([one.group for one in prompts], alone)
+    return [replace(one, group=group) for one, group in zip(prompts, groups, strict=True)]
+
+
+def held_out_prompts(
+    path: Path, split: str, *, limit: int | None, seed: int, first_id: int = 0, all_turns: bool = False
+) -> list[Prompt]:
+    """Prompts to rest figures on, all or `limit` of them: drawn with `seed`, since the first may all be of one source.
+
+    Raises `UserError` as `read_prompts`, and for fewer than two, which have no interval.
+    """
+    prompts = read_prompts(path, split, first_id=first_id, all_turns=all_turns)
+    if limit is not None and limit < len(prompts):
+        prompts = sorted(random.Random(seed).sample(prompts, max(0, limit)), key=lambda prompt: prompt.id)
+    if len(prompts) < 2:
+        raise UserError(
+            expected="at least two prompts to measure",
+            got=str(len(prompts)),
+            remedy="give more --prompts or a higher --limit",
+        )
+    return prompts
+
+
+def prompts_of_row(
+    row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool = False
+) -> Iterator[Prompt]:
+    """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn.
+
+    Raises `UserError` as `read_prompts`.
+    """
+    asked: list[AskedRow] = asked_rows(row, where)
+    group = group_of(row)
+    kept = asked if all_turns else asked[-1:]
+    if group is None and len(kept) > 1:
+        group = f"row {number}"
+    for place, one in enumerate(kept):
+        yield Prompt(
+            first_id + place,
+            one.instruction,
+            one.input,
+            one.reference,
+            row.get("category") or None,
+            context=one.context,
+            group=group,
+            thought=one.thought,
+            **(checks_of(row, where) if one is asked[-1] else {}),
+        )
+
+
+def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The record of where prompts came from; `n` counts those that figures rest on, `n_with_system` and
+    `n_with_earlier_turns` those of them with more than a request."""
+    folder = is_dataset_folder(path)
+    return {
+        "path": str(path),
+        "split": split if folder else None,
+        "sha256": read_manifest(path)["content_sha256"][split] if folder else sha256_of_file(path),
+        "n": sum(prompt.counted for prompt in prompts),
+        "n_with_system": sum(prompt.counted and prompt.has_system for prompt in prompts),
+        "n_with_earlier_turns": sum(prompt.counted and prompt.has_earlier_turns for prompt in prompts),
+    }

@@ -1,0 +1,1 @@
+"""Intervals and p-values for paired measures; dependent rows are resampled together."""

@@ -1,0 +1,1 @@
+"""What training and evaluation share: loading for use, generation, sampling, log-probabilities, windows."""

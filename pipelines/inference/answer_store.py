@@ -1,0 +1,120 @@
+"""Finished answers on disk while others are still being generated, so that an interrupted call can go on."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.inference.processes import is_main_process, processes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said.
+
+    `token_ids` are all generated tokens, the end token included if there was one; `n_tokens` counts them without it.
+    `stopped` is true only if the model produced an end token. `text` is free of special tokens.
+    """
+
+    text: str
+    n_tokens: int
+    stopped: bool
+    token_ids: tuple[int, ...]
+
+
+class AnswerStore:
+    """Answers by their key, in JSON lines that are appended as they come and are on the disk when `add` returns.
+
+    Each process appends to a file of its own, `path` or `path.1`, `path.2`, ..., and knows what was in all of them when
+    it began. A last line that was torn by a kill counts as not written. Raises `UserError` for any other line that is
+    no answer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._finished: dict[str, Answer] = {}
+        self._is_whole = False  # own file: not known to end with a line
+        for file in self.files():
+            self._finished |= _answers_in(file)
+
+    def __len__(self) -> int:
+        return len(self._finished)
+
+    def files(self) -> list[Path]:
+        """The files that there are, of all processes."""
+        numbered = self.path.parent.glob(f"{self.path.name}.*")
+        others = sorted(file for file in numbered if file.name.removeprefix(f"{self.path.name}.").isdecimal())
+        return [self.path, *others] if self.path.is_file() else others
+
+    def get(self, key: str) -> Answer | None:
+        """The finished answer, None if there is none."""
+        return self._finished.get(key)
+
+    def add(self, answers: Mapping[str, Answer]) -> None:
+        """Append `answers` to this process's file."""
+        rank = processes().process_index
+        own = self.path if rank == 0 else self.path.with_name(f"{self.path.name}.{rank}")
+        lines = "".join(json.dumps({"key": key, **asdict(answer)}) + "\n" for key, answer in answers.items())
+        own.parent.mkdir(parents=True, exist_ok=True)
+        with own.open("ab+") as file:
+            if not self._is_whole:
+                _cut_torn_line(file)
+                self._is_whole = True
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._finished |= answers
+
+    def remove(self) -> None:
+        """Remove all files, once the answers are elsewhere."""
+        for file in self.files():
+            file.unlink(missing_ok=True)
+
+
+def store_beside(output: Path, *, resume: bool) -> AnswerStore:
+    """The store of the answers that are to become `output`: output.partial, which an interrupted call leaves.
+
+    Raises `UserError` where there is one and `resume` is not asked for.
+    """
+    store = AnswerStore(output.with_name(f"{output.name}.partial"))
+    if store.files() and not resume and is_main_process():  # the others may already have begun to write
+        raise UserError(
+            expected=f"no unfinished answers beside {output}",
+            got=f"{store.files()[0]} with {len(store)} answers of an interrupted call",
+            remedy="add --resume to go on with them, or delete the file to begin again",
+        )
+    return store
+
+
+def _answers_in(file: Path) -> dict[str, Answer]:
+    answers = {}
+    whole_lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last line end was torn
+    for number, line in enumerate(whole_lines, start=1):
+        try:
+            entry = json.loads(line)
+            token_ids = tuple(map(int, entry["token_ids"]))
+            answers[entry["key"]] = Answer(
+                str(entry["text"]), int(entry["n_tokens"]), bool(entry["stopped"]), token_ids
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                expected=f"a finished answer on line {number} of {file}",
+                got=repr(line[:60].decode(errors="replace")),
+                remedy="remove that line, or the file to begin again",
+            ) from error
+    return answers
+
+
+def _cut_torn_line(file: Any) -> None:
+    """Cut what follows the last line end, or the next line would be glued to it."""
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    file.seek(0)
+    kept = file.read().rfind(b"\n") + 1
+    if kept < end:
+        file.truncate(kept)
+    file.seek(0, os.SEEK_END)

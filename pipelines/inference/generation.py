@@ -1,0 +1,231 @@
+"""Answers of a model: batched, greedy or seeded sampling, each independent of what else is in its batch.
+
+In float32 and wider an answer is the same in every batch and on every number of processes. In bfloat16 two tokens can
+round to the same logit, and which one comes first may change with the batch: of 60 answers of the quickstart's model
+3 greedy and 20 sampled ones did so between batches of 4 and of 60 (none in float32).
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from pipelines.errors import UserError
+from pipelines.files import sha256_of_text
+from pipelines.inference.answer_store import Answer, AnswerStore
+from pipelines.inference.decoding import decode, plain_generation_config
+from pipelines.inference.engines import Engine, refuse_missing
+from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.inference.sampling import Request, SamplingPolicy, refuse_unless
+from pipelines.modeling import LoadedModel, model_fingerprint
+from pipelines.modeling.loading import origin
+
+__all__ = ["Answer", "AnswerStore", "Engine", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]
+
+_METASPACE = "\u2581"  # SentencePiece's spelling of a space
+_MAX_LOGIT_BYTES = 2**28  # of one batch of token choices
+
+
+@dataclass(frozen=True)
+class TokenChoice:
+    """A generated token, its probability under the model, and the most probable other tokens with theirs."""
+
+    token: str
+    token_id: int
+    probability: float
+    alternatives: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice as generate.py writes it."""
+        rivals = [{"token": token, "probability": probability} for token, probability in self.alternatives]
+        return {"token": self.token, "token_id": self.token_id, "probability": self.probability, "alternatives": rivals}
+
+
+def generate_answers(
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    policy: SamplingPolicy,
+    *,
+    batch_size: int = 32,
+    engine: Engine = Engine.TRANSFORMERS,
+    store: AnswerStore | None = None,
+) -> list[list[Answer]]:
+    """`policy.num_samples` answers to each of `prompts` (token ids), in the order of the prompts.
+
+    Several processes share the work and all get all answers. What is in `store` is not generated again, and what is
+    generated is added to it, `batch_size` answers at a time. A prompt that leaves less room than `max_new_tokens` in
+    the model's positions gets what room there is; its answer then counts as not stopped. How many had less room, and
+    that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for an engine that is not
+    installed, for logits that are not numbers and where the memory does not suffice.
+    """
+    refuse_unless(batch_size >= 1, "batch_size of 1 or more", batch_size)
+    refuse_missing(engine)
+    if not all(prompts):
+        raise UserError(
+            expected="at least one token in each prompt",
+            got=f"none in prompt {[not prompt for prompt in prompts].index(True) + 1}",
+            remedy="write something into it: a model continues what there is",
+        )
+    with plain_generation_config(loaded) as stop_ids:
+        pass
+    _tell_limits(loaded, prompts, policy, stop_ids)
+    keys = [(tuple(prompt), sample) for prompt in prompts for sample in range(policy.num_samples)]
+    requests = [
+        Request(prompt, sample, _room(loaded, prompt, policy.max_new_tokens)) for prompt, sample in dict.fromkeys(keys)
+    ]
+    requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
+    names = {} if store is None else _names(loaded, requests, policy, engine, stop_ids)
+    n_finished = 0 if store is None else sum(store.get(name) is not None for name in names.values())
+    if n_finished and is_main_process():
+        print(f"{loaded.name}: {n_finished} of {len(requests)} answers were finished before", file=sys.stderr)
+    work = _Work(loaded, policy, batch_size, engine, store, names, stop_ids)
+    found = zip(requests, measured_by_all(requests, work.answers), strict=True)
+    answers = {(one.token_ids, one.sample): answer for one, answer in found}
+    in_order = [answers[key] for key in keys]
+    return [in_order[start : start + policy.num_samples] for start in range(0, len(keys), policy.num_samples)]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One process's share of the requests."""
+
+    loaded: LoadedModel
+    policy: SamplingPolicy
+    batch_size: int
+    engine: Engine
+    store: AnswerStore | None
+    names: Mapping[Request, str]
+    stop_ids: list[int]
+
+    def answers(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answer to each of `requests`, from the store or generated."""
+        stored = {} if self.store is None else {one: self.store.get(self.names[one]) for one in requests}
+        answers = {one: answer for one, answer in stored.items() if answer is not None}
+        answers |= {one: Answer("", 0, False, ()) for one in requests if one.n_new == 0}
+        fresh: dict[str, Answer] = {}
+        missing = [one for one in requests if one not in answers]
+        with torch.inference_mode(self.engine is Engine.TRANSFORMERS):  # vLLM sets its own
+            for n_done, (one, token_ids) in enumerate(self._decoded(missing), start=1):
+                answers[one] = self._answer(token_ids)
+                if self.store is not None:
+                    fresh[self.names[one]] = answers[one]
+                    if len(fresh) == self.batch_size or n_done == len(missing):
+                        self.store.add(fresh)
+                        fresh = {}
+        return [answers[one] for one in requests]
+
+    def _decoded(self, requests: Sequence[Request]) -> Iterator[tuple[Request, list[int]]]:
+        if self.engine is Engine.VLLM and requests:
+            from pipelines.inference.vllm_engine import decode_by_vllm
+
+            return decode_by_vllm(self.loaded, requests, self.policy, self.stop_ids)
+        return decode(self.loaded, requests, self.policy, self.batch_size)
+
+    def _answer(self, token_ids: list[int]) -> Answer:
+        stop_text = self.policy.stop_text
+        if stop_text is not None and stop_text in (text := self._text(token_ids)):
+            said = text[: text.index(stop_text)].rstrip("\n")
+            n_said = next(n for n in range(len(token_ids) + 1) if len(self._text(token_ids[:n])) >= len(said))
+            return Answer(said, n_said, True, tuple(token_ids[:n_said]))
+        stopped = bool(token_ids) and token_ids[-1] in self.stop_ids
+        text_ids = token_ids[:-1] if stopped else token_ids
+        return Answer(self._text(text_ids), len(text_ids), stopped, tuple(token_ids))
+
+    def _text(self, token_ids: list[int]) -> str:
+        decode: Any = self.loaded.tokenizer.decode
+        return str(decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+@torch.inference_mode()
+def token_choices_of(
+    loaded: LoadedModel, prompts: Sequence[list[int]], answers: Sequence[Answer], n_alternatives: int = 5
+) -> list[list[TokenChoice]]:
+    """For each answer the probability of each of its tokens after its prompt, and of `n_alternatives` rivals.
+
+    Probabilities are the model's own, before any temperature or top_p. Answers of similar length share a batch.
+    """
+    rows = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
+    choices: list[list[TokenChoice]] = [[] for _ in rows]
+    n_words = loaded.model.config.get_text_config().vocab_size
+    longest_first = sorted((n for n in range(len(rows)) if answers[n].token_ids), key=lambda n: -len(rows[n]))
+    while longest_first:
+        n_rows = max(1, _MAX_LOGIT_BYTES // (4 * n_words * len(rows[longest_first[0]])))
+        batch, longest_first = longest_first[:n_rows], longest_first[n_rows:]
+        length = len(rows[batch[0]])
+        padded = torch.tensor([rows[n] + [0] * (length - len(rows[n])) for n in batch], device=loaded.device)
+        mask = torch.tensor([[1] * len(rows[n]) + [0] * (length - len(rows[n])) for n in batch], device=loaded.device)
+        logits = loaded.model(input_ids=padded, attention_mask=mask, use_cache=False).logits
+        for n, row in zip(batch, logits, strict=True):
+            choices[n] = _choices(loaded, row[len(prompts[n]) - 1 : len(rows[n]) - 1], answers[n], n_alternatives)
+    return choices
+
+
+def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_alternatives: int) -> list[TokenChoice]:
+    """From the logits (tokens, vocabulary) that each of the answer's tokens was chosen by."""
+    probabilities = logits.float().softmax(dim=-1)
+    own = probabilities.gather(1, torch.tensor(answer.token_ids, device=logits.device)[:, None])[:, 0].tolist()
+    best = probabilities.topk(min(n_alternatives + 1, probabilities.shape[-1]), dim=-1)
+    choices = []
+    for token_id, probability, values, ids in zip(
+        answer.token_ids, own, best.values.tolist(), best.indices.tolist(), strict=True
+    ):
+        others = [(_shown(loaded, other), value) for value, other in zip(values, ids, strict=True) if other != token_id]
+        choices.append(TokenChoice(_shown(loaded, token_id), token_id, probability, tuple(others[:n_alternatives])))
+    return choices
+
+
+def _names(
+    loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, engine: Engine, stop_ids: Sequence[int]
+) -> dict[Request, str]:
+    """What each answer is stored by: a hash of all that decides about it, and of the model's name, or else a model that
+    is compared with itself would be given its own answers again."""
+    model: Any = loaded.model
+    weights = [loaded.name, loaded.fingerprint]
+    if isinstance(model, PeftModel):
+        weights.append(_fingerprint_of_base(origin(model)))
+    rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}
+    decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, engine.value], sort_keys=True)
+    return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
+
+
+@cache
+def _fingerprint_of_base(name_or_path: str) -> str:
+    return model_fingerprint(name_or_path)  # reads all weights: once is enough
+
+
+def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
+    """How many tokens may follow `prompt`; 0 if it already fills the model's positions."""
+    if loaded.max_positions is None:
+        return max_new_tokens
+    return max(0, min(max_new_tokens, loaded.max_positions - len(prompt)))
+
+
+def _tell_limits(
+    loaded: LoadedModel, prompts: Sequence[list[int]], policy: SamplingPolicy, stop_ids: Sequence[int]
+) -> None:
+    rooms = [_room(loaded, prompt, policy.max_new_tokens) for prompt in prompts]
+    n_without, n_less = rooms.count(0), sum(0 < room < policy.max_new_tokens for room in rooms)
+    lines = []
+    if not stop_ids:
+        lines.append("no end token in its tokenizer or generation config, so every answer runs to the token limit")
+    if n_without:
+        lines.append(f"{n_without} of {len(prompts)} prompts fill its {loaded.max_positions} positions: empty answers")
+    if n_less:
+        lines.append(f"{n_less} of {len(prompts)} prompts leave less room than {policy.max_new_tokens} new tokens")
+    if is_main_process():
+        for line in lines:
+            print(f"{loaded.name}: {line}", file=sys.stderr)
+
+
+def _shown(loaded: LoadedModel, token_id: int) -> str:
+    """A token as text with the space it begins with; the vocabulary's own spelling where it is part of a character."""
+    piece = str(loaded.tokenizer.convert_ids_to_tokens(token_id))
+    if piece.startswith(_METASPACE):  # decoded alone, it would lose the space
+        return piece.replace(_METASPACE, " ")
+    text = str(loaded.tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
+    return piece if not text or "\ufffd" in text else text

@@ -1,0 +1,166 @@
+"""The case: a recipe with its rows, tokenizer, base and machine, as the doctor's checks see it before a run."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+)
+from trl import ModelConfig
+
+from pipelines.recipe import DataArguments, PretrainingArguments, Stage
+from pipelines.records.finding import LabelledToken
+from pipelines.training.data.ledger import Ledger, RowFate
+from pipelines.training.data.truncation import IGNORED, Example
+
+
+@dataclass(frozen=True)
+class SeenRow:
+    """One row, as the dataset has it and as the run would train it.
+
+    `asked` is all text before the answers that is no answer (system, user and tool turns, joined by newlines);
+    `answers` are the texts in the loss: the assistant's turns, for DPO chosen and rejected, of plain text the text.
+    `examples` are what is trained after the length policy, `whole` what the row was before; both are empty where the
+    template is unusable or the row cannot be read.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    asked: str
+    answers: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    whole: tuple[Example, ...] = ()
+    fate: RowFate = RowFate.KEPT
+    reason: str | None = None
+    messages: tuple[Mapping[str, Any], ...] = ()  # of a conversation; empty for plain text
+
+
+@dataclass(frozen=True)
+class SeenRows:
+    """The rows of one split that were looked at: all `n_rows`, or a seeded sample of them in their order."""
+
+    split: str
+    rows: tuple[SeenRow, ...]
+    n_rows: int
+    columns: tuple[str, ...]
+    ledger: Ledger
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the split has more rows than were looked at."""
+        return len(self.rows) < self.n_rows
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model to be trained, known by its config and files alone: no weight is loaded.
+
+    `own_template` is the chat template that its tokenizer brought. `n_embedding_rows` are the rows that its embeddings
+    have before they are resized to the tokenizer.
+    """
+
+    name: str
+    config: PreTrainedConfig
+    generation_config: GenerationConfig | None
+    own_template: str | None
+    adapter: str | None = None
+    from_scratch: bool = False
+
+    @property
+    def n_embedding_rows(self) -> int:
+        """Rows of the embedding table."""
+        return int(self.config.get_text_config().vocab_size)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output head is the embedding table."""
+        return bool(self.config.get_text_config().tie_word_embeddings)
+
+    @cached_property
+    def skeleton(self) -> PreTrainedModel:
+        """The model on the meta device: names, shapes and classes of all modules, no weights."""
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(self.config)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the run would happen. `device_bytes` is the memory of one accelerator, or of the machine without one."""
+
+    accelerator: str | None
+    device_bytes: int | None
+    supports_bfloat16: bool
+    free_disk_bytes: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that the checks look at. `keys` are the recipe's with the command line's over them, as written."""
+
+    stage: Stage
+    keys: Mapping[str, Any]
+    data: DataArguments | PretrainingArguments
+    training: TrainingArguments
+    model: ModelConfig
+    tokenizer: PreTrainedTokenizerBase
+    new_tokens: tuple[str, ...]
+    train: SeenRows
+    held_out: SeenRows | None
+    base: Base
+    machine: Machine
+    has_unused_evaluation: bool = False  # the dataset has a split to evaluate on and the recipe does not
+
+    @property
+    def splits(self) -> tuple[SeenRows, ...]:
+        """The rows to train on, then the held-out rows if there are any."""
+        return (self.train,) if self.held_out is None else (self.train, self.held_out)
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest sequence in tokens, None for no limit."""
+        holder: Any = self.data if isinstance(self.data, PretrainingArguments) else self.training
+        return None if holder.max_length is None else int(holder.max_length)
+
+    @property
+    def is_conversational(self) -> bool:
+        """Whether rows go through a chat template."""
+        return any(row.messages for row in self.train.rows)
+
+    @property
+    def n_update_steps(self) -> int:
+        """Optimizer steps of the run, estimated from the rows seen where epochs decide it."""
+        training = self.training
+        if training.max_steps > 0:
+            return int(training.max_steps)
+        seen = self.train
+        share = seen.n_rows / max(1, len(seen.rows))
+        kept = [row for row in seen.rows if row.fate is not RowFate.DROPPED]
+        a_pair_is_one = self.stage is Stage.DPO  # item of a batch
+        n_sequences = share * (len(kept) if a_pair_is_one else sum(len(row.examples) or 1 for row in kept))
+        in_blocks = self.stage is Stage.PRETRAIN or getattr(training, "packing", False)
+        if in_blocks and self.max_length:
+            n_sequences = max(1.0, sum(map(len, self.examples())) * share / self.max_length)
+        per_step = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
+        return max(1, math.ceil(n_sequences / per_step * training.num_train_epochs))
+
+    def examples(self) -> Iterator[Example]:
+        """The training examples of the rows seen."""
+        return (example for row in self.train.rows for example in row.examples)
+
+    def labelled(self, example: Example, begin: int = 0, end: int | None = None) -> tuple[LabelledToken, ...]:
+        """Tokens `begin` to `end` of `example`, as evidence. Negative places count from the end."""
+        pairs = list(zip(example.token_ids, example.labels, strict=True))[begin:end]
+        return tuple(
+            LabelledToken(str(self.tokenizer.decode([token_id])), token_id, label != IGNORED)
+            for token_id, label in pairs
+        )

@@ -1,0 +1,243 @@
+"""Checks of the base: is it one, does the template suit it, and can the machine compute in the recipe's precision."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pipelines.errors import UserError
+from pipelines.files import read_json
+from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.loading import is_adapter, load_tokenizer
+from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
+from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+
+# Words of a model's name, between signs, that its authors give to models which have learned to answer.
+_INSTRUCT_WORDS = frozenset(
+    (
+        "instruct", "chat", "chatbot", "assistant", "thinking", "sft", "dpo", "orpo", "kto", "rlhf", "rlvr",
+        "vicuna", "zephyr", "tulu", "openchat", "wizardlm",
+    )
+)  # fmt: skip
+_BASE_WORDS = frozenset({"base", "pretrained", "pt"})
+_GEMMA_STYLE = re.compile(r"\d[bm]-it(\b|-|_)")  # gemma-3-1b-it; "-it" alone may be Italian
+_WITHOUT_A_WORD = re.compile(r"^(qwen/qwen3-[\d.]+b(-a\d+b)?|huggingfacetb/smollm3-3b|openai/gpt-oss-\d+b)$")
+
+# Marks of turns by family, as vocabularies reserve them.
+_FAMILIES = {
+    "ChatML": ("<|im_start|>", "<|im_end|>"),
+    "Llama 3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "Gemma": ("<start_of_turn>", "<end_of_turn>"),
+    "Mistral": ("[INST]", "[/INST]"),
+}
+_MARK = re.compile(r"<\|[A-Za-z0-9_]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
+
+# AdamW moves a weight by about the learning rate, and bfloat16 cannot tell apart what differs by less than 2**-9 of it.
+# Of weights of 0.02 (how matrices begin), 200 steps at 1e-5 move 15 %, at 5e-5 56 %, at 1e-4 87 %, at 2e-4 all, in
+# float32 all at each.
+_FROZEN_BELOW = 1e-4
+
+
+def base_is_instruct(case: Case) -> Iterator[Finding]:
+    """A base that has been taught to answer already; DPO is meant to start from one."""
+    if case.stage is Stage.DPO or case.base.from_scratch:
+        return
+    reason = _run_that_made(case.base.name) or _name_says(case.base.name) or _config_says(case.base.name)
+    if reason:
+        yield Finding(
+            "BASE_IS_INSTRUCT",
+            Severity.WARNING,
+            summary=f"{case.base.name} is no base model: {reason}",
+            why="further fine-tuning wears away what its makers taught it, and a comparison with it shows no gain"
+            if case.stage is Stage.SFT
+            else "plain text unlearns the conversations that it was taught",
+            remedy="set model_name_or_path to the base that it was made from, if a base was meant",
+        )
+
+
+def template_not_of_base(case: Case) -> Iterator[Finding]:
+    """A template of the recipe that writes other marks than those that the base has learned or reserves."""
+    path = getattr(case.training, "chat_template_path", None)
+    if path is None or case.stage is not Stage.SFT or not case.is_conversational:
+        return
+    written = set(_MARK.findall(str(case.tokenizer.chat_template))) | set(case.new_tokens)
+    own = set(_MARK.findall(case.base.own_template or ""))
+    if own:
+        expected, whose = own, "its own template"
+    else:
+        reserved = _reserved_families(case)
+        expected = {mark for marks in reserved.values() for mark in marks}
+        whose = f"the marks of {' and '.join(reserved)} that its vocabulary reserves"
+        if not written & {mark for marks in _FAMILIES.values() for mark in marks}:
+            return  # a template in plain words needs no marks
+    if not expected or written & expected:
+        return
+    yield Finding(
+        "TEMPLATE_NOT_OF_BASE",
+        Severity.WARNING,
+        summary=f"chat_template_path gives a template with {_listed(written) or 'no marks'}, the base has {whose}",
+        why="the base has marks of its own for turns, and instead of them it must learn others from nothing",
+        remedy="remove chat_template_path",
+        evidence=(Evidence(f"template {path}: {_listed(written) or 'no marks'}"),
+                  Evidence(f"base {case.base.name}: {_listed(expected)}")),
+    )  # fmt: skip
+
+
+def dtype_against_hardware(case: Case) -> Iterator[Finding]:
+    """A precision that the machine lacks, or in which training fails or stands still."""
+    dtype = dtype_of_weights(case)
+    trains_all = not case.model.use_peft and case.base.adapter is None
+    emulated = not case.machine.supports_bfloat16
+    if dtype == "float16" and trains_all:
+        yield _float16_weights(case)
+    elif emulated and (case.training.bf16 or dtype == "bfloat16"):
+        yield _emulated_bfloat16(case, dtype, trains_all)
+    elif dtype == "float16" and case.training.bf16:
+        yield _dtype_finding(
+            Severity.WARNING,
+            "bf16: true with dtype: float16: the base is kept in one 16-bit type and computed in the other",
+            "float16 overflows at 65,504, which activations of models that were trained in bfloat16 reach",
+            "set dtype: bfloat16",
+            {"dtype": "bfloat16"},
+        )
+    elif dtype == "bfloat16" and trains_all and case.training.learning_rate < _FROZEN_BELOW:
+        yield _frozen_bfloat16(case)
+    elif case.machine.accelerator is None and (case.training.fp16 or case.keys.get("fp16")):
+        computed = "bfloat16" if case.training.bf16 else dtype
+        yield _dtype_finding(
+            Severity.NOTE,
+            f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {computed}",
+            "the run is no rehearsal of the same recipe on a GPU",
+            "remove fp16: the precision then follows from the machine, here and on a GPU",
+        )
+
+
+def embeddings_resized(case: Case) -> Iterator[Finding]:
+    """Tokens for which the base has no rows."""
+    before, after = case.base.n_embedding_rows, n_rows_after_resizing(case)
+    if after <= before or case.base.from_scratch:
+        return
+    added = [token for token in case.new_tokens if token_id_of(case.tokenizer, token) >= before]
+    plan = lora_plan(case)
+    if plan is None:
+        trained = "the adapter has the new ones" if case.base.adapter else "all are trained and saved with the model"
+    elif plan.saved_tables:
+        trained = "the whole table is trained and saved, since lora_modules_to_save names it"
+    else:
+        trained = "the rows of new tokens alone are trained beside LoRA and saved in the adapter"
+    yield Finding(
+        "EMBEDDINGS_RESIZED",
+        Severity.NOTE,
+        summary=f"the embeddings grow from {before:,} to {after:,} rows; {trained}",
+        why="whoever loads the model needs this tokenizer, and a base resized in the same way for the adapter",
+        remedy="none is needed: a base with reserved marks for chat would not grow",
+        evidence=(Evidence(f"added: {_listed(added)}"),) if added else (),
+    )
+
+
+def _float16_weights(case: Case) -> Finding:
+    scaled = "the gradient scaler refuses float16 weights at the first step"
+    return _dtype_finding(
+        Severity.ERROR,
+        "all weights are trained in dtype: float16",
+        scaled if case.training.fp16 else "AdamW's epsilon of 1e-8 is 0 in float16, so weights are NaN within steps",
+        "set dtype: float32",
+        {"dtype": "float32"},
+    )
+
+
+def _emulated_bfloat16(case: Case, dtype: str, trains_all: bool) -> Finding:
+    asked = "bf16: true" if case.training.bf16 else "dtype: bfloat16"
+    if case.machine.accelerator is None:
+        return _dtype_finding(
+            Severity.WARNING,
+            f"{asked} on a processor that has no bfloat16 arithmetic",
+            "a product in bfloat16 takes many times longer there than in float32",
+            f"remove {asked.partition(':')[0]} from the command line: the precision then follows from the machine",
+        )
+    weights = "float32" if trains_all else "float16"
+    fix = {"bf16": False, "fp16": True, "dtype": weights if dtype == "bfloat16" else dtype}
+    return _dtype_finding(
+        Severity.WARNING,
+        f"{asked} on {case.machine.accelerator}, which has no bfloat16 arithmetic",
+        "torch emulates it there, many times slower than float16",
+        f"set bf16: false, fp16: true and dtype: {fix['dtype']}",
+    )
+
+
+def _frozen_bfloat16(case: Case) -> Finding:
+    return _dtype_finding(
+        Severity.WARNING,
+        f"all weights are trained in bfloat16 at a learning rate of {case.training.learning_rate:g}",
+        "a step that small is below what bfloat16 can tell apart at many weights, so they hardly move",
+        "set dtype: float32 (the arithmetic is in bfloat16 where the hardware has it), or use_peft: true",
+    )
+
+
+def _dtype_finding(
+    severity: Severity, summary: str, why: str, remedy: str, fix: Mapping[str, object] | None = None
+) -> Finding:
+    return Finding("DTYPE_AGAINST_HARDWARE", severity, summary, why, remedy, fix=fix or {})
+
+
+def _run_that_made(name: str) -> str | None:
+    """The stage of this project's run that wrote the folder or, of a checkpoint, the run around it."""
+    for folder in (Path(name), Path(name).parent) if Path(name).is_dir() else ():
+        record = folder / "run.json"
+        try:
+            program = read_json(record).get("program") if record.is_file() else None
+        except UserError:
+            return None
+        if program in ("sft", "dpo"):
+            return f"its run.json says that {program}.py wrote it"
+        if not folder.name.startswith("checkpoint-"):
+            break
+    return None
+
+
+def _name_says(name: str) -> str | None:
+    """What the last part of a path or Hub id tells, of a checkpoint the run's, in the Hub's cache the id's."""
+    parts = [part for part in re.split(r"[/\\]", name) if part]
+    cached = [part for part in parts if part.startswith("models--")]
+    while len(parts) > 1 and re.fullmatch(r"checkpoint-\d+|final|merged", parts[-1]):
+        parts.pop()
+    last = (cached or parts or [""])[-1].lower()
+    words = set(re.split(r"[^a-z0-9]+", last))
+    if words & _BASE_WORDS:
+        return None
+    found = sorted(words & _INSTRUCT_WORDS)
+    if not found and _GEMMA_STYLE.search(last):
+        found = ["it"]
+    if found:
+        return f"its name says {found[0]!r}"
+    is_id = len(parts) == 2 and not Path(name).exists()
+    return "the base of that family is called otherwise" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
+
+
+def _config_says(name: str) -> str | None:
+    """What older saves left in a folder's config.json: the model that these weights began as."""
+    config = Path(name) / "config.json"
+    if not config.is_file() or is_adapter(name):
+        return None
+    try:
+        began_as = json.loads(config.read_text(encoding="utf-8")).get("_name_or_path")
+    except (OSError, ValueError):
+        return None
+    said = _name_says(began_as) if isinstance(began_as, str) else None
+    return f"its config.json names {began_as}, and {said}" if said else None
+
+
+def _reserved_families(case: Case) -> dict[str, tuple[str, ...]]:
+    """The families whose marks the base's own vocabulary has, before the template added any."""
+    vocabulary = load_tokenizer(case.base.name, case.model.model_revision).get_vocab()
+    return {family: marks for family, marks in _FAMILIES.items() if all(mark in vocabulary for mark in marks)}
+
+
+def _listed(marks: set[str] | list[str]) -> str:
+    shown = sorted(marks)
+    return ", ".join(shown[: MAX_EVIDENCE + 1]) + (", ..." if len(shown) > MAX_EVIDENCE + 1 else "")
+
+
+CHECKS: tuple[Check, ...] = (base_is_instruct, template_not_of_base, dtype_against_hardware, embeddings_resized)

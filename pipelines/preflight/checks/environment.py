@@ -1,0 +1,268 @@
+"""Checks of where the run happens: the Hub, the disk, the memory, the packages."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+from transformers.trainer_utils import SaveStrategy
+
+from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
+from pipelines.preflight.check_context import Case
+from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
+from pipelines.preflight.forecast.memory import GIB, memory_forecast
+from pipelines.preflight.forecast.training_load import Method
+from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_parameters
+from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+
+_GB = 1e9
+_TIGHT_DISK = 0.8  # of what is free: other runs write too
+# The forecast is within a tenth of what was measured on an H200; what is beyond a fifth does not fit.
+_TOO_LARGE, _TIGHT_MEMORY = 1.2, 0.95
+_SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+# Package: the oldest version that pyproject.toml allows, and the one of constraints.txt, which the tests run with.
+VERSIONS = {
+    "accelerate": ("1.15", "1.15.0"),
+    "datasets": ("4.4", "5.2.0"),
+    "peft": ("0.21", "0.21.2"),
+    "torch": ("2.11", "2.13.0"),
+    "transformers": ("5.17", "5.23.0"),
+    "trl": ("1.16", "1.16.0"),
+}
+
+
+def hub_push(case: Case) -> Iterator[Finding]:
+    """A recipe that pushes to the Hub without a token, with one that may not, or to what can be no repository."""
+    if not case.training.push_to_hub:
+        return
+    repo_id = repository_name(case.training)
+    if fault := name_fault(repo_id):
+        yield Finding(
+            "HUB_NAME_INVALID",
+            Severity.ERROR,
+            summary=f"push_to_hub: true, and the Hub takes no repository of the name {repo_id!r}",
+            why="the push fails after the training",
+            remedy="set hub_model_id to a name of letters, digits, -, _ and ., such as me/my-instruct",
+            evidence=(Evidence(fault),),
+        )
+        return
+    namespace, _, name = repo_id.rpartition("/")
+    access = hub_access(case.training.hub_token)
+    if access.answer in (Answer.NO_TOKEN, Answer.INVALID):
+        yield Finding(
+            "HUB_TOKEN_MISSING",
+            Severity.ERROR,
+            summary="push_to_hub: true and no token"
+            if access.answer is Answer.NO_TOKEN
+            else "push_to_hub: true and a token that the Hub does not know",
+            why="the run stops where it should open the repository",
+            remedy="run `hf auth login` or set HF_TOKEN, with a token that may write",
+            evidence=(Evidence(access.reason),) if access.reason else (),
+        )
+    elif access.answer is not Answer.KNOWN or access.refusal(namespace or None):
+        yield _no_right(access, namespace or None, name)
+
+
+def disk_too_small(case: Case) -> Iterator[Finding]:
+    """Checkpoints and a model that do not fit on the disk of output_dir."""
+    if getattr(case.data, "resume", False):
+        return  # some of them lie there already
+    saved, checkpoint = _bytes_of_a_save(case)
+    n_checkpoints = _n_checkpoints(case)
+    needed = saved + n_checkpoints * checkpoint
+    free = case.machine.free_disk_bytes
+    if needed <= _TIGHT_DISK * free:
+        return
+    remedy = _smaller_saves(case, saved, checkpoint, n_checkpoints)
+    plural = "" if n_checkpoints == 1 else "s"
+    yield Finding(
+        "DISK_TOO_SMALL",
+        Severity.ERROR if needed > free else Severity.WARNING,
+        summary=f"{n_checkpoints} checkpoint{plural} of {checkpoint / _GB:,.2f} GB and the model of "
+        f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, {free / _GB:,.1f} GB are free at output_dir",
+        why="a run that cannot save stops at that checkpoint, with hours of training behind it",
+        remedy=remedy,
+        evidence=(Evidence(f"{case.n_update_steps:,} steps, a checkpoint is weights and the optimizer's moments"),),
+    )
+
+
+def memory_too_small(case: Case) -> Iterator[Finding]:
+    """A step that does not fit into the accelerator, or on a CPU weights, gradients and optimizer into the memory."""
+    device_bytes = case.machine.device_bytes
+    if device_bytes is None or _is_sharded(case):
+        return
+    forecast = forecast_of(case)
+    if forecast is None:
+        return
+    memory = forecast.memory
+    on_gpu = case.machine.accelerator is not None
+    needed = memory.total if on_gpu else memory.weights + memory.gradients + memory.optimizer
+    if needed <= _TIGHT_MEMORY * device_bytes:
+        return
+    remedy, fix = _smaller_step(forecast, case, device_bytes) if on_gpu else ("run it on a machine with a GPU", {})
+    yield Finding(
+        "MEMORY_TOO_SMALL",
+        Severity.ERROR if on_gpu and needed > _TOO_LARGE * device_bytes else Severity.WARNING,
+        summary=f"a step needs about {needed / GIB:,.1f} GiB"
+        + ("" if on_gpu else " for weights, gradients and optimizer alone")
+        + f", {case.machine.accelerator or 'this machine'} has {device_bytes / GIB:,.1f} GiB",
+        why="the run ends in an out-of-memory error, or swaps, at the first long batch",
+        remedy=remedy,
+        evidence=(Evidence(_largest_parts(forecast)),),
+        fix=fix,
+    )
+
+
+def version_older_than_tested(case: Case) -> Iterator[Finding]:
+    """Packages older than pyproject.toml allows (a warning) or than the tests run with (a note)."""
+    too_old, older = [], []
+    for package, (lowest, tested) in VERSIONS.items():
+        found = _version(case.machine.versions.get(package))
+        if found is None:
+            continue
+        if found < Version(lowest):
+            too_old.append(f"{package} {found} (needs {lowest})")
+        elif found.release < Version(tested).release[:2]:
+            older.append(f"{package} {found} (tested with {tested})")
+    if too_old or older:
+        yield Finding(
+            "VERSION_OLDER_THAN_TESTED",
+            Severity.WARNING if too_old else Severity.NOTE,
+            summary=f"{', '.join(too_old or older)}",
+            why="recipe keys and defaults change between versions without a message",
+            remedy="pip install -c constraints.txt -e .",
+        )
+
+
+def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
+    where = "/".join([namespace or access.user or "your account", name])
+    if access.answer is Answer.OFFLINE:
+        severity, why_not, remedy = (
+            Severity.ERROR,
+            "HF_HUB_OFFLINE is set",
+            "unset HF_HUB_OFFLINE, or push_to_hub: false",
+        )
+    elif access.answer is Answer.UNREACHABLE:
+        severity, why_not = Severity.WARNING, f"it could not be checked: {access.reason}"
+        remedy = "try again, or see to the network before the run ends"
+    else:
+        severity, why_not = Severity.ERROR, str(access.refusal(namespace))
+        remedy = "set hub_model_id to a repository of yours, or log in with a token that may write there"
+    return Finding(
+        "HUB_NO_RIGHT",
+        severity,
+        summary=f"push_to_hub: true to {where}, and {why_not}",
+        why="the push fails, and with it the run",
+        remedy=remedy,
+    )
+
+
+def _bytes_of_a_save(case: Case) -> tuple[float, float]:
+    """Bytes of the model or adapter as it is saved, and of a checkpoint with the optimizer's state."""
+    plan = lora_plan(case)
+    moments = _moment_share(case)
+    if case.base.adapter is not None:
+        forecast = forecast_of(case)
+        weights = n_trained = forecast.memory.gradients if forecast else 0.0
+    elif plan is not None:
+        n_trained = plan.n_trained * 4
+        weights = n_trained + (plan.table_bytes if plan.is_tied and plan.saved_tables else 0)  # saved under two names
+    else:
+        weights = n_trained = n_parameters(case) * _BYTES.get(dtype_of_weights(case), 4)
+    state = 0 if case.training.save_only_model else moments * n_trained
+    return float(weights), float(weights + state)
+
+
+def _moment_share(case: Case) -> float:
+    """AdamW keeps two moments for each weight, in its type or in 8 bits, Muon one; of others nothing is counted."""
+    optimizer = str(getattr(case.training.optim, "value", case.training.optim))
+    if getattr(case.data, "muon_learning_rate", None) is not None:
+        return 1.0
+    if not optimizer.startswith(("adamw", "paged_adamw")):
+        return 0.0
+    return 0.5 if "8bit" in optimizer else 2.0
+
+
+def _n_checkpoints(case: Case) -> int:
+    """Checkpoints that lie on the disk at once; the oldest is removed when the new one is written."""
+    training, n_steps = case.training, case.n_update_steps
+    if training.save_strategy == SaveStrategy.NO:
+        return 0
+    if training.save_strategy == SaveStrategy.BEST:
+        n_saves = 1
+    elif training.save_strategy == SaveStrategy.EPOCH:
+        n_saves = math.ceil(training.num_train_epochs) if training.max_steps <= 0 else 1
+    else:
+        every = training.save_steps if training.save_steps >= 1 else max(1, math.ceil(training.save_steps * n_steps))
+        n_saves = math.ceil(n_steps / every)
+    limit = training.save_total_limit
+    return int(n_saves if limit is None else min(n_saves, limit + 1))
+
+
+def _smaller_saves(case: Case, saved: float, checkpoint: float, n_checkpoints: int) -> str:
+    """The key that makes the saves fit, or the one that helps most."""
+    fits = _TIGHT_DISK * case.machine.free_disk_bytes
+    if n_checkpoints > 3 and saved + 3 * checkpoint <= fits:
+        return "set save_total_limit: 2"
+    if not case.training.save_only_model and saved + n_checkpoints * saved <= fits:
+        return "set save_only_model: true (such checkpoints cannot be resumed)"
+    if saved <= fits:
+        return "set save_strategy: 'no', or free disk at output_dir"
+    return "set output_dir to a larger disk"
+
+
+def _is_sharded(case: Case) -> bool:
+    """Whether weights are spread over devices, by the recipe or by `accelerate launch`."""
+    training = case.training
+    if any(os.environ.get(name, "").lower() in ("1", "true") for name in _SHARDING):
+        return True
+    placed = (getattr(training, "model_init_kwargs", None) or {}).get("device_map")
+    return bool(training.fsdp or training.deepspeed or placed)
+
+
+def _smaller_step(forecast: Forecast, case: Case, device_bytes: float) -> tuple[str, Mapping[str, Any]]:
+    """The mildest change of the recipe that makes a step fit, by the same forecast; a fix where only time is paid."""
+    load, training = forecast.load, case.training
+    n_before = training.per_device_train_batch_size
+    changes: dict[str, Any] = {}
+    if not load.activation_checkpointing:
+        load, changes = replace(load, activation_checkpointing=True), {"activation_checkpointing": True}
+    smaller = [(load, changes)]
+    if n_before > 1:
+        load = replace(load, n_tokens=load.n_tokens // n_before)
+        accumulated = {"gradient_accumulation_steps": training.gradient_accumulation_steps * n_before}
+        smaller.append((load, {**changes, "per_device_train_batch_size": 1, **accumulated}))
+    for one, keys in smaller:
+        if keys and memory_forecast(forecast.shape, one).total <= _TIGHT_MEMORY * device_bytes:
+            return f"set {', '.join(f'{key}: {str(value).lower()}' for key, value in keys.items())}", keys
+    for method, remedy in (
+        (Method.LORA, "set use_peft: true, dtype: bfloat16"),
+        (Method.QLORA, "set use_peft: true, load_in_4bit: true, dtype: bfloat16"),
+    ):
+        rank = load.lora_rank or case.model.lora_r
+        lighter = replace(load, method=method, lora_rank=rank, weight_bytes=2)
+        if lighter != load and memory_forecast(forecast.shape, lighter).total <= _TIGHT_MEMORY * device_bytes:
+            batch = ", per_device_train_batch_size: 1" if n_before > 1 else ""
+            return remedy + batch, {}
+    return "take a smaller base, a shorter max_length, or shard it over several GPUs", {}
+
+
+def _largest_parts(forecast: Forecast) -> str:
+    parts = {name: value for name, value in vars(forecast.memory).items() if name != "overhead"}
+    largest = sorted(parts, key=lambda name: -parts[name])[:MAX_EVIDENCE]
+    return ", ".join(f"{name} {parts[name] / GIB:,.1f} GiB" for name in largest)
+
+
+def _version(text: str | None) -> Version | None:
+    try:
+        return Version(text) if text else None
+    except InvalidVersion:
+        return None
+
+
+CHECKS: tuple[Check, ...] = (hub_push, disk_too_small, memory_too_small, version_older_than_tested)

@@ -1,0 +1,1 @@
+"""Checks of the rows as they are written."""

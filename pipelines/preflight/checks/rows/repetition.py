@@ -1,0 +1,287 @@
+"""Training rows that say the same again: copies, one answer to all, several to one request, one source over all."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipelines.preflight.check_context import Case, SeenRow, SeenRows, Stage
+from pipelines.preflight.checks.excerpts import head
+from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.checks.rows.diff_excerpt import parted
+from pipelines.preflight.near_duplicates import words_of
+from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.training.data.ledger import RowFate
+
+# Lee et al. 2022 found 3 % near duplicates in C4 and 14 % in RealNews, and less memorised without them. Public
+# conversations repeat about 1 % of their turns ("hi") and nobody is harmed; a file read twice repeats half.
+_MANY_COPIES = 0.02
+_SOME_COPIES = 0.001
+_SOME_CONFLICTS = 0.01
+_MANY_CONFLICTING_LABELS = 0.05  # a label is right or wrong; below it, annotators who do not agree
+_MANY_FLIPPED = 0.01
+# One request in a tenth of the rows and never the same answer: what told the rows apart (an input column) is lost.
+# Several samples for each request are a design, but with not as many rows for one of them.
+_SAME_REQUEST = 0.1
+_SAME_REQUEST_ROWS = 20
+_SAME_ANSWER = 0.2
+_SAME_OPENING = 0.5
+_MIN_REQUESTS = 10  # different ones with the same answer: below it, a handful of rows
+_OPENING = 40  # characters: longer than "Sure! Here is a" and what a language's sentences begin with anyway
+_LABEL_WORDS = 3  # an answer of as many words at most is a label ("positive"), which has to be repeated
+_LABEL_ROWS, _CLOSED_SHARE = 3, 0.8  # a label is given to several rows; all labels together to nearly all rows
+_LABEL_CHARACTERS = 8  # of a script that writes no spaces
+_CODE = re.compile(r"[{}<>#;=`\[\]\\|]|^\s*(import|from|package|using|def|class|select)\b")  # includes, tags, JSON
+_ALIKE = 300  # characters that answers are sorted by before they are compared whole
+_QUOTED = 60  # characters of a row's request
+_DOMINATES = 0.95
+_FEW_VISITS = 100  # rows times epochs: a source seen less is not learned; sets that teach a name have about 90 rows
+
+
+def duplicate_rows(case: Case) -> Iterator[Finding]:
+    """DUPLICATE_ROWS: rows that are copies of an earlier one but for case and white space, answers included."""
+    rows = _trained(case.train)
+    first_of: dict[tuple[str, ...], SeenRow] = {}
+    copies = [
+        (row, first)
+        for row in rows
+        if (first := first_of.setdefault(_collapsed(row.asked, *row.answers, _unspoken(row)), row)) is not row
+    ]
+    share = len(copies) / max(1, len(rows))
+    if share < _SOME_COPIES:
+        return
+    yield Finding(
+        "DUPLICATE_ROWS",
+        Severity.WARNING if share >= _MANY_COPIES else Severity.NOTE,
+        summary=f"{_of(copies, rows)} rows are copies of an earlier row{_of_sample(case)}",
+        why="a row that is there n times is trained n times an epoch: the model learns it by heart, and others less",
+        remedy=f"drop the copies: `python data_prep/{_builder(case)} --source FILE --output FOLDER`; to train on all "
+        "rows for longer, raise `num_train_epochs`",
+        evidence=tuple(
+            Evidence(f"{_quoted(row)} is row {first.number} again", row.number, "train")
+            for row, first in copies[:MAX_EVIDENCE]
+        ),
+        n_rows=len(copies),
+    )
+
+
+def conflicting_answers(case: Case) -> Iterator[Finding]:
+    """CONFLICTING_ANSWERS: a request with several answers; of preferences, a pair and its opposite."""
+    if case.stage is Stage.PRETRAIN:
+        return
+    rows = [row for row in _trained(case.train) if row.asked.strip()]
+    requests = [_collapsed(row.asked)[0] for row in rows]
+    n_times = Counter(requests)
+    repeated: dict[str, list[SeenRow]] = defaultdict(list)
+    for request, row in zip(requests, rows, strict=True):
+        if n_times[request] > 1:
+            repeated[request].append(row)
+    told = _flipped_pairs if case.stage is Stage.DPO else _several_answers
+    yield from told(case, rows, list(repeated.values()))
+
+
+def _several_answers(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Sequence[SeenRow]]) -> Iterator[Finding]:
+    conflicts = [same for same in repeated if len({_collapsed(*row.answers) for row in same}) > 1]
+    concerned = [row for same in conflicts for row in same]
+    n_labels = sum(len(same) for same in conflicts if all(_is_label(row) for row in same))
+    largest = max(conflicts, key=len, default=[])
+    is_one_request = len(largest) >= max(_SAME_REQUEST_ROWS, _SAME_REQUEST * len(rows))
+    labels_conflict = n_labels >= _MANY_CONFLICTING_LABELS * len(rows) and n_labels > 0
+    if not concerned or not (is_one_request or labels_conflict or len(concerned) >= _SOME_CONFLICTS * len(rows)):
+        return
+    summary = f"{_of(concerned, rows)} rows have a request that other rows answer otherwise"
+    why = "with the same text before them the model can only learn a mixture of the answers; that is right for creative"
+    remedy = "nothing if several answers are meant; else keep one row for each request"
+    if is_one_request:
+        summary += f", {len(largest)} of them one and the same request"
+        remedy = "look whether what tells these rows apart was lost: a column that is not read (name it `input`)"
+    elif labels_conflict:
+        summary += f", {n_labels} of them with short answers such as labels"
+        remedy = "settle which label is right and keep one row for each request"
+    yield Finding(
+        "CONFLICTING_ANSWERS",
+        Severity.WARNING if is_one_request or labels_conflict else Severity.NOTE,
+        summary=summary + _of_sample(case),
+        why=f"{why} requests, and noise where one answer is right",
+        remedy=remedy,
+        evidence=tuple(_two_answers(same) for same in sorted(conflicts, key=len, reverse=True)[:MAX_EVIDENCE]),
+        n_rows=len(concerned),
+    )
+
+
+def _flipped_pairs(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Sequence[SeenRow]]) -> Iterator[Finding]:
+    flipped: list[tuple[SeenRow, SeenRow]] = []
+    for same in repeated:
+        by_pair = {_collapsed(*row.answers): row for row in same}
+        flipped += [(row, by_pair[pair[::-1]]) for pair, row in by_pair.items() if pair[::-1] in by_pair]
+    if not flipped:
+        return
+    yield Finding(
+        "CONFLICTING_ANSWERS",
+        Severity.WARNING if len(flipped) >= _MANY_FLIPPED * len(rows) else Severity.NOTE,
+        summary=f"{_of(flipped, rows)} pairs are another pair with chosen and rejected exchanged{_of_sample(case)}",
+        why="a pair and its opposite pull the model apart and teach nothing",
+        remedy="keep the pair that is right and drop the other",
+        evidence=tuple(
+            Evidence(f"{_quoted(row)} prefers what row {other.number} rejects", row.number, "train")
+            for row, other in flipped[:MAX_EVIDENCE]
+        ),
+        n_rows=len(flipped),
+    )
+
+
+def answers_alike(case: Case) -> Iterator[Finding]:
+    """ANSWERS_ALIKE: one answer, or one opening of answers, for a large share of different requests."""
+    if case.stage is Stage.PRETRAIN:
+        return
+    rows = [row for row in _trained(case.train) if row.asked.strip() and not _unspoken(row)]
+    wholes: dict[str, list[SeenRow]] = defaultdict(list)
+    openings: dict[str, list[SeenRow]] = defaultdict(list)
+    for row in rows:
+        answer = _collapsed(_answer(case, row)[:_ALIKE])[0]
+        if answer and not _is_label_text(answer):
+            wholes[answer].append(row)
+        if len(answer) >= _OPENING and not _CODE.search(answer[:_OPENING]):
+            openings[answer[:_OPENING]].append(row)
+    for what, groups, least in (("are", wholes, _SAME_ANSWER), ("begin with", openings, _SAME_OPENING)):
+        text, same = max(groups.items(), key=lambda item: len(item[1]), default=("", []))
+        if groups is wholes:
+            if _is_closed_set(groups.values(), len(rows)):
+                continue
+            same = _most_alike(case, same)
+        n_requests = len({_collapsed(row.asked) for row in same})
+        if n_requests >= _MIN_REQUESTS and n_requests > least * len(rows):
+            yield _one_answer(case, rows, same, what, text)
+            return
+
+
+def _answer(case: Case, row: SeenRow) -> str:
+    """What a row answers; of a pair what is chosen: rejected answers may well be alike."""
+    return row.answers[0] if case.stage is Stage.DPO else "\n".join(row.answers)
+
+
+def _is_closed_set(groups: Iterable[Sequence[SeenRow]], n_rows: int) -> bool:
+    """Whether the answers are labels in whole sentences ("The answer is B."): a few of them for most of the rows."""
+    frequent = sorted((len(same) for same in groups if len(same) >= _LABEL_ROWS), reverse=True)
+    return len(frequent) > 1 and sum(frequent) >= _CLOSED_SHARE * n_rows and frequent[0] <= _CLOSED_SHARE * n_rows
+
+
+def _unspoken(row: SeenRow) -> str:
+    """Calls and thoughts of the answers, which differ where the words beside them are the same."""
+    turns = [message for message in row.messages if message["role"] == "assistant"]
+    parts = [one for turn in turns for one in (turn.get("tool_calls"), turn.get("reasoning_content")) if one]
+    return json.dumps(parts, sort_keys=True, default=str) if parts else ""
+
+
+def _most_alike(case: Case, rows: Sequence[SeenRow]) -> list[SeenRow]:
+    """Those of `rows` that have the most frequent answer, whole."""
+    by_answer: dict[tuple[str, ...], list[SeenRow]] = defaultdict(list)
+    for row in rows:
+        by_answer[_collapsed(_answer(case, row))].append(row)
+    return max(by_answer.values(), key=len, default=[])
+
+
+def _one_answer(case: Case, rows: Sequence[SeenRow], same: Sequence[SeenRow], what: str, text: str) -> Finding:
+    return Finding(
+        "ANSWERS_ALIKE",
+        Severity.WARNING,
+        summary=f'the answers of {_of(same, rows)} rows {what} "{head(text, 80)}"{_of_sample(case)}',
+        why="the model learns to say this whatever it is asked",
+        remedy="drop or rewrite most of these rows; keep it only if every answer shall be so",
+        evidence=tuple(Evidence(_quoted(row), row.number, "train") for row in same[:MAX_EVIDENCE]),
+        n_rows=len(same),
+    )
+
+
+def source_dominates(case: Case) -> Iterator[Finding]:
+    """SOURCE_DOMINATES: of several sources one has nearly all tokens; a warning if the others are hardly seen."""
+    rows = [row for row in _trained(case.train) if row.values.get("source")]
+    n_tokens: Counter[str] = Counter()
+    n_rows: Counter[str] = Counter()
+    for row in rows:
+        source = str(row.values["source"])
+        n_rows[source] += 1
+        n_tokens[source] += sum(example.n_trained for example in row.examples)
+    if len(n_rows) < 2 or not n_tokens.total():
+        return
+    [(source, most)] = n_tokens.most_common(1)
+    share = most / n_tokens.total()
+    if share <= _DOMINATES:
+        return
+    n_others = len(rows) - n_rows[source]
+    visits = n_others * case.train.n_rows / len(case.train.rows) * _epochs(case)
+    yield Finding(
+        "SOURCE_DOMINATES",
+        Severity.WARNING if visits < _FEW_VISITS else Severity.NOTE,
+        summary=f"source {head(source, _OPENING)} has {share:.1%} of the trained tokens; {_others(n_rows, source)} "
+        f"{n_others} of {len(rows)} rows{_of_sample(case)}",
+        why="each trained token weighs the same, so what the other sources teach hardly moves the model",
+        remedy="give each source its `fraction` in `datasets:`, or take fewer rows of the large one "
+        f"(`python data_prep/{_builder(case)} --source LARGE --limit N --output FOLDER`)",
+        evidence=tuple(
+            Evidence(f"{head(name, _OPENING)}: {n_rows[name]} rows, {n} trained tokens")
+            for name, n in n_tokens.most_common(MAX_EVIDENCE)
+        ),
+        n_rows=n_rows[source],
+    )
+
+
+def _others(n_rows: Mapping[str, int], source: str) -> str:
+    names = [name for name in n_rows if name != source]
+    return f"{head(names[0], _OPENING)} has" if len(names) == 1 else f"the {len(names)} others have"
+
+
+def _epochs(case: Case) -> float:
+    """Times that each row is trained on; with `max_steps` at least, since a packed sequence holds several rows."""
+    training = case.training
+    if training.max_steps <= 0:
+        return float(training.num_train_epochs)
+    n_sequences = training.max_steps * training.train_batch_size * training.gradient_accumulation_steps
+    return float(n_sequences * training.world_size / case.train.n_rows)
+
+
+def _trained(seen: SeenRows) -> list[SeenRow]:
+    return [row for row in seen.rows if row.fate is not RowFate.DROPPED and any(map(str.strip, row.answers))]
+
+
+def _collapsed(*texts: str) -> tuple[str, ...]:
+    """Texts without differences of case and white space, as data_prep knows duplicates."""
+    return tuple(" ".join(text.casefold().split()) for text in texts)
+
+
+def _is_label(row: SeenRow) -> bool:
+    return all(map(_is_label_text, row.answers))
+
+
+def _is_label_text(text: str) -> bool:
+    # without white space between words, as in Chinese, any sentence is one word
+    is_short = len(text.split()) <= _LABEL_WORDS and len(text) <= _OPENING
+    return is_short and len(words_of(text)) <= _LABEL_CHARACTERS
+
+
+def _two_answers(same: Sequence[SeenRow]) -> Evidence:
+    first = same[0]
+    other = next(row for row in same if _collapsed(*row.answers) != _collapsed(*first.answers))
+    answer, others = parted("\n".join(first.answers), "\n".join(other.answers), 35)
+    return Evidence(f"{_quoted(first)} is answered {answer}, in row {other.number} {others}", first.number, "train")
+
+
+def _quoted(row: SeenRow) -> str:
+    return f'"{head(" ".join((row.asked.strip() or row.answers[0]).split()), _QUOTED)}"'
+
+
+def _of(some: Sequence[object], rows: Sequence[object]) -> str:
+    return f"{len(some)} of {len(rows)} ({len(some) / len(rows):.1%})"
+
+
+def _of_sample(case: Case) -> str:
+    seen = case.train
+    return f" (of a sample of {len(seen.rows)} of {seen.n_rows})" if seen.is_sample else ""
+
+
+def _builder(case: Case) -> str:
+    names = {Stage.PRETRAIN: "build_corpus.py", Stage.DPO: "build_preferences.py"}
+    return names.get(case.stage, "build_instructions.py")
+
+
+CHECKS: tuple[Check, ...] = (duplicate_rows, conflicting_answers, answers_alike, source_dominates)

@@ -1,0 +1,1 @@
+"""Checks of the rows as the trainer sees them: tokens, labels, template."""

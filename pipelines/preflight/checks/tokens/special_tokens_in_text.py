@@ -1,0 +1,188 @@
+"""Checks of the rows' own text: no special token and no mark of the chat template is spelled in it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.modeling.assistant_masks import inner_token_ids
+from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.checks.excerpts import excerpt, wanted_answers
+from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE
+from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
+
+_RENDERED_SHARE = 0.1  # of the rows: so many prompts with a template's marks have had a template put on them already
+_TEXT_MARKS = re.compile(r"\[/?[A-Z_]{3,}\]|<</?SYS>>|<\|\w+\|>")  # marks of templates that need be no special tokens
+_N_AROUND = 24  # characters on either side of a mark
+_MAX_TOKENS = 24
+_PROBE = [
+    {"role": "system", "content": "probe system"},
+    {"role": "user", "content": "probe question"},
+    {"role": "assistant", "content": "probe answer"},
+    {"role": "user", "content": "probe question"},
+]
+
+
+@dataclass(frozen=True)
+class _Hit:
+    """A mark in a text. `merely_ends`: nothing comes after it."""
+
+    row: SeenRow
+    text: str
+    mark: str
+    begin: int
+    merely_ends: bool = False
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """`structure` are marks that open or end a turn, `ends` those of them at which generation stops, `others` special
+    tokens such as BOS and the unknown token."""
+
+    ends: tuple[str, ...]
+    structure: frozenset[str]
+    others: frozenset[str]
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted({*self.structure, *self.others}, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)))
+
+    @cached_property
+    def _signs(self) -> tuple[str, ...]:
+        """The beginnings of all marks: most texts have none, and that is told much faster than a pattern searches."""
+        return tuple({mark[:2] for mark in (*self.structure, *self.others)})
+
+    def first_in(self, text: str) -> re.Match[str] | None:
+        """The first mark in `text`; one that is no mere special token is preferred."""
+        if not any(sign in text for sign in self._signs):
+            return None
+        found = list(self._pattern.finditer(text))
+        return next((one for one in found if one.group() in self.structure), found[0] if found else None)
+
+
+def template_marks_in_prompt(case: Case) -> Iterator[Finding]:
+    """No prompt spells a token that opens or ends a turn."""
+    if not case.is_conversational:
+        return
+    marks = _marks_of(case)
+    found = [(row, mark) for row in case.train.rows if (mark := marks.first_in(row.asked)) is not None]
+    hits = [_Hit(row, row.asked, mark.group(), mark.start()) for row, mark in found]
+    if not hits:
+        return
+    n_seen = len(case.train.rows)
+    rendered = sum(hit.mark in marks.structure for hit in hits) >= _RENDERED_SHARE * n_seen
+    yield Finding(
+        "TEMPLATE_MARKS_IN_PROMPT",
+        Severity.ERROR if rendered else Severity.WARNING,
+        summary=f"the prompts of {len(hits)} of {n_seen} rows spell {_named(hits)}",
+        why="the tokenizer reads it as the template's own, so the model is trained on prompts that a template was put "
+        "on twice"
+        if rendered
+        else "the tokenizer reads it as the template's own, so a user's text opens and ends turns",
+        remedy=_remedy(hits),
+        evidence=_evidence(case, hits, trained=False),
+        n_rows=len(hits),
+    )
+
+
+def template_marks_in_answer(case: Case) -> Iterator[Finding]:
+    """No answer spells a token that opens or ends a turn; in plain text, none that ends it."""
+    if case.stage is Stage.PRETRAIN:
+        return
+    marks = _marks_of(case)
+    hits = [hit for row in case.train.rows if (hit := _hit_in_answers(case, row, marks)) is not None]
+    if not hits:
+        return
+    n_seen = len(case.train.rows)
+    inside = [hit for hit in hits if not hit.merely_ends]
+    n_ending = len(hits) - len(inside)
+    ending = f"; {n_ending} of them merely end with it, and the template ends them again" if n_ending else ""
+    # documents joined in one row of plain text are learned as documents that end
+    structural = [hit for hit in inside if hit.mark in marks.structure and hit.row.messages]
+    ruinous = len(structural) >= max(1.0, MATERIAL_SHARE * n_seen)
+    yield Finding(
+        "TEMPLATE_MARKS_IN_ANSWER",
+        Severity.ERROR if ruinous else Severity.WARNING,
+        summary=f"the answers of {len(hits)} of {n_seen} rows spell {_named(hits)}{ending}",
+        why="an end or a header inside an answer is trained: the model learns to stop there, or to write the next turn "
+        "itself"
+        if inside
+        else "the end token stands twice, in the context of later turns and wherever another program trains these rows",
+        remedy=_remedy(hits),
+        evidence=_evidence(case, inside or hits, trained=True),
+        n_rows=len(hits),
+    )
+
+
+def _hit_in_answers(case: Case, row: SeenRow, marks: _Marks) -> _Hit | None:
+    """The first mark inside an answer, else an end behind one. An end behind plain text is where it belongs, and
+    preference pairs are freed of it."""
+    trailing = None
+    for answer in wanted_answers(row, case.stage):
+        text = answer.rstrip()
+        while text.endswith(marks.ends):
+            end = next(one for one in marks.ends if text.endswith(one))
+            text = text.removesuffix(end).rstrip()
+            if case.stage is Stage.SFT and row.messages:
+                trailing = _Hit(row, answer, end, len(text), merely_ends=True)
+        found = marks.first_in(text)
+        if found is not None:
+            return _Hit(row, text, found.group(), found.start())
+    return trailing
+
+
+def _marks_of(case: Case) -> _Marks:
+    """What the rows' text should not have. Of plain text that is the end alone: its format is its own."""
+    tokenizer = case.tokenizer
+    source = case.base.generation_config or case.base.config.get_text_config()
+    ends = getattr(source, "eos_token_id", None)
+    end_ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    special = {str(token): token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    structure = {token for token, token_id in special.items() if token_id in end_ids}
+    others: set[str] = set()
+    if case.is_conversational:
+        written = _rendered_probe(tokenizer)
+        structure |= {token for token in special if token in written and token != tokenizer.bos_token}
+        structure |= set(_TEXT_MARKS.findall(written))
+        others = {str(token) for token in (tokenizer.bos_token, tokenizer.pad_token, tokenizer.unk_token) if token}
+    parsed = {token for token in {*structure, *others} if token not in special or _is_parsed(tokenizer, token)}
+    ends = tuple(token for token in special if special[token] in end_ids and token in parsed)
+    return _Marks(ends, frozenset(structure & parsed), frozenset((others & parsed) - structure))
+
+
+def _rendered_probe(tokenizer: PreTrainedTokenizerBase) -> str:
+    if not tokenizer.chat_template:
+        return ""
+    try:
+        return str(tokenizer.apply_chat_template(_PROBE, tokenize=False, add_generation_prompt=True))
+    except TemplateError:  # no system turns
+        return str(tokenizer.apply_chat_template(_PROBE[1:], tokenize=False, add_generation_prompt=True))
+
+
+def _is_parsed(tokenizer: PreTrainedTokenizerBase, token: str) -> bool:
+    """Whether `token` in a text becomes that token; with split_special_tokens it does not."""
+    return tokenizer.convert_tokens_to_ids(token) in inner_token_ids(tokenizer, f"a {token} b")
+
+
+def _named(hits: Sequence[_Hit]) -> str:
+    return ", ".join(sorted({hit.mark for hit in hits})[:5])
+
+
+def _remedy(hits: Sequence[_Hit]) -> str:
+    mark = hits[0].mark
+    return f"take these marks out of the rows, or break them up where they are meant as text ({mark[:1]} {mark[1:]})"
+
+
+def _evidence(case: Case, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:
+    shown = []
+    for hit in hits[:MAX_EVIDENCE]:
+        end = hit.begin + len(hit.mark)
+        around = hit.text[max(0, hit.begin - _N_AROUND) : end + _N_AROUND]
+        ids = inner_token_ids(case.tokenizer, around)[:_MAX_TOKENS]
+        tokens = tuple(LabelledToken(str(case.tokenizer.decode([one])), one, trained) for one in ids)
+        shown.append(Evidence(excerpt(hit.text, hit.begin, end), hit.row.number, case.train.split, tokens))
+    return tuple(shown)

@@ -1,0 +1,88 @@
+"""Which learning rates are usual: by stage and method for AdamW, wider for small models and weak adapters."""
+
+import math
+from dataclasses import dataclass
+
+from transformers import TrainingArguments
+from trl import ModelConfig
+
+from pipelines.preflight.check_context import Case, Stage
+from pipelines.recipe import PretrainingArguments
+
+# Where AdamW's rates hold: the other optimizers of transformers (Lion, SGD, Adafactor, ...) take others by decades.
+_ADAMW = ("adamw", "paged_adamw")
+_N_PARAMETERS = 1_000_000_000  # of the models for which the highest usual rates below are given
+# The best rate falls with the root of the size (tinker-cookbook, hyperparam_utils.py: get_full_finetune_lr_multiplier);
+# ten times what a model of 1B takes is the most, however small the model.
+_MAX_SIZE_FACTOR = 10.0
+_USUAL_SCALING = 2.0  # lora_alpha / lora_r of most recipes
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
+
+
+@dataclass(frozen=True)
+class UsualRates:
+    """The lowest and the highest usual peak learning rate for a model of 1B, and one to begin with.
+
+    `fits_default`: whether the libraries' default is meant for this. TRL's 2e-5 is for whole models, transformers'
+    5e-5 for going on from a checkpoint.
+    """
+
+    method: str
+    lowest: float
+    highest: float
+    advised: float
+    fits_default: bool = True
+
+
+# LoRA: the best of a sweep over some thirty models from 1B to 400B was 1e-4 to 1e-3, ten times that of full fine-tuning
+# (tinker-cookbook, hyperparam_utils.py: get_lr; Schulman et al. 2025, LoRA Without Regret). Twice and a fifth of it are
+# let pass: TRL's own guide to that paper runs 2e-5.
+_LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4)
+_SFT_LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4, fits_default=False)
+# Full: a tenth of these, 1e-5 to 1e-4, and less for large ones (Tulu 3: 5e-6 for 8B, 2e-6 for 70B). SmolLM2's own
+# recipes go higher (3e-4 for 1.7B, alignment-handbook, recipes/smollm2), where LoRA's rate by mistake lies as well.
+_SFT_FULL = UsualRates("full fine-tuning", 5e-7, 1.5e-4, 2e-5)
+# DPO: 5e-7 for whole models (Zephyr, Tulu 3), 5e-6 for LoRA (alignment-handbook); ten times more is let pass.
+_DPO_LORA = UsualRates("DPO with LoRA", 1e-7, 7e-5, 5e-6)
+_DPO_FULL = UsualRates("DPO of the whole model", 5e-8, 2e-5, 1e-6)
+# From scratch: 6e-5 for GPT-3 175B to 6e-4 for 125M (Brown et al. 2020, table 2.1), 1e-3 and more for small models.
+_SCRATCH = UsualRates("training from scratch", 2e-5, 3e-3, 1e-3, fits_default=False)
+# Beside Muon AdamW trains embeddings and norms alone, which take rates up to 0.3 (nanochat's embedding_lr).
+_BESIDE_MUON = UsualRates("AdamW beside Muon", 2e-5, 0.3, 3e-3)
+_CONTINUED = UsualRates("continued pretraining of the whole model", 1e-6, 1e-3, 1e-4)
+
+
+def usual_rates(case: Case) -> UsualRates | None:
+    """The rates that are usual for what `case` trains, None where nothing is known about it."""
+    optimizer = str(getattr(case.training.optim, "value", case.training.optim))
+    if not optimizer.startswith(_ADAMW):
+        return None
+    adapts = case.model.use_peft or case.base.adapter is not None
+    usual = _by_method(case, adapts=adapts)
+    if usual is _BESIDE_MUON:
+        return usual
+    n_parameters = case.base.skeleton.num_parameters()
+    size = min(_MAX_SIZE_FACTOR, max(1.0, math.sqrt(_N_PARAMETERS / n_parameters)))
+    scaling = _scaling(case.model) / _USUAL_SCALING if adapts else 1.0
+    lowest, highest = usual.lowest / max(1.0, scaling), usual.highest * size / min(1.0, scaling)
+    return UsualRates(usual.method, lowest, highest, usual.advised, usual.fits_default)
+
+
+def _by_method(case: Case, *, adapts: bool) -> UsualRates:
+    if case.stage is Stage.SFT:
+        return _SFT_LORA if adapts else _SFT_FULL
+    if case.stage is Stage.DPO:
+        return _DPO_LORA if adapts else _DPO_FULL
+    if isinstance(case.data, PretrainingArguments) and case.data.muon_learning_rate is not None:
+        return _BESIDE_MUON
+    return _SCRATCH if case.base.from_scratch else _LORA if adapts else _CONTINUED
+
+
+def _scaling(model: ModelConfig) -> float:
+    """What LoRA multiplies its update with; under Adam a rate does the same."""
+    return model.lora_alpha / (math.sqrt(model.lora_r) if model.use_rslora else model.lora_r)
+
+
+def warms_up(training: TrainingArguments) -> bool:
+    """Whether the schedule has a warm-up: some have none, whatever warmup_steps says."""
+    return str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)) not in _WITHOUT_WARMUP

@@ -1,0 +1,200 @@
+"""Which weights a run trains, told from names and shapes alone: PEFT's own matching on a model without weights."""
+
+import copy
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import cast
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.tuners.tuners_utils import check_target_module_exists
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from pipelines.modeling.adapters import ALL_LINEAR, lora_config
+from pipelines.modeling.chat_template import token_id_of
+from pipelines.modeling.loading import attach_quietly
+from pipelines.preflight.check_context import Case
+
+_ADAPTED = (nn.Linear, Conv1D, nn.Embedding)  # what PEFT puts LoRA on, of what a language model is made of
+_ADAPTER_BYTES = 4  # train_adapters_in_float32
+
+
+@dataclass(frozen=True)
+class LoraPlan:
+    """Where PEFT would put a new adapter on `model`, which stands on the meta device.
+
+    `n_rows` are the rows of the embeddings once they are resized to the tokenizer.
+    """
+
+    config: LoraConfig
+    model: PreTrainedModel
+    n_rows: int
+
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """All modules by name."""
+        return {name: module for name, module in self.model.named_modules() if name}
+
+    @property
+    def head_name(self) -> str | None:
+        """The output head's full name."""
+        return self._name_of(self.model.get_output_embeddings())
+
+    @property
+    def embeddings_name(self) -> str | None:
+        """The input embeddings' full name."""
+        return self._name_of(self.model.get_input_embeddings())
+
+    @cached_property
+    def all_linear(self) -> frozenset[str]:
+        """All linear layers but the output head: what `all-linear` means."""
+        linear = {name for name, module in self.modules.items() if isinstance(module, nn.Linear | Conv1D)}
+        return frozenset(linear - {self.head_name})
+
+    @cached_property
+    def named_targets(self) -> list[str]:
+        """The entries of `lora_target_modules`; a pattern is one entry, `all-linear` is none."""
+        targets = self.config.target_modules
+        if targets is None or _is_all_linear(targets):
+            return []
+        return [targets] if isinstance(targets, str) else list(targets)
+
+    def matched_by(self, target: str) -> list[str]:
+        """The modules that one entry of `lora_target_modules` names, by PEFT's own matching."""
+        pattern = isinstance(self.config.target_modules, str)
+        one = LoraConfig(target_modules=target if pattern else [target], modules_to_save=self.config.modules_to_save)
+        return [name for name in self.modules if check_target_module_exists(one, name)]
+
+    @cached_property
+    def adapted(self) -> frozenset[str]:
+        """The modules that get LoRA."""
+        if _is_all_linear(self.config.target_modules):
+            return self.all_linear
+        found = {name for target in self.named_targets for name in self.matched_by(target)}
+        return frozenset(name for name in found if isinstance(self.modules[name], _ADAPTED))
+
+    def parameters_of(self, targets: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters that entries of `lora_target_parameters` name; PEFT matches ends of names."""
+        wanted = list(targets)
+        return {
+            name: tuple(parameter.shape)
+            for name, parameter in self.model.named_parameters()
+            if any(name == target or name.endswith(f".{target}") for target in wanted)
+        }
+
+    def saved_by(self, name: str) -> list[str]:
+        """The modules that an entry of `lora_modules_to_save` names; PEFT matches any end, of half a word even."""
+        return [module for module in self.modules if module.endswith(name)]
+
+    @property
+    def saved_names(self) -> list[str]:
+        """The entries of `lora_modules_to_save`."""
+        return list(self.config.modules_to_save or [])
+
+    @property
+    def saved_tables(self) -> list[str]:
+        """Input embeddings and output head, where `lora_modules_to_save` names them."""
+        saved = {module for name in self.saved_names for module in self.saved_by(name)}
+        return [name for name in (self.embeddings_name, self.head_name) if name in saved]
+
+    @property
+    def table_bytes(self) -> int:
+        """The embedding table or the output head as an adapter trains and saves it, in float32."""
+        return self.n_rows * embedding_width(self.model) * _ADAPTER_BYTES
+
+    @cached_property
+    def has_experts(self) -> bool:
+        """Whether blocks hold the weights of several experts in one parameter, which PEFT adapts as such."""
+        return any(parameter.dim() == 3 for parameter in self.model.parameters())
+
+    @property
+    def n_matrix_weights(self) -> int:
+        """Weights of the LoRA matrices and of the rows of new tokens."""
+        indices = self.config.trainable_token_indices
+        n_rows = sum(map(len, indices.values())) if isinstance(indices, dict) else 0
+        n_lora = self._n_by_peft() if self.has_experts else None
+        return (n_lora or self._n_by_shapes()) + n_rows * embedding_width(self.model)
+
+    def _n_by_shapes(self) -> int:
+        """Weights of the LoRA matrices, each of the recipe's rank."""
+        rank = self.config.r
+        n_lora = sum(rank * sum(cast(nn.Linear, self.modules[name]).weight.shape) for name in self.adapted)
+        for shape in self.parameters_of(self.config.target_parameters or []).values():
+            n_lora += prod(shape[:-2]) * rank * sum(shape[-2:])
+        return n_lora
+
+    @property
+    def n_trained(self) -> int:
+        """All weights that are trained, modules that are saved whole among them; a tied table is one."""
+        saved = {module for name in self.saved_names for module in self.saved_by(name)}
+        if self.is_tied and saved & {self.embeddings_name, self.head_name}:
+            saved = saved - {self.head_name} | {self.embeddings_name or ""}
+        tables = {self.embeddings_name, self.head_name}
+        n_tables = len(saved & tables) * self.table_bytes // _ADAPTER_BYTES
+        n_others = sum(p.numel() for name in saved - tables for p in self.modules[name].parameters())
+        return self.n_matrix_weights + n_tables + n_others
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the output head is the embedding table."""
+        return bool(self.model.config.get_text_config().tie_word_embeddings)
+
+    def _n_by_peft(self) -> int | None:
+        """The weights of the adapter that PEFT puts on the model: on experts it has targets and ranks of its own. None
+        where PEFT refuses it."""
+        try:
+            with torch.device("meta"), attach_quietly(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                matrices = replace(self.config, modules_to_save=None, trainable_token_indices=None)
+                adapted = get_peft_model(copy.deepcopy(self.model), matrices)
+        except ValueError:
+            return None
+        return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+
+    def _name_of(self, module: nn.Module | None) -> str | None:
+        return next((name for name, other in self.modules.items() if other is module), None)
+
+
+def lora_plan(case: Case) -> LoraPlan | None:
+    """The new adapter of a case; None for full fine-tuning, and where DPO goes on from an adapter."""
+    if case.base.adapter is not None or not case.model.use_peft:
+        return None
+    n_rows = n_rows_after_resizing(case)
+    behind = range(case.base.n_embedding_rows, n_rows)
+    new_ids = {*behind, *(token_id_of(case.tokenizer, token) for token in case.new_tokens)}
+    config = cast(LoraConfig, lora_config(case.model, case.base.skeleton, sorted(new_ids)))
+    return LoraPlan(config, case.base.skeleton, n_rows)
+
+
+def embedding_width(model: PreTrainedModel) -> int:
+    """Features of one row of the embeddings."""
+    return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[1])
+
+
+def n_rows_after_resizing(case: Case) -> int:
+    """Rows of the embeddings in the run: they grow where the tokenizer has more tokens, and never shrink."""
+    return max(case.base.n_embedding_rows, len(case.tokenizer))
+
+
+def n_parameters(case: Case) -> int:
+    """Weights of the whole model once its embeddings are resized."""
+    n_new_rows = n_rows_after_resizing(case) - case.base.n_embedding_rows
+    n_tables = 1 if case.base.is_tied else 2
+    return case.base.skeleton.num_parameters() + n_new_rows * embedding_width(case.base.skeleton) * n_tables
+
+
+def dtype_of_weights(case: Case) -> str:
+    """The dtype in which what is not quantized is loaded: the recipe's, else float32; `auto` is the base's own."""
+    if case.model.dtype != "auto":
+        return case.model.dtype or "float32"
+    return re.sub(r"^torch\.", "", str(getattr(case.base.config, "dtype", None) or "float32"))
+
+
+def _is_all_linear(targets: object) -> bool:
+    return isinstance(targets, str) and targets.lower() == ALL_LINEAR

@@ -1,0 +1,1 @@
+"""Scales, ticks and curves as SVG."""

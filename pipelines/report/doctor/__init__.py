@@ -1,0 +1,1 @@
+"""The doctor's own page, and findings in a report."""

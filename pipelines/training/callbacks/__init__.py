@@ -1,0 +1,1 @@
+"""Callbacks: logging, samples, throughput, checkpoint upload."""

@@ -1,0 +1,203 @@
+"""What a run says about its cost and its pace, over all of its legs where it was interrupted and resumed."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from pipelines.errors import UserError
+from pipelines.records import Run
+from pipelines.training.data.truncation import IGNORED
+
+_SECONDS_BETWEEN_NOTES = 30.0
+_BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
+
+
+def peak_memory_bytes() -> int:
+    """Peak bytes on the accelerator if one was used, else the peak resident set of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_UNIT
+
+
+class CostNotes(TrainerCallback):
+    """Notes at each checkpoint what the run has cost until then, so that a leg that goes on from it can add its own."""
+
+    def __init__(self, run: Run, trainer: Trainer) -> None:
+        self.run, self.trainer = run, trainer
+        self.first_step, self.began, self.noted = 0, time.perf_counter(), time.perf_counter()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self.first_step, self.began = state.global_step, time.perf_counter()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Note tokens, seconds of training and the sum of the losses of all steps."""
+        pending = getattr(self.trainer, "_tr_loss", 0.0)
+        mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, state.global_step - self.first_step)
+        self.run.note_checkpoint(state.global_step, **self.cost(time.perf_counter() - self.began, mean))
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Note the time now and then: a run that is killed between two checkpoints has spent it all the same."""
+        if time.perf_counter() - self.noted > _SECONDS_BETWEEN_NOTES:
+            self.run.note_spent()
+            self.noted = time.perf_counter()
+
+    def cost(self, seconds: float, mean_loss: float) -> dict[str, Any]:
+        """Of all legs: tokens without padding that were trained on (None where the trainer counts none), seconds of
+        training, steps, and the sum of their losses. `seconds` and `mean_loss` are this leg's."""
+        before, n_steps = self.run.before, self.trainer.state.global_step - self.first_step
+        n_tokens = getattr(self.trainer, "_total_train_tokens", None)
+        return {
+            "n_tokens": None if n_tokens is None else before.get("n_tokens", 0) + int(n_tokens),
+            "seconds_train": before.get("seconds_train", 0.0) + seconds,
+            "total_loss": before.get("total_loss", 0.0) + mean_loss * n_steps,
+        }
+
+
+def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
+    """Train, from `checkpoint` if there is one: the metrics, of all legs of `run` together.
+
+    Raises `UserError` for a training that did not stay finite.
+    """
+    notes = CostNotes(run, trainer)
+    trainer.add_callback(notes)
+    metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    refuse_divergence(metrics, trainer.model)
+    whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])
+    run.before = whole
+    if checkpoint is None:
+        return metrics
+    seconds = whole["seconds_train"]
+    return {
+        **metrics,
+        "train_loss": whole["total_loss"] / max(1, trainer.state.global_step),
+        "train_runtime": round(seconds, 4),
+        "train_steps_per_second": round(trainer.state.global_step / seconds, 3),
+    }
+
+
+def cost_of_training(run: Run) -> dict[str, Any]:
+    """After `run_training`: tokens without padding that were trained on (None where the trainer counts none), their
+    rate over the wall time of the training with its evaluations, and peak memory: as run.json has them."""
+    n_tokens, seconds = run.before.get("n_tokens"), run.before.get("seconds_train")
+    return {
+        "n_tokens": n_tokens,
+        "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None) -> None:
+    """Raise `UserError` if the training loss or a trained weight is no number: such a model is worth nothing, and is
+    not saved. A loss alone would not do: with `logging_nan_inf_filter` a NaN is counted as 0."""
+    loss = metrics.get("train_loss", 0.0)
+    parameters = model.named_parameters() if model is not None else ()
+    broken = next((name for name, weight in parameters if not _is_finite(weight)), None)
+    if broken is not None or not math.isfinite(loss):
+        raise UserError(
+            expected="a training that stays finite",
+            got=f"a mean loss of {loss}" + (f" and NaN or infinity in {broken}" if broken else ""),
+            remedy="lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
+        )
+
+
+def _is_finite(weight: torch.nn.Parameter) -> bool:
+    local = weight.to_local() if hasattr(weight, "to_local") else weight  # each rank looks at its own shard
+    return not weight.requires_grad or bool(torch.isfinite(local).all())
+
+
+def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
+    """Tokens of a batch without padding, tokens whose prediction is in the loss, and pairs of tokens of one sequence.
+
+    Shape (3,), int64, on the batch's device, without waiting for it. Pairs are the sum of the squared sequence lengths;
+    `position_ids` that begin anew inside a row mark several sequences. The first token of a row is never predicted.
+    """
+    ids, mask, positions = batch["input_ids"], batch.get("attention_mask"), batch.get("position_ids")
+    real = (mask != 0).long() if mask is not None and mask.shape == ids.shape else torch.ones_like(ids)
+    if positions is not None and positions.shape == ids.shape:
+        n_pairs = ((2 * positions + 1) * real).sum()  # 1 + 3 + 5 + ... over a sequence of n tokens is n squared
+    else:
+        n_pairs = real.sum(dim=1).square().sum()
+    if "shift_labels" in batch:
+        in_loss = batch["shift_labels"] != IGNORED
+    elif "labels" in batch:
+        in_loss = batch["labels"][:, 1:] != IGNORED
+    else:  # preference pairs: the completions, chosen and rejected alike
+        in_loss = batch["completion_mask"][:, 1:] != 0
+    return torch.stack([real.sum(), in_loss.sum().to(ids.device), n_pairs])
+
+
+class Pace:
+    """Tokens and training time of this process.
+
+    Its clock starts with the first training step and stands still in `paused` (evaluation, saving a checkpoint). A
+    window reaches from the last log to this one; the first begins with the first step, so it holds that step's warm-up.
+    """
+
+    def __init__(self) -> None:
+        self._seconds_paused = 0.0
+        self._depth_of_pause = 0
+        self._counts: torch.Tensor | None = None
+        self._first_step = 0
+        self._began: float | None = None  # on this clock, as all times below
+        self._warm: float | None = None  # when the first step was over
+        self._window_began = 0.0
+
+    def count(self, batch: Mapping[str, Any], step: int) -> None:
+        """Add a batch that is about to be trained on, after `step` optimizer steps. Never waits for the device."""
+        if self._began is None:
+            self._seconds_paused, self._first_step = 0.0, step
+            self._began = self._window_began = self._now()
+        elif self._warm is None and step > self._first_step:
+            self._warm = self._now()
+        counts = batch_counts(batch)
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time in here is no training time; may be nested."""
+        began, self._depth_of_pause = time.perf_counter(), self._depth_of_pause + 1
+        try:
+            yield
+        finally:
+            self._depth_of_pause -= 1
+            if self._depth_of_pause == 0:
+                self._seconds_paused += time.perf_counter() - began
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether training is interrupted right now."""
+        return self._depth_of_pause > 0
+
+    def close_window(self) -> tuple[torch.Tensor | None, float]:
+        """The counts of `batch_counts` summed since the last call, and the seconds of training since then."""
+        now = self._now()
+        counts, seconds = self._counts, now - self._window_began
+        self._counts, self._window_began = None, now
+        return counts, seconds
+
+    def seconds_left(self, step: int, last_step: int) -> float | None:
+        """Seconds for the steps from `step` to `last_step` and for the pauses that they bring, at this process's means.
+
+        The first step does not count where there are others, since it is slow for reasons of its own. None before a
+        step was done.
+        """
+        n_done = step - self._first_step
+        if self._began is None or n_done < 1:
+            return None
+        if self._warm is not None and n_done > 1:
+            seconds_per_step = (self._now() - self._warm) / (n_done - 1)
+        else:
+            seconds_per_step = (self._now() - self._began) / n_done
+        return max(last_step - step, 0) * (seconds_per_step + self._seconds_paused / n_done)
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._seconds_paused

@@ -1,0 +1,150 @@
+"""A recipe's rows on their way to the trainer: recognised once, tokenized alike for training and evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl import SFTConfig
+
+from data_prep.conversation import (
+    NOT_OF_THE_CONVERSATION,
+    RowFormat,
+    TrainOn,
+    is_conversational,
+    row_format,
+    unread_columns,
+    unread_message_keys,
+)
+from pipelines.errors import UserError
+from pipelines.modeling import PromptStyle, render_prompt
+from pipelines.recipe import InstructionArguments
+from pipelines.training.data.labels import RowTokenizer, tokenize_rows
+from pipelines.training.data.ledger import Ledger
+from pipelines.training.serving_check import refuse_unlike_serving
+
+_N_CHECKED_AGAINST_SERVING = 8
+_N_LOOKED_AT = 10_000  # rows whose messages are searched for keys that are not read
+
+
+@dataclass(frozen=True)
+class InstructionSet:
+    """Training rows and held-out rows (None if the recipe does not evaluate) of one format."""
+
+    name: str
+    train: Dataset
+    held_out: Dataset | None
+    kind: RowFormat
+    data: InstructionArguments
+    training: SFTConfig
+    trains_every_token: bool
+
+    @cached_property
+    def conversational(self) -> bool:
+        """Whether the rows go through a chat template. Raises `UserError` if only some of them would."""
+        return is_conversational(self.kind, self.train, self.name)
+
+    @property
+    def unread(self) -> list[str]:
+        """Columns, and keys of messages, that have no part in training."""
+        columns = unread_columns(self.train.column_names, self.kind, self.training.dataset_text_field)
+        named = [name for name in columns if name not in NOT_OF_THE_CONVERSATION]
+        holders = [name for name in self.train.column_names if name not in columns]
+        rows = self.train.select_columns(holders).select(range(min(len(self.train), _N_LOOKED_AT)))
+        keys = (f"{name}.{key}" for row in rows for name in holders for key in unread_message_keys(row[name]))
+        return list(dict.fromkeys([*named, *keys]))
+
+    def tokenizing(self, tokenizer: PreTrainedTokenizerBase) -> RowTokenizer:
+        """How one row becomes examples under this recipe."""
+        return RowTokenizer(
+            tokenizer,
+            self.kind,
+            self.training.max_length,
+            self.data.long_rows,
+            self.training.dataset_text_field,
+            whole_sequence=self.trains_every_token,
+            train_on=self.data.train_on,
+        )
+
+    def tokenize(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Ledger, Dataset | None]:
+        """Training examples with their ledger, and held-out examples. Raises `UserError` if none is left, or if a row
+        would be trained otherwise than it is served."""
+        if self.kind is RowFormat.TEXT or self.trains_every_token:
+            print("the loss is on every token of a row, prompts included", flush=True)
+        if unread := self.unread:
+            print(f"not read of {self.name}: {', '.join(unread)}", flush=True)
+        how = self.tokenizing(tokenizer)
+        n_processes = self.training.dataset_num_proc
+        train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
+        if self.conversational and not how.whole_sequence:
+            refuse_unlike_serving(how, islice(self.train, 64), _N_CHECKED_AGAINST_SERVING)
+        held_out = None
+        if self.held_out is not None:
+            held_out, ledger.held_out = tokenize_rows(self.held_out, how, num_proc=n_processes)
+        return train, ledger, held_out
+
+
+def instruction_set(
+    train: Dataset,
+    held_out: Dataset | None,
+    data: InstructionArguments,
+    training: SFTConfig,
+    keys: Mapping[str, Any] | None = None,
+) -> InstructionSet:
+    """Recognise the format of `train`. `keys` are those that the recipe sets.
+
+    Raises `UserError` if the format is not known, if there is no row, or if `train_on` contradicts a loss on every
+    token.
+    """
+    paths = [str(getattr(part, "path", part)) for part in data.datasets]
+    name = " + ".join(paths) or str(data.dataset_name)
+    if len(train) == 0:
+        raise UserError(expected=f"rows in {name}", got="none", remedy="check the dataset and its split")
+    text_field, is_written = training.dataset_text_field, "dataset_text_field" in (keys or {})
+    kind = row_format(train.column_names, text_field, name, text_field_is_written=is_written)
+    if held_out is not None:
+        other = row_format(held_out.column_names, text_field, f"{name}, held out", text_field_is_written=is_written)
+        if other is not kind:
+            raise UserError(
+                expected=f"held-out rows of {name} in the format of its training rows, {kind.value}",
+                got=f"{other.value} ({', '.join(held_out.column_names)})",
+                remedy="name a test split of the same format",
+            )
+    every_token = trains_every_token(kind, training, keys or {})
+    if every_token and data.train_on is not TrainOn.ALL_TURNS:
+        key = "completion_only_loss" if training.completion_only_loss is False else "assistant_only_loss"
+        raise UserError(
+            expected=f"train_on: {data.train_on.value} without {key}: false, which puts every token into the loss",
+            got="both",
+            remedy=f"remove one of train_on and {key}",
+        )
+    rows = InstructionSet(name, train, held_out, kind, data, training, every_token)
+    if data.train_on is not TrainOn.ALL_TURNS and not rows.conversational:
+        raise UserError(
+            expected=f"conversations in {name}, for train_on: {data.train_on.value}",
+            got="rows of plain text",
+            remedy="remove train_on",
+        )
+    return rows
+
+
+def trains_every_token(kind: RowFormat, training: SFTConfig, keys: Mapping[str, Any]) -> bool:
+    """Whether a recipe with `keys` puts prompts into the loss too: by `completion_only_loss: false`, or, for rows of
+    messages, by `assistant_only_loss: false` where it is written (TRL's default, which is not followed here)."""
+    if training.completion_only_loss is not None:
+        return not training.completion_only_loss
+    return keys.get("assistant_only_loss") is False and kind in (RowFormat.MESSAGES, RowFormat.SHAREGPT)
+
+
+def sample_prompt_ids(rows: InstructionSet, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of the prompts that are answered at each evaluation: the recipe's own, or the first held-out ones."""
+    data = rows.data
+    if data.sample_prompts is not None:
+        style = PromptStyle.CHAT if rows.conversational else PromptStyle.RAW
+        return [render_prompt(tokenizer, prompt, style=style) for prompt in data.sample_prompts]
+    how = rows.tokenizing(tokenizer)
+    prompts = (how.prompt_ids(row) for row in rows.held_out or ())
+    return list(islice((ids for ids in prompts if ids), data.n_samples))

@@ -1,0 +1,233 @@
+"""Rows to tokens and labels: the loss is on the assistant's turns and their end tokens, never on a prompt."""
+
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import datasets
+from datasets import Dataset, Features, List, Value
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.conversation import (
+    Conversation,
+    PlainText,
+    RowFormat,
+    TrainOn,
+    UnreadableRowError,
+    content_text,
+    read_row,
+)
+from pipelines.errors import UserError
+from pipelines.modeling.assistant_masks import (
+    Segment,
+    ServedTurn,
+    UnrenderableError,
+    inner_token_ids,
+    prompt_token_ids,
+    served_turns,
+    tokenize_turns,
+)
+from pipelines.modeling.chat_template import end_token, token_id_of
+from pipelines.recipe import LongRowPolicy
+from pipelines.training.data.ledger import Ledger, RowFate
+from pipelines.training.data.truncation import IGNORED, Example, Fitted, fit_to_length
+
+_IN_MEMORY_ROWS = 100_000  # about 1 GB of tokens; more go through a memory-mapped file
+_ID_LIST = List(Value("int32"))
+_FEATURES = Features(
+    {
+        "input_ids": _ID_LIST, "labels": _ID_LIST, "row": Value("int64"), "fate": Value("string"),
+        "reason": Value("string"), "n_lost": Value("int64"),
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RowTokenizer:
+    """How rows of one dataset become examples. `train_on` chooses the turns in the loss; `whole_sequence` puts every
+    token into it, prompts included."""
+
+    tokenizer: PreTrainedTokenizerBase
+    kind: RowFormat
+    max_length: int | None
+    policy: LongRowPolicy = LongRowPolicy.DROP
+    text_field: str = "text"
+    whole_sequence: bool = False
+    train_on: TrainOn = TrainOn.ALL_TURNS
+
+    def read(self, row: Mapping[str, Any]) -> Conversation | PlainText:
+        """`row` as a conversation whose marks say which turns are in the loss, or plain text.
+
+        Raises `UnreadableRowError`, for a row of which no turn is trained as well.
+        """
+        read = read_row(row, self.kind, self.text_field)
+        if isinstance(read, PlainText):
+            return read
+        if self.whole_sequence:
+            return replace(read, marks=())
+        marked = read.marked(self.train_on)
+        if not marked.trained_turns() and any(turn >= read.first_trained for turn in read.assistant_turns):
+            raise UnreadableRowError("no_trained_turn")
+        return marked
+
+    def examples(self, row: Mapping[str, Any], number: int) -> Fitted:
+        """The examples of row `number`, or why there are none. Raises `UserError` for the policy ERROR."""
+        try:
+            read = self.read(row)
+            made = self.examples_of(read)
+        except (UnreadableRowError, UnrenderableError) as error:
+            return Fitted([], RowFate.DROPPED, 0, str(error))
+        return fit_to_length(
+            made,
+            self.max_length,
+            self.policy,
+            row=number,
+            end_token_id=self._end_token_id(read),
+            with_shorter_prompt=partial(self._with_shorter_prompt, read),
+        )
+
+    def examples_of(self, read: Conversation | PlainText) -> list[Example]:
+        """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
+        if isinstance(read, PlainText):
+            return [self._example(self._plain_segments(read))]
+        return self.examples_of_turns([self.turns_of(read)])[0]
+
+    def turns_of(self, read: Conversation) -> list[ServedTurn]:
+        """The trained turns of a conversation as text. Raises `UnrenderableError`."""
+        return served_turns(
+            self.tokenizer,
+            read.messages,
+            tools=read.tools,
+            trained_turns=read.trained_turns(),
+            template_arguments=read.template_arguments,
+        )
+
+    def examples_of_turns(self, rows: Sequence[list[ServedTurn]]) -> list[list[Example]]:
+        """The examples of each row from its `turns_of`, all tokenized at once."""
+        return [[self._example(one) for one in row] for row in tokenize_turns(self.tokenizer, rows)]
+
+    def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
+        """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""
+        try:
+            first = self.examples_of(self.read(row))[0]
+        except (UnreadableRowError, UnrenderableError):
+            return []
+        n_prompt = next((place for place, label in enumerate(first.labels) if label != IGNORED), 0)
+        return first.token_ids[:n_prompt]
+
+    def _end_token_id(self, read: Conversation | PlainText) -> int:
+        plain = isinstance(read, PlainText)
+        return token_id_of(self.tokenizer, str(self.tokenizer.eos_token) if plain else end_token(self.tokenizer))
+
+    def _plain_segments(self, text: PlainText) -> list[Segment]:
+        if not text.completion.strip():
+            raise UnreadableRowError("empty_output")
+        tokenizer = self.tokenizer
+        body = (
+            inner_token_ids(tokenizer, text.completion)
+            if text.prompt
+            else list(tokenizer(text.completion)["input_ids"])
+        )
+        end = [] if body[-1:] == [tokenizer.eos_token_id] else [tokenizer.eos_token_id]
+        prompt = prompt_token_ids(tokenizer, text.prompt) if text.prompt else []
+        return [Segment(prompt, False), Segment([*body, *end], True)]
+
+    def _example(self, segments: list[Segment]) -> Example:
+        token_ids = [token_id for segment in segments for token_id in segment.token_ids]
+        if self.whole_sequence:
+            return Example(token_ids, list(token_ids))
+        labels = [
+            label
+            for segment in segments
+            for label in (segment.token_ids if segment.trained else [IGNORED] * len(segment.token_ids))
+        ]
+        return Example(token_ids, labels)
+
+    def _with_shorter_prompt(self, read: Conversation | PlainText, n_tokens: int) -> list[Example]:
+        """The row with `n_tokens` less at the left of its longest prompt text, no example if that has not so many."""
+        if isinstance(read, PlainText):
+            left = self._without_left(read.prompt, n_tokens)
+            return [] if left is None else self.examples_of(replace(read, prompt=left))
+        prompts = [place for place, message in enumerate(read.messages) if message["role"] in ("user", "tool")]
+        if not prompts:
+            return []
+        longest = max(prompts, key=lambda place: len(content_text(read.messages[place])))
+        left = self._without_left(content_text(read.messages[longest]), n_tokens)
+        if left is None:
+            return []
+        messages = list(read.messages)
+        messages[longest] = {**messages[longest], "content": left}
+        return self.examples_of(replace(read, messages=messages))
+
+    def _without_left(self, text: str, n_tokens: int) -> str | None:
+        token_ids = inner_token_ids(self.tokenizer, text)
+        if n_tokens >= len(token_ids):
+            return None
+        return str(self.tokenizer.decode(token_ids[n_tokens:])).lstrip("\N{REPLACEMENT CHARACTER}")
+
+
+def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = None) -> tuple[Dataset, Ledger]:
+    """`input_ids` and `labels` of every example, and the ledger with every row's fate.
+
+    Nothing is cached between runs: a changed template must never meet rows of the old one. Raises `UserError` if no
+    row is left.
+    """
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    tokenized = rows.map(
+        partial(_tokenize_batch, how=how),
+        batched=True,
+        with_indices=True,
+        remove_columns=rows.column_names,
+        features=_FEATURES,
+        num_proc=num_proc,
+        load_from_cache_file=False,
+        new_fingerprint=uuid.uuid4().hex,  # else the tokenizer would be pickled and hashed, for a cache not wanted
+        keep_in_memory=len(rows) <= _IN_MEMORY_ROWS,
+    )
+    ledger = _ledger_of(tokenized)
+    if ledger.n_tokens_trained == 0:
+        raise UserError(
+            expected=f"at least one row with an answer within max_length {how.max_length}",
+            got=f"none of {ledger.n_rows}: " + ", ".join(f"{n} {reason}" for reason, n in ledger.reasons().items()),
+            remedy="raise max_length, choose another policy for long_rows, or check the answers and the chat template",
+        )
+    kept = [place for place, fate in enumerate(tokenized["fate"]) if fate != RowFate.DROPPED]
+    ledger.example_rows = list(tokenized.select(kept)["row"])
+    return tokenized.select(kept).select_columns(["input_ids", "labels"]), ledger
+
+
+def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer) -> dict[str, list[Any]]:
+    """One entry for each example; a dropped row has one without tokens."""
+    columns: dict[str, list[Any]] = {name: [] for name in _FEATURES}
+    for place, number in enumerate(numbers):
+        fitted = how.examples({name: values[place] for name, values in batch.items()}, number)
+        for one in fitted.examples or [Example([], [])]:
+            entry = (one.token_ids, one.labels, number, fitted.fate.value, fitted.reason, fitted.n_tokens_lost)
+            for column, value in zip(columns.values(), entry, strict=True):
+                column.append(value)
+    return columns
+
+
+def _ledger_of(tokenized: Dataset) -> Ledger:
+    ledger = Ledger()
+    n_tokens = n_trained = n_examples = 0
+    entries = zip(
+        tokenized["row"], tokenized["fate"], tokenized["reason"], tokenized["n_lost"], _lengths(tokenized), strict=True
+    )
+    remaining = list(entries)
+    for place, (row, fate, reason, n_lost, (length, trained)) in enumerate(remaining):
+        n_tokens, n_trained, n_examples = n_tokens + length, n_trained + trained, n_examples + 1
+        if place + 1 < len(remaining) and remaining[place + 1][0] == row:
+            continue  # more examples of the same row
+        ledger.enter(row, RowFate(fate), reason, n_tokens, n_trained, n_lost, n_examples)
+        n_tokens = n_trained = n_examples = 0
+    return ledger
+
+
+def _lengths(tokenized: Dataset) -> list[tuple[int, int]]:
+    """(tokens, tokens in the loss) of every example."""
+    return [(len(labels), len(labels) - labels.count(IGNORED)) for labels in tokenized["labels"]]

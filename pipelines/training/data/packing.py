@@ -1,0 +1,74 @@
+"""Packing: several examples in one sequence, none of which may see another."""
+
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedModel
+from trl import SFTConfig, SFTTrainer
+
+from pipelines.errors import UserError
+from pipelines.training.data.truncation import IGNORED
+
+_PROBE_LENGTH = 16
+_TOLERANCE = 1e-5  # of the largest loss; what is masked changes no bit, what is seen changes more than this
+
+
+def refuse_contamination(trainer: SFTTrainer) -> None:
+    """Before step 1 of a packed run: change the first of two packed examples, and see that the second's loss stays
+    what it was.
+
+    Raises `UserError` if examples see each other, or if the loss is no number (as with some pairs of attention
+    implementation and dtype). Packing by cutting anywhere (`wrapped`) joins examples by design and is refused.
+    """
+    if not trainer.padding_free:
+        if cast(SFTConfig, trainer.args).packing:
+            raise UserError(
+                expected="a packing_strategy that keeps examples apart: bfd or bfd_split",
+                got=str(cast(SFTConfig, trainer.args).packing_strategy),
+                remedy="remove packing_strategy from the recipe",
+                finding="PACKING_CONTAMINATES",
+            )
+        return
+    model = cast(PreTrainedModel, trainer.model)
+    vocab_size = min(1000, model.config.get_text_config().vocab_size)
+    ids = torch.arange(2 * _PROBE_LENGTH) * 7 % vocab_size
+    first, second = ids.view(2, _PROBE_LENGTH).tolist()
+    other = [(token_id + 1) % vocab_size for token_id in first]  # differs from `first` in every place
+    losses = [_losses_of_second(trainer, one, second) for one in (first, other)]
+    if not all(torch.isfinite(loss).all() for loss in losses):
+        raise UserError(
+            expected="a finite loss on packed examples",
+            got=f"NaN or infinity with attn_implementation {model.config._attn_implementation}",
+            remedy="set attn_implementation: eager, or packing: false",
+        )
+    difference = (losses[0] - losses[1]).abs().max().item()
+    if difference > _TOLERANCE * losses[0].max().item():
+        raise UserError(
+            expected="packed examples that do not see each other",
+            got=f"a loss that moves by {difference:.3f} nats with its neighbour, with attn_implementation "
+            f"{model.config._attn_implementation}",
+            remedy="set attn_implementation: sdpa, or packing: false",
+            finding="PACKING_CONTAMINATES",
+        )
+
+
+@torch.no_grad()
+def _losses_of_second(trainer: SFTTrainer, first: list[int], second: list[int]) -> torch.Tensor:
+    """Losses (float32, shape [n - 1]) of the second example's tokens, packed behind the first."""
+    ids = first + second
+    batch: dict[str, Any] = trainer.data_collator(
+        [{"input_ids": ids, "labels": ids, "seq_lengths": [len(first), len(second)]}]
+    )
+    model = cast(PreTrainedModel, trainer.model)
+    was_training = model.training
+    model.eval()
+    inputs = {name: _to(value, model.device) for name, value in batch.items() if name != "labels"}
+    logits = model(**inputs, use_cache=False).logits[0, len(first) : -1].float()
+    model.train(was_training)
+    return torch.nn.functional.cross_entropy(
+        logits, torch.tensor(second[1:], device=logits.device), reduction="none", ignore_index=IGNORED
+    )
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value

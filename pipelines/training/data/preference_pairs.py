@@ -1,0 +1,202 @@
+"""Preferences to token ids: a prompt and two completions that end with the end token; the ledger has every row."""
+
+from dataclasses import asdict, dataclass, replace
+
+from datasets import Dataset, concatenate_datasets
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.conversation import (
+    EQUAL_ANSWERS,
+    Message,
+    Preference,
+    UnreadableRowError,
+    content_text,
+    read_preference,
+)
+from pipelines.errors import UserError
+from pipelines.modeling import end_token
+from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, render_turns
+from pipelines.recipe import LongRowPolicy
+from pipelines.training.data.ledger import Ledger, RowFate
+from pipelines.training.data.truncation import IGNORED
+
+_PAIRS_IN_A_TABLE = 1000  # Python's lists of ids take ten times the memory of a table of them
+
+
+@dataclass(frozen=True)
+class PairTokens:
+    """Token ids of one pair, under the names that TRL's collator takes."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def n_trained(self) -> int:
+        """Tokens of both completions."""
+        return len(self.chosen_ids) + len(self.rejected_ids)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the two sequences that the model reads; the prompt is in both."""
+        return 2 * len(self.prompt_ids) + self.n_trained
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer sequence."""
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+def tokenize_pairs(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+) -> tuple[Dataset, Ledger]:
+    """Pairs as the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
+
+    Raises `UserError` if no pair is left, and for the first long row under the policy `error`.
+    """
+    ledger = Ledger()
+    kept: list[PairTokens] = []
+    tables: list[Dataset] = []
+    for number, row in enumerate(rows):
+        if len(kept) == _PAIRS_IN_A_TABLE:
+            tables.append(_table(kept))
+            kept = []
+        try:
+            preference = read_preference(row)
+            whole = pair_tokens(preference, tokenizer)
+        except (UnreadableRowError, UnrenderableError) as reason:
+            ledger.drop(number, 0, str(reason))
+            continue
+        try:
+            fate, pair = fit_pair(preference, whole, tokenizer, max_length, long_rows, number)
+        except UnrenderableError as reason:
+            ledger.drop(number, whole.n_tokens, str(reason))
+            continue
+        n_lost = whole.n_tokens - pair.n_tokens
+        ledger.enter(number, fate, None, pair.n_tokens, pair.n_trained, n_lost, 1)
+        kept.append(pair)
+    if kept:
+        tables.append(_table(kept))
+    if not tables:
+        raise _none_left(ledger, max_length)
+    return concatenate_datasets(tables), ledger
+
+
+def tokenize_held_out(
+    rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+) -> tuple[Dataset | None, Ledger]:
+    """As `tokenize_pairs`; None and an empty ledger where no rows are held out."""
+    return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows)
+
+
+def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
+    """The first `n_rows` pairs' prompts with the chosen answers, as `input_ids` and `labels` of supervised rows."""
+    chosen = pairs.select(range(min(n_rows, len(pairs))))
+    return chosen.map(
+        lambda pair: tokens_and_labels(pair["prompt_ids"], pair["chosen_ids"]), remove_columns=pairs.column_names
+    )
+
+
+def tokens_and_labels(prompt_ids: list[int], answer_ids: list[int]) -> dict[str, list[int]]:
+    """One supervised row: the answer, which ends with the end token, is in the loss."""
+    return {"input_ids": [*prompt_ids, *answer_ids], "labels": [IGNORED] * len(prompt_ids) + answer_ids}
+
+
+def _table(pairs: list[PairTokens]) -> Dataset:
+    return Dataset.from_list([asdict(pair) for pair in pairs])
+
+
+def pair_tokens(preference: Preference, tokenizer: PreTrainedTokenizerBase) -> PairTokens:
+    """The prompt as it is served, and each answer with the end token behind it. Raises `UnrenderableError`."""
+    prompt_ids, chosen_ids = _prompt_and_turn(preference, preference.chosen, tokenizer)
+    same_prompt_ids, rejected_ids = _prompt_and_turn(preference, preference.rejected, tokenizer)
+    if prompt_ids != same_prompt_ids:
+        raise UnrenderableError("prompt_depends_on_the_answer")
+    return PairTokens(prompt_ids, chosen_ids, rejected_ids)
+
+
+def _prompt_and_turn(
+    preference: Preference, answer: Message, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[int], list[int]]:
+    end = end_token(tokenizer)
+    text = content_text(answer)
+    if text.rstrip().endswith(end):  # the template writes it: two of them would teach to go on after the end
+        answer = {**answer, "content": text.rstrip().removesuffix(end)}
+    [[prompt, turn]] = render_turns(
+        tokenizer,
+        [*preference.prompt, answer],
+        tools=preference.tools,
+        trained_turns=[len(preference.prompt)],
+        template_arguments=preference.template_arguments,
+    )
+    return prompt.token_ids, turn.token_ids
+
+
+def fit_pair(
+    preference: Preference,
+    whole: PairTokens,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    long_rows: LongRowPolicy,
+    number: int,
+) -> tuple[RowFate, PairTokens]:
+    """`whole`, made to fit by the policy if it is too long. Raises `UnrenderableError` with the reason why row `number`
+    is dropped, and `UserError` for the policy ERROR."""
+    if max_length is None or whole.length <= max_length:
+        return RowFate.KEPT, whole
+    if long_rows is LongRowPolicy.TRUNCATE_PROMPT:
+        return RowFate.PROMPT_CUT, _with_shorter_prompt(preference, whole, tokenizer, max_length)
+    if long_rows is LongRowPolicy.KEEP_END_TOKEN:
+        return RowFate.ANSWER_CUT, _with_shorter_answers(whole, max_length)
+    if long_rows is LongRowPolicy.ERROR:
+        raise UserError(
+            expected=f"every pair within max_length {max_length}, as long_rows: error asks",
+            got=f"{whole.length} tokens in row {number}",
+            remedy="raise max_length, or choose another policy for long_rows",
+            finding="ROW_TOO_LONG",
+        )
+    raise UnrenderableError("longer_than_max_length")
+
+
+def _with_shorter_prompt(
+    preference: Preference, whole: PairTokens, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> PairTokens:
+    """Cut the left of the longest text of the prompt; tokens may merge anew at the cut, so it is measured again."""
+    prompt = list(preference.prompt)
+    lengths = [len(content_text(one)) if one["role"] in ("user", "tool") else -1 for one in prompt]
+    place = max(range(len(prompt)), key=lengths.__getitem__)
+    text_ids = inner_token_ids(tokenizer, content_text(prompt[place]))
+    pair, n_cut = whole, 0
+    while pair.length > max_length:
+        n_cut += pair.length - max_length
+        if n_cut >= len(text_ids) or lengths[place] < 0:
+            raise UnrenderableError("answer_longer_than_max_length")
+        left = str(tokenizer.decode(text_ids[n_cut:])).lstrip("\N{REPLACEMENT CHARACTER}")
+        prompt[place] = {**prompt[place], "content": left}
+        pair = pair_tokens(replace(preference, prompt=prompt), tokenizer)
+    return pair
+
+
+def _with_shorter_answers(whole: PairTokens, max_length: int) -> PairTokens:
+    room = max_length - len(whole.prompt_ids)
+    if room < 2:  # one token of text and the end token
+        raise UnrenderableError("prompt_longer_than_max_length")
+    chosen_ids, rejected_ids = (
+        ids if len(ids) <= room else [*ids[: room - 1], ids[-1]] for ids in (whole.chosen_ids, whole.rejected_ids)
+    )
+    if chosen_ids == rejected_ids:
+        raise UnrenderableError(f"{EQUAL_ANSWERS}_when_cut")
+    return PairTokens(whole.prompt_ids, chosen_ids, rejected_ids)
+
+
+def _none_left(ledger: Ledger, max_length: int | None) -> UserError:
+    reasons = ledger.reasons()
+    remedies = {
+        EQUAL_ANSWERS: "check that the columns chosen and rejected hold different answers",
+        "longer_than_max_length": "raise max_length, or set long_rows: truncate_prompt or keep_end_token",
+    }
+    return UserError(
+        expected=f"at least one pair of different answers within max_length {max_length}",
+        got=f"none of {ledger.n_rows}" + "".join(f", {count} {reason}" for reason, count in reasons.items()),
+        remedy=remedies.get(next(iter(reasons), ""), "check the prompt, chosen and rejected columns"),
+    )

@@ -1,0 +1,109 @@
+"""Examples that are longer than the model may read: what each policy makes of a row, and what it costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.errors import UserError
+from pipelines.recipe import LongRowPolicy
+from pipelines.training.data.ledger import RowFate
+
+IGNORED = -100  # torch's and transformers' mark for a token that has no part in the loss
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids and labels of one training example, of equal length; labels are the ids where they are trained."""
+
+    token_ids: list[int]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def n_trained(self) -> int:
+        """Tokens in the loss."""
+        return len(self.labels) - self.labels.count(IGNORED)
+
+    def part(self, begin: int, end: int) -> "Example":
+        """Tokens `begin` to `end`."""
+        return Example(self.token_ids[begin:end], self.labels[begin:end])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A row's examples within the length; none, and a reason, if it is dropped."""
+
+    examples: list[Example]
+    fate: RowFate = RowFate.KEPT
+    n_tokens_lost: int = 0
+    reason: str | None = None
+
+
+def fit_to_length(
+    examples: list[Example],
+    max_length: int | None,
+    policy: LongRowPolicy,
+    *,
+    row: int,
+    end_token_id: int,
+    with_shorter_prompt: Callable[[int], list[Example]],
+) -> Fitted:
+    """`examples` of row number `row`, none over `max_length` tokens.
+
+    `with_shorter_prompt(n)` renders the row again with about `n` tokens less of prompt text. Raises `UserError` for the
+    policy ERROR.
+    """
+    longest = max(map(len, examples))
+    if max_length is None or longest <= max_length:
+        return Fitted(examples)
+    n_tokens = sum(map(len, examples))
+    if policy is LongRowPolicy.ERROR:
+        raise UserError(
+            expected=f"rows of at most max_length {max_length} tokens (long_rows: error)",
+            got=f"{longest} tokens in row {row}",
+            remedy="raise max_length, shorten that row, or choose another policy for long_rows",
+            finding="ROW_TOO_LONG",
+        )
+    if policy is LongRowPolicy.TRUNCATE_PROMPT:
+        return _truncate_prompt(examples, max_length, with_shorter_prompt)
+    if policy is LongRowPolicy.KEEP_END_TOKEN:
+        cut = [_cut_before_end(one, max_length, end_token_id) for one in examples]
+        kept = [one for one in cut if one is not None]
+        if not kept:
+            return Fitted([], RowFate.DROPPED, n_tokens, "prompt_longer_than_max_length")
+        return Fitted(kept, RowFate.ANSWER_CUT, n_tokens - sum(map(len, kept)))
+    if policy is LongRowPolicy.SPLIT:
+        pieces = [one.part(at, at + max_length) for one in examples for at in range(0, len(one), max_length)]
+        kept = [piece for piece in pieces if any(label != IGNORED for label in piece.labels[1:])]
+        return Fitted(kept, RowFate.SPLIT, n_tokens - sum(map(len, kept)))
+    return Fitted([], RowFate.DROPPED, n_tokens, "longer_than_max_length")
+
+
+def _truncate_prompt(
+    examples: list[Example], max_length: int, with_shorter_prompt: Callable[[int], list[Example]]
+) -> Fitted:
+    """Cut a little more each time: tokens at the cut may merge differently, so one cut can miss by a few."""
+    n_tokens = sum(map(len, examples))
+    n_cut, shorter = 0, examples
+    for _ in range(4):
+        n_cut += max(map(len, shorter)) - max_length
+        shorter = with_shorter_prompt(n_cut)
+        if not shorter:
+            break
+        if max(map(len, shorter)) <= max_length:
+            return Fitted(shorter, RowFate.PROMPT_CUT, n_tokens - sum(map(len, shorter)))
+    return Fitted([], RowFate.DROPPED, n_tokens, "answer_longer_than_max_length")
+
+
+def _cut_before_end(example: Example, max_length: int, end_token_id: int) -> Example | None:
+    """`example` cut to `max_length` tokens that end a turn with the end token, None if no answer is left before it."""
+    if len(example) <= max_length:
+        return example
+    kept = example.part(0, max_length)
+    if kept.labels[-1] == IGNORED:  # the cut falls into a prompt: the last whole turn before it is the end
+        n_kept = max((place + 1 for place, label in enumerate(kept.labels) if label != IGNORED), default=0)
+        return kept.part(0, n_kept) if n_kept else None
+    if kept.labels[-2:-1] == [IGNORED]:
+        return None  # not one token of the answer fits before its end
+    return Example([*kept.token_ids[:-1], end_token_id], [*kept.labels[:-1], end_token_id])

@@ -1,0 +1,1 @@
+"""Pretraining: from scratch or continued, on raw text."""

@@ -1,0 +1,279 @@
+"""A recipe's corpus, opened: what is trained on, whole or streamed, and the documents that are held out of it."""
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+
+from pipelines.errors import UserError
+from pipelines.files import read_text, sha256_of_text
+from pipelines.recipe import MixturePart, PretrainingArguments
+from pipelines.training.pretrain.blocks import Blocks, cut_into_blocks
+from pipelines.training.pretrain.corpus_sources import (
+    CorpusSource,
+    Rows,
+    corpus_source,
+    is_text_file,
+    one_line_errors,
+    text_column,
+)
+from pipelines.training.pretrain.corpus_stream import CorpusStream, StreamedPart
+
+_MAX_CHARACTERS = 8_000_000  # of a part's documents that are looked at before a run: some five seconds
+_BYTES_PER_PIECE = 512  # of a held-out text that is one document: the pieces between which an interval is estimated
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """`held_out_blocks` are of the first part; `held_out_texts` of every part by its path, none of them trained on."""
+
+    train: Blocks | CorpusStream
+    held_out_blocks: Blocks
+    held_out_texts: dict[str, list[str]]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    part: MixturePart
+    fingerprint: str
+    column: str
+    rows: Rows
+    n_head: int  # documents at the head of `rows` that are held out
+    held_out: list[str]
+
+    @property
+    def name(self) -> str:
+        """What the record calls this part."""
+        return f"{self.part.path}:{self.part.name}" if self.part.name else self.part.path
+
+
+def open_corpus(
+    arguments: PretrainingArguments, training: TrainingArguments, tokenizer: PreTrainedTokenizerBase
+) -> Corpus:
+    """Read or open what the recipe names. Raises `UserError` for what cannot be found, read or held out."""
+    parts = _parts(arguments)
+    _refuse_what_cannot_be_streamed(arguments, training, len(parts))
+    opened = [_open(part, arguments, training.seed) for part in parts]
+    _refuse_equal_names([one.name for one in opened])
+    kind = {"respect_documents": arguments.respect_documents}
+    held_out_blocks = cut_into_blocks(opened[0].held_out, tokenizer, arguments.max_length, **kind)
+    n_held_out = arguments.n_validation_documents
+    texts = {one.name: _at_most(one.held_out, n_held_out, training.seed) for one in opened}
+    if not arguments.streaming and len(parts) == 1:
+        documents = _texts(opened[0].rows, opened[0].column, parts[0].path)
+        blocks = cut_into_blocks(documents, tokenizer, arguments.max_length, **kind)
+        fingerprint = f"sha256:{sha256_of_text(chr(0).join(documents))}"
+        facts = {"path": parts[0].path, "fingerprint": fingerprint, "n_rows": len(documents), **blocks.sizes("train")}
+        return Corpus(blocks, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
+    n_blocks = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
+    stream = CorpusStream(
+        [_streamed(one, training.seed) for one in opened],
+        tokenizer,
+        arguments.max_length,
+        n_blocks_per_step=n_blocks,
+        **kind,
+    )
+    facts = {"path": ", ".join(texts), "streaming": arguments.streaming, "parts": stream.parts_after(0)}
+    return Corpus(stream, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Some texts out of `n_documents`."""
+
+    texts: list[str]
+    n_documents: int
+
+
+def documents_to_see(
+    arguments: PretrainingArguments, training: TrainingArguments, max_documents: int | None
+) -> tuple[Documents, Documents]:
+    """Documents to train on and held-out ones, drawn from all parts: at most `max_documents` of each part for looking
+    at them before a run. Of a stream the first ones, and their number is all that is known of it."""
+    opened = [_open(part, arguments, training.seed) for part in _parts(arguments)]
+    train: list[str] = []
+    n_train = 0
+    for one in opened:
+        if isinstance(one.rows, IterableDataset):
+            streamed = one.rows.skip(one.n_head)
+            texts = _texts(streamed if max_documents is None else streamed.take(max_documents), one.column, one.name)
+            n_train += len(texts)
+        else:
+            texts = _at_most(_texts(one.rows, one.column, one.name), max_documents or len(one.rows), training.seed)
+            n_train += len(one.rows)
+        train += texts if max_documents is None else _within(texts)
+    held_out = [text for one in opened for text in _at_most(one.held_out, arguments.n_validation_documents, 0)]
+    seen = held_out if max_documents is None else _within(held_out)
+    return Documents(train, max(n_train, len(train))), Documents(seen, len(held_out))
+
+
+def _within(texts: list[str]) -> list[str]:
+    """The first texts that have `_MAX_CHARACTERS` together, one in any case."""
+    ends = list(accumulate(map(len, texts)))
+    return texts[: max(1, bisect_right(ends, _MAX_CHARACTERS))]
+
+
+def _parts(arguments: PretrainingArguments) -> list[MixturePart]:
+    """The entries of `datasets` with a weight each, or the one source of `dataset_name`."""
+    if arguments.datasets and arguments.dataset_name is None:
+        parts = [part for part in arguments.datasets if isinstance(part, MixturePart)]
+        weights = [part.weight for part in parts]
+        has_fraction = any(part.fraction is not None for part in parts)
+        has_all_weights = all(weight is not None and weight > 0 for weight in weights)
+        if has_fraction or not (has_all_weights or not any(weights)):
+            raise UserError(
+                expected="a weight above 0 (share of the tokens) for every entry of datasets, or for none",
+                got=", ".join(f"{part.path}: weight {part.weight}, fraction {part.fraction}" for part in parts),
+                remedy="give each entry its weight; fraction is for sft.py",
+            )
+        return [MixturePart(**{**vars(part), "weight": part.weight or 1.0}) for part in parts]
+    if arguments.dataset_name is None or arguments.datasets:
+        raise UserError(
+            expected="either dataset_name or datasets in the recipe",
+            got="both" if arguments.datasets else "neither",
+            remedy="name a corpus folder, a text, JSONL or Parquet file, a folder of them, or a Hub id",
+        )
+    name, split = arguments.dataset_name, arguments.dataset_train_split
+    one = MixturePart(path=name, name=arguments.dataset_config, revision=arguments.dataset_revision, split=split)
+    return [MixturePart(**{**vars(one), "weight": 1.0})]
+
+
+def _refuse_equal_names(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            expected="datasets entries that differ in path or name",
+            got=f"{', '.join(twice)} more than once",
+            remedy="merge them into one entry with a larger weight",
+        )
+
+
+def _refuse_what_cannot_be_streamed(arguments: PretrainingArguments, training: TrainingArguments, n_parts: int) -> None:
+    if arguments.n_validation_documents < 2:
+        raise UserError(
+            expected="n_validation_documents of at least 2, for an interval",
+            got=str(arguments.n_validation_documents),
+            remedy="raise it",
+        )
+    if not arguments.streaming and n_parts == 1:
+        return
+    if training.max_steps <= 0:
+        raise UserError(
+            expected="max_steps for a corpus that is streamed or mixed, which has no end",
+            got="none",
+            remedy="set max_steps in the recipe",
+        )
+    if training.dataloader_num_workers > 0:
+        raise UserError(
+            expected="dataloader_num_workers: 0 for a corpus that is streamed or mixed",
+            got=str(training.dataloader_num_workers),
+            remedy="remove it: with workers reading ahead no run could go on at the exact token",
+        )
+
+
+def _open(part: MixturePart, arguments: PretrainingArguments, seed: int) -> _Opened:
+    if is_text_file(part.path):
+        head, tail = _head_and_tail(Path(part.path), arguments.text_validation_share)
+        rows: Rows = Dataset.from_dict({"text": [head]})
+        return _Opened(part, f"sha256:{sha256_of_text(head)}", "text", rows, 0, [tail])
+    source = corpus_source(part, streaming=arguments.streaming)
+    rows = source.rows(part.split)
+    with one_line_errors(part.path):
+        first = next(iter(rows), None)
+    if first is None:
+        raise UserError(expected=f"at least one document in {part.path}", got="none", remedy="check the data")
+    wished = part.columns[0] if part.columns and len(part.columns) == 1 else arguments.text_column
+    column = text_column(list(first), wished, part.path)
+    rows, n_head, held_out = _hold_out(source, rows, arguments, seed)
+    texts = _texts(held_out, column, part.path)
+    if len(texts) < 2:
+        raise UserError(
+            expected=f"at least two documents with text to hold out of {part.path}",
+            got=str(len(texts)),
+            remedy=f"add documents or a split {arguments.dataset_test_split}",
+        )
+    return _Opened(part, source.fingerprint, column, rows, n_head, texts)
+
+
+def _hold_out(
+    source: CorpusSource, rows: Rows, arguments: PretrainingArguments, seed: int
+) -> tuple[Rows, int, Iterable[dict[str, Any]]]:
+    """Rows to train on, how many at their head are not, and the held-out rows: of the split for it if there is one."""
+    n, split = arguments.n_validation_documents, arguments.dataset_test_split
+    if split != source.part.split and source.has_split(split):
+        held_out = source.rows(split)
+        return rows, 0, held_out.take(n) if isinstance(held_out, IterableDataset) else held_out
+    if isinstance(rows, IterableDataset):
+        return rows, n, rows.take(n)
+    n = min(n, math.ceil(arguments.text_validation_share * len(rows)))
+    if n >= len(rows):
+        raise UserError(
+            expected=f"at least two documents with text to hold out of {source.part.path}",
+            got=str(len(rows)),
+            remedy=f"add documents or a split {split}",
+        )
+    shuffled = rows.shuffle(seed=seed)
+    return shuffled.select(range(n, len(rows))), 0, shuffled.select(range(n))
+
+
+def _streamed(opened: _Opened, seed: int) -> StreamedPart:
+    return StreamedPart(
+        opened.name,
+        opened.part.weight or 1.0,
+        opened.fingerprint,
+        opened.column,
+        _documents(opened.rows, opened.n_head, seed),
+    )
+
+
+def _documents(rows: Rows, n_head: int, seed: int) -> Callable[[int], IterableDataset]:
+    """Rows of an epoch: a stream as it comes, because no shuffle buffer goes on exactly; what is whole, shuffled."""
+    if isinstance(rows, IterableDataset):
+        return lambda _epoch: rows.skip(n_head)
+    return lambda epoch: rows.shuffle(seed=seed + epoch).to_iterable_dataset()
+
+
+def _texts(rows: Iterable[dict[str, Any]], column: str, path: str) -> list[str]:
+    with one_line_errors(path):
+        values = [row.get(column) for row in rows]
+    strange = next((value for value in values if value is not None and not isinstance(value, str)), None)
+    if strange is not None:
+        raise UserError(
+            expected=f"text in the column {column} of {path}",
+            got=f"a {type(strange).__name__}",
+            remedy="name the column that holds the text with text_column",
+        )
+    return [value for value in values if value]
+
+
+def _head_and_tail(path: Path, share: float) -> tuple[str, str]:
+    """The text of a file and its end, which is held out."""
+    text = read_text(path)
+    cut = round(len(text) * (1 - share))
+    if not text[:cut] or not text[cut:]:
+        raise UserError(
+            expected=f"text to train on and to hold out in {path}",
+            got=f"{len(text)} characters",
+            remedy="name a longer file",
+        )
+    return text[:cut], text[cut:]
+
+
+def _at_most(texts: list[str], n: int, seed: int) -> list[str]:
+    """`n` of the documents, drawn: the first may all come from one place. A single one is cut into pieces at lines."""
+    if len(texts) == 1:
+        [text] = texts
+        n_pieces = max(2, min(n, len(text) // _BYTES_PER_PIECE))
+        cuts = sorted({text.find("\n", i * len(text) // n_pieces) + 1 for i in range(1, n_pieces)} - {0})
+        pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True) if text[a:b]]
+        middle = len(text) // 2
+        return pieces if len(pieces) > 1 else [piece for piece in (text[:middle], text[middle:]) if piece]
+    return texts if len(texts) <= n else random.Random(seed).sample(texts, n)

@@ -1,0 +1,213 @@
+"""A corpus that is never whole in memory: parts mixed by their share of the tokens, cut into blocks, resumable.
+
+The next document comes from the part that is furthest behind its share. That is deterministic and exact to one
+document at any length of run, where drawing parts at random is right only on average and needs a generator's state.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from datasets import IterableDataset
+from torch.utils.data import IterableDataset as TorchIterableDataset
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.errors import UserError
+from pipelines.training.pretrain.corpus_sources import one_line_errors
+from pipelines.training.pretrain.document_boundaries import Example, Separators, block_example, separators_of
+
+_DOCUMENTS_AT_ONCE = 64  # tokenized together, and read again at most once by a run that goes on
+_KEPT_STATES = 8  # update steps; the trainer and accelerate read less than two ahead
+
+
+@dataclass(frozen=True)
+class StreamedPart:
+    """One part: `documents(epoch)` are its rows from the beginning, whose text is in `column`."""
+
+    path: str
+    weight: float
+    fingerprint: str
+    column: str
+    documents: Callable[[int], IterableDataset]
+
+
+class PartReader:
+    """Tokenized documents of one part, without end: after the last one it begins anew."""
+
+    def __init__(self, part: StreamedPart, tokenizer: PreTrainedTokenizerBase, separators: Separators) -> None:
+        self.part, self.tokenizer, self.separators = part, tokenizer, separators
+        self.n_tokens = self.n_documents = 0
+        self._begin(epoch=0)
+
+    def next_document(self) -> np.ndarray:
+        """Token ids of the next document with its separators."""
+        while not self._chunk:
+            if self._read_chunk():
+                continue
+            if not self._found_any:
+                raise UserError(
+                    expected=f"at least one document with text in {self.part.path}", got="none", remedy="check the data"
+                )
+            self._begin(self.epoch + 1)
+        self._n_taken += 1
+        self.n_documents += 1
+        document = self._chunk.popleft()
+        self.n_tokens += len(document)
+        return document
+
+    def state(self) -> dict[str, Any]:
+        """Where this part stands: the rows before the chunk at hand, and how many of its documents were taken."""
+        place = {"epoch": self.epoch, "rows": self._rows_before_chunk, "n_taken_of_chunk": self._n_taken}
+        return {**place, "n_tokens": self.n_tokens, "n_documents": self.n_documents}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on behind the document that was taken last before `state`."""
+        self._begin(state["epoch"], state["rows"])
+        self._read_chunk()
+        for _ in range(state["n_taken_of_chunk"]):
+            self._chunk.popleft()
+        self._n_taken = state["n_taken_of_chunk"]
+        self.n_tokens, self.n_documents = state["n_tokens"], state["n_documents"]
+
+    def _begin(self, epoch: int, rows_state: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch
+        with one_line_errors(self.part.path):
+            self._rows = self.part.documents(epoch)
+            if rows_state is not None:
+                self._rows.load_state_dict(rows_state)
+            self._iterator = iter(self._rows)
+        self._rows_before_chunk = self._rows_now = rows_state
+        self._chunk: deque[np.ndarray] = deque()
+        self._n_taken = 0
+        self._found_any = rows_state is not None
+
+    def _read_chunk(self) -> bool:
+        """Read and tokenize the next rows; false at the end of the part. Rows without text are passed over."""
+        with one_line_errors(self.part.path):
+            rows = list(islice(self._iterator, _DOCUMENTS_AT_ONCE))
+        self._rows_before_chunk, self._rows_now = self._rows_now, self._rows.state_dict()
+        self._n_taken = 0
+        texts = [text for row in rows if (text := self._text_of(row))]
+        if texts:
+            ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+            self._chunk.extend(document for one in ids if len(document := self.separators.around(one)))
+        self._found_any = self._found_any or bool(self._chunk)
+        return bool(rows)
+
+    def _text_of(self, row: dict[str, Any]) -> str:
+        text = row.get(self.part.column)
+        if text is not None and not isinstance(text, str):
+            raise UserError(
+                expected=f"text in the column {self.part.column} of {self.part.path}",
+                got=f"a {type(text).__name__}",
+                remedy="name the column that holds the text with text_column",
+            )
+        return text or ""
+
+
+class CorpusStream(TorchIterableDataset):
+    """Blocks of `block_length` tokens without end, and the state after each of the last update steps.
+
+    `n_blocks_per_step` is what all processes train on in one update step: every process reads the whole stream and
+    takes its share of it.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[StreamedPart],
+        tokenizer: PreTrainedTokenizerBase,
+        block_length: int,
+        *,
+        respect_documents: bool,
+        n_blocks_per_step: int,
+    ) -> None:
+        self.block_length, self.respect_documents = block_length, respect_documents
+        self.n_blocks_per_step = n_blocks_per_step
+        separators = separators_of(tokenizer, respect_documents)
+        self.readers = [PartReader(part, tokenizer, separators) for part in parts]
+        self.n_blocks = 0
+        self._rest = np.empty(0, dtype=np.int64)  # of the document that the last block cut
+        self._states = {0: self._state()}
+
+    def __iter__(self) -> Iterator[Example]:
+        while True:
+            tokens, starts = self._next_block()
+            self.n_blocks += 1
+            if self.n_blocks % self.n_blocks_per_step == 0:
+                self._remember()
+            yield block_example(tokens, starts if self.respect_documents else None)
+
+    def state_after(self, n_steps: int) -> dict[str, Any]:
+        """What `restore` needs to go on after `n_steps` update steps, as JSON can hold it.
+
+        The stream itself is further by then, because the next batch is read before the last one is trained on.
+        """
+        state = self._states[n_steps * self.n_blocks_per_step]
+        return {**state, "rest": state["rest"].tolist(), "corpus": self._identity()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on at the exact token of `state`. Raises `UserError` if it is of another corpus or another batch size."""
+        for name, now in self._identity().items():
+            if state["corpus"][name] != now:
+                raise UserError(
+                    expected=f"the corpus that the run began with ({name}: {state['corpus'][name]})",
+                    got=f"{name}: {now}",
+                    remedy="resume with the recipe and the data that it was started with",
+                )
+        for reader, part in zip(self.readers, state["parts"], strict=True):
+            reader.restore(part)
+        self.n_blocks = state["n_blocks"]
+        self._rest = np.asarray(state["rest"], dtype=np.int64)
+        self._states = {self.n_blocks: self._state()}
+
+    def parts_after(self, n_steps: int) -> list[dict[str, Any]]:
+        """What was drawn from each part in `n_steps` update steps, for the record."""
+        parts = self._states[n_steps * self.n_blocks_per_step]["parts"]
+        return [
+            {
+                "path": reader.part.path,
+                "fingerprint": reader.part.fingerprint,
+                "weight": reader.part.weight,
+                "n_tokens": part["n_tokens"],
+                "n_documents": part["n_documents"],
+                "n_epochs": part["epoch"],
+            }
+            for reader, part in zip(self.readers, parts, strict=True)
+        ]
+
+    def _next_block(self) -> tuple[np.ndarray, np.ndarray]:
+        tokens = np.empty(self.block_length, dtype=np.int64)
+        starts = np.zeros(self.block_length, dtype=bool)
+        n_filled = 0
+        while n_filled < self.block_length:
+            if not len(self._rest):
+                self._rest = self._next_document()
+                starts[n_filled] = True
+            piece = self._rest[: self.block_length - n_filled]
+            tokens[n_filled : n_filled + len(piece)] = piece
+            n_filled += len(piece)
+            self._rest = self._rest[len(piece) :]
+        return tokens, starts
+
+    def _next_document(self) -> np.ndarray:
+        return min(self.readers, key=lambda reader: reader.n_tokens / reader.part.weight).next_document()
+
+    def _state(self) -> dict[str, Any]:
+        parts = [reader.state() for reader in self.readers]
+        return {"n_blocks": self.n_blocks, "parts": parts, "rest": self._rest}
+
+    def _remember(self) -> None:
+        self._states[self.n_blocks] = self._state()
+        while len(self._states) > _KEPT_STATES:
+            del self._states[min(self._states)]
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "parts": [[one.part.path, one.part.fingerprint, one.part.weight] for one in self.readers],
+            "block_length": self.block_length,
+            "respect_documents": self.respect_documents,
+            "n_blocks_per_step": self.n_blocks_per_step,
+        }

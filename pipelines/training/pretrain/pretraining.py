@@ -1,0 +1,171 @@
+"""The trainer of `pretrain.py`: causal language modeling on blocks, resumable in the middle of a streamed corpus."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from pipelines.errors import UserError
+from pipelines.files import read_json, write_json_atomically
+from pipelines.modeling import PromptStyle, render_prompt
+from pipelines.recipe import PretrainingArguments
+from pipelines.records import Run
+from pipelines.training.callbacks.logging_callback import Watched, watch
+from pipelines.training.callbacks.samples import SamplesAtEvaluation
+from pipelines.training.callbacks.throughput import cost_of_training, run_training
+from pipelines.training.pretrain.corpus import Corpus
+from pipelines.training.pretrain.corpus_stream import CorpusStream
+from pipelines.training.pretrain.document_boundaries import collator_for
+from pipelines.training.pretrain.muon import muon_with_adamw
+
+_PROMPT_CHARACTERS = 40
+CORPUS_STATE_NAME = "corpus_state.json"
+
+
+class PretrainingTrainer(Watched, Trainer):
+    """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
+
+    `stream` is the corpus if it is streamed, None if it is whole.
+    """
+
+    def __init__(
+        self, *, muon_learning_rate: float | None = None, stream: CorpusStream | None = None, **options: Any
+    ) -> None:
+        self.muon_learning_rate, self.stream = muon_learning_rate, stream
+        super().__init__(**options)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW as transformers builds it, or Muon with AdamW."""
+        if self.muon_learning_rate is None or self.optimizer is not None:
+            return super().create_optimizer(model) if model is not None else super().create_optimizer()
+        betas = (self.args.adam_beta1, self.args.adam_beta2)
+        self.optimizer = muon_with_adamw(
+            cast(PreTrainedModel, self.model),
+            muon_lr=self.muon_learning_rate,
+            adamw_options={
+                "lr": self.args.learning_rate,
+                "betas": betas,
+                "eps": self.args.adam_epsilon,
+                "weight_decay": self.args.weight_decay,
+            },
+        )
+        return self.optimizer
+
+    def get_train_dataloader(self) -> Any:
+        """transformers' loader; that of a stream draws from a generator of its own.
+
+        PyTorch draws a seed for workers whenever a loader is begun, from the generator that dropout uses too: a resumed
+        run begins one time more and would drop other units from there on.
+        """
+        loader = super().get_train_dataloader()
+        if self.stream is not None:
+            cast(Any, loader).base_dataloader.generator = torch.Generator()
+        return loader
+
+    @property
+    def n_blocks_per_step(self) -> int:
+        """Blocks that all processes together train on in one update step."""
+        return self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+
+    def corpus_facts(self) -> dict[str, Any]:
+        """What was drawn from each part of a streamed corpus until now."""
+        return {} if self.stream is None else {"parts": self.stream.parts_after(self.state.global_step)}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.stream is not None and self.args.should_save:  # first, so that no whole checkpoint is without it
+            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            write_json_atomically(folder / CORPUS_STATE_NAME, self.stream.state_after(self.state.global_step))
+        super()._save_checkpoint(model, trial)
+
+
+def pretraining_trainer(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    arguments: PretrainingArguments,
+    training: TrainingArguments,
+) -> PretrainingTrainer:
+    """The trainer over `corpus`. Every process reads a stream whole, so that each knows where the run stands in it."""
+    stream = corpus.train if isinstance(corpus.train, CorpusStream) else None
+    if stream is not None:
+        training.ignore_data_skip = True  # the stream itself goes on where the checkpoint was written
+        cast(Any, training.accelerator_config).dispatch_batches = False
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    trainer = PretrainingTrainer(
+        muon_learning_rate=arguments.muon_learning_rate,
+        stream=stream,
+        model=model,
+        args=training,
+        train_dataset=corpus.train,
+        eval_dataset=corpus.held_out_blocks,
+        processing_class=tokenizer,
+        data_collator=collator_for(cast(PreTrainedModel, base), arguments.respect_documents),
+    )
+    watch(trainer)
+    prompts = _sample_prompts(corpus, tokenizer, arguments)
+    folder, n_new = Path(str(training.output_dir)), arguments.sample_max_new_tokens
+    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, None, folder, n_new))
+    return trainer
+
+
+def _sample_prompts(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, arguments: PretrainingArguments
+) -> list[list[int]]:
+    """What is continued at each evaluation: the recipe's own prompts, or how the first held-out documents begin."""
+    texts = arguments.sample_prompts
+    if texts is None:
+        held_out = (text for part in corpus.held_out_texts.values() for text in part)
+        texts = [text[:_PROMPT_CHARACTERS] for text in islice(held_out, arguments.n_samples)]
+    return [ids for text in texts if (ids := render_prompt(tokenizer, text, style=PromptStyle.RAW))]
+
+
+def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
+    """Set a streamed corpus to the token where `checkpoint` was written.
+
+    Raises `UserError` for a checkpoint without the corpus' state, or with that of another corpus.
+    """
+    if checkpoint is None or not isinstance(corpus.train, CorpusStream):
+        return
+    state = checkpoint / CORPUS_STATE_NAME
+    if not state.is_file():
+        raise UserError(
+            expected=f"{CORPUS_STATE_NAME} in {checkpoint}, to go on in the middle of the corpus",
+            got="a checkpoint of a run that did not stream",
+            remedy="resume with the recipe that it was started with",
+        )
+    corpus.train.restore(read_json(state))
+
+
+def train(trainer: PretrainingTrainer, corpus: Corpus, run: Run, checkpoint: Path | None) -> dict[str, float]:
+    """Train, from `checkpoint` if there is one, and evaluate on held-out blocks: the metrics of both, with bits per
+    byte. Raises `UserError` for a training that did not stay finite."""
+    metrics = {**run_training(trainer, run, checkpoint), **trainer.evaluate()}
+    metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
+    return metrics
+
+
+def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, run: Run) -> dict[str, Any]:
+    """Tokens that were read in blocks of `max_length`, their rate over the time of training, and peak memory: as
+    run.json has them, of all legs of `run`."""
+    n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * max_length
+    run.before = {**run.before, "n_tokens": n_tokens}
+    return cost_of_training(run)
+
+
+def save_pretrained(trainer: Trainer, dtype: str) -> None:
+    """Write the model or the adapter (cast to `dtype`, by its name in torch), tokenizer and trainer state."""
+    model, to = cast(PreTrainedModel, trainer.model), getattr(torch, dtype)
+    if isinstance(model, PeftModel):  # the base, which may be quantized, is not written
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(to)
+    else:
+        model.to(to)
+    trainer.save_model()
+    if isinstance(model, PeftModel) and trainer.is_world_process_zero():
+        model.generation_config.save_pretrained(str(trainer.args.output_dir))  # PEFT leaves it out
+    trainer.save_state()

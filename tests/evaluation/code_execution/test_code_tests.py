@@ -1,0 +1,66 @@
+"""Tests are found in a row of ours, of MBPP and of HumanEval, and put around an answer in the right places."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.code_execution import CodeTests, code_tests_of
+
+HEAD = 'def double(x):\n    """Twice x."""\n'
+COMPLETION = {
+    "prompt": f"import math\n\ndef helper(x):\n    return math.floor(x)\n\n\n{HEAD}",
+    "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+    "entry_point": "double",
+}
+
+
+def test_a_list_of_statements_is_ours() -> None:
+    assert code_tests_of({"tests": ["assert f(1) == 2", "assert f(2) == 3"]}) == CodeTests(
+        ("assert f(1) == 2", "assert f(2) == 3")
+    )
+
+
+def test_mbpp_imports_and_setup_run_between_answer_and_tests() -> None:
+    row = {"test_list": ["assert f(root) == 1"], "test_setup_code": "root = Node(1)", "test_imports": ["import math"]}
+    assert code_tests_of(row) == CodeTests(("assert f(root) == 1",), setup="import math\nroot = Node(1)")
+
+
+def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head() -> None:
+    tests = code_tests_of(COMPLETION)
+    assert tests is not None
+    assert tests.statements == ("check(double)",)
+    before, answer = tests.program_of("ignored", "def double(x):\n    return x + x")
+    assert before == "import math\n\ndef helper(x):\n    return math.floor(x)"
+    assert answer == "def double(x):\n    return x + x"
+
+
+def test_a_continuation_of_a_head_counts_up_to_the_margin() -> None:
+    tests = code_tests_of(COMPLETION)
+    assert tests is not None
+    text = "    y = x\n\n    return x + y\n\ndef other():\n    retu"
+    assert tests.program_of(text, text) == ("", COMPLETION["prompt"] + "    y = x\n\n    return x + y\n")
+
+
+@pytest.mark.parametrize("row", [{}, {"tests": []}, {"tests": None}, {"test": "x"}, {"test_list": []}])
+def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
+    assert code_tests_of(row) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"tests": [1]}, "a list of Python statements in 'tests'"),
+        ({"test_list": {"a": 1}}, "a list of Python statements in 'test_list'"),
+        ({"tests": ["assert f(1) = 2"]}, "tests that are Python"),
+    ],
+)
+def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        code_tests_of(row)
+
+
+@pytest.mark.parametrize("empty", ["", "# f(1) == 1", "\n"])
+def test_a_test_that_everything_passes_is_refused(empty: str) -> None:
+    with pytest.raises(UserError, match="expected tests that test something"):
+        code_tests_of({"tests": ["assert f(1) == 1", empty]})

@@ -1,0 +1,143 @@
+"""A real OpenAI-compatible endpoint on this machine, whose judge is a function of what it is asked."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from pipelines.evaluation.judge import JudgeEndpoint
+
+KEY = "sk-a-secret-of-the-tests"
+_FENCE = r"\n=== \w+ "
+_PARTS = re.compile(rf"request\n(.*){_FENCE}first answer\n(.*){_FENCE}second answer\n(.*){_FENCE}end", re.S)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request to the server; `first` and `second` are the answers that stand in it."""
+
+    path: str
+    authorization: str | None
+    body: dict[str, Any]
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server sends back; `seconds_between_bytes` above 0 sends a byte at a time."""
+
+    content: str | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
+    seconds_between_bytes: float = 0.0
+
+
+def verdict(winner: str, reason: str = "because") -> Reply:
+    """A reply in the form that the judge is asked for."""
+    return Reply(json.dumps({"reason": reason, "winner": winner}))
+
+
+def longer_wins(asked: Asked) -> Reply:
+    """A judge that is fair and likes length."""
+    difference = len(asked.first) - len(asked.second)
+    return verdict("first" if difference > 0 else "second" if difference < 0 else "tie")
+
+
+@dataclass
+class JudgeServer:
+    """Where the server listens and everything that it was asked."""
+
+    url: str
+    asked: list[Asked] = field(default_factory=list)
+
+    def endpoint(self, **changes: Any) -> JudgeEndpoint:
+        """An endpoint that waits for nothing in vain."""
+        quick = {"max_seconds": 5.0, "seconds_backoff": 0.001, "max_tries": 3}
+        return JudgeEndpoint(self.url, "judge-1", KEY, **{**quick, **changes})
+
+
+@contextmanager
+def judge_server(judge: Callable[[Asked], Reply]) -> Iterator[JudgeServer]:
+    """A server that answers as `judge` says, for as long as the block lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            parts = _PARTS.search(body["messages"][-1]["content"])
+            first, second = (parts[2], parts[3]) if parts else ("", "")
+            asked = Asked(self.path, self.headers.get("Authorization"), body, first, second)
+            server.asked.append(asked)
+            self.send(judge(asked))
+
+        def do_GET(self) -> None:
+            server.asked.append(Asked(self.path, self.headers.get("Authorization"), {}, "", ""))
+            self.send(Reply("followed"))
+
+        def send(self, reply: Reply) -> None:
+            message = {"choices": [{"message": {"role": "assistant", "content": reply.content}}]}
+            sent = (json.dumps(message) if reply.text is None else reply.text).encode()
+            self.send_response(reply.status)
+            for name, value in {"Content-Length": str(len(sent)), **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            try:
+                if not reply.seconds_between_bytes:
+                    self.wfile.write(sent)
+                    return
+                for byte in sent:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(reply.seconds_between_bytes)
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the client has waited long enough
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: the test's output is the test's."""
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = JudgeServer(f"http://127.0.0.1:{listening.server_address[1]}/v1")
+    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        listening.shutdown()
+        listening.server_close()
+        thread.join()
+
+
+@contextmanager
+def endless_server(beginning: bytes, repeated: bytes) -> Iterator[str]:
+    """The address of a server that sends `beginning`, and then `repeated` every 20 ms until its client hangs up."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return  # nobody came
+        with connection:
+            give_up = time.monotonic() + 8
+            try:
+                connection.recv(65_536)
+                connection.sendall(beginning)
+                while time.monotonic() < give_up:
+                    connection.sendall(repeated)
+                    time.sleep(0.02)
+            except OSError:
+                return  # the client has waited long enough
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        listening.close()
+        thread.join()

@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.judge import Verdict, Winner, judge_pairs, judge_record, judging_cost
+from pipelines.evaluation.prompts.prompt_sets import Prompt
+from tests.evaluation.judge.judge_server import KEY, Asked, Reply, judge_server, longer_wins, verdict
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+PROMPTS = [Prompt(number, f"request {number}") for number in range(4)]
+BASE = ["short", "a long answer", "same len", "equal"]
+INSTRUCT = ["a longer answer", "short", "len same", "equal"]
+
+
+def test_a_fair_judge_is_asked_in_both_orders_and_both_have_to_agree() -> None:
+    with judge_server(longer_wins) as server:
+        judgements = judge_pairs(PROMPTS, BASE, INSTRUCT, server.endpoint())
+        record = judge_record({"instruct": judgements}, server.endpoint())
+    assert [one.verdict for one in judgements] == [Verdict.WIN, Verdict.LOSS, Verdict.TIE, Verdict.TIE]
+    orders = {(one.first, one.second) for one in server.asked}
+    assert len(server.asked) == 6  # the pair of equal answers costs nothing
+    assert all((second, first) in orders for first, second in orders)
+    found = record["models"]["instruct"]
+    assert (found["n_wins"], found["n_ties"], found["n_losses"], found["n_identical"]) == (1, 2, 1, 1)
+    assert found["win_share"]["value"] == 0.5
+    assert found["agreement_with_itself"]["value"] == 1.0
+    assert found["agreement_with_itself"]["n"] == 3
+    assert (record["n"], record["n_errors"], record["model"]) == (4, 0, "judge-1")
+    assert record["url_host"].startswith("127.0.0.1:")
+    json.dumps(record, allow_nan=False)
+
+
+def test_a_judge_that_always_prefers_the_first_shows_no_difference_and_never_agrees_with_itself() -> None:
+    prompts = [Prompt(number, "r") for number in range(20)]
+    with judge_server(lambda _: verdict("first")) as server:
+        judgements = judge_pairs(prompts, [f"b{n}" for n in range(20)], [f"i{n}" for n in range(20)], server.endpoint())
+        found = judge_record({"instruct": judgements}, server.endpoint())["models"]["instruct"]
+    assert {one.verdict for one in judgements} == {Verdict.TIE}
+    assert (judgements[0].base_first, judgements[0].instruct_first) == (Winner.BASE, Winner.INSTRUCT)
+    assert found["agreement_with_itself"]["value"] == 0.0
+    assert found["win_share"]["value"] == 0.5
+    low, high = found["win_share"]["ci95"]
+    assert 0.4 < low < 0.5 < high < 0.6
+
+
+def test_unreadable_verdicts_and_failed_calls_are_errors_and_no_verdicts() -> None:
+    def judge(asked: Asked) -> Reply:
+        if "broken" in asked.first + asked.second:
+            return Reply(status=500, text=f"down for {asked.authorization}")
+        return Reply("I like them both!") if "odd" in asked.first + asked.second else longer_wins(asked)
+
+    with judge_server(judge) as server:
+        answers = ["longer", "broken 1", "odd"]
+        judgements = judge_pairs(PROMPTS[:3], ["b"] * 3, answers, server.endpoint())
+        record = judge_record({"instruct": judgements}, server.endpoint())
+    assert [one.verdict for one in judgements] == [Verdict.WIN, None, None]
+    assert (record["n"], record["n_errors"]) == (3, 2)
+    assert "HTTP 500" in str(judgements[1].error)
+    assert "no verdict" in str(judgements[2].error)
+    assert KEY not in json.dumps([record, *[one.to_json() for one in judgements]])
+
+
+def test_a_broken_endpoint_is_told_after_one_call_and_one_that_breaks_later_after_ten() -> None:
+    prompts = [Prompt(number, "r") for number in range(40)]
+    answers = [f"i{number}" for number in range(40)]
+    with judge_server(lambda _: Reply(status=404, text="no model judge-1")) as server:
+        with pytest.raises(UserError, match="HTTP 404: no model judge-1"):
+            judge_pairs(prompts, ["b"] * 40, answers, server.endpoint())
+        assert len(server.asked) == 1
+    with judge_server(lambda _: verdict("tie") if len(server.asked) < 3 else Reply(status=503)) as server:
+        with pytest.raises(UserError, match="10 calls in a row"):
+            judge_pairs(prompts, ["b"] * 40, answers, server.endpoint(max_tries=1))
+        assert len(server.asked) < 40
+
+
+def test_kept_replies_are_not_asked_for_again_and_a_torn_line_is(tmp_path: Path) -> None:
+    kept = tmp_path / "judge.jsonl"
+    with judge_server(longer_wins) as server:
+        endpoint = server.endpoint()
+        assert ": 6 calls" in judging_cost(PROMPTS, BASE, INSTRUCT, endpoint, kept)
+        first = judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept)
+        text = kept.read_text()
+        kept.write_text(text[: len(text) - 20])
+        assert ": 1 calls" in judging_cost(PROMPTS, BASE, INSTRUCT, endpoint, kept)
+        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept) == first
+        assert len(server.asked) == 7
+        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept) == first
+        assert len(server.asked) == 7
+        assert judge_pairs(PROMPTS[:1], ["other"], ["answer!"], endpoint, kept=kept)[0].verdict is Verdict.WIN
+        assert len(server.asked) == 9
+    assert KEY not in kept.read_text()
+
+
+def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason() -> None:
+    with judge_server(lambda _: verdict("first", "long " * 400)) as server:
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint())
+    found = json.loads(json.dumps(judgement.to_json()))
+    assert (found["base_first"], found["instruct_first"], found["verdict"]) == ("base", "instruct", "tie")
+    assert found["reason"].startswith("base first: long")
+    assert len(found["reason"]) <= 500
+
+
+def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) -> None:
+    reason = "".join(f"\\u{ord(one):04x}" for one in KEY)
+    kept = tmp_path / "judge.jsonl"
+    with judge_server(lambda _: Reply(f'{{"reason": "{reason}", "winner": "tie"}}')) as server:
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        assert judgement.reason == "***"
+        lines = [json.loads(line) for line in kept.read_text().splitlines()]
+        assert len(lines) == 2
+        assert all(json.loads(line["reply"])["reason"] == "***" for line in lines)
+
+
+def test_a_key_in_replies_kept_from_before_is_in_no_record(tmp_path: Path) -> None:
+    kept = tmp_path / "judge.jsonl"
+    with judge_server(lambda _: verdict("tie", "placeholder")) as server:
+        judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        kept.write_text(kept.read_text().replace("placeholder", KEY))
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+    assert judgement.reason == "***"

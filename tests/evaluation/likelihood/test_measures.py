@@ -1,0 +1,82 @@
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.evaluation.likelihood.measures import beyond_details, beyond_series, measure_beyond
+from pipelines.evaluation.likelihood.plan import BeyondPlan
+from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.inference.generation import Answer
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.modeling import PromptStyle
+
+PROMPTS = [
+    Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"),
+    Prompt(1, "Say nothing."),
+    Prompt(2, "Say it in German.", "blue", "blau, größer als alle anderen Wörter"),
+    Prompt(3, "Short.", "", "ok"),
+]
+ANSWERS = [Answer(text, 4, True, ()) for text in ("one two", "", "return max(numbers)", "x")]
+OF_REFERENCES = ["p_end", "p_end_inside", "next_token_accuracy", "calibration_error"]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> BeyondPlan:
+    contents: dict[str, list[dict[str, object]]] = {
+        "general": [{"text": "some text"}, {"text": "and more of it"}],
+        "capability": [{"good": "a b", "bad": "a c"}, {"prompt": "a", "choices": ["b", "c"], "answer": "A"}],
+        "training_rows": [{"output": "def f():\n    return max(numbers)"}],
+    }
+    paths = {name: tmp_path / f"{name}.jsonl" for name in contents}
+    for name, rows in contents.items():
+        paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return BeyondPlan(**paths)
+
+
+def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
+    tiny_model_folder: Path, tmp_path: Path, plan: BeyondPlan
+) -> None:
+    bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    measured = {
+        "base": measure_beyond(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, plan),
+        "instruct": measure_beyond(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, plan),
+    }
+    measured = pickle.loads(pickle.dumps(measured))
+    answers = {"base": ANSWERS, "instruct": ANSWERS}
+    series = beyond_series(PROMPTS, measured, answers, plan)
+    names = ["general_bits_per_byte", "capability", "capability_per_byte", "longest_overlap", "repeats_training_row"]
+    assert [one.name for one in series] == OF_REFERENCES + names
+    by_name = {one.name: one for one in series}
+    for name in ("general_bits_per_byte", "capability", "longest_overlap"):
+        difference = by_name[name].difference("instruct", "base")
+        assert difference is not None
+        assert difference.estimate.value == 0.0
+    for name in OF_REFERENCES:
+        figure = by_name[name].figure("instruct")
+        assert figure is not None
+        assert figure.n == 3
+    assert by_name["p_end"].figure("base") != by_name["p_end"].figure("instruct")
+
+    details = json.loads(json.dumps(beyond_details(PROMPTS, measured, answers, plan), allow_nan=False))
+    assert list(details) == [
+        "likelihood_by_position", "reliability", "general", "capability", "training_rows", "longest_overlaps"
+    ]  # fmt: skip
+    assert details["training_rows"]["n"] == 1
+    assert details["longest_overlaps"][0] == {
+        "model": "base", "id": 2, "n_words": 2, "text": "return max(numbers)", "row": 1
+    }  # fmt: skip
+
+
+def test_without_references_and_files_nothing_applies(tiny_model_folder: Path) -> None:
+    prompts = [Prompt(0, "Say."), Prompt(1, "Say more.")]
+    answers = {"base": ANSWERS[:2]}
+    measured = {
+        "base": measure_beyond(load_for_inference(str(tiny_model_folder)), prompts, PromptStyle.CHAT, BeyondPlan())
+    }
+    series = beyond_series(prompts, measured, answers, BeyondPlan())
+    assert [one.name for one in series] == OF_REFERENCES
+    assert [one.figure("base") for one in series] == [None] * 4
+    assert beyond_details(prompts, measured, answers, BeyondPlan()) == {}

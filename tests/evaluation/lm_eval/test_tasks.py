@@ -1,0 +1,119 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.lm_eval.tasks import TaskChoice, harness_version, load_tasks
+from tests.evaluation.lm_eval.local_tasks import CHOOSING, WRITING, write_rows, write_task
+
+FUNCTION = "process_docs: !function answers.rows"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of tasks with Python beside them that leaves a trace when it runs."""
+    write_rows(tmp_path)
+    trace = tmp_path / "it_ran"
+    (tmp_path / "answers.py").write_text(
+        f"import pathlib\npathlib.Path({str(trace)!r}).touch()\ndef rows(rows):\n    return rows\n"
+    )
+    return tmp_path
+
+
+def test_without_the_harness_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(UserError, match=r"pip install -e '.\[benchmarks\]'"):
+        harness_version()
+
+
+def test_a_task_file_with_python_of_its_own_runs_only_if_the_user_trusts_it(folder: Path) -> None:
+    write_task(folder, "coded", f"{FUNCTION}\n{CHOOSING}")
+    with pytest.raises(UserError, match=r"coded.yaml.*!function answers.rows.*--trust_task_code"):
+        load_tasks(TaskChoice(["coded"], folder), 0)
+    assert not (folder / "it_ran").exists()
+    assert list(load_tasks(TaskChoice(["coded"], folder, trust_task_code=True), 0)["tasks"]) == ["coded"]
+    assert (folder / "it_ran").exists()
+
+
+def test_python_is_found_behind_includes_groups_and_tags(folder: Path) -> None:
+    base = write_task(folder, "hidden", f"{FUNCTION}\n{CHOOSING}").rename(folder / "no_suffix")
+    (folder / "including.yaml").write_text(f"include: {base.name}\ntask: including\ntag: tagged\n")
+    (folder / "group.yaml").write_text("group: outer\ntask:\n  - group: inner\n    task:\n      - task: including\n")
+    for name in ("including", "tagged", "outer", str(folder / "including.yaml")):
+        with pytest.raises(UserError, match=r"no_suffix.*!function"):
+            load_tasks(TaskChoice([name], folder), 0)
+    assert not (folder / "it_ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "what"),
+    [
+        (CHOOSING.replace("metric: acc", "metric: ./answers.py"), r"the metric ./answers.py"),
+        (WRITING + "\nunsafe_code: true", "unsafe_code.*--run_code_unconfined"),
+        (CHOOSING.replace("{{answer}}", "{{ ''.__class__.__mro__ }}"), "SecurityError|unsafe"),
+        (CHOOSING.replace("{{answer}}", "{{ nothing }}"), "'nothing' is undefined"),
+    ],
+)
+def test_other_ways_to_run_code_are_one_line(folder: Path, own: str, what: str) -> None:
+    write_task(folder, "odd", own)
+    with pytest.raises(UserError, match=what):
+        load_tasks(TaskChoice(["odd"], folder), 0)
+    assert not (folder / "it_ran").exists()
+
+
+def test_a_reader_that_unpickles_is_refused(folder: Path) -> None:
+    path = write_task(folder, "pickled", CHOOSING)
+    path.write_text(path.read_text().replace("dataset_path: json", "dataset_path: pandas"))
+    with pytest.raises(UserError, match="unpickles"):
+        load_tasks(TaskChoice(["pickled"], folder), 0)
+
+
+def test_missing_data_and_a_missing_folder_are_one_line(folder: Path) -> None:
+    write_task(folder, "choosing", CHOOSING)
+    (folder / "test.jsonl").unlink()
+    with pytest.raises(UserError, match=r"choosing.*test.jsonl"):
+        load_tasks(TaskChoice(["choosing"], folder), 0)
+    with pytest.raises(UserError, match="--include_path"):
+        load_tasks(TaskChoice(["choosing"], folder / "elsewhere"), 0)
+
+
+def test_a_file_that_is_no_yaml_mapping_is_one_line(folder: Path) -> None:
+    path = folder / "broken.yaml"
+    for text in ("task: [", "- a\n- b\n", ""):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"broken.yaml"):
+            load_tasks(TaskChoice([str(path)]), 0)
+
+
+def test_examples_that_would_hold_the_item_itself_are_refused(folder: Path) -> None:
+    path = write_task(folder, "leaking", CHOOSING)
+    path.write_text(path.read_text().replace("training_split: train\n", ""))
+    assert load_tasks(TaskChoice(["leaking"], folder), 0)["tasks"]["leaking"].config.num_fewshot == 0
+    with pytest.raises(UserError, match="fewshot_split"):
+        load_tasks(TaskChoice(["leaking"], folder, num_fewshot=2), 0)
+    path.write_text(path.read_text() + "fewshot_split: test\n")
+    assert load_tasks(TaskChoice(["leaking"], folder, num_fewshot=2), 0)["tasks"]["leaking"].config.num_fewshot == 2
+
+
+def test_a_task_that_says_no_examples_keeps_none_and_one_that_says_some_can_be_told_another_number(
+    folder: Path,
+) -> None:
+    write_task(folder, "none", f"num_fewshot: 0\n{CHOOSING}")
+    write_task(folder, "three", f"num_fewshot: 3\n{CHOOSING}")
+    for asked, expected in ((None, [0, 3]), (2, [0, 2])):
+        tasks = load_tasks(TaskChoice(["none", "three"], folder, num_fewshot=asked), 0)["tasks"]
+        assert [task.config.num_fewshot for task in tasks.values()] == expected
+
+
+@pytest.mark.slow
+def test_an_unknown_name_is_told_with_names_near_it_and_the_harness_brings_its_own(folder: Path) -> None:
+    write_task(folder, "my_choosing", CHOOSING)
+    with pytest.raises(UserError, match=r"'arc_eazy'.*near it: .*arc_easy"):
+        load_tasks(TaskChoice(["arc_eazy"], folder), 0)
+    with pytest.raises(UserError, match=r"'my_chosing'.*near it: .*my_choosing"):
+        load_tasks(TaskChoice(["my_chosing"], folder), 0)
+    with pytest.raises(UserError, match=r"hellaswag.*go online once"):
+        load_tasks(TaskChoice(["hellaswag"], folder), 0)
+    with pytest.raises(UserError, match=r"unsafe_code.*humaneval"):
+        load_tasks(TaskChoice(["humaneval"], folder), 0)

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.evaluation.perplexity.documents import DatasetRows, Scope, TextDocuments, read_dataset
+from pipelines.files import sha256_of_file
+
+TEXT = "\n\nTitle\n \nOne line.\nAnother.\n\n\n  Last, indented.\n\n"
+
+
+def rows_of(*rows: dict[str, Any]) -> DatasetRows:
+    return DatasetRows(list(enumerate(rows, start=1)), {"path": "f"})
+
+
+@pytest.mark.parametrize(
+    ("cut", "texts"),
+    [
+        ("file", ["\n\nTitle\n \n", "One line.\nAnother.\n\n\n", "  Last, indented.\n\n"]),
+        ("paragraph", ["Title", "One line.\nAnother.", "  Last, indented."]),
+        ("line", ["Title", "One line.", "Another.", "  Last, indented."]),
+    ],
+)
+def test_a_text_file_is_one_text_in_passages_or_cut_into_documents(tmp_path: Path, cut: str, texts: list[str]) -> None:
+    path = tmp_path / "text.raw"
+    path.write_text(TEXT)
+    dataset = read_dataset(str(path), "test", text_documents=TextDocuments(cut))
+    found = dataset.in_scope(Scope.TEXT)
+    assert found.items == texts
+    assert found.follow_on == (cut == "file")
+    assert found.follow_on == ("".join(found.items) == TEXT)
+    assert dataset.description == {
+        "path": str(path), "split": None, "sha256": sha256_of_file(path), "text_documents": cut,
+    }  # fmt: skip
+
+
+def test_a_text_without_blank_lines_has_its_lines_as_passages(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one\ntwo\nthree")
+    dataset = read_dataset(str(tmp_path / "text.txt"), "test")
+    assert dataset.in_scope(Scope.TEXT).items == ["one\n", "two\n", "three"]
+    assert dataset.limited(2, seed=5).in_scope(Scope.TEXT).items == ["one\n", "two\n"], "a text is cut at its end"
+
+
+def test_a_sample_of_rows_keeps_their_order_and_their_numbers() -> None:
+    dataset = rows_of(*({"text": str(number)} for number in range(1, 101)))
+    drawn = dataset.limited(10, seed=3).rows
+    assert drawn == dataset.limited(10, seed=3).rows != dataset.limited(10, seed=4).rows
+    assert len(drawn) == 10
+    assert all(row["text"] == str(number) for number, row in drawn)
+    assert [number for number, _ in drawn] == sorted(number for number, _ in drawn)
+    assert dataset.limited(None, seed=3) is dataset
+
+
+def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sources() -> None:
+    instructions = rows_of(*({"instruction": "a", "output": f"b{n}"} for n in range(2)))
+    assert rows_of({"text": "a"}).default_scopes() == [Scope.TEXT]
+    assert instructions.default_scopes() == [Scope.RESPONSE]
+    assert instructions.in_scope(Scope.TEXT).items == ["b0", "b1"]
+    texts = rows_of({"text": "a", "source": "x"}, {"text": "", "source": "y"}, {"text": "b"}).in_scope(Scope.TEXT)
+    assert (texts.items, texts.sources) == (["a", "b"], ["x", None])
+
+
+@pytest.mark.parametrize(
+    ("row", "scope", "message"),
+    [
+        ({"instruction": "a"}, Scope.TEXT, "expected `text` or `output` in row 7 of f; got the columns instruction"),
+        ({"text": 3}, Scope.TEXT, "in row 7 of f; got a int"),
+        ({"instruction": "a", "output": ""}, Scope.RESPONSE, "expected an answer in row 7 of f; got an empty one"),
+        (
+            {"instruction": "a", "output": None},
+            Scope.RESPONSE,
+            "got none in the columns instruction, output",
+        ),
+        ({"text": "a"}, Scope.RESPONSE, "in row 7 of f; got none in the columns text"),
+        ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "expected text in 'output' in row 7 of f; got a list"),
+        ({"text": "alone"}, Scope.TEXT, "at least two documents that are not empty, for an interval; got 1 in f"),
+    ],
+)
+def test_rows_that_cannot_be_measured_are_refused_by_number(row: dict[str, object], scope: Scope, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        DatasetRows([(7, row)], {"path": "f"}).in_scope(scope)
+
+
+def test_each_kind_of_file_gives_its_rows(tmp_path: Path) -> None:
+    import pandas
+
+    rows = [{"text": "a b", "source": "x"}, {"text": "c", "source": "y"}]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    pandas.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    for path in sorted(tmp_path.glob("rows.*")):
+        dataset = read_dataset(str(path), "test")
+        assert [dict(row) for _, row in dataset.rows] == rows
+        assert dataset.description == {"path": str(path), "split": None, "sha256": sha256_of_file(path)}
+
+
+@pytest.mark.parametrize("name", ["no/dataset-of-this-name", "no-dataset-of-this-name"])
+def test_a_hub_id_that_cannot_be_had_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(UserError, match=f"a dataset folder, a file or a Hub dataset named {name} with the split test"):
+        read_dataset(name, "test", config="default", revision="main")
+
+
+@pytest.mark.parametrize("path", ["no/such.jsonl", "no-such.txt", "no/folder/of/ours"])
+def test_what_can_only_be_a_path_is_not_asked_of_the_hub(path: str) -> None:
+    with pytest.raises(UserError, match=f"a dataset folder, or a file ending in .* or a Hub id; got {path}, which"):
+        read_dataset(path, "test")
+
+
+def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a Hub dataset named .* with the split test; got .*any data file"):
+        read_dataset(str(tmp_path), "test")
+    for split, text in {"train": "a", "test": "b"}.items():
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    found = read_dataset(str(tmp_path), "test")
+    assert found.rows == [(1, {"text": "b"})]
+    (tmp_path / "test.jsonl").write_text(json.dumps({"text": "c"}) + "\n")
+    again = read_dataset(str(tmp_path), "test")
+    assert again.rows == [(1, {"text": "c"})], "not what was read before"
+    assert again.description["sha256"] != found.description["sha256"]
+    with pytest.raises(UserError, match="train, test; got 'other'"):
+        read_dataset(str(tmp_path), "other")
+
+
+@pytest.mark.parametrize("flag", ["config", "revision"])
+def test_what_belongs_to_the_hub_is_refused_for_a_local_file(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(UserError, match="which lies on this machine; leave those flags out"):
+        read_dataset(str(tmp_path / "rows.jsonl"), "test", **{flag: "main"})  # type: ignore[arg-type]

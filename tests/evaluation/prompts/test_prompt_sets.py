@@ -1,0 +1,198 @@
+"""Prompts: what a row must hold, what --limit draws, what is counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_prep.conversation import PlainText
+from pipelines.errors import UserError
+from pipelines.evaluation.prompts.prompt_sets import (
+    Prompt,
+    describe_prompts,
+    held_out_prompts,
+    read_prompts,
+    typed_prompts,
+)
+from pipelines.files import sha256_of_file
+
+
+def prompts_file(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Add.", "input": "1 2", "output": "3", "category": "sums"},
+        {"prompt": "Say hello."},
+        {"instruction": "Name one.", "input": None, "output": "", "category": None},
+    ]
+    assert read_prompts(prompts_file(tmp_path, rows), first_id=4) == [
+        Prompt(4, "Add.", "1 2", "3", "sums"),
+        Prompt(5, "Say hello."),
+        Prompt(6, "Name one."),
+    ]
+
+
+def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Add.", "output": "3", "references": ["three", " "], "numeric_answer": 3},
+        {"prompt": "Add.", "references": ["three"], "constraints": ["no_commas"], "tests": ["assert add(1, 2) == 3"]},
+        {"prompt": "Add.", "output": "1 + 2 = 3\n#### 3"},
+        {"prompt": "Write a Python function add(a, b).", "output": "3"},
+        {"prompt": "Add.", "instruction_id_list": ["startend:quotation"], "kwargs": [{"num_words": None}]},
+    ]
+    both, others, marked, function, ifeval = read_prompts(prompts_file(tmp_path, rows))
+    assert (both.accepted_answers, both.expected_number) == (("3", "three"), "3")
+    assert (others.accepted_answers, others.reference, others.expected_number) == (("three",), None, None)
+    assert [one.kind for one in (*others.constraints, *ifeval.constraints)] == ["no_commas", "quotation"]
+    assert others.tests is not None
+    assert others.tests.statements == ("assert add(1, 2) == 3",)
+    assert (marked.number, marked.expected_number) == (None, "3")
+    assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]
+    assert function.expected_number is None
+
+
+def test_a_typed_prompt_is_marked_extra_and_not_counted() -> None:
+    assert typed_prompts(["Hello?"]) == [Prompt(0, "Hello?", category="extra", counted=False)]
+
+
+def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path: Path) -> None:
+    path = prompts_file(tmp_path, [{"prompt": f"Question {n}"} for n in range(100)])
+    drawn = held_out_prompts(path, "test", limit=10, seed=0)
+    assert drawn == held_out_prompts(path, "test", limit=10, seed=0) == sorted(drawn, key=lambda prompt: prompt.id)
+    assert drawn != held_out_prompts(path, "test", limit=10, seed=1)
+    assert len(drawn) == 10
+    assert max(prompt.id for prompt in drawn) > 50
+    assert len(held_out_prompts(path, "test", limit=1000, seed=0)) == 100
+
+
+def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Path) -> None:
+    path = prompts_file(tmp_path, [{"prompt": "a"}, {"prompt": "b"}])
+    prompts = typed_prompts(["extra"]) + read_prompts(path, first_id=1)
+    assert describe_prompts(path, "test", prompts) == {
+        "path": str(path), "split": None, "sha256": sha256_of_file(path), "n": 2, "n_with_system": 0,
+        "n_with_earlier_turns": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"prompt": "a"}, {"question": "b"}], "expected `instruction`, `prompt` or `messages` in row 2 of"),
+        ([{"instruction": "  "}, {"prompt": "b"}], "expected `instruction`, `prompt` or `messages` in row 1 of"),
+        ([{"prompt": "a"}, {"prompt": 7}], "expected text in 'prompt' in row 2 of"),
+        ([{"prompt": "a", "references": "b"}], "expected a list of texts in 'references' in row 1 of"),
+        ([{"prompt": "a", "references": [1]}], "expected a list of texts in 'references' in row 1 of"),
+        ([{"prompt": "a", "numeric_answer": "six"}], "expected a number in 'numeric_answer' in row 1 of"),
+        ([{"prompt": "a", "numeric_answer": True}], "expected a number in 'numeric_answer' in row 1 of"),
+        ([{"prompt": "a", "constraints": ["jsn"]}], "expected a known `kind` of constraint in row 1 of"),
+        ([{"prompt": "a"}], "expected at least two prompts to measure; got 1"),
+    ],
+)
+def test_prompts_that_cannot_be_measured_are_refused(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        held_out_prompts(prompts_file(tmp_path, rows), "test", limit=None, seed=0)
+    assert str(error.value).startswith(message)
+
+
+def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected at least two prompts to measure; got 0"):
+        held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}] * 3), "test", limit=-1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(1e-05, "0.00001"), (1e16, "10000000000000000"), (42, "42"), ("3/4", "3/4")]
+)
+def test_a_number_in_a_row_keeps_its_value(given: float | str, kept: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"instruction": "How much?", "numeric_answer": given}) + "\n")
+    assert read_prompts(path)[0].number == kept
+
+
+def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "Say \\ud83d now"}\n')
+    with pytest.raises(UserError, match="expected text that UTF-8 can hold in 'instruction' in row 1"):
+        read_prompts(path)
+
+
+ASK, ANSWER = {"role": "user", "content": "Two and two?"}, {"role": "assistant", "content": "Four."}
+AGAIN, SIX = {"role": "user", "content": "And two?"}, {"role": "assistant", "content": "Six."}
+SHAREGPT = [{"from": "human", "value": "Two and two?"}, {"from": "gpt", "value": "Four."}]
+HISTORY = [["Two and two?", "Four."]]
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("row", "context", "reference"),
+    [
+        ({"messages": [ASK, ANSWER, AGAIN, SIX]}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"messages": json.dumps([SYSTEM, ASK, ANSWER])}, [SYSTEM, ASK], "Four."),
+        ({"messages": [ASK, ANSWER, AGAIN]}, [ASK, ANSWER, AGAIN], None),
+        ({"messages": [ASK, ANSWER, AGAIN, {**SIX, "weight": 0}]}, [ASK], "Four."),
+        ({"messages": [ASK, ANSWER | {"weight": 0}, AGAIN, SIX | {"train": True}]}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"messages": [ASK, ANSWER | {"weight": 0}]}, [ASK], None),
+        ({"conversations": SHAREGPT}, [ASK], "Four."),
+        ({"prompt": [SYSTEM, ASK], "completion": [ANSWER]}, [SYSTEM, ASK], "Four."),
+        ({"prompt": [SYSTEM, ASK]}, [SYSTEM, ASK], None),
+        ({"instruction": "Two and two?", "output": "Four.", "system": "Be brief."}, [SYSTEM, ASK], "Four."),
+        ({"instruction": "And two?", "output": "Six.", "history": HISTORY}, [ASK, ANSWER, AGAIN], "Six."),
+        ({"prompt": "Two and two?", "system": "Be brief."}, [SYSTEM, ASK], None),
+        ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
+    ],
+)  # fmt: skip
+def test_each_row_format_gives_what_comes_before_the_answer(
+    row: dict[str, Any], context: list[dict[str, Any]], reference: str | None, tmp_path: Path
+) -> None:
+    [prompt] = read_prompts(prompts_file(tmp_path, [row]))
+    assert prompt.messages == context
+    assert prompt.reference == reference
+    assert prompt.instruction == context[-1]["content"]
+    assert (prompt.context is None) == (context == [ASK]), "a lone request has no further context"
+
+
+def test_a_prompt_and_completion_of_plain_text_are_no_conversation(tmp_path: Path) -> None:
+    [prompt] = read_prompts(prompts_file(tmp_path, [{"prompt": "def f(x):", "completion": " return x"}]))
+    assert prompt.asked == PlainText("def f(x):", " return x")
+    assert (prompt.messages, prompt.reference, prompt.full_text) == (None, " return x", "def f(x):")
+
+
+def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_to_the_last(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [ASK, ANSWER, AGAIN, SIX], "numeric_answer": 6},
+        {"instruction": "One?", "output": "1", "group": "g"},
+        {"messages": [ASK, ANSWER, AGAIN], "group": "g"},
+    ]
+    path = prompts_file(tmp_path, rows)
+    found = read_prompts(path, all_turns=True)
+    assert [one.id for one in found] == [0, 1, 2, 3, 4]
+    assert [one.reference for one in found] == ["Four.", "Six.", "1", "Four.", None]
+    assert [one.group for one in found] == ["row 1", "row 1", "g", "g", "g"]
+    assert [one.number for one in found] == [None, "6", None, None, None]
+    assert [one.group for one in read_prompts(path)] == [None, "g", "g"]
+
+
+def test_a_system_text_is_added_where_a_row_has_none() -> None:
+    [prompt] = typed_prompts(["Two and two?"])
+    with_one = prompt.with_system("Be brief.")
+    assert with_one.messages == [SYSTEM, ASK]
+    assert with_one.with_system("Be long.") == with_one
+    assert prompt.with_system(None) is prompt
+
+
+@pytest.mark.parametrize(
+    ("row", "got"),
+    [
+        ({"messages": [{"role": "narrator", "content": "a"}]}, "unknown_role: narrator"),
+        ({"messages": []}, "no_messages"),
+        ({"messages": [ASK, {"role": "assistant", "content": [{"type": "image"}]}]}, "content_is_not_text"),
+        ({"messages": [{"role": "user", "content": "Say \ud83d."}]}, "half of a surrogate pair"),
+    ],
+)
+def test_a_row_that_is_no_conversation_is_refused_by_its_number(row: dict[str, Any], got: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"in row 2 of .*; got {got};"):
+        read_prompts(prompts_file(tmp_path, [{"prompt": "a"}, row]))

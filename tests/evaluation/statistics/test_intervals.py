@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from pipelines.evaluation.statistics.intervals import (
+    Estimate,
+    bootstrap_mean,
+    bootstrap_ratio,
+    paired_difference_of_means,
+    paired_difference_of_ratios,
+    paired_relative_change_of_ratios,
+    share,
+)
+
+
+def _documents(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    n_tokens = generator.integers(5, 400, size=n).astype(float)
+    return n_tokens * generator.normal(3.0, 0.5, size=n), n_tokens
+
+
+def test_a_ratio_is_weighted_by_tokens_and_is_not_the_mean_of_the_documents_means() -> None:
+    estimate = bootstrap_ratio([10.0, 300.0], [10.0, 100.0], n_resamples=100)
+    assert estimate.value == pytest.approx(310 / 110)
+    assert estimate.value != pytest.approx((1.0 + 3.0) / 2)
+
+
+def test_numerator_and_denominator_of_a_document_are_resampled_together() -> None:
+    nats, n_tokens = _documents()
+    estimate = bootstrap_ratio(2.0 * n_tokens, n_tokens)
+    assert estimate.ci95 == pytest.approx((2.0, 2.0))
+    assert (
+        bootstrap_ratio(nats, n_tokens).ci95[0] < nats.sum() / n_tokens.sum() < bootstrap_ratio(nats, n_tokens).ci95[1]
+    )
+
+
+def test_equal_seeds_give_equal_intervals_and_other_seeds_give_close_ones() -> None:
+    nats, n_tokens = _documents()
+    first, again, other = (bootstrap_ratio(nats, n_tokens, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first.ci95 != other.ci95
+    assert first.ci95 == pytest.approx(other.ci95, rel=0.01)
+
+
+def test_many_documents_are_resampled_in_several_chunks_of_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(50.0)
+    whole = bootstrap_mean(values, n_resamples=500)
+    monkeypatch.setattr("pipelines.evaluation.statistics.intervals._DRAWS_AT_A_TIME", 120)
+    assert bootstrap_mean(values, n_resamples=500) == whole
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_a_hundred() -> None:
+    generator = np.random.default_rng(0)
+    n_covered, n_trials = 0, 300
+    for trial in range(n_trials):
+        n_tokens = generator.integers(20, 200, size=80).astype(float)
+        nats = n_tokens * generator.gamma(4.0, 0.5, size=80)  # independent of length: the true ratio is 2
+        low, high = bootstrap_ratio(nats, n_tokens, seed=trial, n_resamples=1000).ci95
+        n_covered += low <= 2.0 <= high
+    assert 0.90 <= n_covered / n_trials <= 0.985
+
+
+def test_the_interval_of_a_mean_agrees_with_the_normal_one_on_many_values() -> None:
+    values = np.random.default_rng(1).normal(5.0, 2.0, size=2000)
+    error = 1.96 * values.std() / np.sqrt(len(values))
+    assert bootstrap_mean(values).ci95 == pytest.approx((values.mean() - error, values.mean() + error), abs=0.1 * error)
+
+
+def test_a_paired_interval_is_narrower_than_an_unpaired_one_where_documents_are_hard_for_both() -> None:
+    nats, n_tokens = _documents()
+    better = nats - 0.1 * n_tokens * np.random.default_rng(5).random(len(nats))
+    paired = paired_difference_of_ratios(better, n_tokens, nats, n_tokens)
+    a, b = bootstrap_ratio(better, n_tokens, seed=1), bootstrap_ratio(nats, n_tokens, seed=2)
+    unpaired_width = np.hypot(a.ci95[1] - a.ci95[0], b.ci95[1] - b.ci95[0])
+    assert paired.value == pytest.approx(a.value - b.value)
+    assert paired.ci95[1] < 0
+    assert paired.ci95[1] - paired.ci95[0] < 0.2 * unpaired_width
+
+
+def test_a_paired_difference_of_means_is_the_mean_of_the_differences() -> None:
+    generator = np.random.default_rng(7)
+    a, b = generator.random(40), generator.random(40)
+    difference, mean = paired_difference_of_means(a, b), bootstrap_mean(a - b)
+    assert difference.value == pytest.approx(mean.value)
+    assert difference.ci95 == pytest.approx(mean.ci95)
+
+
+def test_a_relative_change_says_by_what_share_a_is_below_b() -> None:
+    nats, n_tokens = _documents()
+    change = paired_relative_change_of_ratios(0.85 * nats, n_tokens, nats, n_tokens)
+    assert change.value == pytest.approx(-0.15)
+    assert change.ci95 == pytest.approx((-0.15, -0.15))
+
+
+def test_a_share_of_one_has_an_interval_that_is_not_empty() -> None:
+    assert share([True] * 20).value == 1.0
+    assert share([True] * 20).ci95 == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert share([True] * 81 + [False] * 182).ci95 == pytest.approx(
+        (0.2553, 0.3662), abs=1e-4
+    )  # Newcombe 1998, table I
+
+
+@pytest.mark.parametrize(
+    ("numerators", "denominators", "message"),
+    [
+        ([1.0], [1.0], "at least two documents, got 1"),
+        ([1.0, 2.0], [1.0, 0.0], "positive denominators"),
+        ([1.0, float("nan")], [1.0, 1.0], "NaN or infinity"),
+        ([1.0, 2.0], [1.0, 2.0, 3.0], "one number for each document"),
+    ],
+)
+def test_data_without_an_interval_are_refused(numerators: list[float], denominators: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bootstrap_ratio(numerators, denominators)
+
+
+def test_an_estimate_is_written_as_value_interval_and_n() -> None:
+    assert Estimate(1.5, (1.0, 2.0), 9).to_json() == {"value": 1.5, "ci95": [1.0, 2.0], "n": 9, "n_groups": 9}
+
+
+@pytest.mark.parametrize("n", [4, 30, 77, 205, 1_000])
+def test_the_interval_of_a_share_of_all_or_none_holds_the_share(n: int) -> None:
+    assert share([True] * n).ci95[1] == 1.0
+    assert share([False] * n).ci95[0] == 0.0

@@ -1,0 +1,271 @@
+"""Generation: left padding, stopping, sampling, limits, and what a model folder must not smuggle in."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+
+from pipelines.errors import UserError
+from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers, token_choices_of
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.modeling import LoadedModel
+from tests.evaluation.chain_models import lively_model, save_chain_model, save_successors
+
+PROMPTS = [[10, 11, 12, 13, 14, 15, 16], [20], [30, 31, 32], [40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51], [60, 61]]
+SAMPLED = SamplingPolicy(temperature=1.0, top_p=0.9, num_samples=3, seed=7, max_new_tokens=70)
+
+
+@pytest.fixture(scope="module")
+def lively(tiny_model_folder: Path) -> LoadedModel:
+    """The tiny model in float64 with weights so large that each token depends on all tokens before it."""
+    return lively_model(tiny_model_folder, None)
+
+
+def plainly(loaded: LoadedModel, prompt: list[int], n_tokens: int) -> list[int]:
+    """Greedy decoding as its definition says: no cache, no padding, no batch."""
+    token_ids = list(prompt)
+    for _ in range(n_tokens):
+        with torch.inference_mode():
+            logits = loaded.model(input_ids=torch.tensor([token_ids])).logits[0, -1]
+        token_ids.append(int(logits.argmax()))
+        if token_ids[-1] in (0, 3):
+            break
+    return token_ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_greedy_answers_are_those_of_each_prompt_alone(lively: LoadedModel, batch_size: int) -> None:
+    expected = [plainly(lively, prompt, 120) for prompt in PROMPTS]
+    lengths = {len(token_ids) for token_ids in expected}
+    assert min(lengths) < 64 < max(lengths) == 120  # some rows leave the batch, some stay
+    assert len({token for token_ids in expected for token in token_ids}) > 40  # no model that repeats one token
+    answers = generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=120), batch_size=batch_size)
+    assert [list(only.token_ids) for [only] in answers] == expected
+
+
+def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_folder: Path) -> None:
+    torch.manual_seed(4)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=285, num_key_value_heads=2, sliding_window=6, initializer_range=0.5, **sizes)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    model = MistralForCausalLM(config).double().eval()
+    model.generation_config.eos_token_id = None
+    loaded = LoadedModel("mistral", "mistral", model, tokenizer)
+    answers = generate_answers(loaded, PROMPTS, SamplingPolicy(max_new_tokens=40), batch_size=5)
+    assert [list(only.token_ids) for [only] in answers] == [plainly(loaded, prompt, 40) for prompt in PROMPTS]
+
+
+def test_a_real_model_writes_the_same_story_in_any_batch(shared_data: Path) -> None:
+    loaded = load_for_inference(str(shared_data / "models" / "hf-stories260K"))
+    texts = ["Once upon a time", "Lily and Tom went to the park. They", "The dog", "One day, a bird"]
+    prompts = [list(loaded.tokenizer(text)["input_ids"]) for text in texts]
+    policy = SamplingPolicy(max_new_tokens=40)
+    alone, together = (generate_answers(loaded, prompts, policy, batch_size=size) for size in (1, 4))
+    assert alone == together
+    assert together[0][0].text.startswith(", there was a little girl named Lily")
+
+
+def test_the_same_seed_gives_the_same_samples_and_another_seed_others(lively: LoadedModel) -> None:
+    first, again = (generate_answers(lively, PROMPTS, SAMPLED) for _ in range(2))
+    other = generate_answers(lively, PROMPTS, replace(SAMPLED, seed=8))
+    assert first == again
+    assert all(a != b for a, b in zip(first, other, strict=True))
+    assert all(len({answer.token_ids for answer in samples}) == 3 for samples in first)
+
+
+def test_a_sample_does_not_change_with_its_batch_or_its_neighbours(lively: LoadedModel) -> None:
+    all_at_once = generate_answers(lively, PROMPTS, SAMPLED, batch_size=16)
+    assert generate_answers(lively, PROMPTS, SAMPLED, batch_size=2) == all_at_once
+    assert generate_answers(lively, PROMPTS[::-1], SAMPLED)[::-1] == all_at_once
+    assert generate_answers(lively, [PROMPTS[3]], SAMPLED) == [all_at_once[3]]
+
+
+def test_sampling_leaves_the_users_random_state_alone(lively: LoadedModel) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    generate_answers(lively, PROMPTS, SAMPLED)
+    assert torch.rand(1) == expected
+
+
+@pytest.fixture(scope="module")
+def hello(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A model that answers `helo world` and stops."""
+    folder = save_chain_model(
+        tiny_model_folder, tmp_path_factory.mktemp("chain") / "m", ["helo w", "r", "d"], ends=True
+    )
+    return load_for_inference(str(folder))
+
+
+def newline_prompt(loaded: LoadedModel, n_before: int = 0) -> list[int]:
+    return [50] * n_before + [loaded.tokenizer.convert_tokens_to_ids("Ċ")]
+
+
+def test_an_answer_that_ends_itself_has_stopped_and_its_text_has_no_end_token(hello: LoadedModel) -> None:
+    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
+    end = hello.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert (answer.text, answer.n_tokens, answer.stopped) == ("helo wrd", 8, True)
+    assert answer.token_ids[8:] == (end,)
+
+
+@pytest.mark.parametrize(("max_new_tokens", "stopped"), [(7, False), (8, False), (9, True)])
+def test_stopped_is_true_only_if_the_end_token_itself_came(
+    hello: LoadedModel, max_new_tokens: int, stopped: bool
+) -> None:
+    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=max_new_tokens))
+    assert (answer.stopped, answer.n_tokens) == (stopped, min(max_new_tokens, 8))
+
+
+def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel) -> None:
+    d = hello.tokenizer.convert_tokens_to_ids("d")
+    answers = generate_answers(hello, [newline_prompt(hello, 3), [50, d], [d]], SamplingPolicy(max_new_tokens=20))
+    assert [(one.text, one.stopped, one.n_tokens) for [one] in answers] == [("helo wrd", True, 8)] + [("", True, 0)] * 2
+
+
+def test_a_model_without_any_end_token_runs_to_the_limit_and_that_is_told(
+    hello: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.inference.decoding.stop_token_ids", lambda *_: [])
+    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=12))
+    assert (answer.stopped, answer.n_tokens, answer.text[:8]) == (False, 12, "helo wrd")
+    assert "no end token in its tokenizer or generation config, so every answer runs to" in capsys.readouterr().err
+
+
+def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    ids = tokenizer.convert_tokens_to_ids
+    smile = tokenizer("\U0001f600", add_special_tokens=False)["input_ids"]
+    said = [
+        *tokenizer("\0\x1b<>", add_special_tokens=False)["input_ids"],
+        *smile,
+        ids("<|im_start|>"),
+        ids("é"),
+        ids("a"),
+    ]
+    steps = dict(zip([ids("Ċ"), *said], [*said, ids("<|endoftext|>")], strict=True))
+    loaded = load_for_inference(str(save_successors(tokenizer, tmp_path / "odd", steps)))
+    [[answer]] = generate_answers(loaded, [[ids("Ċ")]], SamplingPolicy(max_new_tokens=40))
+    assert answer.text == "\0\x1b<>\U0001f600\ufffda"
+    assert (answer.stopped, answer.n_tokens) == (True, len(said))
+    shown = [choice.token for choice in token_choices_of(loaded, [[ids("Ċ")]], [answer])[0]]
+    assert shown[:4] == ["\0", "\x1b", "<", ">"]
+    assert shown[4:8] == tokenizer.convert_ids_to_tokens(smile)
+    assert shown[-1] == "<|endoftext|>"
+
+
+def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello: LoadedModel) -> None:
+    prompts = [newline_prompt(hello, n) for n in (0, 250, 251, 254, 255, 300)]
+    answers = [one for [one] in generate_answers(hello, prompts, SamplingPolicy(max_new_tokens=20), batch_size=6)]
+    assert [one.n_tokens for one in answers] == [8, 5, 4, 1, 0, 0]
+    assert [one.stopped for one in answers] == [True, False, False, False, False, False]
+    assert answers[-1] == Answer("", 0, False, ())
+
+
+def test_a_model_with_a_position_table_is_never_led_past_it(tiny_model_folder: Path) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=285, n_positions=16, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    loaded = LoadedModel("gpt2", "gpt2", GPT2LMHeadModel(config).eval(), tokenizer)
+    answers = generate_answers(loaded, [[5, 6, 7], list(range(5, 19))], SamplingPolicy(max_new_tokens=10), batch_size=2)
+    assert [one.n_tokens + one.stopped for [one] in answers] == [10, 2]
+
+
+def test_the_folders_own_decoding_settings_are_not_inherited(
+    tiny_model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "opinionated"))
+    wishes = {"do_sample": True, "temperature": 9.0, "top_k": 3, "repetition_penalty": 5.0, "max_length": 9}
+    wishes |= {"suppress_tokens": list(range(4, 200)), "num_beams": 3, "min_new_tokens": 5}
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0, "pad_token_id": 1, **wishes}))
+    plain, opinionated = (load_for_inference(str(path)) for path in (tiny_model_folder, folder))
+    before = opinionated.model.generation_config
+    caplog.clear()
+    recwarn.clear()
+    policy = SamplingPolicy(max_new_tokens=16)
+    assert generate_answers(opinionated, PROMPTS, policy) == generate_answers(plain, PROMPTS, policy)
+    assert opinionated.model.generation_config is before
+    assert before.repetition_penalty == 5.0
+    assert not caplog.records
+    assert not recwarn.list
+
+
+def test_an_end_token_named_only_in_the_folders_settings_ends_answers(hello: LoadedModel) -> None:
+    w = hello.tokenizer.convert_tokens_to_ids("w")
+    before = hello.model.generation_config.eos_token_id
+    hello.model.generation_config.eos_token_id = [0, w]
+    try:
+        [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
+    finally:
+        hello.model.generation_config.eos_token_id = before
+    assert (answer.text, answer.stopped) == ("helo ", True)
+
+
+def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder: Path) -> None:
+    loaded = load_for_inference(str(tiny_model_folder), dtype="float64")
+    torch.manual_seed(2)
+    before = loaded.model.generation_config
+    lora = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    adapted = get_peft_model(loaded.model, lora).eval()
+    policy = SamplingPolicy(max_new_tokens=16)
+    answers = generate_answers(replace(loaded, model=adapted), PROMPTS, policy)
+    assert adapted.get_base_model().generation_config is before
+    merged = replace(loaded, model=adapted.merge_and_unload())
+    assert answers == generate_answers(merged, PROMPTS, policy)
+
+
+def test_probabilities_are_the_models_own_and_alternatives_come_in_order(lively: LoadedModel) -> None:
+    prompt = PROMPTS[0]
+    [[answer]] = generate_answers(lively, [prompt], SamplingPolicy(temperature=2.0, seed=3, max_new_tokens=6))
+    [choices] = token_choices_of(lively, [prompt], [answer], n_alternatives=5)
+    assert [choice.token_id for choice in choices] == list(answer.token_ids)
+    for place, choice in enumerate(choices):
+        with torch.inference_mode():
+            logits = lively.model(input_ids=torch.tensor([[*prompt, *answer.token_ids[:place]]])).logits[0, -1]
+        expected = logits.softmax(dim=-1)
+        assert choice.probability == pytest.approx(float(expected[choice.token_id]), rel=1e-5)
+        others = sorted((p for token, p in enumerate(expected.tolist()) if token != choice.token_id), reverse=True)[:5]
+        assert [p for _, p in choice.alternatives] == pytest.approx(others, rel=1e-5)
+
+
+def test_choices_of_many_answers_are_those_of_each_alone(lively: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [only for [only] in generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=9))]
+    answers[1] = Answer("", 0, False, ())
+    monkeypatch.setattr("pipelines.inference.generation._MAX_LOGIT_BYTES", 4 * 285 * 21 * 2)  # two rows at a time
+    together = token_choices_of(lively, PROMPTS, answers, n_alternatives=2)
+    assert [len(choices) for choices in together] == [len(answer.token_ids) for answer in answers]
+    for prompt, answer, choices in zip(PROMPTS, answers, together, strict=True):
+        [alone] = token_choices_of(lively, [prompt], [answer], n_alternatives=2)
+        assert [choice.token_id for choice in choices] == list(answer.token_ids)
+        for ours, theirs in zip(choices, alone, strict=True):
+            assert ours.probability == pytest.approx(theirs.probability, rel=1e-6)
+            assert [token for token, _ in ours.alternatives] == [token for token, _ in theirs.alternatives]
+            assert len(ours.alternatives) == 2
+
+
+def test_an_empty_answer_has_no_choices(lively: LoadedModel) -> None:
+    assert token_choices_of(lively, [[5]], [Answer("", 0, False, ())]) == [[]]
+
+
+def test_a_batch_size_of_nothing_is_refused(hello: LoadedModel) -> None:
+    with pytest.raises(UserError, match="expected batch_size of 1 or more; got 0"):
+        generate_answers(hello, [], SamplingPolicy(), batch_size=0)
+
+
+def test_a_prompt_without_a_token_is_refused(hello: LoadedModel) -> None:
+    with pytest.raises(UserError, match="expected at least one token in each prompt; got none in prompt 2"):
+        generate_answers(hello, [[5], []], SamplingPolicy())
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
+
+    monkeypatch.setattr(hello.model, "forward", full)
+    monkeypatch.setattr("pipelines.inference.decoding.new_cache", lambda _: None)
+    with pytest.raises(UserError, match="expected memory for 7 answers at a time; got cuda out of memory; lower"):
+        generate_answers(hello, [[5]], SamplingPolicy(), batch_size=7)

@@ -1,0 +1,180 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.likelihood import text_likelihoods
+from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.model_choice import (
+    ModelChoice,
+    behind_template_of,
+    distinct_names,
+    instruct_choices,
+    loaded_one_by_one,
+)
+from pipelines.modeling import CHATML, LoadedModel, load_tokenizer
+from pipelines.modeling.loading import load_base_model
+
+TEXTS = ["def find_max(numbers):\n    return max(numbers)\n", "größer 😀", "<|turn|>user"]
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "dora": {"use_dora": True},
+    "modules_to_save": {"modules_to_save": ["lm_head", "embed_tokens"], "ensure_weight_tying": True},
+    "trained_tokens": {"trainable_token_indices": [5, 285]},  # one that the base has, and <|turn|>,
+    "saved_embeddings": {},
+    "trained_biases": {"bias": "all"},
+    "olora": {"init_lora_weights": "olora"},
+}
+
+
+@pytest.fixture(scope="module")
+def base_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with biases and with weights large enough for each change to show."""
+    folder = tmp_path_factory.mktemp("bases") / "base"
+    tokenizer = load_tokenizer(str(tiny_model_folder))
+    config = load_base_model(str(tiny_model_folder)).config
+    config.attention_bias, config.initializer_range = True, 0.3
+    torch.manual_seed(1)
+    type(load_base_model(str(tiny_model_folder)))(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One adapter of each kind, with weights that change what the base says; one with a token new to it."""
+    root = tmp_path_factory.mktemp("adapters")
+    for number, (kind, options) in enumerate(KINDS.items()):
+        torch.manual_seed(number)
+        model = load_base_model(str(base_folder))
+        tokenizer = load_tokenizer(str(base_folder))
+        if kind == "trained_tokens":
+            tokenizer.add_special_tokens({"extra_special_tokens": ["<|turn|>"]}, replace_extra_special_tokens=False)
+            model.resize_token_embeddings(len(tokenizer))
+        given = {"init_lora_weights": False, "r": 2, "target_modules": "all-linear", **options}
+        adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **given))
+        with torch.no_grad():
+            for parameter in adapted.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn_like(parameter) * 0.05)
+            if kind == "saved_embeddings":
+                model.get_input_embeddings().weight.mul_(1.5)
+        adapted.save_pretrained(root / kind, save_embedding_layers=kind == "saved_embeddings")
+        tokenizer.save_pretrained(root / kind)
+    return {kind: root / kind for kind in KINDS}
+
+
+def nats(loaded: LoadedModel) -> list[float]:
+    return [one.nll_nats for one in text_likelihoods(loaded, TEXTS)]
+
+
+def one_by_one(*choices: ModelChoice) -> Iterator[LoadedModel]:
+    return loaded_one_by_one(choices, distinct_names(choices))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_base_is_bit_by_bit_the_same_after_an_adapter_was_on_it(
+    base_folder: Path, adapters: dict[str, Path], kind: str
+) -> None:
+    base, adapted = ModelChoice(str(base_folder)), ModelChoice(str(base_folder), str(adapters[kind]))
+    alone = {name: tensor.clone() for name, tensor in load_base_model(str(base_folder)).state_dict().items()}
+    found, places = [], []
+    for loaded in one_by_one(base, adapted, base):
+        found.append(nats(loaded))
+        if loaded.path == str(base_folder):
+            state = loaded.model.state_dict()
+            assert state.keys() == alone.keys()
+            assert all(tensor.equal(alone[name]) for name, tensor in state.items())
+            assert loaded.model.config.vocab_size == loaded.model.get_input_embeddings().weight.shape[0]
+            places.append(state["model.layers.0.self_attn.q_proj.weight"].data_ptr())
+    assert found[0] == found[2] != found[1]
+    assert places[0] == places[1], "the base was not loaded again"
+    assert found[1] == pytest.approx(nats(load_for_inference(str(base_folder), str(adapters[kind]))), rel=1e-6)
+
+
+def test_adapters_follow_each_other_on_one_base_and_other_models_come_between(
+    base_folder: Path, adapters: dict[str, Path], tiny_model_folder: Path
+) -> None:
+    paths = [tiny_model_folder, *adapters.values(), base_folder, tiny_model_folder]
+    found = [(one.path, nats(one)) for one in one_by_one(*(ModelChoice(str(path)) for path in paths))]
+    assert [path for path, _ in found] == [str(path) for path in paths]
+    for path, values in found:
+        assert values == pytest.approx(nats(load_for_inference(path)), rel=1e-6)
+    assert len({tuple(values) for _, values in found}) == len(paths) - 1
+
+
+def test_a_model_is_emptied_when_the_next_is_asked_for(base_folder: Path, tiny_model_folder: Path) -> None:
+    models = one_by_one(ModelChoice(str(base_folder)), ModelChoice(str(tiny_model_folder)))
+    first, second = next(models), next(models)
+    assert all(parameter.numel() == 0 for parameter in first.model.parameters())
+    assert all(parameter.numel() > 0 for parameter in second.model.parameters())
+
+
+def test_a_base_that_is_written_in_two_ways_is_one(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base_folder.parent)
+    choices = [ModelChoice(base_folder.name), ModelChoice(f"./{base_folder.name}/"), ModelChoice(str(base_folder))]
+    assert len({choice.base_place for choice in choices}) == 1
+    places = [next(one.model.parameters()).data_ptr() for one in one_by_one(*choices)]
+    assert len(set(places)) == 1
+
+
+def test_an_adapter_of_another_base_is_refused_before_anything_is_loaded(
+    tiny_model_folder: Path, adapters: dict[str, Path], tmp_path: Path
+) -> None:
+    models = one_by_one(
+        ModelChoice(str(tmp_path / "absent")), ModelChoice(str(tiny_model_folder), str(adapters["lora"]))
+    )
+    with pytest.raises(UserError, match=r"the base of the adapter .*lora, which is .* as the base, or an adapter"):
+        next(models)
+
+
+def test_a_template_with_tokens_new_to_the_base_leaves_the_base_as_it_was(
+    base_folder: Path, grown_tokenizer: Callable[[], Any]
+) -> None:
+    loaded = ModelChoice(str(base_folder)).load()
+    before = nats(loaded)
+    templated = behind_template_of(loaded, grown_tokenizer())
+    assert templated is not None
+    assert templated.model.get_input_embeddings().weight.shape[0] == 286
+    assert loaded.model.get_input_embeddings().weight.shape[0] == loaded.model.config.vocab_size == 285
+    assert nats(loaded) == before
+
+
+def test_a_template_with_new_tokens_is_put_on_equally_each_time_and_on_no_adapter(
+    base_folder: Path, adapters: dict[str, Path], grown_tokenizer: Callable[[], Any]
+) -> None:
+    base = ModelChoice(str(base_folder)).load()
+    rows = [behind_template_of(base, grown_tokenizer()).model.get_input_embeddings().weight for _ in range(2)]
+    assert rows[0].equal(rows[1])
+    adapted = ModelChoice(str(base_folder), str(adapters["lora"])).load()
+    assert behind_template_of(adapted, grown_tokenizer()) is None
+    assert behind_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
+
+
+@pytest.fixture
+def grown_tokenizer(base_folder: Path) -> Callable[[], Any]:
+    def load() -> Any:
+        tokenizer = load_tokenizer(str(base_folder))
+        tokenizer.chat_template = CHATML.replace("<|im_start|>", "<|turn|>")
+        tokenizer.add_special_tokens({"extra_special_tokens": ["<|turn|>"]}, replace_extra_special_tokens=False)
+        return tokenizer
+
+    return load
+
+
+def test_models_of_one_folder_name_get_names_that_differ() -> None:
+    choices = [ModelChoice("a/base"), ModelChoice("a/base", "runs/base"), ModelChoice("b/instruct/")]
+    assert distinct_names(choices) == ["base", "base_2", "instruct"]
+
+
+def test_a_numbered_name_that_is_taken_is_numbered_on(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("x/a", "y/a_4", "z/a", "z/base")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    _, names = instruct_choices("base", [str(folder) for folder in folders])
+    assert names == ["base", "a", "a_4", "a_2", "base_2"]
+    assert len(set(names)) == len(names)

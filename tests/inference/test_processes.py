@@ -1,0 +1,66 @@
+"""Several processes measure as one does: every item once, results in order, and an error of one ends all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.inference.processes import is_main_process, measured_by_all
+from tests.conftest import RunCli
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from pipelines.command_line import run_program
+from pipelines.errors import UserError
+from pipelines.inference.processes import is_main_process, measured_by_all, processes
+
+seen = []
+
+def square(items):
+    seen.extend(items)
+    return [item * item for item in items]
+
+def refuse(items):
+    if processes().process_index == 1:
+        raise UserError(expected="an even rank", got="1", remedy="go on")
+    return items
+
+def main(_):
+    results = [measured_by_all(list(range(n)), square) for n in (7, 1, 0)]
+    try:
+        measured_by_all([1, 2, 3], refuse)
+        refused = None
+    except UserError as error:
+        refused = str(error)
+    told = {"results": results, "seen": seen, "refused": refused, "main": is_main_process()}
+    Path(sys.argv[1], f"{processes().process_index}.json").write_text(json.dumps(told))
+
+run_program(main)
+"""
+
+
+def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path, run_cli: RunCli) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    run_cli(tmp_path / "script.py", tmp_path, n_processes=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first["results"] == second["results"] == [[0, 1, 4, 9, 16, 25, 36], [0], []]
+    assert (first["seen"], second["seen"]) == ([0, 2, 4, 6, 0], [1, 3, 5])
+    assert first["refused"] == second["refused"] == "expected an even rank; got 1; go on"
+    assert (first["main"], second["main"]) == (True, False)
+
+
+def test_one_process_measures_all() -> None:
+    assert measured_by_all([3, 1, 2], lambda items: [item + 1 for item in items]) == [4, 2, 3]
+    assert is_main_process()
+
+
+def test_an_error_of_the_one_process_stays_what_it_is() -> None:
+    def refuse(_: object) -> list[int]:
+        raise UserError(expected="a", got="b", remedy="c")
+
+    with pytest.raises(UserError, match="expected a; got b; c"):
+        measured_by_all([1], refuse)

@@ -1,0 +1,55 @@
+"""Drawing tokens: the tempered distribution, the nucleus, and policies that cannot be followed."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from pipelines.errors import UserError
+from pipelines.inference.sampling import SamplingPolicy, SeededNucleus
+
+
+def drawn(logits: list[float], policy: SamplingPolicy, n: int = 20_000) -> Counter[int]:
+    uniforms = torch.rand((n, 1), generator=torch.Generator().manual_seed(0))
+    scores = SeededNucleus(policy, uniforms, prompt_length=1)(torch.zeros((n, 1)), torch.tensor([logits] * n))
+    return Counter(scores.argmax(dim=-1).tolist())
+
+
+def test_samples_follow_the_tempered_distribution() -> None:
+    logits, temperature, n = [1.0, -0.5, 2.0, 0.3], 0.7, 20_000
+    expected = (torch.tensor(logits) / temperature).softmax(dim=-1)
+    counts = drawn(logits, SamplingPolicy(temperature=temperature), n)
+    for token, probability in enumerate(expected.tolist()):
+        assert counts[token] / n == pytest.approx(probability, abs=4 * (probability * (1 - probability) / n) ** 0.5)
+
+
+def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
+    logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log().tolist()
+    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.75))) == {1, 3}
+    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.85))) == {0, 1, 3}
+    assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=0.01))) == {1}
+    assert set(drawn(logits, SamplingPolicy(temperature=1.0))) == {0, 1, 2, 3}
+
+
+def test_a_nucleus_wider_than_the_sorted_tokens_is_sampled_whole() -> None:
+    counts = drawn([0.0] * 200, SamplingPolicy(temperature=1.0, top_p=0.9))
+    assert 178 <= len(counts) <= 181
+    assert max(counts.values()) < 3 * 20_000 / 180
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature": -1.0}, "expected a temperature of 0 (greedy) or more; got -1"),
+        ({"temperature": float("nan")}, "expected a temperature of 0 (greedy) or more; got nan"),
+        ({"top_p": 0.0}, "expected top_p above 0 and at most 1; got 0.0"),
+        ({"top_p": 1.5}, "expected top_p above 0 and at most 1; got 1.5"),
+        ({"num_samples": 0}, "expected num_samples of 1 or more; got 0"),
+        ({"max_new_tokens": 0}, "expected max_new_tokens of 1 or more; got 0"),
+        ({"num_samples": 2}, "expected a temperature above 0 for several samples; got temperature 0 and num_samples 2"),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        SamplingPolicy(**values)  # type: ignore[arg-type]
+    assert str(error.value).startswith(message)

@@ -1,0 +1,149 @@
+"""The examination changes nothing of a run, breaks nothing, and its record is plain JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.postflight import AfterRun, after_run, before_run, read_general_text
+from pipelines.postflight.part import Part
+from pipelines.records.finding import Finding, Severity
+from pipelines.report.doctor.postflight_results import examinations
+from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, sft, sft_recipe
+
+METHODS: dict[str, dict[str, Any]] = {
+    "lora": {"lora_dropout": 0.1},
+    "qlora": {"load_in_4bit": True},
+    "8bit": {"load_in_8bit": True},
+    "full": FULL,
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(
+    qwen_base: Path, tmp_path: Path, general_text: Path, method: str
+) -> None:
+    trained = []
+    for name in ("with", "without"):
+        trainer = sft(sft_recipe(tmp_path / name, qwen_base, **METHODS[method]))
+        if name == "with":
+            before = before_run(trainer, read_general_text(str(general_text)))
+        trainer.train()
+        if name == "with":
+            after_run(trainer, before)
+        trainer.save_model()
+        [path] = (tmp_path / name / "run").glob("*model.safetensors")
+        trained.append(load_file(path))
+    assert trained[0].keys() == trained[1].keys()
+    assert all(torch.equal(trained[0][key], trained[1][key]) for key in trained[0])
+
+
+def test_the_model_is_left_as_it_was(gpt2_base: Path, tmp_path: Path, general_text: Path) -> None:
+    trainer: Any = sft(sft_recipe(tmp_path, gpt2_base))
+    before, _ = examined(trainer, general_text)
+    trainer.model.train()
+    wanted = {name: one.requires_grad for name, one in trainer.model.named_parameters()}
+    state, config = torch.get_rng_state(), trainer.model.generation_config
+    after_run(trainer, before)
+    assert {name: one.requires_grad for name, one in trainer.model.named_parameters()} == wanted
+    assert torch.equal(state, torch.get_rng_state())
+    assert trainer.model.generation_config is config
+    assert all(module.training for module in trainer.model.modules())
+
+
+def test_the_record_is_plain_json_with_every_part(gpt2_base: Path, tmp_path: Path, general_text: Path) -> None:
+    _, found = examined(sft(sft_recipe(tmp_path, gpt2_base)), general_text)
+    record = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert list(record) == [
+        "kind", "n_errors", "n_warnings", "change", "learned_to_stop", "forgetting", "loss", "findings",
+    ]  # fmt: skip
+    assert record["kind"] == "after_run"
+    assert record["n_warnings"] == len(record["findings"]) == 1
+    lines = found.lines()
+    assert [line.split(":")[0] for line in lines] == [
+        "adapter", "end token", "general text", "loss", "warning STOP_NOT_LEARNED",
+    ]  # fmt: skip
+    assert all(line.isascii() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_dora": True}, FULL, {"held_out": ()}], ids=["lora", "dora", "full", "no evaluation"]
+)
+def test_the_report_reads_the_record(
+    gpt2_base: Path, tmp_path: Path, general_text: Path, options: dict[str, Any]
+) -> None:
+    _, found = examined(sft(sft_recipe(tmp_path, gpt2_base, **options)), general_text)
+    view = examinations({"after_run": json.loads(json.dumps(found.to_json()))})["after_run"]
+    assert view is not None
+    assert [deed.name for deed in view.deeds][1:] == ["End token", "General text", "Loss"]
+    assert len(view.alarms) == len(found.findings)
+
+
+def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
+    _, found = examined(sft(sft_recipe(tmp_path, qwen_base, held_out=())))
+    record = found.to_json()
+    assert record["forgetting"] == {"reason": "the recipe names no general_text"}
+    assert "reason" in record["learned_to_stop"]
+    assert record["change"]["n_modules"] == 14
+
+
+def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base: Path, tmp_path: Path) -> None:
+    trainer = sft(sft_recipe(tmp_path, qwen_base))
+    examined(trainer)
+    parts = after_run(trainer).parts
+    assert parts["change"].facts["n_unmoved"] == 0
+    assert "before" not in parts["learned_to_stop"].facts
+
+
+def test_a_model_in_shards_is_known_by_what_was_saved(
+    qwen_base: Path, tmp_path: Path, general_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
+    _, whole = examined(trainer)
+    trainer.is_fsdp_enabled = True
+    before = before_run(trainer, read_general_text(str(general_text)))
+    assert (before.adapter, before.ends) == ({}, None)
+    parts = after_run(trainer, before).parts
+    assert parts["change"].facts["norm"] == whole.parts["change"].facts["norm"]
+    assert "shards" in parts["forgetting"].facts["reason"]
+    monkeypatch.setitem(trainer.model.peft_config, "ref", trainer.model.peft_config["default"])
+    assert "went on from an adapter" in after_run(trainer, before).parts["change"].facts["reason"]
+
+
+def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
+    trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
+    trainer.is_world_process_zero = lambda: False
+    before = before_run(trainer, read_general_text(str(general_text)))
+    assert before.ends is None
+    assert after_run(trainer, before).to_json() == {"kind": "after_run", "n_errors": 0, "n_warnings": 0, "findings": []}
+
+
+def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
+    qwen_base: Path, tmp_path: Path, general_text: Path
+) -> None:
+    trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
+    before, _ = examined(trainer, general_text)
+    name = "base_model.model.model.layers.0.mlp.up_proj"
+    trainer.model.get_submodule(name).lora_B["default"].weight.data.fill_(float("nan"))
+    found = after_run(trainer, before)
+    assert found.parts["forgetting"].facts == {"reason": "NaN or infinity"}
+    assert found.parts["change"].facts["unmoved"] == ["model.layers.0.mlp.up_proj"]
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_errors_come_before_warnings() -> None:
+    def finding(severity: Severity) -> Finding:
+        return Finding(severity.name, severity, "s", "w", "r")
+
+    found = AfterRun(
+        {"a": Part({}, "", (finding(Severity.WARNING),)), "b": Part({}, "", (finding(Severity.ERROR),))}
+    )  # fmt: skip
+    assert [one.id for one in found.findings] == ["ERROR", "WARNING"]
+
+
+def test_preferences_are_examined_as_well(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
+    _, found = examined(dpo(dpo_recipe(tmp_path, qwen_base)), general_text)
+    assert all("reason" not in part.facts for part in found.parts.values())

@@ -1,0 +1,234 @@
+"""The checks of the base and its precision, and the measurements that they rest on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.modeling import CHATML
+from pipelines.preflight.check_context import Case, Machine, Stage
+from pipelines.preflight.checks import base_model
+from pipelines.records.finding import Finding, Severity
+from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.twins.runs import RECIPES
+
+GPU = Machine("NVIDIA H200", 150 * 2**30, True, 10**12, {})
+OLD_GPU = Machine("Tesla T4", 15 * 2**30, False, 10**12, {})
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bases")
+
+
+@pytest.fixture(scope="module")
+def qwen(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return case_of(tmp_path_factory.mktemp("qwen"), base_of("qwen", bases / "qwen"), rows_of(4))
+
+
+def found(case: Case) -> list[Finding]:
+    return [finding for check in base_model.CHECKS for finding in check(case)]
+
+
+def named(case: Case, name: str) -> list[Finding]:
+    return list(base_model.base_is_instruct(replace(case, base=replace(case.base, name=name))))
+
+
+def precision(case: Case, *, machine: Machine = GPU, full: bool = False, dtype: str = "float32", **training: Any):
+    """The findings about a precision."""
+    model = replace(case.model, dtype=dtype, use_peft=not full)
+    arguments = type(case.training).__new__(type(case.training))
+    arguments.__dict__.update({**vars(case.training), "bf16": True, "fp16": False, **training})
+    return list(base_model.dtype_against_hardware(replace(case, machine=machine, model=model, training=arguments)))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
+def test_a_base_gives_no_error_and_no_warning(bases: Path, tmp_path: Path, family: str) -> None:
+    case = case_of(tmp_path, base_of(family, bases / family), rows_of(4))
+    assert [finding for finding in found(case) if finding.severity is not Severity.NOTE] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Qwen/Qwen2.5-0.5B-Instruct", "google/gemma-3-1b-it", "meta-llama/Llama-2-7b-chat-hf", "/models/my-model-sft",
+        "runs/zephyr-7b-sft-lora/checkpoint-300", "HuggingFaceH4/zephyr-7b-beta", "Qwen/Qwen3-8B",
+        "mistralai/Mistral-7B-Instruct-v0.3",
+        "/cache/hub/models--Qwen--Qwen2.5-0.5B-Instruct/snapshots/0a1b2c",
+    ],
+)  # fmt: skip
+def test_a_name_of_an_instruct_model_is_a_warning(qwen: Case, name: str) -> None:
+    [finding] = named(qwen, name)
+    assert (finding.id, finding.severity) == ("BASE_IS_INSTRUCT", Severity.WARNING)
+    assert named(replace(qwen, stage=Stage.DPO), name) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recipes/quickstart/base", "build/quickstart/base", "Qwen/Qwen2.5-0.5B", "openai-community/gpt2",
+        "mistralai/Mistral-7B-v0.3", "meta-llama/Llama-3.1-8B", "google/gemma-3-1b-pt", "HuggingFaceTB/SmolLM2-135M",
+        "HuggingFaceTB/SmolLM3-3B-Base", "Qwen/Qwen3-8B-Base", "acme/Chat-1B-Base",
+        "THUDM/chatglm3-6b-base", "sapienzanlp/Minerva-it-base",
+        "/home/me/sft-experiments/chat/models/qwen2.5-0.5b", "GroNLP/gpt2-small-italian", "my/italian-it-gpt2",
+        "/home/me/instruct/base-twin", "smollm3-3b", "/cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0a1b2c",
+    ],
+)  # fmt: skip
+def test_a_name_of_a_base_is_none(qwen: Case, name: str) -> None:
+    assert named(qwen, name) == []
+
+
+def test_all_bases_of_the_shipped_recipes_are_bases(qwen: Case) -> None:
+    import yaml
+
+    names = {yaml.safe_load(recipe.read_text()).get("model_name_or_path") for recipe in RECIPES} - {None}
+    assert len(names) > 10
+    assert [name for name in names if named(qwen, name)] == []
+
+
+def test_a_run_of_this_project_tells_its_stage(qwen: Case, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "mine" / "checkpoint-30"
+    checkpoint.mkdir(parents=True)
+    for program, n_findings in (("sft", 1), ("dpo", 1), ("pretrain", 0)):
+        (tmp_path / "mine" / "run.json").write_text(json.dumps({"kind": "run", "program": program}))
+        assert len(named(qwen, str(tmp_path / "mine"))) == n_findings
+        assert len(named(qwen, str(checkpoint))) == n_findings
+
+
+def test_a_config_that_names_an_instruct_model_tells_it(qwen: Case, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"_name_or_path": "meta-llama/Llama-3.1-8B-Instruct"}))
+    [finding] = named(qwen, str(tmp_path))
+    assert "meta-llama/Llama-3.1-8B-Instruct" in finding.summary
+
+
+LLAMA = (
+    "{{- bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' + "
+    "message.content + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+PLAIN = (
+    "{% for message in messages %}{{ '### ' + message.role + ':\n' + message.content + eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("family", "template", "n_findings"),
+    [
+        ("llama3", CHATML, 1), ("qwen", LLAMA, 1), ("qwen", PLAIN, 1), ("gpt2", LLAMA, 0), ("gpt2", CHATML, 0),
+        ("gpt2", PLAIN, 0), ("llama3", LLAMA, 0), ("llama3", PLAIN, 0), ("qwen", CHATML + "{# mine #}", 0),
+    ],
+)  # fmt: skip
+def test_a_template_with_the_marks_of_another_family_is_a_warning(
+    bases: Path, tmp_path: Path, family: str, template: str, n_findings: int
+) -> None:
+    path = tmp_path / "template.jinja"
+    path.write_text(template)
+    case = case_of(tmp_path, base_of(family, bases / family), rows_of(4), chat_template_path=str(path))
+    findings = list(base_model.template_not_of_base(case))
+    assert [(one.id, one.severity) for one in findings] == [("TEMPLATE_NOT_OF_BASE", Severity.WARNING)] * n_findings
+
+
+def test_shipped_precisions_give_no_finding(qwen: Case) -> None:
+    for machine in (GPU, Machine(None, 16 * 2**30, True, 10**12, {})):
+        assert precision(qwen, machine=machine, dtype="bfloat16") == []
+        assert precision(qwen, machine=machine, full=True, learning_rate=1e-6) == []
+        assert precision(qwen, machine=machine, bf16=False) == []
+
+
+def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen: Case) -> None:
+    [finding] = precision(qwen, machine=OLD_GPU, dtype="bfloat16")
+    assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
+    assert "Tesla T4" in finding.summary
+    assert precision(qwen, machine=OLD_GPU, dtype="float16", bf16=False, fp16=True) == []
+
+
+def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: Case) -> None:
+    old = Machine(None, 16 * 2**30, False, 10**12, {})
+    [finding] = precision(qwen, machine=old)
+    assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
+    assert finding.remedy == "remove bf16 from the command line: the precision then follows from the machine"
+    [finding] = precision(qwen, machine=old, dtype="bfloat16", bf16=False)
+    assert finding.remedy.startswith("remove dtype")
+    assert precision(qwen, machine=old, bf16=False) == []
+
+
+def test_float16_weights_in_full_fine_tuning_are_an_error(qwen: Case) -> None:
+    for keys in ({"bf16": True}, {"bf16": False}, {"bf16": False, "fp16": True}):
+        [finding] = precision(qwen, full=True, dtype="float16", **keys)
+        assert finding.severity is Severity.ERROR
+        assert finding.fix == {"dtype": "float32"}
+
+
+def test_float16_weights_turn_into_nan_and_the_scaler_refuses_them() -> None:
+    """The measurements behind the error."""
+    layer = torch.nn.Linear(8, 8, dtype=torch.float16)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-4)
+    for _ in range(3):
+        (layer(torch.full((4, 8), 1e-3, dtype=torch.float16)).float() ** 2).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert layer.weight.isnan().any()
+    layer = torch.nn.Linear(8, 8, dtype=torch.float16)
+    scaler = torch.amp.GradScaler("cpu")
+    optimizer = torch.optim.AdamW(layer.parameters())
+    scaler.scale(layer(torch.ones(4, 8, dtype=torch.float16)).mean()).backward()
+    with pytest.raises(ValueError, match="unscale FP16 gradients"):
+        scaler.unscale_(optimizer)
+
+
+def test_two_16_bit_types_at_once_are_a_warning(qwen: Case) -> None:
+    [finding] = precision(qwen, dtype="float16")
+    assert finding.severity is Severity.WARNING
+    assert finding.fix == {"dtype": "bfloat16"}
+
+
+def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen: Case) -> None:
+    [finding] = precision(qwen, full=True, dtype="bfloat16", learning_rate=1e-5)
+    assert finding.severity is Severity.WARNING
+    assert "hardly move" in finding.why
+    assert precision(qwen, full=True, dtype="bfloat16", learning_rate=3e-4) == []
+    assert precision(qwen, full=False, dtype="bfloat16", learning_rate=1e-5) == []
+
+
+def moved_share(dtype: torch.dtype, learning_rate: float) -> float:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(64, 64, bias=False)
+    torch.nn.init.normal_(layer.weight, std=0.02)
+    layer = layer.to(dtype)
+    before = layer.weight.detach().clone()
+    target = torch.randn(64, 64) * 0.02
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=learning_rate, weight_decay=0.0)
+    for _ in range(100):
+        inputs = torch.randn(32, 64)
+        ((layer(inputs.to(dtype)).float() - inputs @ target.T) ** 2).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return float((layer.weight.detach() != before).float().mean())
+
+
+def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_not() -> None:
+    """The measurement behind `_FROZEN_BELOW`."""
+    assert moved_share(torch.bfloat16, 1e-5) < 0.3
+    assert moved_share(torch.bfloat16, 2 * base_model._FROZEN_BELOW) > 0.9
+    assert moved_share(torch.float32, 1e-5) > 0.99
+
+
+def test_fp16_on_a_cpu_is_noted(qwen: Case) -> None:
+    [finding] = precision(qwen, machine=Machine(None, 2**34, True, 10**12, {}), bf16=False, fp16=True)
+    assert finding.severity is Severity.NOTE
+    assert "the arithmetic is in float32" in finding.summary
+    assert finding.remedy.startswith("remove fp16")
+
+
+def test_added_rows_are_noted_with_what_is_trained(bases: Path, tmp_path: Path, qwen: Case) -> None:
+    case = case_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4))
+    [finding] = base_model.embeddings_resized(case)
+    assert (finding.id, finding.severity) == ("EMBEDDINGS_RESIZED", Severity.NOTE)
+    assert "from 300 to 302 rows; the rows of new tokens alone" in finding.summary
+    full = replace(case, model=replace(case.model, use_peft=False))
+    assert "all are trained" in next(base_model.embeddings_resized(full)).summary
+    assert list(base_model.embeddings_resized(qwen)) == []

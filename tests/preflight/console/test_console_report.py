@@ -1,0 +1,155 @@
+"""What the terminal shows of an examination: all of a finding, in lines that fit, and nothing raw of a row."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.preflight.check_context import Case
+from pipelines.preflight.checks import CHECKS
+from pipelines.preflight.console.console_report import examination_lines, finding_lines, wants_colour
+from pipelines.preflight.console.shown_text import n_cells, on_one_line, token_text, wrapped
+from pipelines.preflight.run_checks import Examination
+from pipelines.records.finding import Evidence, Finding, LabelledToken, Severity
+from tests.preflight.contexts import base_of, case_of, rows_of
+
+FINDING = Finding(
+    "END_TOKEN_NOT_TRAINED",
+    Severity.ERROR,
+    "13 of 400 rows have no end token in the loss.",
+    "A model that never sees where an answer ends never stops.",
+    "set `eos_token: <|im_end|>`",
+    evidence=(
+        Evidence(
+            "ends without it", 17, "train", (LabelledToken(" a\n", 5, True), LabelledToken("<|im_end|>", 2, False))
+        ),
+        Evidence("learning_rate: 1"),
+    ),
+    n_rows=13,
+)
+HOSTILE = (
+    "\x1b[2J\x1b]0;mine\x07", "\u202eevil\u202c", "nul \x00", "\x9b31m", "a\rb\nc\td", "half \ud83d", "x" * 100_000,
+    "<script>alert(1)</script>", "\u2028\u200b\ufeff",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Twelve rows to train on, three held out."""
+    folder = tmp_path_factory.mktemp("case")
+    return case_of(folder, base_of("qwen", folder / "base"), rows_of(12), rows_of(3, "held out"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_finding_is_told_with_evidence_reason_and_remedy() -> None:
+    assert finding_lines(FINDING, colour=False) == [
+        "ERROR   END_TOKEN_NOT_TRAINED",
+        "    13 of 400 rows have no end token in the loss.",
+        "    - row 17 of train: ends without it",
+        "      [[·a⏎]]",
+        "      <|im_end|>",
+        "    - learning_rate: 1",
+        "    why     A model that never sees where an answer ends never stops.",
+        "    remedy  set `eos_token: <|im_end|>`",
+    ]
+
+
+def test_a_certain_remedy_names_the_flag_that_does_it() -> None:
+    lines = finding_lines(replace(FINDING, fix={"eos_token": "<|im_end|>"}), colour=False)
+    assert lines[-1] == "    remedy  set `eos_token: <|im_end|>` (doctor.py --fix --write does it)"
+
+
+def test_colours_change_no_text() -> None:
+    plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), colour=False)
+    coloured = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), colour=True)
+    assert [without_paint(line) for line in coloured] == plain
+    assert coloured[0].startswith("\x1b[1;31mERROR")
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+
+
+def test_the_last_line_counts_findings_rows_and_checks(case: Case) -> None:
+    findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
+    lines = examination_lines(Examination(case, findings), colour=False)
+    counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows looked at, 3 of 3 held-out rows"
+    assert lines[-1] == f"{counted}; {len(CHECKS)} checks"
+    assert lines.count("") == 4
+
+
+def test_a_clean_recipe_is_one_line(case: Case) -> None:
+    assert examination_lines(Examination(case, ()), colour=True) == [
+        f"sft: nothing found; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
+    ]
+
+
+def test_notes_alone_alarm_nobody(case: Case) -> None:
+    lines = examination_lines(Examination(case, (replace(FINDING, severity=Severity.NOTE),)), colour=False)
+    assert lines[-1].startswith("sft: no errors, no warnings, 1 note; ")
+
+
+def test_a_sample_says_how_to_see_every_row(case: Case) -> None:
+    many = replace(case, train=replace(case.train, n_rows=52_002))
+    line = examination_lines(Examination(many, ()), colour=False)[-1]
+    assert "12 of 52002 training rows looked at (--all for every row), 3 of 3 held-out rows" in line
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_of_a_row_reaches_the_terminal_raw(text: str) -> None:
+    token = LabelledToken(text, 1, True)
+    evidence = Evidence(text, 1, text, (token, token))
+    finding = replace(FINDING, summary=f"{text} is there", why=text, remedy=text, evidence=(evidence,))
+    for line in finding_lines(finding, colour=False):
+        assert all(character.isprintable() for character in line), repr(line)
+        line.encode("utf-8")
+    assert not any("\x1b[2J" in line or "\x07" in line for line in finding_lines(finding, colour=True))
+    evidence_only = finding_lines(replace(FINDING, evidence=(evidence,)), colour=False)
+    assert sum(map(len, evidence_only)) < 2_000
+
+
+def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    finding = replace(FINDING, summary="一二三四五" * 20, evidence=(Evidence("many words " * 30, 3, "held-out"),))
+    lines = finding_lines(finding, colour=False)
+    assert max(map(n_cells, lines)) <= 50
+    assert all(line.startswith("    ") for line in lines[1:]), "a continued line stays in its block"
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert wants_colour(Terminal())
+    assert not wants_colour(io.StringIO())
+    with (tmp_path / "log").open("w") as file:
+        assert not wants_colour(file)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_colour(Terminal())
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not wants_colour(Terminal())
+
+
+def test_words_are_wrapped_by_the_cells_they_take() -> None:
+    assert wrapped("one two three", 7) == ["one two", "three"]
+    assert wrapped("宽宽宽 a", 4) == ["宽宽", "宽 a"]
+    assert wrapped("e\u0301" * 4, 4) == ["e\u0301" * 4]
+    assert wrapped("", 4) == [""]
+
+
+def test_white_space_and_what_has_no_width_can_be_seen() -> None:
+    assert on_one_line("a\r\n\tb") == "a␍⏎→b"
+    assert token_text(" a b") == "·a·b"
+    assert token_text("\u200d") == "⟨U+200D⟩"
+
+
+def without_paint(line: str) -> str:
+    for code in ("0", "1", "2", "1;31", "4;32"):
+        line = line.replace(f"\x1b[{code}m", "")
+    return line

@@ -1,0 +1,79 @@
+"""Cases for the checks' tests: real recipes over short rows and tiny bases, opened as the doctor opens them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from trl import DPOConfig, ModelConfig, SFTConfig
+
+from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.context_builder import open_case
+from pipelines.recipe import InstructionArguments, PreferenceArguments, Recipe, parse_recipe
+from pipelines.records.finding import Finding
+from tests.processors import with_bfloat16
+from tests.twins.models import save_twin
+
+Row = Mapping[str, Any]
+
+# Tiny bases by tokenizer family: no template and one special token; ChatML's marks; Llama 3's marks and BOS.
+FAMILIES = {"gpt2": "gpt2", "qwen": "qwen2.5-0.5b", "llama3": "llama-3.2-1b"}
+_KEYS = {
+    "dtype": "float32", "use_peft": True, "lora_r": 8, "lora_target_modules": "all-linear", "max_length": 512,
+    "learning_rate": 2e-4, "num_train_epochs": 3, "per_device_train_batch_size": 2, "bf16": False,
+    "report_to": "none", "activation_checkpointing": False,
+}  # fmt: skip
+
+
+def base_of(family: str, folder: Path) -> Path:
+    """A tiny base of `family` in `folder`, made once."""
+    return folder if (folder / "config.json").is_file() else save_twin(FAMILIES[family], folder, Path("absent"))
+
+
+def rows_of(n: int, subject: str = "the number") -> list[dict[str, str]]:
+    """Clean rows, no two alike."""
+    words = ["apple", "river", "stone", "cloud", "lamp", "horse", "garden", "window", "letter", "music"]
+    return [
+        {
+            "instruction": f"Write one sentence about {words[i % 10]} and {words[(i // 10) % 10]}, {subject} {i}.",
+            "output": f"A {words[i % 10]} of the year {1900 + i} stood near a {words[(i * 7 + i // 10) % 10]} in town "
+            f"{i * 13}.",
+        }
+        for i in range(n)
+    ]
+
+
+def recipe_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> Recipe:
+    """A recipe for sft.py, or with `stage=Stage.DPO` for dpo.py, over `rows`; held-out rows are evaluated on."""
+    stage = keys.pop("stage", Stage.SFT)
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if held_out:
+        (data / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held_out))
+    where = {"dataset_name": str(data), "eval_strategy": "steps"} if held_out else {
+        "dataset_name": str(data / "train.jsonl")
+    }  # fmt: skip
+    written = {"model_name_or_path": str(base), **where, **_KEYS, "output_dir": str(folder / "run"), **keys}
+    (folder / "recipe.yaml").write_text(json.dumps({key: value for key, value in written.items() if value is not None}))
+    kinds = [InstructionArguments, SFTConfig, ModelConfig]
+    if stage is Stage.DPO:
+        kinds = [PreferenceArguments, DPOConfig, ModelConfig]
+    datasets.disable_progress_bars()
+    with with_bfloat16():
+        return parse_recipe(kinds, ["--config", str(folder / "recipe.yaml")])
+
+
+def case_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> Case:
+    """The opened case of `recipe_of`."""
+    return opened(folder, base, rows, held_out, **keys)[0]
+
+
+def opened(
+    folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any
+) -> tuple[Case, list[Finding]]:
+    """The opened case of `recipe_of`, and what the run itself would refuse."""
+    stage = keys.get("stage", Stage.SFT)
+    with with_bfloat16():
+        return open_case(recipe_of(folder, base, rows, held_out, **keys), stage)

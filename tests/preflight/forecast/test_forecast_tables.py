@@ -1,0 +1,44 @@
+"""The tables in the models' READMEs are what the forecast says of their recipes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.preflight.forecast import Method
+from tests.twins.forecast_tables import load_of, with_table
+from tests.twins.models import ARCHITECTURES
+from tests.twins.runs import PROJECT, RECIPES
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_the_table_of_a_readme_is_computed_and_says_that_it_is_predicted(model: str) -> None:
+    text = (PROJECT / "recipes" / model / "README.md").read_text(encoding="utf-8")
+    assert text == with_table(text, model), "run: python -m tests.twins.forecast_tables"
+    assert "## Predicted, not measured" in text
+    for recipe in (path for path in RECIPES if path.parents[1].name == model):
+        assert f"[`{recipe.parent.name}/{recipe.name}`]" in text
+
+
+@pytest.mark.parametrize("readme", sorted((PROJECT / "recipes").rglob("README.md")), ids=lambda p: p.parent.name)
+def test_every_path_that_a_readme_of_recipes_names_exists(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:pipelines|data_prep|recipes|accelerate_configs)/[\w./-]*[\w/]", text))
+    assert not [name for name in named if not (PROJECT / name).exists()]
+    assert not [link for link in re.findall(r"\]\((?!http)([^)]+)\)", text) if not (readme.parent / link).exists()]
+
+
+def test_the_list_of_recipes_is_complete() -> None:
+    listed = (PROJECT / "recipes" / "README.md").read_text(encoding="utf-8")
+    assert not [path for path in RECIPES if f"({path.relative_to(PROJECT / 'recipes')})" not in listed]
+
+
+def test_a_load_is_read_from_the_recipe() -> None:
+    recipes = PROJECT / "recipes" / "llama-3.1-8b"
+    qlora = load_of(recipes / "sft" / "qlora.yaml")
+    assert (qlora.method, qlora.n_tokens, qlora.lora_rank) == (Method.QLORA, 2048, 16)
+    assert qlora.trains_tokens
+    preferences = load_of(recipes / "dpo" / "qlora.yaml")  # its rank is that of the adapter it goes on from
+    assert (preferences.n_tokens, preferences.lora_rank, preferences.reference) == (2 * 2 * 1024, 16, True)
+    full = load_of(PROJECT / "recipes" / "gpt2" / "sft" / "full.yaml")
+    assert (full.method, full.weight_bytes, full.activation_checkpointing) == (Method.FULL, 4, False)

@@ -1,0 +1,60 @@
+"""Old and unknown keys are findings: each kind once, with every key, and a fix where the new name is certain."""
+
+from pathlib import Path
+
+from trl import ModelConfig, SFTConfig
+
+from pipelines.preflight.autofix import fixed_recipe, fixes_of
+from pipelines.preflight.config_errors import recipe_findings
+from pipelines.recipe import DataArguments, parse_recipe
+from pipelines.recipe.parsing import parse_leniently
+from pipelines.records.finding import Severity
+
+KINDS = [DataArguments, SFTConfig, ModelConfig]
+OLD = """\
+# An old recipe
+torch_dtype: bfloat16  # half
+max_seq_length: 512
+overwrite_output_dir: true
+chat_template: a.jinja
+learnig_rate: 1.0e-4
+colour: red
+report_to: none
+bf16: false
+"""
+
+
+def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(OLD)
+    findings = recipe_findings(parse_leniently(KINDS, ["--config", str(path)])[1])
+    assert [(one.id, one.severity) for one in findings] == [
+        ("RENAMED_KEY", Severity.ERROR), ("UNKNOWN_KEY", Severity.ERROR),
+    ]  # fmt: skip
+    renamed, unknown = findings
+    assert renamed.summary == (
+        "4 keys of the recipe have an old name or one of another trainer: "
+        "`torch_dtype`, `max_seq_length`, `overwrite_output_dir`, `chat_template`"
+    )
+    assert "`max_seq_length` is now max_length; " in renamed.remedy
+    assert unknown.remedy == (
+        "`learnig_rate`: did you mean `learning_rate`?; `colour`: remove it, or see recipes/README.md"
+    )
+    assert unknown.fix == {}
+    assert fixed_recipe(OLD, fixes_of(findings)) == (
+        OLD.replace("torch_dtype", "dtype").replace("max_seq_length", "max_length")
+        .replace("overwrite_output_dir: true\n", "")
+    )  # fmt: skip
+
+
+def test_a_recipe_without_faults_has_no_findings() -> None:
+    assert recipe_findings([]) == []
+
+
+def test_a_fixed_recipe_is_one_that_runs(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    lines = [line for line in OLD.split("\n") if not line.startswith(("chat_template", "learnig", "colour"))]
+    path.write_text("\n".join(lines))
+    fixes = fixes_of(recipe_findings(parse_leniently(KINDS, ["--config", str(path)])[1]))
+    path.write_text(fixed_recipe(path.read_text(), fixes))
+    assert parse_recipe(KINDS, ["--config", str(path)]).arguments[1].max_length == 512

@@ -1,0 +1,229 @@
+"""generate.py as a user runs it."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import generate
+from pipelines.errors import UserError
+from pipelines.inference.answer_store import Answer, AnswerStore
+from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.evaluation.chain_models import save_chain_model
+
+BASE = "recipes/quickstart/base"
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers `find max` and stops."""
+    return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("chain") / "model", [" find max"], ends=True)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[str, str]:
+    capsys.readouterr()
+    generate.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    done = run_cli(
+        "pipelines/generate.py", "--model_name_or_path", model, "--prompt", "Hello", "--prompt", "World",
+        "--max_new_tokens", "8", "--output", output,
+    )  # fmt: skip
+    assert "=== Hello\n--- answer 1 of 1: 2 tokens, stopped by itself\n find max\n" in done.stdout
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line["instruction"] for line in lines] == ["Hello", "World"]
+    answer = {"text": " find max", "n_tokens": 2, "stopped": True}
+    assert lines[0] == {
+        "instruction": "Hello", "input": "", "messages": [{"role": "user", "content": "Hello"}],
+        "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer],
+    }  # fmt: skip
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_a_conversation_is_continued_after_its_last_request_and_a_system_text_is_added(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, answer = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}
+    rows = [{"messages": [ask, answer, ask, answer]}, {"instruction": "Hello", "output": "x", "system": "Be kind."}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--model_name_or_path", tiny_model_folder, "--prompts", tmp_path / "rows.jsonl", "--max_new_tokens", "4"]
+    out, _ = run(capsys, *flags, "--system", "Be brief.", "--output", tmp_path / "out.jsonl")
+    assert "=== system: Be brief.\n=== user: Hello\n=== assistant: Hi.\n=== user: Hello\n--- answer 1 of 1" in out
+    first, second = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert first["messages"] == [{"role": "system", "content": "Be brief."}, ask, answer, ask]
+    assert second["messages"] == [{"role": "system", "content": "Be kind."}, ask]
+    run(capsys, *flags, "--output", tmp_path / "without.jsonl")
+    without = json.loads((tmp_path / "without.jsonl").read_text().splitlines()[0])
+    assert without["n_prompt_tokens"] < first["n_prompt_tokens"]
+
+
+def test_the_chain_model_is_cut_by_a_low_limit(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "--model_name_or_path", model, "--prompt", "Hello", "--max_new_tokens", "1")
+    assert "1 tokens, cut by the token limit" in out
+
+
+def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(
+    tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model_name_or_path", tiny_model_folder, "--prompt", "Hi", "--num_samples", "3", "--max_new_tokens", "9"]
+    first, again, other = run(capsys, *flags)[0], run(capsys, *flags)[0], run(capsys, *flags, "--seed", "1")[0]
+    assert first == again != other
+    texts = first.split("--- answer ")[1:]
+    assert len(texts) == len({text.partition("\n")[2] for text in texts}) == 3
+
+
+def test_probabilities_are_listed_for_each_token_with_five_alternatives(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "answers.jsonl"
+    flags = ["--model_name_or_path", model, "--prompt", "Hello", "--show_probabilities", "--output", output]
+    out, _ = run(capsys, *flags)
+    [answer] = json.loads(output.read_text())["answers"]
+    assert [token["token"] for token in answer["tokens"]] == [" find", " max", "<|im_end|>"]
+    assert all(0.99 < token["probability"] < 1 and len(token["alternatives"]) == 5 for token in answer["tokens"])
+    assert " 0.9998  ' find'" in out
+
+
+def test_plain_prompts_are_continued_without_the_template(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "answers.jsonl"
+    run(capsys, "--model_name_or_path", model, "--prompt", "def find", "--plain", "--output", output)
+    line = json.loads(output.read_text())
+    assert line["prompt_style"] == "raw"
+    assert line["answers"][0]["text"] == " max"
+
+
+def test_a_model_without_a_template_says_that_it_continues_the_prompt(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "models" / "hf-stories260K"
+    out, err = run(capsys, "--model_name_or_path", folder, "--prompt", "Once upon a time", "--max_new_tokens", "9")
+    assert "the model has no chat template, so it continues the prompts as they are" in err
+    assert ", there was a little girl" in out
+
+
+def test_a_file_of_prompts_is_answered_with_its_inputs(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"instruction": "Add.", "input": "1 2"}\n{"prompt": "Say."}\n')
+    out, _ = run(capsys, "--model_name_or_path", model, "--prompts", prompts)
+    assert out.count("--- answer 1 of 1") == 2
+    assert "=== Add.\n1 2\n" in out
+
+
+def test_help_is_the_manual_and_comes_fast(run_cli: RunCli) -> None:
+    assert "python pipelines/generate.py --model_name_or_path" in run_cli("pipelines/generate.py", "--help").stdout
+
+
+def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli("pipelines/generate.py", "--model_name_or_path", tmp_path / "none", "--prompt", "Hello", expect=2)
+    assert one_line_error(done).startswith("error: expected a folder, or an id of the Hub")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "expected --prompt or --prompts; got neither"),
+        (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "expected a temperature above 0 for several"),
+        (["--prompt", "Hi", "--top_p", "0"], "expected top_p above 0 and at most 1; got 0.0"),
+        (["--prompts", "none.jsonl"], "expected a readable file at none.jsonl; got no such file or directory"),
+        (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7; see"),
+        (["--prompt", "Hi", "--resume"], "expected --output with --resume; got none"),
+    ],
+)
+def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        generate.main(["--model_name_or_path", BASE, *flags])
+    assert str(error.value).startswith(message)
+
+
+def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    output.write_text("mine")
+    with pytest.raises(UserError, match=r"expected no file at|to be new or empty"):
+        generate.main(["--model_name_or_path", str(model), "--prompt", "Hi", "--output", str(output)])
+    assert output.read_text() == "mine"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+def test_an_engine_that_is_not_installed_is_refused_before_a_model_is_loaded() -> None:
+    with pytest.raises(UserError, match=r"expected the package vllm .*; install the extra, pip install -e '.\[vllm\]'"):
+        generate.main(["--model_name_or_path", BASE, "--prompt", "Hi", "--engine", "vllm"])
+
+
+def test_a_prompt_that_fills_the_model_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "answers.jsonl"
+    flags = ["--model_name_or_path", model, "--plain", "--prompt", "x" * 256, "--prompt", "y" * 250, "--output", output]
+    out, err = run(capsys, *flags)
+    assert "model: 1 of 2 prompts fill its 256 positions: empty answers" in err
+    assert "model: 1 of 2 prompts leave less room than 256 new tokens" in err
+    assert "answer 1 of 1: 0 tokens, no room after a prompt of 256 tokens" in out
+    assert [json.loads(line)["n_prompt_tokens"] for line in output.read_text().splitlines()] == [256, 250]
+
+
+def test_a_killed_call_goes_on_where_it_was(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, output, partial = (tmp_path / name for name in ("prompts.jsonl", "a.jsonl", "a.jsonl.partial"))
+    prompts.write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(400)))
+    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8"]
+    flags += ["--max_new_tokens", "40", "--temperature", "1"]
+    command = [sys.executable, "pipelines/generate.py", *flags, "--output", str(output)]
+    running = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (partial.is_file() and partial.read_bytes().count(b"\n") >= 40):
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not output.exists()
+    n_kept = partial.read_bytes().count(b"\n")
+    with pytest.raises(UserError, match=rf"got .*a.jsonl.partial with {n_kept} answers .*; add --resume"):
+        generate.main([*flags, "--output", str(output)])
+    added: list[str] = []
+    add = AnswerStore.add
+    monkeypatch.setattr(AnswerStore, "add", lambda store, fresh: (added.extend(fresh), add(store, fresh)))
+    _, err = run(capsys, *flags, "--output", output, "--resume")
+    assert f"{n_kept} of 400 answers were finished before" in err
+    assert len(added) == len(set(added)) == 400 - n_kept < 400
+    assert not partial.exists()
+    uninterrupted = tmp_path / "b.jsonl"
+    run(capsys, *flags, "--output", uninterrupted)
+    assert output.read_text() == uninterrupted.read_text()
+
+
+def test_two_processes_answer_as_one_does(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], run_cli: RunCli
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": "Say " + "x" * (n % 7)}) + "\n" for n in range(21)))
+    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--max_new_tokens", "24"]
+    sampled = ["--num_samples", "2", "--seed", "4"]
+    greedy_file, sampled_file = str(tmp_path / "greedy.jsonl"), str(tmp_path / "sampled.jsonl")
+    calls = [[*flags, "--output", greedy_file], [*flags, *sampled, "--output", sampled_file, "--resume"]]
+    AnswerStore(tmp_path / "sampled.jsonl.partial.7").add({"of another call": Answer("", 0, False, ())})
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pipelines import generate\nfrom pipelines.command_line import run_program\n"
+        f"def main(_):\n    for call in {calls!r}:\n        generate.main(call)\nrun_program(main)\n"
+    )
+    done = run_cli(script, n_processes=2)
+    assert done.stdout.count("=== Say \n") == 2 * 3  # told by one process
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["greedy.jsonl", "prompts.jsonl", "sampled.jsonl"]
+    for name, call in zip(("greedy", "sampled"), calls, strict=True):
+        alone = tmp_path / f"{name}-alone.jsonl"
+        run(capsys, *call[: call.index("--output")], "--output", alone)
+        assert (tmp_path / f"{name}.jsonl").read_text() == alone.read_text()

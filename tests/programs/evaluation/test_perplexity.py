@@ -1,0 +1,178 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.perplexity import main
+from tests.conftest import RunCli, one_line_error
+
+ROWS = [
+    {"instruction": "Write a Python function double(x).", "input": "", "output": "def double(x):\n    return 2 * x"},
+    {"instruction": "Say it in German.", "input": "blue sky", "output": "blauer Himmel, größer"},
+    {"instruction": "Count.", "input": "", "output": "one two three " * 30},
+]
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter that changes the tiny model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("runs") / "adapter"
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
+    run_cli: RunCli, tiny_model_folder: Path, adapter: Path, dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out" / "perplexity.json"
+    base = ("--model_name_or_path", tiny_model_folder)
+    done = run_cli(
+        "pipelines/perplexity.py", *base, *base, "--adapter", adapter, "--dataset", dataset,
+        "--scope", "text", "--scope", "response", "--window", "64", "--stride", "16", "--output", output,
+    )  # fmt: skip
+    record = json.loads(output.read_text())
+    results = record["results"]
+    assert [(one["model"], one["scope"], one["prompt_style"]) for one in results] == [
+        ("tiny", "text", None),
+        ("tiny", "response", "plain"),
+        ("tiny", "response", "chat"),
+        ("adapter", "text", None),
+        ("adapter", "response", "chat"),
+    ]
+    assert {one["n_bytes"] for one in results} == {sum(len(row["output"].encode()) for row in ROWS)}
+    assert results[0]["nll_nats"] != results[3]["nll_nats"]
+    for one in results:
+        assert one["perplexity"] == pytest.approx(math.exp(one["nll_nats"] / one["n_tokens"]))
+        assert one["bits_per_byte"] == pytest.approx(one["nll_nats"] / math.log(2) / one["n_bytes"])
+        assert one["ci95"]["perplexity"][0] <= one["perplexity"] <= one["ci95"]["perplexity"][1]
+    differences = record["differences"]
+    assert [one["against_prompt_style"] for one in differences] == [None, "plain", "chat"]
+    assert differences[0]["bits_per_byte"]["value"] == pytest.approx(
+        results[3]["bits_per_byte"] - results[0]["bits_per_byte"]
+    )
+    assert (record["kind"], record["window"], record["stride"], record["dataset"]["n_documents"]) == (
+        "perplexity", 64, 16, 3,
+    )  # fmt: skip
+    assert "adapter (chat) minus tiny" in done.stdout
+    assert str(output) in done.stdout.splitlines()[-1]
+
+
+def test_two_processes_give_the_record_of_one(
+    tiny_model_folder: Path, adapter: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    dataset = tmp_path / "rows.jsonl"
+    rows = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(ROWS * 3)]
+    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (
+        "--model_name_or_path", tiny_model_folder, "--adapter", adapter, "--model_name_or_path", tiny_model_folder,
+        "--dataset", dataset, "--scope", "text", "--scope", "response", "--by_source", "--batch_size", "2",
+        "--window", "64", "--output",
+    )  # fmt: skip
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    main([*map(str, arguments), str(one)])
+    done = run_cli("pipelines/perplexity.py", *arguments, two, n_processes=2)
+    records = [json.loads(path.read_text()) for path in (one, two)]
+    assert [record.pop("n_processes") for record in records] == [1, 2]
+    assert records[0] == records[1], "the batches are the same, so the figures are, to the last bit"
+    assert len(records[0]["results"]) == 3 * 5
+    assert done.stdout.count("record written") == done.stderr.count("measuring tiny") == 1
+
+
+def test_figures_of_a_text_file_name_their_condition_and_their_windows(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, output = tmp_path / "text.txt", tmp_path / "out.json"
+    text.write_text("return max(numbers)\n\n" * 40)
+    main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(text), "--output", str(output),
+          "--window", "65", "--stride", "64", "--dtype", "float64"])  # fmt: skip
+    record = json.loads(output.read_text())
+    assert record["condition"] == {"tiny": {"token": "<|endoftext|>"}}
+    assert (record["dataset"]["text_documents"], record["dataset"]["n_documents"]) == ("file", 40)
+    assert (record["window"], record["stride"], record["results"][0]["n_bytes"]) == (65, 64, len(text.read_bytes()))
+    assert "tiny: the first token of a document was conditioned on <|endoftext|>" in capsys.readouterr().out
+
+
+def test_an_existing_record_is_not_overwritten(tiny_model_folder: Path, dataset: Path, tmp_path: Path) -> None:
+    output = tmp_path / "perplexity.json"
+    output.write_text("mine")
+    with pytest.raises(UserError, match=r"expected no file at .*perplexity\.json; got one that exists"):
+        main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(dataset), "--output", str(output)])
+    assert output.read_text() == "mine"
+
+
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_model_folder: Path) -> None:
+    done = run_cli(
+        "pipelines/perplexity.py", "--model_name_or_path", tiny_model_folder, "--dataset", "no/such.jsonl", expect=2
+    )
+    assert "no/such.jsonl" in one_line_error(done)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--adapter", "a", "--model_name_or_path", "m"], "--adapter a without a --model_name_or_path of its own"),
+        (["--model_name_or_path", "m", "--adapter", "a", "--adapter", "b"], "--adapter b without a"),
+        ([], "missing argument: --model_name_or_path"),
+        (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
+        (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
+        (["--model_name_or_path", "no/such/model"], "a folder, or an id of the Hub .*no/such/model"),
+        (["--model_name_or_path", "{tiny}", "--window", "1000"], "a window of 2 to 257 tokens; got 1000"),
+        (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "a stride of 1 to 7 tokens"),
+        (["--model_name_or_path", "{tiny}", "--limit", "1"], "at least two documents that are not empty"),
+    ],
+)
+def test_wrong_flags_are_refused(
+    tiny_model_folder: Path, dataset: Path, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    output = tmp_path / "perplexity.json"
+    given = [flag.format(tiny=tiny_model_folder) for flag in flags]
+    with pytest.raises(UserError, match=message):
+        main([*given, "--dataset", str(dataset), "--output", str(output)])
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
+        (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
+        (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "got none in the columns instruction;"),
+        (b"", "at least one row in"),
+    ],
+)
+def test_a_broken_dataset_is_refused(tiny_model_folder: Path, tmp_path: Path, content: bytes, message: str) -> None:
+    dataset = tmp_path / "rows.jsonl"
+    dataset.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(dataset)])
+
+
+def test_an_adapter_of_another_base_is_refused(
+    tiny_model_folder: Path, adapter: Path, dataset: Path, tmp_path: Path
+) -> None:
+    from pipelines.inference.model_bundle import load_for_inference
+
+    other = load_for_inference(str(tiny_model_folder))
+    next(other.model.parameters()).data[0] += 1
+    other.model.save_pretrained(tmp_path / "other")
+    other.tokenizer.save_pretrained(tmp_path / "other")
+    models = ["--model_name_or_path", str(tmp_path / "other"), "--adapter", str(adapter)]
+    with pytest.raises(UserError, match=r"the base of the adapter .*, which is .* as the base, or an adapter"):
+        main([*models, "--dataset", str(dataset)])

@@ -1,0 +1,176 @@
+"""A push that a recipe asks for: checked before the first step, a checkpoint that fails to go stops nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import HubStrategy
+from trl import ModelConfig, SFTConfig
+
+from pipelines.errors import UserError
+from pipelines.hub import HubBase
+from pipelines.recipe import InstructionArguments, Recipe, parse_recipe
+from pipelines.training.callbacks.checkpoint_upload import CheckpointRevisions, PlannedPush, planned_push
+from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
+from tests.hub_server import Fault, LocalHub, ask_from_this_process
+
+BASE = "org/base"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with LocalHub(tmp_path / "hub") as hub:
+        ask_from_this_process(hub, monkeypatch)
+        yield hub
+
+
+@pytest.fixture
+def token(hub: LocalHub) -> str:
+    return hub.add_user("me")
+
+
+def recipe_of(folder: Path, token: str, **keys: Any) -> Recipe:
+    words = {"output_dir": folder, "push_to_hub": "true", "hub_token": token, "use_peft": "true", "bf16": "false"}
+    arguments = [word for key, value in {**words, **keys}.items() for word in (f"--{key}", str(value))]
+    return parse_recipe([InstructionArguments, SFTConfig, ModelConfig], arguments)
+
+
+def planned(folder: Path, token: str, **keys: Any) -> PlannedPush:
+    push = planned_push(recipe_of(folder, token, **keys), BASE)
+    assert push is not None
+    return push
+
+
+def saved(push: PlannedPush, step: int) -> None:
+    """What the trainer does after it has written a checkpoint."""
+    args, state = TrainingArguments(str(push.folder), use_cpu=True), TrainerState(global_step=step)
+    CheckpointRevisions(push).on_save(args, state, TrainerControl())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run that is under way, with checkpoints of steps 5 and 10."""
+    folder = tmp_path / "my-run"
+    folder.mkdir()
+    write_json(folder / "lock.json", lock_of(BASE, f"hub:{BASE}@{COMMIT}"))
+    write_run(folder / "checkpoint-5")
+    write_run(folder / "checkpoint-10")
+    return folder
+
+
+def test_a_recipe_that_does_not_push_plans_nothing(tmp_path: Path, hub: LocalHub, token: str) -> None:
+    assert planned_push(recipe_of(tmp_path / "run", token, push_to_hub="false"), BASE) is None
+    assert hub.requests == []
+
+
+def test_the_trainer_is_left_neither_the_push_nor_the_token(tmp_path: Path, token: str) -> None:
+    recipe = recipe_of(tmp_path / "run", token)
+    planned_push(recipe, BASE)
+    training = recipe.arguments[1]
+    assert (training.push_to_hub, training.hub_token) == (False, None)
+
+
+def test_the_recipes_keys_are_heard(tmp_path: Path, token: str) -> None:
+    plain = planned(tmp_path / "my-run", token)
+    assert plain.repository is not None
+    assert (plain.repository.repo_id, plain.revision, plain.private) == ("me/my-run", "main", True)
+    keys = {"hub_model_id": "me/other", "hub_revision": "v2", "hub_private_repo": "false", "hub_strategy": "end"}
+    said = planned(tmp_path / "my-run", token, **keys)
+    assert said.repository is not None
+    assert (said.repository.repo_id, said.revision, said.private) == ("me/other", "v2", False)
+    assert (plain.strategy, said.strategy) == (HubStrategy.EVERY_SAVE, HubStrategy.END)
+
+
+@pytest.mark.parametrize("strategy", ["end", "every_save", "checkpoint", "all_checkpoints"])
+def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, token: str, strategy: str) -> None:
+    callbacks: list[Any] = []
+    planned(tmp_path / "run", token, hub_strategy=strategy).follow(
+        SimpleNamespace(add_callback=callbacks.append)  # type: ignore[arg-type]
+    )
+    assert [type(one) for one in callbacks] == ([] if strategy == "end" else [CheckpointRevisions])
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"hub_token": "hf_" + "z" * 30}, "a token that the Hub knows"),
+        ({"hub_model_id": "others/run"}, "me is no member of others"),
+        ({"hub_model_id": "me/in--valid"}, "Cannot have -- or"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_refused_at_the_start(
+    tmp_path: Path, token: str, keys: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        planned(tmp_path / "run", token, **keys)
+
+
+def test_a_checkpoint_goes_to_its_own_branch_with_a_card_that_says_what_it_is(
+    hub: LocalHub, folder: Path, token: str
+) -> None:
+    push = planned(folder, token)
+    saved(push, 5)
+    saved(push, 10)
+    there = hub.repository("me/my-run")
+    assert {"step-000005", "step-000010"} <= there.branches.keys()
+    assert there.files("step-000005").keys() == PUBLISHED | {".gitattributes"}
+    assert b"# my-run at step 5\n" in there.files("step-000005")["README.md"]
+    assert there.private
+
+
+def test_a_checkpoint_that_cannot_go_is_told_once_and_training_goes_on(
+    hub: LocalHub, folder: Path, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push = planned(folder, token)
+    hub.faults.append(Fault("POST /api/repos/create", status=403, times=99))
+    callback, args = CheckpointRevisions(push), TrainingArguments(str(folder), use_cpu=True)
+    for step in (5, 10):
+        callback.on_save(args, TrainerState(global_step=step), TrainerControl())
+    said = capsys.readouterr().err
+    assert said.count("was not pushed") == 1
+    assert (
+        "the checkpoint of step 5 was not pushed: expected a token that may write to me/my-run; got status 403" in said
+    )
+    assert token not in said
+    hub.faults.clear()
+    callback.on_save(args, TrainerState(global_step=10), TrainerControl())
+    assert "step-000010" in hub.repository("me/my-run").branches
+
+
+@pytest.mark.parametrize(
+    ("keys", "base", "flags"),
+    [
+        ({}, None, ""),
+        ({"hub_revision": "v2", "hub_private_repo": "false"}, HubBase("me/base", COMMIT),
+         " --revision v2 --base_model me/base --public"),
+    ],
+)  # fmt: skip
+def test_the_end_says_how_to_push_again_what_did_not_go(
+    hub: LocalHub, folder: Path, token: str, keys: dict[str, str], base: HubBase | None, flags: str
+) -> None:
+    spaced = folder.rename(folder.parent / "my run")
+    push = replace(planned(spaced, token, hub_model_id="me/my-run", **keys), base=base)
+    hub.faults.append(Fault("POST .*/commit/", status=403, times=99))
+    for path in (spaced / "checkpoint-10").glob("*.*"):
+        path.rename(spaced / path.name)
+    with pytest.raises(UserError) as caught:
+        push.finish(lambda *_, **__: "---\nlicense: mit\n---\n")
+    assert str(caught.value).endswith(f"python pipelines/push.py '{spaced}' --repo_id me/my-run{flags}")
+
+
+def test_a_checkpoints_card_leads_to_the_branch_that_the_finished_run_goes_to(
+    hub: LocalHub, folder: Path, token: str
+) -> None:
+    saved(planned(folder, token, hub_revision="v2"), 5)
+    assert b"are on [v2](" in hub.repository("me/my-run").files("step-000005")["README.md"]
+
+
+def test_a_run_from_another_rank_pushes_nothing(hub: LocalHub, folder: Path) -> None:
+    push = PlannedPush(folder, None, HubBase(BASE, COMMIT), "main", True, HubStrategy.EVERY_SAVE)
+    saved(push, 5)
+    push.finish(lambda *_, **__: "")
+    assert hub.requests == []

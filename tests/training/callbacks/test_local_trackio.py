@@ -1,0 +1,80 @@
+"""trackio keeps a run on this machine: every metric is there, nobody outside is asked, no run is lost to it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers.integrations import TrackioCallback
+
+from pipelines.training.callbacks.local_trackio import LocalTrackio
+from pipelines.training.callbacks.logging_callback import watch
+from tests.conftest import PROJECT
+from tests.training.callbacks.watched_trainers import watched_trainer
+
+TRAINING = """
+import sys
+from pathlib import Path
+import huggingface_hub
+huggingface_hub.get_token = lambda: "hf_secret"  # someone is logged in, yet the Hub must not be asked
+def refuse(*_, **__): raise SystemExit("the network was used")
+import socket; socket.getaddrinfo = socket.create_connection = refuse
+from pipelines.training.callbacks.logging_callback import watch
+from tests.training.callbacks.watched_trainers import watched_trainer
+trainer = watched_trainer(Path(sys.argv[1]), Path(sys.argv[2]), report_to="trackio", project=sys.argv[3], max_steps=2)
+watch(trainer)
+trainer.train()
+trainer.evaluate()
+"""
+
+READING = """
+import json, sys
+from trackio.sqlite_storage import SQLiteStorage as storage
+runs = storage.get_runs("demo")
+print(json.dumps([len(runs), storage.get_logs("demo", runs[0])], default=str))
+"""
+
+
+def run(code: str, *arguments: str | Path, **variables: str | Path) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "HF_HUB_OFFLINE": "0"}
+    environment |= {name: str(value) for name, value in variables.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_folder: Path, tmp_path: Path) -> None:
+    done = run(TRAINING, tiny_model_folder, tmp_path / "run", "demo", TRACKIO_DIR=tmp_path / "trackio")
+    assert "Trackio" not in done.stdout
+    n_runs, logs = json.loads(run(READING, TRACKIO_DIR=tmp_path / "trackio").stdout)
+    assert n_runs == 1
+    keys = {key for log in logs for key in log}
+    assert keys >= {"train/loss", "train/tokens_per_second", "train/loss_token_share", "eval/loss"}
+    assert b"hf_secret" not in b"".join(path.read_bytes() for path in (tmp_path / "trackio").rglob("*.db*"))
+
+
+def test_a_name_that_trackio_refuses_costs_the_tracker_and_not_the_run(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = watched_trainer(tiny_model_folder, tmp_path, report_to="trackio", project="registry-x", max_steps=2)
+    watch(trainer)
+    trainer.train()
+    said = capsys.readouterr()
+    assert said.err.count("trackio: off, because Project name 'registry-x' is not allowed") == 1
+    assert "step 2/2" in said.out
+
+
+def test_a_space_that_is_asked_for_is_left_to_transformers(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = []
+    for space in ("", "someone/board"):
+        monkeypatch.setenv("TRACKIO_SPACE_ID", space)
+        trainer = watched_trainer(tiny_model_folder, tmp_path, report_to="trackio")
+        watch(trainer)
+        kinds += [type(one) for one in trainer.callback_handler.callbacks if isinstance(one, TrackioCallback)]
+    assert kinds == [LocalTrackio, TrackioCallback]
