@@ -1,4 +1,4 @@
-"""The errors that a user can cause, worded as expected / got / do this."""
+"""The errors that a user can cause: what is wrong, with its value; what was expected; the fix."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,23 +8,25 @@ from typing import Any
 class UserError(Exception):
     """Wrong use or bad input: printed as one line on stderr, exit code 2.
 
-    `expected` says what the program needed, `got` what it found, `remedy` what the user can do about it. `message` is
-    the whole line where those three parts would not make a plain sentence. `finding` is the doctor's name for the fault
-    where it is one of the recipe or the rows, such as END_TOKEN_NOT_TRAINED.
+    `problem` says what is wrong, with the value, and what was expected ("top_p is 0.0, expected above 0 and at most
+    1"); `fix` says what to do. `finding` is the doctor's id for the problem, such as END_TOKEN_NOT_TRAINED.
     """
 
     exit_code = 2
 
     def __init__(
-        self, *, expected: str, got: str, remedy: str, message: str | None = None, finding: str | None = None
-    ) -> None:
-        self.expected, self.got, self.remedy, self.message, self.finding = expected, got, remedy, message, finding
-        super().__init__(message or f"expected {expected}; got {got}; {remedy}")
+        self, problem: str | None = None, fix: str | None = None, *, finding: str | None = None,
+        expected: str | None = None, got: str | None = None, remedy: str | None = None, message: str | None = None,
+    ) -> None:  # fmt: skip
+        self.problem = problem or message or f"expected {expected}; got {got}"
+        self.fix = fix if problem else (None if message else remedy)
+        self.expected, self.got, self.remedy = expected or self.problem, got or self.problem, remedy or fix or ""
+        self.message, self.finding = message, finding
+        super().__init__(f"{self.problem}; {self.fix}" if self.fix else self.problem)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors travel between processes, and keyword arguments do not on their own."""
-        words = {"expected": self.expected, "got": self.got, "remedy": self.remedy}
-        return partial(type(self), message=self.message, finding=self.finding, **words), ()
+        return partial(type(self), self.problem, self.fix, finding=self.finding), ()
 
 
 class AnswerIsNo(Exception):
@@ -38,10 +40,5 @@ def raise_together(problems: Sequence[UserError], place: str) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise UserError(
-            expected=f"no problems in {place}",
-            got=str(len(problems)),
-            remedy="; ".join(problem.remedy for problem in problems),
-            message=f"{len(problems)} problems in {place}: "
-            + "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1)),
-        )
+        numbered = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+        raise UserError(f"{len(problems)} problems in {place}: {numbered}")
