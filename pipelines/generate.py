@@ -20,15 +20,13 @@ tokens can round to the same logit). --show_probabilities lists each generated t
 strongest alternatives, from the model's own distribution before temperature and top_p.
 
 With --output, finished answers are kept in answers.jsonl.partial until all are there. After an interrupted call, the
-same command with --resume generates only what is missing. --engine vllm (extra vllm) is for a GPU; its samples are
-seeded too, but they are not those of transformers.
+same command with --resume generates only what is missing.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.command_line import ArgumentParser, add_dtype, run_program
 
@@ -49,7 +47,6 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
     flags.add_argument("--batch_size", type=int, default=32, help="answers generated together (default 32)")
     add_dtype(flags)
-    flags.add_argument("--engine", choices=["transformers", "vllm"], default="transformers", help="what generates")
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its rivals")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
     flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="write the answers here too; must be new")
@@ -79,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.likelihood.template_losses import template_losses
     from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
     from pipelines.inference.answer_store import store_beside
-    from pipelines.inference.engines import Engine, refuse_missing
     from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
     from pipelines.inference.model_bundle import load_for_inference
     from pipelines.inference.processes import is_main_process, processes
@@ -87,7 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
-    refuse_missing(Engine(flags.engine))
     if flags.output and is_main_process():
         refuse_existing(flags.output)
     store = store_beside(flags.output, resume=flags.resume) if flags.output else None
@@ -100,8 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if style is PromptStyle.CHAT:
         template_losses(loaded, [one.asked for one in prompts])
     rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in prompts]
-    how: dict[str, Any] = {"batch_size": flags.batch_size, "engine": Engine(flags.engine), "store": store}
-    answers = generate_answers(loaded, rendered, policy, **how)
+    answers = generate_answers(loaded, rendered, policy, batch_size=flags.batch_size, store=store)
     if not is_main_process():
         return
     lines = []

@@ -7,7 +7,7 @@ round to the same logit, and which one comes first may change with the batch: of
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -19,13 +19,12 @@ from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
 from pipelines.inference.answer_store import Answer, AnswerStore
 from pipelines.inference.decoding import decode, plain_generation_config
-from pipelines.inference.engines import Engine, refuse_missing
 from pipelines.inference.processes import is_main_process, measured_by_all
 from pipelines.inference.sampling import Request, SamplingPolicy, refuse_unless
 from pipelines.modeling import LoadedModel, model_fingerprint
 from pipelines.modeling.loading import origin
 
-__all__ = ["Answer", "AnswerStore", "Engine", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]
+__all__ = ["Answer", "AnswerStore", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]
 
 _METASPACE = "\u2581"  # SentencePiece's spelling of a space
 _MAX_LOGIT_BYTES = 2**28  # of one batch of token choices
@@ -52,7 +51,6 @@ def generate_answers(
     policy: SamplingPolicy,
     *,
     batch_size: int = 32,
-    engine: Engine = Engine.TRANSFORMERS,
     store: AnswerStore | None = None,
 ) -> list[list[Answer]]:
     """`policy.num_samples` answers to each of `prompts` (token ids), in the order of the prompts.
@@ -60,11 +58,10 @@ def generate_answers(
     Several processes share the work and all get all answers. What is in `store` is not generated again, and what is
     generated is added to it, `batch_size` answers at a time. A prompt that leaves less room than `max_new_tokens` in
     the model's positions gets what room there is; its answer then counts as not stopped. How many had less room, and
-    that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for an engine that is not
-    installed, for logits that are not numbers and where the memory does not suffice.
+    that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for logits that are not
+    numbers and if the memory does not suffice.
     """
     refuse_unless(batch_size >= 1, "batch_size of 1 or more", batch_size)
-    refuse_missing(engine)
     if not all(prompts):
         raise UserError(
             expected="at least one token in each prompt",
@@ -79,11 +76,11 @@ def generate_answers(
         Request(prompt, sample, _room(loaded, prompt, policy.max_new_tokens)) for prompt, sample in dict.fromkeys(keys)
     ]
     requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
-    names = {} if store is None else _names(loaded, requests, policy, engine, stop_ids)
+    names = {} if store is None else _names(loaded, requests, policy, stop_ids)
     n_finished = 0 if store is None else sum(store.get(name) is not None for name in names.values())
     if n_finished and is_main_process():
         print(f"{loaded.name}: {n_finished} of {len(requests)} answers were finished before", file=sys.stderr)
-    work = _Work(loaded, policy, batch_size, engine, store, names, stop_ids)
+    work = _Work(loaded, policy, batch_size, store, names, stop_ids)
     found = zip(requests, measured_by_all(requests, work.answers), strict=True)
     answers = {(one.token_ids, one.sample): answer for one, answer in found}
     in_order = [answers[key] for key in keys]
@@ -97,7 +94,6 @@ class _Work:
     loaded: LoadedModel
     policy: SamplingPolicy
     batch_size: int
-    engine: Engine
     store: AnswerStore | None
     names: Mapping[Request, str]
     stop_ids: list[int]
@@ -109,8 +105,9 @@ class _Work:
         answers |= {one: Answer("", 0, False, ()) for one in requests if one.n_new == 0}
         fresh: dict[str, Answer] = {}
         missing = [one for one in requests if one not in answers]
-        with torch.inference_mode(self.engine is Engine.TRANSFORMERS):  # vLLM sets its own
-            for n_done, (one, token_ids) in enumerate(self._decoded(missing), start=1):
+        with torch.inference_mode():
+            decoded = decode(self.loaded, missing, self.policy, self.batch_size)
+            for n_done, (one, token_ids) in enumerate(decoded, start=1):
                 answers[one] = self._answer(token_ids)
                 if self.store is not None:
                     fresh[self.names[one]] = answers[one]
@@ -118,13 +115,6 @@ class _Work:
                         self.store.add(fresh)
                         fresh = {}
         return [answers[one] for one in requests]
-
-    def _decoded(self, requests: Sequence[Request]) -> Iterator[tuple[Request, list[int]]]:
-        if self.engine is Engine.VLLM and requests:
-            from pipelines.inference.vllm_engine import decode_by_vllm
-
-            return decode_by_vllm(self.loaded, requests, self.policy, self.stop_ids)
-        return decode(self.loaded, requests, self.policy, self.batch_size)
 
     def _answer(self, token_ids: list[int]) -> Answer:
         stop_text = self.policy.stop_text
@@ -180,7 +170,7 @@ def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_altern
 
 
 def _names(
-    loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, engine: Engine, stop_ids: Sequence[int]
+    loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int]
 ) -> dict[Request, str]:
     """What each answer is stored by: a hash of all that decides about it, and of the model's name, or else a model that
     is compared with itself would be given its own answers again."""
@@ -189,7 +179,7 @@ def _names(
     if isinstance(model, PeftModel):
         weights.append(_fingerprint_of_base(origin(model)))
     rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}
-    decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, engine.value], sort_keys=True)
+    decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, "transformers"], sort_keys=True)
     return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
 
 

@@ -110,7 +110,7 @@ _GONE = {
     **dict.fromkeys(("plot_loss", "plot_losses"), "the losses are in trainer_state.json and the tracker"),
     "model_type": "it follows from the base",
     "device_map": "`accelerate launch` places the model",
-    "infer_backend": "a choice of generate.py and compare.py (--engine)",
+    "infer_backend": "not needed: generate.py and compare.py use transformers",
 }
 
 

@@ -84,7 +84,6 @@ def _add_decoding(group: argparse._ArgumentGroup) -> None:
     add("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
     add("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
     add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
-    add("--engine", default="transformers", choices=["transformers", "vllm"], help="default transformers")
     shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
     add("--show_probabilities", type=int, default=8, metavar="N", help=shown)
     add("--run_code", action="store_true", help="run the Python of the answers, confined, and their tests")

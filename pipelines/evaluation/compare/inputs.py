@@ -17,7 +17,6 @@ from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_sets import Prompt, describe_prompts
 from pipelines.inference.answer_store import AnswerStore
-from pipelines.inference.engines import Engine, refuse_missing
 from pipelines.inference.processes import processes
 from pipelines.modeling import PromptStyle
 from pipelines.records import describe_machine, read_record, versions
@@ -48,8 +47,6 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
     All processes meet here, before one of them writes an answer.
     """
     processes().wait_for_everyone()
-    engine = Engine(flags.engine)
-    refuse_missing(engine)
     beyond = BeyondPlan(flags.general, flags.capability, flags.training_rows)
     beyond.refuse_unusable()
     return MeasurementPlan(
@@ -57,7 +54,6 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
         PromptStyle(flags.base_prompt_style),
         flags.dtype or ("auto" if torch.cuda.is_available() else "float32"),
         flags.batch_size,
-        engine,
         AnswerStore(flags.output / ANSWERS_SO_FAR),
         flags.show_probabilities,
         GivenTemplate.read(flags.chat_template),
@@ -76,7 +72,7 @@ def provenance_of(
         "versions": versions(),
         "machine": describe_machine(),
         "prompts": describe_prompts(flags.prompts, flags.split, prompts) | how_prompted(models, plan),
-        "decoding": plan.decoding.to_json() | {"engine": plan.engine.value, "dtype": plan.dtype},
+        "decoding": plan.decoding.to_json() | {"engine": "transformers", "dtype": plan.dtype},
         "n_processes": processes().num_processes,
     }
 

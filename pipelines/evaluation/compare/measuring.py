@@ -16,7 +16,6 @@ from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_rows import are_plain_text
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.answer_store import AnswerStore
-from pipelines.inference.engines import Engine
 from pipelines.inference.generation import (
     Answer,
     SamplingPolicy,
@@ -86,7 +85,6 @@ class MeasurementPlan:
     base_prompt_style: PromptStyle = PromptStyle.PLAIN
     dtype: str = "auto"
     batch_size: int = 32
-    engine: Engine = Engine.TRANSFORMERS
     store: AnswerStore | None = None
     n_token_choices: int = 0
     template: GivenTemplate | None = None
@@ -226,9 +224,7 @@ class Measurement:
 
     def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
         plan = self.plan
-        return generate_answers(
-            loaded, rendered, policy, batch_size=plan.batch_size, engine=plan.engine, store=plan.store
-        )
+        return generate_answers(loaded, rendered, policy, batch_size=plan.batch_size, store=plan.store)
 
     def _told(self, phase: str) -> None:
         """End a phase: its wall time, since the end of the phase before it."""

@@ -1,6 +1,5 @@
 """generate.py as a user runs it."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -155,12 +154,6 @@ def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"expected no file at|to be new or empty"):
         generate.main(["--model_name_or_path", str(model), "--prompt", "Hi", "--output", str(output)])
     assert output.read_text() == "mine"
-
-
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
-def test_an_engine_that_is_not_installed_is_refused_before_a_model_is_loaded() -> None:
-    with pytest.raises(UserError, match=r"expected the package vllm .*; install the extra, pip install -e '.\[vllm\]'"):
-        generate.main(["--model_name_or_path", BASE, "--prompt", "Hi", "--engine", "vllm"])
 
 
 def test_a_prompt_that_fills_the_model_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
