@@ -1,4 +1,4 @@
-"""Licences and commits out of the cards of models and datasets: a folder's own README.md, or the Hub's."""
+"""Licenses and commits out of the cards of models and datasets: a folder's own README.md, or the Hub's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from huggingface_hub.utils import httpx
 
 @dataclass(frozen=True)
 class Card:
-    """What a card tells: the commit that it lies in (None for a folder), and the licence by the Hub's name for it."""
+    """What a card tells: the commit that it lies in (None for a folder), and the license by the Hub's name for it."""
 
     revision: str | None
     license: str | None

@@ -30,7 +30,7 @@ class Parallelism(StrEnum):
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """A base or an adapter: as the recipe names it, the Hub's commit, what identifies the weights, the licence."""
+    """A base or an adapter: as the recipe names it, the Hub's commit, what identifies the weights, the license."""
 
     name_or_path: str
     revision: str | None
@@ -39,8 +39,8 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
-class Licence:
-    """The licence of one source of a dataset."""
+class License:
+    """The license of one source of a dataset."""
 
     source: str
     license: str
@@ -55,7 +55,7 @@ class DatasetIdentity:
     revision: str | None
     fingerprint: str
     n_rows: int | None
-    licenses: tuple[Licence, ...] = ()
+    licenses: tuple[License, ...] = ()
     parts: tuple[tuple[str, str | None], ...] = ()
 
     def to_json(self) -> dict[str, Any]:

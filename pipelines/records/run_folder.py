@@ -10,7 +10,6 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
-from pipelines.records.energy import EnergyMeter, energy_counters
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.plain_values import plain
@@ -38,10 +37,8 @@ class Run:
     record: dict[str, Any]
     started_at: float
     writes: bool
-    energy: EnergyMeter | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
     seconds_before: float = 0.0
-    joules_before: float = 0.0
 
     def note(self, **facts: Any) -> None:
         """Add `facts` to run.json now, so that a run that dies has said what it was made of."""
@@ -61,8 +58,6 @@ class Run:
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
         self.record.pop("checkpoints", None)
-        if self.energy:
-            self.energy.stop()
         self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
 
     def note_checkpoint(self, step: int, **cost: Any) -> None:
@@ -70,29 +65,23 @@ class Run:
         self.note(**self._spent(), checkpoints={**self.record.get("checkpoints", {}), str(step): cost})
 
     def note_spent(self) -> None:
-        """Note the time and energy of the run until now, its earlier legs with it."""
+        """Record the wall time of the run so far, earlier legs included."""
         self.note(**self._spent())
 
     def go_on_from(self, checkpoint: Path | None) -> None:
-        """Take over what the legs before this one have cost: time and energy whole, other costs until `checkpoint`,
-        since the steps behind it are done again."""
+        """Carry over the cost of earlier legs: all of their wall time, other costs up to `checkpoint` only, because the
+        steps after it are repeated."""
         step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
         path = self.folder / RECORD_NAME
         earlier = read_json(path) if self.writes and path.is_file() else {}
         checkpoints = {name: cost for name, cost in earlier.get("checkpoints", {}).items() if int(name) <= step}
         self.before = checkpoints.get(str(step), {})
-        self.seconds_before, self.joules_before = earlier.get("seconds_wall", 0.0), earlier.get("energy_joules", 0.0)
+        self.seconds_before = earlier.get("seconds_wall", 0.0)
         self.record |= {"checkpoints": checkpoints, "n_legs": earlier.get("n_legs", 1) + 1}
 
     def _spent(self) -> dict[str, Any]:
-        """Seconds, and joules of the whole devices and processors, from the run's beginning on; no joules where no
-        counter can be read."""
-        spent: dict[str, Any] = {"seconds_wall": round(self.seconds_before + time.time() - self.started_at, 3)}
-        joules = self.energy.joules() if self.energy else None
-        if self.energy is not None and joules is not None:
-            names = [counter.name for counter in self.energy.counters]
-            spent |= {"energy_joules": round(self.joules_before + joules, 3), "energy_of": names}
-        return spent
+        """Wall time in seconds since the first leg began."""
+        return {"seconds_wall": round(self.seconds_before + time.time() - self.started_at, 3)}
 
 
 def open_run(
@@ -141,10 +130,6 @@ def open_training_run(
     )
     precision = {"precision": recipe.precision.to_json()} if recipe.precision else {}
     run.note(n_processes=training.world_size, **precision)
-    is_all_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == training.world_size
-    if run.writes and is_all_here:  # another machine's counters cannot be read from this one
-        n_gpus = training.world_size if training.device.type == "cuda" else 0
-        run.energy = EnergyMeter(energy_counters(n_gpus))
     return run
 
 

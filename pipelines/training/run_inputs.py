@@ -11,7 +11,7 @@ from pipelines.files import sha256_of_text
 from pipelines.hub.pulling import local_copy
 from pipelines.modeling import model_fingerprint, template_sha256, tokenizer_sha256
 from pipelines.recipe import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
-from pipelines.records import Card, DatasetIdentity, Inputs, Licence, ModelIdentity, card_of
+from pipelines.records import Card, DatasetIdentity, Inputs, License, ModelIdentity, card_of
 from pipelines.training.data.rows import rows_fingerprint
 from pipelines.training.pretrain.corpus import Corpus
 
@@ -98,16 +98,16 @@ def _card(part: MixturePart) -> Card:
     return card_of(part.path, part.revision, repo_type="dataset")
 
 
-def _licences(part: MixturePart, card: Card) -> list[Licence]:
+def _licences(part: MixturePart, card: Card) -> list[License]:
     """What is known of the licences: the card's, and of a dataset folder those of its sources."""
-    found = [Licence(part.path, card.license)] if card.license else []
+    found = [License(part.path, card.license)] if card.license else []
     if not is_dataset_folder(Path(part.path)):
         return found
     for source in read_manifest(part.path).get("sources", []):
         packages = source.get("distributions", [])
-        found += [Licence(f"{one['name']} {one['version']}", one["license"]) for one in packages if one["license"]]
+        found += [License(f"{one['name']} {one['version']}", one["license"]) for one in packages if one["license"]]
         if source.get("revision"):  # a Hub dataset, which says so in its own card
             repo_id = source["name"].partition("@")[0]
             license = card_of(repo_id, source["revision"], repo_type="dataset").license
-            found += [Licence(repo_id, license)] if license else []
+            found += [License(repo_id, license)] if license else []
     return found

@@ -1,4 +1,4 @@
-"""Licence and commit of a model or dataset are what its card says, a folder's own or the Hub's."""
+"""License and commit of a model or dataset are what its card says, a folder's own or the Hub's."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.hub_server.real_client import RealClient
         (None, None),
     ],
 )
-def test_the_licence_of_a_folder_is_what_its_card_says(tmp_path: Path, card: str | None, license: str | None) -> None:
+def test_the_license_of_a_folder_is_what_its_card_says(tmp_path: Path, card: str | None, license: str | None) -> None:
     if card is not None:
         (tmp_path / "README.md").write_text(card)
     assert card_of(str(tmp_path)).license == license

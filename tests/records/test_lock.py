@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.records import (
     DatasetIdentity,
     Inputs,
-    Licence,
+    License,
     ModelIdentity,
     Parallelism,
     Run,
@@ -28,7 +28,7 @@ from tests.reproduction.locks import lock as whole_lock
 INPUTS = Inputs(
     base=ModelIdentity("org/base", "c0ffee", "hub:org/base@c0ffee", "mit"),
     datasets=(
-        DatasetIdentity("train", "rows", None, "sha256:1", 10, (Licence("numpy 2.0", "BSD-3-Clause"),)),
+        DatasetIdentity("train", "rows", None, "sha256:1", 10, (License("numpy 2.0", "BSD-3-Clause"),)),
         DatasetIdentity("validation", "rows", None, "sha256:2", 2),
     ),
     tokenizer_sha256="aa",

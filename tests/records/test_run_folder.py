@@ -8,7 +8,6 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.records import open_run, read_record
-from pipelines.records.energy import Counter, EnergyMeter
 
 
 def start(folder: Path, **changes: Any) -> Any:
@@ -30,17 +29,6 @@ def test_a_finished_run_keeps_what_was_noted_and_its_wall_time(tmp_path: Path) -
     record = read_record(tmp_path / "run" / "run.json")
     assert (record["status"], record["base"], record["metrics"]) == ("finished", {"path": "b"}, {"loss": 1.5})
     assert record["seconds_wall"] >= 0
-
-
-def test_a_run_whose_energy_was_counted_says_so_and_what_counted_it(tmp_path: Path) -> None:
-    readings = iter([10.0, 12.5])
-    run = start(tmp_path / "run")
-    run.energy = EnergyMeter([Counter("package-0", lambda: next(readings))])
-    run.finish()
-    record = read_record(tmp_path / "run" / "run.json")
-    assert (record["energy_joules"], record["energy_of"]) == (2.5, ["package-0"])
-    start(tmp_path / "other").finish()
-    assert "energy_joules" not in read_record(tmp_path / "other" / "run.json")
 
 
 def test_a_finished_run_is_never_overwritten_not_even_by_resume(tmp_path: Path) -> None:

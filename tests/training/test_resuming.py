@@ -67,7 +67,7 @@ def interrupted(finished: Path, folder: Path, step: int = 4) -> Path:
     noted = {
         str(n): {"n_tokens": 1000 * n, "seconds_train": 50.0 * n, "total_loss": 3.0 * n} for n in range(2, step + 1, 2)
     }
-    told = {"status": "started", "checkpoints": noted, "seconds_wall": 500.0, "energy_joules": 40.0}
+    told = {"status": "started", "checkpoints": noted, "seconds_wall": 500.0}
     (folder / "run.json").write_text(json.dumps({**record_of(folder), **told}))
     return folder
 

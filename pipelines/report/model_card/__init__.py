@@ -11,9 +11,8 @@ part: a card tells nobody where a home folder is.
     metadata        the YAML at the top, in huggingface_hub's own classes
     identity        what the model is: its name, its base, how it was trained
     loading         the snippet that loads it
-    data            splits, rejects, sources with their licences, the ledger
-    license_rules   the stricter licence of base and data, conflicts named
-    license_table   licences by what they ask, with their sources
+    data            splits, rejects, sources with their licenses, the ledger
+    licenses        the license to propose, by base and data
     training        the curve, and what it cost
     held_out        what the run measured itself on rows held out
     limits          what got worse, what nobody measured

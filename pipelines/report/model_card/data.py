@@ -1,4 +1,4 @@
-"""What the model was made from: splits, rejects and sources of the dataset folder, and the licence of each work."""
+"""What the model was made from: splits, rejects and sources of the dataset folder, and the license of each work."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
-from pipelines.report.model_card.license_rules import Work
+from pipelines.report.model_card.licenses import Work
 from pipelines.report.tables import Table, table_of
 
 MAX_SOURCES = 20
 
 
 def works_of(records: CardRecords, identity: Identity) -> list[Work]:
-    """The base and the sources of the training rows, also those of the adapters that the run goes on from; the licences
+    """The base and the sources of the training rows, also those of the adapters that the run goes on from; the licenses
     are the locks', None where there is none."""
     base = (records.lock or {}).get("base") or {}
     found = [Work(f"base {identity.base}", base.get("license"))] if identity.base else []
@@ -24,7 +24,7 @@ def works_of(records: CardRecords, identity: Identity) -> list[Work]:
 
 
 def _works(lock: Mapping[str, Any] | None, manifest: Mapping[str, Any] | None) -> list[Work]:
-    """What the lock's run was trained on: the sources with a licence, then those of which nothing is known."""
+    """What the lock's run was trained on: the sources with a license, then those of which nothing is known."""
     works = []
     for train in (one for one in (lock or {}).get("datasets") or () if one.get("split") == "train"):
         stated = {str(one["source"]): str(one["license"]) for one in train.get("licenses") or ()}
@@ -36,8 +36,8 @@ def _works(lock: Mapping[str, Any] | None, manifest: Mapping[str, Any] | None) -
 def _unstated(
     dataset: Mapping[str, Any], stated: Mapping[str, str], manifest: Mapping[str, Any] | None
 ) -> Iterator[str]:
-    """The entries of a mixture, or the sources and packages of a dataset folder, that have no licence of their own and
-    lie in nothing that has one. Without a manifest the licences that a folder's sources have count for all of it."""
+    """The entries of a mixture, or the sources and packages of a dataset folder, that have no license of their own and
+    lie in nothing that has one. Without a manifest the licenses that a folder's sources have count for all of it."""
     if parts := dataset.get("parts"):
         yield from (str(part["path"]) for part in parts if part["path"] not in stated)
     elif not stated:
@@ -50,11 +50,11 @@ def _unstated(
 
 
 def license_table(works: list[Work]) -> Table:
-    """Each work with its licence as its card states it; many works under one licence share a row."""
+    """Each work with its license as its card states it; many works under one license share a row."""
     by_license: dict[str, list[str]] = {}
     for work in works:
         by_license.setdefault(work.license or "not on record", []).append(work.name)
-    return table_of("Licences", ("Licence", "Works"), [(one, _named(some)) for one, some in by_license.items()], 2)
+    return table_of("Licenses", ("License", "Works"), [(one, _named(some)) for one, some in by_license.items()], 2)
 
 
 def _named(names: list[str]) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.report.charts.charts import logged_values
-from pipelines.report.figures import Unit, bytes_text, duration_text, number_text, significant_text, value_text
+from pipelines.report.figures import Unit, bytes_text, duration_text, number_text, value_text
 from pipelines.report.model_card.shown import evenly, filled, sparkline
 from pipelines.report.tables import DASH, Table, table_of
 
 MAX_STEPS = 8
-_JOULES_PER_WATT_HOUR = 3600
 
 
 def curve_line(log_history: Iterable[Mapping[str, Any]]) -> str:
@@ -40,7 +39,7 @@ def curve_table(log_history: Iterable[Mapping[str, Any]]) -> Table | None:
 
 
 def cost(run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Time, device, tokens, speed, memory and energy, in words where there is no figure."""
+    """Time, device, tokens, throughput and memory; "not measured" where run.json has no figure."""
     machine, metrics = run.get("machine") or {}, run.get("metrics") or {}
     n_tokens, rate = run.get("n_tokens"), run.get("tokens_per_second")
     return filled([
@@ -50,7 +49,6 @@ def cost(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("tokens trained on, without padding", None if n_tokens is None else f"{n_tokens:,}"),
         ("tokens per second", None if rate is None else number_text(rate, 0)),
         ("peak memory", _written(bytes_text, run.get("peak_memory_bytes"))),
-        ("energy", _written(_energy, run.get("energy_joules"))),
     ])  # fmt: skip
 
 
@@ -66,8 +64,3 @@ def _device(machine: Mapping[str, Any], n_processes: int | None) -> str | None:
         found = f"no accelerator; {machine.get('n_cores', '?')} cores of {machine['processor']}"
     many = f", {n_processes:,} processes" if n_processes and n_processes > 1 else ""
     return f"{found}{many}" if found else None
-
-
-def _energy(joules: float) -> str:
-    hours = joules / _JOULES_PER_WATT_HOUR
-    return f"{significant_text(hours / 1000)} kWh" if hours >= 1000 else f"{significant_text(hours)} Wh"

@@ -19,7 +19,7 @@ from pipelines.report.model_card.card_records import CardRecords, read_card_reco
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
 from pipelines.report.model_card.held_out import held_out_table
 from pipelines.report.model_card.identity import Identity, identity_of
-from pipelines.report.model_card.license_rules import proposed_license
+from pipelines.report.model_card.licenses import proposed_license
 from pipelines.report.model_card.limits import limits
 from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, why_peft_only
 from pipelines.report.model_card.metadata import card_metadata

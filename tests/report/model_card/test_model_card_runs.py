@@ -14,14 +14,6 @@ from tests.report.samples.sample_records import write_json
 from tests.report.samples.sample_run_records import figure
 
 
-def test_energy_is_told_where_it_was_measured(tmp_path: Path) -> None:
-    _, trained = write_card_records(tmp_path, 2)
-    change_run(trained, energy_joules=7_200_000.0)
-    assert "| energy | 2 kWh |" in model_card(trained)
-    change_run(trained, energy_joules=1_800.0)
-    assert "| energy | 0.5 Wh |" in model_card(trained)
-
-
 def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stands_on(tmp_path: Path) -> None:
     compared, trained = write_card_records(tmp_path, 20)
     record = json.loads((compared / "comparison.json").read_text())
@@ -71,10 +63,10 @@ def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path)
     change_run(trained, program="dpo", adapter={"path": "/srv/runs/first", "fingerprint": "sha256:aa"})
     text = model_card(trained)
     assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, going on from the adapter `first`." in text
-    assert "> **Licence unknown:** none is on record for adapter first." in text
+    assert "> **License unknown:** none is on record for adapter first." in text
 
 
-def test_what_an_earlier_adapter_was_trained_on_counts_for_the_licence(tmp_path: Path) -> None:
+def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path: Path) -> None:
     _, trained = write_card_records(tmp_path, 2)
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, before, license in ((first, None, "cc-by-nc-4.0"), (second, first, "mit")):
@@ -84,30 +76,30 @@ def test_what_an_earlier_adapter_was_trained_on_counts_for_the_licence(tmp_path:
         write_json(folder / "lock.json", lock(datasets=[train], adapter=adapter))
     change_run(trained, program="dpo", adapter={"path": str(second), "fingerprint": "sha256:bb"})
     text = model_card(trained)
-    assert "> **Not for commercial use:** cc-by-nc-4.0 (rows of first) forbids it." in text
+    assert "> **Not for commercial use:** cc-by-nc-4.0 (rows of first)." in text
     assert "\nlicense: cc-by-nc-4.0\n" in text
     assert "going on from the adapter `second`." in text
 
 
-def test_sources_without_a_licence_are_said_beside_those_that_have_one(tmp_path: Path) -> None:
+def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path: Path) -> None:
     _, trained = write_card_records(tmp_path, 2)
     packages = [{"name": "click", "version": "8.5.1"}, {"name": "mystery", "version": "0.1"}]
     sources = [{"name": "packages", "distributions": packages}, {"name": "my_rows.jsonl", "sha256": "aa"}]
     write_json(tmp_path / "functions" / "manifest.json", manifest() | {"sources": sources})
     text = model_card(trained)
-    assert "> **Licence unknown:** none is on record for dataset mystery 0.1 and dataset my\\_rows.jsonl." in text
+    assert "> **License unknown:** none is on record for dataset mystery 0.1 and dataset my\\_rows.jsonl." in text
     train = lock()["datasets"][0]
     write_json(
         trained / "lock.json", lock(datasets=[train | {"licenses": [{"source": train["path"], "license": "mit"}]}])
     )
-    assert "Licence unknown" not in model_card(trained), "the folder's own card speaks for all of it"
+    assert "License unknown" not in model_card(trained), "the folder's own card speaks for all of it"
     parts = [{"path": "org/rows", "revision": "ab"}, {"path": "/srv/my_rows.jsonl", "revision": None}]
     mixture = train | {"path": "org/rows + /srv/my_rows.jsonl", "parts": parts,
                        "licenses": [{"source": "org/rows", "license": "mit"}]}  # fmt: skip
     write_json(trained / "lock.json", lock(datasets=[mixture]))
     change_run(trained, dataset={"path": mixture["path"], "n_rows": 5})
     text = model_card(trained)
-    assert "> **Licence unknown:** none is on record for dataset my\\_rows.jsonl." in text
+    assert "> **License unknown:** none is on record for dataset my\\_rows.jsonl." in text
     assert "on 5 rows of `org/rows + my_rows.jsonl`." in text
 
 

@@ -16,7 +16,7 @@ ADAPTER = {"peft_type": "LORA", "r": 32, "lora_alpha": 64, "use_dora": False, "u
 
 
 def lock(**changed: Any) -> dict[str, Any]:
-    """lock.json of a finished run on the Hub's base and a dataset folder whose sources have licences."""
+    """lock.json of a finished run on the Hub's base and a dataset folder whose sources have licenses."""
     data = {"path": "data/functions", "revision": None, "fingerprint": "sha256:" + "ef" * 32, "n_rows": 2784,
             "licenses": [{"source": "click 8.5.1", "license": "BSD-3-Clause"}]}  # fmt: skip
     return {
