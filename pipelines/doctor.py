@@ -40,19 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
     from pipelines.preflight.config_errors import recipe_findings
-    from pipelines.preflight.console.console_report import examination_lines, wants_colour
+    from pipelines.preflight.console.console_report import report_lines, wants_colour
     from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
     from pipelines.preflight.context_builder import MAX_ROWS
     from pipelines.preflight.forecast.forecasting import forecast_lines
-    from pipelines.preflight.run_checks import examine
+    from pipelines.preflight.run_checks import run_checks
     from pipelines.records.finding import Severity
     from pipelines.report import write_diagnosis_page
     from pipelines.training.dry_run import refuse_impossible_training
 
     refuse_impossible_training(recipe)
-    found = examine(recipe, stage, max_rows=None if flags.all else MAX_ROWS, told_before=recipe_findings(faults))
-    rows = shown_rows(found.case, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
-    forecast = forecast_lines(found.case) if flags.forecast else []
+    found = run_checks(
+        recipe, stage, max_rows=None if flags.all else MAX_ROWS, earlier_findings=recipe_findings(faults)
+    )
+    rows = shown_rows(found.context, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
+    forecast = forecast_lines(found.context) if flags.forecast else []
     fixes = fixes_of(found.findings)
     diff, not_fixed = "", None
     try:
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         colour = wants_colour(sys.stdout)
         lines = [line for row in rows for line in row_lines(row, colour)] if flags.show_rows else []
         legend = [legend_line(colour)] if lines else []
-        print(*legend, *lines, *examination_lines(found, colour), *forecast, sep="\n")
+        print(*legend, *lines, *report_lines(found, colour), *forecast, sep="\n")
         if flags.fix and not_fixed is None:
             print(diff or "nothing to rewrite in the recipe")
     if flags.html:

@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.compare.preferences import pair_groups, preference_line, preference_metrics
     from pipelines.modeling.chat.dates import pin_date
-    from pipelines.postflight import after_run, before_run, read_general_text
-    from pipelines.preflight.before_training import consult_doctor, hold_to_gates
+    from pipelines.postflight import measure_baseline, read_general_text, run_postflight
+    from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
@@ -64,12 +64,12 @@ def _train(recipe: "Recipe") -> None:
     refuse_impossible_training(recipe)
     start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
     train_rows, held_out_rows = preference_set(data, training)
-    doctor = consult_doctor(recipe, Stage.DPO, (train_rows, held_out_rows))
+    doctor = run_preflight(recipe, Stage.DPO, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
     tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
-    hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
+    check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
@@ -81,7 +81,7 @@ def _train(recipe: "Recipe") -> None:
     trainer = preference_trainer(policy, training, train, held_out, data)
     if push:
         push.follow(trainer)
-    start_state = before_run(trainer, general_text)
+    start_state = measure_baseline(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
     metrics = run_training(trainer, run, checkpoint)
     if before is not None:
@@ -89,7 +89,7 @@ def _train(recipe: "Recipe") -> None:
         measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
     save_student(trainer, folder, ledger)
-    examined = after_run(trainer, start_state)
+    examined = run_postflight(trainer, start_state)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(run))
     if run.writes:
         write_card(folder)

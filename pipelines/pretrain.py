@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from pipelines.command_line import asks_for_help, run_program
 
 if TYPE_CHECKING:
-    from pipelines.postflight import AfterRun
+    from pipelines.postflight import PostflightReport
     from pipelines.recipe import Recipe
 
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.likelihood import before_after
     from pipelines.modeling import LoadedModel
-    from pipelines.postflight import after_run, before_run, read_general_text
-    from pipelines.preflight.before_training import consult_doctor
+    from pipelines.postflight import measure_baseline, read_general_text, run_postflight
+    from pipelines.preflight.before_training import run_preflight
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card
@@ -63,7 +63,7 @@ def _train(recipe: "Recipe") -> None:
     checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
     general_text = read_general_text(pretraining.general_text)
-    doctor = consult_doctor(recipe, Stage.PRETRAIN)
+    doctor = run_preflight(recipe, Stage.PRETRAIN)
     push = planned_push(recipe, model_arguments.model_name_or_path)
     tokenizer = models.tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
@@ -79,13 +79,13 @@ def _train(recipe: "Recipe") -> None:
     before = before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts) if base[0] else None
     if push:
         push.follow(trainer)
-    start_state = before_run(trainer, general_text)
+    start_state = measure_baseline(trainer, general_text)
     metrics = train(trainer, corpus, run, checkpoint)
     changes = before_after.held_out_bits_per_byte(
         before, before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts)
     )
     save_pretrained(trainer, pretraining.save_dtype)
-    examined = after_run(trainer, start_state)
+    examined = run_postflight(trainer, start_state)
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
@@ -99,7 +99,7 @@ def _train(recipe: "Recipe") -> None:
         push.finish(model_card)
 
 
-def _finish(folder: Path, lines: Sequence[str], examined: "AfterRun") -> None:
+def _finish(folder: Path, lines: Sequence[str], examined: "PostflightReport") -> None:
     from pipelines.report.model_card import write_card
 
     write_card(folder)

@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.modeling.chat.dates import pin_date
-    from pipelines.postflight import after_run, before_run, read_general_text
-    from pipelines.preflight.before_training import consult_doctor, hold_to_gates
+    from pipelines.postflight import measure_baseline, read_general_text, run_postflight
+    from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
@@ -62,7 +62,7 @@ def _train(recipe: "Recipe") -> None:
     general_text = read_general_text(data.general_text)
     evaluates = training.eval_strategy != "no"
     train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
-    doctor = consult_doctor(recipe, Stage.SFT, (train_rows, held_out_rows))
+    doctor = run_preflight(recipe, Stage.SFT, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
     rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
     tokenizer, new_tokens = load_student_tokenizer(
@@ -70,7 +70,7 @@ def _train(recipe: "Recipe") -> None:
     )
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger, held_out = rows.tokenize(tokenizer)
-    hold_to_gates(ledger, data, doctor, tells=training.process_index == 0)
+    check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
     run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
@@ -84,10 +84,10 @@ def _train(recipe: "Recipe") -> None:
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     if push:
         push.follow(trainer)
-    before = before_run(trainer, general_text)
+    before = measure_baseline(trainer, general_text)
     metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if evaluates else {})
     save_student(trainer, run.folder, ledger)
-    examined, cost = after_run(trainer, before), cost_of_training(run)
+    examined, cost = run_postflight(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
     if run.writes:

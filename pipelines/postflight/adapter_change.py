@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pipelines.postflight.adapter_places import Kind, Place, Start, adapter_places
 from pipelines.postflight.movement import NO_MOVEMENT, Movement, movement_of
-from pipelines.postflight.part import Part, not_measured, rounded
+from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 _WHAT = "adapter"
@@ -18,7 +18,7 @@ _FILE = "adapter_model.safetensors"
 _LORA_NAMES = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
 
 
-def adapter_change(model: PeftModel, start: Start | None = None) -> Part:
+def adapter_change(model: PeftModel, start: Start | None = None) -> Measurement:
     """The movement of every place of the active adapter.
 
     `start` is `adapter_start` of the model before the run. Without it an adapter counts as new, and the norms of one
@@ -26,17 +26,17 @@ def adapter_change(model: PeftModel, start: Start | None = None) -> Part:
     """
     start = start or {}
     moved = [(place, movement_of(place, start)) for place in adapter_places(model)]
-    return _part(moved, is_new=not any(place.key("B") in start for place, _ in moved))
+    return _measurement(moved, is_new=not any(place.key("B") in start for place, _ in moved))
 
 
-def saved_adapter_change(folder: Path) -> Part:
+def saved_adapter_change(folder: Path) -> Measurement:
     """The same of a new adapter as it was saved: for a model whose weights lie in shards on several devices.
 
     Only matrices are looked at, and not against the base.
     """
     if not (folder / _FILE).is_file():
         return not_measured(_WHAT, f"there is no {_FILE}")
-    return _part([(place, movement_of(place, {})) for place in _saved_places(folder)], is_new=True)
+    return _measurement([(place, movement_of(place, {})) for place in _saved_places(folder)], is_new=True)
 
 
 def _saved_places(folder: Path) -> Iterator[Place]:
@@ -52,7 +52,7 @@ def _saved_places(folder: Path) -> Iterator[Place]:
                 yield Place(module.removeprefix("base_model.model."), Kind.LORA, matrices, {}, scaling)
 
 
-def _part(moved: Sequence[tuple[Place, Movement]], *, is_new: bool) -> Part:
+def _measurement(moved: Sequence[tuple[Place, Movement]], *, is_new: bool) -> Measurement:
     if not moved:
         return not_measured(_WHAT, "it has no matrices, token rows or whole modules")
     lora = {place.name: movement for place, movement in moved if place.kind is Kind.LORA}
@@ -66,7 +66,7 @@ def _part(moved: Sequence[tuple[Place, Movement]], *, is_new: bool) -> Part:
         facts["modules"] = {name: _figures(movement) for name, movement in lora.items()}
     if others:
         facts["others"] = {name: _figures(movement) for name, movement in others.items()}
-    return Part(facts, _line(facts), tuple(_findings(facts)))
+    return Measurement(facts, _line(facts), tuple(_findings(facts)))
 
 
 def _total(moved: Mapping[str, Movement]) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from pipelines.postflight.forgetting import (
 )
 from pipelines.postflight.learned_to_stop import EndsBefore, ends_before, learned_to_stop
 from pipelines.postflight.loss_gap import loss_gap
-from pipelines.postflight.part import Part, not_measured
+from pipelines.postflight.part import Measurement, not_measured
 from pipelines.postflight.weights_change import base_folder, weights_change
 from pipelines.records.finding import Finding, Severity
 
@@ -30,7 +30,7 @@ _SHARDED = "the weights lie in shards on several devices (FSDP, DeepSpeed)"
 
 
 @dataclass(frozen=True)
-class BeforeRun:
+class Baseline:
     """What has to be known of a model before it is trained; empty on a rank that does not write."""
 
     adapter: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -40,10 +40,10 @@ class BeforeRun:
 
 
 @dataclass(frozen=True)
-class AfterRun:
+class PostflightReport:
     """What the run did, by the name of each part in run.json."""
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, Measurement]
 
     @property
     def findings(self) -> list[Finding]:
@@ -52,7 +52,7 @@ class AfterRun:
         return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
 
     def to_json(self) -> dict[str, Any]:
-        """What run.json keeps under `after_run`."""
+        """What run.json keeps under `run_postflight`."""
         severities = [finding.severity for finding in self.findings]
         return {
             "kind": "after_run",
@@ -75,19 +75,19 @@ class AfterRun:
         return [*(part.line for part in self.parts.values()), *told]
 
 
-def before_run(trainer: Trainer, general: GeneralText | None = None) -> BeforeRun:
+def measure_baseline(trainer: Trainer, general: GeneralText | None = None) -> Baseline:
     """Look at the model that `trainer` is about to train; every rank calls it, rank 0 measures.
 
     Nothing of the run is changed: not its weights, nor its random state.
     """
     if not trainer.is_world_process_zero() or _is_sharded(trainer):
-        return BeforeRun(general=general, likelihoods=_SHARDED)
+        return Baseline(general=general, likelihoods=_SHARDED)
     model = _model(trainer)
     likelihoods: Sequence[DocumentLikelihood] | str = []
     if general is not None:
         likelihoods = _or_reason(lambda: general_likelihoods(trainer, general, _tokenizer(trainer)))
     ends = _or_reason(lambda: ends_before(trainer))
-    return BeforeRun(
+    return Baseline(
         adapter=adapter_start(model) if isinstance(model, PeftModel) else {},
         ends=None if isinstance(ends, str) else ends,
         general=general,
@@ -95,15 +95,15 @@ def before_run(trainer: Trainer, general: GeneralText | None = None) -> BeforeRu
     )
 
 
-def after_run(trainer: Trainer, before: BeforeRun | None = None) -> AfterRun:
+def run_postflight(trainer: Trainer, before: Baseline | None = None) -> PostflightReport:
     """Look at the model that was trained and saved; every rank may call it, rank 0 measures, the others get no parts.
 
     What cannot be measured says why and breaks nothing.
     """
     if not trainer.is_world_process_zero():
-        return AfterRun({})
-    before = before or BeforeRun()
-    return AfterRun(
+        return PostflightReport({})
+    before = before or Baseline()
+    return PostflightReport(
         {
             "change": _change(trainer, before),
             "learned_to_stop": learned_to_stop(trainer, before.ends),
@@ -113,7 +113,7 @@ def after_run(trainer: Trainer, before: BeforeRun | None = None) -> AfterRun:
     )
 
 
-def _change(trainer: Trainer, before: BeforeRun) -> Part:
+def _change(trainer: Trainer, before: Baseline) -> Measurement:
     model, folder = _model(trainer), Path(str(trainer.args.output_dir))
     if isinstance(model, PeftModel):
         if not _is_sharded(trainer):
@@ -129,7 +129,7 @@ def _change(trainer: Trainer, before: BeforeRun) -> Part:
     return weights_change(folder, base)
 
 
-def _forgetting(trainer: Trainer, before: BeforeRun) -> Part:
+def _forgetting(trainer: Trainer, before: Baseline) -> Measurement:
     general, earlier = before.general, before.likelihoods
     if general is None:
         return no_general_text()

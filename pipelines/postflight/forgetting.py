@@ -13,7 +13,7 @@ from pipelines.evaluation.likelihood.before_after import held_out_bits_per_byte,
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.modeling import LoadedModel
-from pipelines.postflight.part import Part, not_measured
+from pipelines.postflight.part import Measurement, not_measured
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.callbacks.samples import untouched
 
@@ -82,17 +82,19 @@ def general_likelihoods(
         return likelihoods_of_parts(loaded, {_WHAT: general.pieces}, batch_size=_BATCH)[_WHAT]
 
 
-def forgetting(general: GeneralText, before: Sequence[DocumentLikelihood], after: Sequence[DocumentLikelihood]) -> Part:
+def forgetting(
+    general: GeneralText, before: Sequence[DocumentLikelihood], after: Sequence[DocumentLikelihood]
+) -> Measurement:
     """Bits per byte before and after with the paired relative change."""
     changes = held_out_bits_per_byte({_WHAT: before}, {_WHAT: after})[_WHAT]
     facts = {
         "path": general.path, "sha256": general.sha256, "n_bytes": general.n_bytes,
         "n_bytes_of_file": general.n_bytes_of_file, "n_pieces": len(general.pieces), **changes,
     }  # fmt: skip
-    return Part(facts, _line(facts), tuple(_findings(facts)))
+    return Measurement(facts, _line(facts), tuple(_findings(facts)))
 
 
-def no_general_text(reason: str = "the recipe names no general_text") -> Part:
+def no_general_text(reason: str = "the recipe names no general_text") -> Measurement:
     """The part of a run without figures."""
     return not_measured(_WHAT, reason)
 

@@ -9,7 +9,7 @@ from transformers import Trainer, TrainingArguments
 from trl import DPOConfig
 
 from pipelines.modeling import stop_token_ids
-from pipelines.postflight.part import Part, not_measured, rounded
+from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.callbacks.samples import SamplesAtEvaluation, end_probabilities, untouched
 
@@ -46,7 +46,7 @@ def ends_before(trainer: Trainer) -> EndsBefore | None:
     return EndsBefore(_mean(at_end), _mean(inside), len(rows))
 
 
-def learned_to_stop(trainer: Trainer, before: EndsBefore | None) -> Part:
+def learned_to_stop(trainer: Trainer, before: EndsBefore | None) -> Measurement:
     """The figures of the first and the last evaluation, and those from before the run if they were taken.
 
     There is no finding about rows of plain text: where a document ends, nobody can tell from its text.
@@ -61,7 +61,7 @@ def learned_to_stop(trainer: Trainer, before: EndsBefore | None) -> Part:
             "p_end": _json(before.p_end), "p_end_inside": _json(before.p_end_inside), "n_rows": before.n_rows
         }  # fmt: skip
     found = _findings(facts["last"], trainer.args) if _answers_something(trainer) else ()
-    return Part(facts, _line(facts), tuple(found))
+    return Measurement(facts, _line(facts), tuple(found))
 
 
 def _shown(trainer: Trainer) -> SamplesAtEvaluation | None:

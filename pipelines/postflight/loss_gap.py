@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import IntervalStrategy, TrainingArguments
 
-from pipelines.postflight.part import Part, not_measured, rounded
+from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
 
 # A held-out loss this far above its best is overfitting and no noise of a few hundred rows, whose standard error is
@@ -18,7 +18,7 @@ _SHARE_AT_END = 0.1  # of the training logs: the loss at the end of training is 
 _WHAT = "loss"
 
 
-def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArguments) -> Part:
+def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArguments) -> Measurement:
     """The first, best and last held-out loss, the training loss at the end, and the gap between the last two.
 
     Both are means over the tokens in the loss. The training loss is taken with dropout and while the weights move.
@@ -30,7 +30,7 @@ def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArgumen
     at_end = trained[-max(1, round(_SHARE_AT_END * len(trained))) :]
     train = {"value": rounded(sum(log["loss"] for log in at_end) / len(at_end)), "n_logs": len(at_end)}
     if not held_out:
-        return Part(
+        return Measurement(
             {"train": train, "reason": "no evaluation (eval_strategy, held-out rows)"},
             f"{_WHAT}: {train['value']:.4g} on training rows at the end, no held-out rows to compare",
         )
@@ -43,7 +43,7 @@ def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArgumen
         "course": _course([log["eval_loss"] for log in held_out]),
         "averaged_alike": _is_averaged_alike(training),
     }
-    return Part(facts, _line(facts), tuple(_findings(facts, best, training)))
+    return Measurement(facts, _line(facts), tuple(_findings(facts, best, training)))
 
 
 def _course(losses: Sequence[float]) -> str:

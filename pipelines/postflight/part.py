@@ -8,7 +8,7 @@ from pipelines.records.finding import Finding
 
 
 @dataclass(frozen=True)
-class Part:
+class Measurement:
     """What was seen. `facts` are JSON; where nothing could be measured they are `{"reason": ...}`."""
 
     facts: Mapping[str, Any]
@@ -16,9 +16,9 @@ class Part:
     findings: tuple[Finding, ...] = ()
 
 
-def not_measured(what: str, reason: str) -> Part:
+def not_measured(what: str, reason: str) -> Measurement:
     """A part that says why there are no figures."""
-    return Part({"reason": reason}, f"{what}: not measured, {reason}")
+    return Measurement({"reason": reason}, f"{what}: not measured, {reason}")
 
 
 def rounded(value: float) -> float:

@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig
 from pipelines.errors import UserError
 from pipelines.hub.pulling import local_copy
 from pipelines.postflight.movement import NO_MOVEMENT
-from pipelines.postflight.part import Part, not_measured, rounded
+from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 _WHAT = "weights"
@@ -21,7 +21,7 @@ _MAX_BYTES = 4 << 30  # read of a saved model: of a larger one every second, thi
 _MAX_NAMED = 100
 
 
-def weights_change(folder: Path, base: Path) -> Part:
+def weights_change(folder: Path, base: Path) -> Measurement:
     """How far the model saved in `folder` is from its base, both in safetensors files."""
     with ExitStack() as opened:
         saved, before = _tensors_in(folder, opened), _tensors_in(base, opened)
@@ -33,7 +33,7 @@ def weights_change(folder: Path, base: Path) -> Part:
         norms = {}
         for name in names:
             norms[name] = _change(saved[name].get_tensor(name), before[pairs[name]].get_tensor(pairs[name]))
-    return _part(norms, len(saved))
+    return _measurement(norms, len(saved))
 
 
 def base_folder(config: PreTrainedConfig) -> Path | None:
@@ -68,7 +68,7 @@ def _change(after: torch.Tensor, before: torch.Tensor) -> tuple[float, float]:
     return float(change), float(torch.linalg.vector_norm(before))
 
 
-def _part(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Part:
+def _measurement(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Measurement:
     known = {name: pair for name, pair in norms.items() if math.isfinite(pair[0])}
     unmoved = [name for name, (change, _) in known.items() if change < NO_MOVEMENT]
     total, size = (math.hypot(*column) for column in zip(*known.values(), strict=True)) if known else (0.0, 0.0)
@@ -80,7 +80,7 @@ def _part(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Part:
     share = "" if relative is None else f", {relative:.2%} away from the base"
     line = f"{_WHAT}: {len(known) - len(unmoved)} of {len(known)} tensors moved{share}"
     if not known or len(unmoved) < len(known):
-        return Part(facts, line)
+        return Measurement(facts, line)
     finding = Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR,
@@ -90,4 +90,4 @@ def _part(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Part:
         "away, set `dtype: float32`",
         evidence=tuple(Evidence(name) for name in unmoved[:MAX_EVIDENCE]),
     )
-    return Part(facts, line, (finding,))
+    return Measurement(facts, line, (finding,))

@@ -8,22 +8,22 @@ from transformers import TrainingArguments
 
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.checks.thresholds import gate_findings
-from pipelines.preflight.console.console_report import examination_lines, finding_lines, wants_colour
+from pipelines.preflight.checks.thresholds import threshold_findings
+from pipelines.preflight.console.console_report import finding_lines, report_lines, wants_colour
 from pipelines.preflight.context_builder import Read
-from pipelines.preflight.run_checks import examine
+from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import DataArguments, DoctorMode, Recipe
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.ledger import Ledger
 
 
-def consult_doctor(recipe: Recipe, stage: Stage, read: Read | None = None) -> dict[str, Any] | None:
+def run_preflight(recipe: Recipe, stage: Stage, read: Read | None = None) -> dict[str, Any] | None:
     """Examine `recipe` before a run, print what is found, and return it for run.json; None where the recipe says off.
 
     `read` are the rows to train on and the held-out ones where the program has them already.
 
     Every process calls this; rank 0 looks, and all learn the answer. Raises `AnswerIsNo` for findings that ruin a run,
-    unless the recipe's `doctor` is warn, and `UserError` as `examine`.
+    unless the recipe's `doctor` is warn, and `UserError` as `run_checks`.
     """
     data, training, _ = recipe.arguments
     mode = data.doctor
@@ -33,11 +33,11 @@ def consult_doctor(recipe: Recipe, stage: Stage, read: Read | None = None) -> di
     refusal: UserError | None = None
     if training.process_index == 0:
         try:
-            examination = examine(recipe, stage, read=read)
+            examination = run_checks(recipe, stage, read=read)
         except UserError as error:
             refusal = error
         else:
-            print(*examination_lines(examination, wants_colour(sys.stderr)), sep="\n", file=sys.stderr, flush=True)
+            print(*report_lines(examination, wants_colour(sys.stderr)), sep="\n", file=sys.stderr, flush=True)
             said = {"mode": mode.value, **examination.to_json(with_rows=not training.push_to_hub)}
     said, refusal = _told_to_all(training, (said, refusal))
     if refusal is not None:
@@ -47,15 +47,15 @@ def consult_doctor(recipe: Recipe, stage: Stage, read: Read | None = None) -> di
     return said
 
 
-def hold_to_gates(ledger: Ledger, data: DataArguments, said: dict[str, Any] | None, *, tells: bool) -> None:
+def check_thresholds(ledger: Ledger, data: DataArguments, said: dict[str, Any] | None, *, tells: bool) -> None:
     """Ask once more about all rows where the doctor saw a sample: what the ledger says that the recipe does not allow.
 
-    Raises `AnswerIsNo` as `consult_doctor`. `tells` is true on the one rank that prints.
+    Raises `AnswerIsNo` as `run_preflight`. `tells` is true on the one rank that prints.
     """
     if said is None or said["rows"]["train"]["n_seen"] == ledger.n_rows:
         return
     known = {finding["id"] for finding in said["findings"]}
-    found: list[Finding] = [one for one in gate_findings(ledger, data) if one.id not in known]
+    found: list[Finding] = [one for one in threshold_findings(ledger, data) if one.id not in known]
     if tells:
         for finding in found:
             print(*finding_lines(finding, wants_colour(sys.stderr)), sep="\n", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ _WHY = {
 }
 
 
-class Refusals:
+class CapturedErrors:
     """Findings out of the `UserError`s that name one; each id once. Other errors are raised on."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from pipelines.training.data.truncation import IGNORED, Example
 
 
 @dataclass(frozen=True)
-class SeenRow:
+class SampledRow:
     """One row, as the dataset has it and as the run would train it.
 
     `asked` is all text before the answers that is no answer (system, user and tool turns, joined by newlines);
@@ -45,11 +45,11 @@ class SeenRow:
 
 
 @dataclass(frozen=True)
-class SeenRows:
+class SampledRows:
     """The rows of one split that were looked at: all `n_rows`, or a seeded sample of them in their order."""
 
     split: str
-    rows: tuple[SeenRow, ...]
+    rows: tuple[SampledRow, ...]
     n_rows: int
     columns: tuple[str, ...]
     ledger: Ledger
@@ -104,7 +104,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckContext:
     """All that the checks look at. `keys` are the recipe's with the command line's over them, as written."""
 
     stage: Stage
@@ -114,14 +114,14 @@ class Case:
     model: ModelConfig
     tokenizer: PreTrainedTokenizerBase
     new_tokens: tuple[str, ...]
-    train: SeenRows
-    held_out: SeenRows | None
+    train: SampledRows
+    held_out: SampledRows | None
     base: Base
     machine: Machine
     has_unused_evaluation: bool = False  # the dataset has a split to evaluate on and the recipe does not
 
     @property
-    def splits(self) -> tuple[SeenRows, ...]:
+    def splits(self) -> tuple[SampledRows, ...]:
         """The rows to train on, then the held-out rows if there are any."""
         return (self.train,) if self.held_out is None else (self.train, self.held_out)
 

@@ -24,8 +24,8 @@ from pipelines.modeling.assistant_masks import ServedTurn, UnrenderableError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.postflight.forgetting import read_general_text
-from pipelines.preflight.captured_errors import Refusals
-from pipelines.preflight.check_context import Base, Case, SeenRow, SeenRows, Stage
+from pipelines.preflight.captured_errors import CapturedErrors
+from pipelines.preflight.check_context import Base, CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.forecast.machine import this_machine
 from pipelines.preflight.sampled_pairs import PairReader
 from pipelines.recipe import Recipe
@@ -54,9 +54,9 @@ _SEED = 0  # of the sample: the same rows for every recipe on the same data
 Read = tuple[Dataset, Dataset | None]
 
 
-def open_case(
+def build_context(
     recipe: Recipe, stage: Stage, *, max_rows: int | None = MAX_ROWS, read: Read | None = None
-) -> tuple[Case, list[Finding]]:
+) -> tuple[CheckContext, list[Finding]]:
     """The case of a parsed recipe, and findings for what the run itself would refuse.
 
     Of each split at most `max_rows` rows are looked at, all for None. `read` are the rows to train on and the held-out
@@ -64,17 +64,17 @@ def open_case(
     recipe or rows: a dataset, split or base that is not there.
     """
     read_general_text(recipe.arguments[0].general_text)  # the run could not measure what it forgets
-    refusals = Refusals()
+    refusals = CapturedErrors()
     if stage is Stage.SFT:
-        case = _fine_tuning(recipe, max_rows, refusals, read)
+        context = _fine_tuning(recipe, max_rows, refusals, read)
     elif stage is Stage.DPO:
-        case = _preferences(recipe, max_rows, refusals, read)
+        context = _preferences(recipe, max_rows, refusals, read)
     else:
-        case = _pretraining(recipe, max_rows)
-    return case, refusals.findings
+        context = _pretraining(recipe, max_rows)
+    return context, refusals.findings
 
 
-def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read: Read | None) -> Case:
+def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: CapturedErrors, read: Read | None) -> CheckContext:
     data, training, model = recipe.arguments
     evaluates = training.eval_strategy != "no"
     train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
@@ -83,7 +83,7 @@ def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     tokenizer, new_tokens = _student_tokenizer(start, model, training, rows, refusals)
     how = rows.tokenizing(tokenizer)
     seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
-    return Case(
+    return CheckContext(
         stage=Stage.SFT, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
         base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
@@ -91,7 +91,7 @@ def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     )  # fmt: skip
 
 
-def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read: Read | None) -> Case:
+def _preferences(recipe: Recipe, max_rows: int | None, refusals: CapturedErrors, read: Read | None) -> CheckContext:
     data, training, model = recipe.arguments
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
     train, held_out = read or preference_set(data, training)
@@ -102,7 +102,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
         _with_ledger(split, [reader.seen(number, row) for number, row in _drawn(rows, max_rows)], rows)
         for split, rows in _splits(train, held_out)
     ]
-    return Case(
+    return CheckContext(
         stage=Stage.DPO, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
         base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
@@ -110,7 +110,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: Refusals, read:
     )  # fmt: skip
 
 
-def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
+def _pretraining(recipe: Recipe, max_rows: int | None) -> CheckContext:
     data, training, model = recipe.arguments
     refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
@@ -127,7 +127,7 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
             built(base.config)  # what cannot be built is no finding: the run says what is wrong with it
     else:
         base = _base(str(model.model_name_or_path), model, tokenizer)
-    return Case(
+    return CheckContext(
         stage=Stage.PRETRAIN, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=(), train=_seen_documents("train", train.texts, train.n_documents, tokenizer),
         held_out=_seen_documents("held-out", held_out.texts, held_out.n_documents, tokenizer), base=base,
@@ -136,7 +136,7 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> Case:
 
 
 def _student_tokenizer(
-    start: StartingPoint, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: Refusals
+    start: StartingPoint, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: CapturedErrors
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
     load = partial(load_student_tokenizer, model, training, conversational=rows.conversational, start=start)
@@ -144,7 +144,7 @@ def _student_tokenizer(
     if found is not None:
         return found
     wished, training.eos_token = training.eos_token, None
-    again = Refusals()
+    again = CapturedErrors()
     found = again.attempt(load)
     training.eos_token = wished
     if found is None:
@@ -158,9 +158,9 @@ def _splits(train: Dataset, held_out: Dataset | None) -> list[tuple[str, Dataset
 
 
 def _seen_rows(
-    split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: Refusals
-) -> SeenRows:  # fmt: skip
-    seen: list[SeenRow] = []
+    split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: CapturedErrors
+) -> SampledRows:  # fmt: skip
+    seen: list[SampledRow] = []
     drawn = (_begun(number, row, how, refusals) for number, row in _drawn(rows, max_rows))
     begun = list(islice(drawn, _ROWS_AT_ONCE))
     with ThreadPoolExecutor(1) as beside:  # the tokenizer lets go of the interpreter: the next rows are rendered then
@@ -174,15 +174,15 @@ def _seen_rows(
 
 
 def _begun(
-    number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: Refusals
-) -> tuple[SeenRow, list[ServedTurn]]:  # fmt: skip
+    number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: CapturedErrors
+) -> tuple[SampledRow, list[ServedTurn]]:  # fmt: skip
     """A row, and the turns of it that are left to be tokenized: only conversations have them."""
     try:
         read = how.read(row)
     except UnreadableRowError as error:
-        return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error)), []
+        return SampledRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error)), []
     asked, answers, messages = _texts_of(read)
-    seen = SeenRow(number, row, asked, answers, messages=messages)
+    seen = SampledRow(number, row, asked, answers, messages=messages)
     if messages and not how.tokenizer.chat_template:  # the run refuses the recipe's; the texts are left to look at
         return seen, []
     try:
@@ -196,7 +196,7 @@ def _begun(
         return replace(seen, fate=RowFate.DROPPED, reason="refused"), []
 
 
-def _fitted(seen: SeenRow, whole: list[Example], how: RowTokenizer, refusals: Refusals) -> SeenRow:
+def _fitted(seen: SampledRow, whole: list[Example], how: RowTokenizer, refusals: CapturedErrors) -> SampledRow:
     """`seen` with its examples as they are, and as the recipe's length leaves them."""
     try:
         fitted = how.examples(seen.values, seen.number) if _is_long(whole, how.max_length) else Fitted(whole)
@@ -217,13 +217,15 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     return asked, tuple(content_text(read.messages[place]) for place in trained), tuple(read.messages)
 
 
-def _seen_documents(split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase) -> SeenRows:
+def _seen_documents(
+    split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase
+) -> SampledRows:
     seen = []
     for number, text in enumerate(texts):
         token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
         example = Example(token_ids, token_ids)
-        seen.append(SeenRow(number, {"text": text}, "", (text,), (example,), (example,)))
-    return SeenRows(split, tuple(seen), n_documents, ("text",), _ledger_of(seen))
+        seen.append(SampledRow(number, {"text": text}, "", (text,), (example,), (example,)))
+    return SampledRows(split, tuple(seen), n_documents, ("text",), _ledger_of(seen))
 
 
 def _is_long(examples: list[Example], max_length: int | None) -> bool:
@@ -248,11 +250,11 @@ def _numbers(rows: Dataset) -> Sequence[int]:
     return range(len(rows)) if origin is None else origin.column(0).to_pylist()
 
 
-def _with_ledger(split: str, seen: list[SeenRow], rows: Dataset) -> SeenRows:
-    return SeenRows(split, tuple(seen), len(rows), tuple(rows.column_names), _ledger_of(seen))
+def _with_ledger(split: str, seen: list[SampledRow], rows: Dataset) -> SampledRows:
+    return SampledRows(split, tuple(seen), len(rows), tuple(rows.column_names), _ledger_of(seen))
 
 
-def _ledger_of(seen: Iterable[SeenRow]) -> Ledger:
+def _ledger_of(seen: Iterable[SampledRow]) -> Ledger:
     ledger = Ledger()
     for row in seen:
         n_tokens = sum(map(len, row.examples))

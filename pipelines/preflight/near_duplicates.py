@@ -45,7 +45,7 @@ _ASCII_WORDS = re.compile(rf"{_NUMBER}|\w+|{_MARKS}")
 _WORDS = re.compile(rf"{_NUMBER}|[{_CJK}]|[^\W{_CJK}]+|{_MARKS}|[^\w\s\x00-\x7f{_PUNCTUATION}]")
 
 
-class Likeness(IntEnum):
+class Similarity(IntEnum):
     """How alike two rows are, the surest last."""
 
     REQUEST = 0  # the request is equal but for case, white space and punctuation; the answer is another
@@ -62,12 +62,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class NearPair:
+class NearDuplicate:
     """Places in the held-out rows and in the training rows of two that are near."""
 
     held_out: int
     train: int
-    likeness: Likeness
+    similarity: Similarity
 
 
 def words_of(text: str) -> list[str]:
@@ -78,7 +78,7 @@ def words_of(text: str) -> list[str]:
     return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def near_pairs(train: Sequence[Row], held_out: Sequence[Row]) -> list[NearPair]:
+def near_duplicates(train: Sequence[Row], held_out: Sequence[Row]) -> list[NearDuplicate]:
     """At most one pair for each held-out row, with the likest training row, in the order of the held-out rows."""
     train_edges = [_edges(row) for row in train]
     held_out_edges = [_edges(row) for row in held_out]
@@ -94,7 +94,7 @@ def near_pairs(train: Sequence[Row], held_out: Sequence[Row]) -> list[NearPair]:
     return [pairs[place] for place in sorted(pairs)]
 
 
-def likeness(one: Row, other: Row, templated: bool = False) -> Likeness | None:
+def similarity(one: Row, other: Row, templated: bool = False) -> Similarity | None:
     """How alike two rows are; None where they are different tasks.
 
     Of `templated` rows, most of whose words many rows have, one other word is another task: a typo alone is none.
@@ -103,14 +103,14 @@ def likeness(one: Row, other: Row, templated: bool = False) -> Likeness | None:
         words_of(_ends_of(text, _COMPARED)) for text in (one.request, other.request, one.answer, other.answer)
     )
     if a == b and x == y:
-        return Likeness.EQUAL if a or x else None
+        return Similarity.EQUAL if a or x else None
     if not a and not b:
         is_same = differs_in_typos(x, y) if templated else _is_same_document(x, y)
-        return Likeness.EDITED if is_same else None
+        return Similarity.EDITED if is_same else None
     if a == b:
         is_edited = differs_in_typos(x, y) or _differs_in_few(x, y, _FEW_OF_ANSWER)
-        return Likeness.EDITED if is_edited and min(len(x), len(y)) >= _SHORT_ANSWER else Likeness.REQUEST
-    return Likeness.EDITED if _has_typos(a, x, b, y) or (not templated and _is_edited(a, x, b, y)) else None
+        return Similarity.EDITED if is_edited and min(len(x), len(y)) >= _SHORT_ANSWER else Similarity.REQUEST
+    return Similarity.EDITED if _has_typos(a, x, b, y) or (not templated and _is_edited(a, x, b, y)) else None
 
 
 def _has_typos(a: Sequence[str], x: Sequence[str], b: Sequence[str], y: Sequence[str]) -> bool:
@@ -247,14 +247,14 @@ def _asked(edges: _Edges) -> tuple[str, ...]:
 
 def _likest(
     place: int, others: Iterable[int], train: Sequence[Row], held_out: Sequence[Row], templated: bool = False
-) -> NearPair | None:
+) -> NearDuplicate | None:
     """The pair of held-out row `place` with the likest of some training rows, None if it is like none."""
     best = None
     for other in others:
-        found = likeness(held_out[place], train[other], templated)
-        if found is not None and (best is None or found > best.likeness):
-            best = NearPair(place, other, found)
-        if best is not None and best.likeness is not Likeness.REQUEST:
+        found = similarity(held_out[place], train[other], templated)
+        if found is not None and (best is None or found > best.similarity):
+            best = NearDuplicate(place, other, found)
+        if best is not None and best.similarity is not Similarity.REQUEST:
             break
     return best
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks import CHECKS
-from pipelines.preflight.context_builder import MAX_ROWS, Read, open_case
+from pipelines.preflight.context_builder import MAX_ROWS, Read, build_context
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding, Severity
 
@@ -14,10 +14,10 @@ _ORDER = list(Severity)
 
 
 @dataclass(frozen=True)
-class Examination:
+class PreflightReport:
     """All findings about a recipe, worst first, and the case that they are about."""
 
-    case: Case
+    context: CheckContext
     findings: tuple[Finding, ...]
 
     def of(self, severity: Severity) -> list[Finding]:
@@ -28,34 +28,35 @@ class Examination:
         """What run.json keeps and `doctor.py --json` prints; without text of rows for a folder that becomes public."""
         return {
             "kind": "diagnosis",
-            "stage": self.case.stage.value,
+            "stage": self.context.stage.value,
             "n_errors": len(self.of(Severity.ERROR)),
             "n_warnings": len(self.of(Severity.WARNING)),
             "rows": {
-                seen.split: {"n_rows": seen.n_rows, "n_seen": len(seen.rows)} for seen in self.case.splits
+                seen.split: {"n_rows": seen.n_rows, "n_seen": len(seen.rows)} for seen in self.context.splits
             },
             "n_checks": len(CHECKS),
             "findings": [finding.to_json(with_rows=with_rows) for finding in self.findings],
         }  # fmt: skip
 
 
-def examine(
+def run_checks(
     recipe: Recipe,
     stage: Stage,
     *,
     max_rows: int | None = MAX_ROWS,
     read: Read | None = None,
-    told_before: Sequence[Finding] = (),
-) -> Examination:
-    """Open the case of `recipe` (`max_rows` and `read` as for `open_case`) and run every check on it; `told_before` are
-    findings about how it is written.
+    earlier_findings: Sequence[Finding] = (),
+) -> PreflightReport:
+    """Build the context of `recipe` (`max_rows` and `read` as for `build_context`) and run every check on it.
 
-    Raises `UserError` as `open_case`.
+    `earlier_findings` are findings about how the recipe is written.
+
+    Raises `UserError` as `build_context`.
     """
-    case, refused = open_case(recipe, stage, max_rows=max_rows, read=read)
+    context, refused = build_context(recipe, stage, max_rows=max_rows, read=read)
     refused_ids = {finding.id for finding in refused}  # told once, in the words of the run
-    checked = (finding for check in CHECKS for finding in check(case) if finding.id not in refused_ids)
-    return Examination(case, worst_first([*told_before, *refused, *checked]))
+    checked = (finding for check in CHECKS for finding in check(context) if finding.id not in refused_ids)
+    return PreflightReport(context, worst_first([*earlier_findings, *refused, *checked]))
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:

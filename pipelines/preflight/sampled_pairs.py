@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 from data_prep.conversation import Preference, UnreadableRowError, content_text, read_preference
 from pipelines.errors import UserError
 from pipelines.modeling.assistant_masks import UnrenderableError
-from pipelines.preflight.captured_errors import Refusals
-from pipelines.preflight.check_context import SeenRow
+from pipelines.preflight.captured_errors import CapturedErrors
+from pipelines.preflight.check_context import SampledRow
 from pipelines.recipe import LongRowPolicy
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
@@ -24,20 +24,20 @@ class PairReader:
     tokenizer: PreTrainedTokenizerBase | None
     max_length: int | None
     policy: LongRowPolicy
-    refusals: Refusals
+    refusals: CapturedErrors
 
-    def seen(self, number: int, row: Mapping[str, Any]) -> SeenRow:
+    def seen(self, number: int, row: Mapping[str, Any]) -> SampledRow:
         """Row `number` with its texts and, where the template is usable, its examples."""
         try:
             preference = read_preference(row)
         except UnreadableRowError as error:
-            return SeenRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
+            return SampledRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error))
         asked = "\n".join(content_text(message) for message in preference.prompt)
         answers = (content_text(preference.chosen), content_text(preference.rejected))
-        texts = SeenRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
+        texts = SampledRow(number, row, asked, answers, messages=(*preference.prompt, preference.chosen))
         return texts if self.tokenizer is None else self._rendered(texts, preference, self.tokenizer)
 
-    def _rendered(self, texts: SeenRow, preference: Preference, tokenizer: PreTrainedTokenizerBase) -> SeenRow:
+    def _rendered(self, texts: SampledRow, preference: Preference, tokenizer: PreTrainedTokenizerBase) -> SampledRow:
         whole: tuple[Example, ...] = ()
         try:
             pair = pair_tokens(preference, tokenizer)

@@ -19,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from pipelines.modeling.adapters import ALL_LINEAR, lora_config
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import attach_quietly
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 
 _ADAPTED = (nn.Linear, Conv1D, nn.Embedding)  # what PEFT puts LoRA on, of what a language model is made of
 _ADAPTER_BYTES = 4  # train_adapters_in_float32
@@ -161,15 +161,15 @@ class LoraPlan:
         return next((name for name, other in self.modules.items() if other is module), None)
 
 
-def lora_plan(case: Case) -> LoraPlan | None:
+def lora_plan(context: CheckContext) -> LoraPlan | None:
     """The new adapter of a case; None for full fine-tuning, and where DPO goes on from an adapter."""
-    if case.base.adapter is not None or not case.model.use_peft:
+    if context.base.adapter is not None or not context.model.use_peft:
         return None
-    n_rows = n_rows_after_resizing(case)
-    behind = range(case.base.n_embedding_rows, n_rows)
-    new_ids = {*behind, *(token_id_of(case.tokenizer, token) for token in case.new_tokens)}
-    config = cast(LoraConfig, lora_config(case.model, case.base.skeleton, sorted(new_ids)))
-    return LoraPlan(config, case.base.skeleton, n_rows)
+    n_rows = n_rows_after_resizing(context)
+    behind = range(context.base.n_embedding_rows, n_rows)
+    new_ids = {*behind, *(token_id_of(context.tokenizer, token) for token in context.new_tokens)}
+    config = cast(LoraConfig, lora_config(context.model, context.base.skeleton, sorted(new_ids)))
+    return LoraPlan(config, context.base.skeleton, n_rows)
 
 
 def embedding_width(model: PreTrainedModel) -> int:
@@ -177,23 +177,23 @@ def embedding_width(model: PreTrainedModel) -> int:
     return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[1])
 
 
-def n_rows_after_resizing(case: Case) -> int:
+def n_rows_after_resizing(context: CheckContext) -> int:
     """Rows of the embeddings in the run: they grow where the tokenizer has more tokens, and never shrink."""
-    return max(case.base.n_embedding_rows, len(case.tokenizer))
+    return max(context.base.n_embedding_rows, len(context.tokenizer))
 
 
-def n_parameters(case: Case) -> int:
+def n_parameters(context: CheckContext) -> int:
     """Weights of the whole model once its embeddings are resized."""
-    n_new_rows = n_rows_after_resizing(case) - case.base.n_embedding_rows
-    n_tables = 1 if case.base.is_tied else 2
-    return case.base.skeleton.num_parameters() + n_new_rows * embedding_width(case.base.skeleton) * n_tables
+    n_new_rows = n_rows_after_resizing(context) - context.base.n_embedding_rows
+    n_tables = 1 if context.base.is_tied else 2
+    return context.base.skeleton.num_parameters() + n_new_rows * embedding_width(context.base.skeleton) * n_tables
 
 
-def dtype_of_weights(case: Case) -> str:
+def dtype_of_weights(context: CheckContext) -> str:
     """The dtype in which what is not quantized is loaded: the recipe's, else float32; `auto` is the base's own."""
-    if case.model.dtype != "auto":
-        return case.model.dtype or "float32"
-    return re.sub(r"^torch\.", "", str(getattr(case.base.config, "dtype", None) or "float32"))
+    if context.model.dtype != "auto":
+        return context.model.dtype or "float32"
+    return re.sub(r"^torch\.", "", str(getattr(context.base.config, "dtype", None) or "float32"))
 
 
 def _is_all_linear(targets: object) -> bool:

@@ -58,7 +58,7 @@ class Case:
         return [word for key, value in self.keys.items() for word in (f"--{key}", value)]
 
 
-def case_of(text: str) -> Case:
+def context_of(text: str) -> Case:
     name, *keys = text.split()
     return Case(name, dict(key.split("=", 1) for key in keys))
 
@@ -118,7 +118,7 @@ def main() -> None:
     chosen = flags.parse_args()
     started, model, table = time.monotonic(), None, []
     with tempfile.TemporaryDirectory() as folder:
-        for number, case in enumerate(map(case_of, chosen.cases)):
+        for number, case in enumerate(map(context_of, chosen.cases)):
             if time.monotonic() - started > 60 * chosen.minutes:
                 table.append(f"| {case.name} | not measured: out of time | | | |")
                 continue

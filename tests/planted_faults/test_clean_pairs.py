@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preflight.run_checks import examine
+from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding, Severity
@@ -69,4 +69,4 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> ShippedRecipes:
 def test_nothing_is_said_of_a_shipped_recipe_over_clean_rows(path: Path, shipped: ShippedRecipes) -> None:
     stage = Stage(path.parent.name)
     recipe = parse_recipe(ARGUMENTS[stage], shipped.flags(path))
-    assert not alarms(examine(recipe, stage).findings)
+    assert not alarms(run_checks(recipe, stage).findings)

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import Trainer
 from trl import DPOTrainer
 
-from pipelines.postflight import AfterRun, BeforeRun, after_run, before_run, read_general_text
+from pipelines.postflight import Baseline, PostflightReport, measure_baseline, read_general_text, run_postflight
 from pipelines.preflight.check_context import Stage
 from pipelines.recipe import Recipe
 from pipelines.training.callbacks.samples import SamplesAtEvaluation
@@ -76,16 +76,16 @@ def dpo_recipe(folder: Path, base: Path, **keys: Any) -> Recipe:
     return sft_recipe(folder, base, rows=pairs_of(8), held_out=pairs_of(12)[8:], stage=Stage.DPO, **keys)
 
 
-def examined(trainer: Trainer, general: Path | None = None) -> tuple[BeforeRun, AfterRun]:
+def examined(trainer: Trainer, general: Path | None = None) -> tuple[Baseline, PostflightReport]:
     """Train, save and look, in the order of the programs."""
-    before = before_run(trainer, read_general_text(None if general is None else str(general)))
+    before = measure_baseline(trainer, read_general_text(None if general is None else str(general)))
     trainer.train()
     if trainer.args.eval_strategy != "no":
         trainer.evaluate()
     save_student(trainer, Path(str(trainer.args.output_dir)))
-    return before, after_run(trainer, before)
+    return before, run_postflight(trainer, before)
 
 
-def ids_of(found: AfterRun) -> set[str]:
+def ids_of(found: PostflightReport) -> set[str]:
     """The ids of the findings."""
     return {finding.id for finding in found.findings}

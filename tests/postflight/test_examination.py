@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.postflight import AfterRun, after_run, before_run, read_general_text
-from pipelines.postflight.part import Part
+from pipelines.postflight import PostflightReport, measure_baseline, read_general_text, run_postflight
+from pipelines.postflight.part import Measurement
 from pipelines.records.finding import Finding, Severity
 from pipelines.report.doctor.postflight_results import examinations
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, sft, sft_recipe
@@ -30,10 +30,10 @@ def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(
     for name in ("with", "without"):
         trainer = sft(sft_recipe(tmp_path / name, qwen_base, **METHODS[method]))
         if name == "with":
-            before = before_run(trainer, read_general_text(str(general_text)))
+            before = measure_baseline(trainer, read_general_text(str(general_text)))
         trainer.train()
         if name == "with":
-            after_run(trainer, before)
+            run_postflight(trainer, before)
         trainer.save_model()
         [path] = (tmp_path / name / "run").glob("*model.safetensors")
         trained.append(load_file(path))
@@ -47,7 +47,7 @@ def test_the_model_is_left_as_it_was(gpt2_base: Path, tmp_path: Path, general_te
     trainer.model.train()
     wanted = {name: one.requires_grad for name, one in trainer.model.named_parameters()}
     state, config = torch.get_rng_state(), trainer.model.generation_config
-    after_run(trainer, before)
+    run_postflight(trainer, before)
     assert {name: one.requires_grad for name, one in trainer.model.named_parameters()} == wanted
     assert torch.equal(state, torch.get_rng_state())
     assert trainer.model.generation_config is config
@@ -93,7 +93,7 @@ def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
 def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base: Path, tmp_path: Path) -> None:
     trainer = sft(sft_recipe(tmp_path, qwen_base))
     examined(trainer)
-    parts = after_run(trainer).parts
+    parts = run_postflight(trainer).parts
     assert parts["change"].facts["n_unmoved"] == 0
     assert "before" not in parts["learned_to_stop"].facts
 
@@ -104,21 +104,26 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     _, whole = examined(trainer)
     trainer.is_fsdp_enabled = True
-    before = before_run(trainer, read_general_text(str(general_text)))
+    before = measure_baseline(trainer, read_general_text(str(general_text)))
     assert (before.adapter, before.ends) == ({}, None)
-    parts = after_run(trainer, before).parts
+    parts = run_postflight(trainer, before).parts
     assert parts["change"].facts["norm"] == whole.parts["change"].facts["norm"]
     assert "shards" in parts["forgetting"].facts["reason"]
     monkeypatch.setitem(trainer.model.peft_config, "ref", trainer.model.peft_config["default"])
-    assert "went on from an adapter" in after_run(trainer, before).parts["change"].facts["reason"]
+    assert "went on from an adapter" in run_postflight(trainer, before).parts["change"].facts["reason"]
 
 
 def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     trainer.is_world_process_zero = lambda: False
-    before = before_run(trainer, read_general_text(str(general_text)))
+    before = measure_baseline(trainer, read_general_text(str(general_text)))
     assert before.ends is None
-    assert after_run(trainer, before).to_json() == {"kind": "after_run", "n_errors": 0, "n_warnings": 0, "findings": []}
+    assert run_postflight(trainer, before).to_json() == {
+        "kind": "after_run",
+        "n_errors": 0,
+        "n_warnings": 0,
+        "findings": [],
+    }
 
 
 def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
@@ -128,7 +133,7 @@ def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
     before, _ = examined(trainer, general_text)
     name = "base_model.model.model.layers.0.mlp.up_proj"
     trainer.model.get_submodule(name).lora_B["default"].weight.data.fill_(float("nan"))
-    found = after_run(trainer, before)
+    found = run_postflight(trainer, before)
     assert found.parts["forgetting"].facts == {"reason": "NaN or infinity"}
     assert found.parts["change"].facts["unmoved"] == ["model.layers.0.mlp.up_proj"]
     json.dumps(found.to_json(), allow_nan=False)
@@ -138,8 +143,8 @@ def test_errors_come_before_warnings() -> None:
     def finding(severity: Severity) -> Finding:
         return Finding(severity.name, severity, "s", "w", "r")
 
-    found = AfterRun(
-        {"a": Part({}, "", (finding(Severity.WARNING),)), "b": Part({}, "", (finding(Severity.ERROR),))}
+    found = PostflightReport(
+        {"a": Measurement({}, "", (finding(Severity.WARNING),)), "b": Measurement({}, "", (finding(Severity.ERROR),))}
     )  # fmt: skip
     assert [one.id for one in found.findings] == ["ERROR", "WARNING"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.postflight import after_run
+from pipelines.postflight import run_postflight
 from pipelines.postflight.learned_to_stop import MIN_AT_END, ends_before
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, ids_of, sft, sft_recipe
 from tests.preflight.contexts import rows_of
@@ -39,7 +39,7 @@ def test_ends_that_are_no_likelier_than_places_inside_are_told(qwen_base: Path, 
 
     def found_with(p_end: float, inside: float, **more: float) -> set[str]:
         trainer.state.log_history.append({"step": 9, "eval_p_end": p_end, "eval_p_end_inside": inside, **more})
-        return ids_of(after_run(trainer, before))
+        return ids_of(run_postflight(trainer, before))
 
     assert "STOP_NOT_LEARNED" in found_with(0.3, 0.29)
     assert "STOP_NOT_LEARNED" in found_with(0.09, 0.0)

@@ -8,8 +8,8 @@ from typing import Any
 import datasets
 from trl import DPOConfig, ModelConfig, SFTConfig
 
-from pipelines.preflight.check_context import Case, Stage
-from pipelines.preflight.context_builder import open_case
+from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import InstructionArguments, PreferenceArguments, Recipe, parse_recipe
 from pipelines.records.finding import Finding
 from tests.processors import with_bfloat16
@@ -65,15 +65,17 @@ def recipe_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[
         return parse_recipe(kinds, ["--config", str(folder / "recipe.yaml")])
 
 
-def case_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> Case:
+def context_of(
+    folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any
+) -> CheckContext:
     """The opened case of `recipe_of`."""
     return opened(folder, base, rows, held_out, **keys)[0]
 
 
 def opened(
     folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any
-) -> tuple[Case, list[Finding]]:
+) -> tuple[CheckContext, list[Finding]]:
     """The opened case of `recipe_of`, and what the run itself would refuse."""
     stage = keys.get("stage", Stage.SFT)
     with with_bfloat16():
-        return open_case(recipe_of(folder, base, rows, held_out, **keys), stage)
+        return build_context(recipe_of(folder, base, rows, held_out, **keys), stage)

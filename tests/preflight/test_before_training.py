@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import AnswerIsNo, UserError
-from pipelines.preflight.before_training import consult_doctor, hold_to_gates
+from pipelines.preflight.before_training import check_thresholds, run_preflight
 from pipelines.preflight.check_context import Stage
 from pipelines.recipe import DataArguments, DoctorMode
 from pipelines.training.data.ledger import Ledger
@@ -29,15 +29,15 @@ def said_of_a_sample(n_seen: int) -> dict[str, Any]:
 def test_an_error_stops_the_run_and_its_name_is_in_the_line(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base, rows_of(8), eos_token="<|endoftext|>")
     with pytest.raises(AnswerIsNo, match="END_TOKEN_MISMATCH"):
-        consult_doctor(recipe, Stage.SFT)
+        run_preflight(recipe, Stage.SFT)
 
 
 def test_the_doctor_that_only_warns_and_the_one_that_is_off_stop_nothing(base: Path, tmp_path: Path) -> None:
     keys = {"eos_token": "<|endoftext|>"}
-    said = consult_doctor(recipe_of(tmp_path, base, rows_of(8), **keys, doctor="warn"), Stage.SFT)
+    said = run_preflight(recipe_of(tmp_path, base, rows_of(8), **keys, doctor="warn"), Stage.SFT)
     assert said is not None
     assert (said["mode"], said["n_errors"]) == ("warn", 1)
-    assert consult_doctor(recipe_of(tmp_path, base, rows_of(8), **keys, doctor="off"), Stage.SFT) is None
+    assert run_preflight(recipe_of(tmp_path, base, rows_of(8), **keys, doctor="off"), Stage.SFT) is None
 
 
 def test_a_bare_off_in_yaml_is_no_boolean(base: Path, tmp_path: Path) -> None:
@@ -48,30 +48,30 @@ def test_a_bare_off_in_yaml_is_no_boolean(base: Path, tmp_path: Path) -> None:
 
 def test_what_is_wanted_and_not_there_is_an_error_of_use(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="absent"):
-        consult_doctor(recipe_of(tmp_path, base, rows_of(2), dataset_name=str(tmp_path / "absent")), Stage.SFT)
+        run_preflight(recipe_of(tmp_path, base, rows_of(2), dataset_name=str(tmp_path / "absent")), Stage.SFT)
 
 
 def test_all_rows_are_held_to_the_gates_where_a_sample_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
     said = said_of_a_sample(50)
     with pytest.raises(AnswerIsNo, match="ROWS_DROPPED"):
-        hold_to_gates(whole_ledger(60, 40), DataArguments(), said, tells=True)
+        check_thresholds(whole_ledger(60, 40), DataArguments(), said, tells=True)
     assert "40 of 100 rows" in capsys.readouterr().err
     assert [finding["id"] for finding in said["findings"]] == ["ROWS_DROPPED"]
     assert said["n_errors"] == 1
-    hold_to_gates(whole_ledger(60, 40), DataArguments(doctor="warn"), said_of_a_sample(50), tells=False)
-    hold_to_gates(whole_ledger(60, 40), DataArguments(max_dropped_share=0.4), said_of_a_sample(50), tells=False)
+    check_thresholds(whole_ledger(60, 40), DataArguments(doctor="warn"), said_of_a_sample(50), tells=False)
+    check_thresholds(whole_ledger(60, 40), DataArguments(max_dropped_share=0.4), said_of_a_sample(50), tells=False)
 
 
 def test_rows_that_were_all_seen_are_not_asked_about_twice() -> None:
-    hold_to_gates(whole_ledger(60, 40), DataArguments(), said_of_a_sample(100), tells=True)
-    hold_to_gates(whole_ledger(60, 40), DataArguments(), None, tells=True)
+    check_thresholds(whole_ledger(60, 40), DataArguments(), said_of_a_sample(100), tells=True)
+    check_thresholds(whole_ledger(60, 40), DataArguments(), None, tells=True)
 
 
 def test_a_run_that_will_be_pushed_keeps_no_text_of_rows(base: Path, tmp_path: Path) -> None:
     rows = [*rows_of(30), *({"instruction": "Say the secret word.", "output": ""} for _ in range(2))]
     for pushed in (False, True):
         recipe = recipe_of(tmp_path, base, rows, doctor="warn", push_to_hub=pushed)
-        said = consult_doctor(recipe, Stage.SFT)
+        said = run_preflight(recipe, Stage.SFT)
         assert said is not None
         [empty] = [finding for finding in said["findings"] if finding["id"] == "EMPTY_ANSWERS"]
         assert [one["row"] for one in empty["evidence"]] == [30, 31]

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from pipelines.errors import UserError
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.context_builder import open_case
-from pipelines.preflight.run_checks import examine
+from pipelines.preflight.context_builder import build_context
+from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.stages import ARGUMENTS, stage_of
 from pipelines.records.finding import Severity
@@ -19,7 +19,7 @@ from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import IGNORED
 from tests.conftest import PROJECT
-from tests.preflight.contexts import base_of, case_of, opened, recipe_of, rows_of
+from tests.preflight.contexts import base_of, context_of, opened, recipe_of, rows_of
 
 
 def test_what_is_seen_is_what_the_run_trains_token_by_token(base: Path, tmp_path: Path) -> None:
@@ -28,41 +28,41 @@ def test_what_is_seen_is_what_the_run_trains_token_by_token(base: Path, tmp_path
         {"instruction": "Too long", "output": "word " * 600},
         {"instruction": "No answer", "output": ""},
     ]
-    case = case_of(tmp_path, base, rows, rows_of(4, "another"))
+    context = context_of(tmp_path, base, rows, rows_of(4, "another"))
     as_trained, ledger, held_out = instruction_set(
-        Dataset.from_list([dict(row.values) for row in case.train.rows]),
-        Dataset.from_list([dict(row.values) for row in case.held_out.rows]) if case.held_out else None,
-        case.data,  # type: ignore[arg-type]
-        case.training,  # type: ignore[arg-type]
-    ).tokenize(case.tokenizer)
-    assert [example.labels for example in case.examples()] == list(as_trained["labels"])
-    assert case.held_out is not None
-    assert {**case.train.ledger.to_json(), "held_out": case.held_out.ledger.to_json()} == ledger.to_json()
+        Dataset.from_list([dict(row.values) for row in context.train.rows]),
+        Dataset.from_list([dict(row.values) for row in context.held_out.rows]) if context.held_out else None,
+        context.data,  # type: ignore[arg-type]
+        context.training,  # type: ignore[arg-type]
+    ).tokenize(context.tokenizer)
+    assert [example.labels for example in context.examples()] == list(as_trained["labels"])
+    assert context.held_out is not None
+    assert {**context.train.ledger.to_json(), "held_out": context.held_out.ledger.to_json()} == ledger.to_json()
     assert held_out is not None
-    assert [row.examples[0].token_ids for row in case.held_out.rows] == list(held_out["input_ids"])
-    assert [row.reason for row in case.train.rows[-2:]] == ["longer_than_max_length", "empty_output"]
+    assert [row.examples[0].token_ids for row in context.held_out.rows] == list(held_out["input_ids"])
+    assert [row.reason for row in context.train.rows[-2:]] == ["longer_than_max_length", "empty_output"]
 
 
 def test_no_weight_is_needed(base: Path, tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "bare").mkdir(exist_ok=True)
         (tmp_path / "bare" / name).write_bytes((base / name).read_bytes())
-    case = case_of(tmp_path, tmp_path / "bare", rows_of(4))
-    assert {parameter.device.type for parameter in case.base.skeleton.parameters()} == {"meta"}
-    assert case.base.is_tied
-    assert case.base.n_embedding_rows == case.base.config.vocab_size
+    context = context_of(tmp_path, tmp_path / "bare", rows_of(4))
+    assert {parameter.device.type for parameter in context.base.skeleton.parameters()} == {"meta"}
+    assert context.base.is_tied
+    assert context.base.n_embedding_rows == context.base.config.vocab_size
 
 
 def test_a_sample_is_drawn_once_for_all_and_keeps_its_row_numbers(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base, rows_of(300))
-    first, again = (open_case(recipe, Stage.SFT, max_rows=50)[0].train for _ in range(2))
+    first, again = (build_context(recipe, Stage.SFT, max_rows=50)[0].train for _ in range(2))
     numbers = [row.number for row in first.rows]
     assert numbers == sorted(set(numbers)) == [row.number for row in again.rows]
     assert len(numbers) == 50
     assert first.n_rows == 300
     assert first.is_sample
     assert all(row.values["instruction"].endswith(f" {row.number}.") for row in first.rows)
-    assert len(open_case(recipe, Stage.SFT, max_rows=None)[0].train.rows) == 300
+    assert len(build_context(recipe, Stage.SFT, max_rows=None)[0].train.rows) == 300
 
 
 def test_a_conversation_is_seen_as_what_is_asked_and_what_is_answered(base: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_conversation_is_seen_as_what_is_asked_and_what_is_answered(base: Path
         ("user", "Two?"),
         ("assistant", "Second."),
     ]
-    [row] = case_of(tmp_path, base, [{"messages": [{"role": r, "content": c} for r, c in turns]}]).train.rows
+    [row] = context_of(tmp_path, base, [{"messages": [{"role": r, "content": c} for r, c in turns]}]).train.rows
     assert row.asked == "Be brief.\nOne?\nTwo?"
     assert row.answers == ("First.", "Second.")
     assert [message["role"] for message in row.messages] == [role for role, _ in turns]
@@ -81,23 +81,25 @@ def test_a_conversation_is_seen_as_what_is_asked_and_what_is_answered(base: Path
 
 def test_a_pair_has_two_answers_and_two_examples(base: Path, tmp_path: Path) -> None:
     pairs = [{"instruction": row["instruction"], "chosen": row["output"], "rejected": "No."} for row in rows_of(6)]
-    case = case_of(tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], stage=Stage.DPO, learning_rate=5e-6)
-    row = case.train.rows[0]
+    context = context_of(
+        tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], stage=Stage.DPO, learning_rate=5e-6
+    )
+    row = context.train.rows[0]
     assert row.answers == (pairs[0]["chosen"], "No.")
-    assert [case.tokenizer.decode([t for t in one.labels if t != IGNORED]) for one in row.examples] == [
+    assert [context.tokenizer.decode([t for t in one.labels if t != IGNORED]) for one in row.examples] == [
         f"{pairs[0]['chosen']}<|im_end|>",
         "No.<|im_end|>",
     ]
-    assert case.train.rows[-1].fate is RowFate.DROPPED
+    assert context.train.rows[-1].fate is RowFate.DROPPED
 
 
 def test_a_pair_at_which_the_run_stops_is_a_finding(base: Path, tmp_path: Path) -> None:
     pairs = [{"instruction": row["instruction"], "chosen": row["output"], "rejected": "No."} for row in rows_of(6)]
     keys = {"stage": Stage.DPO, "learning_rate": 5e-6, "long_rows": "error"}
-    case, [finding] = opened(tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], **keys)
+    context, [finding] = opened(tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], **keys)
     assert finding.id == "ROW_TOO_LONG"
     assert "row 6" in finding.evidence[0].text
-    assert case.n_update_steps == 9, "six pairs in batches of two, three epochs"
+    assert context.n_update_steps == 9, "six pairs in batches of two, three epochs"
 
 
 def test_documents_are_seen_for_pretraining(base: Path, tmp_path: Path) -> None:
@@ -114,20 +116,20 @@ def test_documents_are_seen_for_pretraining(base: Path, tmp_path: Path) -> None:
         "none",
     ]
     recipe = parse_recipe(ARGUMENTS[Stage.PRETRAIN], [*words, "--output_dir", str(tmp_path / "run")])
-    case, refused = open_case(recipe, Stage.PRETRAIN)
+    context, refused = build_context(recipe, Stage.PRETRAIN)
     assert refused == []
-    assert case.held_out is not None
-    assert len(case.train.rows) + len(case.held_out.rows) == 40
-    assert case.train.rows[0].asked == ""
-    assert case.train.rows[0].examples[0].n_trained == len(case.train.rows[0].examples[0])
+    assert context.held_out is not None
+    assert len(context.train.rows) + len(context.held_out.rows) == 40
+    assert context.train.rows[0].asked == ""
+    assert context.train.rows[0].examples[0].n_trained == len(context.train.rows[0].examples[0])
 
 
 def test_a_refusal_is_a_finding_and_the_rows_are_looked_at_all_the_same(base: Path, tmp_path: Path) -> None:
-    case, [finding] = opened(tmp_path, base, rows_of(10), eos_token="<|endoftext|>")
+    context, [finding] = opened(tmp_path, base, rows_of(10), eos_token="<|endoftext|>")
     assert finding.id == "END_TOKEN_MISMATCH"
     assert finding.severity is Severity.ERROR
     assert finding.fix == {"eos_token": "<|im_end|>"}
-    assert all(row.examples for row in case.train.rows)
+    assert all(row.examples for row in context.train.rows)
 
 
 @pytest.mark.parametrize("family", ["qwen", "gpt2"])  # with a template of its own to go on with, and without one
@@ -138,20 +140,20 @@ def test_a_template_that_cannot_be_used_leaves_the_texts_to_look_at(family: str,
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    case, [finding] = opened(tmp_path, base, rows_of(10), chat_template_path=str(template))
+    context, [finding] = opened(tmp_path, base, rows_of(10), chat_template_path=str(template))
     assert finding.id == "END_TOKEN_NOT_TRAINED"
-    assert case.train.rows[3].answers == (rows_of(4)[3]["output"],)
+    assert context.train.rows[3].answers == (rows_of(4)[3]["output"],)
 
 
 def test_what_is_not_there_is_no_finding(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base, rows_of(4), dataset_name=str(tmp_path / "absent"))
     with pytest.raises(UserError, match="absent"):
-        open_case(recipe, Stage.SFT)
+        build_context(recipe, Stage.SFT)
 
 
 def test_an_examination_tells_the_worst_first_and_each_refusal_once(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base, rows_of(10), eos_token="<|endoftext|>", learning_rate=0.5)
-    found = examine(recipe, Stage.SFT)
+    found = run_checks(recipe, Stage.SFT)
     order = list(Severity)
     places = [order.index(finding.severity) for finding in found.findings]
     assert places == sorted(places)
@@ -184,9 +186,9 @@ def test_every_shipped_recipe_is_told_by_its_folder() -> None:
 
 
 def test_rows_keep_the_numbers_of_their_file_where_some_are_held_out_of_it(base: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, base, rows_of(40), eval_strategy="steps", test_split_size=0.25)
-    assert case.held_out is not None
-    seen = [*case.train.rows, *case.held_out.rows]
+    context = context_of(tmp_path, base, rows_of(40), eval_strategy="steps", test_split_size=0.25)
+    assert context.held_out is not None
+    seen = [*context.train.rows, *context.held_out.rows]
     assert sorted(row.number for row in seen) == list(range(40))
     assert all(row.values["instruction"].endswith(f" {row.number}.") for row in seen)
 
@@ -202,7 +204,7 @@ def test_a_conversation_that_begins_with_a_greeting_is_read(
     messages: list[tuple[str, str]], base: Path, tmp_path: Path
 ) -> None:
     row = {"messages": [{"role": role, "content": content} for role, content in messages]}
-    [seen] = case_of(tmp_path, base, [row]).train.rows
+    [seen] = context_of(tmp_path, base, [row]).train.rows
     assert seen.answers == ("First.",) * (len(messages) > 1)
     assert seen.fate is (RowFate.KEPT if len(messages) > 1 else RowFate.DROPPED)
 
@@ -211,18 +213,18 @@ def test_a_conversation_that_begins_with_a_greeting_is_read(
 def test_a_template_that_does_not_run_is_one_line(text: str, base: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.jinja").write_text(text)
     with pytest.raises(UserError):
-        case_of(tmp_path, base, rows_of(2), chat_template_path=str(tmp_path / "broken.jinja"))
+        context_of(tmp_path, base, rows_of(2), chat_template_path=str(tmp_path / "broken.jinja"))
 
 
 def test_half_a_surrogate_pair_in_a_file_is_one_line(base: Path, tmp_path: Path) -> None:
     rows = [*rows_of(3), {"instruction": "half \ud83d", "output": "x"}]
     with pytest.raises(UserError, match="not unicode in row"):
-        case_of(tmp_path, base, rows)
+        context_of(tmp_path, base, rows)
 
 
 def test_a_general_text_that_is_not_there_is_said_before_a_run(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.txt"):
-        case_of(tmp_path, base, rows_of(2), general_text="absent.txt")
+        context_of(tmp_path, base, rows_of(2), general_text="absent.txt")
 
 
 def test_a_corpus_that_is_all_held_out_is_one_line(base: Path, tmp_path: Path) -> None:
@@ -231,20 +233,20 @@ def test_a_corpus_that_is_all_held_out_is_one_line(base: Path, tmp_path: Path) -
     where = ["--model_name_or_path", str(base), "--dataset_name", str(corpus), "--output_dir", str(tmp_path / "run")]
     streamed = [*where, "--streaming", "true", "--max_steps", "2", "--max_length", "64", "--report_to", "none"]
     with pytest.raises(UserError, match="lower n_validation_documents"):
-        open_case(parse_recipe(ARGUMENTS[Stage.PRETRAIN], streamed), Stage.PRETRAIN)
+        build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], streamed), Stage.PRETRAIN)
 
 
 def test_the_answers_that_are_seen_are_those_that_train_on_puts_into_the_loss(base: Path, tmp_path: Path) -> None:
     turns = [("user", "One?"), ("assistant", "First."), ("user", "Two?"), ("assistant", "Second.")]
     talk = {"messages": [{"role": role, "content": content} for role, content in turns]}
-    case = case_of(tmp_path, base, [talk], train_on="last_turn")
-    [row] = case.train.rows
+    context = context_of(tmp_path, base, [talk], train_on="last_turn")
+    [row] = context.train.rows
     assert row.answers == ("Second.",)
     assert row.asked == "One?\nFirst.\nTwo?"
     [example] = row.examples
     trained = [label for label in example.labels if label != IGNORED]
-    assert case.tokenizer.decode(trained) == "Second.<|im_end|>"
-    assert not [finding for finding in examine(case_recipe(tmp_path), Stage.SFT).findings if "SERVED" in finding.id]
+    assert context.tokenizer.decode(trained) == "Second.<|im_end|>"
+    assert not [finding for finding in run_checks(case_recipe(tmp_path), Stage.SFT).findings if "SERVED" in finding.id]
 
 
 def case_recipe(folder: Path) -> Recipe:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import PROJECT
 
 ID = re.compile(r'(?<![\w.])"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"')
-ROOMS = ("pipelines/preflight", "pipelines/modeling", "pipelines/training")
+ROOMS = ("pipelines/preflight", "pipelines/postflight", "pipelines/modeling", "pipelines/training")
 README = (PROJECT / "pipelines/preflight/README.md").read_text()
 IN_README = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", README))
 OF_THE_ENVIRONMENT = ("HF_", "NO_COLOR", "ACCELERATE_", "TRACKIO_", "SC_")
@@ -20,7 +20,7 @@ IN_CODE = {
 }
 TESTS = "\n".join(
     path.read_text()
-    for folder in ("tests/preflight", "tests/planted_faults")
+    for folder in ("tests/preflight", "tests/postflight", "tests/planted_faults")
     for path in (PROJECT / folder).rglob("*.py")
     if path.name != "test_finding_ids.py"
 )

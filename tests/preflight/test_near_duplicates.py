@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preflight.near_duplicates import Likeness, Row, likeness, near_pairs, words_of
+from pipelines.preflight.near_duplicates import Row, Similarity, near_duplicates, similarity, words_of
 from tests.preflight.contexts import rows_of
 
 ANSWER = (
@@ -25,11 +25,11 @@ def filler(n: int = 300) -> list[Row]:
     return [Row(one["instruction"], one["output"]) for one in rows_of(n)]
 
 
-def likeness_among_others(one: Row, other: Row) -> Likeness | None:
+def likeness_among_others(one: Row, other: Row) -> Similarity | None:
     """How `other`, held out, is paired with `one` among training rows of another kind."""
-    pairs = near_pairs([*filler(), one], [Row("What is a lemon?", "A sour yellow fruit of the south."), other])
+    pairs = near_duplicates([*filler(), one], [Row("What is a lemon?", "A sour yellow fruit of the south."), other])
     assert all((pair.held_out, pair.train) == (1, 300) for pair in pairs), pairs
-    return pairs[0].likeness if pairs else None
+    return pairs[0].similarity if pairs else None
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def likeness_among_others(one: Row, other: Row) -> Likeness | None:
     ],
 )
 def test_rows_that_differ_in_case_white_space_and_punctuation_are_equal(one: Row, other: Row) -> None:
-    assert likeness_among_others(one, other) is Likeness.EQUAL
+    assert likeness_among_others(one, other) is Similarity.EQUAL
 
 
 def test_an_equal_request_with_another_answer_is_told_apart() -> None:
     cows, owls = (Row("Tell me a joke.", f"Two {animal} met a baker and laughed.") for animal in ("cows", "owls"))
-    assert likeness_among_others(cows, owls) is Likeness.REQUEST
+    assert likeness_among_others(cows, owls) is Similarity.REQUEST
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_equal_request_with_another_answer_is_told_apart() -> None:
     ],
 )
 def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one: Row, other: Row) -> None:
-    assert likeness_among_others(one, other) is Likeness.EDITED
+    assert likeness_among_others(one, other) is Similarity.EDITED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one: Row, other: Row
 )
 def test_other_tasks_are_not_near(one: Row, other: Row) -> None:
     assert likeness_among_others(one, other) is None
-    assert likeness(one, other) is None
+    assert similarity(one, other) is None
 
 
 LETTER = (
@@ -154,20 +154,20 @@ def test_rows_of_one_template_are_not_near(kind: str, n_rows: int) -> None:
     rows = [TEMPLATES[kind](i) for i in range(n_rows)]
     random.Random(0).shuffle(rows)
     cut = n_rows // 10
-    assert near_pairs(rows[cut:], rows[:cut]) == []
+    assert near_duplicates(rows[cut:], rows[:cut]) == []
 
 
 def test_a_templates_row_that_differs_in_case_alone_is_found_all_the_same() -> None:
     rows = [letter(i) for i in range(200)]
     again = Row(rows[70].request.lower(), rows[70].answer)
-    [pair] = near_pairs(rows, [again])
-    assert (pair.train, pair.likeness) == (70, Likeness.EQUAL)
+    [pair] = near_duplicates(rows, [again])
+    assert (pair.train, pair.similarity) == (70, Similarity.EQUAL)
 
 
 def test_copies_of_a_training_row_do_not_hide_it() -> None:
     rows = [*filler(), *[Row("How do I bake a cake?", ANSWER)] * 50]
-    [pair] = near_pairs(rows, [Row("How do I bkae a cake?", ANSWER)])
-    assert (pair.train, pair.likeness) == (300, Likeness.EDITED)
+    [pair] = near_duplicates(rows, [Row("How do I bkae a cake?", ANSWER)])
+    assert (pair.train, pair.similarity) == (300, Similarity.EDITED)
 
 
 def test_words_are_whole_numbers_single_ideographs_and_telling_marks() -> None:
@@ -184,7 +184,7 @@ def test_the_ends_of_long_documents_are_enough_to_find_them() -> None:
     documents = [Row("", text[start : start + 50_000]) for start in rng.sample(range(len(text) - 50_000), 20)]
     others = [Row("", " ".join(rng.choices(words, k=300)) + text[:50_000]) for _ in range(500)]
     edited = [Row("", one.answer[:25_000] + " in other words " + one.answer[25_000:]) for one in documents]
-    pairs = near_pairs([*others, *documents], edited)
+    pairs = near_duplicates([*others, *documents], edited)
     assert [pair.train for pair in pairs] == list(range(500, 520))
 
 
@@ -195,7 +195,7 @@ def test_a_typo_in_real_rows_is_found_and_no_pair_is_wrong(shared_data: Path) ->
     rows = [Row(f"{one['instruction']}\n{one['input']}".strip(), one["output"]) for one in map(json.loads, lines)]
     picked = [place for place, row in enumerate(rows) if len(words_of(row.request + row.answer)) >= 10][:200]
     held_out = [Row(_with_typo(rows[place].request), rows[place].answer) for place in picked]
-    pairs = near_pairs(rows, held_out)
+    pairs = near_duplicates(rows, held_out)
     assert len(pairs) >= 0.9 * len(held_out)
     assert all(rows[pair.train].answer == held_out[pair.held_out].answer for pair in pairs)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from peft.utils.constants import EMBEDDING_LAYER_NAMES
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.forecast.model_shape import model_shape
 from pipelines.preflight.trained_weights import LoraPlan, dtype_of_weights, lora_plan
@@ -17,13 +17,13 @@ _BLOATED_TIMES, _BLOATED_BYTES = 5, 100 * _MB
 _ALL_LINEAR = {"lora_target_modules": "all-linear"}
 
 
-def targets_match_nothing(case: Case) -> Iterator[Finding]:
+def targets_match_nothing(context: CheckContext) -> Iterator[Finding]:
     """Names in the LoRA keys that name no module, or one that cannot be adapted: PEFT drops the first in silence."""
-    plan = lora_plan(case)
+    plan = lora_plan(context)
     if plan is None:
         return
     unmatched = [name for name in plan.named_targets if not plan.matched_by(name)]
-    refused = _refused_targets(case, plan)
+    refused = _refused_targets(context, plan)
     parameters = [name for name in plan.config.target_parameters or [] if not plan.parameters_of([name])]
     saved = [name for name in plan.saved_names if not plan.saved_by(name)]
     keys = {"lora_target_modules": unmatched + list(refused), "lora_target_parameters": parameters,
@@ -49,9 +49,9 @@ def targets_match_nothing(case: Case) -> Iterator[Finding]:
     )
 
 
-def lora_on_q_and_v_only(case: Case) -> Iterator[Finding]:
+def lora_on_q_and_v_only(context: CheckContext) -> Iterator[Finding]:
     """Explicit targets that are the query and value projections alone, the default of old."""
-    plan = lora_plan(case)
+    plan = lora_plan(context)
     if plan is None or not plan.adapted:
         return
     kinds = {name.rpartition(".")[2] for name in plan.adapted}
@@ -68,9 +68,9 @@ def lora_on_q_and_v_only(case: Case) -> Iterator[Finding]:
         )
 
 
-def tied_head_saved(case: Case) -> Iterator[Finding]:
+def tied_head_saved(context: CheckContext) -> Iterator[Finding]:
     """Embeddings or head named for the adapter of a base that has both in one table."""
-    plan = lora_plan(case)
+    plan = lora_plan(context)
     if plan is None or not plan.is_tied:
         return
     tables = plan.saved_tables
@@ -98,9 +98,9 @@ def tied_head_saved(case: Case) -> Iterator[Finding]:
         )
 
 
-def embeddings_saved_whole(case: Case) -> Iterator[Finding]:
+def embeddings_saved_whole(context: CheckContext) -> Iterator[Finding]:
     """Whole embedding tables of an untied base in the adapter."""
-    plan = lora_plan(case)
+    plan = lora_plan(context)
     if plan is None or plan.is_tied or not plan.saved_tables:
         return
     tables = plan.saved_tables
@@ -116,9 +116,9 @@ def embeddings_saved_whole(case: Case) -> Iterator[Finding]:
     )
 
 
-def lora_on_embeddings_with_new_tokens(case: Case) -> Iterator[Finding]:
+def lora_on_embeddings_with_new_tokens(context: CheckContext) -> Iterator[Finding]:
     """LoRA on embeddings some rows of which are trained beside it: PEFT refuses both on one module."""
-    plan = lora_plan(case)
+    plan = lora_plan(context)
     if plan is None or plan.embeddings_name not in plan.adapted or not plan.config.trainable_token_indices:
         return
     yield Finding(
@@ -127,18 +127,18 @@ def lora_on_embeddings_with_new_tokens(case: Case) -> Iterator[Finding]:
         summary="lora_target_modules puts LoRA on the embeddings, whose rows of new tokens are trained already",
         why="PEFT takes one of the two and the run stops once the base is loaded",
         remedy="set lora_target_modules: all-linear",
-        evidence=(Evidence(f"new tokens: {', '.join(case.new_tokens[:MAX_EVIDENCE])}"),),
+        evidence=(Evidence(f"new tokens: {', '.join(context.new_tokens[:MAX_EVIDENCE])}"),),
         fix=_ALL_LINEAR,
     )
 
 
-def quantized_base(case: Case) -> Iterator[Finding]:
+def quantized_base(context: CheckContext) -> Iterator[Finding]:
     """A quantized base without an adapter, or whose other weights are not in bfloat16, in which the run computes."""
-    model = case.model
+    model = context.model
     if not (model.load_in_4bit or model.load_in_8bit):
         return
     key = "load_in_4bit" if model.load_in_4bit else "load_in_8bit"
-    if not model.use_peft and case.base.adapter is None:
+    if not model.use_peft and context.base.adapter is None:
         yield Finding(
             "FOUR_BIT_DTYPE",
             Severity.ERROR,
@@ -148,15 +148,15 @@ def quantized_base(case: Case) -> Iterator[Finding]:
             fix={"use_peft": True},
         )
     elif model.load_in_4bit:
-        dtype = dtype_of_weights(case)
-        if dtype == "float16" or (dtype == "float32" and case.training.bf16):
-            yield _dtype_of_the_rest(case, dtype)
+        dtype = dtype_of_weights(context)
+        if dtype == "float16" or (dtype == "float32" and context.training.bf16):
+            yield _dtype_of_the_rest(context, dtype)
 
 
-def lora_keys_unused(case: Case) -> Iterator[Finding]:
+def lora_keys_unused(context: CheckContext) -> Iterator[Finding]:
     """Keys of LoRA in a recipe without `use_peft: true`: TRL reads none of them and trains all weights."""
-    keys = [key for key in case.keys if key.startswith("lora_") or key in ("use_dora", "use_rslora")]
-    if keys and "use_peft" not in case.keys and case.base.adapter is None:
+    keys = [key for key in context.keys if key.startswith("lora_") or key in ("use_dora", "use_rslora")]
+    if keys and "use_peft" not in context.keys and context.base.adapter is None:
         yield Finding(
             "LORA_KEYS_UNUSED",
             Severity.ERROR,
@@ -167,11 +167,11 @@ def lora_keys_unused(case: Case) -> Iterator[Finding]:
         )
 
 
-def _dtype_of_the_rest(case: Case, dtype: str) -> Finding:
-    shape = model_shape(case.base.config)
+def _dtype_of_the_rest(context: CheckContext, dtype: str) -> Finding:
+    shape = model_shape(context.base.config)
     n_rest = shape.n_parameters - shape.n_matrix_parameters
     cost = f"{_megabytes(n_rest * 4)} instead of {_megabytes(n_rest * 2)}" if dtype == "float32" else "as large"
-    written = f"dtype: {case.model.dtype}" if "dtype" in case.keys else "no dtype, which means float32"
+    written = f"dtype: {context.model.dtype}" if "dtype" in context.keys else "no dtype, which means float32"
     return Finding(
         "FOUR_BIT_DTYPE",
         Severity.WARNING,
@@ -185,12 +185,12 @@ def _dtype_of_the_rest(case: Case, dtype: str) -> Finding:
     )
 
 
-def _refused_targets(case: Case, plan: LoraPlan) -> dict[str, str]:
+def _refused_targets(context: CheckContext, plan: LoraPlan) -> dict[str, str]:
     """Entries of `lora_target_modules` that name only what cannot be adapted, with the reason."""
     refused = {}
     for target in plan.named_targets:
         matched = plan.matched_by(target)
-        if plan.head_name in matched and case.stage is not Stage.PRETRAIN:
+        if plan.head_name in matched and context.stage is not Stage.PRETRAIN:
             refused[target] = f"{plan.head_name} is the output head: TRL's loss reads its weight past any adapter"
         elif matched and not plan.adapted & set(matched):
             refused[target] = f"{matched[0]} is a {type(plan.modules[matched[0]]).__name__}, no linear layer"

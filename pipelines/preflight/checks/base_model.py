@@ -9,7 +9,7 @@ from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import is_adapter, load_tokenizer
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -40,34 +40,34 @@ _MARK = re.compile(r"<\|[A-Za-z0-9_]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
 _FROZEN_BELOW = 1e-4
 
 
-def base_is_instruct(case: Case) -> Iterator[Finding]:
+def base_is_instruct(context: CheckContext) -> Iterator[Finding]:
     """A base that has been taught to answer already; DPO is meant to start from one."""
-    if case.stage is Stage.DPO or case.base.from_scratch:
+    if context.stage is Stage.DPO or context.base.from_scratch:
         return
-    reason = _run_that_made(case.base.name) or _name_says(case.base.name) or _config_says(case.base.name)
+    reason = _run_that_made(context.base.name) or _name_says(context.base.name) or _config_says(context.base.name)
     if reason:
         yield Finding(
             "BASE_IS_INSTRUCT",
             Severity.WARNING,
-            summary=f"{case.base.name} is no base model: {reason}",
+            summary=f"{context.base.name} is no base model: {reason}",
             why="further fine-tuning wears away what its makers taught it, and a comparison with it shows no gain"
-            if case.stage is Stage.SFT
+            if context.stage is Stage.SFT
             else "plain text unlearns the conversations that it was taught",
             remedy="set model_name_or_path to the base that it was made from, if a base was meant",
         )
 
 
-def template_not_of_base(case: Case) -> Iterator[Finding]:
+def template_not_of_base(context: CheckContext) -> Iterator[Finding]:
     """A template of the recipe that writes other marks than those that the base has learned or reserves."""
-    path = getattr(case.training, "chat_template_path", None)
-    if path is None or case.stage is not Stage.SFT or not case.is_conversational:
+    path = getattr(context.training, "chat_template_path", None)
+    if path is None or context.stage is not Stage.SFT or not context.is_conversational:
         return
-    written = set(_MARK.findall(str(case.tokenizer.chat_template))) | set(case.new_tokens)
-    own = set(_MARK.findall(case.base.own_template or ""))
+    written = set(_MARK.findall(str(context.tokenizer.chat_template))) | set(context.new_tokens)
+    own = set(_MARK.findall(context.base.own_template or ""))
     if own:
         expected, whose = own, "its own template"
     else:
-        reserved = _reserved_families(case)
+        reserved = _reserved_families(context)
         expected = {mark for marks in reserved.values() for mark in marks}
         whose = f"the marks of {' and '.join(reserved)} that its vocabulary reserves"
         if not written & {mark for marks in _FAMILIES.values() for mark in marks}:
@@ -81,20 +81,20 @@ def template_not_of_base(case: Case) -> Iterator[Finding]:
         why="the base has marks of its own for turns, and instead of them it must learn others from nothing",
         remedy="remove chat_template_path",
         evidence=(Evidence(f"template {path}: {_listed(written) or 'no marks'}"),
-                  Evidence(f"base {case.base.name}: {_listed(expected)}")),
+                  Evidence(f"base {context.base.name}: {_listed(expected)}")),
     )  # fmt: skip
 
 
-def dtype_against_hardware(case: Case) -> Iterator[Finding]:
+def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
     """A precision that the machine lacks, or in which training fails or stands still."""
-    dtype = dtype_of_weights(case)
-    trains_all = not case.model.use_peft and case.base.adapter is None
-    emulated = not case.machine.supports_bfloat16
+    dtype = dtype_of_weights(context)
+    trains_all = not context.model.use_peft and context.base.adapter is None
+    emulated = not context.machine.supports_bfloat16
     if dtype == "float16" and trains_all:
-        yield _float16_weights(case)
-    elif emulated and (case.training.bf16 or dtype == "bfloat16"):
-        yield _emulated_bfloat16(case, dtype, trains_all)
-    elif dtype == "float16" and case.training.bf16:
+        yield _float16_weights(context)
+    elif emulated and (context.training.bf16 or dtype == "bfloat16"):
+        yield _emulated_bfloat16(context, dtype, trains_all)
+    elif dtype == "float16" and context.training.bf16:
         yield _dtype_finding(
             Severity.WARNING,
             "bf16: true with dtype: float16: the base is kept in one 16-bit type and computed in the other",
@@ -102,10 +102,10 @@ def dtype_against_hardware(case: Case) -> Iterator[Finding]:
             "set dtype: bfloat16",
             {"dtype": "bfloat16"},
         )
-    elif dtype == "bfloat16" and trains_all and case.training.learning_rate < _FROZEN_BELOW:
-        yield _frozen_bfloat16(case)
-    elif case.machine.accelerator is None and (case.training.fp16 or case.keys.get("fp16")):
-        computed = "bfloat16" if case.training.bf16 else dtype
+    elif dtype == "bfloat16" and trains_all and context.training.learning_rate < _FROZEN_BELOW:
+        yield _frozen_bfloat16(context)
+    elif context.machine.accelerator is None and (context.training.fp16 or context.keys.get("fp16")):
+        computed = "bfloat16" if context.training.bf16 else dtype
         yield _dtype_finding(
             Severity.NOTE,
             f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {computed}",
@@ -114,15 +114,15 @@ def dtype_against_hardware(case: Case) -> Iterator[Finding]:
         )
 
 
-def embeddings_resized(case: Case) -> Iterator[Finding]:
+def embeddings_resized(context: CheckContext) -> Iterator[Finding]:
     """Tokens for which the base has no rows."""
-    before, after = case.base.n_embedding_rows, n_rows_after_resizing(case)
-    if after <= before or case.base.from_scratch:
+    before, after = context.base.n_embedding_rows, n_rows_after_resizing(context)
+    if after <= before or context.base.from_scratch:
         return
-    added = [token for token in case.new_tokens if token_id_of(case.tokenizer, token) >= before]
-    plan = lora_plan(case)
+    added = [token for token in context.new_tokens if token_id_of(context.tokenizer, token) >= before]
+    plan = lora_plan(context)
     if plan is None:
-        trained = "the adapter has the new ones" if case.base.adapter else "all are trained and saved with the model"
+        trained = "the adapter has the new ones" if context.base.adapter else "all are trained and saved with the model"
     elif plan.saved_tables:
         trained = "the whole table is trained and saved, since lora_modules_to_save names it"
     else:
@@ -137,20 +137,20 @@ def embeddings_resized(case: Case) -> Iterator[Finding]:
     )
 
 
-def _float16_weights(case: Case) -> Finding:
+def _float16_weights(context: CheckContext) -> Finding:
     scaled = "the gradient scaler refuses float16 weights at the first step"
     return _dtype_finding(
         Severity.ERROR,
         "all weights are trained in dtype: float16",
-        scaled if case.training.fp16 else "AdamW's epsilon of 1e-8 is 0 in float16, so weights are NaN within steps",
+        scaled if context.training.fp16 else "AdamW's epsilon of 1e-8 is 0 in float16, so weights are NaN within steps",
         "set dtype: float32",
         {"dtype": "float32"},
     )
 
 
-def _emulated_bfloat16(case: Case, dtype: str, trains_all: bool) -> Finding:
-    asked = "bf16: true" if case.training.bf16 else "dtype: bfloat16"
-    if case.machine.accelerator is None:
+def _emulated_bfloat16(context: CheckContext, dtype: str, trains_all: bool) -> Finding:
+    asked = "bf16: true" if context.training.bf16 else "dtype: bfloat16"
+    if context.machine.accelerator is None:
         return _dtype_finding(
             Severity.WARNING,
             f"{asked} on a processor that has no bfloat16 arithmetic",
@@ -161,16 +161,16 @@ def _emulated_bfloat16(case: Case, dtype: str, trains_all: bool) -> Finding:
     fix = {"bf16": False, "fp16": True, "dtype": weights if dtype == "bfloat16" else dtype}
     return _dtype_finding(
         Severity.WARNING,
-        f"{asked} on {case.machine.accelerator}, which has no bfloat16 arithmetic",
+        f"{asked} on {context.machine.accelerator}, which has no bfloat16 arithmetic",
         "torch emulates it there, many times slower than float16",
         f"set bf16: false, fp16: true and dtype: {fix['dtype']}",
     )
 
 
-def _frozen_bfloat16(case: Case) -> Finding:
+def _frozen_bfloat16(context: CheckContext) -> Finding:
     return _dtype_finding(
         Severity.WARNING,
-        f"all weights are trained in bfloat16 at a learning rate of {case.training.learning_rate:g}",
+        f"all weights are trained in bfloat16 at a learning rate of {context.training.learning_rate:g}",
         "a step that small is below what bfloat16 can tell apart at many weights, so they hardly move",
         "set dtype: float32 (the arithmetic is in bfloat16 where the hardware has it), or use_peft: true",
     )
@@ -229,9 +229,9 @@ def _config_says(name: str) -> str | None:
     return f"its config.json names {began_as}, and {said}" if said else None
 
 
-def _reserved_families(case: Case) -> dict[str, tuple[str, ...]]:
+def _reserved_families(context: CheckContext) -> dict[str, tuple[str, ...]]:
     """The families whose marks the base's own vocabulary has, before the template added any."""
-    vocabulary = load_tokenizer(case.base.name, case.model.model_revision).get_vocab()
+    vocabulary = load_tokenizer(context.base.name, context.model.model_revision).get_vocab()
     return {family: marks for family, marks in _FAMILIES.items() if all(mark in vocabulary for mark in marks)}
 
 

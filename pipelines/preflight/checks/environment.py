@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 from transformers.trainer_utils import SaveStrategy
 
 from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
 from pipelines.preflight.forecast.memory import GIB, memory_forecast
@@ -36,11 +36,11 @@ VERSIONS = {
 }
 
 
-def hub_push(case: Case) -> Iterator[Finding]:
+def hub_push(context: CheckContext) -> Iterator[Finding]:
     """A recipe that pushes to the Hub without a token, with one that may not, or to what can be no repository."""
-    if not case.training.push_to_hub:
+    if not context.training.push_to_hub:
         return
-    repo_id = repository_name(case.training)
+    repo_id = repository_name(context.training)
     if fault := name_fault(repo_id):
         yield Finding(
             "HUB_NAME_INVALID",
@@ -52,7 +52,7 @@ def hub_push(case: Case) -> Iterator[Finding]:
         )
         return
     namespace, _, name = repo_id.rpartition("/")
-    access = hub_access(case.training.hub_token)
+    access = hub_access(context.training.hub_token)
     if access.answer in (Answer.NO_TOKEN, Answer.INVALID):
         yield Finding(
             "HUB_TOKEN_MISSING",
@@ -68,17 +68,17 @@ def hub_push(case: Case) -> Iterator[Finding]:
         yield _no_right(access, namespace or None, name)
 
 
-def disk_too_small(case: Case) -> Iterator[Finding]:
+def disk_too_small(context: CheckContext) -> Iterator[Finding]:
     """Checkpoints and a model that do not fit on the disk of output_dir."""
-    if getattr(case.data, "resume", False):
+    if getattr(context.data, "resume", False):
         return  # some of them lie there already
-    saved, checkpoint = _bytes_of_a_save(case)
-    n_checkpoints = _n_checkpoints(case)
+    saved, checkpoint = _bytes_of_a_save(context)
+    n_checkpoints = _n_checkpoints(context)
     needed = saved + n_checkpoints * checkpoint
-    free = case.machine.free_disk_bytes
+    free = context.machine.free_disk_bytes
     if needed <= _TIGHT_DISK * free:
         return
-    remedy = _smaller_saves(case, saved, checkpoint, n_checkpoints)
+    remedy = _smaller_saves(context, saved, checkpoint, n_checkpoints)
     plural = "" if n_checkpoints == 1 else "s"
     yield Finding(
         "DISK_TOO_SMALL",
@@ -87,30 +87,30 @@ def disk_too_small(case: Case) -> Iterator[Finding]:
         f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, {free / _GB:,.1f} GB are free at output_dir",
         why="a run that cannot save stops at that checkpoint, with hours of training behind it",
         remedy=remedy,
-        evidence=(Evidence(f"{case.n_update_steps:,} steps, a checkpoint is weights and the optimizer's moments"),),
+        evidence=(Evidence(f"{context.n_update_steps:,} steps, a checkpoint is weights and the optimizer's moments"),),
     )
 
 
-def memory_too_small(case: Case) -> Iterator[Finding]:
+def memory_too_small(context: CheckContext) -> Iterator[Finding]:
     """A step that does not fit into the accelerator, or on a CPU weights, gradients and optimizer into the memory."""
-    device_bytes = case.machine.device_bytes
-    if device_bytes is None or _is_sharded(case):
+    device_bytes = context.machine.device_bytes
+    if device_bytes is None or _is_sharded(context):
         return
-    forecast = forecast_of(case)
+    forecast = forecast_of(context)
     if forecast is None:
         return
     memory = forecast.memory
-    on_gpu = case.machine.accelerator is not None
+    on_gpu = context.machine.accelerator is not None
     needed = memory.total if on_gpu else memory.weights + memory.gradients + memory.optimizer
     if needed <= _TIGHT_MEMORY * device_bytes:
         return
-    remedy, fix = _smaller_step(forecast, case, device_bytes) if on_gpu else ("run it on a machine with a GPU", {})
+    remedy, fix = _smaller_step(forecast, context, device_bytes) if on_gpu else ("run it on a machine with a GPU", {})
     yield Finding(
         "MEMORY_TOO_SMALL",
         Severity.ERROR if on_gpu and needed > _TOO_LARGE * device_bytes else Severity.WARNING,
         summary=f"a step needs about {needed / GIB:,.1f} GiB"
         + ("" if on_gpu else " for weights, gradients and optimizer alone")
-        + f", {case.machine.accelerator or 'this machine'} has {device_bytes / GIB:,.1f} GiB",
+        + f", {context.machine.accelerator or 'this machine'} has {device_bytes / GIB:,.1f} GiB",
         why="the run ends in an out-of-memory error, or swaps, at the first long batch",
         remedy=remedy,
         evidence=(Evidence(_largest_parts(forecast)),),
@@ -118,11 +118,11 @@ def memory_too_small(case: Case) -> Iterator[Finding]:
     )
 
 
-def version_older_than_tested(case: Case) -> Iterator[Finding]:
+def version_older_than_tested(context: CheckContext) -> Iterator[Finding]:
     """Packages older than pyproject.toml allows (a warning) or than the tests run with (a note)."""
     too_old, older = [], []
     for package, (lowest, tested) in VERSIONS.items():
-        found = _version(case.machine.versions.get(package))
+        found = _version(context.machine.versions.get(package))
         if found is None:
             continue
         if found < Version(lowest):
@@ -162,35 +162,35 @@ def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
     )
 
 
-def _bytes_of_a_save(case: Case) -> tuple[float, float]:
+def _bytes_of_a_save(context: CheckContext) -> tuple[float, float]:
     """Bytes of the model or adapter as it is saved, and of a checkpoint with the optimizer's state."""
-    plan = lora_plan(case)
-    moments = _moment_share(case)
-    if case.base.adapter is not None:
-        forecast = forecast_of(case)
+    plan = lora_plan(context)
+    moments = _moment_share(context)
+    if context.base.adapter is not None:
+        forecast = forecast_of(context)
         weights = n_trained = forecast.memory.gradients if forecast else 0.0
     elif plan is not None:
         n_trained = plan.n_trained * 4
         weights = n_trained + (plan.table_bytes if plan.is_tied and plan.saved_tables else 0)  # saved under two names
     else:
-        weights = n_trained = n_parameters(case) * _BYTES.get(dtype_of_weights(case), 4)
-    state = 0 if case.training.save_only_model else moments * n_trained
+        weights = n_trained = n_parameters(context) * _BYTES.get(dtype_of_weights(context), 4)
+    state = 0 if context.training.save_only_model else moments * n_trained
     return float(weights), float(weights + state)
 
 
-def _moment_share(case: Case) -> float:
+def _moment_share(context: CheckContext) -> float:
     """AdamW keeps two moments for each weight, in its type or in 8 bits, Muon one; of others nothing is counted."""
-    optimizer = str(getattr(case.training.optim, "value", case.training.optim))
-    if getattr(case.data, "muon_learning_rate", None) is not None:
+    optimizer = str(getattr(context.training.optim, "value", context.training.optim))
+    if getattr(context.data, "muon_learning_rate", None) is not None:
         return 1.0
     if not optimizer.startswith(("adamw", "paged_adamw")):
         return 0.0
     return 0.5 if "8bit" in optimizer else 2.0
 
 
-def _n_checkpoints(case: Case) -> int:
+def _n_checkpoints(context: CheckContext) -> int:
     """Checkpoints that lie on the disk at once; the oldest is removed when the new one is written."""
-    training, n_steps = case.training, case.n_update_steps
+    training, n_steps = context.training, context.n_update_steps
     if training.save_strategy == SaveStrategy.NO:
         return 0
     if training.save_strategy == SaveStrategy.BEST:
@@ -204,30 +204,30 @@ def _n_checkpoints(case: Case) -> int:
     return int(n_saves if limit is None else min(n_saves, limit + 1))
 
 
-def _smaller_saves(case: Case, saved: float, checkpoint: float, n_checkpoints: int) -> str:
+def _smaller_saves(context: CheckContext, saved: float, checkpoint: float, n_checkpoints: int) -> str:
     """The key that makes the saves fit, or the one that helps most."""
-    fits = _TIGHT_DISK * case.machine.free_disk_bytes
+    fits = _TIGHT_DISK * context.machine.free_disk_bytes
     if n_checkpoints > 3 and saved + 3 * checkpoint <= fits:
         return "set save_total_limit: 2"
-    if not case.training.save_only_model and saved + n_checkpoints * saved <= fits:
+    if not context.training.save_only_model and saved + n_checkpoints * saved <= fits:
         return "set save_only_model: true (such checkpoints cannot be resumed)"
     if saved <= fits:
         return "set save_strategy: 'no', or free disk at output_dir"
     return "set output_dir to a larger disk"
 
 
-def _is_sharded(case: Case) -> bool:
+def _is_sharded(context: CheckContext) -> bool:
     """Whether weights are spread over devices, by the recipe or by `accelerate launch`."""
-    training = case.training
+    training = context.training
     if any(os.environ.get(name, "").lower() in ("1", "true") for name in _SHARDING):
         return True
     placed = (getattr(training, "model_init_kwargs", None) or {}).get("device_map")
     return bool(training.fsdp or training.deepspeed or placed)
 
 
-def _smaller_step(forecast: Forecast, case: Case, device_bytes: float) -> tuple[str, Mapping[str, Any]]:
+def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float) -> tuple[str, Mapping[str, Any]]:
     """The mildest change of the recipe that makes a step fit, by the same forecast; a fix where only time is paid."""
-    load, training = forecast.load, case.training
+    load, training = forecast.load, context.training
     n_before = training.per_device_train_batch_size
     changes: dict[str, Any] = {}
     if not load.activation_checkpointing:
@@ -244,7 +244,7 @@ def _smaller_step(forecast: Forecast, case: Case, device_bytes: float) -> tuple[
         (Method.LORA, "set use_peft: true, dtype: bfloat16"),
         (Method.QLORA, "set use_peft: true, load_in_4bit: true, dtype: bfloat16"),
     ):
-        rank = load.lora_rank or case.model.lora_r
+        rank = load.lora_rank or context.model.lora_r
         lighter = replace(load, method=method, lora_rank=rank, weight_bytes=2)
         if lighter != load and memory_forecast(forecast.shape, lighter).total <= _TIGHT_MEMORY * device_bytes:
             batch = ", per_device_train_batch_size: 1" if n_before > 1 else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import SeenRow, Stage
+from pipelines.preflight.check_context import SampledRow, Stage
 
 _MAX_CHARACTERS = 150
 
@@ -22,7 +22,7 @@ def head(text: str, n_characters: int = _MAX_CHARACTERS) -> str:
     return shown if len(text) <= n_characters else f"{shown}…"
 
 
-def texts_of(row: SeenRow) -> Iterator[tuple[str, str]]:
+def texts_of(row: SampledRow) -> Iterator[tuple[str, str]]:
     """What a row asks and answers, each with its name."""
     if row.asked:
         yield "asked", row.asked
@@ -30,7 +30,7 @@ def texts_of(row: SeenRow) -> Iterator[tuple[str, str]]:
         yield "answer", answer
 
 
-def wanted_answers(row: SeenRow, stage: Stage) -> tuple[str, ...]:
+def wanted_answers(row: SampledRow, stage: Stage) -> tuple[str, ...]:
     """The answers that the model shall learn to give: of a preference not the rejected one."""
     return row.answers[:1] if stage is Stage.DPO else row.answers
 

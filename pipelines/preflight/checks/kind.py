@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.records.finding import Finding
 
-Check = Callable[[Case], Iterator[Finding]]
+Check = Callable[[CheckContext], Iterator[Finding]]

@@ -5,7 +5,7 @@ from typing import cast
 
 from transformers import TrainingArguments
 
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.usual_rates import UsualRates, usual_rates, warms_up
 from pipelines.recipe import PretrainingArguments, Stage
@@ -16,13 +16,13 @@ from pipelines.training.pretrain.corpus_sources import is_text_file
 MAX_WARMUP_SHARE = 0.5  # recipes warm up for 1% to 10% of a run; more than half of it is a number meant for another run
 
 
-def learning_rate_unusual(case: Case) -> Iterator[Finding]:
+def learning_rate_unusual(context: CheckContext) -> Iterator[Finding]:
     """LEARNING_RATE_UNUSUAL: out of the range for stage, method and size, or never chosen where the default is none."""
-    usual = usual_rates(case)
+    usual = usual_rates(context)
     if usual is None:
         return
-    rate = float(case.training.learning_rate)
-    is_default = "learning_rate" not in case.keys and not usual.fits_default
+    rate = float(context.training.learning_rate)
+    is_default = "learning_rate" not in context.keys and not usual.fits_default
     if usual.lowest <= rate <= usual.highest and not is_default:
         return
     low = rate < usual.lowest or is_default
@@ -40,13 +40,13 @@ def learning_rate_unusual(case: Case) -> Iterator[Finding]:
     )
 
 
-def too_few_rows(case: Case) -> Iterator[Finding]:
+def too_few_rows(context: CheckContext) -> Iterator[Finding]:
     """TOO_FEW_ROWS: one row, which is learned by heart, or one step, whose learning rate a warm-up makes 0."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    training, n_rows = case.training, case.train.n_rows
-    n_kept = sum(row.fate is not RowFate.DROPPED for row in case.train.rows)
-    stands_still = case.n_update_steps == 1 and warms_up(training) and training.get_warmup_steps(1) > 0
+    training, n_rows = context.training, context.train.n_rows
+    n_kept = sum(row.fate is not RowFate.DROPPED for row in context.train.rows)
+    stands_still = context.n_update_steps == 1 and warms_up(training) and training.get_warmup_steps(1) > 0
     if not n_kept or (n_kept > 1 and not stands_still):
         return
     n_steps = "the run has one step, whose learning rate is 0 (warm-up)"
@@ -56,13 +56,13 @@ def too_few_rows(case: Case) -> Iterator[Finding]:
         summary=f"{n_kept} of {n_rows} rows can be trained on" + (f", and {n_steps}" if stands_still else ""),
         why="nothing is learned" if stands_still else "a model learns one row by heart and nothing else",
         remedy="add rows" + ("; or set warmup_steps: 0 and a higher num_train_epochs" if stands_still else ""),
-        evidence=(Evidence(f"{n_kept} rows, {case.n_update_steps} steps"),),
+        evidence=(Evidence(f"{n_kept} rows, {context.n_update_steps} steps"),),
     )
 
 
-def warmup_longer_than_run(case: Case) -> Iterator[Finding]:
+def warmup_longer_than_run(context: CheckContext) -> Iterator[Finding]:
     """WARMUP_LONGER_THAN_RUN: the learning rate never reaches its peak, or has hardly any time there."""
-    training, n_steps = case.training, case.n_update_steps
+    training, n_steps = context.training, context.n_update_steps
     written = float(training.warmup_steps)  # below 1 it is a share of the run
     n_warmup = training.get_warmup_steps(n_steps)
     share = written if written < 1 else n_warmup / n_steps
@@ -81,10 +81,10 @@ def warmup_longer_than_run(case: Case) -> Iterator[Finding]:
     )
 
 
-def evaluation_unused(case: Case) -> Iterator[Finding]:
+def evaluation_unused(context: CheckContext) -> Iterator[Finding]:
     """EVALUATION_UNUSED: held-out rows lie there and nobody looks, or only when the run is over."""
-    training = case.training
-    if case.has_unused_evaluation:
+    training = context.training
+    if context.has_unused_evaluation:
         yield Finding(
             "EVALUATION_UNUSED",
             Severity.WARNING,
@@ -92,8 +92,8 @@ def evaluation_unused(case: Case) -> Iterator[Finding]:
             why="without a loss on rows that are not trained nothing tells learning from memorizing",
             remedy="set eval_strategy: epoch",
         )
-    elif _evaluates_in_steps(training) and "eval_steps" in case.keys:
-        n_between, n_steps = float(cast(float, training.eval_steps)), case.n_update_steps
+    elif _evaluates_in_steps(training) and "eval_steps" in context.keys:
+        n_between, n_steps = float(cast(float, training.eval_steps)), context.n_update_steps
         if n_between > n_steps:
             yield Finding(
                 "EVALUATION_UNUSED",
@@ -105,21 +105,25 @@ def evaluation_unused(case: Case) -> Iterator[Finding]:
             )
 
 
-def documents_joined(case: Case) -> Iterator[Finding]:
+def documents_joined(context: CheckContext) -> Iterator[Finding]:
     """DOCUMENTS_JOINED: documents see those before them in a block; without an end token nothing even parts them."""
-    data = case.data
+    data = context.data
     if not isinstance(data, PretrainingArguments) or data.respect_documents:
         return
     paths = [str(getattr(part, "path", part)) for part in data.datasets] or [str(data.dataset_name)]
-    n_documents = len(paths) if all(map(is_text_file, paths)) else case.train.n_rows
+    n_documents = len(paths) if all(map(is_text_file, paths)) else context.train.n_rows
     if n_documents < 2:
         return
-    parted = case.tokenizer.eos_token is not None
+    diff_excerpts = context.tokenizer.eos_token is not None
     yield Finding(
         "DOCUMENTS_JOINED",
-        Severity.NOTE if parted else Severity.WARNING,
+        Severity.NOTE if diff_excerpts else Severity.WARNING,
         summary=f"the blocks join {n_documents} documents (respect_documents: false)"
-        + (f", parted by {case.tokenizer.eos_token} alone" if parted else " with nothing between them: no end token"),
+        + (
+            f", parted by {context.tokenizer.eos_token} alone"
+            if diff_excerpts
+            else " with nothing between them: no end token"
+        ),
         why="a token is predicted out of documents that have nothing to do with its own",
         remedy="remove respect_documents, or set it to true",
     )

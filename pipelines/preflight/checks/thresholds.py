@@ -24,7 +24,7 @@ _REMEDIES = {
 }
 
 
-def gate_findings(
+def threshold_findings(
     ledger: Ledger,
     data: DataArguments,
     *,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from transformers import TrainingArguments
 from trl import ModelConfig
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.recipe import PretrainingArguments
 
 # Where AdamW's rates hold: the other optimizers of transformers (Lion, SGD, Adafactor, ...) take others by decades.
@@ -52,30 +52,30 @@ _BESIDE_MUON = UsualRates("AdamW beside Muon", 2e-5, 0.3, 3e-3)
 _CONTINUED = UsualRates("continued pretraining of the whole model", 1e-6, 1e-3, 1e-4)
 
 
-def usual_rates(case: Case) -> UsualRates | None:
-    """The rates that are usual for what `case` trains, None where nothing is known about it."""
-    optimizer = str(getattr(case.training.optim, "value", case.training.optim))
+def usual_rates(context: CheckContext) -> UsualRates | None:
+    """The rates that are usual for what `context` trains, None where nothing is known about it."""
+    optimizer = str(getattr(context.training.optim, "value", context.training.optim))
     if not optimizer.startswith(_ADAMW):
         return None
-    adapts = case.model.use_peft or case.base.adapter is not None
-    usual = _by_method(case, adapts=adapts)
+    adapts = context.model.use_peft or context.base.adapter is not None
+    usual = _by_method(context, adapts=adapts)
     if usual is _BESIDE_MUON:
         return usual
-    n_parameters = case.base.skeleton.num_parameters()
+    n_parameters = context.base.skeleton.num_parameters()
     size = min(_MAX_SIZE_FACTOR, max(1.0, math.sqrt(_N_PARAMETERS / n_parameters)))
-    scaling = _scaling(case.model) / _USUAL_SCALING if adapts else 1.0
+    scaling = _scaling(context.model) / _USUAL_SCALING if adapts else 1.0
     lowest, highest = usual.lowest / max(1.0, scaling), usual.highest * size / min(1.0, scaling)
     return UsualRates(usual.method, lowest, highest, usual.advised, usual.fits_default)
 
 
-def _by_method(case: Case, *, adapts: bool) -> UsualRates:
-    if case.stage is Stage.SFT:
+def _by_method(context: CheckContext, *, adapts: bool) -> UsualRates:
+    if context.stage is Stage.SFT:
         return _SFT_LORA if adapts else _SFT_FULL
-    if case.stage is Stage.DPO:
+    if context.stage is Stage.DPO:
         return _DPO_LORA if adapts else _DPO_FULL
-    if isinstance(case.data, PretrainingArguments) and case.data.muon_learning_rate is not None:
+    if isinstance(context.data, PretrainingArguments) and context.data.muon_learning_rate is not None:
         return _BESIDE_MUON
-    return _SCRATCH if case.base.from_scratch else _LORA if adapts else _CONTINUED
+    return _SCRATCH if context.base.from_scratch else _LORA if adapts else _CONTINUED
 
 
 def _scaling(model: ModelConfig) -> float:

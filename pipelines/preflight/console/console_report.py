@@ -4,10 +4,10 @@ from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks import CHECKS
 from pipelines.preflight.console.shown_text import Paint, columns, on_one_line, painted, wants_colour, wrapped
 from pipelines.preflight.console.token_lines import evidence_lines
-from pipelines.preflight.run_checks import Examination
+from pipelines.preflight.run_checks import PreflightReport
 from pipelines.records.finding import Evidence, Finding, Severity
 
-__all__ = ["examination_lines", "finding_lines", "wants_colour"]
+__all__ = ["finding_lines", "report_lines", "wants_colour"]
 
 MAX_EXCERPT = 400  # characters of one evidence; checks give less
 _INDENT = "    "
@@ -15,7 +15,7 @@ _LABEL_WIDTH = 8  # "remedy" and two spaces
 _PAINTS = {Severity.ERROR: Paint.ERROR, Severity.WARNING: Paint.WARNING, Severity.NOTE: Paint.NOTE}
 
 
-def examination_lines(examination: Examination, colour: bool) -> list[str]:
+def report_lines(examination: PreflightReport, colour: bool) -> list[str]:
     """Every finding with an empty line after it, then one line that counts them and what was looked at."""
     lines: list[str] = []
     for finding in examination.findings:
@@ -64,22 +64,22 @@ def _labelled(label: str, text: str, colour: bool) -> list[str]:
     return [_INDENT + head + first, *(_INDENT + " " * _LABEL_WIDTH + line for line in more)]
 
 
-def _closing_line(examination: Examination) -> str:
-    case = examination.case
-    things = "documents" if case.stage is Stage.PRETRAIN else "rows"
+def _closing_line(examination: PreflightReport) -> str:
+    context = examination.context
+    things = "documents" if context.stage is Stage.PRETRAIN else "rows"
     looked = []
-    for seen in case.splits:
-        name = f"training {things} looked at" if seen is case.train else f"held-out {things}"
+    for seen in context.splits:
+        name = f"training {things} looked at" if seen is context.train else f"held-out {things}"
         looked.append(f"{len(seen.rows)} of {seen.n_rows} {name}")
-    sampled = next((place for place, seen in enumerate(case.splits) if seen.is_sample), None)
+    sampled = next((place for place, seen in enumerate(context.splits) if seen.is_sample), None)
     if sampled is not None:
         looked[sampled] += " (--all for every row)"
-    if getattr(case.data, "streaming", False):
+    if getattr(context.data, "streaming", False):
         looked.append("of a stream, as it begins")
-    return f"{case.stage.value}: {_counts(examination)}; {', '.join(looked)}; {len(CHECKS)} checks"
+    return f"{context.stage.value}: {_counts(examination)}; {', '.join(looked)}; {len(CHECKS)} checks"
 
 
-def _counts(examination: Examination) -> str:
+def _counts(examination: PreflightReport) -> str:
     counts = {severity: len(examination.of(severity)) for severity in Severity}
     told = [f"{n} {severity.value}{'' if n == 1 else 's'}" for severity, n in counts.items() if n]
     if not told:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.errors import UserError
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.console.shown_row import Role, ShownExample, ShownRow, ShownToken, kept_places, without
 from pipelines.preflight.console.token_lines import legend_line, row_lines
 from pipelines.training.data.ledger import RowFate
@@ -37,57 +37,57 @@ class Marks:
     opening: tuple[int, ...]
 
 
-def shown_rows(case: Case, n: int) -> list[ShownRow]:
+def shown_rows(context: CheckContext, n: int) -> list[ShownRow]:
     """The first `n` rows to train on that are kept; the last of them is one that was cut or dropped, if there is one.
 
     Where fewer are kept, the others fill up.
     """
     if n < 1:
         return []
-    rows = case.train.rows
+    rows = context.train.rows
     changed = _first_changed(rows) if n > 1 else None
     kept = [row for row in rows if row.fate is RowFate.KEPT and row.examples]
     chosen = [*kept[: n - 1], changed] if changed is not None else kept[:n]
     taken = {row.number for row in chosen}
     chosen += [row for row in rows if row.number not in taken][: n - len(chosen)]
-    marks = _marks(case)
-    return [_shown_row(case, row, marks) for row in chosen]
+    marks = _marks(context)
+    return [_shown_row(context, row, marks) for row in chosen]
 
 
-def _first_changed(rows: Sequence[SeenRow]) -> SeenRow | None:
+def _first_changed(rows: Sequence[SampledRow]) -> SampledRow | None:
     """A row of which a part was cut, else one that was dropped for its length, else one dropped for another reason."""
     changed = [row for row in rows if row.fate is not RowFate.KEPT]
     cut = next((row for row in changed if row.examples), None)
     return cut or next((row for row in changed if row.whole), next(iter(changed), None))
 
 
-def _marks(case: Case) -> Marks:
-    tokenizer = case.tokenizer
+def _marks(context: CheckContext) -> Marks:
+    tokenizer = context.tokenizer
     end_id: int | None = tokenizer.eos_token_id
-    if case.stage is Stage.PRETRAIN:
-        separators = separators_of(tokenizer, bool(getattr(case.data, "respect_documents", False)))
+    if context.stage is Stage.PRETRAIN:
+        separators = separators_of(tokenizer, bool(getattr(context.data, "respect_documents", False)))
         return Marks(end_id, tuple(separators.opening))
-    if case.is_conversational and tokenizer.chat_template:
+    if context.is_conversational and tokenizer.chat_template:
         with suppress(UserError):  # the template ends no answer, which is a finding of its own
             end_id = token_id_of(tokenizer, end_token(tokenizer))
     return Marks(end_id, () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,))
 
 
-def _shown_row(case: Case, row: SeenRow, marks: Marks) -> ShownRow:
+def _shown_row(context: CheckContext, row: SampledRow, marks: Marks) -> ShownRow:
     pairs = _pairs(row)
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         closing = () if marks.end_id is None else (marks.end_id,)
         documents = [[*marks.opening, *one.token_ids, *closing] for one in row.examples]
         pairs = [(Example(ids, ids), None) for ids in documents]
-    titles = _titles(case, row, len(pairs))
+    titles = _titles(context, row, len(pairs))
     examples = tuple(
-        _shown_example(case.tokenizer, title, kept, whole, marks)
+        _shown_example(context.tokenizer, title, kept, whole, marks)
         for title, (kept, whole) in zip(titles, pairs, strict=True)
     )
-    return ShownRow(row.number, case.train.split, row.fate, row.reason, examples)
+    return ShownRow(row.number, context.train.split, row.fate, row.reason, examples)
 
 
-def _pairs(row: SeenRow) -> list[tuple[Example, Example | None]]:
+def _pairs(row: SampledRow) -> list[tuple[Example, Example | None]]:
     """Each example that is trained, with what it was before it was cut; of a dropped row nothing is trained."""
     nothing = Example([], [])
     if row.fate is RowFate.DROPPED or not row.examples:
@@ -104,10 +104,10 @@ def _pairs(row: SeenRow) -> list[tuple[Example, Example | None]]:
     return pairs + [(nothing, whole) for whole in left]
 
 
-def _titles(case: Case, row: SeenRow, n: int) -> list[str | None]:
-    if case.stage is Stage.DPO and n == 2:
+def _titles(context: CheckContext, row: SampledRow, n: int) -> list[str | None]:
+    if context.stage is Stage.DPO and n == 2:
         return ["chosen", "rejected"]
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return ["a document, from its start"] * n
     what = "piece" if row.fate is RowFate.SPLIT else "example"
     return [f"{what} {number} of {n}" for number in range(1, n + 1)] if n > 1 else [None] * n

@@ -8,7 +8,7 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.console.shown_text import columns, wrapped
 from pipelines.preflight.forecast.memory import GIB, MemoryForecast, memory_forecast
 from pipelines.preflight.forecast.model_shape import ModelShape, model_shape
@@ -39,30 +39,32 @@ class Forecast:
         return self.n_tokens / 1e6 * self.seconds_per_million_tokens / _HOUR
 
 
-def forecast_of(case: Case) -> Forecast | None:
+def forecast_of(context: CheckContext) -> Forecast | None:
     """The forecast of a case, None for architectures without attention, whose sizes cannot be read."""
     try:
-        shape = model_shape(case.base.config)
+        shape = model_shape(context.base.config)
     except AttributeError:  # a state-space model's config has no attention heads
         return None
-    load = _load(case)
-    return Forecast(shape, load, memory_forecast(shape, load), seconds_per_million_tokens(shape, load), _n_tokens(case))
+    load = _load(context)
+    return Forecast(
+        shape, load, memory_forecast(shape, load), seconds_per_million_tokens(shape, load), _n_tokens(context)
+    )
 
 
-def longest_sequence(case: Case) -> int:
+def longest_sequence(context: CheckContext) -> int:
     """Tokens of the longest sequence of a batch: blocks and packed rows are full, others as long as the rows seen."""
-    longest = max(map(len, case.examples()), default=0)
-    is_filled = case.stage is Stage.PRETRAIN or getattr(case.training, "packing", False)
-    if case.max_length is None or (longest and not is_filled):
+    longest = max(map(len, context.examples()), default=0)
+    is_filled = context.stage is Stage.PRETRAIN or getattr(context.training, "packing", False)
+    if context.max_length is None or (longest and not is_filled):
         return longest or 1
-    return case.max_length
+    return context.max_length
 
 
-def forecast_lines(case: Case) -> list[str]:
+def forecast_lines(context: CheckContext) -> list[str]:
     """What `doctor.py --forecast` prints."""
-    forecast = forecast_of(case if case.machine.accelerator else _as_on_a_gpu(case))
+    forecast = forecast_of(context if context.machine.accelerator else _as_on_a_gpu(context))
     if forecast is None:
-        return [f"no forecast: {case.base.config.model_type} has no attention layers, which the forecast counts"]
+        return [f"no forecast: {context.base.config.model_type} has no attention layers, which the forecast counts"]
     memory, load = forecast.memory, forecast.load
     parts = {
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
@@ -73,10 +75,10 @@ def forecast_lines(case: Case) -> list[str]:
         f"{forecast.shape.n_parameters / 1e9:.3g}B weights, "
         f"{load.n_tokens:,} tokens in a step's forward:",
         *(f"  {name:<15}{n_bytes / GIB:8.2f} GiB" for name, n_bytes in parts.items()),
-        f"  {'total':<15}{memory.total / GIB:8.2f} GiB at the peak of a step{_device(case)}",
+        f"  {'total':<15}{memory.total / GIB:8.2f} GiB at the peak of a step{_device(context)}",
         f"time: {forecast.seconds_per_million_tokens:.1f} s for a million tokens on one H200 at {ASSUMED_MFU:.0%} of "
         "its bfloat16 peak",
-        f"run: about {_millions(forecast.n_tokens)} tokens{_how_many(case)}, so {_duration(forecast.hours)} on "
+        f"run: about {_millions(forecast.n_tokens)} tokens{_how_many(context)}, so {_duration(forecast.hours)} on "
         "that GPU",
         "assumed: AdamW, sdpa attention, one device without sharding; evaluation, checkpoints, padding and loading "
         "are left out",
@@ -84,22 +86,24 @@ def forecast_lines(case: Case) -> list[str]:
     return [piece for line in lines for piece in ([line] if line.startswith("  ") else wrapped(line, columns()))]
 
 
-def _as_on_a_gpu(case: Case) -> Case:
-    """`case` in the precision of its recipe on a GPU with bfloat16, whatever this processor computes in."""
-    training = copy.copy(case.training)
-    training.bf16 = case.keys.get("bf16", not case.keys.get("fp16"))
-    return replace(case, training=training, model=replace(case.model, dtype=case.keys.get("dtype")))
+def _as_on_a_gpu(context: CheckContext) -> CheckContext:
+    """`context` in the precision of its recipe on a GPU with bfloat16, whatever this processor computes in."""
+    training = copy.copy(context.training)
+    training.bf16 = context.keys.get("bf16", not context.keys.get("fp16"))
+    return replace(context, training=training, model=replace(context.model, dtype=context.keys.get("dtype")))
 
 
-def _load(case: Case) -> TrainingLoad:
-    model = replace(case.model, dtype=dtype_of_weights(case))
-    adapter, trains_tokens = None, bool(case.new_tokens) and not case.model.lora_modules_to_save
-    if case.stage is Stage.PRETRAIN:
-        trains_tokens = n_rows_after_resizing(case) > case.base.n_embedding_rows
-    if case.base.adapter is not None:
-        adapter, trains_tokens = _adapter_of(case.base.adapter)
-    load = training_load(model, case.training, longest_sequence(case), trains_tokens=trains_tokens, adapter=adapter)
-    plan = lora_plan(case)
+def _load(context: CheckContext) -> TrainingLoad:
+    model = replace(context.model, dtype=dtype_of_weights(context))
+    adapter, trains_tokens = None, bool(context.new_tokens) and not context.model.lora_modules_to_save
+    if context.stage is Stage.PRETRAIN:
+        trains_tokens = n_rows_after_resizing(context) > context.base.n_embedding_rows
+    if context.base.adapter is not None:
+        adapter, trains_tokens = _adapter_of(context.base.adapter)
+    load = training_load(
+        model, context.training, longest_sequence(context), trains_tokens=trains_tokens, adapter=adapter
+    )
+    plan = lora_plan(context)
     return replace(load, n_adapter=plan.n_matrix_weights) if plan is not None and plan.has_experts else load
 
 
@@ -115,30 +119,30 @@ def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:
     return shape, bool(getattr(config, "trainable_token_indices", None))
 
 
-def _n_tokens(case: Case) -> float:
+def _n_tokens(context: CheckContext) -> float:
     """Tokens that the run reads, prompts among them; for preferences those of both answers."""
-    training, seen = case.training, case.train
-    n_seen = sum(map(len, case.examples()))
+    training, seen = context.training, context.train
+    n_seen = sum(map(len, context.examples()))
     if training.max_steps <= 0:
         return n_seen * seen.n_rows / max(1, len(seen.rows)) * training.num_train_epochs
     n_sequences = (
         training.max_steps * training.train_batch_size * training.gradient_accumulation_steps * training.world_size
     )
-    if case.stage is Stage.PRETRAIN or getattr(training, "packing", False):
-        return float(n_sequences * longest_sequence(case))
+    if context.stage is Stage.PRETRAIN or getattr(training, "packing", False):
+        return float(n_sequences * longest_sequence(context))
     n_kept = sum(bool(row.examples) for row in seen.rows)
     return n_sequences * n_seen / max(1, n_kept)
 
 
-def _device(case: Case) -> str:
-    machine = case.machine
+def _device(context: CheckContext) -> str:
+    machine = context.machine
     if machine.accelerator is None or machine.device_bytes is None:
         return "; this machine has no GPU to compare it with"
     return f"; {machine.accelerator} here has {machine.device_bytes / GIB:.1f} GiB"
 
 
-def _how_many(case: Case) -> str:
-    training, seen = case.training, case.train
+def _how_many(context: CheckContext) -> str:
+    training, seen = context.training, context.train
     if training.max_steps > 0:
         return f" in {training.max_steps:,} steps"
     epochs = f"{training.num_train_epochs:g} epoch{'s' if training.num_train_epochs != 1 else ''}"

@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM
 from trl import ModelConfig
 
 from pipelines.modeling import lora_config
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks import adapter
 from pipelines.preflight.trained_weights import lora_plan
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.models import real_config
 
 
@@ -34,28 +34,28 @@ def untied(bases: Path) -> Path:
     return folder
 
 
-def found(case: Case) -> list[Finding]:
-    return [finding for check in adapter.CHECKS for finding in check(case)]
+def found(context: CheckContext) -> list[Finding]:
+    return [finding for check in adapter.CHECKS for finding in check(context)]
 
 
 def ids(findings: Iterable[Finding]) -> list[str]:
     return [finding.id for finding in findings]
 
 
-def qwen(bases: Path, folder: Path, **keys: Any) -> Case:
-    return case_of(folder, base_of("qwen", bases / "qwen"), rows_of(4), **keys)
+def qwen(bases: Path, folder: Path, **keys: Any) -> CheckContext:
+    return context_of(folder, base_of("qwen", bases / "qwen"), rows_of(4), **keys)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
 def test_lora_on_all_linear_layers_gives_no_finding(bases: Path, tmp_path: Path, family: str) -> None:
-    case = case_of(tmp_path, base_of(family, bases / family), rows_of(4))
-    assert found(case) == []
+    context = context_of(tmp_path, base_of(family, bases / family), rows_of(4))
+    assert found(context) == []
 
 
 def test_the_plan_adapts_the_modules_that_peft_adapts(bases: Path, tmp_path: Path) -> None:
     for family, targets in (("gpt2", "all-linear"), ("qwen", ["q_proj", "down_proj"]), ("qwen", r".*\.(k|v)_proj")):
         base = base_of(family, bases / family)
-        plan = lora_plan(case_of(tmp_path / family, base, rows_of(2), lora_target_modules=targets))
+        plan = lora_plan(context_of(tmp_path / family, base, rows_of(2), lora_target_modules=targets))
         assert plan is not None
         model = AutoModelForCausalLM.from_pretrained(base)
         peft = get_peft_model(model, replace(plan.config, trainable_token_indices=None))
@@ -73,8 +73,10 @@ def test_a_target_that_names_no_module_is_an_error(bases: Path, tmp_path: Path) 
 
 
 def test_qwens_names_on_gpt2_match_nothing_at_all(bases: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), lora_target_modules=["q_proj", "v_proj"])
-    [finding] = found(case)
+    context = context_of(
+        tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), lora_target_modules=["q_proj", "v_proj"]
+    )
+    [finding] = found(context)
     assert (finding.id, finding.severity) == ("LORA_TARGETS_MATCH_NOTHING", Severity.ERROR)
     assert "c_attn" in finding.evidence[-1].text
 
@@ -92,9 +94,9 @@ def test_a_module_that_is_no_linear_layer_cannot_be_a_target(bases: Path, tmp_pa
 
 
 def test_the_output_head_as_a_target_is_an_error_where_trl_computes_the_loss(bases: Path, tmp_path: Path) -> None:
-    case = qwen(bases, tmp_path, lora_target_modules=["lm_head", "q_proj", "k_proj"])
-    assert "LORA_TARGETS_MATCH_NOTHING" in ids(found(case))
-    assert "LORA_TARGETS_MATCH_NOTHING" not in ids(found(replace(case, stage=Stage.PRETRAIN)))
+    context = qwen(bases, tmp_path, lora_target_modules=["lm_head", "q_proj", "k_proj"])
+    assert "LORA_TARGETS_MATCH_NOTHING" in ids(found(context))
+    assert "LORA_TARGETS_MATCH_NOTHING" not in ids(found(replace(context, stage=Stage.PRETRAIN)))
 
 
 def test_modules_to_save_and_parameters_that_are_not_there_are_an_error(bases: Path, tmp_path: Path) -> None:
@@ -120,8 +122,8 @@ def test_a_tied_table_that_is_saved_whole_is_a_warning_with_its_size(bases: Path
 def test_a_tied_table_of_a_name_that_peft_does_not_know_comes_apart_and_is_an_error(
     bases: Path, tmp_path: Path
 ) -> None:
-    case = case_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), lora_modules_to_save=["wte"])
-    [finding] = found(case)
+    context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), lora_modules_to_save=["wte"])
+    [finding] = found(context)
     assert (finding.id, finding.severity) == ("TIED_HEAD_SAVED", Severity.ERROR)
     assert finding.fix == {"lora_modules_to_save": None}
     assert "transformer.wte apart from lm_head" in finding.summary
@@ -163,20 +165,20 @@ def test_a_merged_model_answers_otherwise_than_lora_on_tied_embeddings(bases: Pa
 
 def test_lora_on_embeddings_beside_rows_of_new_tokens_is_an_error(bases: Path, tmp_path: Path) -> None:
     base = base_of("gpt2", bases / "gpt2")
-    [finding] = found(case_of(tmp_path, base, rows_of(4), lora_target_modules=["wte", "c_attn"]))
+    [finding] = found(context_of(tmp_path, base, rows_of(4), lora_target_modules=["wte", "c_attn"]))
     assert (finding.id, finding.severity) == ("TIED_HEAD_SAVED", Severity.ERROR)
     assert finding.fix == {"lora_target_modules": "all-linear"}
 
 
 def test_small_tables_of_an_untied_base_are_noted(bases: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, untied(bases), rows_of(4), lora_modules_to_save=["embed_tokens", "lm_head"])
-    [finding] = found(case)
+    context = context_of(tmp_path, untied(bases), rows_of(4), lora_modules_to_save=["embed_tokens", "lm_head"])
+    [finding] = found(context)
     assert (finding.id, finding.severity) == ("EMBEDDINGS_SAVED_WHOLE", Severity.NOTE)
 
 
 def test_tables_that_make_an_adapter_of_gigabytes_are_a_warning(bases: Path, tmp_path: Path) -> None:
-    case = qwen(bases, tmp_path, lora_modules_to_save=["embed_tokens", "lm_head"])
-    large = replace(case, base=replace(case.base, config=real_config("llama-3.1-8b")))
+    context = qwen(bases, tmp_path, lora_modules_to_save=["embed_tokens", "lm_head"])
+    large = replace(context, base=replace(context.base, config=real_config("llama-3.1-8b")))
     [finding] = found(large)
     assert (finding.id, finding.severity) == ("EMBEDDINGS_SAVED_WHOLE", Severity.WARNING)
     assert "4,203 MB" in finding.summary
@@ -205,8 +207,8 @@ def test_full_fine_tuning_is_no_matter_of_adapters(bases: Path, tmp_path: Path) 
 
 def test_lora_keys_without_use_peft_are_an_error_and_their_fix_is_sure(bases: Path, tmp_path: Path) -> None:
     base = base_of("qwen", bases / "qwen")
-    [finding] = found(case_of(tmp_path, base, rows_of(4), use_peft=None, lora_r=8))
+    [finding] = found(context_of(tmp_path, base, rows_of(4), use_peft=None, lora_r=8))
     assert finding.id == "LORA_KEYS_UNUSED"
     assert finding.fix == {"use_peft": True}
     assert "lora_r" in finding.summary
-    assert found(case_of(tmp_path, base, rows_of(4), use_peft=False, lora_r=8)) == [], "said aloud: full fine-tuning"
+    assert found(context_of(tmp_path, base, rows_of(4), use_peft=False, lora_r=8)) == [], "said aloud: full fine-tuning"

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pipelines.modeling import CHATML
-from pipelines.preflight.check_context import Case, Machine, Stage
+from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import base_model
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.runs import RECIPES
 
 GPU = Machine("NVIDIA H200", 150 * 2**30, True, 10**12, {})
@@ -25,30 +25,32 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def qwen(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return case_of(tmp_path_factory.mktemp("qwen"), base_of("qwen", bases / "qwen"), rows_of(4))
+def qwen(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
+    return context_of(tmp_path_factory.mktemp("qwen"), base_of("qwen", bases / "qwen"), rows_of(4))
 
 
-def found(case: Case) -> list[Finding]:
-    return [finding for check in base_model.CHECKS for finding in check(case)]
+def found(context: CheckContext) -> list[Finding]:
+    return [finding for check in base_model.CHECKS for finding in check(context)]
 
 
-def named(case: Case, name: str) -> list[Finding]:
-    return list(base_model.base_is_instruct(replace(case, base=replace(case.base, name=name))))
+def named(context: CheckContext, name: str) -> list[Finding]:
+    return list(base_model.base_is_instruct(replace(context, base=replace(context.base, name=name))))
 
 
-def precision(case: Case, *, machine: Machine = GPU, full: bool = False, dtype: str = "float32", **training: Any):
+def precision(
+    context: CheckContext, *, machine: Machine = GPU, full: bool = False, dtype: str = "float32", **training: Any
+):
     """The findings about a precision."""
-    model = replace(case.model, dtype=dtype, use_peft=not full)
-    arguments = type(case.training).__new__(type(case.training))
-    arguments.__dict__.update({**vars(case.training), "bf16": True, "fp16": False, **training})
-    return list(base_model.dtype_against_hardware(replace(case, machine=machine, model=model, training=arguments)))
+    model = replace(context.model, dtype=dtype, use_peft=not full)
+    arguments = type(context.training).__new__(type(context.training))
+    arguments.__dict__.update({**vars(context.training), "bf16": True, "fp16": False, **training})
+    return list(base_model.dtype_against_hardware(replace(context, machine=machine, model=model, training=arguments)))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
 def test_a_base_gives_no_error_and_no_warning(bases: Path, tmp_path: Path, family: str) -> None:
-    case = case_of(tmp_path, base_of(family, bases / family), rows_of(4))
-    assert [finding for finding in found(case) if finding.severity is not Severity.NOTE] == []
+    context = context_of(tmp_path, base_of(family, bases / family), rows_of(4))
+    assert [finding for finding in found(context) if finding.severity is not Severity.NOTE] == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_base_gives_no_error_and_no_warning(bases: Path, tmp_path: Path, famil
         "/cache/hub/models--Qwen--Qwen2.5-0.5B-Instruct/snapshots/0a1b2c",
     ],
 )  # fmt: skip
-def test_a_name_of_an_instruct_model_is_a_warning(qwen: Case, name: str) -> None:
+def test_a_name_of_an_instruct_model_is_a_warning(qwen: CheckContext, name: str) -> None:
     [finding] = named(qwen, name)
     assert (finding.id, finding.severity) == ("BASE_IS_INSTRUCT", Severity.WARNING)
     assert named(replace(qwen, stage=Stage.DPO), name) == []
@@ -77,11 +79,11 @@ def test_a_name_of_an_instruct_model_is_a_warning(qwen: Case, name: str) -> None
         "/home/me/instruct/base-twin", "smollm3-3b", "/cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0a1b2c",
     ],
 )  # fmt: skip
-def test_a_name_of_a_base_is_none(qwen: Case, name: str) -> None:
+def test_a_name_of_a_base_is_none(qwen: CheckContext, name: str) -> None:
     assert named(qwen, name) == []
 
 
-def test_all_bases_of_the_shipped_recipes_are_bases(qwen: Case) -> None:
+def test_all_bases_of_the_shipped_recipes_are_bases(qwen: CheckContext) -> None:
     import yaml
 
     names = {yaml.safe_load(recipe.read_text()).get("model_name_or_path") for recipe in RECIPES} - {None}
@@ -89,7 +91,7 @@ def test_all_bases_of_the_shipped_recipes_are_bases(qwen: Case) -> None:
     assert [name for name in names if named(qwen, name)] == []
 
 
-def test_a_run_of_this_project_tells_its_stage(qwen: Case, tmp_path: Path) -> None:
+def test_a_run_of_this_project_tells_its_stage(qwen: CheckContext, tmp_path: Path) -> None:
     checkpoint = tmp_path / "mine" / "checkpoint-30"
     checkpoint.mkdir(parents=True)
     for program, n_findings in (("sft", 1), ("dpo", 1), ("pretrain", 0)):
@@ -98,7 +100,7 @@ def test_a_run_of_this_project_tells_its_stage(qwen: Case, tmp_path: Path) -> No
         assert len(named(qwen, str(checkpoint))) == n_findings
 
 
-def test_a_config_that_names_an_instruct_model_tells_it(qwen: Case, tmp_path: Path) -> None:
+def test_a_config_that_names_an_instruct_model_tells_it(qwen: CheckContext, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"_name_or_path": "meta-llama/Llama-3.1-8B-Instruct"}))
     [finding] = named(qwen, str(tmp_path))
     assert "meta-llama/Llama-3.1-8B-Instruct" in finding.summary
@@ -127,26 +129,26 @@ def test_a_template_with_the_marks_of_another_family_is_a_warning(
 ) -> None:
     path = tmp_path / "template.jinja"
     path.write_text(template)
-    case = case_of(tmp_path, base_of(family, bases / family), rows_of(4), chat_template_path=str(path))
-    findings = list(base_model.template_not_of_base(case))
+    context = context_of(tmp_path, base_of(family, bases / family), rows_of(4), chat_template_path=str(path))
+    findings = list(base_model.template_not_of_base(context))
     assert [(one.id, one.severity) for one in findings] == [("TEMPLATE_NOT_OF_BASE", Severity.WARNING)] * n_findings
 
 
-def test_shipped_precisions_give_no_finding(qwen: Case) -> None:
+def test_shipped_precisions_give_no_finding(qwen: CheckContext) -> None:
     for machine in (GPU, Machine(None, 16 * 2**30, True, 10**12, {})):
         assert precision(qwen, machine=machine, dtype="bfloat16") == []
         assert precision(qwen, machine=machine, full=True, learning_rate=1e-6) == []
         assert precision(qwen, machine=machine, bf16=False) == []
 
 
-def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen: Case) -> None:
+def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen: CheckContext) -> None:
     [finding] = precision(qwen, machine=OLD_GPU, dtype="bfloat16")
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
     assert "Tesla T4" in finding.summary
     assert precision(qwen, machine=OLD_GPU, dtype="float16", bf16=False, fp16=True) == []
 
 
-def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: Case) -> None:
+def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: CheckContext) -> None:
     old = Machine(None, 16 * 2**30, False, 10**12, {})
     [finding] = precision(qwen, machine=old)
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
@@ -156,7 +158,7 @@ def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: Case) -> None:
     assert precision(qwen, machine=old, bf16=False) == []
 
 
-def test_float16_weights_in_full_fine_tuning_are_an_error(qwen: Case) -> None:
+def test_float16_weights_in_full_fine_tuning_are_an_error(qwen: CheckContext) -> None:
     for keys in ({"bf16": True}, {"bf16": False}, {"bf16": False, "fp16": True}):
         [finding] = precision(qwen, full=True, dtype="float16", **keys)
         assert finding.severity is Severity.ERROR
@@ -180,13 +182,13 @@ def test_float16_weights_turn_into_nan_and_the_scaler_refuses_them() -> None:
         scaler.unscale_(optimizer)
 
 
-def test_two_16_bit_types_at_once_are_a_warning(qwen: Case) -> None:
+def test_two_16_bit_types_at_once_are_a_warning(qwen: CheckContext) -> None:
     [finding] = precision(qwen, dtype="float16")
     assert finding.severity is Severity.WARNING
     assert finding.fix == {"dtype": "bfloat16"}
 
 
-def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen: Case) -> None:
+def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen: CheckContext) -> None:
     [finding] = precision(qwen, full=True, dtype="bfloat16", learning_rate=1e-5)
     assert finding.severity is Severity.WARNING
     assert "hardly move" in finding.why
@@ -217,18 +219,18 @@ def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_no
     assert moved_share(torch.float32, 1e-5) > 0.99
 
 
-def test_fp16_on_a_cpu_is_noted(qwen: Case) -> None:
+def test_fp16_on_a_cpu_is_noted(qwen: CheckContext) -> None:
     [finding] = precision(qwen, machine=Machine(None, 2**34, True, 10**12, {}), bf16=False, fp16=True)
     assert finding.severity is Severity.NOTE
     assert "the arithmetic is in float32" in finding.summary
     assert finding.remedy.startswith("remove fp16")
 
 
-def test_added_rows_are_noted_with_what_is_trained(bases: Path, tmp_path: Path, qwen: Case) -> None:
-    case = case_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4))
-    [finding] = base_model.embeddings_resized(case)
+def test_added_rows_are_noted_with_what_is_trained(bases: Path, tmp_path: Path, qwen: CheckContext) -> None:
+    context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4))
+    [finding] = base_model.embeddings_resized(context)
     assert (finding.id, finding.severity) == ("EMBEDDINGS_RESIZED", Severity.NOTE)
     assert "from 300 to 302 rows; the rows of new tokens alone" in finding.summary
-    full = replace(case, model=replace(case.model, use_peft=False))
+    full = replace(context, model=replace(context.model, use_peft=False))
     assert "all are trained" in next(base_model.embeddings_resized(full)).summary
     assert list(base_model.embeddings_resized(qwen)) == []

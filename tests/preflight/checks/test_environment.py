@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from pipelines.preflight.check_context import Case, Machine, Stage
+from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import adapter, base_model, environment
 from pipelines.preflight.forecast.machine import this_machine
 from pipelines.records.finding import Finding, Severity
 from tests.hub.test_access import Hub
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.forecast_tables import parsed
 from tests.twins.models import ARCHITECTURES, family_of, real_config, save_twin_tokenizer
 from tests.twins.runs import RECIPES
@@ -30,8 +30,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def qwen(bases: Path, tmp_path: Path) -> Case:
-    return case_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4))
+def qwen(bases: Path, tmp_path: Path) -> CheckContext:
+    return context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4))
 
 
 def config_alone(folder: Path, **sizes: Any) -> Path:
@@ -47,23 +47,23 @@ SEVENTY = {"num_hidden_layers": 80, "hidden_size": 8192, "intermediate_size": 28
 FULL = {"use_peft": False, "lora_r": None, "lora_target_modules": None, "learning_rate": 1e-5}
 
 
-def found(case: Case) -> list[Finding]:
-    return [finding for check in environment.CHECKS for finding in check(case)]
+def found(context: CheckContext) -> list[Finding]:
+    return [finding for check in environment.CHECKS for finding in check(context)]
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
 def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(bases: Path, tmp_path: Path, model: str):
     family = {"gpt2": "gpt2", "llama": "llama3"}.get(family_of(model), "qwen")
-    case = on(case_of(tmp_path, base_of(family, bases / family), rows_of(50)))
+    context = on(context_of(tmp_path, base_of(family, bases / family), rows_of(50)))
     for recipe in RECIPES:
         if recipe.parents[1].name == model:
             written = parsed(recipe)
             data, training, arguments = written.arguments
             adapter_folder = getattr(data, "adapter_name_or_path", None)
-            base = replace(case.base, config=real_config(model), adapter=adapter_folder)
+            base = replace(context.base, config=real_config(model), adapter=adapter_folder)
             stage = Stage(recipe.parent.name)
             shipped = replace(
-                case, stage=stage, keys=written.keys, data=data, training=training, model=arguments, base=base
+                context, stage=stage, keys=written.keys, data=data, training=training, model=arguments, base=base
             )
             checks = (*adapter.CHECKS, *base_model.CHECKS, *environment.CHECKS)
             findings = [finding for check in checks for finding in check(shipped)]
@@ -74,43 +74,43 @@ def told(findings: list[Finding]) -> list[tuple[str, Severity]]:
     return [(finding.id, finding.severity) for finding in findings]
 
 
-def on(case: Case, **facts: Any) -> Case:
-    return replace(case, machine=replace(LARGE, **facts))
+def on(context: CheckContext, **facts: Any) -> CheckContext:
+    return replace(context, machine=replace(LARGE, **facts))
 
 
-def test_a_small_recipe_on_a_large_machine_gives_no_finding(qwen: Case) -> None:
+def test_a_small_recipe_on_a_large_machine_gives_no_finding(qwen: CheckContext) -> None:
     assert found(on(qwen)) == []
 
 
 def test_a_70b_base_is_told_from_its_config_alone(tmp_path: Path) -> None:
     base = config_alone(tmp_path / "base", **SEVENTY)
-    case = case_of(tmp_path, base, rows_of(4), **FULL, save_strategy="epoch")
-    findings = found(on(case, free_disk_bytes=10**12))
+    context = context_of(tmp_path, base, rows_of(4), **FULL, save_strategy="epoch")
+    findings = found(on(context, free_disk_bytes=10**12))
     assert told(findings) == [("DISK_TOO_SMALL", Severity.ERROR), ("MEMORY_TOO_SMALL", Severity.ERROR)]
     assert "282" in findings[0].summary  # 70.6 billion weights in float32
     assert "use_peft: true" in findings[1].remedy
-    [small] = environment.memory_too_small(on(case, device_bytes=24 * 2**30))
+    [small] = environment.memory_too_small(on(context, device_bytes=24 * 2**30))
     assert "shard it over several GPUs" in small.remedy
 
 
 def test_checkpoints_that_do_not_fit_are_an_error_and_a_limit_mends_it(tmp_path: Path) -> None:
     base = config_alone(tmp_path / "base")
-    case = case_of(tmp_path, base, rows_of(40), **FULL, save_strategy="steps", save_steps=1, max_steps=20)
+    context = context_of(tmp_path, base, rows_of(40), **FULL, save_strategy="steps", save_steps=1, max_steps=20)
     a_checkpoint = 12 * 8.03e9
-    [finding] = environment.disk_too_small(on(case, free_disk_bytes=int(6 * a_checkpoint)))
+    [finding] = environment.disk_too_small(on(context, free_disk_bytes=int(6 * a_checkpoint)))
     assert (finding.id, finding.severity) == ("DISK_TOO_SMALL", Severity.ERROR)
     assert "20 checkpoints of 96.36 GB" in finding.summary
     assert finding.remedy == "set save_total_limit: 2"
-    assert list(environment.disk_too_small(on(case, free_disk_bytes=int(30 * a_checkpoint)))) == []
-    case.training.save_total_limit = 2
-    assert list(environment.disk_too_small(on(case, free_disk_bytes=int(6 * a_checkpoint)))) == []
+    assert list(environment.disk_too_small(on(context, free_disk_bytes=int(30 * a_checkpoint)))) == []
+    context.training.save_total_limit = 2
+    assert list(environment.disk_too_small(on(context, free_disk_bytes=int(6 * a_checkpoint)))) == []
 
 
 def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
     base = config_alone(tmp_path / "base")
-    case = case_of(tmp_path, base, rows_of(40), **FULL, save_strategy="epoch", num_train_epochs=1)
+    context = context_of(tmp_path, base, rows_of(40), **FULL, save_strategy="epoch", num_train_epochs=1)
     needed = (12 + 4) * 8.03e9
-    [finding] = environment.disk_too_small(on(case, free_disk_bytes=int(needed / 0.9)))
+    [finding] = environment.disk_too_small(on(context, free_disk_bytes=int(needed / 0.9)))
     assert finding.severity is Severity.WARNING
     assert "save_only_model: true" in finding.remedy
 
@@ -125,7 +125,7 @@ def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_checkpoints_are_counted_as_the_trainer_saves_them(bases: Path, tmp_path: Path, keys: Any, n: int) -> None:
-    assert environment._n_checkpoints(case_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4), **keys)) == n
+    assert environment._n_checkpoints(context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4), **keys)) == n
 
 
 def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Path, tmp_path: Path) -> None:
@@ -134,25 +134,25 @@ def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Path, t
     from pipelines.training.fine_tuning import load_student, sft_trainer
 
     keys = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
-    case = case_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), **keys)
-    train, _ = recipe_rows(case.data, 0, evaluates=False)
-    rows = instruction_set(train, None, case.data, case.training).tokenize(case.tokenizer)[0]
-    student = load_student(case.model, case.training, case.tokenizer, list(case.new_tokens))
-    sft_trainer(student, case.training, rows, None).train()
+    context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), **keys)
+    train, _ = recipe_rows(context.data, 0, evaluates=False)
+    rows = instruction_set(train, None, context.data, context.training).tokenize(context.tokenizer)[0]
+    student = load_student(context.model, context.training, context.tokenizer, list(context.new_tokens))
+    sft_trainer(student, context.training, rows, None).train()
     folder = tmp_path / "run" / "checkpoint-1"
     on_disk = sum((folder / name).stat().st_size for name in ("adapter_model.safetensors", "optimizer.pt"))
-    saved, checkpoint = environment._bytes_of_a_save(case)
+    saved, checkpoint = environment._bytes_of_a_save(context)
     assert saved < (folder / "adapter_model.safetensors").stat().st_size < saved + 10_000
     assert checkpoint < on_disk < checkpoint + 60_000
 
 
 def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path: Path) -> None:
     base = config_alone(tmp_path / "base")
-    full = on(case_of(tmp_path, base, rows_of(4), **FULL))
+    full = on(context_of(tmp_path, base, rows_of(4), **FULL))
     [finding] = environment.memory_too_small(replace(full, machine=replace(LARGE, device_bytes=80 * 2**30)))
     assert (finding.id, finding.severity) == ("MEMORY_TOO_SMALL", Severity.ERROR)
     assert "use_peft: true" in finding.remedy
-    lora = case_of(
+    lora = context_of(
         tmp_path / "lora", base, rows_of(4), dtype="bfloat16", packing=True, max_length=8192,
         per_device_train_batch_size=8, gradient_accumulation_steps=2, attn_implementation="sdpa",
     )  # fmt: skip
@@ -164,25 +164,25 @@ def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path: 
 
 
 def test_memory_on_a_cpu_is_only_ever_a_warning(tmp_path: Path) -> None:
-    case = case_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
-    [finding] = environment.memory_too_small(on(case, accelerator=None, device_bytes=16 * 2**30))
+    context = context_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
+    [finding] = environment.memory_too_small(on(context, accelerator=None, device_bytes=16 * 2**30))
     assert finding.severity is Severity.WARNING
     assert "weights, gradients and optimizer alone" in finding.summary
 
 
 def test_a_device_of_unknown_memory_is_not_judged(tmp_path: Path) -> None:
-    case = case_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
-    assert list(environment.memory_too_small(on(case, device_bytes=None))) == []
+    context = context_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
+    assert list(environment.memory_too_small(on(context, device_bytes=None))) == []
 
 
 def test_weights_that_are_spread_over_devices_are_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = on(case_of(tmp_path, config_alone(tmp_path / "base", **SEVENTY), rows_of(4), **FULL))
-    assert list(environment.memory_too_small(case))
+    context = on(context_of(tmp_path, config_alone(tmp_path / "base", **SEVENTY), rows_of(4), **FULL))
+    assert list(environment.memory_too_small(context))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert list(environment.memory_too_small(case)) == []
+    assert list(environment.memory_too_small(context)) == []
 
 
-def test_the_machine_is_the_one_that_the_run_would_write_to(qwen: Case, tmp_path: Path) -> None:
+def test_the_machine_is_the_one_that_the_run_would_write_to(qwen: CheckContext, tmp_path: Path) -> None:
     qwen.training.output_dir = str(tmp_path / "not" / "yet" / "there")
     machine = this_machine(qwen.training)
     assert abs(machine.free_disk_bytes - shutil.disk_usage(tmp_path).free) < 2**30
@@ -198,7 +198,7 @@ def test_the_table_of_versions_is_that_of_the_project() -> None:
     assert {name: (lowest[name], pinned[name]) for name in environment.VERSIONS} == environment.VERSIONS
 
 
-def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(qwen: Case) -> None:
+def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(qwen: CheckContext) -> None:
     tested = {name: version for name, (_, version) in environment.VERSIONS.items()}
     assert found(on(qwen, versions=tested)) == []
     [finding] = found(on(qwen, versions={**tested, "trl": "0.21.0", "torch": "2.11.0+cu128"}))
@@ -209,7 +209,7 @@ def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(
     assert found(on(qwen, versions={**tested, "torch": "2.14.0.dev20261001", "trl": "not a version"})) == []
 
 
-def test_no_push_asks_nobody(qwen: Case, hub: Hub) -> None:
+def test_no_push_asks_nobody(qwen: CheckContext, hub: Hub) -> None:
     assert list(environment.hub_push(qwen)) == []
     assert hub.n_asked == 0
 
@@ -223,10 +223,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def pushing(bases: Path, folder: Path, **keys: Any) -> list[Finding]:
-    case = case_of(
+    context = context_of(
         folder, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True, hub_token="hf_" + "secret" * 5, **keys
     )
-    return list(environment.hub_push(case))
+    return list(environment.hub_push(context))
 
 
 def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hub: Hub) -> None:
@@ -279,6 +279,6 @@ def test_a_push_without_a_token_is_an_error(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-    case = case_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True)
-    assert told(list(environment.hub_push(case))) == [("HUB_TOKEN_MISSING", Severity.ERROR)]
+    context = context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True)
+    assert told(list(environment.hub_push(context))) == [("HUB_TOKEN_MISSING", Severity.ERROR)]
     assert hub.n_asked == 0

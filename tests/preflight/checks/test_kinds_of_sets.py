@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.run_checks import examine
+from pipelines.preflight.run_checks import run_checks
 from pipelines.records.finding import Severity
 from tests.preflight.contexts import recipe_of, rows_of
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 def alarms(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> set[str]:
     recipe = recipe_of(folder, base, rows, held_out, **keys)
-    findings = examine(recipe, keys.get("stage", Stage.SFT)).findings
+    findings = run_checks(recipe, keys.get("stage", Stage.SFT)).findings
     return {f"{finding.severity.value} {finding.id}" for finding in findings if finding.severity is not Severity.NOTE}
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from transformers import AutoConfig
 
-from pipelines.preflight.check_context import Base, Case, Stage
+from pipelines.preflight.check_context import Base, CheckContext, Stage
 from pipelines.preflight.checks.schedule import CHECKS
 from pipelines.recipe import parse_recipe
 from pipelines.records.finding import Finding, Severity
 from tests.preflight.checks.tokens.test_length import CORPUS, pairs_of, pretraining_case
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.models import model_of, real_config
 from tests.twins.runs import KINDS, PROJECT, RECIPES, keys_of, recipe_that_writes
 
@@ -24,47 +24,51 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def supervised(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return case_of(tmp_path_factory.mktemp("sft"), qwen, rows_of(120), rows_of(8, "held"), eval_steps=10)
+def supervised(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
+    return context_of(tmp_path_factory.mktemp("sft"), qwen, rows_of(120), rows_of(8, "held"), eval_steps=10)
 
 
 @pytest.fixture(scope="module")
-def preferring(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return case_of(tmp_path_factory.mktemp("dpo"), qwen, pairs_of(20), stage=Stage.DPO)
+def preferring(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
+    return context_of(tmp_path_factory.mktemp("dpo"), qwen, pairs_of(20), stage=Stage.DPO)
 
 
-def found(case: Case) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(case)]
+def found(context: CheckContext) -> dict[str, Finding]:
+    findings = [finding for check in CHECKS for finding in check(context)]
     return {finding.id: finding for finding in findings}
 
 
-def with_arguments(case: Case, stage: Stage, written: Mapping[str, Any], base: Base, folder: Path) -> Case:
-    """`case` with the arguments of a recipe of these keys, over another base."""
+def with_arguments(
+    context: CheckContext, stage: Stage, written: Mapping[str, Any], base: Base, folder: Path
+) -> CheckContext:
+    """`context` with the arguments of a recipe of these keys, over another base."""
     path = folder / "recipe.yaml"
     path.write_text("".join(f"{key}: {value}\n" for key, value in {"report_to": "none", **written}.items()))
     data, training, model = parse_recipe(KINDS[stage.value], ["--config", str(path)]).arguments
-    return replace(case, stage=stage, keys=dict(written), data=data, training=training, model=model, base=base)
+    return replace(context, stage=stage, keys=dict(written), data=data, training=training, model=model, base=base)
 
 
 def base_like(model: str, **options: Any) -> Base:
     return Base(model, real_config(model), None, None, **options)
 
 
-def rate_of(case: Case, stage: Stage, model: str, folder: Path, **written: Any) -> list[str]:
+def rate_of(context: CheckContext, stage: Stage, model: str, folder: Path, **written: Any) -> list[str]:
     """What is said of a learning rate for a real model; the range is in the summary."""
     written = {"output_dir": folder / "run", **written}
-    told = found(with_arguments(case, stage, written, base_like(model), folder))
+    told = found(with_arguments(context, stage, written, base_like(model), folder))
     return [told["LEARNING_RATE_UNUSUAL"].summary] if "LEARNING_RATE_UNUSUAL" in told else []
 
 
-def test_a_clean_case_gives_nothing(supervised: Case, preferring: Case, tmp_path: Path) -> None:
+def test_a_clean_case_gives_nothing(supervised: CheckContext, preferring: CheckContext, tmp_path: Path) -> None:
     assert not found(supervised)
     assert not found(preferring)
     assert not found(pretraining_case(tmp_path, CORPUS, max_length=128, learning_rate=1e-3))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: "-".join(path.parts[-3:]))
-def test_a_shipped_recipe_is_left_alone(path: Path, supervised: Case, preferring: Case, tmp_path: Path) -> None:
+def test_a_shipped_recipe_is_left_alone(
+    path: Path, supervised: CheckContext, preferring: CheckContext, tmp_path: Path
+) -> None:
     stage, keys = Stage(path.parent.name), keys_of(path)
     arguments = parse_recipe(KINDS[stage.value], ["--config", str(path), "--output_dir", str(tmp_path)]).arguments
     name = keys.get("model_name_or_path")
@@ -81,29 +85,29 @@ def test_a_shipped_recipe_is_left_alone(path: Path, supervised: Case, preferring
         assert recipe_that_writes(adapter).is_file()
     base = Base(str(name), config, None, None, adapter=adapter, from_scratch=from_scratch)
     data, training, model = arguments
-    case = preferring if stage is Stage.DPO else supervised
-    many = replace(case.train, n_rows=50_000)  # as many rows as the recipes are for
-    case = replace(
-        case, stage=stage, keys=keys, data=data, training=training, model=model, base=base, train=many
+    context = preferring if stage is Stage.DPO else supervised
+    many = replace(context.train, n_rows=50_000)  # as many rows as the recipes are for
+    context = replace(
+        context, stage=stage, keys=keys, data=data, training=training, model=model, base=base, train=many
     )  # fmt: skip
-    assert [one for one in found(case).values() if one.severity is not Severity.NOTE] == []
+    assert [one for one in found(context).values() if one.severity is not Severity.NOTE] == []
 
 
 @pytest.mark.parametrize(
     ("model", "rate"), [("llama-3.1-8b", 5e-5), ("llama-3.1-8b", 5e-4), ("qwen2.5-0.5b", 1e-3), ("gpt2", 2e-3),
                         ("smollm2-1.7b", 2e-5)]
 )  # fmt: skip
-def test_a_common_rate_for_lora_is_silent(model: str, rate: float, supervised: Case, tmp_path: Path) -> None:
+def test_a_common_rate_for_lora_is_silent(model: str, rate: float, supervised: CheckContext, tmp_path: Path) -> None:
     assert not rate_of(supervised, Stage.SFT, model, tmp_path, use_peft=True, learning_rate=rate)
 
 
 @pytest.mark.parametrize("rate", [1e-6, 1e-5, 5e-3, 1e-1])
-def test_an_uncommon_rate_for_lora_is_told(rate: float, supervised: Case, tmp_path: Path) -> None:
+def test_an_uncommon_rate_for_lora_is_told(rate: float, supervised: CheckContext, tmp_path: Path) -> None:
     [said] = rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, use_peft=True, learning_rate=rate)
     assert ("low" if rate < 1e-4 else "high") in said
 
 
-def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised: Case, tmp_path: Path) -> None:
+def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised: CheckContext, tmp_path: Path) -> None:
     [said] = rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path, use_peft=True)
     assert said == "learning_rate is not set, and the default 2e-05 is not meant for LoRA"
     assert not rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path)
@@ -111,13 +115,15 @@ def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised: Case, tm
 
 @pytest.mark.parametrize(("model", "rate"), [("llama-3.2-1b", 1e-4), ("llama-3.1-8b", 5e-6), ("gpt2", 2e-4)])
 def test_a_common_rate_for_full_fine_tuning_is_silent(
-    model: str, rate: float, supervised: Case, tmp_path: Path
+    model: str, rate: float, supervised: CheckContext, tmp_path: Path
 ) -> None:
     assert not rate_of(supervised, Stage.SFT, model, tmp_path, learning_rate=rate)
 
 
 @pytest.mark.parametrize(("model", "rate"), [("llama-3.2-1b", 2e-4), ("llama-3.1-8b", 1e-3), ("gpt2", 1e-1)])
-def test_a_rate_of_lora_for_full_fine_tuning_is_told(model: str, rate: float, supervised: Case, tmp_path: Path) -> None:
+def test_a_rate_of_lora_for_full_fine_tuning_is_told(
+    model: str, rate: float, supervised: CheckContext, tmp_path: Path
+) -> None:
     assert rate_of(supervised, Stage.SFT, model, tmp_path, learning_rate=rate)
 
 
@@ -127,7 +133,7 @@ def test_a_rate_of_lora_for_full_fine_tuning_is_told(model: str, rate: float, su
     ({"learning_rate": 2e-4}, True), ({"use_peft": True}, False),
 ])  # fmt: skip
 def test_a_rate_of_supervision_is_told_for_preferences(
-    keys: dict[str, Any], told: bool, preferring: Case, tmp_path: Path
+    keys: dict[str, Any], told: bool, preferring: CheckContext, tmp_path: Path
 ) -> None:
     assert bool(rate_of(preferring, Stage.DPO, "qwen2.5-0.5b", tmp_path, **keys)) is told
 
@@ -143,13 +149,13 @@ def test_pretraining_has_rates_of_its_own(tmp_path: Path) -> None:
     assert told(learning_rate=3.0, muon_learning_rate=0.02)
 
 
-def test_a_strong_or_weak_adapter_shifts_what_is_usual(supervised: Case, tmp_path: Path) -> None:
+def test_a_strong_or_weak_adapter_shifts_what_is_usual(supervised: CheckContext, tmp_path: Path) -> None:
     keys = {"use_peft": True, "learning_rate": 5e-6, "lora_r": 16}
     assert rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys)
     assert not rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, lora_alpha=256)
 
 
-def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised: Case, tmp_path: Path) -> None:
+def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised: CheckContext, tmp_path: Path) -> None:
     keys = {"use_peft": True, "learning_rate": 0.1}
     assert not rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, optim="sgd")
     assert rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, optim="paged_adamw_8bit")
@@ -166,19 +172,19 @@ def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised: Case
 def test_a_warmup_that_the_run_is_too_short_for_is_told(
     keys: dict[str, Any], severity: Severity | None, qwen: Path, tmp_path: Path
 ) -> None:
-    case = case_of(tmp_path, qwen, rows_of(120), **keys)  # 120 rows, 2 at a time, 3 times: 180 steps
-    told = found(case).get("WARMUP_LONGER_THAN_RUN")
+    context = context_of(tmp_path, qwen, rows_of(120), **keys)  # 120 rows, 2 at a time, 3 times: 180 steps
+    told = found(context).get("WARMUP_LONGER_THAN_RUN")
     assert (told and told.severity) == severity
 
 
-def test_held_out_rows_that_nobody_looks_at_are_told(supervised: Case) -> None:
+def test_held_out_rows_that_nobody_looks_at_are_told(supervised: CheckContext) -> None:
     finding = found(replace(supervised, has_unused_evaluation=True))["EVALUATION_UNUSED"]
     assert (finding.severity, finding.remedy) == (Severity.WARNING, "set eval_strategy: epoch")
 
 
 def test_an_evaluation_that_comes_at_the_end_only_is_a_note(qwen: Path, tmp_path: Path) -> None:
     def told(**keys: Any) -> Finding | None:
-        return found(case_of(tmp_path, qwen, rows_of(20), rows_of(4, "held"), **keys)).get("EVALUATION_UNUSED")
+        return found(context_of(tmp_path, qwen, rows_of(20), rows_of(4, "held"), **keys)).get("EVALUATION_UNUSED")
 
     late = told(eval_steps=500)
     assert late is not None
@@ -193,10 +199,10 @@ def test_joined_documents_are_told(tmp_path: Path) -> None:
     rows = "".join(f'{{"text": "Document {i} tells of numbers."}}\n' for i in range(60))
     (tmp_path / "rows.jsonl").write_text(rows)
     keys = {"max_length": 64, "dataset_name": tmp_path / "rows.jsonl", "learning_rate": 1e-3}
-    case = pretraining_case(tmp_path, CORPUS, **keys, respect_documents=False)
-    assert found(case)["DOCUMENTS_JOINED"].severity is Severity.NOTE
-    case.tokenizer.eos_token = None
-    assert found(case)["DOCUMENTS_JOINED"].severity is Severity.WARNING
+    context = pretraining_case(tmp_path, CORPUS, **keys, respect_documents=False)
+    assert found(context)["DOCUMENTS_JOINED"].severity is Severity.NOTE
+    context.tokenizer.eos_token = None
+    assert found(context)["DOCUMENTS_JOINED"].severity is Severity.WARNING
     assert not found(pretraining_case(tmp_path, CORPUS, **keys))
 
 
@@ -218,7 +224,7 @@ def test_one_text_file_is_one_document(tmp_path: Path) -> None:
 def test_rows_that_teach_nothing_are_told(
     qwen: Path, tmp_path: Path, n_rows: int, keys: dict[str, Any], is_told: bool
 ) -> None:
-    told = found(case_of(tmp_path, qwen, rows_of(n_rows), **keys))
+    told = found(context_of(tmp_path, qwen, rows_of(n_rows), **keys))
     assert ("TOO_FEW_ROWS" in told) is is_told
     if is_told:
         assert told["TOO_FEW_ROWS"].severity is Severity.ERROR
@@ -226,4 +232,4 @@ def test_rows_that_teach_nothing_are_told(
 
 def test_one_row_that_is_left_of_many_is_too_few(qwen: Path, tmp_path: Path) -> None:
     rows = [*rows_of(1), *({"instruction": f"Say {n}", "output": ""} for n in range(9))]
-    assert "1 of 10 rows" in found(case_of(tmp_path, qwen, rows))["TOO_FEW_ROWS"].summary
+    assert "1 of 10 rows" in found(context_of(tmp_path, qwen, rows))["TOO_FEW_ROWS"].summary

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks import CHECKS
-from pipelines.preflight.console.console_report import examination_lines, finding_lines, wants_colour
+from pipelines.preflight.console.console_report import finding_lines, report_lines, wants_colour
 from pipelines.preflight.console.shown_text import n_cells, on_one_line, token_text, wrapped
-from pipelines.preflight.run_checks import Examination
+from pipelines.preflight.run_checks import PreflightReport
 from pipelines.records.finding import Evidence, Finding, LabelledToken, Severity
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 
 FINDING = Finding(
     "END_TOKEN_NOT_TRAINED",
@@ -35,10 +35,10 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def context(tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
     """Twelve rows to train on, three held out."""
     folder = tmp_path_factory.mktemp("case")
-    return case_of(folder, base_of("qwen", folder / "base"), rows_of(12), rows_of(3, "held out"))
+    return context_of(folder, base_of("qwen", folder / "base"), rows_of(12), rows_of(3, "held out"))
 
 
 class Terminal(io.StringIO):
@@ -76,28 +76,28 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
 
 
-def test_the_last_line_counts_findings_rows_and_checks(case: Case) -> None:
+def test_the_last_line_counts_findings_rows_and_checks(context: CheckContext) -> None:
     findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
-    lines = examination_lines(Examination(case, findings), colour=False)
+    lines = report_lines(PreflightReport(context, findings), colour=False)
     counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows looked at, 3 of 3 held-out rows"
     assert lines[-1] == f"{counted}; {len(CHECKS)} checks"
     assert lines.count("") == 4
 
 
-def test_a_clean_recipe_is_one_line(case: Case) -> None:
-    assert examination_lines(Examination(case, ()), colour=True) == [
+def test_a_clean_recipe_is_one_line(context: CheckContext) -> None:
+    assert report_lines(PreflightReport(context, ()), colour=True) == [
         f"sft: nothing found; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
     ]
 
 
-def test_notes_alone_alarm_nobody(case: Case) -> None:
-    lines = examination_lines(Examination(case, (replace(FINDING, severity=Severity.NOTE),)), colour=False)
+def test_notes_alone_alarm_nobody(context: CheckContext) -> None:
+    lines = report_lines(PreflightReport(context, (replace(FINDING, severity=Severity.NOTE),)), colour=False)
     assert lines[-1].startswith("sft: no errors, no warnings, 1 note; ")
 
 
-def test_a_sample_says_how_to_see_every_row(case: Case) -> None:
-    many = replace(case, train=replace(case.train, n_rows=52_002))
-    line = examination_lines(Examination(many, ()), colour=False)[-1]
+def test_a_sample_says_how_to_see_every_row(context: CheckContext) -> None:
+    many = replace(context, train=replace(context.train, n_rows=52_002))
+    line = report_lines(PreflightReport(many, ()), colour=False)[-1]
     assert "12 of 52002 training rows looked at (--all for every row), 3 of 3 held-out rows" in line
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.console.shown_row import Gap, Role, ShownExample, ShownToken
 from pipelines.preflight.console.shown_text import columns, n_cells
 from pipelines.preflight.console.token_view import PIECE, legend_line, row_lines, shown_rows
-from pipelines.preflight.context_builder import open_case
+from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import IGNORED
-from tests.preflight.contexts import FAMILIES, base_of, case_of, rows_of
+from tests.preflight.contexts import FAMILIES, base_of, context_of, rows_of
 
-Make = Callable[..., Case]
+Make = Callable[..., CheckContext]
 LONG = {"instruction": "Count " + "one two three " * 60, "output": "four five six " * 60 + "end."}
 
 
@@ -31,7 +31,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make(bases: Path, tmp_path: Path) -> Make:
     """A case of rows on a base of a family."""
-    return lambda rows, family="qwen", **keys: case_of(tmp_path, base_of(family, bases / family), rows, **keys)
+    return lambda rows, family="qwen", **keys: context_of(tmp_path, base_of(family, bases / family), rows, **keys)
 
 
 def tokens_of(example: ShownExample, *roles: Role) -> list[ShownToken]:
@@ -45,12 +45,12 @@ def text_of(example: ShownExample, *roles: Role) -> str:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_prompt_answer_and_end_token_are_told_apart(make: Make, family: str) -> None:
     [row] = rows_of(1)
-    case = make([row], family)
-    [shown] = shown_rows(case, 1)
+    context = make([row], family)
+    [shown] = shown_rows(context, 1)
     [example] = shown.examples
     assert text_of(example, Role.ANSWER) == row["output"]
     assert row["instruction"] in text_of(example, Role.PROMPT)
-    assert text_of(example, Role.END) == case.tokenizer.eos_token, "the end tokens of the user's turns are prompt"
+    assert text_of(example, Role.END) == context.tokenizer.eos_token, "the end tokens of the user's turns are prompt"
     assert text_of(example, Role.BEGIN) == ("<|begin_of_text|>" if family == "llama3" else "")
     assert all(piece.trained == (piece.role in (Role.ANSWER, Role.END)) for piece in tokens_of(example, *Role))
     assert (shown.fate, shown.n_cut, shown.n_tokens) == (RowFate.KEPT, 0, len(example.pieces))
@@ -58,8 +58,8 @@ def test_prompt_answer_and_end_token_are_told_apart(make: Make, family: str) -> 
 
 
 def test_marks_stand_around_what_is_in_the_loss(make: Make) -> None:
-    case = make([{"instruction": "Greet.", "output": "Hi you.\n\tBye."}])
-    head, *lines = row_lines(shown_rows(case, 1)[0], colour=False)
+    context = make([{"instruction": "Greet.", "output": "Hi you.\n\tBye."}])
+    head, *lines = row_lines(shown_rows(context, 1)[0], colour=False)
     assert head.startswith("row 0 (train): ")
     assert head.endswith("; kept")
     text = "".join(line.strip() for line in lines).replace("│", "")
@@ -67,13 +67,13 @@ def test_marks_stand_around_what_is_in_the_loss(make: Make) -> None:
 
 
 def test_an_end_token_that_is_not_in_the_loss_stands_out(make: Make) -> None:
-    case = make(rows_of(1))
-    [row] = case.train.rows
+    context = make(rows_of(1))
+    [row] = context.train.rows
     [example] = row.examples
     place = max(at for at, label in enumerate(example.labels) if label != IGNORED)
     faulty = replace(example, labels=[*example.labels[:place], IGNORED, *example.labels[place + 1 :]])
     seen = replace(row, examples=(faulty,), whole=(faulty,))
-    [shown] = shown_rows(replace(case, train=replace(case.train, rows=(seen,))), 1)
+    [shown] = shown_rows(replace(context, train=replace(context.train, rows=(seen,))), 1)
     [end] = tokens_of(shown.examples[0], Role.END)
     assert not end.trained
     assert "]]│<|im_end|>⟨end, not in the loss⟩" in "".join(line.strip() for line in row_lines(shown, colour=False))
@@ -81,25 +81,25 @@ def test_an_end_token_that_is_not_in_the_loss_stands_out(make: Make) -> None:
 
 
 def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make: Make) -> None:
-    case = make([*rows_of(3), {"instruction": "Count.", "output": "seven eight nine " * 30}], max_length=128,
+    context = make([*rows_of(3), {"instruction": "Count.", "output": "seven eight nine " * 30}], max_length=128,
                 long_rows="keep_end_token")  # fmt: skip
-    shown = shown_rows(case, 2)
+    shown = shown_rows(context, 2)
     assert [row.number for row in shown] == [0, 3], "a row that was cut is shown last"
     [example] = shown[1].examples
     whole = "seven eight nine " * 30
     assert whole.startswith(text_of(example, Role.ANSWER))
     assert shown[1].fate is RowFate.ANSWER_CUT
     assert shown[1].n_tokens == 128
-    assert shown[1].n_cut == len(case.train.rows[3].whole[0]) - 128
+    assert shown[1].n_cut == len(context.train.rows[3].whole[0]) - 128
     assert example.pieces[-1].role is Role.END
     assert "cut off; answer cut" in row_lines(shown[1], colour=False)[0]
     assert "~~" in "".join(row_lines(shown[1], colour=False))
 
 
 def test_a_cut_prompt_shows_its_left_as_cut(make: Make) -> None:
-    case = make([{"instruction": "alpha beta gamma delta " * 8, "output": "Yes."}], max_length=128,
+    context = make([{"instruction": "alpha beta gamma delta " * 8, "output": "Yes."}], max_length=128,
                 long_rows="truncate_prompt")  # fmt: skip
-    [shown] = shown_rows(case, 1)
+    [shown] = shown_rows(context, 1)
     [example] = shown.examples
     assert shown.fate is RowFate.PROMPT_CUT
     assert "alpha beta" in text_of(example, Role.CUT)
@@ -108,8 +108,8 @@ def test_a_cut_prompt_shows_its_left_as_cut(make: Make) -> None:
 
 
 def test_a_dropped_row_is_shown_as_cut_as_a_whole(make: Make) -> None:
-    case = make([*rows_of(2), LONG], max_length=128)
-    row = shown_rows(case, 2)[1]
+    context = make([*rows_of(2), LONG], max_length=128)
+    row = shown_rows(context, 2)[1]
     assert (row.fate, row.n_tokens, row.n_trained) == (RowFate.DROPPED, 0, 0)
     assert {piece.role for piece in row.examples[0].pieces} == {Role.CUT}
     assert row_lines(row, colour=False)[0] == (
@@ -119,8 +119,8 @@ def test_a_dropped_row_is_shown_as_cut_as_a_whole(make: Make) -> None:
 
 def test_pieces_of_a_split_row_are_shown_one_by_one(make: Make) -> None:
     row = {"instruction": "Go.", "output": "red green blue " * 40}
-    case = make([*rows_of(1), row], max_length=128, long_rows="split")
-    shown = shown_rows(case, 2)[1]
+    context = make([*rows_of(1), row], max_length=128, long_rows="split")
+    shown = shown_rows(context, 2)[1]
     assert shown.fate is RowFate.SPLIT
     assert [example.title for example in shown.examples][:2] == [
         f"piece 1 of {len(shown.examples)}", f"piece 2 of {len(shown.examples)}",
@@ -141,25 +141,25 @@ def test_a_document_is_shown_with_its_separators(bases: Path, tmp_path: Path) ->
     corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(20)))
     words = ["--model_name_or_path", str(base_of("llama3", bases / "llama3")), "--dataset_name", str(corpus)]
     words += ["--max_length", "64", "--report_to", "none", "--output_dir", str(tmp_path / "run")]
-    case, _ = open_case(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
-    [shown] = shown_rows(case, 1)
+    context, _ = build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
+    [shown] = shown_rows(context, 1)
     [example] = shown.examples
     assert example.title == "a document, from its start"
     assert [piece.role for piece in example.pieces][:2] == [Role.BEGIN, Role.ANSWER]
-    assert text_of(example, Role.ANSWER) == case.train.rows[0].values["text"]
-    assert text_of(example, Role.END) == case.tokenizer.eos_token
+    assert text_of(example, Role.ANSWER) == context.train.rows[0].values["text"]
+    assert text_of(example, Role.END) == context.tokenizer.eos_token
 
 
 def test_a_row_without_tokens_is_told_in_one_line(make: Make) -> None:
-    case = make([{"instruction": "Say it.", "output": ""}, *rows_of(1)])
-    shown = shown_rows(case, 2)
+    context = make([{"instruction": "Say it.", "output": ""}, *rows_of(1)])
+    shown = shown_rows(context, 2)
     assert [row.number for row in shown] == [1, 0]
     assert row_lines(shown[1], colour=False) == ["row 0 (train): no tokens; dropped (empty output)"]
 
 
 def test_as_many_rows_as_asked_for_and_there(make: Make) -> None:
-    case = make(rows_of(3))
-    assert [len(shown_rows(case, n)) for n in (0, 1, 3, 9)] == [0, 1, 3, 3]
+    context = make(rows_of(3))
+    assert [len(shown_rows(context, n)) for n in (0, 1, 3, 9)] == [0, 1, 3, 3]
 
 
 def test_a_character_of_several_tokens_stands_at_the_last_of_them(make: Make) -> None:
@@ -171,8 +171,8 @@ def test_a_character_of_several_tokens_stands_at_the_last_of_them(make: Make) ->
 
 
 def test_a_long_row_is_shortened_between_its_boundaries(make: Make) -> None:
-    case = make([LONG], max_length=65_536)
-    [shown] = shown_rows(case, 1)
+    context = make([LONG], max_length=65_536)
+    [shown] = shown_rows(context, 1)
     [example] = shown.examples
     gaps = [piece for piece in example.pieces if isinstance(piece, Gap)]
     shown_tokens = [piece for piece in example.pieces if isinstance(piece, ShownToken)]
@@ -187,8 +187,8 @@ def test_a_long_row_is_shortened_between_its_boundaries(make: Make) -> None:
 
 def test_very_many_turns_are_cut_in_the_middle(make: Make) -> None:
     turn = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "Yes, I do."}]
-    case = make([{"messages": turn * 120}], max_length=65_536)
-    [shown] = shown_rows(case, 1)
+    context = make([{"messages": turn * 120}], max_length=65_536)
+    [shown] = shown_rows(context, 1)
     lines = row_lines(shown, colour=False)
     assert sum(map(len, lines)) < 4_000
     assert " tokens … " in "".join(lines)
@@ -203,8 +203,8 @@ HOSTILE = (
 
 def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
     rows = [{"instruction": text + " in", "output": text + " out"} for text in HOSTILE]
-    case = make(rows, max_length=65_536)
-    for shown in shown_rows(case, len(rows)):
+    context = make(rows, max_length=65_536)
+    for shown in shown_rows(context, len(rows)):
         plain, coloured = row_lines(shown, colour=False), row_lines(shown, colour=True)
         for line in (*plain, *map(without_paint, coloured)):
             assert all(character.isprintable() or character == "\u200d" for character in line), repr(line)
@@ -221,8 +221,8 @@ def test_one_token_of_any_length_is_cut(make: Make) -> None:
 
 def test_lines_keep_to_a_narrow_terminal(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "44")
-    case = make([{"instruction": "长" * 60, "output": "宽" * 60 + "word" * 30}])
-    assert max(map(n_cells, row_lines(shown_rows(case, 1)[0], colour=False)[1:])) <= 44
+    context = make([{"instruction": "长" * 60, "output": "宽" * 60 + "word" * 30}])
+    assert max(map(n_cells, row_lines(shown_rows(context, 1)[0], colour=False)[1:])) <= 44
 
 
 def test_the_record_of_a_row_is_json_without_loss(make: Make) -> None:

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3MoeConfig, Qw
 
 from pipelines.preflight.forecast.forecasting import forecast_of
 from pipelines.preflight.trained_weights import lora_plan
-from tests.preflight.contexts import base_of, case_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
@@ -21,12 +21,12 @@ def test_the_adapter_on_experts_is_counted_as_peft_makes_it(tmp_path: Path, targ
     )  # fmt: skip
     Qwen3MoeForCausalLM(config).save_pretrained(base)
     tokenizer.save_pretrained(base)
-    case = case_of(tmp_path, base, rows_of(4), lora_dropout=0.0, lora_r=8, lora_target_modules=targets)
+    context = context_of(tmp_path, base, rows_of(4), lora_dropout=0.0, lora_r=8, lora_target_modules=targets)
     real = get_peft_model(
         AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=8, target_modules=targets, lora_dropout=0.0)
     )
     n_trained = sum(parameter.numel() for parameter in real.parameters() if parameter.requires_grad)
-    plan, forecast = lora_plan(case), forecast_of(case)
+    plan, forecast = lora_plan(context), forecast_of(context)
     assert plan is not None
     assert forecast is not None
     assert plan.n_matrix_weights == n_trained

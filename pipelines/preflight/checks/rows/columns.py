@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head, wanted_answers
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.rows.shares import severity_by_share
@@ -34,19 +34,19 @@ _CODE = re.compile(r"```|\{%|</|^\s*- name:|\$\{|=>", re.MULTILINE)
 _VARIABLE_SHARE = 0.05  # of the answers that have the same one
 
 
-def empty_instructions(case: Case) -> Iterator[Finding]:
+def empty_instructions(context: CheckContext) -> Iterator[Finding]:
     """Rows that ask nothing and are answered."""
-    if case.stage is Stage.PRETRAIN or not case.is_conversational:
+    if context.stage is Stage.PRETRAIN or not context.is_conversational:
         return  # plain text has no request
     found = [
-        (split, row) for split, row in _rows(case)
+        (split, row) for split, row in _rows(context)
         if row.reason == "empty_prompt" or (any(row.answers) and row.messages and not _asks(row))
     ]  # fmt: skip
     if found:
         yield Finding(
             "EMPTY_INSTRUCTIONS",
-            severity_by_share(len(found), _n_rows(case), error=_ERROR_SHARE),
-            summary=f"{len(found)} of {_n_rows(case)} rows have an answer and ask nothing",
+            severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE),
+            summary=f"{len(found)} of {_n_rows(context)} rows have an answer and ask nothing",
             why="the model learns to say this after any prompt or none",
             remedy="remove these rows, or name the column that holds the request "
             "(data_prep/build_instructions.py --column_map instruction=...)",
@@ -55,33 +55,33 @@ def empty_instructions(case: Case) -> Iterator[Finding]:
         )
 
 
-def _asks(row: SeenRow) -> bool:
+def _asks(row: SampledRow) -> bool:
     """Whether a user's turn, or a tool's, has more than white space and dashes."""
     asked = [message for message in row.messages if message["role"] in ("user", "tool")]
     texts = [str(message.get("content") or "") for message in asked] or [row.asked]
     return any(not _NOTHING.fullmatch(text) for text in texts)
 
 
-def _answered(row: SeenRow) -> str:
+def _answered(row: SampledRow) -> str:
     return f"answer: {head(row.answers[0], 60)}" if row.answers else str(row.reason)
 
 
-def empty_answers(case: Case) -> Iterator[Finding]:
+def empty_answers(context: CheckContext) -> Iterator[Finding]:
     """Rows without an answer, or with dots and dashes for one."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
     found = [
         (split, row)
-        for split, row in _rows(case)
+        for split, row in _rows(context)
         if row.reason in _EMPTY_REASONS
-        or any(one and _NOTHING.fullmatch(one) for one in wanted_answers(row, case.stage))
+        or any(one and _NOTHING.fullmatch(one) for one in wanted_answers(row, context.stage))
     ]
     if found:
         n_dropped = sum(row.reason in _EMPTY_REASONS for _, row in found)
         yield Finding(
             "EMPTY_ANSWERS",
-            severity_by_share(len(found), _n_rows(case), error=_ERROR_SHARE, warning=_FEW_EMPTY),
-            summary=f"{len(found)} of {_n_rows(case)} rows have an empty answer; {n_dropped} of them are left out",
+            severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE, warning=_FEW_EMPTY),
+            summary=f"{len(found)} of {_n_rows(context)} rows have an empty answer; {n_dropped} of them are left out",
             why="the model learns nothing from them, or to answer nothing",
             remedy="remove these rows, or name the column that holds the answer "
             "(data_prep/build_instructions.py --column_map output=...)",
@@ -90,17 +90,17 @@ def empty_answers(case: Case) -> Iterator[Finding]:
         )
 
 
-def placeholder_values(case: Case) -> Iterator[Finding]:
+def placeholder_values(context: CheckContext) -> Iterator[Finding]:
     """Columns whose whole text stands for nothing ("nan", "<noinput>"), answers with a variable never filled in."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    certain = [(split, row, value) for split, row in _rows(case) if (value := _placeholder_in(row))]
-    variables = _unfilled(case)
-    labels = [] if certain or variables else _maybe_labels(case)
+    certain = [(split, row, value) for split, row in _rows(context) if (value := _placeholder_in(row))]
+    variables = _unfilled(context)
+    labels = [] if certain or variables else _maybe_labels(context)
     found = [*certain, *variables] or labels
     if not found:
         return
-    n_rows = _n_rows(case)
+    n_rows = _n_rows(context)
     severity = severity_by_share(len(certain), n_rows, error=_ERROR_SHARE, warning=_FEW)
     if variables and severity is Severity.NOTE:
         severity = Severity.WARNING
@@ -119,7 +119,7 @@ def placeholder_values(case: Case) -> Iterator[Finding]:
     )
 
 
-def _placeholder_in(row: SeenRow) -> str | None:
+def _placeholder_in(row: SampledRow) -> str | None:
     """The column or role of a text that certainly stands for nothing, with the text."""
     has_messages = any(row.values.get(column) is not None for column in _MESSAGES)
     for column in ("system",) if has_messages else _ASKED_COLUMNS:
@@ -150,42 +150,45 @@ def _is_no_answer(text: str) -> bool:
     return len(text) <= _LONGEST and text.strip() in _NO_ANSWER
 
 
-def _unfilled(case: Case) -> list[tuple[str, SeenRow, str]]:
+def _unfilled(context: CheckContext) -> list[tuple[str, SampledRow, str]]:
     """Rows whose answer has a variable such as {{name}} that many answers have and no request."""
     found = [
         (split, row, match.group())
-        for split, row in _rows(case)
+        for split, row in _rows(context)
         if "{{" not in row.asked
         for match in _variables_of(row)
     ]
     counts = Counter(value for _, _, value in found)
-    return [one for one in found if counts[one[2]] >= _VARIABLE_SHARE * _n_rows(case)]
+    return [one for one in found if counts[one[2]] >= _VARIABLE_SHARE * _n_rows(context)]
 
 
-def _variables_of(row: SeenRow) -> list[re.Match[str]]:
+def _variables_of(row: SampledRow) -> list[re.Match[str]]:
     """The first variable of a row's answers."""
     answers = (answer for answer in row.answers if "{{" in answer and not _CODE.search(answer))
     matches = (_VARIABLE.search(answer) for answer in answers)
     return [match for match in matches if match][:1]
 
 
-def _maybe_labels(case: Case) -> list[tuple[str, SeenRow, str]]:
+def _maybe_labels(context: CheckContext) -> list[tuple[str, SampledRow, str]]:
     """Rows whose whole answer is "None" or the like, if there are many."""
     found = [
-        (split, row, repr(answer)) for split, row in _rows(case) for answer in row.answers if answer in _MAYBE_NO_ANSWER
+        (split, row, repr(answer))
+        for split, row in _rows(context)
+        for answer in row.answers
+        if answer in _MAYBE_NO_ANSWER
     ]  # fmt: skip
-    return found if len(found) >= _LABEL_SHARE * _n_rows(case) else []
+    return found if len(found) >= _LABEL_SHARE * _n_rows(context) else []
 
 
-def _rows(case: Case) -> Iterator[tuple[str, SeenRow]]:
-    return ((seen.split, row) for seen in case.splits for row in seen.rows)
+def _rows(context: CheckContext) -> Iterator[tuple[str, SampledRow]]:
+    return ((seen.split, row) for seen in context.splits for row in seen.rows)
 
 
-def _n_rows(case: Case) -> int:
-    return sum(len(seen.rows) for seen in case.splits)
+def _n_rows(context: CheckContext) -> int:
+    return sum(len(seen.rows) for seen in context.splits)
 
 
-def _evidence(shown: Iterable[tuple[str, SeenRow, str]]) -> tuple[Evidence, ...]:
+def _evidence(shown: Iterable[tuple[str, SampledRow, str]]) -> tuple[Evidence, ...]:
     first = [one for one, _ in zip(shown, range(MAX_EVIDENCE), strict=False)]
     return tuple(Evidence(head(text), row.number, split) for split, row, text in first)
 

@@ -7,7 +7,7 @@ from pipelines.preflight.checks.excerpts import head
 _SHARED = 15  # characters of what both begin with that are shown before they part
 
 
-def parted(one: str, other: str, n_characters: int) -> tuple[str, str]:
+def diff_excerpts(one: str, other: str, n_characters: int) -> tuple[str, str]:
     """Both texts on one line each, in quotation marks and at most `n_characters` long; equal texts from the start."""
     lines = [" ".join(text.split()) for text in (one, other)]
     n_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*lines, strict=False)))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.conversation import content_text
-from pipelines.preflight.check_context import Case, SeenRow, SeenRows, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows.diff_excerpt import parted
-from pipelines.preflight.near_duplicates import Likeness, Row, likeness, near_pairs, words_of
+from pipelines.preflight.checks.rows.diff_excerpt import diff_excerpts
+from pipelines.preflight.near_duplicates import Row, Similarity, near_duplicates, similarity, words_of
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
 
@@ -42,51 +42,51 @@ _WHY = (
 
 @dataclass(frozen=True)
 class _Pair:
-    held_out: SeenRow
-    train: SeenRow
-    likeness: Likeness
+    held_out: SampledRow
+    train: SampledRow
+    similarity: Similarity
 
     @property
     def is_weak(self) -> bool:
         """Whether the training row tells little about the held-out one: another answer, or words said by chance."""
         row = self.held_out
         n_words = len(words_of(row.asked)) + sum(len(words_of(answer)) for answer in row.answers)
-        return self.likeness is Likeness.REQUEST or n_words < (_GENERIC if row.asked.strip() else _GENERIC_TEXT)
+        return self.similarity is Similarity.REQUEST or n_words < (_GENERIC if row.asked.strip() else _GENERIC_TEXT)
 
 
-def train_eval_overlap(case: Case) -> Iterator[Finding]:
+def train_eval_overlap(context: CheckContext) -> Iterator[Finding]:
     """TRAIN_EVAL_OVERLAP: held-out rows whose request (or text) is a training row's, to the letter."""
-    pairs = _equal_pairs(case)
-    if not pairs or case.held_out is None:
+    pairs = _equal_pairs(context)
+    if not pairs or context.held_out is None:
         return
-    n_seen, n_strong = len(_used(case.held_out)), sum(not pair.is_weak for pair in pairs)
+    n_seen, n_strong = len(_used(context.held_out)), sum(not pair.is_weak for pair in pairs)
     is_small = n_strong / n_seen < _SMALL and not _is_many_requests(pairs, n_seen)
     asks = "ask what a training row asks" if any(pair.held_out.asked for pair in pairs) else "are training rows too"
     severity = Severity.NOTE if is_small else Severity.WARNING
     yield Finding(
         "TRAIN_EVAL_OVERLAP",
         Severity.ERROR if _is_material(n_strong, n_seen) else severity,
-        summary=f"{_of(len(pairs), n_seen)} held-out rows {asks}{_answers(pairs)}{_of_sample(case)}",
+        summary=f"{_of(len(pairs), n_seen)} held-out rows {asks}{_answers(pairs)}{_of_sample(context)}",
         why=_WHY,
-        remedy=_rebuild(case),
+        remedy=_rebuild(context),
         evidence=_evidence(sorted(pairs, key=lambda pair: pair.is_weak)),
         n_rows=len(pairs),
     )
 
 
-def train_eval_near_overlap(case: Case) -> Iterator[Finding]:
+def train_eval_near_overlap(context: CheckContext) -> Iterator[Finding]:
     """TRAIN_EVAL_NEAR_OVERLAP: held-out rows that are a training row but for case, marks, typos or a few words."""
-    if case.held_out is None:
+    if context.held_out is None:
         return
-    equal = {pair.held_out.number for pair in _equal_pairs(case)}
-    held_out = [row for row in _used(case.held_out) if row.number not in equal]
-    train = _used(case.train)
-    found = near_pairs([_compared(row) for row in train], [_compared(row) for row in held_out])
-    pairs = [_Pair(held_out[pair.held_out], train[pair.train], pair.likeness) for pair in found]
+    equal = {pair.held_out.number for pair in _equal_pairs(context)}
+    held_out = [row for row in _used(context.held_out) if row.number not in equal]
+    train = _used(context.train)
+    found = near_duplicates([_compared(row) for row in train], [_compared(row) for row in held_out])
+    pairs = [_Pair(held_out[pair.held_out], train[pair.train], pair.similarity) for pair in found]
     if not pairs:
         return
     n_seen, strong = len(held_out) + len(equal), [pair for pair in pairs if not pair.is_weak]
-    n_certain = sum(pair.likeness is Likeness.EQUAL for pair in strong)
+    n_certain = sum(pair.similarity is Similarity.EQUAL for pair in strong)
     warns = _is_material(len(strong), n_seen) or _is_many_requests(pairs, n_seen)
     severity = Severity.WARNING if warns else Severity.NOTE
     yield Finding(
@@ -94,36 +94,36 @@ def train_eval_near_overlap(case: Case) -> Iterator[Finding]:
         # edits are a judgement, which warns at most; rows that differ in case and marks alone are certain
         Severity.ERROR if _is_material(n_certain, n_seen) else severity,
         summary=f"{_of(len(pairs), n_seen)} held-out rows are a training row but for case, white space, punctuation, "
-        f"typos or a few words{_answers(pairs)}{_of_sample(case)}",
+        f"typos or a few words{_answers(pairs)}{_of_sample(context)}",
         why=_WHY,
-        remedy=f"take these rows out of one of the splits; {_BUILDERS[case.stage]} keeps together what differs in case "
-        "and white space only",
-        evidence=_evidence(sorted(pairs, key=lambda pair: (pair.is_weak, -pair.likeness))),
+        remedy=f"take these rows out of one of the splits; {_BUILDERS[context.stage]} keeps together what differs in "
+        "case and white space only",
+        evidence=_evidence(sorted(pairs, key=lambda pair: (pair.is_weak, -pair.similarity))),
         n_rows=len(pairs),
     )
 
 
-def group_in_two_splits(case: Case) -> Iterator[Finding]:
+def group_in_two_splits(context: CheckContext) -> Iterator[Finding]:
     """GROUP_IN_TWO_SPLITS: rows of one group (a module, a document, a conversation) on both sides of the split."""
-    if case.held_out is None:
+    if context.held_out is None:
         return
-    column = next((name for name in _GROUP_COLUMNS if name in case.train.columns), None)
-    if column is None or column not in case.held_out.columns:
+    column = next((name for name in _GROUP_COLUMNS if name in context.train.columns), None)
+    if column is None or column not in context.held_out.columns:
         return
-    is_ours = column == "group" and set(case.train.columns) >= _OUR_COLUMNS
-    train, held_out = _by_group(case.train, column, is_ours), _by_group(case.held_out, column, is_ours)
+    is_ours = column == "group" and set(context.train.columns) >= _OUR_COLUMNS
+    train, held_out = _by_group(context.train, column, is_ours), _by_group(context.held_out, column, is_ours)
     shared = [group for group in held_out if group in train]
     if not shared or not (_tells_groups(train, held_out) and (is_ours or _is_of_groups(column, train, held_out))):
         return
-    n_rows, n_seen = sum(len(held_out[group]) for group in shared), len(_used(case.held_out))
+    n_rows, n_seen = sum(len(held_out[group]) for group in shared), len(_used(context.held_out))
     yield Finding(
         "GROUP_IN_TWO_SPLITS",
         _group_severity(n_rows / n_seen, is_ours),
         summary=f"{_of(n_rows, n_seen)} held-out rows are of a {column} that training rows are of too: {len(shared)} "
-        f"of {len(held_out)} groups are in both splits{_of_sample(case)}",
+        f"of {len(held_out)} groups are in both splits{_of_sample(context)}",
         why="rows of one group (a module, a document, a conversation) share names and text, so those held out are not "
         "new to the model",
-        remedy=_rebuild(case, column),
+        remedy=_rebuild(context, column),
         evidence=tuple(
             Evidence(
                 f"{column} {head(str(held_out[group][0].values[column]), _QUOTED)} is training row "
@@ -137,38 +137,38 @@ def group_in_two_splits(case: Case) -> Iterator[Finding]:
     )
 
 
-def _equal_pairs(case: Case) -> list[_Pair]:
+def _equal_pairs(context: CheckContext) -> list[_Pair]:
     """Held-out rows with a training row of the same request, or text: the one of the likest answer."""
-    if case.held_out is None:
+    if context.held_out is None:
         return []
-    asked: dict[str, list[SeenRow]] = defaultdict(list)
-    for row in _used(case.train):
+    asked: dict[str, list[SampledRow]] = defaultdict(list)
+    for row in _used(context.train):
         asked[_key(row)].append(row)
     pairs = []
-    for row in _used(case.held_out):
+    for row in _used(context.held_out):
         others = asked.get(_key(row), ())
         if others:
             other = next((one for one in others if one.answers == row.answers), others[0])
-            found = likeness(_compared(row), _compared(other))
-            pairs.append(_Pair(row, other, Likeness.EQUAL if found is None else found))
+            found = similarity(_compared(row), _compared(other))
+            pairs.append(_Pair(row, other, Similarity.EQUAL if found is None else found))
     return pairs
 
 
-def _used(seen: SeenRows) -> list[SeenRow]:
+def _used(seen: SampledRows) -> list[SampledRow]:
     """The rows that are trained or evaluated on and hold text."""
     return [row for row in seen.rows if row.fate is not RowFate.DROPPED and _text(row)]
 
 
-def _key(row: SeenRow) -> str:
+def _key(row: SampledRow) -> str:
     text = _text(row)
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _text(row: SeenRow) -> str:
+def _text(row: SampledRow) -> str:
     return row.asked.strip() or "\n".join(row.answers).strip()
 
 
-def _compared(row: SeenRow) -> Row:
+def _compared(row: SampledRow) -> Row:
     """A row's request and answer; without a system prompt, which many rows share whatever they ask."""
     asked = row.asked
     if row.messages and row.messages[0]["role"] in ("system", "developer"):
@@ -186,7 +186,7 @@ def _is_many_requests(pairs: Sequence[_Pair], n_seen: int) -> bool:
 
 
 def _answers(pairs: Sequence[_Pair]) -> str:
-    n_other = sum(pair.likeness is Likeness.REQUEST for pair in pairs)
+    n_other = sum(pair.similarity is Similarity.REQUEST for pair in pairs)
     if not n_other:
         return ""
     return ", with other answers" if n_other == len(pairs) else f", {n_other} of them with another answer"
@@ -196,9 +196,9 @@ def _of(n_rows: int, n_seen: int) -> str:
     return f"{n_rows} of {n_seen} ({n_rows / n_seen:.1%})"
 
 
-def _of_sample(case: Case) -> str:
+def _of_sample(context: CheckContext) -> str:
     """What to add where not all rows were looked at: rows out of sight have more of the same."""
-    samples = [seen for seen in case.splits if seen.is_sample]
+    samples = [seen for seen in context.splits if seen.is_sample]
     if not samples:
         return ""
     sizes = " and ".join(f"{len(seen.rows)} of {seen.n_rows} {seen.split} rows" for seen in samples)
@@ -206,24 +206,24 @@ def _of_sample(case: Case) -> str:
 
 
 def _evidence(pairs: Sequence[_Pair]) -> tuple[Evidence, ...]:
-    quoted = [(pair, *parted(_text(pair.held_out), _text(pair.train), _QUOTED)) for pair in pairs[:MAX_EVIDENCE]]
+    quoted = [(pair, *diff_excerpts(_text(pair.held_out), _text(pair.train), _QUOTED)) for pair in pairs[:MAX_EVIDENCE]]
     return tuple(
         Evidence(f"{held_out} is training row {pair.train.number}: {train}", pair.held_out.number, "held-out")
         for pair, held_out, train in quoted
     )
 
 
-def _rebuild(case: Case, column: str | None = None) -> str:
+def _rebuild(context: CheckContext, column: str | None = None) -> str:
     """How to split anew with equal requests and groups kept together."""
-    size = getattr(case.data, "test_split_size", None)
-    if size is not None and set(case.train.columns) >= _OUR_COLUMNS:
+    size = getattr(context.data, "test_split_size", None)
+    if size is not None and set(context.train.columns) >= _OUR_COLUMNS:
         return (
             f"remove `test_split_size: {size}` and evaluate on the dataset folder's own split "
             "(`dataset_test_split: validation`), which has no group in common with training"
         )
     if column is not None:
         return f"split by `{column}`: give all rows of one value to one split"
-    build = f"python data_prep/{_BUILDERS[case.stage]} --source FILE --output FOLDER"
+    build = f"python data_prep/{_BUILDERS[context.stage]} --source FILE --output FOLDER"
     also = f", without `test_split_size: {size}`" if size is not None else ""
     return (
         f"run `{build}` over all rows, which drops equal ones and keeps equal requests in one split, and set "
@@ -231,9 +231,9 @@ def _rebuild(case: Case, column: str | None = None) -> str:
     )
 
 
-def _by_group(seen: SeenRows, column: str, is_ours: bool) -> dict[Any, list[SeenRow]]:
+def _by_group(seen: SampledRows, column: str, is_ours: bool) -> dict[Any, list[SampledRow]]:
     """Rows by their group. Our groups are named within their source: two packages can both have a module `io`."""
-    groups: dict[Any, list[SeenRow]] = defaultdict(list)
+    groups: dict[Any, list[SampledRow]] = defaultdict(list)
     for row in _used(seen):
         group = row.values.get(column)
         if group not in (None, ""):
@@ -247,7 +247,7 @@ def _tells_groups(train: Mapping[Any, Any], held_out: Mapping[Any, Any]) -> bool
 
 
 def _is_of_groups(
-    column: str, train: Mapping[Any, Sequence[SeenRow]], held_out: Mapping[Any, Sequence[SeenRow]]
+    column: str, train: Mapping[Any, Sequence[SampledRow]], held_out: Mapping[Any, Sequence[SampledRow]]
 ) -> bool:
     """Whether a column that we did not write is of groups: no category, and not numbered anew in each split."""
     names = {name for _, name in held_out}

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.excerpts import excerpt, texts_of
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.rows.shares import severity_by_share
@@ -74,11 +74,11 @@ SPEAKS_OF_ENCODINGS = re.compile(r"mojibake|encod|utf-?8|unicode|latin-?1|cp1252
 _QUOTES = "\"'`“‘«"
 
 
-def mojibake(case: Case) -> Iterator[Finding]:
+def mojibake(context: CheckContext) -> Iterator[Finding]:
     """Rows with UTF-8 that was read as cp1252, Latin-1 or cp1251."""
     evidence: list[Evidence] = []
     n_found = n_rows = 0
-    for seen in case.splits:
+    for seen in context.splits:
         for row in seen.rows:
             n_rows += 1
             text = next((one for _, one in texts_of(row) if misread(one)), None)

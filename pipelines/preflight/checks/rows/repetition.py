@@ -5,10 +5,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipelines.preflight.check_context import Case, SeenRow, SeenRows, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows.diff_excerpt import parted
+from pipelines.preflight.checks.rows.diff_excerpt import diff_excerpts
 from pipelines.preflight.near_duplicates import words_of
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
@@ -38,10 +38,10 @@ _DOMINATES = 0.95
 _FEW_VISITS = 100  # rows times epochs: a source seen less is not learned; sets that teach a name have about 90 rows
 
 
-def duplicate_rows(case: Case) -> Iterator[Finding]:
+def duplicate_rows(context: CheckContext) -> Iterator[Finding]:
     """DUPLICATE_ROWS: rows that are copies of an earlier one but for case and white space, answers included."""
-    rows = _trained(case.train)
-    first_of: dict[tuple[str, ...], SeenRow] = {}
+    rows = _trained(context.train)
+    first_of: dict[tuple[str, ...], SampledRow] = {}
     copies = [
         (row, first)
         for row in rows
@@ -53,10 +53,10 @@ def duplicate_rows(case: Case) -> Iterator[Finding]:
     yield Finding(
         "DUPLICATE_ROWS",
         Severity.WARNING if share >= _MANY_COPIES else Severity.NOTE,
-        summary=f"{_of(copies, rows)} rows are copies of an earlier row{_of_sample(case)}",
+        summary=f"{_of(copies, rows)} rows are copies of an earlier row{_of_sample(context)}",
         why="a row that is there n times is trained n times an epoch: the model learns it by heart, and others less",
-        remedy=f"drop the copies: `python data_prep/{_builder(case)} --source FILE --output FOLDER`; to train on all "
-        "rows for longer, raise `num_train_epochs`",
+        remedy=f"drop the copies: `python data_prep/{_builder(context)} --source FILE --output FOLDER`; to train on "
+        "all rows for longer, raise `num_train_epochs`",
         evidence=tuple(
             Evidence(f"{_quoted(row)} is row {first.number} again", row.number, "train")
             for row, first in copies[:MAX_EVIDENCE]
@@ -65,22 +65,24 @@ def duplicate_rows(case: Case) -> Iterator[Finding]:
     )
 
 
-def conflicting_answers(case: Case) -> Iterator[Finding]:
+def conflicting_answers(context: CheckContext) -> Iterator[Finding]:
     """CONFLICTING_ANSWERS: a request with several answers; of preferences, a pair and its opposite."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    rows = [row for row in _trained(case.train) if row.asked.strip()]
+    rows = [row for row in _trained(context.train) if row.asked.strip()]
     requests = [_collapsed(row.asked)[0] for row in rows]
     n_times = Counter(requests)
-    repeated: dict[str, list[SeenRow]] = defaultdict(list)
+    repeated: dict[str, list[SampledRow]] = defaultdict(list)
     for request, row in zip(requests, rows, strict=True):
         if n_times[request] > 1:
             repeated[request].append(row)
-    told = _flipped_pairs if case.stage is Stage.DPO else _several_answers
-    yield from told(case, rows, list(repeated.values()))
+    told = _flipped_pairs if context.stage is Stage.DPO else _several_answers
+    yield from told(context, rows, list(repeated.values()))
 
 
-def _several_answers(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Sequence[SeenRow]]) -> Iterator[Finding]:
+def _several_answers(
+    context: CheckContext, rows: Sequence[SampledRow], repeated: Iterable[Sequence[SampledRow]]
+) -> Iterator[Finding]:
     conflicts = [same for same in repeated if len({_collapsed(*row.answers) for row in same}) > 1]
     concerned = [row for same in conflicts for row in same]
     n_labels = sum(len(same) for same in conflicts if all(_is_label(row) for row in same))
@@ -101,7 +103,7 @@ def _several_answers(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Seq
     yield Finding(
         "CONFLICTING_ANSWERS",
         Severity.WARNING if is_one_request or labels_conflict else Severity.NOTE,
-        summary=summary + _of_sample(case),
+        summary=summary + _of_sample(context),
         why=f"{why} requests, and noise where one answer is right",
         remedy=remedy,
         evidence=tuple(_two_answers(same) for same in sorted(conflicts, key=len, reverse=True)[:MAX_EVIDENCE]),
@@ -109,8 +111,10 @@ def _several_answers(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Seq
     )
 
 
-def _flipped_pairs(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Sequence[SeenRow]]) -> Iterator[Finding]:
-    flipped: list[tuple[SeenRow, SeenRow]] = []
+def _flipped_pairs(
+    context: CheckContext, rows: Sequence[SampledRow], repeated: Iterable[Sequence[SampledRow]]
+) -> Iterator[Finding]:
+    flipped: list[tuple[SampledRow, SampledRow]] = []
     for same in repeated:
         by_pair = {_collapsed(*row.answers): row for row in same}
         flipped += [(row, by_pair[pair[::-1]]) for pair, row in by_pair.items() if pair[::-1] in by_pair]
@@ -119,7 +123,7 @@ def _flipped_pairs(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Seque
     yield Finding(
         "CONFLICTING_ANSWERS",
         Severity.WARNING if len(flipped) >= _MANY_FLIPPED * len(rows) else Severity.NOTE,
-        summary=f"{_of(flipped, rows)} pairs are another pair with chosen and rejected exchanged{_of_sample(case)}",
+        summary=f"{_of(flipped, rows)} pairs are another pair with chosen and rejected exchanged{_of_sample(context)}",
         why="a pair and its opposite pull the model apart and teach nothing",
         remedy="keep the pair that is right and drop the other",
         evidence=tuple(
@@ -130,15 +134,15 @@ def _flipped_pairs(case: Case, rows: Sequence[SeenRow], repeated: Iterable[Seque
     )
 
 
-def answers_alike(case: Case) -> Iterator[Finding]:
+def answers_alike(context: CheckContext) -> Iterator[Finding]:
     """ANSWERS_ALIKE: one answer, or one opening of answers, for a large share of different requests."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    rows = [row for row in _trained(case.train) if row.asked.strip() and not _unspoken(row)]
-    wholes: dict[str, list[SeenRow]] = defaultdict(list)
-    openings: dict[str, list[SeenRow]] = defaultdict(list)
+    rows = [row for row in _trained(context.train) if row.asked.strip() and not _unspoken(row)]
+    wholes: dict[str, list[SampledRow]] = defaultdict(list)
+    openings: dict[str, list[SampledRow]] = defaultdict(list)
     for row in rows:
-        answer = _collapsed(_answer(case, row)[:_ALIKE])[0]
+        answer = _collapsed(_answer(context, row)[:_ALIKE])[0]
         if answer and not _is_label_text(answer):
             wholes[answer].append(row)
         if len(answer) >= _OPENING and not _CODE.search(answer[:_OPENING]):
@@ -148,44 +152,46 @@ def answers_alike(case: Case) -> Iterator[Finding]:
         if groups is wholes:
             if _is_closed_set(groups.values(), len(rows)):
                 continue
-            same = _most_alike(case, same)
+            same = _most_alike(context, same)
         n_requests = len({_collapsed(row.asked) for row in same})
         if n_requests >= _MIN_REQUESTS and n_requests > least * len(rows):
-            yield _one_answer(case, rows, same, what, text)
+            yield _one_answer(context, rows, same, what, text)
             return
 
 
-def _answer(case: Case, row: SeenRow) -> str:
+def _answer(context: CheckContext, row: SampledRow) -> str:
     """What a row answers; of a pair what is chosen: rejected answers may well be alike."""
-    return row.answers[0] if case.stage is Stage.DPO else "\n".join(row.answers)
+    return row.answers[0] if context.stage is Stage.DPO else "\n".join(row.answers)
 
 
-def _is_closed_set(groups: Iterable[Sequence[SeenRow]], n_rows: int) -> bool:
+def _is_closed_set(groups: Iterable[Sequence[SampledRow]], n_rows: int) -> bool:
     """Whether the answers are labels in whole sentences ("The answer is B."): a few of them for most of the rows."""
     frequent = sorted((len(same) for same in groups if len(same) >= _LABEL_ROWS), reverse=True)
     return len(frequent) > 1 and sum(frequent) >= _CLOSED_SHARE * n_rows and frequent[0] <= _CLOSED_SHARE * n_rows
 
 
-def _unspoken(row: SeenRow) -> str:
+def _unspoken(row: SampledRow) -> str:
     """Calls and thoughts of the answers, which differ where the words beside them are the same."""
     turns = [message for message in row.messages if message["role"] == "assistant"]
     parts = [one for turn in turns for one in (turn.get("tool_calls"), turn.get("reasoning_content")) if one]
     return json.dumps(parts, sort_keys=True, default=str) if parts else ""
 
 
-def _most_alike(case: Case, rows: Sequence[SeenRow]) -> list[SeenRow]:
+def _most_alike(context: CheckContext, rows: Sequence[SampledRow]) -> list[SampledRow]:
     """Those of `rows` that have the most frequent answer, whole."""
-    by_answer: dict[tuple[str, ...], list[SeenRow]] = defaultdict(list)
+    by_answer: dict[tuple[str, ...], list[SampledRow]] = defaultdict(list)
     for row in rows:
-        by_answer[_collapsed(_answer(case, row))].append(row)
+        by_answer[_collapsed(_answer(context, row))].append(row)
     return max(by_answer.values(), key=len, default=[])
 
 
-def _one_answer(case: Case, rows: Sequence[SeenRow], same: Sequence[SeenRow], what: str, text: str) -> Finding:
+def _one_answer(
+    context: CheckContext, rows: Sequence[SampledRow], same: Sequence[SampledRow], what: str, text: str
+) -> Finding:
     return Finding(
         "ANSWERS_ALIKE",
         Severity.WARNING,
-        summary=f'the answers of {_of(same, rows)} rows {what} "{head(text, 80)}"{_of_sample(case)}',
+        summary=f'the answers of {_of(same, rows)} rows {what} "{head(text, 80)}"{_of_sample(context)}',
         why="the model learns to say this whatever it is asked",
         remedy="drop or rewrite most of these rows; keep it only if every answer shall be so",
         evidence=tuple(Evidence(_quoted(row), row.number, "train") for row in same[:MAX_EVIDENCE]),
@@ -193,9 +199,9 @@ def _one_answer(case: Case, rows: Sequence[SeenRow], same: Sequence[SeenRow], wh
     )
 
 
-def source_dominates(case: Case) -> Iterator[Finding]:
+def source_dominates(context: CheckContext) -> Iterator[Finding]:
     """SOURCE_DOMINATES: of several sources one has nearly all tokens; a warning if the others are hardly seen."""
-    rows = [row for row in _trained(case.train) if row.values.get("source")]
+    rows = [row for row in _trained(context.train) if row.values.get("source")]
     n_tokens: Counter[str] = Counter()
     n_rows: Counter[str] = Counter()
     for row in rows:
@@ -209,15 +215,15 @@ def source_dominates(case: Case) -> Iterator[Finding]:
     if share <= _DOMINATES:
         return
     n_others = len(rows) - n_rows[source]
-    visits = n_others * case.train.n_rows / len(case.train.rows) * _epochs(case)
+    visits = n_others * context.train.n_rows / len(context.train.rows) * _epochs(context)
     yield Finding(
         "SOURCE_DOMINATES",
         Severity.WARNING if visits < _FEW_VISITS else Severity.NOTE,
         summary=f"source {head(source, _OPENING)} has {share:.1%} of the trained tokens; {_others(n_rows, source)} "
-        f"{n_others} of {len(rows)} rows{_of_sample(case)}",
+        f"{n_others} of {len(rows)} rows{_of_sample(context)}",
         why="each trained token weighs the same, so what the other sources teach hardly moves the model",
         remedy="give each source its `fraction` in `datasets:`, or take fewer rows of the large one "
-        f"(`python data_prep/{_builder(case)} --source LARGE --limit N --output FOLDER`)",
+        f"(`python data_prep/{_builder(context)} --source LARGE --limit N --output FOLDER`)",
         evidence=tuple(
             Evidence(f"{head(name, _OPENING)}: {n_rows[name]} rows, {n} trained tokens")
             for name, n in n_tokens.most_common(MAX_EVIDENCE)
@@ -231,16 +237,16 @@ def _others(n_rows: Mapping[str, int], source: str) -> str:
     return f"{head(names[0], _OPENING)} has" if len(names) == 1 else f"the {len(names)} others have"
 
 
-def _epochs(case: Case) -> float:
+def _epochs(context: CheckContext) -> float:
     """Times that each row is trained on; with `max_steps` at least, since a packed sequence holds several rows."""
-    training = case.training
+    training = context.training
     if training.max_steps <= 0:
         return float(training.num_train_epochs)
     n_sequences = training.max_steps * training.train_batch_size * training.gradient_accumulation_steps
-    return float(n_sequences * training.world_size / case.train.n_rows)
+    return float(n_sequences * training.world_size / context.train.n_rows)
 
 
-def _trained(seen: SeenRows) -> list[SeenRow]:
+def _trained(seen: SampledRows) -> list[SampledRow]:
     return [row for row in seen.rows if row.fate is not RowFate.DROPPED and any(map(str.strip, row.answers))]
 
 
@@ -249,7 +255,7 @@ def _collapsed(*texts: str) -> tuple[str, ...]:
     return tuple(" ".join(text.casefold().split()) for text in texts)
 
 
-def _is_label(row: SeenRow) -> bool:
+def _is_label(row: SampledRow) -> bool:
     return all(map(_is_label_text, row.answers))
 
 
@@ -259,14 +265,14 @@ def _is_label_text(text: str) -> bool:
     return is_short and len(words_of(text)) <= _LABEL_CHARACTERS
 
 
-def _two_answers(same: Sequence[SeenRow]) -> Evidence:
+def _two_answers(same: Sequence[SampledRow]) -> Evidence:
     first = same[0]
     other = next(row for row in same if _collapsed(*row.answers) != _collapsed(*first.answers))
-    answer, others = parted("\n".join(first.answers), "\n".join(other.answers), 35)
+    answer, others = diff_excerpts("\n".join(first.answers), "\n".join(other.answers), 35)
     return Evidence(f"{_quoted(first)} is answered {answer}, in row {other.number} {others}", first.number, "train")
 
 
-def _quoted(row: SeenRow) -> str:
+def _quoted(row: SampledRow) -> str:
     return f'"{head(" ".join((row.asked.strip() or row.answers[0]).split()), _QUOTED)}"'
 
 
@@ -274,14 +280,14 @@ def _of(some: Sequence[object], rows: Sequence[object]) -> str:
     return f"{len(some)} of {len(rows)} ({len(some) / len(rows):.1%})"
 
 
-def _of_sample(case: Case) -> str:
-    seen = case.train
+def _of_sample(context: CheckContext) -> str:
+    seen = context.train
     return f" (of a sample of {len(seen.rows)} of {seen.n_rows})" if seen.is_sample else ""
 
 
-def _builder(case: Case) -> str:
+def _builder(context: CheckContext) -> str:
     names = {Stage.PRETRAIN: "build_corpus.py", Stage.DPO: "build_preferences.py"}
-    return names.get(case.stage, "build_instructions.py")
+    return names.get(context.stage, "build_instructions.py")
 
 
 CHECKS: tuple[Check, ...] = (duplicate_rows, conflicting_answers, answers_alike, source_dominates)

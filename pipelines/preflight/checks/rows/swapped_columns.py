@@ -8,7 +8,7 @@ weighed, and questions alone never make an error: only an answer that commands (
 import re
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -42,11 +42,11 @@ _QUESTION = re.compile(
 _OPENING = re.compile(r"[\s\"'“”‘’«»*#>\-(\[]*(?:\d+[.)] )?")
 
 
-def swapped_columns(case: Case) -> Iterator[Finding]:
+def swapped_columns(context: CheckContext) -> Iterator[Finding]:
     """Sets whose answers are requests and whose requests are answers."""
-    if case.stage is not Stage.SFT or not case.is_conversational:
+    if context.stage is not Stage.SFT or not context.is_conversational:
         return
-    rows = [row for row in case.train.rows if row.answers and row.messages]
+    rows = [row for row in context.train.rows if row.answers and row.messages]
     reversed_rows = [row for row in rows if _is_reversed(row)]
     verbs = [verb for row in reversed_rows if (verb := _command(row.answers[0]))]
     is_mixed = len(verbs) >= _COMMAND_SHARE * len(reversed_rows) and len(set(verbs)) >= _MIN_VERBS
@@ -64,7 +64,9 @@ def swapped_columns(case: Case) -> Iterator[Finding]:
         "--column_map instruction=output,output=instruction, or the roles of a conversation)",
         evidence=tuple(
             Evidence(
-                f"asked: {head(_request(row), 60)} | answer: {head(row.answers[0], 60)}", row.number, case.train.split
+                f"asked: {head(_request(row), 60)} | answer: {head(row.answers[0], 60)}",
+                row.number,
+                context.train.split,
             )
             for row in reversed_rows[:MAX_EVIDENCE]
         ),
@@ -72,18 +74,18 @@ def swapped_columns(case: Case) -> Iterator[Finding]:
     )
 
 
-def _is_reversed(row: SeenRow) -> bool:
+def _is_reversed(row: SampledRow) -> bool:
     asked, answer = _request(row), row.answers[0].strip()
     if len(answer) > _LONGEST_REQUEST or len(asked) <= len(answer):
         return False
     return _asks(answer) and not _asks(asked) and not _asks_anywhere(asked)
 
 
-def _is_in_order(row: SeenRow) -> bool:
+def _is_in_order(row: SampledRow) -> bool:
     return _asks(_request(row)) and not _asks(row.answers[0])
 
 
-def _request(row: SeenRow) -> str:
+def _request(row: SampledRow) -> str:
     """The first turn of a user; a system prompt is the same in every row."""
     return next((str(one.get("content") or "") for one in row.messages if one["role"] == "user"), row.asked).strip()
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import excerpt, texts_of, wanted_answers
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.rows.mojibake import SPEAKS_OF_ENCODINGS, is_literal
@@ -29,12 +29,12 @@ _CUT_SHARE = 0.01
 _OPEN_END_SHARE = 0.8  # of them end in a letter, a digit or a comma; by chance one in a few does
 
 
-def broken_characters(case: Case) -> Iterator[Finding]:
+def broken_characters(context: CheckContext) -> Iterator[Finding]:
     """Rows with control characters, replacement characters, lone surrogates; a note on invisible ones alone."""
-    found: list[tuple[SeenRow, Evidence]] = []
-    invisible: list[tuple[SeenRow, Evidence]] = []
+    found: list[tuple[SampledRow, Evidence]] = []
+    invisible: list[tuple[SampledRow, Evidence]] = []
     n_rows = 0
-    for seen in case.splits:
+    for seen in context.splits:
         for row in seen.rows:
             n_rows += 1
             if not any(_POSSIBLE.search(text) for _, text in texts_of(row)):
@@ -59,7 +59,7 @@ def broken_characters(case: Case) -> Iterator[Finding]:
     )
 
 
-def _severity(found: list[tuple[SeenRow, Evidence]], n_rows: int) -> Severity:
+def _severity(found: list[tuple[SampledRow, Evidence]], n_rows: int) -> Severity:
     """A note without damage; never an error for colours of a terminal in what is asked, which logs are full of."""
     if not found:
         return Severity.NOTE
@@ -69,7 +69,7 @@ def _severity(found: list[tuple[SeenRow, Evidence]], n_rows: int) -> Severity:
     return severity_by_share(len(found), n_rows, error=_ERROR_SHARE)
 
 
-def _first_of(pattern: re.Pattern[str], row: SeenRow) -> str | None:
+def _first_of(pattern: re.Pattern[str], row: SampledRow) -> str | None:
     for name, text in texts_of(row):
         match = pattern.search(text)
         if match is None or is_literal(text, *match.span()) or SPEAKS_OF_ENCODINGS.search(row.asked):
@@ -79,11 +79,11 @@ def _first_of(pattern: re.Pattern[str], row: SeenRow) -> str | None:
     return None
 
 
-def answers_end_abruptly(case: Case) -> Iterator[Finding]:
+def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
     """Answers that a fixed number of characters cut: many have exactly the greatest length, most of them unfinished."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    answers = [(row, answer) for row in case.train.rows for answer in wanted_answers(row, case.stage) if answer]
+    answers = [(row, answer) for row in context.train.rows for answer in wanted_answers(row, context.stage) if answer]
     lengths = Counter(len(answer) for _, answer in answers)
     longest = max(lengths, default=0)
     cut = {answer: row for row, answer in answers if len(answer) == longest}
@@ -100,7 +100,7 @@ def answers_end_abruptly(case: Case) -> Iterator[Finding]:
         why="the model learns to stop in the middle of what it says",
         remedy="make the dataset again from its source without the limit, or remove these rows",
         evidence=tuple(
-            Evidence(excerpt(answer, max(0, longest - 60), longest), row.number, case.train.split)
+            Evidence(excerpt(answer, max(0, longest - 60), longest), row.number, context.train.split)
             for answer, row in list(cut.items())[:MAX_EVIDENCE]
         ),
         n_rows=len(cut),

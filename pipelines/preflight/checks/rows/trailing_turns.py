@@ -7,7 +7,7 @@ headers honestly, so a header counts only at the beginning of a line, after an a
 import re
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import excerpt, wanted_answers
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.rows.shares import severity_by_share
@@ -34,16 +34,16 @@ _ASKS_FOR_TURNS = re.compile(
 _SPEAKER = re.compile(r"\A\W*[A-Z][\w ]{0,20}:")  # an answer that begins with a speaker is a dialogue
 
 
-def answer_runs_on(case: Case) -> Iterator[Finding]:
+def trailing_turns(context: CheckContext) -> Iterator[Finding]:
     """Answers that hold the header of a next task or turn."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    found: list[tuple[str, SeenRow, str, int]] = []
+    found: list[tuple[str, SampledRow, str, int]] = []
     n_rows = 0
-    for seen in case.splits:
+    for seen in context.splits:
         for row in seen.rows:
             n_rows += 1
-            begins = ((answer, runs_on_at(row.asked, answer)) for answer in wanted_answers(row, case.stage))
+            begins = ((answer, trailing_turn_start(row.asked, answer)) for answer in wanted_answers(row, context.stage))
             first = next(((answer, begin) for answer, begin in begins if begin is not None), None)
             if first is not None:
                 found.append((seen.split, row, *first))
@@ -62,7 +62,7 @@ def answer_runs_on(case: Case) -> Iterator[Finding]:
         )
 
 
-def runs_on_at(asked: str, answer: str) -> int | None:
+def trailing_turn_start(asked: str, answer: str) -> int | None:
     """Where in `answer` the header of a next task or turn begins, None if there is none that nobody asked for."""
     if "\n" not in answer or ":" not in answer or not asked.strip():
         return None
@@ -85,4 +85,4 @@ def _is_said_again(header: str, asked: str) -> bool:
     return header[-1] != ":" and header in asked
 
 
-CHECKS: tuple[Check, ...] = (answer_runs_on,)
+CHECKS: tuple[Check, ...] = (trailing_turns,)

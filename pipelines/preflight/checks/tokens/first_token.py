@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -15,37 +15,37 @@ _MISSING_SHARE = 0.5  # of the rows: BOS is a matter of the tokenizer or the tem
 _N_TOKENS_SHOWN = 8
 
 
-def double_bos(case: Case) -> Iterator[Finding]:
+def double_bos(context: CheckContext) -> Iterator[Finding]:
     """No example begins with two BOS, and none stands inside plain text. A template may write one for each round."""
-    bos = case.tokenizer.bos_token_id
-    if case.stage is Stage.PRETRAIN or bos is None or bos == case.tokenizer.eos_token_id:
+    bos = context.tokenizer.bos_token_id
+    if context.stage is Stage.PRETRAIN or bos is None or bos == context.tokenizer.eos_token_id:
         return
-    rows = [row for row in case.train.rows if row.whole]
+    rows = [row for row in context.train.rows if row.whole]
     found = [row for row in rows if _has_two(row, bos)]
     if not found:
         return
     yield Finding(
         "DOUBLE_BOS",
         Severity.ERROR if len(found) >= MATERIAL_SHARE * len(rows) else Severity.WARNING,
-        summary=f"{len(found)} of {len(rows)} rows have {case.tokenizer.bos_token} twice",
+        summary=f"{len(found)} of {len(rows)} rows have {context.tokenizer.bos_token} twice",
         why="no text that the base was trained on has a second BOS, and it is not put there when the model is served",
-        remedy=f"take {case.tokenizer.bos_token} out of the rows' text"
-        if not case.is_conversational
-        else f"write {case.tokenizer.bos_token} once, at the head of the chat template (chat_template_path)",
-        evidence=_beginnings(case, found),
+        remedy=f"take {context.tokenizer.bos_token} out of the rows' text"
+        if not context.is_conversational
+        else f"write {context.tokenizer.bos_token} once, at the head of the chat template (chat_template_path)",
+        evidence=_beginnings(context, found),
         n_rows=len(found),
     )
 
 
-def missing_bos(case: Case) -> Iterator[Finding]:
+def missing_bos(context: CheckContext) -> Iterator[Finding]:
     """Examples of a family that was trained with BOS begin with it."""
-    tokenizer = case.tokenizer
-    bos, family = tokenizer.bos_token_id, str(case.base.config.get_text_config().model_type)
-    if case.stage is Stage.PRETRAIN or bos is None or bos == tokenizer.eos_token_id:
+    tokenizer = context.tokenizer
+    bos, family = tokenizer.bos_token_id, str(context.base.config.get_text_config().model_type)
+    if context.stage is Stage.PRETRAIN or bos is None or bos == tokenizer.eos_token_id:
         return
     if tokenizer.bos_token not in _NAMES or not family.startswith(_FAMILIES):
         return
-    rows = [row for row in case.train.rows if row.whole]
+    rows = [row for row in context.train.rows if row.whole]
     found = [row for row in rows if any(example.token_ids[:1] != [bos] for example in row.whole)]
     if not found or len(found) < _MISSING_SHARE * len(rows):
         return
@@ -56,24 +56,24 @@ def missing_bos(case: Case) -> Iterator[Finding]:
         why=f"bases of the family {family} were trained with BOS before every text and are far worse without it",
         remedy="save the chat template as a .jinja file that begins with {{- bos_token -}}, and set chat_template_path "
         "to it: servers add nothing to what a template writes"
-        if case.is_conversational
+        if context.is_conversational
         else f"begin the text of each row with {tokenizer.bos_token}",
-        evidence=_beginnings(case, found),
+        evidence=_beginnings(context, found),
         n_rows=len(found),
     )
 
 
-def _has_two(row: SeenRow, bos: int) -> bool:
+def _has_two(row: SampledRow, bos: int) -> bool:
     if any(example.token_ids[:2] == [bos, bos] for example in row.whole):
         return True
     return not row.messages and any(example.token_ids.count(bos) > 1 for example in row.whole)
 
 
-def _beginnings(case: Case, rows: list[SeenRow]) -> tuple[Evidence, ...]:
+def _beginnings(context: CheckContext, rows: list[SampledRow]) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(
-            head(row.asked or row.answers[0]), row.number, case.train.split,
-            case.labelled(row.whole[0], 0, _N_TOKENS_SHOWN),
+            head(row.asked or row.answers[0]), row.number, context.train.split,
+            context.labelled(row.whole[0], 0, _N_TOKENS_SHOWN),
         )
         for row in rows[:MAX_EVIDENCE]
     )  # fmt: skip

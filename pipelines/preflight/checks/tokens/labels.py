@@ -7,7 +7,7 @@ from trl import DPOConfig, SFTConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE, end_token_id, spread, trains_whole_rows
@@ -27,13 +27,13 @@ Batch = dict[str, Any]
 Collate = Callable[[Sequence[Example]], Sequence[Any]]
 
 
-def prompt_in_loss(case: Case) -> Iterator[Finding]:
+def prompt_in_loss(context: CheckContext) -> Iterator[Finding]:
     """Prompts are not trained: neither by the recipe nor because the answers begin with them."""
-    if case.stage is not Stage.SFT:
+    if context.stage is not Stage.SFT:
         return
-    asking = [row for row in case.train.rows if row.asked.strip() and row.examples]
-    if trains_whole_rows(case) and asking:
-        yield _prompts_by_recipe(case, asking)
+    asking = [row for row in context.train.rows if row.asked.strip() and row.examples]
+    if trains_whole_rows(context) and asking:
+        yield _prompts_by_recipe(context, asking)
         return
     repeated = [row for row in asking if _repeats_prompt(row)]
     if asking and len(repeated) >= _REPEATED_SHARE * len(asking):
@@ -44,18 +44,18 @@ def prompt_in_loss(case: Case) -> Iterator[Finding]:
             why="the model learns to repeat the question before it answers",
             remedy="take the prompt out of the answers' column (data_prep/build_instructions.py --column_map)",
             evidence=tuple(
-                Evidence(head(row.answers[0]), row.number, case.train.split) for row in repeated[:MAX_EVIDENCE]
+                Evidence(head(row.answers[0]), row.number, context.train.split) for row in repeated[:MAX_EVIDENCE]
             ),
             n_rows=len(repeated),
         )
 
 
-def empty_think_trained(case: Case) -> Iterator[Finding]:
+def empty_think_trained(context: CheckContext) -> Iterator[Finding]:
     """No answer is trained to begin with an empty block of thoughts."""
-    if not case.is_conversational or trains_whole_rows(case) or not _may_think(case):
+    if not context.is_conversational or trains_whole_rows(context) or not _may_think(context):
         return
-    rows = spread([row for row in case.train.rows if row.examples and not _asks_not_to_think(row)], _N_THINKING)
-    found = [(row, place) for row in rows if (place := _empty_think(case, row)) is not None]
+    rows = spread([row for row in context.train.rows if row.examples and not _asks_not_to_think(row)], _N_THINKING)
+    found = [(row, place) for row in rows if (place := _empty_think(context, row)) is not None]
     if len(found) < max(1.0, MATERIAL_SHARE * len(rows)):
         return
     yield Finding(
@@ -67,8 +67,8 @@ def empty_think_trained(case: Case) -> Iterator[Finding]:
         "the prompt in templates that know it, or set chat_template_path to a template without it",
         evidence=tuple(
             Evidence(
-                head(row.answers[-1]), row.number, case.train.split,
-                case.labelled(one, max(0, at - _N_TOKENS_SHOWN), at + _N_TOKENS_SHOWN),
+                head(row.answers[-1]), row.number, context.train.split,
+                context.labelled(one, max(0, at - _N_TOKENS_SHOWN), at + _N_TOKENS_SHOWN),
             )
             for row, (one, at) in found[:MAX_EVIDENCE]
         ),
@@ -76,16 +76,16 @@ def empty_think_trained(case: Case) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def rows_without_labels(case: Case) -> Iterator[Finding]:
+def rows_without_labels(context: CheckContext) -> Iterator[Finding]:
     """Every kept row has something to learn besides its end token."""
-    kept = [row for row in case.train.rows if row.examples]
-    if case.stage is Stage.PRETRAIN or not kept:
+    kept = [row for row in context.train.rows if row.examples]
+    if context.stage is Stage.PRETRAIN or not kept:
         return
-    end = end_token_id(case)
-    found = [row for row in kept if not all(_has_labels(group, end) for group in _groups(case, row))]
+    end = end_token_id(context)
+    found = [row for row in kept if not all(_has_labels(group, end) for group in _groups(context, row))]
     if not found:
         return
-    few = Severity.WARNING if case.is_conversational else Severity.NOTE  # a text of one word is no damaged row
+    few = Severity.WARNING if context.is_conversational else Severity.NOTE  # a text of one word is no damaged row
     yield Finding(
         "ROWS_WITHOUT_LABELS",
         Severity.ERROR if len(found) >= MATERIAL_SHARE * len(kept) else few,
@@ -97,8 +97,8 @@ def rows_without_labels(case: Case) -> Iterator[Finding]:
             Evidence(
                 head(" | ".join(row.answers)),
                 row.number,
-                case.train.split,
-                case.labelled(row.examples[0], -_N_TOKENS_SHOWN),
+                context.train.split,
+                context.labelled(row.examples[0], -_N_TOKENS_SHOWN),
             )
             for row in found[:MAX_EVIDENCE]
         ),
@@ -106,15 +106,15 @@ def rows_without_labels(case: Case) -> Iterator[Finding]:
     )
 
 
-def pad_masks_end_token(case: Case) -> Iterator[Finding]:
+def pad_masks_end_token(context: CheckContext) -> Iterator[Finding]:
     """The collator of the run leaves every label as it is, whatever token it pads with. Pretraining pads nothing."""
-    rows = [row for row in case.train.rows if row.examples][:_N_COLLATED]
-    collate = _collator(case)
+    rows = [row for row in context.train.rows if row.examples][:_N_COLLATED]
+    collate = _collator(context)
     if not rows or collate is None:
         return
     lost = lost_to_padding([example for row in rows for example in row.examples], collate)
     if lost:
-        tokens = sorted({str(case.tokenizer.decode([token_id])) for token_id in lost})
+        tokens = sorted({str(context.tokenizer.decode([token_id])) for token_id in lost})
         yield Finding(
             "PAD_MASKS_END_TOKEN",
             Severity.ERROR,
@@ -137,18 +137,22 @@ def lost_to_padding(examples: Sequence[Example], collate: Collate) -> set[int]:
     }
 
 
-def _collator(case: Case) -> Collate | None:
+def _collator(context: CheckContext) -> Collate | None:
     """From examples to rows of labels, by TRL's collator as `SFTTrainer` and `DPOTrainer` build it; None where rows
     are not padded."""
-    training = cast(SFTConfig | DPOConfig, case.training)
-    vocabulary = case.tokenizer.get_vocab()
-    if case.stage is Stage.PRETRAIN or getattr(training, "packing", False) or getattr(training, "padding_free", False):
+    training = cast(SFTConfig | DPOConfig, context.training)
+    vocabulary = context.tokenizer.get_vocab()
+    if (
+        context.stage is Stage.PRETRAIN
+        or getattr(training, "packing", False)
+        or getattr(training, "padding_free", False)
+    ):
         return None
-    pad_id = vocabulary.get(str(training.pad_token or case.tokenizer.pad_token or case.tokenizer.eos_token))
+    pad_id = vocabulary.get(str(training.pad_token or context.tokenizer.pad_token or context.tokenizer.eos_token))
     if pad_id is None:
         return None
     multiple = training.pad_to_multiple_of if isinstance(training.pad_to_multiple_of, int) else None  # else it is auto
-    if case.stage is Stage.DPO:
+    if context.stage is Stage.DPO:
         pairs = DataCollatorForPreference(pad_token_id=pad_id, pad_to_multiple_of=multiple)
         return lambda examples: _preference_labels(pairs, examples)
     rows = DataCollatorForLanguageModeling(pad_token_id=pad_id, pad_to_multiple_of=multiple)
@@ -174,8 +178,8 @@ def _preference_labels(collator: DataCollatorForPreference, examples: Sequence[E
     return [labels[place] for number in range(len(pairs)) for place in (number, len(pairs) + number)]
 
 
-def _prompts_by_recipe(case: Case, asking: list[SeenRow]) -> Finding:
-    key = "completion_only_loss" if case.keys.get("completion_only_loss") is False else "assistant_only_loss"
+def _prompts_by_recipe(context: CheckContext, asking: list[SampledRow]) -> Finding:
+    key = "completion_only_loss" if context.keys.get("completion_only_loss") is False else "assistant_only_loss"
     n_asked = sum(len(row.asked) for row in asking)
     share = n_asked / max(1, n_asked + sum(len(answer) for row in asking for answer in row.answers))
     return Finding(
@@ -184,41 +188,41 @@ def _prompts_by_recipe(case: Case, asking: list[SeenRow]) -> Finding:
         summary=f"{key}: false puts the prompts of {len(asking)} rows into the loss, {share:.0%} of their text",
         why="the model learns to write questions and headers beside answers",
         remedy=f"remove {key}",
-        evidence=tuple(Evidence(head(row.asked), row.number, case.train.split) for row in asking[:MAX_EVIDENCE]),
+        evidence=tuple(Evidence(head(row.asked), row.number, context.train.split) for row in asking[:MAX_EVIDENCE]),
         n_rows=len(asking),
     )
 
 
-def _repeats_prompt(row: SeenRow) -> bool:
+def _repeats_prompt(row: SampledRow) -> bool:
     asked = row.asked.strip()
     return len(asked) >= _MIN_PROMPT and row.answers[0].lstrip().startswith(asked)
 
 
-def _may_think(case: Case) -> bool:
+def _may_think(context: CheckContext) -> bool:
     """Whether the template or a row can write the block at all."""
-    answers = (answer for row in case.train.rows for answer in row.answers)
-    return "think" in str(case.tokenizer.chat_template) or any("</think>" in answer for answer in answers)
+    answers = (answer for row in context.train.rows for answer in row.answers)
+    return "think" in str(context.tokenizer.chat_template) or any("</think>" in answer for answer in answers)
 
 
-def _asks_not_to_think(row: SeenRow) -> bool:
+def _asks_not_to_think(row: SampledRow) -> bool:
     """Qwen3 and SmolLM3 are trained to answer this switch with an empty block."""
     return "/no_think" in row.asked or "/nothink" in row.asked
 
 
-def _empty_think(case: Case, row: SeenRow) -> tuple[Example, int] | None:
+def _empty_think(context: CheckContext, row: SampledRow) -> tuple[Example, int] | None:
     """Where a trained turn begins with an empty block."""
     for example in row.examples:
         begins = zip([IGNORED, *example.labels], example.labels, strict=False)
         for place in [place for place, (before, label) in enumerate(begins) if before == IGNORED != label]:
-            text = str(case.tokenizer.decode(example.token_ids[place : place + _N_THINK_TOKENS]))
+            text = str(context.tokenizer.decode(example.token_ids[place : place + _N_THINK_TOKENS]))
             if "".join(text.split()).startswith("<think></think>"):
                 return example, place
     return None
 
 
-def _groups(case: Case, row: SeenRow) -> list[tuple[Example, ...]]:
+def _groups(context: CheckContext, row: SampledRow) -> list[tuple[Example, ...]]:
     """Examples of which one at least must have labels: those of an SFT row together, chosen and rejected each."""
-    return [(example,) for example in row.examples] if case.stage is Stage.DPO else [row.examples]
+    return [(example,) for example in row.examples] if context.stage is Stage.DPO else [row.examples]
 
 
 def _has_labels(examples: Sequence[Example], end: int) -> bool:

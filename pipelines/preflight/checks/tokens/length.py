@@ -4,17 +4,17 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import excerpt
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.sampled_rows import are_too_many, dropped_rows
-from pipelines.preflight.checks.thresholds import gate_findings, length_for
+from pipelines.preflight.checks.thresholds import length_for, threshold_findings
 from pipelines.recipe import DataArguments, PretrainingArguments
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.pretrain.document_boundaries import separators_of
 
-__all__ = ["CHECKS", "gate_findings"]
+__all__ = ["CHECKS", "threshold_findings"]
 
 MAX_TOKENS_LOST_SHARE = 0.1  # as many answer tokens as rows may go: long answers are a part of what is taught
 MAX_PROMPTS_CUT_SHARE = 0.05  # of the rows; a few giants among the prompts are no reason to look
@@ -26,89 +26,89 @@ _TEMPLATE_REASONS = (
 )  # fmt: skip
 
 
-def gates(case: Case) -> Iterator[Finding]:
+def gates(context: CheckContext) -> Iterator[Finding]:
     """ANSWERS_CUT and ROWS_DROPPED: more than the recipe allows."""
-    for finding in _gate_findings(case):
-        if finding.id == "ROWS_DROPPED" and _is_the_templates_fault(case, int(finding.n_rows or 0)):
+    for finding in _gate_findings(context):
+        if finding.id == "ROWS_DROPPED" and _is_the_templates_fault(context, int(finding.n_rows or 0)):
             continue
         concerned = {one.row for one in finding.evidence}
-        rows = [row for row in case.train.rows if row.number in concerned]
-        yield replace(finding, evidence=tuple(_evidence(case, row) for row in rows))
+        rows = [row for row in context.train.rows if row.number in concerned]
+        yield replace(finding, evidence=tuple(_evidence(context, row) for row in rows))
 
 
-def _is_the_templates_fault(case: Case, n_dropped: int) -> bool:
+def _is_the_templates_fault(context: CheckContext, n_dropped: int) -> bool:
     """Whether the rows are dropped for what the template does with them, which is an error of its own."""
-    by_template = [len(dropped_rows(case, reason)) for reason in _TEMPLATE_REASONS]
+    by_template = [len(dropped_rows(context, reason)) for reason in _TEMPLATE_REASONS]
     others = n_dropped - sum(by_template)
-    return not are_too_many(case, others) and any(are_too_many(case, n_rows) for n_rows in by_template)
+    return not are_too_many(context, others) and any(are_too_many(context, n_rows) for n_rows in by_template)
 
 
-def held_out_rows_dropped(case: Case) -> Iterator[Finding]:
+def held_out_rows_dropped(context: CheckContext) -> Iterator[Finding]:
     """ROWS_DROPPED of the held-out rows: the run stops where none is left to evaluate on."""
-    seen = case.held_out
-    if seen is None or not seen.rows or not isinstance(case.data, DataArguments):
+    seen = context.held_out
+    if seen is None or not seen.rows or not isinstance(context.data, DataArguments):
         return
     dropped = [row for row in seen.rows if row.fate is RowFate.DROPPED and row.reason != "refused"]
-    if len(dropped) <= case.data.max_dropped_share * len(seen.rows):
+    if len(dropped) <= context.data.max_dropped_share * len(seen.rows):
         return
-    length = length_for([_length(row) for row in dropped if row.whole], len(seen.rows), _positions(case))
+    length = length_for([_length(row) for row in dropped if row.whole], len(seen.rows), _positions(context))
     yield Finding(
         "ROWS_DROPPED",
         Severity.ERROR if len(dropped) == len(seen.rows) else Severity.WARNING,
         summary=f"{len(dropped)} of {len(seen.rows)} held-out rows are dropped: {dropped[0].reason}",
         why="the run stops without a held-out row, and a loss on the few that are left says little",
         remedy=f"set max_length: {length}" if length else "mend these rows, or set eval_strategy: 'no'",
-        evidence=tuple(replace(_evidence(case, row), split=seen.split) for row in dropped[:MAX_EVIDENCE]),
+        evidence=tuple(replace(_evidence(context, row), split=seen.split) for row in dropped[:MAX_EVIDENCE]),
         n_rows=len(dropped),
     )
 
 
-def tokens_dropped(case: Case) -> Iterator[Finding]:
+def tokens_dropped(context: CheckContext) -> Iterator[Finding]:
     """TOKENS_DROPPED: few rows are lost, but with them a large part of what there is to learn."""
-    if case.stage is Stage.PRETRAIN or _gate_findings(case):
+    if context.stage is Stage.PRETRAIN or _gate_findings(context):
         return
-    cut = [row for row in case.train.rows if row.whole and row.fate is not RowFate.KEPT and row.reason != "refused"]
+    cut = [row for row in context.train.rows if row.whole and row.fate is not RowFate.KEPT and row.reason != "refused"]
     lost = {row.number: _n_trained(row.whole) - _n_trained(row.examples) for row in cut}
-    n_lost, n_kept = sum(lost.values()), case.train.ledger.n_tokens_trained
+    n_lost, n_kept = sum(lost.values()), context.train.ledger.n_tokens_trained
     if n_lost <= MAX_TOKENS_LOST_SHARE * (n_lost + n_kept):
         return
     cut = sorted((row for row in cut if lost[row.number]), key=lambda row: -lost[row.number])
-    length = length_for([_length(row) for row in cut], len(case.train.rows), _positions(case))
+    length = length_for([_length(row) for row in cut], len(context.train.rows), _positions(context))
     yield Finding(
         "TOKENS_DROPPED",
         Severity.WARNING,
         summary=f"{n_lost / (n_lost + n_kept):.0%} of the answer tokens are lost with {len(cut)} of "
-        f"{len(case.train.rows)} rows, which are longer than max_length {case.max_length}",
+        f"{len(context.train.rows)} rows, which are longer than max_length {context.max_length}",
         why="a model that sees only the short answers learns to answer shortly",
         remedy=f"set max_length: {length}, which keeps 99% of the rows" if length else "raise max_length",
-        evidence=tuple(_evidence(case, row) for row in cut[:MAX_EVIDENCE]),
+        evidence=tuple(_evidence(context, row) for row in cut[:MAX_EVIDENCE]),
         n_rows=len(cut),
     )
 
 
-def prompts_cut(case: Case) -> Iterator[Finding]:
+def prompts_cut(context: CheckContext) -> Iterator[Finding]:
     """PROMPTS_CUT: many rows ask with the beginning of their prompt cut off."""
-    cut = [row for row in case.train.rows if row.fate is RowFate.PROMPT_CUT]
-    if len(cut) <= MAX_PROMPTS_CUT_SHARE * len(case.train.rows):
+    cut = [row for row in context.train.rows if row.fate is RowFate.PROMPT_CUT]
+    if len(cut) <= MAX_PROMPTS_CUT_SHARE * len(context.train.rows):
         return
-    length = length_for([_length(row) for row in cut], len(case.train.rows), _positions(case))
+    length = length_for([_length(row) for row in cut], len(context.train.rows), _positions(context))
     yield Finding(
         "PROMPTS_CUT",
         Severity.WARNING,
-        summary=f"{len(cut)} of {len(case.train.rows)} rows lose the beginning of their prompt (long_rows: "
-        f"truncate_prompt, max_length {case.max_length})",
+        summary=f"{len(cut)} of {len(context.train.rows)} rows lose the beginning of their prompt (long_rows: "
+        f"truncate_prompt, max_length {context.max_length})",
         why="an answer to what was cut off teaches to make things up",
         remedy=f"set max_length: {length}, which keeps 99% of the rows whole" if length else "set long_rows: drop",
-        evidence=tuple(_evidence(case, row) for row in cut[:MAX_EVIDENCE]),
+        evidence=tuple(_evidence(context, row) for row in cut[:MAX_EVIDENCE]),
         n_rows=len(cut),
     )
 
 
-def packing_contaminates(case: Case) -> Iterator[Finding]:
+def packing_contaminates(context: CheckContext) -> Iterator[Finding]:
     """PACKING_CONTAMINATES: what stands side by side in one sequence sees each other."""
     why = "what sees its neighbour in the same sequence is taught to answer another row's question"
-    separate = isinstance(case.data, PretrainingArguments) and case.data.respect_documents
-    if _packs(case) and getattr(case.training, "packing_strategy", None) == "wrapped":
+    separate = isinstance(context.data, PretrainingArguments) and context.data.respect_documents
+    if _packs(context) and getattr(context.training, "packing_strategy", None) == "wrapped":
         yield Finding(
             "PACKING_CONTAMINATES",
             Severity.ERROR,
@@ -117,12 +117,12 @@ def packing_contaminates(case: Case) -> Iterator[Finding]:
             remedy="set packing_strategy: bfd",
             fix={"packing_strategy": "bfd"},
         )
-    elif (_packs(case) or separate) and not _takes_positions(case):
+    elif (_packs(context) or separate) and not _takes_positions(context):
         key = "respect_documents" if separate else "packing"
         yield Finding(
             "PACKING_CONTAMINATES",
             Severity.ERROR,
-            summary=f"{type(case.base.skeleton).__name__} takes no position ids, by which {key} keeps apart what "
+            summary=f"{type(context.base.skeleton).__name__} takes no position ids, by which {key} keeps apart what "
             "stands in one sequence",
             why=why,
             remedy=f"set {key}: false",
@@ -130,13 +130,13 @@ def packing_contaminates(case: Case) -> Iterator[Finding]:
         )
 
 
-def packing_loses_tokens(case: Case) -> Iterator[Finding]:
+def packing_loses_tokens(context: CheckContext) -> Iterator[Finding]:
     """PACKING_LOSES_TOKENS: there is no length to pack to, or the tail of a small corpus fills no block.
 
     Packed rows lose nothing otherwise: what is longer than max_length has its fate in the ledger before.
     """
-    if _packs(case) and case.max_length is None:
-        length = length_for([_length(row) for row in case.train.rows if row.whole], 0, _positions(case)) or 1024
+    if _packs(context) and context.max_length is None:
+        length = length_for([_length(row) for row in context.train.rows if row.whole], 0, _positions(context)) or 1024
         yield Finding(
             "PACKING_LOSES_TOKENS",
             Severity.ERROR,
@@ -144,14 +144,14 @@ def packing_loses_tokens(case: Case) -> Iterator[Finding]:
             why="the run stops when the rows are packed, after the base is loaded",
             remedy=f"set max_length: {length}, or packing: false",
         )
-    if isinstance(case.data, PretrainingArguments) and not _flows(case.data) and not case.train.is_sample:
-        yield from _lost_tail(case, case.data)
+    if isinstance(context.data, PretrainingArguments) and not _flows(context.data) and not context.train.is_sample:
+        yield from _lost_tail(context, context.data)
 
 
-def _lost_tail(case: Case, data: PretrainingArguments) -> Iterator[Finding]:
-    separators = separators_of(case.tokenizer, data.respect_documents)
-    n_separators = len(case.train.rows) * (len(separators.opening) + len(separators.closing))
-    n_tokens = case.train.ledger.n_tokens + n_separators
+def _lost_tail(context: CheckContext, data: PretrainingArguments) -> Iterator[Finding]:
+    separators = separators_of(context.tokenizer, data.respect_documents)
+    n_separators = len(context.train.rows) * (len(separators.opening) + len(separators.closing))
+    n_tokens = context.train.ledger.n_tokens + n_separators
     n_lost = n_tokens % data.max_length
     if not n_tokens or n_lost <= MAX_TAIL_SHARE * n_tokens:
         return
@@ -173,89 +173,93 @@ def _shorter_block(n_tokens: int, max_length: int) -> int:
     return max_length
 
 
-def longer_than_positions(case: Case) -> Iterator[Finding]:
+def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
     """LONGER_THAN_POSITIONS: sequences for whose end the model has no position.
 
     A table of positions ends in an index error. Rotary positions go on, where the model has never been.
     """
-    positions = _positions(case)
+    positions = _positions(context)
     if positions is None:
         return
-    long = [row for row in case.train.rows if any(len(one) > positions for one in row.examples)]
-    pretrains = isinstance(case.data, PretrainingArguments)  # in blocks of max_length, whatever the documents are
-    if not (int(case.max_length or 0) > positions if pretrains else long):
+    long = [row for row in context.train.rows if any(len(one) > positions for one in row.examples)]
+    pretrains = isinstance(context.data, PretrainingArguments)  # in blocks of max_length, whatever the documents are
+    if not (int(context.max_length or 0) > positions if pretrains else long):
         return
-    rotates = bool(getattr(case.base.config.get_text_config(), "rope_parameters", None))
-    longest = case.max_length if pretrains else max(len(one) for row in long for one in row.examples)
-    whole = f"blocks of {longest} tokens are" if pretrains else f"{len(long)} of {len(case.train.rows)} rows are"
+    rotates = bool(getattr(context.base.config.get_text_config(), "rope_parameters", None))
+    longest = context.max_length if pretrains else max(len(one) for row in long for one in row.examples)
+    whole = f"blocks of {longest} tokens are" if pretrains else f"{len(long)} of {len(context.train.rows)} rows are"
     yield Finding(
         "LONGER_THAN_POSITIONS",
         Severity.WARNING if rotates and not pretrains else Severity.ERROR,
-        summary=f"{whole} longer than the {positions} positions of {case.base.name}"
+        summary=f"{whole} longer than the {positions} positions of {context.base.name}"
         + ("" if pretrains else f", the longest {longest} tokens"),
         why="at positions where the base has never been it predicts nonsense, and is taught from there"
         if rotates
         else "the base has no embedding for the positions behind its last one: training ends in an index error",
         remedy=f"set max_length: {positions}",
-        evidence=() if pretrains else tuple(_evidence(case, row) for row in long[:MAX_EVIDENCE]),
+        evidence=() if pretrains else tuple(_evidence(context, row) for row in long[:MAX_EVIDENCE]),
         n_rows=None if pretrains else len(long),
         fix={"max_length": positions},
     )
 
 
-def evaluation_packed_otherwise(case: Case) -> Iterator[Finding]:
+def evaluation_packed_otherwise(context: CheckContext) -> Iterator[Finding]:
     """EVALUATION_PACKED_OTHERWISE: training and evaluation losses are means over different things."""
-    packs = getattr(case.training, "eval_packing", None)
-    if case.stage is not Stage.SFT or case.held_out is None or packs is None or bool(packs) == _packs(case):
+    packs = getattr(context.training, "eval_packing", None)
+    if context.stage is not Stage.SFT or context.held_out is None or packs is None or bool(packs) == _packs(context):
         return
     yield Finding(
         "EVALUATION_PACKED_OTHERWISE",
         Severity.NOTE,
-        summary=f"packing: {str(_packs(case)).lower()} and eval_packing: {str(bool(packs)).lower()}",
+        summary=f"packing: {str(_packs(context)).lower()} and eval_packing: {str(bool(packs)).lower()}",
         why="the mean over packed sequences weighs rows otherwise than the mean over rows, so the two losses differ",
         remedy="remove eval_packing",
         fix={"eval_packing": None},
     )
 
 
-def _gate_findings(case: Case) -> list[Finding]:
-    if not isinstance(case.data, DataArguments):
+def _gate_findings(context: CheckContext) -> list[Finding]:
+    if not isinstance(context.data, DataArguments):
         return []
-    lengths = {row.number: _length(row) for row in case.train.rows if row.fate is not RowFate.KEPT and row.whole}
-    return gate_findings(
-        case.train.ledger, case.data, lengths=lengths, max_positions=_positions(case), n_total=case.train.n_rows
+    lengths = {row.number: _length(row) for row in context.train.rows if row.fate is not RowFate.KEPT and row.whole}
+    return threshold_findings(
+        context.train.ledger,
+        context.data,
+        lengths=lengths,
+        max_positions=_positions(context),
+        n_total=context.train.n_rows,
     )
 
 
-def _evidence(case: Case, row: SeenRow) -> Evidence:
+def _evidence(context: CheckContext, row: SampledRow) -> Evidence:
     """How long a row is, what became of it, and the end of what is trained of it."""
     fate = row.reason or row.fate.value.replace("_", " ")
     length = f"{_length(row)} tokens, " if row.whole else ""
     shown = excerpt(row.asked or " ".join(row.answers), 0, 60)
-    tokens = case.labelled(row.examples[-1], -_N_TOKENS_SHOWN) if row.examples else ()
-    return Evidence(f"{length}{fate}: {shown}"[:160], row.number, case.train.split, tokens)
+    tokens = context.labelled(row.examples[-1], -_N_TOKENS_SHOWN) if row.examples else ()
+    return Evidence(f"{length}{fate}: {shown}"[:160], row.number, context.train.split, tokens)
 
 
 def _n_trained(examples: Sequence[object]) -> int:
     return sum(int(getattr(example, "n_trained", 0)) for example in examples)
 
 
-def _length(row: SeenRow) -> int:
+def _length(row: SampledRow) -> int:
     """Tokens of the longest example that the row would be without a limit."""
     return max(map(len, row.whole), default=0)
 
 
-def _positions(case: Case) -> int | None:
-    longest = getattr(case.base.config.get_text_config(), "max_position_embeddings", None)
+def _positions(context: CheckContext) -> int | None:
+    longest = getattr(context.base.config.get_text_config(), "max_position_embeddings", None)
     return int(longest) if longest else None
 
 
-def _packs(case: Case) -> bool:
-    return case.stage is Stage.SFT and bool(getattr(case.training, "packing", False))
+def _packs(context: CheckContext) -> bool:
+    return context.stage is Stage.SFT and bool(getattr(context.training, "packing", False))
 
 
-def _takes_positions(case: Case) -> bool:
-    return "position_ids" in inspect.signature(case.base.skeleton.forward).parameters
+def _takes_positions(context: CheckContext) -> bool:
+    return "position_ids" in inspect.signature(context.base.skeleton.forward).parameters
 
 
 def _flows(data: PretrainingArguments) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from data_prep.conversation import content_text
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head, wanted_answers
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
@@ -45,11 +45,11 @@ _PROMPTS = (
 _SIGNS = ("<|", "[INST]", "<start_of_turn>", "##", "Human:", "User:", "USER:")  # one stands in every such text
 
 
-def rendered_text_rows(case: Case) -> Iterator[Finding]:
+def rendered_text_rows(context: CheckContext) -> Iterator[Finding]:
     """Plain rows are plain text and not conversations that a template or a prompt format was put around."""
-    if case.stage is not Stage.SFT:
+    if context.stage is not Stage.SFT:
         return
-    plain = [row for row in case.train.rows if row.answers and not row.messages]
+    plain = [row for row in context.train.rows if row.answers and not row.messages]
     found = [(row, name) for row in plain if (name := _format_of(row)) is not None]
     if not found or len(found) < _RENDERED_SHARE * len(plain):
         return
@@ -60,7 +60,7 @@ def rendered_text_rows(case: Case) -> Iterator[Finding]:
         Severity.WARNING,
         summary=f"{len(found)} of {len(plain)} rows of plain text are written-out conversations ({', '.join(names)})",
         why="the tokenizer gets no chat template to be served with, and an answer ends with "
-        f"{case.tokenizer.eos_token} instead of its template's end of turn"
+        f"{context.tokenizer.eos_token} instead of its template's end of turn"
         if has_prompts
         else "the loss is on every token of such a row, prompts and headers included, and the tokenizer gets no chat "
         "template to be served with",
@@ -68,8 +68,8 @@ def rendered_text_rows(case: Case) -> Iterator[Finding]:
         "(data_prep/build_instructions.py), and let the chat template write the rest",
         evidence=tuple(
             Evidence(
-                head(row.asked + row.answers[0]), row.number, case.train.split,
-                case.labelled(row.examples[0], 0, _N_TOKENS_SHOWN) if row.examples else (),
+                head(row.asked + row.answers[0]), row.number, context.train.split,
+                context.labelled(row.examples[0], 0, _N_TOKENS_SHOWN) if row.examples else (),
             )
             for row, _ in found[:MAX_EVIDENCE]
         ),
@@ -77,7 +77,7 @@ def rendered_text_rows(case: Case) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _format_of(row: SeenRow) -> str | None:
+def _format_of(row: SampledRow) -> str | None:
     """The format that a text is written in. A prompt column in a prompt format is no fault: it is out of the loss, and
     it is served as it stands; one in a chat template's marks is."""
     answer = row.answers[0]
@@ -104,11 +104,11 @@ _OPEN_PROMPT = re.compile(
 )
 
 
-def rendered_messages(case: Case) -> Iterator[Finding]:
+def rendered_messages(context: CheckContext) -> Iterator[Finding]:
     """No turn of a conversation has another prompt format around it."""
-    rows = [row for row in case.train.rows if row.messages and row.fate is not RowFate.DROPPED]
-    own = {str(token) for token in case.tokenizer.added_tokens_decoder.values()}  # TEMPLATE_MARKS_IN_... tell these
-    found = [row for row in rows if _is_rendered(row, case.stage, own)]
+    rows = [row for row in context.train.rows if row.messages and row.fate is not RowFate.DROPPED]
+    own = {str(token) for token in context.tokenizer.added_tokens_decoder.values()}  # TEMPLATE_MARKS_IN_... tell these
+    found = [row for row in rows if _is_rendered(row, context.stage, own)]
     if not found or len(found) < _RENDERED_SHARE * len(rows):
         return
     yield Finding(
@@ -119,14 +119,14 @@ def rendered_messages(case: Case) -> Iterator[Finding]:
         "another family's end as text",
         remedy="take the marks out of the turns and let the chat template write them",
         evidence=tuple(
-            Evidence(head(f"{row.asked[-70:]} | {row.answers[0][-70:]}"), row.number, case.train.split)
+            Evidence(head(f"{row.asked[-70:]} | {row.answers[0][-70:]}"), row.number, context.train.split)
             for row in found[:MAX_EVIDENCE]
         ),
         n_rows=len(found),
     )
 
 
-def _is_rendered(row: SeenRow, stage: Stage, own: set[str]) -> bool:
+def _is_rendered(row: SampledRow, stage: Stage, own: set[str]) -> bool:
     asked = (content_text(one) for one in row.messages if one["role"] == "user")
     ends = (end for answer in wanted_answers(row, stage) if (end := _FOREIGN_END.search(answer)))
     return any(end.group().strip() not in own for end in ends) or any(map(_OPEN_PROMPT.search, asked))

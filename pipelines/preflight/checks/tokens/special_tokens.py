@@ -7,7 +7,7 @@ from peft import LoraConfig
 
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import adapter_config
-from pipelines.preflight.check_context import Case
+from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.tokens.rendered_rows import rendered_messages, rendered_text_rows
 from pipelines.preflight.checks.tokens.special_tokens_in_text import template_marks_in_answer, template_marks_in_prompt
@@ -18,39 +18,39 @@ _N_NAMED = 5  # tokens named in a summary
 _TABLES = ("embed_tokens", "wte", "lm_head", "embed_out")  # names of embeddings and heads in lora_modules_to_save
 
 
-def added_tokens_untrained(case: Case) -> Iterator[Finding]:
+def added_tokens_untrained(context: CheckContext) -> Iterator[Finding]:
     """Tokens whose embeddings the base cannot know are trained: in the embeddings, and in the head if they are said.
 
     Full fine-tuning trains them. An adapter does where their rows are trained beside it (`lora_config`), where the
     whole table is, or where LoRA lies on it.
     """
-    new_ids = _unknown_to_base(case)
-    plan = _plan(case) if new_ids else None
+    new_ids = _unknown_to_base(context)
+    plan = _plan(context) if new_ids else None
     if plan is None:
         return
-    said = [token_id for token_id in new_ids if any(token_id in example.labels for example in case.examples())]
+    said = [token_id for token_id in new_ids if any(token_id in example.labels for example in context.examples())]
     unread = [token_id for token_id in new_ids if not _is_trained(plan, plan.embeddings_name, token_id)]
     unsaid = [token_id for token_id in said if not _is_trained(plan, plan.head_name, token_id)]
     if unread or unsaid:
-        yield _untrained(case, plan, sorted({*unread, *unsaid}), unsaid)
+        yield _untrained(context, plan, sorted({*unread, *unsaid}), unsaid)
 
 
-def _unknown_to_base(case: Case) -> list[int]:
+def _unknown_to_base(context: CheckContext) -> list[int]:
     """Ids of new tokens: the template's marks that are new to the base, and tokens of the rows that lie behind its
     last embedding."""
-    tokenizer, n_rows = case.tokenizer, case.base.n_embedding_rows
-    found = {token_id_of(tokenizer, token) for token in case.new_tokens}
-    if len(tokenizer) > n_rows and not case.base.from_scratch:
-        found |= {token_id for example in case.examples() for token_id in example.token_ids if token_id >= n_rows}
+    tokenizer, n_rows = context.tokenizer, context.base.n_embedding_rows
+    found = {token_id_of(tokenizer, token) for token in context.new_tokens}
+    if len(tokenizer) > n_rows and not context.base.from_scratch:
+        found |= {token_id for example in context.examples() for token_id in example.token_ids if token_id >= n_rows}
     return sorted(found)
 
 
-def _plan(case: Case) -> LoraPlan | None:
+def _plan(context: CheckContext) -> LoraPlan | None:
     """The adapter that will be trained: a new one, or the one that DPO goes on from; None for full fine-tuning."""
-    if case.base.adapter is None:
-        return lora_plan(case)
-    config = cast(LoraConfig, adapter_config(case.base.adapter))
-    return LoraPlan(config, case.base.skeleton, n_rows_after_resizing(case))
+    if context.base.adapter is None:
+        return lora_plan(context)
+    config = cast(LoraConfig, adapter_config(context.base.adapter))
+    return LoraPlan(config, context.base.skeleton, n_rows_after_resizing(context))
 
 
 def _is_trained(plan: LoraPlan, table: str | None, token_id: int) -> bool:
@@ -66,11 +66,11 @@ def _names(end: str, module: str | None) -> bool:
     return module is not None and (module == end or module.endswith(f".{end}"))
 
 
-def _untrained(case: Case, plan: LoraPlan, token_ids: list[int], unsaid: list[int]) -> Finding:
-    names = [str(case.tokenizer.convert_ids_to_tokens(token_id)) for token_id in token_ids]
+def _untrained(context: CheckContext, plan: LoraPlan, token_ids: list[int], unsaid: list[int]) -> Finding:
+    names = [str(context.tokenizer.convert_ids_to_tokens(token_id)) for token_id in token_ids]
     where = "output head" if unsaid else "embeddings"
     only_tables = bool(plan.saved_names) and all(name.endswith(_TABLES) for name in plan.saved_names)
-    keeps_out = plan.saved_names and case.base.adapter is None
+    keeps_out = plan.saved_names and context.base.adapter is None
     both = sorted({str(name).rpartition(".")[2] for name in (plan.embeddings_name, plan.head_name) if name})
     return Finding(
         "ADDED_TOKENS_UNTRAINED",
@@ -84,7 +84,7 @@ def _untrained(case: Case, plan: LoraPlan, token_ids: list[int], unsaid: list[in
         if keeps_out
         else f"set lora_modules_to_save: {both}",
         evidence=(Evidence(f"lora_modules_to_save: {plan.saved_names or 'none'}"),),
-        fix={"lora_modules_to_save": None} if keeps_out and only_tables and case.new_tokens else {},
+        fix={"lora_modules_to_save": None} if keeps_out and only_tables and context.new_tokens else {},
     )
 
 

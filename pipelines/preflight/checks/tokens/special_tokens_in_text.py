@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.modeling.assistant_masks import inner_token_ids
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import excerpt, wanted_answers
 from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
@@ -30,7 +30,7 @@ _PROBE = [
 class _Hit:
     """A mark in a text. `merely_ends`: nothing comes after it."""
 
-    row: SeenRow
+    row: SampledRow
     text: str
     mark: str
     begin: int
@@ -64,16 +64,16 @@ class _Marks:
         return next((one for one in found if one.group() in self.structure), found[0] if found else None)
 
 
-def template_marks_in_prompt(case: Case) -> Iterator[Finding]:
+def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
     """No prompt spells a token that opens or ends a turn."""
-    if not case.is_conversational:
+    if not context.is_conversational:
         return
-    marks = _marks_of(case)
-    found = [(row, mark) for row in case.train.rows if (mark := marks.first_in(row.asked)) is not None]
+    marks = _marks_of(context)
+    found = [(row, mark) for row in context.train.rows if (mark := marks.first_in(row.asked)) is not None]
     hits = [_Hit(row, row.asked, mark.group(), mark.start()) for row, mark in found]
     if not hits:
         return
-    n_seen = len(case.train.rows)
+    n_seen = len(context.train.rows)
     rendered = sum(hit.mark in marks.structure for hit in hits) >= _RENDERED_SHARE * n_seen
     yield Finding(
         "TEMPLATE_MARKS_IN_PROMPT",
@@ -84,20 +84,20 @@ def template_marks_in_prompt(case: Case) -> Iterator[Finding]:
         if rendered
         else "the tokenizer reads it as the template's own, so a user's text opens and ends turns",
         remedy=_remedy(hits),
-        evidence=_evidence(case, hits, trained=False),
+        evidence=_evidence(context, hits, trained=False),
         n_rows=len(hits),
     )
 
 
-def template_marks_in_answer(case: Case) -> Iterator[Finding]:
+def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
     """No answer spells a token that opens or ends a turn; in plain text, none that ends it."""
-    if case.stage is Stage.PRETRAIN:
+    if context.stage is Stage.PRETRAIN:
         return
-    marks = _marks_of(case)
-    hits = [hit for row in case.train.rows if (hit := _hit_in_answers(case, row, marks)) is not None]
+    marks = _marks_of(context)
+    hits = [hit for row in context.train.rows if (hit := _hit_in_answers(context, row, marks)) is not None]
     if not hits:
         return
-    n_seen = len(case.train.rows)
+    n_seen = len(context.train.rows)
     inside = [hit for hit in hits if not hit.merely_ends]
     n_ending = len(hits) - len(inside)
     ending = f"; {n_ending} of them merely end with it, and the template ends them again" if n_ending else ""
@@ -113,21 +113,21 @@ def template_marks_in_answer(case: Case) -> Iterator[Finding]:
         if inside
         else "the end token stands twice, in the context of later turns and wherever another program trains these rows",
         remedy=_remedy(hits),
-        evidence=_evidence(case, inside or hits, trained=True),
+        evidence=_evidence(context, inside or hits, trained=True),
         n_rows=len(hits),
     )
 
 
-def _hit_in_answers(case: Case, row: SeenRow, marks: _Marks) -> _Hit | None:
+def _hit_in_answers(context: CheckContext, row: SampledRow, marks: _Marks) -> _Hit | None:
     """The first mark inside an answer, else an end behind one. An end behind plain text is where it belongs, and
     preference pairs are freed of it."""
     trailing = None
-    for answer in wanted_answers(row, case.stage):
+    for answer in wanted_answers(row, context.stage):
         text = answer.rstrip()
         while text.endswith(marks.ends):
             end = next(one for one in marks.ends if text.endswith(one))
             text = text.removesuffix(end).rstrip()
-            if case.stage is Stage.SFT and row.messages:
+            if context.stage is Stage.SFT and row.messages:
                 trailing = _Hit(row, answer, end, len(text), merely_ends=True)
         found = marks.first_in(text)
         if found is not None:
@@ -135,16 +135,16 @@ def _hit_in_answers(case: Case, row: SeenRow, marks: _Marks) -> _Hit | None:
     return trailing
 
 
-def _marks_of(case: Case) -> _Marks:
+def _marks_of(context: CheckContext) -> _Marks:
     """What the rows' text should not have. Of plain text that is the end alone: its format is its own."""
-    tokenizer = case.tokenizer
-    source = case.base.generation_config or case.base.config.get_text_config()
+    tokenizer = context.tokenizer
+    source = context.base.generation_config or context.base.config.get_text_config()
     ends = getattr(source, "eos_token_id", None)
     end_ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
     special = {str(token): token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     structure = {token for token, token_id in special.items() if token_id in end_ids}
     others: set[str] = set()
-    if case.is_conversational:
+    if context.is_conversational:
         written = _rendered_probe(tokenizer)
         structure |= {token for token in special if token in written and token != tokenizer.bos_token}
         structure |= set(_TEXT_MARKS.findall(written))
@@ -177,12 +177,12 @@ def _remedy(hits: Sequence[_Hit]) -> str:
     return f"take these marks out of the rows, or break them up where they are meant as text ({mark[:1]} {mark[1:]})"
 
 
-def _evidence(case: Case, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:
+def _evidence(context: CheckContext, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:
     shown = []
     for hit in hits[:MAX_EVIDENCE]:
         end = hit.begin + len(hit.mark)
         around = hit.text[max(0, hit.begin - _N_AROUND) : end + _N_AROUND]
-        ids = inner_token_ids(case.tokenizer, around)[:_MAX_TOKENS]
-        tokens = tuple(LabelledToken(str(case.tokenizer.decode([one])), one, trained) for one in ids)
-        shown.append(Evidence(excerpt(hit.text, hit.begin, end), hit.row.number, case.train.split, tokens))
+        ids = inner_token_ids(context.tokenizer, around)[:_MAX_TOKENS]
+        tokens = tuple(LabelledToken(str(context.tokenizer.decode([one])), one, trained) for one in ids)
+        shown.append(Evidence(excerpt(hit.text, hit.begin, end), hit.row.number, context.train.split, tokens))
     return tuple(shown)

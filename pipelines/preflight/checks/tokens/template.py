@@ -6,7 +6,7 @@ from trl.chat_template_utils import has_generation_markers
 
 from pipelines.errors import UserError
 from pipelines.modeling.chat.dates import writes_date
-from pipelines.preflight.check_context import Case, SeenRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.sampled_rows import (
@@ -35,58 +35,58 @@ _LOSSES = (
 )
 
 
-def unlike_serving(case: Case) -> Iterator[Finding]:
+def unlike_serving(context: CheckContext) -> Iterator[Finding]:
     """The context of each trained turn is the prompt that a saved tokenizer gives to a server, token by token."""
-    faults: dict[str, list[tuple[SeenRow, UserError]]] = {}
-    chosen = _rows_to_serve(case)
-    served_by = saved_and_loaded(case.tokenizer) if chosen else case.tokenizer
+    faults: dict[str, list[tuple[SampledRow, UserError]]] = {}
+    chosen = _rows_to_serve(context)
+    served_by = saved_and_loaded(context.tokenizer) if chosen else context.tokenizer
     for row in chosen:
-        whole = row.whole[:1] if case.stage is Stage.DPO else row.whole  # of a pair the chosen answer
+        whole = row.whole[:1] if context.stage is Stage.DPO else row.whole  # of a pair the chosen answer
         try:
-            refuse_other_context(served_by, conversation_of(case, row), whole)
+            refuse_other_context(served_by, conversation_of(context, row), whole)
         except UserError as error:
             faults.setdefault(str(error.finding), []).append((row, error))
     for finding_id, found in faults.items():
-        yield _served_otherwise(case, finding_id, found, len(chosen))
-    left_out = dropped_rows(case, "prompt_is_no_prefix")
+        yield _served_otherwise(context, finding_id, found, len(chosen))
+    left_out = dropped_rows(context, "prompt_is_no_prefix")
     if left_out and "TRAINING_PROMPT_NOT_SERVED" not in faults:
         yield _left_out(
-            case, "TRAINING_PROMPT_NOT_SERVED", left_out, "the finished turn does not continue the served prompt",
+            context, "TRAINING_PROMPT_NOT_SERVED", left_out, "the finished turn does not continue the served prompt",
             "the answer to such a prompt is not defined, for example where it opens a thought that the turn lacks",
             "give the rows thoughts, or a column chat_template_kwargs with the template's switch, such as "
             '{"enable_thinking": false}, or set chat_template_path to another template',
         )  # fmt: skip
 
 
-def template_drops_text(case: Case) -> Iterator[Finding]:
+def template_drops_text(context: CheckContext) -> Iterator[Finding]:
     """No row is left out because the template loses something of it."""
     for finding_id, reasons, what in _LOSSES:
-        left_out = [row for reason in reasons for row in dropped_rows(case, reason)]
+        left_out = [row for reason in reasons for row in dropped_rows(context, reason)]
         if left_out:
             yield _left_out(
-                case, finding_id, left_out, f"the chat template drops {what}",
+                context, finding_id, left_out, f"the chat template drops {what}",
                 "the model would be trained without something that the rows have, and without a word",
                 "set chat_template_path to a template that writes it, or leave it out of the rows",
             )  # fmt: skip
 
 
-def template_refuses_rows(case: Case) -> Iterator[Finding]:
+def template_refuses_rows(context: CheckContext) -> Iterator[Finding]:
     """No row is left out because the template raises an error on it."""
-    left_out = dropped_rows(case, "template_refuses")
+    left_out = dropped_rows(context, "template_refuses")
     if left_out:
         yield _left_out(
-            case, "TEMPLATE_REFUSES_ROWS", left_out, "the chat template raises an error",
+            context, "TEMPLATE_REFUSES_ROWS", left_out, "the chat template raises an error",
             "the model is not trained on what its own template does not take, such as system turns or two user turns "
             "in a row",
             "set chat_template_path to a template that takes them, or change the order of roles in these rows",
         )  # fmt: skip
 
 
-def template_writes_date(case: Case) -> Iterator[Finding]:
+def template_writes_date(context: CheckContext) -> Iterator[Finding]:
     """The template does not write the day on which it is rendered."""
-    if case.stage is Stage.PRETRAIN or not case.is_conversational or not writes_date(case.tokenizer):
+    if context.stage is Stage.PRETRAIN or not context.is_conversational or not writes_date(context.tokenizer):
         return
-    takes_one = "date_string" in str(case.tokenizer.chat_template)
+    takes_one = "date_string" in str(context.tokenizer.chat_template)
     fixed = ', or give the rows a column chat_template_kwargs with {"date_string": "..."}' if takes_one else ""
     yield Finding(
         "TEMPLATE_WRITES_DATE",
@@ -97,10 +97,10 @@ def template_writes_date(case: Case) -> Iterator[Finding]:
     )
 
 
-def no_generation_marks(case: Case) -> Iterator[Finding]:
+def no_generation_marks(context: CheckContext) -> Iterator[Finding]:
     """`assistant_only_loss` rests on marks in the template everywhere but here."""
-    template = case.tokenizer.chat_template
-    if not getattr(case.training, "assistant_only_loss", False) or not case.is_conversational or not template:
+    template = context.tokenizer.chat_template
+    if not getattr(context.training, "assistant_only_loss", False) or not context.is_conversational or not template:
         return
     if not has_generation_markers(template):
         yield Finding(
@@ -113,17 +113,19 @@ def no_generation_marks(case: Case) -> Iterator[Finding]:
         )
 
 
-def _rows_to_serve(case: Case) -> list[SeenRow]:
+def _rows_to_serve(context: CheckContext) -> list[SampledRow]:
     """Rows whose prompt and end can be compared; those without the end token are another finding, and so is a template
     that the run refused, whose end of turn the tokenizer did not take over."""
-    rows = [row for row in case.train.rows if row.messages and row.whole]
-    if not rows or trains_whole_rows(case) or case.tokenizer.eos_token_id not in end_token_ids(case):
+    rows = [row for row in context.train.rows if row.messages and row.whole]
+    if not rows or trains_whole_rows(context) or context.tokenizer.eos_token_id not in end_token_ids(context):
         return []
-    ends = end_token_ids(case)
+    ends = end_token_ids(context)
     return spread([row for row in rows if row.whole[0].labels[-1] in ends], _N_SERVED)
 
 
-def _served_otherwise(case: Case, finding_id: str, found: list[tuple[SeenRow, UserError]], n_compared: int) -> Finding:
+def _served_otherwise(
+    context: CheckContext, finding_id: str, found: list[tuple[SampledRow, UserError]], n_compared: int
+) -> Finding:
     error = found[0][1]
     return Finding(
         finding_id,
@@ -132,22 +134,22 @@ def _served_otherwise(case: Case, finding_id: str, found: list[tuple[SeenRow, Us
         why="a model that is served in another context, or stopped at another end, was not trained for it",
         remedy=error.remedy,
         evidence=tuple(
-            Evidence(head(f"got {one.got}"), row.number, case.train.split) for row, one in found[:MAX_EVIDENCE]
+            Evidence(head(f"got {one.got}"), row.number, context.train.split) for row, one in found[:MAX_EVIDENCE]
         ),
         n_rows=len(found),
     )
 
 
 def _left_out(
-    case: Case, finding_id: str, rows: list[SeenRow], fault: str, why: str, remedy: str
+    context: CheckContext, finding_id: str, rows: list[SampledRow], fault: str, why: str, remedy: str
 ) -> Finding:  # fmt: skip
     return Finding(
         finding_id,
-        Severity.ERROR if are_too_many(case, len(rows)) else Severity.WARNING,
-        summary=f"{fault} in {len(rows)} of {len(case.train.rows)} rows, which are left out",
+        Severity.ERROR if are_too_many(context, len(rows)) else Severity.WARNING,
+        summary=f"{fault} in {len(rows)} of {len(context.train.rows)} rows, which are left out",
         why=why,
         remedy=remedy,
-        evidence=rows_as_evidence(case, rows),
+        evidence=rows_as_evidence(context, rows),
         n_rows=len(rows),
     )
 

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.rows.columns import empty_answers, empty_instructions, placeholder_values
 from pipelines.preflight.checks.rows.swapped_columns import swapped_columns
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import case_of, rows_of
+from tests.preflight.contexts import context_of, rows_of
 
 CHECKS = (empty_instructions, empty_answers, placeholder_values, swapped_columns)
 
 
-def findings_of(case: Case) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(case)}
+def findings_of(context: CheckContext) -> dict[str, Finding]:
+    return {finding.id: finding for check in CHECKS for finding in check(context)}
 
 
 def found_in(folder: Path, base: Path, rows: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Finding]:
-    return findings_of(case_of(folder, base, rows, **keys))
+    return findings_of(context_of(folder, base, rows, **keys))
 
 
 def questions_of(n: int) -> list[dict[str, str]]:

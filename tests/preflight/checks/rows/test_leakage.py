@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.rows.leakage import CHECKS
-from pipelines.preflight.context_builder import open_case
+from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import case_of, recipe_of, rows_of
+from tests.preflight.contexts import context_of, recipe_of, rows_of
 
 Row = dict[str, str]
 
 
-def findings_of(case: Case) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(case)}
+def findings_of(context: CheckContext) -> dict[str, Finding]:
+    return {finding.id: finding for check in CHECKS for finding in check(context)}
 
 
 def other_rows(n: int) -> list[Row]:
@@ -35,17 +35,17 @@ def other_rows(n: int) -> list[Row]:
 
 @pytest.mark.parametrize("held_out", [rows_of(20, "another"), other_rows(20), rows_of(420)[400:]])
 def test_clean_splits_give_nothing(base: Path, tmp_path: Path, held_out: list[Row]) -> None:
-    assert findings_of(case_of(tmp_path, base, rows_of(200), held_out)) == {}
+    assert findings_of(context_of(tmp_path, base, rows_of(200), held_out)) == {}
 
 
 def test_without_held_out_rows_there_is_nothing_to_leak(base: Path, tmp_path: Path) -> None:
-    assert findings_of(case_of(tmp_path, base, rows_of(20) * 2)) == {}
+    assert findings_of(context_of(tmp_path, base, rows_of(20) * 2)) == {}
 
 
 def test_held_out_rows_that_are_trained_on_are_an_error_with_both_row_numbers(base: Path, tmp_path: Path) -> None:
     rows = rows_of(100)
     held_out = [*other_rows(18), rows[40], rows[7]]
-    found = findings_of(case_of(tmp_path, base, rows, held_out))
+    found = findings_of(context_of(tmp_path, base, rows, held_out))
     assert list(found) == ["TRAIN_EVAL_OVERLAP"]
     finding = found["TRAIN_EVAL_OVERLAP"]
     assert finding.severity is Severity.ERROR
@@ -65,7 +65,7 @@ def test_the_share_of_leaked_rows_decides(
 ) -> None:
     rows = rows_of(60)
     held_out = [*other_rows(n_held_out - n_leaked), *rows[:n_leaked]]
-    assert findings_of(case_of(tmp_path, base, rows, held_out))["TRAIN_EVAL_OVERLAP"].severity is severity
+    assert findings_of(context_of(tmp_path, base, rows, held_out))["TRAIN_EVAL_OVERLAP"].severity is severity
 
 
 def jokes(n: int, first: int) -> list[Row]:
@@ -79,8 +79,8 @@ def jokes(n: int, first: int) -> list[Row]:
 def test_a_generic_request_with_another_answer_is_no_error(
     base: Path, tmp_path: Path, n_jokes: int, severity: Severity
 ) -> None:
-    case = case_of(tmp_path, base, [*rows_of(100), *jokes(2, 0)], [*other_rows(97), *jokes(n_jokes, 50)])
-    found = findings_of(case)
+    context = context_of(tmp_path, base, [*rows_of(100), *jokes(2, 0)], [*other_rows(97), *jokes(n_jokes, 50)])
+    found = findings_of(context)
     assert [(one.id, one.severity) for one in found.values()] == [("TRAIN_EVAL_OVERLAP", severity)]
     assert "with other answers" in found["TRAIN_EVAL_OVERLAP"].summary
 
@@ -94,9 +94,9 @@ def test_another_system_prompt_is_no_other_request_and_a_shared_one_is_no_likene
 
     train = [conversation(row, system) for row in rows_of(100)]
     clean = [conversation(row, system) for row in other_rows(20)]
-    assert findings_of(case_of(tmp_path / "clean", base, train, clean, max_length=4_096)) == {}
+    assert findings_of(context_of(tmp_path / "clean", base, train, clean, max_length=4_096)) == {}
     leaked = [conversation(row, "You are a pirate.") for row in rows_of(2)]
-    found = findings_of(case_of(tmp_path / "leaked", base, train, [*clean, *leaked], max_length=4_096))
+    found = findings_of(context_of(tmp_path / "leaked", base, train, [*clean, *leaked], max_length=4_096))
     assert list(found) == ["TRAIN_EVAL_NEAR_OVERLAP"]
     assert found["TRAIN_EVAL_NEAR_OVERLAP"].n_rows == 2
 
@@ -114,7 +114,7 @@ def test_rows_changed_a_little_are_near(
     base: Path, tmp_path: Path, changed: Callable[[Row], Row], severity: Severity
 ) -> None:
     rows = rows_of(100)
-    found = findings_of(case_of(tmp_path, base, rows, [*other_rows(30), *map(changed, rows[20:24])]))
+    found = findings_of(context_of(tmp_path, base, rows, [*other_rows(30), *map(changed, rows[20:24])]))
     assert list(found) == ["TRAIN_EVAL_NEAR_OVERLAP"]
     finding = found["TRAIN_EVAL_NEAR_OVERLAP"]
     assert finding.severity is severity
@@ -129,8 +129,8 @@ def test_evidence_shows_where_long_rows_part(base: Path, tmp_path: Path) -> None
     )
     row = {"instruction": f"{passage} Who owns the first haus?", "output": "It belongs to a baker, as the text says."}
     edited = {**row, "instruction": row["instruction"].replace("haus", "house")}
-    case = case_of(tmp_path, base, [*rows_of(20), row], [*other_rows(5), edited], max_length=4_096)
-    [finding] = findings_of(case).values()
+    context = context_of(tmp_path, base, [*rows_of(20), row], [*other_rows(5), edited], max_length=4_096)
+    [finding] = findings_of(context).values()
     assert "first house" in finding.evidence[0].text
     assert "first haus" in finding.evidence[0].text
 
@@ -139,7 +139,7 @@ def test_short_texts_that_everybody_says_are_no_leak(base: Path, tmp_path: Path)
     texts = [{"text": f"{one['instruction']} {one['output']}"} for one in rows_of(60)]
     held_out = [{"text": f"{one['instruction']} {one['output']}"} for one in other_rows(20)]
     thanks = {"text": "Thank you very much!"}
-    [finding] = findings_of(case_of(tmp_path, base, [*texts, thanks], [*held_out, thanks])).values()
+    [finding] = findings_of(context_of(tmp_path, base, [*texts, thanks], [*held_out, thanks])).values()
     assert (finding.id, finding.severity) == ("TRAIN_EVAL_OVERLAP", Severity.NOTE)
 
 
@@ -151,8 +151,8 @@ def test_preferences_leak_too(base: Path, tmp_path: Path) -> None:
         ]
 
     held_out = pairs([*other_rows(10), *rows_of(2)])
-    case = case_of(tmp_path, base, pairs(rows_of(60)), held_out, stage=Stage.DPO, learning_rate=1e-6)
-    [finding] = findings_of(case).values()
+    context = context_of(tmp_path, base, pairs(rows_of(60)), held_out, stage=Stage.DPO, learning_rate=1e-6)
+    [finding] = findings_of(context).values()
     assert (finding.id, finding.severity, finding.n_rows) == ("TRAIN_EVAL_OVERLAP", Severity.ERROR, 2)
     assert "build_preferences.py" in finding.remedy
 
@@ -162,21 +162,21 @@ def test_documents_of_a_corpus_leak_too(base: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts * 2))
     words = ["--model_name_or_path", str(base), "--dataset_name", str(tmp_path / "corpus.jsonl"), "--bf16", "false"]
     words += ["--output_dir", str(tmp_path / "run")]
-    case, _ = open_case(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
-    [finding] = findings_of(case).values()
+    context, _ = build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
+    [finding] = findings_of(context).values()
     assert (finding.id, finding.severity) == ("TRAIN_EVAL_OVERLAP", Severity.ERROR)
     assert "build_corpus.py" in finding.remedy
 
 
 def test_a_sample_is_said_to_be_one(base: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base, rows_of(60), rows_of(60))
-    case, _ = open_case(recipe, Stage.SFT, max_rows=30)
-    assert "a sample of 30 of 60 train rows and 30 of 60" in findings_of(case)["TRAIN_EVAL_OVERLAP"].summary
+    context, _ = build_context(recipe, Stage.SFT, max_rows=30)
+    assert "a sample of 30 of 60 train rows and 30 of 60" in findings_of(context)["TRAIN_EVAL_OVERLAP"].summary
 
 
 def test_rows_that_are_dropped_do_not_leak(base: Path, tmp_path: Path) -> None:
     too_long = {"instruction": "Say it often.", "output": "It is said again and again. " * 300}
-    assert findings_of(case_of(tmp_path, base, [*rows_of(20), too_long], [*other_rows(5), too_long])) == {}
+    assert findings_of(context_of(tmp_path, base, [*rows_of(20), too_long], [*other_rows(5), too_long])) == {}
 
 
 def grouped(rows: Sequence[Row], groups: Sequence[str], **columns: str) -> list[Mapping[str, Any]]:
@@ -189,7 +189,7 @@ OURS = {"source": "package", "source_row": "1"}
 def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base: Path, tmp_path: Path) -> None:
     train = grouped(rows_of(40), [f"module_{i // 4}" for i in range(40)], **OURS)
     held_out = grouped(other_rows(8), [f"module_{i + 7}" for i in range(8)], **OURS)
-    [finding] = findings_of(case_of(tmp_path, base, train, held_out)).values()
+    [finding] = findings_of(context_of(tmp_path, base, train, held_out)).values()
     assert (finding.id, finding.severity, finding.n_rows) == ("GROUP_IN_TWO_SPLITS", Severity.ERROR, 3)
     assert finding.evidence[0].row == 0
     assert "module_7 is training row 28's too" in finding.evidence[0].text
@@ -197,8 +197,8 @@ def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base: Path, tmp
 
 def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base: Path, tmp_path: Path) -> None:
     rows = grouped(rows_of(40), [f"module_{i // 8}" for i in range(40)], **OURS)
-    case = case_of(tmp_path, base, rows, test_split_size=0.2, eval_strategy="steps")
-    [finding] = findings_of(case).values()
+    context = context_of(tmp_path, base, rows, test_split_size=0.2, eval_strategy="steps")
+    [finding] = findings_of(context).values()
     assert finding.id == "GROUP_IN_TWO_SPLITS"
     assert "remove `test_split_size: 0.2`" in finding.remedy
 
@@ -214,30 +214,30 @@ def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base: Path, t
 def test_groups_that_are_kept_apart_or_say_nothing_give_nothing(
     base: Path, tmp_path: Path, train: list[str], held_out: list[str]
 ) -> None:
-    assert findings_of(case_of(tmp_path, base, grouped(rows_of(40), train), grouped(other_rows(8), held_out))) == {}
+    assert findings_of(context_of(tmp_path, base, grouped(rows_of(40), train), grouped(other_rows(8), held_out))) == {}
     ours = grouped(rows_of(40), train, **OURS), grouped(other_rows(8), held_out, **OURS)
-    assert findings_of(case_of(tmp_path / "ours", base, *ours)) == {}
+    assert findings_of(context_of(tmp_path / "ours", base, *ours)) == {}
 
 
 def test_the_same_name_in_another_source_is_another_group(base: Path, tmp_path: Path) -> None:
     names = [f"module_{i}" for i in range(8)]
     train = grouped(rows_of(8), names, source="one", source_row="1")
     held_out = grouped(other_rows(8), names, source="two", source_row="1")
-    assert findings_of(case_of(tmp_path, base, train, held_out)) == {}
+    assert findings_of(context_of(tmp_path, base, train, held_out)) == {}
 
 
 def test_categories_and_rows_numbered_anew_are_no_groups_of_a_foreign_set(base: Path, tmp_path: Path) -> None:
     topics = [["history", "physics"][i % 2] for i in range(60)]
-    case = case_of(tmp_path / "topics", base, grouped(rows_of(60), topics), grouped(other_rows(8), topics[:8]))
-    assert findings_of(case) == {}
+    context = context_of(tmp_path / "topics", base, grouped(rows_of(60), topics), grouped(other_rows(8), topics[:8]))
+    assert findings_of(context) == {}
     numbers = [str(i) for i in range(60)]
-    case = case_of(tmp_path / "numbers", base, grouped(rows_of(60), numbers), grouped(other_rows(8), numbers[:8]))
-    assert findings_of(case) == {}
+    context = context_of(tmp_path / "numbers", base, grouped(rows_of(60), numbers), grouped(other_rows(8), numbers[:8]))
+    assert findings_of(context) == {}
 
 
 def test_a_conversation_in_both_splits_is_a_warning(base: Path, tmp_path: Path) -> None:
     train = [{**row, "conversation_id": f"c{i // 2}"} for i, row in enumerate(rows_of(40))]
     held_out = [{**row, "conversation_id": f"c{18 + i}"} for i, row in enumerate(other_rows(8))]
-    [finding] = findings_of(case_of(tmp_path, base, train, held_out)).values()
+    [finding] = findings_of(context_of(tmp_path, base, train, held_out)).values()
     assert (finding.id, finding.severity, finding.n_rows) == ("GROUP_IN_TWO_SPLITS", Severity.WARNING, 2)
     assert "conversation_id" in finding.remedy

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.rows.mojibake import misread, mojibake
 from pipelines.preflight.checks.rows.text import answers_end_abruptly, broken_characters
-from pipelines.preflight.checks.rows.trailing_turns import answer_runs_on, runs_on_at
+from pipelines.preflight.checks.rows.trailing_turns import trailing_turn_start, trailing_turns
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import case_of, rows_of
+from tests.preflight.contexts import context_of, rows_of
 
-CHECKS = (mojibake, broken_characters, answer_runs_on, answers_end_abruptly)
+CHECKS = (mojibake, broken_characters, trailing_turns, answers_end_abruptly)
 
 # What people write: none of it was read in a wrong encoding, and none of it is damaged.
 HONEST = {
@@ -48,12 +48,12 @@ DAMAGED = [
 RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<noinput>\n14. Output:\nRoses are red."
 
 
-def findings_of(case: Case) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(case)}
+def findings_of(context: CheckContext) -> dict[str, Finding]:
+    return {finding.id: finding for check in CHECKS for finding in check(context)}
 
 
 def found_in(folder: Path, base: Path, rows: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Finding]:
-    return findings_of(case_of(folder, base, rows, **keys))
+    return findings_of(context_of(folder, base, rows, **keys))
 
 
 def misread_as(text: str, encoding: str) -> str:
@@ -144,7 +144,7 @@ def test_many_broken_rows_are_an_error_and_invisible_characters_a_note(tmp_path:
     ],
 )
 def test_a_header_of_a_next_task_after_an_answer_is_found(asked: str, answer: str) -> None:
-    begin = runs_on_at(asked, answer)
+    begin = trailing_turn_start(asked, answer)
     assert begin is not None
     assert answer[:begin].strip()
 
@@ -167,7 +167,7 @@ def test_a_header_of_a_next_task_after_an_answer_is_found(asked: str, answer: st
     ],
 )
 def test_headers_that_were_asked_for_are_no_next_task(asked: str, answer: str) -> None:
-    assert runs_on_at(asked, answer) is None
+    assert trailing_turn_start(asked, answer) is None
 
 
 def test_answers_that_run_on_are_counted_in_rows(tmp_path: Path, base: Path) -> None:

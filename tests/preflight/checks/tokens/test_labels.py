@@ -13,12 +13,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoConfig, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from pipelines.modeling import CHATML, load_tokenizer
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.tokens import labels
 from pipelines.preflight.checks.tokens.labels import CHECKS, lost_to_padding
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.truncation import Example
-from tests.preflight.contexts import base_of, case_of, opened, rows_of
+from tests.preflight.contexts import base_of, context_of, opened, rows_of
 from tests.twins.models import save_twin
 
 # What tokenizers stumble over: scripts, composed and decomposed accents, joined emoji, tabs and blanks in code.
@@ -37,8 +37,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: base_of(family, folder / family) for family in ("gpt2", "qwen", "llama3")}
 
 
-def found(case: Case) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(case)]
+def found(context: CheckContext) -> dict[str, Finding]:
+    findings = [finding for check in CHECKS for finding in check(context)]
     assert len({finding.id for finding in findings}) == len(findings)
     return {finding.id: finding for finding in findings}
 
@@ -93,8 +93,8 @@ def test_clean_rows_of_every_script_give_nothing(family: str, bases: dict[str, P
         plain(rows),
         [{"prompt": r["instruction"], "completion": r["output"]} for r in rows],
     ):
-        assert found(case_of(tmp_path, bases[family], some)) == {}
-    assert found(case_of(tmp_path, bases[family], pairs_of(rows), stage=Stage.DPO)) == {}
+        assert found(context_of(tmp_path, bases[family], some)) == {}
+    assert found(context_of(tmp_path, bases[family], pairs_of(rows), stage=Stage.DPO)) == {}
 
 
 @pytest.mark.parametrize("name", ["tokenizers/gpt2-hf", "tokenizers/qwen2.5", "models/hf-stories260K"])
@@ -102,37 +102,37 @@ def test_real_tokenizers_give_nothing(name: str, shared_data: Path, tmp_path: Pa
     if not (shared_data / name).is_dir():
         pytest.skip(f"no {name} in {shared_data}")
     base = save_base(load_tokenizer(str(shared_data / name)), tmp_path / "base")
-    assert found(case_of(tmp_path, base, rows_in_scripts(60))) == {}
-    assert found(case_of(tmp_path, base, plain(rows_in_scripts(60)))) == {}
+    assert found(context_of(tmp_path, base, rows_in_scripts(60))) == {}
+    assert found(context_of(tmp_path, base, plain(rows_in_scripts(60)))) == {}
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
 def test_rows_that_were_made_to_fit_give_nothing(policy: str, bases: dict[str, Path], tmp_path: Path) -> None:
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
-    case = case_of(tmp_path, bases["llama3"], rows, long_rows=policy, max_length=180)
-    assert found(case) == {}
+    context = context_of(tmp_path, bases["llama3"], rows, long_rows=policy, max_length=180)
+    assert found(context) == {}
 
 
 def test_a_recipe_that_trains_prompts_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
-    finding = found(case_of(tmp_path, bases["gpt2"], rows_of(20), completion_only_loss=False))["PROMPT_IN_LOSS"]
+    finding = found(context_of(tmp_path, bases["gpt2"], rows_of(20), completion_only_loss=False))["PROMPT_IN_LOSS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
-    assert found(case_of(tmp_path, bases["gpt2"], plain(rows_of(20)), completion_only_loss=False)) == {}
+    assert found(context_of(tmp_path, bases["gpt2"], plain(rows_of(20)), completion_only_loss=False)) == {}
 
 
 def test_answers_that_begin_with_their_prompt_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
     rows = [{**row, "output": f"{row['instruction']}\n{row['output']}"} for row in rows_of(20)]
-    assert found(case_of(tmp_path, bases["gpt2"], rows))["PROMPT_IN_LOSS"].n_rows == 20
-    assert found(case_of(tmp_path, bases["gpt2"], rows[:5] + rows_of(20)[5:])) == {}
+    assert found(context_of(tmp_path, bases["gpt2"], rows))["PROMPT_IN_LOSS"].n_rows == 20
+    assert found(context_of(tmp_path, bases["gpt2"], rows[:5] + rows_of(20)[5:])) == {}
 
 
 def test_empty_thoughts_of_the_rows_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
     rows = [{**row, "output": f"<think>\n\n</think>\n\n{row['output']}"} for row in rows_of(10)]
-    finding = found(case_of(tmp_path, bases["gpt2"], rows + rows_of(10)))["EMPTY_THINK_TRAINED"]
+    finding = found(context_of(tmp_path, bases["gpt2"], rows + rows_of(10)))["EMPTY_THINK_TRAINED"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 10)
     assert any(token.text for token in finding.evidence[0].tokens if token.trained)
     thoughtful = [{**row, "output": f"<think>\nhm\n</think>\n\n{row['output']}"} for row in rows_of(20)]
     asked = [{**row, "instruction": f"{row['instruction']} /no_think"} for row in rows]
-    assert found(case_of(tmp_path, bases["gpt2"], thoughtful + asked)) == {}
+    assert found(context_of(tmp_path, bases["gpt2"], thoughtful + asked)) == {}
 
 
 def test_empty_thoughts_of_the_bases_own_template_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
@@ -140,30 +140,30 @@ def test_empty_thoughts_of_the_bases_own_template_are_found(bases: dict[str, Pat
     shutil.copytree(bases["qwen"], base)
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
     (base / "chat_template.jinja").write_text(template.read_text())
-    case, refused = opened(tmp_path, base, rows_of(10))
+    context, refused = opened(tmp_path, base, rows_of(10))
     assert refused == []
-    assert found(case)["EMPTY_THINK_TRAINED"].n_rows == 10
+    assert found(context)["EMPTY_THINK_TRAINED"].n_rows == 10
 
 
 def test_answers_that_the_tokenizer_drops_are_found(tmp_path: Path) -> None:
     base = save_character_base(tmp_path / "base", knows_unknown=False)
     rows = [{"instruction": f"Say {i}.", "output": "你好" if i < 5 else f"hello {i}"} for i in range(20)]
-    for case in (
-        case_of(tmp_path, base, rows),
-        case_of(tmp_path, base, plain(rows)),
-        case_of(tmp_path, base, pairs_of(rows), stage=Stage.DPO),
+    for context in (
+        context_of(tmp_path, base, rows),
+        context_of(tmp_path, base, plain(rows)),
+        context_of(tmp_path, base, pairs_of(rows), stage=Stage.DPO),
     ):
-        finding = found(case)["ROWS_WITHOUT_LABELS"]
+        finding = found(context)["ROWS_WITHOUT_LABELS"]
         assert (finding.severity, finding.n_rows, finding.evidence[0].row) == (Severity.ERROR, 5, 0)
-    assert found(case_of(tmp_path, base, rows[5:])) == {}
+    assert found(context_of(tmp_path, base, rows[5:])) == {}
 
 
 def test_labels_that_padding_takes_away_are_found(
     bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = case_of(tmp_path, bases["gpt2"], rows_of(3))
-    examples = [example for row in case.train.rows for example in row.examples]
-    tokenizer = case.tokenizer
+    context = context_of(tmp_path, bases["gpt2"], rows_of(3))
+    examples = [example for row in context.train.rows for example in row.examples]
+    tokenizer = context.tokenizer
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
     def collate(some: Sequence[Example]) -> Any:
@@ -175,16 +175,16 @@ def test_labels_that_padding_takes_away_are_found(
     tokenizer.pad_token = tokenizer.eos_token
     assert lost_to_padding(examples, collate) == {tokenizer.eos_token_id}
     monkeypatch.setattr(labels, "_collator", lambda _: collate)  # what another version of TRL might bring
-    finding = found(case)["PAD_MASKS_END_TOKEN"]
+    finding = found(context)["PAD_MASKS_END_TOKEN"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 3)
 
 
 @pytest.mark.parametrize("pad", [None, "<|im_end|>"])
 def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: dict[str, Path], tmp_path: Path) -> None:
     short_and_long = [{**row, "output": row["output"] * (i + 1)} for i, row in enumerate(rows_of(3))]
-    case = case_of(tmp_path, bases["gpt2"], short_and_long, pad_token=pad)
-    assert found(case) == {}
-    pairs = case_of(tmp_path, bases["gpt2"], pairs_of(short_and_long), stage=Stage.DPO)
+    context = context_of(tmp_path, bases["gpt2"], short_and_long, pad_token=pad)
+    assert found(context) == {}
+    pairs = context_of(tmp_path, bases["gpt2"], pairs_of(short_and_long), stage=Stage.DPO)
     assert found(pairs) == {}
     assert found(replace(pairs, train=replace(pairs.train, rows=pairs.train.rows[:1]))) == {}
 
@@ -193,48 +193,50 @@ def test_a_normalizing_tokenizer_is_found(bases: dict[str, Path], tmp_path: Path
     for name, normalizer, became in (("small", normalizers.Lowercase(), "a apple"), ("nfkc", normalizers.NFKC(), None)):
         base = changed_tokenizer(bases["gpt2"], tmp_path / name, normalizer=normalizer)
         rows = rows_of(20) if became else [{**row, "output": "x² ≤ ½"} for row in rows_of(20)]
-        finding = found(case_of(tmp_path, base, rows))["ANSWER_DOES_NOT_ROUND_TRIP"]
+        finding = found(context_of(tmp_path, base, rows))["ANSWER_DOES_NOT_ROUND_TRIP"]
         assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
         assert (became or "'x2 ≤ 1⁄2'") in finding.evidence[0].text
-        assert found(case_of(tmp_path, base, [{**row, "output": row["output"].lower()} for row in rows_of(20)])) == {}
+        assert (
+            found(context_of(tmp_path, base, [{**row, "output": row["output"].lower()} for row in rows_of(20)])) == {}
+        )
 
 
 def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases: dict[str, Path], tmp_path: Path) -> None:
     decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])  # as Llama 2's ends
     base = changed_tokenizer(bases["gpt2"], tmp_path / "base", decoder=decoder)
     assert load_tokenizer(str(base)).decode(load_tokenizer(str(base))("  two")["input_ids"]) == " two"
-    assert found(case_of(tmp_path, base, [{**row, "output": f"  {row['output']}"} for row in rows_of(20)])) == {}
+    assert found(context_of(tmp_path, base, [{**row, "output": f"  {row['output']}"} for row in rows_of(20)])) == {}
 
 
 def test_unknown_characters_are_found(tmp_path: Path) -> None:
     base = save_character_base(tmp_path / "base", knows_unknown=True)
     rows = [{**row, "output": f"{row['output']} é ok" if i < 2 else row["output"]} for i, row in enumerate(rows_of(20))]
-    finding = found(case_of(tmp_path, base, rows))["UNKNOWN_TOKENS"]
+    finding = found(context_of(tmp_path, base, rows))["UNKNOWN_TOKENS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 2)
     assert "does not know (é), 2 in what is trained" in finding.summary
     assert [token.text for token in finding.evidence[0].tokens if token.text == "<unk>"] == ["<unk>"]
     asked = [{**row, "instruction": f"{row['instruction']} é"} for row in rows_of(20)]
-    assert found(case_of(tmp_path, base, asked))["UNKNOWN_TOKENS"].severity is Severity.WARNING
+    assert found(context_of(tmp_path, base, asked))["UNKNOWN_TOKENS"].severity is Severity.WARNING
     spelled = [{**row, "output": f"{row['output']} <unk>"} for row in rows_of(20)]
-    assert found(case_of(tmp_path, base, spelled)) == {}
+    assert found(context_of(tmp_path, base, spelled)) == {}
 
 
 def test_a_text_that_brings_its_own_bos_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
     rows = [{"text": f"<|begin_of_text|>{row['output']}"} for row in rows_of(20)]
-    finding = found(case_of(tmp_path, bases["llama3"], rows))["DOUBLE_BOS"]
+    finding = found(context_of(tmp_path, bases["llama3"], rows))["DOUBLE_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 20)
     assert [token.text for token in finding.evidence[0].tokens[:2]] == ["<|begin_of_text|>"] * 2
     inside = [{"text": row["output"].replace(" stood", " <|begin_of_text|>stood")} for row in rows_of(20)]
-    assert found(case_of(tmp_path, bases["llama3"], inside))["DOUBLE_BOS"].n_rows == 20
-    assert found(case_of(tmp_path, bases["gpt2"], rows)) == {}
+    assert found(context_of(tmp_path, bases["llama3"], inside))["DOUBLE_BOS"].n_rows == 20
+    assert found(context_of(tmp_path, bases["gpt2"], rows)) == {}
 
 
 def test_a_template_that_writes_bos_twice_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
-    tokenizer = case_of(tmp_path, bases["llama3"], rows_of(2)).tokenizer
+    tokenizer = context_of(tmp_path, bases["llama3"], rows_of(2)).tokenizer
     path = tmp_path / "twice.jinja"
     path.write_text("{{- bos_token -}}" + str(tokenizer.chat_template))
-    case = case_of(tmp_path, bases["llama3"], rows_of(10), chat_template_path=str(path))
-    finding = found(case)["DOUBLE_BOS"]
+    context = context_of(tmp_path, bases["llama3"], rows_of(10), chat_template_path=str(path))
+    finding = found(context)["DOUBLE_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 10)
     assert "chat template" in finding.remedy
 
@@ -250,40 +252,40 @@ def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: dict[str
         {"role": ("user", "assistant")[i % 2], "content": text}
         for i, text in enumerate(["Hi.", "Hello.", "Who?", "I."])
     ]
-    assert found(case_of(tmp_path, bases["llama3"], [{"messages": said}] * 3, chat_template_path=str(path))) == {}
+    assert found(context_of(tmp_path, bases["llama3"], [{"messages": said}] * 3, chat_template_path=str(path))) == {}
 
 
 def test_a_llama_without_its_bos_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
     base = changed_tokenizer(bases["llama3"], tmp_path / "base", post_processor=processors.Sequence([]))
-    finding = found(case_of(tmp_path, base, plain(rows_of(20))))["MISSING_BOS"]
+    finding = found(context_of(tmp_path, base, plain(rows_of(20))))["MISSING_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
-    assert found(case_of(tmp_path, bases["llama3"], plain(rows_of(20)))) == {}
+    assert found(context_of(tmp_path, bases["llama3"], plain(rows_of(20)))) == {}
     assert finding.remedy == "begin the text of each row with <|begin_of_text|>"
     begun = [{"text": f"<|begin_of_text|>{row['text']}"} for row in plain(rows_of(20))]
-    assert found(case_of(tmp_path, base, begun)) == {}
+    assert found(context_of(tmp_path, base, begun)) == {}
 
 
 def test_the_remedy_for_a_template_without_bos_works(bases: dict[str, Path], tmp_path: Path) -> None:
     """A tokenizer that adds BOS to a text does not add it to what a template wrote, nor does a server."""
     path = tmp_path / "own.jinja"
     path.write_text(CHATML)
-    finding = found(case_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path)))["MISSING_BOS"]
+    finding = found(context_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path)))["MISSING_BOS"]
     assert "begins with {{- bos_token -}}" in finding.remedy
     path.write_text("{{- bos_token -}}" + CHATML)
-    assert found(case_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path))) == {}
+    assert found(context_of(tmp_path, bases["llama3"], rows_of(20), chat_template_path=str(path))) == {}
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma-3-1b", "mistral-7b-v0.3", "qwen2.5-0.5b"])
 def test_bases_with_their_own_habits_give_nothing(model: str, tmp_path: Path) -> None:
     base = save_twin(model, tmp_path / model, Path("absent"))
-    assert found(case_of(tmp_path, base, rows_of(10))) == {}
-    assert found(case_of(tmp_path, base, plain(rows_of(10)))) == {}
+    assert found(context_of(tmp_path, base, rows_of(10))) == {}
+    assert found(context_of(tmp_path, base, plain(rows_of(10)))) == {}
 
 
 def test_a_chatml_mark_as_bos_is_no_bos(tmp_path: Path) -> None:
     base = save_twin("smollm2-135m", tmp_path / "base", Path("absent"))
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "bos_token": "<|im_start|>"}))
-    case = case_of(tmp_path, base, plain(rows_of(10)))
-    assert case.tokenizer.bos_token == "<|im_start|>"
-    assert found(case) == {}
+    context = context_of(tmp_path, base, plain(rows_of(10)))
+    assert context.tokenizer.bos_token == "<|im_start|>"
+    assert found(context) == {}

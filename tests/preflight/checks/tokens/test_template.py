@@ -12,18 +12,18 @@ from transformers import TrainingArguments
 from trl import ModelConfig
 
 from pipelines.modeling import CHATML, load_tokenizer
-from pipelines.preflight.check_context import Case, Stage
+from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.tokens.template import CHECKS
-from pipelines.preflight.context_builder import open_case
+from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import PretrainingArguments, parse_recipe
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import base_of, case_of, opened, rows_of
+from tests.preflight.contexts import base_of, context_of, opened, rows_of
 
 _HEAD = "{%- for message in messages -%}"
 _TAIL = "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 _TURN = "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}"
 
-Opened = Callable[..., Case]
+Opened = Callable[..., CheckContext]
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +35,16 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def case_with(gpt2: Path, tmp_path: Path) -> Opened:
     """The case of rows under a template that is written between the loop's head and tail."""
 
-    def make(rows: list[dict[str, Any]], turn: str, head: str = _HEAD, tail: str = _TAIL, **keys: Any) -> Case:
+    def make(rows: list[dict[str, Any]], turn: str, head: str = _HEAD, tail: str = _TAIL, **keys: Any) -> CheckContext:
         path = tmp_path / "template.jinja"
         path.write_text(head + turn + tail)
-        return case_of(tmp_path, gpt2, rows, chat_template_path=str(path), **keys)
+        return context_of(tmp_path, gpt2, rows, chat_template_path=str(path), **keys)
 
     return make
 
 
-def found(case: Case) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(case)]
+def found(context: CheckContext) -> dict[str, Finding]:
+    findings = [finding for check in CHECKS for finding in check(context)]
     assert len({finding.id for finding in findings}) == len(findings)
     return {finding.id: finding for finding in findings}
 
@@ -73,16 +73,16 @@ def test_clean_rows_of_every_kind_give_nothing(family: str, tmp_path: Path) -> N
     base = base_of(family, tmp_path / family)
     plain = [{"text": row["output"]} for row in rows_of(30)]
     for rows in (rows_of(30), conversations_of(30), plain):
-        assert found(case_of(tmp_path, base, rows)) == {}
-    assert found(case_of(tmp_path, base, pairs_of(20), stage=Stage.DPO)) == {}
+        assert found(context_of(tmp_path, base, rows)) == {}
+    assert found(context_of(tmp_path, base, pairs_of(20), stage=Stage.DPO)) == {}
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
 def test_rows_that_were_made_to_fit_are_ended_all_the_same(policy: str, gpt2: Path, tmp_path: Path) -> None:
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
-    case = case_of(tmp_path, gpt2, rows, long_rows=policy, max_length=150, max_dropped_share=1)
-    assert {row.fate.value for row in case.train.rows} & {"split", "answer_cut", "dropped"}
-    assert found(case) == {}
+    context = context_of(tmp_path, gpt2, rows, long_rows=policy, max_length=150, max_dropped_share=1)
+    assert {row.fate.value for row in context.train.rows} & {"split", "answer_cut", "dropped"}
+    assert found(context) == {}
 
 
 def test_turns_that_end_otherwise_are_found_and_few_of_them_only_warn(case_with: Opened) -> None:
@@ -90,8 +90,8 @@ def test_turns_that_end_otherwise_are_found_and_few_of_them_only_warn(case_with:
     turn = "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] -}}" + end
     rows = rows_of(40)
     for n_wrong, severity in ((20, Severity.ERROR), (2, Severity.WARNING)):
-        case = case_with([{**row, "output": "day"} if i < n_wrong else row for i, row in enumerate(rows)], turn)
-        finding = found(case)["END_TOKEN_NOT_TRAINED"]
+        context = case_with([{**row, "output": "day"} if i < n_wrong else row for i, row in enumerate(rows)], turn)
+        finding = found(context)["END_TOKEN_NOT_TRAINED"]
         assert (finding.severity, finding.n_rows) == (severity, n_wrong)
         assert finding.evidence[0].text.startswith("turn_without_end_token: Write one sentence")
 
@@ -101,21 +101,21 @@ def test_an_end_token_that_the_tokenizer_splits_is_found(gpt2: Path, tmp_path: P
     shutil.copytree(gpt2, base)
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "split_special_tokens": True}))
-    finding = found(case_of(tmp_path, base, rows_of(5)))["END_TOKEN_NOT_TRAINED"]
+    finding = found(context_of(tmp_path, base, rows_of(5)))["END_TOKEN_NOT_TRAINED"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 5)
     assert "".join(token.text for token in finding.evidence[0].tokens).endswith("im_end|>")
     assert finding.evidence[0].tokens[-1].trained
 
 
 def test_a_middle_turn_without_the_end_token_is_found(gpt2: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, gpt2, conversations_of(4))
-    row = case.train.rows[2]
+    context = context_of(tmp_path, gpt2, conversations_of(4))
+    row = context.train.rows[2]
     [example] = row.examples
     end = example.labels[-1]
     labels = list(example.labels)
     labels[labels.index(end)] = -100  # as a template does whose marks leave the end of a turn out
-    rows = (*case.train.rows[:2], replace(row, examples=(replace(example, labels=labels),)), case.train.rows[3])
-    findings = found(replace(case, train=replace(case.train, rows=rows)))
+    rows = (*context.train.rows[:2], replace(row, examples=(replace(example, labels=labels),)), context.train.rows[3])
+    findings = found(replace(context, train=replace(context.train, rows=rows)))
     assert findings["END_TOKEN_NOT_TRAINED"].n_rows == 1
     assert findings["END_TOKEN_NOT_TRAINED"].evidence[0].row == 2
 
@@ -127,20 +127,20 @@ def test_a_base_that_stops_at_a_token_of_the_answers_is_found(gpt2: Path, tmp_pa
     path = base / "generation_config.json"
     settings = json.loads(path.read_text())
     path.write_text(json.dumps({**settings, "eos_token_id": [word]}))
-    finding = found(case_of(tmp_path, base, rows_of(5)))["END_TOKEN_MISMATCH"]
+    finding = found(context_of(tmp_path, base, rows_of(5)))["END_TOKEN_MISMATCH"]
     assert finding.severity is Severity.ERROR
     assert "stops at 't', which stands inside the answers of 5 of 5 rows" in finding.summary
     assert any(token.token_id == word and token.trained for token in finding.evidence[0].tokens)
 
 
-def pretraining_case(folder: Path, base: Path) -> Case:
+def pretraining_case(folder: Path, base: Path) -> CheckContext:
     corpus = folder / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(30)))
     keys = {"model_name_or_path": str(base), "dataset_name": str(corpus), "output_dir": str(folder / "run"),
             "max_length": 64, "max_steps": 2, "use_cpu": True, "bf16": False, "report_to": "none"}  # fmt: skip
     recipe = folder / "recipe.yaml"
     recipe.write_text(json.dumps(keys))
-    return open_case(
+    return build_context(
         parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], ["--config", str(recipe)]), Stage.PRETRAIN
     )[0]
 
@@ -159,12 +159,12 @@ def test_documents_that_end_otherwise_than_the_base_stops_are_found(gpt2: Path, 
 
 
 def test_a_prompt_that_is_served_otherwise_is_found_in_every_row(gpt2: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, gpt2, rows_of(80))
+    context = context_of(tmp_path, gpt2, rows_of(80))
     served = load_tokenizer(str(gpt2))
     served.chat_template = CHATML.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant: '")
-    served.add_special_tokens({"extra_special_tokens": list(case.new_tokens)})
+    served.add_special_tokens({"extra_special_tokens": list(context.new_tokens)})
     served.eos_token = "<|im_end|>"
-    finding = found(replace(case, tokenizer=served))["TRAINING_PROMPT_NOT_SERVED"]
+    finding = found(replace(context, tokenizer=served))["TRAINING_PROMPT_NOT_SERVED"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 64)
     assert "assistant: ' served" in finding.evidence[0].text
 
@@ -271,13 +271,13 @@ def test_marks_that_other_trainers_need_are_noted(case_with: Opened, gpt2: Path,
     finding = found(case_with(rows_of(5), _TURN, assistant_only_loss=True))["NO_GENERATION_MARKS"]
     assert finding.severity is Severity.NOTE
     assert found(case_with(rows_of(5), _TURN)) == {}
-    assert found(case_of(tmp_path, gpt2, rows_of(5), assistant_only_loss=True)) == {}
+    assert found(context_of(tmp_path, gpt2, rows_of(5), assistant_only_loss=True)) == {}
 
 
 def test_a_template_that_the_run_refuses_is_told_once(tmp_path: Path) -> None:
     base = base_of("qwen", tmp_path / "qwen")
     path = tmp_path / "endless.jinja"
     path.write_text(_HEAD + _TURN.replace("<|im_end|>", "") + _TAIL)
-    case, refused = opened(tmp_path, base, rows_of(5), chat_template_path=str(path))
+    context, refused = opened(tmp_path, base, rows_of(5), chat_template_path=str(path))
     assert [finding.id for finding in refused] == ["END_TOKEN_NOT_TRAINED"]
-    assert found(case) == {}
+    assert found(context) == {}
