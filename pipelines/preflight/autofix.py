@@ -14,7 +14,7 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.files import read_text, write_text_atomically
-from pipelines.recipe import PreferenceArguments, PretrainingArguments, RunArguments
+from pipelines.recipe.arguments import PreferenceArguments, PretrainingArguments, RunArguments
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, successor_of
 from pipelines.records.finding import Finding
 

@@ -12,7 +12,8 @@ from pipelines.preflight.checks.thresholds import threshold_findings
 from pipelines.preflight.console.console_report import finding_lines, report_lines, wants_colour
 from pipelines.preflight.context_builder import Read
 from pipelines.preflight.run_checks import run_checks
-from pipelines.recipe import DataArguments, DoctorMode, Recipe
+from pipelines.recipe import Recipe
+from pipelines.recipe.arguments import DataArguments, DoctorMode
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.ledger import Ledger
 

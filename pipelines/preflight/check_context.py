@@ -17,7 +17,8 @@ from transformers import (
 )
 from trl import ModelConfig
 
-from pipelines.recipe import DataArguments, PretrainingArguments, Stage
+from pipelines.recipe import Stage
+from pipelines.recipe.arguments import DataArguments, PretrainingArguments
 from pipelines.records.finding import LabelledToken
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.truncation import IGNORED, Example

@@ -11,7 +11,7 @@ from pipelines.errors import UserError
 from pipelines.modeling.assistant_masks import UnrenderableError
 from pipelines.preflight.captured_errors import CapturedErrors
 from pipelines.preflight.check_context import SampledRow
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
 from pipelines.training.data.truncation import Example

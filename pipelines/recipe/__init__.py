@@ -1,16 +1,5 @@
-"""Recipes: flat YAML with TRL's own names, parsed strictly into typed arguments."""
+"""Recipes: flat YAML with TRL's own names, parsed strictly into typed arguments. Only `arguments` imports TRL."""
 
-from pipelines.recipe.arguments import (
-    DataArguments,
-    DoctorMode,
-    InstructionArguments,
-    LongRowPolicy,
-    MixtureArguments,
-    MixturePart,
-    PreferenceArguments,
-    PretrainingArguments,
-    RunArguments,
-)
 from pipelines.recipe.obeyed_keys import checks_of
 from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
 from pipelines.recipe.precision import Precision, arithmetic, inference_dtype
@@ -18,17 +7,8 @@ from pipelines.recipe.stages import ARGUMENTS, Stage, stage_of
 
 __all__ = [
     "ARGUMENTS",
-    "DataArguments",
-    "DoctorMode",
-    "InstructionArguments",
-    "LongRowPolicy",
-    "MixtureArguments",
-    "MixturePart",
     "Precision",
-    "PreferenceArguments",
-    "PretrainingArguments",
     "Recipe",
-    "RunArguments",
     "Stage",
     "arithmetic",
     "checks_of",

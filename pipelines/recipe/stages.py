@@ -17,9 +17,13 @@ class Stage(StrEnum):
 
 # By their import paths: importing the classes of TRL and transformers takes ten seconds.
 ARGUMENTS: dict[Stage, tuple[str, ...]] = {
-    Stage.SFT: ("pipelines.recipe.InstructionArguments", "trl.SFTConfig", "trl.ModelConfig"),
-    Stage.DPO: ("pipelines.recipe.PreferenceArguments", "trl.DPOConfig", "trl.ModelConfig"),
-    Stage.PRETRAIN: ("pipelines.recipe.PretrainingArguments", "transformers.TrainingArguments", "trl.ModelConfig"),
+    Stage.SFT: ("pipelines.recipe.arguments.InstructionArguments", "trl.SFTConfig", "trl.ModelConfig"),
+    Stage.DPO: ("pipelines.recipe.arguments.PreferenceArguments", "trl.DPOConfig", "trl.ModelConfig"),
+    Stage.PRETRAIN: (
+        "pipelines.recipe.arguments.PretrainingArguments",
+        "transformers.TrainingArguments",
+        "trl.ModelConfig",
+    ),
 }
 
 

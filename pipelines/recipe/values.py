@@ -123,7 +123,7 @@ def _list(key: AcceptedKey, values: list[Any], items: tuple[str, ...] | None) ->
 
 def _mixture_part(number: int, entry: dict[Any, Any]) -> dict[str, Any]:
     """One entry of `datasets`, its values typed."""
-    accepted = accepted_keys(["pipelines.recipe.MixturePart"])
+    accepted = accepted_keys(["pipelines.recipe.arguments.MixturePart"])
     unknown = [str(one) for one in entry if one not in accepted]
     if unknown or "path" not in entry:
         raise UserError(

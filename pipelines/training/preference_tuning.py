@@ -22,7 +22,7 @@ from pipelines.modeling.adapter_base import attach_trainable_adapter
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import tokenizer_place
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
-from pipelines.recipe import RunArguments
+from pipelines.recipe.arguments import RunArguments
 from pipelines.training.callbacks.logging_callback import Watched, watch
 from pipelines.training.callbacks.samples import N_HELD_OUT, SamplesAtEvaluation
 from pipelines.training.data.preference_pairs import chosen_rows

@@ -31,7 +31,7 @@ import yaml
 from trl import DatasetMixtureConfig, ScriptArguments
 from trl.chat_template_utils import llama3_training_chat_template
 
-from pipelines.recipe import InstructionArguments
+from pipelines.recipe.arguments import InstructionArguments
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family, save_base
 from tests.planted_faults.faults import FAULTS

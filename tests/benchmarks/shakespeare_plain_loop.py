@@ -19,7 +19,7 @@ import yaml
 from transformers import AutoModelForCausalLM, get_linear_schedule_with_warmup
 
 from pipelines.modeling import load_tokenizer
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.blocks import Blocks, cut_into_blocks
 from pipelines.training.pretrain.muon import muon_with_adamw
 from pipelines.training.pretrain.pretraining_model import new_config

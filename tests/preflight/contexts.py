@@ -10,7 +10,8 @@ from trl import DPOConfig, ModelConfig, SFTConfig
 
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import InstructionArguments, PreferenceArguments, Recipe, parse_recipe
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments
 from pipelines.records.finding import Finding
 from tests.processors import with_bfloat16
 from tests.twins.models import save_twin

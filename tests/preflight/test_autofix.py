@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.errors import UserError
 from pipelines.preflight.autofix import diff_of, fixed_recipe, fixes_of, unified_diff, write_fixed
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.records.finding import Finding, Severity
 from tests.twins.runs import RECIPES
 

@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.preflight.before_training import check_thresholds, run_preflight
 from pipelines.preflight.check_context import Stage
-from pipelines.recipe import DataArguments, DoctorMode
+from pipelines.recipe.arguments import DataArguments, DoctorMode
 from pipelines.training.data.ledger import Ledger
 from tests.preflight.contexts import recipe_of, rows_of
 

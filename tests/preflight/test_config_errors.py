@@ -6,7 +6,8 @@ from trl import ModelConfig, SFTConfig
 
 from pipelines.preflight.autofix import fixed_recipe, fixes_of
 from pipelines.preflight.config_errors import recipe_findings
-from pipelines.recipe import DataArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.parsing import parse_leniently
 from pipelines.records.finding import Severity
 

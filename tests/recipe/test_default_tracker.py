@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from trl import ModelConfig, SFTConfig
 
-from pipelines.recipe import DataArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import DataArguments
 
 
 def parsed(folder: Path, *flags: str) -> SFTConfig:

@@ -7,7 +7,8 @@ import pytest
 from trl import ModelConfig, SFTConfig
 
 from pipelines.errors import UserError
-from pipelines.recipe import DataArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.parsing import FaultKind, parse_leniently, written_keys
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement, successor_of
 from tests.processors import with_bfloat16

@@ -12,8 +12,9 @@ import pytest
 import torch
 from trl import ModelConfig, SFTConfig
 
-from pipelines.recipe import DataArguments, Recipe, parse_recipe
+from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe import precision as room
+from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.precision import Arithmetic, WishedBy, arithmetic, decide, inference_dtype
 from tests.conftest import PROJECT
 

@@ -7,7 +7,8 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM, TrainingArguments
 from trl import DPOConfig, ModelConfig, SFTConfig
 
 from pipelines.errors import UserError
-from pipelines.recipe import InstructionArguments, PreferenceArguments, PretrainingArguments, Recipe, parse_recipe
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments, PretrainingArguments
 from pipelines.training.dry_run import refuse_impossible_training
 
 KINDS = {

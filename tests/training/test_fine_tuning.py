@@ -16,7 +16,8 @@ from trl import ModelConfig, SFTConfig
 from pipelines import sft
 from pipelines.errors import UserError
 from pipelines.modeling.quantization import quantization_config
-from pipelines.recipe import InstructionArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer

@@ -15,7 +15,7 @@ from trl import DPOConfig, DPOTrainer, ModelConfig
 from pipelines.errors import UserError
 from pipelines.inference.model_bundle import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
-from pipelines.recipe import RunArguments
+from pipelines.recipe.arguments import RunArguments
 from pipelines.training.fine_tuning import save_student
 from pipelines.training.preference_scores import score_pairs
 from pipelines.training.preference_tuning import (

@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines.modeling import load_tokenizer, tokenizer_sha256
-from pipelines.recipe import DataArguments, PretrainingArguments
+from pipelines.recipe.arguments import DataArguments, PretrainingArguments
 from pipelines.records import Inputs
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.pretrain.corpus import open_corpus

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments
 from trl import DPOConfig, ModelConfig, SFTConfig
 
-from pipelines.recipe import InstructionArguments, PreferenceArguments, PretrainingArguments
+from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments, PretrainingArguments
 from tests.twins.datasets import save_twin_set
 from tests.twins.models import model_of, save_twin, save_twin_tokenizer
 

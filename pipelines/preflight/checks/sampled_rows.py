@@ -10,7 +10,7 @@ from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
-from pipelines.recipe import InstructionArguments
+from pipelines.recipe.arguments import InstructionArguments
 from pipelines.records.finding import MAX_EVIDENCE, Evidence
 from pipelines.training.data.instruction_set import trains_every_token
 

@@ -8,7 +8,8 @@ from transformers import TrainingArguments
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.usual_rates import UsualRates, usual_rates, warms_up
-from pipelines.recipe import PretrainingArguments, Stage
+from pipelines.recipe import Stage
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records.finding import Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.pretrain.corpus_sources import is_text_file

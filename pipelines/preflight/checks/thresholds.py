@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pipelines.recipe import DataArguments, PreferenceArguments
+from pipelines.recipe.arguments import DataArguments, PreferenceArguments
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import Ledger, RowFate
 

@@ -7,7 +7,7 @@ from transformers import TrainingArguments
 from trl import ModelConfig
 
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe.arguments import PretrainingArguments
 
 # Where AdamW's rates hold: the other optimizers of transformers (Lion, SGD, Adafactor, ...) take others by decades.
 _ADAMW = ("adamw", "paged_adamw")

@@ -21,7 +21,7 @@ from data_prep.conversation import (
 )
 from pipelines.errors import UserError
 from pipelines.modeling import PromptStyle, render_prompt
-from pipelines.recipe import InstructionArguments
+from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.serving_check import refuse_unlike_serving

@@ -31,7 +31,7 @@ from pipelines.modeling.assistant_masks import (
     tokenize_turns,
 )
 from pipelines.modeling.chat_template import end_token, token_id_of
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.truncation import IGNORED, Example, Fitted, fit_to_length
 

@@ -16,7 +16,7 @@ from data_prep.conversation import (
 from pipelines.errors import UserError
 from pipelines.modeling import end_token
 from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, render_turns
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.truncation import IGNORED
 

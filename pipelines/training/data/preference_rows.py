@@ -7,7 +7,7 @@ from trl import DPOConfig
 
 from data_prep.conversation import PROMPT_COLUMNS, unread_preference_columns
 from pipelines.errors import UserError
-from pipelines.recipe import LongRowPolicy, PreferenceArguments
+from pipelines.recipe.arguments import LongRowPolicy, PreferenceArguments
 from pipelines.training.data.rows import recipe_rows
 
 _FORMATS = (

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from data_prep.dataset_folder import combined, is_dataset_folder, load_rows, read_manifest
 from pipelines.errors import UserError
-from pipelines.recipe import DataArguments, MixturePart
+from pipelines.recipe.arguments import DataArguments, MixturePart
 
 _OTHER_HELD_OUT = ("validation", "test")  # the second is what `trl sft` evaluates on when a recipe names no split
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.errors import UserError
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.ledger import RowFate
 
 IGNORED = -100  # torch's and transformers' mark for a token that has no part in the loss

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from pipelines.errors import UserError
 from pipelines.files import read_text, sha256_of_text
-from pipelines.recipe import MixturePart, PretrainingArguments
+from pipelines.recipe.arguments import MixturePart, PretrainingArguments
 from pipelines.training.pretrain.blocks import Blocks, cut_into_blocks
 from pipelines.training.pretrain.corpus_sources import (
     CorpusSource,

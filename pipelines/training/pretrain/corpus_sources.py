@@ -22,7 +22,7 @@ from data_prep.dataset_folder import (
 )
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
-from pipelines.recipe import MixturePart
+from pipelines.recipe.arguments import MixturePart
 
 Rows: TypeAlias = Dataset | IterableDataset
 

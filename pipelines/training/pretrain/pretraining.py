@@ -12,7 +12,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling import PromptStyle, render_prompt
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records import Run
 from pipelines.training.callbacks.logging_callback import Watched, watch
 from pipelines.training.callbacks.samples import SamplesAtEvaluation

@@ -23,7 +23,7 @@ from pipelines.modeling import load_tokenizer, lora_config, train_adapters_in_fl
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.document_boundaries import refuse_leaking_attention
 
 _DTYPES = ("float32", "bfloat16", "float16")

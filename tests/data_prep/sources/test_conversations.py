@@ -12,7 +12,7 @@ from data_prep import build_instructions
 from data_prep.conversation import Conversation, RowFormat, read_row, row_format
 from data_prep.dataset_folder import read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.recipe import DataArguments
+from pipelines.recipe.arguments import DataArguments
 from pipelines.training.data.rows import recipe_rows
 
 CALL = {"type": "function", "function": {"name": "warmth", "arguments": {"place": "Ulm", "unit": None, "at": 1e-12}}}

@@ -13,7 +13,8 @@ from trl import ModelConfig, SFTConfig
 
 from pipelines.errors import UserError
 from pipelines.hub import HubBase
-from pipelines.recipe import InstructionArguments, Recipe, parse_recipe
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.callbacks.checkpoint_upload import CheckpointRevisions, PlannedPush, planned_push
 from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
 from tests.hub_server import Fault, LocalHub, ask_from_this_process

@@ -12,7 +12,7 @@ from trl import DPOConfig, ModelConfig
 from pipelines.modeling import ensure_chat_template, lora_config
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import resize_embeddings
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.preference_pairs import tokenize_pairs
 
 PAIRS = [

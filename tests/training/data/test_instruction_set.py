@@ -7,7 +7,7 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from pipelines.errors import UserError
-from pipelines.recipe import InstructionArguments
+from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.instruction_set import InstructionSet, instruction_set
 
 _TALK = {"messages": [{"role": "user", "content": "one?"}, {"role": "assistant", "content": "1"}]}

@@ -10,7 +10,7 @@ from datasets import Dataset, Features, Json
 from data_prep.conversation import RowFormat, TrainOn
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import IGNORED

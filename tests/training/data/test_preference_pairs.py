@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from data_prep.conversation import read_preference
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
-from pipelines.recipe import LongRowPolicy
+from pipelines.recipe.arguments import LongRowPolicy
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.preference_pairs import pair_tokens, tokenize_pairs
 from pipelines.training.data.preference_rows import refuse_splitting

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.recipe import DataArguments
+from pipelines.recipe.arguments import DataArguments
 from pipelines.training.data.rows import recipe_rows, rows_fingerprint
 
 

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Trai
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
-from pipelines.recipe import PretrainingArguments
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.blocks import cut_into_blocks
 from pipelines.training.pretrain.corpus import open_corpus
 from pipelines.training.pretrain.document_boundaries import collator_for, refuse_leaking_attention, separators_of

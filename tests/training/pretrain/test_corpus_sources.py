@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
-from pipelines.recipe import MixturePart, PretrainingArguments
+from pipelines.recipe.arguments import MixturePart, PretrainingArguments
 from pipelines.training.pretrain.blocks import Blocks
 from pipelines.training.pretrain.corpus import Corpus, open_corpus
 from pipelines.training.pretrain.corpus_sources import corpus_source, text_column

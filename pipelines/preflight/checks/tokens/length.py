@@ -9,7 +9,7 @@ from pipelines.preflight.checks.excerpts import excerpt
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.checks.sampled_rows import are_too_many, dropped_rows
 from pipelines.preflight.checks.thresholds import length_for, threshold_findings
-from pipelines.recipe import DataArguments, PretrainingArguments
+from pipelines.recipe.arguments import DataArguments, PretrainingArguments
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.pretrain.document_boundaries import separators_of

@@ -10,7 +10,8 @@ from trl import ModelConfig
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.tokens.length import CHECKS, threshold_findings
 from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import DataArguments, PreferenceArguments, PretrainingArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import DataArguments, PreferenceArguments, PretrainingArguments
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.ledger import Ledger, RowFate
 from tests.preflight.contexts import base_of, context_of, rows_of

@@ -15,7 +15,8 @@ from pipelines.modeling import CHATML, load_tokenizer
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.tokens.template import CHECKS
 from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import PretrainingArguments, parse_recipe
+from pipelines.recipe import parse_recipe
+from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records.finding import Finding, Severity
 from tests.preflight.contexts import base_of, context_of, opened, rows_of
 
