@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.evaluation.answer_checks import response_checks
 from pipelines.evaluation.judge.judge_prompt import read_reply
 from pipelines.evaluation.likelihood.shared_token_runs import longest_shared_runs
 from pipelines.hub.outgoing import OutgoingFile
 from pipelines.hub.secret_scan import refuse_leaks
 from pipelines.preflight.forecast.model_shape import model_shape
 from pipelines.report.answers.answer_diff import MAX_PIECES, answer_diff
-from tests.evaluation.answer_checks import test_answer_checks as answers
+from tests.evaluation.metrics import test_registry as answers
 from tests.hub.test_secret_scan import HERE
 from tests.twins.models import real_config
 
@@ -26,15 +25,15 @@ from tests.twins.models import real_config
 def slowest_checks() -> None:
     """All checks of each hostile answer."""
     for text in {**answers.FOR_ALL, **answers.FOR_PROSE}.values():
-        response_checks(answers.answer(text), answers.DEMANDING)
+        answers.response_checks(answers.answer(text), answers.DEMANDING)
     for text in {**answers.FOR_ALL, **answers.FOR_CODE}.values():
-        response_checks(answers.answer(text), answers.FUNCTION)
+        answers.response_checks(answers.answer(text), answers.FUNCTION)
 
 
 def longest_rouge() -> None:
     """The longest texts that ROUGE-L compares."""
     prompt = replace(answers.QUESTION, reference=" ".join(map(str, range(5_000))))
-    response_checks(answers.answer(" ".join(map(str, range(0, 9_000, 3)))), prompt)
+    answers.response_checks(answers.answer(" ".join(map(str, range(0, 9_000, 3)))), prompt)
 
 
 def one_passage_in_every_row() -> None:

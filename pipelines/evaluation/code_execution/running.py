@@ -133,7 +133,7 @@ def execution_checks(
 def _program_of(text: str, tests: CodeTests | None) -> Program | None:
     """What is run for an answer: its code between what its tests need before and after it; None without a statement."""
     # Here, because its package reads prompts, and they read tests by this one.
-    from pipelines.evaluation.answer_checks.python_answer import code_of
+    from pipelines.evaluation.metrics.python_answer import code_of
 
     code = code_of(text)
     if all(not line.strip() or line.lstrip().startswith("#") for line in code.splitlines()):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.evaluation.answer_checks import RESPONSE_METRICS
 from pipelines.evaluation.code_execution import EXECUTION_METRICS, pass_at_k, pass_at_k_definition
+from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.statistics.metric_definition import MetricDefinition
 from pipelines.evaluation.statistics.series import Series
 
@@ -14,7 +14,7 @@ _KS = (1, 5, 10, 100)
 
 def response_series(lines: Lines, models: Sequence[str]) -> list[Series]:
     """The series of every check that applies to an answer: greedy ones, then sampled ones, then pass@k."""
-    definitions = [*RESPONSE_METRICS, *EXECUTION_METRICS]
+    definitions = [*(metric.definition for metric in METRICS.values()), *EXECUTION_METRICS]
     in_pass_at_k = {"passes_tests"}  # its mean over the samples is pass@1
     found = [
         Series.of_values(one, {model: _values(lines, model, one, decoding) for model in models}, decoding=decoding)

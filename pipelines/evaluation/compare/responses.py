@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.answer_checks import response_checks
 from pipelines.evaluation.code_execution import RunLimits, RunResult, execution_results
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.judge import JudgeEndpoint, judge_pairs, judge_record, judging_cost
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.likelihood.reference_likelihood import bits_of, headline_likelihoods
+from pipelines.evaluation.metrics.registry import response_checks
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer, TokenChoice
 
@@ -93,7 +93,7 @@ def judge_responses(
 
 
 def _checked(answer: Answer, prompt: Prompt, executed: RunResult | None) -> dict[str, Any]:
-    checks: dict[str, Any] = dict(response_checks(answer, prompt))
+    checks: dict[str, Any] = dict(response_checks(prompt.checked(answer)))
     if executed is not None:
         checks |= {"runs": executed.runs, "passes_tests": executed.passes_tests}
         if not executed.runs or executed.passes_tests is False:

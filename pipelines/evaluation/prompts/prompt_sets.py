@@ -4,18 +4,22 @@ import random
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.conversation import SYSTEM_ROLES, Conversation, Message, PlainText, transcript
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.evaluation.answer_checks.constraints import Constraint
-from pipelines.evaluation.answer_checks.numeric_answer import marked_number
-from pipelines.evaluation.answer_checks.python_answer import RequestedFunction, requested_function
 from pipelines.evaluation.code_execution import CodeTests
+from pipelines.evaluation.metrics.checked_answer import CheckedAnswer
+from pipelines.evaluation.metrics.constraints import Constraint
+from pipelines.evaluation.metrics.numeric_answer import marked_number
+from pipelines.evaluation.metrics.python_answer import RequestedFunction, requested_function
 from pipelines.evaluation.prompts.prompt_rows import AskedRow, Response, asked_rows, checks_of
 from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
 from pipelines.files import sha256_of_file
+
+if TYPE_CHECKING:
+    from pipelines.inference.generation import Answer  # imports torch
 
 EXTRA = "extra"
 
@@ -89,24 +93,29 @@ class Prompt:
         return Response(self.asked, self.reference, self.thought) if self.reference else None
 
     @property
-    def accepted_answers(self) -> tuple[str, ...]:
-        """All answers that are right, the reference first."""
-        return self.references if self.reference is None else (self.reference, *self.references)
-
-    @property
-    def expected_number(self) -> str | None:
-        """The number that an answer must come to: the row's own, else what follows `####` in the reference."""
-        return self.number if self.number is not None or self.reference is None else marked_number(self.reference)
+    def requested(self) -> RequestedFunction | None:
+        """The Python function that the instruction asks for, None if it asks for none."""
+        return requested_function(self.instruction)
 
     @property
     def asks_for_code(self) -> bool:
         """Whether the instruction names a Python function or the answer is tested by running it."""
         return self.tests is not None or self.requested is not None
 
-    @property
-    def requested(self) -> RequestedFunction | None:
-        """The Python function that the instruction asks for, None if it asks for none."""
-        return requested_function(self.instruction)
+    def checked(self, answer: "Answer") -> CheckedAnswer:
+        """The answer with all that the metrics check it against."""
+        return CheckedAnswer(
+            answer.text,
+            answer.n_tokens,
+            answer.stopped,
+            self.instruction,
+            self.input,
+            self.references if self.reference is None else (self.reference, *self.references),
+            marked_number(self.reference) if self.number is None and self.reference is not None else self.number,
+            self.constraints,
+            self.requested,
+            self.tests is not None,
+        )
 
     def with_system(self, system: str | None) -> "Prompt":
         """The prompt with `system` as its system message, unless it has one of its own or is plain text."""

@@ -173,27 +173,3 @@ def test_a_worker_that_cannot_even_start_is_an_error(tmp_path: Path, monkeypatch
     monkeypatch.setattr(workers, "_HERE", tmp_path)
     with pytest.raises(UserError, match="exit status 1"):
         Nursery(tmp_path)
-
-
-def test_nothing_runs_unless_it_is_told_to() -> None:
-    evaluate = pytest.importorskip("evaluate")
-    runs = evaluate.load("pipelines/evaluation/metrics/runs")
-    with pytest.raises(UserError, match="run_code=True"):
-        runs.compute(predictions=["x = 1"])
-    found = runs.compute(predictions=["x = 1", "x = y"], run_code=True)
-    assert (found["n"], found["value"], found["n_errors"], found["values"]) == (2, 0.5, 0, [True, False])
-    assert found["ci95"][0] < 0.5 < found["ci95"][1]
-
-
-def test_the_metric_pass_at_k_is_the_mean_over_prompts() -> None:
-    evaluate = pytest.importorskip("evaluate")
-    metric = evaluate.load("pipelines/evaluation/metrics/pass_at_k")
-    right, wrong = "def f(x): return x + 1", "def f(x): return x"
-    predictions = [[right, wrong, wrong], [wrong, wrong, wrong], [right], [right, right, right]]
-    tests = [["assert f(1) == 2"], ["assert f(1) == 2"], ["assert f(1) == 2"], ["assert f(1) = 2"]]
-    with pytest.raises(UserError, match="run_code=True"):
-        metric.compute(predictions=predictions, tests=tests, k=2)
-    found = metric.compute(predictions=predictions, tests=tests, k=2, run_code=True)
-    assert found["values"] == [pytest.approx(2 / 3), 0.0, None, None]
-    assert (found["n"], found["n_errors"]) == (2, 2)
-    assert found["value"] == pytest.approx(1 / 3)

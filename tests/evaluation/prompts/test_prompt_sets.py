@@ -16,6 +16,7 @@ from pipelines.evaluation.prompts.prompt_sets import (
     typed_prompts,
 )
 from pipelines.files import sha256_of_file
+from pipelines.inference.generation import Answer
 
 
 def prompts_file(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -46,14 +47,15 @@ def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) 
         {"prompt": "Add.", "instruction_id_list": ["startend:quotation"], "kwargs": [{"num_words": None}]},
     ]
     both, others, marked, function, ifeval = read_prompts(prompts_file(tmp_path, rows))
-    assert (both.accepted_answers, both.expected_number) == (("3", "three"), "3")
-    assert (others.accepted_answers, others.reference, others.expected_number) == (("three",), None, None)
+    checked = [one.checked(Answer("x", 1, True, ())) for one in (both, others, marked, function)]
+    assert [one.references for one in checked][:2] == [("3", "three"), ("three",)]
+    assert [one.number for one in checked] == ["3", None, "3", None]
+    assert others.reference is None
     assert [one.kind for one in (*others.constraints, *ifeval.constraints)] == ["no_commas", "quotation"]
     assert others.tests is not None
     assert others.tests.statements == ("assert add(1, 2) == 3",)
-    assert (marked.number, marked.expected_number) == (None, "3")
+    assert marked.number is None
     assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]
-    assert function.expected_number is None
 
 
 def test_a_typed_prompt_is_marked_extra_and_not_counted() -> None:
@@ -89,7 +91,7 @@ def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Pat
         ([{"prompt": "a", "references": [1]}], "expected a list of texts in 'references' in row 1 of"),
         ([{"prompt": "a", "numeric_answer": "six"}], "expected a number in 'numeric_answer' in row 1 of"),
         ([{"prompt": "a", "numeric_answer": True}], "expected a number in 'numeric_answer' in row 1 of"),
-        ([{"prompt": "a", "constraints": ["jsn"]}], "expected a known `kind` of constraint in row 1 of"),
+        ([{"prompt": "a", "constraints": ["jsn"]}], "unknown constraint 'jsn' in row 1 of"),
         ([{"prompt": "a"}], "expected at least two prompts to measure; got 1"),
     ],
 )

@@ -1,1 +1,0 @@
-"""The distinct_1 metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The distinct_2 metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The empty_answers metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The follows_all_constraints metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The n_words metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The parses metric; load it with `evaluate.load` and this folder's path."""

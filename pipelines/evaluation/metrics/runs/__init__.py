@@ -1,1 +1,0 @@
-"""The runs metric; load it with `evaluate.load` and this folder's path."""

@@ -1,1 +1,0 @@
-"""The stopped_by_itself metric; load it with `evaluate.load` and this folder's path."""
