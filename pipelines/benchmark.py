@@ -33,15 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.run_code_unconfined:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"
     from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
-    from pipelines.hub.model_places import refuse_unusable_model
+    from pipelines.hub.model_ref import resolve_compared
 
     if flags.output:
         refuse_existing(flags.output)
         refuse_unwritable(flags.output.parent)
     refuse_missing(include_path=flags.include_path)
-    refuse_unusable_model(flags.base, as_base=True)
-    for one in flags.instruct:
-        refuse_unusable_model(one)
+    resolve_compared(flags.base, flags.instruct)
     from pipelines.evaluation.lm_eval.benchmark_record import benchmark_table
     from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan
     from pipelines.evaluation.lm_eval.benchmarking import benchmark

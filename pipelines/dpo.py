@@ -66,7 +66,7 @@ def _train(recipe: "Recipe") -> None:
     train_rows, held_out_rows = preference_set(data, training)
     doctor = run_preflight(recipe, Stage.DPO, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
-    tokenizer, new_tokens = load_policy_tokenizer(start, model_arguments)
+    tokenizer, new_tokens = load_policy_tokenizer(start)
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)

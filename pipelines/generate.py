@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.prompts.given_template import GivenTemplate
     from pipelines.evaluation.prompts.prompt_sets import read_prompts, typed_prompts
     from pipelines.files import refuse_existing, refuse_unwritable, write_jsonl_atomically
-    from pipelines.hub.model_places import refuse_unusable_pair
+    from pipelines.hub.model_ref import resolve_model
 
-    refuse_unusable_pair(flags.model_name_or_path, flags.adapter)
+    model = resolve_model(flags.model_name_or_path, flags.adapter)
     template = GivenTemplate.read(flags.chat_template)
     prompts = typed_prompts(flags.prompt) + (read_prompts(flags.prompts) if flags.prompts else [])
     prompts = [prompt.with_system(flags.system) for prompt in prompts]
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
     from pipelines.inference.answer_store import store_beside
     from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
-    from pipelines.inference.model_bundle import load_for_inference
+    from pipelines.inference.loading import load_for_inference
     from pipelines.inference.processes import is_main_process, processes
     from pipelines.modeling import PromptStyle, render_prompt
 
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_existing(flags.output)
     store = store_beside(flags.output, resume=flags.resume) if flags.output else None
     processes()  # before the model is loaded, so that each has its own device
-    loaded = load_for_inference(flags.model_name_or_path, flags.adapter, dtype=flags.dtype)
+    loaded = load_for_inference(model, dtype=flags.dtype)
     loaded = template.on(loaded) if template else loaded
     style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
     if not (flags.plain or loaded.has_chat_template) and is_main_process():

@@ -57,29 +57,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, prove, write merge.json, then move the folder into place."""
     flags = parser().parse_args(arguments)
     from pipelines.files import fresh_folder, refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
-    from pipelines.hub.model_places import refuse_unusable_adapter, refuse_unusable_model
+    from pipelines.hub.model_ref import base_of_adapter, model_fingerprint, refuse_unusable_adapter, resolve_model
 
     refuse_existing(flags.output)
     refuse_unwritable(flags.output.parent)
     refuse_missing(prompts=flags.prompts)
     for adapter in flags.adapter:
         refuse_unusable_adapter(adapter)
-    if flags.model_name_or_path:
-        refuse_unusable_model(flags.model_name_or_path, as_base=True)
+    base = flags.model_name_or_path or base_of_adapter(flags.adapter[0])
+    for adapter in flags.adapter:
+        resolve_model(base, adapter)
     from pipelines.merging.adapter_mix import AdapterMix
     from pipelines.merging.gguf import find_converter, write_gguf
     from pipelines.merging.merging import ProofPlan, merge_and_prove
-    from pipelines.modeling import model_fingerprint
-    from pipelines.modeling.adapter_base import refuse_other_base
-    from pipelines.modeling.loading import base_of_adapter
     from pipelines.records import describe_machine, git_commit, versions
 
     if flags.gguf:
         refuse_existing(flags.gguf, remedy="choose another --gguf")
     converter = find_converter() if flags.gguf else None
-    base = flags.model_name_or_path or base_of_adapter(flags.adapter[0])
-    for adapter in flags.adapter:
-        refuse_other_base(adapter, base)
     weights = flags.weight if flags.weight is not None else [1.0] * len(flags.adapter)
     mix = AdapterMix(tuple(flags.adapter), tuple(weights), flags.combination, flags.density, flags.seed)
     plan = ProofPlan(flags.prompts, flags.split, flags.limit, flags.max_new_tokens, flags.max_kl, flags.seed)

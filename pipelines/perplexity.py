@@ -49,13 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.evaluation.perplexity.documents import Scope, TextDocuments, read_dataset, refuse_without_sources
     from pipelines.evaluation.prompts.given_template import GivenTemplate
     from pipelines.files import refuse_existing, refuse_unwritable, write_json_atomically
-    from pipelines.hub.model_places import refuse_unusable_pair
+    from pipelines.hub.model_ref import resolve_model
 
     if options.output:
         refuse_existing(options.output)
         refuse_unwritable(options.output.parent)
-    for model, adapter in options.models:
-        refuse_unusable_pair(model, adapter)
+    models = [resolve_model(model, adapter) for model, adapter in options.models]
     dataset = read_dataset(
         options.dataset,
         options.split,
@@ -70,11 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     template = GivenTemplate.read(options.chat_template)
     from pipelines.evaluation.perplexity.measurement import Reading, measure
     from pipelines.evaluation.perplexity.record import perplexity_record, table
-    from pipelines.inference.model_choice import ModelChoice
     from pipelines.inference.processes import is_main_process
 
     reading = Reading(options.batch_size, options.window, options.stride, options.dtype, template)
-    measurements = measure([ModelChoice(*model) for model in options.models], documents, reading)
+    measurements = measure(models, documents, reading)
     if not is_main_process():
         return
     record = perplexity_record(measurements, reading, dataset.description, options.seed, by_source=options.by_source)

@@ -37,11 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(arguments)
     from pipelines.chat_ui.ports import refuse_taken
     from pipelines.errors import UserError
-    from pipelines.hub.model_places import refuse_unusable_model
+    from pipelines.hub.model_ref import resolve_compared
 
     refuse_taken(flags.port)
-    refuse_unusable_model(flags.base, as_base=True)
-    refuse_unusable_model(flags.instruct)
+    resolve_compared(flags.base, [flags.instruct])
     try:
         from pipelines.chat_ui.page import Playground
     except ModuleNotFoundError as error:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     read_finished_run(flags.run_dir)
     refuse_bad_name(flags.repo_id)
     if flags.comparison or flags.merged:
-        from pipelines.modeling import model_fingerprint  # which takes seconds to import
+        from pipelines.hub.model_ref import model_fingerprint
 
         pushed = model_fingerprint(str(flags.run_dir))
         if flags.comparison:

@@ -34,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_json_atomically,
         write_text_atomically,
     )
-    from pipelines.hub.model_places import refuse_unusable_pair
+    from pipelines.hub.model_ref import resolve_model
 
     if options.output:
         refuse_existing(options.output)
         refuse_unwritable(options.output.parent)
     refuse_missing(file=options.file, pairs=options.pairs)
-    refuse_unusable_pair(options.model_name_or_path, options.adapter)
+    model = resolve_model(options.model_name_or_path, options.adapter)
     from pipelines.evaluation.perplexity.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
     from pipelines.evaluation.perplexity.text_scores import (
         given_texts,
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores_table,
         token_file,
     )
-    from pipelines.inference.model_choice import ModelChoice
+    from pipelines.inference.loading import load_for_inference
     from pipelines.inference.processes import is_main_process, measured_by_all
 
     if options.output:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pairs = given_pairs(options.pairs) if options.pairs else []
     texts = texts_of(pairs) or given_texts(options.text, options.file)
     dtype = options.dtype or ("float64" if options.text else "auto")
-    loaded = ModelChoice(options.model_name_or_path, options.adapter).load(dtype=dtype)
+    loaded = load_for_inference(model, dtype=dtype)
     scores = score_texts(loaded, texts, batch_size=options.batch_size, measured_by=measured_by_all)
     if not is_main_process():
         return

@@ -65,9 +65,7 @@ def _train(recipe: "Recipe") -> None:
     doctor = run_preflight(recipe, Stage.SFT, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
     rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
-    tokenizer, new_tokens = load_student_tokenizer(
-        model_arguments, training, conversational=rows.conversational, start=start
-    )
+    tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=rows.conversational)
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger, held_out = rows.tokenize(tokenizer)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
@@ -77,7 +75,7 @@ def _train(recipe: "Recipe") -> None:
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
-    student = load_student(model_arguments, training, tokenizer, new_tokens, start)
+    student = load_student(start, model_arguments, training, tokenizer, new_tokens)
     run.note(n_parameters=student.model.num_parameters())
     trainer = sft_trainer(student, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)

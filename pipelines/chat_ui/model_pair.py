@@ -5,12 +5,10 @@ from typing import cast
 
 from transformers import PreTrainedModel
 
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import behind_template_of
+from pipelines.hub.model_ref import resolve_compared
+from pipelines.inference.loading import load_for_inference, with_template_of
 from pipelines.inference.shared_base import adapted_copy
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
-from pipelines.modeling.adapter_base import refuse_other_base
-from pipelines.modeling.loading import is_adapter, tokenizer_place
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,12 @@ def load_pair(base: str, instruct: str) -> ModelPair:
 
     Raises `UserError` for what cannot be loaded and for an adapter that was trained on another base.
     """
-    if is_adapter(instruct):
-        refuse_other_base(instruct, base)
-    alone = load_for_inference(base, name="base")
-    if is_adapter(instruct):
-        tokenizer = load_tokenizer(tokenizer_place(base, instruct))
+    base_ref, instruct_ref = resolve_compared(base, [instruct])
+    alone = load_for_inference(base_ref, name="base")
+    if instruct_ref.adapter is not None:
+        tokenizer = load_tokenizer(*instruct_ref.tokenizer_source)
         adapted = adapted_copy(cast(PreTrainedModel, alone.model), instruct, tokenizer)
         instructed = LoadedModel("instruct", instruct, adapted, tokenizer)
     else:
-        instructed = load_for_inference(instruct, name="instruct")
-    return ModelPair(alone, behind_template_of(alone, instructed.tokenizer), instructed)
+        instructed = load_for_inference(instruct_ref, name="instruct")
+    return ModelPair(alone, with_template_of(alone, instructed.tokenizer), instructed)

@@ -17,11 +17,12 @@ from peft import PeftModel
 
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
+from pipelines.hub.model_ref import model_fingerprint
 from pipelines.inference.answer_store import Answer, AnswerStore
 from pipelines.inference.decoding import decode, plain_generation_config
 from pipelines.inference.processes import is_main_process, measured_by_all
 from pipelines.inference.sampling import Request, SamplingPolicy, refuse_unless
-from pipelines.modeling import LoadedModel, model_fingerprint
+from pipelines.modeling import LoadedModel
 from pipelines.modeling.loading import origin
 
 __all__ = ["Answer", "AnswerStore", "SamplingPolicy", "TokenChoice", "generate_answers", "token_choices_of"]

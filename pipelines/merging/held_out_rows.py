@@ -10,9 +10,9 @@ from data_prep.conversation import Conversation, Message
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts.prompt_sets import Prompt, held_out_prompts
+from pipelines.hub.model_ref import value_in_records
 from pipelines.merging.fallback_prompts import BUILT_IN_ROWS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt
-from pipelines.modeling.loading import recipe_in_records
 
 _MAX_LOGIT_BYTES = 2**30  # of one model, in float32, on disk while the proof runs
 _HELD_OUT = ("validation", "test")
@@ -82,7 +82,7 @@ def held_out_rows(
 
 def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
     """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
-    path = Path(str(recipe_in_records(adapter).get("dataset_name")))
+    path = Path(str(value_in_records(adapter, "recipe").get("dataset_name")))
     if not is_dataset_folder(path):
         return None
     held_out = next((split for split in _HELD_OUT if read_manifest(path)["n_rows"].get(split, 0) > 1), None)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
 from pipelines.files import write_text_atomically
+from pipelines.hub.model_ref import ModelRef
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.merging.checkpoint import open_checkpoint
 from pipelines.merging.merged_tensors import MergedTensors
@@ -20,7 +21,7 @@ from pipelines.merging.placeholder_model import NamesDiffer, grow_embeddings, ho
 from pipelines.merging.sharded_writing import write_shards
 from pipelines.merging.whole_model import merge_whole_model
 from pipelines.modeling import load_tokenizer
-from pipelines.modeling.loading import adapter_config, load_generation_config, tokenizer_place
+from pipelines.modeling.loading import adapter_config, load_generation_config
 
 # Initializations that leave the base as it is; the others take the adapter's first matrices out of it.
 _LEAVE_THE_BASE = (True, False, None, "gaussian", "orthogonal", "eva")
@@ -75,8 +76,7 @@ def merge_into_base(
 
 def tokenizer_of(mix: AdapterMix, base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The first adapter's tokenizer, whose template it was trained with; the base's where it holds none."""
-    place = tokenizer_place(base, mix.adapters[0])
-    return load_tokenizer(place, revision if place == base else None)
+    return load_tokenizer(*ModelRef(base, mix.adapters[0], revision).tokenizer_source)
 
 
 def _merge_by_shards(

@@ -10,12 +10,12 @@ from peft.tuners.lora import LoraLayer
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase
 from trl import ModelConfig
 
+from pipelines.hub.model_ref import value_in_records
 from pipelines.merging.adapter_mix import AdapterMix, attach
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
 from pipelines.modeling.loading import (
     load_base_model,
     load_generation_config,
-    recipe_in_records,
     resize_embeddings,
 )
 from pipelines.modeling.quantization import quantization_config
@@ -50,7 +50,7 @@ def load_reference(
 
 def quantization_of_training(adapter: str) -> BitsAndBytesConfig | None:
     """How the base was quantized while `adapter` was trained, None if its run does not say that it was."""
-    recipe = recipe_in_records(adapter)
+    recipe = value_in_records(adapter, "recipe")
     return quantization_config(ModelConfig(**{key: recipe[key] for key in _QUANTIZATION_KEYS if key in recipe}))
 
 

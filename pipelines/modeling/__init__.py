@@ -2,7 +2,7 @@
 
 from pipelines.modeling.adapters import lora_config, train_adapters_in_float32
 from pipelines.modeling.chat_template import CHATML, end_token, ensure_chat_template, template_sha256, tokenizer_sha256
-from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokenizer, model_fingerprint
+from pipelines.modeling.loading import LoadedModel, attach_quietly, load_tokenizer
 from pipelines.modeling.rendering import (
     AnswerTokens,
     PromptStyle,
@@ -24,7 +24,6 @@ __all__ = [
     "load_tokenizer",
     "lora_config",
     "lost_in_template",
-    "model_fingerprint",
     "render_answer",
     "render_prompt",
     "render_reference",

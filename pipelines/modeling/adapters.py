@@ -1,15 +1,20 @@
-"""The adapter: PEFT's LoRA configuration out of TRL's `ModelConfig`, with safe defaults."""
+"""Adapters: PEFT's LoRA configuration from TRL's `ModelConfig` with safe defaults, and training one further."""
 
+import copy
 import re
 from typing import cast
 
 import torch
-from peft import LoraConfig, PeftModel
-from transformers import PreTrainedModel
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from peft.utils import load_peft_weights
+from safetensors import SafetensorError
+from transformers import GenerationConfig, PreTrainedModel
 from trl import ModelConfig, get_peft_config
 
 from pipelines.errors import UserError
-from pipelines.modeling.loading import hub_commit
+from pipelines.hub.pulling import local_copy
+from pipelines.hub.references import reference
+from pipelines.modeling.loading import attach_quietly, hub_commit
 
 ALL_LINEAR = "all-linear"
 
@@ -49,6 +54,32 @@ def train_adapters_in_float32(model: PeftModel) -> None:
             parameter.data = parameter.data.float()
 
 
+def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: str) -> PeftModel:
+    """Put `adapter` on `base_model` to train it further; the adapter's generation config wins if it has one.
+
+    Raises `UserError` if the adapter's matrices do not fit the base.
+    """
+    found = local_copy(adapter, weights=True)
+    try:
+        with attach_quietly():
+            model = PeftModel.from_pretrained(base_model, str(found.folder), is_trainable=True)
+            weights = load_peft_weights(str(found.folder), device="cpu")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _misfit(adapter, base, " ".join(str(error).split())[:200]) from error
+    wanted = get_peft_model_state_dict(model, save_embedding_layers=False).keys()
+    absent = sorted(wanted - weights.keys())
+    unused = sorted(name for name in weights.keys() - wanted if ".lora_" in name)
+    if absent or unused:
+        which = f"no place for {unused[0]}" if unused else f"no weights for {absent[0]}"
+        raise _misfit(adapter, base, f"{which} and {len(absent) + len(unused) - 1} others")
+    if found.has("generation_config.json"):
+        base_model.generation_config = GenerationConfig.from_pretrained(found.folder)
+    config = model.peft_config["default"] = copy.copy(model.peft_config["default"])
+    # the base's current place: the saved adapter must find it again
+    config.base_model_name_or_path, config.revision = reference(base).repo_id or base, hub_commit(base_model)
+    return model
+
+
 def _targets(arguments: ModelConfig) -> str | list[str]:
     """TRL hands a single target over as text, which PEFT would match as a pattern against whole module paths."""
     targets: str | list[str] | None = arguments.lora_target_modules
@@ -60,12 +91,18 @@ def _targets(arguments: ModelConfig) -> str | list[str]:
         re.compile(targets)
     except re.error as error:
         raise UserError(
-            expected="lora_target_modules to be all-linear, names of modules or a regular expression",
-            got=f"{targets!r}: {error}",
-            remedy="mend it",
+            f"lora_target_modules {targets!r} is no regular expression ({error})",
+            "write all-linear, module names or a regular expression",
         ) from error
     return targets
 
 
 def _name_of(model: PreTrainedModel, module: object) -> str:
     return next(name for name, candidate in model.named_modules() if candidate is module).rpartition(".")[2]
+
+
+def _misfit(adapter: str, base: str, what: str) -> UserError:
+    return UserError(
+        f"the adapter {adapter} does not fit the base {base}: {what}",
+        "set model_name_or_path to the base that the adapter was trained on",
+    )

@@ -1,11 +1,10 @@
 """Loading tokenizers and models, base or adapter, from a folder or the Hub, with one-line errors."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -23,10 +22,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import UserError
-from pipelines.files import read_json, sha256_of_files
+from pipelines.hub.model_ref import model_fingerprint
 from pipelines.hub.pulling import LocalCopy, local_copy
 
-_WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
 # Unsaid, transformers asks whoever sits at the terminal, and a "y" runs what a config of somebody else's names.
 _NO_CODE = {"trust_remote_code": False}
 
@@ -122,58 +120,11 @@ def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedToken
     return model
 
 
-def is_adapter(name_or_path: str) -> bool:
-    """Whether a folder or Hub id is what PEFT wrote."""
-    return local_copy(name_or_path).has("adapter_config.json")
-
-
 def adapter_config(name_or_path: str) -> PeftConfig:
     """What PEFT wrote of an adapter."""
     found = local_copy(name_or_path)
     with _one_line_errors(found, "a PEFT adapter"):
         return PeftConfig.from_pretrained(str(found.folder))
-
-
-def tokenizer_place(base: str, adapter: str | None) -> str:
-    """Where the tokenizer is: at the adapter where it holds one, because the chat template was trained with it."""
-    return adapter if adapter is not None and local_copy(adapter).has("tokenizer_config.json") else base
-
-
-def base_of_adapter(name_or_path: str) -> str:
-    """The base that an adapter was trained on, a Hub id with the revision that PEFT or the run's lock recorded.
-
-    A relative path counts from where the run was started.
-    """
-    config = adapter_config(name_or_path)
-    base, revision = config.base_model_name_or_path, config.revision
-    if base is None:
-        raise UserError(
-            expected=f"base_model_name_or_path in adapter_config.json of {name_or_path}",
-            got="null",
-            remedy="name the base with --model_name_or_path and the adapter with --adapter",
-        )
-    locked = base_in_records(name_or_path)
-    if revision is None and locked.get("name_or_path") == base:
-        revision = locked.get("revision")
-    return base if revision is None or Path(base).exists() else f"{base}@{revision}"
-
-
-def base_in_records(name_or_path: str) -> Mapping[str, Any]:
-    """What the lock or else the record of an adapter's run says of its base, empty where neither lies beside it."""
-    return _in_records(name_or_path, "base")
-
-
-def recipe_in_records(name_or_path: str) -> Mapping[str, Any]:
-    """The recipe that an adapter was trained by, from the same records; empty where neither lies beside it."""
-    return _in_records(name_or_path, "recipe")
-
-
-def _in_records(name_or_path: str, key: str) -> Mapping[str, Any]:
-    adapter = local_copy(name_or_path)
-    record = next((name for name in ("lock.json", "run.json") if adapter.has(name)), None)
-    written = read_json(adapter.folder / record) if record else None
-    value = written.get(key) if isinstance(written, dict) else None
-    return value if isinstance(value, dict) else {}
 
 
 def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> range:
@@ -186,22 +137,6 @@ def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         with attach_quietly():
             model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
     return range(n_rows, len(tokenizer))
-
-
-def model_fingerprint(name_or_path: str, revision: str | None = None) -> str:
-    """`sha256:...` over a local folder's weights, config and tokenizer, or `hub:id@commit` for a Hub id."""
-    found = local_copy(name_or_path, revision)
-    if found.commit is not None:
-        return f"hub:{found.pinned}"
-    files = sorted({path for pattern in _WEIGHT_FILES for path in found.folder.glob(pattern)})
-    state = tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in map(Path.stat, files))
-    return f"sha256:{_sha256_of_unchanged(tuple(files), found.folder, state)}"
-
-
-@lru_cache(maxsize=64)  # some seconds for a large base, which each adapter on it asks for
-def _sha256_of_unchanged(files: tuple[Path, ...], folder: Path, state: tuple[tuple[int, ...], ...]) -> str:  # noqa: ARG001
-    """The hash of `files`, computed once for each `state` that they are found in."""
-    return sha256_of_files(files, folder)
 
 
 def origin(model: PreTrainedModel | PeftModel) -> str:

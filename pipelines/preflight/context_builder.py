@@ -20,6 +20,7 @@ from data_prep.conversation import (
     content_text,
 )
 from pipelines.errors import UserError
+from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling.assistant_masks import ServedTurn, UnrenderableError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
@@ -45,7 +46,7 @@ from pipelines.training.pretrain.pretraining_model import (
     refuse_contradictions,
     tokenizer_to_pretrain,
 )
-from pipelines.training.starting_point import StartingPoint, starting_point
+from pipelines.training.starting_point import starting_point
 
 MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
 _ROWS_AT_ONCE = 1000
@@ -95,7 +96,7 @@ def _preferences(recipe: Recipe, max_rows: int | None, refusals: CapturedErrors,
     data, training, model = recipe.arguments
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
     train, held_out = read or preference_set(data, training)
-    found = refusals.attempt(lambda: load_policy_tokenizer(start, model))
+    found = refusals.attempt(lambda: load_policy_tokenizer(start))
     tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
     reader = PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
     seen = [
@@ -136,10 +137,10 @@ def _pretraining(recipe: Recipe, max_rows: int | None) -> CheckContext:
 
 
 def _student_tokenizer(
-    start: StartingPoint, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: CapturedErrors
+    start: ModelRef, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: CapturedErrors
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
-    load = partial(load_student_tokenizer, model, training, conversational=rows.conversational, start=start)
+    load = partial(load_student_tokenizer, start, training, conversational=rows.conversational)
     found = refusals.attempt(load)
     if found is not None:
         return found

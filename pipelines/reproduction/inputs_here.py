@@ -50,14 +50,14 @@ def _sft_inputs(recipe: Recipe) -> Inputs:
     train, held_out = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
     rows = instruction_set(train, held_out, data, training, recipe.keys)
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-    tokenizer, _ = load_student_tokenizer(model, training, conversational=rows.conversational, start=start)
+    tokenizer, _ = load_student_tokenizer(start, training, conversational=rows.conversational)
     return fine_tuning_inputs(data, (train, held_out), tokenizer, start.base, model.model_revision, start.adapter)
 
 
 def _dpo_inputs(recipe: Recipe) -> Inputs:
     data, training, model = recipe.arguments
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-    tokenizer, _ = load_policy_tokenizer(start, model)
+    tokenizer, _ = load_policy_tokenizer(start)
     rows = preference_set(data, training)
     return fine_tuning_inputs(data, rows, tokenizer, start.base, model.model_revision, start.adapter)
 

@@ -15,17 +15,17 @@ from trl import DPOConfig, ModelConfig, SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
+from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
-from pipelines.modeling.adapter_base import attach_trainable_adapter
+from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
-from pipelines.modeling.loading import load_base_model, resize_embeddings, tokenizer_place
+from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
 from pipelines.training.callbacks.logging_callback import Watched, watch
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_errors import library_refusals
-from pipelines.training.starting_point import StartingPoint, starting_point
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Student:
 
 
 def load_student_tokenizer(
-    arguments: ModelConfig, training: SFTConfig, *, conversational: bool, start: StartingPoint | None = None
+    start: ModelRef, training: SFTConfig, *, conversational: bool
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The base's tokenizer, with a chat template and its end token if the rows are `conversational`, and the tokens
     whose embeddings the base cannot know. Rows of plain text keep the base's own EOS. An adapter that is trained
@@ -47,9 +47,7 @@ def load_student_tokenizer(
     Raises `UserError` if the recipe's `eos_token` is another token than the one that the template ends a turn with (the
     model would learn one end and be stopped at another), and for a template with tokens that an adapter does not have.
     """
-    start = start or starting_point(arguments, None)
-    place = tokenizer_place(start.base, start.adapter)
-    tokenizer = load_tokenizer(place, arguments.model_revision if place == start.base else None)
+    tokenizer = load_tokenizer(*start.tokenizer_source)
     new_tokens: list[str] = []
     if conversational or training.chat_template_path is not None:
         new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
@@ -57,7 +55,7 @@ def load_student_tokenizer(
     elif tokenizer.eos_token is None and training.eos_token is None:
         raise UserError(
             expected="a tokenizer with an end token, for rows of plain text",
-            got=f"no eos_token in {arguments.model_name_or_path}",
+            got=f"no eos_token in {start.path}",
             remedy="set eos_token in the recipe",
         )
     else:
@@ -81,22 +79,21 @@ def load_student_tokenizer(
 
 
 def load_student(
+    start: ModelRef,
     arguments: ModelConfig,
     training: SFTConfig,
     tokenizer: PreTrainedTokenizerBase,
     new_tokens: list[str],
-    start: StartingPoint | None = None,
 ) -> Student:
     """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA; or attach the
     adapter of `start`, to be trained further.
 
     Raises `UserError` for a quantized base that would be trained without an adapter.
     """
-    start = start or starting_point(arguments, None)
     if start.adapter is None:
         refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # the rows of new tokens are drawn
-    model, added = load_base_to_train(start.base, arguments, training, tokenizer)
+    model, added = load_base_to_train(start, arguments, training, tokenizer)
     if start.adapter is not None:
         adapted = attach_trainable_adapter(model, start.adapter, start.base)
         align_end_token(model, tokenizer)
@@ -106,11 +103,11 @@ def load_student(
 
 
 def load_base_to_train(
-    name_or_path: str, arguments: ModelConfig, training: SFTConfig | DPOConfig, tokenizer: PreTrainedTokenizerBase
+    start: ModelRef, arguments: ModelConfig, training: SFTConfig | DPOConfig, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, range]:
-    """The base at `name_or_path` in the recipe's dtype or quantization, with the end token and embeddings that
+    """The base of `start` in the recipe's dtype or quantization, with the end token and embeddings that
     `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
-    model = load_base_model(name_or_path, **loading_options(arguments, training))
+    model = load_base_model(start.base, **loading_options(arguments, training))
     keep_gradients_of_four_bit_base(model)
     added = resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)

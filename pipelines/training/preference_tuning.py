@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
+from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import (
     ensure_chat_template,
     load_tokenizer,
@@ -18,9 +19,8 @@ from pipelines.modeling import (
     render_prompt,
     train_adapters_in_float32,
 )
-from pipelines.modeling.adapter_base import attach_trainable_adapter
+from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.loading import tokenizer_place
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe.arguments import RunArguments
 from pipelines.training.callbacks.logging_callback import Watched, watch
@@ -35,7 +35,6 @@ from pipelines.training.fine_tuning import (
     show_bias_of_wrapped_head,
 )
 from pipelines.training.library_errors import library_refusals
-from pipelines.training.starting_point import StartingPoint
 
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
 
@@ -54,18 +53,17 @@ class Policy:
     reference: PreTrainedModel | None = None
 
 
-def load_policy_tokenizer(start: StartingPoint, arguments: ModelConfig) -> tuple[PreTrainedTokenizerBase, list[str]]:
+def load_policy_tokenizer(start: ModelRef) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer with a chat template, and the tokens whose embeddings the base cannot know.
 
     It is the adapter's where that holds one, since the chat template was trained with the adapter.
     """
-    place = tokenizer_place(start.base, start.adapter)
-    tokenizer = load_tokenizer(place, arguments.model_revision if place == start.base else None)
+    tokenizer = load_tokenizer(*start.tokenizer_source)
     return tokenizer, ensure_chat_template(tokenizer)
 
 
 def load_policy(
-    start: StartingPoint,
+    start: ModelRef,
     arguments: ModelConfig,
     training: DPOConfig,
     tokenizer: PreTrainedTokenizerBase,
@@ -75,7 +73,7 @@ def load_policy(
     if start.adapter is None:
         refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # rows of new tokens are drawn, and a resumed run needs the same reference
-    model, added = load_base_to_train(start.base, arguments, training, tokenizer)
+    model, added = load_base_to_train(start, arguments, training, tokenizer)
     if start.adapter is not None:
         policy = attach_trainable_adapter(model, start.adapter, start.base)
         align_end_token(model, tokenizer)
@@ -86,7 +84,7 @@ def load_policy(
         return Policy(model, tokenizer, lora=lora)
     if training.precompute_ref_log_probs:
         return Policy(model, tokenizer)
-    reference, _ = load_base_to_train(start.base, arguments, training, tokenizer)
+    reference, _ = load_base_to_train(start, arguments, training, tokenizer)
     reference.load_state_dict(model.state_dict())  # rows of new tokens are drawn at random for each
     return Policy(model, tokenizer, reference=reference)
 

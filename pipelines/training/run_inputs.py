@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.files import sha256_of_text
+from pipelines.hub.model_ref import model_fingerprint
 from pipelines.hub.pulling import local_copy
-from pipelines.modeling import model_fingerprint, template_sha256, tokenizer_sha256
+from pipelines.modeling import template_sha256, tokenizer_sha256
 from pipelines.recipe.arguments import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
 from pipelines.records import Card, DatasetIdentity, Inputs, License, ModelIdentity, card_of
 from pipelines.training.data.rows import rows_fingerprint

@@ -24,7 +24,7 @@ import torch
 from data_prep.dataset_folder import is_dataset_folder, read_rows
 from pipelines.inference.decoding import plain_generation_config
 from pipelines.inference.generation import SamplingPolicy, generate_answers
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 
 AT_LEAST = 4.0

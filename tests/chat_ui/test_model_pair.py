@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from pipelines.chat_ui.model_pair import ModelPair, load_pair
 from pipelines.errors import UserError
 from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from tests.evaluation.chain_models import save_chain_model

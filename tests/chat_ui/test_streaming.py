@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.chat_ui.streaming import Progress, in_turn, stream_answers
 from pipelines.inference.generation import SamplingPolicy, generate_answers
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt
 from tests.evaluation.chain_models import save_chain_model, save_successors
 

@@ -10,7 +10,7 @@ from pipelines.errors import UserError
 from pipelines.inference import generation
 from pipelines.inference.answer_store import Answer, AnswerStore, store_beside
 from pipelines.inference.generation import SamplingPolicy, generate_answers
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import Request
 from pipelines.modeling import LoadedModel
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from pipelines.errors import UserError
 from pipelines.inference.continuous_batching import RollingBatch, decode_rolling, new_cache
 from pipelines.inference.decoding import decode_padded, plain_generation_config
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import Request, SamplingPolicy
 from pipelines.modeling import LoadedModel
 from tests.evaluation.chain_models import lively_model

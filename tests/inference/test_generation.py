@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConf
 
 from pipelines.errors import UserError
 from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers, token_choices_of
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel
 from tests.evaluation.chain_models import lively_model, save_chain_model, save_successors
 

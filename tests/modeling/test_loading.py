@@ -9,21 +9,18 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, TrainingArguments
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, TrainingArguments
 from trl import ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.modeling import load_tokenizer, lora_config, model_fingerprint, stop_token_ids
-from pipelines.modeling.loading import (
-    base_in_records,
-    base_of_adapter,
-    load_base_model,
-    load_config,
-    resize_embeddings,
-)
+from pipelines.hub.model_ref import base_of_adapter, model_fingerprint, value_in_records
+from pipelines.inference.loading import load_for_inference
+from pipelines.modeling import load_tokenizer, lora_config, stop_token_ids
+from pipelines.modeling.adapters import attach_trainable_adapter
+from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config
 from tests.processors import with_bfloat16
+from tests.training.data.preference_models import adapter_on
 
 
 @pytest.fixture
@@ -103,7 +100,7 @@ def test_a_record_beside_an_adapter_that_is_no_object_says_nothing(adapter_folde
     named = base_of_adapter(str(adapter_folder))
     (adapter_folder / "lock.json").write_text("[]")
     assert base_of_adapter(str(adapter_folder)) == named
-    assert base_in_records(str(adapter_folder)) == {}
+    assert value_in_records(str(adapter_folder), "base") == {}
 
 
 def test_pickled_weights_are_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
@@ -168,3 +165,23 @@ def test_a_four_bit_base_outside_of_a_run_computes_in_what_the_machine_is_fast_i
     assert config is not None
     assert config.bnb_4bit_compute_dtype == torch.bfloat16
     assert quantization_config(ModelConfig()) is None
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
+def test_matrices_that_do_not_fit_every_place_are_refused(
+    tiny_model_folder: Path, tmp_path: Path, change: dict
+) -> None:
+    adapter = adapter_on(tiny_model_folder, tmp_path / "adapter", lora_target_modules=["q_proj", "v_proj"])
+    config = LlamaConfig.from_pretrained(tiny_model_folder, **change)
+    with pytest.raises(UserError, match="does not fit the base other"):
+        attach_trainable_adapter(LlamaForCausalLM(config), str(adapter), "other")
+
+
+def test_the_attached_adapter_is_trainable_and_remembers_where_its_base_lies_now(
+    adapter_folder: Path, tiny_model_folder: Path
+) -> None:
+    model = attach_trainable_adapter(
+        AutoModelForCausalLM.from_pretrained(tiny_model_folder), str(adapter_folder), "here"
+    )
+    assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
+    assert model.peft_config["default"].base_model_name_or_path == "here"

@@ -10,6 +10,7 @@ from peft import get_peft_model
 from trl import ModelConfig, SFTConfig
 
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer
+from pipelines.training.starting_point import starting_point
 from tests.planted_faults.sample_rows import Row, as_messages, code_rows, conversations, preferences, rows_in
 from tests.twins.runs import TwinRuns, keys_of
 
@@ -45,8 +46,9 @@ class ShippedRecipes(TwinRuns):
         base = self.model(keys["model_name_or_path"])
         arguments = ModelConfig(model_name_or_path=str(base), use_peft=True, lora_r=keys["lora_r"])
         training = SFTConfig(use_cpu=True, bf16=False)
-        tokenizer, new_tokens = load_student_tokenizer(arguments, training, conversational=True)
-        student = load_student(arguments, training, tokenizer, new_tokens)
+        start = starting_point(arguments, None)
+        tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=True)
+        student = load_student(start, arguments, training, tokenizer, new_tokens)
         assert student.lora is not None
         get_peft_model(student.model, student.lora).save_pretrained(folder, save_embedding_layers=False)
         tokenizer.save_pretrained(folder)

@@ -39,9 +39,10 @@ def sft(recipe: Recipe) -> Trainer:
     rows = instruction_set(
         *recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no"), data, training
     )  # fmt: skip
-    tokenizer, new_tokens = load_student_tokenizer(model, training, conversational=rows.conversational)
+    start = starting_point(model, None)
+    tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=rows.conversational)
     train, _, held_out = rows.tokenize(tokenizer)
-    trainer = sft_trainer(load_student(model, training, tokenizer, new_tokens), training, train, held_out)
+    trainer = sft_trainer(load_student(start, model, training, tokenizer, new_tokens), training, train, held_out)
     prompts, folder = sample_prompt_ids(rows, tokenizer), Path(training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
@@ -53,7 +54,7 @@ def dpo(recipe: Recipe) -> DPOTrainer:
     data, training, model = recipe.arguments
     start = starting_point(model, data.adapter_name_or_path)
     train_rows, held_out_rows = preference_set(data, training)
-    tokenizer, new_tokens = load_policy_tokenizer(start, model)
+    tokenizer, new_tokens = load_policy_tokenizer(start)
     train, _ = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     held_out = None
     if held_out_rows is not None:

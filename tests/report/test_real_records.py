@@ -22,7 +22,7 @@ def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
     from pipelines.evaluation.prompts.prompt_sets import Prompt
     from pipelines.inference.generation import Answer
-    from pipelines.inference.model_choice import Role
+    from pipelines.inference.loading import Role
     from pipelines.modeling import PromptStyle
 
     rows = requested_rows(40)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pipelines import sft
 from pipelines.errors import UserError
-from pipelines.modeling import model_fingerprint
+from pipelines.hub.model_ref import model_fingerprint
 from tests.training.test_fine_tuning import KEYS, LORA, ROWS, bare_base
 
 SHAPES = {"lora": "", "dora": "--use_dora", "rslora": "--use_rslora --lora_r 4", "qlora": "--load_in_4bit"}

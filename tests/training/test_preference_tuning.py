@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
 from pipelines.errors import UserError
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe.arguments import RunArguments
 from pipelines.training.fine_tuning import save_student
@@ -41,7 +41,7 @@ def adapter(base: Path) -> Path:
 def trainer_on(model: Path, adapter: Path | None, training: DPOConfig, **options: Any) -> DPOTrainer:
     arguments = ModelConfig(model_name_or_path=str(model), lora_r=4, lora_dropout=0.0, **options)
     start = starting_point(arguments, str(adapter) if adapter else None)
-    tokenizer, new_tokens = load_policy_tokenizer(start, arguments)
+    tokenizer, new_tokens = load_policy_tokenizer(start)
     policy = load_policy(start, arguments, training, tokenizer, new_tokens)
     pairs = tokenized(tokenizer)
     return preference_trainer(policy, training, pairs, pairs.select(range(8)), RunArguments(n_samples=1))
@@ -199,9 +199,12 @@ def test_no_model_two_adapters_and_keys_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(UserError, match="name a folder or a Hub id"):
         starting_point(ModelConfig(), None)
-    with pytest.raises(UserError, match="expected a base in model_name_or_path"):
+    with pytest.raises(UserError, match="is the adapter .*: expected a base"):
         starting_point(ModelConfig(model_name_or_path=str(adapter)), str(adapter))
-    with pytest.raises(UserError, match="lora_r: 4, use_dora: False; got lora_r: 8, use_dora: True; remove them"):
+    with pytest.raises(
+        UserError,
+        match="the recipe has lora_r: 8, use_dora: True, the adapter .* has lora_r: 4, use_dora: False; remove",
+    ):
         starting_point(ModelConfig(), str(adapter), {"lora_r": 8, "seed": 1, "use_dora": True, "lora_dropout": 0.0})
     same = {"lora_r": 4, "lora_target_modules": "all-linear"}
     assert starting_point(ModelConfig(), str(adapter), same).adapter == str(adapter)

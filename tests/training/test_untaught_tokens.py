@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 from trl import ModelConfig, SFTConfig
 
 from pipelines.training.fine_tuning import load_student, load_student_tokenizer
+from pipelines.training.starting_point import starting_point
 
 
 def test_tokens_behind_the_last_embedding_of_a_base_with_its_own_template_are_trained(
@@ -19,8 +20,9 @@ def test_tokens_behind_the_last_embedding_of_a_base_with_its_own_template_are_tr
     tokenizer.save_pretrained(base)
     arguments = ModelConfig(model_name_or_path=str(base), use_peft=True)
     training = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none")
-    tokenizer, new_tokens = load_student_tokenizer(arguments, training, conversational=True)
+    start = starting_point(arguments, None)
+    tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=True)
     assert new_tokens == []
-    student = load_student(arguments, training, tokenizer, new_tokens)
+    student = load_student(start, arguments, training, tokenizer, new_tokens)
     assert student.lora is not None
     assert student.lora.trainable_token_indices == {"embed_tokens": [tokenizer.convert_tokens_to_ids("<|later|>")]}

@@ -62,7 +62,7 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
     Raises `UserError` for what is missing or cannot be read.
     """
     from pipelines.evaluation.prompts.prompt_sets import held_out_prompts, typed_prompts
-    from pipelines.hub.model_places import refuse_unusable_model
+    from pipelines.hub.model_ref import resolve_compared
 
     refuse_taken(flags.output, resume=flags.resume)
     refuse_unwritable(flags.output)
@@ -71,9 +71,7 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
     prompts = [*typed, *held_out_prompts(flags.prompts, flags.split, first_id=len(typed), **drawn)]
     names = ("general", "capability", "training_rows", "perplexity", "benchmark", "few_shot_from")
     refuse_missing(**{name: getattr(flags, name) for name in names})
-    refuse_unusable_model(flags.base, as_base=True)
-    for one in flags.instruct:
-        refuse_unusable_model(one)
+    resolve_compared(flags.base, flags.instruct)
     return prompts
 
 

@@ -15,6 +15,7 @@ from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewSho
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_rows import are_plain_text
 from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.hub.model_ref import ModelRef, resolve_compared
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.inference.generation import (
     Answer,
@@ -23,15 +24,9 @@ from pipelines.inference.generation import (
     generate_answers,
     token_choices_of,
 )
-from pipelines.inference.model_choice import (
-    Role,
-    behind_template_of,
-    instruct_choices,
-    loaded_one_by_one,
-)
+from pipelines.inference.loading import Role, compared_names, load_in_turn, with_template_of
 from pipelines.inference.processes import is_main_process, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
-from pipelines.modeling.loading import is_adapter, tokenizer_place
 
 
 @dataclass(frozen=True)
@@ -126,8 +121,8 @@ class Measurement:
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
 
-    def base(self, loaded: LoadedModel, template_of: str) -> MeasuredModel:
-        """A base; the likelihood of the reference also behind the chat template of the model at `template_of`."""
+    def base(self, loaded: LoadedModel, template_of: ModelRef) -> MeasuredModel:
+        """A base; the likelihood of the reference also with the chat template of the model `template_of`."""
         if self.are_plain_text:
             return self._measure(loaded, Role.BASE, PromptStyle.RAW)
         if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
@@ -242,15 +237,15 @@ def measure_models(
 
     Raises `UserError` for an adapter that was trained on another base, before anything is loaded.
     """
-    choices, names = instruct_choices(base, instructs)
+    compared = resolve_compared(base, instructs)
     measurement = Measurement(prompts, plan)
     measured: list[MeasuredModel] = []
     few_shot: MeasuredModel | None = None
-    for loaded in loaded_one_by_one(choices, names, dtype=plan.dtype):
+    for loaded in load_in_turn(compared, compared_names(compared), dtype=plan.dtype):
         if measured:
             measured.append(measurement.instruct(loaded))
         else:
-            measured.append(measurement.base(loaded, instructs[0]))
+            measured.append(measurement.base(loaded, compared[1]))
             few_shot = measurement.few_shot_base(loaded)
     return [*measured, *([few_shot] if few_shot else [])], measurement.seconds
 
@@ -274,11 +269,10 @@ def _reference_likelihoods(
     return [found.get(place) for place in range(len(prompts))]
 
 
-def _with_template_of(base: LoadedModel, instruct: str, given: GivenTemplate | None) -> LoadedModel | None:
+def _with_template_of(base: LoadedModel, instruct: ModelRef, given: GivenTemplate | None) -> LoadedModel | None:
     """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
-    place = tokenizer_place(base.path, instruct) if is_adapter(instruct) else instruct
-    tokenizer = load_tokenizer(place)
-    templated = behind_template_of(base, given.on_tokenizer(tokenizer) if given else tokenizer)
+    tokenizer = load_tokenizer(*instruct.tokenizer_source)
+    templated = with_template_of(base, given.on_tokenizer(tokenizer) if given else tokenizer)
     if templated is None:
         _say("base: likelihood with plain prompts only (no template for its vocabulary)")
     return templated

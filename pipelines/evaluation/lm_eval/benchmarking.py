@@ -12,13 +12,10 @@ from pipelines.evaluation.lm_eval.benchmark_record import benchmark_results
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, MetricOutcome, run_tasks
 from pipelines.evaluation.lm_eval.quiet import quiet_harness
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, harness_version, load_tasks
-from pipelines.inference.model_choice import (
-    ModelChoice,
-    Role,
-    instruct_choices,
-    loaded_one_by_one,
-)
+from pipelines.hub.model_ref import ModelRef, resolve_compared
+from pipelines.inference.loading import Role, compared_names, load_in_turn
 from pipelines.inference.processes import processes
+from pipelines.modeling import load_tokenizer
 from pipelines.records import describe_machine, versions
 
 
@@ -35,15 +32,15 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
             remedy="start it with python, not with accelerate launch",
         )
     version = harness_version()
-    choices, names = instruct_choices(base, instructs)
-    for instruct in choices[1:]:
+    compared = resolve_compared(base, instructs)
+    for instruct in compared[1:]:
         _refuse_without_template(instruct)
     with quiet_harness() as notes:
         tasks = load_tasks(choice, plan.seed)
     outcomes: dict[str, list[MetricOutcome]] = {}
     models: dict[str, dict[str, Any]] = {}
     said = _notes("tasks", notes)
-    for loaded in loaded_one_by_one(choices, names):
+    for loaded in load_in_turn(compared, compared_names(compared)):
         start = time.perf_counter()
         with quiet_harness() as notes:
             outcomes[loaded.name] = run_tasks(loaded, tasks, plan, with_template=loaded.name != Role.BASE)
@@ -75,10 +72,10 @@ def _notes(whose: str, counts: Counter[str]) -> list[str]:
     return [f"{whose}: {words} ({n:,} times)" for words, n in counts.items()]
 
 
-def _refuse_without_template(choice: ModelChoice) -> None:
-    if not choice.tokenizer().chat_template:
+def _refuse_without_template(model: ModelRef) -> None:
+    if not load_tokenizer(*model.tokenizer_source).chat_template:
         raise UserError(
             expected="an instruct model with a chat template after --instruct",
-            got=f"none in {choice.path}",
+            got=f"none in {model.path}",
             remedy="give it as --base, or a model that was fine-tuned with a template",
         )

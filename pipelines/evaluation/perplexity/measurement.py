@@ -18,10 +18,11 @@ from pipelines.evaluation.likelihood.template_losses import template_losses
 from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_rows import are_plain_text
+from pipelines.hub.model_ref import ModelRef
+from pipelines.inference.loading import distinct_names, load_in_turn, with_template_of
 from pipelines.inference.log_probabilities import MeasuredBy
-from pipelines.inference.model_choice import ModelChoice, behind_template_of, distinct_names, loaded_one_by_one
 from pipelines.inference.processes import is_main_process, measured_by_all
-from pipelines.modeling import LoadedModel, PromptStyle
+from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -58,29 +59,28 @@ class Measurement:
     dtype: str | None = None
 
 
-def measure(
-    choices: Sequence[ModelChoice], documents: Mapping[Scope, Documents], reading: Reading
-) -> list[Measurement]:
+def measure(models: Sequence[ModelRef], documents: Mapping[Scope, Documents], reading: Reading) -> list[Measurement]:
     """All measurements, in the order of the models given.
 
     In the response scope a model is given its own chat template. The first model, which the others are compared with,
     and each model without a template are given the plain prompt as well as the template: their own, or that of the last
     model that has one. Under `accelerate launch` every process has to call this, and all get the same.
     """
-    names = distinct_names(choices)
+    names = distinct_names(models)
     given = reading.template
-    tokenizers = [given.on_tokenizer(one) if given else one for one in (choice.tokenizer() for choice in choices)]
+    own = [load_tokenizer(*model.tokenizer_source) for model in models]
+    tokenizers = [given.on_tokenizer(one) if given else one for one in own]
     template = next((tokenizer for tokenizer in reversed(tokenizers) if tokenizer.chat_template), None)
-    places = [choice.base_place for choice in choices]
-    order = sorted(range(len(choices)), key=lambda number: (places.index(places[number]), number))
+    places = [model.base_folder for model in models]
+    order = sorted(range(len(models)), key=lambda number: (places.index(places[number]), number))
     found: dict[int, list[Measurement]] = {}
-    models = loaded_one_by_one([choices[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
-    for number, loaded in zip(order, models, strict=True):
+    in_turn = load_in_turn([models[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
+    for number, loaded in zip(order, in_turn, strict=True):
         _say(f"measuring {loaded.name}")
-        if given and (number or loaded.has_chat_template or len(choices) == 1):
+        if given and (number or loaded.has_chat_template or len(models) == 1):
             loaded = given.on(loaded)  # a base without a template borrows that of the last model, with its vocabulary
         found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
-    return [measurement for number in range(len(choices)) for measurement in found[number]]
+    return [measurement for number in range(len(models)) for measurement in found[number]]
 
 
 def _measure(
@@ -114,7 +114,7 @@ def _prompt_styles(
 ) -> Iterator[tuple[PromptStyle, LoadedModel]]:
     if is_first or not loaded.has_chat_template:
         yield PromptStyle.PLAIN, loaded
-    borrowed = None if loaded.has_chat_template or template is None else behind_template_of(loaded, template)
+    borrowed = None if loaded.has_chat_template or template is None else with_template_of(loaded, template)
     if loaded.has_chat_template or borrowed is not None:
         yield PromptStyle.CHAT, borrowed or loaded
     else:

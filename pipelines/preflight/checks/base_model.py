@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
+from pipelines.hub.model_ref import is_adapter
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.loading import is_adapter, load_tokenizer
+from pipelines.modeling.loading import load_tokenizer
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing

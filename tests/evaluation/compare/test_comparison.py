@@ -17,7 +17,7 @@ from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt_sets import Prompt, typed_prompts
 from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
 from pipelines.inference.generation import Answer
-from pipelines.inference.model_choice import Role
+from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 
 GOOD, OTHER, CUT = "def f(x):\n    return x", "def g(x):\n    return x", "def f(x):\n    return ("

@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasurementPlan, measure_models
 from pipelines.evaluation.prompts.prompt_sets import Prompt
-from pipelines.inference.model_choice import Role
-from pipelines.modeling import PromptStyle, model_fingerprint
+from pipelines.hub.model_ref import model_fingerprint
+from pipelines.inference.loading import Role
+from pipelines.modeling import PromptStyle
 from tests.evaluation.chain_models import save_chain_model
 
 PROMPTS = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Say it again.", "now", "max"), Prompt(2, "Well?")]

@@ -13,7 +13,7 @@ from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.metric_definition import Aspect, Group, MetricDefinition
 from pipelines.evaluation.statistics.series import Series
 from pipelines.inference.generation import Answer
-from pipelines.inference.model_choice import Role
+from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 
 GENERAL = MetricDefinition("general_bits_per_byte", "bits of text", "bits_per_byte", "lower", "bits", Group.BEYOND)

@@ -13,7 +13,7 @@ from pipelines.evaluation.likelihood.forgetting import (
     general_series,
 )
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel
 from tests.evaluation.chain_models import save_successors
 from tests.evaluation.plain_likelihood import plain_log_probs, plain_nll

@@ -19,8 +19,8 @@ from pipelines.evaluation.likelihood.likelihood import (
 )
 from pipelines.evaluation.prompts.prompt_rows import Response
 from pipelines.inference.byte_spans import encode_text
+from pipelines.inference.loading import load_for_inference
 from pipelines.inference.log_probabilities import TokenSequence, log_probabilities, scored_places
-from pipelines.inference.model_bundle import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 from tests.evaluation.plain_likelihood import plain_log_probs, plain_nll
 

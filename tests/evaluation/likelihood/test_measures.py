@@ -9,7 +9,7 @@ from pipelines.evaluation.likelihood.measures import beyond_details, beyond_seri
 from pipelines.evaluation.likelihood.plan import BeyondPlan
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import PromptStyle
 
 PROMPTS = [

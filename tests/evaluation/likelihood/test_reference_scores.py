@@ -18,7 +18,7 @@ from pipelines.evaluation.likelihood.positions import likelihood_by_position
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
 from pipelines.evaluation.prompts.prompt_rows import Response
 from pipelines.evaluation.prompts.prompt_sets import Prompt
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 from pipelines.modeling.assistant_masks import inner_token_ids
 from tests.evaluation.chain_models import save_chain_model, save_successors, token_ids_of

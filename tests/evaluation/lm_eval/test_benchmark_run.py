@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, as_harness_model, run_tasks
 from pipelines.evaluation.lm_eval.quiet import quiet_harness
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, load_tasks
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel
 from tests.evaluation.lm_eval.local_tasks import (
     CHOOSING,

@@ -10,7 +10,7 @@ import torch
 
 from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.evaluation.perplexity.measurement import Measurement, Reading, measure
-from pipelines.inference.model_choice import ModelChoice
+from pipelines.hub.model_ref import ModelRef
 
 MODELS = ["hf-stories260K", "hf-babyllama-tok361"]
 FILES = ["wikitext2/wiki.valid.raw", "tinyshakespeare/input.txt"]
@@ -29,7 +29,7 @@ def text(request: pytest.FixtureRequest, shared_data: Path, tmp_path: Path) -> P
 def measured(folder: Path, text: Path, reading: Reading) -> Measurement:
     """The file as one text, read as the program reads it."""
     documents = {Scope.TEXT: read_dataset(str(text), "test").in_scope(Scope.TEXT)}
-    [found] = measure([ModelChoice(str(folder))], documents, reading)
+    [found] = measure([ModelRef(str(folder))], documents, reading)
     assert sum(one.n_bytes for one in found.documents) == len(text.read_bytes())
     return found
 

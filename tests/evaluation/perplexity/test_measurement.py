@@ -6,8 +6,8 @@ from transformers import AutoTokenizer
 from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.prompt_rows import Response
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import ModelChoice, behind_template_of
+from pipelines.hub.model_ref import ModelRef
+from pipelines.inference.loading import load_for_inference, with_template_of
 from pipelines.modeling import PromptStyle, ensure_chat_template
 
 ROWS = [
@@ -32,7 +32,7 @@ def untemplated(tiny_model_folder: Path, tmp_path: Path) -> Path:
 def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it(
     untemplated: Path, tiny_model_folder: Path
 ) -> None:
-    found = measure([ModelChoice(str(untemplated)), ModelChoice(str(tiny_model_folder))], STYLES, Reading())
+    found = measure([ModelRef(str(untemplated)), ModelRef(str(tiny_model_folder))], STYLES, Reading())
     assert [(one.model, one.scope, one.prompt_style) for one in found] == [
         ("base", Scope.TEXT, None),
         ("base", Scope.RESPONSE, PromptStyle.PLAIN),
@@ -45,14 +45,14 @@ def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it
 
 
 def test_a_first_model_with_a_template_of_its_own_is_given_both_styles_too(tiny_model_folder: Path) -> None:
-    found = measure([ModelChoice(str(tiny_model_folder))], {Scope.RESPONSE: ANSWERS}, Reading())
+    found = measure([ModelRef(str(tiny_model_folder))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN, PromptStyle.CHAT]
 
 
 def test_without_any_template_a_base_is_measured_plain_and_that_is_said(
     untemplated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = measure([ModelChoice(str(untemplated))], {Scope.RESPONSE: ANSWERS}, Reading())
+    found = measure([ModelRef(str(untemplated))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN]
     assert "base: plain prompts only, no template" in capsys.readouterr().err
 
@@ -60,13 +60,13 @@ def test_without_any_template_a_base_is_measured_plain_and_that_is_said(
 def test_a_template_for_another_vocabulary_is_not_put_on_a_base(untemplated: Path, shared_data: Path) -> None:
     other = AutoTokenizer.from_pretrained(shared_data / "models" / "hf-stories260K")
     ensure_chat_template(other)
-    assert behind_template_of(load_for_inference(str(untemplated)), other) is None
+    assert with_template_of(load_for_inference(str(untemplated)), other) is None
 
 
 def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_given(
     untemplated: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    choices = [ModelChoice(str(folder)) for folder in (untemplated, tiny_model_folder, untemplated)]
+    choices = [ModelRef(str(folder)) for folder in (untemplated, tiny_model_folder, untemplated)]
     found = measure(choices, {Scope.TEXT: TEXTS}, Reading())
     assert [one.model for one in found] == ["base", "tiny", "base_2"]
     assert found[0].documents == found[2].documents
@@ -76,12 +76,12 @@ def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_give
 
 
 def test_a_measurement_knows_the_condition_and_the_sources(tiny_model_folder: Path) -> None:
-    [found] = measure([ModelChoice(str(tiny_model_folder))], {Scope.TEXT: TEXTS}, Reading(dtype="float64"))
+    [found] = measure([ModelRef(str(tiny_model_folder))], {Scope.TEXT: TEXTS}, Reading(dtype="float64"))
     assert (found.condition, found.sources, found.source) == ("<|endoftext|>", ["a", None], None)
 
 
 def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder: Path) -> None:
-    choices = [ModelChoice(str(tiny_model_folder))]
+    choices = [ModelRef(str(tiny_model_folder))]
     on, anew = (
         measure(choices, {Scope.TEXT: Documents(TEXTS.items, TEXTS.sources, follow_on)}, Reading())[0].documents
         for follow_on in (True, False)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
 from pipelines.evaluation.perplexity.record import METRIC_FOLDER
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from tests.evaluation.plain_likelihood import plain_nll
 
 TEXTS = [

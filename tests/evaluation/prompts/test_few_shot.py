@@ -16,8 +16,7 @@ from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, SEPARATOR, FewShot, FewShotPool, example_text
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import generate_answers
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import Role
+from pipelines.inference.loading import Role, load_for_inference
 from pipelines.inference.sampling import SamplingPolicy
 from pipelines.modeling import LoadedModel, load_tokenizer, render_prompt
 from tests.evaluation.chain_models import save_chain_model

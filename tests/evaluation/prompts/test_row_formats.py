@@ -15,8 +15,8 @@ from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_sets import Prompt, read_prompts
 from pipelines.files import sha256_of_text
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import ModelChoice
+from pipelines.hub.model_ref import ModelRef
+from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, render_reference
 from pipelines.training.data.labels import RowTokenizer
 
@@ -128,7 +128,7 @@ def test_what_a_template_writes_before_the_text_is_context(tiny: LoadedModel) ->
 
 def likelihoods(tiny_model_folder: Path, path: Path) -> dict[PromptStyle | None, list[DocumentLikelihood]]:
     documents = {Scope.RESPONSE: read_dataset(str(path), "test").in_scope(Scope.RESPONSE)}
-    found = measure([ModelChoice(str(tiny_model_folder))], documents, Reading(dtype="float64"))
+    found = measure([ModelRef(str(tiny_model_folder))], documents, Reading(dtype="float64"))
     return {one.prompt_style: list(one.documents) for one in found}
 
 

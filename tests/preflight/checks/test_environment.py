@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
+from pipelines.hub.model_ref import ModelRef
 from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import adapter, base_model, environment
 from pipelines.preflight.forecast.machine import this_machine
@@ -137,7 +138,8 @@ def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Path, t
     context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), **keys)
     train, _ = recipe_rows(context.data, 0, evaluates=False)
     rows = instruction_set(train, None, context.data, context.training).tokenize(context.tokenizer)[0]
-    student = load_student(context.model, context.training, context.tokenizer, list(context.new_tokens))
+    start = ModelRef(str(context.model.model_name_or_path))
+    student = load_student(start, context.model, context.training, context.tokenizer, list(context.new_tokens))
     sft_trainer(student, context.training, rows, None).train()
     folder = tmp_path / "run" / "checkpoint-1"
     on_disk = sum((folder / name).stat().st_size for name in ("adapter_model.safetensors", "optimizer.pt"))

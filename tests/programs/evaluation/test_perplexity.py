@@ -167,7 +167,7 @@ def test_a_broken_dataset_is_refused(tiny_model_folder: Path, tmp_path: Path, co
 def test_an_adapter_of_another_base_is_refused(
     tiny_model_folder: Path, adapter: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    from pipelines.inference.model_bundle import load_for_inference
+    from pipelines.inference.loading import load_for_inference
 
     other = load_for_inference(str(tiny_model_folder))
     next(other.model.parameters()).data[0] += 1

@@ -9,7 +9,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import TokenLogProbability
 from pipelines.evaluation.perplexity.text_pairs import Pair, pair_shares, pairs_json
 from pipelines.evaluation.perplexity.text_scores import TextScore, ranking, score_texts, scores_table
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.score import main
 from tests.conftest import RunCli, one_line_error
 from tests.evaluation.plain_likelihood import plain_nll

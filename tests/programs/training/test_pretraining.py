@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.errors import UserError
-from pipelines.inference.model_bundle import load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.pretrain import main
 from tests.conftest import PROJECT, RunCli, one_line_error
 

@@ -8,13 +8,13 @@ from peft import LoraConfig, get_peft_model
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import (
-    ModelChoice,
-    behind_template_of,
+from pipelines.hub.model_ref import ModelRef, resolve_compared, resolve_model
+from pipelines.inference.loading import (
+    compared_names,
     distinct_names,
-    instruct_choices,
-    loaded_one_by_one,
+    load_for_inference,
+    load_in_turn,
+    with_template_of,
 )
 from pipelines.modeling import CHATML, LoadedModel, load_tokenizer
 from pipelines.modeling.loading import load_base_model
@@ -72,18 +72,18 @@ def nats(loaded: LoadedModel) -> list[float]:
     return [one.nll_nats for one in text_likelihoods(loaded, TEXTS)]
 
 
-def one_by_one(*choices: ModelChoice) -> Iterator[LoadedModel]:
-    return loaded_one_by_one(choices, distinct_names(choices))
+def in_turn(*choices: ModelRef) -> Iterator[LoadedModel]:
+    return load_in_turn(choices, distinct_names(choices))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_base_is_bit_by_bit_the_same_after_an_adapter_was_on_it(
     base_folder: Path, adapters: dict[str, Path], kind: str
 ) -> None:
-    base, adapted = ModelChoice(str(base_folder)), ModelChoice(str(base_folder), str(adapters[kind]))
+    base, adapted = ModelRef(str(base_folder)), ModelRef(str(base_folder), str(adapters[kind]))
     alone = {name: tensor.clone() for name, tensor in load_base_model(str(base_folder)).state_dict().items()}
     found, places = [], []
-    for loaded in one_by_one(base, adapted, base):
+    for loaded in in_turn(base, adapted, base):
         found.append(nats(loaded))
         if loaded.path == str(base_folder):
             state = loaded.model.state_dict()
@@ -100,7 +100,7 @@ def test_adapters_follow_each_other_on_one_base_and_other_models_come_between(
     base_folder: Path, adapters: dict[str, Path], tiny_model_folder: Path
 ) -> None:
     paths = [tiny_model_folder, *adapters.values(), base_folder, tiny_model_folder]
-    found = [(one.path, nats(one)) for one in one_by_one(*(ModelChoice(str(path)) for path in paths))]
+    found = [(one.path, nats(one)) for one in in_turn(*(resolve_model(str(path)) for path in paths))]
     assert [path for path, _ in found] == [str(path) for path in paths]
     for path, values in found:
         assert values == pytest.approx(nats(load_for_inference(path)), rel=1e-6)
@@ -108,7 +108,7 @@ def test_adapters_follow_each_other_on_one_base_and_other_models_come_between(
 
 
 def test_a_model_is_emptied_when_the_next_is_asked_for(base_folder: Path, tiny_model_folder: Path) -> None:
-    models = one_by_one(ModelChoice(str(base_folder)), ModelChoice(str(tiny_model_folder)))
+    models = in_turn(ModelRef(str(base_folder)), ModelRef(str(tiny_model_folder)))
     first, second = next(models), next(models)
     assert all(parameter.numel() == 0 for parameter in first.model.parameters())
     assert all(parameter.numel() > 0 for parameter in second.model.parameters())
@@ -116,28 +116,26 @@ def test_a_model_is_emptied_when_the_next_is_asked_for(base_folder: Path, tiny_m
 
 def test_a_base_that_is_written_in_two_ways_is_one(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(base_folder.parent)
-    choices = [ModelChoice(base_folder.name), ModelChoice(f"./{base_folder.name}/"), ModelChoice(str(base_folder))]
-    assert len({choice.base_place for choice in choices}) == 1
-    places = [next(one.model.parameters()).data_ptr() for one in one_by_one(*choices)]
+    choices = [ModelRef(base_folder.name), ModelRef(f"./{base_folder.name}/"), ModelRef(str(base_folder))]
+    assert len({choice.base_folder for choice in choices}) == 1
+    places = [next(one.model.parameters()).data_ptr() for one in in_turn(*choices)]
     assert len(set(places)) == 1
 
 
 def test_an_adapter_of_another_base_is_refused_before_anything_is_loaded(
     tiny_model_folder: Path, adapters: dict[str, Path], tmp_path: Path
 ) -> None:
-    models = one_by_one(
-        ModelChoice(str(tmp_path / "absent")), ModelChoice(str(tiny_model_folder), str(adapters["lora"]))
-    )
-    with pytest.raises(UserError, match=r"the base of the adapter .*lora, which is .* as the base, or an adapter"):
+    models = in_turn(ModelRef(str(tmp_path / "absent")), ModelRef(str(tiny_model_folder), str(adapters["lora"])))
+    with pytest.raises(UserError, match=r"the adapter .*lora was trained on .* as the base, or an adapter"):
         next(models)
 
 
 def test_a_template_with_tokens_new_to_the_base_leaves_the_base_as_it_was(
     base_folder: Path, grown_tokenizer: Callable[[], Any]
 ) -> None:
-    loaded = ModelChoice(str(base_folder)).load()
+    loaded = load_for_inference(str(base_folder))
     before = nats(loaded)
-    templated = behind_template_of(loaded, grown_tokenizer())
+    templated = with_template_of(loaded, grown_tokenizer())
     assert templated is not None
     assert templated.model.get_input_embeddings().weight.shape[0] == 286
     assert loaded.model.get_input_embeddings().weight.shape[0] == loaded.model.config.vocab_size == 285
@@ -147,12 +145,12 @@ def test_a_template_with_tokens_new_to_the_base_leaves_the_base_as_it_was(
 def test_a_template_with_new_tokens_is_put_on_equally_each_time_and_on_no_adapter(
     base_folder: Path, adapters: dict[str, Path], grown_tokenizer: Callable[[], Any]
 ) -> None:
-    base = ModelChoice(str(base_folder)).load()
-    rows = [behind_template_of(base, grown_tokenizer()).model.get_input_embeddings().weight for _ in range(2)]
+    base = load_for_inference(str(base_folder))
+    rows = [with_template_of(base, grown_tokenizer()).model.get_input_embeddings().weight for _ in range(2)]
     assert rows[0].equal(rows[1])
-    adapted = ModelChoice(str(base_folder), str(adapters["lora"])).load()
-    assert behind_template_of(adapted, grown_tokenizer()) is None
-    assert behind_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
+    adapted = load_for_inference(str(base_folder), str(adapters["lora"]))
+    assert with_template_of(adapted, grown_tokenizer()) is None
+    assert with_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
 
 
 @pytest.fixture
@@ -167,14 +165,15 @@ def grown_tokenizer(base_folder: Path) -> Callable[[], Any]:
 
 
 def test_models_of_one_folder_name_get_names_that_differ() -> None:
-    choices = [ModelChoice("a/base"), ModelChoice("a/base", "runs/base"), ModelChoice("b/instruct/")]
+    choices = [ModelRef("a/base"), ModelRef("a/base", "runs/base"), ModelRef("b/instruct/")]
     assert distinct_names(choices) == ["base", "base_2", "instruct"]
 
 
-def test_a_numbered_name_that_is_taken_is_numbered_on(tmp_path: Path) -> None:
+def test_a_numbered_name_that_is_taken_is_numbered_on(tiny_model_folder: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("x/a", "y/a_4", "z/a", "z/base")]
     for folder in folders:
         folder.mkdir(parents=True)
-    _, names = instruct_choices("base", [str(folder) for folder in folders])
+        (folder / "config.json").write_text("{}")
+    names = compared_names(resolve_compared(str(tiny_model_folder), [str(folder) for folder in folders]))
     assert names == ["base", "a", "a_4", "a_2", "base_2"]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""An adapter on a base that is not its own is told before anything is trained."""
+"""A model's name is resolved once: a base, an adapter on its own base, or one line with the reason why not."""
 
 import json
 import shutil
@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from pipelines.errors import UserError
-from pipelines.inference.model_bundle import load_for_inference
-from pipelines.inference.model_choice import ModelChoice, loaded_one_by_one
-from pipelines.modeling import model_fingerprint
-from pipelines.modeling.adapter_base import attach_trainable_adapter, refuse_other_base
+from pipelines.hub.model_ref import (
+    ModelRef,
+    model_fingerprint,
+    refuse_other_base,
+    refuse_unusable_model,
+    resolve_model,
+)
+from pipelines.inference.loading import load_for_inference
 from tests.training.data.preference_models import adapter_on
+
+BASE = "recipes/quickstart/base"
 
 
 @pytest.fixture
@@ -42,9 +47,8 @@ def test_another_base_is_named_with_the_right_one(adapter: Path, tiny_model_fold
     for other in ("someone/some-model", str(other_weights(tiny_model_folder, tmp_path / "other"))):
         with pytest.raises(UserError) as refused:
             refuse_other_base(str(adapter), other)
-        assert str(tiny_model_folder) in refused.value.expected
-        assert other in refused.value.got
-        assert f"give {tiny_model_folder} as the base" in refused.value.remedy
+        assert f"was trained on {tiny_model_folder}, got the base {other}" in refused.value.problem
+        assert f"use {tiny_model_folder} as the base" in str(refused.value.fix)
         assert "\n" not in str(refused.value)
 
 
@@ -82,18 +86,17 @@ def test_an_adapter_named_alone_is_refused_once_its_base_has_changed(tiny_model_
     locked = {"name_or_path": str(base), "revision": None, "fingerprint": model_fingerprint(str(base))}
     (adapter / "lock.json").write_text(json.dumps({"kind": "lock", "base": locked}))
     assert load_for_inference(str(adapter)).path == str(adapter)
-    assert next(loaded_one_by_one([ModelChoice(str(adapter))], ["alone"])).name == "alone"
     shutil.rmtree(base)
     other_weights(tiny_model_folder, base)
     here = model_fingerprint(str(base))
     for load in (
-        lambda: load_for_inference(str(adapter)),
-        lambda: load_for_inference(str(base), str(adapter)),
-        lambda: next(loaded_one_by_one([ModelChoice(str(adapter))], ["alone"])),
+        lambda: resolve_model(str(adapter)),
+        lambda: resolve_model(str(base), str(adapter)),
+        lambda: load_for_inference(ModelRef(str(base), str(adapter))),
     ):
         with pytest.raises(UserError) as refused:
             load()
-        assert f"the base {base} with other weights ({here}, locked: {locked['fingerprint']})" in refused.value.got
+        assert f"the base {base} with other weights ({here}, locked: {locked['fingerprint']})" in refused.value.problem
 
 
 def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(
@@ -109,24 +112,43 @@ def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(
     assert model_fingerprint(str(tmp_path / "base")) != before
 
 
-@pytest.mark.parametrize("change", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
-def test_matrices_that_do_not_fit_every_place_are_refused(
-    tiny_model_folder: Path, tmp_path: Path, change: dict
-) -> None:
-    adapter = adapter_on(tiny_model_folder, tmp_path / "adapter", lora_target_modules=["q_proj", "v_proj"])
-    config = LlamaConfig.from_pretrained(tiny_model_folder, **change)
-    with pytest.raises(UserError, match="expected an adapter that fits the base other"):
-        attach_trainable_adapter(LlamaForCausalLM(config), str(adapter), "other")
-
-
 def test_a_folder_without_an_adapter_is_one_line(tiny_model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a PEFT adapter at"):
+    with pytest.raises(UserError, match="no PEFT adapter at"):
         refuse_other_base(str(tmp_path), str(tiny_model_folder))
 
 
-def test_the_attached_adapter_is_trainable_and_remembers_where_its_base_lies_now(
-    adapter: Path, tiny_model_folder: Path
-) -> None:
-    model = attach_trainable_adapter(AutoModelForCausalLM.from_pretrained(tiny_model_folder), str(adapter), "here")
-    assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
-    assert model.peft_config["default"].base_model_name_or_path == "here"
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    """A folder of things that are no model, and of an adapter."""
+    for folder in ("adapter", "dataset", "gguf", "empty"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    (tmp_path / "dataset" / "manifest.json").write_text("{}")
+    (tmp_path / "gguf" / "model.Q4_K_M.gguf").write_bytes(b"GGUF")
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gguf", "is a GGUF file for llama.cpp, .*; name the folder that it was converted from"),
+        ("gguf/model.Q4_K_M.gguf", "is a GGUF file for llama.cpp"),
+        ("weights.safetensors", "is a file, .*; name the folder with config.json"),
+        ("dataset", "is a dataset folder, .*; check which flag"),
+        ("empty", r"has no config\.json"),
+    ],
+)
+def test_a_path_that_is_no_model_is_described(name: str, message: str, places: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        refuse_unusable_model(str(places / name))
+
+
+def test_an_adapter_given_as_a_base_is_refused_and_its_base_is_named(places: Path) -> None:
+    adapter = str(places / "adapter")
+    refuse_unusable_model(adapter)
+    for pair in ((adapter, adapter), (BASE, BASE)):
+        with pytest.raises(UserError, match=r"is an adapter of org/base, expected a base|is a whole model, expected"):
+            resolve_model(*pair)
+    with pytest.raises(UserError, match="was trained on org/base, got the base recipes/quickstart/base"):
+        resolve_model(BASE, adapter)
