@@ -39,7 +39,7 @@ from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.intervals import Estimate
 from pipelines.evaluation.statistics.series import Series
 from pipelines.evaluation.statistics.verdicts import JudgedDifference, judged_differences
-from pipelines.inference.model_choice import Role
+from pipelines.inference.loading import Role
 
 
 def comparison_of(
