@@ -1,84 +1,149 @@
-"""The README's commands are run: each block of commands says by whom, and no block is without such a mark."""
+"""The documentation's commands are run. Each block of commands says by whom; a table's command says what it needs."""
 
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import RunCli
+
 PROJECT = Path(__file__).resolve().parents[1]
+PAGES = [
+    page for page in PROJECT.rglob("*.md")
+    if not {".venv", "build", "runs"} & set(page.relative_to(PROJECT).parts) and page.parent.name != "base"
+]  # fmt: skip
+MARKS = {
+    "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
+}  # fmt: skip
+NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
+ROOTS = ("pipelines", "data_prep", "recipes", "accelerate_configs", "tests", "findings")
+MANUALS = ["data_prep/README.md", "pipelines/README.md"]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-MARKS = {"test", "slow", "make", "needs the Hub", "needs a GPU"}
-BLOCKS = re.findall(r"(?:<!-- run: ([^>]*?) -->\n)?```bash\n(.*?)```", README, re.DOTALL)
+TABLE = re.findall(r"^\| [a-z][^|]* \| `([^`|]*)` \| ?(.*?) ?\|$", README, re.MULTILINE)
 
 
-def commands(mark: str) -> list[str]:
-    joined = [block.replace("\\\n", " ") for found, block in BLOCKS if found == mark]
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Mark ("" where there is none) and text of each block of commands on a page."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    return re.findall(r"(?:<!-- run: ([^>]*?) -->\n)?```bash\n(.*?)```", text, re.DOTALL)
+
+
+def commands(page: str, mark: str) -> list[str]:
+    joined = [block.replace("\\\n", " ") for found, block in blocks(page) if found == mark]
     return [line for block in joined for line in block.splitlines() if line and not line.startswith("#")]
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 220
+    assert len(README.split()) <= 2200
+
+
 def test_every_block_of_commands_says_who_runs_it() -> None:
-    assert len(BLOCKS) >= 5
-    assert {mark for mark, _ in BLOCKS} == MARKS
+    pages = ["README.md", *MANUALS]
+    marks = [mark for page in pages for mark, _ in blocks(page)]
+    assert len(marks) >= 20
+    assert set(marks) <= MARKS
+    assert len(TABLE) >= 15
+    assert {needs for _, needs in TABLE} == NEEDS
 
 
-def test_every_path_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"\b(?:pipelines|data_prep|recipes|accelerate_configs|tests)/[\w./-]*[\w/]", README))
-    missing = [name for name in named if not (PROJECT / name).exists()]
+def test_every_program_has_a_command_in_its_manual() -> None:
+    for page in MANUALS:
+        programs = {path.name for path in (PROJECT / page).parent.glob("*.py")} - {"__init__.py"}
+        folder = Path(page).parent
+        assert programs == {one for one in programs if f"python {folder}/{one}" in (PROJECT / page).read_text()}
+
+
+def test_every_path_that_the_documentation_names_exists() -> None:
+    files = {path.name for folder in ROOTS for path in (PROJECT / folder).rglob("*.py")}
+    missing = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        named = set(re.findall(rf"(?<![\w./-])(?:{'|'.join(ROOTS)})/[\w./-]*[\w/]", text))
+        places = [PROJECT / name for name in named if Path(name).stem not in ("NAME", "PROGRAM")]
+        places += [page.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
+        missing += [f"{page.relative_to(PROJECT)}: {place}" for place in places if not place.exists()]
+        modules = set(re.findall(r"`(?:\w+/)*(\w+\.py)`", text)) - files
+        missing += [f"{page.relative_to(PROJECT)}: {name}" for name in modules]
     assert not missing
 
 
-def test_every_make_target_that_the_readme_names_exists() -> None:
+def test_every_make_target_that_the_documentation_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)", README)) | {c.split()[1] for c in commands("make")} <= targets
+    named = {target for page in PAGES for target in re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    assert named | {command.split()[1] for command in commands("README.md", "make")} <= targets
 
 
-@pytest.fixture
-def users_folder(tmp_path: Path) -> Path:
-    """A clone's top level with the files that the README's examples name."""
+@pytest.fixture(scope="module")
+def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone's top level with the files that the documentation's examples name."""
+    folder = tmp_path_factory.mktemp("clone")
     for name in ("pipelines", "data_prep", "recipes", "accelerate_configs", "README.md"):
-        (tmp_path / name).symlink_to(PROJECT / name)
-    rows = [
-        {"question": f"Write a Python function plus_{n}(x)", "answer": f"def plus_{n}(x):\n    return x + {n}"}
-        for n in range(60)
-    ]
-    (tmp_path / "my_rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / name).symlink_to(PROJECT / name)
+    asked = [f"Write a Python function plus_{n}(x)" for n in range(60)]
+    answers = [f"def plus_{n}(x):\n    return x + {n}" for n in range(60)]
+    rows = [{"question": one, "answer": answer} for one, answer in zip(asked, answers, strict=True)]
     pairs = [{"instruction": row["question"], "chosen": row["answer"], "rejected": "I will not."} for row in rows]
-    (tmp_path / "my_pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    (tmp_path / "input.txt").write_text(
-        f"{README}\n{(PROJECT / 'LICENSE').read_text(encoding='utf-8')}", encoding="utf-8"
-    )
-    return tmp_path
+    chats = [
+        {"messages": [
+            {"role": "user", "content": one}, {"role": "assistant", "content": answer},
+            {"role": "user", "content": "Now with a docstring"},
+            {"role": "assistant", "content": answer.replace("\n", '\n    """Add to x."""\n')},
+        ]}
+        for one, answer in zip(asked, answers, strict=True)
+    ]  # fmt: skip
+    for name, content in {"my_rows": rows, "my_pairs": pairs, "my_chats": chats}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+    text = f"{README}\n{(PROJECT / 'LICENSE').read_text(encoding='utf-8')}"
+    (folder / "input.txt").write_text(text, encoding="utf-8")
+    return folder
 
 
 def run_all(lines: list[str], folder: Path) -> None:
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in lines:
         done = subprocess.run(
-            ["bash", "-c", line.replace(".venv/bin/python", "python")],
-            cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": scripts},
-        )  # fmt: skip
+            ["bash", "-c", line], cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": scripts}
+        )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_commands_for_ones_own_data_run_as_they_stand(users_folder: Path) -> None:
-    run_all(commands("test"), users_folder)
-    comparison = users_folder / "runs" / "comparison"
+@pytest.fixture(scope="module")
+def after_the_readme(users_folder: Path) -> Path:
+    run_all([command for command, needs in TABLE if not needs], users_folder)
+    return users_folder
+
+
+def test_the_commands_of_the_readme_run_as_printed(after_the_readme: Path) -> None:
+    assert (after_the_readme / "runs" / "comparison" / "report.html").is_file()
+    assert (after_the_readme / "runs" / "my-merged" / "merge.json").is_file()
+
+
+def test_the_commands_of_the_manuals_run_as_printed(after_the_readme: Path, run_cli: RunCli) -> None:
+    """After those of the README, in processes that have the libraries already."""
+    marks = {"test", "needs bubblewrap"} if shutil.which("bwrap") else {"test"}
+    for command in [one for page in MANUALS for mark in sorted(marks) for one in commands(page, mark)]:
+        _, program, *arguments = shlex.split(command)
+        run_cli(program, *arguments, cwd=after_the_readme)
+    comparison = after_the_readme / "runs" / "full-comparison"
     measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
     assert f"{measured:.2f}" in (comparison / "report.html").read_text()
 
 
 @pytest.mark.slow
-def test_the_long_commands_run_as_they_stand(users_folder: Path) -> None:
+def test_the_long_commands_run_as_printed(users_folder: Path) -> None:
     """The environment of `make` is lent to the folder, so that make has nothing to install."""
     if not (PROJECT / ".venv" / "installed").is_file():
         pytest.skip("no .venv: run this by `make test-slow`")
     for name in (".venv", "Makefile", "pyproject.toml", "constraints.txt"):
         (users_folder / name).symlink_to(PROJECT / name)
-    run_all(commands("slow"), users_folder)
+    run_all([line for page in MANUALS for line in commands(page, "slow")], users_folder)
     assert (users_folder / "build" / "shakespeare" / "model" / "run.json").is_file()
 
 
