@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
     from pipelines.evaluation.likelihood.template_losses import template_losses
     from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
-    from pipelines.inference.answer_store import store_beside
+    from pipelines.inference.answer_store import open_answer_store
     from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
     from pipelines.inference.loading import load_for_inference
     from pipelines.inference.processes import is_main_process, processes
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
     if flags.output and is_main_process():
         refuse_existing(flags.output)
-    store = store_beside(flags.output, resume=flags.resume) if flags.output else None
+    store = open_answer_store(flags.output, resume=flags.resume) if flags.output else None
     processes()  # before the model is loaded, so that each has its own device
     loaded = load_for_inference(model, dtype=flags.dtype)
     loaded = template.on(loaded) if template else loaded

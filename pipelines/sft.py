@@ -44,13 +44,18 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.records import open_training_run
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
-    from pipelines.training.callbacks.samples import SamplesAtEvaluation
+    from pipelines.training.callbacks.samples import SampleAnswersCallback
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
     from pipelines.training.data.instruction_set import instruction_set, sample_prompt_ids
     from pipelines.training.data.row_losses import row_losses_line, write_row_losses
     from pipelines.training.data.rows import recipe_rows
     from pipelines.training.dry_run import refuse_impossible_training
-    from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
+    from pipelines.training.fine_tuning import (
+        load_model_bundle,
+        load_training_tokenizer,
+        save_trained_model,
+        sft_trainer,
+    )
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.starting_point import starting_point
@@ -65,7 +70,7 @@ def _train(recipe: "Recipe") -> None:
     doctor = run_preflight(recipe, Stage.SFT, (train_rows, held_out_rows))
     push = planned_push(recipe, start.base)
     rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
-    tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=rows.conversational)
+    tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=rows.conversational)
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger, held_out = rows.tokenize(tokenizer)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
@@ -75,16 +80,16 @@ def _train(recipe: "Recipe") -> None:
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
-    student = load_student(start, model_arguments, training, tokenizer, new_tokens)
-    run.note(n_parameters=student.model.num_parameters())
-    trainer = sft_trainer(student, training, train, held_out)
+    bundle = load_model_bundle(start, model_arguments, training, tokenizer, new_tokens)
+    run.note(n_parameters=bundle.model.num_parameters())
+    trainer = sft_trainer(bundle, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
+    trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
     metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if evaluates else {})
-    save_student(trainer, run.folder, ledger)
+    save_trained_model(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)

@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from pipelines.inference.generation import Answer
-from pipelines.inference.sampling import Request, SamplingPolicy, chosen_tokens, uniforms_of
+from pipelines.inference.sampling import Request, SamplingPolicy, choose_tokens, uniform_numbers
 from pipelines.modeling import LoadedModel, stop_token_ids
 
 SECONDS_OF_A_TURN = 0.05  # how long one model computes before the other one does: what it said is then shown
@@ -87,7 +87,7 @@ class _Steps:
         self.stop_ids = stop_token_ids(loaded.tokenizer, cast(PreTrainedModel, loaded.model))
         self.token_ids = torch.tensor([one.token_ids for one in samples], device=loaded.device)
         self.new_ids: list[list[int]] = [[] for _ in samples]
-        self.uniforms = uniforms_of(samples, policy).to(loaded.device) if policy.temperature > 0 else None
+        self.uniforms = uniform_numbers(samples, policy).to(loaded.device) if policy.temperature > 0 else None
         self.n_taken = 0
         self.past: Any = None
 
@@ -99,7 +99,7 @@ class _Steps:
         """Add one token to each answer; a sample that has ended goes on unseen, until all have."""
         scores = self._next_logits()
         uniforms = None if self.uniforms is None else self.uniforms[:, self.n_taken : self.n_taken + 1]
-        chosen = chosen_tokens(scores, self.policy, uniforms)
+        chosen = choose_tokens(scores, self.policy, uniforms)
         self.token_ids = torch.cat([self.token_ids, chosen], dim=-1)
         self.n_taken += 1
         for ids, [token_id] in zip(self.new_ids, chosen.tolist(), strict=True):

@@ -74,7 +74,7 @@ class AnswerStore:
             file.unlink(missing_ok=True)
 
 
-def store_beside(output: Path, *, resume: bool) -> AnswerStore:
+def open_answer_store(output: Path, *, resume: bool) -> AnswerStore:
     """The store of the answers that are to become `output`: output.partial, which an interrupted call leaves.
 
     Raises `UserError` where there is one and `resume` is not asked for.

@@ -14,14 +14,14 @@ from peft import PeftModel
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from pipelines.inference.sampling import Request, SamplingPolicy, chosen_tokens, uniforms_of
+from pipelines.inference.sampling import Request, SamplingPolicy, choose_tokens, uniform_numbers
 from pipelines.modeling import LoadedModel
 
 _FREE_SHARE = 8  # prompts move in when an eighth of the rows is free: reading one alone costs as much as a step of all
 _ROOM = 32  # columns to spare, at least, when a cache grows
 
 
-class RoomyLayer(DynamicLayer):
+class PreallocatedLayer(DynamicLayer):
     """A layer of the key-value cache that is written into a buffer with room to spare.
 
     transformers' own layer concatenates at each step; on a CPU that took 80% of the time of a 6M-parameter model.
@@ -59,7 +59,7 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = keys[..., n_columns:, :], values[..., n_columns:, :]
 
 
-class RollingBatch:
+class ContinuousBatch:
     """The answers that are being written: `requests[row]` is None once a row's answer has ended.
 
     Must be used within `plain_generation_config`.
@@ -91,8 +91,8 @@ class RollingBatch:
         cache = new_cache(self.loaded)
         assert cache is not None
         scores = self._scores(token_ids, mask, positions, cache)
-        uniforms = uniforms_of(requests, self.policy).to(scores.device) if self.policy.temperature > 0 else None
-        chosen = chosen_tokens(scores, self.policy, None if uniforms is None else uniforms[:, :1])
+        uniforms = uniform_numbers(requests, self.policy).to(scores.device) if self.policy.temperature > 0 else None
+        chosen = choose_tokens(scores, self.policy, None if uniforms is None else uniforms[:, :1])
         moves_in = self.n_alive > 0
         rows = self.free_rows[: len(requests)] if moves_in else list(range(len(requests)))
         if not moves_in:
@@ -115,7 +115,7 @@ class RollingBatch:
         if self.uniforms is not None:
             places = torch.tensor([[min(len(ids), self.uniforms.shape[1] - 1)] for ids in self.new_ids])
             uniforms = self.uniforms.gather(1, places.to(self.uniforms.device))
-        self.last = chosen_tokens(scores, self.policy, uniforms)
+        self.last = choose_tokens(scores, self.policy, uniforms)
         yield from self._record(range(len(self.requests)), self.last)
 
     def drop_ended(self) -> None:
@@ -189,7 +189,7 @@ class RollingBatch:
                 yield request, new_ids
 
 
-def decode_rolling(
+def decode_continuous(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int], batch_size: int
 ) -> Iterator[tuple[Request, list[int]]]:
     """Each request with its new tokens, the end token included, in the order in which they end.
@@ -197,7 +197,7 @@ def decode_rolling(
     Begins with the longest prompts, so that a batch too large for the memory fails at once.
     """
     waiting = deque(sorted(requests, key=lambda one: len(one.token_ids), reverse=True))
-    batch = RollingBatch(loaded, policy, stop_ids)
+    batch = ContinuousBatch(loaded, policy, stop_ids)
     while waiting or batch.n_alive:
         n_free = batch_size - batch.n_alive
         if waiting and n_free >= min(len(waiting), max(1, batch_size // _FREE_SHARE)):
@@ -221,7 +221,7 @@ def new_cache(loaded: LoadedModel) -> DynamicCache | None:
     cache = DynamicCache(config=model.config)
     if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
-    cache.layers = [RoomyLayer() for _ in cache.layers]
+    cache.layers = [PreallocatedLayer() for _ in cache.layers]
     return cache
 
 

@@ -14,8 +14,8 @@ from peft import PeftModel
 from transformers import GenerationConfig, LogitsProcessorList
 
 from pipelines.errors import UserError
-from pipelines.inference.continuous_batching import decode_rolling, new_cache
-from pipelines.inference.sampling import Request, SamplingPolicy, SeededNucleus, uniforms_of
+from pipelines.inference.continuous_batching import decode_continuous, new_cache
+from pipelines.inference.sampling import Request, SamplingPolicy, SeededSampling, uniform_numbers
 from pipelines.modeling import LoadedModel, stop_token_ids
 
 
@@ -27,7 +27,7 @@ def decode(
     To be used within `torch.inference_mode`, which a generator would leave switched on for who iterates over it.
     Raises `UserError` for logits that are not numbers, and where the batch does not fit into the device's memory.
     """
-    decode_by = decode_rolling if new_cache(loaded) is not None else decode_padded
+    decode_by = decode_continuous if new_cache(loaded) is not None else decode_padded
     with plain_generation_config(loaded) as stop_ids:
         try:
             yield from decode_by(loaded, requests, policy, stop_ids, batch_size)
@@ -42,21 +42,21 @@ def decode(
 def decode_padded(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int], batch_size: int
 ) -> Iterator[tuple[Request, list[int]]]:
-    """As `decode_rolling`, for models with a cache of their own kind (sliding windows, recurrent states, prefixes)."""
+    """As `decode_continuous`, for models with another cache (sliding windows, recurrent states, prefixes)."""
     fill = int(loaded.tokenizer.pad_token_id or 0)
     for batch in _batches(requests, batch_size):
         length, n_new = len(batch[0].token_ids), batch[0].n_new
         n_pads = [length - len(one.token_ids) for one in batch]
         rows = [[fill] * n_pad + list(one.token_ids) for n_pad, one in zip(n_pads, batch, strict=True)]
         masks = [[0] * n_pad + [1] * (length - n_pad) for n_pad in n_pads]
-        uniforms = uniforms_of(batch, policy).to(loaded.device) if policy.temperature > 0 else None
+        uniforms = uniform_numbers(batch, policy).to(loaded.device) if policy.temperature > 0 else None
         generated = loaded.model.generate(  # type: ignore[operator]  # a PeftModel forwards it dynamically
             input_ids=torch.tensor(rows, device=loaded.device),
             attention_mask=torch.tensor(masks, device=loaded.device),
             generation_config=GenerationConfig(
                 max_new_tokens=n_new, do_sample=False, eos_token_id=list(stop_ids) or None, pad_token_id=fill
             ),
-            logits_processor=LogitsProcessorList([SeededNucleus(policy, uniforms, prompt_length=length)]),
+            logits_processor=LogitsProcessorList([SeededSampling(policy, uniforms, prompt_length=length)]),
         )
         for request, new_ids in zip(batch, generated[:, length:].tolist(), strict=True):
             end = next((place for place, token_id in enumerate(new_ids) if token_id in stop_ids), len(new_ids))

@@ -56,8 +56,8 @@ class Request:
         return int.from_bytes(digest[:7], "big")
 
 
-class SeededNucleus(LogitsProcessor):
-    """`chosen_tokens` for `model.generate`, whose argmax then takes the one token that was left."""
+class SeededSampling(LogitsProcessor):
+    """`choose_tokens` for `model.generate`, whose argmax then takes the one token that was left."""
 
     def __init__(self, policy: SamplingPolicy, uniforms: torch.Tensor | None, prompt_length: int) -> None:
         self.policy, self.uniforms, self.prompt_length = policy, uniforms, prompt_length
@@ -66,10 +66,10 @@ class SeededNucleus(LogitsProcessor):
         """Scores of shape (rows, vocabulary): 0 for the chosen token, minus infinity for the others."""
         step = input_ids.shape[1] - self.prompt_length
         uniforms = None if self.uniforms is None else self.uniforms[:, step : step + 1]
-        return torch.full_like(scores, -torch.inf).scatter_(1, chosen_tokens(scores, self.policy, uniforms), 0.0)
+        return torch.full_like(scores, -torch.inf).scatter_(1, choose_tokens(scores, self.policy, uniforms), 0.0)
 
 
-def chosen_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.Tensor | None) -> torch.Tensor:
+def choose_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.Tensor | None) -> torch.Tensor:
     """The next token of each row, shape (rows, 1), from logits of shape (rows, vocabulary).
 
     Greedy where `uniforms` is None. Else the token is the first whose cumulated probability exceeds the row's uniform
@@ -92,7 +92,7 @@ def chosen_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.
     return _draw_from_nucleus(probabilities, uniforms, policy.top_p)
 
 
-def uniforms_of(requests: Sequence[Request], policy: SamplingPolicy) -> torch.Tensor:
+def uniform_numbers(requests: Sequence[Request], policy: SamplingPolicy) -> torch.Tensor:
     """Numbers in [0, 1) of shape (rows, max_new_tokens); a row's depend on seed, prompt and sample number alone."""
     rows = torch.zeros(len(requests), policy.max_new_tokens)
     for row, one in zip(rows, requests, strict=True):

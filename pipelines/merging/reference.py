@@ -12,7 +12,7 @@ from trl import ModelConfig
 
 from pipelines.hub.model_ref import value_in_records
 from pipelines.merging.adapter_mix import AdapterMix, attach
-from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
+from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import (
     load_base_model,
     load_generation_config,
@@ -36,7 +36,7 @@ def load_reference(
     """`mix` on `base`, whose weights are in float32 or quantized, on the best device there is."""
     options = {"quantization_config": quantization} if quantization is not None else {}
     model: Any = load_base_model(base, dtype=torch.float32, revision=revision, **options)
-    keep_gradients_of_four_bit_base(model)  # packed for speed on a CPU, layers of odd sizes have no forward either
+    keep_four_bit_gradients(model)  # packed for speed on a CPU, layers of odd sizes have no forward either
     with torch.random.fork_rng():
         torch.manual_seed(0)
         resize_embeddings(model, tokenizer)

@@ -13,12 +13,20 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.modeling.chat.spelling import Message
-from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_turns
+from pipelines.modeling.chat.turns import AssistantTurn, UnrenderableError, assistant_turns
 from pipelines.modeling.chat_template import wants_bos
 
 __all__ = [
-    "Segment", "ServedTurn", "UnrenderableError", "chat_token_ids", "inner_token_ids", "prompt_token_ids",
-    "render_turns", "served_turns", "tokenize_turns", "turn_token_ids",
+    "AssistantTurn",
+    "Segment",
+    "UnrenderableError",
+    "assistant_turns",
+    "chat_token_ids",
+    "inner_token_ids",
+    "prompt_token_ids",
+    "render_turns",
+    "tokenize_turns",
+    "turn_token_ids",
 ]  # fmt: skip
 
 
@@ -44,14 +52,14 @@ def render_turns(
     One example, unless a turn is served with other ids before it than the example has so far, because the template
     drops the thoughts of earlier turns, say: then it becomes an example of its own.
     """
-    turns = served_turns(
+    turns = assistant_turns(
         tokenizer, messages, tools=tools, trained_turns=trained_turns, template_arguments=template_arguments
     )
     return tokenize_turns(tokenizer, [turns])[0]
 
 
 def tokenize_turns(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[ServedTurn]]
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[AssistantTurn]]
 ) -> list[list[list[Segment]]]:
     """The examples of each row. Turns of many rows at once take less time, and the tokenizer's threads share them."""
     pairs = iter(turn_token_ids(tokenizer, [turn for turns in rows for turn in turns]))
@@ -59,7 +67,7 @@ def tokenize_turns(
 
 
 def turn_token_ids(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[ServedTurn]
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[AssistantTurn]
 ) -> list[tuple[list[int], list[int]]]:
     """Ids of each turn's prompt, as a server makes them, and ids of what follows: those that prompt and turn have as
     one text, unless a token would reach from the one into the other."""

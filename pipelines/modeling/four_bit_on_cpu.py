@@ -5,7 +5,7 @@ from transformers import PreTrainedModel
 _PACKS = "support_avx512bf16_for_cpu"  # bitsandbytes asks this of each of its 4-bit layers
 
 
-def keep_gradients_of_four_bit_base(model: PreTrainedModel) -> None:
+def keep_four_bit_gradients(model: PreTrainedModel) -> None:
     """Keep bitsandbytes from packing the 4-bit layers of `model` for fast inference on a CPU.
 
     At the first forward in evaluation mode, on a processor with AVX512-BF16, it rewrites the weights for a kernel that

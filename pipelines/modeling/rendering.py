@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
 from pipelines.modeling.assistant_masks import chat_token_ids, inner_token_ids, prompt_token_ids, turn_token_ids
-from pipelines.modeling.chat.turns import ServedTurn, UnrenderableError, served_prompt, served_turns
+from pipelines.modeling.chat.turns import AssistantTurn, UnrenderableError, assistant_turns, prompt_text
 from pipelines.modeling.chat_template import end_token, end_tokens, token_id_of
 
 _PROBE = "probe answer 9042"
@@ -60,7 +60,7 @@ def render_prompt(
             remedy="use the plain prompt style, or a model that was fine-tuned with a template",
         )
     try:
-        text = served_prompt(tokenizer, asked.messages, asked.tools, asked.template_arguments)
+        text = prompt_text(tokenizer, asked.messages, asked.tools, asked.template_arguments)
     except UnrenderableError as error:
         raise UserError(
             expected=f"a chat template in {tokenizer.name_or_path} that renders each conversation",
@@ -108,7 +108,7 @@ def lost_in_template(tokenizer: PreTrainedTokenizerBase, asked: Conversation) ->
     return None
 
 
-def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> ServedTurn | None:
+def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> AssistantTurn | None:
     """The prompt, and what the template writes between it and the text of an answer; None where it cannot say."""
     try:
         served = _probe_turn(tokenizer, context, thought)
@@ -118,9 +118,9 @@ def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, th
     return replace(served, text=before) if probe else None
 
 
-def _probe_turn(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> ServedTurn:
+def _probe_turn(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> AssistantTurn:
     turn = {"role": "assistant", "content": _PROBE, **({"reasoning_content": thought} if thought else {})}
-    [served] = served_turns(
+    [served] = assistant_turns(
         tokenizer,
         [*context.messages, turn],
         tools=context.tools,

@@ -11,7 +11,7 @@ from trl import DPOConfig
 from pipelines.modeling import stop_token_ids
 from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.callbacks.samples import SamplesAtEvaluation, end_probabilities, untouched
+from pipelines.training.callbacks.samples import SampleAnswersCallback, end_probabilities, untouched
 
 # Where an answer ends is partly a matter of taste: runs of the quickstart that learned it give the end token 0.79 to
 # 0.89 there and 0.01 where answers go on, their base less than 0.001 at both.
@@ -32,7 +32,7 @@ class EndsBefore:
 
 
 def ends_before(trainer: Trainer) -> EndsBefore | None:
-    """The probabilities that `SamplesAtEvaluation` logs, before the first step; None where it has no rows."""
+    """The probabilities that `SampleAnswersCallback` logs, before the first step; None where it has no rows."""
     shown = _shown(trainer)
     if shown is None:
         return None
@@ -64,8 +64,8 @@ def learned_to_stop(trainer: Trainer, before: EndsBefore | None) -> Measurement:
     return Measurement(facts, _line(facts), tuple(found))
 
 
-def _shown(trainer: Trainer) -> SamplesAtEvaluation | None:
-    return next((one for one in trainer.callback_handler.callbacks if isinstance(one, SamplesAtEvaluation)), None)
+def _shown(trainer: Trainer) -> SampleAnswersCallback | None:
+    return next((one for one in trainer.callback_handler.callbacks if isinstance(one, SampleAnswersCallback)), None)
 
 
 def _answers_something(trainer: Trainer) -> bool:

@@ -21,7 +21,7 @@ from data_prep.conversation import (
 )
 from pipelines.errors import UserError
 from pipelines.hub.model_ref import ModelRef
-from pipelines.modeling.assistant_masks import ServedTurn, UnrenderableError
+from pipelines.modeling.assistant_masks import AssistantTurn, UnrenderableError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.postflight.forgetting import read_general_text
@@ -36,8 +36,8 @@ from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.preference_rows import preference_set
 from pipelines.training.data.rows import has_held_out_rows, recipe_rows
-from pipelines.training.data.truncation import Example, Fitted
-from pipelines.training.fine_tuning import load_student_tokenizer
+from pipelines.training.data.truncation import Example, TruncatedRow
+from pipelines.training.fine_tuning import load_training_tokenizer
 from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretrain.corpus import documents_to_see
 from pipelines.training.pretrain.pretraining_model import (
@@ -140,7 +140,7 @@ def _student_tokenizer(
     start: ModelRef, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: CapturedErrors
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
-    load = partial(load_student_tokenizer, start, training, conversational=rows.conversational)
+    load = partial(load_training_tokenizer, start, training, conversational=rows.conversational)
     found = refusals.attempt(load)
     if found is not None:
         return found
@@ -176,7 +176,7 @@ def _seen_rows(
 
 def _begun(
     number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: CapturedErrors
-) -> tuple[SampledRow, list[ServedTurn]]:  # fmt: skip
+) -> tuple[SampledRow, list[AssistantTurn]]:  # fmt: skip
     """A row, and the turns of it that are left to be tokenized: only conversations have them."""
     try:
         read = how.read(row)
@@ -200,10 +200,10 @@ def _begun(
 def _fitted(seen: SampledRow, whole: list[Example], how: RowTokenizer, refusals: CapturedErrors) -> SampledRow:
     """`seen` with its examples as they are, and as the recipe's length leaves them."""
     try:
-        fitted = how.examples(seen.values, seen.number) if _is_long(whole, how.max_length) else Fitted(whole)
+        fitted = how.examples(seen.values, seen.number) if _is_long(whole, how.max_length) else TruncatedRow(whole)
     except UserError as error:
         refusals.note(error)
-        fitted = Fitted([], RowFate.DROPPED, sum(map(len, whole)), "refused")
+        fitted = TruncatedRow([], RowFate.DROPPED, sum(map(len, whole)), "refused")
     return replace(
         seen, examples=tuple(fitted.examples), whole=tuple(whole), fate=fitted.fate, reason=fitted.reason
     )  # fmt: skip

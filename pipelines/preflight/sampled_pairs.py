@@ -11,9 +11,9 @@ from pipelines.errors import UserError
 from pipelines.modeling.assistant_masks import UnrenderableError
 from pipelines.preflight.captured_errors import CapturedErrors
 from pipelines.preflight.check_context import SampledRow
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.preference_pairs import PairTokens, fit_pair, pair_tokens, tokens_and_labels
+from pipelines.training.data.preference_pairs import PairTokens, pair_tokens, tokens_and_labels, truncate_pair
 from pipelines.training.data.truncation import Example
 
 
@@ -23,7 +23,7 @@ class PairReader:
 
     tokenizer: PreTrainedTokenizerBase | None
     max_length: int | None
-    policy: LongRowPolicy
+    policy: TruncationPolicy
     refusals: CapturedErrors
 
     def seen(self, number: int, row: Mapping[str, Any]) -> SampledRow:
@@ -42,7 +42,7 @@ class PairReader:
         try:
             pair = pair_tokens(preference, tokenizer)
             whole = _examples_of(pair)
-            fate, kept = fit_pair(preference, pair, tokenizer, self.max_length, self.policy, texts.number)
+            fate, kept = truncate_pair(preference, pair, tokenizer, self.max_length, self.policy, texts.number)
         except UnrenderableError as error:
             return replace(texts, whole=whole, fate=RowFate.DROPPED, reason=str(error))
         except UserError as error:

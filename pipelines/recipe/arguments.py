@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-class LongRowPolicy(StrEnum):
+class TruncationPolicy(StrEnum):
     """What becomes of a row over `max_length` tokens; the ledger counts every one.
 
     DROP leaves it out. TRUNCATE_PROMPT cuts the left of its longest prompt text. KEEP_END_TOKEN cuts the answer and
@@ -104,8 +104,8 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
         default="validation",
         metadata={"help": "Split that is evaluated while training. The test split is kept for the comparison."},
     )
-    long_rows: LongRowPolicy = field(
-        default=LongRowPolicy.DROP,
+    long_rows: TruncationPolicy = field(
+        default=TruncationPolicy.DROP,
         metadata={"help": "Rows over max_length: drop, truncate_prompt, keep_end_token, split or error."},
     )
 
@@ -123,7 +123,7 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.long_rows = chosen(LongRowPolicy, self.long_rows, "long_rows")
+        self.long_rows = chosen(TruncationPolicy, self.long_rows, "long_rows")
         for key in ("max_answer_cut_share", "max_dropped_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(expected=f"{key} from 0 to 1", got=str(getattr(self, key)), remedy="mend it")

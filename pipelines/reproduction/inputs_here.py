@@ -11,7 +11,7 @@ from pipelines.reproduction.locked_recipe import LockedRecipe
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.preference_rows import preference_set
 from pipelines.training.data.rows import recipe_rows
-from pipelines.training.fine_tuning import load_student_tokenizer
+from pipelines.training.fine_tuning import load_training_tokenizer
 from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.pretrain.corpus import open_corpus
 from pipelines.training.pretrain.pretraining_model import tokenizer_to_pretrain
@@ -50,7 +50,7 @@ def _sft_inputs(recipe: Recipe) -> Inputs:
     train, held_out = recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no")
     rows = instruction_set(train, held_out, data, training, recipe.keys)
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-    tokenizer, _ = load_student_tokenizer(start, training, conversational=rows.conversational)
+    tokenizer, _ = load_training_tokenizer(start, training, conversational=rows.conversational)
     return fine_tuning_inputs(data, (train, held_out), tokenizer, start.base, model.model_revision, start.adapter)
 
 

@@ -12,7 +12,7 @@ from trl import ModelConfig
 from pipelines.errors import UserError
 from pipelines.modeling import lora_config
 from pipelines.modeling.loading import attach_quietly, load_config
-from pipelines.training.library_errors import LIBRARY_ERRORS, library_refusals, message_of
+from pipelines.training.library_errors import LIBRARY_ERRORS, explain_library_errors, message_of
 
 # Keys that name modules: the doctor has a finding for names that match nothing, with the names that there are.
 _NAMES = {"lora_target_modules", "lora_target_parameters", "lora_modules_to_save"}
@@ -46,7 +46,9 @@ def _skeleton(base: str, arguments: ModelConfig, options: dict[str, Any]) -> Pre
     config = load_config(base, arguments.model_revision)
     attention = options.get("attn_implementation", arguments.attn_implementation)
     with (
-        library_refusals(f"a model that can be built from {base}", "change attn_implementation or model_init_kwargs"),
+        explain_library_errors(
+            f"a model that can be built from {base}", "change attn_implementation or model_init_kwargs"
+        ),
         attach_quietly(),
         torch.device("meta"),
     ):

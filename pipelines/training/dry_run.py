@@ -37,8 +37,8 @@ from pipelines.modeling.loading import attach_quietly
 from pipelines.recipe import Recipe
 from pipelines.training.base_check import refuse_impossible_base
 from pipelines.training.callbacks.local_trackio import LocalTrackio
-from pipelines.training.callbacks.samples import SamplesAtEvaluation
-from pipelines.training.fine_tuning import Student, sft_trainer
+from pipelines.training.callbacks.samples import SampleAnswersCallback
+from pipelines.training.fine_tuning import ModelBundle, sft_trainer
 from pipelines.training.library_errors import LIBRARY_ERRORS, message_of
 from pipelines.training.preference_tuning import Policy, preference_trainer
 from pipelines.training.pretrain.pretraining import PretrainingTrainer
@@ -171,13 +171,13 @@ def _trainer(short: Any, model: ModelConfig, data: Any) -> Trainer:
     rows = Dataset.from_list([row] * n_rows)
     held_out = _held_out(short, rows)
     if isinstance(short, SFTConfig):
-        trainer: Trainer = sft_trainer(Student(small, tokenizer, lora), short, rows, held_out)
+        trainer: Trainer = sft_trainer(ModelBundle(small, tokenizer, lora), short, rows, held_out)
     else:
         trainer = PretrainingTrainer(
             muon_learning_rate=data.muon_learning_rate, model=small, args=short, train_dataset=rows,
             eval_dataset=held_out, processing_class=tokenizer,
         )  # fmt: skip
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, [_PROMPT], held_out, Path(short.output_dir), 1))
+    trainer.add_callback(SampleAnswersCallback(tokenizer, [_PROMPT], held_out, Path(short.output_dir), 1))
     return trainer
 
 

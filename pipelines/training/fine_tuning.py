@@ -19,17 +19,17 @@ from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
 from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import end_tokens, token_id_of
-from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
+from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
-from pipelines.training.callbacks.logging_callback import Watched, watch
+from pipelines.training.callbacks.logging_callback import ThroughputLogging
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
-from pipelines.training.library_errors import library_refusals
+from pipelines.training.library_errors import explain_library_errors
 
 
 @dataclass(frozen=True)
-class Student:
+class ModelBundle:
     """A base ready to be taught: tokenizer with chat template, embeddings that fit it, LoRA configured or in place."""
 
     model: PreTrainedModel | PeftModel
@@ -37,7 +37,7 @@ class Student:
     lora: LoraConfig | None
 
 
-def load_student_tokenizer(
+def load_training_tokenizer(
     start: ModelRef, training: SFTConfig, *, conversational: bool
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
     """The base's tokenizer, with a chat template and its end token if the rows are `conversational`, and the tokens
@@ -78,13 +78,13 @@ def load_student_tokenizer(
     return tokenizer, new_tokens
 
 
-def load_student(
+def load_model_bundle(
     start: ModelRef,
     arguments: ModelConfig,
     training: SFTConfig,
     tokenizer: PreTrainedTokenizerBase,
     new_tokens: list[str],
-) -> Student:
+) -> ModelBundle:
     """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA; or attach the
     adapter of `start`, to be trained further.
 
@@ -97,9 +97,9 @@ def load_student(
     if start.adapter is not None:
         adapted = attach_trainable_adapter(model, start.adapter, start.base)
         align_end_token(model, tokenizer)
-        return Student(adapted, tokenizer, None)
+        return ModelBundle(adapted, tokenizer, None)
     new_ids = {*added, *(token_id_of(tokenizer, token) for token in new_tokens)}
-    return Student(model, tokenizer, lora_config(arguments, model, sorted(new_ids)))
+    return ModelBundle(model, tokenizer, lora_config(arguments, model, sorted(new_ids)))
 
 
 def load_base_to_train(
@@ -108,7 +108,7 @@ def load_base_to_train(
     """The base of `start` in the recipe's dtype or quantization, with the end token and embeddings that
     `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
     model = load_base_model(start.base, **loading_options(arguments, training))
-    keep_gradients_of_four_bit_base(model)
+    keep_four_bit_gradients(model)
     added = resize_embeddings(model, tokenizer)
     align_end_token(model, tokenizer)
     return model, added
@@ -138,28 +138,28 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class WatchedSFTTrainer(Watched, SFTTrainer):
+class LoggedSFTTrainer(ThroughputLogging, SFTTrainer):
     """TRL's trainer with the live view's figures in its logs."""
 
 
-def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out: Dataset | None) -> SFTTrainer:
+def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_out: Dataset | None) -> SFTTrainer:
     """TRL's trainer over rows that are tokenized and labelled already (`input_ids`, `labels`)."""
     settled = copy.copy(training)  # the template and the end token are in the tokenizer by now, TRL need not set them
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = settled.completion_only_loss = None
     settled.assistant_only_loss = False  # the labels say what is trained
     if not training.packing:
         settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
-    continued = adapter_weights(student.model)
-    with library_refusals("options that TRL's SFTTrainer takes together", "change these keys in the recipe"):
-        trainer = WatchedSFTTrainer(
-            model=student.model,
+    continued = adapter_weights(bundle.model)
+    with explain_library_errors("options that TRL's SFTTrainer takes together", "change these keys in the recipe"):
+        trainer = LoggedSFTTrainer(
+            model=bundle.model,
             args=settled,
             train_dataset=train,
             eval_dataset=held_out,
-            processing_class=student.tokenizer,
-            peft_config=student.lora,
+            processing_class=bundle.tokenizer,
+            peft_config=bundle.lora,
         )
-    show_bias_of_wrapped_head(base_below(student.model))
+    show_bias_of_wrapped_head(base_below(bundle.model))
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
         for name, weight in continued.items():  # TRL made them bfloat16 on a quantized base
@@ -167,11 +167,11 @@ def sft_trainer(student: Student, training: SFTConfig, train: Dataset, held_out:
         if getattr(trainer.model.peft_config["default"], "trainable_token_indices", None):
             leave_embeddings_out(trainer.model)
     refuse_contamination(trainer)
-    watch(trainer)
+    add_logging(trainer)
     return trainer
 
 
-def save_student(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -> None:
+def save_trained_model(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -> None:
     """Write adapter or model, tokenizer with template, generation config with the end token, trainer state and ledger.
 
     Every rank calls it.

@@ -20,7 +20,7 @@ def message_of(error: BaseException) -> str:
 
 
 @contextmanager
-def library_refusals(expected: str, remedy: str) -> Iterator[None]:
+def explain_library_errors(expected: str, remedy: str) -> Iterator[None]:
     """Raise what a library refuses as a `UserError` that quotes it."""
     try:
         yield

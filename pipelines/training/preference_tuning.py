@@ -23,8 +23,8 @@ from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe.arguments import RunArguments
-from pipelines.training.callbacks.logging_callback import Watched, watch
-from pipelines.training.callbacks.samples import N_HELD_OUT, SamplesAtEvaluation
+from pipelines.training.callbacks.logging_callback import ThroughputLogging
+from pipelines.training.callbacks.samples import N_HELD_OUT, SampleAnswersCallback
 from pipelines.training.data.preference_pairs import chosen_rows
 from pipelines.training.fine_tuning import (
     adapter_weights,
@@ -34,7 +34,7 @@ from pipelines.training.fine_tuning import (
     load_base_to_train,
     show_bias_of_wrapped_head,
 )
-from pipelines.training.library_errors import library_refusals
+from pipelines.training.library_errors import explain_library_errors
 
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
 
@@ -89,7 +89,7 @@ def load_policy(
     return Policy(model, tokenizer, reference=reference)
 
 
-class PreferenceTrainer(Watched, DPOTrainer):
+class PreferenceTrainer(ThroughputLogging, DPOTrainer):
     """TRL's trainer over pairs that are tokenized already, with a reference that is what the policy was at the start.
 
     `model` is the policy as `load_policy` gives it.
@@ -142,7 +142,7 @@ def preference_trainer(
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
-    with library_refusals("options that TRL's DPOTrainer takes together", "change these keys in the recipe"):
+    with explain_library_errors("options that TRL's DPOTrainer takes together", "change these keys in the recipe"):
         trainer = PreferenceTrainer(
             policy.model,
             ref_model=policy.reference,
@@ -158,18 +158,18 @@ def preference_trainer(
         trainer.model.peft_config[_POLICY], "trainable_token_indices", None
     ):
         leave_embeddings_out(trainer.model)
-    watch(trainer)
+    add_logging(trainer)
     trainer.add_callback(_samples(policy.tokenizer, training, held_out, shown))
     return trainer
 
 
 def _samples(
     tokenizer: PreTrainedTokenizerBase, training: DPOConfig, held_out: Dataset | None, shown: RunArguments
-) -> SamplesAtEvaluation:
+) -> SampleAnswersCallback:
     """Answers to the recipe's prompts or the first held-out ones, and the end token behind the chosen answers."""
     if shown.sample_prompts is not None:
         prompts = [render_prompt(tokenizer, prompt) for prompt in shown.sample_prompts]
     else:
         prompts = held_out[: shown.n_samples]["prompt_ids"] if held_out is not None else []
     rows = chosen_rows(held_out, N_HELD_OUT) if held_out is not None else None
-    return SamplesAtEvaluation(tokenizer, prompts, rows, Path(str(training.output_dir)), shown.sample_max_new_tokens)
+    return SampleAnswersCallback(tokenizer, prompts, rows, Path(str(training.output_dir)), shown.sample_max_new_tokens)

@@ -17,13 +17,13 @@ from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.truncation import IGNORED, Example
 
 
-def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], n_rows: int) -> int:
+def refuse_prompt_mismatch(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], n_rows: int) -> int:
     """Compare the context of each trained turn of the first `n_rows` readable rows with the prompt that the tokenizer
     gives after it was saved and loaded again, as a served model's is. Returns how many rows were compared.
 
     Raises `UserError` for the first context that differs, or for a turn with another end than serving stops at.
     """
-    served_by = saved_and_loaded(how.tokenizer)
+    served_by = reloaded_tokenizer(how.tokenizer)
     n_compared = 0
     for row in rows:
         if n_compared == n_rows:
@@ -39,7 +39,7 @@ def refuse_unlike_serving(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], 
     return n_compared
 
 
-def saved_and_loaded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+def reloaded_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """`tokenizer` as a server loads it after a run has saved it.
 
     Loading makes an object of every merge; Python would look through all rows for garbage again and again, which takes

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.inference import generation
-from pipelines.inference.answer_store import Answer, AnswerStore, store_beside
+from pipelines.inference.answer_store import Answer, AnswerStore, open_answer_store
 from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import Request
@@ -58,11 +58,11 @@ def test_the_files_of_all_processes_are_read_and_removed(tmp_path: Path) -> None
 
 def test_a_leftover_is_refused_unless_it_is_to_be_resumed(tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
-    store_beside(output, resume=False).add({"a": PLAIN})
+    open_answer_store(output, resume=False).add({"a": PLAIN})
     with pytest.raises(UserError) as error:
-        store_beside(output, resume=False)
+        open_answer_store(output, resume=False)
     assert "answers.jsonl.partial with 1 answers of an interrupted call; add --resume" in str(error.value)
-    assert len(store_beside(output, resume=True)) == 1
+    assert len(open_answer_store(output, resume=True)) == 1
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from pipelines.errors import UserError
-from pipelines.inference.continuous_batching import RollingBatch, decode_rolling, new_cache
+from pipelines.inference.continuous_batching import ContinuousBatch, decode_continuous, new_cache
 from pipelines.inference.decoding import decode_padded, plain_generation_config
 from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import Request, SamplingPolicy
@@ -37,7 +37,7 @@ def rolled(
     loaded: LoadedModel, asked: Sequence[Request], policy: SamplingPolicy, batch_size: int
 ) -> dict[Request, list[int]]:
     with torch.inference_mode(), plain_generation_config(loaded) as stop_ids:
-        return dict(decode_rolling(loaded, asked, policy, stop_ids, batch_size))
+        return dict(decode_continuous(loaded, asked, policy, stop_ids, batch_size))
 
 
 @pytest.mark.parametrize("policy", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
@@ -59,13 +59,13 @@ def test_rows_are_refilled_and_columns_of_padding_are_cut_off(
     lively: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes = []
-    scores = RollingBatch._scores
+    scores = ContinuousBatch._scores
 
-    def watched(self: RollingBatch, token_ids: torch.Tensor, mask: torch.Tensor, *rest: object) -> torch.Tensor:
+    def watched(self: ContinuousBatch, token_ids: torch.Tensor, mask: torch.Tensor, *rest: object) -> torch.Tensor:
         shapes.append(tuple(mask.shape))
         return scores(self, token_ids, mask, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(RollingBatch, "_scores", watched)
+    monkeypatch.setattr(ContinuousBatch, "_scores", watched)
     asked = requests(60)
     answers = rolled(lively, asked, GREEDY, 8)
     n_steps, n_tokens = len(shapes), sum(map(len, answers.values()))

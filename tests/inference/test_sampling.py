@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pipelines.errors import UserError
-from pipelines.inference.sampling import SamplingPolicy, SeededNucleus
+from pipelines.inference.sampling import SamplingPolicy, SeededSampling
 
 
 def drawn(logits: list[float], policy: SamplingPolicy, n: int = 20_000) -> Counter[int]:
     uniforms = torch.rand((n, 1), generator=torch.Generator().manual_seed(0))
-    scores = SeededNucleus(policy, uniforms, prompt_length=1)(torch.zeros((n, 1)), torch.tensor([logits] * n))
+    scores = SeededSampling(policy, uniforms, prompt_length=1)(torch.zeros((n, 1)), torch.tensor([logits] * n))
     return Counter(scores.argmax(dim=-1).tolist())
 
 

@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
-from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
+from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model
 from pipelines.modeling.quantization import quantization_config
 
@@ -28,7 +28,7 @@ def test_an_evaluation_on_a_cpu_does_not_take_the_gradients_away(tmp_path: Path)
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     arguments = ModelConfig(load_in_4bit=True)
     model = load_base_model(str(tmp_path), dtype="float32", quantization_config=quantization_config(arguments))
-    keep_gradients_of_four_bit_base(model)
+    keep_four_bit_gradients(model)
     before = gradient_at_the_bottom(model)
     model.eval()
     with torch.no_grad():

@@ -15,8 +15,8 @@ from pipelines.modeling.assistant_masks import render_turns
 from pipelines.modeling.chat.dates import pin_date
 from pipelines.modeling.chat.ends import end_tokens
 from pipelines.modeling.chat.spelling import spelled
-from pipelines.modeling.chat.turns import UnrenderableError, served_turns
-from pipelines.training.serving_check import saved_and_loaded
+from pipelines.modeling.chat.turns import UnrenderableError, assistant_turns
+from pipelines.training.serving_check import reloaded_tokenizer
 from tests.modeling.template_families import tokenizer_of
 
 _PLAIN = (
@@ -90,7 +90,7 @@ def test_an_answer_has_no_token_that_serving_does_not_give(model: str, shared_da
 def test_a_template_that_moves_the_system_turn_is_trained_as_it_is_served() -> None:
     tokenizer = ready("MISTRAL")
     talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
-    first, second = served_turns(tokenizer, talk)
+    first, second = assistant_turns(tokenizer, talk)
     assert first.prompt == "<s>[INST] Be brief.\n\nOne?[/INST]"
     assert second.prompt == "<s>[INST] One?[/INST] First.</s>[INST] Be brief.\n\nTwo?[/INST]"
     assert (first.text, second.text) == (" First.</s>", " Second.</s>")
@@ -108,34 +108,34 @@ def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
 
 def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
     talk = [user("Where?"), said("", tool_calls=[call(place="Köln", near=None)])]
-    [turn] = served_turns(ready("DEEPSEEK_V3"), talk)  # calls need no tools
+    [turn] = assistant_turns(ready("DEEPSEEK_V3"), talk)  # calls need no tools
     assert '<｜tool▁sep｜>{"place": "Köln", "near": null}<｜tool▁call▁end｜>' in turn.text
 
 
 def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
     talk = [user("Who?"), said("Jane.", reasoning_content="It was Jane.")]
-    [turn] = served_turns(ready("qwen3"), talk)
+    [turn] = assistant_turns(ready("qwen3"), talk)
     assert turn.text == "<think>\nIt was Jane.\n</think>\n\nJane.<|im_end|>"
     for name in ("qwen3", "qwen3_6", "nemotron_3_nano"):
         with pytest.raises(UnrenderableError, match="prompt_is_no_prefix"):
-            served_turns(ready(name), talk, template_arguments={"enable_thinking": False})
-        [turn] = served_turns(ready(name), [talk[0], said("Jane.")], template_arguments={"enable_thinking": False})
+            assistant_turns(ready(name), talk, template_arguments={"enable_thinking": False})
+        [turn] = assistant_turns(ready(name), [talk[0], said("Jane.")], template_arguments={"enable_thinking": False})
         assert turn.text == "Jane.<|im_end|>"
 
 
 def test_what_follows_an_end_inside_a_turn_is_not_trained() -> None:
     tokenizer = ready("NEMOTRON_NANO")
-    [turn] = served_turns(tokenizer, [user("Where?"), said("Here.")])
+    [turn] = assistant_turns(tokenizer, [user("Where?"), said("Here.")])
     assert turn.text == "Here.<|eot|>"
     with pytest.raises(UnrenderableError, match=r"end_token_inside_turn: 'Here.<\|eot\|>'"):
-        served_turns(tokenizer, [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
+        assistant_turns(tokenizer, [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
 
 
 def test_an_end_that_the_row_spells_itself_does_not_end_the_turn() -> None:
     tokenizer = with_template(_PLAIN)
-    [turn] = served_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>b")])
+    [turn] = assistant_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>b")])
     assert turn.text == "a<|im_end|>b<|im_end|>"
-    [turn] = served_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>")])
+    [turn] = assistant_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>")])
     assert turn.text == "a<|im_end|>"
 
 
@@ -152,7 +152,7 @@ def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_st
     assert end_tokens(tokenizer) == ("<|user|>", "<|observation|>")
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"properties": {"place": {}}}}}
     talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}, said("51.")]
-    called, answered = served_turns(tokenizer, talk, tools=[tool])
+    called, answered = assistant_turns(tokenizer, talk, tools=[tool])
     assert called.text.endswith("</tool_call><|observation|>")
     assert answered.text.endswith("51.<|user|>")
 
@@ -170,19 +170,19 @@ def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: 
     tokenizer = with_template(
         _PLAIN.replace("endfor", "endif -%}{%- endfor").replace("-%}{{-", f"-%}}{{%- if {template} -%}}{{{{-", 1)
     )
-    assert served_turns(tokenizer, [user("Where?"), said("Here.")])
+    assert assistant_turns(tokenizer, [user("Where?"), said("Here.")])
     with pytest.raises(UnrenderableError, match=reason):
-        served_turns(tokenizer, [user("Hi."), message, user("Where?"), said("Here.")], trained_turns=[3])
+        assistant_turns(tokenizer, [user("Hi."), message, user("Where?"), said("Here.")], trained_turns=[3])
 
 
 def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_it_reads_text() -> None:
     parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
-    assert "One.\nTwo." in served_turns(with_template(_PLAIN), [user(parts), said("Yes.")])[0].prompt
+    assert "One.\nTwo." in assistant_turns(with_template(_PLAIN), [user(parts), said("Yes.")])[0].prompt
     each = "(m.content if m.content is string else m.content | map(attribute='text') | join(' | '))"
     both = with_template(_PLAIN.replace("m.content", each))
-    assert "One. | Two." in served_turns(both, [user(parts), said("Yes.")])[0].prompt
+    assert "One. | Two." in assistant_turns(both, [user(parts), said("Yes.")])[0].prompt
     printed = with_template(_PLAIN.replace("m.content", "m.content | string"))
-    assert "One.\nTwo." in served_turns(printed, [user(parts), said("Yes.")])[0].prompt
+    assert "One.\nTwo." in assistant_turns(printed, [user(parts), said("Yes.")])[0].prompt
 
 
 def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> None:
@@ -190,9 +190,9 @@ def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> No
     assert pin_date(ready("qwen3"), "2024-02-29") is None
     assert pin_date(tokenizer, None) == date.today().isoformat()
     assert pin_date(tokenizer, "2024-02-29") == "2024-02-29"
-    [turn] = served_turns(tokenizer, [user("When?"), said("Now.")])
+    [turn] = assistant_turns(tokenizer, [user("When?"), said("Now.")])
     assert "Today Date: 29 Feb 2024\n" in turn.prompt
-    assert saved_and_loaded(tokenizer).template_date == "2024-02-29"
+    assert reloaded_tokenizer(tokenizer).template_date == "2024-02-29"
     with pytest.raises(UserError, match="template_date as YYYY-MM-DD"):
         pin_date(tokenizer, "yesterday")
 
@@ -219,7 +219,7 @@ def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white
         "{{- m.content + '<|im_end|>' + ('' if loop.last else '\\n') -}}{%- endfor -%}"
         "{%- if add_generation_prompt -%}{{- '\\n<|im_start|>assistant\\n\\n' -}}{%- endif -%}"
     )
-    first, second = served_turns(tokenizer, [user("1 + 1?"), said("It is 2."), user("And 3?"), said("\n\nIt is 5.")])
+    first, second = assistant_turns(tokenizer, [user("1 + 1?"), said("It is 2."), user("And 3?"), said("\n\nIt is 5.")])
     assert first.prompt.endswith("<|im_start|>assistant\n\n")
     assert first.text == "It is 2.<|im_end|>"
     assert second.text.strip() == "It is 5.<|im_end|>"

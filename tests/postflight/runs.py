@@ -9,12 +9,12 @@ from trl import DPOTrainer
 from pipelines.postflight import Baseline, PostflightReport, measure_baseline, read_general_text, run_postflight
 from pipelines.preflight.check_context import Stage
 from pipelines.recipe import Recipe
-from pipelines.training.callbacks.samples import SamplesAtEvaluation
+from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.data.instruction_set import instruction_set, sample_prompt_ids
 from pipelines.training.data.preference_pairs import tokenize_pairs
 from pipelines.training.data.preference_rows import preference_set
 from pipelines.training.data.rows import recipe_rows
-from pipelines.training.fine_tuning import load_student, load_student_tokenizer, save_student, sft_trainer
+from pipelines.training.fine_tuning import load_model_bundle, load_training_tokenizer, save_trained_model, sft_trainer
 from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
 from pipelines.training.starting_point import starting_point
 from tests.preflight.contexts import recipe_of, rows_of
@@ -40,12 +40,12 @@ def sft(recipe: Recipe) -> Trainer:
         *recipe_rows(data, training.seed, evaluates=training.eval_strategy != "no"), data, training
     )  # fmt: skip
     start = starting_point(model, None)
-    tokenizer, new_tokens = load_student_tokenizer(start, training, conversational=rows.conversational)
+    tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=rows.conversational)
     train, _, held_out = rows.tokenize(tokenizer)
-    trainer = sft_trainer(load_student(start, model, training, tokenizer, new_tokens), training, train, held_out)
+    trainer = sft_trainer(load_model_bundle(start, model, training, tokenizer, new_tokens), training, train, held_out)
     prompts, folder = sample_prompt_ids(rows, tokenizer), Path(training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
+    trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
     return trainer
 
 
@@ -83,7 +83,7 @@ def examined(trainer: Trainer, general: Path | None = None) -> tuple[Baseline, P
     trainer.train()
     if trainer.args.eval_strategy != "no":
         trainer.evaluate()
-    save_student(trainer, Path(str(trainer.args.output_dir)))
+    save_trained_model(trainer, Path(str(trainer.args.output_dir)))
     return before, run_postflight(trainer, before)
 
 

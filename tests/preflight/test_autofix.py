@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.errors import UserError
 from pipelines.preflight.autofix import diff_of, fixed_recipe, fixes_of, unified_diff, write_fixed
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.records.finding import Finding, Severity
 from tests.twins.runs import RECIPES
 
@@ -99,7 +99,7 @@ def test_a_key_that_just_goes_gives_its_place_to_none() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "before"),
     [("lora_target_modules", "all-linear", "\n# Data"), ("attn_implementation", "sdpa", "\n# LoRA"),
-     ("long_rows", LongRowPolicy.SPLIT, "\n# Training"), ("packing_strategy", "bfd", "\n# Training")],
+     ("long_rows", TruncationPolicy.SPLIT, "\n# Training"), ("packing_strategy", "bfd", "\n# Training")],
 )  # fmt: skip
 def test_a_new_key_goes_to_the_end_of_its_section(key: str, value: object, before: str) -> None:
     assert f"{key}: {value}\n{before}" in fixed_recipe(RECIPE, {key: value})

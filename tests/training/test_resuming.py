@@ -101,7 +101,7 @@ def test_a_resumed_run_gives_the_same_model_and_counts_all_of_its_legs(
 def test_what_a_run_has_cost_is_noted_at_each_checkpoint_and_adds_up(
     finished: Path, tiny_model_folder: Path, rows: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.training.fine_tuning.WatchedSFTTrainer.save_model", power_cut_after(5))
+    monkeypatch.setattr("pipelines.training.fine_tuning.LoggedSFTTrainer.save_model", power_cut_after(5))
     with pytest.raises(KeyboardInterrupt):
         run("sft", tiny_model_folder, rows, tmp_path / "run")
     monkeypatch.undo()

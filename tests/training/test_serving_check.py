@@ -10,7 +10,7 @@ from pipelines.errors import UserError
 from pipelines.modeling import ensure_chat_template, load_tokenizer, render_prompt
 from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.truncation import IGNORED
-from pipelines.training.serving_check import refuse_other_context, refuse_unlike_serving
+from pipelines.training.serving_check import refuse_other_context, refuse_prompt_mismatch
 
 ROWS = [
     {"instruction": "Add.", "input": "2 2", "output": "4", "system": ""},
@@ -32,8 +32,8 @@ def how(request: pytest.FixtureRequest, tiny_model_folder: Path) -> RowTokenizer
 
 
 def test_every_readable_row_is_trained_as_it_is_served(how: RowTokenizer) -> None:
-    assert refuse_unlike_serving(how, ROWS, 8) == 2
-    assert refuse_unlike_serving(how, ROWS, 1) == 1
+    assert refuse_prompt_mismatch(how, ROWS, 8) == 2
+    assert refuse_prompt_mismatch(how, ROWS, 1) == 1
 
 
 def test_the_trained_prompt_is_what_generate_renders(how: RowTokenizer) -> None:

@@ -20,21 +20,21 @@ class UnrenderableError(Exception):
 
 
 @dataclass(frozen=True)
-class ServedTurn:
+class AssistantTurn:
     """The `prompt` that a server renders before a turn, and the `text` that the model must answer, to its end token."""
 
     prompt: str
     text: str
 
 
-def served_turns(
+def assistant_turns(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
     *,
     tools: Sequence[Any] | None = None,
     trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
-) -> list[ServedTurn]:
+) -> list[AssistantTurn]:
     """The assistant's turns in `messages`, or those whose numbers are in `trained_turns`.
 
     Raises `UnrenderableError` if the template cannot render a turn, or loses something of it or of its prompt.
@@ -49,7 +49,7 @@ def served_turns(
     return turns
 
 
-def served_prompt(
+def prompt_text(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
     tools: Sequence[Any] | None = None,
@@ -64,7 +64,7 @@ def _served_turn(
     messages: Sequence[Message],
     tools: Sequence[Any] | None,
     arguments: Mapping[str, Any],
-) -> ServedTurn:
+) -> AssistantTurn:
     """The last of `messages`, served after the others."""
     before, message = messages[:-1], messages[-1]
     if not (content_text(message).strip() or message.get("tool_calls")):
@@ -80,8 +80,8 @@ def _served_turn(
     text = ended(turn, turn_ends(tokenizer), content_text(message), calls=calls)
     if text is None:
         raise UnrenderableError("turn_without_end_token")
-    _refuse_lost(ServedTurn(prompt, text), turn, messages, tools)
-    return ServedTurn(prompt, text)
+    _refuse_lost(AssistantTurn(prompt, text), turn, messages, tools)
+    return AssistantTurn(prompt, text)
 
 
 def _moved_turn(
@@ -105,7 +105,7 @@ def _moved_turn(
     return turn
 
 
-def _refuse_lost(served: ServedTurn, turn: str, messages: Sequence[Message], tools: Sequence[Any] | None) -> None:
+def _refuse_lost(served: AssistantTurn, turn: str, messages: Sequence[Message], tools: Sequence[Any] | None) -> None:
     lost = lost_of_prompt(served.prompt, messages[:-1], tools)
     if lost is not None:
         raise UnrenderableError(lost)

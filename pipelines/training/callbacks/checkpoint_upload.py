@@ -49,7 +49,7 @@ class PlannedPush:
     def follow(self, trainer: Trainer) -> None:
         """Push each checkpoint that `trainer` saves, unless the recipe's hub_strategy is `end`."""
         if self.strategy is not HubStrategy.END:
-            trainer.add_callback(CheckpointRevisions(self))
+            trainer.add_callback(CheckpointUploadCallback(self))
 
     def finish(self, card: Callable[..., str]) -> None:
         """Push the finished run and print where it is; nothing on the ranks that do not push.
@@ -90,7 +90,7 @@ class PlannedPush:
         return self.base or hub_base(lock["base"], None, repository, is_needed=is_adapter(self.folder))
 
 
-class CheckpointRevisions(TrainerCallback):
+class CheckpointUploadCallback(TrainerCallback):
     """On each save, the checkpoint's weights, tokenizer and lock on the branch `step-000100`; nothing of the optimizer.
 
     Training waits for it: the checkpoint could be rotated away under an upload that goes on beside it. One that fails

@@ -12,7 +12,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from pipelines.training.callbacks.flops import TrainingFlops, peak_flops, training_flops
 from pipelines.training.callbacks.local_trackio import keep_trackio_quiet
-from pipelines.training.callbacks.throughput import Pace, peak_memory_bytes
+from pipelines.training.callbacks.throughput import ThroughputMeter, peak_memory_bytes
 
 if TYPE_CHECKING:
     _AnyTrainer = Trainer
@@ -23,8 +23,8 @@ _DOT = " \u00b7 "  # a middle dot; where the terminal's encoding has none, a bar
 _GIB = 1 << 30
 
 
-class EvaluationMeasure(TrainerCallback):
-    """A callback that a `Watched` trainer asks for more metrics at each evaluation, before they are logged."""
+class EvaluationMetrics(TrainerCallback):
+    """A callback that adds metrics to each evaluation of a `ThroughputLogging` trainer before they are logged."""
 
     def measure(self, trainer: Trainer, prefix: str) -> dict[str, float]:
         """Metrics named `{prefix}_...`; called on the ranks that `runs_on` allows, their model in whatever mode."""
@@ -35,8 +35,8 @@ class EvaluationMeasure(TrainerCallback):
         return trainer.is_world_process_zero() or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
-class Watched(_AnyTrainer):
-    """A mixin before a trainer class of transformers or TRL: `class WatchedSFTTrainer(Watched, SFTTrainer)`.
+class ThroughputLogging(_AnyTrainer):
+    """A mixin before a trainer class of transformers or TRL: `class LoggedSFTTrainer(ThroughputLogging, SFTTrainer)`.
 
     Adds to every training log, and so to trainer_state.json and to each tracker, over the window since the last log:
     `tokens_per_second` (no padding, all ranks together), `loss_token_share` (of these tokens, those whose prediction is
@@ -46,7 +46,7 @@ class Watched(_AnyTrainer):
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.pace = Pace()
+        self.throughput = ThroughputMeter()
         self._flops: TrainingFlops | None = None
         self._flops_are_known = False
         self._has_reference_pass = False
@@ -56,23 +56,23 @@ class Watched(_AnyTrainer):
     def training_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> torch.Tensor:
         """One forward and backward, counted."""
         self._has_reference_pass = "completion_mask" in inputs and "ref_chosen_logps" not in inputs
-        self.pace.count(inputs, self.state.global_step)
+        self.throughput.count(inputs, self.state.global_step)
         return super().training_step(model, inputs, *arguments, **options)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        """Evaluation with the metrics of every `EvaluationMeasure` beside the loss."""
-        if not self.pace.is_paused:  # a dict of sets calls this once more for each; the measures are taken once
+        """Evaluation with the metrics of every `EvaluationMetrics` beside the loss."""
+        if not self.throughput.is_paused:  # a dict of sets calls this once more for each; the measures are taken once
             self._prefix_to_measure = options.get("metric_key_prefix", "eval")
-        with self.pace.paused():
+        with self.throughput.paused():
             return super().evaluate(*arguments, **options)
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        with self.pace.paused():
+        with self.throughput.paused():
             super()._save_checkpoint(*arguments, **options)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log `logs` with what the live view adds; every rank must call it."""
-        if self.pace.is_paused and self._prefix_to_measure is not None:
+        if self.throughput.is_paused and self._prefix_to_measure is not None:
             prefix, self._prefix_to_measure = self._prefix_to_measure, None
             logs.update(self._measures(prefix))
         elif "loss" in logs:
@@ -80,7 +80,7 @@ class Watched(_AnyTrainer):
         super().log(logs, start_time)
 
     def _throughput(self) -> dict[str, float]:
-        counts, seconds = self.pace.close_window()
+        counts, seconds = self.throughput.close_window()
         if counts is None:
             return {}
         device = self.accelerator.device
@@ -88,7 +88,7 @@ class Watched(_AnyTrainer):
         ranks = self.accelerator.gather(own[None]).tolist()  # waits for the device
         copies = self.get_tp_size()  # ranks of one tensor parallel group see the same batch
         n_tokens, n_loss_tokens, n_pairs = (sum(rank[place] for rank in ranks) // copies for place in range(3))
-        left = self.pace.seconds_left(self.state.global_step, self.state.max_steps)
+        left = self.throughput.seconds_left(self.state.global_step, self.state.max_steps)
         return {
             "tokens_per_second": round(n_tokens / seconds, 1),
             "loss_token_share": round(n_loss_tokens / max(n_tokens, 1), 4),
@@ -114,7 +114,7 @@ class Watched(_AnyTrainer):
         """Every rank gets the values of rank 0, for they may choose the best checkpoint."""
         found: dict[str, float] = {}
         for callback in self.callback_handler.callbacks:
-            if isinstance(callback, EvaluationMeasure):
+            if isinstance(callback, EvaluationMetrics):
                 told = [callback.measure(self, prefix) if callback.runs_on(self) else {}]
                 if self.accelerator.num_processes > 1:
                     broadcast_object_list(told)
@@ -122,7 +122,7 @@ class Watched(_AnyTrainer):
         return found
 
 
-class LiveView(TrainerCallback):
+class LoggingCallback(TrainerCallback):
     """One line on rank 0's terminal for each log."""
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **said: Any) -> None:  # noqa: ARG002
@@ -133,22 +133,22 @@ class LiveView(TrainerCallback):
                 say(line)
 
 
-class QuietBars(ProgressCallback):
+class ProgressBarCallback(ProgressCallback):
     """transformers' progress bars without the dict that they print for each log."""
 
     def on_log(self, *_: Any, **__: Any) -> None:
-        """Leave it to `LiveView`."""
+        """Leave it to `LoggingCallback`."""
 
 
-def watch(trainer: Trainer) -> None:
-    """Let `LiveView` show the logs of `trainer` in place of transformers' printed dicts; progress bars stay."""
+def add_logging(trainer: Trainer) -> None:
+    """Let `LoggingCallback` show the logs of `trainer` in place of transformers' printed dicts; progress bars stay."""
     if any(type(callback) is ProgressCallback for callback in trainer.callback_handler.callbacks):
         trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(QuietBars())
+        trainer.add_callback(ProgressBarCallback())
     trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(LiveView)
+    trainer.remove_callback(LoggingCallback)
     keep_trackio_quiet(trainer)
-    trainer.add_callback(LiveView())
+    trainer.add_callback(LoggingCallback())
 
 
 def say(text: str) -> None:

@@ -24,7 +24,7 @@ from transformers import (
 
 from pipelines.files import read_jsonl, write_jsonl_atomically
 from pipelines.modeling import stop_token_ids
-from pipelines.training.callbacks.logging_callback import EvaluationMeasure, say
+from pipelines.training.callbacks.logging_callback import EvaluationMetrics, say
 from pipelines.training.data.truncation import IGNORED
 
 N_HELD_OUT = 32
@@ -57,8 +57,8 @@ class HeldOutRow:
         return self.labels[-1]
 
 
-class SamplesAtEvaluation(EvaluationMeasure):
-    """At each evaluation of a `Watched` trainer, greedy answers to `prompts` and the probability of the end token.
+class SampleAnswersCallback(EvaluationMetrics):
+    """Measure greedy answers to `prompts` and the probability of the end token at each evaluation.
 
     `prompts` are token ids as the serving program renders them; the answers are appended to samples.jsonl in `folder`
     and printed short. `held_out` has `input_ids` and `labels`, one row for each answer, not packed. Adds to the logged

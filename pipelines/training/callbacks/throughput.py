@@ -27,7 +27,7 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_PER_UNIT
 
 
-class CostNotes(TrainerCallback):
+class CostCallback(TrainerCallback):
     """Notes at each checkpoint what the run has cost until then, so that a leg that goes on from it can add its own."""
 
     def __init__(self, run: Run, trainer: Trainer) -> None:
@@ -67,7 +67,7 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[st
 
     Raises `UserError` for a training that did not stay finite.
     """
-    notes = CostNotes(run, trainer)
+    notes = CostCallback(run, trainer)
     trainer.add_callback(notes)
     metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     refuse_divergence(metrics, trainer.model)
@@ -135,7 +135,7 @@ def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
     return torch.stack([real.sum(), in_loss.sum().to(ids.device), n_pairs])
 
 
-class Pace:
+class ThroughputMeter:
     """Tokens and training time of this process.
 
     Its clock starts with the first training step and stands still in `paused` (evaluation, saving a checkpoint). A

@@ -24,7 +24,7 @@ from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import Ledger
-from pipelines.training.serving_check import refuse_unlike_serving
+from pipelines.training.serving_check import refuse_prompt_mismatch
 
 _N_CHECKED_AGAINST_SERVING = 8
 _N_LOOKED_AT = 10_000  # rows whose messages are searched for keys that are not read
@@ -80,7 +80,7 @@ class InstructionSet:
         n_processes = self.training.dataset_num_proc
         train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
         if self.conversational and not how.whole_sequence:
-            refuse_unlike_serving(how, islice(self.train, 64), _N_CHECKED_AGAINST_SERVING)
+            refuse_prompt_mismatch(how, islice(self.train, 64), _N_CHECKED_AGAINST_SERVING)
         held_out = None
         if self.held_out is not None:
             held_out, ledger.held_out = tokenize_rows(self.held_out, how, num_proc=n_processes)

@@ -22,18 +22,18 @@ from data_prep.conversation import (
 )
 from pipelines.errors import UserError
 from pipelines.modeling.assistant_masks import (
+    AssistantTurn,
     Segment,
-    ServedTurn,
     UnrenderableError,
+    assistant_turns,
     inner_token_ids,
     prompt_token_ids,
-    served_turns,
     tokenize_turns,
 )
 from pipelines.modeling.chat_template import end_token, token_id_of
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.truncation import IGNORED, Example, Fitted, fit_to_length
+from pipelines.training.data.truncation import IGNORED, Example, TruncatedRow, truncate_row
 
 _IN_MEMORY_ROWS = 100_000  # about 1 GB of tokens; more go through a memory-mapped file
 _ID_LIST = List(Value("int32"))
@@ -53,7 +53,7 @@ class RowTokenizer:
     tokenizer: PreTrainedTokenizerBase
     kind: RowFormat
     max_length: int | None
-    policy: LongRowPolicy = LongRowPolicy.DROP
+    policy: TruncationPolicy = TruncationPolicy.DROP
     text_field: str = "text"
     whole_sequence: bool = False
     train_on: TrainOn = TrainOn.ALL_TURNS
@@ -73,14 +73,14 @@ class RowTokenizer:
             raise UnreadableRowError("no_trained_turn")
         return marked
 
-    def examples(self, row: Mapping[str, Any], number: int) -> Fitted:
+    def examples(self, row: Mapping[str, Any], number: int) -> TruncatedRow:
         """The examples of row `number`, or why there are none. Raises `UserError` for the policy ERROR."""
         try:
             read = self.read(row)
             made = self.examples_of(read)
         except (UnreadableRowError, UnrenderableError) as error:
-            return Fitted([], RowFate.DROPPED, 0, str(error))
-        return fit_to_length(
+            return TruncatedRow([], RowFate.DROPPED, 0, str(error))
+        return truncate_row(
             made,
             self.max_length,
             self.policy,
@@ -95,9 +95,9 @@ class RowTokenizer:
             return [self._example(self._plain_segments(read))]
         return self.examples_of_turns([self.turns_of(read)])[0]
 
-    def turns_of(self, read: Conversation) -> list[ServedTurn]:
+    def turns_of(self, read: Conversation) -> list[AssistantTurn]:
         """The trained turns of a conversation as text. Raises `UnrenderableError`."""
-        return served_turns(
+        return assistant_turns(
             self.tokenizer,
             read.messages,
             tools=read.tools,
@@ -105,7 +105,7 @@ class RowTokenizer:
             template_arguments=read.template_arguments,
         )
 
-    def examples_of_turns(self, rows: Sequence[list[ServedTurn]]) -> list[list[Example]]:
+    def examples_of_turns(self, rows: Sequence[list[AssistantTurn]]) -> list[list[Example]]:
         """The examples of each row from its `turns_of`, all tokenized at once."""
         return [[self._example(one) for one in row] for row in tokenize_turns(self.tokenizer, rows)]
 

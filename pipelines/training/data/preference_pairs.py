@@ -16,7 +16,7 @@ from data_prep.conversation import (
 from pipelines.errors import UserError
 from pipelines.modeling import end_token
 from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, render_turns
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.truncation import IGNORED
 
@@ -48,7 +48,7 @@ class PairTokens:
 
 
 def tokenize_pairs(
-    rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
 ) -> tuple[Dataset, Ledger]:
     """Pairs as the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
 
@@ -68,7 +68,7 @@ def tokenize_pairs(
             ledger.drop(number, 0, str(reason))
             continue
         try:
-            fate, pair = fit_pair(preference, whole, tokenizer, max_length, long_rows, number)
+            fate, pair = truncate_pair(preference, whole, tokenizer, max_length, long_rows, number)
         except UnrenderableError as reason:
             ledger.drop(number, whole.n_tokens, str(reason))
             continue
@@ -83,7 +83,7 @@ def tokenize_pairs(
 
 
 def tokenize_held_out(
-    rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: LongRowPolicy
+    rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
 ) -> tuple[Dataset | None, Ledger]:
     """As `tokenize_pairs`; None and an empty ledger where no rows are held out."""
     return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows)
@@ -132,23 +132,23 @@ def _prompt_and_turn(
     return prompt.token_ids, turn.token_ids
 
 
-def fit_pair(
+def truncate_pair(
     preference: Preference,
     whole: PairTokens,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int | None,
-    long_rows: LongRowPolicy,
+    long_rows: TruncationPolicy,
     number: int,
 ) -> tuple[RowFate, PairTokens]:
     """`whole`, made to fit by the policy if it is too long. Raises `UnrenderableError` with the reason why row `number`
     is dropped, and `UserError` for the policy ERROR."""
     if max_length is None or whole.length <= max_length:
         return RowFate.KEPT, whole
-    if long_rows is LongRowPolicy.TRUNCATE_PROMPT:
+    if long_rows is TruncationPolicy.TRUNCATE_PROMPT:
         return RowFate.PROMPT_CUT, _with_shorter_prompt(preference, whole, tokenizer, max_length)
-    if long_rows is LongRowPolicy.KEEP_END_TOKEN:
+    if long_rows is TruncationPolicy.KEEP_END_TOKEN:
         return RowFate.ANSWER_CUT, _with_shorter_answers(whole, max_length)
-    if long_rows is LongRowPolicy.ERROR:
+    if long_rows is TruncationPolicy.ERROR:
         raise UserError(
             expected=f"every pair within max_length {max_length}, as long_rows: error asks",
             got=f"{whole.length} tokens in row {number}",

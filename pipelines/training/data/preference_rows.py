@@ -7,7 +7,7 @@ from trl import DPOConfig
 
 from data_prep.conversation import PROMPT_COLUMNS, unread_preference_columns
 from pipelines.errors import UserError
-from pipelines.recipe.arguments import LongRowPolicy, PreferenceArguments
+from pipelines.recipe.arguments import PreferenceArguments, TruncationPolicy
 from pipelines.training.data.rows import recipe_rows
 
 _FORMATS = (
@@ -44,9 +44,9 @@ def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple
     return train, held_out
 
 
-def refuse_splitting(long_rows: LongRowPolicy) -> None:
+def refuse_splitting(long_rows: TruncationPolicy) -> None:
     """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
-    if long_rows is LongRowPolicy.SPLIT:
+    if long_rows is TruncationPolicy.SPLIT:
         raise UserError(
             expected="long_rows to be drop, truncate_prompt, keep_end_token or error for pairs",
             got="split",

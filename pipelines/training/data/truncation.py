@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.errors import UserError
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
 
 IGNORED = -100  # torch's and transformers' mark for a token that has no part in the loss
@@ -31,7 +31,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TruncatedRow:
     """A row's examples within the length; none, and a reason, if it is dropped."""
 
     examples: list[Example]
@@ -40,15 +40,15 @@ class Fitted:
     reason: str | None = None
 
 
-def fit_to_length(
+def truncate_row(
     examples: list[Example],
     max_length: int | None,
-    policy: LongRowPolicy,
+    policy: TruncationPolicy,
     *,
     row: int,
     end_token_id: int,
     with_shorter_prompt: Callable[[int], list[Example]],
-) -> Fitted:
+) -> TruncatedRow:
     """`examples` of row number `row`, none over `max_length` tokens.
 
     `with_shorter_prompt(n)` renders the row again with about `n` tokens less of prompt text. Raises `UserError` for the
@@ -56,33 +56,33 @@ def fit_to_length(
     """
     longest = max(map(len, examples))
     if max_length is None or longest <= max_length:
-        return Fitted(examples)
+        return TruncatedRow(examples)
     n_tokens = sum(map(len, examples))
-    if policy is LongRowPolicy.ERROR:
+    if policy is TruncationPolicy.ERROR:
         raise UserError(
             expected=f"rows of at most max_length {max_length} tokens (long_rows: error)",
             got=f"{longest} tokens in row {row}",
             remedy="raise max_length, shorten that row, or choose another policy for long_rows",
             finding="ROW_TOO_LONG",
         )
-    if policy is LongRowPolicy.TRUNCATE_PROMPT:
+    if policy is TruncationPolicy.TRUNCATE_PROMPT:
         return _truncate_prompt(examples, max_length, with_shorter_prompt)
-    if policy is LongRowPolicy.KEEP_END_TOKEN:
+    if policy is TruncationPolicy.KEEP_END_TOKEN:
         cut = [_cut_before_end(one, max_length, end_token_id) for one in examples]
         kept = [one for one in cut if one is not None]
         if not kept:
-            return Fitted([], RowFate.DROPPED, n_tokens, "prompt_longer_than_max_length")
-        return Fitted(kept, RowFate.ANSWER_CUT, n_tokens - sum(map(len, kept)))
-    if policy is LongRowPolicy.SPLIT:
+            return TruncatedRow([], RowFate.DROPPED, n_tokens, "prompt_longer_than_max_length")
+        return TruncatedRow(kept, RowFate.ANSWER_CUT, n_tokens - sum(map(len, kept)))
+    if policy is TruncationPolicy.SPLIT:
         pieces = [one.part(at, at + max_length) for one in examples for at in range(0, len(one), max_length)]
         kept = [piece for piece in pieces if any(label != IGNORED for label in piece.labels[1:])]
-        return Fitted(kept, RowFate.SPLIT, n_tokens - sum(map(len, kept)))
-    return Fitted([], RowFate.DROPPED, n_tokens, "longer_than_max_length")
+        return TruncatedRow(kept, RowFate.SPLIT, n_tokens - sum(map(len, kept)))
+    return TruncatedRow([], RowFate.DROPPED, n_tokens, "longer_than_max_length")
 
 
 def _truncate_prompt(
     examples: list[Example], max_length: int, with_shorter_prompt: Callable[[int], list[Example]]
-) -> Fitted:
+) -> TruncatedRow:
     """Cut a little more each time: tokens at the cut may merge differently, so one cut can miss by a few."""
     n_tokens = sum(map(len, examples))
     n_cut, shorter = 0, examples
@@ -92,8 +92,8 @@ def _truncate_prompt(
         if not shorter:
             break
         if max(map(len, shorter)) <= max_length:
-            return Fitted(shorter, RowFate.PROMPT_CUT, n_tokens - sum(map(len, shorter)))
-    return Fitted([], RowFate.DROPPED, n_tokens, "answer_longer_than_max_length")
+            return TruncatedRow(shorter, RowFate.PROMPT_CUT, n_tokens - sum(map(len, shorter)))
+    return TruncatedRow([], RowFate.DROPPED, n_tokens, "answer_longer_than_max_length")
 
 
 def _cut_before_end(example: Example, max_length: int, end_token_id: int) -> Example | None:

@@ -14,8 +14,8 @@ from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records import Run
-from pipelines.training.callbacks.logging_callback import Watched, watch
-from pipelines.training.callbacks.samples import SamplesAtEvaluation
+from pipelines.training.callbacks.logging_callback import ThroughputLogging
+from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.callbacks.throughput import cost_of_training, run_training
 from pipelines.training.pretrain.corpus import Corpus
 from pipelines.training.pretrain.corpus_stream import CorpusStream
@@ -26,7 +26,7 @@ _PROMPT_CHARACTERS = 40
 CORPUS_STATE_NAME = "corpus_state.json"
 
 
-class PretrainingTrainer(Watched, Trainer):
+class PretrainingTrainer(ThroughputLogging, Trainer):
     """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
 
     `stream` is the corpus if it is streamed, None if it is whole.
@@ -105,10 +105,10 @@ def pretraining_trainer(
         processing_class=tokenizer,
         data_collator=collator_for(cast(PreTrainedModel, base), arguments.respect_documents),
     )
-    watch(trainer)
+    add_logging(trainer)
     prompts = _sample_prompts(corpus, tokenizer, arguments)
     folder, n_new = Path(str(training.output_dir)), arguments.sample_max_new_tokens
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, None, folder, n_new))
+    trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, None, folder, n_new))
     return trainer
 
 

@@ -20,7 +20,7 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, lora_config, train_adapters_in_float32
-from pipelines.modeling.four_bit_on_cpu import keep_gradients_of_four_bit_base
+from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
 from pipelines.recipe.arguments import PretrainingArguments
@@ -194,7 +194,7 @@ def _checkpoint(
         attn_implementation=model_arguments.attn_implementation,
         **options,
     )
-    keep_gradients_of_four_bit_base(model)  # held-out text is scored before training
+    keep_four_bit_gradients(model)  # held-out text is scored before training
     return model, resize_embeddings(model, tokenizer)
 
 

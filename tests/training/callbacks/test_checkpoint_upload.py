@@ -15,7 +15,7 @@ from pipelines.errors import UserError
 from pipelines.hub import HubBase
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.arguments import InstructionArguments
-from pipelines.training.callbacks.checkpoint_upload import CheckpointRevisions, PlannedPush, planned_push
+from pipelines.training.callbacks.checkpoint_upload import CheckpointUploadCallback, PlannedPush, planned_push
 from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
 from tests.hub_server import Fault, LocalHub, ask_from_this_process
 
@@ -49,7 +49,7 @@ def planned(folder: Path, token: str, **keys: Any) -> PlannedPush:
 def saved(push: PlannedPush, step: int) -> None:
     """What the trainer does after it has written a checkpoint."""
     args, state = TrainingArguments(str(push.folder), use_cpu=True), TrainerState(global_step=step)
-    CheckpointRevisions(push).on_save(args, state, TrainerControl())
+    CheckpointUploadCallback(push).on_save(args, state, TrainerControl())
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, 
     planned(tmp_path / "run", token, hub_strategy=strategy).follow(
         SimpleNamespace(add_callback=callbacks.append)  # type: ignore[arg-type]
     )
-    assert [type(one) for one in callbacks] == ([] if strategy == "end" else [CheckpointRevisions])
+    assert [type(one) for one in callbacks] == ([] if strategy == "end" else [CheckpointUploadCallback])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_checkpoint_that_cannot_go_is_told_once_and_training_goes_on(
 ) -> None:
     push = planned(folder, token)
     hub.faults.append(Fault("POST /api/repos/create", status=403, times=99))
-    callback, args = CheckpointRevisions(push), TrainingArguments(str(folder), use_cpu=True)
+    callback, args = CheckpointUploadCallback(push), TrainingArguments(str(folder), use_cpu=True)
     for step in (5, 10):
         callback.on_save(args, TrainerState(global_step=step), TrainerControl())
     said = capsys.readouterr().err

@@ -16,15 +16,15 @@ from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOConfig, DPOTrainer
 
-from pipelines.training.callbacks.logging_callback import LiveView, Watched, line_of, say, watch
-from pipelines.training.callbacks.throughput import Pace, batch_counts
+from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, line_of, say
+from pipelines.training.callbacks.throughput import ThroughputMeter, batch_counts
 from tests.conftest import PROJECT
 from tests.training.callbacks.watched_trainers import rows_of, tokenizer_of, watched_trainer
 
 ADDED = {"tokens_per_second", "loss_token_share", "tflops_per_second", "peak_memory_gib", "seconds_left"}
 
 
-class WatchedDPOTrainer(Watched, DPOTrainer):
+class WatchedDPOTrainer(ThroughputLogging, DPOTrainer):
     pass
 
 
@@ -40,7 +40,7 @@ def hand_counts(rows: Any) -> list[int]:
 def counted(trainer: Any) -> list[int]:
     """All counts of one epoch of a trainer that never logged."""
     trainer.train()
-    return trainer.pace.close_window()[0].tolist()
+    return trainer.throughput.close_window()[0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -131,41 +131,41 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock: Clock) -> None:
-    pace, batch = Pace(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
-    assert pace.seconds_left(0, 10) is None
+    meter, batch = ThroughputMeter(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
+    assert meter.seconds_left(0, 10) is None
     left = []
     for step in range(100, 104):  # resumed at step 100
-        pace.count(batch, step)
+        meter.count(batch, step)
         clock.seconds += 20 if step == 100 else 2  # the first step is slow
-        left.append(pace.seconds_left(step + 1, 110))
+        left.append(meter.seconds_left(step + 1, 110))
     assert left[1:] == [16, 14, 12]
 
 
 def test_evaluation_is_no_training_time_but_is_waited_for(clock: Clock) -> None:
-    pace, batch = Pace(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
+    meter, batch = ThroughputMeter(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
     for step in range(2):
-        pace.count(batch, step)
-    with pace.paused(), pace.paused():
-        assert pace.is_paused
+        meter.count(batch, step)
+    with meter.paused(), meter.paused():
+        assert meter.is_paused
         clock.seconds += 30
-    assert not pace.is_paused
-    counts, seconds = pace.close_window()
+    assert not meter.is_paused
+    counts, seconds = meter.close_window()
     assert counts is not None
-    assert (counts.tolist()[0], pace.close_window()[0]) == (8, None)
+    assert (counts.tolist()[0], meter.close_window()[0]) == (8, None)
     assert seconds == 0
-    assert pace.seconds_left(2, 4) == 30
+    assert meter.seconds_left(2, 4) == 30
 
 
 def test_the_view_replaces_the_printed_dicts(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer = watched_trainer(tiny_model_folder, tmp_path, eval_strategy="steps", eval_steps=2)
-    watch(trainer)
-    watch(trainer)
+    add_logging(trainer)
+    add_logging(trainer)
     trainer.train()
     lines = capsys.readouterr().out.splitlines()
     kinds = [type(callback) for callback in trainer.callback_handler.callbacks]
-    assert kinds.count(LiveView) == 1
+    assert kinds.count(LoggingCallback) == 1
     assert PrinterCallback not in kinds
     assert [line.split(" ·")[0] for line in lines] == [
         "step 1/4", "step 2/4", "step 2", "step 3/4", "step 4/4", "step 4", "trained to step 4 in 0 s"
@@ -177,7 +177,7 @@ def test_progress_bars_stay_without_their_dicts(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer = watched_trainer(tiny_model_folder, tmp_path, disable_tqdm=False)
-    watch(trainer)
+    add_logging(trainer)
     trainer.train()
     said = capsys.readouterr()
     assert "4/4" in said.err
@@ -213,15 +213,15 @@ def test_two_processes_add_their_tokens_up(tiny_model_folder: Path, tmp_path: Pa
     """Two ranks see 8 rows a step; the share is that of all of them, and rank 0 alone speaks."""
     code = f"""
 import json
-from pipelines.training.callbacks.logging_callback import watch
-from pipelines.training.callbacks.samples import SamplesAtEvaluation
+from pipelines.training.callbacks.logging_callback import add_logging
+from pipelines.training.callbacks.samples import SampleAnswersCallback
 from tests.training.callbacks.watched_trainers import *
 tokenizer = tokenizer_of(Path({str(tiny_model_folder)!r}))
 rows, folder = rows_of(tokenizer, 16), Path({str(tmp_path)!r})
 trainer = watched_trainer(Path({str(tiny_model_folder)!r}), folder, rows=rows, max_steps=2, logging_steps=2,
                           eval_strategy="steps", eval_steps=2)
-trainer.add_callback(SamplesAtEvaluation(tokenizer, [rows[0]["input_ids"][:4]], rows, folder, 4))
-watch(trainer)
+trainer.add_callback(SampleAnswersCallback(tokenizer, [rows[0]["input_ids"][:4]], rows, folder, 4))
+add_logging(trainer)
 trainer.train()
 train, evaluation = trainer.state.log_history[:2]
 found = train['loss_token_share'], evaluation['eval_p_end']

@@ -11,17 +11,17 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig
 
-from pipelines.training.callbacks.samples import SamplesAtEvaluation, end_probabilities, held_out_rows, untouched
-from tests.training.callbacks.watched_trainers import WatchedSFTTrainer, rows_of, tokenizer_of, watched_trainer
+from pipelines.training.callbacks.samples import SampleAnswersCallback, end_probabilities, held_out_rows, untouched
+from tests.training.callbacks.watched_trainers import LoggedSFTTrainer, rows_of, tokenizer_of, watched_trainer
 
 
-def sampled_trainer(model_folder: Path, folder: Path, n_prompts: int = 3, **options: Any) -> WatchedSFTTrainer:
+def sampled_trainer(model_folder: Path, folder: Path, n_prompts: int = 3, **options: Any) -> LoggedSFTTrainer:
     folder.mkdir(exist_ok=True)
     rows = rows_of(tokenizer_of(model_folder), 16)
     trainer = watched_trainer(model_folder, folder, rows=rows, **{"eval_strategy": "steps", "eval_steps": 2, **options})
     tokenizer = trainer.processing_class
     prompts = [tokenizer(f"number {n} is ")["input_ids"] for n in (1, 20, 300)][:n_prompts]
-    trainer.add_callback(SamplesAtEvaluation(tokenizer, prompts, rows, folder, 8))
+    trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, rows, folder, 8))
     return trainer
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_learns_to_stop_is_seen_to_stop(tiny_model_folder: Path, tm
     rows = rows_of(tokenizer_of(tiny_model_folder), 1).select([0] * 16)
     trainer = watched_trainer(tiny_model_folder, tmp_path, rows=rows, lora=False, max_steps=60, logging_steps=60)
     prompt = [token for token, label in zip(rows[0]["input_ids"], rows[0]["labels"], strict=True) if label == -100]
-    trainer.add_callback(SamplesAtEvaluation(trainer.processing_class, [prompt], rows, tmp_path, 8))
+    trainer.add_callback(SampleAnswersCallback(trainer.processing_class, [prompt], rows, tmp_path, 8))
     before = trainer.evaluate()
     trainer.train()
     after = trainer.evaluate()
@@ -116,7 +116,7 @@ def test_an_earlier_turns_end_is_not_inside_and_a_cut_answer_has_no_end(
     cut = rows_of(tokenizer_of(tiny_model_folder), 2).map(
         lambda row: {name: row[name][:-1] for name in ("input_ids", "labels")}
     )
-    callback = SamplesAtEvaluation(trainer.processing_class, [], cut, tmp_path, 8)
+    callback = SampleAnswersCallback(trainer.processing_class, [], cut, tmp_path, 8)
     assert callback.measure(trainer, "eval") == {}
 
 
@@ -132,7 +132,7 @@ def test_a_prompt_that_fills_the_models_positions_is_answered_by_nothing(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     trainer = sampled_trainer(tiny_model_folder, tmp_path / "run")
-    callback = SamplesAtEvaluation(trainer.processing_class, [[5] * 256], None, tmp_path, 8)
+    callback = SampleAnswersCallback(trainer.processing_class, [[5] * 256], None, tmp_path, 8)
     assert callback.measure(trainer, "eval") == {"eval_stop_rate": 0.0}
     assert lines_of(tmp_path)[0]["answer"] == ""
 
@@ -146,7 +146,7 @@ def test_training_with_samples_ends_in_the_very_weights_of_training_without(
     for name in ("with", "without"):
         trainer = sampled_trainer(tiny_model_folder, tmp_path / name, **options)
         if name == "without":
-            trainer.remove_callback(SamplesAtEvaluation)
+            trainer.remove_callback(SampleAnswersCallback)
         trainer.train()
         trainer.save_model()
         weights.append(load_file(tmp_path / name / "adapter_model.safetensors"))

@@ -8,12 +8,12 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from pipelines.training.callbacks.logging_callback import Watched
+from pipelines.training.callbacks.logging_callback import ThroughputLogging
 
 END = "<|im_end|>"
 
 
-class WatchedSFTTrainer(Watched, SFTTrainer):
+class LoggedSFTTrainer(ThroughputLogging, SFTTrainer):
     pass
 
 
@@ -42,10 +42,10 @@ def settings(folder: Path, **options: Any) -> SFTConfig:
 
 def watched_trainer(
     model_folder: Path, folder: Path, *, rows: Dataset | None = None, lora: bool = True, **options: Any
-) -> WatchedSFTTrainer:
+) -> LoggedSFTTrainer:
     tokenizer = tokenizer_of(model_folder)
     rows = rows_of(tokenizer, 16) if rows is None else rows
-    return WatchedSFTTrainer(
+    return LoggedSFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model_folder),
         args=settings(folder, **options),
         train_dataset=rows,

@@ -12,7 +12,7 @@ from trl import DPOConfig, ModelConfig
 from pipelines.modeling import ensure_chat_template, lora_config
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import resize_embeddings
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.preference_pairs import tokenize_pairs
 
 PAIRS = [
@@ -65,4 +65,4 @@ def training_arguments(folder: Path, **changes: Any) -> DPOConfig:
 
 def tokenized(tokenizer: Any) -> Dataset:
     """`PAIRS` as token ids."""
-    return tokenize_pairs(Dataset.from_list(PAIRS), tokenizer, None, LongRowPolicy.DROP)[0]
+    return tokenize_pairs(Dataset.from_list(PAIRS), tokenizer, None, TruncationPolicy.DROP)[0]

@@ -10,7 +10,7 @@ from datasets import Dataset, Features, Json
 from data_prep.conversation import RowFormat, TrainOn
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import IGNORED
@@ -25,7 +25,9 @@ def tokenizer(tiny_model_folder: Path):  # type: ignore[no-untyped-def]
     return load_tokenizer(str(tiny_model_folder))
 
 
-def how(tokenizer: Any, max_length: int | None = None, policy: LongRowPolicy = LongRowPolicy.DROP) -> RowTokenizer:
+def how(
+    tokenizer: Any, max_length: int | None = None, policy: TruncationPolicy = TruncationPolicy.DROP
+) -> RowTokenizer:
     return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, max_length, policy)
 
 
@@ -85,7 +87,7 @@ def test_a_row_of_exactly_max_length_is_kept_whole(tokenizer: Any) -> None:
 
 def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and_the_answer(tokenizer: Any) -> None:
     request = "".join(f"word{n} " for n in range(60)) + "last?"
-    tokenized, ledger = tokenize_rows(rows((request, "yes")), how(tokenizer, 64, LongRowPolicy.TRUNCATE_PROMPT))
+    tokenized, ledger = tokenize_rows(rows((request, "yes")), how(tokenizer, 64, TruncationPolicy.TRUNCATE_PROMPT))
     text = tokenizer.decode(tokenized[0]["input_ids"])
     assert len(tokenized[0]["input_ids"]) <= 64
     assert text.startswith("<|im_start|>user\n")
@@ -93,22 +95,22 @@ def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and
     assert ledger.fates[RowFate.PROMPT_CUT] == 1
     assert ledger.n_tokens_lost > 0
     with pytest.raises(UserError, match="answer_longer_than_max_length"):
-        tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, LongRowPolicy.TRUNCATE_PROMPT))
+        tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, TruncationPolicy.TRUNCATE_PROMPT))
 
 
 def test_keep_end_token_cuts_the_answer_and_ends_it(tokenizer: Any) -> None:
-    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, LongRowPolicy.KEEP_END_TOKEN))
+    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, TruncationPolicy.KEEP_END_TOKEN))
     assert len(tokenized[0]["input_ids"]) == 64
     assert tokenized[0]["labels"][-1] == tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert set(trained_text(tokenizer, tokenized[0]).removesuffix("<|im_end|>")) == {"x"}
     assert ledger.fates[RowFate.ANSWER_CUT] == 1
     with pytest.raises(UserError, match="prompt_longer_than_max_length"):
-        tokenize_rows(rows(("x" * 500, "a")), how(tokenizer, 64, LongRowPolicy.KEEP_END_TOKEN))
+        tokenize_rows(rows(("x" * 500, "a")), how(tokenizer, 64, TruncationPolicy.KEEP_END_TOKEN))
 
 
 def test_split_keeps_every_trained_token_in_examples_that_fit(tokenizer: Any) -> None:
     whole, _ = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer))
-    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer, 64, LongRowPolicy.SPLIT))
+    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer, 64, TruncationPolicy.SPLIT))
     assert all(len(example["input_ids"]) <= 64 for example in tokenized)
     assert list(chain.from_iterable(tokenized["input_ids"])) == list(chain.from_iterable(whole["input_ids"]))
     assert (ledger.fates[RowFate.SPLIT], ledger.fates[RowFate.KEPT]) == (1, 1)
@@ -117,7 +119,7 @@ def test_split_keeps_every_trained_token_in_examples_that_fit(tokenizer: Any) ->
 
 def test_error_stops_at_the_first_long_row_and_names_it(tokenizer: Any) -> None:
     with pytest.raises(UserError, match="tokens in row 1"):
-        tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, LongRowPolicy.ERROR))
+        tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, TruncationPolicy.ERROR))
 
 
 def test_two_processes_tokenize_as_one_does(tokenizer: Any) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from data_prep.conversation import read_preference
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
-from pipelines.recipe.arguments import LongRowPolicy
+from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.preference_pairs import pair_tokens, tokenize_pairs
 from pipelines.training.data.preference_rows import refuse_splitting
@@ -26,7 +26,7 @@ def tokenizer(tiny_model_folder: Path) -> PreTrainedTokenizerBase:
 def pairs_of(
     rows: list[dict], tokenizer: PreTrainedTokenizerBase, max_length: int | None, policy: str = "drop"
 ) -> tuple:
-    return tokenize_pairs(Dataset.from_list(rows), tokenizer, max_length, LongRowPolicy(policy))
+    return tokenize_pairs(Dataset.from_list(rows), tokenizer, max_length, TruncationPolicy(policy))
 
 
 def test_the_prompt_is_the_served_one_and_each_answer_ends_with_one_end_token(
@@ -86,8 +86,8 @@ def test_the_policies_error_and_split_refuse(tokenizer: PreTrainedTokenizerBase)
     with pytest.raises(UserError, match="tokens in row 0"):
         pairs_of([ROW], tokenizer, 20, "error")
     with pytest.raises(UserError, match="split"):
-        refuse_splitting(LongRowPolicy.SPLIT)
-    refuse_splitting(LongRowPolicy.DROP)
+        refuse_splitting(TruncationPolicy.SPLIT)
+    refuse_splitting(TruncationPolicy.DROP)
 
 
 def test_nothing_but_equal_pairs_is_an_error_with_the_remedy(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -102,7 +102,7 @@ def test_real_conversations_keep_their_history(shared_data: Path, tokenizer: Pre
     rows = json.loads((shared_data / "llamafactory-demos" / "dpo_en_demo.json").read_text())[:40]
     several = next(number for number, row in enumerate(rows) if len(row["conversations"]) >= 5)
     kept = json.dumps(rows[several]["conversations"][0]["value"])[1:21]
-    pairs, ledger = tokenize_pairs(Dataset.from_list([rows[several]]), tokenizer, None, LongRowPolicy.DROP)
+    pairs, ledger = tokenize_pairs(Dataset.from_list([rows[several]]), tokenizer, None, TruncationPolicy.DROP)
     assert ledger.fates[RowFate.KEPT] == 1
     text = tokenizer.decode(pairs[0]["prompt_ids"])
     assert kept in text

@@ -20,7 +20,7 @@ from pipelines.preflight.checks.sampled_rows import (
 )
 from pipelines.preflight.checks.tokens.end_tokens import end_token_mismatch, end_token_not_trained
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
-from pipelines.training.serving_check import refuse_other_context, saved_and_loaded
+from pipelines.training.serving_check import refuse_other_context, reloaded_tokenizer
 
 _N_SERVED = 64  # rows compared with serving: a template that differs does so in most rows of a kind
 # A finding, the reasons of rows that it is about, and what is lost.
@@ -39,7 +39,7 @@ def unlike_serving(context: CheckContext) -> Iterator[Finding]:
     """The context of each trained turn is the prompt that a saved tokenizer gives to a server, token by token."""
     faults: dict[str, list[tuple[SampledRow, UserError]]] = {}
     chosen = _rows_to_serve(context)
-    served_by = saved_and_loaded(context.tokenizer) if chosen else context.tokenizer
+    served_by = reloaded_tokenizer(context.tokenizer) if chosen else context.tokenizer
     for row in chosen:
         whole = row.whole[:1] if context.stage is Stage.DPO else row.whole  # of a pair the chosen answer
         try:
