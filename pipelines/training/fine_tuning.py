@@ -22,7 +22,7 @@ from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
-from pipelines.training.callbacks.logging_callback import ThroughputLogging
+from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_errors import explain_library_errors

@@ -23,7 +23,7 @@ from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.quantization import refuse_full_training_of_quantized
 from pipelines.recipe.arguments import RunArguments
-from pipelines.training.callbacks.logging_callback import ThroughputLogging
+from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.callbacks.samples import N_HELD_OUT, SampleAnswersCallback
 from pipelines.training.data.preference_pairs import chosen_rows
 from pipelines.training.fine_tuning import (

@@ -14,7 +14,7 @@ from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records import Run
-from pipelines.training.callbacks.logging_callback import ThroughputLogging
+from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.callbacks.throughput import cost_of_training, run_training
 from pipelines.training.pretrain.corpus import Corpus

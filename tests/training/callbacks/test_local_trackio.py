@@ -10,8 +10,9 @@ import pytest
 from transformers.integrations import TrackioCallback
 
 from pipelines.training.callbacks.local_trackio import LocalTrackio
+from pipelines.training.callbacks.logging_callback import add_logging
 from tests.conftest import PROJECT
-from tests.training.callbacks.watched_trainers import watched_trainer
+from tests.training.callbacks.logged_trainers import logged_trainer
 
 TRAINING = """
 import sys
@@ -21,8 +22,8 @@ huggingface_hub.get_token = lambda: "hf_secret"  # someone is logged in, yet the
 def refuse(*_, **__): raise SystemExit("the network was used")
 import socket; socket.getaddrinfo = socket.create_connection = refuse
 from pipelines.training.callbacks.logging_callback import add_logging
-from tests.training.callbacks.watched_trainers import watched_trainer
-trainer = watched_trainer(Path(sys.argv[1]), Path(sys.argv[2]), report_to="trackio", project=sys.argv[3], max_steps=2)
+from tests.training.callbacks.logged_trainers import logged_trainer
+trainer = logged_trainer(Path(sys.argv[1]), Path(sys.argv[2]), report_to="trackio", project=sys.argv[3], max_steps=2)
 add_logging(trainer)
 trainer.train()
 trainer.evaluate()
@@ -59,7 +60,7 @@ def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_fol
 def test_a_name_that_trackio_refuses_costs_the_tracker_and_not_the_run(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = watched_trainer(tiny_model_folder, tmp_path, report_to="trackio", project="registry-x", max_steps=2)
+    trainer = logged_trainer(tiny_model_folder, tmp_path, report_to="trackio", project="registry-x", max_steps=2)
     add_logging(trainer)
     trainer.train()
     said = capsys.readouterr()
@@ -73,7 +74,7 @@ def test_a_space_that_is_asked_for_is_left_to_transformers(
     kinds = []
     for space in ("", "someone/board"):
         monkeypatch.setenv("TRACKIO_SPACE_ID", space)
-        trainer = watched_trainer(tiny_model_folder, tmp_path, report_to="trackio")
+        trainer = logged_trainer(tiny_model_folder, tmp_path, report_to="trackio")
         add_logging(trainer)
         kinds += [type(one) for one in trainer.callback_handler.callbacks if isinstance(one, TrackioCallback)]
     assert kinds == [LocalTrackio, TrackioCallback]

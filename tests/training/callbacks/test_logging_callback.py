@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOConfig, DPOTrainer
 
-from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, line_of, say
+from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, add_logging, line_of, say
 from pipelines.training.callbacks.throughput import ThroughputMeter, batch_counts
 from tests.conftest import PROJECT
-from tests.training.callbacks.watched_trainers import rows_of, tokenizer_of, watched_trainer
+from tests.training.callbacks.logged_trainers import logged_trainer, rows_of, tokenizer_of
 
 ADDED = {"tokens_per_second", "loss_token_share", "tflops_per_second", "peak_memory_gib", "seconds_left"}
 
@@ -51,7 +51,7 @@ def test_tokens_of_padded_and_packed_batches_are_counted_exactly(
 ) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 15)
     options = {"logging_strategy": "no", "max_steps": -1, "num_train_epochs": 1, **options}
-    assert counted(watched_trainer(tiny_model_folder, tmp_path, rows=rows, **options)) == hand_counts(rows)
+    assert counted(logged_trainer(tiny_model_folder, tmp_path, rows=rows, **options)) == hand_counts(rows)
 
 
 def test_rows_trained_on_in_full_lose_the_prediction_of_their_first_token(
@@ -59,7 +59,7 @@ def test_rows_trained_on_in_full_lose_the_prediction_of_their_first_token(
 ) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 8).map(lambda row: {"labels": row["input_ids"]})
     options: dict[str, Any] = {"logging_strategy": "no", "max_steps": -1, "num_train_epochs": 1}
-    counts = counted(watched_trainer(tiny_model_folder, tmp_path, rows=rows, **options))
+    counts = counted(logged_trainer(tiny_model_folder, tmp_path, rows=rows, **options))
     assert counts == hand_counts(rows)
     assert counts[0] - counts[1] == 8
 
@@ -91,7 +91,7 @@ def test_blocks_without_a_mask_are_all_tokens() -> None:
 
 def test_each_log_says_pace_and_share_and_trainer_state_has_it(tiny_model_folder: Path, tmp_path: Path) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 16)
-    trainer = watched_trainer(tiny_model_folder, tmp_path, rows=rows, logging_steps=4)
+    trainer = logged_trainer(tiny_model_folder, tmp_path, rows=rows, logging_steps=4)
     trainer.train()
     trainer.save_state()
     log = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"][0]
@@ -106,7 +106,7 @@ def test_each_log_says_pace_and_share_and_trainer_state_has_it(tiny_model_folder
 def test_mfu_is_there_where_the_peak_is_known(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = watched_trainer(tiny_model_folder, tmp_path)
+    trainer = logged_trainer(tiny_model_folder, tmp_path)
     trainer.train()
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
     monkeypatch.setattr(type(trainer.args), "device", torch.device("cuda"))
@@ -159,7 +159,7 @@ def test_evaluation_is_no_training_time_but_is_waited_for(clock: Clock) -> None:
 def test_the_view_replaces_the_printed_dicts(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = watched_trainer(tiny_model_folder, tmp_path, eval_strategy="steps", eval_steps=2)
+    trainer = logged_trainer(tiny_model_folder, tmp_path, eval_strategy="steps", eval_steps=2)
     add_logging(trainer)
     add_logging(trainer)
     trainer.train()
@@ -176,7 +176,7 @@ def test_the_view_replaces_the_printed_dicts(
 def test_progress_bars_stay_without_their_dicts(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = watched_trainer(tiny_model_folder, tmp_path, disable_tqdm=False)
+    trainer = logged_trainer(tiny_model_folder, tmp_path, disable_tqdm=False)
     add_logging(trainer)
     trainer.train()
     said = capsys.readouterr()
@@ -215,10 +215,10 @@ def test_two_processes_add_their_tokens_up(tiny_model_folder: Path, tmp_path: Pa
 import json
 from pipelines.training.callbacks.logging_callback import add_logging
 from pipelines.training.callbacks.samples import SampleAnswersCallback
-from tests.training.callbacks.watched_trainers import *
+from tests.training.callbacks.logged_trainers import *
 tokenizer = tokenizer_of(Path({str(tiny_model_folder)!r}))
 rows, folder = rows_of(tokenizer, 16), Path({str(tmp_path)!r})
-trainer = watched_trainer(Path({str(tiny_model_folder)!r}), folder, rows=rows, max_steps=2, logging_steps=2,
+trainer = logged_trainer(Path({str(tiny_model_folder)!r}), folder, rows=rows, max_steps=2, logging_steps=2,
                           eval_strategy="steps", eval_steps=2)
 trainer.add_callback(SampleAnswersCallback(tokenizer, [rows[0]["input_ids"][:4]], rows, folder, 4))
 add_logging(trainer)

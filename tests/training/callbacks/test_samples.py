@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from transformers import GenerationConfig
 
 from pipelines.training.callbacks.samples import SampleAnswersCallback, end_probabilities, held_out_rows, untouched
-from tests.training.callbacks.watched_trainers import LoggedSFTTrainer, rows_of, tokenizer_of, watched_trainer
+from tests.training.callbacks.logged_trainers import LoggedSFTTrainer, logged_trainer, rows_of, tokenizer_of
 
 
 def sampled_trainer(model_folder: Path, folder: Path, n_prompts: int = 3, **options: Any) -> LoggedSFTTrainer:
     folder.mkdir(exist_ok=True)
     rows = rows_of(tokenizer_of(model_folder), 16)
-    trainer = watched_trainer(model_folder, folder, rows=rows, **{"eval_strategy": "steps", "eval_steps": 2, **options})
+    trainer = logged_trainer(model_folder, folder, rows=rows, **{"eval_strategy": "steps", "eval_steps": 2, **options})
     tokenizer = trainer.processing_class
     prompts = [tokenizer(f"number {n} is ")["input_ids"] for n in (1, 20, 300)][:n_prompts]
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, rows, folder, 8))
@@ -79,7 +79,7 @@ def test_the_probability_of_the_end_equals_a_hand_computation(tiny_model_folder:
 
 def test_a_model_that_learns_to_stop_is_seen_to_stop(tiny_model_folder: Path, tmp_path: Path) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 1).select([0] * 16)
-    trainer = watched_trainer(tiny_model_folder, tmp_path, rows=rows, lora=False, max_steps=60, logging_steps=60)
+    trainer = logged_trainer(tiny_model_folder, tmp_path, rows=rows, lora=False, max_steps=60, logging_steps=60)
     prompt = [token for token, label in zip(rows[0]["input_ids"], rows[0]["labels"], strict=True) if label == -100]
     trainer.add_callback(SampleAnswersCallback(trainer.processing_class, [prompt], rows, tmp_path, 8))
     before = trainer.evaluate()

@@ -40,7 +40,7 @@ def settings(folder: Path, **options: Any) -> SFTConfig:
     return SFTConfig(**{**chosen, **options})
 
 
-def watched_trainer(
+def logged_trainer(
     model_folder: Path, folder: Path, *, rows: Dataset | None = None, lora: bool = True, **options: Any
 ) -> LoggedSFTTrainer:
     tokenizer = tokenizer_of(model_folder)
