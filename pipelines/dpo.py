@@ -51,7 +51,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.data.preference_rows import preference_set
     from pipelines.training.dry_run import refuse_impossible_training
-    from pipelines.training.fine_tuning import save_trained_model
+    from pipelines.training.fine_tuning import save_trained
     from pipelines.training.preference_scores import score_pairs
     from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
     from pipelines.training.resuming import checkpoint_to_resume
@@ -88,7 +88,7 @@ def _train(recipe: "Recipe") -> None:
         groups = pair_groups(held_out_rows or (), ledger.held_out.dropped_rows())
         measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
-    save_trained_model(trainer, folder, ledger)
+    save_trained(trainer, folder, ledger)
     examined = run_postflight(trainer, start_state)
     run.finish(metrics=metrics, after_run=examined.to_json(), **cost_of_training(run))
     if run.writes:

@@ -50,12 +50,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.data.row_losses import row_losses_line, write_row_losses
     from pipelines.training.data.rows import recipe_rows
     from pipelines.training.dry_run import refuse_impossible_training
-    from pipelines.training.fine_tuning import (
-        load_model_bundle,
-        load_training_tokenizer,
-        save_trained_model,
-        sft_trainer,
-    )
+    from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.starting_point import starting_point
@@ -80,7 +75,7 @@ def _train(recipe: "Recipe") -> None:
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
-    bundle = load_model_bundle(start, model_arguments, training, tokenizer, new_tokens)
+    bundle = load_bundle(start, model_arguments, training, tokenizer, new_tokens)
     run.note(n_parameters=bundle.model.num_parameters())
     trainer = sft_trainer(bundle, training, train, held_out)
     prompts = sample_prompt_ids(rows, tokenizer)
@@ -89,7 +84,7 @@ def _train(recipe: "Recipe") -> None:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
     metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if evaluates else {})
-    save_trained_model(trainer, run.folder, ledger)
+    save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)

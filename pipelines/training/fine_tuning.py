@@ -78,7 +78,7 @@ def load_training_tokenizer(
     return tokenizer, new_tokens
 
 
-def load_model_bundle(
+def load_bundle(
     start: ModelRef,
     arguments: ModelConfig,
     training: SFTConfig,
@@ -171,7 +171,7 @@ def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_o
     return trainer
 
 
-def save_trained_model(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -> None:
+def save_trained(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -> None:
     """Write adapter or model, tokenizer with template, generation config with the end token, trainer state and ledger.
 
     Every rank calls it.

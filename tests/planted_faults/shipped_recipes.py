@@ -9,7 +9,7 @@ from pathlib import Path
 from peft import get_peft_model
 from trl import ModelConfig, SFTConfig
 
-from pipelines.training.fine_tuning import load_model_bundle, load_training_tokenizer
+from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer
 from pipelines.training.starting_point import starting_point
 from tests.planted_faults.sample_rows import Row, as_messages, code_rows, conversations, preferences, rows_in
 from tests.twins.runs import TwinRuns, keys_of
@@ -48,7 +48,7 @@ class ShippedRecipes(TwinRuns):
         training = SFTConfig(use_cpu=True, bf16=False)
         start = starting_point(arguments, None)
         tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=True)
-        bundle = load_model_bundle(start, arguments, training, tokenizer, new_tokens)
+        bundle = load_bundle(start, arguments, training, tokenizer, new_tokens)
         assert bundle.lora is not None
         get_peft_model(bundle.model, bundle.lora).save_pretrained(folder, save_embedding_layers=False)
         tokenizer.save_pretrained(folder)

@@ -14,7 +14,7 @@ from pipelines.training.data.instruction_set import instruction_set, sample_prom
 from pipelines.training.data.preference_pairs import tokenize_pairs
 from pipelines.training.data.preference_rows import preference_set
 from pipelines.training.data.rows import recipe_rows
-from pipelines.training.fine_tuning import load_model_bundle, load_training_tokenizer, save_trained_model, sft_trainer
+from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
 from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
 from pipelines.training.starting_point import starting_point
 from tests.preflight.contexts import recipe_of, rows_of
@@ -42,7 +42,7 @@ def sft(recipe: Recipe) -> Trainer:
     start = starting_point(model, None)
     tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=rows.conversational)
     train, _, held_out = rows.tokenize(tokenizer)
-    trainer = sft_trainer(load_model_bundle(start, model, training, tokenizer, new_tokens), training, train, held_out)
+    trainer = sft_trainer(load_bundle(start, model, training, tokenizer, new_tokens), training, train, held_out)
     prompts, folder = sample_prompt_ids(rows, tokenizer), Path(training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, folder, data.sample_max_new_tokens))
@@ -83,7 +83,7 @@ def examined(trainer: Trainer, general: Path | None = None) -> tuple[Baseline, P
     trainer.train()
     if trainer.args.eval_strategy != "no":
         trainer.evaluate()
-    save_trained_model(trainer, Path(str(trainer.args.output_dir)))
+    save_trained(trainer, Path(str(trainer.args.output_dir)))
     return before, run_postflight(trainer, before)
 
 

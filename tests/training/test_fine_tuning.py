@@ -20,7 +20,7 @@ from pipelines.recipe import parse_recipe
 from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.rows import recipe_rows
-from pipelines.training.fine_tuning import load_model_bundle, load_training_tokenizer, save_trained_model, sft_trainer
+from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
 from pipelines.training.starting_point import starting_point
 from tests.processors import with_bfloat16
 
@@ -161,9 +161,9 @@ def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_transformer
     assert new_tokens == ["<|im_start|>", "<|im_end|>"]
     rows = instruction_set(*recipe_rows(data, 0, evaluates=False), data, training)
     train, _, _ = rows.tokenize(tokenizer)
-    trainer = sft_trainer(load_model_bundle(start, model, training, tokenizer, new_tokens), training, train, None)
+    trainer = sft_trainer(load_bundle(start, model, training, tokenizer, new_tokens), training, train, None)
     trainer.train()
-    save_trained_model(trainer, tmp_path / "run")
+    save_trained(trainer, tmp_path / "run")
     weights = load_file(tmp_path / "run" / "adapter_model.safetensors")
     assert not any(name.endswith(("embed_tokens.weight", "lm_head.weight")) for name in weights)
     assert isinstance(trainer.model, PeftModel)

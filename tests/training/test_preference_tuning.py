@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe.arguments import RunArguments
-from pipelines.training.fine_tuning import save_trained_model
+from pipelines.training.fine_tuning import save_trained
 from pipelines.training.preference_scores import score_pairs
 from pipelines.training.preference_tuning import (
     PreferenceTrainer,
@@ -117,7 +117,7 @@ def test_what_is_saved_is_one_adapter_that_gives_the_trained_logits_on_the_origi
 ) -> None:
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, save_strategy="steps", save_steps=2))
     trainer.train()
-    save_trained_model(trainer, tmp_path)
+    save_trained(trainer, tmp_path)
     assert not list(tmp_path.rglob("ref"))
     assert not [
         name for name in load_file(tmp_path / "adapter_model.safetensors") if name.endswith("embed_tokens.weight")

@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 from trl import ModelConfig, SFTConfig
 
-from pipelines.training.fine_tuning import load_model_bundle, load_training_tokenizer
+from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer
 from pipelines.training.starting_point import starting_point
 
 
@@ -23,6 +23,6 @@ def test_tokens_behind_the_last_embedding_of_a_base_with_its_own_template_are_tr
     start = starting_point(arguments, None)
     tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=True)
     assert new_tokens == []
-    bundle = load_model_bundle(start, arguments, training, tokenizer, new_tokens)
+    bundle = load_bundle(start, arguments, training, tokenizer, new_tokens)
     assert bundle.lora is not None
     assert bundle.lora.trainable_token_indices == {"embed_tokens": [tokenizer.convert_tokens_to_ids("<|later|>")]}

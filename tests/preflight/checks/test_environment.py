@@ -132,14 +132,14 @@ def test_checkpoints_are_counted_as_the_trainer_saves_them(bases: Path, tmp_path
 def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Path, tmp_path: Path) -> None:
     from pipelines.training.data.instruction_set import instruction_set
     from pipelines.training.data.rows import recipe_rows
-    from pipelines.training.fine_tuning import load_model_bundle, sft_trainer
+    from pipelines.training.fine_tuning import load_bundle, sft_trainer
 
     keys = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
     context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), **keys)
     train, _ = recipe_rows(context.data, 0, evaluates=False)
     rows = instruction_set(train, None, context.data, context.training).tokenize(context.tokenizer)[0]
     start = ModelRef(str(context.model.model_name_or_path))
-    bundle = load_model_bundle(start, context.model, context.training, context.tokenizer, list(context.new_tokens))
+    bundle = load_bundle(start, context.model, context.training, context.tokenizer, list(context.new_tokens))
     sft_trainer(bundle, context.training, rows, None).train()
     folder = tmp_path / "run" / "checkpoint-1"
     on_disk = sum((folder / name).stat().st_size for name in ("adapter_model.safetensors", "optimizer.pt"))
