@@ -1,15 +1,15 @@
-"""Make a corpus (documents to pretrain on) from trees of Python or text files, or from rows with a text column.
+"""Make a corpus (documents for pretraining) from Python or text files, or from rows with a text column.
 
     python data_prep/build_corpus.py --source my_package/ --output runs/corpus
 
 Sources are a folder of Python files (each file that parses is a document), a folder of .txt, .md and .rst files, one
-such file, rows in JSON, JSONL, CSV or Parquet with a column `text` (or --column_map text=NAME), or a Hub id.
+such file, rows in JSON, JSONL, CSV, TSV or Parquet with a column `text` (or --column_map text=NAME), or a Hub id.
 
---held_out FOLDER names an instruction dataset: training documents that hold part of its validation or test answers
+--held_out FOLDER names an instruction dataset. Training documents that contain part of its validation or test answers
 (five consecutive lines), or that are one of its held-out modules, are left out. With the same --seed and sizes, a
-module that the instruction dataset tests on is in the corpus's test split anyway.
+module in the instruction dataset's test split is in the corpus's test split as well.
 
---output becomes a folder like the one of build_instructions.py with the column `text`.
+--output becomes a folder like that of build_instructions.py, with the column `text`.
 """
 
 from collections.abc import Sequence

@@ -1,26 +1,25 @@
-"""Make a dataset of instructions or of conversations from rows or from Python sources.
+"""Make a dataset of instructions or conversations from rows or Python sources.
 
     python data_prep/build_instructions.py --source my_package/ --output runs/instructions
 
 A laptop needs a minute for the standard library. Sources are
-  - JSON, JSONL, CSV and Parquet rows (also .json.gz), with columns instruction, input, output or names that mean the
-    same (prompt, question; context; response, answer, completion), or any names with
-    --column_map instruction=question,output=answer; with messages or conversations (ShareGPT), or with a prompt and
-    completion of messages; and system, history, tools and chat_template_kwargs beside them;
-  - a folder of Python files, or one: every function with a docstring becomes a row that asks for it in plain words;
+  - JSON, JSONL (also .json.gz), CSV, TSV and Parquet rows, with columns instruction, input and output, or common other
+    names (prompt, question; context; response, answer, completion), or any names with --column_map
+    instruction=question,output=answer; or with messages, conversations (ShareGPT), or a prompt and completion of
+    messages; and optionally system, history, tools and chat_template_kwargs;
+  - a folder of Python files, or one file: every function with a docstring becomes a row that asks for it;
   - a dataset on the Hub, as owner/name or owner/name@revision.
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
 out, with its reason) and manifest.json. Its kind is `conversations` (columns messages, tools, chat_template_kwargs) if
-any row has messages, a history or tools, else `instructions` (instruction, input, output and, where a row has one,
-system).
+any row has messages, a history or tools, else `instructions` (instruction, input, output, and system if a row has one).
 
-Columns that compare.py reads are kept: category, references, numeric_answer, constraints, tests, and those of IFEval,
-MBPP and HumanEval. Any other column is left out, and reported with the number of rows that have a value there.
+Columns that compare.py reads are kept: category, references, numeric_answer, constraints, tests, source, and those of
+IFEval, MBPP and HumanEval. Any other column is dropped, and reported with the number of rows that have a value in it.
 
-All rows of one group (a Python module; the row's own `group`; else equal first questions) are in one split, and a
-group's split depends only on its name, the seed and the sizes. In validation and test no group has more than a tenth
-of the rows (from ten groups on): more are rejected as over_group_limit. A row's own `source` is kept too.
+All rows of a group (a Python module; the row's own `group`; else equal first questions) are in one split. A group's
+split depends only on its name, the seed and the sizes. In validation and test, no group has more than a tenth of the
+rows (from ten groups on): the others are rejected as over_group_limit.
 """
 
 from collections.abc import Sequence

@@ -2,12 +2,12 @@
 
     python data_prep/build_preferences.py --source pairs.jsonl --output runs/preferences
 
-Sources are JSON, JSONL, CSV and Parquet rows (also .json.gz), or a dataset on the Hub as owner/name or
-owner/name@revision, with the columns instruction (or prompt, question, conversations), input (or context; optional),
-chosen and rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse, and system,
-tools and chat_template_kwargs beside them. A prompt is a text or messages; an answer is a text, a message
-{"content": ...} or {"value": ...}, or messages that end with the assistant's. If any pair has several turns or tools,
-the folder has the columns prompt, chosen and rejected of messages, else instruction, input, chosen and rejected.
+Sources are JSON, JSONL (also .json.gz), CSV, TSV and Parquet rows, or a dataset on the Hub as owner/name or
+owner/name@revision. Columns: instruction (or prompt, question, conversations), input (or context; optional), chosen and
+rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse; and optionally system, tools
+and chat_template_kwargs. A prompt is a text or messages. An answer is a text, a message ({"content": ...} or {"value":
+...}), or messages that end with the assistant's. If any pair has several turns or tools, the folder has the columns
+prompt, chosen and rejected as messages, else instruction, input, chosen and rejected.
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
 out, with its reason, such as chosen_equals_rejected) and manifest.json. All pairs of one instruction are in one split,

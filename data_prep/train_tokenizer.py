@@ -1,14 +1,14 @@
-"""Train a tokenizer: one token for each character, or byte-level BPE or unigram.
+"""Train a tokenizer: character-level, byte-level BPE or unigram.
 
     python data_prep/train_tokenizer.py --corpus my_text.txt --kind char --output runs/tokenizer
     python data_prep/train_tokenizer.py --corpus runs/corpus --kind bpe --vocab_size 4096 --output runs/tokenizer
 
-A laptop needs seconds. --corpus is a text file, or a folder made by build_corpus.py (its train split only). --output
-becomes a folder that AutoTokenizer loads: end of text <|endoftext|>, padding <|pad|>, and <|im_start|> and <|im_end|>
-ready for a chat template; no beginning-of-text token, no template. `bpe` and `unigram` give back any text exactly;
-`char` gives back exactly what is made of the corpus's characters, and <|unk|> for any other. The same corpus gives the
-same tokenizer, byte by byte. tokenizer_record.json, written last, says what it was trained on and its bytes per token
-on held-out text.
+A laptop needs seconds. --corpus is a text file, or a folder of build_corpus.py (only its train split is read). --output
+becomes a folder that AutoTokenizer loads. Special tokens: end of text <|endoftext|>, padding <|pad|>, and <|im_start|>
+and <|im_end|> for a chat template. There is no beginning-of-text token and no template. `bpe` and `unigram` decode to
+exactly the text they encoded; `char` does so for the characters of the corpus and encodes any other as <|unk|>. The
+same corpus gives the same files, byte by byte. tokenizer_record.json, written last, records what the tokenizer was
+trained on and its bytes per token on held-out text.
 """
 
 from collections.abc import Sequence

@@ -1,22 +1,21 @@
-r"""Standard benchmarks by lm-evaluation-harness: the base few-shot without a template, instruct models with theirs.
+r"""Run standard benchmarks of lm-evaluation-harness on a base (few-shot, no template) and instruct models (template).
 
     python pipelines/benchmark.py --base recipes/quickstart/base --instruct runs/my-instruct \
         --tasks my_task --include_path my_tasks --limit 100 --output runs/benchmark.json
 
     python pipelines/benchmark.py --base BASE --instruct ADAPTER --tasks arc_easy,gsm8k --num_fewshot 5
 
-In: a base and instruct models or adapters of that base (folders, or Hub ids as org/name or org/name@revision), and
-tasks: names of tasks, groups or tags of the harness (`lm-eval ls tasks` lists them), YAML task files, or names of those
-in the folder --include_path. A task whose `dataset_path` is a reader of local files (json, csv, parquet, text) works
-offline.
+Input: a base and instruct models or adapters of that base (folders, or Hub ids as org/name or org/name@revision), and
+tasks: names of tasks, groups or tags of the harness (`lm-eval ls tasks` lists them), YAML task files, or names of task
+files in the folder --include_path. A task whose `dataset_path` is a reader of local files (json, csv, parquet, text)
+works offline.
 
-Out: a table and, with --output, the record benchmark.json: every metric of every task with its standard error, model by
-model, and for metrics that are means or ratios over items the paired difference from the base with its 95% interval and
-p-value. Few-shot examples come before the item as text for the base, and as turns of a conversation for instruct
-models; both see the same ones. compare.py --benchmark puts the record on its page.
+Output: a table and, with --output, the record benchmark.json: every metric of every task with its standard error for
+each model, and for metrics that are means or ratios over items the paired difference from the base with its 95%
+interval and p-value. The base gets few-shot examples as text before the item, instruct models get the same examples
+as turns of a conversation. compare.py --benchmark adds the record to its report.
 
-A task file is data: one that brings Python of its own is refused unless --trust_task_code. Needs the extra
-`benchmarks`.
+A task file that contains Python code is refused unless you pass --trust_task_code. Needs the extra `benchmarks`.
 """
 
 import argparse

@@ -1,29 +1,29 @@
-r"""Put the same prompts to a base and to instruct models, and report by how much they differ, with 95% intervals.
+r"""Compare a base with instruct models on the same prompts: paired differences with 95% intervals, and a report.
 
     python pipelines/compare.py --base recipes/quickstart/base --instruct runs/my-instruct \
         --prompts build/instructions --prompt "Write a Python function find_max(numbers)" --output runs/comparison
 
-In: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or
+Input: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or
 org/name@revision), and held-out prompts: the test split of a dataset folder, or a file, in any row format that sft.py
-trains. The answer in a row is the reference, of a conversation the last one (with --all_turns each); what comes before
-is given to the models, system text and tools too. A row with `prompt` alone has no reference. Answers are checked
-against what a row has of `references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or
-MBPP's test_list, HumanEval's test and entry_point), and `constraints`, a list such as ["no_commas", {"kind":
-"n_words", "at_most": 50}], or IFEval's columns; an unknown kind is answered with all kinds.
+trains. The last answer of a row is the reference (with --all_turns each answer), and the models get everything before
+it, including system text and tools. A row with only `prompt` has no reference. Answers are checked against the row's
+`references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or MBPP's test_list, HumanEval's
+test and entry_point), and `constraints`, a list such as ["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's
+columns. An unknown kind lists the valid ones.
 
-The base gets plain prompts, the instruct models their chat template or --chat_template; rows of `prompt` and
-`completion` as texts are given to all as they are. A second baseline is the base after --base_few_shot examples of the
-training split, the same ones for all prompts (greedy answers alone). Each prompt is answered greedily and by
---num_samples seeded samples. A --prompt is answered and shown first; no figure counts it. Beside the answers,
---general (text) and --capability (rows of `good` and `bad`, or of `question`, `context` or `prompt` with `choices` and
-`answer`, a place from 0 or a letter) measure what was forgotten, --training_rows what was memorised. Generated code is
-parsed; only --run_code runs it, in confined child processes. An OpenAI-compatible --judge_url compares answers in both
-orders. What --perplexity and --benchmark wrote is shown in the same report.
+The base gets plain prompts, the instruct models their chat template or --chat_template. Rows of `prompt` and
+`completion` as texts are given to all models unchanged. A second baseline is the base after --base_few_shot examples
+of the training split, the same for all prompts (greedy answers only). Each prompt is answered greedily and
+with --num_samples seeded samples. A --prompt is answered and shown first, and counts in no metric. --general (text) and
+--capability (rows of `good` and `bad`, or of `question`, `context` or `prompt` with `choices` and `answer`, an index
+from 0 or a letter) measure forgetting; --training_rows measures memorization. Generated code is parsed; it is run only
+with --run_code, in a sandbox. An OpenAI-compatible --judge_url compares answers in both orders. The records of
+--perplexity and --benchmark are added to the report.
 
-Out, in --output: responses.jsonl (every prompt with all answers and their checks), comparison.json (for each model
-every metric with its interval, the paired differences with their p-values, and a summary), report.html, report.md,
-and copies of the other programs' records. By `accelerate launch` several processes share the work. A call that was
-interrupted goes on with --resume.
+Output, in --output: responses.jsonl (every prompt with all answers and their checks), comparison.json (every metric of
+each model with its interval, paired differences with p-values, a summary), report.html, report.md, and copies of the
+other programs' records. With `accelerate launch` several processes share the work. --resume continues an interrupted
+call.
 """
 
 import time

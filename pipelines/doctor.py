@@ -1,16 +1,16 @@
-r"""Look at a recipe and its rows before a run: what would ruin it, what may harm it, and the line that mends it.
+r"""Check a recipe and its rows before a run: errors that would ruin it, warnings, and how to fix them.
 
     python pipelines/doctor.py --config recipes/quickstart/sft/lora.yaml
 
     python pipelines/doctor.py --config RECIPE --show_rows 3 --html doctor.html --forecast --learning_rate 1e-4
 
-In: a recipe of sft.py, dpo.py or pretrain.py (which one follows from its folder or keys, or --stage), and any of its
-keys as --key value. No weight is loaded and no GPU is needed: tokenizer, template, config and at most 10,000 rows of
-each split are (--all: every row). Out: findings of severity error, warning and note, each with the evidence (row
-number, tokens and whether they are trained), why it matters, and what to write instead. The training programs ask the
-same questions before step 1 and stop at errors (--doctor error, warn or off).
+Input: a recipe of sft.py, dpo.py or pretrain.py (the program follows from its folder or keys, or --stage), and any of
+its keys as --key value. No weights are loaded and no GPU is needed: the checks use the tokenizer, template, config and
+at most 10,000 rows of each split (--all: every row). Output: findings with severity error, warning or note, each with
+the evidence (row number, tokens and whether they are trained), why it matters, and what to write instead. The training
+programs run the same checks before step 1 and stop at errors (--doctor error, warn or off).
 
-Exit code 0: no error. 1: there are errors. 2: the doctor could not look (no such recipe, dataset or base).
+Exit code 0: no errors. 1: errors found. 2: the checks could not run (no such recipe, dataset or base).
 """
 
 import argparse

@@ -1,19 +1,22 @@
-r"""Teach an instruct model which of two answers is preferred with TRL's DPOTrainer: an adapter, a new one, or full.
+r"""Train a model on preferences (chosen and rejected answers) with TRL's DPOTrainer: an adapter or all weights.
 
     python pipelines/dpo.py --adapter_name_or_path runs/my-instruct --dataset_name runs/preferences \
         --eval_strategy epoch --output_dir runs/my-preferred
 
     accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/dpo.py --config RECIPE --key value
 
-In: a preference dataset (folder of data_prep/build_preferences.py, JSON, JSONL, Parquet or Hub id) with the columns
+Input: a preference dataset (folder of data_prep/build_preferences.py, JSON, JSONL, Parquet or Hub id) with the columns
 instruction, input, chosen, rejected, or TRL's prompt, chosen, rejected as texts or messages; a text prompt is one user
-turn of the chat template. And one of: adapter_name_or_path, an adapter of sft.py (folder, org/name or
-org/name@revision), which is trained on, the reference being a frozen copy of it (its base is model_name_or_path, or
-what the adapter names); model_name_or_path with use_peft, a model that gets a new adapter, the reference being the
-model without it; model_name_or_path alone, trained in full against a second copy. Out: a run folder as sft.py's, with
-one adapter or model, and in run.json how often held-out pairs are told right before and after (held_out_pairs, if
-eval_strategy is not no). Any key of TRL's DPOConfig, ModelConfig and ScriptArguments is a recipe key and a flag: --beta
-0.1. --resume continues an unfinished run. The doctor looks first (--doctor error, warn or off; see doctor.py).
+turn of the chat template. And one of:
+  - adapter_name_or_path, an adapter of sft.py (folder, org/name or org/name@revision): it is trained further, and the
+    reference is a frozen copy of it. Its base is model_name_or_path, or the one that the adapter names.
+  - model_name_or_path with use_peft: a new adapter is trained; the reference is the model without it.
+  - model_name_or_path alone: all weights are trained; the reference is a second copy.
+
+Output: a run folder as of sft.py, and in run.json how often the chosen answer of held-out pairs is the more likely one,
+before and after (held_out_pairs, unless eval_strategy is no). Any key of TRL's DPOConfig, ModelConfig and
+ScriptArguments is a recipe key and a flag: --beta 0.1. --resume continues an unfinished run. The doctor's checks run
+first (--doctor error, warn or off).
 """
 
 import sys

@@ -1,4 +1,4 @@
-r"""Let a model answer prompts: once or several times, greedily or sampled, with the probability of each token if asked.
+r"""Answer prompts with a model: once or several times, greedy or sampled, with token probabilities on request.
 
     python pipelines/generate.py --model_name_or_path recipes/quickstart/base \
         --prompt "Write a Python function find_max(numbers) that returns the largest number." --num_samples 3
@@ -6,21 +6,20 @@ r"""Let a model answer prompts: once or several times, greedily or sampled, with
     accelerate launch --config_file accelerate_configs/cpu_ddp.yaml pipelines/generate.py \
         --model_name_or_path runs/my-instruct --prompts prompts.jsonl --output answers.jsonl --resume
 
-In: a model or an adapter (folder, org/name or org/name@revision), or a base with --adapter; prompts as --prompt, or
---prompts, a file or dataset folder of any row format: of a conversation the last answer is left out and given anew.
---system is the system text where a prompt has none. The prompt is put into the model's chat template, or into
---chat_template; with --plain, or without a template, the model continues it as it is. Rows of `prompt` and `completion`
-as texts are continued as they are: they are trained so. Out: the answers on stdout and, with --output, one JSON line a
-prompt: instruction, input, messages, prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with
---show_probabilities).
+Input: a model or an adapter (folder, org/name or org/name@revision), or a base with --adapter; and --prompt, or
+--prompts, a file or dataset folder in any row format (the last answer of a row is left out and generated). --system is
+the system text of prompts that have none. The prompt is put into the model's chat template, or into --chat_template;
+with --plain, or without a template, the model continues it unchanged, as it does rows of `prompt` and `completion`
+texts. Output: the answers on stdout and, with --output, one JSON line per prompt: instruction, input, messages,
+prompt_style, n_prompt_tokens and answers (text, n_tokens, stopped; tokens with --show_probabilities).
 
-One sample is greedy, several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
+One sample is greedy; several are drawn at temperature 0.7, unless --temperature says otherwise (0 is greedy). The same
 seed gives the same samples; with --dtype float32 also in other batches and on any number of processes (in bfloat16 two
 tokens can round to the same logit). --show_probabilities lists each generated token with its probability and the five
-strongest alternatives, from the model's own distribution before temperature and top_p.
+most likely alternatives, from the model's own distribution before temperature and top_p.
 
-With --output, finished answers are kept in answers.jsonl.partial until all are there. After an interrupted call, the
-same command with --resume generates only what is missing.
+With --output, finished answers are kept in answers.jsonl.partial until all are done. After an interruption, the same
+command with --resume generates only the missing ones.
 """
 
 import argparse

@@ -1,26 +1,25 @@
-r"""Perplexity and bits per byte of one or more models on the same documents, with 95% intervals and paired differences.
+r"""Measure perplexity and bits per byte of one or more models on the same documents, with 95% intervals.
 
     python pipelines/perplexity.py --model_name_or_path recipes/quickstart/base --dataset data/python-instructions
 
     python pipelines/perplexity.py --model_name_or_path BASE --model_name_or_path BASE --adapter runs/my-instruct \
         --dataset DATASET_FOLDER --split test --scope response --scope text --output perplexity.json
 
-In: models (folder, org/name or org/name@revision; --adapter belongs to the model named before it, so give the base
-twice to measure it without and with its adapter), the base first, and documents: a dataset folder, a JSON, JSONL, CSV,
-Parquet or text file, or a Hub id. Out: a table and, with --output, the record perplexity.json. A base that several
-models share is in memory once. `accelerate launch pipelines/perplexity.py ...` shares the work, with equal figures.
+Input: models (folder, org/name or org/name@revision), the base first, and documents: a dataset folder, a JSON, JSONL,
+CSV, Parquet or text file, or a Hub id. --adapter belongs to the model before it, so give the base twice to measure
+it without and with the adapter. Output: a table with paired differences from the first model and, with --output, the
+record perplexity.json. Models share one base in memory. With `accelerate launch` several processes share the work.
 
-Scope `text` scores all tokens of `text` (or of `output`), the first given the token that begins a document (BOS, else
-<|endoftext|>, else EOS); scope `response` scores the answer's tokens given its prompt, without the end token, so that
-all models are measured on the same bytes. Of a conversation each trained turn is an answer, given all that comes before
-it. A model with a chat template is given that (or --chat_template); the first model, and each model without a template,
-are given the plain prompt and the chat template of the last model that has one. Rows of `prompt` and `completion` as
-texts are given as they are.
+Scope `text` scores all tokens of `text` (or of `output`), the first one given the token that begins a document (BOS,
+else <|endoftext|>, else EOS). Scope `response` scores the tokens of each trained turn given everything before it,
+without the end token, so that all models are measured on the same bytes. A model with a chat template gets that (or
+--chat_template). The first model, and each model without a template, get the plain prompt and the chat template of the
+last model that has one. Rows of `prompt` and `completion` texts are given unchanged.
 
-A text file is one text, --text_documents cuts it. Long documents are read in overlapping windows. For the windows of
-lm-evaluation-harness with max_length M, add --window M+1 --stride M; its byte perplexity is 2 to the power of bits per
-byte. (Give it add_bos_token=False where a tokenizer adds BOS, or it scores that too.) Compare models of different
-tokenizers by bits per byte.
+A text file is one document; --text_documents splits it. Long documents are read in overlapping windows. To get the
+figures of lm-evaluation-harness with max_length M, use --window M+1 --stride M, and add_bos_token=False there if the
+tokenizer adds BOS; its byte perplexity is 2 to the power of bits per byte. Compare models with different tokenizers by
+bits per byte.
 """
 
 import argparse

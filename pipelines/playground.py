@@ -1,19 +1,19 @@
-r"""Talk to a base and to an instruct model side by side, on a page in your browser.
+r"""Chat with a base and an instruct model side by side, on a page in your browser.
 
     python pipelines/playground.py --base recipes/quickstart/base --instruct runs/my-instruct
 
-In: a base and an instruct model, or an adapter of that base (folders, or Hub ids as org/name or org/name@revision).
-Out: the address of a page that this machine alone can open. Ctrl-C ends it. Needs Gradio: pip install -e
+Input: a base and an instruct model, or an adapter of that base (folders, or Hub ids as org/name or org/name@revision).
+Output: the address of a page that only this machine can open. Ctrl-C ends it. Needs Gradio: pip install -e
 ".[playground]".
 
-The page puts one prompt to both. The answers grow side by side, and end when a model produces its end token, at the
-token limit, or by the stop button. Temperature, top-p, seed and the number of samples mean what they mean in
-generate.py, and give the same answers. The base reads the plain prompt, or the prompt behind the instruct model's chat
-template. A system text comes first where there is one. A conversation continues from the answers that are kept: each
-model reads its own. Beneath the answers each token is listed with its probability and the five strongest alternatives.
+Both models get the same prompt, and their answers stream side by side until the end token, the token limit or the stop
+button. Temperature, top-p, seed and number of samples mean the same as in generate.py, and give the same answers. The
+base gets the plain prompt, or the prompt in the instruct model's chat template. A system text is optional. A
+conversation continues from the answers that are kept; each model reads its own. Each token is listed below the answers
+with its probability and the five most likely alternatives.
 
-An adapter shares the base's weights in memory; any other pair is loaded as two models. Nothing
-is sent anywhere: no analytics, no fonts or scripts from other hosts, no link to the outside.
+An adapter shares the base's weights in memory; any other pair is loaded as two models. Nothing is sent to other hosts:
+no analytics, no external fonts, scripts or links.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-r"""Pretrain a causal language model: from scratch out of a recipe, or continued from a checkpoint, whole or by LoRA.
+r"""Pretrain a causal language model: from scratch or continued, all weights or LoRA.
 
     python pipelines/pretrain.py --config recipes/shakespeare-char/pretrain/from_scratch.yaml \
         --dataset_name input.txt --tokenizer_name_or_path build/shakespeare-tokenizer --output_dir runs/shakespeare
 
     accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/pretrain.py --config RECIPE --key value
 
-In: a corpus (`dataset_name`: a folder of data_prep/build_corpus.py, a text, JSONL, CSV or Parquet file, a folder of
-them, or a Hub id; or `datasets:`, several of them, each with a `weight`, its share of the tokens; `streaming: true`
-never has it whole), a tokenizer and a recipe. Out: a run folder with the model or the adapter in safetensors, its
-tokenizer, run.json (with bits per byte on held-out text, before and after) and trainer_state.json. Any key of
-transformers' TrainingArguments, TRL's ModelConfig and of PretrainingArguments (pipelines/recipe/arguments.py) is a
-recipe key and a flag: --learning_rate 1e-3. --resume continues an unfinished run from its last checkpoint, a streamed
-corpus at the exact token. The doctor looks first (--doctor error, warn or off; see doctor.py).
+Input: a tokenizer, a recipe and a corpus (`dataset_name`: a folder of data_prep/build_corpus.py, a text, JSONL, CSV or
+Parquet file, a folder of them, or a Hub id; or `datasets:`, several of them, each with a `weight`, its share of the
+tokens; with `streaming: true` it is never loaded whole). Output: a run folder with the model or adapter in safetensors,
+its tokenizer, run.json (with bits per byte on held-out text, before and after) and trainer_state.json. Any key of
+transformers' TrainingArguments, TRL's ModelConfig and PretrainingArguments (pipelines/recipe/arguments.py) is a recipe
+key and a flag: --learning_rate 1e-3. --resume continues an unfinished run from its last checkpoint, a streamed corpus
+at the exact token. The doctor's checks run first (--doctor error, warn or off).
 """
 
 import sys

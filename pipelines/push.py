@@ -1,25 +1,26 @@
-r"""Push a finished run to the Hub: adapter or model, tokenizer with its template, card, lock, evaluation; nothing else.
+r"""Push a finished run to the Hub: adapter or model, tokenizer, model card, lock and evaluation, nothing else.
 
     python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --comparison runs/comparison --dry_run
 
     python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --base_model me/my-base --merged runs/merged
 
-In: the run folder of sft.py, dpo.py or pretrain.py, and a token that may write (`hf auth login`, or HF_TOKEN). Out: one
-commit on --revision (default main). The card is made from the run's records and, with --comparison, from those of
-compare.py, whose comparison.json and perplexity.json go along. A base that was a local folder is named by --base_model
-HUB_ID or HUB_ID@REVISION, and the Hub has to hold the very weights that were trained on: push it first. --merged, a
-folder of merge.py, goes to the branch `merged` of the same repository, --gguf to its branch `gguf`.
+Input: the run folder of sft.py, dpo.py or pretrain.py, and a token with write permission (`hf auth login`, or
+HF_TOKEN). Output: one commit on --revision (default main). The card is made from the run's records and, with
+--comparison, from those of compare.py, whose comparison.json and perplexity.json are uploaded too. If the base was a
+local folder, pass --base_model HUB_ID or HUB_ID@REVISION; the Hub must have the weights that were trained on, so push
+the base first. --merged, a folder of merge.py, goes to the branch `merged` of the same repository, --gguf to its branch
+`gguf`.
 
-A new repository is private, or --public; one that is there stays what it is. A branch is written over only if it holds
-an earlier push of a model on the same base, or with --overwrite; its old commits stay in the history. Optimizer states,
-training_args.bin, checkpoints, run.json and answers never leave, but for those in the card; lock.json holds the diff of
-this checkout, if it had one. Absolute paths in records are cut to their last part, and every file is searched for
-tokens, the home folder and the user's name before anything is sent: one that holds any is refused with its line.
---dry_run does all but send, and lists what would be sent. Without a token it asks the Hub nothing, and says what it
-could not check.
+A new repository is private unless you pass --public; an existing one keeps its visibility. A branch is replaced only if
+it holds an earlier push of a model on the same base, or with --overwrite; old commits stay in the history. Optimizer
+states, training_args.bin, checkpoints, run.json and answers are never uploaded, except the answers on the card.
+lock.json contains the uncommitted diff of this checkout, if there was one. Absolute paths in records are cut to their
+last part. A secret scan searches every file for tokens, the home folder and the user's name before the upload, and
+refuses a file that has one, with its line. --dry_run uploads nothing and lists what would be uploaded; without a token
+it also lists what it could not check.
 
-Failures that pass (429, 5xx, cut connections) are tried again with growing pauses. A push that was cut off is repeated
-as it was: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
+Temporary failures (429, 5xx, cut connections) are retried with growing pauses. Repeat an interrupted push with the same
+command: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
 """
 
 from collections.abc import Sequence

@@ -4,18 +4,18 @@ r"""Run a locked run again and compare: the same weights and loss curve, or what
 
     python pipelines/reproduce.py lock.json --dataset_name DIR --output_dir runs/again --check_only
 
-In: the lock.json that sft.py, dpo.py and pretrain.py write, or its run folder, first; then flags. Any recipe key is a
-flag too: --dataset_name names the place of the data here, and its fingerprint tells whether it is the same. Relative
-paths in a lock count from where its run was started, so start there. First each thing that is not as it was is said in
-a line: base, data split by split, tokenizer, chat template, recipe, code, versions, machine. Where what the run is made
-of differs, or where it was resumed with another recipe, nothing is run (--anyway runs it); other versions, code or
-machines do not stop it.
+Input: the lock.json that sft.py, dpo.py and pretrain.py write, or its run folder, as the first argument; then flags.
+Any recipe key is a flag too: --dataset_name names the path of the data here, and its fingerprint shows whether it is
+the same. Relative paths in a lock count from the folder in which its run was started, so start there. First the program
+lists every difference: base, data split by split, tokenizer, chat template, recipe, code, versions, machine. If the
+inputs differ, or the run was resumed with another recipe, it stops (--anyway runs it); other versions, code or machines
+do not stop it.
 
-Out: a run folder (--output_dir, by default that of the lock with -reproduced behind it), made by the same program in as
-many processes and threads, with reproduction.json: differences, both hashes of the weights, the largest difference of
-the losses. Exit code 0 if it is bit-identical, or if versions, code or machine differ and no logged loss is further
-away than --tolerance, a share of the mean loss; else 1. Same bits can be expected of the same kind of machine; on a GPU
-set full_determinism: true in the recipe.
+Output: a run folder (--output_dir, by default the lock's folder with -reproduced appended), made by the same program
+with as many processes and threads, and in it reproduction.json: differences, both hashes of the weights, the largest
+difference of the losses. Exit code 0 if the result is bit-identical, or if versions, code or machine differ and no
+logged loss differs by more than --tolerance, a share of the mean loss; else 1. Expect identical bits on the same kind
+of machine only; on a GPU set full_determinism: true in the recipe.
 """
 
 from collections.abc import Sequence

@@ -1,19 +1,19 @@
-r"""log p of a text, token by token by the chain rule; several texts are ranked by it, pairs of texts compared.
+r"""Score texts by log-probability, token by token; rank several texts, or compare pairs.
 
     python pipelines/score.py --model_name_or_path recipes/quickstart/base --text "def add(a, b):" --text "def add a b"
 
     python pipelines/score.py --model_name_or_path BASE --adapter ADAPTER --pairs pairs.jsonl --output scores.json
 
-In: a model or adapter (folder, org/name or org/name@revision), with --adapter an adapter on it, and texts: --text again
-for more, --file with one text on each line, or --pairs with rows of `good` and `bad` (and, if you like, `category`).
-Out: for each text a table of its tokens with log p (natural logarithm), p and the sum so far, then the ranking by total
-log p (so a shorter text has an advantage: averages for each token and byte stand beside it); or for pairs the share in
-which the good text is the likelier, by total and by the averages. --output writes it all, tables too, to FILE.json
-instead of printing them; to FILE.csv or FILE.jsonl it writes the tables alone, a row for each token.
+Input: a model or adapter (folder, org/name or org/name@revision), with --adapter an adapter on it, and texts: --text
+(repeatable), --file with one text per line, or --pairs with rows of `good` and `bad` (and optionally `category`).
+Output: for each text a table of its tokens with log p (natural logarithm), p and the running sum, then the ranking by
+total log p (a shorter text has an advantage, so the averages per token and byte are shown too); for pairs the share in
+which the good text is more likely, by total and by the averages. --output FILE.json writes everything, tables included,
+instead of printing the tables; FILE.csv or FILE.jsonl gets the tables alone, a row for each token.
 
 The first token is conditioned on the token that begins a document (BOS, else <|endoftext|>, else EOS), which is not
-scored itself. For --text weights are loaded in float64, so that totals hold to the last digit shown; --file and --pairs
-take them as they were saved (--dtype auto). Nothing here is random: --seed is taken as by every program, and changes
+scored itself. For --text, weights are loaded in float64, so totals are exact to the last digit shown; --file and
+--pairs use the saved type (--dtype auto). Nothing here is random: --seed is accepted as in every program and changes
 nothing.
 """
 

@@ -1,18 +1,18 @@
-r"""Fine-tune a base model into an instruct model with TRL's SFTTrainer: full or LoRA, loss on the answer only.
+r"""Fine-tune a base model into an instruct model with TRL's SFTTrainer: all weights or LoRA, loss on the answers only.
 
     python pipelines/sft.py --config recipes/quickstart/sft/lora.yaml --output_dir runs/my-instruct
 
     accelerate launch --config_file accelerate_configs/cpu.yaml pipelines/sft.py --config RECIPE --key value
 
-In: a recipe that names a base (folder, org/name or org/name@revision) and a dataset: a folder of
+Input: a recipe that names a base (folder, org/name or org/name@revision) and a dataset: a folder of
 data_prep/build_instructions.py, JSON, JSONL, CSV, Parquet, a Hub id or TRL's `datasets:` mixture, with the columns
 instruction + output (input, system), messages, conversations (ShareGPT), prompt + completion, or text; tools and tool
-calls where the template has them. Only the assistant's turns are trained. Out: a run folder with the adapter or model,
-the tokenizer with its chat template, run.json, ledger.json (every row's fate), row_losses.parquet (each row's loss at
-the end, highest first), trainer_state.json and README.md (the model card). --adapter_name_or_path trains an adapter
-further. The doctor looks at recipe and rows first and stops at what would ruin the run (--doctor error, warn or
-off; see doctor.py). Any key of TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag:
---learning_rate 1e-4. --resume continues an unfinished run.
+calls if the template supports them. Only the assistant's turns are trained. Output: a run folder with the adapter or
+model, the tokenizer with its chat template, run.json, ledger.json (what happened to every row), row_losses.parquet
+(each row's final loss, highest first), trainer_state.json and README.md (the model card). --adapter_name_or_path trains
+an adapter further. The doctor's checks run first and stop the run at errors (--doctor error, warn or off). Any key of
+TRL's SFTConfig, ModelConfig and ScriptArguments is a recipe key and a flag: --learning_rate 1e-4. --resume continues an
+unfinished run.
 """
 
 import sys
