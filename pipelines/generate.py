@@ -67,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = typed_prompts(flags.prompt) + (read_prompts(flags.prompts) if flags.prompts else [])
     prompts = [prompt.with_system(flags.system) for prompt in prompts]
     if not prompts:
-        raise UserError(expected="--prompt or --prompts", got="neither", remedy="give at least one prompt")
+        raise UserError("no prompt", "give at least one with --prompt or --prompts")
     if flags.output:
         refuse_unwritable(flags.output.parent)
     if flags.resume and not flags.output:
-        raise UserError(expected="--output with --resume", got="none", remedy="give that of the interrupted call")
+        raise UserError("--resume needs --output", "give the file of the interrupted call")
     from pipelines.evaluation.likelihood.template_losses import template_losses
     from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
     from pipelines.inference.answer_store import open_answer_store

@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             remedy='run pip install -e ".[playground]"',
         ) from error
     from pipelines.chat_ui.model_pair import load_pair
-    from pipelines.inference.sampling import refuse_unless
 
-    refuse_unless(flags.max_new_tokens >= 1, "max_new_tokens of 1 or more", flags.max_new_tokens)
+    if flags.max_new_tokens < 1:
+        raise UserError(f"max_new_tokens is {flags.max_new_tokens}, expected 1 or more", "use --max_new_tokens 256")
     playground = Playground(load_pair(flags.base, flags.instruct), flags.max_new_tokens)
     print(f"open {playground.serve(flags.port)} in a browser; Ctrl-C ends it", flush=True)
     playground.blocks.block_thread()

@@ -82,9 +82,8 @@ def open_answer_store(output: Path, *, resume: bool) -> AnswerStore:
     store = AnswerStore(output.with_name(f"{output.name}.partial"))
     if store.files() and not resume and is_main_process():  # the others may already have begun to write
         raise UserError(
-            expected=f"no unfinished answers beside {output}",
-            got=f"{store.files()[0]} with {len(store)} answers of an interrupted call",
-            remedy="add --resume to go on with them, or delete the file to begin again",
+            f"{store.files()[0]} has {len(store)} answers of an interrupted call",
+            "add --resume to continue it, or delete the file to start again",
         )
     return store
 
@@ -101,9 +100,8 @@ def _answers_in(file: Path) -> dict[str, Answer]:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                expected=f"a finished answer on line {number} of {file}",
-                got=repr(line[:60].decode(errors="replace")),
-                remedy="remove that line, or the file to begin again",
+                f"line {number} of {file} is no finished answer: {line[:60].decode(errors='replace')!r}",
+                "remove that line, or the file to start again",
             ) from error
     return answers
 

@@ -23,9 +23,8 @@ def token_byte_spans(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tupl
     """
     if not tokenizer.is_fast:
         raise UserError(
-            expected=f"a tokenizer in {tokenizer.name_or_path} that knows where its tokens lie in a text",
-            got=f"the slow tokenizer {type(tokenizer).__name__}",
-            remedy="convert it to a tokenizer.json",
+            f"{tokenizer.name_or_path} has the slow tokenizer {type(tokenizer).__name__}, which has no offsets",
+            "convert it to a tokenizer.json",
         )
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
     pieces = tokenizer.convert_ids_to_tokens(encoded["input_ids"])

@@ -33,9 +33,8 @@ def decode(
             yield from decode_by(loaded, requests, policy, stop_ids, batch_size)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                expected=f"memory for {batch_size} answers at a time",
-                got=str(error).partition(".")[0].lower(),
-                remedy="lower --batch_size",
+                f"out of memory with {batch_size} answers at a time: {str(error).partition('.')[0].lower()}",
+                "lower --batch_size",
             ) from error
 
 

@@ -21,7 +21,7 @@ from pipelines.hub.model_ref import model_fingerprint
 from pipelines.inference.answer_store import Answer, AnswerStore
 from pipelines.inference.decoding import decode, plain_generation_config
 from pipelines.inference.processes import is_main_process, measured_by_all
-from pipelines.inference.sampling import Request, SamplingPolicy, refuse_unless
+from pipelines.inference.sampling import Request, SamplingPolicy
 from pipelines.modeling import LoadedModel
 from pipelines.modeling.loading import origin
 
@@ -62,12 +62,12 @@ def generate_answers(
     that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for logits that are not
     numbers and if the memory does not suffice.
     """
-    refuse_unless(batch_size >= 1, "batch_size of 1 or more", batch_size)
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}, expected 1 or more", "use --batch_size 32")
     if not all(prompts):
         raise UserError(
-            expected="at least one token in each prompt",
-            got=f"none in prompt {[not prompt for prompt in prompts].index(True) + 1}",
-            remedy="write something into it: a model continues what there is",
+            f"prompt {[not prompt for prompt in prompts].index(True) + 1} has no tokens",
+            "write some text into it: a model continues text",
         )
     with plain_generation_config(loaded) as stop_ids:
         pass

@@ -118,9 +118,8 @@ def scored_places(
     ]
     if not all(np.isfinite(table).all() for table in results):
         raise UserError(
-            expected=f"finite log probabilities from {loaded.name}",
-            got="NaN or infinity",
-            remedy="check the weights, or load the model in another dtype",
+            f"{loaded.name} gives log probabilities that are NaN or infinite",
+            "check the weights, or load the model in another dtype",
         )
     return results
 

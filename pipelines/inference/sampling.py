@@ -30,15 +30,17 @@ class SamplingPolicy:
 
     def __post_init__(self) -> None:
         """Raises `UserError` for values no decoding can follow."""
-        refuse_unless(0 <= self.temperature < float("inf"), "a temperature of 0 (greedy) or more", self.temperature)
-        refuse_unless(0 < self.top_p <= 1, "top_p above 0 and at most 1", self.top_p)
-        refuse_unless(self.num_samples >= 1, "num_samples of 1 or more", self.num_samples)
-        refuse_unless(self.max_new_tokens >= 1, "max_new_tokens of 1 or more", self.max_new_tokens)
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"temperature is {self.temperature}, expected 0 (greedy) or more", "use --temperature 0.7")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p is {self.top_p}, expected above 0 and at most 1", "use --top_p 0.9")
+        for name in ("num_samples", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more", f"raise --{name}")
         if self.temperature == 0 and self.num_samples > 1:
             raise UserError(
-                expected="a temperature above 0 for several samples",
-                got=f"temperature 0 and num_samples {self.num_samples}",
-                remedy="raise the temperature: greedy samples are all the same text",
+                f"temperature is 0 for {self.num_samples} samples, which would all be the same text",
+                "raise --temperature",
             )
 
 
@@ -79,9 +81,8 @@ def choose_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.
     best, greedy = scores.max(dim=-1, keepdim=True)  # NaN wins every comparison, so it is found here
     if not best.isfinite().all():
         raise UserError(
-            expected="logits that are numbers",
-            got="NaN or infinity where the next token was to be chosen",
-            remedy="check in trainer_state.json that the training did not diverge, or load a wider dtype",
+            "the logits for the next token are NaN or infinite",
+            "check trainer_state.json for a diverged training, or load the model in a wider dtype",
         )
     if uniforms is None:
         return greedy
@@ -99,12 +100,6 @@ def uniform_numbers(requests: Sequence[Request], policy: SamplingPolicy) -> torc
         generator = torch.Generator().manual_seed(one.seed(policy.seed))
         row[: one.n_new] = torch.rand(one.n_new, generator=generator)
     return rows
-
-
-def refuse_unless(true: bool, expected: str, got: float) -> None:
-    """Raise `UserError` unless `true`."""
-    if not true:
-        raise UserError(expected=expected, got=str(got), remedy="correct the flag of that name")
 
 
 def _draw_from_nucleus(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:

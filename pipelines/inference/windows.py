@@ -26,16 +26,14 @@ def window_and_stride(max_positions: int | None, window: int | None, stride: int
     longest = max_positions + 1 if max_positions is not None else None
     if size < 2 or (longest is not None and size > longest):
         raise UserError(
-            expected=f"a window of 2 to {longest or 'any number of'} tokens",
-            got=f"{size}",
-            remedy="leave --window out to use the model's longest sequence",
+            f"the window is {size} tokens, expected 2 to {longest or 'any number'}",
+            "leave out --window to use the model's longest sequence",
         )
     step = stride or max(1, size // 2)
     if not 1 <= step < size:
         raise UserError(
-            expected=f"a stride of 1 to {size - 1} tokens under a window of {size}",
-            got=f"{step}",
-            remedy="leave --stride out to use half of the window",
+            f"the stride is {step} tokens, expected 1 to {size - 1} for a window of {size}",
+            "leave out --stride to use half of the window",
         )
     return size, step
 

@@ -92,9 +92,8 @@ def _template_at(path: str) -> str | dict[str, str]:
     template = AutoTokenizer.from_pretrained(path).chat_template
     if template is None:
         raise UserError(
-            expected=f"a tokenizer with a chat template at {path}",
-            got="a tokenizer without one",
-            remedy="point chat_template_path at an instruct model's tokenizer or a .jinja file",
+            f"the tokenizer at {path} has no chat template",
+            "point chat_template_path at an instruct model's tokenizer or a .jinja file",
         )
     return cast("str | dict[str, str]", template)
 
@@ -112,9 +111,8 @@ def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
     lost += [] if ANSWER in whole else ["the answer"]
     if lost:
         raise UserError(
-            expected="a chat template that keeps the user's text and the answer",
-            got=f"a template that drops {' and '.join(lost)}",
-            remedy="set chat_template_path to a template for instruction models",
+            f"the chat template drops {' and '.join(lost)}",
+            "set chat_template_path to a template for instruct models",
             finding="TEMPLATE_DROPS_TEXT",
         )
 

@@ -177,13 +177,11 @@ def _one_line_errors(found: LocalCopy, what: str) -> Iterator[None]:
     except (OSError, ValueError, SafetensorError) as error:  # the last of a file that is cut short
         if "trust_remote_code" in str(error):
             raise UserError(
-                expected=f"{what} at {found.reference.given} of a class that transformers has",
-                got="one that needs custom code, which is not run",
-                remedy="choose another model, or a copy in transformers' own format",
+                f"{what} at {found.reference.given} needs custom code, which is never run",
+                "choose another model, or a copy in transformers' own format",
             ) from error
         first_line = str(error).strip().split("\n")[0].replace(str(found.folder), found.reference.given)[:200]
         raise UserError(
-            expected=f"{what} at {found.reference.given}",
-            got=first_line or type(error).__name__,
-            remedy="check the path, or the Hub id",
+            f"cannot load {what} from {found.reference.given}: {first_line or type(error).__name__}",
+            "check the path or the Hub id",
         ) from error

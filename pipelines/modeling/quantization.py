@@ -12,9 +12,8 @@ def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
     """Raise `UserError` for a 4-bit or 8-bit base without an adapter: its own weights cannot be trained."""
     if (arguments.load_in_4bit or arguments.load_in_8bit) and not arguments.use_peft:
         raise UserError(
-            expected="use_peft: true with a 4-bit or 8-bit base, whose own weights cannot be trained",
-            got="full fine-tuning of it (use_peft: false)",
-            remedy="set use_peft: true, or remove load_in_4bit and load_in_8bit",
+            "use_peft is false with a 4-bit or 8-bit base, whose own weights cannot be trained",
+            "set use_peft: true, or remove load_in_4bit and load_in_8bit",
         )
 
 

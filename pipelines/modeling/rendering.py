@@ -55,17 +55,16 @@ def render_prompt(
         return prompt_token_ids(tokenizer, transcript(asked) + ("\n\n" if style is PromptStyle.PLAIN else ""))
     if not tokenizer.chat_template:
         raise UserError(
-            expected="a tokenizer with a chat template",
-            got=f"none in {tokenizer.name_or_path}",
-            remedy="use the plain prompt style, or a model that was fine-tuned with a template",
+            f"{tokenizer.name_or_path} has no chat template",
+            "use the plain prompt style, or a model that was fine-tuned with a template",
         )
     try:
         text = prompt_text(tokenizer, asked.messages, asked.tools, asked.template_arguments)
     except UnrenderableError as error:
         raise UserError(
-            expected=f"a chat template in {tokenizer.name_or_path} that renders each conversation",
-            got=f"{str(error).removeprefix('template_refuses: ')!r} for one of {len(asked.messages)} messages",
-            remedy="leave that row out, or give another template with --chat_template",
+            f"the chat template of {tokenizer.name_or_path} does not render a conversation of {len(asked.messages)} "
+            f"messages: {str(error).removeprefix('template_refuses: ')!r}",
+            "leave that row out, or set another template with --chat_template",
         ) from error
     return chat_token_ids(tokenizer, text)
 
@@ -139,11 +138,7 @@ def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: Prompt
     text_ids = inner_token_ids(tokenizer, answer)
     end = end_token(tokenizer) if style is PromptStyle.CHAT else tokenizer.eos_token
     if end is None:
-        raise UserError(
-            expected="a tokenizer with an end token",
-            got=f"no eos_token in {tokenizer.name_or_path}",
-            remedy="set eos_token in its tokenizer_config.json",
-        )
+        raise UserError(f"{tokenizer.name_or_path} has no eos_token", "set eos_token in its tokenizer_config.json")
     return AnswerTokens([*text_ids, token_id_of(tokenizer, end)], len(text_ids))
 
 

@@ -35,9 +35,10 @@ def refuse_impossible_base(
     culprits = [key for key, value in changed.items() if not _peft_error(skeleton, replace(arguments, **{key: value}))]
     if culprits and not set(culprits) & _NAMES:
         raise UserError(
-            expected=f"an adapter that PEFT puts on {base}",
-            got=", ".join(f"{key}: {getattr(arguments, key)}" for key in culprits) + f" ({message_of(error)})",
-            remedy=" or ".join(f"set {key}: {changed[key]}" for key in culprits),
+            f"PEFT puts no adapter on {base} with "
+            + ", ".join(f"{key}: {getattr(arguments, key)}" for key in culprits)
+            + f" ({message_of(error)})",
+            " or ".join(f"set {key}: {changed[key]}" for key in culprits),
         ) from error
 
 
@@ -46,9 +47,7 @@ def _skeleton(base: str, arguments: ModelConfig, options: dict[str, Any]) -> Pre
     config = load_config(base, arguments.model_revision)
     attention = options.get("attn_implementation", arguments.attn_implementation)
     with (
-        explain_library_errors(
-            f"a model that can be built from {base}", "change attn_implementation or model_init_kwargs"
-        ),
+        explain_library_errors(f"the model {base} cannot be built", "change attn_implementation or model_init_kwargs"),
         attach_quietly(),
         torch.device("meta"),
     ):

@@ -82,10 +82,11 @@ def _refuse_trainer(recipe: Recipe) -> None:
     if error is None:
         return
     culprits = _culprits(recipe, message_of(error))
+    library = "TRL" if isinstance(training, SFTConfig | DPOConfig) else "transformers"
+    written = ", ".join(f"{key}: {recipe.keys[key]}" for key in culprits)
     raise UserError(
-        expected=f"a recipe that {'TRL' if isinstance(training, SFTConfig | DPOConfig) else 'transformers'} trains",
-        got=", ".join(f"{key}: {recipe.keys[key]}" for key in culprits) + f" ({message_of(error)})",
-        remedy=f"change or remove {' or '.join(culprits)}" if culprits else "change the keys that the message is about",
+        f"{library} refuses the recipe: {message_of(error)}" + (f" ({written})" if written else ""),
+        f"change or remove {' or '.join(culprits)}" if culprits else "change the keys in the message",
     ) from error
 
 

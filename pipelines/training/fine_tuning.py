@@ -53,27 +53,21 @@ def load_training_tokenizer(
         new_tokens = ensure_chat_template(tokenizer, training.chat_template_path)
         end = end_token(tokenizer)
     elif tokenizer.eos_token is None and training.eos_token is None:
-        raise UserError(
-            expected="a tokenizer with an end token, for rows of plain text",
-            got=f"no eos_token in {start.path}",
-            remedy="set eos_token in the recipe",
-        )
+        raise UserError(f"{start.path} has no eos_token, which rows of plain text need", "set eos_token in the recipe")
     else:
         end = training.eos_token if training.eos_token in tokenizer.get_vocab() else str(tokenizer.eos_token)
         tokenizer.eos_token = end
     if training.eos_token is not None and training.eos_token != end:
         raise UserError(
-            expected=f"eos_token to be {end}, which ends a turn in the chat template",
-            got=training.eos_token,
-            remedy=f"set eos_token: {end}, or remove it, or set chat_template_path to a template that ends with "
+            f"eos_token is {training.eos_token}, but the chat template ends a turn with {end}",
+            f"set eos_token: {end}, or remove it, or set chat_template_path to a template that ends with "
             f"{training.eos_token}",
             finding="END_TOKEN_MISMATCH",
         )
     if start.adapter is not None and new_tokens:
         raise UserError(
-            expected=f"a chat template of tokens that the adapter {start.adapter} was trained with",
-            got=f"the new tokens {', '.join(new_tokens)}",
-            remedy="remove chat_template_path, or train a new adapter on a merged model",
+            f"the adapter {start.adapter} was not trained with the template's tokens {', '.join(new_tokens)}",
+            "remove chat_template_path, or train a new adapter on a merged model",
         )
     return tokenizer, new_tokens
 
@@ -131,9 +125,8 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     for key, value in written.items():
         if value is not None and own.get(key, value) != value:
             raise UserError(
-                expected=f"one {key} in the recipe",
-                got=f"{key}: {value}, and model_init_kwargs: {{{key}: {own[key]}}}",
-                remedy=f"remove one of them: the key {key} is enough",
+                f"the recipe has {key}: {value}, and model_init_kwargs: {{{key}: {own[key]}}}",
+                f"remove one of them: the key {key} is enough",
             )
     return {**options, **own}
 
@@ -150,7 +143,7 @@ def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_o
     if not training.packing:
         settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
     continued = adapter_weights(bundle.model)
-    with explain_library_errors("options that TRL's SFTTrainer takes together", "change these keys in the recipe"):
+    with explain_library_errors("TRL's SFTTrainer refuses the recipe", "change these keys in the recipe"):
         trainer = LoggedSFTTrainer(
             model=bundle.model,
             args=settled,

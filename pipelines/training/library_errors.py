@@ -20,9 +20,9 @@ def message_of(error: BaseException) -> str:
 
 
 @contextmanager
-def explain_library_errors(expected: str, remedy: str) -> Iterator[None]:
+def explain_library_errors(problem: str, fix: str) -> Iterator[None]:
     """Raise what a library refuses as a `UserError` that quotes it."""
     try:
         yield
     except LIBRARY_ERRORS as error:
-        raise UserError(expected=expected, got=message_of(error), remedy=remedy) from error
+        raise UserError(f"{problem}: {message_of(error)}", fix) from error

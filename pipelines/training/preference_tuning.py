@@ -142,7 +142,7 @@ def preference_trainer(
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would cut without a word; the ledger has the long rows
-    with explain_library_errors("options that TRL's DPOTrainer takes together", "change these keys in the recipe"):
+    with explain_library_errors("TRL's DPOTrainer refuses the recipe", "change these keys in the recipe"):
         trainer = PreferenceTrainer(
             policy.model,
             ref_model=policy.reference,

@@ -57,14 +57,14 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
         fault = _fault_of(path, sharded)
         if fault is None:
             if tells:
-                skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
-                print(f"{skipped}going on from {path.name}", file=sys.stderr, flush=True)
+                skipped = "".join(f"{one.name} is incomplete ({why}); " for one, why in faults.items())
+                print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
             return path
         faults[path] = fault
     if faults:
         raise _nothing_to_resume(faults, folder)
     if tells:
-        print("the run has no checkpoint yet: it begins at step 0", file=sys.stderr, flush=True)
+        print("the run has no checkpoint yet: starting at step 0", file=sys.stderr, flush=True)
     return None
 
 
@@ -84,9 +84,9 @@ def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
     if path.is_dir() and path.resolve().parent == folder.resolve() and step_of(path) >= 0:
         return path
     raise UserError(
-        expected=f"resume_from_checkpoint to be a checkpoint in {folder}, such as {folder / PREFIX_CHECKPOINT_DIR}-100",
-        got=f"{path}" + ("" if path.exists() else ", which does not exist"),
-        remedy="remove it; --resume goes on from the newest checkpoint of an unfinished run in output_dir",
+        f"resume_from_checkpoint is {path}{'' if path.exists() else ', which does not exist'}, expected a "
+        f"checkpoint in {folder}, such as {folder / PREFIX_CHECKPOINT_DIR}-100",
+        "remove it; --resume continues from the newest checkpoint of an unfinished run in output_dir",
     )
 
 
@@ -137,9 +137,9 @@ def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
         fault += ", as save_only_model: true leaves it"
         remedy = f"begin another run from its weights, with --{key} {newest} and another --output_dir"
     return UserError(
-        expected=f"a checkpoint in {folder} with weights, optimizer and schedule",
-        got=f"{newest.name}: {fault}" + (f", and {len(faults) - 1} others like it" if len(faults) > 1 else ""),
-        remedy=remedy,
+        f"no checkpoint in {folder} has weights, optimizer and schedule ({newest.name}: {fault}"
+        + (f", and {len(faults) - 1} more)" if len(faults) > 1 else ")"),
+        remedy,
     )
 
 
@@ -155,15 +155,13 @@ def _refuse_other_keys(recipe: Recipe, record: Mapping[str, Any], n_processes: i
         fixed["n_processes"] = (record["n_processes"], n_processes)
     if fixed:
         raise UserError(
-            expected="the keys that the run was begun with: "
-            + ", ".join(f"{key}: {value}" for key, (value, _) in fixed.items()),
-            got=", ".join(f"{key}: {value}" for key, (_, value) in fixed.items()),
-            remedy="resume with the first values, or begin anew with another --output_dir",
+            f"the run began with {_listed(fixed, 0)}; the recipe now has {_listed(fixed, 1)}",
+            "resume with the first values, or start again with another --output_dir",
         )
     free = {key: pair for key, pair in changed.items() if key not in _SILENT}
     if free:
         said = ", ".join(f"{key}: {here} (before: {before})" for key, (before, here) in free.items())
-        print(f"from here on {said}", file=sys.stderr, flush=True)
+        print(f"changed from here on: {said}", file=sys.stderr, flush=True)
 
 
 def _value(recipe: Recipe, key: str, keys: Mapping[str, Any]) -> Any:
@@ -176,3 +174,7 @@ def _value(recipe: Recipe, key: str, keys: Mapping[str, Any]) -> Any:
                 default = one.default_factory() if callable(one.default_factory) else one.default
                 return None if default is dataclasses.MISSING else plain(default)
     return None
+
+
+def _listed(pairs: Mapping[str, tuple[Any, Any]], which: int) -> str:
+    return ", ".join(f"{key}: {pair[which]}" for key, pair in pairs.items())

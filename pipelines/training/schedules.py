@@ -32,15 +32,13 @@ def refuse_impossible_schedule(training: TrainingArguments) -> None:
         n_after_warmup = options.get("num_decay_steps", 0) + options.get("num_stable_steps", 0)
     except (TypeError, ValueError) as error:
         raise UserError(
-            expected=f"lr_scheduler_kwargs that the schedule {kind} takes",
-            got=f"{options}: {str(error).replace('()', '')}",
-            remedy=f"for {kind} write lr_scheduler_kwargs: {_EXAMPLES[kind]}"
+            f"the schedule {kind} does not take lr_scheduler_kwargs {options}: {str(error).replace('()', '')}",
+            f"for {kind} write lr_scheduler_kwargs: {_EXAMPLES[kind]}"
             if kind in _EXAMPLES
             else "change or remove lr_scheduler_kwargs",
         ) from error
     if kind == "warmup_stable_decay" and n_warmup + n_after_warmup > n_steps:
         raise UserError(
-            expected=f"warm-up, stable steps and decay within the {n_steps} steps of the run",
-            got=f"{n_warmup} and {n_after_warmup}",
-            remedy="raise max_steps, or lower warmup_steps, num_stable_steps or num_decay_steps",
+            f"warmup ({n_warmup} steps), stable steps and decay ({n_after_warmup}) exceed the run's {n_steps}",
+            "raise max_steps, or lower warmup_steps, num_stable_steps or num_decay_steps",
         )

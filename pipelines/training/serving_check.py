@@ -70,17 +70,16 @@ def refuse_other_context(
         served = _served_context(served_by, conversation.before(turn))
         if context != served:
             raise UserError(
-                expected="the context that is trained to be the prompt that is served",
-                got=f"{served_by.decode(context)[-60:]!r} trained, {served_by.decode(served)[-60:]!r} served",
-                remedy="use a tokenizer and template that render alike after saving (chat_template_path)",
+                f"the trained prompt ends with {served_by.decode(context)[-60:]!r}, the served one with "
+                f"{served_by.decode(served)[-60:]!r}",
+                "use a tokenizer and a template that render the same after saving (chat_template_path)",
                 finding="TRAINING_PROMPT_NOT_SERVED",
             )
         if last not in stops:
             raise UserError(
-                expected=f"the last trained token of a turn to be one of {', '.join(end_tokens(served_by))}, at which "
-                "serving stops",
-                got=repr(served_by.decode([last])),
-                remedy="set chat_template_path to a template that ends each answer with the eos_token",
+                f"a trained turn ends with {served_by.decode([last])!r}, serving stops at "
+                + " or ".join(end_tokens(served_by)),
+                "set chat_template_path to a template that ends each answer with the eos_token",
                 finding="END_TOKEN_MISMATCH",
             )
 

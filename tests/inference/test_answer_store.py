@@ -42,7 +42,7 @@ def test_a_torn_last_line_counts_as_not_written_and_does_not_spoil_the_next(tmp_
 def test_a_line_in_the_middle_that_is_no_answer_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store"
     path.write_text('{"key": "a"}\n')
-    with pytest.raises(UserError, match=r"expected a finished answer on line 1 of .*store; got '\{\"key\": \"a\"\}'"):
+    with pytest.raises(UserError, match=r"line 1 of .*store is no finished answer: '\{\"key\": \"a\"\}'"):
         AnswerStore(path)
 
 

@@ -90,7 +90,7 @@ def test_logits_that_are_not_numbers_are_refused_in_one_line(tiny_model_folder: 
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[7] = float("nan")
     for policy in (GREEDY, SAMPLED):
-        with pytest.raises(UserError, match="expected logits that are numbers; got NaN"):
+        with pytest.raises(UserError, match="the logits for the next token are NaN"):
             rolled(loaded, [Request((5, 7), 0, 4)], policy, 2)
-        with pytest.raises(UserError, match="expected logits that are numbers; got NaN"):
+        with pytest.raises(UserError, match="the logits for the next token are NaN"):
             list(decode_padded(loaded, [Request((5, 7), 0, 4)], policy, [0], 2))

@@ -252,12 +252,12 @@ def test_an_empty_answer_has_no_choices(lively: LoadedModel) -> None:
 
 
 def test_a_batch_size_of_nothing_is_refused(hello: LoadedModel) -> None:
-    with pytest.raises(UserError, match="expected batch_size of 1 or more; got 0"):
+    with pytest.raises(UserError, match="batch_size is 0, expected 1 or more"):
         generate_answers(hello, [], SamplingPolicy(), batch_size=0)
 
 
 def test_a_prompt_without_a_token_is_refused(hello: LoadedModel) -> None:
-    with pytest.raises(UserError, match="expected at least one token in each prompt; got none in prompt 2"):
+    with pytest.raises(UserError, match="prompt 2 has no tokens"):
         generate_answers(hello, [[5], []], SamplingPolicy())
 
 
@@ -267,5 +267,5 @@ def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, m
 
     monkeypatch.setattr(hello.model, "forward", full)
     monkeypatch.setattr("pipelines.inference.decoding.new_cache", lambda _: None)
-    with pytest.raises(UserError, match="expected memory for 7 answers at a time; got cuda out of memory; lower"):
+    with pytest.raises(UserError, match="out of memory with 7 answers at a time: cuda out of memory; lower"):
         generate_answers(hello, [[5]], SamplingPolicy(), batch_size=7)

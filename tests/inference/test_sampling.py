@@ -40,13 +40,13 @@ def test_a_nucleus_wider_than_the_sorted_tokens_is_sampled_whole() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"temperature": -1.0}, "expected a temperature of 0 (greedy) or more; got -1"),
-        ({"temperature": float("nan")}, "expected a temperature of 0 (greedy) or more; got nan"),
-        ({"top_p": 0.0}, "expected top_p above 0 and at most 1; got 0.0"),
-        ({"top_p": 1.5}, "expected top_p above 0 and at most 1; got 1.5"),
-        ({"num_samples": 0}, "expected num_samples of 1 or more; got 0"),
-        ({"max_new_tokens": 0}, "expected max_new_tokens of 1 or more; got 0"),
-        ({"num_samples": 2}, "expected a temperature above 0 for several samples; got temperature 0 and num_samples 2"),
+        ({"temperature": -1.0}, "temperature is -1.0, expected 0 (greedy) or more"),
+        ({"temperature": float("nan")}, "temperature is nan, expected 0 (greedy) or more"),
+        ({"top_p": 0.0}, "top_p is 0.0, expected above 0 and at most 1"),
+        ({"top_p": 1.5}, "top_p is 1.5, expected above 0 and at most 1"),
+        ({"num_samples": 0}, "num_samples is 0, expected 1 or more"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0, expected 1 or more"),
+        ({"num_samples": 2}, "temperature is 0 for 2 samples"),
     ],
 )
 def test_a_policy_that_cannot_be_followed_is_refused(values: dict[str, float], message: str) -> None:

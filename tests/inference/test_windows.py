@@ -29,8 +29,8 @@ def test_windows_score_each_position_once_with_the_promised_context(
 @pytest.mark.parametrize(
     ("window", "stride", "message"),
     [
-        (512, None, "a window of 2 to 257 tokens; got 512"),
-        (8, 8, "a stride of 1 to 7 tokens under a window of 8; got 8"),
+        (512, None, "the window is 512 tokens, expected 2 to 257"),
+        (8, 8, "the stride is 8 tokens, expected 1 to 7 for a window of 8"),
     ],
 )
 def test_a_window_that_cannot_be_read_is_refused(window: int, stride: int | None, message: str) -> None:

@@ -73,10 +73,10 @@ def losses_of(folder: Path) -> list[float]:
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        ("--lora_r 64", "lora_r: 16; got lora_r: 64"),
-        ("--use_dora --lora_target_modules q_proj", "use_dora: False, lora_target_modules: "),
-        ("--chat_template_path {template}", "the new tokens <|user|>"),
-        ("--model_name_or_path {other}", "the base of the adapter"),
+        ("--lora_r 64", "the recipe has lora_r: 64, the adapter"),
+        ("--use_dora --lora_target_modules q_proj", "has use_dora: True, lora_target_modules: "),
+        ("--chat_template_path {template}", "tokens <|user|>"),
+        ("--model_name_or_path {other}", "was trained on"),
     ],
 )
 def test_what_the_adapter_contradicts_is_refused_by_name(

@@ -69,15 +69,15 @@ def test_what_a_library_refuses_is_one_line_that_names_the_key_and_quotes_the_li
     tiny_model_folder: Path, program: str, flags: str, got: str, key: str
 ) -> None:
     error = refusal(program, tiny_model_folder, flags)
-    assert got in error.got
-    assert error.got.startswith(f"{key}: ")
-    assert error.remedy == f"change or remove {key}"
+    assert got in error.problem
+    assert f"({key}: " in error.problem
+    assert error.fix == f"change or remove {key}"
 
 
 @pytest.mark.parametrize("kind", ["warmup_stable_decay", "cosine_with_min_lr", "cosine_warmup_with_min_lr"])
 def test_the_remedy_for_a_schedule_without_its_arguments_works(tiny_model_folder: Path, kind: str) -> None:
     error = refusal("sft", tiny_model_folder, f"--lr_scheduler_type {kind}")
-    key, _, value = error.remedy.removeprefix(f"for {kind} write ").partition(": ")
+    key, _, value = str(error.fix).removeprefix(f"for {kind} write ").partition(": ")
     recipe = parse_recipe(
         KINDS["sft"],
         [f"--{key}", value, "--lr_scheduler_type", kind, "--model_name_or_path", str(tiny_model_folder), "--bf16",
@@ -103,11 +103,11 @@ def mixture_of_experts(tiny_model_folder: Path, tmp_path_factory: pytest.TempPat
 def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of_experts: Path, program: str) -> None:
     flags = "--use_peft --lora_target_modules all-linear"
     error = refusal(program, mixture_of_experts, flags)
-    assert "lora_dropout: 0.05" in error.got
-    assert error.remedy == "set lora_dropout: 0.0"
+    assert "lora_dropout: 0.05" in error.problem
+    assert error.fix == "set lora_dropout: 0.0"
     refuse_impossible_training(recipe_of(program, mixture_of_experts, f"{flags} --lora_dropout 0.0"))
 
 
 def test_attention_that_is_not_installed_is_one_line(tiny_model_folder: Path) -> None:
     error = refusal("sft", tiny_model_folder, "--attn_implementation flash_attention_2")
-    assert "attn_implementation" in error.remedy
+    assert "attn_implementation" in str(error.fix)

@@ -62,8 +62,8 @@ def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> 
         "{%- for message in messages -%}" + last + turn + "{%- endfor -%}"
         "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
     )
-    with pytest.raises(UserError, match=r"the last trained token of a turn to be one of <\|eot\|>"):
+    with pytest.raises(UserError, match=r"a trained turn ends with .*, serving stops at <\|eot\|>"):
         refuse_other_context(served, conversation, examples)
     served.chat_template = str(own).replace("<|im_start|>assistant\\n", "<|im_start|>assistant: ")
-    with pytest.raises(UserError, match=r"assistant\\n' trained, .*assistant: ' served"):
+    with pytest.raises(UserError, match=r"assistant\\n', the served one with .*assistant: '"):
         refuse_other_context(served, conversation, examples)

@@ -30,9 +30,7 @@ def pin_date(
     try:
         day = date.fromisoformat(wished) if wished else date.today()
     except ValueError as error:
-        raise UserError(
-            expected="template_date as YYYY-MM-DD", got=str(wished), remedy="write it as 2026-01-31"
-        ) from error  # fmt: skip
+        raise UserError(f"template_date is {wished}, expected YYYY-MM-DD", "write it as 2026-01-31") from error
     tokenizer.template_date = day.isoformat()
     if record is not None:
         record["template_date"] = day.isoformat()

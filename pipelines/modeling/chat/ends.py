@@ -91,7 +91,7 @@ def rendered_turn(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     remedy = "set chat_template_path to another template"
     if "bos_token" in refusal:
         remedy = "set bos_token in the base's tokenizer_config.json, which has none, or " + remedy
-    raise UserError(expected="a chat template that renders a question and an answer", got=refusal, remedy=remedy)
+    raise UserError(f"the chat template does not render a question and an answer: {refusal}", remedy)
 
 
 @lru_cache(maxsize=64)  # asked for each row; a template and its vocabulary do not change under a run
@@ -103,10 +103,10 @@ def _turn_ends(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int,
     stops = [token for token in special_tokens(tokenizer) if token == eos or token in _configured_stops(tokenizer)]
     after_answer = _continued(tokenizer, TALK, TALK[0], None, ANSWER, stops)
     if after_answer is None:
+        written = rendered_turn(tokenizer)[1].rpartition(ANSWER)[2].strip()[:40]
         raise UserError(
-            expected="a chat template that ends each answer with a special token",
-            got=f"{rendered_turn(tokenizer)[1].rpartition(ANSWER)[2].strip()[:40]!r} after the answer",
-            remedy="end the assistant turn with eos_token in the template, or set chat_template_path to another one",
+            f"the chat template writes {written!r} after an answer, expected a special token",
+            "end the assistant turn with eos_token in the template, or set chat_template_path to another one",
             finding="END_TOKEN_NOT_TRAINED",
         )
     after_call = _continued(tokenizer, CALLS, {"role": "tool", "content": RESULT}, [TOOL], None, stops)

@@ -66,8 +66,8 @@ class PlannedPush:
             parcel = Run(self.folder, lock, text, base).parcel(self.revision)
             print(*send(self.repository, [parcel], private=self.private), sep="\n")
         except UserError as error:
-            again = f"the run is whole, to push it again: {self._command(repo_id)}"
-            raise UserError(expected=error.expected, got=error.got, remedy=f"{error.remedy}; {again}") from error
+            again = f"the run is complete, push it again with: {self._command(repo_id)}"
+            raise UserError(error.problem, f"{error.fix}; {again}" if error.fix else again) from error
 
     def _command(self, repo_id: str) -> str:
         """The call of push.py that does what `finish` does."""

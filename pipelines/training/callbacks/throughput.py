@@ -103,9 +103,8 @@ def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None)
     broken = next((name for name, weight in parameters if not _is_finite(weight)), None)
     if broken is not None or not math.isfinite(loss):
         raise UserError(
-            expected="a training that stays finite",
-            got=f"a mean loss of {loss}" + (f" and NaN or infinity in {broken}" if broken else ""),
-            remedy="lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
+            f"the training diverged: mean loss {loss}" + (f", NaN or infinity in {broken}" if broken else ""),
+            "lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
         )
 
 

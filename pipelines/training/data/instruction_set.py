@@ -102,31 +102,28 @@ def instruction_set(
     paths = [str(getattr(part, "path", part)) for part in data.datasets]
     name = " + ".join(paths) or str(data.dataset_name)
     if len(train) == 0:
-        raise UserError(expected=f"rows in {name}", got="none", remedy="check the dataset and its split")
+        raise UserError(f"{name} has no rows", "check the dataset and its split")
     text_field, is_written = training.dataset_text_field, "dataset_text_field" in (keys or {})
     kind = row_format(train.column_names, text_field, name, text_field_is_written=is_written)
     if held_out is not None:
         other = row_format(held_out.column_names, text_field, f"{name}, held out", text_field_is_written=is_written)
         if other is not kind:
             raise UserError(
-                expected=f"held-out rows of {name} in the format of its training rows, {kind.value}",
-                got=f"{other.value} ({', '.join(held_out.column_names)})",
-                remedy="name a test split of the same format",
+                f"the held-out rows of {name} have the format {other.value} ({', '.join(held_out.column_names)}), "
+                f"the training rows {kind.value}",
+                "name a test split of the same format",
             )
     every_token = trains_every_token(kind, training, keys or {})
     if every_token and data.train_on is not TrainOn.ALL_TURNS:
         key = "completion_only_loss" if training.completion_only_loss is False else "assistant_only_loss"
         raise UserError(
-            expected=f"train_on: {data.train_on.value} without {key}: false, which puts every token into the loss",
-            got="both",
-            remedy=f"remove one of train_on and {key}",
+            f"train_on: {data.train_on.value} contradicts {key}: false, which puts every token into the loss",
+            f"remove one of train_on and {key}",
         )
     rows = InstructionSet(name, train, held_out, kind, data, training, every_token)
     if data.train_on is not TrainOn.ALL_TURNS and not rows.conversational:
         raise UserError(
-            expected=f"conversations in {name}, for train_on: {data.train_on.value}",
-            got="rows of plain text",
-            remedy="remove train_on",
+            f"train_on: {data.train_on.value} needs conversations, {name} has rows of plain text", "remove train_on"
         )
     return rows
 

@@ -191,9 +191,9 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
     ledger = _ledger_of(tokenized)
     if ledger.n_tokens_trained == 0:
         raise UserError(
-            expected=f"at least one row with an answer within max_length {how.max_length}",
-            got=f"none of {ledger.n_rows}: " + ", ".join(f"{n} {reason}" for reason, n in ledger.reasons().items()),
-            remedy="raise max_length, choose another policy for long_rows, or check the answers and the chat template",
+            f"no row of {ledger.n_rows} has an answer within max_length {how.max_length}: "
+            + ", ".join(f"{n} {reason}" for reason, n in ledger.reasons().items()),
+            "raise max_length, choose another policy for long_rows, or check the answers and the chat template",
         )
     kept = [place for place, fate in enumerate(tokenized["fate"]) if fate != RowFate.DROPPED]
     ledger.example_rows = list(tokenized.select(kept)["row"])

@@ -23,9 +23,9 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
     if not trainer.padding_free:
         if cast(SFTConfig, trainer.args).packing:
             raise UserError(
-                expected="a packing_strategy that keeps examples apart: bfd or bfd_split",
-                got=str(cast(SFTConfig, trainer.args).packing_strategy),
-                remedy="remove packing_strategy from the recipe",
+                f"packing_strategy is {cast(SFTConfig, trainer.args).packing_strategy}, expected bfd or bfd_split, "
+                "which keep examples apart",
+                "remove packing_strategy from the recipe",
                 finding="PACKING_CONTAMINATES",
             )
         return
@@ -37,17 +37,15 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
     losses = [_losses_of_second(trainer, one, second) for one in (first, other)]
     if not all(torch.isfinite(loss).all() for loss in losses):
         raise UserError(
-            expected="a finite loss on packed examples",
-            got=f"NaN or infinity with attn_implementation {model.config._attn_implementation}",
-            remedy="set attn_implementation: eager, or packing: false",
+            f"the loss on packed examples is NaN or infinite (attn_implementation {model.config._attn_implementation})",
+            "set attn_implementation: eager, or packing: false",
         )
     difference = (losses[0] - losses[1]).abs().max().item()
     if difference > _TOLERANCE * losses[0].max().item():
         raise UserError(
-            expected="packed examples that do not see each other",
-            got=f"a loss that moves by {difference:.3f} nats with its neighbour, with attn_implementation "
-            f"{model.config._attn_implementation}",
-            remedy="set attn_implementation: sdpa, or packing: false",
+            f"packed examples see each other: the loss of one moves by {difference:.3f} nats with its neighbor, with "
+            f"attn_implementation {model.config._attn_implementation}",
+            "set attn_implementation: sdpa, or packing: false",
             finding="PACKING_CONTAMINATES",
         )
 

@@ -150,9 +150,8 @@ def truncate_pair(
         return RowFate.ANSWER_CUT, _with_shorter_answers(whole, max_length)
     if long_rows is TruncationPolicy.ERROR:
         raise UserError(
-            expected=f"every pair within max_length {max_length}, as long_rows: error asks",
-            got=f"{whole.length} tokens in row {number}",
-            remedy="raise max_length, or choose another policy for long_rows",
+            f"row {number} has {whole.length} tokens, more than max_length {max_length} (long_rows: error)",
+            "raise max_length, or choose another policy for long_rows",
             finding="ROW_TOO_LONG",
         )
     raise UnrenderableError("longer_than_max_length")
@@ -196,7 +195,7 @@ def _none_left(ledger: Ledger, max_length: int | None) -> UserError:
         "longer_than_max_length": "raise max_length, or set long_rows: truncate_prompt or keep_end_token",
     }
     return UserError(
-        expected=f"at least one pair of different answers within max_length {max_length}",
-        got=f"none of {ledger.n_rows}" + "".join(f", {count} {reason}" for reason, count in reasons.items()),
-        remedy=remedies.get(next(iter(reasons), ""), "check the prompt, chosen and rejected columns"),
+        f"none of {ledger.n_rows} pairs is usable within max_length {max_length}"
+        + "".join(f", {count} {reason}" for reason, count in reasons.items()),
+        remedies.get(next(iter(reasons), ""), "check the prompt, chosen and rejected columns"),
     )

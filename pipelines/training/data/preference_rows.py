@@ -25,9 +25,8 @@ def refuse_other_columns(rows: Dataset, name: str) -> None:
         if has_prompt or holds_turns or not len(rows):
             return
     raise UserError(
-        expected=f"columns of a known preference format in {name}: {_FORMATS}",
-        got=", ".join(columns),
-        remedy="map them with data_prep/build_preferences.py --column_map instruction=...,chosen=...,rejected=...",
+        f"{name} has the columns {', '.join(columns)}, expected a preference format: {_FORMATS}",
+        "map them with data_prep/build_preferences.py --column_map instruction=...,chosen=...,rejected=...",
     )
 
 
@@ -48,7 +47,5 @@ def refuse_splitting(long_rows: TruncationPolicy) -> None:
     """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
     if long_rows is TruncationPolicy.SPLIT:
         raise UserError(
-            expected="long_rows to be drop, truncate_prompt, keep_end_token or error for pairs",
-            got="split",
-            remedy="choose one of them",
+            "long_rows is split, which pairs do not have", "set drop, truncate_prompt, keep_end_token or error"
         )

@@ -22,17 +22,14 @@ def recipe_rows(arguments: DataArguments, seed: int, *, evaluates: bool) -> tupl
     """
     if arguments.streaming or arguments.dataset_streaming:
         raise UserError(
-            expected="rows that can be counted before training, each with a fate in the ledger",
-            got="a streamed dataset",
-            remedy="remove streaming, or stream a corpus with pipelines/pretrain.py",
+            "streaming is for corpora: these rows are counted before training",
+            "remove streaming, or stream a corpus with pipelines/pretrain.py",
         )
     if arguments.datasets:
         return _split_mixture(_mixture(arguments), arguments, seed, evaluates)
     if not arguments.dataset_name:
         raise UserError(
-            expected="dataset_name or datasets in the recipe",
-            got="none",
-            remedy="name a dataset folder, a JSONL file or a Hub id",
+            "dataset_name or datasets is missing in the recipe", "name a dataset folder, a JSONL file or a Hub id"
         )
     one = MixturePart(
         path=arguments.dataset_name, name=arguments.dataset_config, revision=arguments.dataset_revision
@@ -65,9 +62,7 @@ def _mixture(arguments: DataArguments) -> Dataset:
     parts = [part for part in arguments.datasets if isinstance(part, MixturePart)]
     if any(part.weight is not None for part in parts):
         raise UserError(
-            expected="fraction in the datasets entries of sft.py and dpo.py",
-            got="weight, the share of tokens in a pretraining mixture",
-            remedy="write fraction",
+            "datasets has a weight, which is the share of tokens in a pretraining mixture", "write fraction"
         )
     loaded = [_rows_of(part, part.split) for part in parts]
     fractions = [part.fraction for part in parts]
@@ -75,9 +70,8 @@ def _mixture(arguments: DataArguments) -> Dataset:
         known = [fraction for fraction in fractions if fraction is not None and fraction > 0]
         if len(known) < len(parts):
             raise UserError(
-                expected="a fraction above 0 for every entry of datasets or for none",
-                got=", ".join(map(str, fractions)),
-                remedy="give each entry its share",
+                f"fraction is {', '.join(map(str, fractions))}, expected above 0 for every entry of datasets or none",
+                "give each entry a fraction",
             )
         shares = [fraction / sum(known) for fraction in known]
         total = min(len(rows) / share for rows, share in zip(loaded, shares, strict=True))
@@ -94,9 +88,8 @@ def _split_mixture(
     n_held_out = 0 if size is None else round(size * len(rows)) if size < 1 else int(size)
     if not 0 < n_held_out < len(rows):
         raise UserError(
-            expected="test_split_size to hold out rows of the mixture for evaluation, and leave some",
-            got=f"{size} of {len(rows)} rows",
-            remedy="set test_split_size: 0.05, or eval_strategy: 'no'",
+            f"test_split_size {size} holds out {n_held_out} of {len(rows)} rows, expected 1 or more, but not all",
+            "set test_split_size: 0.05, or eval_strategy: 'no'",
         )
     parts = rows.train_test_split(test_size=n_held_out, seed=seed)
     return parts["train"], parts["test"] if evaluates else None
@@ -106,10 +99,9 @@ def _held_out(part: MixturePart, split: str) -> Dataset:
     path = Path(part.path)
     if path.is_file():
         raise UserError(
-            expected=f"a dataset with the split {split} to evaluate on while training",
-            got=f"the single file {path}",
-            remedy="set test_split_size: 0.05, build a dataset folder from it (data_prep/build_instructions.py), or "
-            "set eval_strategy: 'no'",
+            f"{path} is a single file without the split {split} to evaluate on",
+            "set test_split_size: 0.05, build a dataset folder from it (data_prep/build_instructions.py), or set "
+            "eval_strategy: 'no'",
         )
     try:
         return _rows_of(part, split)
@@ -131,8 +123,7 @@ def _rows_of(part: MixturePart, split: str) -> Dataset:
     missing = [column for column in part.columns if column not in rows.column_names]
     if missing:
         raise UserError(
-            expected=f"the columns {', '.join(part.columns)} in {part.path}",
-            got=", ".join(rows.column_names),
-            remedy="correct `columns` in the datasets entry",
+            f"{part.path} has the columns {', '.join(rows.column_names)}, expected {', '.join(part.columns)}",
+            "correct `columns` in the datasets entry",
         )
     return rows.select_columns(part.columns)

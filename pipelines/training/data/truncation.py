@@ -60,9 +60,8 @@ def truncate_row(
     n_tokens = sum(map(len, examples))
     if policy is TruncationPolicy.ERROR:
         raise UserError(
-            expected=f"rows of at most max_length {max_length} tokens (long_rows: error)",
-            got=f"{longest} tokens in row {row}",
-            remedy="raise max_length, shorten that row, or choose another policy for long_rows",
+            f"row {row} has {longest} tokens, more than max_length {max_length} (long_rows: error)",
+            "raise max_length, shorten that row, or choose another policy for long_rows",
             finding="ROW_TOO_LONG",
         )
     if policy is TruncationPolicy.TRUNCATE_PROMPT:

@@ -63,9 +63,8 @@ def cut_into_blocks(
     n_blocks = len(stream) // block_length
     if n_blocks == 0:
         raise UserError(
-            expected=f"a corpus of at least one block of {block_length} tokens",
-            got=f"{len(stream)} tokens",
-            remedy="lower max_length or add text",
+            f"the corpus has {len(stream)} tokens, fewer than one block of {block_length}",
+            "lower max_length or add text",
         )
     tokens = stream[: n_blocks * block_length].reshape(n_blocks, block_length)
     if not respect_documents:

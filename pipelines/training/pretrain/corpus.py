@@ -130,16 +130,15 @@ def _parts(arguments: PretrainingArguments) -> list[MixturePart]:
         has_all_weights = all(weight is not None and weight > 0 for weight in weights)
         if has_fraction or not (has_all_weights or not any(weights)):
             raise UserError(
-                expected="a weight above 0 (share of the tokens) for every entry of datasets, or for none",
-                got=", ".join(f"{part.path}: weight {part.weight}, fraction {part.fraction}" for part in parts),
-                remedy="give each entry its weight; fraction is for sft.py",
+                "datasets entries need a weight above 0 (share of the tokens), all or none: "
+                + ", ".join(f"{part.path}: weight {part.weight}, fraction {part.fraction}" for part in parts),
+                "give each entry a weight; fraction is for sft.py",
             )
         return [MixturePart(**{**vars(part), "weight": part.weight or 1.0}) for part in parts]
     if arguments.dataset_name is None or arguments.datasets:
         raise UserError(
-            expected="either dataset_name or datasets in the recipe",
-            got="both" if arguments.datasets else "neither",
-            remedy="name a corpus folder, a text, JSONL or Parquet file, a folder of them, or a Hub id",
+            f"the recipe has {'both' if arguments.datasets else 'neither'} of dataset_name and datasets, expected one",
+            "name a corpus folder, a text, JSONL or Parquet file, a folder of them, or a Hub id",
         )
     name, split = arguments.dataset_name, arguments.dataset_train_split
     one = MixturePart(path=name, name=arguments.dataset_config, revision=arguments.dataset_revision, split=split)
@@ -150,32 +149,26 @@ def _refuse_equal_names(names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
-            expected="datasets entries that differ in path or name",
-            got=f"{', '.join(twice)} more than once",
-            remedy="merge them into one entry with a larger weight",
+            f"datasets has {', '.join(twice)} more than once", "merge the entries into one with a larger weight"
         )
 
 
 def _refuse_what_cannot_be_streamed(arguments: PretrainingArguments, training: TrainingArguments, n_parts: int) -> None:
     if arguments.n_validation_documents < 2:
         raise UserError(
-            expected="n_validation_documents of at least 2, for an interval",
-            got=str(arguments.n_validation_documents),
-            remedy="raise it",
+            f"n_validation_documents is {arguments.n_validation_documents}, expected at least 2 for an interval",
+            "raise it",
         )
     if not arguments.streaming and n_parts == 1:
         return
     if training.max_steps <= 0:
         raise UserError(
-            expected="max_steps for a corpus that is streamed or mixed, which has no end",
-            got="none",
-            remedy="set max_steps in the recipe",
+            "a streamed or mixed corpus has no end, and max_steps is not set", "set max_steps in the recipe"
         )
     if training.dataloader_num_workers > 0:
         raise UserError(
-            expected="dataloader_num_workers: 0 for a corpus that is streamed or mixed",
-            got=str(training.dataloader_num_workers),
-            remedy="remove it: with workers reading ahead no run could go on at the exact token",
+            f"dataloader_num_workers is {training.dataloader_num_workers}, expected 0 for a streamed or mixed corpus",
+            "remove it: with workers that read ahead a run cannot be resumed at the exact token",
         )
 
 
@@ -189,16 +182,15 @@ def _open(part: MixturePart, arguments: PretrainingArguments, seed: int) -> _Ope
     with one_line_errors(part.path):
         first = next(iter(rows), None)
     if first is None:
-        raise UserError(expected=f"at least one document in {part.path}", got="none", remedy="check the data")
+        raise UserError(f"{part.path} has no documents", "check the data")
     wished = part.columns[0] if part.columns and len(part.columns) == 1 else arguments.text_column
     column = text_column(list(first), wished, part.path)
     rows, n_head, held_out = _hold_out(source, rows, arguments, seed)
     texts = _texts(held_out, column, part.path)
     if len(texts) < 2:
         raise UserError(
-            expected=f"at least two documents with text to hold out of {part.path}",
-            got=str(len(texts)),
-            remedy=f"add documents or a split {arguments.dataset_test_split}",
+            f"{part.path} has {len(texts)} documents with text to hold out, expected at least 2",
+            f"add documents or a split {arguments.dataset_test_split}",
         )
     return _Opened(part, source.fingerprint, column, rows, n_head, texts)
 
@@ -216,9 +208,8 @@ def _hold_out(
     n = min(n, math.ceil(arguments.text_validation_share * len(rows)))
     if n >= len(rows):
         raise UserError(
-            expected=f"at least two documents with text to hold out of {source.part.path}",
-            got=str(len(rows)),
-            remedy=f"add documents or a split {split}",
+            f"{source.part.path} has {len(rows)} documents, too few to hold some out",
+            f"add documents or a split {split}",
         )
     shuffled = rows.shuffle(seed=seed)
     return shuffled.select(range(n, len(rows))), 0, shuffled.select(range(n))
@@ -247,9 +238,8 @@ def _texts(rows: Iterable[dict[str, Any]], column: str, path: str) -> list[str]:
     strange = next((value for value in values if value is not None and not isinstance(value, str)), None)
     if strange is not None:
         raise UserError(
-            expected=f"text in the column {column} of {path}",
-            got=f"a {type(strange).__name__}",
-            remedy="name the column that holds the text with text_column",
+            f"the column {column} of {path} has a {type(strange).__name__}, expected text",
+            "set text_column to the column with the text",
         )
     return [value for value in values if value]
 
@@ -260,9 +250,7 @@ def _head_and_tail(path: Path, share: float) -> tuple[str, str]:
     cut = round(len(text) * (1 - share))
     if not text[:cut] or not text[cut:]:
         raise UserError(
-            expected=f"text to train on and to hold out in {path}",
-            got=f"{len(text)} characters",
-            remedy="name a longer file",
+            f"{path} has {len(text)} characters, too few to train on and hold some out", "name a longer file"
         )
     return text[:cut], text[cut:]
 

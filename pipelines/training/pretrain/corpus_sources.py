@@ -60,7 +60,7 @@ class CorpusSource:
         if self.files:
             if split not in self.files:
                 raise UserError(
-                    expected=f"a split {split} in {path}", got=", ".join(self.files), remedy="change the split's name"
+                    f"{path} has no split {split}, only {', '.join(self.files)}", "change the name of the split"
                 )
             builder = _builder_of(self.files[split][0])
             # pandas would read "NA" as no text and digits as a number
@@ -86,9 +86,8 @@ def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
     path = Path(part.path)
     if not re.fullmatch(r"[\w.-]+", part.split):
         raise UserError(
-            expected=f"the name of a split of {part.path}, such as train",
-            got=part.split,
-            remedy="name the whole split and set max_steps: only sft.py and dpo.py take slices",
+            f"{part.split} is no split name of {part.path}, such as train",
+            "name the whole split and set max_steps: only sft.py and dpo.py take slices",
         )
     if is_dataset_folder(path):
         hashes = read_manifest(path)["content_sha256"]
@@ -98,7 +97,7 @@ def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
         sizes = [f"{name} {Path(name).stat().st_size}" for names in files.values() for name in names]
         return CorpusSource(part, streaming, files, f"files:{sha256_of_text(chr(10).join(sizes))}")
     if row_suffix(path) in (*ROW_SUFFIXES, *TEXT_SUFFIXES):
-        raise UserError(expected=f"a corpus file at {path}", got="no such file", remedy="check the path")
+        raise UserError(f"no such corpus file: {path}", "check the path")
     if path.is_dir():
         return CorpusSource(part, streaming, {}, f"folder:{path}")
     commit = _commit_of(part)
@@ -112,9 +111,8 @@ def text_column(columns: list[str], wished: str | None, path: str) -> str:
     found = next((column for column in candidates if column in columns), None)
     if found is None:
         raise UserError(
-            expected=f"a column {' or '.join(map(str, candidates))} in {path}",
-            got=f"the columns {', '.join(columns) or '(none)'}",
-            remedy="name the column that holds the text with text_column",
+            f"{path} has the columns {', '.join(columns) or '(none)'}, expected {' or '.join(map(str, candidates))}",
+            "set text_column to the column with the text",
         )
     return found
 
@@ -128,9 +126,8 @@ def one_line_errors(path: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else None
         said = str(cause or error).strip().split("\n")[0][:200]
         raise UserError(
-            expected=f"a corpus that can be read at {path}",
-            got=said or type(error).__name__,
-            remedy="check the path, its split and configuration, or the Hub id and the network",
+            f"cannot read a corpus at {path}: {said or type(error).__name__}",
+            "check the path, its split and configuration, or the Hub id and the network",
         ) from error
 
 
@@ -153,9 +150,8 @@ def _files_by_split(folder: Path) -> dict[str, list[str]]:
     kinds = sorted({_builder_of(str(path)) for path in paths})
     if len(kinds) != 1:
         raise UserError(
-            expected=f"files of one kind ({', '.join(suffixes)}, also .gz) in {folder}",
-            got=", ".join(kinds) or "none",
-            remedy="keep each kind in a folder of its own and name them as `datasets` entries",
+            f"{folder} has {' and '.join(kinds) or 'no'} files, expected one kind ({', '.join(suffixes)}, also .gz)",
+            "keep each kind in its own folder and name the folders as `datasets` entries",
         )
     by_split: dict[str, list[str]] = {}
     for path in paths:

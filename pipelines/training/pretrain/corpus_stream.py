@@ -48,9 +48,7 @@ class PartReader:
             if self._read_chunk():
                 continue
             if not self._found_any:
-                raise UserError(
-                    expected=f"at least one document with text in {self.part.path}", got="none", remedy="check the data"
-                )
+                raise UserError(f"{self.part.path} has no document with text", "check the data")
             self._begin(self.epoch + 1)
         self._n_taken += 1
         self.n_documents += 1
@@ -101,9 +99,8 @@ class PartReader:
         text = row.get(self.part.column)
         if text is not None and not isinstance(text, str):
             raise UserError(
-                expected=f"text in the column {self.part.column} of {self.part.path}",
-                got=f"a {type(text).__name__}",
-                remedy="name the column that holds the text with text_column",
+                f"the column {self.part.column} of {self.part.path} has a {type(text).__name__}, expected text",
+                "set text_column to the column with the text",
             )
         return text or ""
 
@@ -153,9 +150,8 @@ class CorpusStream(TorchIterableDataset):
         for name, now in self._identity().items():
             if state["corpus"][name] != now:
                 raise UserError(
-                    expected=f"the corpus that the run began with ({name}: {state['corpus'][name]})",
-                    got=f"{name}: {now}",
-                    remedy="resume with the recipe and the data that it was started with",
+                    f"{name} is {now}, but the run began with {state['corpus'][name]}",
+                    "resume with the recipe and the data that it was started with",
                 )
         for reader, part in zip(self.readers, state["parts"], strict=True):
             reader.restore(part)

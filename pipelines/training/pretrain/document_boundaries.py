@@ -85,9 +85,8 @@ def refuse_leaking_attention(model: PreTrainedModel) -> None:
             return
         problem = f"{name}, which lets one document look into another (logits change by {change:.1e})"
     raise UserError(
-        expected="a model that keeps the documents of a block apart",
-        got=problem,
-        remedy="set respect_documents: false, or another attn_implementation",
+        f"respect_documents needs a model that keeps the documents of a block apart, got {problem}",
+        "set respect_documents: false, or another attn_implementation",
     )
 
 

@@ -133,9 +133,8 @@ def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
     state = checkpoint / CORPUS_STATE_NAME
     if not state.is_file():
         raise UserError(
-            expected=f"{CORPUS_STATE_NAME} in {checkpoint}, to go on in the middle of the corpus",
-            got="a checkpoint of a run that did not stream",
-            remedy="resume with the recipe that it was started with",
+            f"{checkpoint} has no {CORPUS_STATE_NAME}: it belongs to a run that did not stream",
+            "resume with the recipe that it was started with",
         )
     corpus.train.restore(read_json(state))
 

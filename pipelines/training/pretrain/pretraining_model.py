@@ -35,9 +35,8 @@ def tokenizer_to_pretrain(arguments: PretrainingArguments, model_arguments: Mode
         return load_tokenizer(arguments.tokenizer_name_or_path)
     if model_arguments.model_name_or_path is None:
         raise UserError(
-            expected="tokenizer_name_or_path in the recipe, to train from scratch",
-            got="none",
-            remedy="train one with data_prep/train_tokenizer.py, or name another model's",
+            "tokenizer_name_or_path is missing in the recipe, which trains from scratch",
+            "train one with data_prep/train_tokenizer.py, or name another model's",
         )
     return load_tokenizer(model_arguments.model_name_or_path, model_arguments.model_revision)
 
@@ -75,9 +74,8 @@ def refuse_impossible_model(
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and longest < arguments.max_length:
         raise UserError(
-            expected="max_length within the model's max_position_embeddings",
-            got=f"{arguments.max_length} against {longest}",
-            remedy="lower max_length, or raise max_position_embeddings in the model_config of a new model",
+            f"max_length is {arguments.max_length}, above the model's max_position_embeddings {longest}",
+            "lower max_length, or raise max_position_embeddings in the model_config of a new model",
         )
 
 
@@ -87,20 +85,17 @@ def refuse_contradictions(arguments: PretrainingArguments, model_arguments: Mode
     starts = arguments.model_type is not None or arguments.model_config is not None
     if continues == starts:
         raise UserError(
-            expected="either model_name_or_path to continue from, or model_type and model_config to start from scratch",
-            got="both" if continues else "neither",
-            remedy="set one of them in the recipe",
+            f"the recipe has {'both' if continues else 'neither'} of model_name_or_path (to continue from) and "
+            "model_type with model_config (to start from scratch)",
+            "set one of them",
         )
     if arguments.save_dtype not in _DTYPES:
-        raise UserError(
-            expected=f"save_dtype to be one of {', '.join(_DTYPES)}", got=arguments.save_dtype, remedy="change it"
-        )
+        raise UserError(f"save_dtype is {arguments.save_dtype}", f"use one of {', '.join(_DTYPES)}")
     refuse_full_training_of_quantized(model_arguments)
     if model_arguments.use_peft and not continues:
         raise UserError(
-            expected="a base for LoRA (model_name_or_path)",
-            got="a model from scratch, which has nothing to adapt",
-            remedy="remove use_peft, or name a base",
+            "use_peft is set for a model from scratch, which has no base to adapt",
+            "remove use_peft, or set model_name_or_path",
         )
 
 
@@ -109,7 +104,7 @@ def _new_model(
 ) -> PreTrainedModel:
     dtype = "float32" if model_arguments.dtype in (None, "auto") else str(model_arguments.dtype)
     if dtype not in _DTYPES:
-        raise UserError(expected=f"dtype to be one of {', '.join(_DTYPES)}", got=dtype, remedy="change it")
+        raise UserError(f"dtype is {dtype}", f"use one of {', '.join(_DTYPES)}")
     attention = model_arguments.attn_implementation
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     return built(new_config(arguments, tokenizer), dtype=getattr(torch, dtype), **options)
@@ -121,9 +116,8 @@ def built(config: Any, **options: Any) -> PreTrainedModel:
         return AutoModelForCausalLM.from_config(config, **options)
     except (ValueError, TypeError, ZeroDivisionError, ImportError, RuntimeError) as error:
         raise UserError(
-            expected=f"a causal language model that can be built of model_type {config.model_type}",
-            got=_first_line(error),
-            remedy="mend model_type, model_config or attn_implementation",
+            f"no causal language model of model_type {config.model_type} can be built: {_first_line(error)}",
+            "change model_type, model_config or attn_implementation",
         ) from error
 
 
@@ -131,25 +125,23 @@ def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBa
     """The config of a model from scratch. Raises `UserError` for what transformers does not know."""
     if arguments.model_type is None or arguments.model_config is None:
         raise UserError(
-            expected="model_type and model_config together, to start from scratch",
-            got="model_config alone" if arguments.model_type is None else "model_type alone",
-            remedy="set the other one too",
+            f"{'model_type' if arguments.model_type is None else 'model_config'} is missing: a model from "
+            "scratch needs both",
+            "set the other one too",
         )
     if arguments.model_type not in CONFIG_MAPPING_NAMES:
         close = difflib.get_close_matches(arguments.model_type, CONFIG_MAPPING_NAMES, n=1)
         raise UserError(
-            expected="a model_type that transformers knows, such as llama, gpt2 or qwen2",
-            got=arguments.model_type,
-            remedy=f"did you mean {close[0]}?" if close else "see the model's config.json",
+            f"transformers has no model_type {arguments.model_type}, expected one such as llama, gpt2 or qwen2",
+            f"did you mean {close[0]}?" if close else "see the model's config.json",
         )
     keys = _model_config_keys(arguments.model_config)
     defaults = AutoConfig.for_model(arguments.model_type)
     unknown = [key for key in keys if not hasattr(defaults, key)]
     if unknown:
         raise UserError(
-            expected=f"keys of {type(defaults).__name__} in model_config",
-            got=", ".join(unknown),
-            remedy="mend or remove them",
+            f"model_config has {', '.join(unknown)}, which {type(defaults).__name__} has not",
+            "correct or remove these keys",
         )
     from_tokenizer = {
         "vocab_size": len(tokenizer),
@@ -161,9 +153,7 @@ def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBa
         return AutoConfig.for_model(arguments.model_type, **{**keys, **from_tokenizer})
     except (ValueError, TypeError, StrictDataclassError) as error:
         raise UserError(
-            expected=f"values that {type(defaults).__name__} takes in model_config",
-            got=_first_line(error),
-            remedy="mend them",
+            f"{type(defaults).__name__} refuses the values in model_config: {_first_line(error)}", "correct them"
         ) from error
 
 
@@ -175,9 +165,7 @@ def _model_config_keys(written: dict[str, Any] | str) -> dict[str, Any]:
     except json.JSONDecodeError:
         keys = None
     if not isinstance(keys, dict):
-        raise UserError(
-            expected="model_config as keys with values", got=repr(written), remedy='write {"hidden_size": 256, ...}'
-        )
+        raise UserError(f"model_config is {written!r}, expected keys with values", 'write {"hidden_size": 256, ...}')
     return keys
 
 

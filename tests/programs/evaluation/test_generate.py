@@ -134,12 +134,12 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "expected --prompt or --prompts; got neither"),
-        (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "expected a temperature above 0 for several"),
-        (["--prompt", "Hi", "--top_p", "0"], "expected top_p above 0 and at most 1; got 0.0"),
+        ([], "no prompt; give at least one with --prompt"),
+        (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "temperature is 0 for 2 samples"),
+        (["--prompt", "Hi", "--top_p", "0"], "top_p is 0.0, expected above 0 and at most 1"),
         (["--prompts", "none.jsonl"], "expected a readable file at none.jsonl; got no such file or directory"),
         (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7; see"),
-        (["--prompt", "Hi", "--resume"], "expected --output with --resume; got none"),
+        (["--prompt", "Hi", "--resume"], "--resume needs --output"),
     ],
 )
 def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message: str) -> None:
@@ -184,7 +184,7 @@ def test_a_killed_call_goes_on_where_it_was(
     running.wait()
     assert not output.exists()
     n_kept = partial.read_bytes().count(b"\n")
-    with pytest.raises(UserError, match=rf"got .*a.jsonl.partial with {n_kept} answers .*; add --resume"):
+    with pytest.raises(UserError, match=rf"a.jsonl.partial has {n_kept} answers .*; add --resume"):
         generate.main([*flags, "--output", str(output)])
     added: list[str] = []
     add = AnswerStore.add

@@ -133,7 +133,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
         (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
         (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
         (["--model_name_or_path", "no/such/model"], "a folder, or an id of the Hub .*no/such/model"),
-        (["--model_name_or_path", "{tiny}", "--window", "1000"], "a window of 2 to 257 tokens; got 1000"),
+        (["--model_name_or_path", "{tiny}", "--window", "1000"], "the window is 1000 tokens, expected 2 to 257"),
         (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "a stride of 1 to 7 tokens"),
         (["--model_name_or_path", "{tiny}", "--limit", "1"], "at least two documents that are not empty"),
     ],
@@ -174,5 +174,5 @@ def test_an_adapter_of_another_base_is_refused(
     other.model.save_pretrained(tmp_path / "other")
     other.tokenizer.save_pretrained(tmp_path / "other")
     models = ["--model_name_or_path", str(tmp_path / "other"), "--adapter", str(adapter)]
-    with pytest.raises(UserError, match=r"the base of the adapter .*, which is .* as the base, or an adapter"):
+    with pytest.raises(UserError, match=r"the adapter .* was trained on .* as the base, or an adapter"):
         main([*models, "--dataset", str(dataset)])

@@ -219,7 +219,7 @@ def test_the_stop_button_ends_both_answers(visit: Visit) -> None:
 
 def test_a_mistake_is_told_in_the_status_line(visit: Visit) -> None:
     visit.ask(" ", ends="expected a prompt; got an empty one")
-    visit.ask("Hello", ends="expected a temperature above 0 for several samples", samples=2)
+    visit.ask("Hello", ends="temperature is 0 for 2 samples", samples=2)
 
 
 def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:

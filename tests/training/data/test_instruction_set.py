@@ -43,7 +43,7 @@ def test_a_loss_on_every_token_is_what_a_recipe_asks_for_in_trl_s_keys(
 
 @pytest.mark.parametrize("key", ["completion_only_loss", "assistant_only_loss"])
 def test_train_on_and_a_loss_on_every_token_are_refused_together(key: str) -> None:
-    with pytest.raises(UserError, match=f"train_on: last_turn without {key}: false"):
+    with pytest.raises(UserError, match=f"train_on: last_turn contradicts {key}: false"):
         rows_of(_TALK, train_on="last_turn", **{key: False})
 
 

@@ -81,7 +81,7 @@ def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer: Any) -> None
 def test_a_row_of_exactly_max_length_is_kept_whole(tokenizer: Any) -> None:
     n_tokens = len(tokenize_rows(rows(("a", "fits")), how(tokenizer))[0][0]["input_ids"])
     assert tokenize_rows(rows(("a", "fits")), how(tokenizer, n_tokens))[1].to_json()["kept"] == 1
-    with pytest.raises(UserError, match="none of 1: 1 longer_than_max_length"):
+    with pytest.raises(UserError, match=r"no row of 1 .*: 1 longer_than_max_length"):
         tokenize_rows(rows(("a", "fits")), how(tokenizer, n_tokens - 1))
 
 
@@ -118,7 +118,7 @@ def test_split_keeps_every_trained_token_in_examples_that_fit(tokenizer: Any) ->
 
 
 def test_error_stops_at_the_first_long_row_and_names_it(tokenizer: Any) -> None:
-    with pytest.raises(UserError, match="tokens in row 1"):
+    with pytest.raises(UserError, match=r"row 1 has .* tokens"):
         tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, TruncationPolicy.ERROR))
 
 
@@ -139,7 +139,7 @@ def test_tools_need_a_template_that_keeps_them(tokenizer: Any) -> None:
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" + (
         "{% if add_generation_prompt %}assistant\n{% endif %}"
     )
-    with pytest.raises(UserError, match="none of 1: 1 template_drops_tools: the tools"):
+    with pytest.raises(UserError, match=r"no row of 1 .*: 1 template_drops_tools: the tools"):
         tokenize_rows(one, kind)
 
 
@@ -147,7 +147,7 @@ def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer:
     questions = [{"role": "user", "content": "a"}]
     features = Features({"messages": Json()})
     rows_of_questions = Dataset.from_list([{"messages": questions}] * 3, features=features)
-    with pytest.raises(UserError, match="none of 3: 3 no_assistant_turn"):
+    with pytest.raises(UserError, match=r"no row of 3 .*: 3 no_assistant_turn"):
         tokenize_rows(rows_of_questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
 
 

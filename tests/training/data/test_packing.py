@@ -128,7 +128,7 @@ def test_a_loss_that_is_no_number_stops_a_packed_run(tiny_model_folder: Path, tm
     trainer = trainer_of(tiny_model_folder, tmp_path, packing=True)
     with torch.no_grad():
         trainer.model.get_output_embeddings().weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="NaN or infinity"):
+    with pytest.raises(UserError, match="NaN or infinite"):
         refuse_contamination(trainer)
 
 

@@ -72,8 +72,8 @@ def test_equal_conversations_are_equal_answers() -> None:
 def test_other_columns_are_refused_with_those_found_and_the_formats_known(row: dict) -> None:
     with pytest.raises(UserError) as refused:
         refuse_other_columns(Dataset.from_list([row]), "my.jsonl")
-    assert refused.value.got == ", ".join(row)
-    assert "instruction + input + chosen + rejected" in refused.value.expected
+    assert f"has the columns {', '.join(row)}, expected" in refused.value.problem
+    assert "instruction + input + chosen + rejected" in refused.value.problem
 
 
 def test_real_rows_of_several_turns_are_read(shared_data: Path) -> None:

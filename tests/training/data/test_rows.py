@@ -61,7 +61,7 @@ def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) ->
     ("part", "complaint"),
     [
         ({"weight": 0.5}, "write fraction"),
-        ({"columns": ["answer"]}, "the columns answer in"),
+        ({"columns": ["answer"]}, "expected answer"),
         ({"fraction": 0.5}, "for every entry"),
     ],
 )

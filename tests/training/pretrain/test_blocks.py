@@ -47,5 +47,5 @@ def test_bits_per_byte_spread_the_loss_of_all_tokens_over_all_bytes(tiny_model_f
 
 
 def test_a_corpus_without_one_block_is_refused(tiny_model_folder: Path) -> None:
-    with pytest.raises(UserError, match="at least one block of 512"):
+    with pytest.raises(UserError, match="fewer than one block of 512"):
         cut_into_blocks(["too short"], load_tokenizer(str(tiny_model_folder)), 512)

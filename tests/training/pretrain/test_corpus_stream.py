@@ -90,7 +90,7 @@ def test_a_state_of_another_corpus_is_refused(changed: str, tokenizer: PreTraine
     state = stream.state_after(0)
     name, weight = ("e" if changed == "path" else "d"), (0.5 if changed == "weight" else 1.0)
     other = stream_of([part_of(tmp_path, name, 40, weight)], tokenizer, respect=changed != "respect")
-    with pytest.raises(UserError, match="the corpus that the run began with"):
+    with pytest.raises(UserError, match="but the run began with"):
         other.restore(state)
 
 
@@ -112,7 +112,7 @@ def test_rows_without_text_are_passed_over(tokenizer: PreTrainedTokenizerBase, t
     assert stream.parts_after(2)[0]["n_epochs"] > 0
 
 
-@pytest.mark.parametrize(("value", "complaint"), [("", "at least one document with text"), (7, "got a int")])
+@pytest.mark.parametrize(("value", "complaint"), [("", "no document with text"), (7, "has a int, expected text")])
 def test_a_part_without_text_ends_in_one_line(
     value: object, complaint: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -124,5 +124,5 @@ def test_a_file_that_breaks_in_the_middle_ends_in_one_line(tokenizer: PreTrained
     part = rows_part(tmp_path, [{"text": "ABC"}] * 3)
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"text": "AB\n')
-    with pytest.raises(UserError, match="a corpus that can be read at rows"):
+    with pytest.raises(UserError, match="cannot read a corpus at rows"):
         list(islice(stream_of([part], tokenizer), 9))
