@@ -32,6 +32,7 @@ quickstart: environment
 # Two tests at a time; the tests of one file, which share their fixtures, stay together, the longest files first.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@command -v bwrap > /dev/null || echo "Skipped: the tests that run generated code need bubblewrap (apt install bubblewrap)."
 
 test-slow: environment
 	$(BIN)/python -m pytest -m slow

@@ -36,18 +36,15 @@ from pipelines.evaluation.compare.flags import JUDGED_SO_FAR, comparison_flags, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write the records, then the report."""
     flags = comparison_flags(__doc__).parse_args(arguments)
+    from pipelines.evaluation.code_execution.sandbox import RunLimits, refuse_unless_sandboxed, sandbox_description
+
+    if flags.run_code:
+        refuse_unless_sandboxed()
     prompts = prompts_of(flags)
-    from pipelines.evaluation.code_execution import confinement
     from pipelines.evaluation.compare.baselines import comparison_with_baselines
     from pipelines.evaluation.compare.comparison import beyond_of
     from pipelines.evaluation.compare.console_table import comparison_table
-    from pipelines.evaluation.compare.inputs import (
-        attached_records,
-        judge_of,
-        limits_of,
-        plan_of,
-        provenance_of,
-    )
+    from pipelines.evaluation.compare.inputs import attached_records, judge_of, plan_of, provenance_of
     from pipelines.evaluation.compare.measuring import measure_models
     from pipelines.evaluation.compare.responses import judge_responses, responses_of
     from pipelines.files import write_json_atomically, write_jsonl_atomically
@@ -55,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.inference.processes import is_main_process
     from pipelines.report import write_report
 
-    attached, judge, limits = attached_records(flags), judge_of(flags), limits_of(flags)
+    attached, judge = attached_records(flags), judge_of(flags)
+    limits = RunLimits() if flags.run_code else None
     plan = plan_of(flags, prompts)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():
@@ -71,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **comparison_with_baselines(prompts, models, responses, beyond, plan.few_shot),
         "details": details,
         "judge": judged,
-        "run_code": {"limits": limits.to_json(), "confinement": confinement()} if limits else None,
+        "run_code": {"limits": limits.to_json(), "confinement": sandbox_description()} if limits else None,
         "seconds": {**seconds, "statistics": round(time.perf_counter() - start, 3)},
     }
     write_jsonl_atomically(flags.output / "responses.jsonl", responses)

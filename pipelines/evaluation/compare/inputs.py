@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import RunLimits, refuse_unless_confined
 from pipelines.evaluation.compare.flags import ANSWERS_SO_FAR
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, how_prompted
 from pipelines.evaluation.judge import JudgeEndpoint
@@ -75,17 +74,6 @@ def provenance_of(
         "decoding": plan.decoding.to_json() | {"engine": "transformers", "dtype": plan.dtype},
         "n_processes": processes().num_processes,
     }
-
-
-def limits_of(flags: Namespace) -> RunLimits | None:
-    """What generated code may take, None where it is not to be run.
-
-    Raises `UserError` with --run_code on a machine that cannot confine it.
-    """
-    if not flags.run_code:
-        return None
-    refuse_unless_confined()
-    return RunLimits()
 
 
 def judge_of(flags: Namespace) -> JudgeEndpoint | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.evaluation.code_execution import EXECUTION_METRICS, pass_at_k, pass_at_k_definition
+from pipelines.evaluation.code_execution.execution import EXECUTION_METRICS, pass_at_k, pass_at_k_definition
 from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.statistics.metric_definition import MetricDefinition
 from pipelines.evaluation.statistics.series import Series

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.code_execution import RunLimits, RunResult, execution_results
+from pipelines.evaluation.code_execution.execution import RunResult, execution_results
+from pipelines.evaluation.code_execution.sandbox import RunLimits
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.judge import JudgeEndpoint, judge_pairs, judge_record, judging_cost
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood

@@ -16,9 +16,9 @@ from data_prep.conversation import (
     thought_of,
 )
 from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import code_tests_of
 from pipelines.evaluation.metrics.constraints import constraints_of
 from pipelines.evaluation.metrics.numeric_answer import number_of
+from pipelines.evaluation.prompts.code_tests import code_tests_of
 from pipelines.files import is_utf8
 
 _TEXTS = ("instruction", "input", "output", "category")

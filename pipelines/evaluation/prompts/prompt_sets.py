@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from data_prep.conversation import SYSTEM_ROLES, Conversation, Message, PlainText, transcript
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import CodeTests
 from pipelines.evaluation.metrics.checked_answer import CheckedAnswer
 from pipelines.evaluation.metrics.constraints import Constraint
 from pipelines.evaluation.metrics.numeric_answer import marked_number
 from pipelines.evaluation.metrics.python_answer import RequestedFunction, requested_function
+from pipelines.evaluation.prompts.code_tests import CodeTests
 from pipelines.evaluation.prompts.prompt_rows import AskedRow, Response, asked_rows, checks_of
 from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
 from pipelines.files import sha256_of_file

@@ -1,44 +1,17 @@
 """A pass has to be earned: code that ends early, says it passed, or looks for what says so, has failed."""
 
-import sys
-
 import pytest
 
-from pipelines.evaluation.code_execution import CodeTests, Outcome, RunLimits, RunResult, run_texts
-from pipelines.evaluation.code_execution.workers import nurseries
+from pipelines.evaluation.code_execution import sandbox
+from pipelines.evaluation.code_execution.execution import RunResult, run_texts
+from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, run_sources
+from pipelines.evaluation.prompts.code_tests import CodeTests
 
-pytestmark = pytest.mark.usefixtures("confining_machine")
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 TESTS = CodeTests(("assert f() == 1",))
 WRONG = "\ndef f():\n    return 2\n"
 
-WALK_FRAMES = """
-import sys
-def everything():
-    frame, found = sys._getframe(), []
-    while frame is not None:
-        found += [*frame.f_locals.values(), *frame.f_globals.values()]
-        frame = frame.f_back
-    return found
-tokens = [one for one in everything() if isinstance(one, bytes)]
-queues = [one for one in everything() if type(one).__name__ == "SimpleQueue"]
-print(1 / len(tokens + queues))
-"""
-FRAMES_OF_AN_EXCEPTION = """
-import sys
-def f():
-    try:
-        1 / 0
-    except ZeroDivisionError as error:
-        trace = error.__traceback__
-        frame = trace.tb_frame
-        names = []
-        while frame is not None:
-            names.append(frame.f_code.co_filename)
-            frame = frame.f_back
-    assert names == ["<answer>", "<test 1>"], names
-    return 2
-"""
 WRITE_TO_ALL_DESCRIPTORS = """
 import os
 for number in range(64):
@@ -49,33 +22,19 @@ for number in range(64):
             pass
 os._exit(0)
 """
-QUEUE_BEHIND_THE_HOOK = """
-import sys
-queue = sys.unraisablehook.__self__
-for word in ("passed", b"passed", True, None, object()):
-    queue.put(word)
-"""
-STEAL_FROM_THE_QUEUE = """
-import sys, threading
-queue = sys.unraisablehook.__self__
-def steal():
-    stolen = queue.get()
-    queue.put(stolen)
-    queue.put(stolen)
-threading.Thread(target=steal).start()
-"""
 ALL_FRAMES = """
 import sys
-tokens, emptied = [], 0
-for frame in sys._current_frames().values():
-    while frame is not None:
-        for one in [*frame.f_locals.values(), *frame.f_globals.values()]:
-            inner = [*one.values()] if isinstance(one, dict) else [*one] if isinstance(one, (list, tuple)) else []
-            tokens += [found for found in [one, *inner] if isinstance(found, bytes) and len(found) == 32]
-        emptied += frame.f_locals.get("tokens") == {}
-        frame = frame.f_back
 def f():
-    return len(tokens), emptied
+    tokens, n_frames = [], 0
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            n_frames += 1
+            for one in [*frame.f_locals.values(), *frame.f_globals.values()]:
+                inner = [*one.values()] if isinstance(one, dict) else [*one] if isinstance(one, (list, tuple)) else []
+                texts = [found for found in [one, *inner] if isinstance(found, (bytes, str))]
+                tokens += [found for found in texts if len(found) in (32, 33)]
+            frame = frame.f_back
+    return len(tokens), n_frames
 """
 PATCHED = """
 import os, sys, builtins
@@ -108,7 +67,7 @@ seen = []
 def look(frame=None):
     frame = frame or sys._getframe(1)
     while frame is not None:
-        seen.append(frame.f_code.co_filename.endswith("guard.py"))
+        seen.append(frame.f_code.co_filename.endswith("<string>"))
         frame = frame.f_back
 def looking(real):
     def replaced(*arguments, **named):
@@ -156,21 +115,6 @@ for event in ("open", "import", "os.rename", "object.__setattr__"):
                 look(trace.tb_frame)
                 trace = trace.tb_next
 """
-COLLECTIONS = """
-import gc
-getattr(gc, "callbacks", []).append(lambda *arguments: look())
-class Cycle:
-    def __init__(self):
-        self.own = self
-    def __del__(self):
-        look()
-gc.set_threshold(1)
-for number in range(300):
-    Cycle()
-    open("x", "w").close()
-gc.set_threshold(700)
-getattr(gc, "callbacks", []).clear()
-"""
 EDGE_OF_THE_STACK = """
 def dive():
     try:
@@ -184,7 +128,7 @@ for limit in range(60, 75):
     except RecursionError as error:
         trace = error.__traceback__
         while trace is not None:
-            seen.append(trace.tb_frame.f_code.co_filename.endswith("guard.py"))
+            seen.append(trace.tb_frame.f_code.co_filename.endswith("<string>"))
             trace = trace.tb_next
     sys.setrecursionlimit(1000)
 """
@@ -196,7 +140,6 @@ CASES = {
     "opens a text of its own kind": UNDER_THE_GUARD + "open(Text('x'), 'w').close()\nos.rename(Text('x'), Text('y'))",
     "imports a text of its own kind": UNDER_THE_GUARD + "__import__(Text('colorsys'))",
     "reports events of its own": UNDER_THE_GUARD + EVENTS_OF_ITS_OWN,
-    "has the collector look": UNDER_THE_GUARD + COLLECTIONS,
     "looks from the edge of the stack": UNDER_THE_GUARD + EDGE_OF_THE_STACK,
     "prints that it passed": "print('OK')\nprint('passed')",
     "exits with 0": "import sys\nsys.exit(0)",
@@ -211,8 +154,6 @@ CASES = {
     "exits when it is dropped": DIE_LATE,
     "defines its own check": "class f:\n    pass\nAssertionError = None",
     "replaces what might report": PATCHED,
-    "walks its frames": WALK_FRAMES,
-    "walks the frames of an exception": FRAMES_OF_AN_EXCEPTION,
     "looks at other threads' frames": "import sys\nprint([one for one in sys._current_frames()])",
     "searches the heap": "import gc\nprint([one for one in gc.get_objects() if type(one) is dict and 'ran' in one])",
     "searches by referrers": "import gc\nprint(gc.get_referrers(f))\ndef f(): pass",
@@ -221,8 +162,6 @@ CASES = {
     "writes to all descriptors": WRITE_TO_ALL_DESCRIPTORS,
     "closes all descriptors": "import os\nos.closerange(0, 64)",
     "floods all descriptors": WRITE_TO_ALL_DESCRIPTORS.replace("words +", "50_000 * words +"),
-    "puts into the harness's queue": QUEUE_BEHIND_THE_HOOK,
-    "steals from the harness's queue": STEAL_FROM_THE_QUEUE,
     "looks for the harness's modules": "import sys\nprint([sys.modules[n] for n in sys.modules if 'confined' in n][0])",
     "reads the harness's main module": "import __main__\nprint(__main__.main)",
     "interrupts the main thread": "import _thread\n_thread.interrupt_main()",
@@ -240,30 +179,20 @@ def results() -> dict[str, RunResult]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_has_failed(name: str, results: dict[str, RunResult]) -> None:
-    if name == "has the collector look" and sys.version_info >= (3, 12):
-        pytest.skip("a collection can start at any line of the guard since Python 3.12")
     assert results[name].passes_tests is False, results[name]
     assert results[name].outcome not in (Outcome.PASSED, Outcome.RAN)
     if name in DENIED:
         assert results[name].outcome == Outcome.DENIED, results[name]
 
 
-def test_walking_frames_finds_generated_code_only(results: dict[str, RunResult]) -> None:
-    assert results["walks its frames"].reason == "ZeroDivisionError in answer, line 10: division by zero"
-    assert results["walks the frames of an exception"].reason == "AssertionError in test 1, line 1"
+def test_no_frame_holds_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even without the audit hook, which ends code that asks for other threads' frames."""
+    monkeypatch.setattr(sandbox, "_RUNNER", sandbox._RUNNER.replace("sys.addaudithook(_audit_hook())", ""))
+    reply = run_sources({"answer": ALL_FRAMES, "test 1": "assert f()[0] == 0 and f()[1] >= 3, f()"}, RunLimits())
+    assert reply.passed, reply
 
 
-def test_no_frame_of_any_thread_holds_a_token() -> None:
-    """Even without the guard, which ends code that asks for other threads' frames. The harness's own are among them."""
-    tests = ["n_tokens, n_emptied = f()", "assert n_tokens == 0", "assert n_emptied >= 2"]
-    program = {"before": "", "answer": ALL_FRAMES, "setup": "", "tests": tests}
-    with nurseries(1) as (worker,):
-        reply = worker.run(program | {"limits": RunLimits().to_json(), "guarded": False})
-    assert reply["passed"], reply
-
-
-def test_the_right_answer_passes_beside_an_error_that_python_ignores() -> None:
-    """An exception in a `__del__` reaches the same hook as one that ends the code."""
+def test_the_right_answer_passes_despite_an_error_that_python_ignores() -> None:
     code = "class Noisy:\n    def __del__(self):\n        1 / 0\nNoisy()\ndef f():\n    Noisy()\n    return 1"
     (result,) = run_texts([code], [TESTS])
     assert result.outcome == Outcome.PASSED

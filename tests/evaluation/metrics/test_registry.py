@@ -9,12 +9,12 @@ import pytest
 
 import pipelines.evaluation.metrics
 from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import CodeTests
 from pipelines.evaluation.metrics.constraint_kinds import KINDS
 from pipelines.evaluation.metrics.constraints import constraints_of
 from pipelines.evaluation.metrics.python_answer import code_of
 from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.metrics.registry import response_checks as checks_of
+from pipelines.evaluation.prompts.code_tests import CodeTests
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.intervals import bootstrap_mean, share
 from pipelines.inference.generation import Answer

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import CodeTests, code_tests_of
+from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 
 HEAD = 'def double(x):\n    """Twice x."""\n'
 COMPLETION = {
@@ -50,9 +50,9 @@ def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"tests": [1]}, "a list of Python statements in 'tests'"),
-        ({"test_list": {"a": 1}}, "a list of Python statements in 'test_list'"),
-        ({"tests": ["assert f(1) = 2"]}, "tests that are Python"),
+        ({"tests": [1]}, "'tests' is a list, expected a list of Python statements"),
+        ({"test_list": {"a": 1}}, "'test_list' is a dict, expected a list"),
+        ({"tests": ["assert f(1) = 2"]}, "is not Python"),
     ],
 )
 def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -> None:
@@ -62,5 +62,5 @@ def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -
 
 @pytest.mark.parametrize("empty", ["", "# f(1) == 1", "\n"])
 def test_a_test_that_everything_passes_is_refused(empty: str) -> None:
-    with pytest.raises(UserError, match="expected tests that test something"):
+    with pytest.raises(UserError, match="so every answer passes it"):
         code_tests_of({"tests": ["assert f(1) == 1", empty]})

@@ -1,31 +1,25 @@
-"""Honest code: what is right passes, what is wrong fails with a reason, in the order of the answers."""
+"""Honest code: right code passes, wrong code fails with a reason, in the order of the answers; pass@k."""
 
-from pathlib import Path
-from typing import Any
+from itertools import combinations
 
 import pytest
 
-from pipelines.errors import UserError
-from pipelines.evaluation.code_execution import (
-    EXECUTION_METRICS,
-    CodeTests,
-    Outcome,
-    RunLimits,
+from pipelines.evaluation.code_execution.execution import (
     RunResult,
-    code_tests_of,
-    execution_checks,
-    refuse_unless_confined,
+    execution_results,
+    pass_at_k,
+    pass_at_k_definition,
     run_texts,
-    workers,
 )
-from pipelines.evaluation.code_execution.workers import Nursery
+from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits
+from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer
 
-pytestmark = pytest.mark.usefixtures("confining_machine")
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 USES_THE_LIBRARY = """
-import asyncio, collections, dataclasses, json, re, statistics, tempfile, threading, zoneinfo
+import asyncio, bz2, collections, dataclasses, json, re, sqlite3, statistics, subprocess, tempfile, threading, zoneinfo
 
 @dataclasses.dataclass
 class Point:
@@ -49,30 +43,6 @@ def f():
     assert zoneinfo.ZoneInfo and re.match("a", "abc") and statistics.mean([1, 3]) == 2
     return asyncio.run(later()) + json.load(open("notes.txt"))[0]
 """
-NEAR_WHAT_IS_WATCHED = """
-import _bisect, bz2, gc, os, pathlib, sqlite3, timeit
-os.mkdir("a")
-pathlib.Path("a/../b").write_text("x")
-os.rename(b"b", os.path.abspath("c"))
-for path in ("", "no\\0path"):
-    try:
-        open(path, "w")
-    except (OSError, ValueError):
-        pass
-def dive():
-    open("c", "w").close()
-    dive()
-try:
-    dive()
-except RecursionError:
-    gc.collect()
-os.chdir("a")
-os.rmdir("../a")
-try:
-    open("x", "w")
-except FileNotFoundError:
-    found = timeit.timeit("1", number=1)
-"""
 DEEP = "import sys\nsys.setrecursionlimit(10**6)\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)"
 PLUS_ONE = CodeTests(("assert f(1) == 2", "assert f(2) == 3"))
 CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
@@ -80,7 +50,6 @@ CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
     "fenced": ("Here:\n```python\ndef f(x):\n    return x + 1\n```\nDone.", PLUS_ONE, Outcome.PASSED, ""),
     "second test": ("def f(x):\n    return 2", PLUS_ONE, Outcome.WRONG, "AssertionError in test 2, line 1"),
     "library": (USES_THE_LIBRARY, CodeTests(("assert f() == 2",)), Outcome.PASSED, ""),
-    "near what is watched": (NEAR_WHAT_IS_WATCHED, CodeTests(("assert found >= 0",)), Outcome.PASSED, ""),
     "deep": (DEEP, CodeTests(("assert f(50_000) == 50_000",)), Outcome.PASSED, ""),
     "no tests": ("x = 1\nprint(x)", None, Outcome.RAN, ""),
     "raises": ("x = 1\ny = x / 0", None, Outcome.ERROR, "ZeroDivisionError in answer, line 2: division by zero"),
@@ -131,7 +100,7 @@ def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> No
     assert [result.passes_tests for result in run_texts(texts, [tests] * 3)] == [True, True, False]
 
 
-def test_checks_lie_as_the_answers_do_and_are_none_where_no_python_was_asked_for() -> None:
+def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_asked_for() -> None:
     prompts = [
         Prompt(0, "Write a Python function f(x).", tests=PLUS_ONE),
         Prompt(1, "Name a river."),
@@ -139,37 +108,30 @@ def test_checks_lie_as_the_answers_do_and_are_none_where_no_python_was_asked_for
     ]
     right, wrong = (Answer(f"def f(x):\n    return {value}", 9, True, ()) for value in ("x + 1", "x"))
     broken = Answer("def f(x) return", 4, True, ())
-    found = execution_checks(prompts, [[wrong, right, broken], [right], [wrong, broken]])
-    assert {metric.name for metric in EXECUTION_METRICS} == {"runs", "passes_tests"}
-    assert [[(one["runs"], one["passes_tests"]) for one in own] for own in found] == [
+    found = execution_results(prompts, [[wrong, right, broken], [right], [wrong, broken]])
+    assert [[one and (one.runs, one.passes_tests) for one in own] for own in found] == [
         [(True, False), (True, True), (False, False)],
-        [(None, None)],
+        [None],
         [(True, None), (False, None)],
     ]
 
 
-def test_a_worker_that_dies_is_replaced_and_only_its_answer_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_unless_confined()
-    serve = Nursery.run
-    left: list[Path] = []
-
-    def die_at_the_third(self: Nursery, program: dict[str, Any]) -> dict[str, Any]:
-        if program["answer"] == "x = 3":
-            nested = self.folder / "left"
-            nested.mkdir()
-            left.append(self.folder)
-            self._process.kill()
-        return serve(self, program)
-
-    monkeypatch.setattr(Nursery, "run", die_at_the_third)
-    found = run_texts([f"x = {number}" for number in range(1, 30)], [None] * 29, n_workers=1)
-    assert [place for place, result in enumerate(found, 1) if not result.runs] == [3]
-    assert (found[2].outcome, found[2].reason) == (Outcome.CRASHED, "the worker that ran it ended")
-    assert len(left) == 1
-    assert not left[0].parent.exists()
+@pytest.mark.parametrize("n", range(1, 9))
+def test_pass_at_k_is_the_share_of_all_choices_of_k_samples_with_one_that_passed(n: int) -> None:
+    for c in range(n + 1):
+        for k in range(1, n + 1):
+            choices = list(combinations([True] * c + [False] * (n - c), k))
+            assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices), abs=1e-12)
 
 
-def test_a_worker_that_cannot_even_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_HERE", tmp_path)
-    with pytest.raises(UserError, match="exit status 1"):
-        Nursery(tmp_path)
+def test_pass_at_k_of_many_samples_does_not_overflow_and_each_k_is_a_metric_of_its_own() -> None:
+    assert pass_at_k(10_000, 1, 100) == pytest.approx(0.01)
+    assert pass_at_k(10_000, 9_999, 5_000) == 1.0
+    assert [pass_at_k_definition(k).name for k in (1, 10)] == ["pass_at_1", "pass_at_10"]
+    assert pass_at_k_definition(10).label == "pass@10"
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
+def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match=f"n = {n}, c = {c}, k = {k}"):
+        pass_at_k(n, c, k)

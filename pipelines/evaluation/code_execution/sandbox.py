@@ -1,0 +1,243 @@
+"""Run a program in a sandbox: bubblewrap (`bwrap`) for files, network and processes, resource limits for the rest.
+
+Inside are Python with its standard library, read-only, and an empty /tmp in memory: no home folder, no /proc, no
+environment, no network, no other processes. Everything in it disappears with the program.
+"""
+
+import marshal
+import os
+import platform
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+
+_RUNNER = Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
+_SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+_DENIED_STATUS = 3  # as in runner.py
+_SECONDS_OF_GRACE = 5.0  # to start the sandbox, and for code that ignores its alarm
+_MAX_REASON_CHARACTERS = 300
+# Users without an account: systemd reserves none of these numbers. One for each worker, since the kernel counts
+# processes by user.
+_FIRST_USER, _N_USERS = 60_706, 400
+# System calls that no answer needs, refused with EPERM: other processes' memory, new namespaces, large kernel surfaces.
+# Numbers: Linux, arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h. In order: ptrace,
+# process_vm_readv, process_vm_writev, pidfd_getfd, unshare, setns, mount, bpf, io_uring_setup, keyctl, userfaultfd,
+# perf_event_open.
+_REFUSED_CALLS = {
+    "x86_64": (0xC000003E, (101, 310, 311, 438, 272, 308, 165, 321, 425, 250, 323, 298)),
+    "aarch64": (0xC00000B7, (117, 270, 271, 438, 97, 268, 40, 280, 425, 219, 282, 241)),
+}
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """Limits for one answer and its tests together."""
+
+    seconds: float = 5.0  # wall clock, and processor time rounded up to whole seconds plus one
+    memory_bytes: int = 512 * 2**20  # address space of each process; the interpreter itself takes 60 MB
+    file_bytes: int = 16 * 2**20  # of one file
+    folder_bytes: int = 64 * 2**20  # of all files in /tmp, which is in memory
+    n_threads: int = 16  # threads and processes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the limits as the records name them."""
+        return asdict(self)
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    PASSED = "passed"
+    RAN = "ran"  # there were no tests
+    WRONG = "wrong"  # an assertion of a test failed
+    ERROR = "error"
+    NO_CODE = "no code"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    FILES = "files"
+    DENIED = "denied"
+    CRASHED = "crashed"
+    ENDED = "ended early"
+
+
+@dataclass(frozen=True)
+class SandboxReply:
+    """How far a program came. `outcome` is None if `reason` has the error that ended it, or if nothing ended it."""
+
+    ran: bool
+    passed: bool
+    outcome: Outcome | None
+    reason: str
+    seconds: float
+
+
+def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) -> SandboxReply:
+    """Run `sources` one after the other in one namespace in a new sandbox; the one named "answer" counts as `ran`.
+
+    Workers that run at the same time have different numbers. Raises `UserError` if the sandbox does not start.
+    """
+    tokens = {name: secrets.token_hex(16) for name in ("ran", "passed")}
+    user = _FIRST_USER + (os.getpid() + worker) % _N_USERS if os.geteuid() == 0 else None
+    request = marshal.dumps({"sources": dict(sources), "tokens": tokens, "limits": limits.to_json(), "user": user})
+    began = time.monotonic()
+    status: int | None = None
+    errors = b""
+    with tempfile.TemporaryFile() as report_file, os.fdopen(os.memfd_create("filter"), "w+b") as call_filter:
+        call_filter.write(_call_filter())
+        call_filter.seek(0)
+        try:
+            done = subprocess.run(
+                _bwrap_command(limits, call_filter.fileno()),
+                input=request,
+                stdout=report_file,
+                stderr=subprocess.PIPE,
+                timeout=limits.seconds + _SECONDS_OF_GRACE,
+                pass_fds=[call_filter.fileno()],
+                check=False,
+            )
+            status, errors = done.returncode, done.stderr
+        except subprocess.TimeoutExpired:
+            pass  # the sandbox dies with bwrap
+        report_file.seek(0)
+        report = report_file.read()
+    if status is not None and not report.startswith(b"started\n"):
+        words = errors.decode(errors="replace").strip().splitlines() or [f"exit status {status}"]
+        raise UserError(f"bwrap did not start the sandbox: {words[-1]}", "see the limits and rights of this machine")
+    ran, passed = (f"{token}\n".encode() in report for token in tokens.values())
+    message = report.rpartition(b"\n")[2].decode(errors="replace")
+    reason = "".join(c if c.isprintable() else " " for c in message)[:_MAX_REASON_CHARACTERS]
+    outcome, reason = _ending(status, reason)
+    return SandboxReply(ran, passed and status == 0, outcome, reason, round(time.monotonic() - began, 4))
+
+
+def _ending(status: int | None, reason: str) -> tuple[Outcome | None, str]:
+    """Return the outcome that an exit status stands for (128 and a signal, as bwrap passes it on), and the reason."""
+    ended_by = (status or 0) - 128
+    if status is None or ended_by == signal.SIGALRM:
+        return Outcome.TIMEOUT, reason
+    if ended_by == signal.SIGXCPU:
+        return Outcome.TIMEOUT, "processor time"
+    if status == _DENIED_STATUS:
+        return Outcome.DENIED, reason
+    if ended_by > 0:
+        known = ended_by in set(signal.Signals)
+        return Outcome.CRASHED, (signal.strsignal(ended_by) or "") if known else f"exit status {status}"
+    return None, reason
+
+
+def _bwrap_command(limits: RunLimits, call_filter: int) -> list[str]:
+    """Return the command; the filter of system calls is read from the descriptor `call_filter`."""
+    executable = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+    prefix = Path(sys.base_prefix).resolve()
+    read_only = [*_SYSTEM_LIBRARIES, str(prefix / "lib"), str(prefix / "lib64"), executable]
+    read_only = [path for path in dict.fromkeys(read_only) if Path(path).exists()]
+    # Without --dir bwrap makes them for their owner only.
+    parents = dict.fromkeys(str(one) for path in [*read_only, *_DEVICES] for one in [*Path(path).parents][-2::-1])
+    binds = [part for parent in parents for part in ("--dir", parent)]
+    binds += [part for path in read_only for part in ("--ro-bind", path, path)]
+    binds += [part for path in _DEVICES for part in ("--dev-bind", path, path)]
+    # Root keeps its user namespace and becomes another user inside: the kernel does not limit root's processes.
+    rights = ["--unshare-user"]
+    if os.geteuid() == 0:
+        rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [
+        "bwrap", *rights, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
+        "--die-with-parent", "--new-session", "--hostname", "sandbox", "--seccomp", str(call_filter),
+        *binds, "--perms", "1777", "--size", str(limits.folder_bytes), "--tmpfs", "/tmp",
+        "--remount-ro", "/", "--chdir", "/tmp", "--clearenv", "--setenv", "HOME", "/tmp",
+        # One arena keeps the C library from reserving address space for every thread.
+        "--setenv", "MALLOC_ARENA_MAX", "1", executable, "-I", "-S", "-B", "-c", _RUNNER,
+    ]  # fmt: skip
+
+
+def _call_filter() -> bytes:
+    """Return the filter of system calls as a classic BPF program over `struct seccomp_data`."""
+    architecture, refused = _REFUSED_CALLS[platform.machine()]
+    load, is_equal, is_at_least, give = 0x20, 0x15, 0x35, 0x06
+    allow, refuse, kill = 0x7FFF0000, 0x00050001, 0x80000000
+    program = [(load, 0, 0, 4), (is_equal, 1, 0, architecture), (give, 0, 0, kill), (load, 0, 0, 0)]
+    # On x86_64, numbers from 2**30 are the same calls in the x32 interface.
+    program += [(is_at_least, 0, 1, 2**30), (give, 0, 0, kill)]
+    program += [one for number in refused for one in ((is_equal, 0, 1, number), (give, 0, 0, refuse))]
+    return b"".join(struct.pack("=HBBI", *one) for one in [*program, (give, 0, 0, allow)])
+
+
+_PROBE = """
+import os, socket, threading, time
+possible = []
+def attempt(what, action):
+    try:
+        action()
+    except (OSError, RuntimeError):
+        return
+    possible.append(what)
+def start_threads():
+    for _ in range({n_threads}):
+        threading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()
+attempt("read files of this machine", lambda: open("/etc/passwd"))
+attempt("write outside /tmp", lambda: open("/written", "w"))
+attempt("see other processes", lambda: os.listdir("/proc"))
+attempt("reach the network", lambda: socket.create_connection(("127.0.0.1", {port})))
+attempt("start any number of processes", start_threads)
+if set(os.environ) - {{"HOME", "MALLOC_ARENA_MAX", "PWD", "LC_CTYPE"}}:
+    possible.append("read the environment")
+"""
+
+
+def refuse_unless_sandboxed() -> None:
+    """Return if programs can be run in the sandbox on this machine (tried once in a process).
+
+    Raises `UserError` if bwrap is not installed, is not allowed to create namespaces, or does not isolate.
+    """
+    problem, fix = _problem()
+    if problem is not None:
+        raise UserError(problem, fix)
+
+
+@cache
+def _problem() -> tuple[str | None, str]:
+    """Return what is wrong with the sandbox, None if nothing, and the fix."""
+    if not sys.platform.startswith("linux") or platform.machine() not in _REFUSED_CALLS:
+        system = f"{platform.system()} on {platform.machine()}"
+        return f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave --run_code off here"
+    if shutil.which("bwrap") is None:
+        install = "install it: apt install bubblewrap, dnf install bubblewrap or pacman -S bubblewrap"
+        return "--run_code needs bubblewrap, and bwrap is not installed", install
+    fix = "allow user namespaces here (containers often forbid them), or leave --run_code off"
+    limits = RunLimits()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        probe = _PROBE.format(port=port, n_threads=limits.n_threads + 1)
+        try:
+            reply = run_sources({"answer": probe, "test": "assert not possible, ', '.join(possible)"}, limits)
+        except UserError as error:
+            return error.problem, fix
+    if not reply.passed:
+        return f"bwrap does not isolate programs on this machine: {reply.reason}", fix
+    return None, ""
+
+
+def sandbox_description() -> list[str]:
+    """Return what isolates the answers, for the record."""
+    version = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return [
+        f"{version}: own namespaces for files, network, processes and IPC; no network, no /proc, no home folder",
+        "read-only Python with its standard library; an empty /tmp in memory; no environment",
+        "limits on memory, processor and wall time, file size, open files, threads and processes",
+        "system calls on other processes' memory, new namespaces and kernel internals are refused (seccomp)",
+    ]
