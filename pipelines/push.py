@@ -30,34 +30,24 @@ from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Gather, look, list, send."""
+    """Plan the upload, scan it, list it, upload it."""
     flags = _parser().parse_args(arguments)
 
     from huggingface_hub import get_token
 
     from pipelines.files import refuse_missing
-    from pipelines.hub import (
-        MAIN,
-        Run,
-        hub_base,
-        is_adapter,
-        offline_plan_lines,
-        plan_lines,
-        refuse_bad_name,
-        refuse_other_comparison,
-        refuse_other_merge,
-        send,
-        writable_repository,
-    )
+    from pipelines.hub.base import hub_base
+    from pipelines.hub.model_ref import is_adapter, model_fingerprint
+    from pipelines.hub.repository import refuse_invalid_name, writable_repository
+    from pipelines.hub.upload import offline_plan_lines, plan_lines, upload
+    from pipelines.hub.upload_plan import MAIN, PublishedRun, refuse_other_comparison, refuse_other_merge
     from pipelines.records import read_finished_run, read_lock
     from pipelines.report.model_card import model_card
 
     refuse_missing(comparison=flags.comparison, merged=flags.merged, gguf=flags.gguf)
     read_finished_run(flags.run_dir)
-    refuse_bad_name(flags.repo_id)
+    refuse_invalid_name(flags.repo_id)
     if flags.comparison or flags.merged:
-        from pipelines.hub.model_ref import model_fingerprint
-
         pushed = model_fingerprint(str(flags.run_dir))
         if flags.comparison:
             refuse_other_comparison(flags.comparison, pushed)
@@ -66,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lock = read_lock(flags.run_dir)
     repository = None if flags.dry_run and get_token() is None else writable_repository(flags.repo_id)
     repo_id = repository.repo_id if repository else flags.repo_id
-    base = hub_base(lock["base"], flags.base_model, repository, is_needed=is_adapter(flags.run_dir))
+    base = hub_base(lock["base"], flags.base_model, repository, is_needed=is_adapter(str(flags.run_dir)))
     card = model_card(
         flags.run_dir,
         comparison_folder=flags.comparison,
@@ -74,19 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         base_model=base.repo_id if base else None,
         revision=None if flags.revision == MAIN else flags.revision,
     )
-    run = Run(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
-    parcels = [run.parcel(flags.revision)]
+    run = PublishedRun(flags.run_dir, lock, card, base, (flags.comparison,) if flags.comparison else ())
+    plans = [run.plan(flags.revision)]
     if flags.merged:
-        parcels.append(run.merged_parcel(flags.merged, flags.revision, repo_id))
+        plans.append(run.merged_plan(flags.merged, flags.revision, repo_id))
     if flags.gguf:
-        parcels.append(run.gguf_parcel(flags.gguf, flags.revision))
+        plans.append(run.gguf_plan(flags.gguf, flags.revision))
     if repository is None:
-        print(*offline_plan_lines(repo_id, parcels, base, private=not flags.public), sep="\n")
+        print(*offline_plan_lines(repo_id, plans, base, private=not flags.public), sep="\n")
         print("nothing was sent (--dry_run)")
         return
     how = {"private": not flags.public, "overwrite": flags.overwrite}
-    print(*plan_lines(repository, parcels, **how), sep="\n", flush=True)
-    print(*(["nothing was sent (--dry_run)"] if flags.dry_run else send(repository, parcels, **how)), sep="\n")
+    print(*plan_lines(repository, plans, **how), sep="\n", flush=True)
+    print(*(["nothing was sent (--dry_run)"] if flags.dry_run else upload(repository, plans, **how)), sep="\n")
 
 
 def _parser() -> ArgumentParser:
@@ -94,14 +84,14 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("run_dir", type=Path, metavar="RUN_DIR", help="output_dir of a finished run")
     add("--repo_id", required=True, metavar="NAME", help="NAMESPACE/NAME, or NAME under the token's user")
-    add("--revision", default="main", metavar="BRANCH", help="branch that is written (default main)")
-    add("--base_model", metavar="HUB_ID", help="the base on the Hub, where the run's was a local folder")
-    add("--comparison", type=Path, metavar="DIR", help="what compare.py wrote about this run")
-    add("--merged", type=Path, metavar="DIR", help="merged weights too, to a branch of their own")
-    add("--gguf", type=Path, metavar="FILE", help="a GGUF file too, to a branch of its own")
+    add("--revision", default="main", metavar="BRANCH", help="branch to push to (default main)")
+    add("--base_model", metavar="HUB_ID", help="the base on the Hub, if the run's base was a local folder")
+    add("--comparison", type=Path, metavar="DIR", help="output of compare.py for this run")
+    add("--merged", type=Path, metavar="DIR", help="also push merged weights, to the branch merged")
+    add("--gguf", type=Path, metavar="FILE", help="also push a GGUF file, to the branch gguf")
     add("--public", action="store_true", help="make a new repository public (default private)")
-    add("--overwrite", action="store_true", help="write over what no push of a model on this base has left there")
-    add("--dry_run", action="store_true", help="list what would be sent, and send nothing")
+    add("--overwrite", action="store_true", help="overwrite files of something else, or a model on another base")
+    add("--dry_run", action="store_true", help="list what would be uploaded, and upload nothing")
     return parser
 
 

@@ -2,6 +2,9 @@
 
 import re
 
+# An access token of the Hub. No word boundary in front: in JSON a line that begins with one reads \nhf_...
+HUB_TOKEN = re.compile(r"(?:hf_(?:oauth_|jwt_)?|api_org_)[A-Za-z0-9]{20,}")
+
 # Characters without a picture of their own: C1 controls, zero-width marks, line separators, and the direction marks
 # that make text read otherwise than it is stored. U+200C and U+200D stay: scripts and emoji need them.
 _NAMED = (

@@ -1,4 +1,4 @@
-"""What the Hub says of a token before a run that ends in a push: who it is, and where it may write."""
+"""What the Hub knows about a token: its user, and the namespaces that it may write to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,13 @@ from huggingface_hub import constants, get_session, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, validate_repo_id
 
-_PATIENCE = 10  # seconds: the Hub's own client would wait for an answer without end
-_REFUSED = (401, 403)
+_SECONDS_TIMEOUT = 10  # HfApi.whoami has none
 _WRITE_ROLES = ("write", "admin", "contributor")
-_WRITE_PERMISSIONS = ("repo.write", "repo.content.write")
+_WRITE_PERMISSIONS = {"repo.write", "repo.content.write"}
 
 
-class Answer(StrEnum):
-    """How asking the Hub ended."""
+class TokenState(StrEnum):
+    """The result of asking the Hub about a token."""
 
     KNOWN = "known"
     NO_TOKEN = "no token"
@@ -28,9 +27,9 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class HubAccess:
-    """What the Hub said. `facts` is its answer about the user and the token's role; it does not hold the token."""
+    """`facts` is the Hub's answer about the user and the role of the token; it does not contain the token."""
 
-    answer: Answer
+    state: TokenState
     facts: Mapping[str, Any]
     reason: str = ""
 
@@ -39,25 +38,23 @@ class HubAccess:
         """The name of the token's user."""
         return str(self.facts.get("name", ""))
 
-    def refusal(self, namespace: str | None) -> str | None:
-        """Why this token may not write to a repository of `namespace`, None where it may. None is the user's own."""
+    def why_not_writable(self, namespace: str | None) -> str | None:
+        """Why this token may not write to `namespace` (None: the user's own), None where it may."""
         namespace = namespace or self.user
         token = (self.facts.get("auth") or {}).get("accessToken") or {}
         if token.get("role") == "read":
             return f"the token of {self.user} may only read"
         if token.get("role") == "fineGrained" and not _may_write(token.get("fineGrained") or {}, namespace):
             return f"the fine-grained token of {self.user} has no permission to write to repositories of {namespace}"
-        if namespace == self.user:
-            return None
-        roles = {org.get("name"): org.get("roleInOrg") for org in self.facts.get("orgs") or []}
+        roles = {org.get("name"): org.get("roleInOrg") for org in self.facts.get("orgs") or []} | {self.user: "admin"}
         if namespace not in roles:
-            return f"{self.user} is no member of {namespace}"
+            return f"{self.user} is not a member of {namespace}"
         role = roles[namespace]
         return None if role is None or role in _WRITE_ROLES else f"{self.user} has the role {role} in {namespace}"
 
 
-def name_fault(repo_id: str) -> str | None:
-    """Why `repo_id` can be no repository's name by the Hub's own rules, None where it can."""
+def invalid_name_reason(repo_id: str) -> str | None:
+    """Why the Hub does not allow the name `repo_id`, None where it does."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
@@ -66,44 +63,42 @@ def name_fault(repo_id: str) -> str | None:
 
 
 def repository_name(training: Any) -> str:
-    """Where transformers' arguments `training` push: `hub_model_id`, or by default the last part of `output_dir`."""
+    """The repository that transformers' `training` arguments push to: `hub_model_id`, else the name of `output_dir`."""
     return str(training.hub_model_id or Path(str(training.output_dir)).resolve().name)
 
 
 def hub_access(token: str | None) -> HubAccess:
-    """Ask the Hub about `token`, or the one that is logged in. Never raises for what the network does."""
+    """Ask the Hub about `token`, or the logged-in one. Network failures become a state; nothing is raised."""
     token = token or get_token()
     if constants.is_offline_mode():
-        return HubAccess(Answer.OFFLINE, {})
+        return HubAccess(TokenState.OFFLINE, {})
     if not token:
-        return HubAccess(Answer.NO_TOKEN, {})
+        return HubAccess(TokenState.NO_TOKEN, {})
     try:
-        facts = whoami(token)
+        return HubAccess(TokenState.KNOWN, whoami(token))
     except OfflineModeIsEnabled:
-        return HubAccess(Answer.OFFLINE, {})
+        return HubAccess(TokenState.OFFLINE, {})
     except HfHubHTTPError as error:
         status = error.response.status_code
-        answer = Answer.INVALID if status in _REFUSED else Answer.UNREACHABLE
-        return HubAccess(answer, {}, f"{constants.ENDPOINT} answered with status {status}")
+        state = TokenState.INVALID if status in (401, 403) else TokenState.UNREACHABLE
+        return HubAccess(state, {}, f"{constants.ENDPOINT} answered with status {status}")
     except (HTTPError, OSError, ValueError) as error:
-        return HubAccess(Answer.UNREACHABLE, {}, f"{constants.ENDPOINT} gave no answer ({type(error).__name__})")
-    return HubAccess(Answer.KNOWN, facts)
+        return HubAccess(TokenState.UNREACHABLE, {}, f"{constants.ENDPOINT} did not answer ({type(error).__name__})")
 
 
 def whoami(token: str) -> dict[str, Any]:
-    """The Hub's answer about `token`, asked once. Raises the client's own errors."""
+    """Ask the Hub about `token` once. Raises the client's own errors."""
     url = f"{constants.ENDPOINT}/api/whoami-v2"
-    response = get_session().get(url, headers=build_hf_headers(token=token), timeout=_PATIENCE)
+    response = get_session().get(url, headers=build_hf_headers(token=token), timeout=_SECONDS_TIMEOUT)
     hf_raise_for_status(response)
     facts = response.json()
     return facts if isinstance(facts, dict) else {}
 
 
 def _may_write(granted: Mapping[str, Any], namespace: str) -> bool:
-    """Whether a fine-grained token writes to repositories of `namespace`; one for a single repository may."""
-    for scope in granted.get("scoped") or []:
-        entity = scope.get("entity") or {}
-        owner = str(entity.get("name", "")).partition("/")[0]
-        if owner == namespace and set(scope.get("permissions") or []) & set(_WRITE_PERMISSIONS):
-            return True
-    return False
+    """Whether a fine-grained token may write to `namespace`, or to one of its repositories."""
+    return any(
+        str((scope.get("entity") or {}).get("name", "")).partition("/")[0] == namespace
+        and _WRITE_PERMISSIONS & set(scope.get("permissions") or [])
+        for scope in granted.get("scoped") or []
+    )

@@ -1,4 +1,4 @@
-"""Absolute paths in records, reduced to their last part: what a reader elsewhere can use, and no more."""
+"""Shorten absolute paths in records to their last part, for readers on other machines."""
 
 import re
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def without_local_paths(value: Any, but: Sequence[str] = ()) -> Any:
-    """The JSON `value` with every text that is an absolute path reduced to its last part, and those under the home
-    folder also where they stand within a text. What stands under the keys `but` is left as it is."""
+    """The JSON `value` with each absolute path shortened to its last part, paths under the home folder also inside
+    longer texts. Values of the keys `but` stay as they are."""
     if isinstance(value, dict):
-        return {_reduced(key): one if key in but else without_local_paths(one, but) for key, one in value.items()}
+        return {_shortened(key): one if key in but else without_local_paths(one, but) for key, one in value.items()}
     if isinstance(value, list):
         return [without_local_paths(one, but) for one in value]
-    return _reduced(value) if isinstance(value, str) else value
+    return _shortened(value) if isinstance(value, str) else value
 
 
-def _reduced(text: str) -> str:
+def _shortened(text: str) -> str:
     if "\n" not in text and " + " in text:  # how records join the entries of a mixture
-        return " + ".join(map(_reduced, text.split(" + ")))
+        return " + ".join(map(_shortened, text.split(" + ")))
     if "\n" not in text and is_absolute(text):
         return PureWindowsPath(text).name or text  # which takes both kinds of slashes
     home = home_folder()
@@ -26,12 +26,12 @@ def _reduced(text: str) -> str:
 
 
 def is_absolute(text: str) -> bool:
-    """Whether `text` is an absolute path of some system, or one from a home folder on."""
+    """Whether `text` is an absolute path of any operating system, or one that begins with ~/."""
     return text.startswith("~/") or PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
 
 
 def home_folder() -> str | None:
-    """The home folder; None for a user that has none, as in a container, where HOME is then the root of the disk."""
+    """The home folder; None where it is the root of the disk, as for some users in containers."""
     home = Path.home()
     return None if home == Path(home.anchor) else str(home)
 

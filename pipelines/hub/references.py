@@ -1,4 +1,4 @@
-"""The names of models and adapters: a folder, or a repository of the Hub at a revision, as org/name@revision."""
+"""Parse the names of models and adapters: a folder, or a repository of the Hub as org/name@revision."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from pipelines.errors import UserError
 
-_UNSAID = (None, "main")  # what the libraries' own options say of a revision that nobody chose
+_DEFAULTS = (None, "main")  # what the libraries' options hold where the user chose no revision
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Reference:
 
 
 def reference(name: str, revision: str | None = None) -> Reference:
-    """What `name` means, at `revision` where the name itself has none. What exists on this machine is a folder.
+    """Parse `name`; `revision` counts where the name itself has none. A path that exists is a folder.
 
-    Raises `UserError` for what is neither a folder nor a possible id, and for two revisions.
+    Raises `UserError` for a name that is neither a folder nor a possible id, and for two different revisions.
     """
     if _is_here(name):
         return Reference(name, None, None)
@@ -32,22 +32,17 @@ def reference(name: str, revision: str | None = None) -> Reference:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UserError(
-            expected="a folder, or an id of the Hub as org/name or org/name@revision",
-            got=f"{name}, and no such folder",
-            remedy="check the path",
-        ) from error
+        problem = f"there is no folder {name}, and it is not a Hub id such as org/name or org/name@revision"
+        raise UserError(problem, "check the path") from error
     if at and not named:
-        raise UserError(expected=f"a revision after the @ of {name}", got="none", remedy="name one, or leave the @ out")
-    if named and revision not in (*_UNSAID, named):
-        raise UserError(
-            expected=f"one revision of {repo_id}", got=f"{named} and {revision}", remedy="leave one of them out"
-        )
+        raise UserError(f"{name} has no revision after the @", "add one, or leave out the @")
+    if named and revision not in (*_DEFAULTS, named):
+        raise UserError(f"{repo_id} has two revisions, {named} and {revision}", "leave out one of them")
     return Reference(name, repo_id, named or revision)
 
 
 def short_name(name: str) -> str:
-    """What to call a model in a table: the last part of its folder or of its id, with the revision."""
+    """The name of a model in a table: the last part of its folder or id, with the revision."""
     if _is_here(name):
         return Path(name).absolute().name
     place, at, revision = name.partition("@")

@@ -1,4 +1,4 @@
-"""A repository of the Hub: the right to write there, and what a branch of it holds before anything is sent."""
+"""A repository of the Hub that the token may write to, and the state of its branches before a push."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from pipelines.errors import UserError
-from pipelines.hub.access import Answer, HubAccess, name_fault, whoami
-from pipelines.hub.retry import Patience, persistently, without_signatures
+from pipelines.hub.access import HubAccess, TokenState, invalid_name_reason, whoami
+from pipelines.hub.retry import RetryPolicy, hide_signed_urls, with_retries
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch before a push. `is_private` and `head` are None where repository or branch are not there yet; `lock` is
-    the lock.json of the push before. One that `is_copy` holds the main branch's commit, as a new one does."""
+    """A branch before a push. `is_private` is None without a repository, `head` without the branch; `lock` is the
+    lock.json of the earlier push. One that `is_copy` holds the main branch's commit, as a new branch does."""
 
     name: str
     is_private: bool | None = None
@@ -31,29 +31,29 @@ class Branch:
 
 @dataclass(frozen=True)
 class Repository:
-    """`repo_id` (with its namespace) by a client whose token may write there."""
+    """`repo_id` (with its namespace), and a client with a token that may write there."""
 
     repo_id: str
     api: HfApi = field(repr=False)
     token: str = field(repr=False)
-    patience: Patience
+    policy: RetryPolicy
 
     @property
     def namespace(self) -> str:
-        """The user or the organization that it belongs to."""
+        """The user or the organization that owns it."""
         return self.repo_id.partition("/")[0]
 
-    def persistently(self, ask: Callable[[], T], repo_id: str | None = None) -> T:
-        """`ask` by this repository's patience; a refusal names `repo_id`, or this one."""
-        return persistently(ask, repo_id=repo_id or self.repo_id, patience=self.patience)
+    def with_retries(self, call: Callable[[], T], repo_id: str | None = None) -> T:
+        """`call` with this repository's retry policy; errors name `repo_id`, by default this repository."""
+        return with_retries(call, repo_id=repo_id or self.repo_id, policy=self.policy)
 
     def info(self, repo_id: str, revision: str | None = None, *, files_metadata: bool = False) -> ModelInfo:
-        """What the Hub says of a model, asked once; this call alone takes no limit from the client's session."""
-        limit = self.patience.seconds_of_silence
+        """Ask for a model once. The timeout is given here because this call ignores the session's."""
+        limit = self.policy.seconds_of_silence
         return self.api.model_info(repo_id, revision=revision, files_metadata=files_metadata, timeout=limit)
 
     def branch(self, name: str) -> Branch:
-        """What is there now, by one look that does not try again."""
+        """The current state of a branch, asked once without retries."""
         try:
             main = self.info(self.repo_id)
         except RepositoryNotFoundError:
@@ -75,35 +75,28 @@ class Repository:
         return value if isinstance(value, dict) else {}
 
 
-def refuse_bad_name(repo_id: str) -> None:
-    """Raise `UserError` for what can be no name of a repository."""
-    if fault := name_fault(repo_id):
-        raise UserError(
-            expected="a name that the Hub takes, such as me/my-instruct", got=fault, remedy="choose another"
-        )
+def refuse_invalid_name(repo_id: str) -> None:
+    """Raise `UserError` if the Hub does not allow the name `repo_id`."""
+    if reason := invalid_name_reason(repo_id):
+        raise UserError(f"the Hub does not allow the name {repo_id}: {reason}", "choose a name such as me/my-instruct")
 
 
-def writable_repository(repo_id: str, token: str | None = None, patience: Patience | None = None) -> Repository:
-    """The repository `repo_id`, NAME or NAMESPACE/NAME, there or still to be created.
+def writable_repository(repo_id: str, token: str | None = None, policy: RetryPolicy | None = None) -> Repository:
+    """The repository `repo_id` (NAME or NAMESPACE/NAME), existing or still to be created.
 
-    Raises `UserError` for what can be no name, without a token, for one that the Hub does not know and for one that may
-    not write there.
+    Raises `UserError` for an invalid name, and for a token that is missing, unknown or may not write there.
     """
-    refuse_bad_name(repo_id)
+    refuse_invalid_name(repo_id)
     token = token or get_token()
     if not token:
-        raise UserError(
-            expected="a token of the Hub", got="none", remedy="run `hf auth login` or set HF_TOKEN, with a write token"
-        )
-    patience = patience or Patience()
-    without_signatures()
-    facts = persistently(lambda: whoami(token), repo_id=repo_id, patience=patience)
-    access = HubAccess(Answer.KNOWN, facts)
+        raise UserError("there is no token for the Hub", "run `hf auth login` or set HF_TOKEN to a write token")
+    policy = policy or RetryPolicy()
+    hide_signed_urls()
+    access = HubAccess(TokenState.KNOWN, with_retries(lambda: whoami(token), repo_id=repo_id, policy=policy))
     namespace = repo_id.rpartition("/")[0] or access.user
-    if reason := access.refusal(namespace):
+    if reason := access.why_not_writable(namespace):
         raise UserError(
-            expected=f"a token that may write to {namespace}",
-            got=reason,
-            remedy="choose a repository of your own, or log in with a token that has the role write",
+            f"the token may not write to {namespace}: {reason}",
+            "choose a repository of your own, or log in with a token that has the role write",
         )
-    return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, patience)
+    return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, policy)

@@ -1,69 +1,85 @@
-"""Asking the Hub again while it is busy or the line is cut, and a refusal in one line when that does not help."""
+"""Retry calls to the Hub while it is busy or the connection breaks; raise other failures as one `UserError`.
+
+huggingface_hub 2.4 retries downloads and the parts of a large upload on its own, but not whoami, create_repo,
+model_info and create_commit, and it sets no timeout.
+"""
 
 import logging
-import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from huggingface_hub import get_session
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pipelines.errors import UserError
+from pipelines.files.visible_text import HUB_TOKEN
 
 T = TypeVar("T")
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-# A file that cannot be read here, or a token that the storage behind the Hub does not take.
-_FINAL = (ValueError, PermissionError, FileNotFoundError)
-_TOKEN = re.compile(r"hf_[A-Za-z0-9_]+")
-_GO_ON = "push again later: what has arrived is not sent a second time"
+_FINAL = (ValueError, PermissionError, FileNotFoundError, OfflineModeIsEnabled)  # waiting cannot help
+_PUSH_AGAIN = "push again later: files that have arrived are not uploaded again"
+# status: (problem, fix)
+_REFUSALS = {
+    401: ("the Hub does not accept the token", "run `hf auth login` or set HF_TOKEN to a token that may write"),
+    403: ("the token may not write to {0}", "use a token with the role write, or choose a repository of your own"),
+    404: ("the Hub shows no repository {0}", "check the name; a fine-grained token sees the repositories in its list"),
+    409: ("{0} changed during the push", "look at what changed, and push again"),
+    412: ("{0} changed during the push", "look at what changed, and push again"),
+}
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a push waits for the Hub. The client itself has none for most calls, and no end of waiting for bytes."""
+class RetryPolicy:
+    """How often a call is retried, and how long it waits, in seconds."""
 
     n_retries: int = 4
     seconds_first_wait: float = 1.0
-    seconds_longest_wait: float = 60.0  # a Retry-After beyond it ends the push, with that number in the message
+    seconds_longest_wait: float = 60.0  # a longer Retry-After ends the push
     seconds_of_silence: float = 120.0  # without one byte, then the connection counts as cut
 
-    def seconds_before(self, retry: int, asked_for: float | None) -> float:
-        """The wait before `retry` (from 0): doubled each time and half of it drawn at random, so that many clients
-        that were cut off at once do not come back at once; never less than the Hub `asked_for`."""
-        longest = min(self.seconds_longest_wait, self.seconds_first_wait * 2**retry)
-        return max(asked_for or 0.0, longest * (0.5 + random.random() / 2))
+    def wait(self, state: RetryCallState) -> float:
+        """Exponential backoff with jitter, and at least what the Hub asked for in Retry-After."""
+        error = state.outcome.exception() if state.outcome else None
+        backoff = wait_exponential_jitter(
+            self.seconds_first_wait, self.seconds_longest_wait, jitter=self.seconds_first_wait
+        )
+        return max(_retry_after(error), backoff(state))
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same call may succeed later: 408, 429, 5xx, no answer, a cut connection."""
+        response = _response_error(error)
+        if response is not None:
+            return response.response.status_code in _TRANSIENT and _retry_after(error) <= self.seconds_longest_wait
+        return isinstance(error, HTTPError | RuntimeError | OSError) and not isinstance(error, _FINAL)
 
 
-def persistently(ask: Callable[[], T], *, repo_id: str, patience: Patience) -> T:
-    """What `ask` returns, called again after a failure that passes: 408, 429, 5xx, no answer, a cut connection.
+def with_retries(call: Callable[[], T], *, repo_id: str, policy: RetryPolicy) -> T:
+    """Return what `call` returns; retry it by `policy`. `call` must be safe to repeat: the answer to a call that
+    succeeded can be lost. Raises `UserError` for a failure that stays."""
 
-    `ask` must be safe to repeat: the answer to a call that succeeded can be lost. Raises a `UserError` of one line for
-    every other failure, and for one that does not pass.
-    """
-    for retry in range(patience.n_retries + 1):
-        get_session().timeout = patience.seconds_of_silence
-        try:
-            return ask()
-        except OfflineModeIsEnabled as error:
-            raise UserError(
-                expected="a connection to the Hub", got="HF_HUB_OFFLINE is set", remedy="unset HF_HUB_OFFLINE"
-            ) from error
-        # The client wraps what ends an upload in a RuntimeError, and what it cannot take in a ValueError.
-        except (HTTPError, RuntimeError, OSError, ValueError) as error:
-            status, asked_for = _status(error), _seconds_asked_for(error)
-            passes = status in _TRANSIENT if status is not None else not isinstance(error, _FINAL)
-            if not passes or retry == patience.n_retries or (asked_for or 0) > patience.seconds_longest_wait:
-                raise _refusal(error, status, repo_id, retry, asked_for) from error
-            time.sleep(patience.seconds_before(retry, asked_for))
-    raise AssertionError("the last try returns or raises")
+    def attempt() -> T:
+        get_session().timeout = policy.seconds_of_silence  # again each time: the client makes a new session at will
+        return call()
+
+    retrying = Retrying(
+        stop=stop_after_attempt(policy.n_retries + 1),
+        retry=retry_if_exception(policy.is_transient),
+        wait=policy.wait,
+        reraise=True,
+    )
+    try:
+        return retrying(attempt)
+    # The client raises a RuntimeError where an upload ends early, and a ValueError for what it cannot send.
+    except (HTTPError, RuntimeError, OSError, ValueError) as error:
+        raise _user_error(error, repo_id, int(retrying.statistics["attempt_number"])) from error
 
 
-def without_signatures() -> None:
-    """Cut the query off the addresses in the client's warnings: that of an upload's address is a key to the storage."""
+def hide_signed_urls() -> None:
+    """Cut the query off URLs in the client's warnings: the query of an upload URL is a key to the storage."""
     logger = logging.getLogger("huggingface_hub.utils._http")
     if _cut_query not in logger.filters:
         logger.addFilter(_cut_query)
@@ -74,65 +90,38 @@ def _cut_query(record: logging.LogRecord) -> bool:
     return True
 
 
-def _answer(error: BaseException) -> HfHubHTTPError | None:
-    """The Hub's own answer in `error` or in what it was raised from, None where there was none."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, HfHubHTTPError):
-        found = found.__cause__
-    return found
+def _response_error(error: BaseException | None) -> HfHubHTTPError | None:
+    """The error with the Hub's response: `error`, or one that it was raised from."""
+    while error is not None and not isinstance(error, HfHubHTTPError):
+        error = error.__cause__
+    return error
 
 
-def _status(error: BaseException) -> int | None:
-    answer = _answer(error)
-    return None if answer is None else answer.response.status_code
+def _retry_after(error: BaseException | None) -> float:
+    response = _response_error(error)
+    seconds = "" if response is None else response.response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else 0.0
 
 
-def _seconds_asked_for(error: BaseException) -> float | None:
-    answer = _answer(error)
-    asked = "" if answer is None else answer.response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else None
-
-
-def _refusal(error: BaseException, status: int | None, repo_id: str, retry: int, asked_for: float | None) -> UserError:
-    tries = f"after {retry + 1} {'try' if retry == 0 else 'tries'}"
-    if status is None:
+def _user_error(error: BaseException, repo_id: str, n_tries: int) -> UserError:
+    tries = f"after {n_tries} {'try' if n_tries == 1 else 'tries'}"
+    response = _response_error(error)
+    if isinstance(error, OfflineModeIsEnabled):
+        return UserError("HF_HUB_OFFLINE is set, expected a connection to the Hub", "unset HF_HUB_OFFLINE")
+    if response is None:
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error
+        reason = f"{type(cause).__name__}: {_one_line(str(cause).partition('?')[0])}".rstrip(": ")
         if isinstance(error, _FINAL):
-            got, remedy = _first_line(error), "mend what it names, and push again"
-        else:
-            got, remedy = f"no whole answer {tries} ({_first_line(error)})", f"see to the network and {_GO_ON}"
-        return UserError(expected=f"the Hub to take {repo_id}", got=got, remedy=remedy)
+            return UserError(f"cannot send {repo_id}: {reason}", "fix what it names, and push again")
+        return UserError(f"no complete answer for {repo_id} {tries} ({reason})", f"check the network; {_PUSH_AGAIN}")
+    status = response.response.status_code
     if status in _TRANSIENT:
-        wait = f", and it asks to wait {asked_for:.0f} s" if asked_for else ""
-        return UserError(expected=f"the Hub to take {repo_id}", got=f"status {status} {tries}{wait}", remedy=_GO_ON)
-    expected, remedy = _WORDS.get(status, ("a request that the Hub takes", "mend what it names"))
-    answer = _answer(error)
-    said = answer.server_message if answer is error else str(error)  # which names the file, where there is one
-    return UserError(
-        expected=expected.format(repo_id=repo_id),
-        got=f"status {status}" + (f" ({_one_line(said)})" if said else ""),
-        remedy=remedy,
-    )
-
-
-_WORDS = {
-    401: ("a token that the Hub knows", "run `hf auth login` or set HF_TOKEN, with a token that may write"),
-    403: (
-        "a token that may write to {repo_id}",
-        "log in with one that has the role write there, or choose a repository of your own",
-    ),
-    404: (
-        "{repo_id} on the Hub, and a token that may see it",
-        "check the name; a fine-grained token sees the repositories in its list only",
-    ),
-    409: ("{repo_id} as it was when the push began", "somebody else pushes to it: look at it, and push again"),
-    412: ("{repo_id} as it was when the push began", "somebody else pushes to it: look at it, and push again"),
-}
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error
-    return f"{type(cause).__name__}: {_one_line(str(cause).partition('?')[0])}".rstrip(": ")
+        wait = f", and the Hub asks to wait {_retry_after(error):.0f} s" if _retry_after(error) else ""
+        return UserError(f"the Hub did not accept {repo_id}: status {status} {tries}{wait}", _PUSH_AGAIN)
+    problem, fix = _REFUSALS.get(status, ("the Hub refused the request for {0}", "fix what it names"))
+    words = _one_line(response.server_message or "" if response is error else str(error))  # str names the file
+    return UserError(f"{problem.format(repo_id)} (status {status}{f': {words}' if words else ''})", fix)
 
 
 def _one_line(text: str) -> str:
-    return _TOKEN.sub("hf_…", " ".join(text.split()))[:200]
+    return HUB_TOKEN.sub("hf_…", " ".join(text.split()))[:200]

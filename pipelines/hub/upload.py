@@ -1,115 +1,134 @@
-"""Sending: one commit for each branch, over nothing that this program did not write, resumable at any point."""
+"""Upload: one commit for each branch. Files that no push of this program wrote are not overwritten."""
 
 from collections.abc import Sequence
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
+from pipelines.errors import UserError
 from pipelines.hub.base import HubBase
-from pipelines.hub.overwrite_guard import refuse_foreign, stale_files
 from pipelines.hub.repository import Branch, Repository
-from pipelines.hub.secret_scan import private_here, refuse_leaks
-from pipelines.hub.upload_plan import MAIN, Parcel
+from pipelines.hub.secret_scan import local_secrets, refuse_secrets
+from pipelines.hub.upload_files import is_published
+from pipelines.hub.upload_plan import MAIN, UploadPlan
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def plan_lines(
-    repository: Repository, parcels: Sequence[Parcel], *, private: bool, overwrite: bool = False
+    repository: Repository, plans: Sequence[UploadPlan], *, private: bool, overwrite: bool = False
 ) -> list[str]:
-    """What `send` would do, for a person: repository, visibility, branches, files with their sizes.
+    """Describe what `upload` would do: repository, visibility, branches, files with their sizes. Only reads.
 
-    Raises `UserError` for what `send` would refuse. Only reads.
+    Raises `UserError` for what `upload` would refuse.
     """
-    _refuse_private(repository, parcels)
+    _scan_all(plans, repository.namespace, repository.token)
     lines: list[str] = []
-    for parcel in parcels:
-        there = repository.persistently(lambda name=parcel.branch: repository.branch(name))  # type: ignore[misc]
+    for plan in plans:
+        there = repository.with_retries(lambda name=plan.branch: repository.branch(name))  # type: ignore[misc]
         if not overwrite:
-            refuse_foreign(repository.repo_id, there, parcel.base)
+            refuse_foreign(repository.repo_id, there, plan.base)
         if not lines:
             lines.append(f"{repository.repo_id}: {_visibility(there, private)}")
-        lines += _parcel_lines(parcel, f"over commit {there.head[:8]}" if there.head else "new")
-        lines += [f"  {name:<32} {'removed':>10}" for name in stale_files(there, parcel.names)]
+        lines += _file_lines(plan, f"over commit {there.head[:8]}" if there.head else "new")
+        lines += [f"  {name:<32} {'removed':>10}" for name in _stale_files(there, plan.names)]
     return lines
 
 
-def offline_plan_lines(repo_id: str, parcels: Sequence[Parcel], base: HubBase | None, *, private: bool) -> list[str]:
-    """What a push would send, without a token and without asking the Hub, and what that leaves unchecked.
+def offline_plan_lines(repo_id: str, plans: Sequence[UploadPlan], base: HubBase | None, *, private: bool) -> list[str]:
+    """Describe an upload without a token and without asking the Hub, and list what that leaves unchecked.
 
-    Raises `UserError` for files with something private in them.
+    Raises `UserError` for secrets in the files.
     """
     namespace = repo_id.rpartition("/")[0]
-    refuse_leaks([file for parcel in parcels for file in parcel.files], private_here(namespace))
+    _scan_all(plans, namespace)
     lines = [f"{repo_id}: {'private' if private else 'public'} if it is new"]
-    for parcel in parcels:
-        lines += _parcel_lines(parcel, "not looked up")
-    lines.append("nothing private was found in these files; not checked, because there is no token of the Hub:")
+    for plan in plans:
+        lines += _file_lines(plan, "not looked up")
+    lines.append("the secret scan found nothing in these files; not checked, because there is no token for the Hub:")
     lines.append(f"  - whether you may write to {namespace or 'your namespace'}")
-    lines.append(f"  - what {repo_id} holds already, and whether a push would write over it")
+    lines.append(f"  - what {repo_id} already holds, and whether a push would overwrite it")
     return [*lines, *([f"  - whether {base.repo_id} has the weights of the base"] if base else [])]
 
 
-def _parcel_lines(parcel: Parcel, state: str) -> list[str]:
-    n_bytes = sum(file.n_bytes for file in parcel.files)
-    return [
-        f"branch {parcel.branch} ({state}), {len(parcel.files)} files, {readable_size(n_bytes)}",
-        *(f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in parcel.files),
-    ]
+def upload(repository: Repository, plans: Sequence[UploadPlan], *, private: bool, overwrite: bool = False) -> list[str]:
+    """Commit each branch, and return one line for each commit. A new repository is `private` or public, an existing one
+    stays as it is.
 
-
-def send(repository: Repository, parcels: Sequence[Parcel], *, private: bool, overwrite: bool = False) -> list[str]:
-    """Bring each branch to what its parcel says and tell the commits, one line for each. A new repository is `private`
-    or public, one that is there stays as it is.
-
-    A file whose content the Hub has already is not sent again, whether it was committed or not: a push that was cut off
-    is repeated as it was. Raises `UserError` before anything is sent for files with something private in them, and
-    for a branch that holds what no push of this program wrote, or a model on another base, unless `overwrite`; and for
-    what the Hub refuses.
+    The client skips content that the Hub has already, committed or not, so an interrupted push is resumed by repeating
+    it. Raises `UserError` before the first request for secrets in the files; and for a branch that holds files of
+    something else or a model on another base, unless `overwrite`; and for what the Hub refuses.
     """
-    _refuse_private(repository, parcels)
+    _scan_all(plans, repository.namespace, repository.token)
     lines = []
-    for parcel in parcels:
-        before, after = repository.persistently(lambda one=parcel: _send(repository, one, private, overwrite))  # type: ignore[misc]
-        what = "was there already, nothing sent" if before == after else f"commit {after[:8]}"
-        lines.append(f"{repository.api.endpoint}/{repository.repo_id}/tree/{parcel.branch}: {what}")
+    for plan in plans:
+        before, after = repository.with_retries(lambda one=plan: _commit(repository, one, private, overwrite))  # type: ignore[misc]
+        result = "was there already, nothing sent" if before == after else f"commit {after[:8]}"
+        lines.append(f"{repository.api.endpoint}/{repository.repo_id}/tree/{plan.branch}: {result}")
     return lines
 
 
-def _send(repository: Repository, parcel: Parcel, private: bool, overwrite: bool) -> tuple[str | None, str]:
-    """The branch's head before and after. Begins anew at each try: an answer that was lost may have been a yes."""
+def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
+    """Raise `UserError` if the branch holds files that a push would replace or remove, and that are neither from an
+    earlier push of a model on `base` (None: from scratch) nor a copy of the main branch."""
+    taken = [name for name in there.files if is_published(name)]
+    if not taken or there.is_copy:
+        return
+    fix = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
+    if there.lock is None or there.lock.get("kind") != "lock":  # other projects have files of that name too
+        raise UserError(f"branch {there.name} of {repo_id} holds files of something else ({', '.join(taken[:3])})", fix)
+    base_there = (there.lock.get("base") or {}).get("name_or_path")
+    if base_there != base:
+        found, wanted = (f"on {one}" if one else "from scratch" for one in (base_there, base))
+        raise UserError(f"branch {there.name} of {repo_id} holds a model {found}, expected one {wanted}", fix)
+
+
+def _stale_files(there: Branch, names: set[str]) -> list[str]:
+    """Files of an earlier push that the new one lacks: they would be taken for this model's."""
+    return [name for name in there.files if is_published(name) and name not in names]
+
+
+def _file_lines(plan: UploadPlan, state: str) -> list[str]:
+    n_bytes = sum(file.n_bytes for file in plan.files)
+    return [
+        f"branch {plan.branch} ({state}), {len(plan.files)} files, {readable_size(n_bytes)}",
+        *(f"  {file.name:<32} {readable_size(file.n_bytes):>10}" for file in plan.files),
+    ]
+
+
+def _commit(repository: Repository, plan: UploadPlan, private: bool, overwrite: bool) -> tuple[str | None, str]:
+    """Return the branch's head before and after. A retry starts over: a lost answer may have been a success."""
     api, repo_id = repository.api, repository.repo_id
-    there = repository.branch(parcel.branch)
+    there = repository.branch(plan.branch)
     if not overwrite:
-        refuse_foreign(repo_id, there, parcel.base)
+        refuse_foreign(repo_id, there, plan.base)
     if there.is_private is None:
         api.create_repo(repo_id, private=private, exist_ok=True)
     if there.head is None:
-        if parcel.branch != MAIN:
-            api.create_branch(repo_id, branch=parcel.branch, exist_ok=True)
-        there = repository.branch(parcel.branch)
+        if plan.branch != MAIN:
+            api.create_branch(repo_id, branch=plan.branch, exist_ok=True)
+        there = repository.branch(plan.branch)
     done = api.create_commit(
         repo_id,
         operations=[
-            *(CommitOperationAdd(file.name, file.content) for file in parcel.files),
-            *(CommitOperationDelete(name) for name in stale_files(there, parcel.names)),
+            *(CommitOperationAdd(file.name, file.content) for file in plan.files),
+            *(CommitOperationDelete(name) for name in _stale_files(there, plan.names)),
         ],
-        commit_message=f"Push of {len(parcel.files)} files",
-        revision=parcel.branch,
-        parent_commit=there.head,  # what was looked at is what is written over
+        commit_message=f"Push of {len(plan.files)} files",
+        revision=plan.branch,
+        parent_commit=there.head,  # the Hub refuses the commit if somebody else has pushed since
     )
     return there.head, done.oid
 
 
-def _refuse_private(repository: Repository, parcels: Sequence[Parcel]) -> None:
-    files = [file for parcel in parcels for file in parcel.files]
-    refuse_leaks(files, private_here(repository.namespace, repository.token))
+def _scan_all(plans: Sequence[UploadPlan], namespace: str, token: str | None = None) -> None:
+    refuse_secrets([file for plan in plans for file in plan.files], local_secrets(namespace, token))
 
 
 def _visibility(there: Branch, private: bool) -> str:
     if there.is_private is None:
         return f"will be created, {'private' if private else 'public'}"
     kind = "private" if there.is_private else "public"
-    return f"is there and stays {kind}" + ("" if there.is_private == private else " (change that on its settings page)")
+    return f"exists and stays {kind}" + ("" if there.is_private == private else " (change that on its settings page)")
 
 
 def readable_size(n_bytes: int) -> str:

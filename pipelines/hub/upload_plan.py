@@ -1,4 +1,4 @@
-"""One repository is one run, its branches the run's forms: the adapter or model, checkpoints, merged weights, GGUF."""
+"""One repository is one run, and each form of it has a branch: adapter or model, checkpoints, merged weights, GGUF."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,21 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.hub.base import HubBase
-from pipelines.hub.outgoing import LOCK, OutgoingFile, run_files, weight_files
+from pipelines.hub.upload_files import LOCK, UploadFile, gguf_files, run_files
 
 MAIN = "main"
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """What one branch of a repository is to hold."""
+class UploadPlan:
+    """The files that one branch of a repository is to hold."""
 
     branch: str
-    files: Sequence[OutgoingFile] = field(repr=False)
+    files: Sequence[UploadFile] = field(repr=False)
 
     @property
     def names(self) -> set[str]:
-        """Its files by name."""
+        """The names of its files."""
         return {file.name for file in self.files}
 
     @property
@@ -34,8 +34,9 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run to publish: its folder, its lock, the card's text, what its adapter stands on, and evaluation's folders."""
+class PublishedRun:
+    """A run to publish: its folder and lock, the text of its card, the base of its adapter, and the folders with the
+    records of its evaluation."""
 
     folder: Path
     lock: Mapping[str, Any]
@@ -43,72 +44,72 @@ class Run:
     base: HubBase | None
     records: Sequence[Path] = ()
 
-    def parcel(self, branch: str) -> Parcel:
+    def plan(self, branch: str) -> UploadPlan:
         """The adapter or model that was trained."""
-        return Parcel(branch, self._files(self.folder, self.card))
+        return UploadPlan(branch, self._files(self.folder, self.card))
 
-    def merged_parcel(self, folder: Path, branch: str, repo_id: str) -> Parcel:
-        """The model of merge.py in `folder`, on a branch beside `branch`."""
-        name = branch_beside(branch, "merged")
+    def merged_plan(self, folder: Path, branch: str, repo_id: str) -> UploadPlan:
+        """The merged model in `folder`, on the branch `merged` (or BRANCH-merged)."""
+        name = form_branch(branch, "merged")
         load = f'`AutoModelForCausalLM.from_pretrained("{repo_id}", revision="{name}")`'
-        note = f"This branch holds the adapter merged into its base, to load without PEFT: {load}."
-        return Parcel(name, self._files(folder, with_note(self.card, note)))
+        note = f"This branch holds the adapter merged into its base. It loads without PEFT: {load}."
+        return UploadPlan(name, self._files(folder, with_note(self.card, note)))
 
-    def gguf_parcel(self, file: Path, branch: str) -> Parcel:
-        """The weights in llama.cpp's format, on a branch beside `branch`."""
+    def gguf_plan(self, file: Path, branch: str) -> UploadPlan:
+        """The weights in llama.cpp's format, on the branch `gguf` (or BRANCH-gguf)."""
         card = with_note(self.card, f"This branch holds the merged model in llama.cpp's format: `{file.name}`.")
-        return Parcel(branch_beside(branch, "gguf"), weight_files(file, lock=self.lock, base=self.base, card=card))
+        return UploadPlan(form_branch(branch, "gguf"), gguf_files(file, lock=self.lock, base=self.base, card=card))
 
-    def checkpoint_parcel(self, folder: Path, step: int) -> Parcel:
-        """The checkpoint of `step` in `folder`: `step-000100`."""
-        return Parcel(f"step-{step:06d}", self._files(folder, self.card))
+    def checkpoint_plan(self, folder: Path, step: int) -> UploadPlan:
+        """The checkpoint of `step` in `folder`, on the branch `step-000100`."""
+        return UploadPlan(f"step-{step:06d}", self._files(folder, self.card))
 
-    def _files(self, folder: Path, card: str) -> list[OutgoingFile]:
+    def _files(self, folder: Path, card: str) -> list[UploadFile]:
         return run_files(folder, lock=self.lock, base=self.base, card=card, records=self.records)
 
 
 def refuse_other_merge(folder: Path, fingerprint: str) -> None:
-    """Raise `UserError` if the merge.json in `folder` does not name the adapter of this `fingerprint`, and it alone."""
+    """Raise `UserError` unless the merge.json in `folder` names the adapter with this `fingerprint` alone."""
     record = folder / "merge.json"
     adapters = read_json(record).get("adapters") or [] if record.is_file() else []
     if [one.get("fingerprint") for one in adapters] != [fingerprint]:
+        found = "a merge of other adapters" if adapters else "no merge.json"
         raise UserError(
-            expected=f"{folder} to be this run's adapter merged into its base",
-            got="a merge of other adapters" if adapters else "no merge.json",
-            remedy="python pipelines/merge.py --adapter RUN_DIR --output DIR",
+            f"{folder} holds {found}, expected this run's adapter merged into its base",
+            "python pipelines/merge.py --adapter RUN_DIR --output DIR",
         )
 
 
 def refuse_other_comparison(folder: Path, fingerprint: str) -> None:
-    """Raise `UserError` if the comparison.json in `folder` measured no model of this `fingerprint`: the run folder
-    holds other weights by now, and the card would show the figures of those before."""
+    """Raise `UserError` if the comparison.json in `folder` measured no model of this `fingerprint`: the card would show
+    the figures of weights that the run folder no longer holds."""
     record = folder / "comparison.json"
     models = read_json(record).get("models") or {} if record.is_file() else {}
     if fingerprint not in [one.get("fingerprint") for one in models.values()]:
+        found = "a comparison of other weights" if models else "no comparison.json"
         raise UserError(
-            expected=f"{folder} to have measured the weights that are pushed",
-            got="a comparison of other weights" if models else "no comparison.json",
-            remedy="compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS",
+            f"{folder} holds {found}, expected one of the weights that are pushed",
+            "compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS",
         )
 
 
-def branch_beside(branch: str, form: str) -> str:
-    """Where another form of what is on `branch` goes: `merged` beside main, `v2-merged` beside v2."""
+def form_branch(branch: str, form: str) -> str:
+    """The branch for another form of what is on `branch`: `merged` for main, `v2-merged` for v2."""
     return form if branch == MAIN else f"{branch}-{form}"
 
 
 def with_note(card: str, note: str) -> str:
     """`card` with the paragraph `note` under its metadata."""
-    opening, fence, rest = card.partition("\n---\n")
-    return f"{opening}{fence}\n> {note}\n{rest}" if fence else f"> {note}\n\n{card}"
+    metadata, fence, rest = card.partition("\n---\n")
+    return f"{metadata}{fence}\n> {note}\n{rest}" if fence else f"> {note}\n\n{card}"
 
 
 def checkpoint_card(repo_id: str, step: int, base: HubBase | None, branch: str, *, is_adapter: bool) -> str:
-    """README.md of a checkpoint's branch, while the run that will be measured, and pushed to `branch`, goes on."""
+    """README.md of a checkpoint's branch. The finished run goes to `branch`."""
     library = "peft" if is_adapter else "transformers"
     return (
         f"---\nlibrary_name: {library}\n" + (f"base_model: {base.repo_id}\n" if base else "") + "---\n\n"
         f"# {repo_id.rpartition('/')[2]} at step {step:,}\n\n"
-        "A checkpoint of a run that was not finished when it was pushed, and that nobody has measured.\n"
+        "A checkpoint of a run that was still training when it was pushed. It has not been evaluated.\n"
         f"The finished model and its card are on [{branch}](https://huggingface.co/{repo_id}/tree/{branch}).\n"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import sha256_of_text
+from pipelines.files.visible_text import HUB_TOKEN
 
 _PACKAGES = (
     "base2instruct", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers",
@@ -18,9 +19,7 @@ _PACKAGES = (
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_DIFF_BYTES = 200_000
-_TOKEN = re.compile(
-    r"hf_[A-Za-z0-9]{20}|api_org_[A-Za-z0-9]{20}|_(?:token|key|secret)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{20}"
-)
+_OTHER_TOKEN = re.compile(r"_(?:token|key|secret)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{20}")
 
 
 def versions() -> dict[str, str]:
@@ -64,7 +63,7 @@ def git_state(root: Path = _ROOT) -> dict[str, str | None]:
         commit, diff = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "--binary", "--no-ext-diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "diff_sha256": None, "diff": None}
-    told = len(diff.encode()) <= _MAX_DIFF_BYTES and not _TOKEN.search(diff)
+    told = len(diff.encode()) <= _MAX_DIFF_BYTES and not (HUB_TOKEN.search(diff) or _OTHER_TOKEN.search(diff))
     return {
         "commit": commit,
         "diff_sha256": sha256_of_text(diff) if diff else None,

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from pipelines.evaluation.judge.judge_prompt import read_reply
 from pipelines.evaluation.likelihood.shared_token_runs import longest_shared_runs
-from pipelines.hub.outgoing import OutgoingFile
-from pipelines.hub.secret_scan import refuse_leaks
+from pipelines.hub.secret_scan import refuse_secrets
+from pipelines.hub.upload_files import UploadFile
 from pipelines.preflight.forecast.model_shape import model_shape
 from pipelines.report.answers.answer_diff import MAX_PIECES, answer_diff
 from tests.evaluation.metrics import test_registry as answers
@@ -53,7 +53,7 @@ def thousands_of_added_tokens() -> None:
     added = [{"id": number, "content": f"<unused{number}>"} for number in range(6_000)]
     model = {"vocab": {f"t{number}": number for number in range(60_000)}}
     text = json.dumps({"added_tokens": added, "model": model}, indent=2)
-    refuse_leaks([OutgoingFile("tokenizer.json", text.encode())], HERE)
+    refuse_secrets([UploadFile("tokenizer.json", text.encode())], HERE)
 
 
 def repeated_answers() -> None:

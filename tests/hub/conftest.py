@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants
 
-from pipelines.hub import Patience, Repository, writable_repository
+from pipelines.hub.repository import Repository, writable_repository
+from pipelines.hub.retry import RetryPolicy
 from tests.hub.run_folder import write_base
 from tests.hub_server import LocalHub, ask_from_this_process
 
-IMPATIENT = Patience(n_retries=2, seconds_first_wait=0.01, seconds_longest_wait=3.0, seconds_of_silence=2.0)
+FAST_RETRIES = RetryPolicy(n_retries=2, seconds_first_wait=0.01, seconds_longest_wait=3.0, seconds_of_silence=2.0)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def token(hub: LocalHub) -> str:
 @pytest.fixture
 def repository(token: str) -> Repository:
     """me/instruct, which nobody has created yet."""
-    return writable_repository("instruct", token, IMPATIENT)
+    return writable_repository("instruct", token, FAST_RETRIES)
 
 
 @pytest.fixture

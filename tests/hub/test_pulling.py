@@ -50,11 +50,12 @@ def client(environment: dict[str, str]) -> Iterator[RealClient]:
 
 
 @pytest.fixture(scope="module")
-def model(client: RealClient) -> str:
+def model(hub: LocalHub, client: RealClient) -> str:
     """A repository with all that people put beside a model, tagged v1."""
     client.run("api.create_repo('ann/model')")
     commit(client, **{name: name for name in (*FETCHED, *LEFT, "model.safetensors")})
-    client.run("api.create_tag('ann/model', tag='v1')")
+    repository = hub.repository("ann/model")
+    repository.tags["v1"] = repository.branches["main"]
     return "ann/model"
 
 
@@ -115,16 +116,16 @@ def test_a_folder_is_taken_as_it_is_and_asks_nobody(hub: LocalHub, client: RealC
 def test_what_cannot_be_had_is_told_in_one_line(hub: LocalHub, client: RealClient, model: str, token: str) -> None:
     client.run("[api.create_repo(f'ann/{name}', private=name == 'private') for name in ('private', 'gated')]")
     commit(client, "ann/gated", **{"config.json": "{}"})
-    client.run("api.update_repo_settings('ann/gated', gated='manual')")
+    hub.repository("ann/gated").gated = True
     stranger = hub.add_user("stranger")
     log_in = "import os; os.environ.pop('HF_TOKEN', None); os.environ.update({'HF_TOKEN': token} if token else {})"
     cases = [
-        (None, f"{model}@v9", "expected a branch, tag or commit v9 of ann/model; got none"),
-        (None, "ann/nothing", r"no such repository or a private one \(asked without a token\)"),
-        (None, "ann/private", r"no such repository or a private one \(asked without a token\)"),
-        (stranger, "ann/private", r"no such repository or a private one \(asked with a token\)"),
-        (stranger, "ann/gated", rf"a gated repository \(asked with a token\); ask for access at {hub.url}/ann/gated"),
-        ("hf_unknown", f"{model}@other", r"a token that the Hub does not know \(asked with a token\)"),
+        (None, f"{model}@v9", "ann/model has no branch, tag or commit v9"),
+        (None, "ann/nothing", r"no repository of this name at .* or a private one \(asked without a token\)"),
+        (None, "ann/private", r"no repository of this name at .* or a private one \(asked without a token\)"),
+        (stranger, "ann/private", r"no repository of this name at .* or a private one \(asked with a token\)"),
+        (stranger, "ann/gated", rf"a gated repository \(asked with a token\); request access at {hub.url}/ann/gated"),
+        ("hf_unknown", f"{model}@other", r"the Hub does not accept the token \(asked with a token\)"),
     ]
     try:
         for other, name, words in cases:
@@ -140,7 +141,7 @@ def test_what_cannot_be_had_is_told_in_one_line(hub: LocalHub, client: RealClien
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [({"status": 503}, r"the answer 503 \(asked with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
+    [({"status": 503}, r"status 503 \(asked with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
     ids=["broken", "cut"],
 )
 def test_a_hub_that_does_not_answer_is_told_in_one_line(
@@ -159,6 +160,6 @@ def test_without_network_the_cache_answers_and_what_it_lacks_is_told(
     before = len(hub.requests)
     with RealClient({**environment, "HF_HUB_OFFLINE": "1"}) as offline:
         assert pull(offline, f"{model}@v1", weights=True) == here
-        with pytest.raises(ClientError, match="no complete copy in the cache, and HF_HUB_OFFLINE is set"):
+        with pytest.raises(ClientError, match=r"no complete copy in the cache, .*HF_HUB_OFFLINE is set"):
             pull(offline, "ann/nothing")
     assert len(hub.requests) == before

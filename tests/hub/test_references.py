@@ -38,18 +38,18 @@ def test_a_revision_beside_the_name_counts_where_the_name_has_none() -> None:
     assert reference("org/name", "v1").revision == "v1"
     assert reference("org/name@v1", "main").revision == "v1"  # main is what TRL's option says of itself
     assert reference("org/name@v1", "v1").revision == "v1"
-    with pytest.raises(UserError, match="one revision of org/name; got v1 and v2"):
+    with pytest.raises(UserError, match="org/name has two revisions, v1 and v2"):
         reference("org/name@v1", "v2")
 
 
 @pytest.mark.parametrize("name", ["/nowhere/model", "runs/my/model", "../model", "org/na me", "@v1", "a" * 300])
 def test_what_can_be_neither_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="and no such folder; check the path"):
+    with pytest.raises(UserError, match=r"there is no folder .*check the path"):
         reference(name)
 
 
 def test_an_at_without_a_revision_is_refused() -> None:
-    with pytest.raises(UserError, match="a revision after the @ of org/name@"):
+    with pytest.raises(UserError, match="org/name@ has no revision after the @"):
         reference("org/name@")
 
 

@@ -1,4 +1,4 @@
-"""Sending to a local Hub by the real client: what arrives, what is refused, what happens when the line is cut."""
+"""Upload to a local Hub with the real client: what arrives, what is refused, what a broken connection does."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,11 @@ import pytest
 from huggingface_hub import HfApi
 
 from pipelines.errors import UserError
-from pipelines.hub import HubBase, Parcel, Repository, Run, plan_lines, send, writable_repository
-from tests.hub.conftest import IMPATIENT
+from pipelines.hub.base import HubBase
+from pipelines.hub.repository import Repository, writable_repository
+from pipelines.hub.upload import plan_lines, upload
+from pipelines.hub.upload_plan import PublishedRun, UploadPlan
+from tests.hub.conftest import FAST_RETRIES
 from tests.hub.run_folder import CARD, COMMIT, PUBLISHED, lock_of, write_base, write_run, write_weights
 from tests.hub_server import Fault, LocalHub
 
@@ -21,8 +24,8 @@ def folder(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run")
 
 
-def parcel_of(folder: Path, branch: str = "main", base: HubBase = BASE, card: str = CARD) -> Parcel:
-    return Run(folder, lock_of(), card, base).parcel(branch)
+def plan_of(folder: Path, branch: str = "main", base: HubBase = BASE, card: str = CARD) -> UploadPlan:
+    return PublishedRun(folder, lock_of(), card, base).plan(branch)
 
 
 def puts(hub: LocalHub) -> list[str]:
@@ -36,7 +39,7 @@ def commits(hub: LocalHub) -> int:
 def test_exactly_the_published_files_arrive_in_one_private_commit(
     hub: LocalHub, repository: Repository, folder: Path
 ) -> None:
-    [line] = send(repository, [parcel_of(folder)], private=True)
+    [line] = upload(repository, [plan_of(folder)], private=True)
     there = hub.repository("me/instruct")
     files = there.files()
     assert files.keys() == PUBLISHED | OF_THE_HUB
@@ -47,12 +50,12 @@ def test_exactly_the_published_files_arrive_in_one_private_commit(
 
 
 def test_a_new_repository_is_public_where_it_is_asked_for(hub: LocalHub, repository: Repository, folder: Path) -> None:
-    send(repository, [parcel_of(folder)], private=False)
+    upload(repository, [plan_of(folder)], private=False)
     assert not hub.repository("me/instruct").private
 
 
 def test_a_plan_lists_all_and_sends_nothing(hub: LocalHub, repository: Repository, folder: Path) -> None:
-    lines = plan_lines(repository, [parcel_of(folder)], private=True)
+    lines = plan_lines(repository, [plan_of(folder)], private=True)
     assert lines[0] == "me/instruct: will be created, private"
     assert re.fullmatch(r"branch main \(new\), 8 files, 1\.\d kB", lines[1])
     assert [line.split()[0] for line in lines[2:]] == sorted(PUBLISHED)
@@ -64,20 +67,21 @@ def test_a_repository_keeps_its_visibility_and_the_plan_says_so(
     hub: LocalHub, repository: Repository, folder: Path, token: str
 ) -> None:
     HfApi(token=token).create_repo("me/instruct", private=False)
-    [first, *_] = plan_lines(repository, [parcel_of(folder)], private=True)
-    assert first == "me/instruct: is there and stays public (change that on its settings page)"
-    send(repository, [parcel_of(folder)], private=True)
+    [first, *_] = plan_lines(repository, [plan_of(folder)], private=True)
+    assert first == "me/instruct: exists and stays public (change that on its settings page)"
+    upload(repository, [plan_of(folder)], private=True)
     assert not hub.repository("me/instruct").private
 
 
 def test_a_second_push_sends_what_changed(hub: LocalHub, repository: Repository, folder: Path) -> None:
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     n_puts, first = len(puts(hub)), hub.repository("me/instruct").branches["main"]
-    [line] = send(repository, [parcel_of(folder)], private=True)
+    [line] = upload(repository, [plan_of(folder)], private=True)
     assert line.endswith("was there already, nothing sent")
-    send(repository, [parcel_of(folder, card=f"{CARD}more\n")], private=True)
+    upload(repository, [plan_of(folder, card=f"{CARD}more\n")], private=True)
     assert len(puts(hub)) == n_puts
-    last = hub.repository("me/instruct").commits()[0]
+    last = hub.repository("me/instruct").commit()
+    assert last is not None
     assert last.parent == first
     assert hub.repository("me/instruct").files()["README.md"].endswith(b"more\n")
 
@@ -86,11 +90,11 @@ def test_a_file_that_the_new_push_lacks_is_removed_and_others_stay(
     hub: LocalHub, repository: Repository, folder: Path, token: str
 ) -> None:
     (folder / "perplexity.json").write_text("{}")
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"png", path_in_repo="figure.png")
     (folder / "perplexity.json").unlink()
-    assert plan_lines(repository, [parcel_of(folder)], private=True)[-1].split() == ["perplexity.json", "removed"]
-    send(repository, [parcel_of(folder)], private=True)
+    assert plan_lines(repository, [plan_of(folder)], private=True)[-1].split() == ["perplexity.json", "removed"]
+    upload(repository, [plan_of(folder)], private=True)
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB | {"figure.png"}
 
 
@@ -99,11 +103,11 @@ def test_files_of_something_else_are_not_written_over_unasked(
 ) -> None:
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
-    for refused in (plan_lines, send):
+    for refused in (plan_lines, upload):
         with pytest.raises(UserError, match=r"files of something else \(README\.md\).*--overwrite"):
-            refused(repository, [parcel_of(folder)], private=True)
+            refused(repository, [plan_of(folder)], private=True)
     assert hub.repository("me/instruct").files()["README.md"] == b"mine"
-    send(repository, [parcel_of(folder)], private=True, overwrite=True)
+    upload(repository, [plan_of(folder)], private=True, overwrite=True)
     assert hub.repository("me/instruct").files()["README.md"] == CARD.encode()
 
 
@@ -113,10 +117,10 @@ def test_a_lock_of_something_else_is_no_earlier_push(
 ) -> None:
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=content, path_in_repo="lock.json")
-    from_scratch = Run(folder, lock_of() | {"base": None}, CARD, None).parcel("main")
-    for parcel in (from_scratch, parcel_of(folder)):
+    from_scratch = PublishedRun(folder, lock_of() | {"base": None}, CARD, None).plan("main")
+    for plan in (from_scratch, plan_of(folder)):
         with pytest.raises(UserError, match=r"files of something else \(lock\.json\)"):
-            send(repository, [parcel], private=True)
+            upload(repository, [plan], private=True)
 
 
 def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_too(
@@ -125,7 +129,7 @@ def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
     hub.faults.append(Fault("POST .*/commit/v2", status=500))
-    send(repository, [parcel_of(folder, "v2")], private=True)
+    upload(repository, [plan_of(folder, "v2")], private=True)
     assert hub.repository("me/instruct").files("v2").keys() == PUBLISHED | OF_THE_HUB
     assert hub.repository("me/instruct").files()["README.md"] == b"mine"
 
@@ -133,28 +137,28 @@ def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_
 def test_an_adapter_of_another_base_is_not_written_over_unasked(
     hub: LocalHub, repository: Repository, folder: Path
 ) -> None:
-    send(repository, [parcel_of(folder)], private=True)
-    before = hub.repository("me/instruct").branches
-    other = parcel_of(folder, base=HubBase("org/other", COMMIT))
-    with pytest.raises(UserError, match=r"a model on org/other in branch main of me/instruct; got one on org/base"):
-        send(repository, [other], private=True)
+    upload(repository, [plan_of(folder)], private=True)
+    before = dict(hub.repository("me/instruct").branches)
+    other = plan_of(folder, base=HubBase("org/other", COMMIT))
+    with pytest.raises(UserError, match=r"main of me/instruct holds a model on org/base, expected one on org/other"):
+        upload(repository, [other], private=True)
     assert hub.repository("me/instruct").branches == before
-    send(repository, [other], private=True, overwrite=True)
+    upload(repository, [other], private=True, overwrite=True)
     assert b"org/other" in hub.repository("me/instruct").files()["adapter_config.json"]
 
 
 def test_each_form_has_a_branch_of_its_own(hub: LocalHub, repository: Repository, folder: Path, tmp_path: Path) -> None:
     merged, gguf = write_base(tmp_path / "merged"), tmp_path / "mine.gguf"
     gguf.write_bytes(b"GGUF")
-    run = Run(folder, lock_of(), CARD, BASE)
-    parcels = [
-        run.parcel("main"),
-        run.merged_parcel(merged, "main", "me/instruct"),
-        run.gguf_parcel(gguf, "main"),
-        run.checkpoint_parcel(folder, 100),
-        run.merged_parcel(merged, "v2", "me/instruct"),
+    run = PublishedRun(folder, lock_of(), CARD, BASE)
+    plans = [
+        run.plan("main"),
+        run.merged_plan(merged, "main", "me/instruct"),
+        run.gguf_plan(gguf, "main"),
+        run.checkpoint_plan(folder, 100),
+        run.merged_plan(merged, "v2", "me/instruct"),
     ]
-    send(repository, parcels, private=True)
+    upload(repository, plans, private=True)
     there = hub.repository("me/instruct")
     assert there.branches.keys() == {"main", "merged", "gguf", "step-000100", "v2-merged"}
     assert there.files("main").keys() == there.files("step-000100").keys() == PUBLISHED | OF_THE_HUB
@@ -170,8 +174,8 @@ def test_something_private_stops_all_before_the_first_request(
     hub: LocalHub, repository: Repository, folder: Path
 ) -> None:
     n_requests = len(hub.requests)
-    clean, leaking = parcel_of(folder), parcel_of(folder, "v2", card=f"{CARD}{repository.token}\n")
-    for refused in (plan_lines, send):
+    clean, leaking = plan_of(folder), plan_of(folder, "v2", card=f"{CARD}{repository.token}\n")
+    for refused in (plan_lines, upload):
         with pytest.raises(UserError, match=r"a token in README\.md \(line 7\)") as caught:
             refused(repository, [clean, leaking], private=True)
         assert repository.token not in str(caught.value)
@@ -186,13 +190,13 @@ def test_a_busy_hub_gets_the_whole_push_all_the_same(
     hub: LocalHub, repository: Repository, folder: Path, pattern: str, status: int
 ) -> None:
     hub.faults.append(Fault(pattern, status=status))
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: LocalHub, repository: Repository, folder: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", lose_answer=True))
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     assert commits(hub) == 1
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
 
@@ -201,11 +205,11 @@ def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
     hub: LocalHub, repository: Repository, folder: Path
 ) -> None:
     hub.faults.append(Fault("POST .*/commit/", cut_after_bytes=10, times=99))
-    with pytest.raises(UserError, match=r"no whole answer after 3 tries.*what has arrived is not sent a second time"):
-        send(repository, [parcel_of(folder)], private=True)
+    with pytest.raises(UserError, match=r"after 3 tries.*that have arrived are not uploaded again"):
+        upload(repository, [plan_of(folder)], private=True)
     assert len(puts(hub)) == 1
     hub.faults.clear()
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     assert len(puts(hub)) == 1
     weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
     assert weights == (folder / "adapter_model.safetensors").read_bytes()
@@ -213,7 +217,7 @@ def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
 
 def test_an_upload_that_is_cut_in_the_middle_is_sent_again(hub: LocalHub, repository: Repository, folder: Path) -> None:
     hub.faults.append(Fault("PUT /storage", cut_after_bytes=100))
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     assert len(puts(hub)) == 2
     weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
     assert weights == (folder / "adapter_model.safetensors").read_bytes()
@@ -222,7 +226,7 @@ def test_an_upload_that_is_cut_in_the_middle_is_sent_again(hub: LocalHub, reposi
 def test_a_push_in_between_is_not_written_over(
     repository: Repository, folder: Path, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(repository, [parcel_of(folder)], private=True)
+    upload(repository, [plan_of(folder)], private=True)
     write_weights(folder / "adapter_model.safetensors", seed=5)
     real = HfApi.create_commit
 
@@ -232,13 +236,13 @@ def test_a_push_in_between_is_not_written_over(
         return real(api, *arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(HfApi, "create_commit", after_another)
-    with pytest.raises(UserError, match=r"as it was when the push began; got status 412"):
-        send(repository, [parcel_of(folder)], private=True)
+    with pytest.raises(UserError, match=r"me/instruct changed during the push \(status 412"):
+        upload(repository, [plan_of(folder)], private=True)
 
 
 def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository, folder: Path) -> None:
     with pytest.raises(UserError) as caught:
-        send(repository, [parcel_of(folder, card="---\nlicense: [\n---\n")], private=True)
+        upload(repository, [plan_of(folder, card="---\nlicense: [\n---\n")], private=True)
     assert "README.md" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -246,7 +250,7 @@ def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository,
 @pytest.mark.parametrize(
     ("name", "role", "words"),
     [
-        ("others/instruct", "write", "me is no member of others"),
+        ("others/instruct", "write", "me is not a member of others"),
         ("instruct", "read", "the token of me may only read"),
         ("in valid", "write", "Repo id must use alphanumeric chars"),
     ],
@@ -254,19 +258,19 @@ def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository,
 def test_who_may_not_write_is_told_before_anything(hub: LocalHub, name: str, role: str, words: str) -> None:
     token = hub.add_user("me", role=role)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=words):
-        writable_repository(name, token, IMPATIENT)
+        writable_repository(name, token, FAST_RETRIES)
     assert all(method == "GET" for method, _ in hub.requests)
 
 
 def test_no_token_and_a_wrong_one_are_told(hub: LocalHub) -> None:
-    with pytest.raises(UserError, match=r"a token of the Hub; got none; run `hf auth login`"):
-        writable_repository("me/instruct", None, IMPATIENT)
-    with pytest.raises(UserError, match=r"a token that the Hub knows; got status 401"):
-        writable_repository("me/instruct", "hf_" + "z" * 30, IMPATIENT)
+    with pytest.raises(UserError, match=r"there is no token for the Hub; run `hf auth login`"):
+        writable_repository("me/instruct", None, FAST_RETRIES)
+    with pytest.raises(UserError, match=r"does not accept the token \(status 401"):
+        writable_repository("me/instruct", "hf_" + "z" * 30, FAST_RETRIES)
     assert all(method == "GET" for method, _ in hub.requests)
 
 
 def test_an_organization_takes_what_its_members_push(hub: LocalHub, token: str, folder: Path) -> None:
-    repository = writable_repository("team/instruct", token, IMPATIENT)
-    send(repository, [parcel_of(folder)], private=True)
+    repository = writable_repository("team/instruct", token, FAST_RETRIES)
+    upload(repository, [plan_of(folder)], private=True)
     assert hub.repository("team/instruct").files().keys() == PUBLISHED | OF_THE_HUB

@@ -9,7 +9,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 from transformers.trainer_utils import SaveStrategy
 
-from pipelines.hub.access import Answer, HubAccess, hub_access, name_fault, repository_name
+from pipelines.hub.access import HubAccess, TokenState, hub_access, invalid_name_reason, repository_name
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.kind import Check
 from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
@@ -41,7 +41,7 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
     if not context.training.push_to_hub:
         return
     repo_id = repository_name(context.training)
-    if fault := name_fault(repo_id):
+    if fault := invalid_name_reason(repo_id):
         yield Finding(
             "HUB_NAME_INVALID",
             Severity.ERROR,
@@ -53,18 +53,18 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
         return
     namespace, _, name = repo_id.rpartition("/")
     access = hub_access(context.training.hub_token)
-    if access.answer in (Answer.NO_TOKEN, Answer.INVALID):
+    if access.state in (TokenState.NO_TOKEN, TokenState.INVALID):
         yield Finding(
             "HUB_TOKEN_MISSING",
             Severity.ERROR,
             summary="push_to_hub: true and no token"
-            if access.answer is Answer.NO_TOKEN
+            if access.state is TokenState.NO_TOKEN
             else "push_to_hub: true and a token that the Hub does not know",
             why="the run stops where it should open the repository",
             remedy="run `hf auth login` or set HF_TOKEN, with a token that may write",
             evidence=(Evidence(access.reason),) if access.reason else (),
         )
-    elif access.answer is not Answer.KNOWN or access.refusal(namespace or None):
+    elif access.state is not TokenState.KNOWN or access.why_not_writable(namespace or None):
         yield _no_right(access, namespace or None, name)
 
 
@@ -141,17 +141,17 @@ def version_older_than_tested(context: CheckContext) -> Iterator[Finding]:
 
 def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
     where = "/".join([namespace or access.user or "your account", name])
-    if access.answer is Answer.OFFLINE:
+    if access.state is TokenState.OFFLINE:
         severity, why_not, remedy = (
             Severity.ERROR,
             "HF_HUB_OFFLINE is set",
             "unset HF_HUB_OFFLINE, or push_to_hub: false",
         )
-    elif access.answer is Answer.UNREACHABLE:
+    elif access.state is TokenState.UNREACHABLE:
         severity, why_not = Severity.WARNING, f"it could not be checked: {access.reason}"
         remedy = "try again, or see to the network before the run ends"
     else:
-        severity, why_not = Severity.ERROR, str(access.refusal(namespace))
+        severity, why_not = Severity.ERROR, str(access.why_not_writable(namespace))
         remedy = "set hub_model_id to a repository of yours, or log in with a token that may write there"
     return Finding(
         "HUB_NO_RIGHT",

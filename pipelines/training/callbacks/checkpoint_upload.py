@@ -15,21 +15,14 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 
 from pipelines.errors import UserError
-from pipelines.hub import (
-    MAIN,
-    HubBase,
-    Patience,
-    Repository,
-    Run,
-    checkpoint_card,
-    hub_base,
-    is_adapter,
-    refuse_foreign,
-    repository_name,
-    send,
-    without_local_paths,
-    writable_repository,
-)
+from pipelines.hub.access import repository_name
+from pipelines.hub.base import HubBase, hub_base
+from pipelines.hub.local_paths import without_local_paths
+from pipelines.hub.model_ref import is_adapter
+from pipelines.hub.repository import Repository, writable_repository
+from pipelines.hub.retry import RetryPolicy
+from pipelines.hub.upload import refuse_foreign, upload
+from pipelines.hub.upload_plan import MAIN, PublishedRun, checkpoint_card
 from pipelines.recipe import Recipe
 from pipelines.records import read_lock
 
@@ -63,8 +56,8 @@ class PlannedPush:
             base = self._base(self.repository, lock)
             revision = None if self.revision == MAIN else self.revision
             text = card(self.folder, repo_id=repo_id, base_model=base.repo_id if base else None, revision=revision)
-            parcel = Run(self.folder, lock, text, base).parcel(self.revision)
-            print(*send(self.repository, [parcel], private=self.private), sep="\n")
+            plan = PublishedRun(self.folder, lock, text, base).plan(self.revision)
+            print(*upload(self.repository, [plan], private=self.private), sep="\n")
         except UserError as error:
             again = f"the run is complete, push it again with: {self._command(repo_id)}"
             raise UserError(error.problem, f"{error.fix}; {again}" if error.fix else again) from error
@@ -76,18 +69,19 @@ class PlannedPush:
         words += ["--base_model", self.base.repo_id] if self.base else []
         return shlex.join([*words, *([] if self.private else ["--public"])])
 
-    def push_checkpoint(self, step: int, patience: Patience) -> None:
-        """Push the checkpoint of `step` to its branch. Raises `UserError` as `send`."""
+    def push_checkpoint(self, step: int, policy: RetryPolicy) -> None:
+        """Push the checkpoint of `step` to its branch. Raises `UserError` as `upload`."""
         if self.repository is None:
             return
-        repository = replace(self.repository, patience=patience)
+        repository = replace(self.repository, policy=policy)
         folder, lock = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{step}", read_lock(self.folder)
         base = self._base(repository, lock)
-        card = checkpoint_card(repository.repo_id, step, base, self.revision, is_adapter=is_adapter(folder))
-        send(repository, [Run(folder, lock, card, base).checkpoint_parcel(folder, step)], private=self.private)
+        card = checkpoint_card(repository.repo_id, step, base, self.revision, is_adapter=is_adapter(str(folder)))
+        run = PublishedRun(folder, lock, card, base)
+        upload(repository, [run.checkpoint_plan(folder, step)], private=self.private)
 
     def _base(self, repository: Repository, lock: dict[str, Any]) -> HubBase | None:
-        return self.base or hub_base(lock["base"], None, repository, is_needed=is_adapter(self.folder))
+        return self.base or hub_base(lock["base"], None, repository, is_needed=is_adapter(str(self.folder)))
 
 
 class CheckpointUploadCallback(TrainerCallback):
@@ -98,17 +92,17 @@ class CheckpointUploadCallback(TrainerCallback):
     """
 
     def __init__(self, push: PlannedPush) -> None:
-        self.push, self.patience = push, Patience()
+        self.push, self.policy = push, RetryPolicy()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """Push what was saved."""
         try:
-            self.push.push_checkpoint(state.global_step, self.patience)
+            self.push.push_checkpoint(state.global_step, self.policy)
         except UserError as error:
-            if self.patience.n_retries:
+            if self.policy.n_retries:
                 said = f"warning: the checkpoint of step {state.global_step} was not pushed: {error}; training goes on"
                 print(said, file=sys.stderr, flush=True)
-            self.patience = Patience(n_retries=0)
+            self.policy = RetryPolicy(n_retries=0)
 
 
 def planned_push(recipe: Recipe, base: str | None) -> PlannedPush | None:
@@ -151,6 +145,6 @@ def _checked(recipe: Recipe, base: str | None, token: str | None) -> tuple[Repos
     if base is not None and Path(base).is_dir():
         is_needed = bool(model_arguments.use_peft or getattr(data, "adapter_name_or_path", None))
         there = hub_base({"name_or_path": base}, data.hub_base_model, repository, is_needed=is_needed)
-    branch = repository.persistently(lambda: repository.branch(training.hub_revision or MAIN))
+    branch = repository.with_retries(lambda: repository.branch(training.hub_revision or MAIN))
     refuse_foreign(repository.repo_id, branch, there.repo_id if there else name)
     return repository, there

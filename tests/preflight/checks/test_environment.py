@@ -1,8 +1,10 @@
 """The checks of Hub, disk, memory and packages."""
 
+import json
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import adapter, base_model, environment
 from pipelines.preflight.forecast.machine import this_machine
 from pipelines.records.finding import Finding, Severity
-from tests.hub.test_access import Hub
+from tests.hub_server import Fault, LocalHub, ask_from_this_process
 from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.forecast_tables import parsed
 from tests.twins.models import ARCHITECTURES, family_of, real_config, save_twin_tokenizer
@@ -211,17 +213,21 @@ def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(
     assert found(on(qwen, versions={**tested, "torch": "2.14.0.dev20261001", "trl": "not a version"})) == []
 
 
-def test_no_push_asks_nobody(qwen: CheckContext, hub: Hub) -> None:
+def test_no_push_asks_nobody(qwen: CheckContext, hub: LocalHub) -> None:
     assert list(environment.hub_push(qwen)) == []
-    assert hub.n_asked == 0
+    assert hub.requests == []
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with Hub() as one:
-        monkeypatch.setattr(constants, "ENDPOINT", one.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    with LocalHub(tmp_path / "hub") as one:
+        ask_from_this_process(one, monkeypatch)
         yield one
+
+
+def answer(hub: LocalHub, status: int, **facts: Any) -> None:
+    """What the Hub answers about the token."""
+    hub.faults.append(Fault("GET /api/whoami-v2", status=status, body=json.dumps(facts).encode()))
 
 
 def pushing(bases: Path, folder: Path, **keys: Any) -> list[Finding]:
@@ -231,8 +237,8 @@ def pushing(bases: Path, folder: Path, **keys: Any) -> list[Finding]:
     return list(environment.hub_push(context))
 
 
-def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hub: Hub) -> None:
-    hub.answer(200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
+def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hub: LocalHub) -> None:
+    answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     assert pushing(bases, tmp_path) == []
 
 
@@ -245,29 +251,29 @@ def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hu
     ],
 )
 def test_what_the_hub_says_becomes_a_finding_that_never_shows_the_token(
-    bases: Path, tmp_path: Path, hub: Hub, status: int, facts: Any, expected: Any
+    bases: Path, tmp_path: Path, hub: LocalHub, status: int, facts: Any, expected: Any
 ) -> None:
-    hub.answer(status, **facts)
+    answer(hub, status, **facts)
     [finding] = pushing(bases, tmp_path, hub_model_id="me/model")
     assert (finding.id, finding.severity) == expected
     assert "secret" not in str(finding.to_json())
 
 
-def test_an_organization_of_others_is_an_error(bases: Path, tmp_path: Path, hub: Hub) -> None:
-    hub.answer(200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
+def test_an_organization_of_others_is_an_error(bases: Path, tmp_path: Path, hub: LocalHub) -> None:
+    answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     [finding] = pushing(bases, tmp_path, hub_model_id="others/model")
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
-    assert "me is no member of others" in finding.summary
+    assert "me is not a member of others" in finding.summary
 
 
 @pytest.mark.parametrize("name", ["me/my model", "me/models/mine", "me/in--struct"])
 def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(
-    bases: Path, tmp_path: Path, hub: Hub, name: str
+    bases: Path, tmp_path: Path, hub: LocalHub, name: str
 ) -> None:
     [finding] = pushing(bases, tmp_path, hub_model_id=name)
     assert (finding.id, finding.severity) == ("HUB_NAME_INVALID", Severity.ERROR)
     assert name in finding.summary
-    assert hub.n_asked == 0
+    assert hub.requests == []
 
 
 def test_a_push_while_offline_is_an_error(bases: Path, tmp_path: Path) -> None:
@@ -277,10 +283,10 @@ def test_a_push_while_offline_is_an_error(bases: Path, tmp_path: Path) -> None:
 
 
 def test_a_push_without_a_token_is_an_error(
-    bases: Path, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    bases: Path, tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     context = context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True)
     assert told(list(environment.hub_push(context))) == [("HUB_TOKEN_MISSING", Severity.ERROR)]
-    assert hub.n_asked == 0
+    assert hub.requests == []

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from tests.conftest import PROJECT
-from tests.hub.conftest import IMPATIENT
+from tests.hub.conftest import FAST_RETRIES
 from tests.hub.run_folder import PUBLISHED
 from tests.hub_server import LocalHub, Repository, ask_from_this_process
 
@@ -60,7 +60,7 @@ def pushed_run(base: Path, root: Path) -> Iterator[Pushed]:
         ask_from_this_process(hub, patch)
         token = hub.add_user("me")
         patch.setenv("HF_TOKEN", token)
-        patch.setattr("pipelines.hub.repository.Patience", lambda: IMPATIENT)
+        patch.setattr("pipelines.hub.repository.RetryPolicy", lambda: FAST_RETRIES)
         HfApi(token=token).create_repo("me/base")
         HfApi(token=token).upload_folder(repo_id="me/base", folder_path=base)
         half = Pushed(hub, token, home, home / "runs" / "mine", "")

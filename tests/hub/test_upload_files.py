@@ -1,4 +1,4 @@
-"""Which files of a run leave, and what is changed on their way out."""
+"""Which files of a run are uploaded, and what is changed in them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.hub.base import HubBase
-from pipelines.hub.outgoing import OutgoingFile, is_published, run_files, weight_files
+from pipelines.hub.upload_files import UploadFile, gguf_files, is_published, run_files
 from tests.hub.run_folder import (
     CARD,
     COMMIT,
@@ -24,11 +24,11 @@ from tests.hub.run_folder import (
 BASE = HubBase("me/base", COMMIT)
 
 
-def files_of(folder: Path, base: HubBase | None = BASE, **more: Any) -> dict[str, OutgoingFile]:
+def files_of(folder: Path, base: HubBase | None = BASE, **more: Any) -> dict[str, UploadFile]:
     return {file.name: file for file in run_files(folder, lock=lock_of(), base=base, card=CARD, **more)}
 
 
-def text_of(file: OutgoingFile) -> str:
+def text_of(file: UploadFile) -> str:
     return file.read(file.n_bytes).decode()
 
 
@@ -115,20 +115,20 @@ def test_no_answer_that_repeats_a_training_row_leaves_in_the_comparison(tmp_path
 def test_pickled_weights_alone_are_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "adapter_model.safetensors").unlink()
-    with pytest.raises(UserError, match="weights in safetensors"):
+    with pytest.raises(UserError, match="no safetensors weights"):
         files_of(folder)
 
 
 def test_a_gguf_file_leaves_with_card_and_lock(tmp_path: Path) -> None:
     (tmp_path / "mine.gguf").write_bytes(b"GGUF")
-    names = {file.name for file in weight_files(tmp_path / "mine.gguf", lock=lock_of(), base=BASE, card=CARD)}
+    names = {file.name for file in gguf_files(tmp_path / "mine.gguf", lock=lock_of(), base=BASE, card=CARD)}
     assert names == {"README.md", "lock.json", "mine.gguf"}
-    with pytest.raises(UserError, match="a file at"):
-        weight_files(tmp_path / "none.gguf", lock=lock_of(), base=BASE, card=CARD)
+    with pytest.raises(UserError, match="there is no file"):
+        gguf_files(tmp_path / "none.gguf", lock=lock_of(), base=BASE, card=CARD)
     for name, content in {"optimizer.pt": b"GGUF", "pickle.gguf": b"PK\x03\x04"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match="a GGUF file at"):
-            weight_files(tmp_path / name, lock=lock_of(), base=BASE, card=CARD)
+        with pytest.raises(UserError, match="is not a GGUF file"):
+            gguf_files(tmp_path / name, lock=lock_of(), base=BASE, card=CARD)
 
 
 @pytest.mark.parametrize(
