@@ -163,3 +163,21 @@ def test_without_network_the_cache_answers_and_what_it_lacks_is_told(
         with pytest.raises(ClientError, match=r"no complete copy in the cache, .*HF_HUB_OFFLINE is set"):
             pull(offline, "ann/nothing")
     assert len(hub.requests) == before
+
+
+def test_a_dataset_of_the_hub_is_loaded_at_a_revision_with_dates_as_text(client: RealClient) -> None:
+    client.run("api.create_repo('ann/rows', repo_type='dataset')")
+    add = (
+        "operations = [CommitOperationAdd('train.jsonl', rows.encode())]\n"
+        "answer = api.create_commit('ann/rows', operations, commit_message='rows', repo_type='dataset').oid"
+    )
+    first = client.run(add, rows='{"text": "a"}\n')
+    dated = client.run(add, rows='{"text": "2024-01-01"}\n{"text": "2024-01-02", "n": 4}\n')
+    load = (
+        "from data_prep.dataset_folder import load_rows\n"
+        "answer = [list(load_rows('ann/rows', split, revision=revision)) for split in ('train', 'train[1:]')]"
+    )
+    second = {"text": "2024-01-02", "n": "4"}
+    assert client.run(load, revision=dated) == [[{"text": "2024-01-01", "n": None}, second], [second]]
+    assert client.run(load, revision=None) == client.run(load, revision=dated)
+    assert client.run(load, revision=first) == [[{"text": "a"}], []]

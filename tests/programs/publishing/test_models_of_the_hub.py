@@ -57,10 +57,13 @@ def change_json(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def push(child: RealClient, repo: str, folder: Path, tag: str | None = None) -> str:
+def push(hub: LocalHub, child: RealClient, repo: str, folder: Path, tag: str | None = None) -> str:
     """The commit that `folder` becomes on main."""
-    code = "answer = api.upload_folder(repo_id=repo, folder_path=folder).oid\nif tag: api.create_tag(repo, tag=tag)"
-    return str(child.run(code, repo=repo, folder=str(folder), tag=tag))
+    code = "answer = api.upload_folder(repo_id=repo, folder_path=folder).oid"
+    commit = str(child.run(code, repo=repo, folder=str(folder)))
+    if tag:
+        hub.repository(repo).tags[tag] = commit
+    return commit
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +79,17 @@ def published(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     with LocalHub(root / "hub") as hub, RealClient(hub.environment(hub.add_user("ann"))) as child:
         child.run("[api.create_repo(repo, private=True) for repo in ('ann/base', 'ann/adapter')]")
-        commit = push(child, "ann/base", folders["ann/base@v1"], tag="v1")
-        push(child, "ann/base", folders["ann/base"])
+        commit = push(hub, child, "ann/base", folders["ann/base@v1"], tag="v1")
+        push(hub, child, "ann/base", folders["ann/base"])
         for name in ("ann/adapter@v1", "ann/adapter"):
             shutil.copytree(folders[name], root / name)
         on_base = {"base_model_name_or_path": "ann/base"}
         change_json(root / "ann/adapter@v1/adapter_config.json", **on_base, revision=commit)  # where PEFT puts it
-        push(child, "ann/adapter", root / "ann/adapter@v1", tag="v1")
+        push(hub, child, "ann/adapter", root / "ann/adapter@v1", tag="v1")
         change_json(root / "ann/adapter/adapter_config.json", **on_base)
         locked = {"name_or_path": "ann/base", "revision": commit, "fingerprint": f"hub:ann/base@{commit}"}
         (root / "ann/adapter/lock.json").write_text(json.dumps({"base": locked}))  # and where a run puts it
-        push(child, "ann/adapter", root / "ann/adapter")
+        push(hub, child, "ann/adapter", root / "ann/adapter")
         yield Published(hub, child, folders, root / "rows.jsonl")
 
 
@@ -142,7 +145,9 @@ def test_an_adapter_on_another_commit_of_its_base_is_refused(published: Publishe
     score = ("score", "--adapter", "ann/adapter", "--text", "def f1(x):", "--output", record, "--model_name_or_path")
     with pytest.raises(ClientError) as refused:
         published.run(*score, "ann/base")
-    assert f"which is ann/base@{published.first_base}; got the base ann/base with other weights" in str(refused.value)
+    assert f"was trained on ann/base@{published.first_base}, got the base ann/base with other weights" in str(
+        refused.value
+    )
     published.run(*score, "ann/base@v1")
     commit = published.hub.repository("ann/adapter").branches["main"]
     assert json.loads(record.read_text())["model"] == {

@@ -32,9 +32,9 @@ def again(pushed: Pushed, name: str, *arguments: str | Path) -> None:
     pushing(pushed.run, "--repo_id", name, "--base_model", "me/base", *arguments)
 
 
-def stored_bytes(hub: LocalHub) -> list[tuple[Path, bytes]]:
-    """All that the Hub holds: contents, commits with their messages, settings."""
-    return [(path, path.read_bytes()) for path in hub.storage.root.rglob("*") if path.is_file()]
+def stored_bytes(hub: LocalHub) -> list[tuple[str, bytes]]:
+    """All that the Hub holds: contents, file names, commit messages, branches."""
+    return [one for repository in hub.repositories.values() for one in repository.stored()]
 
 
 def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed: Pushed) -> None:
@@ -63,6 +63,7 @@ def test_what_arrived_names_the_hubs_base_and_is_described_by_records(pushed: Pu
 def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> None:
     contents = stored_bytes(pushed.hub)
     assert any(b"adapter_model" in content for _, content in contents)
+    assert any(b"Push of 8 files" in content for _, content in contents)
     for path, content in contents:
         for private in (pushed.token, str(pushed.home), USER):
             assert private.encode() not in content, path
@@ -125,7 +126,7 @@ def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_chec
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("me/listed: private if it is new\nbranch main (not looked up), 8 files, ")
     assert all(f"  {name} " in done.stdout for name in OF_A_RUN - {".gitattributes"})
-    for unchecked in ("you may write to me", "me/listed holds already", "me/base has the weights of the base"):
+    for unchecked in ("you may write to me", "me/listed already holds", "me/base has the weights of the base"):
         assert unchecked in done.stdout.partition("not checked, because there is no token")[2]
     assert done.stdout.endswith("nothing was sent (--dry_run)\n")
     assert "--base_model" in call("me/listed").stderr
@@ -164,7 +165,7 @@ def test_something_planted_is_refused_by_the_files_name(
 def test_a_broken_hub_ends_in_one_line(pushed: Pushed) -> None:
     pushed.hub.faults.append(Fault("POST .*/commit/", status=500, times=99))
     try:
-        with pytest.raises(UserError, match=r"the Hub to take me/broken; got status 500 after 3 tries"):
+        with pytest.raises(UserError, match=r"did not accept me/broken: status 500 after 3 tries"):
             again(pushed, "me/broken")
     finally:
         pushed.hub.faults.clear()
@@ -179,7 +180,7 @@ def test_public_is_asked_for(pushed: Pushed) -> None:
 
 
 def test_a_local_base_has_to_be_named(pushed: Pushed) -> None:
-    with pytest.raises(UserError, match=r"a base on the Hub.*--base_model"):
+    with pytest.raises(UserError, match=r"an adapter needs a base on the Hub.*--base_model"):
         pushing(pushed.run, "--repo_id", "me/unnamed")
 
 
@@ -188,11 +189,11 @@ def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
 ) -> None:
     merged = tmp_path / "merged"
     shutil.copytree(tiny_model_folder, merged)
-    with pytest.raises(UserError, match=r"merged into its base; got no merge\.json"):
+    with pytest.raises(UserError, match=r"holds no merge\.json, expected this run's adapter merged"):
         again(pushed, "me/merges", "--merged", merged)
     adapters = [{"name_or_path": "x", "fingerprint": "sha256:other"}]
     (merged / "merge.json").write_text(json.dumps({"kind": "merge", "adapters": adapters}))
-    with pytest.raises(UserError, match="got a merge of other adapters"):
+    with pytest.raises(UserError, match="holds a merge of other adapters"):
         again(pushed, "me/merges", "--merged", merged)
     adapters[0]["fingerprint"] = model_fingerprint(str(pushed.run))
     (merged / "merge.json").write_text(json.dumps({"kind": "merge", "adapters": adapters}))
@@ -203,11 +204,11 @@ def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
 
 
 def test_figures_of_weights_that_the_run_folder_no_longer_holds_are_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"got no comparison\.json"):
+    with pytest.raises(UserError, match=r"holds no comparison\.json"):
         again(pushed, "me/compared", "--comparison", tmp_path)
     models = {"mine": {"path": str(pushed.run), "fingerprint": "sha256:before"}}
     (tmp_path / "comparison.json").write_text(json.dumps({"kind": "comparison", "models": models}))
-    with pytest.raises(UserError, match="got a comparison of other weights"):
+    with pytest.raises(UserError, match="holds a comparison of other weights"):
         again(pushed, "me/compared", "--comparison", tmp_path)
 
 
@@ -254,11 +255,11 @@ def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ("--hub_token hf_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz --hub_base_model me/base", "a token that the Hub knows"),
-        ("--hub_model_id others/mine --hub_base_model me/base", "me is no member of others"),
+        ("--hub_token hf_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz --hub_base_model me/base", "the Hub does not accept the token"),
+        ("--hub_model_id others/mine --hub_base_model me/base", "me is not a member of others"),
         ("--hub_model_id me/in--valid --hub_base_model me/base", "Cannot have -- or"),
-        ("", "a base on the Hub"),
-        ("--hub_base_model me/mine", "me/mine to have the weights of"),
+        ("", "an adapter needs a base on the Hub"),
+        ("--hub_base_model me/mine", "me/mine has different weights"),
         ("--hub_model_id me/base --hub_base_model me/base", "files of something else"),
     ],
 )
@@ -283,7 +284,7 @@ def test_of_two_processes_one_pushes_and_both_hear_a_refusal(pushed: Pushed, tmp
 
     refused = call("--hub_model_id", "others/both")
     assert refused.returncode != 0
-    assert refused.stderr.count("error: expected a token that may write to others; got me is no member") == 2
+    assert refused.stderr.count("error: the token may not write to others: me is not a member") == 2
     assert not (tmp_path / "both").exists()
     assert call().returncode == 0
     commits = [path for method, path in pushed.hub.requests if method == "POST" and "/me/both/commit/" in path]
