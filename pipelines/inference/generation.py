@@ -74,7 +74,8 @@ def generate_answers(
     _tell_limits(loaded, prompts, policy, stop_ids)
     keys = [(tuple(prompt), sample) for prompt in prompts for sample in range(policy.num_samples)]
     requests = [
-        Request(prompt, sample, _room(loaded, prompt, policy.max_new_tokens)) for prompt, sample in dict.fromkeys(keys)
+        Request(prompt, sample, room_after(loaded, prompt, policy.max_new_tokens))
+        for prompt, sample in dict.fromkeys(keys)
     ]
     requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
     names = {} if store is None else _names(loaded, requests, policy, stop_ids)
@@ -189,7 +190,7 @@ def _fingerprint_of_base(name_or_path: str) -> str:
     return model_fingerprint(name_or_path)  # reads all weights: once is enough
 
 
-def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
+def room_after(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
     """How many tokens may follow `prompt`; 0 if it already fills the model's positions."""
     if loaded.max_positions is None:
         return max_new_tokens
@@ -199,7 +200,7 @@ def _room(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> in
 def _tell_limits(
     loaded: LoadedModel, prompts: Sequence[list[int]], policy: SamplingPolicy, stop_ids: Sequence[int]
 ) -> None:
-    rooms = [_room(loaded, prompt, policy.max_new_tokens) for prompt in prompts]
+    rooms = [room_after(loaded, prompt, policy.max_new_tokens) for prompt in prompts]
     n_without, n_less = rooms.count(0), sum(0 < room < policy.max_new_tokens for room in rooms)
     lines = []
     if not stop_ids:

@@ -12,10 +12,10 @@ from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.before_after import held_out_bits_per_byte, likelihoods_of_parts
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.perplexity.documents import Scope, read_dataset
+from pipelines.inference.teacher_forcing import evaluation_mode
 from pipelines.modeling import LoadedModel
 from pipelines.postflight.part import Measurement, not_measured
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.callbacks.samples import untouched
 
 MAX_BYTES = 64 * 1024  # of text that are measured: seconds, and an interval of about 1% of the change
 MAX_CHANGE = 0.1  # bits per byte more than before: what answers to a chat prompt alone do not cost
@@ -78,7 +78,7 @@ def general_likelihoods(
     """The likelihood of each piece under the model as it is. Raises `UserError` for a model that gives no numbers."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     loaded = LoadedModel("trained", str(trainer.args.output_dir), model, tokenizer)
-    with untouched(model), trainer.accelerator.autocast():
+    with evaluation_mode(model), trainer.accelerator.autocast():
         return likelihoods_of_parts(loaded, {_WHAT: general.pieces}, batch_size=_BATCH)[_WHAT]
 
 

@@ -8,10 +8,11 @@ import torch
 from transformers import Trainer, TrainingArguments
 from trl import DPOConfig
 
+from pipelines.inference.teacher_forcing import end_probabilities, evaluation_mode
 from pipelines.modeling import stop_token_ids
 from pipelines.postflight.part import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.callbacks.samples import SampleAnswersCallback, end_probabilities, untouched
+from pipelines.training.callbacks.samples import SampleAnswersCallback
 
 # Where an answer ends is partly a matter of taste: runs of the quickstart that learned it give the end token 0.79 to
 # 0.89 there and 0.01 where answers go on, their base less than 0.001 at both.
@@ -41,7 +42,7 @@ def ends_before(trainer: Trainer) -> EndsBefore | None:
     rows = [row for row in shown.rows if row.end in stops]
     if not rows:
         return None
-    with untouched(model), torch.no_grad(), trainer.accelerator.autocast():
+    with evaluation_mode(model), torch.no_grad(), trainer.accelerator.autocast():
         at_end, inside = end_probabilities(model, rows)
     return EndsBefore(_mean(at_end), _mean(inside), len(rows))
 

@@ -17,11 +17,12 @@ from transformers import (
 )
 from trl import ModelConfig
 
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.recipe import Stage
 from pipelines.recipe.arguments import DataArguments, PretrainingArguments
 from pipelines.records.finding import LabelledToken
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.truncation import IGNORED, Example
+from pipelines.training.data.truncation import Example
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, UnreadableRowError
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling.assistant_masks import UnrenderableError
 from pipelines.modeling.chat.dates import dated_template, pin_date
 from pipelines.modeling.chat.spelling import spelled
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.training.data.labels import RowTokenizer
-from pipelines.training.data.truncation import IGNORED, Example
+from pipelines.training.data.truncation import Example
 
 
 def refuse_prompt_mismatch(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], n_rows: int) -> int:

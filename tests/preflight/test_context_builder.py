@@ -9,6 +9,7 @@ import yaml
 from datasets import Dataset
 
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.context_builder import build_context
 from pipelines.preflight.run_checks import run_checks
@@ -17,7 +18,6 @@ from pipelines.recipe.stages import ARGUMENTS, stage_of
 from pipelines.records.finding import Severity
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.truncation import IGNORED
 from tests.conftest import PROJECT
 from tests.preflight.contexts import base_of, context_of, opened, recipe_of, rows_of
 

@@ -7,9 +7,9 @@ import pytest
 
 from data_prep.conversation import Conversation, RowFormat, read_row
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import ensure_chat_template, load_tokenizer, render_prompt
 from pipelines.training.data.labels import RowTokenizer
-from pipelines.training.data.truncation import IGNORED
 from pipelines.training.serving_check import refuse_other_context, refuse_prompt_mismatch
 
 ROWS = [

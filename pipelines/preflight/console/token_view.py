@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.console.shown_row import Role, ShownExample, ShownRow, ShownToken, kept_places, without
 from pipelines.preflight.console.token_lines import legend_line, row_lines
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.truncation import IGNORED, Example
+from pipelines.training.data.truncation import Example
 from pipelines.training.pretrain.document_boundaries import separators_of
 
 __all__ = ["ShownRow", "legend_line", "row_lines", "shown_rows"]

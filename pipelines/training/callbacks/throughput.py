@@ -13,8 +13,8 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
-from pipelines.training.data.truncation import IGNORED
 
 _SECONDS_BETWEEN_NOTES = 30.0
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux

@@ -21,6 +21,7 @@ from data_prep.conversation import (
     read_row,
 )
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling.assistant_masks import (
     AssistantTurn,
     Segment,
@@ -33,7 +34,7 @@ from pipelines.modeling.assistant_masks import (
 from pipelines.modeling.chat_template import end_token, token_id_of
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.truncation import IGNORED, Example, TruncatedRow, truncate_row
+from pipelines.training.data.truncation import Example, TruncatedRow, truncate_row
 
 _IN_MEMORY_ROWS = 100_000  # about 1 GB of tokens; more go through a memory-mapped file
 _ID_LIST = List(Value("int32"))

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from trl import SFTConfig, SFTTrainer
 
 from pipelines.errors import UserError
-from pipelines.training.data.truncation import IGNORED
+from pipelines.inference.teacher_forcing import IGNORED
 
 _PROBE_LENGTH = 16
 _TOLERANCE = 1e-5  # of the largest loss; what is masked changes no bit, what is seen changes more than this

@@ -14,11 +14,11 @@ from data_prep.conversation import (
     read_preference,
 )
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import end_token
 from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, render_turns
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.truncation import IGNORED
 
 _PAIRS_IN_A_TABLE = 1000  # Python's lists of ids take ten times the memory of a table of them
 

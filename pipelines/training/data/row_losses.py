@@ -12,9 +12,8 @@ import torch
 from datasets import Dataset
 from transformers import Trainer
 
-from pipelines.training.callbacks.samples import HeldOutRow, answer_logits, batches_of_rows, untouched
+from pipelines.inference.teacher_forcing import AnswerRow, answer_logits, evaluation_mode
 from pipelines.training.data.ledger import Ledger
-from pipelines.training.data.truncation import IGNORED
 
 FILE_NAME = "row_losses.parquet"
 # A forward pass costs about a third of a training step: so many of the run's tokens are about a tenth of its time.
@@ -87,18 +86,11 @@ def _chosen(numbers: Sequence[int], ledger: Ledger, n_trained: int | None, seed:
 def _losses(trainer: Trainer, train: Dataset, places: Sequence[int]) -> Iterator[tuple[int, float, int]]:
     """(place, sum of the losses in nats, trained tokens) of the examples at `places`, short ones first."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    n_vocabulary = int(model.config.get_text_config().vocab_size)
-    examples = [(place, _answer_of(train[place])) for place in places]
+    examples = [(place, AnswerRow.of(train[place])) for place in places]
     examples = sorted((one for one in examples if one[1].places), key=lambda one: len(one[1].token_ids))
     numbers = iter(place for place, _ in examples)
-    with untouched(model), torch.no_grad(), trainer.accelerator.autocast():
-        for batch in batches_of_rows([row for _, row in examples], n_vocabulary):
-            for row, logits in answer_logits(model, batch):
-                labels = torch.tensor(row.labels, device=logits.device)
-                loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
-                yield next(numbers), float(loss), len(row.labels)
-
-
-def _answer_of(example: dict[str, list[int]]) -> HeldOutRow:
-    places = [place for place, label in enumerate(example["labels"]) if label != IGNORED and place > 0]
-    return HeldOutRow(list(example["input_ids"]), places, [example["labels"][place] for place in places])
+    with evaluation_mode(model), torch.no_grad(), trainer.accelerator.autocast():
+        for row, logits in answer_logits(model, [row for _, row in examples]):
+            labels = torch.tensor(row.labels, device=logits.device)
+            loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+            yield next(numbers), float(loss), len(row.labels)

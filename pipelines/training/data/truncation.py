@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
-
-IGNORED = -100  # torch's and transformers' mark for a token that has no part in the loss
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
-from pipelines.training.data.truncation import IGNORED
+from pipelines.inference.teacher_forcing import IGNORED
 
 _DOCUMENT_SEPARATOR = "<|endoftext|>"
 _N_PROBE_TOKENS = 8

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.console.shown_row import Gap, Role, ShownExample, ShownToken
 from pipelines.preflight.console.shown_text import columns, n_cells
@@ -16,7 +17,6 @@ from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.truncation import IGNORED
 from tests.preflight.contexts import FAMILIES, base_of, context_of, rows_of
 
 Make = Callable[..., CheckContext]

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig
 
-from pipelines.training.callbacks.samples import SampleAnswersCallback, end_probabilities, held_out_rows, untouched
+from pipelines.inference.teacher_forcing import AnswerRow, end_probabilities, evaluation_mode
+from pipelines.training.callbacks.samples import SampleAnswersCallback
 from tests.training.callbacks.logged_trainers import LoggedSFTTrainer, logged_trainer, rows_of, tokenizer_of
 
 
@@ -96,10 +97,10 @@ def test_small_batches_give_what_one_batch_gives(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = sampled_trainer(tiny_model_folder, tmp_path / "run")
-    rows = held_out_rows(rows_of(tokenizer_of(tiny_model_folder), 7))
-    with untouched(trainer.model), torch.no_grad():
+    rows = [AnswerRow.of(row) for row in rows_of(tokenizer_of(tiny_model_folder), 7)]
+    with evaluation_mode(trainer.model), torch.no_grad():
         together = end_probabilities(trainer.model, rows)
-        monkeypatch.setattr("pipelines.training.callbacks.samples._N_LOGITS_AT_ONCE", 2 * 20 * 320)
+        monkeypatch.setattr("pipelines.inference.teacher_forcing._N_LOGITS_AT_ONCE", 2 * 20 * 320)
         apart = end_probabilities(trainer.model, rows)
     assert torch.tensor(together[0]).allclose(torch.tensor(apart[0]), rtol=1e-5)
     assert torch.tensor(together[1]).allclose(torch.tensor(apart[1]), rtol=1e-5)
@@ -111,7 +112,7 @@ def test_an_earlier_turns_end_is_not_inside_and_a_cut_answer_has_no_end(
 ) -> None:
     trainer = sampled_trainer(tiny_model_folder, tmp_path / "run")
     turns = {"input_ids": [5, 6, 3, 7, 8, 3], "labels": [-100, 6, 3, -100, 8, 3]}
-    at_end, inside = end_probabilities(trainer.model, held_out_rows([turns]))
+    at_end, inside = end_probabilities(trainer.model, [AnswerRow.of(turns)])
     assert (len(at_end), len(inside)) == (1, 2)
     cut = rows_of(tokenizer_of(tiny_model_folder), 2).map(
         lambda row: {name: row[name][:-1] for name in ("input_ids", "labels")}
@@ -163,12 +164,12 @@ def test_measuring_leaves_random_states_mode_and_generation_config_alone(
     model.train()
     config = model.generation_config
     before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())
-    with untouched(model):
+    with evaluation_mode(model):
         assert not model.training
-        assert model.generation_config.repetition_penalty is None
         torch.rand(3), np.random.rand(3), random.random()
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())
+    trainer.evaluate()
     assert model.training
     assert model.generation_config is config
 

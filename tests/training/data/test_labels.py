@@ -9,11 +9,11 @@ from datasets import Dataset, Features, Json
 
 from data_prep.conversation import RowFormat, TrainOn
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import load_tokenizer
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.truncation import IGNORED
 
 
 def rows(*pairs: tuple[str, str]) -> Dataset:

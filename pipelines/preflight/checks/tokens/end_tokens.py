@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.sampled_rows import (
@@ -18,7 +19,7 @@ from pipelines.preflight.checks.sampled_rows import (
 )
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.truncation import IGNORED, Example
+from pipelines.training.data.truncation import Example
 
 _N_TOKENS_SHOWN = 8
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling.assistant_masks import inner_token_ids
 from pipelines.preflight.check_context import CheckContext, SampledRow
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE, spread
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
-from pipelines.training.data.truncation import IGNORED
 
 _N_DECODED = 200  # rows: a normaliser changes much of the text or none of it
 _MAX_CHARACTERS = 4000  # of an answer

@@ -7,6 +7,7 @@ from trl import DPOConfig, SFTConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.excerpts import head
 from pipelines.preflight.checks.kind import Check
@@ -14,7 +15,7 @@ from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE, end_token_id
 from pipelines.preflight.checks.tokens.faithful_tokens import answer_does_not_round_trip, unknown_tokens
 from pipelines.preflight.checks.tokens.first_token import double_bos, missing_bos
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
-from pipelines.training.data.truncation import IGNORED, Example
+from pipelines.training.data.truncation import Example
 
 _MIN_PROMPT = 40  # characters: an answer may well begin with the words of a shorter prompt
 _REPEATED_SHARE = 0.5  # of the rows: completing or mending a text repeats it too, but not in most rows of a set
