@@ -51,12 +51,10 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
-    from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs
-    from pipelines.training.data.preference_rows import preference_set
+    from pipelines.training.data.preference_pairs import preference_set, tokenize_held_out, tokenize_pairs
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_trained
-    from pipelines.training.preference_scores import score_pairs
-    from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer
+    from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer, score_pairs
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
     from pipelines.training.starting_point import starting_point as start_of

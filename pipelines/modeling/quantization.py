@@ -1,11 +1,13 @@
 """4-bit and 8-bit bases by bitsandbytes, with the compute type that QLoRA was designed for."""
 
 import torch
-from transformers import BitsAndBytesConfig, TrainingArguments
+from transformers import BitsAndBytesConfig, PreTrainedModel, TrainingArguments
 from trl import ModelConfig, get_quantization_config
 
 from pipelines.errors import UserError
 from pipelines.recipe import precision
+
+_PACKS = "support_avx512bf16_for_cpu"  # the attribute that bitsandbytes reads from each of its 4-bit layers
 
 
 def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
@@ -36,3 +38,15 @@ def _compute_type(training: TrainingArguments | None) -> torch.dtype:
         return torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
     is_fast = precision.arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
     return torch.bfloat16 if is_fast else torch.float32
+
+
+def keep_four_bit_gradients(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing the 4-bit layers of `model` for fast inference on a CPU.
+
+    At the first forward in evaluation mode, on a processor with AVX512-BF16, it rewrites the weights for a kernel that
+    has no backward. They stay so: after one evaluation the layers below get no gradient, and training goes on without
+    a word (bitsandbytes 0.50, `Linear4bit.forward` and `matmul_4bit`).
+    """
+    for module in model.modules():
+        if hasattr(module, _PACKS):
+            setattr(module, _PACKS, False)

@@ -34,7 +34,7 @@ from pipelines.records.finding import Finding
 from pipelines.training.data.instruction_set import InstructionSet, instruction_set
 from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.preference_rows import preference_set
+from pipelines.training.data.preference_pairs import preference_set
 from pipelines.training.data.rows import has_held_out_rows, recipe_rows
 from pipelines.training.data.truncation import Example, TruncatedRow
 from pipelines.training.fine_tuning import load_training_tokenizer

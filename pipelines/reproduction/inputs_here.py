@@ -9,7 +9,7 @@ from pipelines.recipe import Recipe, Stage
 from pipelines.records import Inputs, describe_machine, git_state, plain, versions
 from pipelines.reproduction.locked_recipe import LockedRecipe
 from pipelines.training.data.instruction_set import instruction_set
-from pipelines.training.data.preference_rows import preference_set
+from pipelines.training.data.preference_pairs import preference_set
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_training_tokenizer
 from pipelines.training.preference_tuning import load_policy_tokenizer

@@ -35,15 +35,18 @@ from trl import DPOConfig, ModelConfig, SFTConfig
 from pipelines.errors import UserError
 from pipelines.modeling.loading import attach_quietly
 from pipelines.recipe import Recipe
-from pipelines.training.base_check import refuse_impossible_base
 from pipelines.training.callbacks.local_trackio import LocalTrackio
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.fine_tuning import ModelBundle, sft_trainer
-from pipelines.training.library_errors import LIBRARY_ERRORS, message_of
-from pipelines.training.preference_tuning import Policy, preference_trainer
+from pipelines.training.library_checks import (
+    LIBRARY_ERRORS,
+    message_of,
+    refuse_impossible_base,
+    refuse_impossible_schedule,
+)
+from pipelines.training.preference_tuning import preference_trainer
 from pipelines.training.pretrain.pretraining import PretrainingTrainer
 from pipelines.training.pretrain.pretraining_model import refuse_contradictions
-from pipelines.training.schedules import refuse_impossible_schedule
 from pipelines.training.starting_point import starting_point
 
 _N_TOKENS, _MAX_ROWS = 32, 64
@@ -166,7 +169,7 @@ def _trainer(short: Any, model: ModelConfig, data: Any) -> Trainer:
         pair = {"prompt_ids": _PROMPT, "chosen_ids": _ANSWER, "rejected_ids": [7, 1]}
         pairs = Dataset.from_list([pair] * n_rows)
         reference = None if lora or short.precompute_ref_log_probs else _model(model)
-        policy = Policy(small, tokenizer, lora=lora, reference=reference)
+        policy = ModelBundle(small, tokenizer, lora=lora, reference=reference)
         return preference_trainer(policy, short, pairs, _held_out(short, pairs), data)
     row = {"input_ids": _PROMPT + _ANSWER, "labels": [-100] * len(_PROMPT) + _ANSWER}
     rows = Dataset.from_list([row] * n_rows)

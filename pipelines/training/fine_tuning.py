@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: tokenizer, template, base and adapter brought together for TRL's `SFTTrainer`."""
+"""Supervised fine-tuning: tokenizer, template, base and adapter for TRL's `SFTTrainer`."""
 
 import copy
 from dataclasses import dataclass
@@ -19,33 +19,39 @@ from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
 from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.chat_template import end_tokens, token_id_of
-from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model, resize_embeddings
-from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
+from pipelines.modeling.quantization import (
+    keep_four_bit_gradients,
+    quantization_config,
+    refuse_full_training_of_quantized,
+)
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
-from pipelines.training.library_errors import explain_library_errors
+from pipelines.training.library_checks import explain_library_errors
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A base ready to be taught: tokenizer with chat template, embeddings that fit it, LoRA configured or in place."""
+    """A model ready for training: embeddings that fit the tokenizer, LoRA configured (`lora`) or attached.
+
+    DPO's reference is a frozen copy of an attached adapter, the base without its new adapter, or `reference`.
+    """
 
     model: PreTrainedModel | PeftModel
     tokenizer: PreTrainedTokenizerBase
-    lora: LoraConfig | None
+    lora: LoraConfig | None = None
+    reference: PreTrainedModel | None = None
 
 
 def load_training_tokenizer(
     start: ModelRef, training: SFTConfig, *, conversational: bool
 ) -> tuple[PreTrainedTokenizerBase, list[str]]:
-    """The base's tokenizer, with a chat template and its end token if the rows are `conversational`, and the tokens
-    whose embeddings the base cannot know. Rows of plain text keep the base's own EOS. An adapter that is trained
-    further (`start`) brings the tokenizer and template that it was trained with.
+    """Load the tokenizer of `start`, with a chat template and its end token if the rows are `conversational`; return it
+    with the tokens whose embeddings the base has not learned. Rows of plain text keep the base's EOS.
 
-    Raises `UserError` if the recipe's `eos_token` is another token than the one that the template ends a turn with (the
-    model would learn one end and be stopped at another), and for a template with tokens that an adapter does not have.
+    Raises `UserError` if the recipe's `eos_token` is not the token that ends a turn in the template (the model would
+    learn one end and be stopped at another), and for a template with tokens that a continued adapter does not have.
     """
     tokenizer = load_tokenizer(*start.tokenizer_source)
     new_tokens: list[str] = []
@@ -75,14 +81,13 @@ def load_training_tokenizer(
 def load_bundle(
     start: ModelRef,
     arguments: ModelConfig,
-    training: SFTConfig,
+    training: SFTConfig | DPOConfig,
     tokenizer: PreTrainedTokenizerBase,
     new_tokens: list[str],
 ) -> ModelBundle:
-    """Load the base of `arguments`, fit its embeddings and end token to `tokenizer`, and configure LoRA; or attach the
-    adapter of `start`, to be trained further.
+    """Load the base of `start`, fit embeddings and end token to `tokenizer`, and configure LoRA or attach the adapter.
 
-    Raises `UserError` for a quantized base that would be trained without an adapter.
+    Raises `UserError` for a quantized base without an adapter.
     """
     if start.adapter is None:
         refuse_full_training_of_quantized(arguments)
@@ -99,8 +104,8 @@ def load_bundle(
 def load_base_to_train(
     start: ModelRef, arguments: ModelConfig, training: SFTConfig | DPOConfig, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, range]:
-    """The base of `start` in the recipe's dtype or quantization, with the end token and embeddings that
-    `tokenizer` needs; and the ids of the tokens whose embeddings are new."""
+    """Load the base in the recipe's dtype or quantization, with the end token and embeddings that `tokenizer` needs;
+    return it with the ids of the tokens whose embeddings are new."""
     model = load_base_model(start.base, **loading_options(arguments, training))
     keep_four_bit_gradients(model)
     added = resize_embeddings(model, tokenizer)
@@ -109,9 +114,9 @@ def load_base_to_train(
 
 
 def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> dict[str, Any]:
-    """How the base is loaded: by the recipe's keys, and by `model_init_kwargs`, which win where both have one.
+    """Options for loading the base: the recipe's keys, then `model_init_kwargs`, which win.
 
-    Raises `UserError` for a key that the recipe sets in both places to different values.
+    Raises `UserError` for a key with different values in both.
     """
     options = {
         "dtype": arguments.dtype or "float32",
@@ -132,16 +137,16 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
 
 
 class LoggedSFTTrainer(ThroughputLogging, SFTTrainer):
-    """TRL's trainer with the live view's figures in its logs."""
+    """TRL's trainer with throughput in its logs."""
 
 
 def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_out: Dataset | None) -> SFTTrainer:
-    """TRL's trainer over rows that are tokenized and labelled already (`input_ids`, `labels`)."""
-    settled = copy.copy(training)  # the template and the end token are in the tokenizer by now, TRL need not set them
+    """Build TRL's trainer over tokenized and labeled rows (`input_ids`, `labels`)."""
+    settled = copy.copy(training)  # template and end token are set in the tokenizer
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = settled.completion_only_loss = None
-    settled.assistant_only_loss = False  # the labels say what is trained
+    settled.assistant_only_loss = False  # the labels decide what is trained
     if not training.packing:
-        settled.max_length = None  # longer rows are in the ledger as dropped, TRL has nothing left to cut
+        settled.max_length = None  # longer rows are dropped already and in the ledger
     continued = adapter_weights(bundle.model)
     with explain_library_errors("TRL's SFTTrainer refuses the recipe", "change these keys in the recipe"):
         trainer = LoggedSFTTrainer(
@@ -189,14 +194,14 @@ def base_below(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
 
 
 def leave_embeddings_out(model: PeftModel) -> None:
-    """Save new tokens' rows alone. PEFT would add both whole embedding matrices to an adapter whose base was resized:
-    150 MB for GPT-2, 1 GB for an 8B model, where all that differs from the base is the rows it saves anyway.
+    """Save only the rows of new tokens. PEFT would add both whole embedding matrices to an adapter on a resized base:
+    150 MB for GPT-2, 1 GB for an 8B model, although only the rows that it saves anyway differ from the base.
     """
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)  # type: ignore[method-assign]
 
 
 def align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the template's ends of a turn stop generation, beside those that the base had; TRL aligns the pad token."""
+    """Make the template's ends of a turn stop generation like the base's own; TRL aligns the pad token."""
     had = model.generation_config.eos_token_id
     of_template = [token_id_of(tokenizer, end) for end in end_tokens(tokenizer)] if tokenizer.chat_template else []
     ends = [tokenizer.eos_token_id, *of_template, *(had if isinstance(had, list) else [had])]
@@ -205,11 +210,10 @@ def align_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
 
 
 def show_bias_of_wrapped_head(model: PreTrainedModel) -> None:
-    """Give a head whose new tokens' rows are trained the attribute `bias`.
+    """Give PEFT's wrapper of an output head with trained token rows the attribute `bias`.
 
-    TRL's fused loss reads `weight` and `bias` off the output head; PEFT's wrapper shows the weight (base rows and
-    trained rows merged, so gradients reach the trained ones) but not the bias, and training would end in an
-    AttributeError.
+    TRL's fused loss reads `weight` and `bias` of the output head; PEFT's wrapper has only the weight (base rows merged
+    with the trained rows), so training would end in an AttributeError.
     """
     head = model.get_output_embeddings()
     if isinstance(head, TrainableTokensWrapper) and head.original_module.bias is None:

@@ -6,9 +6,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
-from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model
-from pipelines.modeling.quantization import quantization_config
+from pipelines.modeling.quantization import keep_four_bit_gradients, quantization_config
 
 
 def gradient_at_the_bottom(model: LlamaForCausalLM) -> torch.Tensor:

@@ -11,8 +11,7 @@ from pipelines.preflight.check_context import Stage
 from pipelines.recipe import Recipe
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.data.instruction_set import instruction_set, sample_prompt_ids
-from pipelines.training.data.preference_pairs import tokenize_pairs
-from pipelines.training.data.preference_rows import preference_set
+from pipelines.training.data.preference_pairs import preference_set, tokenize_pairs
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
 from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer

@@ -17,12 +17,12 @@ from pipelines.inference.loading import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe.arguments import RunArguments
 from pipelines.training.fine_tuning import save_trained
-from pipelines.training.preference_scores import score_pairs
 from pipelines.training.preference_tuning import (
     PreferenceTrainer,
     load_policy,
     load_policy_tokenizer,
     preference_trainer,
+    score_pairs,
 )
 from pipelines.training.starting_point import starting_point
 from tests.training.data.preference_models import adapter_on, base_without_template, tokenized, training_arguments

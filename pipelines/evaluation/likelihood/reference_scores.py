@@ -16,6 +16,7 @@ from pipelines.evaluation.prompts.prompt_rows import Response
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.log_probabilities import TokenSequence, scored_places
 from pipelines.inference.processes import measured_by_all
+from pipelines.inference.teacher_forcing import end_probability
 from pipelines.modeling import LoadedModel, PromptStyle, render_reference, stop_token_ids
 
 _OWN, _TOP, _HIT, _END = range(4)
@@ -72,10 +73,9 @@ def _scores(loaded: LoadedModel, sequences: Sequence[TokenSequence], batch_size:
     def expectations(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         log_probs = logits.log_softmax(dim=-1)
         top = log_probs.max(dim=-1)
-        known = [token_id for token_id in stops if token_id < logits.shape[-1]]
-        p_end = log_probs[:, known].exp().sum(dim=-1)
         own = log_probs.gather(1, targets[:, None])[:, 0]
-        return torch.stack([own, top.values.exp(), (top.indices == targets).to(own.dtype), p_end], dim=1)
+        hits = (top.indices == targets).to(own.dtype)
+        return torch.stack([own, top.values.exp(), hits, end_probability(log_probs, stops)], dim=1)
 
     tables = scored_places(loaded, sequences, expectations, batch_size=batch_size, measured_by=measured_by_all)
     return [

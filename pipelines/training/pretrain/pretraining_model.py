@@ -20,9 +20,12 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, lora_config, train_adapters_in_float32
-from pipelines.modeling.four_bit_on_cpu import keep_four_bit_gradients
 from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
-from pipelines.modeling.quantization import quantization_config, refuse_full_training_of_quantized
+from pipelines.modeling.quantization import (
+    keep_four_bit_gradients,
+    quantization_config,
+    refuse_full_training_of_quantized,
+)
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.document_boundaries import refuse_leaking_attention
 

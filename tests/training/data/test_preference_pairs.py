@@ -12,8 +12,7 @@ from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.preference_pairs import pair_tokens, tokenize_pairs
-from pipelines.training.data.preference_rows import refuse_splitting
+from pipelines.training.data.preference_pairs import pair_tokens, refuse_splitting, tokenize_pairs
 
 ROW = {"instruction": "Say hello.", "input": "In French.", "chosen": "Bonjour.", "rejected": "Hello there, friend."}
 

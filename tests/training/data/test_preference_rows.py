@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from data_prep.conversation import UnreadableRowError, read_preference
 from pipelines.errors import UserError
-from pipelines.training.data.preference_rows import refuse_other_columns
+from pipelines.training.data.preference_pairs import refuse_other_columns
 
 USER = {"role": "user", "content": "Say hello.\n\nIn French."}
 GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Bonjour.", "Hello."))
