@@ -10,7 +10,7 @@ import torch
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.flags import ANSWERS_SO_FAR
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, how_prompted
-from pipelines.evaluation.judge import JudgeEndpoint
+from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.likelihood.plan import BeyondPlan
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate

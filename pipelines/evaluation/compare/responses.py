@@ -8,7 +8,9 @@ from typing import Any
 from pipelines.evaluation.code_execution.execution import RunResult, execution_results
 from pipelines.evaluation.code_execution.sandbox import RunLimits
 from pipelines.evaluation.compare.measuring import MeasuredModel
-from pipelines.evaluation.judge import JudgeEndpoint, judge_pairs, judge_record, judging_cost
+from pipelines.evaluation.judge.endpoint import JudgeEndpoint
+from pipelines.evaluation.judge.judgements import judge_record
+from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.likelihood.reference_likelihood import bits_of, headline_likelihoods
 from pipelines.evaluation.metrics.registry import response_checks
@@ -84,7 +86,7 @@ def judge_responses(
     judgements = {}
     for name in others:
         print(judging_cost(prompts, texts[base], texts[name], endpoint, kept), file=sys.stderr)
-        judgements[name] = judge_pairs(prompts, texts[base], texts[name], endpoint, kept=kept)
+        judgements[name] = judge_pairs(prompts, texts[base], texts[name], endpoint, cache_file=kept)
         n_without = sum(one.verdict is None for one in judgements[name])
         if n_without:
             print(f"judge: {n_without} of {len(prompts)} pairs of {name} without a verdict", file=sys.stderr)

@@ -1,8 +1,7 @@
-"""What the judge is asked, and how its reply is read.
+"""Write the judge's prompt and parse its reply.
 
-The two answers stand between lines that carry a number made from the whole question, which an answer cannot know, and
-the judge is told that orders between them are not for it. This makes it hard for an answer to pose as the judge's
-instructions. It cannot be excluded that a judge obeys one all the same.
+Lines with a hash of the whole question, which an answer cannot know, enclose the two answers, and the instructions say
+that orders inside them do not count. This makes prompt injection hard, not impossible.
 """
 
 import json
@@ -12,9 +11,9 @@ from typing import Any
 
 from pipelines.files import sha256_of_text
 
-MAX_CHARACTERS = 12_000  # of an answer or a request: about 3,000 tokens; the rest is cut, and the judge is told
+MAX_CHARACTERS = 12_000  # of an answer or a request, about 3,000 tokens; the rest is cut, and the prompt says so
 MAX_REASON_CHARACTERS = 230
-_MAX_REPLY_CHARACTERS = 20_000  # the verdict stands at the end, and looking for it takes time by the square of these
+_MAX_REPLY_CHARACTERS = 20_000  # the verdict is at the end, and the search for it takes quadratic time
 
 INSTRUCTIONS = """\
 You compare two answers to the same request and say which one serves the person who asked better.
@@ -39,7 +38,7 @@ QUESTION = """\
 
 
 class Place(StrEnum):
-    """Which of the two answers a reply prefers."""
+    """The answer that a reply prefers."""
 
     FIRST = "first"
     SECOND = "second"
@@ -50,7 +49,7 @@ TEMPLATE_SHA256 = sha256_of_text(INSTRUCTIONS + QUESTION)
 
 
 def judge_messages(request: str, first: str, second: str) -> list[dict[str, str]]:
-    """The chat messages that put one order of a pair to the judge."""
+    """Return the chat messages that ask the judge about one order of a pair."""
     texts = {"request": _cut(request), "first": _cut(first), "second": _cut(second)}
     fence = f"=== {sha256_of_text(json.dumps(texts))[:16]}"
     return [
@@ -60,7 +59,7 @@ def judge_messages(request: str, first: str, second: str) -> list[dict[str, str]
 
 
 def read_reply(reply: str) -> tuple[Place | None, str]:
-    """Whom the reply prefers, None if it does not say so in the form that was asked for, and its reason."""
+    """Return the winner in a reply, None if it is not in the requested form, and the reason."""
     for candidate in _json_objects(reply[-_MAX_REPLY_CHARACTERS:]):
         winner = candidate.get("winner")
         if isinstance(winner, str) and winner.strip().lower() in list(Place):
@@ -71,7 +70,7 @@ def read_reply(reply: str) -> tuple[Place | None, str]:
 
 
 def _json_objects(reply: str) -> list[dict[str, Any]]:
-    """The JSON objects in a reply, the last one first: a judge may think aloud, or fence its verdict."""
+    """Return the JSON objects in a reply, the last one first: a judge may reason first, or fence its verdict."""
     decoder, found = json.JSONDecoder(), []
     place = reply.find("{")
     while place >= 0:
@@ -87,7 +86,7 @@ def _json_objects(reply: str) -> list[dict[str, Any]]:
 
 
 def _cut(text: str) -> str:
-    """The beginning of a long text. Half of a pair of surrogates, which no JSON reader takes, becomes a mark."""
+    """Truncate a long text. Lone surrogates, which no JSON reader accepts, become U+FFFD."""
     text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     n_left = len(text) - MAX_CHARACTERS
     return text if n_left <= 0 else f"{text[:MAX_CHARACTERS]}\n[{n_left:,} more characters are not shown]"

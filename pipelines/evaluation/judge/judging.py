@@ -1,6 +1,7 @@
-"""Pairs of answers put to a judge in both orders, several at once; replies are kept, so that none is paid twice."""
+"""Judge pairs of answers in both orders, several calls at a time; replies are cached, so no call is paid twice."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +12,46 @@ from pipelines.errors import UserError
 from pipelines.evaluation.judge.endpoint import CallFailed, JudgeEndpoint
 from pipelines.evaluation.judge.judge_prompt import Place, judge_messages, read_reply
 from pipelines.evaluation.judge.judgements import Judgement, Winner
-from pipelines.evaluation.judge.kept_replies import KeptReplies
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.files import sha256_of_text
 
-_MAX_FAILURES_IN_A_ROW = 10  # then the endpoint is down, and what is left would only wait
-_CALLS_IN_HAND = 4  # for each of those at once, so that a failing endpoint is noticed soon
+_MAX_FAILURES_IN_A_ROW = 10  # then the endpoint is down
+_CALLS_IN_FLIGHT = 4  # for each of those at once, so that a failing endpoint is noticed soon
 _CHARACTERS_OF_A_TOKEN = 4
+
+
+class ReplyCache:
+    """Replies in a JSON-lines file, by the hash of the request; without a path they are kept in memory only.
+
+    A reply is written at once. A line that an interrupted run left incomplete is skipped.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._replies: dict[str, str] = {}
+        text = path.read_text(encoding="utf-8", errors="replace") if path is not None and path.is_file() else ""
+        for line in text.split("\n"):
+            try:
+                value = json.loads(line)
+                self._replies[value["key"]] = value["reply"]
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue
+        self._before = "" if text.endswith("\n") or not text else "\n"  # ends an incomplete line
+
+    def get(self, key: str) -> str | None:
+        """Return the reply to the request `key`, None if there is none yet."""
+        return self._replies.get(key)
+
+    def add(self, key: str, reply: str) -> None:
+        """Append a reply; safe from several threads."""
+        with self._lock:
+            self._replies[key] = reply
+            if self._path is None:
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(self._before + json.dumps({"key": key, "reply": reply}) + "\n")
+            self._before = ""
 
 
 @dataclass(frozen=True)
@@ -28,10 +62,7 @@ class _Question:
     key: str
 
 
-@dataclass(frozen=True)
-class _Pair:
-    base_first: _Question
-    instruct_first: _Question
+_Pair = tuple[_Question, _Question]  # the base's answer first, the instruct model's first
 
 
 def judging_cost(
@@ -39,21 +70,16 @@ def judging_cost(
     base_answers: Sequence[str],
     instruct_answers: Sequence[str],
     endpoint: JudgeEndpoint,
-    kept: Path | None = None,
+    cache_file: Path | None = None,
 ) -> str:
-    """What judging these pairs will take, in words, before any call: calls, and about how many tokens are sent."""
-    replies = KeptReplies(kept)
-    questions = [
-        question
-        for pair in _pairs(prompts, base_answers, instruct_answers, endpoint)
-        if pair is not None
-        for question in (pair.base_first, pair.instruct_first)
-    ]
-    to_ask = [question for question in questions if replies.get(question.key) is None]
+    """Return what judging these pairs costs, in words, before any call: calls and roughly how many tokens."""
+    pairs = _pairs(prompts, base_answers, instruct_answers, endpoint)
+    questions = [question for pair in pairs if pair for question in pair]
+    to_ask = _without_reply(pairs, ReplyCache(cache_file))
     n_tokens = sum(len(one["content"]) for question in to_ask for one in question.messages) // _CHARACTERS_OF_A_TOKEN
     return (
         f"judge {endpoint.model} at {endpoint.host}: {len(to_ask):,} calls, about {n_tokens:,} tokens sent and at most "
-        f"{len(to_ask) * endpoint.max_answer_tokens:,} received ({len(questions) - len(to_ask):,} replies are kept)"
+        f"{len(to_ask) * endpoint.max_answer_tokens:,} received ({len(questions) - len(to_ask):,} replies are cached)"
     )
 
 
@@ -63,55 +89,49 @@ def judge_pairs(
     instruct_answers: Sequence[str],
     endpoint: JudgeEndpoint,
     *,
-    kept: Path | None = None,
+    cache_file: Path | None = None,
 ) -> list[Judgement]:
-    """One judgement for each prompt, in their order; `kept` is the file of replies that need not be asked for again.
+    """Return one judgement for each prompt, in their order. Replies in `cache_file` are not asked for again.
 
-    Only one process may call this. Raises `UserError` if the first call fails, for a wrong key, model or URL, and when
-    ten calls in a row fail; replies so far are kept.
+    Only one process may call this. Raises `UserError` if the first call fails, for a wrong key, model or URL, and if
+    ten calls in a row fail; the replies so far stay in the file.
     """
-    replies = KeptReplies(kept)
+    replies = ReplyCache(cache_file)
     pairs = _pairs(prompts, base_answers, instruct_answers, endpoint)
-    questions = {
-        question.key: question
-        for pair in pairs
-        if pair is not None
-        for question in (pair.base_first, pair.instruct_first)
-        if replies.get(question.key) is None
-    }
-    failures = _ask_all(list(questions.values()), endpoint, replies)
+    failures = _ask_all(_without_reply(pairs, replies), endpoint, replies)
     return [_judgement(pair, replies, failures, endpoint) for pair in pairs]
 
 
 def _pairs(
     prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: JudgeEndpoint
 ) -> list[_Pair | None]:
-    """Both orders of each pair, None where the answers are the same text."""
-    pairs: list[_Pair | None] = []
-    for prompt, one, other in zip(prompts, base, instruct, strict=True):
-        request = prompt.full_text
-        orders = [(one, other), (other, one)]
-        both = [_question(judge_messages(request, first, second), endpoint) for first, second in orders]
-        pairs.append(None if one == other else _Pair(*both))
-    return pairs
+    """Return both orders of each pair, None if the answers are the same text."""
+
+    def question(prompt: Prompt, first: str, second: str) -> _Question:
+        messages = judge_messages(prompt.full_text, first, second)
+        asked: dict[str, Any] = {"url": endpoint.url.rstrip("/"), **endpoint.body(messages)}
+        return _Question(messages, sha256_of_text(json.dumps(asked, sort_keys=True)))
+
+    return [
+        None if one == other else (question(prompt, one, other), question(prompt, other, one))
+        for prompt, one, other in zip(prompts, base, instruct, strict=True)
+    ]
 
 
-def _question(messages: list[dict[str, str]], endpoint: JudgeEndpoint) -> _Question:
-    asked: dict[str, Any] = {"url": endpoint.url.rstrip("/"), **endpoint.body(messages)}
-    return _Question(messages, sha256_of_text(json.dumps(asked, sort_keys=True)))
+def _without_reply(pairs: Sequence[_Pair | None], replies: ReplyCache) -> list[_Question]:
+    """Return the questions without a reply, each once."""
+    questions = {question.key: question for pair in pairs if pair for question in pair}
+    return [question for key, question in questions.items() if replies.get(key) is None]
 
 
-def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: KeptReplies) -> dict[str, str]:
-    """Keep the reply to each question; what failed is returned, by key, with the reason.
-
-    The first question is asked alone: what is wrong with the endpoint shows there, not a thousand times.
-    """
+def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: ReplyCache) -> dict[str, str]:
+    """Cache the reply to each question; return the failed ones by key, with the reason."""
     failures: dict[str, str] = {}
     n_in_a_row = 0
 
     def ask(question: _Question) -> str | None:
         try:
-            replies.keep(question.key, endpoint.answer(question.messages))
+            replies.add(question.key, endpoint.answer(question.messages))
         except CallFailed as error:
             return str(error)
         return None
@@ -121,10 +141,10 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: K
         if failure:
             failures[questions[place].key] = failure
         if failure and (place == 0 or n_in_a_row >= _MAX_FAILURES_IN_A_ROW):
+            count = f"{n_in_a_row} calls in a row failed, the last with {failure}" if place else failure
             raise UserError(
-                expected=f"a judge {endpoint.model} that answers at {endpoint.host}",
-                got=f"{n_in_a_row} calls in a row that failed, the last with {failure}" if place else failure,
-                remedy="mend that and go on with --resume: answers and replies so far are kept",
+                f"the judge {endpoint.model} at {endpoint.host} does not answer: {count}",
+                "correct that and continue with --resume: answers and replies so far are kept",
             )
     return failures
 
@@ -132,28 +152,26 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: K
 def _answers(
     questions: Sequence[_Question], ask: Callable[[_Question], str | None], n_at_once: int
 ) -> Iterator[str | None]:
-    """`ask` of the first question, then of the others, several at once; in their order."""
+    """Ask the first question alone, which shows what is wrong with the endpoint, then several at a time; in order."""
     yield from map(ask, questions[:1])
-    n_in_hand = n_at_once * _CALLS_IN_HAND
+    n_in_flight = n_at_once * _CALLS_IN_FLIGHT
     with ThreadPoolExecutor(n_at_once) as pool:
-        for start in range(1, len(questions), n_in_hand):
-            yield from pool.map(ask, questions[start : start + n_in_hand])
+        for start in range(1, len(questions), n_in_flight):
+            yield from pool.map(ask, questions[start : start + n_in_flight])
 
 
 def _judgement(
-    pair: _Pair | None, replies: KeptReplies, failures: Mapping[str, str], endpoint: JudgeEndpoint
+    pair: _Pair | None, replies: ReplyCache, failures: Mapping[str, str], endpoint: JudgeEndpoint
 ) -> Judgement:
     if pair is None:
         return Judgement(Winner.TIE, Winner.TIE, "both answers are the same text", was_asked=False)
-    keys = pair.base_first.key, pair.instruct_first.key
-    read = [read_reply(replies.get(key) or "") for key in keys]
-    (base_first, reason), (instruct_first, other_reason) = read
+    (base_first, reason), (instruct_first, other_reason) = [read_reply(replies.get(one.key) or "") for one in pair]
     winners = _winner(base_first, Winner.BASE, Winner.INSTRUCT), _winner(instruct_first, Winner.INSTRUCT, Winner.BASE)
     if winners[0] is not winners[1]:
         reason = f"base first: {reason} | instruct first: {other_reason}"
-    error = next((failures[key] for key in keys if key in failures), None)
+    error = next((failures[one.key] for one in pair if one.key in failures), None)
     if error is None and None in winners:
-        error = "the judge's reply holds no verdict"
+        error = "the judge's reply has no verdict"
     return Judgement(*winners, endpoint.without_key(reason), error)
 
 
