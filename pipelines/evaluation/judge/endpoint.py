@@ -128,32 +128,34 @@ class JudgeEndpoint:
         response = _Response()
         try:
             asyncio.run(self._post(messages, response))
-        except TimeoutError as error:
-            if response.status in (0, 200):
-                problem = f"TimeoutError: timed out, no complete answer in {self.max_seconds:g} seconds"
-                raise _TryFailed(problem) from error
-        except (httpx.HTTPError, OSError) as error:
-            if response.status in (0, 200):
-                raise _TryFailed(f"{type(error).__name__}: {self.without_key(str(error))}") from error
-        if 200 <= response.status < 300:
-            try:
+            if 200 <= response.status < 300:
                 return self.without_key(_content(response.body))
-            except (ValueError, RecursionError) as error:
-                raise _TryFailed(f"{type(error).__name__}: {self.without_key(str(error))}") from error
+        except (httpx.HTTPError, OSError, ValueError, RecursionError) as error:
+            if response.status < 300:  # the status of an error response says enough
+                words = (
+                    f"timed out, no complete answer in {self.max_seconds:g} seconds"
+                    if isinstance(error, TimeoutError)
+                    else str(error)
+                )
+                problem = f"{type(error).__name__}: {self.without_key(words)}"
+                raise _TryFailed(problem) from error
         return self._refused(response)
 
     async def _post(self, messages: Sequence[dict[str, str]], response: _Response) -> None:
         """Post, and fill `response` as it arrives, so that a timeout keeps what an error response said."""
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         url = f"{self.url.rstrip('/')}/chat/completions"
-        async with asyncio.timeout(self.max_seconds), httpx.AsyncClient(timeout=None, headers=headers) as client:
-            async with client.stream("POST", url, json=self.body(messages)) as found:
-                response.status, response.headers = found.status_code, found.headers
-                max_bytes = _MAX_BODY_BYTES if found.is_success else _MAX_ERROR_BYTES
-                async for piece in found.aiter_bytes():
-                    response.body += piece
-                    if len(response.body) > max_bytes:
-                        return
+        async with (
+            asyncio.timeout(self.max_seconds),
+            httpx.AsyncClient(timeout=None, headers=headers) as client,
+            client.stream("POST", url, json=self.body(messages)) as found,
+        ):
+            response.status, response.headers = found.status_code, found.headers
+            max_bytes = _MAX_BODY_BYTES if found.is_success else _MAX_ERROR_BYTES
+            async for piece in found.aiter_bytes():
+                response.body += piece
+                if len(response.body) > max_bytes:
+                    return
 
     def _refused(self, response: _Response) -> str:
         """Raise for an error response: `_TryFailed`, `CallFailed` or `UserError`."""

@@ -93,7 +93,9 @@ def _of_one_model(judged: Sequence[Judgement], groups: Groups | None) -> dict[st
     verdicts = [verdict for _, verdict, _ in decided]
     win_share = _win_share([_POINTS[one] for one in verdicts], [group for *_, group in decided])
     asked = [(one, group) for one, _, group in decided if one.was_asked]
-    agreement = share([bool(one.agrees_with_itself) for one, _ in asked], [group for _, group in asked]) if asked else None
+    agreement = (
+        share([bool(one.agrees_with_itself) for one, _ in asked], [group for _, group in asked]) if asked else None
+    )
     return {
         "n": len(judged),
         "n_errors": len(judged) - len(verdicts),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipelines.evaluation.judge import JudgeEndpoint
+from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 
 KEY = "sk-a-secret-of-the-tests"
 _FENCE = r"\n=== \w+ "

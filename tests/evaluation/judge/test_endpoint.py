@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.judge import API_KEY_VARIABLE, JudgeEndpoint
-from pipelines.evaluation.judge.endpoint import CallFailed
+from pipelines.evaluation.judge.endpoint import API_KEY_VARIABLE, CallFailed, JudgeEndpoint
 from tests.evaluation.judge.judge_server import KEY, Asked, Reply, endless_server, judge_server
 
 MESSAGES = [{"role": "user", "content": "which?"}]
@@ -141,7 +140,7 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
 def test_nobody_at_the_url_is_a_failed_call() -> None:
     with judge_server(lambda _: Reply("gone")) as server:
         endpoint = server.endpoint(max_tries=2)
-    with pytest.raises(CallFailed, match="refused"):
+    with pytest.raises(CallFailed, match="ConnectError"):
         endpoint.answer(MESSAGES)
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.judge import Verdict, Winner, judge_pairs, judge_record, judging_cost
+from pipelines.evaluation.judge.judgements import Verdict, Winner, judge_record
+from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from tests.evaluation.judge.judge_server import KEY, Asked, Reply, judge_server, longer_wins, verdict
 
@@ -85,15 +86,15 @@ def test_kept_replies_are_not_asked_for_again_and_a_torn_line_is(tmp_path: Path)
     with judge_server(longer_wins) as server:
         endpoint = server.endpoint()
         assert ": 6 calls" in judging_cost(PROMPTS, BASE, INSTRUCT, endpoint, kept)
-        first = judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept)
+        first = judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, cache_file=kept)
         text = kept.read_text()
         kept.write_text(text[: len(text) - 20])
         assert ": 1 calls" in judging_cost(PROMPTS, BASE, INSTRUCT, endpoint, kept)
-        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept) == first
+        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, cache_file=kept) == first
         assert len(server.asked) == 7
-        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, kept=kept) == first
+        assert judge_pairs(PROMPTS, BASE, INSTRUCT, endpoint, cache_file=kept) == first
         assert len(server.asked) == 7
-        assert judge_pairs(PROMPTS[:1], ["other"], ["answer!"], endpoint, kept=kept)[0].verdict is Verdict.WIN
+        assert judge_pairs(PROMPTS[:1], ["other"], ["answer!"], endpoint, cache_file=kept)[0].verdict is Verdict.WIN
         assert len(server.asked) == 9
     assert KEY not in kept.read_text()
 
@@ -111,7 +112,7 @@ def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) ->
     reason = "".join(f"\\u{ord(one):04x}" for one in KEY)
     kept = tmp_path / "judge.jsonl"
     with judge_server(lambda _: Reply(f'{{"reason": "{reason}", "winner": "tie"}}')) as server:
-        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
         assert judgement.reason == "***"
         lines = [json.loads(line) for line in kept.read_text().splitlines()]
         assert len(lines) == 2
@@ -121,7 +122,7 @@ def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) ->
 def test_a_key_in_replies_kept_from_before_is_in_no_record(tmp_path: Path) -> None:
     kept = tmp_path / "judge.jsonl"
     with judge_server(lambda _: verdict("tie", "placeholder")) as server:
-        judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
         kept.write_text(kept.read_text().replace("placeholder", KEY))
-        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), kept=kept)
+        [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
     assert judgement.reason == "***"

@@ -1,6 +1,7 @@
 import pytest
 
-from pipelines.evaluation.judge import JudgeEndpoint, Judgement, Winner, judge_record
+from pipelines.evaluation.judge.endpoint import JudgeEndpoint
+from pipelines.evaluation.judge.judgements import Judgement, Winner, judge_record
 
 BASE, INSTRUCT, TIE = Winner.BASE, Winner.INSTRUCT, Winner.TIE
 ENDPOINT = JudgeEndpoint("https://judge.example.com/v1", "m", "secret-key")
