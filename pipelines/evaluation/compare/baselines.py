@@ -7,14 +7,14 @@ from pipelines.evaluation.compare.comparison import comparison_of
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.prompt_sets import Prompt
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 
 
 def comparison_with_baselines(
     prompts: Sequence[Prompt],
     models: Sequence[MeasuredModel],
     responses: Sequence[Mapping[str, Any]],
-    further: Sequence[Series],
+    further: Sequence[MetricTable],
     pool: FewShotPool,
 ) -> dict[str, Any]:
     """`comparison_of` all models, of which the few-shot base is the last, if there is one.

@@ -1,4 +1,4 @@
-"""Series of all models -> the measured part of comparison.json. Nothing here loads or runs a model: `measuring` does.
+"""Metric tables -> the measured part of comparison.json. No model is loaded or run here.
 
 Figures rest on the prompts that are `counted`, each metric on those of them to which it applies in all models: values
 that stand side by side, and the difference between them, are of the same prompts.
@@ -36,9 +36,9 @@ from pipelines.evaluation.likelihood.measures import beyond_details, beyond_seri
 from pipelines.evaluation.likelihood.plan import BeyondPlan
 from pipelines.evaluation.likelihood.reference_likelihood import likelihood_series, prompt_style_figures
 from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, corrected_differences
 from pipelines.evaluation.statistics.intervals import Estimate
-from pipelines.evaluation.statistics.series import Series
-from pipelines.evaluation.statistics.verdicts import JudgedDifference, judged_differences
+from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.inference.loading import Role
 
 
@@ -46,7 +46,7 @@ def comparison_of(
     prompts: Sequence[Prompt],
     models: Sequence[MeasuredModel],
     responses: Sequence[Mapping[str, Any]],
-    further: Sequence[Series] = (),
+    further: Sequence[MetricTable] = (),
 ) -> dict[str, Any]:
     """The measured part of comparison.json, whose fields are described at the top of this module.
 
@@ -59,13 +59,13 @@ def comparison_of(
     baselines = [names[0], *further_baselines]
     groups = [prompt.dependence for prompt in prompts if prompt.counted]
     of_prompts = _page_order([*response_series(lines, names), likelihood_series(prompts, models)])
-    of_prompts = [one.grouped(groups).on_shared_items() for one in of_prompts]
+    of_prompts = [one.with_groups(groups).on_shared_items() for one in of_prompts]
     measured = [*of_prompts, *(one.on_shared_items() for one in further)]
     figures = {one: {name: one.figure(name) for name in names} for one in measured}
     series = [one for one, found in figures.items() if any(found.values())]
     base = baselines[0]
     others = [name for name in names if name not in baselines]
-    judged = {name: {one: judged_differences(series, name, one) for one in baselines} for name in others}
+    judged = {name: {one: corrected_differences(series, name, one) for one in baselines} for name in others}
     values = {
         name: {one.name: figure.value for one in series if (figure := figures[one][name]) is not None} for name in names
     }
@@ -102,7 +102,7 @@ def _against_first(judged: Mapping[str, Mapping[str, Judged]], values: Values) -
 
 def beyond_of(
     prompts: Sequence[Prompt], models: Sequence[MeasuredModel], plan: BeyondPlan
-) -> tuple[list[Series], dict[str, Any]]:
+) -> tuple[list[MetricTable], dict[str, Any]]:
     """What was measured beyond the task, as series and as `details` of comparison.json."""
     counted = [prompt for prompt in prompts if prompt.counted]
     measured = {model.name: model.beyond for model in models if model.beyond is not None}
@@ -116,12 +116,12 @@ def beyond_of(
     )
 
 
-def _page_order(series: Sequence[Series]) -> list[Series]:
+def _page_order(series: Sequence[MetricTable]) -> list[MetricTable]:
     """Greedy answers, the reference's likelihood, then what rests on samples."""
     return sorted(series, key=lambda one: ("greedy", None, "sampled").index(one.decoding))
 
 
-def _difference_record(judged: JudgedDifference) -> dict[str, Any]:
+def _difference_record(judged: CorrectedDifference) -> dict[str, Any]:
     one = judged.difference
     record = {
         **one.estimate.to_json(),
@@ -137,7 +137,7 @@ def _difference_record(judged: JudgedDifference) -> dict[str, Any]:
     return record
 
 
-def _flips(series: Sequence[Series], lines: Sequence[Mapping[str, Any]], model: str, base: str) -> dict[str, Any]:
+def _flips(series: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], model: str, base: str) -> dict[str, Any]:
     """The prompts on which a yes-or-no check of the greedy answer turned, by metric."""
     flips: dict[str, Any] = {}
     for one in series:
@@ -149,7 +149,9 @@ def _flips(series: Sequence[Series], lines: Sequence[Mapping[str, Any]], model: 
     return flips
 
 
-def _categories(series: Sequence[Series], lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+def _categories(
+    series: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
     """The figures of each category of prompts, where there are several."""
     places: dict[str, list[int]] = {}
     for place, line in enumerate(lines):
@@ -160,7 +162,7 @@ def _categories(series: Sequence[Series], lines: Sequence[Mapping[str, Any]], na
     base, *others = names
     record = {}
     for category, own in places.items():
-        parts = [one.among(own) for one in series]
+        parts = [one.subset(own) for one in series]
         figures = {name: {one.name: one.figure(name) for one in parts} for name in names}
         changes = {name: {one.name: one.difference(name, base, tested=False) for one in parts} for name in others}
         record[category] = {
@@ -188,7 +190,7 @@ def _model_record(model: MeasuredModel, figures: Mapping[str, Estimate | None]) 
     }
 
 
-def _definition_record(series: Series) -> dict[str, Any]:
+def _definition_record(series: MetricTable) -> dict[str, Any]:
     one = series.definition
     return {
         "label": one.label,

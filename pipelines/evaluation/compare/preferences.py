@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.evaluation.statistics.intervals import bootstrap_mean, share
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
+from pipelines.evaluation.statistics.intervals import bootstrap_mean
 from pipelines.evaluation.statistics.row_groups import Groups, group_of, groups_by_instruction, labels_of
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 
 _PROMPTS = ("system", "instruction", "input", "prompt", "question", "messages", "conversations")
 Scores = Mapping[str, np.ndarray]

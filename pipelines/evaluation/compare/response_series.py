@@ -6,18 +6,18 @@ from typing import Any
 from pipelines.evaluation.code_execution.execution import EXECUTION_METRICS, pass_at_k, pass_at_k_definition
 from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.statistics.metric_definition import MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 
 Lines = Sequence[Mapping[str, Any]]
 _KS = (1, 5, 10, 100)
 
 
-def response_series(lines: Lines, models: Sequence[str]) -> list[Series]:
+def response_series(lines: Lines, models: Sequence[str]) -> list[MetricTable]:
     """The series of every check that applies to an answer: greedy ones, then sampled ones, then pass@k."""
     definitions = [*(metric.definition for metric in METRICS.values()), *EXECUTION_METRICS]
     in_pass_at_k = {"passes_tests"}  # its mean over the samples is pass@1
     found = [
-        Series.of_values(one, {model: _values(lines, model, one, decoding) for model in models}, decoding=decoding)
+        MetricTable.of_values(one, {model: _values(lines, model, one, decoding) for model in models}, decoding=decoding)
         for decoding in ("greedy", "sampled")
         for one in definitions
         if decoding == "greedy" or one.name not in in_pass_at_k
@@ -35,7 +35,7 @@ def _values(lines: Lines, model: str, definition: MetricDefinition, decoding: st
     return values
 
 
-def _pass_at_k(lines: Lines, models: Sequence[str], k: int) -> Series:
+def _pass_at_k(lines: Lines, models: Sequence[str], k: int) -> MetricTable:
     """How probable it is that one of k samples passes all tests, prompt by prompt."""
     values = {}
     for model in models:
@@ -46,7 +46,7 @@ def _pass_at_k(lines: Lines, models: Sequence[str], k: int) -> Series:
             None if any(one is None for one in own) or len(own) < k else pass_at_k(len(own), sum(own), k)
             for own in passed
         ]
-    return Series.of_values(pass_at_k_definition(k), values, decoding="sampled", has_greedy_namesake=False)
+    return MetricTable.of_values(pass_at_k_definition(k), values, decoding="sampled", has_greedy_version=False)
 
 
 def _n_samples(lines: Lines) -> int:

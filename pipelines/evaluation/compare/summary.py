@@ -5,10 +5,10 @@ from typing import Any
 
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, Verdict
 from pipelines.evaluation.statistics.metric_definition import Aspect
 from pipelines.evaluation.statistics.row_groups import RowGroups
 from pipelines.evaluation.statistics.significance import p_value_text
-from pipelines.evaluation.statistics.verdicts import JudgedDifference, Verdict
 from pipelines.modeling import PromptStyle
 
 MAX_EMPTY_SHARE = 0.1
@@ -33,7 +33,7 @@ _UNMEASURED = {
     Aspect.CORRECTNESS: "not measured: no reference answers, tests or constraints",
     Aspect.LOST: "not measured: give --general or --capability",
 }
-Judged = Mapping[str, JudgedDifference]
+Judged = Mapping[str, CorrectedDifference]
 Values = Mapping[str, Mapping[str, float]]
 
 
@@ -47,7 +47,7 @@ def sentence_of(judged: Judged, summary: Mapping[str, Mapping[str, Any]]) -> str
     """The lines of a summary as one sentence."""
     if not judged:
         return "nothing was measured on both models"
-    if all(one.is_nothing for one in judged.values()):
+    if all(one.is_zero for one in judged.values()):
         n_items = next(iter(judged.values())).difference.estimate.n  # the first on a page applies to every prompt
         return f"no difference at all: equal on every item of all {len(judged)} measures, n = {n_items}"
     return "; ".join(f"{aspect}: {line['text']}" for aspect, line in summary.items())
@@ -104,7 +104,7 @@ def _line(aspect: Aspect, judged: Mapping[str, Judged], values: Values, model: s
     }
 
 
-def _figures(one: JudgedDifference) -> dict[str, Any]:
+def _figures(one: CorrectedDifference) -> dict[str, Any]:
     estimate = one.difference.estimate.to_json()
     return {
         "difference": estimate.pop("value"),
@@ -115,7 +115,7 @@ def _figures(one: JudgedDifference) -> dict[str, Any]:
     }
 
 
-def _text(baseline: str, one: JudgedDifference, values: Values, model: str, metric: str) -> str:
+def _text(baseline: str, one: CorrectedDifference, values: Values, model: str, metric: str) -> str:
     """ "6.8% (base) -> 99.0%: +92.2 points [+88.1, +95.3], p <= 0.0014, n = 205 in 18 groups, better"."""
     unit, estimate = one.definition.unit, one.difference.estimate
     before, after = (_shown(values[name][metric], unit) for name in (baseline, model))

@@ -7,8 +7,9 @@ from typing import Any
 
 from pipelines.evaluation.judge.endpoint import TEMPERATURE, JudgeEndpoint
 from pipelines.evaluation.judge.judge_prompt import TEMPLATE_SHA256
-from pipelines.evaluation.statistics.intervals import Estimate, bootstrap_mean, share
+from pipelines.evaluation.statistics.intervals import Estimate, bootstrap_mean
 from pipelines.evaluation.statistics.row_groups import Groups
+from pipelines.evaluation.statistics.shares import share
 
 
 class Winner(StrEnum):

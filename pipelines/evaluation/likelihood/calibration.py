@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 
 N_BINS = 15
 CALIBRATION_ERROR = MetricDefinition(
@@ -36,7 +36,7 @@ NEXT_TOKEN_ACCURACY = MetricDefinition(
 Scores = Mapping[str, Sequence[ReferenceScores | None]]
 
 
-def calibration_series(scores: Scores) -> list[Series]:
+def calibration_series(scores: Scores) -> list[MetricTable]:
     """Next-token accuracy and expected calibration error over the reference answers.
 
     Both count by token, so a model that cuts the references into other tokens than the first one has neither.
@@ -46,8 +46,8 @@ def calibration_series(scores: Scores) -> list[Series]:
     n_tokens = {name: [None if one is None else one.n_tokens for one in found] for name, found in scores.items()}
     sums = {name: np.array([_bin_sums(one) for one in found]) for name, found in scores.items()}
     return [
-        Series.of_ratios(NEXT_TOKEN_ACCURACY, hits, n_tokens),
-        Series.of_sums(CALIBRATION_ERROR, sums, expected_calibration_error),
+        MetricTable.of_ratios(NEXT_TOKEN_ACCURACY, hits, n_tokens),
+        MetricTable.of_sums(CALIBRATION_ERROR, sums, expected_calibration_error),
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 
 P_END = MetricDefinition(
     "p_end",
@@ -25,14 +25,14 @@ P_END_INSIDE = MetricDefinition(
 )
 
 
-def ending_series(scores: Mapping[str, Sequence[ReferenceScores | None]]) -> list[Series]:
+def ending_series(scores: Mapping[str, Sequence[ReferenceScores | None]]) -> list[MetricTable]:
     """P(end) at the end of each reference answer, and over the places before its tokens; the first token's included."""
     ends = {name: [one if one is None else one.p_end for one in found] for name, found in scores.items()}
     return [
-        Series.of_values(
+        MetricTable.of_values(
             P_END, {name: [None if p is None else float(p[-1]) for p in found] for name, found in ends.items()}
         ),
-        Series.of_ratios(
+        MetricTable.of_ratios(
             P_END_INSIDE,
             {name: [None if p is None else float(p[:-1].sum()) for p in found] for name, found in ends.items()},
             {name: [None if p is None else len(p) - 1 for p in found] for name, found in ends.items()},

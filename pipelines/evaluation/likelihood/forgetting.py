@@ -10,7 +10,7 @@ from pipelines.evaluation.likelihood.capability_items import CapabilityItem
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, passage_likelihoods, text_likelihoods
 from pipelines.evaluation.perplexity.documents import Documents
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.inference.log_probabilities import TokenSequence, log_probabilities
 from pipelines.inference.processes import measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt
@@ -83,17 +83,19 @@ def general_likelihoods(loaded: LoadedModel, documents: Documents, *, batch_size
     return likelihoods(loaded, documents.items, batch_size=batch_size, measured_by=measured_by_all)
 
 
-def general_series(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> Series:
+def general_series(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> MetricTable:
     """Bits per byte over the general documents; one of which no byte could be scored does not apply."""
     known = {name: [one if one.n_bytes else None for one in found] for name, found in likelihoods.items()}
-    return Series.of_ratios(
+    return MetricTable.of_ratios(
         GENERAL_BITS_PER_BYTE,
         {name: [one.nll_nats / math.log(2) if one else None for one in found] for name, found in known.items()},
         {name: [one.n_bytes if one else None for one in found] for name, found in known.items()},
     )
 
 
-def capability_series(items: Sequence[CapabilityItem], scores: Mapping[str, Sequence[CapabilityScore]]) -> list[Series]:
+def capability_series(
+    items: Sequence[CapabilityItem], scores: Mapping[str, Sequence[CapabilityScore]]
+) -> list[MetricTable]:
     """Which items each model has right: by log p, and for multiple choice by log p per byte too."""
     by_sum = {
         name: [_is_right(item, one.log_probs) for item, one in zip(items, found, strict=True)]
@@ -103,7 +105,7 @@ def capability_series(items: Sequence[CapabilityItem], scores: Mapping[str, Sequ
         name: [_is_right_per_byte(item, one) for item, one in zip(items, found, strict=True)]
         for name, found in scores.items()
     }
-    return [Series.of_values(CAPABILITY, by_sum), Series.of_values(CAPABILITY_PER_BYTE, by_byte)]
+    return [MetricTable.of_values(CAPABILITY, by_sum), MetricTable.of_values(CAPABILITY_PER_BYTE, by_byte)]
 
 
 def capability_details(

@@ -27,8 +27,8 @@ from pipelines.evaluation.likelihood.plan import (
 from pipelines.evaluation.likelihood.positions import likelihood_by_position
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
 from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.evaluation.statistics.row_groups import labels_of
-from pipelines.evaluation.statistics.series import Series
 from pipelines.inference.generation import Answer
 from pipelines.modeling import LoadedModel, PromptStyle
 
@@ -68,24 +68,24 @@ def beyond_series(
     measured: Mapping[str, BeyondMeasured],
     answers: Mapping[str, Sequence[Answer]],
     plan: BeyondPlan,
-) -> list[Series]:
+) -> list[MetricTable]:
     """All series, in the order of a page; those of prompts have one item for each of `prompts`.
 
     `measured` and `answers` (greedy) hold one entry a prompt for each model, in the order of `prompts`.
     """
     groups = [prompt.dependence for prompt in prompts]
     references = {model: found.references for model, found in measured.items()}
-    series = [one.grouped(groups) for one in ending_series(references) + calibration_series(references)]
+    series = [one.with_groups(groups) for one in ending_series(references) + calibration_series(references)]
     general = {model: found.general for model, found in measured.items() if found.general is not None}
     if plan.general and general:
-        series.append(general_series(general).grouped(labels_of(general_documents(plan.general).groups)))
+        series.append(general_series(general).with_groups(labels_of(general_documents(plan.general).groups)))
     capability = {model: found.capability for model, found in measured.items() if found.capability is not None}
     if plan.capability and capability:
         items = capability_items(plan.capability)
         labels = labels_of([item.group for item in items])
-        series += [one.grouped(labels) for one in capability_series(items, capability)]
+        series += [one.with_groups(labels) for one in capability_series(items, capability)]
     if plan.training_rows:
-        series += [one.grouped(groups) for one in memorisation_series(prompts, answers, plan.training_rows)]
+        series += [one.with_groups(groups) for one in memorisation_series(prompts, answers, plan.training_rows)]
     return series
 
 

@@ -14,7 +14,7 @@ from pipelines.evaluation.likelihood.plan import training_answers
 from pipelines.evaluation.likelihood.shared_token_runs import SharedRun, longest_shared_runs
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.inference.generation import Answer
 
 _MIN_COPIED_WORDS = 4  # in a run that the prompt has too; shorter ones are in any text
@@ -45,7 +45,7 @@ REPEATS_TRAINING_ROW = MetricDefinition(
 Answers = Mapping[str, Sequence[Answer]]
 
 
-def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[Series]:
+def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[MetricTable]:
     """Length of the longest overlap of each greedy answer that is not empty, and whether it repeats a row."""
     runs = _runs_by_model(prompts, answers, training_rows)
     said = {model: [bool(one.text.strip()) for one in found] for model, found in answers.items()}
@@ -61,8 +61,8 @@ def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_ro
         for model, found in runs.items()
     }
     return [
-        Series.of_values(LONGEST_OVERLAP, lengths, decoding="greedy"),
-        Series.of_values(REPEATS_TRAINING_ROW, repeats, decoding="greedy"),
+        MetricTable.of_values(LONGEST_OVERLAP, lengths, decoding="greedy"),
+        MetricTable.of_values(REPEATS_TRAINING_ROW, repeats, decoding="greedy"),
     ]
 
 

@@ -9,7 +9,7 @@ from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.intervals import bootstrap_ratio
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 
 BITS_PER_BYTE = MetricDefinition(
     "response_bits_per_byte",
@@ -22,12 +22,12 @@ BITS_PER_BYTE = MetricDefinition(
 Likelihoods = Sequence[DocumentLikelihood | None]
 
 
-def likelihood_series(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> Series:
+def likelihood_series(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> MetricTable:
     """Bits per byte of the counted prompts' reference answers."""
     found = {model.name: counted(headline_likelihoods(model, prompts), prompts) for model in models}
     bits = {name: [bits_of(one) if one else None for one in column] for name, column in found.items()}
     n_bytes = {name: [one.n_bytes if one else None for one in column] for name, column in found.items()}
-    return Series.of_ratios(BITS_PER_BYTE, bits, n_bytes)
+    return MetricTable.of_ratios(BITS_PER_BYTE, bits, n_bytes)
 
 
 def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.evaluation.lm_eval.benchmark_run import MetricOutcome
 from pipelines.evaluation.statistics.intervals import paired_difference_of_means, paired_difference_of_ratios
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares
 from pipelines.evaluation.statistics.significance import p_value_text, permutation_test_of_sums
 
 

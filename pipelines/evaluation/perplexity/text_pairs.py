@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from data_prep.dataset_folder import read_rows
 from pipelines.errors import UserError
 from pipelines.evaluation.perplexity.text_scores import Length, TextScore, refuse_partly_scored
-from pipelines.evaluation.statistics.intervals import share
 from pipelines.evaluation.statistics.row_groups import group_of, labels_of
+from pipelines.evaluation.statistics.shares import share
 
 Both: TypeAlias = tuple[TextScore, TextScore]
 

@@ -1,14 +1,14 @@
-"""What a figure is: its name, its unit, which way it improves, what it is a figure of. No torch, no models."""
+"""The description of a metric: name, unit, direction, group. No torch, no models."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Aspect(StrEnum):
-    """Which of the three questions about a model a metric answers, one line of a summary each.
+    """The three questions of a summary, one line each.
 
-    `form`: does it answer as asked: an answer, in the right shape, with an end. `correctness`: is the answer right.
-    `lost`: what can it no longer do, or has learned by heart.
+    `form`: does the model answer in the right shape, with an end. `correctness`: is the answer right. `lost`: what did
+    it forget or memorize.
     """
 
     FORM = "form"
@@ -17,7 +17,7 @@ class Aspect(StrEnum):
 
 
 class Group(StrEnum):
-    """What a metric looks at; the report shows one table for each."""
+    """What a metric measures; the report shows one table for each."""
 
     STOPPING = "stopping and length"
     TEXT = "text of the answer"
@@ -40,7 +40,7 @@ class Group(StrEnum):
 @dataclass(frozen=True)
 class MetricDefinition:
     """A metric. `unit` is "share", "bits_per_byte", "tokens", "words" or "ratio"; `better` "higher", "lower" or
-    "neither"; `is_flag` says that its values are yes or no, so that its figure is a share with Wilson's interval."""
+    "neither"; the values of an `is_flag` metric are yes or no, so its figure is a share with Wilson's interval."""
 
     name: str
     label: str

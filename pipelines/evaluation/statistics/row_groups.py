@@ -1,20 +1,20 @@
-"""Rows that depend on each other (of one document, module, conversation): whole groups are resampled and permuted.
+"""Groups of rows that depend on each other (one document, module, conversation): resampled and permuted as a whole.
 
-With few groups, or one that holds most rows, resampling groups gives intervals that are too narrow. Two remedies are
-used here, and a simulation in the tests shows that both are needed and suffice:
+With few groups, or one that has most rows, plain cluster resampling gives intervals that are too narrow. A simulation
+in the tests shows that both of these corrections are needed and suffice:
 
-- the number of groups that counts is the effective one, (sum of n_g)^2 / sum of n_g^2 (L. Kish, Survey Sampling, 1965);
-- intervals are widened as Student's t with that number less one degrees of freedom asks for: T. Hesterberg, What
-  Teachers Should Know About the Bootstrap (The American Statistician 69, 2015), section 4.3, for the percentile
-  interval; C. Carter, K. Schnepel, D. Steigerwald, Asymptotic Behavior of a t-Test Robust to Cluster Heterogeneity
-  (Review of Economics and Statistics 99, 2017), for counting by effective groups.
+- count the effective groups, (sum of n_g)^2 / sum of n_g^2 (L. Kish, Survey Sampling, 1965);
+- widen intervals by Student's t with that number less one degrees of freedom: T. Hesterberg, What Teachers Should Know
+  About the Bootstrap (The American Statistician 69, 2015), section 4.3, for the percentile interval; C. Carter, K.
+  Schnepel, D. Steigerwald, Asymptotic Behavior of a t-Test Robust to Cluster Heterogeneity (Review of Economics and
+  Statistics 99, 2017), for effective groups.
 """
 
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -27,15 +27,15 @@ Groups = Sequence[Hashable]
 
 
 def group_of(row: Mapping[str, Any]) -> str | None:
-    """The group that a row names in its column `group`, None where it names none."""
+    """The group in a row's column `group`, None without one."""
     group = row.get("group")
     is_absent = group is None or group != group  # NaN, as pandas writes an empty cell
     return None if is_absent else str(group).strip() or None
 
 
 def groups_by_instruction(groups: Sequence[str | None], instructions: Sequence[str | None]) -> list[str | None]:
-    """The groups of rows, None for a group of its own. Rows without one are grouped by equal instructions (but for case
-    and spaces), unless all rows have the same: then it is their inputs that differ, and each row stands alone."""
+    """The groups of rows, None for a group of its own. Rows without one are grouped by equal instructions (ignoring
+    case and spaces), unless all rows have the same instruction: then their inputs differ, and each row is its own."""
     asked = [one and " ".join(one.casefold().split()) for one in instructions]
     counts = Counter(asked)
     return [
@@ -45,8 +45,13 @@ def groups_by_instruction(groups: Sequence[str | None], instructions: Sequence[s
 
 
 def labels_of(groups: Sequence[str | None]) -> list[Hashable]:
-    """A label for each row: of its group, its place for a group of its own."""
+    """A label for each row: its group, or its position for a group of its own."""
     return [place if group is None else group for place, group in enumerate(groups)]
+
+
+def are_too_few(n_groups: int, n_effective: float) -> bool:
+    """Whether groups are too few, or too unequal, to claim that models differ."""
+    return n_groups < MIN_GROUPS or n_effective < MIN_EFFECTIVE_GROUPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,27 +84,26 @@ class RowGroups:
 
     @property
     def n_effective(self) -> float:
-        """Kish's effective number of groups: `n_groups` if all are of one size, 1 if one holds nearly all rows."""
+        """Kish's effective number of groups: `n_groups` if all are of one size, 1 if one has nearly all rows."""
         return float(self.sizes.sum() ** 2 / (self.sizes**2).sum())
 
     @property
     def are_single_rows(self) -> bool:
-        """Whether each row is a group of its own, so that nothing is to be done."""
+        """Whether each row is a group of its own."""
         return self.n_groups == len(self.codes)
 
     @property
     def are_resampled_by_row(self) -> bool:
-        """Whether rows are resampled: each is a group, or all are one, which alone cannot be resampled."""
+        """Whether rows are resampled: each is a group, or all are one group, which cannot be resampled."""
         return self.are_single_rows or self.n_groups == 1
 
     @property
     def are_too_few(self) -> bool:
         """Whether these groups are too few, or too unequal, to claim that models differ."""
-        few = self.n_groups < MIN_GROUPS or self.n_effective < MIN_EFFECTIVE_GROUPS
-        return few and not self.are_single_rows
+        return not self.are_single_rows and are_too_few(self.n_groups, self.n_effective)
 
     def sums(self, table: np.ndarray) -> np.ndarray:
-        """The rows of `table` (shape [n, n_columns]) added up by group (shape [n_groups, n_columns])."""
+        """The rows of `table` (shape [n, n_columns]) summed by group (shape [n_groups, n_columns])."""
         if self.are_single_rows:
             return table
         sums = np.zeros((self.n_groups, table.shape[1]))
@@ -109,7 +113,9 @@ class RowGroups:
     @property
     def t_quantile(self) -> float:
         """Student's 97.5% point with the effective groups less one degrees of freedom (at least one)."""
-        return t_quantile(max(1.0, self.n_effective - 1))
+        from scipy.special import stdtrit  # slow to import
+
+        return float(stdtrit(max(1.0, self.n_effective - 1), 0.975))
 
     @property
     def tail_percent(self) -> float:
@@ -121,15 +127,3 @@ class RowGroups:
             return 2.5
         n = self.n_effective
         return 100 * NormalDist().cdf(-self.t_quantile * math.sqrt(n / (n - 1)))
-
-
-@lru_cache(maxsize=256)
-def t_quantile(degrees_of_freedom: float) -> float:
-    """The 97.5% point of Student's t, for fractions of 1 and more too.
-
-    With t = sqrt(df) tan(angle) the density is in proportion to cos(angle)^(df - 1): summed on a grid of angles.
-    """
-    edges = np.linspace(0.0, math.pi / 2, 20_001)
-    mass = np.cumsum(np.cos((edges[1:] + edges[:-1]) / 2) ** (degrees_of_freedom - 1))
-    angle = np.interp(0.95 * mass[-1], np.concatenate([[0.0], mass]), edges)
-    return math.sqrt(degrees_of_freedom) * math.tan(float(angle))

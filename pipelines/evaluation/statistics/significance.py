@@ -1,25 +1,28 @@
-"""p-values for paired measurements, and their correction where many metrics are looked at together."""
+"""p-values for paired measurements, and Holm's correction for several metrics.
+
+scipy.stats.permutation_test is not used: it computes the statistic on swapped rows, not on their sums, which takes 12
+to 38 times as long at 200 to 10,000 documents. statsmodels would be a dependency for the 7 lines of Holm's correction.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from pipelines.evaluation.statistics.intervals import Statistic
 from pipelines.evaluation.statistics.row_groups import Groups, RowGroups
 
 N_PERMUTATIONS = 10_000
 _SWAPS_AT_A_TIME = 5_000_000  # 40 MB of them
-_ROUNDING = 1e-9  # differences as large as the one seen count; equal sums in another order differ in their last digits
+_ROUNDING = 1e-9  # sums in another order differ in their last digits, and count as equal
 
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """A two-sided p-value, and the smallest that the test could have given: `floor`.
+    """A two-sided p-value, and `floor`, the smallest p-value that the test can give.
 
-    1 / (n_permutations + 1) where permutations are drawn, 2 / 2^m where the m pairs or groups that differ are few and
+    The floor is 1 / (n_permutations + 1) for random permutations, and 2 / 2^m where few (m) pairs or groups differ and
     all permutations are tried.
     """
 
@@ -28,23 +31,12 @@ class PermutationTest:
 
     @property
     def is_at_floor(self) -> bool:
-        """Whether no permutation gave a difference as large as the one seen: the p-value is "at most" this."""
+        """Whether no permutation gave a difference as large as the observed one: the p-value is "at most" this."""
         return self.p_value <= self.floor * (1 + _ROUNDING) and self.p_value < 1
 
     def to_json(self) -> dict[str, Any]:
         """`p_value`, `p_floor` and `p_at_floor` in the records."""
         return {"p_value": self.p_value, "p_floor": self.floor, "p_at_floor": self.is_at_floor}
-
-
-def paired_permutation_p_value(
-    a: ArrayLike, b: ArrayLike, *, groups: Groups | None = None, seed: int = 0, n_permutations: int = N_PERMUTATIONS
-) -> float:
-    """Two-sided p-value of mean(a) - mean(b), where a[i] and b[i] (shape [n]) belong to the same document."""
-    first, second = (np.asarray(values, dtype=np.float64)[:, None] for values in (a, b))
-    n = len(first)
-    return permutation_test_of_sums(
-        first, second, lambda sums: sums[0] / n, groups=groups, seed=seed, n_permutations=n_permutations
-    ).p_value
 
 
 def permutation_test_of_sums(
@@ -58,12 +50,11 @@ def permutation_test_of_sums(
 ) -> PermutationTest:
     """Two-sided test of statistic(sums of a) - statistic(sums of b), tables of shape [n, n_columns] in pairs.
 
-    Were there no difference between the models, each pair could as well have been swapped: the p-value is the share of
-    swaps, drawn with `seed`, whose difference is at least as large as the one seen, which counts as one of them
-    (B. Phipson and G. Smyth, Permutation P-values Should Never Be Zero, Stat. Appl. Genet. Mol. Biol. 9, 2010). Where
-    few pairs differ, all their swaps are tried and the p-value is exact. For testing two systems by swaps of their
-    outputs: E. Noreen, Computer-Intensive Methods for Testing Hypotheses (1989), chapter 3A. With `groups`, all pairs
-    of a group are swapped together.
+    Without a difference between the models each pair could be swapped: the p-value is the share of random swaps with a
+    difference at least as large as the observed one, which counts as one of them (B. Phipson and G. Smyth, Permutation
+    P-values Should Never Be Zero, Stat. Appl. Genet. Mol. Biol. 9, 2010). Where few pairs differ, all swaps are tried
+    and the p-value is exact. E. Noreen, Computer-Intensive Methods for Testing Hypotheses (1989), chapter 3A, for two
+    systems. With `groups`, all pairs of a group are swapped together.
 
     Raises `ValueError` for tables of different shapes or numbers that are not finite.
     """
@@ -73,8 +64,8 @@ def permutation_test_of_sums(
     a, b = rows.sums(a), rows.sums(b)
     sums_a, sums_b = a.sum(axis=0), b.sum(axis=0)
     moved = (b - a)[(a != b).any(axis=1)]  # what swapping each pair that differs adds to the sums of a
-    seen = abs(float(statistic(sums_a) - statistic(sums_b)))
-    threshold = seen - _ROUNDING * max(1.0, seen)
+    observed = abs(float(statistic(sums_a) - statistic(sums_b)))
+    threshold = observed - _ROUNDING * max(1.0, observed)
     n_pairs = len(moved)
     is_exact = n_pairs <= np.log2(n_permutations)
     n_swaps = 2**n_pairs if is_exact else n_permutations
@@ -96,14 +87,14 @@ def permutation_test_of_sums(
 
 
 def p_value_text(p_value: float, *, is_at_floor: bool = False) -> str:
-    """ "p <= 0.0014" for one that no permutation reached, else "p = 0.012" or "p < 0.001"."""
+    """ "p <= 0.0014" where no permutation reached the difference, else "p = 0.012" or "p < 0.001"."""
     if is_at_floor and p_value < 1:
         return f"p <= {p_value:.2g}"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """The p-values of several metrics, corrected so that below 5% one of them is wrong in 5% of such sets at most.
+    """Correct p-values for multiple tests: the chance of any false one below 5% is at most 5%.
 
     S. Holm, A Simple Sequentially Rejective Multiple Test Procedure (Scandinavian Journal of Statistics 6, 1979).
     """

@@ -15,7 +15,7 @@ from pipelines.evaluation.compare.response_series import response_series
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt_sets import Prompt, typed_prompts
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle

@@ -11,7 +11,7 @@ from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.metric_definition import Aspect, Group, MetricDefinition
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
@@ -34,13 +34,13 @@ BASE = model("base", Role.BASE, ["I do not know that."] * N, [False] * N, Prompt
 INSTRUCT = model("instruct", Role.INSTRUCT, RIGHT, [True] * N, PromptStyle.CHAT)
 
 
-def compared(*models: MeasuredModel, prompts: list[Prompt] = PROMPTS, further: tuple[Series, ...] = ()) -> dict:
+def compared(*models: MeasuredModel, prompts: list[Prompt] = PROMPTS, further: tuple[MetricTable, ...] = ()) -> dict:
     return comparison_of(prompts, models, responses_of(prompts, models), further)
 
 
 def test_each_aspect_names_one_measure_with_its_figures() -> None:
     base = np.random.default_rng(0).normal(1.0, 0.05, 30)
-    general = Series.of_ratios(
+    general = MetricTable.of_ratios(
         GENERAL,
         {"base": list(100 * base), "instruct": list(104 * base)},
         dict.fromkeys(("base", "instruct"), [100] * 30),

@@ -16,7 +16,8 @@ from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.metrics.registry import response_checks as checks_of
 from pipelines.evaluation.prompts.code_tests import CodeTests
 from pipelines.evaluation.prompts.prompt_sets import Prompt
-from pipelines.evaluation.statistics.intervals import bootstrap_mean, share
+from pipelines.evaluation.statistics.intervals import bootstrap_mean
+from pipelines.evaluation.statistics.shares import share
 from pipelines.inference.generation import Answer
 
 MODULE = str(Path(pipelines.evaluation.metrics.__path__[0]) / "answer")

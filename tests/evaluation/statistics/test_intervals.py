@@ -8,7 +8,6 @@ from pipelines.evaluation.statistics.intervals import (
     paired_difference_of_means,
     paired_difference_of_ratios,
     paired_relative_change_of_ratios,
-    share,
 )
 
 
@@ -91,14 +90,6 @@ def test_a_relative_change_says_by_what_share_a_is_below_b() -> None:
     assert change.ci95 == pytest.approx((-0.15, -0.15))
 
 
-def test_a_share_of_one_has_an_interval_that_is_not_empty() -> None:
-    assert share([True] * 20).value == 1.0
-    assert share([True] * 20).ci95 == pytest.approx((0.8389, 1.0), abs=1e-4)
-    assert share([True] * 81 + [False] * 182).ci95 == pytest.approx(
-        (0.2553, 0.3662), abs=1e-4
-    )  # Newcombe 1998, table I
-
-
 @pytest.mark.parametrize(
     ("numerators", "denominators", "message"),
     [
@@ -115,9 +106,3 @@ def test_data_without_an_interval_are_refused(numerators: list[float], denominat
 
 def test_an_estimate_is_written_as_value_interval_and_n() -> None:
     assert Estimate(1.5, (1.0, 2.0), 9).to_json() == {"value": 1.5, "ci95": [1.0, 2.0], "n": 9, "n_groups": 9}
-
-
-@pytest.mark.parametrize("n", [4, 30, 77, 205, 1_000])
-def test_the_interval_of_a_share_of_all_or_none_holds_the_share(n: int) -> None:
-    assert share([True] * n).ci95[1] == 1.0
-    assert share([False] * n).ci95[0] == 0.0

@@ -1,4 +1,4 @@
-"""Rows that depend on each other: 95% intervals cover what they say by whole groups, and would not by rows.
+"""Rows that depend on each other: 95% intervals by whole groups cover the truth, and by rows would not.
 
 Groups have a shared part: intra-class correlations of 0.05 to 0.3, groups of one size and of very different sizes.
 """
@@ -16,11 +16,11 @@ from pipelines.evaluation.statistics.intervals import (
     bootstrap_ratio,
     paired_difference_of_means,
     paired_difference_of_ratios,
-    share,
 )
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.statistics.row_groups import RowGroups, group_of, groups_by_instruction, labels_of, t_quantile
-from pipelines.evaluation.statistics.significance import paired_permutation_p_value, permutation_test_of_sums
+from pipelines.evaluation.statistics.row_groups import RowGroups, group_of, groups_by_instruction, labels_of
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
+from pipelines.evaluation.statistics.significance import permutation_test_of_sums
+from tests.evaluation.p_values import paired_permutation_p_value
 
 N_SIMULATIONS = 400
 SIZES = {
@@ -155,7 +155,7 @@ def test_rows_that_are_each_a_group_have_the_figures_of_rows() -> None:
     assert not bootstrap_mean(a[:3], groups=alone[:3]).has_too_few_groups
 
 
-def test_a_row_said_five_times_says_no_more_than_once() -> None:
+def test_copies_of_a_row_do_not_narrow_the_interval() -> None:
     """Copies of 40 rows: by groups the interval is about that of the rows, by rows it is less than half as wide."""
     values = np.random.default_rng(7).normal(0, 1, 40)
     copies, groups = np.repeat(values, 5), list(np.repeat(np.arange(40), 5))
@@ -188,7 +188,7 @@ def test_equal_flags_of_grouped_rows_count_each_effective_group_once() -> None:
     assert share([True] * 200, groups).ci95[1] == 1.0
 
 
-def test_few_groups_are_permuted_exactly_and_the_floor_is_said() -> None:
+def test_few_groups_are_permuted_exactly_and_the_floor_is_recorded() -> None:
     groups = [number // 5 for number in range(20)]
     a, b = np.repeat([3.0, 2.0, 4.0, 1.0], 5)[:, None], np.zeros((20, 1))
     test = permutation_test_of_sums(a, b, lambda sums: sums[0], groups=groups)
@@ -206,13 +206,6 @@ def test_pairs_of_a_group_are_swapped_together() -> None:
     a = np.tile([1.0, -1.0], 10)
     assert paired_permutation_p_value(a, np.zeros(20), groups=[number // 2 for number in range(20)]) == 1.0
     assert RowGroups.of([number // 2 for number in range(20)], 20).sums(a[:, None]).tolist() == [[0.0]] * 10
-
-
-@pytest.mark.parametrize(
-    ("degrees", "expected"), [(1, 12.7062), (2, 4.3027), (5, 2.5706), (12.5, 2.1692), (30, 2.0423), (1_000, 1.9623)]
-)
-def test_students_t_is_that_of_the_tables(degrees: float, expected: float) -> None:
-    assert t_quantile(degrees) == pytest.approx(expected, abs=2e-4)
 
 
 def test_rows_without_a_group_are_grouped_by_equal_instructions() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.statistics.intervals import paired_difference_of_means
-from pipelines.evaluation.statistics.significance import holm, paired_permutation_p_value, permutation_test_of_sums
+from pipelines.evaluation.statistics.significance import holm, permutation_test_of_sums
+from tests.evaluation.p_values import paired_permutation_p_value
 
 N_SIMULATIONS = 1_000
 N_DOCUMENTS = 200

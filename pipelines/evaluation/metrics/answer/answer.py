@@ -15,8 +15,9 @@ from pipelines.evaluation.metrics.constraints import constraints_of
 from pipelines.evaluation.metrics.numeric_answer import marked_number
 from pipelines.evaluation.metrics.python_answer import requested_function
 from pipelines.evaluation.metrics.registry import METRICS
-from pipelines.evaluation.statistics.intervals import N_RESAMPLES, bootstrap_mean, share
+from pipelines.evaluation.statistics.intervals import N_RESAMPLES, bootstrap_mean
 from pipelines.evaluation.statistics.metric_definition import Group
+from pipelines.evaluation.statistics.shares import share
 
 _INPUTS = """
 Args:

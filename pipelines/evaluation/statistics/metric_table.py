@@ -1,32 +1,31 @@
-"""One metric of all models over the same items (prompts, documents, pairs), and the figures that follow from it."""
+"""The numbers of one metric for all models over the same items (prompts, documents, pairs), and its figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from pipelines.evaluation.statistics.intervals import Estimate, Statistic, bootstrap_of_sums, share
+from pipelines.evaluation.statistics.intervals import Estimate, Statistic, bootstrap_of_sums
 from pipelines.evaluation.statistics.metric_definition import MetricDefinition
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
 from pipelines.evaluation.statistics.row_groups import Groups
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 from pipelines.evaluation.statistics.significance import PermutationTest, permutation_test_of_sums
 
 SAMPLED = "_sampled"
 _MIN_ITEMS = 2  # one item has no interval
-_SAME = 1e-9  # figures of an item that differ by less are equal: sums of floats in another order
+_SAME = 1e-9  # sums of floats in another order differ by less
 
 
-def _first_over_second(sums: np.ndarray) -> np.ndarray:
+def _ratio(sums: np.ndarray) -> np.ndarray:
     return sums[0] / sums[1]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's figure minus the base's over the items that both have, with the test that there is none (if made).
+    """A model's figure minus the base's over the items that both have, with its permutation test (if made).
 
-    `relative` is the difference as a share of the base's figure, None where that has no meaning; the counts say on how
-    many items the model's value is higher than, equal to and lower than the base's, None without values of items.
+    `relative` is the difference as a share of the base's figure, None where that has no meaning; the counts are the
+    items where the model's value is higher than, equal to and lower than the base's, None without values of items.
     """
 
     estimate: Estimate
@@ -36,19 +35,14 @@ class Difference:
     n_equal: int | None = None
     n_lower: int | None = None
 
-    @property
-    def p_value(self) -> float:
-        """The test's, NaN without one."""
-        return float("nan") if self.test is None else self.test.p_value
-
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class MetricTable:
     """A metric's numbers by model: tables of shape [n_items, n_columns], whose figure is `statistic` of their sums.
 
-    A row of NaN is an item to which the metric does not apply. `decoding` is "greedy", "sampled", or None for what
-    does not depend on how answers are decoded. `groups` has a label for each item: items of one label depend on each
-    other, and are resampled and permuted together. Build one by `of_values`, `of_ratios` or `of_sums`.
+    A row of NaN is an item to which the metric does not apply. `decoding` is "greedy", "sampled", or None for metrics
+    that need no answers. `groups` has a label for each item: items of one label depend on each other, and are resampled
+    and permuted together. Build one by `of_values`, `of_ratios` or `of_sums`.
     """
 
     definition: MetricDefinition
@@ -56,7 +50,7 @@ class Series:
     statistic: Statistic
     decoding: str | None = None
     has_item_values: bool = True
-    has_greedy_namesake: bool = True
+    has_greedy_version: bool = True
     groups: Groups | None = None
 
     @classmethod
@@ -66,17 +60,17 @@ class Series:
         values: Mapping[str, Sequence[float | None]],
         *,
         decoding: str | None = None,
-        has_greedy_namesake: bool = True,
-    ) -> "Series":
+        has_greedy_version: bool = True,
+    ) -> "MetricTable":
         """A number (or yes and no) for each item; the figure is their mean.
 
-        Without a `has_greedy_namesake` a sampled metric goes by its own name alone.
+        A sampled metric without a greedy version keeps its plain name.
         """
         tables = {
             model: np.array([[np.nan if one is None else float(one), 1.0] for one in found]).reshape(-1, 2)
             for model, found in values.items()
         }
-        return cls(definition, tables, _first_over_second, decoding, has_greedy_namesake=has_greedy_namesake)
+        return cls(definition, tables, _ratio, decoding, has_greedy_version=has_greedy_version)
 
     @classmethod
     def of_ratios(
@@ -84,12 +78,10 @@ class Series:
         definition: MetricDefinition,
         numerators: Mapping[str, Sequence[float | None]],
         denominators: Mapping[str, Sequence[float | None]],
-        *,
-        decoding: str | None = None,
-    ) -> "Series":
+    ) -> "MetricTable":
         """Two numbers for each item; the figure is the sum of the first over the sum of the second.
 
-        An item whose second number is 0 has no part in it.
+        An item whose second number is 0 does not count.
         """
         tables = {}
         for model, found in numerators.items():
@@ -98,51 +90,41 @@ class Series:
                 for a, b in zip(found, denominators[model], strict=True)
             ]
             tables[model] = np.array(pairs).reshape(-1, 2)
-        return cls(definition, tables, _first_over_second, decoding)
+        return cls(definition, tables, _ratio)
 
     @classmethod
     def of_sums(
-        cls,
-        definition: MetricDefinition,
-        tables: Mapping[str, np.ndarray],
-        statistic: Statistic,
-        *,
-        decoding: str | None = None,
-    ) -> "Series":
+        cls, definition: MetricDefinition, tables: Mapping[str, np.ndarray], statistic: Statistic
+    ) -> "MetricTable":
         """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums.
 
-        Its interval is centred: resampling adds to a mean of distances such as a calibration error, and a plain
-        percentile interval would lie too high.
+        The interval is corrected for bias: resampling raises a mean of distances such as a calibration error.
         """
-        return cls(definition, tables, statistic, decoding, has_item_values=False)
+        return cls(definition, tables, statistic, has_item_values=False)
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it measures on samples what another table measures on greedy answers."""
+        return self.decoding == "sampled" and self.has_greedy_version
 
     @property
     def name(self) -> str:
         """The metric's name in the records; that of a sampled one ends in `_sampled`."""
-        return self.definition.name + (SAMPLED if self._is_told_from_greedy else "")
+        return self.definition.name + (SAMPLED if self.is_repeat else "")
 
     @property
     def label(self) -> str:
-        """The metric's label; that of a sampled one says so."""
-        return self.definition.label + (" (sampled)" if self._is_told_from_greedy else "")
+        """The metric's label; that of a sampled one ends in (sampled)."""
+        return self.definition.label + (" (sampled)" if self.is_repeat else "")
 
-    @property
-    def _is_told_from_greedy(self) -> bool:
-        return self.decoding == "sampled" and self.has_greedy_namesake
-
-    def grouped(self, groups: Groups | None) -> "Series":
+    def with_groups(self, groups: Groups | None) -> "MetricTable":
         """The same metric with a label for each item, see `groups`."""
         return replace(self, groups=groups)
 
-    @property
-    def is_repeat(self) -> bool:
-        """Whether it measures by samples what another series measures by greedy answers."""
-        return self._is_told_from_greedy
+    def on_shared_items(self) -> "MetricTable":
+        """The same metric over the items that all models have, so that figures of a row are of the same items.
 
-    def on_shared_items(self) -> "Series":
-        """The same metric over the items that all models have: figures side by side are then of the same items.
-
-        A model without any item is left out of this; the series is as it was if fewer than two items are shared.
+        Ignores a model without any item; returns the table unchanged if fewer than two items are shared.
         """
         known = {model: ~np.isnan(table).any(axis=1) for model, table in self.tables.items()}
         having = [found for found in known.values() if found.any()]
@@ -152,13 +134,13 @@ class Series:
         tables = {model: np.where(shared[:, None], table, np.nan) for model, table in self.tables.items()}
         return replace(self, tables=tables)
 
-    def among(self, places: Sequence[int]) -> "Series":
-        """The same metric over the items at `places` alone."""
+    def subset(self, places: Sequence[int]) -> "MetricTable":
+        """The same metric over the items at `places`."""
         tables = {model: table[list(places)] for model, table in self.tables.items()}
         return replace(self, tables=tables, groups=self.groups and [self.groups[place] for place in places])
 
     def item_values(self, model: str) -> np.ndarray:
-        """The figure of each item alone (shape [n_items], NaN where the metric does not apply)."""
+        """The figure of each item (shape [n_items], NaN where the metric does not apply)."""
         table = self.tables[model]
         return table[:, 0] / table[:, 1]
 
@@ -172,12 +154,12 @@ class Series:
             return None
         if self._is_of_flags(table):
             return share(table[:, 0] > 0, groups)
-        return bootstrap_of_sums(table, self.statistic, groups=groups, centred=not self.has_item_values)
+        return bootstrap_of_sums(table, self.statistic, groups=groups, bias_corrected=not self.has_item_values)
 
     def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
         """The model's figure minus the base's, None for fewer than two items that both have, or a model without.
 
-        `tested` False leaves the test out, which costs as much as the interval.
+        `tested` False skips the permutation test, which takes as long as the interval.
         """
         if not {model, base} <= self.tables.keys():
             return None
@@ -194,7 +176,11 @@ class Series:
         relative = None
         if self.definition.unit == "bits_per_byte":
             relative = self._interval(a, b, groups, lambda first, second: first / second - 1)
-        return Difference(estimate, test, relative, *self._counts(a, b))
+        if not self.has_item_values:
+            return Difference(estimate, test, relative)
+        change = a[:, 0] / a[:, 1] - b[:, 0] / b[:, 1]
+        counts = (int(found.sum()) for found in (change > _SAME, abs(change) <= _SAME, change < -_SAME))
+        return Difference(estimate, test, relative, *counts)
 
     def _groups_of(self, known: np.ndarray) -> Groups | None:
         """The labels of the items where `known` is true."""
@@ -202,21 +188,21 @@ class Series:
             return None
         return [group for group, is_known in zip(self.groups, known, strict=True) if is_known]
 
-    def _interval(self, a: np.ndarray, b: np.ndarray, groups: Groups | None, compared: Any) -> Estimate:
+    def _interval(
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        groups: Groups | None,
+        compare: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> Estimate:
         n_columns = a.shape[1]
         return bootstrap_of_sums(
             np.hstack([a, b]),
-            lambda sums: compared(self.statistic(sums[:n_columns]), self.statistic(sums[n_columns:])),
+            lambda sums: compare(self.statistic(sums[:n_columns]), self.statistic(sums[n_columns:])),
             groups=groups,
-            centred=not self.has_item_values,
+            bias_corrected=not self.has_item_values,
         )
 
-    def _counts(self, a: np.ndarray, b: np.ndarray) -> tuple[int, int, int] | tuple[None, None, None]:
-        if not self.has_item_values:
-            return None, None, None
-        change = a[:, 0] / a[:, 1] - b[:, 0] / b[:, 1]
-        return int((change > _SAME).sum()), int((abs(change) <= _SAME).sum()), int((change < -_SAME).sum())
-
     def _is_of_flags(self, table: np.ndarray) -> bool:
-        """Whether all values are yes or no; where samples of a prompt disagree, their means are not."""
+        """Whether all values are yes or no; the means of samples that disagree are not."""
         return self.definition.is_flag and bool(np.isin(table[:, 0], (0.0, 1.0)).all())

@@ -1,4 +1,4 @@
-"""A series gives every figure of a metric: by item, for a model, and between two models."""
+"""A table gives every figure of a metric: by item, for a model, and between two models."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,10 @@ from pipelines.evaluation.statistics.intervals import (
     bootstrap_ratio,
     paired_difference_of_means,
     paired_relative_change_of_ratios,
-    share,
 )
 from pipelines.evaluation.statistics.metric_definition import MetricDefinition
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
-from pipelines.evaluation.statistics.series import Series
+from pipelines.evaluation.statistics.metric_table import MetricTable
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 
 FLAG = MetricDefinition("stops", "stops", "share", "higher", "it stops", is_flag=True)
 LENGTH = MetricDefinition("length", "length", "tokens", "neither", "how long it is")
@@ -21,10 +20,10 @@ BITS = MetricDefinition("bits", "bits per byte", "bits_per_byte", "lower", "bits
 
 def test_yes_and_no_become_shares_with_wilson_intervals_and_paired_differences_of_shares() -> None:
     base, instruct = [False, False, True, False, None], [True, True, True, False, True]
-    series = Series.of_values(FLAG, {"base": base, "instruct": instruct}, decoding="greedy")
-    assert series.figure("base") == share([0, 0, 1, 0])
-    assert series.figure("instruct") == share([1, 1, 1, 0, 1])
-    difference = series.difference("instruct", "base")
+    table = MetricTable.of_values(FLAG, {"base": base, "instruct": instruct}, decoding="greedy")
+    assert table.figure("base") == share([0, 0, 1, 0])
+    assert table.figure("instruct") == share([1, 1, 1, 0, 1])
+    difference = table.difference("instruct", "base")
     assert difference is not None
     assert difference.estimate == paired_difference_of_shares([1, 1, 1, 0], [0, 0, 1, 0])
     assert (difference.n_higher, difference.n_equal, difference.n_lower) == (2, 2, 0)
@@ -32,9 +31,9 @@ def test_yes_and_no_become_shares_with_wilson_intervals_and_paired_differences_o
 
 def test_numbers_become_means_over_the_items_that_have_them() -> None:
     base, instruct = [3.0, 4.0, None, 8.0], [2.0, 4.0, 5.0, 9.0]
-    series = Series.of_values(LENGTH, {"base": base, "instruct": instruct})
-    assert series.figure("base") == bootstrap_mean([3.0, 4.0, 8.0])
-    difference = series.difference("instruct", "base")
+    table = MetricTable.of_values(LENGTH, {"base": base, "instruct": instruct})
+    assert table.figure("base") == bootstrap_mean([3.0, 4.0, 8.0])
+    difference = table.difference("instruct", "base")
     assert difference is not None
     expected = paired_difference_of_means([2.0, 4.0, 9.0], [3.0, 4.0, 8.0])
     assert (difference.estimate.value, *difference.estimate.ci95) == pytest.approx((expected.value, *expected.ci95))
@@ -45,9 +44,9 @@ def test_numbers_become_means_over_the_items_that_have_them() -> None:
 def test_ratios_are_weighted_by_their_denominators_and_have_a_relative_change() -> None:
     bits = {"base": [10.0, 400.0, None], "instruct": [9.0, 200.0, 7.0]}
     n_bytes = {"base": [10, 100, None], "instruct": [10, 100, 10]}
-    series = Series.of_ratios(BITS, bits, n_bytes)
-    assert series.figure("base") == bootstrap_ratio([10.0, 400.0], [10, 100])
-    difference = series.difference("instruct", "base")
+    table = MetricTable.of_ratios(BITS, bits, n_bytes)
+    assert table.figure("base") == bootstrap_ratio([10.0, 400.0], [10, 100])
+    difference = table.difference("instruct", "base")
     assert difference is not None
     assert difference.relative is not None
     expected = paired_relative_change_of_ratios([9.0, 200.0], [10, 100], [10.0, 400.0], [10, 100])
@@ -56,28 +55,28 @@ def test_ratios_are_weighted_by_their_denominators_and_have_a_relative_change() 
 
 def test_any_function_of_sums_is_a_figure_and_has_no_winner_of_an_item() -> None:
     tables = {"base": np.array([[1.0, 2.0], [3.0, 1.0]]), "instruct": np.array([[1.0, 3.0], [3.0, 3.0]])}
-    series = Series.of_sums(LENGTH, tables, lambda sums: abs(sums[0] - sums[1]))
-    figure, difference = series.figure("base"), series.difference("instruct", "base")
+    table = MetricTable.of_sums(LENGTH, tables, lambda sums: abs(sums[0] - sums[1]))
+    figure, difference = table.figure("base"), table.difference("instruct", "base")
     assert figure is not None
     assert difference is not None
     assert (figure.value, difference.estimate.value, difference.n_equal) == (1.0, 1.0, None)
 
 
 def test_a_single_item_has_no_figure() -> None:
-    series = Series.of_values(LENGTH, {"base": [1.0, None], "instruct": [None, 2.0]})
-    assert series.figure("base") is None
-    assert series.difference("instruct", "base") is None
+    table = MetricTable.of_values(LENGTH, {"base": [1.0, None], "instruct": [None, 2.0]})
+    assert table.figure("base") is None
+    assert table.difference("instruct", "base") is None
 
 
 def test_a_part_of_the_items_has_figures_of_its_own() -> None:
-    series = Series.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]}).among([0, 2])
-    assert series.figure("base") == bootstrap_mean([1.0, 3.0])
+    table = MetricTable.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]}).subset([0, 2])
+    assert table.figure("base") == bootstrap_mean([1.0, 3.0])
 
 
 def test_samples_that_disagree_make_a_share_a_mean() -> None:
-    series = Series.of_values(FLAG, {"base": [0.5, 1.0, 0.0]}, decoding="sampled")
-    assert series.figure("base") == bootstrap_mean([0.5, 1.0, 0.0])
-    assert (series.name, series.label) == ("stops_sampled", "stops (sampled)")
+    table = MetricTable.of_values(FLAG, {"base": [0.5, 1.0, 0.0]}, decoding="sampled")
+    assert table.figure("base") == bootstrap_mean([0.5, 1.0, 0.0])
+    assert (table.name, table.label) == ("stops_sampled", "stops (sampled)")
 
 
 def test_the_interval_of_a_biased_figure_holds_its_value() -> None:
@@ -87,32 +86,32 @@ def test_the_interval_of_a_biased_figure_holds_its_value() -> None:
     for _ in range(200):
         errors = generator.normal(0.0, 1.0, (30, 5))
         tables = {"model": np.hstack([errors, np.ones((30, 1))])}
-        series = Series.of_sums(LENGTH, tables, lambda sums: np.abs(sums[:5]).sum(axis=0) / sums[5])
-        figure = series.figure("model")
+        table = MetricTable.of_sums(LENGTH, tables, lambda sums: np.abs(sums[:5]).sum(axis=0) / sums[5])
+        figure = table.figure("model")
         assert figure is not None
         n_outside += not figure.ci95[0] <= figure.value <= figure.ci95[1]
     assert n_outside == 0
 
 
 def test_an_item_without_a_denominator_has_no_part_in_a_ratio() -> None:
-    series = Series.of_ratios(BITS, {"base": [1.0, 2.0, 3.0]}, {"base": [0, 2, 3]})
-    assert series.figure("base") == bootstrap_ratio([2.0, 3.0], [2, 3])
+    table = MetricTable.of_ratios(BITS, {"base": [1.0, 2.0, 3.0]}, {"base": [0, 2, 3]})
+    assert table.figure("base") == bootstrap_ratio([2.0, 3.0], [2, 3])
 
 
 def test_a_metric_of_samples_alone_goes_by_its_own_name() -> None:
-    series = Series.of_values(FLAG, {"base": [1.0, 0.0]}, decoding="sampled", has_greedy_namesake=False)
-    assert (series.name, series.label, series.decoding) == ("stops", "stops", "sampled")
+    table = MetricTable.of_values(FLAG, {"base": [1.0, 0.0]}, decoding="sampled", has_greedy_version=False)
+    assert (table.name, table.label, table.decoding) == ("stops", "stops", "sampled")
 
 
 def test_a_model_that_was_not_measured_has_no_figure_and_no_difference() -> None:
-    series = Series.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]})
-    assert series.figure("few-shot") is None
-    assert series.difference("few-shot", "base") is None
+    table = MetricTable.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]})
+    assert table.figure("few-shot") is None
+    assert table.difference("few-shot", "base") is None
 
 
 def test_items_are_shared_by_all_models_that_have_any() -> None:
     values = {"base": [1.0, None, 3.0, 4.0], "instruct": [2.0, 2.0, 2.0, None], "other tokens": [None] * 4}
-    series = Series.of_values(LENGTH, values).grouped(["a", "b", "a", "b"]).on_shared_items()
-    assert series.figure("base") == bootstrap_mean([1.0, 3.0], groups=["a", "a"])
-    assert series.figure("instruct") == bootstrap_mean([2.0, 2.0], groups=["a", "a"])
-    assert series.figure("other tokens") is None
+    table = MetricTable.of_values(LENGTH, values).with_groups(["a", "b", "a", "b"]).on_shared_items()
+    assert table.figure("base") == bootstrap_mean([1.0, 3.0], groups=["a", "a"])
+    assert table.figure("instruct") == bootstrap_mean([2.0, 2.0], groups=["a", "a"])
+    assert table.figure("other tokens") is None

@@ -1,9 +1,9 @@
-"""Newcombe's interval for the difference of paired shares."""
+"""Wilson's interval for a share and Newcombe's for the difference of paired shares."""
 
 import numpy as np
 import pytest
 
-from pipelines.evaluation.statistics.paired_shares import paired_difference_of_shares
+from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 
 
 def flags(n_both: int, n_first: int, n_second: int, n_neither: int) -> tuple[list[bool], list[bool]]:
@@ -51,3 +51,12 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_flags_that_are_no_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="flags in pairs"):
         paired_difference_of_shares([True, False], [True])
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    assert share([True] * 20).ci95 == pytest.approx((0.8389, 1.0), abs=1e-4)
+    newcombe_1998_table_1 = share([True] * 81 + [False] * 182)
+    assert newcombe_1998_table_1.ci95 == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    for n in (4, 30, 77, 205, 1_000):
+        assert share([True] * n).ci95[1] == share([True] * n).value == 1.0
+        assert share([False] * n).ci95[0] == 0.0
