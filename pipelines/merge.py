@@ -11,8 +11,8 @@ weighted sum. Output, in --output: safetensors files of at most --max_shard_size
 chat template, generation_config.json and merge.json. `transformers serve`, vLLM and AutoModelForCausalLM can open the
 folder. --gguf FILE also converts it, if llama.cpp's convert_hf_to_gguf.py is in $LLAMA_CPP_DIR or on the PATH.
 
-The base is read tensor by tensor, so merging takes the memory of one output file. Sums are computed in float32 and
-rounded once, to --dtype. Then a fresh process that imports transformers alone opens the result, and its logits and
+The whole model is in memory in float32 (4 bytes per parameter). Sums are computed in float32 and rounded once, to
+--dtype. Then a fresh process that imports transformers alone opens the result, and its logits and
 greedy answers are compared with those of base and adapter, unmerged, in float32: on --prompts (a dataset folder's
 --split or a file of rows), else on rows that the adapter's run held out, else on a few built-in ones. The mean KL may
 be 1e-5 nats per token in float32, and in 16 bits four times what rounding the base's own weights costs on the same
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         resolve_model(base, adapter)
     from pipelines.merging.adapter_mix import AdapterMix
     from pipelines.merging.gguf import find_converter, write_gguf
-    from pipelines.merging.merging import ProofPlan, merge_and_prove
+    from pipelines.merging.proof import ProofPlan, merge_and_prove
     from pipelines.records import describe_machine, git_commit, versions
 
     if flags.gguf:
@@ -80,14 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mix = AdapterMix(tuple(flags.adapter), tuple(weights), flags.combination, flags.density, flags.seed)
     plan = ProofPlan(flags.prompts, flags.split, flags.limit, flags.max_new_tokens, flags.max_kl, flags.seed)
     with fresh_folder(flags.output) as folder:
-        written, proof = merge_and_prove(mix, base, folder, flags.dtype, flags.max_shard_size, plan)
+        merged, proof = merge_and_prove(mix, base, folder, flags.dtype, flags.max_shard_size, plan)
         record = {
             "kind": "merge",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "base": {"name_or_path": base, "fingerprint": model_fingerprint(base)},
             "adapters": [{"name_or_path": one, "fingerprint": model_fingerprint(one)} for one in mix.adapters],
             **mix.to_json(),
-            **written.record,
+            **merged.record,
             "proof": proof.to_json(),
             "versions": versions(),
             "machine": describe_machine(),

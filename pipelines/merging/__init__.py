@@ -1,1 +1,1 @@
-"""Adapters into their base, proven to have become the same model."""
+"""Merge adapters into their base, and prove that the merged model is the same model."""

@@ -1,4 +1,4 @@
-"""The ways in which PEFT makes one adapter of several."""
+"""How PEFT combines several adapters."""
 
 from enum import StrEnum
 
@@ -6,8 +6,8 @@ from enum import StrEnum
 class Combination(StrEnum):
     """A `combination_type` of PEFT's `add_weighted_adapter`.
 
-    CAT is the exact weighted sum of the adapters; SVD its best approximation of the largest rank among them; LINEAR
-    sums the A and the B matrices each for themselves, which is not the sum of the adapters. The others prune first.
+    CAT is the exact weighted sum of the adapters, SVD its best approximation at the largest rank among them. LINEAR
+    sums the A and the B matrices separately, which is not the sum of the adapters. The others prune first.
     """
 
     CAT = "cat"
@@ -24,5 +24,5 @@ class Combination(StrEnum):
 
     @property
     def prunes(self) -> bool:
-        """Whether only a share of the numbers is kept, the density."""
+        """Whether it keeps only a share of the numbers, the density."""
         return self not in (Combination.CAT, Combination.SVD, Combination.LINEAR)

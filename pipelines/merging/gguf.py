@@ -1,4 +1,4 @@
-"""A merged folder to one GGUF file, by llama.cpp's own converter where it is installed."""
+"""Convert a merged model folder to one GGUF file with llama.cpp's own converter."""
 
 import os
 import shutil
@@ -12,22 +12,23 @@ _CONVERTER = "convert_hf_to_gguf.py"
 
 
 def find_converter() -> Path:
-    """llama.cpp's converter: in $LLAMA_CPP_DIR, else on the PATH. Raises `UserError` that says how to get it."""
+    """llama.cpp's converter in $LLAMA_CPP_DIR, else on the PATH. Raises `UserError` with how to install it."""
     folder = os.environ.get("LLAMA_CPP_DIR")
     found = str(Path(folder) / _CONVERTER) if folder else shutil.which(_CONVERTER)
     if found is None or not Path(found).is_file():
         raise UserError(
-            expected=f"llama.cpp's {_CONVERTER} in $LLAMA_CPP_DIR or on the PATH, for --gguf",
-            got=f"none at {found}" if found else "neither",
-            remedy="run `git clone https://github.com/ggml-org/llama.cpp && pip install sentencepiece` and set "
+            f"--gguf needs llama.cpp's {_CONVERTER} in $LLAMA_CPP_DIR or on the PATH, and there is none",
+            "run `git clone https://github.com/ggml-org/llama.cpp && pip install sentencepiece` and set "
             "LLAMA_CPP_DIR=llama.cpp",
         )
     return Path(found)
 
 
 def write_gguf(converter: Path, folder: Path, file: Path) -> None:
-    """Write the model in `folder` to `file`, its weights as they are. Raises `UserError` with the converter's last
-    line if it fails: it knows fewer architectures and tokenizers than transformers."""
+    """Convert the model in `folder` to `file` without changing the type of its weights.
+
+    Raises `UserError` with the converter's last line if it fails: it supports fewer models than transformers.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [sys.executable, str(converter), str(folder), "--outfile", str(file), "--outtype", "auto"],
@@ -35,9 +36,8 @@ def write_gguf(converter: Path, folder: Path, file: Path) -> None:
     )  # fmt: skip
     if done.returncode or not file.is_file():
         file.unlink(missing_ok=True)
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no word"]
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
         raise UserError(
-            expected=f"{converter.name} to write {file}",
-            got=said[0][:300],
-            remedy=f"the merged model in {folder} is whole; convert it by hand, or update llama.cpp",
+            f"{converter.name} did not write {file}: {last[0][:300]}",
+            f"the merged model in {folder} is complete; convert it by hand, or update llama.cpp",
         )

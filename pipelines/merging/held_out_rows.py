@@ -1,4 +1,4 @@
-"""The rows that a merge is proven on: rendered as in training, cut to what two models' logits may take on disk."""
+"""The rows that a merge is proven on, rendered as in training; as many as the disk space for logits allows."""
 
 import random
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts.prompt_sets import Prompt, held_out_prompts
 from pipelines.hub.model_ref import value_in_records
-from pipelines.merging.fallback_prompts import BUILT_IN_ROWS
+from pipelines.merging.fallback_prompts import FALLBACK_PROMPTS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt
 
 _MAX_LOGIT_BYTES = 2**30  # of one model, in float32, on disk while the proof runs
@@ -20,8 +20,8 @@ _HELD_OUT = ("validation", "test")
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """`rows` are prompts with their answers, where there are any, and `prompts` are to be answered; both token ids, of
-    the same questions. `messages` are some of the questions as chats; `source` says where they came from."""
+    """Token ids of the same questions: `rows` with their answers (if known), `prompts` without. `messages` are those
+    questions that are chats, `source` names where they came from."""
 
     rows: list[list[int]]
     prompts: list[list[int]]
@@ -31,8 +31,8 @@ class HeldOutRows:
 
 @dataclass(frozen=True)
 class RowLimits:
-    """At most `n_rows`, drawn with `seed`; answers of up to `max_new_tokens`; `max_positions` is the model's, None if
-    its config does not say."""
+    """At most `n_rows`, drawn with `seed`, and room for `max_new_tokens`. `max_positions` is the model's, None if its
+    config has none."""
 
     n_rows: int
     seed: int
@@ -44,8 +44,8 @@ class RowLimits:
 def held_out_rows(
     tokenizer: PreTrainedTokenizerBase, adapter: str, path: Path | None, split: str, limits: RowLimits
 ) -> HeldOutRows:
-    """The rows of `path`; without one those held out of the dataset that `adapter`'s run names, if it is still there;
-    else the rows built in.
+    """The rows of `path`, else the held-out rows of the dataset that `adapter` was trained on, else the fallback
+    prompts.
 
     Raises `UserError` for a `path` that cannot be read, and if no prompt leaves room for an answer.
     """
@@ -53,7 +53,7 @@ def held_out_rows(
         prompts = held_out_prompts(path, split, limit=None, seed=limits.seed)
         source = f"{split} split of {path}" if is_dataset_folder(path) else str(path)
     else:
-        prompts, source = _of_the_run(adapter) or (_built_in(), "prompts built in")
+        prompts, source = _of_the_run(adapter) or (_fallback_prompts(), "fallback prompts")
     style = PromptStyle.CHAT if tokenizer.chat_template else PromptStyle.PLAIN
     found = HeldOutRows([], [], [], source)
     n_positions = 0
@@ -72,16 +72,13 @@ def held_out_rows(
         if isinstance(prompt.asked, Conversation) and not prompt.asked.tools:
             found.messages.append(prompt.asked.messages)
     if not found.rows:
-        raise UserError(
-            expected=f"prompts that leave room for {limits.max_new_tokens} new tokens",
-            got=f"none in {source} within {limits.max_positions} positions",
-            remedy="give shorter --prompts or a smaller --max_new_tokens",
-        )
+        problem = f"no prompt in {source} leaves room for {limits.max_new_tokens} new tokens of {limits.max_positions}"
+        raise UserError(problem, "give shorter --prompts or a smaller --max_new_tokens")
     return found
 
 
 def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
-    """Rows that the run of `adapter` held out, None where its records name none that can still be read."""
+    """The held-out rows of the run of `adapter`, None where they can no longer be read."""
     path = Path(str(value_in_records(adapter, "recipe").get("dataset_name")))
     if not is_dataset_folder(path):
         return None
@@ -95,5 +92,5 @@ def _of_the_run(adapter: str) -> tuple[list[Prompt], str] | None:
     return rows, f"{held_out} split of {path}"
 
 
-def _built_in() -> list[Prompt]:
-    return [Prompt(number, asked, reference=answer) for number, (asked, answer) in enumerate(BUILT_IN_ROWS)]
+def _fallback_prompts() -> list[Prompt]:
+    return [Prompt(number, asked, reference=answer) for number, (asked, answer) in enumerate(FALLBACK_PROMPTS)]

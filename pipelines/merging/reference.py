@@ -1,4 +1,4 @@
-"""What the merged model must be equal to: the full-precision base with its adapter, unmerged, computed in float32."""
+"""The reference that a merged model must equal: the full-precision base with its unmerged adapter, in float32."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ from pipelines.modeling.quantization import keep_four_bit_gradients, quantizatio
 
 _QUANTIZATION_KEYS = ("load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "use_bnb_nested_quant")
 _ADAPTERS_OWN = ("lora_", "modules_to_save", "trainable_tokens")
-_OFF_GRID = 0.73  # any factor whose multiples of 16-bit numbers are no 16-bit numbers; below 1: none grows beyond them
+_OFF_GRID = 0.73  # multiples of 16-bit numbers by it are no 16-bit numbers; below 1, so that none overflows
 
 
 def load_reference(
@@ -32,10 +32,10 @@ def load_reference(
     revision: str | None = None,
     quantization: BitsAndBytesConfig | None = None,
 ) -> PeftModel:
-    """`mix` on `base`, whose weights are in float32 or quantized, on the best device there is."""
+    """`mix` on `base`, with weights in float32 or quantized, on the GPU if there is one."""
     options = {"quantization_config": quantization} if quantization is not None else {}
     model: Any = load_base_model(base, dtype=torch.float32, revision=revision, **options)
-    keep_four_bit_gradients(model)  # packed for speed on a CPU, layers of odd sizes have no forward either
+    keep_four_bit_gradients(model)  # 4-bit layers packed for a CPU cannot run layers of odd sizes
     with torch.random.fork_rng():
         torch.manual_seed(0)
         resize_embeddings(model, tokenizer)
@@ -48,18 +48,19 @@ def load_reference(
 
 
 def quantization_of_training(adapter: str) -> BitsAndBytesConfig | None:
-    """How the base was quantized while `adapter` was trained, None if its run does not say that it was."""
+    """The quantization of the base while `adapter` was trained, None without one on record."""
     recipe = value_in_records(adapter, "recipe")
     return quantization_config(ModelConfig(**{key: recipe[key] for key in _QUANTIZATION_KEYS if key in recipe}))
 
 
 @torch.no_grad()
 def round_off_grid(model: PeftModel, dtype: torch.dtype, *, everything: bool) -> None:
-    """Add to the base's weights under the adapter, in place, what rounding to `dtype` takes from the merged ones.
+    """Add to the base's weights, in place, rounding errors of the size that writing the merged weights in `dtype`
+    makes.
 
-    Not those roundings themselves but others of their size, so that what is measured owes nothing to the merge: each
-    weight is multiplied before it is rounded, and divided after. `everything` is for a base that is saved finer than
-    `dtype`; else only weights are rounded that a merge changes.
+    They are other errors than the merge's own, so that the measured limit does not depend on the merge: each weight is
+    multiplied before it is rounded, and divided after. `everything` rounds all weights, for a base that was saved in a
+    finer type than `dtype`; else only the weights that a merge changes.
     """
     changed = _sums_under_lora(model)
     for name, weight in model.named_parameters():
@@ -69,7 +70,7 @@ def round_off_grid(model: PeftModel, dtype: torch.dtype, *, everything: bool) ->
 
 
 def _sums_under_lora(model: Any) -> dict[int, Callable[[], torch.Tensor]]:
-    """What is added to each weight that has LoRA on it, by the weight's identity."""
+    """The LoRA update of each weight that has one, by the weight's id()."""
     (active,) = model.active_adapters
     layers: list[Any] = [one for one in model.modules() if isinstance(one, LoraLayer) and active in one.scaling]
     return {id(one.get_base_layer().weight): partial(one.get_delta_weight, active) for one in layers}

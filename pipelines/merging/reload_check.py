@@ -1,10 +1,10 @@
-r"""What a model folder says when nothing but transformers opens it: run as a process of its own.
+r"""Load a model folder with transformers alone and record its logits and answers; runs as a process of its own.
 
     python -P pipelines/merging/reload_check.py REQUEST.json
 
-REQUEST.json names the `folder`, rows of token ids (`rows`) to be read, prompts (`prompts`, token ids) to be answered
-greedily with up to `max_new_tokens`, `messages` to be rendered by the tokenizer's chat template, and `output`: there
-the logits of each row are written, and last facts.json. Nothing of this project or of PEFT is imported here.
+REQUEST.json holds the `folder`, `rows` of token ids, `prompts` (token ids) to answer greedily with up to
+`max_new_tokens`, `messages` to render with the chat template, and the `output` folder for the logits of each row and
+facts.json. This file must not import this project or PEFT.
 """
 
 import json
@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
-_BATCH_SIZE = 16  # prompts that are answered together
+_BATCH_SIZE = 16  # prompts
 
 
-def read_back(request: dict[str, Any]) -> None:
-    """Answer `request`, see above."""
+def reload_and_record(request: dict[str, Any]) -> None:
+    """Load the model of `request` and write what it asks for."""
     folder, output = request["folder"], Path(request["output"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
@@ -37,7 +37,7 @@ def read_back(request: dict[str, Any]) -> None:
 
 
 def facts_of(model: Any, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Any]) -> dict[str, Any]:
-    """What must be equal in two forms of one model beside its logits."""
+    """What must be equal in two forms of one model besides its logits."""
     embeddings, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     return {
         "n_tokens_of_tokenizer": len(tokenizer),
@@ -50,7 +50,7 @@ def facts_of(model: Any, tokenizer: PreTrainedTokenizerBase, messages: Sequence[
 
 @torch.inference_mode()
 def write_logits(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> None:
-    """Write the logits of each row to `folder`/N.safetensors, (tokens, vocabulary) in float32."""
+    """Write the logits of each row, (tokens, vocabulary) in float32, to `folder`/N.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(rows):
         logits = model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0]
@@ -59,7 +59,7 @@ def write_logits(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> Non
 
 @torch.inference_mode()
 def greedy_answers(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
-    """The most probable token after the other, up to and with the model's own end token."""
+    """Greedy answers as token ids, up to and including the model's end token. Prompts are left-padded."""
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends] if ends is not None else []
     policy = GenerationConfig(
@@ -71,8 +71,8 @@ def greedy_answers(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens:
         width = max(map(len, batch))
         ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in batch], device=model.device)
         mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in batch], device=model.device)
-        said = model.generate(input_ids=ids, attention_mask=mask, generation_config=policy)[:, width:].tolist()
-        answers += [_up_to_end(one, ends) for one in said]
+        generated = model.generate(input_ids=ids, attention_mask=mask, generation_config=policy)[:, width:].tolist()
+        answers += [_up_to_end(one, ends) for one in generated]
     return answers
 
 
@@ -88,4 +88,4 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, messages: Any) -> list[int]:
 
 
 if __name__ == "__main__":
-    read_back(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    reload_and_record(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -48,4 +48,4 @@ def _move(model: Any, seed: int) -> None:
 
 def read_here(_: Path, request: dict[str, Any]) -> None:
     """The reader of a proof in this process: the tests of the programs start a fresh one."""
-    reload_check.read_back(request)
+    reload_check.reload_and_record(request)

@@ -17,9 +17,8 @@ from transformers import AutoTokenizer
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.merging import merge_into_base as merging
 from pipelines.merging.adapter_mix import AdapterMix, attach
-from pipelines.merging.checkpoint import open_checkpoint
 from pipelines.merging.held_out_rows import HeldOutRows, RowLimits, held_out_rows
-from pipelines.merging.merge_into_base import Written, merge_into_base, tokenizer_of
+from pipelines.merging.merge_into_base import MergedModel, merge_into_base, tokenizer_of
 from pipelines.merging.proof import MAX_KL, Subject, prove
 from tests.merging.adapters import read_here, save_adapter
 from tests.merging.conftest import Twin
@@ -39,8 +38,7 @@ class Merge:
         mix = AdapterMix((str(self.adapter),))
         folder.mkdir()
         written = merge_into_base(mix, str(self.base), folder, dtype=dtype, max_shard_size="5GB")
-        saved_in = open_checkpoint(str(self.base)).dtype
-        return Subject(mix, str(self.base), folder, written, tokenizer_of(mix, str(self.base)), saved_in)
+        return Subject(mix, str(self.base), folder, written, tokenizer_of(mix, str(self.base)))
 
     def prove(self, subject: Subject, **options: Any) -> Any:
         return prove(subject, self.rows, max_new_tokens=6, reader=read_here, **options)
@@ -98,10 +96,13 @@ def files_limited_to(n_bytes: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge: Merge, tmp_path: Path) -> None:
-    with files_limited_to(50_000), pytest.raises(UserError, match=r"room for model\.safetensors in .* too large"):
+    with files_limited_to(50_000), pytest.raises(UserError, match=r"cannot write the merged model to .* too large"):
         merge.into(tmp_path / "half")
     subject = merge.into(tmp_path / "merged")
-    with files_limited_to(50_000), pytest.raises(UserError, match=r"room in .* for the logits .* too large"):
+    with (
+        files_limited_to(50_000),
+        pytest.raises(UserError, match=r"cannot write the logits of the proof .* too large"),
+    ):
         merge.prove(subject)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "merged"]
 
@@ -129,8 +130,8 @@ def test_a_head_untied_with_other_rows_is_refused(merge: Merge, tmp_path: Path) 
     (subject.folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
     with pytest.raises(AnswerIsNo, match="differs in heads tied: expected True, got False"):
         merge.prove(subject)
-    as_if_meant = Written(torch.float32, ["lm_head.weight"], {**subject.written.record, "tied": False})
-    untied = Subject(**{**vars(subject), "written": as_if_meant})
+    as_if_meant = MergedModel(torch.float32, {**subject.merged.record, "tied": False})
+    untied = Subject(**{**vars(subject), "merged": as_if_meant})
     with pytest.raises(AnswerIsNo, match="not the base with its adapter"):
         merge.prove(untied)
 

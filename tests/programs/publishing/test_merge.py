@@ -33,7 +33,7 @@ def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(
     output = tmp_path / "merged"
     done = run_cli("pipelines/merge.py", "--adapter", adapter, "--output", output, "--max_shard_size", "40KB",
                    "--limit", "5", "--max_new_tokens", "5")  # fmt: skip
-    assert "5 of 5 greedy texts equal (prompts built in)" in done.stdout
+    assert "5 of 5 greedy texts equal (fallback prompts)" in done.stdout
     record = json.loads((output / "merge.json").read_text())
     assert record["base"]["fingerprint"].startswith("sha256:")
     assert record["adapters"][0]["fingerprint"].startswith("sha256:")
@@ -107,5 +107,5 @@ def test_what_exists_is_not_overwritten(adapter: Path) -> None:
 
 def test_the_fresh_process_imports_nothing_of_peft_or_of_this_project(adapter: Path) -> None:
     code = "import runpy, sys; runpy.run_path(sys.argv[1]); assert not {'peft', 'pipelines'} & sys.modules.keys()"
-    script = PROJECT / "pipelines" / "merging" / "reading_back.py"
+    script = PROJECT / "pipelines" / "merging" / "reload_check.py"
     subprocess.run([sys.executable, "-P", "-c", code, str(script)], check=True, cwd=adapter)
