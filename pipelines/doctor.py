@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
-    from pipelines.preflight.config_errors import recipe_findings
+    from pipelines.preflight.captured_errors import config_findings
     from pipelines.preflight.console.console_report import report_lines, wants_colour
     from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
     from pipelines.preflight.context_builder import MAX_ROWS
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     refuse_impossible_training(recipe)
     found = run_checks(
-        recipe, stage, max_rows=None if flags.all else MAX_ROWS, earlier_findings=recipe_findings(faults)
+        recipe, stage, max_rows=None if flags.all else MAX_ROWS, earlier_findings=config_findings(faults)
     )
     rows = shown_rows(found.context, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
     forecast = forecast_lines(found.context) if flags.forecast else []

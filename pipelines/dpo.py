@@ -51,30 +51,30 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.report.model_card import model_card, write_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
-    from pipelines.training.data.preference_pairs import preference_set, tokenize_held_out, tokenize_pairs
+    from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_trained
-    from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer, score_pairs
+    from pipelines.training.inputs import dpo_inputs
+    from pipelines.training.preference_tuning import load_policy, preference_trainer, score_pairs
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
-    from pipelines.training.starting_point import starting_point as start_of
 
     data, training, model_arguments = recipe.arguments
     folder = Path(training.output_dir)
     checkpoint, general_text = checkpoint_to_resume(recipe), read_general_text(data.general_text)
     refuse_impossible_training(recipe)
-    start = start_of(model_arguments, data.adapter_name_or_path, recipe.keys)
-    train_rows, held_out_rows = preference_set(data, training)
-    doctor = run_preflight(recipe, Stage.DPO, (train_rows, held_out_rows))
+    inputs = dpo_inputs(recipe)
+    start, (train_rows, held_out_rows) = inputs.start, inputs.splits
+    doctor = run_preflight(recipe, Stage.DPO, inputs)
     push = planned_push(recipe, start.base)
-    tokenizer, new_tokens = load_policy_tokenizer(start)
+    tokenizer, new_tokens = inputs.load_tokenizer()
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
-    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
+    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)

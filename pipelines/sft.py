@@ -46,32 +46,29 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.samples import SampleAnswersCallback
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
-    from pipelines.training.data.instruction_set import instruction_set, sample_prompt_ids
+    from pipelines.training.data.instruction_set import sample_prompt_ids
     from pipelines.training.data.row_losses import row_losses_line, write_row_losses
-    from pipelines.training.data.rows import recipe_rows
     from pipelines.training.dry_run import refuse_impossible_training
-    from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
+    from pipelines.training.fine_tuning import load_bundle, save_trained, sft_trainer
+    from pipelines.training.inputs import sft_inputs
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import fine_tuning_inputs
-    from pipelines.training.starting_point import starting_point
 
     data, training, model_arguments = recipe.arguments
     checkpoint = checkpoint_to_resume(recipe)
     refuse_impossible_training(recipe)
-    start = starting_point(model_arguments, data.adapter_name_or_path, recipe.keys)
     general_text = read_general_text(data.general_text)
-    evaluates = training.eval_strategy != "no"
-    train_rows, held_out_rows = recipe_rows(data, training.seed, evaluates=evaluates)
-    doctor = run_preflight(recipe, Stage.SFT, (train_rows, held_out_rows))
+    inputs = sft_inputs(recipe)
+    rows, start = inputs.rows, inputs.start
+    doctor = run_preflight(recipe, Stage.SFT, inputs)
     push = planned_push(recipe, start.base)
-    rows = instruction_set(train_rows, held_out_rows, data, training, recipe.keys)
-    tokenizer, new_tokens = load_training_tokenizer(start, training, conversational=rows.conversational)
+    tokenizer, new_tokens = inputs.load_tokenizer()
     pin_date(tokenizer, data.template_date, record=recipe.keys)
     train, ledger, held_out = rows.tokenize(tokenizer)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     base = (start.base, model_arguments.model_revision)
-    run.lock(fine_tuning_inputs(data, (train_rows, held_out_rows), tokenizer, *base, adapter=start.adapter))
+    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, *base, adapter=start.adapter))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
@@ -83,10 +80,10 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
-    metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if evaluates else {})
+    metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if held_out is not None else {})
     save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
-    losses = write_row_losses(trainer, train, train_rows, ledger, cost["n_tokens"]) if data.row_losses else None
+    losses = write_row_losses(trainer, train, rows.train, ledger, cost["n_tokens"]) if data.row_losses else None
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
     if run.writes:
         write_card(run.folder)

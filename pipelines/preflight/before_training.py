@@ -10,7 +10,7 @@ from pipelines.errors import AnswerIsNo, UserError
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.thresholds import threshold_findings
 from pipelines.preflight.console.console_report import finding_lines, report_lines, wants_colour
-from pipelines.preflight.context_builder import Read
+from pipelines.preflight.context_builder import Inputs
 from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import Recipe
 from pipelines.recipe.arguments import DataArguments, DoctorMode
@@ -18,10 +18,10 @@ from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.ledger import Ledger
 
 
-def run_preflight(recipe: Recipe, stage: Stage, read: Read | None = None) -> dict[str, Any] | None:
+def run_preflight(recipe: Recipe, stage: Stage, inputs: Inputs | None = None) -> dict[str, Any] | None:
     """Examine `recipe` before a run, print what is found, and return it for run.json; None where the recipe says off.
 
-    `read` are the rows to train on and the held-out ones where the program has them already.
+    `inputs` are what the program has loaded already.
 
     Every process calls this; rank 0 looks, and all learn the answer. Raises `AnswerIsNo` for findings that ruin a run,
     unless the recipe's `doctor` is warn, and `UserError` as `run_checks`.
@@ -34,7 +34,7 @@ def run_preflight(recipe: Recipe, stage: Stage, read: Read | None = None) -> dic
     refusal: UserError | None = None
     if training.process_index == 0:
         try:
-            examination = run_checks(recipe, stage, read=read)
+            examination = run_checks(recipe, stage, inputs=inputs)
         except UserError as error:
             refusal = error
         else:

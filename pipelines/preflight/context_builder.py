@@ -1,216 +1,169 @@
-"""Opening a case: a recipe's rows, tokenizer and base brought together as the run would, but no weight loaded."""
+"""Build the context of the checks: a recipe's rows, tokenizer and base as the run will have them, without weights."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
-from trl import ModelConfig, SFTConfig
+from trl import ModelConfig
 
-from data_prep.conversation import (
-    Conversation,
-    PlainText,
-    UnreadableRowError,
-    content_text,
-)
+from data_prep.conversation import Conversation, PlainText, content_text
 from pipelines.errors import UserError
-from pipelines.hub.model_ref import ModelRef
-from pipelines.modeling.assistant_masks import AssistantTurn, UnrenderableError
 from pipelines.modeling.chat_template import end_token
 from pipelines.modeling.loading import load_config, load_generation_config, load_tokenizer
 from pipelines.postflight.forgetting import read_general_text
 from pipelines.preflight.captured_errors import CapturedErrors
 from pipelines.preflight.check_context import Base, CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.forecast.machine import this_machine
-from pipelines.preflight.sampled_pairs import PairReader
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding
-from pipelines.training.data.instruction_set import InstructionSet, instruction_set
-from pipelines.training.data.labels import RowTokenizer
-from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.preference_pairs import preference_set
-from pipelines.training.data.rows import has_held_out_rows, recipe_rows
-from pipelines.training.data.truncation import Example, TruncatedRow
-from pipelines.training.fine_tuning import load_training_tokenizer
-from pipelines.training.preference_tuning import load_policy_tokenizer
-from pipelines.training.pretrain.corpus import documents_to_see
+from pipelines.training.data.labels import TokenizedRow
+from pipelines.training.data.ledger import Ledger
+from pipelines.training.data.preference_pairs import PairTokens, TokenizedPair, tokenize_pair, tokens_and_labels
+from pipelines.training.data.rows import has_held_out_rows
+from pipelines.training.data.truncation import Example
+from pipelines.training.inputs import DpoInputs, SftInputs, dpo_inputs, sft_inputs
+from pipelines.training.pretrain.corpus import Documents, documents_to_see
 from pipelines.training.pretrain.pretraining_model import (
     built,
     new_config,
     refuse_contradictions,
     tokenizer_to_pretrain,
 )
-from pipelines.training.starting_point import starting_point
 
-MAX_ROWS = 10_000  # of each split: what is looked at in seconds; `doctor.py --all` looks at every row
-_ROWS_AT_ONCE = 1000
+MAX_ROWS = 10_000  # of each split, which takes seconds; `doctor.py --all` checks every row
+_BATCH = 1000
 _SEED = 0  # of the sample: the same rows for every recipe on the same data
 
-Read = tuple[Dataset, Dataset | None]
+Inputs = SftInputs | DpoInputs
+Tokenized = TokenizedRow | TokenizedPair
+Batch = tuple[list[int], list[dict[str, Any]]]  # row numbers and rows
 
 
 def build_context(
-    recipe: Recipe, stage: Stage, *, max_rows: int | None = MAX_ROWS, read: Read | None = None
+    recipe: Recipe, stage: Stage, *, max_rows: int | None = MAX_ROWS, inputs: Inputs | None = None
 ) -> tuple[CheckContext, list[Finding]]:
-    """The case of a parsed recipe, and findings for what the run itself would refuse.
+    """Build the context of a parsed recipe; also return findings for errors that would stop the run.
 
-    Of each split at most `max_rows` rows are looked at, all for None. `read` are the rows to train on and the held-out
-    ones where sft.py or dpo.py has read them already. Raises `UserError` for what is no fault of
-    recipe or rows: a dataset, split or base that is not there.
+    Samples at most `max_rows` rows of each split, None for all. `inputs` are those that sft.py or dpo.py has loaded.
+    Raises `UserError` for a dataset, split or base that does not exist.
     """
-    read_general_text(recipe.arguments[0].general_text)  # the run could not measure what it forgets
-    refusals = CapturedErrors()
-    if stage is Stage.SFT:
-        context = _fine_tuning(recipe, max_rows, refusals, read)
-    elif stage is Stage.DPO:
-        context = _preferences(recipe, max_rows, refusals, read)
-    else:
-        context = _pretraining(recipe, max_rows)
-    return context, refusals.findings
-
-
-def _fine_tuning(recipe: Recipe, max_rows: int | None, refusals: CapturedErrors, read: Read | None) -> CheckContext:
+    read_general_text(recipe.arguments[0].general_text)  # raises where the run could not read it
+    if stage is Stage.PRETRAIN:
+        return _pretraining_context(recipe, max_rows), []
+    if inputs is None:
+        inputs = sft_inputs(recipe) if stage is Stage.SFT else dpo_inputs(recipe)
     data, training, model = recipe.arguments
-    evaluates = training.eval_strategy != "no"
-    train, held_out = read or recipe_rows(data, training.seed, evaluates=evaluates)
-    rows = instruction_set(train, held_out, data, training, recipe.keys)
-    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-    tokenizer, new_tokens = _student_tokenizer(start, model, training, rows, refusals)
-    how = rows.tokenizing(tokenizer)
-    seen = [_seen_rows(split, one, how, max_rows, refusals) for split, one in _splits(train, held_out)]
-    return CheckContext(
-        stage=Stage.SFT, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
-        new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
-        base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
-        has_unused_evaluation=not evaluates and has_held_out_rows(data),
-    )  # fmt: skip
-
-
-def _preferences(recipe: Recipe, max_rows: int | None, refusals: CapturedErrors, read: Read | None) -> CheckContext:
-    data, training, model = recipe.arguments
-    start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-    train, held_out = read or preference_set(data, training)
-    found = refusals.attempt(lambda: load_policy_tokenizer(start))
-    tokenizer, new_tokens = found or (load_tokenizer(start.base, model.model_revision), [])
-    reader = PairReader(tokenizer if found else None, training.max_length, data.long_rows, refusals)
-    seen = [
-        _with_ledger(split, [reader.seen(number, row) for number, row in _drawn(rows, max_rows)], rows)
-        for split, rows in _splits(train, held_out)
+    errors = CapturedErrors()
+    tokenizer, new_tokens, is_usable = _load_tokenizer(inputs, errors)
+    tokenize: Callable[[Batch], Sequence[Tokenized]] = (
+        partial(_tokenize_rows, inputs, tokenizer, is_usable)
+        if isinstance(inputs, SftInputs)
+        else partial(_tokenize_pairs, inputs, tokenizer, is_usable)
+    )
+    splits = [
+        _sampled_rows(split, rows, tokenize, max_rows, errors)
+        for split, rows in zip(("train", "held-out"), inputs.splits, strict=True)
+        if rows is not None
     ]
-    return CheckContext(
-        stage=Stage.DPO, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
-        new_tokens=tuple(new_tokens), train=seen[0], held_out=seen[1] if held_out is not None else None,
-        base=_base(start.base, model, tokenizer, start.adapter), machine=this_machine(training),
+    held_out = splits[1] if len(splits) > 1 else None
+    context = CheckContext(
+        stage=stage, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
+        new_tokens=tuple(new_tokens), train=splits[0], held_out=held_out,
+        base=_base(inputs.start.base, model, tokenizer, inputs.start.adapter), machine=this_machine(training),
         has_unused_evaluation=held_out is None and has_held_out_rows(data),
     )  # fmt: skip
+    return context, errors.findings
 
 
-def _pretraining(recipe: Recipe, max_rows: int | None) -> CheckContext:
+def _pretraining_context(recipe: Recipe, max_rows: int | None) -> CheckContext:
     data, training, model = recipe.arguments
     refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
     train, held_out = documents_to_see(data, training, max_rows)
     if not train.texts:
         raise UserError(
-            expected="documents to train on beside those that are held out",
-            got=f"none left of {held_out.n_documents}",
-            remedy="add documents, or lower n_validation_documents",
+            f"all {held_out.n_documents} documents are held out, none is left to train on",
+            "add documents, or lower n_validation_documents",
         )
     if model.model_name_or_path is None:
         base = Base("a new model", new_config(data, tokenizer), None, None, from_scratch=True)
         with torch.device("meta"):
-            built(base.config)  # what cannot be built is no finding: the run says what is wrong with it
+            built(base.config)  # raises where the run could not build it
     else:
         base = _base(str(model.model_name_or_path), model, tokenizer)
     return CheckContext(
         stage=Stage.PRETRAIN, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
-        new_tokens=(), train=_seen_documents("train", train.texts, train.n_documents, tokenizer),
-        held_out=_seen_documents("held-out", held_out.texts, held_out.n_documents, tokenizer), base=base,
-        machine=this_machine(training),
+        new_tokens=(), train=_sampled_documents("train", train, tokenizer),
+        held_out=_sampled_documents("held-out", held_out, tokenizer), base=base, machine=this_machine(training),
     )  # fmt: skip
 
 
-def _student_tokenizer(
-    start: ModelRef, model: ModelConfig, training: SFTConfig, rows: InstructionSet, refusals: CapturedErrors
-) -> tuple[PreTrainedTokenizerBase, list[str]]:
-    """The tokenizer as the run will have it; where the run would refuse, what remains to look at rows with."""
-    load = partial(load_training_tokenizer, start, training, conversational=rows.conversational)
-    found = refusals.attempt(load)
+def _load_tokenizer(inputs: Inputs, errors: CapturedErrors) -> tuple[PreTrainedTokenizerBase, list[str], bool]:
+    """The tokenizer of the run, its new tokens, and whether the run could use it; else the best replacement."""
+    found = errors.call(inputs.load_tokenizer)
+    _, training, model = inputs.recipe.arguments
+    if found is None and isinstance(inputs, SftInputs):
+        wanted, training.eos_token = training.eos_token, None
+        found = CapturedErrors().call(inputs.load_tokenizer)
+        training.eos_token = wanted
+        if found is not None:
+            errors.set_fix("END_TOKEN_MISMATCH", {"eos_token": end_token(found[0])})
     if found is not None:
-        return found
-    wished, training.eos_token = training.eos_token, None
-    again = CapturedErrors()
-    found = again.attempt(load)
-    training.eos_token = wished
-    if found is None:
-        return load_tokenizer(start.base, model.model_revision), []
-    refusals.mend("END_TOKEN_MISMATCH", {"eos_token": end_token(found[0])})
-    return found
+        return (*found, True)
+    tokenizer = load_tokenizer(inputs.start.base, model.model_revision)
+    return tokenizer, [], isinstance(inputs, SftInputs) and bool(tokenizer.chat_template)
 
 
-def _splits(train: Dataset, held_out: Dataset | None) -> list[tuple[str, Dataset]]:
-    return [("train", train), *([("held-out", held_out)] if held_out is not None else [])]
-
-
-def _seen_rows(
-    split: str, rows: Dataset, how: RowTokenizer, max_rows: int | None, refusals: CapturedErrors
+def _sampled_rows(
+    split: str, rows: Dataset, tokenize: Callable[[Batch], Sequence[Tokenized]], max_rows: int | None,
+    errors: CapturedErrors,
 ) -> SampledRows:  # fmt: skip
-    seen: list[SampledRow] = []
-    drawn = (_begun(number, row, how, refusals) for number, row in _drawn(rows, max_rows))
-    begun = list(islice(drawn, _ROWS_AT_ONCE))
-    with ThreadPoolExecutor(1) as beside:  # the tokenizer lets go of the interpreter: the next rows are rendered then
-        while begun:
-            tokenizing = beside.submit(how.examples_of_turns, [turns for _, turns in begun if turns])
-            following = list(islice(drawn, _ROWS_AT_ONCE))
-            tokenized = iter(tokenizing.result())
-            seen += [_fitted(row, next(tokenized), how, refusals) if turns else row for row, turns in begun]
-            begun = following
-    return _with_ledger(split, seen, rows)
+    sampled = []
+    for numbers, batch in _drawn(rows, max_rows):
+        for number, row, one in zip(numbers, batch, tokenize((numbers, batch)), strict=True):
+            if one.error is not None:
+                errors.add(one.error)
+            sampled.append(_of_row(number, row, one) if isinstance(one, TokenizedRow) else _of_pair(number, row, one))
+    return SampledRows(split, tuple(sampled), len(rows), tuple(rows.column_names), _ledger_of(sampled))
 
 
-def _begun(
-    number: int, row: Mapping[str, Any], how: RowTokenizer, refusals: CapturedErrors
-) -> tuple[SampledRow, list[AssistantTurn]]:  # fmt: skip
-    """A row, and the turns of it that are left to be tokenized: only conversations have them."""
-    try:
-        read = how.read(row)
-    except UnreadableRowError as error:
-        return SampledRow(number, row, "", (), fate=RowFate.DROPPED, reason=str(error)), []
-    asked, answers, messages = _texts_of(read)
-    seen = SampledRow(number, row, asked, answers, messages=messages)
-    if messages and not how.tokenizer.chat_template:  # the run refuses the recipe's; the texts are left to look at
-        return seen, []
-    try:
-        if isinstance(read, PlainText):
-            return _fitted(seen, how.examples_of(read), how, refusals), []
-        return seen, how.turns_of(read)
-    except (UnreadableRowError, UnrenderableError) as error:
-        return replace(seen, fate=RowFate.DROPPED, reason=str(error)), []
-    except UserError as error:
-        refusals.note(error)
-        return replace(seen, fate=RowFate.DROPPED, reason="refused"), []
+def _tokenize_rows(
+    inputs: SftInputs, tokenizer: PreTrainedTokenizerBase, is_usable: bool, batch: Batch
+) -> list[TokenizedRow]:
+    """Rows as the run tokenizes them; only read if the run cannot use the tokenizer's template."""
+    how, (numbers, rows) = inputs.rows.tokenizing(tokenizer), batch
+    if is_usable or not inputs.rows.conversational:
+        return how.tokenize(rows, numbers)
+    return [how.read_only(row) for row in rows]
 
 
-def _fitted(seen: SampledRow, whole: list[Example], how: RowTokenizer, refusals: CapturedErrors) -> SampledRow:
-    """`seen` with its examples as they are, and as the recipe's length leaves them."""
-    try:
-        fitted = how.examples(seen.values, seen.number) if _is_long(whole, how.max_length) else TruncatedRow(whole)
-    except UserError as error:
-        refusals.note(error)
-        fitted = TruncatedRow([], RowFate.DROPPED, sum(map(len, whole)), "refused")
-    return replace(
-        seen, examples=tuple(fitted.examples), whole=tuple(whole), fate=fitted.fate, reason=fitted.reason
-    )  # fmt: skip
+def _tokenize_pairs(
+    inputs: DpoInputs, tokenizer: PreTrainedTokenizerBase, is_usable: bool, batch: Batch
+) -> list[TokenizedPair]:
+    data, training, _ = inputs.recipe.arguments
+    usable = tokenizer if is_usable else None
+    return [
+        tokenize_pair(row, number, usable, training.max_length, data.long_rows)
+        for number, row in zip(*batch, strict=True)
+    ]
 
 
-def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:
-    """What is asked, the answers, and the messages."""
+def _of_row(number: int, row: Mapping[str, Any], one: TokenizedRow) -> SampledRow:
+    asked, answers, messages = _texts_of(one.read)
+    examples, fitted = tuple(one.fitted.examples), one.fitted
+    return SampledRow(number, row, asked, answers, examples, tuple(one.whole), fitted.fate, fitted.reason, messages)
+
+
+def _texts_of(
+    read: Conversation | PlainText | None,
+) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:
+    """The prompt text, the answers in the loss, and the messages."""
+    if read is None:
+        return "", (), ()
     if isinstance(read, PlainText):
         return read.prompt, (read.completion,), ()
     trained = read.trained_turns()
@@ -218,46 +171,51 @@ def _texts_of(read: Conversation | PlainText) -> tuple[str, tuple[str, ...], tup
     return asked, tuple(content_text(read.messages[place]) for place in trained), tuple(read.messages)
 
 
-def _seen_documents(
-    split: str, texts: Iterable[str], n_documents: int, tokenizer: PreTrainedTokenizerBase
-) -> SampledRows:
-    seen = []
-    for number, text in enumerate(texts):
-        token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-        example = Example(token_ids, token_ids)
-        seen.append(SampledRow(number, {"text": text}, "", (text,), (example,), (example,)))
-    return SampledRows(split, tuple(seen), n_documents, ("text",), _ledger_of(seen))
+def _of_pair(number: int, row: Mapping[str, Any], pair: TokenizedPair) -> SampledRow:
+    read = pair.preference
+    if read is None:
+        return SampledRow(number, row, "", (), fate=pair.fate, reason=pair.reason)
+    asked = "\n".join(content_text(message) for message in read.prompt)
+    answers, messages = (content_text(read.chosen), content_text(read.rejected)), (*read.prompt, read.chosen)
+    examples, whole = _examples_of(pair.kept), _examples_of(pair.whole)
+    return SampledRow(number, row, asked, answers, examples, whole, pair.fate, pair.reason, messages)
 
 
-def _is_long(examples: list[Example], max_length: int | None) -> bool:
-    return max_length is not None and max(map(len, examples)) > max_length
+def _examples_of(pair: PairTokens | None) -> tuple[Example, ...]:
+    """The chosen and the rejected answer, each after the prompt."""
+    if pair is None:
+        return ()
+    both = (tokens_and_labels(pair.prompt_ids, answer_ids) for answer_ids in (pair.chosen_ids, pair.rejected_ids))
+    return tuple(Example(one["input_ids"], one["labels"]) for one in both)
 
 
-def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """All rows with their numbers, or a seeded sample of `max_rows` in their order."""
-    numbers = _numbers(rows)
+def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[Batch]:
+    """All rows, or a seeded sample of `max_rows` in their order, in batches.
+
+    Rows keep their numbers in the file, also where `test_split_size` holds some of them out.
+    """
+    origin = rows._indices
+    numbers = range(len(rows)) if origin is None else origin.column(0).to_pylist()
     if max_rows is not None and len(rows) > max_rows:
         places = sorted(random.Random(_SEED).sample(range(len(rows)), max_rows))
         numbers, rows = [numbers[place] for place in places], rows.select(places)
-    columns = rows.column_names
-    values = (row for batch in rows.iter(_ROWS_AT_ONCE) for row in zip(*(batch[name] for name in columns), strict=True))
-    for number, row in zip(numbers, values, strict=True):
-        yield number, dict(zip(columns, row, strict=True))
+    for begin, batch in zip(range(0, len(rows), _BATCH), rows.iter(_BATCH), strict=True):
+        values = zip(*batch.values(), strict=True)
+        yield list(numbers[begin : begin + _BATCH]), [dict(zip(batch, row, strict=True)) for row in values]
 
 
-def _numbers(rows: Dataset) -> Sequence[int]:
-    """The rows' numbers in the file that they come from, also where `test_split_size` drew some of them out of it."""
-    origin = rows._indices
-    return range(len(rows)) if origin is None else origin.column(0).to_pylist()
+def _sampled_documents(split: str, documents: Documents, tokenizer: PreTrainedTokenizerBase) -> SampledRows:
+    sampled = []
+    for number, text in enumerate(documents.texts):
+        token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        example = Example(token_ids, token_ids)
+        sampled.append(SampledRow(number, {"text": text}, "", (text,), (example,), (example,)))
+    return SampledRows(split, tuple(sampled), documents.n_documents, ("text",), _ledger_of(sampled))
 
 
-def _with_ledger(split: str, seen: list[SampledRow], rows: Dataset) -> SampledRows:
-    return SampledRows(split, tuple(seen), len(rows), tuple(rows.column_names), _ledger_of(seen))
-
-
-def _ledger_of(seen: Iterable[SampledRow]) -> Ledger:
+def _ledger_of(sampled: Iterable[SampledRow]) -> Ledger:
     ledger = Ledger()
-    for row in seen:
+    for row in sampled:
         n_tokens = sum(map(len, row.examples))
         n_trained = sum(example.n_trained for example in row.examples)
         n_lost = sum(map(len, row.whole)) - n_tokens
@@ -267,5 +225,5 @@ def _ledger_of(seen: Iterable[SampledRow]) -> Ledger:
 
 def _base(name: str, model: ModelConfig, tokenizer: PreTrainedTokenizerBase, adapter: str | None = None) -> Base:
     revision = model.model_revision
-    own_template = tokenizer.init_kwargs.get("chat_template")  # as it was loaded; the run may have set another since
+    own_template = tokenizer.init_kwargs.get("chat_template")  # as loaded; the run may have set another one since
     return Base(name, load_config(name, revision), load_generation_config(name, revision), own_template, adapter)

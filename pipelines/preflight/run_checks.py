@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks import CHECKS
-from pipelines.preflight.context_builder import MAX_ROWS, Read, build_context
+from pipelines.preflight.context_builder import MAX_ROWS, Inputs, build_context
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding, Severity
 
@@ -44,16 +44,16 @@ def run_checks(
     stage: Stage,
     *,
     max_rows: int | None = MAX_ROWS,
-    read: Read | None = None,
+    inputs: Inputs | None = None,
     earlier_findings: Sequence[Finding] = (),
 ) -> PreflightReport:
-    """Build the context of `recipe` (`max_rows` and `read` as for `build_context`) and run every check on it.
+    """Build the context of `recipe` (`max_rows` and `inputs` as for `build_context`) and run every check on it.
 
     `earlier_findings` are findings about how the recipe is written.
 
     Raises `UserError` as `build_context`.
     """
-    context, refused = build_context(recipe, stage, max_rows=max_rows, read=read)
+    context, refused = build_context(recipe, stage, max_rows=max_rows, inputs=inputs)
     refused_ids = {finding.id for finding in refused}  # told once, in the words of the run
     checked = (finding for check in CHECKS for finding in check(context) if finding.id not in refused_ids)
     return PreflightReport(context, worst_first([*earlier_findings, *refused, *checked]))

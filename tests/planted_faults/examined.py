@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from pipelines.preflight.captured_errors import config_findings
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.config_errors import recipe_findings
 from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe.parsing import parse_leniently
 from pipelines.recipe.stages import ARGUMENTS
@@ -19,7 +19,7 @@ def examined(recipe: Path, stage: Stage) -> tuple[Finding, ...]:
     """All findings about `recipe`."""
     with with_bfloat16():
         parsed, faults = parse_leniently(ARGUMENTS[stage], ["--config", str(recipe)])
-        return run_checks(parsed, stage, earlier_findings=recipe_findings(faults)).findings
+        return run_checks(parsed, stage, earlier_findings=config_findings(faults)).findings
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_a_pair_at_which_the_run_stops_is_a_finding(base: Path, tmp_path: Path) 
     keys = {"stage": Stage.DPO, "learning_rate": 5e-6, "long_rows": "error"}
     context, [finding] = opened(tmp_path, base, [*pairs, {**pairs[0], "chosen": "x" * 2000}], **keys)
     assert finding.id == "ROW_TOO_LONG"
-    assert "row 6" in finding.evidence[0].text
+    assert "row 6" in finding.summary
     assert context.n_update_steps == 9, "six pairs in batches of two, three epochs"
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -47,6 +47,17 @@ _FEATURES = Features(
 
 
 @dataclass(frozen=True)
+class TokenizedRow:
+    """A row as it was read, and its examples before (`whole`) and after truncation (`fitted`). A row that must stop the
+    run has its `error`; a dropped row has the reason in `fitted`."""
+
+    read: Conversation | PlainText | None
+    whole: list[Example]
+    fitted: TruncatedRow
+    error: UserError | None = None
+
+
+@dataclass(frozen=True)
 class RowTokenizer:
     """How rows of one dataset become examples. `train_on` chooses the turns in the loss; `whole_sequence` puts every
     token into it, prompts included."""
@@ -76,19 +87,58 @@ class RowTokenizer:
 
     def examples(self, row: Mapping[str, Any], number: int) -> TruncatedRow:
         """The examples of row `number`, or why there are none. Raises `UserError` for the policy ERROR."""
+        [tokenized] = self.tokenize([row], [number])
+        if tokenized.error is not None:
+            raise tokenized.error
+        return tokenized.fitted
+
+    def tokenize(self, rows: Iterable[Mapping[str, Any]], numbers: Iterable[int]) -> list[TokenizedRow]:
+        """Read, render and truncate each row; the turns of all rows are tokenized at once."""
+        begun = [self._begun(row) for row in rows]
+        made = iter(self.examples_of_turns([turns for _, turns in begun if turns]))
+        return [
+            self._truncated(one, next(made) if turns else one.whole, number)
+            for (one, turns), number in zip(begun, numbers, strict=True)
+        ]
+
+    def read_only(self, row: Mapping[str, Any]) -> TokenizedRow:
+        """The row as it was read, without tokens."""
+        try:
+            return TokenizedRow(self.read(row), [], TruncatedRow([]))
+        except UnreadableRowError as error:
+            return TokenizedRow(None, [], TruncatedRow([], RowFate.DROPPED, 0, str(error)))
+
+    def _begun(self, row: Mapping[str, Any]) -> tuple[TokenizedRow, list[AssistantTurn]]:
+        """The row as it was read, with the examples of plain text or the turns of a conversation."""
+        read = None
         try:
             read = self.read(row)
-            made = self.examples_of(read)
+            if isinstance(read, PlainText):
+                return TokenizedRow(read, self.examples_of(read), TruncatedRow([])), []
+            return TokenizedRow(read, [], TruncatedRow([])), self.turns_of(read)
         except (UnreadableRowError, UnrenderableError) as error:
-            return TruncatedRow([], RowFate.DROPPED, 0, str(error))
-        return truncate_row(
-            made,
-            self.max_length,
-            self.policy,
-            row=number,
-            end_token_id=self._end_token_id(read),
-            with_shorter_prompt=partial(self._with_shorter_prompt, read),
-        )
+            return TokenizedRow(read, [], TruncatedRow([], RowFate.DROPPED, 0, str(error))), []
+        except UserError as error:
+            return TokenizedRow(read, [], TruncatedRow([], RowFate.DROPPED, 0, "refused"), error), []
+
+    def _truncated(self, row: TokenizedRow, whole: list[Example], number: int) -> TokenizedRow:
+        if not whole or row.read is None:
+            return row
+        if self.max_length is None or max(map(len, whole)) <= self.max_length:
+            return replace(row, whole=whole, fitted=TruncatedRow(whole))
+        try:
+            fitted = truncate_row(
+                whole,
+                self.max_length,
+                self.policy,
+                row=number,
+                end_token_id=self._end_token_id(row.read),
+                with_shorter_prompt=partial(self._with_shorter_prompt, row.read),
+            )
+        except UserError as error:
+            fitted = TruncatedRow([], RowFate.DROPPED, sum(map(len, whole)), "refused")
+            return replace(row, whole=whole, fitted=fitted, error=error)
+        return replace(row, whole=whole, fitted=fitted)
 
     def examples_of(self, read: Conversation | PlainText) -> list[Example]:
         """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
@@ -204,8 +254,11 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
 def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer) -> dict[str, list[Any]]:
     """One entry for each example; a dropped row has one without tokens."""
     columns: dict[str, list[Any]] = {name: [] for name in _FEATURES}
-    for place, number in enumerate(numbers):
-        fitted = how.examples({name: values[place] for name, values in batch.items()}, number)
+    rows = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
+    for tokenized, number in zip(how.tokenize(rows, numbers), numbers, strict=True):
+        if tokenized.error is not None:
+            raise tokenized.error
+        fitted = tokenized.fitted
         for one in fitted.examples or [Example([], [])]:
             entry = (one.token_ids, one.labels, number, fitted.fate.value, fitted.reason, fitted.n_tokens_lost)
             for column, value in zip(columns.values(), entry, strict=True):

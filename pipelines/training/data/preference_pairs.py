@@ -1,7 +1,9 @@
 """Preference rows to token ids: a prompt and two completions that end with the end token; the ledger has every row."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from datasets import Dataset, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
@@ -56,6 +58,41 @@ class PairTokens:
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
+@dataclass(frozen=True)
+class TokenizedPair:
+    """A pair as it was read, and its tokens before (`whole`) and after truncation (`kept`). A pair that must stop the
+    run has its `error`."""
+
+    preference: Preference | None
+    whole: PairTokens | None
+    kept: PairTokens | None
+    fate: RowFate = RowFate.DROPPED
+    reason: str | None = None
+    error: UserError | None = None
+
+
+def tokenize_pair(
+    row: Mapping[str, Any],
+    number: int,
+    tokenizer: PreTrainedTokenizerBase | None,
+    max_length: int | None,
+    long_rows: TruncationPolicy,
+) -> TokenizedPair:
+    """Read, render and truncate row `number`; without a tokenizer only read it."""
+    preference = whole = None
+    try:
+        preference = read_preference(row)
+        if tokenizer is None:
+            return TokenizedPair(preference, None, None, RowFate.KEPT)
+        whole = pair_tokens(preference, tokenizer)
+        fate, kept = truncate_pair(preference, whole, tokenizer, max_length, long_rows, number)
+    except (UnreadableRowError, UnrenderableError) as error:
+        return TokenizedPair(preference, whole, None, reason=str(error))
+    except UserError as error:
+        return TokenizedPair(preference, whole, None, reason="refused", error=error)
+    return TokenizedPair(preference, whole, kept, fate)
+
+
 def tokenize_pairs(
     rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
 ) -> tuple[Dataset, Ledger]:
@@ -70,20 +107,15 @@ def tokenize_pairs(
         if len(kept) == _PAIRS_IN_A_TABLE:
             tables.append(_table(kept))
             kept = []
-        try:
-            preference = read_preference(row)
-            whole = pair_tokens(preference, tokenizer)
-        except (UnreadableRowError, UnrenderableError) as reason:
-            ledger.drop(number, 0, str(reason))
+        one = tokenize_pair(row, number, tokenizer, max_length, long_rows)
+        if one.error is not None:
+            raise one.error
+        if one.kept is None:
+            ledger.drop(number, one.whole.n_tokens if one.whole else 0, str(one.reason))
             continue
-        try:
-            fate, pair = truncate_pair(preference, whole, tokenizer, max_length, long_rows, number)
-        except UnrenderableError as reason:
-            ledger.drop(number, whole.n_tokens, str(reason))
-            continue
-        n_lost = whole.n_tokens - pair.n_tokens
-        ledger.enter(number, fate, None, pair.n_tokens, pair.n_trained, n_lost, 1)
-        kept.append(pair)
+        n_lost = (one.whole or one.kept).n_tokens - one.kept.n_tokens
+        ledger.enter(number, one.fate, None, one.kept.n_tokens, one.kept.n_trained, n_lost, 1)
+        kept.append(one.kept)
     if kept:
         tables.append(_table(kept))
     if not tables:

@@ -5,7 +5,7 @@ from pathlib import Path
 from trl import ModelConfig, SFTConfig
 
 from pipelines.preflight.autofix import fixed_recipe, fixes_of
-from pipelines.preflight.config_errors import recipe_findings
+from pipelines.preflight.captured_errors import config_findings
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.parsing import parse_leniently
@@ -28,14 +28,13 @@ bf16: false
 def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(OLD)
-    findings = recipe_findings(parse_leniently(KINDS, ["--config", str(path)])[1])
+    findings = config_findings(parse_leniently(KINDS, ["--config", str(path)])[1])
     assert [(one.id, one.severity) for one in findings] == [
         ("RENAMED_KEY", Severity.ERROR), ("UNKNOWN_KEY", Severity.ERROR),
     ]  # fmt: skip
     renamed, unknown = findings
     assert renamed.summary == (
-        "4 keys of the recipe have an old name or one of another trainer: "
-        "`torch_dtype`, `max_seq_length`, `overwrite_output_dir`, `chat_template`"
+        "4 keys have an old name: `torch_dtype`, `max_seq_length`, `overwrite_output_dir`, `chat_template`"
     )
     assert "`max_seq_length` is now max_length; " in renamed.remedy
     assert unknown.remedy == (
@@ -49,13 +48,13 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path)
 
 
 def test_a_recipe_without_faults_has_no_findings() -> None:
-    assert recipe_findings([]) == []
+    assert config_findings([]) == []
 
 
 def test_a_fixed_recipe_is_one_that_runs(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     lines = [line for line in OLD.split("\n") if not line.startswith(("chat_template", "learnig", "colour"))]
     path.write_text("\n".join(lines))
-    fixes = fixes_of(recipe_findings(parse_leniently(KINDS, ["--config", str(path)])[1]))
+    fixes = fixes_of(config_findings(parse_leniently(KINDS, ["--config", str(path)])[1]))
     path.write_text(fixed_recipe(path.read_text(), fixes))
     assert parse_recipe(KINDS, ["--config", str(path)]).arguments[1].max_length == 512
