@@ -86,8 +86,8 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     for name in ("pipelines", "data_prep", "recipes", "accelerate_configs", "README.md"):
         (folder / name).symlink_to(PROJECT / name)
-    asked = [f"Write a Python function plus_{n}(x)" for n in range(60)]
-    answers = [f"def plus_{n}(x):\n    return x + {n}" for n in range(60)]
+    asked = [f"Write a Python function plus_{n}(x)" for n in range(40)]
+    answers = [f"def plus_{n}(x):\n    return x + {n}" for n in range(40)]
     rows = [{"question": one, "answer": answer} for one, answer in zip(asked, answers, strict=True)]
     pairs = [{"instruction": row["question"], "chosen": row["answer"], "rejected": "I will not."} for row in rows]
     chats = [
@@ -106,6 +106,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_all(lines: list[str], folder: Path) -> None:
+    """Run commands as a user starts them: in a shell, cold."""
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in lines:
         done = subprocess.run(
@@ -114,9 +115,18 @@ def run_all(lines: list[str], folder: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
+def run_warm(lines: list[str], folder: Path, run_cli: RunCli) -> None:
+    """Run commands in processes that have the libraries already, which saves the seconds of their imports."""
+    for line in lines:
+        _, program, *arguments = shlex.split(line)
+        run_cli(program, *arguments, cwd=folder)
+
+
 @pytest.fixture(scope="module")
-def after_the_readme(users_folder: Path) -> Path:
-    run_all([command for command, needs in TABLE if not needs], users_folder)
+def after_the_readme(users_folder: Path, run_cli: RunCli) -> Path:
+    fast = [command for command, needs in TABLE if not needs]
+    run_all(fast[:3], users_folder)
+    run_warm(fast[3:], users_folder, run_cli)
     return users_folder
 
 
@@ -126,11 +136,10 @@ def test_the_commands_of_the_readme_run_as_printed(after_the_readme: Path) -> No
 
 
 def test_the_commands_of_the_manuals_run_as_printed(after_the_readme: Path, run_cli: RunCli) -> None:
-    """After those of the README, in processes that have the libraries already."""
     marks = {"test", "needs bubblewrap"} if shutil.which("bwrap") else {"test"}
-    for command in [one for page in MANUALS for mark in sorted(marks) for one in commands(page, mark)]:
-        _, program, *arguments = shlex.split(command)
-        run_cli(program, *arguments, cwd=after_the_readme)
+    for page in MANUALS:
+        for mark in sorted(marks, reverse=True):
+            run_warm(commands(page, mark), after_the_readme, run_cli)
     comparison = after_the_readme / "runs" / "full-comparison"
     measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
     assert f"{measured:.2f}" in (comparison / "report.html").read_text()

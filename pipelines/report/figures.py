@@ -30,7 +30,7 @@ class Figure:
 
     @property
     def n_text(self) -> str:
-        """ "n = 205 in 18 groups"; empty where n is not on record."""
+        """ "n = 205 in 18 groups"; empty where n was not recorded."""
         if self.n is None:
             return ""
         is_grouped = self.n_groups is not None and self.n_groups != self.n

@@ -21,7 +21,7 @@ from pipelines.report.figures import (
 from pipelines.report.visible_text import first_upper
 
 DASH = "–"
-ABOVE = "see Measures"
+ABOVE = "see Metrics"
 _ANSWERS = "response"  # a scope of perplexity.json
 
 

@@ -96,7 +96,7 @@ def test_likelihoods_equal_the_record(page: Page) -> None:
 
 def test_bits_per_byte_of_one_thing_have_one_figure(page: Page, few: Path, tmp_path: Path) -> None:
     assert page.text.count("1.213 [") == page.text.count("0.982 [") == page.text.count("1.402 [") == 1
-    assert "answers only base chat see Measures 7.73 [7.35, 8.12] 148 18,342 61,204" in page.text
+    assert "answers only base chat see Metrics 7.73 [7.35, 8.12] 148 18,342 61,204" in page.text
     shutil.copytree(few, tmp_path / "other")
     record = perplexity()
     record["dataset"] |= {"sha256": "00" * 32}
@@ -142,7 +142,7 @@ def test_rows_that_say_little_are_folded(tmp_path: Path) -> None:
     compared, _ = write_records(tmp_path, lines, record)
     html, markdown = (path.read_text() for path in write_report(compared))
     assert 'id="folded"' in html
-    assert "Measures that are zero for every model, or have fewer than 20 prompts, are in report.html." in markdown
+    assert "Metrics that are zero for every model, or have fewer than 20 prompts, are in report.html." in markdown
 
 
 def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> No
     record["differences"]["instruct"]["parses"]["why"] = "the prompts are in too few groups"
     html, markdown = (path.read_text() for path in write_report(*write_records(tmp_path, lines, record)))
     page = Page(html)
-    assert "Measure base few-shot instruct Difference" in page.text
+    assert "Metric base few-shot instruct Difference" in page.text
     assert "The prompts are in too few groups From few-shot: +3.0 points [−1.0, +7.0], no difference shown" in page.text
     assert page.text.index("few-shot base, plain prompts, after 1 example") < page.text.index(
         "instruct instruct, an adapter on base"
     )
-    assert "| Measure | base | few-shot | instruct | difference | instruct is |" in markdown
+    assert "| Metric | base | few-shot | instruct | difference | instruct is |" in markdown
     assert "Few-shot base n_examples 1 source rows example 3 Say <b>three</b>. three" in page.text
     assert [choice["label"] for choice in page.having("optgroup")] == ["few-shot", "instruct"]
     assert page.mistakes == []
@@ -399,7 +399,7 @@ def test_several_instruct_models_are_columns_of_one_table(tmp_path: Path) -> Non
     page = Page(html.read_text())
     assert "Are instruct and second better than base?" in page.text
     assert "second Worse on 1 of 2 measures." in page.text
-    assert "Measure base instruct second Difference instruct second" in page.text
+    assert "Metric base instruct second Difference instruct second" in page.text
     assert "−50.0 points ▼ worse [−60.0, −40.0]" in page.text
     assert "No answer on record." in page.text
     assert page.mistakes == []

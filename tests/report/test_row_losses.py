@@ -77,4 +77,4 @@ def test_a_sample_of_the_rows_is_called_one(few: Path, tmp_path: Path) -> None:
 
 def test_without_the_file_there_is_no_section(few: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", run())
-    assert "Training rows of highest loss" not in write_report(few, tmp_path)[0].read_text()
+    assert "Training rows with the highest loss" not in write_report(few, tmp_path)[0].read_text()

@@ -18,7 +18,7 @@ MAX_TOKEN_CHARACTERS = 80  # a run of white space can be one token of any length
 _MAX_VALUE_CHARACTERS = 200
 _GLYPHS = {"error": "✗", "warning": "!", "note": "i"}
 _ROLES = {
-    "begin": "the start", "prompt": "prompt", "answer": "answer", "end": "end token", "cut": "cut off, never read",
+    "begin": "the start", "prompt": "prompt", "answer": "answer", "end": "end token", "cut": "truncated",
 }  # fmt: skip
 _WITHOUT_WIDTH = ("Mn", "Me", "Cf")
 _CODE = re.compile(r"`([^`]+)`")

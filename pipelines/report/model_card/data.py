@@ -53,7 +53,7 @@ def license_table(works: list[Work]) -> Table:
     """Each work with its license as its card states it; many works under one license share a row."""
     by_license: dict[str, list[str]] = {}
     for work in works:
-        by_license.setdefault(work.license or "not on record", []).append(work.name)
+        by_license.setdefault(work.license or "not recorded", []).append(work.name)
     return table_of("Licenses", ("License", "Works"), [(one, _named(some)) for one, some in by_license.items()], 2)
 
 

@@ -63,7 +63,7 @@ def identity_of(records: CardRecords, repo_id: str | None, base_model: str | Non
         adapter=without_local_paths(str(adapter.get("path") or "")),
         stage=stage,
         rows=f"{n_rows:,} {unit}" if isinstance(n_rows, int) else unit,
-        dataset=_shown_paths(str(dataset.get("path") or "a dataset that is not on record")),
+        dataset=_shown_paths(str(dataset.get("path") or "a dataset that was not recorded")),
         datasets=tuple(_hub_datasets(records)),
     )
 

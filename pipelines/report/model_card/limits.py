@@ -32,7 +32,7 @@ def _of_the_run(records: CardRecords) -> Iterator[str]:
         yield "The run has no record that it finished."
     doctor = records.run.get("doctor")
     if not doctor:
-        yield "Nobody looked at recipe and rows before the run (the doctor was off)."
+        yield "Recipe and rows were not checked before the run (the doctor was off)."
     elif doctor.get("n_errors"):
         n = doctor["n_errors"]
         yield f"The run was made against {n:,} error{'' if n == 1 else 's'} that the doctor found before it."
@@ -98,8 +98,8 @@ def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:
     if seeds:
         yield f"One run with seed {seeds.get('seed')}: how far another seed would lead is not measured."
     n_parameters = run.get("n_parameters")
-    size = f"{n_parameters:,} parameters" if isinstance(n_parameters, int) else "a size that is not on record"
-    yield f"{'The base' if identity.base else 'The model'} has {size}; the languages of the rows are not on record."
+    size = f"{n_parameters:,} parameters" if isinstance(n_parameters, int) else "a size that was not recorded"
+    yield f"{'The base' if identity.base else 'The model'} has {size}; the languages of the rows were not recorded."
     if recipe.get("max_length"):
         yield f"It was trained on at most {recipe['max_length']:,} tokens at a time."
     course = ((run.get("after_run") or {}).get("loss") or {}).get("course")

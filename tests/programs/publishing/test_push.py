@@ -72,7 +72,7 @@ def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> N
 def test_the_run_folder_holds_the_projects_card(pushed: Pushed) -> None:
     card = (pushed.run / "README.md").read_text()
     assert "is a LoRA adapter of rank 4 on `base`, fine-tuned (SFT) on 12 rows of `rows.jsonl`" in card
-    assert "How it compares with its base is not measured." in card
+    assert "It was not compared with its base." in card
     assert "More Information Needed" not in card
 
 

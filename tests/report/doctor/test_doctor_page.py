@@ -32,8 +32,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_it_opens_with_what_was_found_and_what_was_looked_at(page: Page) -> None:
     assert "What would go wrong in recipes/quickstart/sft/lora.yaml?" in page.text
     assert "2 errors, 1 warning and 1 note. Do not train with this recipe yet" in page.text
-    assert "Training rows looked at 10,000 of 52,002 a sample; --all for every one" in page.text
-    assert "Held-out rows looked at 500 of 500 Checks 41" in page.text
+    assert "Training rows checked 10,000 of 52,002 a sample; --all for every one" in page.text
+    assert "Held-out rows checked 500 of 500 Checks 41" in page.text
 
 
 def test_a_finding_has_severity_evidence_reason_remedy_and_fix(page: Page) -> None:
@@ -67,7 +67,7 @@ def test_tokens_are_classed_by_role_and_tell_their_id(page: Page) -> None:
     ]  # fmt: skip
     assert of_row[2]["data-token"] == "⏎⏎\tid 3 · prompt, not in the loss"
     assert of_row[4]["data-token"] == "··answer→\tid 5 · answer, in the loss"
-    assert of_row[6]["data-token"] == "·gone\tid 7 · cut off, never read"
+    assert of_row[6]["data-token"] == "·gone\tid 7 · truncated"
     assert [str(one["tabindex"]) for one in of_row] == ["0", *["-1"] * 7], "one stop for the tab key, arrows go on"
 
 

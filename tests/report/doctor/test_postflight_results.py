@@ -28,13 +28,13 @@ def report_of(few: Path, folder: Path, **keys: Any) -> tuple[Page, str]:
 def test_the_doctor_is_told_with_counts_findings_and_remedies(few: Path, tmp_path: Path) -> None:
     page, markdown = report_of(few, tmp_path, doctor=doctor(WARNING, NOTE))
     said = "Before the run the doctor made 58 checks on 10,000 of 27,840 rows of train and 148 rows of held-out: "
-    assert f"What the doctor said {said}1 warning and 1 note." in page.text
+    assert f"The doctor's findings {said}1 warning and 1 note." in page.text
     assert re.search("! warning DUPLICATE_ROWS .hat DUPLICATE_ROWS saw row 7 of train the row", page.text)
     assert re.search("What to do .et x: 1", page.text)
     assert "Doctor before the run: 1 warning" in page.text
     assert page.having("a", href="#doctor", **{"class": "warning"})
     assert any("NO_GENERATION_MARKS" in text for text in page.texts["details"]), "notes are folded"
-    assert f"## What the doctor said\n\n{said.replace('-', '-')}1 warning and 1 note." in markdown
+    assert f"## The doctor's findings\n\n{said.replace('-', '-')}1 warning and 1 note." in markdown
     assert "- **warning DUPLICATE\\_ROWS**: What DUPLICATE\\_ROWS saw. Set x: 1." in markdown
     assert page.mistakes == []
 
@@ -121,7 +121,7 @@ def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few:
     assert not [have for _, have in page.elements if have.get("href") in ("#doctor", "#after-run")]
     for text in (page.text, markdown):
         assert "the doctor said" not in text
-        assert "What the run did" not in text
+        assert "Checks after the run" not in text
     assert examinations(None) == {"doctor": None, "after_run": None}
     page, _ = report_of(few, tmp_path, doctor=None)
     assert "The doctor did not look at this run (doctor: off)." in page.text

@@ -34,7 +34,7 @@ def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str, fol
     assert unescaped(opening).split("\n") == [
         "my-model is a LoRA adapter of rank 32 on [org/base](https://huggingface.co/org/base), fine-tuned (SFT) on "
         "2,784 rows of `functions`.",
-        f"Compared with base on held-out prompts, by 95% intervals: {told}.",
+        f"Compared with base on held-out prompts, with 95% intervals: {told}.",
     ]
 
 
@@ -132,7 +132,7 @@ def test_what_was_measured_is_not_among_the_limits(card: str) -> None:
 
 
 def test_the_recipe_that_makes_it_again_is_the_runs_but_for_paths(card: str) -> None:
-    again = section(card, "## Make it again")
+    again = section(card, "## Reproduce")
     recipe = yaml.safe_load(again.split("```yaml\n")[1].split("\n```")[0])
     assert recipe == lock()["recipe"]
     assert "```bash\npython pipelines/sft.py --config recipe.yaml\n```" in again
@@ -163,7 +163,7 @@ def test_no_absolute_path_is_on_the_card(tmp_path: Path) -> None:
 def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders: tuple[Path, Path]) -> None:
     text = model_card(folders[1], repo_id="me/my-model")
     assert "model-index" not in text
-    assert "How it compares with its base is not measured." in text
+    assert "It was not compared with its base." in text
     assert "python pipelines/compare.py --base BASE --instruct RUN_FOLDER" in text
     assert "It is not known whether it is better than its base: it has not been compared." in text
     assert "## Answers side by side" not in text
@@ -173,9 +173,9 @@ def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Pat
     write_json(tmp_path / "run.json", {"kind": "run", "program": "sft", "status": "started"})
     text = model_card(tmp_path)
     for sentence in (
-        "The run has no record that it finished.", "Splits, rejects and sources are not on record",
-        "The course of the loss is not on record.", "| time of the whole run | not measured |",
-        "| device | not measured |", "The model has a size that is not on record",
+        "The run has no record that it finished.", "Splits, rejects and sources were not recorded",
+        "The loss curve was not recorded.", "| time of the whole run | not measured |",
+        "| device | not measured |", "The model has a size that was not recorded",
     ):  # fmt: skip
         assert sentence in text
     assert section(text, "### After the run").strip() == "Not measured."

@@ -21,7 +21,7 @@ from tests.report.test_markdown import outside_of_fences
 
 TITLES = (
     "How to load it", "Is it better than its base?", "Answers side by side", "Limits", "Data", "License", "Training",
-    "Before the run", "After the run", "Make it again",
+    "Before the run", "After the run", "Reproduce",
 )  # fmt: skip
 BREAKS = "a\n---\nlicense: mit\n---\n# mine \\(x\\) $$y$$ <script>alert(3)</script> | `b`"
 

@@ -23,7 +23,7 @@ def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stand
     (compared / "benchmark.json").unlink()
     change_run(trained, doctor=None, after_run=None)
     found = section(model_card(trained, comparison_folder=compared), "## Limits")
-    assert "- Nobody looked at recipe and rows before the run (the doctor was off)." in found
+    assert "- Recipe and rows were not checked before the run (the doctor was off)." in found
     assert re.search(r"- Worse than base: parses, [\d.]+% → [\d.]+% \(\+[\d.]+ points", found)
     assert "- The figures rest on 20 held-out prompts and on" in found
     assert (
@@ -32,14 +32,14 @@ def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stand
         "benchmarks and how truthful, fair and safe the answers are."
     ) in found
     assert "- One run with seed 42: how far another seed would lead is not measured." in found
-    assert "- The base has 5,795,072 parameters; the languages of the rows are not on record." in found
+    assert "- The base has 5,795,072 parameters; the languages of the rows were not recorded." in found
     assert "- Its base is not on the Hub: whoever loads this model needs a copy of it." in found
 
 
 def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path: Path) -> None:
     _, trained = write_card_records(tmp_path, 2)
     write_json(tmp_path / "functions" / "manifest.json", manifest(n_train=2783))
-    assert "Splits, rejects and sources are not on record" in model_card(trained)
+    assert "Splits, rejects and sources were not recorded" in model_card(trained)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path)
     _, trained = write_card_records(tmp_path, 2)
     change_run(trained, program="dpo", adapter={"path": "/srv/runs/first", "fingerprint": "sha256:aa"})
     text = model_card(trained)
-    assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, going on from the adapter `first`." in text
+    assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, continued from the adapter `first`." in text
     assert "> **License unknown:** none is on record for adapter first." in text
 
 
@@ -78,7 +78,7 @@ def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path:
     text = model_card(trained)
     assert "> **Not for commercial use:** cc-by-nc-4.0 (rows of first)." in text
     assert "\nlicense: cc-by-nc-4.0\n" in text
-    assert "going on from the adapter `second`." in text
+    assert "continued from the adapter `second`." in text
 
 
 def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path: Path) -> None:
