@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.report import answers, write_report
+from pipelines.report import write_report
+from pipelines.report.answers import answers
 from pipelines.report.charts.paired_chart import paired_charts
 from pipelines.report.comparison_record import comparison_of
 from pipelines.report.figures import Unit, difference_text, interval_text, value_text

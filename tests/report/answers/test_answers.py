@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.report import answers
+from pipelines.report.answers import answers
 from pipelines.report.answers.answers import shown_prompts
 from pipelines.report.answers.filters import filters_of
 from pipelines.report.comparison_record import Comparison, comparison_of
