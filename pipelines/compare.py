@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.run_code:
         refuse_unless_sandboxed()
     prompts = prompts_of(flags)
-    from pipelines.evaluation.compare.baselines import comparison_with_baselines
-    from pipelines.evaluation.compare.comparison import beyond_of
+    from pipelines.evaluation.compare.comparison import comparison_of, further_measures
     from pipelines.evaluation.compare.console_table import comparison_table
     from pipelines.evaluation.compare.inputs import attached_records, judge_of, plan_of, provenance_of
     from pipelines.evaluation.compare.measuring import measure_models
@@ -61,12 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.perf_counter()
     responses = responses_of(prompts, models, run_code=limits)
     zero_shot = [model for model in models if model.few_shot is None]
-    beyond, details = beyond_of(prompts, zero_shot, plan.beyond)
+    further, details = further_measures(prompts, zero_shot, plan.files)
     names, kept = [model.name for model in zero_shot], flags.output / JUDGED_SO_FAR
     judged = judge_responses(prompts, responses, names, judge, kept) if judge else None
     record = {
         **provenance_of(flags, plan, prompts, models),
-        **comparison_with_baselines(prompts, models, responses, beyond, plan.few_shot),
+        **comparison_of(prompts, models, responses, further, plan.few_shot),
         "details": details,
         "judge": judged,
         "run_code": {"limits": limits.to_json(), "confinement": sandbox_description()} if limits else None,

@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unwritable(flags.output.parent)
     if flags.resume and not flags.output:
         raise UserError("--resume needs --output", "give the file of the interrupted call")
-    from pipelines.evaluation.likelihood.template_losses import template_losses
     from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
+    from pipelines.evaluation.prompts.given_template import template_losses
     from pipelines.inference.answer_store import open_answer_store
     from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
     from pipelines.inference.loading import load_for_inference

@@ -1,10 +1,10 @@
 """Metric tables -> the measured part of comparison.json. No model is loaded or run here.
 
-Figures rest on the prompts that are `counted`, each metric on those of them to which it applies in all models: values
-that stand side by side, and the difference between them, are of the same prompts.
+Figures use the `counted` prompts, each metric those of them to which it applies in all models: figures in a row, and
+the difference between them, are of the same prompts.
 
 A figure is `{"value", "ci95": [low, high], "n", "n_groups"}`. Where prompts share groups, `effective_groups` is Kish's
-number, and `too_few_groups: true` says that no claim can rest on the figure (see `row_groups`). The fields:
+number, and `too_few_groups: true` means that the figure supports no claim (see `row_groups`). The fields:
 
 - `models`: by name `role`, `path`, `fingerprint`, `prompt_style`, and `metrics`, a figure each;
 - `metric_definitions`: `label`, `unit`, `better`, `decoding`, `meaning`, `group` (its table), and `aspect`: form,
@@ -12,29 +12,29 @@ number, and `too_few_groups: true` says that no claim can rest on the figure (se
 - `warnings`: a list of `id` and `text`, for the top of a page: `empty_answers` (over 10% of a model's answers),
   `no_chat_template` (of any model), `few_prompts` (below 20), `too_few_groups`;
 - `differences`: of each instruct model to the base, by metric, a figure with `values` (of both models), `p_value`,
-  `p_floor` (the smallest p-value that the test could give) and `p_at_floor` (then print "<="), `p_holm` (corrected for
+  `p_floor` (the smallest p-value that the test can give) and `p_at_floor` (then print "<="), `p_holm` (corrected for
   the metrics of the model; sampled repeats are corrected among themselves), `verdict`, `why` (where interval, p-value
   and number of groups do not agree), `n_wins`, `n_ties`, `n_losses`, and `relative`, a figure;
 - `summary`: of each instruct model `form`, `correctness` and `lost`, each with `text`, `metric` (None where nothing
-  was measured), `worse` (labels of further measures that are worse), and for the metric `value` (the model's),
+  was measured), `worse` (labels of further metrics that are worse), and for the metric `value` (the model's),
   `difference`, `ci95`, `n`, `n_groups`, `p` (Holm's), `p_at_floor`, `verdict`, and `against`: the same and the
   baseline's `value` for each baseline;
 - `sentences`: the lines of the summary as one;
-- `against`: for each further baseline by name (the base with examples before the prompt) `differences`, `summary` and
-  `sentences` of the instruct models against it; `few_shot`, which `baselines` adds, has its `name` and examples;
+- `few_shot`: name and examples of the few-shot base, or `why_not`; `against`: for that baseline by name `differences`,
+  `summary` and `sentences` of the instruct models against it;
 - `flips`, `categories`;
-- `base_prompt_styles`: bits per byte of the base in each prompt style; `is_headline` marks the one that `metrics` has.
+- `base_prompt_styles`: bits per byte of the base in each prompt style; `is_headline` marks the one in `metrics`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.evaluation.compare.measuring import MeasuredModel
-from pipelines.evaluation.compare.response_series import response_series
-from pipelines.evaluation.compare.summary import Judged, Values, sentence_of, summary_of, warnings_of
-from pipelines.evaluation.likelihood.measures import beyond_details, beyond_series
-from pipelines.evaluation.likelihood.plan import BeyondPlan
-from pipelines.evaluation.likelihood.reference_likelihood import likelihood_series, prompt_style_figures
+from pipelines.evaluation.compare.metric_tables import answer_tables, likelihood_table, prompt_style_figures
+from pipelines.evaluation.compare.summary import Differences, Values, sentence_of, summary_of, warnings_of
+from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
+from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_tables
+from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, corrected_differences
 from pipelines.evaluation.statistics.intervals import Estimate
@@ -47,89 +47,92 @@ def comparison_of(
     models: Sequence[MeasuredModel],
     responses: Sequence[Mapping[str, Any]],
     further: Sequence[MetricTable] = (),
+    pool: FewShotPool | None = None,
 ) -> dict[str, Any]:
     """The measured part of comparison.json, whose fields are described at the top of this module.
 
     The first model is the base; those of neither the base's role nor an instruct model's are further baselines.
-    `further` are series beside those of the answers and of the reference's likelihood.
+    `further` are tables besides those of the answers and of the reference's likelihood.
     """
     lines = [line for line in responses if line["counted"]]
     names = [model.name for model in models]
     further_baselines = [model.name for model in models[1:] if model.role not in (Role.BASE, Role.INSTRUCT)]
     baselines = [names[0], *further_baselines]
     groups = [prompt.dependence for prompt in prompts if prompt.counted]
-    of_prompts = _page_order([*response_series(lines, names), likelihood_series(prompts, models)])
+    of_prompts = _page_order([*answer_tables(lines, names), likelihood_table(prompts, models)])
     of_prompts = [one.with_groups(groups).on_shared_items() for one in of_prompts]
     measured = [*of_prompts, *(one.on_shared_items() for one in further)]
     figures = {one: {name: one.figure(name) for name in names} for one in measured}
-    series = [one for one, found in figures.items() if any(found.values())]
+    tables = [one for one, found in figures.items() if any(found.values())]
     base = baselines[0]
     others = [name for name in names if name not in baselines]
-    judged = {name: {one: corrected_differences(series, name, one) for one in baselines} for name in others}
+    differences = {name: {one: corrected_differences(tables, name, one) for one in baselines} for name in others}
     values = {
-        name: {one.name: figure.value for one in series if (figure := figures[one][name]) is not None} for name in names
+        name: {one.name: figure.value for one in tables if (figure := figures[one][name]) is not None} for name in names
     }
     return {
         "models": {
-            model.name: _model_record(model, {one.name: figures[one][model.name] for one in series}) for model in models
+            model.name: _model_record(model, {one.name: figures[one][model.name] for one in tables}) for model in models
         },
-        "metric_definitions": {one.name: _definition_record(one) for one in series},
+        "metric_definitions": {one.name: _definition_record(one) for one in tables},
         "warnings": warnings_of(prompts, models),
-        **_against_first(judged, values),
+        **_against_first(differences, values),
         "against": {
-            baseline: _against_first({name: {baseline: found[baseline]} for name, found in judged.items()}, values)
+            baseline: _against_first({name: {baseline: found[baseline]} for name, found in differences.items()}, values)
             for baseline in further_baselines
         },
-        "flips": {name: _flips(series, lines, name, base) for name in others},
-        "categories": _categories([one for one in of_prompts if one in series], lines, names),
+        "flips": {name: _flips(tables, lines, name, base) for name in others},
+        "categories": _categories([one for one in of_prompts if one in tables], lines, names),
         "base_prompt_styles": prompt_style_figures(prompts, models[0]),
+        "few_shot": _few_shot_record(models, pool or FewShotPool(0)),
     }
 
 
-def _against_first(judged: Mapping[str, Mapping[str, Judged]], values: Values) -> dict[str, Any]:
+def further_measures(
+    prompts: Sequence[Prompt], models: Sequence[MeasuredModel], files: EvaluationFiles
+) -> tuple[list[MetricTable], dict[str, Any]]:
+    """P(end), calibration, forgetting and memorization, as tables and as `details` of comparison.json."""
+    counted = [prompt for prompt in prompts if prompt.counted]
+    scores = {model.name: model.scores for model in models if model.scores is not None}
+    answers = {
+        model.name: [answer for answer, prompt in zip(model.greedy, prompts, strict=True) if prompt.counted]
+        for model in models
+    }
+    return likelihood_tables(counted, scores, answers, files), likelihood_details(counted, scores, answers, files)
+
+
+def _few_shot_record(models: Sequence[MeasuredModel], pool: FewShotPool) -> dict[str, Any]:
+    few_shot = models[-1]
+    if few_shot.few_shot is None:
+        return {"why_not": pool.why_not or "no example fits into the base's positions"}
+    return {"name": few_shot.name, **few_shot.few_shot.to_json()}
+
+
+def _against_first(differences: Mapping[str, Mapping[str, Differences]], values: Values) -> dict[str, Any]:
     """`differences`, `summary` and `sentences` of each model against the first of its baselines."""
-    differences, summary, sentences = {}, {}, {}
-    for name, found in judged.items():
+    records, summary, sentences = {}, {}, {}
+    for name, found in differences.items():
         baseline = next(iter(found))
-        differences[name] = {
+        records[name] = {
             metric: _difference_record(one) | {"values": {of: values[of][metric] for of in (name, baseline)}}
             for metric, one in found[baseline].items()
         }
         summary[name] = summary_of(found, values, name)
         sentences[name] = sentence_of(found[baseline], summary[name])
-    return {"differences": differences, "summary": summary, "sentences": sentences}
+    return {"differences": records, "summary": summary, "sentences": sentences}
 
 
-def beyond_of(
-    prompts: Sequence[Prompt], models: Sequence[MeasuredModel], plan: BeyondPlan
-) -> tuple[list[MetricTable], dict[str, Any]]:
-    """What was measured beyond the task, as series and as `details` of comparison.json."""
-    counted = [prompt for prompt in prompts if prompt.counted]
-    measured = {model.name: model.beyond for model in models if model.beyond is not None}
-    answers = {
-        model.name: [answer for answer, prompt in zip(model.greedy, prompts, strict=True) if prompt.counted]
-        for model in models
-    }
-    return (
-        beyond_series(counted, measured, answers, plan),
-        beyond_details(counted, measured, answers, plan),
-    )
+def _page_order(tables: Sequence[MetricTable]) -> list[MetricTable]:
+    """Greedy answers, the reference's likelihood, then samples."""
+    return sorted(tables, key=lambda one: ("greedy", None, "sampled").index(one.decoding))
 
 
-def _page_order(series: Sequence[MetricTable]) -> list[MetricTable]:
-    """Greedy answers, the reference's likelihood, then what rests on samples."""
-    return sorted(series, key=lambda one: ("greedy", None, "sampled").index(one.decoding))
-
-
-def _difference_record(judged: CorrectedDifference) -> dict[str, Any]:
-    one = judged.difference
-    record = {
-        **one.estimate.to_json(),
-        **judged.to_json(),
-    }
-    if judged.definition.better != "neither" and one.n_equal is not None:
+def _difference_record(corrected: CorrectedDifference) -> dict[str, Any]:
+    one = corrected.difference
+    record = {**one.estimate.to_json(), **corrected.to_json()}
+    if corrected.definition.better != "neither" and one.n_equal is not None:
         n_wins, n_losses = one.n_higher, one.n_lower
-        if judged.definition.better == "lower":
+        if corrected.definition.better == "lower":
             n_wins, n_losses = n_losses, n_wins
         record |= {"n_wins": n_wins, "n_ties": one.n_equal, "n_losses": n_losses}
     if one.relative:
@@ -137,10 +140,10 @@ def _difference_record(judged: CorrectedDifference) -> dict[str, Any]:
     return record
 
 
-def _flips(series: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], model: str, base: str) -> dict[str, Any]:
-    """The prompts on which a yes-or-no check of the greedy answer turned, by metric."""
+def _flips(tables: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], model: str, base: str) -> dict[str, Any]:
+    """The prompts on which a yes-or-no check of the greedy answer changed, by metric."""
     flips: dict[str, Any] = {}
-    for one in series:
+    for one in tables:
         if one.definition.is_flag and one.decoding == "greedy":
             change = one.item_values(model) - one.item_values(base)
             gained, lost = ([lines[place]["id"] for place in (change == sign).nonzero()[0]] for sign in (1, -1))
@@ -150,7 +153,7 @@ def _flips(series: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], mo
 
 
 def _categories(
-    series: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], names: Sequence[str]
+    tables: Sequence[MetricTable], lines: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, Any]:
     """The figures of each category of prompts, where there are several."""
     places: dict[str, list[int]] = {}
@@ -162,7 +165,7 @@ def _categories(
     base, *others = names
     record = {}
     for category, own in places.items():
-        parts = [one.subset(own) for one in series]
+        parts = [one.subset(own) for one in tables]
         figures = {name: {one.name: one.figure(name) for one in parts} for name in names}
         changes = {name: {one.name: one.difference(name, base, tested=False) for one in parts} for name in others}
         record[category] = {
@@ -190,13 +193,13 @@ def _model_record(model: MeasuredModel, figures: Mapping[str, Estimate | None]) 
     }
 
 
-def _definition_record(series: MetricTable) -> dict[str, Any]:
-    one = series.definition
+def _definition_record(table: MetricTable) -> dict[str, Any]:
+    one = table.definition
     return {
         "label": one.label,
         "unit": one.unit,
         "better": one.better,
-        "decoding": series.decoding,
+        "decoding": table.decoding,
         "meaning": one.meaning,
         "group": one.group.value,
         "aspect": one.group.aspect.value,

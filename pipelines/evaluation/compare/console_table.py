@@ -7,7 +7,7 @@ from pipelines.evaluation.statistics.significance import p_value_text
 
 
 def comparison_table(record: Mapping[str, Any]) -> str:
-    """One metric a line, models and differences side by side; then what each model's differences come to, in words."""
+    """One line for each metric, with models and differences in columns; then warnings and the summary of each model."""
     names = list(record["models"])
     rows = [["metric", *names]]
     for name in record["differences"]:
@@ -25,7 +25,7 @@ def comparison_table(record: Mapping[str, Any]) -> str:
         "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     )
-    warnings = (f"careful: {one['text']}" for one in record.get("warnings", ()))
+    warnings = (f"warning: {one['text']}" for one in record.get("warnings", ()))
     said = (
         f"{name}, {aspect}: {line['text']}"
         for name, summary in record["summary"].items()
@@ -35,7 +35,7 @@ def comparison_table(record: Mapping[str, Any]) -> str:
 
 
 def _difference_cells(figure: Mapping[str, Any] | None, unit: str) -> list[str]:
-    """The difference with its interval, its corrected p-value, what it rests on, and the word for it."""
+    """The difference with its interval, its corrected p-value, the number of items, and the verdict."""
     if figure is None:
         return ["-", "", "", ""]
     low, high = (_shown(end, unit) for end in figure["ci95"])

@@ -1,4 +1,4 @@
-"""The flags of compare.py in the groups of its --help, and its folder. No torch: --help and a refusal are quick."""
+"""The flags of compare.py and the checks that need no torch."""
 
 import argparse
 from pathlib import Path
@@ -24,42 +24,40 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
     add("--split", default="test", help="split of a dataset folder (default test)")
     add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
-    add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: the last one alone)")
+    add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: only the last)")
     add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
     add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
     add("--base_few_shot", type=int, default=3, metavar="K", help="examples of a second baseline, 0: none (default 3)")
-    add("--few_shot_from", type=Path, metavar="F", help="where they are from (default: training split of --prompts)")
-    add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
+    add("--few_shot_from", type=Path, metavar="F", help="their source (default: training split of --prompts)")
+    add("--chat_template", metavar="T", help="instead of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
     add("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
-    add("--resume", action="store_true", help="go on with an interrupted comparison in --output")
+    add("--resume", action="store_true", help="continue an interrupted comparison in --output")
     _add_decoding(flags.add_argument_group("answers"))
     _add_further(flags.add_argument_group("further measurements"))
-    _add_judge(flags.add_argument_group("a judge"))
+    _add_judge(flags.add_argument_group("judge"))
     return flags
 
 
 def refuse_taken(output: Path, *, resume: bool) -> None:
-    """Raise `UserError` if `output` holds anything but, with `resume`, an interrupted comparison.
+    """Raise `UserError` if `output` has files, except with `resume` those of an interrupted comparison.
 
-    Every process may ask: none writes before all have met.
+    Every process can call this: none writes before all have started.
     """
     found = {one.name for one in output.iterdir()} if output.is_dir() else set()
     if not found or not all(name.startswith((ANSWERS_SO_FAR, JUDGED_SO_FAR)) for name in found):
         refuse_existing(output)
     elif not resume:
         raise UserError(
-            expected=f"{output} to be new or empty",
-            got="an interrupted comparison",
-            remedy="add --resume to go on with it, or give another --output",
+            f"{output} has an interrupted comparison", "add --resume to continue it, or give another --output"
         )
 
 
 def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
-    """The typed prompts, then the held-out ones, once all that the flags name is found to be there.
+    """Read the typed prompts, then the held-out ones, after checks of all files and models of the flags.
 
-    Raises `UserError` for what is missing or cannot be read.
+    Raises `UserError` for one that is missing or cannot be read.
     """
     from pipelines.evaluation.prompts.prompt_sets import held_out_prompts, typed_prompts
     from pipelines.hub.model_ref import resolve_compared
@@ -84,19 +82,19 @@ def _add_decoding(group: argparse._ArgumentGroup) -> None:
     add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
     shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
     add("--show_probabilities", type=int, default=8, metavar="N", help=shown)
-    add("--run_code", action="store_true", help="run the Python of the answers, confined, and their tests")
+    add("--run_code", action="store_true", help="run the Python of the answers and their tests, in a sandbox")
 
 
 def _add_further(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--general", type=Path, metavar="F", help="general text, on which forgetting would show in bits per byte")
+    add("--general", type=Path, metavar="F", help="general text, to measure forgetting in bits per byte")
     add("--capability", type=Path, metavar="F", help="minimal pairs or multiple choice, by log-likelihood")
-    add("--training_rows", type=Path, metavar="F", help="training rows, to look for in the answers")
-    add("--perplexity", type=Path, metavar="FILE", help="perplexity.json to show in the report too")
-    add("--benchmark", type=Path, metavar="FILE", help="benchmark.json to show in the report too")
+    add("--training_rows", type=Path, metavar="F", help="training rows, to measure memorization in the answers")
+    add("--perplexity", type=Path, metavar="FILE", help="perplexity.json to add to the report")
+    add("--benchmark", type=Path, metavar="FILE", help="benchmark.json to add to the report")
 
 
 def _add_judge(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--judge_url", metavar="URL", help="OpenAI-compatible endpoint (default none); its key in JUDGE_API_KEY")
-    add("--judge_model", metavar="NAME", help="model that judges there")
+    add("--judge_model", metavar="NAME", help="the judge's model at that endpoint")

@@ -1,4 +1,4 @@
-"""The flags of compare.py -> what it measures, checked as a whole before a model is loaded."""
+"""Turn the flags of compare.py into a plan, with all checks before a model is loaded."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ import torch
 
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.flags import ANSWERS_SO_FAR
-from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, how_prompted
+from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, prompt_formats
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
-from pipelines.evaluation.likelihood.plan import BeyondPlan
+from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt_sets import Prompt, describe_prompts
@@ -22,32 +22,31 @@ from pipelines.records import describe_machine, read_record, versions
 
 
 def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
-    """The records of other programs to show in the report, by their names beside comparison.json.
+    """Read the records of other programs for the report, by their names next to comparison.json.
 
-    Raises `UserError` for one that is absent or of another program.
+    Raises `UserError` for one that is missing or of another program.
     """
     attached: dict[str, Mapping[str, Any]] = {}
     for kind, path in (("perplexity", flags.perplexity), ("benchmark", flags.benchmark)):
         if path is None:
             continue
-        attached[f"{kind}.json"] = read_record(path)
-        if attached[f"{kind}.json"].get("kind") != kind:
+        record = attached[f"{kind}.json"] = read_record(path)
+        if record.get("kind") != kind:
             raise UserError(
-                expected=f"a record of {kind}.py in {path}",
-                got=f"kind {attached[f'{kind}.json'].get('kind')!r}",
-                remedy=f"give the file that {kind}.py wrote with --output",
+                f"{path} is a record of kind {record.get('kind')!r}, expected {kind!r}",
+                f"give the file that {kind}.py wrote with --output",
             )
     return attached
 
 
 def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
-    """What is measured of each model. Raises `UserError` for values and files that nothing can be measured with.
+    """The plan for each model. Raises `UserError` for invalid values and for files that cannot be measured on.
 
-    All processes meet here, before one of them writes an answer.
+    All processes wait for each other here, before one of them writes an answer.
     """
     processes().wait_for_everyone()
-    beyond = BeyondPlan(flags.general, flags.capability, flags.training_rows)
-    beyond.refuse_unusable()
+    files = EvaluationFiles(flags.general, flags.capability, flags.training_rows)
+    files.check()
     return MeasurementPlan(
         DecodingPlan(flags.max_new_tokens, flags.num_samples, flags.temperature, flags.top_p, flags.seed),
         PromptStyle(flags.base_prompt_style),
@@ -57,7 +56,7 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
         flags.show_probabilities,
         GivenTemplate.read(flags.chat_template),
         FewShotPool.read(flags.base_few_shot, flags.prompts, flags.few_shot_from, prompts, flags.seed),
-        beyond,
+        files,
     )
 
 
@@ -70,20 +69,16 @@ def provenance_of(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": describe_machine(),
-        "prompts": describe_prompts(flags.prompts, flags.split, prompts) | how_prompted(models, plan),
+        "prompts": describe_prompts(flags.prompts, flags.split, prompts) | prompt_formats(models, plan),
         "decoding": plan.decoding.to_json() | {"engine": "transformers", "dtype": plan.dtype},
         "n_processes": processes().num_processes,
     }
 
 
 def judge_of(flags: Namespace) -> JudgeEndpoint | None:
-    """The judge, None if none is wanted. Raises `UserError` for half of one, or a URL that is none."""
+    """The judge, None without one. Raises `UserError` for a URL without a model or the reverse, and an invalid URL."""
     if (flags.judge_url is None) != (flags.judge_model is None):
-        raise UserError(
-            expected="--judge_url and --judge_model together",
-            got="one of them",
-            remedy="give both, or neither",
-        )
+        raise UserError("only one of --judge_url and --judge_model is given", "give both, or neither")
     if flags.judge_url is None:
         return None
     return JudgeEndpoint.with_key_from_environment(flags.judge_url, flags.judge_model)

@@ -1,4 +1,4 @@
-"""Running models over prompts, one after another: answers, the reference's likelihood, and what a plan adds."""
+"""Run models over prompts, one after another: answers, likelihood of the reference, and the other likelihood scores."""
 
 import sys
 import time
@@ -7,23 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, response_likelihoods
-from pipelines.evaluation.likelihood.measures import BeyondMeasured, measure_beyond
-from pipelines.evaluation.likelihood.plan import BeyondPlan
-from pipelines.evaluation.likelihood.template_losses import template_losses
+from pipelines.evaluation.likelihood.likelihood_measures import LikelihoodScores, likelihood_scores
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewShotPool
-from pipelines.evaluation.prompts.given_template import GivenTemplate
+from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
 from pipelines.evaluation.prompts.prompt_rows import are_plain_text
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.hub.model_ref import ModelRef, resolve_compared
 from pipelines.inference.answer_store import AnswerStore
-from pipelines.inference.generation import (
-    Answer,
-    SamplingPolicy,
-    TokenChoice,
-    generate_answers,
-    token_choices_of,
-)
+from pipelines.inference.generation import Answer, SamplingPolicy, TokenChoice, generate_answers, token_choices_of
 from pipelines.inference.loading import Role, compared_names, load_in_turn, with_template_of
 from pipelines.inference.processes import is_main_process, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
@@ -31,7 +24,7 @@ from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_
 
 @dataclass(frozen=True)
 class DecodingPlan:
-    """How each prompt is answered: greedily once and, unless `num_samples` is 0, by so many seeded samples."""
+    """How each prompt is answered: greedily once and by `num_samples` seeded samples."""
 
     max_new_tokens: int = 256
     num_samples: int = 2
@@ -40,12 +33,13 @@ class DecodingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for values no decoding can follow."""
-        if self.num_samples < 0 or (self.num_samples and self.temperature <= 0):
+        """Raise `UserError` for invalid values."""
+        if self.num_samples < 0:
+            raise UserError(f"num_samples is {self.num_samples}, expected 0 or more", "use --num_samples 0 for none")
+        if self.num_samples and self.temperature <= 0:
             raise UserError(
-                expected="num_samples of 0 or more and, for samples, a temperature above 0",
-                got=f"num_samples {self.num_samples}, temperature {self.temperature:g}",
-                remedy="raise the temperature, or leave sampling out with --num_samples 0",
+                f"temperature is {self.temperature:g}, expected above 0 for samples",
+                "raise it, or skip sampling with --num_samples 0",
             )
         _ = self.greedy, self.sampled
 
@@ -70,10 +64,10 @@ class DecodingPlan:
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """What is measured of each model, beside the likelihood of the reference answers.
+    """What is measured of each model, besides the likelihood of the reference answers.
 
-    `n_token_choices` greedy answers are kept with the probability of each token. A `store` keeps finished answers, so
-    that an interrupted measurement goes on where it was. A `template` takes the place of the models' own.
+    The first `n_token_choices` greedy answers keep the probability of each token. A `store` keeps finished answers, so
+    that an interrupted measurement can be resumed. A `template` replaces the models' own.
     """
 
     decoding: DecodingPlan
@@ -84,16 +78,16 @@ class MeasurementPlan:
     n_token_choices: int = 0
     template: GivenTemplate | None = None
     few_shot: FewShotPool = field(default_factory=lambda: FewShotPool(0))
-    beyond: BeyondPlan = field(default_factory=BeyondPlan)
+    files: EvaluationFiles = field(default_factory=EvaluationFiles)
 
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """What one model did with the prompts; all lists are in their order.
+    """The results of one model on the prompts; all lists are in their order.
 
-    `template_sha256` is that of the chat template of the prompts, None in other styles. `likelihoods` holds for each
-    measured prompt style one entry a prompt, None where there is no reference answer; `token_choices` the tokens of
-    some greedy answers, by the prompt's place; `beyond` rests on counted prompts alone.
+    `template_sha256` is that of the prompts' chat template, None in other styles. `likelihoods` has for each measured
+    prompt style one entry per prompt, None where there is no reference answer; `token_choices` the tokens of some
+    greedy answers, by the prompt's index; `scores` cover counted prompts only.
     """
 
     name: str
@@ -106,14 +100,14 @@ class MeasuredModel:
     likelihoods: Mapping[PromptStyle, Sequence[DocumentLikelihood | None]]
     token_choices: Mapping[int, Sequence[TokenChoice]] = field(default_factory=dict)
     template_sha256: str | None = None
-    beyond: BeyondMeasured | None = None
+    scores: LikelihoodScores | None = None
     computed_in: str | None = None
     few_shot: FewShot | None = None
     template_losses: Mapping[str, int] = field(default_factory=dict)
 
 
 class Measurement:
-    """The same prompts put to one model after another; `seconds` has the wall time of each phase, told on stderr."""
+    """Measure one model after another on the same prompts; `seconds` has the wall time of each phase."""
 
     def __init__(self, prompts: Sequence[Prompt], plan: MeasurementPlan) -> None:
         self.prompts, self.plan = prompts, plan
@@ -122,36 +116,37 @@ class Measurement:
         self._start = time.perf_counter()
 
     def base(self, loaded: LoadedModel, template_of: ModelRef) -> MeasuredModel:
-        """A base; the likelihood of the reference also with the chat template of the model `template_of`."""
+        """Measure a base; the likelihood of the reference also with the chat template of the model `template_of`."""
         if self.are_plain_text:
             return self._measure(loaded, Role.BASE, PromptStyle.RAW)
         if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
             loaded = self.plan.template.on(loaded)
         if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
             raise UserError(
-                expected=f"a base with a chat template, for --base_prompt_style {PromptStyle.CHAT.value}",
-                got=f"{loaded.path}, which has none",
-                remedy=f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts",
+                f"--base_prompt_style is {PromptStyle.CHAT.value}, but {loaded.path} has no chat template",
+                f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts",
             )
         measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
         if self.plan.base_prompt_style is PromptStyle.CHAT:
             return measured
-        templated = _with_template_of(loaded, template_of, self.plan.template)
+        tokenizer, given = load_tokenizer(*template_of.tokenizer_source), self.plan.template
+        templated = with_template_of(loaded, given.on_tokenizer(tokenizer) if given else tokenizer)
         if templated is None:
+            _log("base: likelihood with plain prompts only (no template for its vocabulary)")
             return measured
         chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
-        self._told("base: likelihood, chat template")
+        self._end_phase("base: likelihood, chat template")
         return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
 
     def few_shot_base(self, loaded: LoadedModel) -> MeasuredModel | None:
-        """The base after examples: greedy answers and the likelihood of the reference. None (told on stderr) without.
+        """Measure the base after examples: greedy answers and likelihood of the reference. None without examples.
 
-        Prompts are plain text, so that they are given as they are.
+        Prompts are plain text, so they are given unchanged.
         """
         shots = self.plan.few_shot.examples_for(loaded)
         if shots is None:
             if self.plan.few_shot.n_wanted:
-                _say(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
+                _log(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
             return None
         greedy = replace(self.plan.decoding.greedy, stop_text=END_OF_ANSWER)
         prompts = [shots.asked(loaded, one, greedy.max_new_tokens) for one in self.prompts]
@@ -159,7 +154,7 @@ class Measurement:
         rendered = [render_prompt(loaded.tokenizer, one.asked, PromptStyle.PLAIN) for one in prompts]
         answers = [only for [only] in self._answers(loaded, rendered, greedy)]
         likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
-        self._told(f"{loaded.name}: greedy answers and likelihood")
+        self._end_phase(f"{loaded.name}: greedy answers and likelihood")
         return MeasuredModel(
             loaded.name,
             Role.FEW_SHOT_BASE,
@@ -174,33 +169,33 @@ class Measurement:
         )
 
     def instruct(self, loaded: LoadedModel) -> MeasuredModel:
-        """An instruct model with its chat template or the plan's; with plain prompts if there is none."""
+        """Measure an instruct model with its chat template or the plan's; with plain prompts if there is none."""
         if self.are_plain_text:
             return self._measure(loaded, Role.INSTRUCT, PromptStyle.RAW)
         if self.plan.template:
             loaded = self.plan.template.on(loaded)
         if not loaded.has_chat_template:
-            _say(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
+            _log(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
         return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
 
     def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
         plan, name = self.plan, loaded.name
-        self._told(f"{name}: load")
+        self._end_phase(f"{name}: load")
         rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in self.prompts]
         losses = template_losses(loaded, [one.asked for one in self.prompts]) if style is PromptStyle.CHAT else {}
         greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
-        self._told(f"{name}: greedy answers")
+        self._end_phase(f"{name}: greedy answers")
         samples: list[list[Answer]] = []
         if plan.decoding.sampled:
             samples = self._answers(loaded, rendered, plan.decoding.sampled)
-            self._told(f"{name}: sampled answers")
+            self._end_phase(f"{name}: sampled answers")
         shown = range(min(plan.n_token_choices, len(rendered)))
         choices = token_choices_of(loaded, [rendered[place] for place in shown], [greedy[place] for place in shown])
         likelihoods = {style: _reference_likelihoods(loaded, self.prompts, style)}
-        self._told(f"{name}: likelihood")
+        self._end_phase(f"{name}: likelihood")
         counted = [prompt for prompt in self.prompts if prompt.counted]
-        beyond = measure_beyond(loaded, counted, style, plan.beyond)
-        self._told(f"{name}: beyond the task")
+        scores = likelihood_scores(loaded, counted, style, plan.files)
+        self._end_phase(f"{name}: beyond the task")
         return MeasuredModel(
             name,
             role,
@@ -212,7 +207,7 @@ class Measurement:
             likelihoods,
             dict(zip(shown, choices, strict=True)),
             template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None,
-            beyond,
+            scores,
             loaded.computed_in,
             template_losses=losses,
         )
@@ -221,21 +216,20 @@ class Measurement:
         plan = self.plan
         return generate_answers(loaded, rendered, policy, batch_size=plan.batch_size, store=plan.store)
 
-    def _told(self, phase: str) -> None:
-        """End a phase: its wall time, since the end of the phase before it."""
+    def _end_phase(self, phase: str) -> None:
+        """Record and print the wall time since the end of the phase before."""
         now = time.perf_counter()
         self.seconds[phase] = round(now - self._start, 3)
         self._start = now
-        _say(f"{phase} ({self.seconds[phase]:.1f} s)")
+        _log(f"{phase} ({self.seconds[phase]:.1f} s)")
 
 
 def measure_models(
     base: str, instructs: Sequence[str], prompts: Sequence[Prompt], plan: MeasurementPlan
 ) -> tuple[list[MeasuredModel], dict[str, float]]:
-    """The base, each of `instructs`, each base in memory once, and last the few-shot base where there is one; and the
-    seconds that each phase took.
+    """Measure the base, each of `instructs` (each base in memory once), and last the few-shot base if there is one.
 
-    Raises `UserError` for an adapter that was trained on another base, before anything is loaded.
+    Returns the seconds of each phase too. Raises `UserError` for an adapter of another base, before anything is loaded.
     """
     compared = resolve_compared(base, instructs)
     measurement = Measurement(prompts, plan)
@@ -250,8 +244,8 @@ def measure_models(
     return [*measured, *([few_shot] if few_shot else [])], measurement.seconds
 
 
-def how_prompted(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict[str, Any]:
-    """What comparison.json says of the prompts' form: the style of each model, its template, and a given one."""
+def prompt_formats(models: Sequence[MeasuredModel], plan: MeasurementPlan) -> dict[str, Any]:
+    """The form of the prompts in comparison.json: the style of each model, its template, and a given one."""
     return {
         "style": {model.name: model.prompt_style.value for model in models},
         "template_sha256": {model.name: model.template_sha256 for model in models},
@@ -269,15 +263,6 @@ def _reference_likelihoods(
     return [found.get(place) for place in range(len(prompts))]
 
 
-def _with_template_of(base: LoadedModel, instruct: ModelRef, given: GivenTemplate | None) -> LoadedModel | None:
-    """The base behind the instruct model's tokenizer and chat template, None (told on stderr) where it cannot be."""
-    tokenizer = load_tokenizer(*instruct.tokenizer_source)
-    templated = with_template_of(base, given.on_tokenizer(tokenizer) if given else tokenizer)
-    if templated is None:
-        _say("base: likelihood with plain prompts only (no template for its vocabulary)")
-    return templated
-
-
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     if is_main_process():
         print(line, file=sys.stderr)

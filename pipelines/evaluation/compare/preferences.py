@@ -1,4 +1,4 @@
-"""Does a model prefer what it should: accuracies and margins on held-out pairs, before and after, with intervals.
+"""Preference accuracies and margins on held-out pairs, before and after training, with intervals.
 
 The implicit reward of an answer is beta * (log p of the policy - log p of the reference): R. Rafailov et al., Direct
 Preference Optimization (NeurIPS 2023), section 4.
@@ -20,18 +20,16 @@ Scores = Mapping[str, np.ndarray]
 
 
 def preference_metrics(before: Scores, after: Scores, beta: float, groups: Groups | None = None) -> dict[str, Any]:
-    """Figures over the same n pairs before and after training, as run.json has them.
+    """Figures over the same n pairs before and after training, for run.json.
 
-    `groups` has a label for each pair: pairs of one label are resampled together.
+    Scores are summed log-probabilities in nats (`chosen`, `rejected`, `reference_chosen`, `reference_rejected`) and
+    tokens (`n_chosen`, `n_rejected`), shape [n] each. `groups` has a label for each pair: pairs of one label are
+    resampled together.
 
-    Scores hold summed log-probabilities in nats (`chosen`, `rejected`, `reference_chosen`, `reference_rejected`) and
-    tokens (`n_chosen`, `n_rejected`), shape [n] each.
-
-    `likelihood_accuracy` is the share of pairs whose chosen answer is the likelier one; an answer of fewer tokens has
-    the better of it, which the `normalised` one (mean of the tokens) does not share. `reward_accuracy` is TRL's: the
-    share of pairs whose chosen answer has the higher implicit reward. Before training policy and reference are one, so
-    every margin is 0 and the pair is a tie, not a mistake: there is no accuracy yet, and `chance` is what to compare
-    the trained one with. A tie counts as wrong, as in TRL.
+    `likelihood_accuracy` is the share of pairs whose chosen answer is more likely. It favors short answers; the
+    `normalised` one (mean over tokens) does not. `reward_accuracy` is TRL's: the share of pairs whose chosen answer has
+    the higher implicit reward. Before training policy and reference are equal, so every margin is 0 and every pair a
+    tie: there is no accuracy yet, and the trained one is compared with `chance`. A tie counts as wrong, as in TRL.
     """
     margins = {"before": _margins(before, beta), "after": _margins(after, beta)}
     rewards = share(margins["after"] > 0, groups)
@@ -57,8 +55,8 @@ def preference_metrics(before: Scores, after: Scores, beta: float, groups: Group
 
 
 def pair_groups(rows: Iterable[Mapping[str, Any]], dropped: Collection[int]) -> list[Hashable]:
-    """A label for each pair that was made of `rows`, without those numbered `dropped` (from 0): that of the row's
-    `group`, else of equal prompts."""
+    """A label for each pair of `rows` without those numbered `dropped` (from 0): the row's `group`, else one for equal
+    prompts."""
     kept = [row for number, row in enumerate(rows) if number not in dropped]
     prompts = [json.dumps([row.get(name) for name in _PROMPTS], default=str) for row in kept]
     return labels_of(groups_by_instruction([group_of(row) for row in kept], prompts))
@@ -70,7 +68,7 @@ def preference_line(metrics: Mapping[str, Any]) -> str:
     low, high = likelihood["difference"]["ci95"]
     reward_low, reward_high = rewards["ci95"]
     return (
-        f"{metrics['n_pairs']} held-out pairs: the chosen answer is likelier in "
+        f"{metrics['n_pairs']} held-out pairs: the chosen answer is more likely in "
         f"{likelihood['before']['value']:.1%} before and {likelihood['after']['value']:.1%} after "
         f"({100 * likelihood['difference']['value']:+.1f} points, 95% interval {100 * low:+.1f} to {100 * high:+.1f}); "
         f"reward accuracy {rewards['value']:.1%} [{reward_low:.1%}, {reward_high:.1%}], where chance is 50%"

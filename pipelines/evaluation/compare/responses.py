@@ -1,4 +1,4 @@
-"""The lines of responses.jsonl: each prompt with every model's answers, their checks, and what was asked for."""
+"""The lines of responses.jsonl: each prompt with every model's answers and their checks."""
 
 import sys
 from collections.abc import Sequence
@@ -8,14 +8,13 @@ from typing import Any
 from pipelines.evaluation.code_execution.execution import RunResult, execution_results
 from pipelines.evaluation.code_execution.sandbox import RunLimits
 from pipelines.evaluation.compare.measuring import MeasuredModel
+from pipelines.evaluation.compare.metric_tables import bits_of, headline_likelihoods
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
-from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.likelihood.reference_likelihood import bits_of, headline_likelihoods
 from pipelines.evaluation.metrics.registry import response_checks
 from pipelines.evaluation.prompts.prompt_sets import Prompt
-from pipelines.inference.generation import Answer, TokenChoice
+from pipelines.inference.generation import Answer
 
 
 def responses_of(
@@ -23,7 +22,7 @@ def responses_of(
 ) -> list[dict[str, Any]]:
     """One line for each prompt; with `run_code` the Python of the answers is run within those limits.
 
-    Raises `UserError` where this machine cannot confine what is run.
+    Raises `UserError` where there is no sandbox.
     """
     columns = {model.name: _answers_of(model, prompts, run_code) for model in models}
     lines = []
@@ -45,26 +44,6 @@ def responses_of(
             }
         )
     return lines
-
-
-def _answers_of(model: MeasuredModel, prompts: Sequence[Prompt], run_code: RunLimits | None) -> list[dict[str, Any]]:
-    """What `answers` of each line has for this model, in the order of the prompts."""
-    likelihoods = headline_likelihoods(model, prompts)
-    samples: Sequence[Sequence[Answer]] = model.samples or [[] for _ in prompts]
-    answers = [[first, *own] for first, own in zip(model.greedy, samples, strict=True)]
-    executed: list[list[RunResult | None]] = [[None] * len(own) for own in answers]
-    if run_code is not None:
-        executed = execution_results(prompts, answers, run_code)
-    column = []
-    for place, prompt in enumerate(prompts):
-        first, *others = executed[place]
-        greedy = _checked(model.greedy[place], prompt, first)
-        if place in model.token_choices:
-            greedy["tokens"] = [_token(choice) for choice in model.token_choices[place]]
-        checked = [_checked(answer, prompt, one) for answer, one in zip(samples[place], others, strict=True)]
-        bits = _bits_per_byte(likelihoods[place])
-        column.append({"greedy": greedy, "samples": checked, "response_bits_per_byte": bits})
-    return column
 
 
 def judge_responses(
@@ -95,6 +74,28 @@ def judge_responses(
     return judge_record(judgements, endpoint, [prompt.dependence for prompt in prompts])
 
 
+def _answers_of(model: MeasuredModel, prompts: Sequence[Prompt], run_code: RunLimits | None) -> list[dict[str, Any]]:
+    """The model's entry in `answers` of each line."""
+    likelihoods = headline_likelihoods(model, prompts)
+    samples: Sequence[Sequence[Answer]] = model.samples or [[] for _ in prompts]
+    answers = [[first, *own] for first, own in zip(model.greedy, samples, strict=True)]
+    executed: list[list[RunResult | None]] = [[None] * len(own) for own in answers]
+    if run_code is not None:
+        executed = execution_results(prompts, answers, run_code)
+    column = []
+    for place, prompt in enumerate(prompts):
+        first, *others = executed[place]
+        greedy = _checked(model.greedy[place], prompt, first)
+        if place in model.token_choices:
+            tokens = [choice.to_json() for choice in model.token_choices[place]]
+            greedy["tokens"] = [{key: one[key] for key in ("token", "probability", "alternatives")} for one in tokens]
+        checked = [_checked(answer, prompt, one) for answer, one in zip(samples[place], others, strict=True)]
+        likelihood = likelihoods[place]
+        bits = bits_of(likelihood) / likelihood.n_bytes if likelihood and likelihood.n_bytes else None
+        column.append({"greedy": greedy, "samples": checked, "response_bits_per_byte": bits})
+    return column
+
+
 def _checked(answer: Answer, prompt: Prompt, executed: RunResult | None) -> dict[str, Any]:
     checks: dict[str, Any] = dict(response_checks(prompt.checked(answer)))
     if executed is not None:
@@ -102,12 +103,3 @@ def _checked(answer: Answer, prompt: Prompt, executed: RunResult | None) -> dict
         if not executed.runs or executed.passes_tests is False:
             checks["why_it_failed"] = f"{executed.outcome.value}: {executed.reason}".rstrip(": ")
     return {"text": answer.text, "n_tokens": answer.n_tokens, "stopped": answer.stopped, "checks": checks}
-
-
-def _token(choice: TokenChoice) -> dict[str, Any]:
-    found = choice.to_json()
-    return {key: found[key] for key in ("token", "probability", "alternatives")}
-
-
-def _bits_per_byte(likelihood: DocumentLikelihood | None) -> float | None:
-    return None if likelihood is None or not likelihood.n_bytes else bits_of(likelihood) / likelihood.n_bytes

@@ -1,4 +1,4 @@
-"""What a comparison comes to: one line each for form, correctness and what was lost, and what to be careful about."""
+"""The summary of a comparison: one line each for form, correctness and what was lost, and warnings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from pipelines.modeling import PromptStyle
 MAX_EMPTY_SHARE = 0.1
 MIN_PROMPTS = 20
 
-# Which measure speaks for an aspect: the first of these that at least half of the prompts have. Chosen before any
-# result is known; the largest difference would be the luckiest one.
-_SPEAKS = {
+# The metric of an aspect: the first of these that at least half of the prompts have. Fixed before any result is known:
+# the largest difference would be the luckiest one.
+_HEADLINE_METRICS = {
     Aspect.FORM: ("stopped_by_itself", "parses", "empty_answers"),
     Aspect.CORRECTNESS: (
         "passes_tests",
@@ -33,28 +33,31 @@ _UNMEASURED = {
     Aspect.CORRECTNESS: "not measured: no reference answers, tests or constraints",
     Aspect.LOST: "not measured: give --general or --capability",
 }
-Judged = Mapping[str, CorrectedDifference]
+Differences = Mapping[str, CorrectedDifference]
 Values = Mapping[str, Mapping[str, float]]
 
 
-def summary_of(judged: Mapping[str, Judged], values: Values, model: str) -> dict[str, dict[str, Any]]:
-    """`form`, `correctness` and `lost` of `model`: `judged` are its differences to each baseline, the first of which
-    gives the figures of the record, and `values` those of each model by metric."""
-    return {aspect.value: _line(aspect, judged, values, model) for aspect in Aspect}
+def summary_of(differences: Mapping[str, Differences], values: Values, model: str) -> dict[str, dict[str, Any]]:
+    """`form`, `correctness` and `lost` of `model`.
+
+    `differences` are those to each baseline, of which the first gives the figures of the record; `values` are those of
+    each model by metric.
+    """
+    return {aspect.value: _line(aspect, differences, values, model) for aspect in Aspect}
 
 
-def sentence_of(judged: Judged, summary: Mapping[str, Mapping[str, Any]]) -> str:
+def sentence_of(differences: Differences, summary: Mapping[str, Mapping[str, Any]]) -> str:
     """The lines of a summary as one sentence."""
-    if not judged:
+    if not differences:
         return "nothing was measured on both models"
-    if all(one.is_zero for one in judged.values()):
-        n_items = next(iter(judged.values())).difference.estimate.n  # the first on a page applies to every prompt
-        return f"no difference at all: equal on every item of all {len(judged)} measures, n = {n_items}"
+    if all(one.is_zero for one in differences.values()):
+        n_items = next(iter(differences.values())).difference.estimate.n  # the first on a page applies to every prompt
+        return f"no difference at all: equal on every item of all {len(differences)} measures, n = {n_items}"
     return "; ".join(f"{aspect}: {line['text']}" for aspect, line in summary.items())
 
 
 def warnings_of(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> list[dict[str, str]]:
-    """What the top of a page has to say, each an `id` and a `text`."""
+    """The warnings at the top of a page, each an `id` and a `text`."""
     counted = [place for place, prompt in enumerate(prompts) if prompt.counted]
     found = []
     for model in models:
@@ -62,26 +65,24 @@ def warnings_of(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> l
         if n_empty > MAX_EMPTY_SHARE * len(counted):
             found.append(("empty_answers", f"{n_empty} of {len(counted)} greedy answers of {model.name} are empty"))
     if all(model.prompt_style is not PromptStyle.CHAT for model in models):
-        found.append(("no_chat_template", "no model was given a chat template: all answer plain prompts"))
+        found.append(("no_chat_template", "no model has a chat template: all answer plain prompts"))
     if len(counted) < MIN_PROMPTS:
-        found.append(("few_prompts", f"figures rest on {len(counted)} prompts: only a large difference can show"))
+        found.append(("few_prompts", f"only {len(counted)} prompts: only a large difference can be shown"))
     groups = RowGroups.of([prompts[place].dependence for place in counted], len(counted))
     if groups.are_too_few:
-        found.append(
-            (
-                "too_few_groups",
-                f"the {len(counted)} prompts are in {groups.n_groups} groups ({groups.n_effective:.1f} effective), too "
-                "few to call a difference better or worse: intervals are rough",
-            )
+        text = (
+            f"the {len(counted)} prompts are in {groups.n_groups} groups ({groups.n_effective:.1f} effective), too few "
+            "to call a difference better or worse: intervals are rough"
         )
+        found.append(("too_few_groups", text))
     return [{"id": id, "text": text} for id, text in found]
 
 
-def _line(aspect: Aspect, judged: Mapping[str, Judged], values: Values, model: str) -> dict[str, Any]:
-    first, *_ = judged
-    measured = {name: one for name, one in judged[first].items() if one.definition.group.aspect is aspect}
+def _line(aspect: Aspect, differences: Mapping[str, Differences], values: Values, model: str) -> dict[str, Any]:
+    first, *_ = differences
+    measured = {name: one for name, one in differences[first].items() if one.definition.group.aspect is aspect}
     greedy = {name: one for name, one in measured.items() if one.decoding != "sampled"}
-    known = [name for name in _SPEAKS[aspect] if name in greedy]
+    known = [name for name in _HEADLINE_METRICS[aspect] if name in greedy]
     n_most = max((greedy[name].difference.estimate.n for name in known), default=0)
     chosen = next((name for name in known if 2 * greedy[name].difference.estimate.n >= n_most), None)
     worse = [one.label for name, one in greedy.items() if one.verdict is Verdict.WORSE and name != chosen]
@@ -90,10 +91,10 @@ def _line(aspect: Aspect, judged: Mapping[str, Judged], values: Values, model: s
         return {"text": _UNMEASURED[aspect] + also, "metric": None, "worse": worse}
     against = {
         baseline: {**_figures(found[chosen]), "value": values[baseline][chosen]}
-        for baseline, found in judged.items()
+        for baseline, found in differences.items()
         if chosen in found
     }
-    texts = [_text(baseline, judged[baseline][chosen], values, model, chosen) for baseline in against]
+    texts = [_text(baseline, differences[baseline][chosen], values, model, chosen) for baseline in against]
     return {
         "text": f"{greedy[chosen].label} {'; '.join(texts)}{also}",
         "metric": chosen,

@@ -1,4 +1,4 @@
-"""What training did to held-out text: bits per byte before and after, over the same documents, with intervals."""
+"""Bits per byte of held-out text before and after training, over the same documents, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from transformers import Trainer
 
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, text_likelihoods
-from pipelines.evaluation.statistics.intervals import Estimate, bootstrap_ratio, paired_relative_change_of_ratios
+from pipelines.evaluation.statistics.intervals import bootstrap_ratio, paired_relative_change_of_ratios
 from pipelines.modeling import LoadedModel
 
 Likelihoods = Mapping[str, Sequence[DocumentLikelihood]]
@@ -17,7 +17,7 @@ Likelihoods = Mapping[str, Sequence[DocumentLikelihood]]
 def likelihoods_of_parts(
     loaded: LoadedModel, texts: Mapping[str, Sequence[str]], *, batch_size: int
 ) -> dict[str, list[DocumentLikelihood]]:
-    """Likelihoods of the texts of each part of a corpus, by the part's name; the model is left as it came."""
+    """Likelihoods of the texts of each part of a corpus, by the part's name; restores the training mode."""
     was_training = loaded.model.training
     loaded.model.eval()
     found = {part: text_likelihoods(loaded, documents, batch_size=batch_size) for part, documents in texts.items()}
@@ -34,7 +34,7 @@ def likelihoods_in_training(
 
 
 def held_out_bits_per_byte(before: Likelihoods | None, after: Likelihoods) -> dict[str, dict[str, Any]]:
-    """For each part `after`, and where there was a model before, `before` and the paired `relative` change, as JSON."""
+    """For each part `after`, and with a model before training `before` and the paired `relative` change, as JSON."""
     return {part: _changes(before[part] if before else None, scored) for part, scored in after.items()}
 
 
@@ -61,13 +61,9 @@ def _changes(before: Sequence[DocumentLikelihood] | None, after: Sequence[Docume
         bits_before, n_bytes_before = _bits_and_bytes(before, kept)
         figures["before"] = bootstrap_ratio(bits_before, n_bytes_before)
         figures["relative"] = paired_relative_change_of_ratios(bits, n_bytes, bits_before, n_bytes_before)
-    return {name: _json(estimate) for name, estimate in figures.items()}
+    return {name: estimate.to_json() for name, estimate in figures.items()}
 
 
 def _bits_and_bytes(scored: Sequence[DocumentLikelihood], kept: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     nats = np.array([scored[number].nll_nats for number in kept])
     return nats / math.log(2), np.array([scored[number].n_bytes for number in kept], dtype=float)
-
-
-def _json(estimate: Estimate) -> dict[str, Any]:
-    return estimate.to_json()

@@ -1,5 +1,4 @@
-"""What a model may have forgotten: general text, and questions that the base could answer. No chat template in either:
-they measure what the base could do, in the form in which it could do it."""
+"""Forgetting: likelihood of general text, and capability items. Without a chat template, as for the base."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,8 @@ GENERAL_BITS_PER_BYTE = MetricDefinition(
     "bits per byte of general text",
     "bits_per_byte",
     "lower",
-    "bits that the model needs for a byte of text that has nothing to do with the task, without a chat template; more "
-    "than the base needs is forgetting",
+    "bits that the model needs for a byte of text unrelated to the task, without a chat template; more than the base "
+    "needs is forgetting",
     Group.BEYOND,
 )
 CAPABILITY = MetricDefinition(
@@ -39,8 +38,8 @@ CAPABILITY_PER_BYTE = MetricDefinition(
     "base capability: right by log-likelihood per byte",
     "share",
     "higher",
-    "share of multiple-choice items whose right choice has the highest log p per byte, so that short choices are not "
-    "preferred, without a chat template",
+    "share of multiple-choice items whose right choice has the highest log p per byte, which does not favor short "
+    "choices, without a chat template",
     Group.BEYOND,
     is_flag=True,
 )
@@ -57,7 +56,7 @@ class CapabilityScore:
 def capability_scores(
     loaded: LoadedModel, items: Sequence[CapabilityItem], *, batch_size: int = 8
 ) -> list[CapabilityScore]:
-    """log p of every choice given its context, of a sentence without context as `text_likelihoods` has it.
+    """log p of every choice given its context, of a sentence without context as in `text_likelihoods`.
 
     A context that does not fit is cut at its left. Raises as `text_likelihoods`.
     """
@@ -66,13 +65,13 @@ def capability_scores(
     sequences = [
         _continuation(loaded, item.context, choice) for item in items if item.context for choice in item.choices
     ]
-    behind = iter(log_probabilities(loaded, sequences, batch_size=batch_size, measured_by=measured_by_all))
+    after = iter(log_probabilities(loaded, sequences, batch_size=batch_size, measured_by=measured_by_all))
     scores = []
     for item in items:
         if item.context is None:
             log_probs = tuple(-next(alone).nll_nats for _ in item.choices)
         else:
-            log_probs = tuple(float(next(behind).sum()) for _ in item.choices)
+            log_probs = tuple(float(next(after).sum()) for _ in item.choices)
         scores.append(CapabilityScore(log_probs, tuple(len(choice.encode("utf-8")) for choice in item.choices)))
     return scores
 
@@ -83,8 +82,8 @@ def general_likelihoods(loaded: LoadedModel, documents: Documents, *, batch_size
     return likelihoods(loaded, documents.items, batch_size=batch_size, measured_by=measured_by_all)
 
 
-def general_series(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> MetricTable:
-    """Bits per byte over the general documents; one of which no byte could be scored does not apply."""
+def general_table(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> MetricTable:
+    """Bits per byte over the general documents that have a scored byte."""
     known = {name: [one if one.n_bytes else None for one in found] for name, found in likelihoods.items()}
     return MetricTable.of_ratios(
         GENERAL_BITS_PER_BYTE,
@@ -93,25 +92,21 @@ def general_series(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> M
     )
 
 
-def capability_series(
+def capability_tables(
     items: Sequence[CapabilityItem], scores: Mapping[str, Sequence[CapabilityScore]]
 ) -> list[MetricTable]:
-    """Which items each model has right: by log p, and for multiple choice by log p per byte too."""
-    by_sum = {
-        name: [_is_right(item, one.log_probs) for item, one in zip(items, found, strict=True)]
-        for name, found in scores.items()
-    }
-    by_byte = {
-        name: [_is_right_per_byte(item, one) for item, one in zip(items, found, strict=True)]
-        for name, found in scores.items()
-    }
+    """The items that each model has right: by log p, and for multiple choice by log p per byte too."""
+    by_sum, by_byte = (
+        {name: [right(item, one) for item, one in zip(items, found, strict=True)] for name, found in scores.items()}
+        for right in (_is_right, _is_right_per_byte)
+    )
     return [MetricTable.of_values(CAPABILITY, by_sum), MetricTable.of_values(CAPABILITY_PER_BYTE, by_byte)]
 
 
 def capability_details(
     items: Sequence[CapabilityItem], scores: Mapping[str, Sequence[CapabilityScore]]
 ) -> dict[str, Any]:
-    """What chance would have right, and by category the number of items and each model's share of right ones."""
+    """The share right by chance, and by category the number of items and each model's share right."""
     by_category: dict[str, list[int]] = {}
     for place, item in enumerate(items):
         by_category.setdefault(item.category or "(none)", []).append(place)
@@ -121,7 +116,7 @@ def capability_details(
             category: {
                 "n": len(places),
                 "models": {
-                    name: sum(_is_right(items[place], found[place].log_probs) for place in places) / len(places)
+                    name: sum(_is_right(items[place], found[place]) for place in places) / len(places)
                     for name, found in scores.items()
                 },
             }
@@ -131,19 +126,23 @@ def capability_details(
 
 
 def _continuation(loaded: LoadedModel, context: str, choice: str) -> TokenSequence:
-    """`choice` behind `context` and a space, unless either brings white space along."""
+    """`choice` after `context` and a space, unless either has white space there."""
     joint = "" if context[-1:].isspace() or choice[:1].isspace() else " "
     before = render_prompt(loaded.tokenizer, context, style=PromptStyle.RAW)
     answer = render_answer(loaded.tokenizer, joint + choice, PromptStyle.PLAIN)
     return TokenSequence([*before, *answer.token_ids[: answer.n_text_tokens]], first_scored=len(before))
 
 
-def _is_right(item: CapabilityItem, scores: Sequence[float]) -> bool:
-    """Whether the right choice is ahead of all others; a tie is not right."""
-    return all(scores[item.answer] > one for place, one in enumerate(scores) if place != item.answer)
+def _is_right(item: CapabilityItem, score: CapabilityScore) -> bool:
+    return _has_highest(item.answer, score.log_probs)
 
 
 def _is_right_per_byte(item: CapabilityItem, score: CapabilityScore) -> bool | None:
     if item.context is None:
         return None
-    return _is_right(item, [total / n for total, n in zip(score.log_probs, score.n_bytes, strict=True)])
+    return _has_highest(item.answer, [total / n for total, n in zip(score.log_probs, score.n_bytes, strict=True)])
+
+
+def _has_highest(answer: int, scores: Sequence[float]) -> bool:
+    """Whether the right choice has the highest score; a tie is not right."""
+    return all(scores[answer] > one for place, one in enumerate(scores) if place != answer)

@@ -1,9 +1,9 @@
-"""How probable a model finds given text: batched, exact, each token once, and in units that models can share.
+"""Likelihood of texts and answers under a model: batched, exact, each token once, comparable between tokenizers.
 
-A document's first token needs something before it. It is the tokenizer's BOS, else `<|endoftext|>`, else EOS: what
-separated documents in training. It is a condition only and never scored, so all bytes of the text are, whatever the
-tokenizer. (A fine-tuned model's EOS is often its end of turn, and comes last for that reason.) Where a tokenizer has
-none of them, a document's first token is not scored, and its bytes are not counted.
+A document's first token is conditioned on the tokenizer's BOS, else `<|endoftext|>`, else EOS: the separator of
+documents in training. That token is never scored, so all bytes of the text are, with any tokenizer. (EOS is last
+because a fine-tuned model's EOS is often its end of turn.) If a tokenizer has none of them, a document's first token is
+not scored and its bytes are not counted.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ _DOCUMENT_SEPARATOR = "<|endoftext|>"
 
 @dataclass(frozen=True)
 class DocumentLikelihood:
-    """A document's negative log-likelihood in nats over `n_tokens` scored tokens that stand for `n_bytes` of UTF-8.
+    """A document's negative log-likelihood in nats over `n_tokens` scored tokens of `n_bytes` of UTF-8.
 
-    `n_context_cut` tokens of its prompt did not fit into the model; `n_unknown` scored tokens are the unknown token,
-    under which the model did not predict the text that was there.
+    `n_context_cut` tokens of its prompt did not fit into the model; `n_unknown` scored tokens are the unknown token, so
+    their text was not predicted.
     """
 
     nll_nats: float
@@ -38,7 +38,7 @@ class DocumentLikelihood:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogProbability:
-    """A token of a text, its log probability in nats given all before it (None if it has no condition), its bytes."""
+    """A token of a text, its log probability in nats given all before it (None without one), its bytes."""
 
     token: str
     token_id: int
@@ -56,10 +56,10 @@ def text_likelihoods(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
-    """Likelihood of each whole text, in the order given; see the head of this module for its first token.
+    """Likelihood of each whole text, in order; see the top of this module for its first token.
 
     A text longer than `window` tokens (None: the model's longest sequence) is read in windows that advance by `stride`
-    (None: half of the window). `measured_by` is that of `log_probabilities`, which says what this raises too.
+    (None: half of the window). `measured_by` and errors are those of `log_probabilities`.
     """
     condition = condition_token_id(loaded.tokenizer)
     sequences = [_text_sequence(loaded, text, condition) for text in texts]
@@ -83,11 +83,11 @@ def response_likelihoods(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
-    """Likelihood of each response's text given what was asked, in the prompt style `style`.
+    """Likelihood of each response's text given its prompt, in the prompt style `style`.
 
-    The end token is not counted: a base has no such token, and all models are measured on the same bytes. Where prompt
-    and answer are too long together, the prompt is cut at its left (`n_context_cut`), never the answer; an answer that
-    does not fit alone is read in windows. Raises as `text_likelihoods`.
+    The end token is not counted: a base has none, and all models are measured on the same bytes. If prompt and answer
+    are too long together, the prompt is cut at its left (`n_context_cut`), never the answer; an answer that does not
+    fit on its own is read in windows. Raises as `text_likelihoods`.
     """
     sequences = [_response_sequence(loaded, one, style) for one in responses]
     scores = log_probabilities(
@@ -111,7 +111,7 @@ def passage_likelihoods(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[DocumentLikelihood]:
-    """Likelihoods of passages that follow on each other in one text: each token is given what comes before it there.
+    """Likelihoods of the consecutive passages of one text: each token is conditioned on everything before it.
 
     Their sums are those of `text_likelihoods` for the joined text, which must not be empty. A token belongs to the
     passage in which it begins. Raises as `token_log_probabilities`.
@@ -143,7 +143,7 @@ def token_log_probabilities(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[list[TokenLogProbability]]:
-    """log p of each token of each text by the chain rule; a text's sum is its log p, as `text_likelihoods` has it.
+    """log p of each token of each text by the chain rule; their sum is that of `text_likelihoods`.
 
     Raises as `text_likelihoods`, and `UserError` for a tokenizer without offsets.
     """
@@ -156,7 +156,7 @@ def token_log_probabilities(
 
 
 def condition_token_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """What a document's first token is conditioned on, see the head of this module."""
+    """The token that a document's first token is conditioned on, see the top of this module."""
     separator = tokenizer.convert_tokens_to_ids(_DOCUMENT_SEPARATOR)
     known_separator = None if separator == tokenizer.unk_token_id else separator
     candidates = (tokenizer.bos_token_id, known_separator, tokenizer.eos_token_id)
@@ -164,7 +164,7 @@ def condition_token_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def condition_token(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The spelling of `condition_token_id`, as records and programs state it."""
+    """The text of `condition_token_id`, for records and console output."""
     token_id = condition_token_id(tokenizer)
     return None if token_id is None else str(tokenizer.convert_ids_to_tokens(token_id))
 

@@ -1,8 +1,8 @@
-"""Answers that repeat training rows word by word. The base has not seen the rows: its figure is what chance gives.
+"""Answers that repeat training rows word for word. The base has not seen the rows: its figure is what chance gives.
 
-Words are what white space separates, compared as they are. What the prompt says does not count: words of an answer that
-stand in a run of four or more that the prompt has too are gaps that no overlap crosses, so a model that quotes the
-question, or copies from its input, has memorised nothing by that.
+Words are separated by white space and compared unchanged. Text of the prompt does not count: words of an answer in a
+run of four or more that the prompt has too are gaps that no overlap crosses, so a quoted question or copied input is
+not memorization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.likelihood.plan import training_answers
+from pipelines.evaluation.likelihood.evaluation_files import training_answers
 from pipelines.evaluation.likelihood.shared_token_runs import SharedRun, longest_shared_runs
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
@@ -20,7 +20,7 @@ from pipelines.inference.generation import Answer
 _MIN_COPIED_WORDS = 4  # in a run that the prompt has too; shorter ones are in any text
 _MIN_REPEATED_WORDS = 8
 _MIN_REPEATED_SHARE = 0.3
-_N_SHOWN = 3  # strongest overlaps for each model
+_N_SHOWN = 3  # longest overlaps of each model
 _N_SHOWN_CHARACTERS = 200
 
 LONGEST_OVERLAP = MetricDefinition(
@@ -28,7 +28,7 @@ LONGEST_OVERLAP = MetricDefinition(
     "longest overlap with a training row",
     "words",
     "neither",
-    "consecutive words of the greedy answer that also stand in one training row's answer, and not in the prompt; a "
+    "consecutive words of the greedy answer that are also in one training row's answer, and not in the prompt; a "
     "model that learned a format shares words with it, so compare with the base, which has not seen the rows",
     Group.BEYOND,
 )
@@ -37,29 +37,22 @@ REPEATS_TRAINING_ROW = MetricDefinition(
     "answers that repeat a training row",
     "share",
     "lower",
-    f"greedy answers of which {_MIN_REPEATED_SHARE:.0%}, and at least {_MIN_REPEATED_WORDS} words, stand word by word "
-    "in one training row's answer, in one run and not in the prompt",
+    f"share of greedy answers of which {_MIN_REPEATED_SHARE:.0%}, and at least {_MIN_REPEATED_WORDS} words, are word "
+    "for word in one training row's answer, in one run and not in the prompt",
     Group.BEYOND,
     is_flag=True,
 )
 Answers = Mapping[str, Sequence[Answer]]
 
 
-def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[MetricTable]:
+def memorization_tables(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[MetricTable]:
     """Length of the longest overlap of each greedy answer that is not empty, and whether it repeats a row."""
-    runs = _runs_by_model(prompts, answers, training_rows)
-    said = {model: [bool(one.text.strip()) for one in found] for model, found in answers.items()}
-    lengths = {
-        model: [float(run.n_words) if says else None for run, says in zip(found, said[model], strict=True)]
-        for model, found in runs.items()
-    }
-    repeats = {
-        model: [
-            _repeats(run, one.text) if says else None
-            for run, one, says in zip(found, answers[model], said[model], strict=True)
-        ]
-        for model, found in runs.items()
-    }
+    lengths: dict[str, list[float | None]] = {}
+    repeats: dict[str, list[bool | None]] = {}
+    for model, runs in _runs_by_model(prompts, answers, training_rows).items():
+        pairs = [(run, one.text) for run, one in zip(runs, answers[model], strict=True)]
+        lengths[model] = [float(run.n_words) if text.strip() else None for run, text in pairs]
+        repeats[model] = [_repeats(run, text) if text.strip() else None for run, text in pairs]
     return [
         MetricTable.of_values(LONGEST_OVERLAP, lengths, decoding="greedy"),
         MetricTable.of_values(REPEATS_TRAINING_ROW, repeats, decoding="greedy"),
@@ -67,24 +60,16 @@ def memorisation_series(prompts: Sequence[Prompt], answers: Answers, training_ro
 
 
 def longest_overlaps(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[dict[str, Any]]:
-    """Each model's strongest overlaps, the base's too: prompt, number of words, the words, and a training row (the
-    first is 1) that has them."""
+    """Each model's longest overlaps: prompt, number of words, the words, and a training row (from 1) with them."""
     shown = []
     for model, runs in _runs_by_model(prompts, answers, training_rows).items():
-        strongest = sorted(range(len(runs)), key=lambda place: -runs[place].n_words)[:_N_SHOWN]
-        for place in strongest:
+        for place in sorted(range(len(runs)), key=lambda place: -runs[place].n_words)[:_N_SHOWN]:
             run = runs[place]
             if run.text is not None:
                 words = answers[model][place].text.split()[run.begin : run.begin + run.n_words]
-                shown.append(
-                    {
-                        "model": model,
-                        "id": prompts[place].id,
-                        "n_words": run.n_words,
-                        "text": " ".join(words)[:_N_SHOWN_CHARACTERS],
-                        "row": run.text + 1,
-                    }
-                )
+                text = " ".join(words)[:_N_SHOWN_CHARACTERS]
+                ids = {"model": model, "id": prompts[place].id}
+                shown.append({**ids, "n_words": run.n_words, "text": text, "row": run.text + 1})
     return shown
 
 
@@ -110,7 +95,7 @@ def _runs_by_model(prompts: Sequence[Prompt], answers: Answers, training_rows: P
     return {model: runs[number * n : (number + 1) * n] for number, model in enumerate(answers)}
 
 
-@lru_cache(maxsize=1)  # the series and the details of a comparison ask for the same
+@lru_cache(maxsize=1)  # the tables and the details of a comparison need the same runs
 def _runs(queries: tuple[tuple[str | None, ...], ...], training_rows: Path) -> list[SharedRun]:
     return longest_shared_runs(queries, [text.split() for text in training_answers(training_rows)])
 

@@ -1,9 +1,9 @@
-"""The longest run of words that a text shares with any of many others, exact and fast.
+"""The longest run of words that a text shares with any of many others, exactly.
 
-All words are numbered, and the suffixes of everything are sorted by names of runs of 1, 2, 4, ... words, where the name
-of a run of 2n words is the rank of the names of its halves (R. Karp, R. Miller, A. Rosenberg, Rapid identification of
-repeated patterns in strings, trees and arrays, STOC 1972; U. Manber, G. Myers, Suffix arrays, SIAM J. Comput. 22,
-1993). A suffix shares its longest run with the nearest suffix of another text on either side of it in that order.
+All words are numbered, and all suffixes are sorted by names of runs of 1, 2, 4, ... words. The name of a run of 2n
+words is the rank of the names of its halves (R. Karp, R. Miller, A. Rosenberg, Rapid identification of repeated
+patterns in strings, trees and arrays, STOC 1972; U. Manber, G. Myers, Suffix arrays, SIAM J. Comput. 22, 1993). A
+suffix shares its longest run with the nearest suffix of another text on either side of it in that order.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _N_GAPS = 2
 
 @dataclass(frozen=True)
 class SharedRun:
-    """`n_words` words of a query from word `begin` on that also stand in text number `text` (None without any)."""
+    """`n_words` words of a query from word `begin` on that are also in text number `text` (None without any)."""
 
     begin: int
     n_words: int
@@ -49,9 +49,9 @@ def longest_shared_runs(queries: Sequence[Sequence[str | None]], texts: Sequence
 def _numbered(
     sequences: Sequence[Sequence[str | None]], numbers: dict[str | None, int], gap: int, *, grows: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The words of all sequences as numbers, each sequence with a gap behind it, and whose word each is.
+    """The words of all sequences as numbers, each sequence with a gap after it, and the sequence of each word.
 
-    `numbers` gets the words it lacks if it `grows`; else they are gaps, and of several gaps in a row one is kept.
+    Adds new words to `numbers` if it `grows`; else they are gaps, and consecutive gaps become one.
     """
     if grows:
         for sequence in sequences:
@@ -75,15 +75,15 @@ def _names_of_runs(words: np.ndarray, longest: int) -> list[np.ndarray]:
     names = [words.astype(np.int32)]
     while 1 << (len(names) - 1) < longest:
         half = names[-1].astype(np.int64)
-        behind = np.zeros_like(half)
-        behind[: -(1 << (len(names) - 1))] = half[1 << (len(names) - 1) :]
-        _, ranks = np.unique(half * (half.max() + 1) + behind, return_inverse=True)
+        after_half = np.zeros_like(half)
+        after_half[: -(1 << (len(names) - 1))] = half[1 << (len(names) - 1) :]
+        _, ranks = np.unique(half * (half.max() + 1) + after_half, return_inverse=True)
         names.append(ranks.astype(np.int32))
     return names
 
 
 def _longest_matches(names: Sequence[np.ndarray], n_text: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each place behind the first `n_text`: the length of its longest match among those, and the match's place."""
+    """For each place after the first `n_text`: the length of its longest match among those, and the match's place."""
     order = np.argsort(names[-1], kind="stable")
     is_text = order < n_text
     ranks = np.arange(len(order))
@@ -92,9 +92,9 @@ def _longest_matches(names: Sequence[np.ndarray], n_text: int) -> tuple[np.ndarr
     of_queries = np.flatnonzero(~is_text)
     queries = order[of_queries]
     lengths, places = np.zeros(len(order) - n_text, dtype=np.int64), np.zeros(len(order) - n_text, dtype=np.int64)
-    for neighbours in (before[of_queries], after[of_queries]):
-        known = (neighbours >= 0) & (neighbours < len(order))
-        mine, other = queries[known], order[neighbours[known]]
+    for neighbors in (before[of_queries], after[of_queries]):
+        known = (neighbors >= 0) & (neighbors < len(order))
+        mine, other = queries[known], order[neighbors[known]]
         shared = _shared_lengths(names, mine, other)
         longer = shared > lengths[mine - n_text]
         lengths[mine[longer] - n_text] = shared[longer]

@@ -1,4 +1,4 @@
-"""What is measured: a dataset folder, a file of rows or of text, or a Hub dataset -> documents in each scope."""
+"""Read the documents to measure: a dataset folder, a file of rows or of text, or a Hub dataset, in each scope."""
 
 import hashlib
 import json
@@ -19,8 +19,9 @@ from pipelines.files import read_text, sha256_of_file
 
 Row = Mapping[str, Any]
 
-_TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # what can only be a file, not a Hub id
+_TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # a file, never a Hub id
 _COLUMNS_OF_ANSWERS = {"output", "completion", "messages", "conversations"}
+_NEEDS_ANSWERS = "give rows with an answer each, or measure --scope text"
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
@@ -32,11 +33,11 @@ class Scope(StrEnum):
 
 
 class TextDocuments(StrEnum):
-    """What a document is in a plain text file.
+    """The documents of a plain text file.
 
-    `file`: the whole file is one text, and each token is given what comes before it, across paragraphs too. Figures are
-    those of the whole; for the interval its paragraphs (its lines, where no blank line parts them) are resampled.
-    `paragraph` and `line`: each is a document of its own, begun anew; the blank lines between them are not scored.
+    `file`: the whole file is one text, and each token is conditioned on everything before it, across paragraphs too.
+    For the interval its paragraphs (its lines, if it has no blank line) are resampled. `paragraph` and `line`: each is
+    a document of its own; the blank lines between them are not scored.
     """
 
     FILE = "file"
@@ -46,10 +47,10 @@ class TextDocuments(StrEnum):
 
 @dataclass(frozen=True)
 class Documents:
-    """Texts, or responses; with the source of each (None: unknown), and its group: documents of one group depend on
-    each other, such as the turns of one conversation (None: on no other).
+    """Texts or responses, with the source of each (None: unknown) and its group: documents of one group depend on each
+    other, such as the turns of one conversation (None: a group of its own).
 
-    `follow_on` says that the texts are the passages of one text, in their order.
+    `follow_on` means that the texts are the passages of one text, in order.
     """
 
     items: Sequence[Any]
@@ -59,41 +60,39 @@ class Documents:
 
 
 def refuse_without_sources(documents: Iterable[Documents]) -> None:
-    """Raise `UserError` if the source of a document is not known: before a model is loaded for figures by source."""
+    """Raise `UserError` if the source of a document is unknown."""
     if any(None in one.sources for one in documents):
         raise UserError(
-            expected="the source of each document, for figures by source",
-            got="rows without the column `source`",
-            remedy="leave out --by_source, or give a dataset folder or rows with `source`",
+            "--by_source needs the column `source` in each row",
+            "leave the flag out, or give a dataset folder or rows with `source`",
         )
 
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """Rows with their numbers, counted from 1, and where they came from: `dataset` in the record."""
+    """Rows with their numbers from 1, and a description of their source: `dataset` in the record."""
 
     rows: Sequence[tuple[int, Row]]
     description: Mapping[str, Any]
     follow_on: bool = False
 
     def limited(self, limit: int | None, seed: int) -> "DatasetRows":
-        """`limit` rows drawn with `seed`, since the first may all come from one source; of one text the first."""
+        """Draw `limit` rows with `seed`, since the first can all be of one source; of one text the first."""
         if limit is None or limit >= len(self.rows):
             return self
         drawn = self.rows[:limit] if self.follow_on else random.Random(seed).sample(self.rows, limit)
         return DatasetRows(sorted(drawn, key=lambda pair: pair[0]), self.description, self.follow_on)
 
     def default_scopes(self) -> list[Scope]:
-        """Answers where a row has them, else their text."""
+        """Responses where a row has an answer, else the text."""
         columns = {name for _, row in self.rows for name, value in row.items() if value is not None}
         return [Scope.RESPONSE if columns.intersection(_COLUMNS_OF_ANSWERS) else Scope.TEXT]
 
     def in_scope(self, scope: Scope) -> Documents:
-        """The texts (`text`, or `output` of instruction rows), or a response for each trained turn of each row, given
-        what comes before it.
+        """Read the texts (`text`, or `output` of instruction rows), or a response for each trained turn of each row.
 
-        Empty texts are left out. Raises `UserError` for a row without text or answer, and below two documents, on which
-        no interval can rest.
+        Skips empty texts. Raises `UserError` for a row without text or answer, and below two documents, which have no
+        interval.
         """
         documents_of = _text if scope is Scope.TEXT else _responses
         found = [
@@ -103,10 +102,10 @@ class DatasetRows:
             for document in documents
         ]
         if len(found) < 2:
+            n = f"{len(found)} document{'' if len(found) == 1 else 's'} with text"
             raise UserError(
-                expected="at least two documents that are not empty, for an interval",
-                got=f"{len(found)} in {self.description['path']}",
-                remedy="give a larger --dataset, or a higher --limit",
+                f"{self.description['path']} has {n}, expected two or more, for an interval",
+                "give a larger --dataset, or a higher --limit",
             )
         items, rows, groups = (list(column) for column in zip(*found, strict=True))
         if scope is Scope.RESPONSE:
@@ -124,17 +123,16 @@ def read_dataset(
     revision: str | None = None,
     text_documents: TextDocuments = TextDocuments.FILE,
 ) -> DatasetRows:
-    """Rows of a dataset folder, a JSON, JSONL, CSV, Parquet or text file, or a Hub dataset (`config`, `revision`).
+    """Read the rows of a dataset folder, a JSON, JSONL, CSV, Parquet or text file, or a Hub dataset.
 
-    A folder without a manifest is read as `datasets.load_dataset` reads it, like a copy of a Hub dataset. Raises
-    `UserError` if nothing can be read.
+    `datasets.load_dataset` reads a folder without a manifest, such as a copy of a Hub dataset. Raises `UserError` if
+    nothing can be read.
     """
     path = Path(dataset)
     if (config or revision) and (path.is_file() or is_dataset_folder(path)):
         raise UserError(
-            expected="a Hub dataset for --dataset_config and --dataset_revision",
-            got=f"{dataset}, which lies on this machine",
-            remedy="leave those flags out",
+            f"--dataset_config and --dataset_revision are for a Hub dataset, but {dataset} is local",
+            "leave those flags out",
         )
     described = {"path": dataset, "split": None}
     if is_dataset_folder(path):
@@ -151,9 +149,8 @@ def read_dataset(
         described |= {"split": split, "sha256": _sha256_of_rows(rows), "config": config, "revision": revision}
     else:
         raise UserError(
-            expected=f"a dataset folder, or a file ending in {', '.join(ROW_SUFFIXES)} or of text, or a Hub id",
-            got=f"{dataset}, which does not exist",
-            remedy="check the path, or make a dataset folder with data_prep/build_instructions.py",
+            f"--dataset {dataset} does not exist",
+            f"give a dataset folder, a text file, a file ending in {', '.join(ROW_SUFFIXES)}, or a Hub id",
         )
     follow_on = described.get("text_documents") == TextDocuments.FILE.value
     return DatasetRows(list(enumerate(rows, start=1)), described, follow_on)
@@ -164,7 +161,7 @@ def _texts_in(text: str, text_documents: TextDocuments) -> list[str]:
         return [line for line in text.split("\n") if line.strip()]
     if text_documents is TextDocuments.PARAGRAPH:
         return [paragraph.strip("\n") for paragraph in _BLANK_LINES.split(text) if paragraph.strip()]
-    begin = len(text) - len(text.lstrip())  # blank lines at the head belong to the first passage
+    begin = len(text) - len(text.lstrip())  # leading blank lines belong to the first passage
     ends = [found.end() for found in _BLANK_LINES.finditer(text) if found.start() > begin]
     passages = [text[begin:end] for begin, end in pairwise(dict.fromkeys([0, *ends, len(text)]))]
     return passages if len(passages) > 1 else text.splitlines(keepends=True)
@@ -186,27 +183,22 @@ def _can_be_hub_id(dataset: str) -> bool:
 def _text(row: Row, place: str) -> list[str]:
     text = row.get("text", row.get("output"))
     if not isinstance(text, str):
+        found = f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}"
         raise UserError(
-            expected=f"`text` or `output` in {place}",
-            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}",
-            remedy="write the document as a string in `text`, or measure answers with --scope response",
+            f"{place} has {found}, expected text in `text` or `output`",
+            "write the document as a string in `text`, or measure answers with --scope response",
         )
     return [text] if text else []
 
 
 def _responses(row: Row, place: str) -> list[Response]:
-    """The trained turns that have a text: a turn that only calls a tool is written by each template in its own way."""
+    """The trained turns that have text; each template writes a turn that only calls a tool in its own way."""
     if not _COLUMNS_OF_ANSWERS.intersection(name for name, value in row.items() if value is not None):
+        columns = f"the columns {', '.join(map(str, row)) or '(none)'}"
         raise UserError(
-            expected=f"an answer (`output`, `completion`, `messages`) in {place}",
-            got=f"none in the columns {', '.join(map(str, row)) or '(none)'}",
-            remedy="give rows with an answer each, or measure --scope text",
+            f"{place} has {columns}, expected an answer (`output`, `completion`, `messages`)", _NEEDS_ANSWERS
         )
     found = [response for one in asked_rows(dict(row), place) if (response := one.response)]
     if not found and not any(row.get(name) for name in ("messages", "conversations")):
-        raise UserError(
-            expected=f"an answer in {place}",
-            got="an empty one",
-            remedy="give rows with an answer each, or measure --scope text",
-        )
+        raise UserError(f"{place} has an empty answer", _NEEDS_ANSWERS)
     return found

@@ -1,4 +1,4 @@
-"""Models and documents -> likelihoods: what each model is given in each scope, one base in memory at a time."""
+"""Measure the likelihood of documents under models, with one base in memory at a time."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,8 @@ from pipelines.evaluation.likelihood.likelihood import (
     response_likelihoods,
     text_likelihoods,
 )
-from pipelines.evaluation.likelihood.template_losses import template_losses
 from pipelines.evaluation.perplexity.documents import Documents, Scope
-from pipelines.evaluation.prompts.given_template import GivenTemplate
+from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
 from pipelines.evaluation.prompts.prompt_rows import are_plain_text
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import distinct_names, load_in_turn, with_template_of
@@ -28,7 +27,7 @@ from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
 @dataclass(frozen=True)
 class Reading:
     """How documents are read; `window` and `stride` in tokens, None for the model's longest sequence and half of it.
-    A `template` takes the place of the models' own."""
+    A `template` replaces the models' own."""
 
     batch_size: int = 8
     window: int | None = None
@@ -40,11 +39,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model's likelihoods of all documents of a scope, in their order; no prompt style in the text scope.
+    """One model's likelihoods of all documents of a scope, in order; no prompt style in the text scope.
 
-    `condition` is the token that a text's first token is conditioned on, `sources` the source of each document and
-    `source` the one that all of them come from, None for the documents of all sources. Documents of one of the `groups`
-    depend on each other. `dtype` is what was computed in.
+    `condition` is the token that a text's first token is conditioned on, `sources` the source of each document,
+    `source` that of all of them (None for all sources), `groups` the group of each document, `dtype` that of the
+    computation.
     """
 
     model: str
@@ -60,11 +59,11 @@ class Measurement:
 
 
 def measure(models: Sequence[ModelRef], documents: Mapping[Scope, Documents], reading: Reading) -> list[Measurement]:
-    """All measurements, in the order of the models given.
+    """Measure all models, in the order given.
 
-    In the response scope a model is given its own chat template. The first model, which the others are compared with,
-    and each model without a template are given the plain prompt as well as the template: their own, or that of the last
-    model that has one. Under `accelerate launch` every process has to call this, and all get the same.
+    In the response scope a model gets its own chat template. The first model, which the others are compared with, and
+    each model without a template get the plain prompt and a template: their own, or that of the last model that has
+    one. With `accelerate launch` every process has to call this, and all get the same result.
     """
     names = distinct_names(models)
     given = reading.template
@@ -78,7 +77,7 @@ def measure(models: Sequence[ModelRef], documents: Mapping[Scope, Documents], re
     for number, loaded in zip(order, in_turn, strict=True):
         _say(f"measuring {loaded.name}")
         if given and (number or loaded.has_chat_template or len(models) == 1):
-            loaded = given.on(loaded)  # a base without a template borrows that of the last model, with its vocabulary
+            loaded = given.on(loaded)  # a base without one gets that of the last model, with its vocabulary
         found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
     return [measurement for number in range(len(models)) for measurement in found[number]]
 

@@ -1,4 +1,4 @@
-"""Likelihoods -> perplexity.json and the table on the screen: the `evaluate` metric, and paired differences. Pure."""
+"""Likelihoods -> perplexity.json and the console table: the `evaluate` metric, and paired differences."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ def perplexity_record(
     *,
     by_source: bool = False,
 ) -> dict[str, Any]:
-    """perplexity.json whole; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`.
+    """perplexity.json; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`.
 
-    With `by_source` each measurement stands for each source of at least two documents again.
+    `by_source` adds the figures of each source of at least two documents.
     """
     parts = [part for one in measurements for part in _parts(one, by_source)]
     return {
@@ -52,9 +52,9 @@ def perplexity_record(
 def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
     """`results` of perplexity.json, one entry for each measurement.
 
-    `is_headline` marks the figure that stands for a model: in the response scope that of its better prompt style.
+    `is_headline` marks the figure of a model: in the response scope that of its better prompt style.
 
-    Raises `UserError` if models of one scope were not measured on the same bytes, or scored nothing of a document.
+    Raises `UserError` if models of one scope were not measured on the same bytes, or scored no token of a document.
     """
     groups: dict[tuple[Scope, str | None], list[Measurement]] = {}
     for one in measurements:
@@ -69,7 +69,7 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
 def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
     """`differences` of perplexity.json: each further model minus the first, in each prompt style of the first.
 
-    A positive difference says that the model needs more bits than the first one; documents are resampled in pairs, and
+    A positive difference means that the model needs more bits than the first one; documents are resampled in pairs, and
     by whole groups where rows have a `group`.
     """
     first = measurements[0].model
@@ -83,7 +83,7 @@ def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> li
 
 
 def table(record: dict[str, Any]) -> str:
-    """What the program prints: a line for each result, then each model against the first one at its better prompt."""
+    """The console table: a line for each result, then each model against the first one at its better prompt."""
     results, differences = record["results"], record["differences"]
     head = ("model", "scope", "source", "prompt", "documents", "tokens", "bytes", "perplexity", "bits per byte")
     rows = [head, *(_table_row(result) for result in results)]
@@ -113,8 +113,8 @@ def table(record: dict[str, Any]) -> str:
 
 
 _WARNINGS = {
-    "n_prompts_cut": "prompts were cut at their left, because prompt and answer do not fit into the model",
-    "n_unknown_tokens": "tokens are the unknown token: the text under them was not predicted, its bits are too few",
+    "n_prompts_cut": "prompts were truncated at their left, because prompt and answer do not fit into the model",
+    "n_unknown_tokens": "tokens are the unknown token: their text was not predicted, so its bits are too few",
 }
 
 
@@ -125,7 +125,7 @@ def _parts(measurement: Measurement, by_source: bool) -> Iterator[Measurement]:
     for place, source in enumerate(measurement.sources if by_source else ()):
         by_name.setdefault(str(source), []).append(place)
     for source, places in by_name.items():
-        if len(places) > 1:  # no interval can rest on one
+        if len(places) > 1:  # one has no interval
             documents = [measurement.documents[place] for place in places]
             groups = [measurement.groups[place] for place in places if measurement.groups]
             yield replace(measurement, documents=documents, groups=groups, sources=(), source=source)
@@ -137,15 +137,14 @@ def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
         empty = next((number for number, found in enumerate(one.documents, start=1) if found.n_tokens == 0), None)
         if empty is not None:
             raise UserError(
-                expected=f"a scored token in each document under {one.model}",
-                got=f"none in document {empty}",
-                remedy="give its tokenizer a bos_token or eos_token, or leave such documents out",
+                f"document {empty} has no scored token under {one.model}",
+                "give its tokenizer a bos_token or eos_token, or remove such documents",
             )
         if [found.n_bytes for found in one.documents] != [found.n_bytes for found in first.documents]:
             raise UserError(
-                expected=f"all models to be measured on the same bytes in the scope {one.scope.value}",
-                got=f"{_sum(first, 'n_bytes')} bytes for {first.model} and {_sum(one, 'n_bytes')} for {one.model}",
-                remedy="give the tokenizer that has neither a bos_token or an eos_token, or measure them in two calls",
+                f"scope {one.scope.value} has {_sum(first, 'n_bytes')} bytes for {first.model} and "
+                f"{_sum(one, 'n_bytes')} for {one.model}, expected the same bytes",
+                "give the tokenizer without a bos_token and eos_token one of them, or measure in two calls",
             )
 
 
@@ -190,7 +189,7 @@ def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]
 
 
 def _best_style(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of the results that differ from `result` in the prompt style alone, the one of the fewest bits."""
+    """The result of the fewest bits among those that differ from `result` only in the prompt style."""
     keys = ("model", "scope", "source")
     alike = [one for one in results if all(one[key] == result[key] for key in keys)]
     return min(alike, key=lambda one: one["bits_per_byte"])
@@ -219,7 +218,7 @@ def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
 
 def _condition_line(model: str, token: str | None) -> str:
     if token is None:
-        return f"{model}: the first token of a document was not scored, its tokenizer has no token to begin one with"
+        return f"{model}: the first token of a document was not scored, because the tokenizer has no BOS or EOS"
     return f"{model}: the first token of a document was conditioned on {token}"
 
 

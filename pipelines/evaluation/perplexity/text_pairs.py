@@ -1,4 +1,4 @@
-"""Pairs of texts of which the good one should be the likelier: read, compared, counted."""
+"""Pairs of texts of which the good one should be more likely: read, compared, counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Both: TypeAlias = tuple[TextScore, TextScore]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts of which the good one should be the likelier; pairs of one `group` depend on each other."""
+    """Two texts of which the good one should be more likely; pairs of one `group` depend on each other."""
 
     good: str
     bad: str
@@ -25,7 +25,7 @@ class Pair:
 
 
 def given_pairs(file: Path) -> list[Pair]:
-    """The rows of `file` with their texts `good` and `bad` and, where it has one, `category`.
+    """Read the rows of `file` with their texts `good` and `bad` and an optional `category`.
 
     Raises `UserError` for a row without both texts.
     """
@@ -33,10 +33,10 @@ def given_pairs(file: Path) -> list[Pair]:
     for number, row in enumerate(read_rows(file), start=1):
         texts = [row.get(column) for column in ("good", "bad")]
         if not all(isinstance(text, str) and text for text in texts):
+            columns = f"the columns {', '.join(column for column, value in row.items() if value) or '(none)'}"
             raise UserError(
-                expected=f"the texts `good` and `bad` in row {number} of {file}",
-                got=f"the columns {', '.join(column for column, value in row.items() if value) or '(none)'}",
-                remedy='write each pair as {"good": ..., "bad": ...}',
+                f"row {number} of {file} has {columns}, expected the texts `good` and `bad`",
+                'write each pair as {"good": ..., "bad": ...}',
             )
         category = row.get("category")
         pairs.append(Pair(str(texts[0]), str(texts[1]), None if category is None else str(category), group_of(row)))
@@ -49,11 +49,11 @@ def texts_of(pairs: Sequence[Pair]) -> list[str]:
 
 
 def pair_shares(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> dict[str, Any]:
-    """For each `Length` the share of pairs whose good text is likelier, with Wilson's interval (whole groups where
+    """For each `Length` the share of pairs whose good text is more likely, with Wilson's interval (whole groups where
     rows have a `group`); then by category.
 
-    `scores` are those of the texts of `texts_of`. A tie is no success. Protocol of minimal pairs: A. Warstadt et
-    al., BLiMP (TACL 8, 2020), which compares totals. Raises as `refuse_partly_scored`.
+    `scores` are those of `texts_of`. A tie counts as wrong. Protocol of minimal pairs: A. Warstadt et al., BLiMP (TACL
+    8, 2020), which compares totals. Raises as `refuse_partly_scored`.
     """
     refuse_partly_scored(scores)
     scored = list(zip(pairs, _in_pairs(scores), strict=True))
@@ -66,7 +66,7 @@ def pair_shares(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> dict[str,
 
 
 def pairs_json(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> list[dict[str, Any]]:
-    """The pairs' entries in the record: both texts' scores, and whether the good one is likelier by each `Length`."""
+    """The pairs in the record: both texts' scores, and whether the good one is more likely by each `Length`."""
     return [
         {
             "category": pair.category,
@@ -79,8 +79,8 @@ def pairs_json(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> list[dict[
 
 
 def shares_table(shares: Mapping[str, Any]) -> str:
-    """A line for all pairs and one for each category: how often the good text is the likelier."""
-    rows = [("pairs", "n", *(f"good likelier, {length.value.replace('_', ' ')}" for length in Length))]
+    """A line for all pairs and one for each category: how often the good text is more likely."""
+    rows = [("pairs", "n", *(f"good more likely, {length.value.replace('_', ' ')}" for length in Length))]
     for name, found in {"(all)": shares, **shares["categories"]}.items():
         figures = [found[length.value] for length in Length]
         cells = [f"{one['value']:.1%} [{one['ci95'][0]:.1%}, {one['ci95'][1]:.1%}]" for one in figures]

@@ -1,4 +1,4 @@
-"""log p of texts: token by token in a table or a file; ranked; the record of it."""
+"""log p of texts: token by token in a table or a file, ranked, as a record."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from pipelines.records import versions
 
 
 class Length(StrEnum):
-    """What log p of a text is divided by before texts are compared: nothing, its scored tokens or their bytes."""
+    """The divisor of a text's log p before texts are compared: none, its scored tokens or their bytes."""
 
     TOTAL = "total"
     TOKEN = "per_token"
@@ -28,7 +28,7 @@ class Length(StrEnum):
 
 @dataclass(frozen=True)
 class TextScore:
-    """A text and its tokens; a token without a condition before it has no log probability and counts nowhere."""
+    """A text and its tokens; a first token without a condition has no log probability and does not count."""
 
     text: str
     tokens: tuple[TokenLogProbability, ...]
@@ -54,11 +54,11 @@ class TextScore:
         return -self.log_prob / (math.log(2) * self.n_bytes)
 
     def log_prob_by(self, length: Length) -> float:
-        """log p in nats, of the whole text or for each token or byte of it."""
+        """log p in nats, of the whole text or per token or byte."""
         return self.log_prob / {Length.TOTAL: 1, Length.TOKEN: self.n_tokens, Length.BYTE: self.n_bytes}[length]
 
     def token_rows(self, number: int) -> Iterator[dict[str, Any]]:
-        """A row for each token: the text's number, the token's, and its figures; `sum` is log p of the text so far."""
+        """A row for each token: the number of the text and of the token, its figures, and log p so far as `sum`."""
         total = 0.0
         for place, token in enumerate(self.tokens, start=1):
             total += token.log_prob or 0.0
@@ -72,42 +72,38 @@ class TextScore:
 
 
 def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
-    """`texts`, or the lines of `file` that are not blank. Raises `UserError` if there is none, or an empty one."""
+    """Return `texts`, or the lines of `file` that are not blank. Raises `UserError` for none, or an empty one."""
     lines = [] if file is None else [line.rstrip("\r") for line in read_text(file).split("\n")]
     found = list(texts or []) if file is None else [line for line in lines if line.strip()]
     if not found or not all(found):
         raise UserError(
-            expected="texts that are not empty",
-            got="an empty --text" if file is None else f"no text in {file}",
-            remedy="write one text after each --text, or one on each line of --file",
+            "a --text is empty" if file is None else f"{file} has no text",
+            "write one text after each --text, or one on each line of --file",
         )
     return found
 
 
 def refuse_other_suffix(output: Path) -> None:
-    """Raise `UserError` unless `output` says which form it is to have."""
+    """Raise `UserError` for an unknown suffix of `output`."""
     if output.suffix not in (".json", ".csv", ".jsonl"):
-        raise UserError(
-            expected="an --output that ends in .json, .csv or .jsonl", got=str(output), remedy="choose one of them"
-        )
+        raise UserError(f"--output is {output}, expected .json, .csv or .jsonl at the end", "use one of them")
 
 
 def score_texts(
     loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8, measured_by: MeasuredBy = measured_here
 ) -> list[TextScore]:
-    """The scores of the texts under the model; equal texts have equal scores, to the last bit.
+    """Score the texts under the model; equal texts have equal scores, to the last bit.
 
     Raises `UserError` if no token of a text can be scored.
     """
-    distinct = list(dict.fromkeys(texts))  # in batches of their own two equal texts would differ by rounding
+    distinct = list(dict.fromkeys(texts))  # two equal texts in different batches would differ by rounding
     tables = token_log_probabilities(loaded, distinct, batch_size=batch_size, measured_by=measured_by)
     scores = {text: TextScore(text, tuple(tokens)) for text, tokens in zip(distinct, tables, strict=True)}
     for score in scores.values():
         if score.n_tokens == 0:
             raise UserError(
-                expected=f"a token to score in {score.text!r}",
-                got=f"one token, and a tokenizer without BOS and EOS in {loaded.path}",
-                remedy="give a longer text",
+                f"{score.text!r} is a single token, which needs a BOS or EOS in the tokenizer of {loaded.path}",
+                "give a longer text",
             )
     return [scores[text] for text in texts]
 
@@ -119,17 +115,16 @@ def ranking(scores: Sequence[TextScore]) -> list[int]:
 
 
 def refuse_partly_scored(scores: Sequence[TextScore]) -> None:
-    """Raise `UserError` for several texts whose first tokens could not be scored: their totals leave out text."""
+    """Raise `UserError` for several texts whose first tokens could not be scored: their totals are incomplete."""
     if len(scores) > 1 and any(token.log_prob is None for score in scores for token in score.tokens):
         raise UserError(
-            expected="a tokenizer with a BOS or EOS token, to rank whole texts",
-            got="neither, so that the first token of each text has no probability",
-            remedy="set bos_token in its tokenizer_config.json, or score one --text at a time",
+            "the tokenizer has no BOS or EOS token, so the first token of each text has no probability",
+            "set bos_token in its tokenizer_config.json, or score one --text at a time",
         )
 
 
 def token_file(scores: Sequence[TextScore], suffix: str) -> str:
-    """The tables of all texts as one file, a row for each token: CSV with a head for ".csv", else JSON lines."""
+    """The tables of all texts as one file, a row for each token: CSV with a header for ".csv", else JSON lines."""
     rows = [row for number, score in enumerate(scores, start=1) for row in score.token_rows(number)]
     if suffix == ".csv":
         file = io.StringIO(newline="")
@@ -144,14 +139,9 @@ def scores_table(score: TextScore) -> str:
     """A line for each token: the token, its log p and p, and log p of the text so far."""
     width = max(len("token"), *(len(repr(token.token)) for token in score.tokens))
     lines = [f"{'token'.ljust(width)}  {'log p':>10}  {'p':>10}  {'sum':>10}"]
-    total = 0.0
-    for token in score.tokens:
-        if token.log_prob is None:
-            lines.append(f"{repr(token.token).ljust(width)}  {'-':>10}  {'-':>10}  {total:10.4f}")
-            continue
-        total += token.log_prob
-        figures = f"{token.log_prob:10.4f}  {math.exp(token.log_prob):10.3g}  {total:10.4f}"
-        lines.append(f"{repr(token.token).ljust(width)}  {figures}")
+    for row in score.token_rows(0):
+        figures = f"{'-':>10}  {'-':>10}" if row["p"] is None else f"{row['log_prob']:10.4f}  {row['p']:10.3g}"
+        lines.append(f"{repr(row['token']).ljust(width)}  {figures}  {row['sum']:10.4f}")
     return "\n".join(lines)
 
 
@@ -164,7 +154,7 @@ def ranking_line(place: int, score: TextScore) -> str:
 
 
 def score_record(loaded: LoadedModel, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The record: which model, what a text's first token was conditioned on, and `content`."""
+    """The record: the model, the token that a text's first token was conditioned on, and `content`."""
     return {
         "kind": "score",
         "model": {"path": loaded.path, "fingerprint": loaded.fingerprint, "computed_in": loaded.computed_in},

@@ -1,4 +1,4 @@
-"""The lines of generate.py: a prompt with the answers to it, for a file and for a person to read."""
+"""The output of generate.py: a prompt with its answers, as a record and as text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def answer_line(
     answers: Sequence[Answer],
     choices: Sequence[Sequence[TokenChoice]] | None = None,
 ) -> dict[str, Any]:
-    """One line of the output file; `choices` has the tokens of each answer."""
+    """One line of the output file; `choices` are the tokens of each answer."""
     line: dict[str, Any] = {
         "instruction": prompt.instruction,
         "input": prompt.input,
@@ -31,14 +31,14 @@ def answer_line(
 
 
 def shown_line(line: dict[str, Any]) -> str:
-    """The same for a person to read: the request, or each message of a conversation, then the answers."""
+    """The line as text: the request, or each message of a conversation, then the answers."""
     asked = line["instruction"] + (f"\n{line['input']}" if line["input"] else "")
     messages: list[Message] = line["messages"] or []
     if len(messages) > 1:
         asked = "\n=== ".join(f"{one['role']}: {content_text(one)}" for one in messages)
     shown = [f"=== {asked}"]
     for number, answer in enumerate(line["answers"], start=1):
-        end = "stopped by itself" if answer["stopped"] else "cut by the token limit"
+        end = "ended with the end token" if answer["stopped"] else "cut by the token limit"
         if answer["n_tokens"] == 0 and not answer["stopped"]:
             end = f"no room after a prompt of {line['n_prompt_tokens']} tokens"
         n_answers = len(line["answers"])

@@ -1,8 +1,8 @@
-"""The second baseline: the base answers after a few examples of the training split, the same ones for all prompts.
+"""The few-shot baseline: the base answers after a few examples of the training split, the same ones for all prompts.
 
-An example is a request and an empty line, the answer, and a line of its own with `###`. So a base that continues the
-pattern says by that line that its answer has ended; the answer is cut there. Rows of plain prompts and completions
-have no empty line between them, as they are trained.
+An example is a request and an empty line, the answer, and a line of its own with `###`. A base that continues the
+pattern ends its answer with that line, and the answer is cut there. Rows of plain prompts and completions have no empty
+line between them, as in training.
 """
 
 import random
@@ -20,14 +20,14 @@ from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 
 SEPARATOR = "\n\n###\n\n"
 END_OF_ANSWER = "\n###\n"
-_N_DRAWN = 64  # rows that examples are chosen from: the shorter half of them
-_SHARE_OF_POSITIONS = 1 / 3  # that the examples may take together
-_POSITIONS = 4096  # of a model whose config does not say how many it has
+_N_DRAWN = 64  # rows to choose examples from: the shorter half of them
+_SHARE_OF_POSITIONS = 1 / 3  # the most that the examples take together
+_POSITIONS = 4096  # of a model whose config has no limit
 
 
 @dataclass(frozen=True)
 class FewShotPool:
-    """`n_wanted` examples are chosen from `candidates`, in their order; without any, `why_not` says why."""
+    """The candidates for `n_wanted` examples, in order; without any, `why_not` is the reason."""
 
     n_wanted: int
     candidates: tuple[Prompt, ...] = ()
@@ -38,20 +38,18 @@ class FewShotPool:
     def read(
         cls, n_wanted: int, prompts: Path, given: Path | None, held_out: Sequence[Prompt], seed: int
     ) -> "FewShotPool":
-        """Rows drawn with `seed` from `given` (a folder's training split, or a file), else from the training split of
-        the folder `prompts`. Rows that ask what a held-out prompt asks are left out.
+        """Draw rows with `seed` from `given` (a folder's training split, or a file), else from the training split of
+        the folder `prompts`, without rows that equal a held-out prompt.
 
-        Raises `UserError` for a `given` that cannot be read, and for fewer than no examples.
+        Raises `UserError` for a `given` that cannot be read, and for a negative `n_wanted`.
         """
         if n_wanted < 0:
-            raise UserError(expected="0 or more --base_few_shot", got=str(n_wanted), remedy="give 0 for no examples")
+            raise UserError(f"--base_few_shot is {n_wanted}, expected 0 or more", "give 0 for no examples")
         if n_wanted == 0:
-            return cls(0, why_not="left out by --base_few_shot 0")
+            return cls(0, why_not="turned off by --base_few_shot 0")
         path = given or prompts
         if given is None and not is_dataset_folder(path):
-            return cls(
-                n_wanted, why_not=f"{path.name} is no dataset folder with a training split; give --few_shot_from"
-            )
+            return cls(n_wanted, why_not=f"{path.name} has no training split; give --few_shot_from")
         if is_dataset_folder(path) and not read_manifest(path)["n_rows"].get("train"):
             return cls(n_wanted, why_not=f"{path.name} has no training split")
         rows = read_rows(path, "train")
@@ -59,7 +57,7 @@ class FewShotPool:
         drawn: list[Prompt] = []
         for number in random.Random(seed).sample(range(len(rows)), len(rows)):
             found: list[Prompt] = []
-            with suppress(UserError):  # a row that cannot be read is no example
+            with suppress(UserError):  # a row that cannot be read is not an example
                 found = list(prompts_of_row(rows[number], number, number + 1, f"row {number + 1} of {path}"))
             drawn += [one for one in found if one.response and not one.thought and one.full_text not in asked]
             if len(drawn) >= _N_DRAWN:
@@ -70,7 +68,7 @@ class FewShotPool:
         return cls(n_wanted, tuple(short), source, None if short else f"no row of the {source} has an answer")
 
     def examples_for(self, loaded: LoadedModel) -> "FewShot | None":
-        """The first candidates of different groups that fit together into a third of the model's positions."""
+        """Choose the first candidates of different groups that together fit into a third of the model's positions."""
         left = int((loaded.max_positions or _POSITIONS) * _SHARE_OF_POSITIONS)
         chosen: list[Prompt] = []
         groups: set[str] = set()
@@ -94,7 +92,7 @@ class FewShot:
     source: str | None
 
     def asked(self, loaded: LoadedModel, prompt: Prompt, n_new: int) -> Prompt:
-        """`prompt` after the examples, as text; after fewer where the model has no room for them and `n_new` tokens."""
+        """`prompt` after the examples, as text; after fewer examples if they and `n_new` tokens do not fit."""
         limit = (loaded.max_positions or _POSITIONS) - n_new
         for first in range(len(self.examples) + 1):
             before = "".join(example_text(one) for one in self.examples[first:])
@@ -114,7 +112,7 @@ class FewShot:
 
 
 def example_text(prompt: Prompt) -> str:
-    """A prompt with its reference and the separator, as it comes before other prompts."""
+    """A prompt with its reference and the separator."""
     return f"{_request_text(prompt)}{prompt.reference}{SEPARATOR}"
 
 

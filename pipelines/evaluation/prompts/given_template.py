@@ -1,10 +1,14 @@
-"""A chat template that a user gives with --chat_template, in place of the one that a model's tokenizer has."""
+"""Chat templates in evaluation: the one of --chat_template, and what a template loses of conversations."""
 
 import copy
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_prep.conversation import Conversation, PlainText
 from pipelines.errors import UserError
 from pipelines.files import read_json, read_text, sha256_of_text
 
@@ -13,17 +17,19 @@ if TYPE_CHECKING:
 
     from pipelines.modeling import LoadedModel
 
+_JSON_FILES = ("chat_template.json", "tokenizer_config.json")
+
 
 @dataclass(frozen=True)
 class GivenTemplate:
-    """The template's text, and the name of its file or folder."""
+    """The text of a template that replaces the tokenizer's own, and the name of its file or folder."""
 
     name: str
     text: str
 
     @classmethod
     def read(cls, path: str | None) -> "GivenTemplate | None":
-        """The template of a .jinja file or of a tokenizer's folder, None for no path.
+        """Read the template of a .jinja file or of a tokenizer's folder, None for no path.
 
         Raises `UserError` if there is none.
         """
@@ -33,11 +39,8 @@ class GivenTemplate:
         files = [place] if place.is_file() else [place / name for name in ("chat_template.jinja", *_JSON_FILES)]
         text = next((text for file in files if file.is_file() and (text := _template_in(file))), None)
         if text is None:
-            raise UserError(
-                expected=f"a chat template at {path}: a .jinja file, or a tokenizer's folder with a template",
-                got="none" if place.exists() else "nothing there",
-                remedy="check --chat_template",
-            )
+            problem = "has no chat template" if place.exists() else "does not exist"
+            raise UserError(f"--chat_template {path} {problem}", "give a .jinja file, or a tokenizer's folder with one")
         return cls(place.name, text)
 
     def on_tokenizer(self, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
@@ -47,7 +50,7 @@ class GivenTemplate:
         return changed
 
     def on(self, loaded: "LoadedModel") -> "LoadedModel":
-        """The model behind this template."""
+        """The model with this template."""
         return replace(loaded, tokenizer=self.on_tokenizer(loaded.tokenizer))
 
     def to_json(self) -> dict[str, Any]:
@@ -55,7 +58,19 @@ class GivenTemplate:
         return {"name": self.name, "sha256": sha256_of_text(self.text)}
 
 
-_JSON_FILES = ("chat_template.json", "tokenizer_config.json")
+def template_losses(loaded: "LoadedModel", asked: Sequence[str | Conversation | PlainText]) -> dict[str, int]:
+    """Count the conversations of which the model's template loses something, by reason; also prints them to stderr.
+
+    Training drops such rows, so the model has not seen what is measured here. Single requests lose nothing.
+    """
+    from pipelines.inference.processes import is_main_process
+    from pipelines.modeling import lost_in_template
+
+    contexts = [one for one in asked if isinstance(one, Conversation) and len(one.messages) + bool(one.tools) > 1]
+    reasons = Counter(reason for one in contexts if (reason := lost_in_template(loaded.tokenizer, one)))
+    for reason, n in reasons.items() if is_main_process() else ():
+        print(f"{loaded.name}: the chat template loses part of {n} of {len(asked)} prompts: {reason}", file=sys.stderr)
+    return dict(reasons)
 
 
 def _template_in(file: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""One row of any format -> what is asked in it, turn by turn, and what an answer is checked against."""
+"""Read one row of any format: the request of each turn, and what an answer is checked against."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,8 +26,8 @@ _TEXTS = ("instruction", "input", "output", "category")
 
 @dataclass(frozen=True)
 class AskedRow:
-    """A request of a row: its texts, the context that a model is given (None: the request alone), the reference and the
-    thought that the row has before it."""
+    """A request of a row: its texts, the context that a model gets (None: only the request), the reference, and the
+    reasoning before it (`thought`)."""
 
     instruction: str
     input: str
@@ -37,20 +37,20 @@ class AskedRow:
 
     @property
     def asked(self) -> str | Conversation | PlainText:
-        """What a model is given before it answers."""
+        """Everything that a model gets before it answers."""
         return self.context or "\n\n".join(filter(None, [self.instruction, self.input]))
 
     @property
     def response(self) -> "Response | None":
-        """The reference as what is scored, None without one that has text."""
+        """The reference as a response to score, None without one that has text."""
         has_text = self.reference is not None and self.reference.strip()
         return Response(self.asked, self.reference or "", self.thought) if has_text else None
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer's text, which is scored, and what comes before it: a user's request, or a whole context; the `thought`
-    that leads to the answer is given too."""
+    """An answer's text, which is scored, and what comes before it: a user's request, or a whole context, and the
+    reasoning (`thought`)."""
 
     asked: str | Conversation | PlainText
     text: str
@@ -58,15 +58,15 @@ class Response:
 
 
 def are_plain_text(asked: Iterable[str | Conversation | PlainText]) -> bool:
-    """Whether all were trained as plain text: then they are given to every model as they are."""
+    """Whether all were trained as plain text: then every model gets them unchanged."""
     return all(isinstance(one, PlainText) for one in asked)
 
 
 def asked_rows(row: dict[str, Any], where: str) -> list[AskedRow]:
-    """One entry for each trained assistant turn of `row`, and one without a reference for a request at its end.
+    """Read one entry for each trained assistant turn of `row`, and one without a reference for a request at its end.
 
     A row without either (all turns are marked as untrained) has one entry: its last turn's context. `prompt` alone is
-    a request, as text or as messages. Raises `UserError` for a row that asks nothing or cannot be read.
+    a request, as text or as messages. Raises `UserError` for a row without a request, or that cannot be read.
     """
     read = read_asked(row, where)
     if isinstance(read, PlainText):
@@ -82,7 +82,7 @@ def asked_rows(row: dict[str, Any], where: str) -> list[AskedRow]:
 
 
 def read_asked(row: dict[str, Any], where: str) -> Conversation | PlainText:
-    """`row` in any of the formats, the answer included if it has one. Raises `UserError`."""
+    """Read `row` in any of the formats, including the answer if it has one. Raises `UserError`."""
     _refuse_wrong_texts(row, where)
     given = {name: value for name, value in row.items() if value is not None}
     kind = RowFormat.INSTRUCTION
@@ -101,11 +101,7 @@ def read_asked(row: dict[str, Any], where: str) -> Conversation | PlainText:
     try:
         read = read_row(given, kind)
     except UnreadableRowError as error:
-        raise UserError(
-            expected=f"a conversation that can be read in {where}",
-            got=str(error),
-            remedy="correct the row, or leave it out",
-        ) from error
+        raise UserError(f"{where} cannot be read: {error}", "correct the row, or leave it out") from error
     for text in _texts_of(read):
         _refuse_broken(text, kind.value, where)
     if kind is RowFormat.INSTRUCTION and isinstance(read, Conversation) and not content_text(read.messages[-1]):
@@ -114,8 +110,8 @@ def read_asked(row: dict[str, Any], where: str) -> Conversation | PlainText:
 
 
 def checks_of(row: dict[str, Any], where: str) -> dict[str, Any]:
-    """What answers are checked against, by the fields of `Prompt`: `references`, `numeric_answer`, `constraints` (or
-    IFEval's columns), `tests` (or MBPP's, HumanEval's). Raises `UserError` for what cannot be read."""
+    """Read what answers are checked against, by the fields of `Prompt`: `references`, `numeric_answer`, `constraints`
+    (or IFEval's columns), `tests` (or MBPP's, HumanEval's). Raises `UserError` for one that cannot be read."""
     return {
         "references": _references(row, where),
         "number": _number(row, where),
@@ -155,31 +151,24 @@ def _refuse_wrong_texts(row: dict[str, Any], where: str) -> None:
     for name in names:
         value = row.get(name)
         if not (value is None or isinstance(value, str)):
-            raise UserError(
-                expected=f"text in {name!r} in {where}",
-                got=f"a {type(value).__name__}",
-                remedy="write it as a string",
-            )
+            raise UserError(f"{name!r} in {where} is a {type(value).__name__}, expected text", "write it as a string")
         _refuse_broken(value or "", name, where)
 
 
 def _refuse_broken(text: str, name: str, where: str) -> None:
     if not is_utf8(text):
-        raise UserError(
-            expected=f"text that UTF-8 can hold in {name!r} in {where}",
-            got="half of a surrogate pair",
-            remedy="remove it, or write the character whole",
-        )
+        problem = f"{name!r} in {where} has half of a surrogate pair, which is not valid text"
+        raise UserError(problem, "remove it, or write the whole character")
 
 
 def _refuse_unasked(request: str, row: dict[str, Any], where: str) -> None:
     if request.strip():
         return
     named = [name for name in ("instruction", "prompt", "messages", "conversations") if name in row]
+    found = f"an empty {named[0]!r}" if named else f"the columns {', '.join(map(str, row)) or '(none)'}"
     raise UserError(
-        expected=f"`instruction`, `prompt` or `messages` in {where}",
-        got="an empty one" if named else f"the columns {', '.join(map(str, row)) or '(none)'}",
-        remedy="name the columns instruction, input, output, or prompt, or messages",
+        f"{where} has {found}, expected `instruction`, `prompt` or `messages`",
+        "name the columns instruction, input, output, or prompt, or messages",
     )
 
 
@@ -189,9 +178,8 @@ def _references(row: dict[str, Any], where: str) -> tuple[str, ...]:
         return ()
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         raise UserError(
-            expected=f"a list of texts in 'references' in {where}",
-            got=repr(given)[:60],
-            remedy='write it as ["..."] in JSONL: a CSV file holds no lists',
+            f"'references' in {where} is {repr(given)[:60]}, expected a list of texts",
+            'write it as ["..."] in JSONL: a CSV file has no lists',
         )
     return tuple(one for one in given if one.strip())
 
@@ -203,8 +191,6 @@ def _number(row: dict[str, Any], where: str) -> str | None:
     written = format(Decimal(repr(given)), "f") if isinstance(given, float) else str(given)
     if isinstance(given, bool) or not isinstance(given, str | int | float) or number_of(written) is None:
         raise UserError(
-            expected=f"a number in 'numeric_answer' in {where}",
-            got=repr(given)[:60],
-            remedy="write it as 42, 0.5 or 3/4",
+            f"'numeric_answer' in {where} is {repr(given)[:60]}, expected a number", "write it as 42, 0.5 or 3/4"
         )
     return written

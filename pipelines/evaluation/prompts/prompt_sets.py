@@ -28,14 +28,14 @@ EXTRA = "extra"
 class Prompt:
     """A request to a model, and what an answer to it is checked against.
 
-    `instruction` and `input` are the request that is answered; `context` is all that a model is given before it
-    answers, None where that is the request alone. `reference` is the answer that a person gave, None where there is
-    none, and `thought` what the row has before it; `references` are further ones that are right too; `number` is what
-    an answer must come to, as 42, 0.5 or 3/4; `constraints` are what can be verified of an answer without a reference;
-    `tests` are run after its code. Prompts of one `group` (a document, a module, the turns of a conversation, an
-    instruction) depend on each other and are resampled together; None is a group of its own.
+    `instruction` and `input` are the request; `context` is everything that a model gets before it answers, None where
+    that is only the request. `reference` is the row's answer, None without one, and `thought` the reasoning before it;
+    `references` are further right answers; `number` is the expected number, as 42, 0.5 or 3/4; `constraints` can be
+    verified without a reference; `tests` are run after the answer's code. Prompts of one `group` (a document, a module,
+    the turns of a conversation, an instruction) depend on each other and are resampled together; None is a group of its
+    own.
 
-    Figures rest on `counted` prompts alone; one that the user typed is answered and shown, and not counted.
+    Only `counted` prompts enter the figures; one that the user typed is answered and shown, and not counted.
     """
 
     id: int
@@ -64,17 +64,17 @@ class Prompt:
 
     @property
     def asked(self) -> Conversation | PlainText:
-        """What a model is given before it answers."""
+        """Everything that a model gets before it answers."""
         return self.context or Conversation([{"role": "user", "content": self.request}])
 
     @property
     def full_text(self) -> str:
-        """All that is asked, as plain text."""
+        """Everything before the answer, as plain text."""
         return self.asked.prompt if isinstance(self.asked, PlainText) else transcript(self.asked)
 
     @property
     def messages(self) -> list[Message] | None:
-        """The messages that a model is given, None for plain text outside any chat template."""
+        """The messages that a model gets, None for plain text outside any chat template."""
         return None if isinstance(self.asked, PlainText) else self.asked.messages
 
     @property
@@ -84,12 +84,12 @@ class Prompt:
 
     @property
     def has_earlier_turns(self) -> bool:
-        """Whether an assistant has spoken before."""
+        """Whether there is an earlier assistant turn."""
         return any(message["role"] == "assistant" for message in self.messages or ())
 
     @property
     def response(self) -> Response | None:
-        """The reference as what is scored, None without one."""
+        """The reference as a response to score, None without one."""
         return Response(self.asked, self.reference, self.thought) if self.reference else None
 
     @property
@@ -129,17 +129,16 @@ class Prompt:
 def typed_prompts(instructions: Sequence[str]) -> list[Prompt]:
     """Prompts that the user typed, numbered from 0; no figure counts them. Raises `UserError` for an empty one."""
     if not all(text.strip() for text in instructions):
-        raise UserError(expected="a --prompt that is not empty", got="an empty one", remedy="write what to answer")
+        raise UserError("a --prompt is empty", "write a request after --prompt")
     return [Prompt(number, text, category=EXTRA, counted=False) for number, text in enumerate(instructions)]
 
 
 def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turns: bool = False) -> list[Prompt]:
-    """The prompts of a dataset folder's split or of a file of any row format, numbered from `first_id`.
+    """Read the prompts of a dataset folder's split or of a file of any row format, numbered from `first_id`.
 
-    The reference of a conversation is its last trained assistant turn and what comes before is context; with
-    `all_turns` each trained turn gives a prompt, all of one group. Rows without `group` are grouped by
-    `groups_by_instruction`. Raises `UserError` for a row that asks nothing, or
-    with something to check against that cannot be read.
+    The reference of a conversation is its last trained assistant turn, after the turns before it; with `all_turns` each
+    trained turn gives a prompt, all of one group. Rows without `group` are grouped by `groups_by_instruction`. Raises
+    `UserError` for a row without a request, or that cannot be read.
     """
     prompts: list[Prompt] = []
     for number, row in enumerate(read_rows(path, split), start=1):
@@ -153,7 +152,7 @@ def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turn
 def held_out_prompts(
     path: Path, split: str, *, limit: int | None, seed: int, first_id: int = 0, all_turns: bool = False
 ) -> list[Prompt]:
-    """Prompts to rest figures on, all or `limit` of them: drawn with `seed`, since the first may all be of one source.
+    """Read the prompts of a comparison, or draw `limit` with `seed`, since the first can all be of one source.
 
     Raises `UserError` as `read_prompts`, and for fewer than two, which have no interval.
     """
@@ -162,9 +161,7 @@ def held_out_prompts(
         prompts = sorted(random.Random(seed).sample(prompts, max(0, limit)), key=lambda prompt: prompt.id)
     if len(prompts) < 2:
         raise UserError(
-            expected="at least two prompts to measure",
-            got=str(len(prompts)),
-            remedy="give more --prompts or a higher --limit",
+            f"only {len(prompts)} prompt to measure, expected two or more", "give more --prompts or a higher --limit"
         )
     return prompts
 
@@ -172,7 +169,7 @@ def held_out_prompts(
 def prompts_of_row(
     row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool = False
 ) -> Iterator[Prompt]:
-    """The prompt of a row, or that of each turn. What a row is checked against belongs to its last turn.
+    """Read the prompt of a row, or that of each turn. The row's checks belong to its last turn.
 
     Raises `UserError` as `read_prompts`.
     """
@@ -196,8 +193,8 @@ def prompts_of_row(
 
 
 def describe_prompts(path: Path, split: str, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """The record of where prompts came from; `n` counts those that figures rest on, `n_with_system` and
-    `n_with_earlier_turns` those of them with more than a request."""
+    """The record of the prompts' source; `n` is the number of counted ones, `n_with_system` and
+    `n_with_earlier_turns` of those with more than a request."""
     folder = is_dataset_folder(path)
     return {
         "path": str(path),

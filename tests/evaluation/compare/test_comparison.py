@@ -11,7 +11,7 @@ import pytest
 from pipelines.evaluation.compare.comparison import comparison_of
 from pipelines.evaluation.compare.console_table import comparison_table
 from pipelines.evaluation.compare.measuring import MeasuredModel
-from pipelines.evaluation.compare.response_series import response_series
+from pipelines.evaluation.compare.metric_tables import answer_tables
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt_sets import Prompt, typed_prompts
@@ -255,7 +255,7 @@ def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pas
         }
         answers = {name: {"greedy": {"checks": {}}, "samples": [{"checks": one}] * 5} for name, one in checks.items()}
         lines.append({"id": prompt.id, "category": None, "answers": answers})
-    series = {one.name: one for one in response_series(lines, ["base", "instruct"])}
+    series = {one.name: one for one in answer_tables(lines, ["base", "instruct"])}
     assert "passes_tests_sampled" not in series
     figure, difference = series["pass_at_1"].figure("base"), series["pass_at_1"].difference("instruct", "base")
     assert figure is not None

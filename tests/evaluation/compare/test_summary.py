@@ -65,12 +65,12 @@ def test_each_aspect_names_one_measure_with_its_figures() -> None:
         assert f"instruct, {aspect}: {summary[aspect]['text']}" in comparison_table(record)
 
 
-def test_what_was_lost_is_said_to_be_unmeasured() -> None:
+def test_an_unmeasured_aspect_names_its_flags() -> None:
     lost = compared(BASE, INSTRUCT)["summary"]["instruct"]["lost"]
     assert (lost["metric"], lost["text"]) == (None, "not measured: give --general or --capability")
 
 
-def test_a_measure_that_is_worse_is_named_beside_the_one_that_speaks() -> None:
+def test_a_further_metric_that_is_worse_is_named() -> None:
     looping = replace(INSTRUCT, greedy=[Answer("so it is, so it is, so it is, so it is, so it is,", 15, True, ())] * N)
     form = compared(BASE, looping)["summary"]["instruct"]["form"]
     assert form["verdict"] == "better"
@@ -78,7 +78,7 @@ def test_a_measure_that_is_worse_is_named_beside_the_one_that_speaks() -> None:
     assert "; worse: repetition" in form["text"]
 
 
-def test_a_measure_of_few_prompts_does_not_speak_for_all() -> None:
+def test_a_metric_of_few_prompts_is_not_the_headline() -> None:
     """One prompt in ten has a reference of a few words; chrF is there for all."""
     long = "It is a sum that one can count on the fingers of two hands, which is "
     prompts = [replace(one, reference=(long if one.id % 10 else "") + str(one.reference)) for one in PROMPTS]
@@ -126,22 +126,22 @@ def test_values_side_by_side_and_their_difference_are_of_the_same_prompts() -> N
         ((BASE, INSTRUCT), [replace(one, counted=one.id < 19, group=None) for one in PROMPTS], ["few_prompts"]),
     ],
 )
-def test_warnings_say_what_to_be_careful_about(
+def test_each_warning_is_in_the_record_and_in_the_table(
     models: tuple[MeasuredModel, ...], prompts: list[Prompt], expected: list[str]
 ) -> None:
     record = compared(*models, prompts=prompts)
     assert [one["id"] for one in record["warnings"]] == expected
     for one in record["warnings"]:
-        assert f"careful: {one['text']}" in comparison_table(record)
+        assert f"warning: {one['text']}" in comparison_table(record)
 
 
-@pytest.mark.parametrize(("n_empty", "is_told"), [(6, False), (7, True), (45, True)])
-def test_more_than_a_tenth_of_empty_answers_is_told(n_empty: int, is_told: bool) -> None:
+@pytest.mark.parametrize(("n_empty", "is_warned"), [(6, False), (7, True), (45, True)])
+def test_more_than_a_tenth_of_empty_answers_is_a_warning(n_empty: int, is_warned: bool) -> None:
     texts = [" \n"] * n_empty + RIGHT[n_empty:]
     instruct = replace(INSTRUCT, greedy=[Answer(text, 3, True, ()) for text in texts])
     warnings = compared(BASE, instruct)["warnings"]
     expected = {"id": "empty_answers", "text": f"{n_empty} of 60 greedy answers of instruct are empty"}
-    assert warnings == ([expected] if is_told else [])
+    assert warnings == ([expected] if is_warned else [])
 
 
 def test_one_prompt_style_of_the_base_is_the_headline() -> None:

@@ -9,8 +9,8 @@ from pipelines.evaluation.likelihood.forgetting import (
     CapabilityScore,
     capability_details,
     capability_scores,
-    capability_series,
-    general_series,
+    capability_tables,
+    general_table,
 )
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
 from pipelines.inference.loading import load_for_inference
@@ -48,7 +48,7 @@ def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_da
         "One day, the dog saw a cat. The cat was sad because she lost her toy.",
         "",
     ]
-    series = general_series(
+    series = general_table(
         {
             "before": text_likelihoods(load_for_inference(path), texts),
             "after": text_likelihoods(disturbed(load_for_inference(path)), texts),
@@ -86,7 +86,7 @@ def test_a_model_that_knows_what_follows_is_right(tiny: LoadedModel, tmp_path: P
         CapabilityItem(None, (" max find", " max numbers"), 0),
         CapabilityItem(None, (" max numbers", " max find"), 0),
     ]
-    by_sum, by_byte = capability_series(items, {"chain": capability_scores(load_for_inference(str(folder)), items)})
+    by_sum, by_byte = capability_tables(items, {"chain": capability_scores(load_for_inference(str(folder)), items)})
     assert by_sum.item_values("chain").tolist() == [1, 1, 1, 0]
     assert by_byte.item_values("chain")[:2].tolist() == [1, 1]
     figure = by_byte.figure("chain")
@@ -97,7 +97,7 @@ def test_a_model_that_knows_what_follows_is_right(tiny: LoadedModel, tmp_path: P
 def test_a_tie_is_not_right_and_bytes_can_change_the_choice() -> None:
     items = [CapabilityItem("q", ("a", "bbbb"), 1, "letters"), CapabilityItem("q", ("a", "b"), 0, "ties")]
     scores = [CapabilityScore((-2.0, -4.0), (1, 4)), CapabilityScore((-1.0, -1.0), (1, 1))]
-    by_sum, by_byte = capability_series(items, {"one": scores})
+    by_sum, by_byte = capability_tables(items, {"one": scores})
     assert by_sum.item_values("one").tolist() == [0, 0]
     assert by_byte.item_values("one").tolist() == [1, 0]
 

@@ -226,7 +226,7 @@ def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equa
 
 def test_log_probabilities_of_a_model_with_infinite_weights_are_refused(tiny: LoadedModel) -> None:
     broken = dataclasses.replace(tiny, model=_Uniform(256, math.nan))
-    with pytest.raises(UserError, match="finite log probabilities from tiny; got NaN or infinity"):
+    with pytest.raises(UserError, match="tiny gives log probabilities that are NaN or infinite"):
         log_probabilities(broken, [TokenSequence([1, 2, 3], 1)])
 
 

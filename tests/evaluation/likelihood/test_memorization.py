@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.evaluation.likelihood.memorization import longest_overlaps, memorisation_series, words_not_in_prompt
+from pipelines.evaluation.likelihood.memorization import longest_overlaps, memorization_tables, words_not_in_prompt
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer
 
@@ -42,7 +42,7 @@ ANSWERS = {
 
 
 def test_a_planted_row_is_found_with_its_exact_length_and_number(training_rows: Path) -> None:
-    lengths, repeats = memorisation_series(PROMPTS, ANSWERS, training_rows)
+    lengths, repeats = memorization_tables(PROMPTS, ANSWERS, training_rows)
     assert lengths.item_values("instruct").tolist() == [11, 12, 0]
     np.testing.assert_equal(lengths.item_values("base"), [3, 0, np.nan])  # an empty answer has no part in it
     assert repeats.item_values("instruct").tolist() == [1, 1, 0]
@@ -64,7 +64,7 @@ def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_o
     seven = " ".join(ROWS[1].split()[:7])
     padding = " other" * 18
     answers = {"one": said(eight + padding, eight + padding + " more", seven)}
-    _, repeats = memorisation_series(PROMPTS[:2] + PROMPTS[:1], answers, training_rows)
+    _, repeats = memorization_tables(PROMPTS[:2] + PROMPTS[:1], answers, training_rows)
     assert repeats.item_values("one").tolist() == [1, 0, 0]
 
 

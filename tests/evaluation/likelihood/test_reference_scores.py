@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.evaluation.likelihood.calibration import calibration_series, expected_calibration_error, reliability
-from pipelines.evaluation.likelihood.end_probability import ending_series
 from pipelines.evaluation.likelihood.likelihood import response_likelihoods
-from pipelines.evaluation.likelihood.positions import likelihood_by_position
+from pipelines.evaluation.likelihood.reference_metrics import (
+    calibration_tables,
+    end_tables,
+    expected_calibration_error,
+    likelihood_by_position,
+    reliability,
+)
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
 from pipelines.evaluation.prompts.prompt_rows import Response
 from pipelines.evaluation.prompts.prompt_sets import Prompt
@@ -121,7 +125,7 @@ def test_the_calibration_error_equals_a_plain_loop_over_tokens(name: str, reques
             error += len(own) / len(places) * abs(accuracy - confidence)
     assert n_bins > 8
     assert name == "tiny" or sum(hit for _, hit in places) > 10
-    accuracy_series, error_series = calibration_series({"one": found})
+    accuracy_series, error_series = calibration_tables({"one": found})
     figure = error_series.figure("one")
     assert figure is not None
     assert figure.value == pytest.approx(error, rel=1e-9)
@@ -150,7 +154,7 @@ def test_confidences_on_a_bins_bound_belong_to_the_bin_below_it() -> None:
 def test_a_model_as_sure_as_it_is_right_has_no_calibration_error_and_a_sure_one_that_is_wrong_has_all() -> None:
     calibrated = scores_of([0.75] * 4, [True, True, True, False])
     wrong = scores_of([1.0] * 4, [False] * 4)
-    _, series = calibration_series({"calibrated": [calibrated, calibrated], "wrong": [wrong, wrong]})
+    _, series = calibration_tables({"calibrated": [calibrated, calibrated], "wrong": [wrong, wrong]})
     assert [series.figure(name).value for name in ("calibrated", "wrong")] == [0.0, 1.0]  # type: ignore[union-attr]
     sums = np.zeros((45, 7))
     sums[3], sums[18], sums[33] = 10, 2.5, 4
@@ -182,7 +186,7 @@ def test_without_two_references_there_is_no_likelihood_by_position() -> None:
 def ends_of(folder: Path) -> tuple[float, float]:
     prompts = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Again.", "", "def find")]
     loaded = load_for_inference(str(folder))
-    series = ending_series({"one": reference_scores(loaded, prompts, PromptStyle.CHAT)})
+    series = end_tables({"one": reference_scores(loaded, prompts, PromptStyle.CHAT)})
     at_end, inside = (one.figure("one") for one in series)
     assert at_end is not None
     assert inside is not None
@@ -227,7 +231,7 @@ def test_figures_by_token_are_not_compared_with_a_model_that_cuts_other_tokens()
         return ReferenceScores(*(np.full(n_tokens + extra, 0.5) for extra in (0, 0, 0, 1)))
 
     same, other = [scored(4), scored(6)], [scored(4), scored(9)]
-    for series in calibration_series({"base": same, "twin": same, "stranger": other}):
+    for series in calibration_tables({"base": same, "twin": same, "stranger": other}):
         assert series.difference("twin", "base") is not None
         assert series.figure("stranger") is None
         assert series.difference("stranger", "base") is None

@@ -83,7 +83,7 @@ def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_
     record = perplexity_record([replace(ALL[0], sources=["a", "b"] * 15)], Reading(), {}, seed=0)
     assert [one["source"] for one in record["results"]] == [None]
     assert "source" not in table(record).splitlines()[0]
-    with pytest.raises(UserError, match="the source of each document, for figures by source; got rows without"):
+    with pytest.raises(UserError, match="--by_source needs the column `source` in each row"):
         refuse_without_sources([Documents(["a", "b"], [None, None])])
 
 
@@ -100,21 +100,16 @@ def test_the_table_says_what_makes_a_figure_doubtful() -> None:
     documents = [DocumentLikelihood(3.0, 2, 4, n_context_cut=5), DocumentLikelihood(3.0, 2, 4, n_unknown=2)]
     one = Measurement("m", "m", Scope.RESPONSE, PromptStyle.PLAIN, documents)
     text = table(perplexity_record([one], Reading(), {}, seed=0))
-    assert "m: 1 prompts were cut at their left" in text
+    assert "m: 1 prompts were truncated at their left" in text
     assert "m: 2 tokens are the unknown token" in text
 
 
-def test_models_measured_on_other_bytes_are_refused() -> None:
+def test_other_bytes_and_documents_without_a_scored_token_are_errors() -> None:
     other = measured("other", list(BITS), n_bytes=99)
-    with pytest.raises(
-        UserError, match="on the same bytes in the scope text; got 3000 bytes for base and 2970 for other"
-    ):
+    with pytest.raises(UserError, match="scope text has 3000 bytes for base and 2970 for other, expected the same"):
         perplexity_results([ALL[0], other], seed=0)
-
-
-def test_a_document_without_a_scored_token_is_refused() -> None:
     empty = Measurement("m", "m", Scope.TEXT, None, [DocumentLikelihood(1.0, 1, 1), DocumentLikelihood(0.0, 0, 0)])
-    with pytest.raises(UserError, match="a scored token in each document under m; got none in document 2"):
+    with pytest.raises(UserError, match="document 2 has no scored token under m"):
         perplexity_results([empty], seed=0)
 
 

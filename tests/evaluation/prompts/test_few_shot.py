@@ -10,11 +10,12 @@ import pytest
 from data_prep.conversation import PlainText
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines.errors import UserError
-from pipelines.evaluation.compare.baselines import comparison_with_baselines
+from pipelines.evaluation.compare.comparison import comparison_of
 from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, MeasurementPlan
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, SEPARATOR, FewShot, FewShotPool, example_text
 from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import generate_answers
 from pipelines.inference.loading import Role, load_for_inference
 from pipelines.inference.sampling import SamplingPolicy
@@ -76,20 +77,20 @@ def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("n", "reason"),
-    [(0, "left out by --base_few_shot 0"), (3, "prompts.jsonl is no dataset folder with a training split; give")],
+    [(0, "turned off by --base_few_shot 0"), (3, "prompts.jsonl has no training split; give")],
 )
-def test_without_examples_the_reason_is_said(
+def test_without_examples_the_reason_is_reported(
     n: int, reason: str, tiny: LoadedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = FewShotPool.read(n, Path("prompts.jsonl"), None, HELD_OUT, 0)
     assert str(pool.why_not).startswith(reason)
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0), few_shot=pool)
     assert Measurement(HELD_OUT, plan).few_shot_base(tiny) is None
-    assert ("no few-shot baseline: prompts.jsonl is no dataset folder" in capsys.readouterr().err) == bool(n)
+    assert ("no few-shot baseline: prompts.jsonl has no training split" in capsys.readouterr().err) == bool(n)
 
 
 def test_a_negative_number_of_examples_is_refused(file: Path) -> None:
-    with pytest.raises(UserError, match="0 or more --base_few_shot; got -1"):
+    with pytest.raises(UserError, match="--base_few_shot is -1, expected 0 or more"):
         FewShotPool.read(-1, file, None, HELD_OUT, 0)
 
 
@@ -137,10 +138,10 @@ def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(
     assert few_shot is not None
     assert (few_shot.name, few_shot.role) == ("base (2-shot)", Role.FEW_SHOT_BASE)
     assert [one.text for one in few_shot.greedy] == ["1", "1"]
-    models = [measurement.base(loaded, str(instruct))]
+    models = [measurement.base(loaded, ModelRef(str(instruct)))]
     models += [measurement.instruct(load_for_inference(str(instruct), name="instruct")), few_shot]
     responses = responses_of(HELD_OUT, models)
-    record = comparison_with_baselines(HELD_OUT, models, responses, [], pool)
+    record = comparison_of(HELD_OUT, models, responses, [], pool)
     assert list(record["models"]) == ["base", "instruct", "base (2-shot)"]
     stops = {name: one["metrics"]["stopped_by_itself"]["value"] for name, one in record["models"].items()}
     assert stops == {"base": 0, "instruct": 1, "base (2-shot)": 1}
@@ -152,5 +153,5 @@ def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(
     assert against["differences"]["instruct"]["stopped_by_itself"]["value"] == 0
     assert "response_bits_per_byte" in against["differences"]["instruct"]
     assert set(against["sentences"]) == {"instruct"}
-    without = comparison_with_baselines(HELD_OUT, models[:2], responses, [], FewShotPool(0, why_not="no"))
+    without = comparison_of(HELD_OUT, models[:2], responses, [], FewShotPool(0, why_not="no"))
     assert without["few_shot"] == {"why_not": "no"}

@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.conversation import Conversation, RowFormat
 from pipelines.errors import UserError
-from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, MeasurementPlan, how_prompted
+from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, MeasurementPlan, prompt_formats
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.evaluation.perplexity.measurement import Reading, measure
@@ -168,7 +168,7 @@ def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(
     base, instruct = measurement.base(loaded, str(tiny_model_folder)), measurement.instruct(loaded)
     assert (base.prompt_style, instruct.prompt_style) == (PromptStyle.RAW, PromptStyle.RAW)
     assert set(base.likelihoods) == {PromptStyle.RAW}
-    assert how_prompted([base], plan) == {
+    assert prompt_formats([base], plan) == {
         "style": {"base": "raw"}, "template_sha256": {"base": None}, "chat_template": None, "lost_in_template": {},
     }  # fmt: skip
 
@@ -183,7 +183,7 @@ def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: P
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0), template=given)
     measured = Measurement([Prompt(0, "Add.", reference="4")], plan).instruct(loaded)
     assert measured.template_sha256 == sha256_of_text(given.text)
-    assert how_prompted([measured], plan)["chat_template"] == {
+    assert prompt_formats([measured], plan)["chat_template"] == {
         "name": "other.jinja",
         "sha256": given.to_json()["sha256"],
     }
@@ -210,12 +210,12 @@ def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, caps
     measured = Measurement(prompts, plan).instruct(tiny)
     [(reason, n)] = measured.template_losses.items()
     assert n == 1
-    assert how_prompted([measured], plan)["lost_in_template"] == {"tiny": {reason: 1}}
-    assert f"tiny: 1 of 3 prompts lose something in the chat template: {reason}" in capsys.readouterr().err
+    assert prompt_formats([measured], plan)["lost_in_template"] == {"tiny": {reason: 1}}
+    assert f"tiny: the chat template loses part of 1 of 3 prompts: {reason}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
 def test_a_place_without_a_template_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"expected a chat template at .*: a .jinja file, or a tokenizer's folder"):
+    with pytest.raises(UserError, match="--chat_template .* (has no chat template|does not exist); give a"):
         GivenTemplate.read(str(tmp_path / name))

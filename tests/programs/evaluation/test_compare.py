@@ -31,9 +31,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = "Write a Python function find_max(numbers)."
     rows = [{"instruction": request, "output": ANSWER, "category": "code"}] * 2
     rows += [{"instruction": request, "input": "Be quick."}, {"prompt": "Name a colour."}]
-    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return rows_file(tmp_path_factory.mktemp("prompts") / "prompts.jsonl", rows)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +44,11 @@ def base(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def instruct(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An instruct model that gives the right answer to everything and stops."""
     return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("models") / "i", [ANSWER], ends=True)
+
+
+def rows_file(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def run(*arguments: str | Path, output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -117,8 +120,7 @@ def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(
 ) -> None:
     ask, answer = {"role": "user", "content": "Write find_max."}, {"role": "assistant", "content": ANSWER}
     rows = [{"messages": [{"role": "system", "content": "Be brief."}, ask, answer, ask, answer]}] * 2
-    path, template = tmp_path / "rows.jsonl", tmp_path / "plain.jinja"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path, template = rows_file(tmp_path / "rows.jsonl", rows), tmp_path / "plain.jinja"
     template.write_text("{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}assistant\n\n")
     flags = ["--base", base, "--instruct", instruct, "--prompts", path, "--num_samples", "0"]
     record, responses = run(*flags, "--all_turns", "--chat_template", template, output=tmp_path / "all")
@@ -132,14 +134,7 @@ def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(
     assert {line["answers"]["instruct"]["greedy"]["text"] for line in responses} == {ANSWER}
     last, _ = run(*flags, output=tmp_path / "last")
     assert last["prompts"]["n"] == 2
-    assert last["few_shot"]["why_not"].startswith("rows.jsonl is no dataset folder with a training split")
-
-
-def many_prompts(folder: Path) -> Path:
-    path = folder / "many.jsonl"
-    rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "output": ANSWER} for n in range(24)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    assert last["few_shot"]["why_not"].startswith("rows.jsonl has no training split")
 
 
 def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path) -> None:
@@ -148,10 +143,9 @@ def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path)
     torch.manual_seed(0)
     config = LoraConfig(r=8, lora_alpha=10_000, target_modules=["o_proj", "down_proj"], init_lora_weights=False)
     get_peft_model(model, config).save_pretrained(tmp_path / "broken")
-    record, _ = run(
-        "--base", instruct, "--instruct", tmp_path / "broken", "--prompts", many_prompts(tmp_path), "--num_samples",
-        "0", output=tmp_path / "out",
-    )  # fmt: skip
+    rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "output": ANSWER} for n in range(24)]
+    flags = ["--prompts", rows_file(tmp_path / "many.jsonl", rows), "--num_samples", "0"]
+    record, _ = run("--base", instruct, "--instruct", tmp_path / "broken", *flags, output=tmp_path / "out")
     found = record["differences"]["instruct"]
     for metric in ("defines_requested_name", "chrf", "response_bits_per_byte"):
         assert found[metric]["verdict"] == "worse", metric
@@ -164,9 +158,7 @@ def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path)
 def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -> None:
     rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "tests": ["assert find_max([1]) == 1"]}
             for n in range(3)]  # fmt: skip
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    flags = ["--base", base, "--instruct", instruct, "--prompts", path]
+    flags = ["--base", base, "--instruct", instruct, "--prompts", rows_file(tmp_path / "prompts.jsonl", rows)]
     record, _ = run(*flags, output=tmp_path / "parsed")
     assert record["run_code"] is None
     assert not {"runs", "passes_tests", "pass_at_1"} & set(record["metric_definitions"])
@@ -178,7 +170,7 @@ def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -
     assert "SyntaxError" in responses[0]["answers"]["base"]["greedy"]["checks"]["why_it_failed"]
 
 
-def test_what_was_forgotten_and_memorised_is_measured_on_the_files_given(
+def test_what_was_forgotten_and_memorized_is_measured_on_the_files_given(
     base: Path, instruct: Path, prompts: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "general.txt").write_text("The first paragraph.\n\nAnother one.\n\nA third.\n")
@@ -205,7 +197,7 @@ def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=32), dtype="float32", store=store)
     measure_models(str(base), [str(base)], rendered[:2], plan)
     assert len(store) > 0
-    with pytest.raises(UserError, match="got an interrupted comparison; add --resume"):
+    with pytest.raises(UserError, match="cut has an interrupted comparison; add --resume"):
         run(*flags, output=tmp_path / "cut")
     capsys.readouterr()
     record, resumed = run(*flags, "--resume", output=tmp_path / "cut")
@@ -213,18 +205,6 @@ def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(
     assert record["models"] == whole["models"]
     assert resumed == responses
     assert not list((tmp_path / "cut").glob("*.partial*"))
-
-
-def test_records_of_other_programs_are_shown_and_others_are_refused(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path
-) -> None:
-    flags = ["--base", base, "--instruct", instruct, "--prompts", prompts]
-    (tmp_path / "wrong.json").write_text('{"kind": "run"}')
-    with pytest.raises(UserError, match=r"expected a record of perplexity.py in .*wrong.json; got kind 'run'"):
-        run(*flags, "--perplexity", tmp_path / "wrong.json", output=tmp_path / "out")
-    with pytest.raises(UserError, match="expected --judge_url and --judge_model together"):
-        run(*flags, "--judge_url", "http://localhost:1", output=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_test_split_of_a_dataset_folder_is_measured(base: Path, instruct: Path, tmp_path: Path) -> None:
@@ -257,30 +237,29 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
     assert "</script>\0" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"--prompts": "none.jsonl"}, "expected a readable file at none.jsonl"),
-        ({"--split": "trial", "--prompts": "DATA"}, "expected"),
-        ({"--limit": "1"}, "expected at least two prompts to measure; got 1"),
-        ({"--num_samples": "-1"}, "expected num_samples of 0 or more"),
-        (
-            {"--max_new_tokens": "none"},
-            "argument --max_new_tokens: invalid int value",
-        ),
-        ({"--base": "a/b/c"}, "expected a folder, or an id of the Hub as org/name or org/name@revision; got a/b/c"),
-    ],
-)
-def test_wrong_use_is_refused_and_leaves_nothing_behind(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path, changes: dict[str, str], message: str
-) -> None:
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"--prompts": "none.jsonl"}, "none.jsonl"),
+    ({"--split": "trial", "--prompts": "{folder}"}, "trial"),
+    ({"--limit": "1"}, "only 1 prompt to measure, expected two or more"),
+    ({"--num_samples": "-1"}, "num_samples is -1, expected 0 or more"),
+    ({"--max_new_tokens": "none"}, "argument --max_new_tokens: invalid int value"),
+    ({"--base": "a/b/c"}, "a/b/c"),
+    ({"--instruct": "{folder}/no/such/model"}, "no/such/model"),
+    ({"--prompt": " "}, "a --prompt is empty"),
+    ({"--perplexity": "{folder}/wrong.json"}, "wrong.json is a record of kind 'run', expected 'perplexity'"),
+    ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
+])  # fmt: skip
+def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
+    base: Path, instruct: Path, prompts: Path, tmp_path: Path, changes: dict[str, str], message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "wrong.json").write_text('{"kind": "run"}')
     output = tmp_path / "out"
     flags = {"--base": base, "--instruct": instruct, "--prompts": prompts, "--output": output} | changes
-    if changes.get("--prompts") == "DATA":
-        flags["--prompts"] = tmp_path
     with pytest.raises(UserError) as error:
-        compare.main([str(part) for pair in flags.items() for part in pair])
-    assert str(error.value).startswith(message)
+        compare.main([str(part).format(folder=tmp_path) for pair in flags.items() for part in pair])
+    assert message in str(error.value)
+    assert "greedy answers" not in capsys.readouterr().err
     assert not output.exists()
 
 
@@ -291,21 +270,6 @@ def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts
     )
     assert one_line_error(done).startswith(f"error: expected {tmp_path} to be new or empty; got existing files there")
     assert (tmp_path / "comparison.json").read_text() == "{}"
-
-
-def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(
-    base: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--base", base, "--instruct", tmp_path / "no" / "such" / "model", "--prompts", prompts]
-    with pytest.raises(UserError, match=r"expected a folder, or an id of the Hub .*model, and no such folder"):
-        run(*flags, output=tmp_path / "out")
-    assert "greedy answers" not in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_typed_prompt_is_not_empty(base: Path, instruct: Path, prompts: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected a --prompt that is not empty"):
-        run("--base", base, "--instruct", instruct, "--prompts", prompts, "--prompt", " ", output=tmp_path / "out")
 
 
 def test_two_processes_compare_as_one_does(

@@ -135,7 +135,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
         (["--model_name_or_path", "no/such/model"], "a folder, or an id of the Hub .*no/such/model"),
         (["--model_name_or_path", "{tiny}", "--window", "1000"], "the window is 1000 tokens, expected 2 to 257"),
         (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "a stride of 1 to 7 tokens"),
-        (["--model_name_or_path", "{tiny}", "--limit", "1"], "at least two documents that are not empty"),
+        (["--model_name_or_path", "{tiny}", "--limit", "1"], "has 1 document with text, expected two or more"),
     ],
 )
 def test_wrong_flags_are_refused(
@@ -153,7 +153,10 @@ def test_wrong_flags_are_refused(
     [
         (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
         (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
-        (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "got none in the columns instruction;"),
+        (
+            b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n',
+            "the columns instruction, expected an answer",
+        ),
         (b"", "at least one row in"),
     ],
 )

@@ -134,7 +134,7 @@ def test_the_table_has_each_token_with_its_probability_and_the_sum_so_far() -> N
 def test_texts_whose_first_token_has_no_probability_are_not_ranked() -> None:
     score = TextScore("ab", (TokenLogProbability("a", 1, None, 0, 1), TokenLogProbability("b", 2, -1.0, 1, 2)))
     assert ranking([score]) == [0]
-    with pytest.raises(UserError, match="a tokenizer with a BOS or EOS token, to rank whole texts"):
+    with pytest.raises(UserError, match="the tokenizer has no BOS or EOS token"):
         ranking([score, score])
 
 
@@ -148,13 +148,13 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
     [
         ([], "one of the arguments --text --file --pairs is required"),
         (["--text", "a", "--file", "f"], "not allowed with argument"),
-        (["--text", ""], "texts that are not empty; got an empty --text"),
+        (["--text", ""], "a --text is empty"),
         (["--file", "{folder}/none.txt"], "an existing path for --file; got .*none.txt"),
-        (["--file", "{folder}/blank.txt"], "got no text in .*blank.txt"),
+        (["--file", "{folder}/blank.txt"], "blank.txt has no text"),
         (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
-        (["--pairs", "{folder}/pairs.jsonl"], "the texts `good` and `bad` in row 2 of .*; got the columns good"),
+        (["--pairs", "{folder}/pairs.jsonl"], "row 2 of .* has the columns good, expected the texts `good` and `bad`"),
         (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
-        (["--text", "a", "--output", "{folder}/new.txt"], r"an --output that ends in .json, .csv or .jsonl"),
+        (["--text", "a", "--output", "{folder}/new.txt"], "new.txt, expected .json, .csv or .jsonl at the end"),
     ],
 )
 def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:

@@ -3,7 +3,7 @@
     metric = evaluate.load("pipelines/evaluation/metrics/perplexity")
     metric.compute(nll_nats=[310.2, 95.0], n_tokens=[120, 40], n_bytes=[500, 160])
 
-It takes sums for each document, not logits: what was padding or prompt is then gone already.
+It takes sums for each document, not logits: padding and prompt are already excluded.
 """
 
 import math
@@ -35,7 +35,7 @@ _INPUTS = """
 Args:
     nll_nats: negative log-likelihood of each document in nats, summed over its scored tokens.
     n_tokens: scored tokens of each document, at least 1.
-    n_bytes: UTF-8 bytes for which those tokens stand, at least 1.
+    n_bytes: UTF-8 bytes of those tokens, at least 1.
     groups: a label for each document; documents of one label are resampled together (default: each alone).
     seed, n_resamples: of the bootstrap.
 Returns:

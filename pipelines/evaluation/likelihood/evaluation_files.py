@@ -1,4 +1,4 @@
-"""What is measured beyond the task, and the files it is measured on."""
+"""The files that a comparison reads besides its prompts: general text, capability items, training rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,20 +16,19 @@ _HELD_OUT_FIRST = ("test", "validation", "train")
 
 
 @dataclass(frozen=True)
-class BeyondPlan:
-    """Files to measure a model on beside its prompts; None leaves a measurement out.
+class EvaluationFiles:
+    """Files to measure forgetting and memorization on; None skips a measurement.
 
-    `general` is text like that which the base was trained on (a dataset folder, a file of rows with `text`, or a plain
-    text file), `capability` a file of questions that a base can be asked, `training_rows` what the instruct model was
-    trained on.
+    `general` is text like that of the base's training (a dataset folder, a file of rows with `text`, or a plain text
+    file), `capability` a file of questions for a base, `training_rows` the instruct model's training data.
     """
 
     general: Path | None = None
     capability: Path | None = None
     training_rows: Path | None = None
 
-    def refuse_unusable(self) -> None:
-        """Raise `UserError` for a file that cannot be measured on: before a model is loaded for it."""
+    def check(self) -> None:
+        """Raise `UserError` for a file that cannot be measured on, before a model is loaded for it."""
         if self.general:
             general_documents(self.general)
         if self.capability:
@@ -37,57 +36,53 @@ class BeyondPlan:
         if self.training_rows:
             training_answers(self.training_rows)
 
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """The files in `details` of comparison.json."""
+        found: dict[str, dict[str, Any]] = {}
+        if self.general:
+            found["general"] = {
+                **_general_rows(self.general).description,
+                "n": len(general_documents(self.general).items),
+            }
+        if self.capability:
+            n = len(capability_items(self.capability))
+            found["capability"] = _description(self.capability, _split_of(self.capability, _HELD_OUT_FIRST), n)
+        if self.training_rows:
+            n = len(training_answers(self.training_rows))
+            found["training_rows"] = _description(self.training_rows, _split_of(self.training_rows, ("train",)), n)
+        return found
+
 
 def general_documents(path: Path) -> Documents:
-    """The documents at `path`, as perplexity.py reads them: at least two that are not empty.
+    """Read the documents at `path` as perplexity.py does: at least two that are not empty.
 
-    Of a dataset folder those of its test split, of the validation or training split where it has none.
+    Of a dataset folder the test split, else the validation or training split.
     """
     try:
         return _general_rows(path).in_scope(Scope.TEXT)
     except UserError as error:  # worded for the flags of perplexity.py
-        raise UserError(
-            expected=error.expected.replace("--dataset", "--general"),
-            got=error.got,
-            remedy="give more text, or another file, with --general",
-        ) from error
+        problem = error.problem.replace("--dataset", "--general")
+        raise UserError(problem, "give more text, or another file, with --general") from error
 
 
 def capability_items(path: Path) -> list[CapabilityItem]:
-    """The items of a file, see `capability_item`; at least two of them."""
+    """Read the items of a file, see `capability_item`; at least two of them."""
     rows = read_rows(path, _split_of(path, _HELD_OUT_FIRST))
     items = [capability_item(row, f"row {number} of {path}") for number, row in enumerate(rows, start=1)]
     if len(items) < 2:
         raise UserError(
-            expected=f"at least two items in {path}, for an interval",
-            got=str(len(items)),
-            remedy="give more items with --capability",
+            f"{path} has {len(items)} item, expected two or more, for an interval", "give more items with --capability"
         )
     return items
 
 
 def training_answers(path: Path) -> list[str]:
-    """What a model was taught to say in each row of a dataset folder's training split, or of a file, in their order.
+    """Read the target text of each row of a dataset folder's training split, or of a file, in order.
 
     Of a conversation these are the assistant's turns, of a preference the chosen answer.
     """
     rows = read_rows(path, _split_of(path, ("train",)))
-    return [_taught_text(row, f"row {number} of {path}") for number, row in enumerate(rows, start=1)]
-
-
-def describe_general(path: Path) -> dict[str, Any]:
-    """`general` in the record's details."""
-    return {**_general_rows(path).description, "n": len(general_documents(path).items)}
-
-
-def describe_capability(path: Path) -> dict[str, Any]:
-    """`capability` in the record's details, without its figures."""
-    return _description(path, _split_of(path, _HELD_OUT_FIRST), len(capability_items(path)))
-
-
-def describe_training_rows(path: Path) -> dict[str, Any]:
-    """`training_rows` in the record's details."""
-    return _description(path, _split_of(path, ("train",)), len(training_answers(path)))
+    return [_target_text(row, f"row {number} of {path}") for number, row in enumerate(rows, start=1)]
 
 
 def _general_rows(path: Path) -> DatasetRows:
@@ -107,14 +102,13 @@ def _split_of(path: Path, splits: tuple[str, ...]) -> str | None:
     return next((split for split in splits if n_rows.get(split)), splits[0])
 
 
-def _taught_text(row: Mapping[str, Any], where: str) -> str:
+def _target_text(row: Mapping[str, Any], where: str) -> str:
     value = next((row[column] for column in _ANSWER_COLUMNS if row.get(column) is not None), None)
     if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
         value = "\n\n".join(str(turn.get("content") or "") for turn in value if turn.get("role") == "assistant")
     if not isinstance(value, str):
+        found = f"the columns {', '.join(map(str, row)) or '(none)'}" if value is None else f"a {type(value).__name__}"
         raise UserError(
-            expected=f"text in one of the columns {', '.join(_ANSWER_COLUMNS)} in {where}",
-            got=f"the columns {', '.join(map(str, row)) or '(none)'}" if value is None else f"a {type(value).__name__}",
-            remedy="name the column `output`",
+            f"{where} has {found}, expected text in one of {', '.join(_ANSWER_COLUMNS)}", "name the column `output`"
         )
     return value

@@ -5,10 +5,9 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.capability_items import CapabilityItem, capability_item
-from pipelines.evaluation.likelihood.plan import (
-    BeyondPlan,
+from pipelines.evaluation.likelihood.evaluation_files import (
+    EvaluationFiles,
     capability_items,
-    describe_general,
     general_documents,
     training_answers,
 )
@@ -40,26 +39,20 @@ def test_an_item_is_a_minimal_pair_or_a_question_with_choices(row: dict[str, obj
     assert capability_item(row, "row 1") == item
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"good": "a", "bad": "a"}, "expected two different texts in `good` and `bad` in row 7 of f; got empty, equal"),
-        ({"good": "a"}, "expected two different texts in `good` and `bad` in row 7 of f; got empty, equal"),
-        (
-            {"text": "a"},
-            "expected `good` and `bad`, or a list of two or more texts in `choices` in row 7 of f; got the",
-        ),
-        ({"choices": ["a"], "answer": 0}, "expected `good` and `bad`, or a list of two or more texts in `choices` in"),
-        ({"choices": ["a", "b"], "answer": 0}, "expected a text in `question`, `context` or `prompt` in row 7"),
-        ({"prompt": "p", "choices": ["a", "b"], "answer": 2}, "expected the place of the right choice, 0 to 1, or its"),
-        ({"prompt": "p", "choices": ["a", "b"], "answer": "C"}, "expected the place of the right choice, 0 to 1, or"),
-        ({"prompt": "p", "choices": ["a", "b"]}, "expected the place of the right choice, 0 to 1, or its letter"),
-    ],
-)
-def test_a_row_that_is_no_item_is_refused(row: dict[str, object], message: str) -> None:
+@pytest.mark.parametrize(("row", "message"), [
+    ({"good": "a", "bad": "a"}, "needs two different texts in `good` and `bad`"),
+    ({"good": "a"}, "needs two different texts in `good` and `bad`"),
+    ({"text": "a"}, "has the columns text, expected `good` and `bad`, or a list of two or more texts in `choices`"),
+    ({"choices": ["a"], "answer": 0}, "has ['a'], expected `good` and `bad`, or a list of two or more texts"),
+    ({"choices": ["a", "b"], "answer": 0}, "needs a text in `question`, `context` or `prompt`"),
+    ({"prompt": "p", "choices": ["a", "b"], "answer": 2}, "has the answer 2, expected an index from 0 to 1, or its"),
+    ({"prompt": "p", "choices": ["a", "b"], "answer": "C"}, "has the answer 'C', expected an index from 0 to 1"),
+    ({"prompt": "p", "choices": ["a", "b"]}, "has the answer None, expected an index from 0 to 1, or its letter"),
+])  # fmt: skip
+def test_a_row_that_is_not_an_item_is_an_error(row: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as error:
         capability_item(row, "row 7 of f")
-    assert str(error.value).startswith(message)
+    assert str(error.value).startswith(f"row 7 of f {message}")
 
 
 def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
@@ -68,7 +61,7 @@ def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
     documents = general_documents(path)
     assert documents.items == ["A paragraph.\n\n", "Another one.\n\n", "The last.\n"]
     assert documents.follow_on
-    described = describe_general(path)
+    described = EvaluationFiles(general=path).describe()["general"]
     assert (described["path"], described["n"], described["sha256"]) == (str(path), 3, sha256_of_file(path))
 
 
@@ -78,24 +71,22 @@ def test_training_answers_are_what_the_model_was_taught_to_say(tmp_path: Path) -
     assert training_answers(rows) == ["o", "a\n\na", "a"]
 
 
-def test_files_that_cannot_be_measured_on_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+def test_files_that_cannot_be_measured_on_are_errors_before_a_model_is_loaded(tmp_path: Path) -> None:
     rows = rows_file(tmp_path, {"wrong": "column"})
-    for plan, message in [
-        (BeyondPlan(general=rows), "`text` or `output` in row 1 of"),
-        (BeyondPlan(training_rows=rows), "text in one of the columns output, completion, "),
-        (BeyondPlan(capability=rows), "`good` and `bad`, or a list of two or more texts in `choices` in row 1 of"),
-        (
-            BeyondPlan(general=tmp_path / "absent.txt"),
-            "absent.txt, which does not exist; give more text, or another file, with --general",
-        ),
+    columns = "row 1 of .* has the columns wrong, expected"
+    for files, message in [
+        (EvaluationFiles(general=rows), f"{columns} text in `text` or `output`"),
+        (EvaluationFiles(training_rows=rows), f"{columns} text in one of output, completion, "),
+        (EvaluationFiles(capability=rows), f"{columns} `good` and `bad`, or a list of two or more texts"),
+        (EvaluationFiles(general=tmp_path / "absent.txt"), "--general .*absent.txt does not exist; give more text"),
     ]:
         with pytest.raises(UserError, match=message):
-            plan.refuse_unusable()
-    BeyondPlan().refuse_unusable()
+            files.check()
+    EvaluationFiles().check()
 
 
 def test_one_document_or_item_has_no_interval(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"at least two documents .* give more text, or another file, with --general"):
+    with pytest.raises(UserError, match=r"has 1 document with text, expected two or more, .* with --general"):
         general_documents(rows_file(tmp_path, {"text": "a"}, {"text": ""}))
-    with pytest.raises(UserError, match="at least two items in"):
+    with pytest.raises(UserError, match="has 1 item, expected two or more"):
         capability_items(rows_file(tmp_path, {"good": "a", "bad": "b"}))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluation.likelihood.measures import beyond_details, beyond_series, measure_beyond
-from pipelines.evaluation.likelihood.plan import BeyondPlan
+from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
+from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_scores, likelihood_tables
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import load_for_inference
@@ -23,7 +23,7 @@ OF_REFERENCES = ["p_end", "p_end_inside", "next_token_accuracy", "calibration_er
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> BeyondPlan:
+def plan(tmp_path: Path) -> EvaluationFiles:
     contents: dict[str, list[dict[str, object]]] = {
         "general": [{"text": "some text"}, {"text": "and more of it"}],
         "capability": [{"good": "a b", "bad": "a c"}, {"prompt": "a", "choices": ["b", "c"], "answer": "A"}],
@@ -32,21 +32,21 @@ def plan(tmp_path: Path) -> BeyondPlan:
     paths = {name: tmp_path / f"{name}.jsonl" for name in contents}
     for name, rows in contents.items():
         paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return BeyondPlan(**paths)
+    return EvaluationFiles(**paths)
 
 
 def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
-    tiny_model_folder: Path, tmp_path: Path, plan: BeyondPlan
+    tiny_model_folder: Path, tmp_path: Path, plan: EvaluationFiles
 ) -> None:
     bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (bare / "chat_template.jinja").unlink()
     measured = {
-        "base": measure_beyond(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, plan),
-        "instruct": measure_beyond(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, plan),
+        "base": likelihood_scores(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, plan),
+        "instruct": likelihood_scores(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, plan),
     }
     measured = pickle.loads(pickle.dumps(measured))
     answers = {"base": ANSWERS, "instruct": ANSWERS}
-    series = beyond_series(PROMPTS, measured, answers, plan)
+    series = likelihood_tables(PROMPTS, measured, answers, plan)
     names = ["general_bits_per_byte", "capability", "capability_per_byte", "longest_overlap", "repeats_training_row"]
     assert [one.name for one in series] == OF_REFERENCES + names
     by_name = {one.name: one for one in series}
@@ -60,7 +60,7 @@ def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
         assert figure.n == 3
     assert by_name["p_end"].figure("base") != by_name["p_end"].figure("instruct")
 
-    details = json.loads(json.dumps(beyond_details(PROMPTS, measured, answers, plan), allow_nan=False))
+    details = json.loads(json.dumps(likelihood_details(PROMPTS, measured, answers, plan), allow_nan=False))
     assert list(details) == [
         "likelihood_by_position", "reliability", "general", "capability", "training_rows", "longest_overlaps"
     ]  # fmt: skip
@@ -74,9 +74,11 @@ def test_without_references_and_files_nothing_applies(tiny_model_folder: Path) -
     prompts = [Prompt(0, "Say."), Prompt(1, "Say more.")]
     answers = {"base": ANSWERS[:2]}
     measured = {
-        "base": measure_beyond(load_for_inference(str(tiny_model_folder)), prompts, PromptStyle.CHAT, BeyondPlan())
+        "base": likelihood_scores(
+            load_for_inference(str(tiny_model_folder)), prompts, PromptStyle.CHAT, EvaluationFiles()
+        )
     }
-    series = beyond_series(prompts, measured, answers, BeyondPlan())
+    series = likelihood_tables(prompts, measured, answers, EvaluationFiles())
     assert [one.name for one in series] == OF_REFERENCES
     assert [one.figure("base") for one in series] == [None] * 4
-    assert beyond_details(prompts, measured, answers, BeyondPlan()) == {}
+    assert likelihood_details(prompts, measured, answers, EvaluationFiles()) == {}
