@@ -217,5 +217,5 @@ def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, caps
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
 def test_a_place_without_a_template_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="--chat_template .* (has no chat template|does not exist); give a"):
+    with pytest.raises(UserError, match=r"--chat_template .* (has no chat template|does not exist); give a"):
         GivenTemplate.read(str(tmp_path / name))
