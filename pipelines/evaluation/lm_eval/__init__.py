@@ -1,1 +1,1 @@
-"""Standard benchmarks by lm-evaluation-harness (extra `benchmarks`): its tasks, our models, paired differences."""
+"""Run standard benchmarks with lm-evaluation-harness (extra `benchmarks`)."""

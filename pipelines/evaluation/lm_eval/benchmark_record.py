@@ -1,4 +1,4 @@
-"""Outcomes of several models -> benchmark.json and the table on the screen: side by side, and differences in pairs."""
+"""Build the results of benchmark.json, with paired differences between models, and the table on the console."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from pipelines.evaluation.statistics.significance import p_value_text, permutati
 def benchmark_results(
     outcomes: Mapping[str, Sequence[MetricOutcome]], base: str, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """`results` of benchmark.json: for each metric every model's figure, and the others' difference from `base`.
+    """Return `results` of benchmark.json: each metric of every model, and the differences from `base`.
 
-    A difference rests on the same items of both models; it is None where the metric is no mean or ratio over items.
+    A difference is paired by item; it is None if the metric is not a mean or ratio over items.
     """
     by_metric = {model: {(one.task, one.metric): one for one in found} for model, found in outcomes.items()}
     results = []
@@ -59,7 +59,7 @@ def _difference(one: MetricOutcome, base: MetricOutcome, seed: int) -> dict[str,
 
 
 def benchmark_table(record: Mapping[str, Any]) -> str:
-    """What the program prints: a line for each metric, with standard errors, then a line for each difference."""
+    """Return the console table: a line for each metric, with standard errors, then a line for each difference."""
     models = list(record["models"])
     arrows = {"higher": "↑", "lower": "↓"}
     rows = [("task", "metric", "shots", "items", *models)]

@@ -1,7 +1,6 @@
-"""One model over the tasks of lm-evaluation-harness: every metric with its standard error and, if it has one, by item.
+"""Run one model over tasks of lm-evaluation-harness: every metric with its standard error and its values by item.
 
-The harness gets the loaded model itself, so that an adapter, new tokens and our tokenizer with its template are those
-that every other figure rests on. It fetches no model from anywhere.
+The harness gets the loaded model, with the same adapter, tokens and chat template as in every other measurement.
 """
 
 import math
@@ -20,12 +19,12 @@ from pipelines.evaluation.lm_eval.tasks import one_line_errors
 from pipelines.evaluation.statistics.row_groups import group_of
 from pipelines.modeling import LoadedModel
 
-N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that are no means
+N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that are not means
 
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """How tasks are run: `limit` items of each, drawn with `seed` (None: all), so many at a time."""
+    """How tasks are run: `limit` items of each (None: all), drawn with `seed`, `batch_size` at a time."""
 
     limit: int | None = None
     batch_size: int = 8
@@ -34,11 +33,11 @@ class BenchmarkPlan:
 
 @dataclass(frozen=True)
 class MetricOutcome:
-    """One metric of one task; `value` is None where it is no finite number.
+    """One metric of one task; `value` is None if it is not finite.
 
-    `items` has for each item a numerator and a denominator, whose sums' ratio is the value: a mean's denominators are
-    1, those of bits per byte are bytes. None for a group, and for a metric that is no such ratio. `groups` has a label
-    for each item where all of the task's documents name their `group`: such items are resampled together.
+    `items` has a numerator and a denominator for each item, and the value is the ratio of their sums: the denominators
+    are 1 for a mean and bytes for bits per byte. It is None for a group and for other metrics. `groups` has a label for
+    each item if all documents of the task have a `group`: items of one group are resampled together.
     """
 
     task: str
@@ -56,10 +55,10 @@ class MetricOutcome:
 def run_tasks(
     loaded: LoadedModel, tasks: Mapping[str, Any], plan: BenchmarkPlan, *, with_template: bool
 ) -> list[MetricOutcome]:
-    """All metrics of `tasks` (those of `load_tasks`) for one model, in the tasks' order, groups first.
+    """Return all metrics of `tasks` (of `load_tasks`) for one model, groups first.
 
-    Without a template few-shot examples are text before the item; with one, each is a turn of the user and one of the
-    model. Raises `UserError` for a task that does not fit the model.
+    Without a template, few-shot examples are text before the item; with one, each is a user and an assistant turn.
+    Raises `UserError` for a task that does not fit the model.
     """
     from lm_eval.evaluator import evaluate
 
@@ -67,7 +66,7 @@ def run_tasks(
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(plan.seed)  # all models see the same examples before the same item
     harness_model = as_harness_model(loaded, plan.batch_size, with_template)
-    with one_line_errors("tasks that lm-evaluation-harness can run", list(tasks["tasks"])):
+    with one_line_errors(list(tasks["tasks"])):
         drawn = _drawn_items(tasks, plan)
         found = evaluate(
             harness_model,
@@ -76,24 +75,21 @@ def run_tasks(
             bootstrap_iters=N_BOOTSTRAPS,
             apply_chat_template=with_template,
             fewshot_as_multiturn=with_template,
-            confirm_run_unsafe_code=True,  # a task that runs answers was refused before, unless the user allowed it
+            confirm_run_unsafe_code=True,  # load_tasks refused such tasks unless the user allowed them
         )
     return _outcomes(found, tasks)
 
 
 def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) -> Any:
-    """The model for the harness. Log-softmax is taken in float32, also of a model in bfloat16.
+    """Wrap the model for the harness. Log-softmax is computed in float32, also for a model in bfloat16.
 
-    A chat template writes all special tokens itself: a BOS that the tokenizer adds would be one that was not trained.
+    A chat template writes all special tokens itself: the tokenizer must not add a BOS.
     """
     from lm_eval.models.huggingface import HFLM
 
     if loaded.tokenizer.eos_token_id is None:
-        raise UserError(
-            expected="a tokenizer with an end token for lm-evaluation-harness",
-            got=f"no eos_token in {loaded.path}",
-            remedy="set eos_token in its tokenizer_config.json",
-        )
+        problem = f"the tokenizer of {loaded.path} has no eos_token, which lm-evaluation-harness needs"
+        raise UserError(problem, "set eos_token in its tokenizer_config.json")
     with _left_as_tied(loaded.model):
         return HFLM(
             pretrained=loaded.model,
@@ -107,7 +103,7 @@ def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) 
 
 @contextmanager
 def _left_as_tied(model: torch.nn.Module) -> Iterator[None]:
-    """The harness ties weights once more, which fails where an adapter trained single tokens of a tied embedding."""
+    """Keep the harness from tying weights again, which fails if an adapter trained tokens of a tied embedding."""
     vars(model)["tie_weights"] = lambda: None
     try:
         yield
@@ -116,14 +112,11 @@ def _left_as_tied(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _drawn_items(tasks: Mapping[str, Any], plan: BenchmarkPlan) -> dict[str, list[int]] | None:
-    """The numbers of the items of each task, None for all: the first N may all be of one kind."""
+    """Draw items of each task (None: all): the first N may all be of one kind."""
     if plan.limit is None:
         return None
-    numbers = {name: range(len(task.eval_docs)) for name, task in tasks["tasks"].items()}
-    return {
-        name: sorted(random.Random(plan.seed).sample(all_of_them, min(plan.limit, len(all_of_them))))
-        for name, all_of_them in numbers.items()
-    }
+    n_items = {name: len(task.eval_docs) for name, task in tasks["tasks"].items()}
+    return {name: sorted(random.Random(plan.seed).sample(range(n), min(plan.limit, n))) for name, n in n_items.items()}
 
 
 def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[MetricOutcome]:
@@ -154,7 +147,7 @@ def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[Metric
 
 
 def _finite(value: Any) -> float | None:
-    """The number, None for a missing one and for one that JSON cannot hold."""
+    """Return the number, None if it is missing or not finite (JSON has no such numbers)."""
     return float(value) if isinstance(value, Real) and math.isfinite(value) else None
 
 
@@ -165,7 +158,7 @@ def _groups(samples: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
 
 
 def _items(task: Any, samples: Sequence[Mapping[str, Any]], metric: str) -> tuple[tuple[float, float], ...] | None:
-    """The metric of each item as a numerator and a denominator, None for a group and for a metric that is no ratio."""
+    """Return the metric of each item as numerator and denominator, None for a group and for other metrics."""
     from lm_eval.api.metrics import bits_per_byte, mean
 
     if task is None:

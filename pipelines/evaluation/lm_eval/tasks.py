@@ -1,40 +1,33 @@
-"""The tasks that a user names: found among local files and those of lm-evaluation-harness, checked, loaded."""
+"""Find, check and load tasks of lm-evaluation-harness: its own, and task files of the user."""
 
 import difflib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from unittest.mock import patch
 
+import datasets
 import jinja2.sandbox
 import yaml
 from datasets.exceptions import DatasetsError
 
 from pipelines.errors import UserError
-from pipelines.evaluation.lm_eval.task_files import TaskFile, refuse_code, with_included
 
-_CAUSED_BY_A_TASK = (
-    ValueError,
-    TypeError,
-    AssertionError,
-    LookupError,
-    AttributeError,
-    ImportError,
-    OSError,
-    jinja2.TemplateError,
-    yaml.YAMLError,
-    DatasetsError,
-)
+_TASK_ERRORS = (
+    ValueError, TypeError, AssertionError, LookupError, AttributeError, ImportError, OSError, jinja2.TemplateError,
+    yaml.YAMLError, DatasetsError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TaskChoice:
     """The tasks, groups or task files that a user names, and what code of theirs may run.
 
-    `num_fewshot` None leaves each task its own number. `trust_task_code` lets task files run their Python,
+    `num_fewshot` None keeps each task's own number. `trust_task_code` lets task files run their Python,
     `run_code_unconfined` lets tasks run the Python that a model wrote.
     """
 
@@ -46,152 +39,145 @@ class TaskChoice:
 
 
 def harness_version() -> str:
-    """The installed version of lm-evaluation-harness. Raises `UserError` without it, naming the extra."""
+    """Return the installed version of lm-evaluation-harness. Raises `UserError` if it is not installed."""
     if importlib.util.find_spec("lm_eval") is None:
-        raise UserError(
-            expected="lm-evaluation-harness, which the extra `benchmarks` installs",
-            got="an environment without lm_eval",
-            remedy="pip install -e '.[benchmarks]'",
-        )
+        raise UserError("lm-evaluation-harness is not installed", "pip install -e '.[benchmarks]'")
     return importlib.metadata.version("lm-eval")
 
 
 def load_tasks(choice: TaskChoice, seed: int) -> dict[str, Any]:
-    """The tasks and groups of `choice` as `lm_eval.evaluator.evaluate` takes them, few-shot examples drawn with `seed`.
+    """Return tasks and groups as `lm_eval.evaluator.evaluate` takes them; few-shot examples are drawn with `seed`.
 
-    Raises `UserError` for a name that nobody knows, a task with code that the user does not trust, and one whose data
-    cannot be had.
+    Raises `UserError` for an unknown name, a task with code that the user does not trust, and missing data.
     """
     harness_version()
     import lm_eval.utils
 
     if choice.include_path is not None and not choice.include_path.is_dir():
-        raise UserError(
-            expected="a folder of task files after --include_path",
-            got=str(choice.include_path),
-            remedy="check the path",
-        )
-    if not choice.trust_task_code:  # a template can otherwise reach all of Python
-        environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-        environment.filters.update(lm_eval.utils.env.filters)
-        lm_eval.utils.env = environment
-    manager, names = _manager_that_knows(choice)
-    _refuse_untrusted(choice, [file for name in names for file in _files_of(name, manager.task_index)])
-    with one_line_errors("a task that lm-evaluation-harness can load", names):
-        found = manager.load(names)
-    for task in found["tasks"].values():
+        raise UserError(f"--include_path {choice.include_path} is not a folder", "check the path")
+    manager, names = _manager_and_names(choice)
+    for name in names:  # before its data is fetched; members of a group are checked after that
+        if name in manager.task_index and (manager.task_index[name].cfg or {}).get("unsafe_code", False) is not False:
+            _refuse_unsafe_code(name, choice)
+    with one_line_errors(names):
+        if choice.trust_task_code:
+            found = manager.load(names)
+        else:  # a template outside the sandbox can reach all of Python
+            sandbox = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+            sandbox.filters.update(lm_eval.utils.env.filters)
+            lm_eval.utils.env = sandbox
+            with _refusing_task_code():
+                found = manager.load(names)
+    for name, task in found["tasks"].items():
+        if getattr(task, "UNSAFE_CODE", False):
+            _refuse_unsafe_code(name, choice)
         _set_examples(task, choice.num_fewshot)
         task.set_fewshot_seed(seed)
     return dict(found)
 
 
 @contextmanager
-def one_line_errors(expected: str, names: Sequence[str]) -> Iterator[None]:
-    """What the harness, a task or its data raise, as a `UserError` that names the tasks."""
+def one_line_errors(names: Sequence[str]) -> Iterator[None]:
+    """Turn what the harness, a task or its data raise into a `UserError` that names the tasks."""
     try:
         yield
-    except _CAUSED_BY_A_TASK as error:
+    except _TASK_ERRORS as error:
         said = " ".join(str(error).split())[:300] or "no reason given"
         raise UserError(
-            expected=expected,
-            got=f"{type(error).__name__} in {', '.join(names)}: {said}",
-            remedy="mend the task's file (data files count from the folder where the program is started), "
-            "or go online once for a task of the Hub",
+            f"lm-evaluation-harness cannot run {', '.join(names)}: {type(error).__name__}: {said}",
+            "correct the task's file (paths of data files are relative to the working folder), or go online once for a "
+            "task of the Hub",
         ) from error
 
 
-def _manager_that_knows(choice: TaskChoice) -> tuple[Any, list[str]]:
-    """A task manager that knows all names, and these; the 14,000 files of the harness are read only where needed."""
+@contextmanager
+def _refusing_task_code() -> Iterator[None]:
+    """Raise `UserError` where a task would run Python that is not part of the installed harness.
+
+    Three ways lead there: `!function` imports and calls a file next to the task file, an unknown metric is fetched and
+    run by `evaluate`, and the dataset reader `pandas` unpickles.
+    """
+    import lm_eval.api.metrics  # fills the registry
+    import lm_eval.api.task
+    import lm_eval.tasks._yaml_loader as loader
+    from lm_eval.api.registry import metric_registry
+
+    import_function, get_metric = loader._import_func_in_yml, lm_eval.api.task.get_metric
+    load_dataset, installed = datasets.load_dataset, Path(loader.__file__).resolve().parent
+
+    def refuse(what: str) -> NoReturn:
+        raise UserError(f"a task {what}", "read that code and add --trust_task_code, or remove it from the task's file")
+
+    def function(name: str, folder: Path) -> Any:
+        if not folder.resolve().is_relative_to(installed):
+            refuse(f"file in {folder} runs Python of its own: !function {name}")
+        return import_function(name, folder)
+
+    def metric(name: str, hf_evaluate_metric: bool = False) -> Any:
+        if hf_evaluate_metric or name not in metric_registry:
+            refuse(f"uses the metric {name}, which `evaluate` would fetch and run")
+        return get_metric(name)
+
+    def dataset(path: str, *arguments: Any, **named: Any) -> Any:
+        if path == "pandas":
+            refuse("has dataset_path: pandas, which unpickles files")
+        return load_dataset(path, *arguments, **named)
+
+    with (
+        patch.object(loader, "_import_func_in_yml", function),
+        patch.object(lm_eval.api.task, "get_metric", metric),
+        patch.object(datasets, "load_dataset", dataset),
+    ):
+        yield
+
+
+def _manager_and_names(choice: TaskChoice) -> tuple[Any, list[str]]:
+    """Return a task manager that knows all names, and the names; it reads the harness's 14,000 files only if needed."""
     from lm_eval.tasks import TaskManager
 
     names = list(dict.fromkeys(choice.names))
     folder = str(choice.include_path) if choice.include_path else None
     manager = TaskManager(include_path=folder, include_defaults=False)
-    if _unknown(names, manager.task_index):
+    if any(_is_unknown(name, manager.task_index) for name in names):
         manager = TaskManager(include_path=folder)
     names = [found for name in names for found in (manager.match_tasks([name]) if "*" in name else [name]) or [name]]
-    if unknown := _unknown(names, manager.task_index):
-        near = difflib.get_close_matches(unknown[0], manager.all_tasks, n=5)
-        raise UserError(
-            expected="names of tasks or groups, or task files, after --tasks",
-            got=f"{unknown[0]!r}, which lm-evaluation-harness does not know"
-            + (f" (near it: {', '.join(near)})" if near else ""),
-            remedy="list them with `lm-eval ls tasks`, or give a folder of your own with --include_path",
-        )
+    for name in names:
+        if _is_unknown(name, manager.task_index):
+            near = ", ".join(difflib.get_close_matches(name, manager.all_tasks, n=5))
+            raise UserError(
+                f"lm-evaluation-harness has no task, group or file {name!r}{f' (similar: {near})' if near else ''}",
+                "list the tasks with `lm-eval ls tasks`, or name a folder of your own with --include_path",
+            )
     return manager, names
 
 
-def _unknown(names: Sequence[str], index: Mapping[str, Any]) -> list[str]:
-    """The names that are no task, group or file, a group's members included."""
-    unknown = [name for name in names if name not in index and not Path(name).is_file()]
-    groups = [index[name] for name in names if name in index]
-    return unknown + [one for group in groups for one in _unknown(list(_members(group, index)), index)]
+def _is_unknown(name: str, index: Mapping[str, Any]) -> bool:
+    """Whether `name`, or a member of the group `name`, is neither in the index nor a file."""
+    if name not in index:
+        return not Path(name).is_file()
+    members = (index[name].cfg or {}).get("task")
+    named = [one for one in members if isinstance(one, str)] if isinstance(members, list) else []
+    return any(_is_unknown(one, index) for one in named)
 
 
-def _members(entry: Any, index: Mapping[str, Any]) -> Iterator[str]:
-    """Names of the tasks and groups in a tag or a group; what a group writes out in its own file has no name."""
-    if entry.kind.name == "TAG":
-        yield from sorted(entry.tags)
-    elif entry.kind.name == "GROUP":
-        yield from _named(entry.cfg.get("task"), index)
-
-
-def _named(members: Any, index: Mapping[str, Any]) -> Iterator[str]:
-    for member in members if isinstance(members, list) else []:
-        if isinstance(member, str):
-            yield member
-        elif "group" in member and member["group"] not in index:
-            yield from _named(member.get("task"), index)
-        elif (name := member.get("group") or member.get("task")) in index:
-            yield name
-
-
-def _files_of(name: str, index: Mapping[str, Any]) -> Iterator[TaskFile]:
-    """All files that decide what the task or group does."""
-    entry = index.get(name)
-    if entry is None:
-        yield from with_included(Path(name))
-        return
-    if entry.yaml_path is not None:
-        yield from with_included(entry.yaml_path)
-    for member in _members(entry, index):
-        yield from _files_of(member, index)
-
-
-def _refuse_untrusted(choice: TaskChoice, files: Iterable[TaskFile]) -> None:
-    import lm_eval.api.metrics  # fills the registry
-    import lm_eval.tasks
-    from lm_eval.api.registry import metric_registry
-
-    files = list(files)
-    if not choice.trust_task_code:
-        installed = Path(lm_eval.tasks.__file__).resolve().parent
-        refuse_code(files, installed, metric_registry)
-    runs_answers = next((file.path for file in files if file.runs_answers), None)
-    if runs_answers is not None and not choice.run_code_unconfined:
+def _refuse_unsafe_code(name: str, choice: TaskChoice) -> None:
+    if not choice.run_code_unconfined:
         raise UserError(
-            expected="tasks that do not run the models' answers",
-            got=f"unsafe_code in {runs_answers}: the harness runs what a model wrote, with all rights of this user",
-            remedy="measure code with compare.py --run_code, which confines it, or add --run_code_unconfined",
+            f"the task {name} has unsafe_code: the harness runs what a model wrote, with all rights of this user",
+            "measure code with compare.py --run_code, which uses a sandbox, or add --run_code_unconfined",
         )
 
 
 def _set_examples(task: Any, num_fewshot: int | None) -> None:
-    """`num_fewshot` examples, by the harness's own rule: a task whose file says 0 keeps 0."""
+    """Set the number of few-shot examples by the harness's own rule: a task whose file says 0 keeps 0."""
     own = task.get_config("num_fewshot")
     if own is None or (num_fewshot is not None and own != 0):
         task.set_config(key="num_fewshot", value=num_fewshot or 0)
-    n_examples = task.get_config("num_fewshot")
-    examples_are_tested = task.has_test_docs() and not (task.has_training_docs() or task.has_validation_docs())
-    if n_examples and examples_are_tested and not _names_its_examples(task):
-        raise UserError(
-            expected=f"few-shot examples of {task.task_name} that are not the item itself",
-            got="no fewshot_split, so that they are drawn from the test split, the item included",
-            remedy="write `fewshot_split` into its file (the test split's name leaves the item out), "
-            "or --num_fewshot 0",
-        )
-
-
-def _names_its_examples(task: Any) -> bool:
     examples = getattr(task, "fewshot_cfg", None)
-    return examples is None or examples.split is not None or examples.samples is not None
+    names_its_examples = examples is None or examples.split is not None or examples.samples is not None
+    are_tested = task.has_test_docs() and not (task.has_training_docs() or task.has_validation_docs())
+    if task.get_config("num_fewshot") and are_tested and not names_its_examples:
+        raise UserError(
+            f"the few-shot examples of {task.task_name} are drawn from the test split, the tested item included",
+            "set `fewshot_split` in its file (the name of the test split leaves the item out), or --num_fewshot 0",
+        )

@@ -14,7 +14,7 @@ from tokenizers.processors import TemplateProcessing
 
 from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, as_harness_model, run_tasks
-from pipelines.evaluation.lm_eval.quiet import quiet_harness
+from pipelines.evaluation.lm_eval.benchmarking import quiet_harness
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, load_tasks
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel
@@ -198,7 +198,7 @@ def test_the_harness_prints_nothing_and_prompts_that_were_cut_are_counted(
     with quiet_harness() as notes:
         tasks = load_tasks(TaskChoice(["long"], tmp_path), seed=0)
         run_tasks(base, tasks, BenchmarkPlan(limit=2), with_template=False)
-    assert list(notes) == ["a prompt did not fit into the model and was cut at its left"]
+    assert list(notes) == ["a prompt was truncated on the left to fit the model"]
     assert capfd.readouterr() == ("", "")
 
 
