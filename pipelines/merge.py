@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.records import describe_machine, git_commit, versions
 
     if flags.gguf:
-        refuse_existing(flags.gguf, remedy="choose another --gguf")
+        refuse_existing(flags.gguf, "choose another --gguf")
     converter = find_converter() if flags.gguf else None
     weights = flags.weight if flags.weight is not None else [1.0] * len(flags.adapter)
     mix = AdapterMix(tuple(flags.adapter), tuple(weights), flags.combination, flags.density, flags.seed)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_unfinished(lock)
     output = flags.output_dir or Path(f"{lock['recipe'].get('output_dir', 'run')}-reproduced")
     if not flags.check_only:
-        refuse_existing(output, remedy="choose another --output_dir")
+        refuse_existing(output, "choose another --output_dir")
     with locked_recipe(lock, recipe_keys, output) as again:
         from pipelines.reproduction.inputs_here import lock_here  # these import torch
         from pipelines.reproduction.running import run_again

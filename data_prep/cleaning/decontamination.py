@@ -1,4 +1,4 @@
-"""Keeping held-out answers out of a training corpus."""
+"""Decontamination: keep held-out answers out of a training corpus."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from data_prep.sources import SourceRow
 from pipelines.errors import UserError
 
 N_LINES = 5
-MIN_CHARS = 120  # below this five lines are boilerplate: `try:`, `pass`, `return None`
+MIN_CHARS = 120  # shorter windows are boilerplate: `try:`, `pass`, `return None`
 HELD_OUT_SPLITS = ("validation", "test")
 
 
 def line_windows(text: str) -> Iterator[int]:
-    """Hashes of each run of `N_LINES` consecutive non-blank stripped lines that is `MIN_CHARS` long together."""
+    """Yield a hash for each run of `N_LINES` non-blank stripped lines with at least `MIN_CHARS` characters."""
     lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
     for start in range(len(lines) - N_LINES + 1):
         window = lines[start : start + N_LINES]
@@ -25,19 +25,16 @@ def line_windows(text: str) -> Iterator[int]:
 
 
 def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason:
-    """`overlaps_held_out` for training documents that hold part of a validation or test answer of `folder`.
+    """Return a filter that rejects training documents with part of a validation or test answer of `folder`, or of a
+    held-out group, as `overlaps_held_out`.
 
-    `splits` gives the split of each of the corpus's groups: a document that is itself held out may overlap.
-    A training document of a held-out group is rejected too, also if its functions are shorter than a window.
-    Raises `UserError` if `folder` is no dataset folder of instructions or of conversations.
+    `splits` has the split of each group of the corpus: a document that is itself held out may overlap. Raises
+    `UserError` if `folder` is not a dataset folder of instructions or conversations.
     """
     manifest = read_manifest(folder)
     if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
-        raise UserError(
-            expected=f"a dataset folder of instructions or conversations as --held_out {folder}",
-            got=f"a {manifest['kind']} folder",
-            remedy="name the folder that data_prep/build_instructions.py made",
-        )
+        problem = f"--held_out {folder} is a {manifest['kind']} folder, expected instructions or conversations"
+        raise UserError(problem, "name a folder made by data_prep/build_instructions.py")
     windows: set[int] = set()
     groups: set[str] = set()
     for split in HELD_OUT_SPLITS:

@@ -1,4 +1,4 @@
-"""Why a row is left out: empty, too long, or seen before."""
+"""Filters with reject reasons: empty, too long, duplicate; and a seeded sample."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
@@ -14,10 +14,10 @@ _NEEDED = ("text", "instruction", *_ANSWERS)
 
 
 def reject_reason_empty(row: SourceRow) -> str | None:
-    """`empty_` and the first empty column, such as `empty_output`; an empty input is allowed.
+    """Return `empty_` and the first empty column, such as `empty_output`; an empty input is allowed.
 
-    Of a conversation `empty_prompt` if nothing is asked before the first answer, `no_answer` without an answer, and
-    `empty_output` if a turn that is trained says nothing.
+    For a conversation: `empty_prompt` without a question before the first answer, `no_answer` without an answer, and
+    `empty_output` if a trained turn is empty.
     """
     if "messages" in row.fields:
         return _reason_empty_conversation(row.fields["messages"])
@@ -32,15 +32,15 @@ def _reason_empty_conversation(messages: list[Message]) -> str | None:
     if not any(content_text(one).strip() for one in messages[: turns[0]] if one["role"] not in ("system", "developer")):
         return "empty_prompt"
     trained = (messages[turn] for turn in turns if messages[turn].get("weight") != 0)
-    return None if all(_says_something(one) for one in trained) else "empty_output"
+    return None if all(_has_content(one) for one in trained) else "empty_output"
 
 
-def _says_something(message: Message) -> bool:
+def _has_content(message: Message) -> bool:
     return bool(content_text(message).strip() or message.get("tool_calls"))
 
 
 def _answers(row: SourceRow) -> Iterator[tuple[str, str]]:
-    """The name and the text of each answer in a row."""
+    """Yield the name and the text of each answer in a row."""
     for message in row.fields.get("messages", ()):
         if message["role"] == "assistant":
             yield "output", content_text(message)
@@ -50,7 +50,7 @@ def _answers(row: SourceRow) -> Iterator[tuple[str, str]]:
 
 
 def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
-    """`output_too_long` and the like for answers over the limit; None lets all pass."""
+    """Return a filter that rejects answers over the limit as `output_too_long`; None: no limit."""
 
     def reason(row: SourceRow) -> str | None:
         if max_output_chars is None:
@@ -61,7 +61,7 @@ def reject_reason_too_long(max_output_chars: int | None) -> RejectReason:
 
 
 def reject_reason_duplicate() -> RejectReason:
-    """`duplicate` for every row but the first with the same `same_as`."""
+    """Return a filter that rejects every row but the first with the same `same_as` as `duplicate`."""
     seen: set[int] = set()
 
     def reason(row: SourceRow) -> str | None:
@@ -77,7 +77,7 @@ def reject_reason_duplicate() -> RejectReason:
 def filter_rows(
     rows: Iterable[SourceRow], reasons: Iterable[RejectReason]
 ) -> tuple[list[SourceRow], list[RejectedRow]]:
-    """Rows that no reason rejects, and the others with the first reason that does. Texts of a corpus are not kept."""
+    """Return the kept rows, and the others with their first reject reason (without the texts of a corpus)."""
     checks = list(reasons)
     kept, rejected = [], []
     for row in rows:
@@ -90,7 +90,7 @@ def filter_rows(
 
 
 def sample_rows(rows: list[SourceRow], limit: int | None, seed: int) -> tuple[list[SourceRow], list[RejectedRow]]:
-    """A seeded sample of at most `limit` rows, in their order; the others are rejected as `over_limit`."""
+    """Return a seeded sample of at most `limit` rows, in order; the others are rejected as `over_limit`."""
     if limit is None or len(rows) <= limit:
         return rows, []
     places = [group_position(f"{row.source}\0{row.source_row}", seed) for row in rows]

@@ -10,7 +10,7 @@ from data_prep.conversation.messages import (
     thought_of,
     unread_message_keys,
 )
-from data_prep.conversation.model import Conversation, PlainText, TrainOn
+from data_prep.conversation.model import SYSTEM_ROLES, Conversation, PlainText, TrainOn, transcript
 from data_prep.conversation.preferences import (
     EQUAL_ANSWERS,
     PROMPT_COLUMNS,
@@ -30,7 +30,6 @@ from data_prep.conversation.rows import (
     row_format,
     unread_columns,
 )
-from data_prep.conversation.transcript import SYSTEM_ROLES, transcript
 
 __all__ = [
     "CHECKED_COLUMNS",

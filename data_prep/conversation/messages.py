@@ -1,4 +1,4 @@
-"""One chat message, in any of the spellings in use, to the form that chat templates expect."""
+"""Read a chat message, in any common spelling, into the form that chat templates expect."""
 
 import json
 import math
@@ -9,7 +9,7 @@ Message = dict[str, Any]
 
 
 class UnreadableRowError(Exception):
-    """A row that is no conversation; the message is a reason for the ledger."""
+    """A row that is not a conversation; the message is a reason for the ledger."""
 
 
 _ROLES = {
@@ -18,10 +18,10 @@ _ROLES = {
     "observation": "tool", "tool": "tool", "function": "tool", "function_response": "tool", "developer": "developer",
 }  # fmt: skip
 
-# Where datasets keep the thoughts before an answer: DeepSeek's and Qwen's name, OpenAI's and gpt-oss's.
+# Where datasets keep the reasoning before an answer: DeepSeek's and Qwen's key, OpenAI's and gpt-oss's.
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 # 1 or true: trained; 0 or false: context. OpenAI's and ShareGPT's `weight`, axolotl's `train` and `training`,
-# ms-swift's `loss`, veRL's `loss_mask`; torchtune's `masked` is the other way round.
+# ms-swift's `loss`, veRL's `loss_mask`; torchtune's `masked` is inverted.
 MARK_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_mask")
 INVERTED_MARK_KEYS = ("masked",)
 MESSAGE_KEYS = (
@@ -31,7 +31,7 @@ MESSAGE_KEYS = (
 
 
 def read_messages(value: Any) -> tuple[list[Message], tuple[bool | None, ...]]:
-    """The messages of a list (or of its JSON text), and for each the row's own mark: trained, context or None.
+    """Return the messages of a list (or of its JSON text), and for each its own mark: trained, context or None.
 
     Raises `UnreadableRowError`.
     """
@@ -57,7 +57,7 @@ def holds_messages(value: Any) -> bool:
 
 
 def unread_message_keys(value: Any) -> list[str]:
-    """Keys of messages that have a value and that `read_messages` does not read, in order."""
+    """Return keys of messages that have a value and that `read_messages` does not read, in order."""
     if not holds_messages(value):
         return []
     messages = parsed_json(value)
@@ -67,7 +67,7 @@ def unread_message_keys(value: Any) -> list[str]:
 
 
 def content_text(message: Mapping[str, Any]) -> str:
-    """The message's text; text parts one after the other, each on a line of its own."""
+    """Return the message's text; text parts are joined by line breaks."""
     content = message.get("content")
     if isinstance(content, list):
         return "\n".join(str(part["text"]) for part in content)
@@ -75,12 +75,12 @@ def content_text(message: Mapping[str, Any]) -> str:
 
 
 def thought_of(message: Mapping[str, Any]) -> str:
-    """The thoughts that the row has before the answer, empty if it has none."""
+    """Return the reasoning of a message, empty if it has none."""
     return next((str(message[key]) for key in THOUGHT_KEYS if message.get(key)), "")
 
 
 def parsed_json(value: Any) -> Any:
-    """`value`, or what its JSON text says; None for empty text. Raises `UnreadableRowError`."""
+    """Return `value`, parsed if it is JSON text; None for empty text. Raises `UnreadableRowError`."""
     if not isinstance(value, str) or not value.strip():
         return value or None
     try:
@@ -90,7 +90,7 @@ def parsed_json(value: Any) -> Any:
 
 
 def text_or_parts(value: Any) -> str | list[dict[str, str]]:
-    """Text, or OpenAI's content parts where all are text; other parts (images) have no place in a text model."""
+    """Return text, or OpenAI's content parts if all are text. Other parts (images) raise `UnreadableRowError`."""
     if isinstance(value, list):
         if not all(isinstance(part, Mapping) and part.get("type") == "text" for part in value):
             raise UnreadableRowError("content_is_not_text")
@@ -102,7 +102,7 @@ def text_or_parts(value: Any) -> str | list[dict[str, str]]:
 
 
 def scalar_text(value: Any) -> str:
-    """A value that is no list or object as text: a number or a truth value as JSON writes it, null and NaN as none."""
+    """Return a scalar as text: a number or a truth value as JSON writes it, null and NaN as empty text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -129,7 +129,7 @@ def _message(value: Any) -> Message:
 
 
 def _mark(value: Any) -> bool | None:
-    """The message's own mark, from whichever of `MARK_KEYS` it has. Only 0 and 1 are weights of a turn."""
+    """The message's own mark, from its `MARK_KEYS`. Only the weights 0 and 1 are known."""
     if not isinstance(value, Mapping):
         return None
     keys = [key for key in (*MARK_KEYS, *INVERTED_MARK_KEYS) if value.get(key) is not None]
@@ -152,8 +152,8 @@ def _sharegpt_calls(text: str) -> list[Any]:
 
 
 def _calls(value: Any) -> list[Any]:
-    """Tool calls in OpenAI's form, their arguments as an object; some sets keep each as JSON text, or one without a
-    list. Raises `UnreadableRowError`."""
+    """Tool calls in OpenAI's form with their arguments as an object; some datasets keep them as JSON text, or one call
+    without a list. Raises `UnreadableRowError`."""
     value = [value] if isinstance(value, Mapping) else value
     if not isinstance(value, list):
         raise UnreadableRowError("tool_calls_are_no_list")
@@ -170,8 +170,7 @@ def _call(value: Any) -> dict[str, Any]:
 
 
 def _arguments(value: Any) -> Any:
-    """OpenAI's API has a call's arguments as JSON text; templates want the object, or write it escaped once more.
-    A call without arguments has the empty object."""
+    """The arguments as an object: OpenAI's API has JSON text, which templates would escape again. None: empty."""
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)

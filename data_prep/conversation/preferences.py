@@ -1,4 +1,4 @@
-"""Rows of a preference set, in the formats that are in use, as one: a prompt and the two turns that may follow it."""
+"""Read rows of a preference dataset, in all common formats, as a prompt and two answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from data_prep.conversation.model import Conversation
 from data_prep.conversation.rows import Row, RowFormat, read_row
 
 EQUAL_ANSWERS = "chosen_equals_rejected"
-_BESIDE_THE_PROMPT = ("input", "system", "tools", "chat_template_kwargs")
+_WITH_THE_PROMPT = ("input", "system", "tools", "chat_template_kwargs")
 PROMPT_COLUMNS = ("instruction", "prompt", "question", "conversations", "messages")
 
 
@@ -25,7 +25,7 @@ class Preference:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is one question, perhaps after a system text, and two answers, all of text alone."""
+        """Whether it is a question, with or without a system text, and two answers, all plain text."""
         roles = [message["role"] for message in self.prompt]
         texts = [*self.prompt, self.chosen, self.rejected]
         are_texts = all(
@@ -34,21 +34,21 @@ class Preference:
         return roles in (["user"], ["system", "user"]) and are_texts and not self.tools and not self.template_arguments
 
     def as_row(self) -> dict[str, Any]:
-        """The row of a dataset folder: messages in `prompt`, `chosen` and `rejected`, with `tools` and
-        `chat_template_kwargs` where the pair has them."""
+        """Return the row of a dataset folder: messages in `prompt`, `chosen` and `rejected`, and `tools` and
+        `chat_template_kwargs` if the pair has them."""
         others = {"tools": self.tools, "chat_template_kwargs": self.template_arguments}
         pair = {"prompt": self.prompt, "chosen": [self.chosen], "rejected": [self.rejected]}
         return {**pair, **{name: value for name, value in others.items() if value}}
 
 
 def unread_preference_columns(columns: Iterable[str]) -> list[str]:
-    """Columns of a preference set that `read_preference` does not read and `data_prep` does not write."""
-    read = {*PROMPT_COLUMNS, *_BESIDE_THE_PROMPT, "chosen", "rejected", "source", "source_row", "group"}
+    """Return columns of a preference dataset that `read_preference` does not read and `data_prep` does not write."""
+    read = {*PROMPT_COLUMNS, *_WITH_THE_PROMPT, "chosen", "rejected", "source", "source_row", "group"}
     return [column for column in columns if column not in read]
 
 
 def read_preference(row: Row) -> Preference:
-    """`row` in one of the known formats. Raises `UnreadableRowError`, whose message is a reason for the ledger."""
+    """Read a row of any known format. Raises `UnreadableRowError`, whose message is a reason for the ledger."""
     given = _prompt_of(row)
     chosen, rejected = (
         _read(_as_messages(row.get(column) or "", "assistant"), row) for column in ("chosen", "rejected")
@@ -59,7 +59,7 @@ def read_preference(row: Row) -> Preference:
     if not whole:
         prompt, better, worse = _read(given or [], row).messages, chosen.messages, rejected.messages
     else:
-        # whole conversations: the prompt is what they share, or what comes before the one whole answer
+        # whole conversations: the prompt is their common start, or what comes before the answer of the one
         n_shared = _n_equal(chosen.messages, rejected.messages) if len(whole) > 1 else len(whole[0].messages) - 1
         prompt = _with_system(whole[0].messages[:n_shared], row)
         better, worse = (one.messages[n_shared:] if one in whole else one.messages for one in (chosen, rejected))
@@ -70,7 +70,7 @@ def read_preference(row: Row) -> Preference:
             raise UnreadableRowError(f"{name}_is_not_one_turn")
         if not _text(turns[0]) and not turns[0].get("tool_calls"):
             raise UnreadableRowError(f"empty_{name}")
-    if _said(better[0]) == _said(worse[0]):
+    if _stripped(better[0]) == _stripped(worse[0]):
         raise UnreadableRowError(EQUAL_ANSWERS)
     return Preference(prompt, better[0], worse[0], chosen.tools, chosen.template_arguments)
 
@@ -92,7 +92,7 @@ def _with_system(messages: list[Message], row: Row) -> list[Message]:
 
 
 def _as_messages(value: Any, speaker: str) -> list[Message]:
-    """Messages out of a text, a message with or without its role, a list of them, or its JSON text."""
+    """Convert a text, a message with or without a role, a list of them, or its JSON text to messages."""
     if holds_messages(value):
         value = parsed_json(value)
     listed: Sequence[Any] = value if isinstance(value, list) else [value]
@@ -106,7 +106,7 @@ def _as_messages(value: Any, speaker: str) -> list[Message]:
 def _read(messages: list[Message], row: Row) -> Conversation:
     extras = {key: row.get(key) for key in ("tools", "chat_template_kwargs")}
     conversation = read_row({**extras, "messages": messages}, RowFormat.MESSAGES)
-    assert isinstance(conversation, Conversation)  # the format of messages has no plain text
+    assert isinstance(conversation, Conversation)  # RowFormat.MESSAGES is never plain text
     return conversation
 
 
@@ -119,5 +119,5 @@ def _text(message: Message) -> str:
     return content_text(message).strip()
 
 
-def _said(message: Message) -> Message:
+def _stripped(message: Message) -> Message:
     return {**message, "content": _text(message)}

@@ -1,4 +1,4 @@
-"""Rows of the formats that are in use, as one: a conversation, or plain text with or without a prompt before it."""
+"""Read rows of all common formats as a conversation, or as plain text with or without a prompt before it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 class RowFormat(StrEnum):
-    """How a row says what is asked and what is answered."""
+    """The columns in which a row has its question and answer."""
 
     INSTRUCTION = "instruction"
     MESSAGES = "messages"
@@ -43,81 +43,79 @@ _READ = {
 }
 
 
-# what compare.py groups answers by and checks them against: its own columns, IFEval's, MBPP's and HumanEval's
+# what compare.py groups answers by and checks them with: its own columns, IFEval's, MBPP's and HumanEval's
 CHECKED_COLUMNS = (
     "category", "references", "constraints", "tests", "numeric_answer",
     "key", "instruction_id_list", "kwargs", "test_list", "test_setup_code", "test_imports", "test", "entry_point",
 )  # fmt: skip
-# columns that data_prep keeps beside a conversation, with where the row came from
+# columns that data_prep keeps next to a conversation, with the provenance
 NOT_OF_THE_CONVERSATION = (*CHECKED_COLUMNS, "source", "source_row", "group")
 
 
 def row_format(columns: Sequence[str], text_field: str, name: str, *, text_field_is_written: bool = False) -> RowFormat:
-    """The format of the dataset `name` by its columns. A `text_field` that is written, or is not the default "text",
-    wins over every other format.
+    """Return the format of the dataset `name` by its columns. A `text_field` that the recipe sets, or that is not the
+    default "text", wins over every other format.
 
-    Raises `UserError` with the columns found and the formats known.
+    Raises `UserError` with the columns found and the known formats.
     """
     if (text_field_is_written or text_field != "text") and text_field in columns:
         return RowFormat.TEXT
     known = format_of_columns(columns)
     if known is not None and text_field != "text":
         raise UserError(
-            expected=f"the column {text_field} in {name}, which dataset_text_field names",
-            got=", ".join(columns),
-            remedy=f"correct dataset_text_field, or remove it to train on {' + '.join(_NEEDED[known])}",
+            f"{name} has no column {text_field} (dataset_text_field), only {', '.join(columns)}",
+            f"correct dataset_text_field, or remove it to train on {' + '.join(_NEEDED[known])}",
         )
     if known is not None or text_field in columns:
         return known or RowFormat.TEXT
     formats = [" + ".join(needed) for needed in _NEEDED.values()]
     raise UserError(
-        expected=f"columns of a known format in {name}: {', '.join(formats)} or {text_field}",
-        got=", ".join(columns),
-        remedy="map them with data_prep/build_instructions.py --column_map instruction=...,output=..., or name the "
-        "text column with dataset_text_field",
+        f"{name} has the columns {', '.join(columns)}, expected {', '.join(formats)} or {text_field}",
+        "map them with data_prep/build_instructions.py --column_map instruction=...,output=..., or name the text "
+        "column with dataset_text_field",
     )
 
 
 def format_of_columns(columns: Iterable[str]) -> RowFormat | None:
-    """The format of conversations that `columns` have, None if they have none."""
+    """Return the format of conversations that `columns` have, None if they have none."""
     found = set(columns)
     return next((known for known, needed in _NEEDED.items() if found.issuperset(needed)), None)
 
 
 def unread_columns(columns: Iterable[str], kind: RowFormat, text_field: str = "text") -> list[str]:
-    """Columns of a dataset of format `kind` that `read_row` does not read."""
+    """Return the columns of a dataset of format `kind` that `read_row` does not read."""
     read = (text_field,) if kind is RowFormat.TEXT else _READ[kind]
     return [column for column in columns if column not in read]
 
 
 def is_conversational(kind: RowFormat, rows: Iterable[Row], name: str = "the dataset") -> bool:
-    """Whether `rows` are rendered by a chat template; texts, and prompts and completions of text, are not.
+    """Whether `rows` are rendered by a chat template; plain text and pairs of text are not.
 
     Raises `UserError` if some pairs are messages and some are text: they end with different tokens.
     """
     if kind is not RowFormat.PROMPT_COMPLETION:
         return kind is not RowFormat.TEXT
     pairs = ((number, row.get("prompt"), row.get("completion")) for number, row in enumerate(rows, start=1))
-    is_chat = {number: is_pair_of_messages(prompt, said) for number, prompt, said in pairs if prompt or said}
+    is_chat = {number: is_pair_of_messages(asked, answer) for number, asked, answer in pairs if asked or answer}
     if len(set(is_chat.values())) > 1:
         first = {chat: next(number for number in is_chat if is_chat[number] is chat) for chat in (True, False)}
+        n_chat = sum(is_chat.values())
         raise UserError(
-            expected=f"prompts and completions of {name} that are all messages or all text",
-            got=f"{sum(is_chat.values())} rows of messages, such as row {first[True]}, and "
-            f"{len(is_chat) - sum(is_chat.values())} of text, such as row {first[False]}",
-            remedy="write the texts as messages, or train on one of the two",
+            f"{name} mixes {n_chat} rows of messages (row {first[True]}) and {len(is_chat) - n_chat} of text "
+            f"(row {first[False]}) in prompt and completion",
+            "write the texts as messages, or train on one of the two",
         )
     return any(is_chat.values())
 
 
 def is_pair_of_messages(prompt: Any, completion: Any) -> bool:
-    """Whether a prompt and its completion are messages: one of them a list of messages, or both the JSON text of it."""
+    """Whether a prompt and its completion are messages: one is a list of messages, or both are the JSON of one."""
     both = (prompt, completion)
     return any(not isinstance(one, str) and holds_messages(one) for one in both) or all(map(holds_messages, both))
 
 
 def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversation | PlainText:
-    """`row` as a conversation or plain text. Raises `UnreadableRowError`."""
+    """Read `row` as a conversation or plain text. Raises `UnreadableRowError`."""
     if kind is RowFormat.TEXT:
         return PlainText("", _text(row.get(text_field)))
     first_trained = 0
@@ -128,8 +126,8 @@ def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversatio
         prompt, completion = row.get("prompt"), row.get("completion")
         if not is_pair_of_messages(prompt, completion):
             return PlainText(_text(prompt), _text(completion))
-        before, _ = read_messages(_spoken(prompt, "user")) if prompt else ([], ())
-        after, marks = read_messages(_spoken(completion, "assistant"))
+        before, _ = read_messages(_messages_of(prompt, "user")) if prompt else ([], ())
+        after, marks = read_messages(_messages_of(completion, "assistant"))
         messages, first_trained = before + after, len(before)
         marks = (*[None] * len(before), *marks) if marks else ()
     else:
@@ -145,8 +143,8 @@ def read_row(row: Row, kind: RowFormat, text_field: str = "text") -> Conversatio
     return Conversation(messages, _tools(row.get("tools")), dict(arguments), first_trained, marks)
 
 
-def _spoken(value: Any, role: str) -> Any:
-    """A text, or one message, as a list of messages."""
+def _messages_of(value: Any, role: str) -> Any:
+    """Wrap a text, or one message, into a list of messages."""
     if isinstance(value, str) and not holds_messages(value):
         return [{"role": role, "content": value}]
     value = parsed_json(value)
@@ -160,18 +158,18 @@ def _instruction_messages(row: Row) -> list[Message]:
 
 
 def _history(value: Any) -> list[Message]:
-    """LLaMA-Factory's `history`: [question, answer] pairs that came before; or the messages themselves."""
+    """LLaMA-Factory's `history`: earlier [question, answer] pairs; or messages."""
     if holds_messages(value):
         return read_messages(value)[0]
     pairs = parsed_json(value) or []
     if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise UnreadableRowError("history_is_no_list_of_pairs")
-    turns = [(role, said) for pair in pairs for role, said in zip(("user", "assistant"), pair, strict=True)]
-    return [{"role": role, "content": _text(said)} for role, said in turns]
+    turns = [(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]
+    return [{"role": role, "content": _text(text)} for role, text in turns]
 
 
 def _tools(value: Any) -> list[Any] | None:
-    """Tools as JSON schemas in OpenAI's form, which templates expect; bare functions are wrapped into it."""
+    """Tools as JSON schemas in OpenAI's form, which templates expect; bare functions are wrapped."""
     tools = parsed_json(value)
     if not tools:
         return None
@@ -182,7 +180,7 @@ def _tools(value: Any) -> list[Any] | None:
 
 
 def _tool(value: Any) -> dict[str, Any]:
-    """One tool; some sets keep it, its function or its parameters as JSON text."""
+    """One tool; some datasets keep it, its function or its parameters as JSON text."""
     tool = parsed_json(value)
     tool = tool if not isinstance(tool, Mapping) or "function" in tool else {"type": "function", "function": tool}
     function = parsed_json(tool["function"]) if isinstance(tool, Mapping) else None

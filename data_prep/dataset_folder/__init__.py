@@ -1,5 +1,6 @@
 """The dataset folder: schema, split, parquet, card and manifest; the one way a dataset is written and read back."""
 
+from data_prep.dataset_folder.card import summary
 from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.loading import load_rows
@@ -15,7 +16,6 @@ from data_prep.dataset_folder.schema import (
     SplitSizes,
 )
 from data_prep.dataset_folder.splitting import assign_splits, group_position, split_of
-from data_prep.dataset_folder.summary import summary
 from data_prep.dataset_folder.writing import content_sha256, data_versions, refuse_output, write_dataset_folder
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""Rows as an Arrow table: text as text, and lists and objects as JSON that keeps each row's own keys and nulls."""
+"""Convert rows to Arrow tables of text and JSON: JSON keeps each row's own keys and nulls."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from data_prep.conversation import scalar_text
@@ -10,23 +11,26 @@ from data_prep.dataset_folder.schema import PROVENANCE_COLUMNS
 from pipelines.files import is_utf8
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from pyarrow import Array, Table
 
 Row = Mapping[str, Any]
 _INT64 = range(-(2**63), 2**64)
+_LEFT_AS_THEY_ARE = ("string", "large_string", "binary", "large_binary")
+_MAX_ROWS_IN_MEMORY = 100_000
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
-    """The columns of all rows in order of their first appearance, those of provenance last."""
+    """Return the columns of all rows in order of first appearance, those of provenance last."""
     found = dict.fromkeys(column for row in rows for column in row)
     return [name for name in found if name not in PROVENANCE_COLUMNS] + [n for n in PROVENANCE_COLUMNS if n in found]
 
 
 def table_of(rows: Sequence[Row], columns: Sequence[str], nested: Iterable[str]) -> "Table":
-    """`rows` as a table that `datasets` reads with explicit types: those `nested` as `Json`, all others as text.
+    """Return `rows` as a table that `datasets` reads with explicit types: `nested` columns as `Json`, others as text.
 
-    A number or a truth value is its JSON text; a missing value and NaN are null. The JSON is written here because
-    `Json.encode_example` rounds floats to ten digits and reads a text that is JSON as the value it spells.
+    A number or a truth value becomes its JSON text; a missing value and NaN become null. The JSON is written here
+    because `Json.encode_example` rounds floats to ten digits and parses text that is JSON.
     """
     import pyarrow
     from datasets import Features, Json, Value
@@ -39,18 +43,18 @@ def table_of(rows: Sequence[Row], columns: Sequence[str], nested: Iterable[str])
 
 
 def nested_columns(rows: Iterable[Row]) -> set[str]:
-    """Columns that hold a list or an object in any row."""
+    """Return the columns that hold a list or an object in any row."""
     return {name for row in rows for name, value in row.items() if isinstance(value, list | Mapping)}
 
 
 def unstorable_reason(row: Row) -> str | None:
-    """Why a table cannot hold `row`, as a reason for a rejected row; None if it can."""
+    """Return why a table cannot hold `row`, as a reject reason; None if it can."""
     reasons = (_unstorable(value, inside=False) for value in row.values())
     return next((reason for reason in reasons if reason), None)
 
 
 def _unstorable(value: Any, inside: bool = True) -> str | None:
-    """As `unstorable_reason`; a number that is not `inside` JSON is kept as text, whatever its size."""
+    """Like `unstorable_reason`; a number that is not `inside` JSON is kept as text, whatever its size."""
     if isinstance(value, str):
         return None if is_utf8(value) else "not_unicode"
     if isinstance(value, Mapping):
@@ -75,3 +79,48 @@ def _column(values: list[Any], as_json: bool) -> "Array":
 def _text(value: Any) -> str | None:
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return None if missing else scalar_text(value)
+
+
+def with_explicit_types(rows: "Dataset", also_as_json: Iterable[str] = ()) -> "Dataset":
+    """Convert a `Dataset` of Arrow types to text and JSON. Objects become JSON without the nulls that Arrow fills in
+    for missing keys; numbers and times become text. Text columns in `also_as_json` become JSON too."""
+    from datasets import Dataset, Features, Json, Value
+    from datasets.table import InMemoryTable
+
+    texts = {name for name in also_as_json if name in rows.features and not isinstance(rows.features[name], Json)}
+    as_json = [name for name, feature in rows.features.items() if _is_nested(feature) or name in texts]
+    as_text = [
+        name for name, feature in rows.features.items()
+        if name not in texts and isinstance(feature, Value) and feature.dtype not in _LEFT_AS_THEY_ARE
+    ]  # fmt: skip
+    if not as_json and not as_text:
+        return rows
+    changed = {**dict.fromkeys(as_json, Json()), **dict.fromkeys(as_text, Value("large_string"))}
+    features = Features({name: changed.get(name, feature) for name, feature in rows.features.items()})
+    arrow = rows.with_format("arrow")
+    if len(rows) <= _MAX_ROWS_IN_MEMORY:
+        table = _retyped(arrow[:], as_json=as_json, as_text=as_text)
+        return Dataset(InMemoryTable(table.replace_schema_metadata(features.arrow_schema.metadata)))
+    retype = partial(_retyped, as_json=as_json, as_text=as_text)
+    return arrow.map(retype, batched=True, features=features, load_from_cache_file=False).with_format(None)
+
+
+def _is_nested(feature: Any) -> bool:
+    from datasets import LargeList, List
+
+    return isinstance(feature, dict | list | List | LargeList)
+
+
+def _retyped(table: "Table", as_json: Sequence[str], as_text: Sequence[str]) -> "Table":
+    changed = [*as_json, *as_text]
+    rows = table.select(changed).to_pylist()
+    new = table_of([{name: _without_fill(value) for name, value in row.items()} for row in rows], changed, as_json)
+    for name in changed:
+        table = table.set_column(table.column_names.index(name), new.schema.field(name), new[name])
+    return table
+
+
+def _without_fill(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_fill(one) for key, one in value.items() if one is not None}
+    return [_without_fill(one) for one in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Several sets of rows as one: files of a folder, or parts of a mixture, each read by its own row format."""
+"""Concatenate sets of rows: files of a folder, or parts of a mixture, each with its own row format."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,8 +11,7 @@ from data_prep.conversation import (
     is_conversational,
     read_row,
 )
-from data_prep.dataset_folder.arrow_types import with_explicit_types
-from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of
+from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, with_explicit_types
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,10 +21,10 @@ Named = tuple[str, "Dataset"]
 
 
 def combined(parts: Sequence[Named]) -> "Dataset":
-    """The rows of all `parts`, (name, rows) pairs, in order; a column that a part lacks is null there.
+    """Return the rows of all `parts`, (name, rows) pairs, in order; a column that a part lacks is null there.
 
-    Conversations of several formats become rows of `messages`. Raises `UserError`, with each part's columns, for parts
-    of which only some are conversations.
+    Conversations of several formats become rows of `messages`. Raises `UserError`, with each part's columns, if only
+    some parts are conversations.
     """
     from datasets import concatenate_datasets
 
@@ -44,10 +43,10 @@ def _refuse_unlike(parts: Sequence[Named], formats: dict[str, RowFormat | None])
         return known is not None and is_conversational(known, rows, name)
 
     if not all(is_chat(name, rows) for name, rows in parts):
+        columns = "; ".join(f"{name}: {', '.join(rows.column_names)}" for name, rows in parts)
         raise UserError(
-            expected="rows of one kind, conversations or plain text, in all datasets and files that are read together",
-            got="; ".join(f"{name}: {', '.join(rows.column_names)}" for name, rows in parts),
-            remedy="train on them one after the other, or choose common columns with `columns: [...]` in each entry",
+            f"only some of the datasets or files read together are conversations, others plain text ({columns})",
+            "train on one after the other, or choose common columns with `columns: [...]` in each entry",
         )
 
 
@@ -66,7 +65,7 @@ def _row_of_messages(row: dict, kind: RowFormat) -> dict:
     try:
         read = read_row(row, kind)
     except UnreadableRowError:
-        return {"messages": row.get(kind.value)}  # read again in training, where the ledger has the reason
+        return {"messages": row.get(kind.value)}  # training reads it again and writes the reason to the ledger
     return read.as_row() if isinstance(read, Conversation) else {"messages": None}
 
 

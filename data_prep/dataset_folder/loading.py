@@ -1,7 +1,7 @@
-"""Any named rows as a `datasets.Dataset` of explicit types: a folder of ours, a file, another folder, or the Hub.
+"""Load rows as a `datasets.Dataset` of explicit types: from a dataset folder, a file, another folder, or the Hub.
 
 Files of JSON and CSV are read here, since `datasets.load_dataset` guesses types by column: text that looks like a date
-becomes a time, and whole numbers beside a null gain `.0`.
+becomes a time, and whole numbers next to a null gain `.0`.
 """
 
 import re
@@ -10,8 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.dataset_folder.arrow_types import with_explicit_types
-from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason
+from data_prep.dataset_folder.columns import (
+    columns_of,
+    nested_columns,
+    table_of,
+    unstorable_reason,
+    with_explicit_types,
+)
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder
 from data_prep.dataset_folder.row_files import ROW_SUFFIXES, read_parquet, read_row_file, row_suffix
@@ -33,10 +38,10 @@ def load_rows(
     data_dir: str | None = None,
     data_files: Any = None,
 ) -> "Dataset":
-    """The rows of `split` of a dataset folder, of a file (whose only split has every name), or of what
-    `datasets.load_dataset` finds under `path`, `name`, `revision`, `data_dir` and `data_files`.
+    """Return the rows of `split` of a dataset folder, of a file (its rows are every split), or of what
+    `datasets.load_dataset` finds for `path`, `name`, `revision`, `data_dir` and `data_files`.
 
-    Slices and sums of splits are those of `datasets`: `train[:10]`, `train[50%:]`, `train+test`. Lists and objects are
+    Slices and sums of splits work as in `datasets`: `train[:10]`, `train[50%:]`, `train+test`. Lists and objects are
     JSON; numbers and truth values are their JSON text. Raises `UserError` if nothing can be read.
     """
     if is_dataset_folder(path):
@@ -48,7 +53,7 @@ def load_rows(
 
 
 def rows_of_files(files: Sequence[Path], suffixes: Sequence[str] | None = None) -> "Dataset":
-    """The rows of `files` one after the other; `suffixes` overrule the formats that their names tell."""
+    """Return the rows of `files` one after the other; `suffixes` override the suffixes of their names."""
     pairs = zip(files, suffixes or [row_suffix(file) for file in files], strict=True)
     return combined([(str(file), _rows_of_file(file, suffix)) for file, suffix in pairs])
 
@@ -62,16 +67,13 @@ def _rows_of_file(file: Path, suffix: str) -> "Dataset":
     rows = read_row_file(file, suffix)
     for number, row in enumerate(rows, start=1):
         if reason := unstorable_reason(row):
-            raise UserError(
-                expected=f"values that UTF-8 and JSON can hold in {file}",
-                got=f"{reason.replace('_', ' ')} in row {number}",
-                remedy="correct or remove that row",
-            )
+            problem = f"row {number} of {file} cannot be stored: {reason.replace('_', ' ')}"
+            raise UserError(problem, "correct or remove that row")
     return Dataset(InMemoryTable(table_of(rows, columns_of(rows), nested_columns(rows))))
 
 
 def _sliced(split: str, rows_of: Callable[[str], "Dataset"], path: str) -> "Dataset":
-    """The rows that `split`, a name or datasets' slices and sums of names, takes from `rows_of` each name."""
+    """The rows of `split`: a name, or slices and sums of names as in `datasets`."""
     from datasets import ReadInstruction, concatenate_datasets
 
     if _SPLIT_NAME.fullmatch(split):
@@ -81,11 +83,8 @@ def _sliced(split: str, rows_of: Callable[[str], "Dataset"], path: str) -> "Data
     try:
         pieces = ReadInstruction.from_spec(split).to_absolute({name: len(rows) for name, rows in splits.items()})
     except (ValueError, AssertionError) as error:
-        raise UserError(
-            expected=f"a split of {path}, such as train, train[:10], train[50%:] or train+test",
-            got=split,
-            remedy="write it so",
-        ) from error
+        problem = f"{split} is not a split of {path}"
+        raise UserError(problem, "write it like train, train[:10], train[50%:] or train+test") from error
     places = [(splits[one.splitname], range(one.from_, one.to)) for one in pieces]
     return concatenate_datasets([rows.select(taken if len(taken) else []) for rows, taken in places])
 
@@ -93,7 +92,7 @@ def _sliced(split: str, rows_of: Callable[[str], "Dataset"], path: str) -> "Data
 def _loaded(path: str, split: str, options: Mapping[str, Any]) -> "Dataset":
     import datasets
 
-    # a folder's cached rows are found again by its name, whatever its files hold by now
+    # the cache finds a folder by its name even if its files have changed
     anew = {"download_mode": "force_redownload", "verification_mode": "no_checks"} if Path(path).is_dir() else {}
     try:
         builder = datasets.load_dataset_builder(path, **options)
@@ -108,7 +107,7 @@ def _loaded(path: str, split: str, options: Mapping[str, Any]) -> "Dataset":
 
 
 def _report_files_not_read(path: str, files: Mapping[str, Sequence[str]]) -> None:
-    """`datasets` reads the most frequent kind of file in a folder, or those that its card names."""
+    """Print the files that `datasets` does not read: it takes the most frequent suffix, or those of the card."""
     read = {Path(str(file)).resolve() for of_split in files.values() for file in of_split}
     found = [file for file in sorted(Path(path).rglob("*")) if row_suffix(file) in ROW_SUFFIXES and file.is_file()]
     if read and (unread := [str(file.relative_to(path)) for file in found if file.resolve() not in read]):
@@ -121,13 +120,11 @@ def _are_local_rows(files: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _rows_of_urls(files: Mapping[str, Sequence[str]], split: str, path: str) -> "Dataset":
-    """The rows of one split, its files downloaded where they are on the Hub."""
+    """The rows of one split; files on the Hub are downloaded."""
     from datasets import DownloadManager
 
     if split not in files:
-        raise UserError(
-            expected=f"a split of {path}: {', '.join(map(str, files))}", got=repr(split), remedy="choose one of them"
-        )
+        raise UserError(f"{path} has no split {split!r}", f"choose one of {', '.join(map(str, files))}")
     urls = [str(file) for file in files[split]]
     local = DownloadManager().download([url for url in urls if not Path(url).is_file()])
     found = iter(local)
@@ -136,8 +133,7 @@ def _rows_of_urls(files: Mapping[str, Sequence[str]], split: str, path: str) -> 
 
 
 def _unknown_split(path: str, split: str, error: Exception) -> UserError:
+    reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
     return UserError(
-        expected=f"a dataset folder, a file or a Hub dataset named {path} with the split {split}",
-        got=(str(error).strip() or type(error).__name__).split("\n")[0][:200],
-        remedy="check the path, or the Hub id and the network",
+        f"cannot load the split {split} of {path}: {reason}", "check the path, or the Hub id and the network"
     )

@@ -1,4 +1,4 @@
-"""What a dataset folder holds: kinds, columns, split names, rejected rows and the manifest."""
+"""The parts of a dataset folder: kinds, columns, split names, rejected rows and the manifest."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class DatasetKind(StrEnum):
-    """The kinds of dataset folder; the value is what the manifest says."""
+    """The kinds of dataset folder; the value is the manifest's `kind`."""
 
     INSTRUCTIONS = "instructions"
     CONVERSATIONS = "conversations"
@@ -25,7 +25,7 @@ PROVENANCE_COLUMNS = ("source", "source_row", "group")
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row, function or file that was left out: where it came from, why, and what it held (if that is short)."""
+    """A row, function or file that was left out: where it came from, the reason, and its content if that is short."""
 
     source: str
     source_row: str
@@ -39,26 +39,23 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Expected shares (0 to 1) of the groups that fall in validation and test; 0 means no such split."""
+    """Expected shares (0 to 1) of the groups in validation and test; 0 means no such split."""
 
     validation: float
     test: float
 
     def __post_init__(self) -> None:
         if not (0 <= self.validation < 1 and 0 <= self.test < 1 and self.validation + self.test < 1):
-            raise UserError(
-                expected="split sizes of 0 or more that together leave a training split (sum below 1)",
-                got=f"validation {self.validation}, test {self.test}",
-                remedy="give shares such as --validation_size 0.05 --test_size 0.05",
-            )
+            problem = f"--validation_size {self.validation} and --test_size {self.test} leave no training split"
+            raise UserError(problem, "give shares such as --validation_size 0.05 --test_size 0.05")
 
     def wanted(self) -> tuple[str, ...]:
-        """The splits that should not be empty, train first."""
+        """Return the splits that should not be empty, train first."""
         return tuple(s for s, size in zip(SPLITS, (1.0, self.validation, self.test), strict=True) if size > 0)
 
 
 class Manifest(TypedDict):
-    """The record of a dataset folder, written last: its presence means that the folder is whole."""
+    """The record of a dataset folder, written last: its presence means that the folder is complete."""
 
     kind: str
     columns: list[str]

@@ -1,4 +1,4 @@
-"""Writing a dataset folder: rows split by group, parquet, card, rejected rows, and the manifest last."""
+"""Write a dataset folder: rows split by group, parquet, card, rejected rows, and the manifest last."""
 
 import hashlib
 import importlib.metadata
@@ -47,21 +47,19 @@ def write_dataset_folder(
     licenses: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Manifest:
-    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all. Rows of
-    validation and test that `within_group_limit` leaves out are rejected as `over_group_limit`. A row may
-    lack a column that others have. `licenses` are identifiers of the Hub; none is unknown, which a model card says.
+    """Write `rows` (already in the final columns of `kind`) as the folder `output`, whole or not at all.
 
-    Raises `UserError` if no row is left or if `refuse_output` says so.
+    Rows of validation and test over `within_group_limit` are rejected as `over_group_limit`. A row may lack a column
+    that others have. `licenses` are identifiers of the Hub; an empty list means unknown. Raises `UserError` if no row
+    is left or if `refuse_output` does.
     """
     refuse_output(output, overwrite)
     kept = list(rows)
     if not kept:
         n_rejected = sorted(Counter(row.reason for row in rejected).items())
-        raise UserError(
-            expected="at least one usable row in the sources",
-            got="none" + "".join(f", {count} rejected as {reason}" for reason, count in n_rejected),
-            remedy="check --source, --format and --column_map",
-        )
+        reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in n_rejected)
+        problem = f"the sources have no usable row{f' ({reasons})' if reasons else ''}"
+        raise UserError(problem, "check --source, --format and --column_map")
     splits = assign_splits((row["group"] for row in kept), seed, split_sizes)
     by_split = {name: [row for row in kept if splits[row["group"]] == name] for name in SPLITS}
     rejected = list(rejected)
@@ -98,18 +96,18 @@ def write_dataset_folder(
 def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAME) -> None:
     """Raise `UserError` if writing to `output` would lose files, or is not possible.
 
-    `overwrite` allows to replace a folder that holds `record_name`, thus one made by the same kind of program, and
-    no other: a slip in `--output` must not cost a home directory.
+    `overwrite` replaces only a folder that holds `record_name`, made by the same kind of program: a wrong `--output`
+    must not delete a home directory.
     """
     if not overwrite or output.is_file():
-        refuse_existing(output, remedy="choose another --output" + ("" if overwrite else " or add --overwrite"))
+        refuse_existing(output, "choose another --output" + ("" if overwrite else " or add --overwrite"))
     elif output.is_dir() and not (output / record_name).is_file():
-        refuse_existing(output, remedy=f"choose another --output: --overwrite replaces only folders with {record_name}")
+        refuse_existing(output, f"choose another --output: --overwrite replaces only folders with {record_name}")
     refuse_unwritable(output)
 
 
 def content_sha256(rows: Rows, columns: Sequence[str]) -> str:
-    """Hex SHA-256 of the rows' values in order: unlike the parquet file's bytes it outlives a pyarrow version."""
+    """Return the hex SHA-256 of the rows' values in order, which does not depend on pyarrow's version."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps([row.get(column) for column in columns], ensure_ascii=True).encode() + b"\n")
@@ -117,7 +115,7 @@ def content_sha256(rows: Rows, columns: Sequence[str]) -> str:
 
 
 def data_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that shape a dataset's or a tokenizer's bytes."""
+    """Return the versions of Python and of the libraries that determine a dataset's or a tokenizer's bytes."""
     libraries = ("datasets", "pyarrow", "tokenizers")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
 

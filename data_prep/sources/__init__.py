@@ -1,16 +1,23 @@
-"""One reader for each raw format: rows with their provenance."""
+"""Read raw sources (files, folders, Hub datasets) as rows with their provenance.
+
+To add a format:
+- Files that are tables: write a function `(text, path) -> list of dicts` and add its suffix to `ROW_READERS` in
+  `data_prep/dataset_folder/row_files.py`.
+- Other files (code, documents): write a module here with a function `(path, root, source) -> list of SourceRow and
+  RejectedRow`, as in `text_files.py`, and add an entry to `FILE_FORMATS` in `formats.py`.
+Then add a test to `tests/data_prep/sources/test_reading.py`. `--format` and the recognition by suffix use these tables.
+"""
 
 from data_prep.sources.flags import add_source_flags, command_of, positive, read_sources
+from data_prep.sources.formats import recognise
 from data_prep.sources.raw_rows import in_one_kind, pairs_in_one_form
 from data_prep.sources.reading import read_source
-from data_prep.sources.recognition import SourceFormat, recognise
 from data_prep.sources.row_columns import ALIASES, parse_column_map
 from data_prep.sources.rows import SourceContent, SourceRow, group_of_text, normalised
 
 __all__ = [
     "ALIASES",
     "SourceContent",
-    "SourceFormat",
     "SourceRow",
     "add_source_flags",
     "command_of",

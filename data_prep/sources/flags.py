@@ -1,4 +1,4 @@
-"""The flags that every dataset-building program has, and reading all the sources they name."""
+"""The flags of every program that builds a dataset, and reading all the sources they name."""
 
 import argparse
 import re
@@ -8,30 +8,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.formats import AUTO, FORMATS
 from data_prep.sources.reading import read_source
-from data_prep.sources.recognition import SourceFormat
 from data_prep.sources.row_columns import parse_column_map
 from data_prep.sources.rows import SourceContent
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
-    """`--source` and how to read it, `--output` and how to split it."""
-    formats = [source_format.value for source_format in SourceFormat]
+    """Add `--source` and how to read it, `--output` and how to split it."""
     parser.add_argument("--source", action="append", required=True, help="file, folder or Hub id; again for more")
-    parser.add_argument("--format", default="auto", choices=formats, help="how to read the sources (auto)")
-    parser.add_argument("--column_map", help="whose column is which, as instruction=question,output=answer")
+    parser.add_argument("--format", default=AUTO, choices=FORMATS, help="how to read the sources (auto)")
+    parser.add_argument("--column_map", help="names of columns, as instruction=question,output=answer")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--seed", type=int, default=0, help="of the split and of --limit's sample (0)")
     parser.add_argument("--num_proc", type=positive, default=1, help="processes that read Python files (1)")
     parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
-    parser.add_argument("--license", action="append", type=_license, help="the rows' licence, as the Hub names it: mit")
+    parser.add_argument("--license", action="append", type=_license, help="their license as the Hub names it: mit")
     parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
 
 
 def positive(text: str) -> int:
-    """An argument type: a whole number of 1 or more."""
+    """Parse a whole number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
@@ -39,18 +38,17 @@ def positive(text: str) -> int:
 
 
 def _license(text: str) -> str:
-    """An argument type: an identifier as the Hub has them (https://huggingface.co/docs/hub/repositories-licenses)."""
+    """Parse an identifier of the Hub (https://huggingface.co/docs/hub/repositories-licenses)."""
     if not re.fullmatch(r"[A-Za-z0-9.+-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no licence identifier such as mit or cc-by-4.0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a license identifier such as mit or cc-by-4.0")
     return text.lower()
 
 
 def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceContent:
-    """Rows and rejected rows of all `--source`s in order; `entry` holds the manifest's list under `sources`."""
+    """Return rows and rejected rows of all `--source`s in order; `entry["sources"]` is the manifest's list."""
     column_map = parse_column_map(options.column_map, kind)
-    source_format = SourceFormat(options.format)
     contents = [
-        read_source(source, kind, source_format, column_map, options.num_proc, name)
+        read_source(source, kind, options.format, column_map, options.num_proc, name)
         for source, name in zip(options.source, _distinct_names(options.source), strict=True)
     ]
     return SourceContent(
@@ -61,7 +59,7 @@ def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceConten
 
 
 def _distinct_names(sources: Sequence[str]) -> list[str]:
-    """What rows call their source: its last path part (a Hub id whole), numbered where two are alike."""
+    """The `source` of rows: the last part of its path (a Hub id whole), numbered if two are equal."""
     names: list[str] = []
     for source in sources:
         name = Path(source).resolve().name if Path(source).exists() else source
@@ -71,5 +69,5 @@ def _distinct_names(sources: Sequence[str]) -> list[str]:
 
 
 def command_of(program: str, arguments: Sequence[str] | None) -> str:
-    """The command line as it can be typed again."""
+    """Return the command line in shell syntax."""
     return shlex.join(["python", f"data_prep/{program}", *(sys.argv[1:] if arguments is None else arguments)])

@@ -1,4 +1,4 @@
-"""Rows of a dataset on the Hub, with the revision that was read."""
+"""Read rows of a dataset on the Hub, with the revision that was read."""
 
 import re
 from typing import Any
@@ -11,17 +11,12 @@ _FILE_SUFFIX = re.compile(r"\.(json|jsonl|ndjson|csv|parquet|gz|txt|md|rst|py)(@
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a source that is no path can be a Hub id: `owner/name` or `owner/name@revision`."""
+    """Whether a source that is not a path can be a Hub id: `owner/name` or `owner/name@revision`."""
     return _HUB_ID.fullmatch(name) is not None and _FILE_SUFFIX.search(name) is None and not name.startswith(".")
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, which may be empty."""
-    return (str(error).splitlines() or [""])[0]
-
-
 def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
-    """The rows of the dataset's train split and its commit. Raises `UserError` if the Hub cannot be reached."""
+    """Return the rows of the train split and the commit. Raises `UserError` if the Hub cannot be reached."""
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import HfApi
     from huggingface_hub.utils import httpx  # the client it uses, whatever its version; re-exported for this
@@ -31,9 +26,7 @@ def read_hub_rows(name: str) -> tuple[list[dict[str, Any]], str]:
         commit = HfApi().dataset_info(repository, revision=revision or None).sha
         rows = list(load_rows(repository, "train", revision=commit))
     except (OSError, ValueError, DatasetNotFoundError, httpx.HTTPError) as error:
-        raise UserError(
-            expected=f"{name} to be a file, a folder or a dataset on the Hub",
-            got=f"no such path, and the Hub says {type(error).__name__}: {first_line(error)}",
-            remedy="check the path, or the network and HF_HUB_OFFLINE",
-        ) from error
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        problem = f"{name} is not a path, and reading it from the Hub failed with {reason}"
+        raise UserError(problem, "check the path, or the network and HF_HUB_OFFLINE") from error
     return rows, str(commit)

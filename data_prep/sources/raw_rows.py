@@ -1,4 +1,4 @@
-"""Raw rows of one file to rows of a dataset folder: text, instructions, conversations or pairs, each with its group."""
+"""Convert raw rows of one file to rows of a dataset folder (text, instructions, conversations, pairs) with groups."""
 
 import json
 from collections import Counter
@@ -32,14 +32,14 @@ from data_prep.sources.row_columns import (
 from data_prep.sources.rows import SourceRow, group_of_text, normalised
 
 _TEXTS = ("instruction", "input", "output", "system")
-_SAID = ("instruction", "input", "output", "chosen", "rejected", "system")
+_TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
 _OF_CONVERSATIONS_ONLY = ("history", "tools", "chat_template_kwargs")
 _ANSWERS = ("output", "chosen", "rejected")
 
 
 @dataclass
 class RawRows:
-    """Rows as read, those left out, and for each column that nothing reads the number of rows with a value."""
+    """Rows, rejected rows, and for each column that is not read the number of rows with a value there."""
 
     kept: list[SourceRow] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
@@ -53,9 +53,9 @@ class RawRows:
 
 
 def read_raw_rows(rows: Sequence[Row], columns: Columns, kind: DatasetKind, source: str, file: str = "") -> RawRows:
-    """Each row in the fields of its kind; `columns` gives the file's columns for each of ours.
+    """Return each row in the fields of its kind; `columns` has the file's columns for each of ours.
 
-    `source_row` is the row's number from 1, after `file` if the source is a folder of files.
+    `source_row` is the row's number from 1, after `file` if the source is a folder.
     """
     fields_of = {DatasetKind.CORPUS: _text_fields, DatasetKind.PREFERENCES: _pair_fields}.get(kind, _instruction_fields)
     read = RawRows()
@@ -78,7 +78,7 @@ def read_raw_rows(rows: Sequence[Row], columns: Columns, kind: DatasetKind, sour
 
 
 def in_one_kind(rows: Sequence[SourceRow]) -> tuple[DatasetKind, list[SourceRow]]:
-    """The rows of a folder of instructions; if any is a conversation, all are written as conversations."""
+    """Return the rows of a folder of instructions; if any is a conversation, all become conversations."""
     if not any("messages" in row.fields for row in rows):
         return DatasetKind.INSTRUCTIONS, list(rows)
     return DatasetKind.CONVERSATIONS, [
@@ -87,7 +87,7 @@ def in_one_kind(rows: Sequence[SourceRow]) -> tuple[DatasetKind, list[SourceRow]
 
 
 def pairs_in_one_form(rows: Sequence[SourceRow]) -> list[SourceRow]:
-    """The rows of a folder of preferences; if any has a prompt of messages, all are written with messages."""
+    """Return the rows of a folder of preferences; if any has a prompt of messages, all get messages."""
     if not any("prompt" in row.fields for row in rows):
         return list(rows)
     return [
@@ -102,7 +102,7 @@ def _as_conversation(fields: Row) -> dict[str, Any]:
 
 def _conversation(row: Row, kind: RowFormat) -> Conversation:
     read = read_row(row, kind)
-    assert isinstance(read, Conversation)  # formats of conversations have no plain text
+    assert isinstance(read, Conversation)  # only RowFormat.TEXT and text pairs are plain text
     return read
 
 
@@ -111,10 +111,10 @@ def _text_fields(row: Row) -> dict[str, Any]:
 
 
 def _instruction_fields(row: Row) -> dict[str, Any]:
-    """Instruction, input, output and system as text; a conversation where the row has more than those."""
+    """Instruction, input, output and system as text, or a conversation if the row has more than those."""
     checked = {name: row[name] for name in (*CHECKED_COLUMNS, "prompt") if name in row}
     if "instruction_id_list" not in row:
-        checked.pop("kwargs", None)  # of something else than IFEval's instructions
+        checked.pop("kwargs", None)  # not the kwargs of IFEval's instructions
     kind = _format_of(row)
     if kind is RowFormat.PROMPT_COMPLETION:
         row = {**row, "prompt": row.get("instruction"), "completion": row.get("output")}
@@ -134,7 +134,7 @@ def _format_of(row: Row) -> RowFormat:
 
 
 def _pair_fields(row: Row) -> dict[str, Any]:
-    """Instruction, input, chosen and rejected as text; messages where the prompt or an answer is more than text."""
+    """Instruction, input, chosen and rejected as text, or messages if the prompt or an answer is more than text."""
     pair = read_preference(row)
     if not pair.is_plain:
         return pair.as_row()
@@ -150,22 +150,22 @@ def _pair_fields(row: Row) -> dict[str, Any]:
 
 
 def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: str) -> SourceRow:
-    """A row's own `source` and `group` win over the file's name and the hash of what is asked."""
+    """Add provenance; a row's own `source` and `group` win over the file's name and the hash of its question."""
     own = {name: scalar_text(row[name]) for name in PROVENANCE if name in row and not _is_nested(row[name])}
     if "source" in own:
         source_row = f"{source}:{source_row}"
-    said = _said(fields)
+    said = _spoken_texts(fields)
     asked = next((text for speaker, text in said if speaker == "user"), said[0][1])
     same_as = "\0".join(normalised(text) for _, text in said)
     return SourceRow(fields, own.get("source", source), source_row, own.get("group") or group_of_text(asked), same_as)
 
 
-def _said(fields: Row) -> list[tuple[str, str]]:
-    """(speaker, text) of all that a row says, by which groups and duplicates are known."""
+def _spoken_texts(fields: Row) -> list[tuple[str, str]]:
+    """(speaker, text) of all texts of a row, for its group and for duplicates."""
     if "text" in fields:
         return [("user", fields["text"])]
     if "instruction" in fields:
-        return [("user" if name == "instruction" else name, fields[name]) for name in _SAID if name in fields]
+        return [("user" if one == "instruction" else one, fields[one]) for one in _TEXTS_BY_SPEAKER if one in fields]
     turns = [*fields.get("messages", fields.get("prompt")), *fields.get("chosen", []), *fields.get("rejected", [])]
     others = [turn.get(key) for turn in turns for key in ("reasoning_content", "tool_calls") if turn.get(key)]
     return [
@@ -186,12 +186,12 @@ def _is_nested(value: Any) -> bool:
 
 def _trimmed(value: str, name: str) -> str:
     first_line, _, more = value.strip("\n").partition("\n")
-    # an answer of several lines may be code whose first line is indented
+    # an answer of several lines may be code with an indented first line
     return value.strip("\n").rstrip() if name in _ANSWERS and more.strip() and first_line.strip() else value.strip()
 
 
 def _unread(row: Row, kind: DatasetKind) -> list[str]:
-    """Names of the row's fields that its format does not read."""
+    """The row's fields that its format does not read."""
     if kind is DatasetKind.CORPUS:
         return []
     if kind is DatasetKind.PREFERENCES:

@@ -1,6 +1,9 @@
-"""One `--source` to rows, and its description for the manifest."""
+"""Read one `--source`: its rows, and its description for the manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,66 +15,60 @@ from data_prep.dataset_folder import (
     read_row_file,
     row_suffix,
 )
-from data_prep.sources.distributions import distributions_of
+from data_prep.sources.formats import AUTO, FILE_FORMATS, ROW_FORMATS, recognise
 from data_prep.sources.hub import is_hub_id, read_hub_rows
-from data_prep.sources.python_tree import document_of_file, functions_of_file, read_files, split_items
 from data_prep.sources.raw_rows import RawRows, read_raw_rows
-from data_prep.sources.recognition import SourceFormat, recognise
 from data_prep.sources.row_columns import choose_columns
-from data_prep.sources.rows import SourceContent
-from data_prep.sources.text_tree import TEXT_SUFFIXES, document_of_text_file
-from data_prep.sources.tree import files_of_tree
+from data_prep.sources.rows import Item, SourceContent, SourceRow
+from data_prep.sources.walk import distributions_of, files_of_tree
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file, sha256_of_files
 
-_TREES = (SourceFormat.PYTHON_TREE, SourceFormat.TEXT_TREE)
+_OTHER_SOURCES = {
+    DatasetKind.PREFERENCES: "name a JSON, JSONL, CSV or Parquet file, or a Hub id, with chosen and rejected answers",
+    DatasetKind.INSTRUCTIONS: "use data_prep/build_corpus.py for plain text",
+}
 
 
 def read_source(
     source: str,
     kind: DatasetKind,
-    source_format: SourceFormat,
+    source_format: str,
     column_map: Mapping[str, str],
     num_proc: int = 1,
     name: str | None = None,
 ) -> SourceContent:
-    """Rows, rejected rows and manifest entry of one source: a file, a folder, or a Hub id (`owner/name@revision`).
+    """Return rows, rejected rows and manifest entry of a file, a folder, or a Hub id (`owner/name@revision`).
 
-    `name` is what the rows call their source (the name of the file or folder if None).
-
-    Raises `UserError` if the source is missing, holds no row at all, or cannot be read.
+    `source_format` is one of `FORMATS`. `name` is the rows' `source`, by default the name of the file or folder.
+    Raises `UserError` if the source is missing, has no rows, or cannot be read.
     """
     path = Path(source)
     if not path.exists():
-        if is_hub_id(source):
-            rows, revision = read_hub_rows(source)
-            entry = {"name": name or source, "format": "hub", "revision": revision}
-            return _content_of_rows({"": rows}, kind, column_map, entry)
-        raise UserError(
-            expected=f"a file, a folder or a Hub id as --source {source}", got="no such path", remedy="check the path"
-        )
+        if not is_hub_id(source):
+            raise UserError(f"--source {source} is no file, no folder and no Hub id", "check the path")
+        rows, revision = read_hub_rows(source)
+        entry = {"name": name or source, "format": "hub", "revision": revision}
+        return _content_of_rows({"": rows}, kind, column_map, entry)
     if is_dataset_folder(path):
-        raise UserError(
-            expected=f"raw rows or files as --source {source}",
-            got="a dataset folder that is built and split already",
-            remedy="name the sources it was built from: a second split would mix its test rows into training",
-        )
+        problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
+        raise UserError(problem, "name the sources it was built from")
     name = name or path.resolve().name
-    chosen = recognise(path, kind) if source_format is SourceFormat.AUTO else source_format
-    if chosen in _TREES:
-        return _read_tree(path, kind, chosen, num_proc, name)
-    return _read_rows(path, kind, chosen, column_map, name, only=source_format is not SourceFormat.AUTO)
+    chosen = recognise(path, kind) if source_format == AUTO else source_format
+    if chosen in FILE_FORMATS:
+        return _read_files(path, kind, chosen, num_proc, name)
+    return _read_rows(path, kind, chosen, column_map, name, only=source_format != AUTO)
 
 
 def _read_rows(
-    path: Path, kind: DatasetKind, row_format: SourceFormat, column_map: Mapping[str, str], name: str, *, only: bool
+    path: Path, kind: DatasetKind, row_format: str, column_map: Mapping[str, str], name: str, *, only: bool
 ) -> SourceContent:
     """The rows of a file, or of a folder's files: of all row formats, or of `row_format` `only`."""
-    suffix = f".{row_format.value}"
-    entry = {"name": name, "path": str(path), "format": row_format.value}
+    suffix = ROW_FORMATS[row_format]
+    entry = {"name": name, "path": str(path), "format": row_format}
     if path.is_file():
-        rows_of_files = {"": read_row_file(path, suffix)}
-        return _content_of_rows(rows_of_files, kind, column_map, {**entry, "sha256": sha256_of_file(path)})
+        entry["sha256"] = sha256_of_file(path)
+        return _content_of_rows({"": read_row_file(path, suffix)}, kind, column_map, entry)
     wanted = (suffix,) if only else ROW_SUFFIXES
     found = files_of_tree(path, (*ROW_SUFFIXES, ".ndjson", ".gz"), name)[0]
     files = [file for file in found if row_suffix(file) in wanted]
@@ -97,7 +94,7 @@ def _content_of_rows(
 ) -> SourceContent:
     name, n_rows = entry["name"], sum(map(len, rows_of_files.values()))
     if n_rows == 0:
-        raise _empty(name, "rows")
+        raise UserError(f"{name} has no rows", "name another --source")
     read = RawRows()
     for file, rows in rows_of_files.items():
         if rows:
@@ -107,39 +104,27 @@ def _content_of_rows(
     return SourceContent(read.kept, read.rejected, {**entry, "n_rows": n_rows, **unread})
 
 
-def _read_tree(path: Path, kind: DatasetKind, tree_format: SourceFormat, num_proc: int, name: str) -> SourceContent:
-    python = tree_format is SourceFormat.PYTHON_TREE
-    if kind is DatasetKind.PREFERENCES:
-        raise UserError(
-            expected="a source of rows with chosen and rejected answers",
-            got=f"--format {tree_format.value}",
-            remedy="name a JSON, JSONL, CSV or Parquet file, or a Hub id",
-        )
-    if kind is DatasetKind.INSTRUCTIONS and not python:
-        raise UserError(
-            expected="a source of instruction rows or Python functions",
-            got=f"--format {tree_format.value}",
-            remedy="use data_prep/build_corpus.py for plain text",
-        )
-    root = path if path.is_dir() else path.parent
-    files, skipped = (
-        ([path], list[RejectedRow]())
-        if path.is_file()
-        else files_of_tree(root, (".py",) if python else TEXT_SUFFIXES, name)
-    )
-    if not files:
-        raise _empty(name, "Python files" if python else f"text files ({', '.join(TEXT_SUFFIXES)})")
-    if python:
-        reader = functions_of_file if kind is DatasetKind.INSTRUCTIONS else document_of_file
+def _read_files(path: Path, kind: DatasetKind, format_name: str, num_proc: int, name: str) -> SourceContent:
+    """The rows of files that are not tables, such as Python code."""
+    suffixes, reader = FILE_FORMATS[format_name].suffixes, FILE_FORMATS[format_name].readers.get(kind)
+    if reader is None:
+        raise UserError(f"--format {format_name} has no rows for a {kind.value} dataset", _OTHER_SOURCES[kind])
+    if path.is_file():
+        root, files, skipped = path.parent, [path], list[RejectedRow]()
     else:
-        reader = document_of_text_file
-    rows, rejected = split_items(read_files(files, root, name, reader, num_proc))
-    entry: dict[str, Any] = {"name": name, "path": str(path), "format": tree_format.value}
+        root, (files, skipped) = path, files_of_tree(path, suffixes, name)
+    if not files:
+        raise UserError(f"{name} has no files ending in {', '.join(suffixes)}", "name another --source")
+    read = partial(reader, root=root, source=name)  # type: ignore[call-arg]
+    if num_proc == 1 or len(files) < 2:
+        items: Sequence[Item] = list(chain.from_iterable(map(read, files)))
+    else:
+        with ProcessPoolExecutor(num_proc) as pool:
+            items = list(chain.from_iterable(pool.map(read, files, chunksize=16)))
+    rows = [item for item in items if isinstance(item, SourceRow)]
+    rejected = [item for item in items if isinstance(item, RejectedRow)]
+    entry: dict[str, Any] = {"name": name, "path": str(path), "format": format_name}
     entry |= {"sha256": sha256_of_files(files, root), "n_files": len(files), "n_rows": len(rows)}
     if path.is_dir() and (distributions := distributions_of(path)):
         entry["distributions"] = distributions
     return SourceContent(rows, skipped + rejected, entry)
-
-
-def _empty(name: str, what: str) -> UserError:
-    return UserError(expected=f"at least one of {what} in {name}", got="none", remedy="name another --source")

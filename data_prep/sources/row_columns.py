@@ -1,4 +1,4 @@
-"""Which columns of a file of raw rows give ours, by name or by `--column_map`; for each file of its own."""
+"""Map the columns of one file of raw rows to ours, by name or by `--column_map`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ WANTED = {
     DatasetKind.CORPUS: ("text",),
     DatasetKind.PREFERENCES: ("instruction", "input", "chosen", "rejected"),
 }
-# a column of whole conversations, in place of those wanted
+# columns of whole conversations, in place of those wanted
 CONVERSATION_COLUMNS = ("messages", "conversations")
 _OF_A_CONVERSATION = ("system", "tools", "chat_template_kwargs")
 _ANSWERS = ("chosen", "rejected")
-PROVENANCE = ("source", "group")  # a row's own, in place of the file's name and the hash of what is asked
+PROVENANCE = ("source", "group")  # a row's own values replace the file's name and the hash of its question
 OPTIONAL = {
     DatasetKind.INSTRUCTIONS: (*CONVERSATION_COLUMNS, *_OF_A_CONVERSATION, "history", *CHECKED_COLUMNS, *PROVENANCE),
     DatasetKind.CORPUS: PROVENANCE,
@@ -35,23 +35,22 @@ OPTIONAL = {
 
 
 def parse_column_map(text: str | None, kind: DatasetKind) -> dict[str, str]:
-    """`"instruction=question,output=answer"` as a dict. Raises `UserError` for anything else."""
+    """Parse `"instruction=question,output=answer"` as a dict. Raises `UserError` for anything else."""
     pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
     column_map = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
     known = (*WANTED[kind], *OPTIONAL[kind])
     if any(ours not in known or not theirs for ours, theirs in column_map.items()):
         raise UserError(
-            expected=f"--column_map of {', '.join(WANTED[kind])} to column names, such as {WANTED[kind][-1]}=answer",
-            got=repr(text),
-            remedy=f"write ours=theirs pairs with commas between; ours can also be {', '.join(OPTIONAL[kind])}",
+            f"--column_map is {text!r}, expected pairs with {', '.join(WANTED[kind])} before each =",
+            f"write it like {WANTED[kind][-1]}=answer; before = can also be {', '.join(OPTIONAL[kind])}",
         )
     return column_map
 
 
 def choose_columns(rows: Sequence[Row], column_map: Mapping[str, str], kind: DatasetKind, source: str) -> Columns:
-    """Which columns of `rows`, one file's, can give each of ours: in each row the first that is not null does.
+    """Return the columns of one file's `rows` for each of ours; in each row the first that is not null counts.
 
-    Raises `UserError` if a named or a needed one is nowhere.
+    Raises `UserError` if a column of `column_map`, or a required one, is missing.
     """
     present = list(dict.fromkeys(name for row in rows for name in row))
     chosen: dict[str, list[str]] = {}
@@ -74,19 +73,18 @@ def choose_columns(rows: Sequence[Row], column_map: Mapping[str, str], kind: Dat
 
 
 def column_in(row: Row, candidates: Sequence[str]) -> str:
-    """The first of `candidates` that is not null in `row`."""
+    """Return the first of `candidates` that is not null in `row`."""
     return next((name for name in candidates if row.get(name) is not None), candidates[0])
 
 
 def has_value(value: Any) -> bool:
-    """Whether a row says something in a column."""
+    """Whether a value is not null, NaN or empty."""
     return value is not None and value == value and value not in ("", [], {})  # NaN is unlike itself
 
 
 def _no_column(ours: str, candidates: Sequence[str], source: str, present: Sequence[str]) -> UserError:
+    or_messages = ", or messages=NAME for a column of messages" if ours == "instruction" else ""
     return UserError(
-        expected=f"a column for {ours} in {source} ({' or '.join(candidates)})",
-        got=f"columns {', '.join(present)}",
-        remedy=f"say which one it is with --column_map {ours}=NAME"
-        + (", or messages=NAME for a column of messages" if ours == "instruction" else ""),
+        f"{source} has no column for {ours} ({' or '.join(candidates)}), only {', '.join(present)}",
+        f"name it with --column_map {ours}=NAME{or_messages}",
     )

@@ -1,7 +1,6 @@
-"""What every reader gives: rows with their provenance, and what was left out on the way."""
+"""What every reader returns: rows with their provenance, and rejected rows."""
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ from data_prep.dataset_folder import RejectedRow
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One row as read: `fields` are the dataset's own columns, `same_as` is the text by which duplicates are known."""
+    """One row as read: `fields` are the dataset's own columns, rows with equal `same_as` are duplicates."""
 
     fields: dict[str, Any]
     source: str
@@ -19,17 +18,20 @@ class SourceRow:
     same_as: str
 
     def columns(self) -> dict[str, Any]:
-        """The row in the final columns of its dataset kind."""
+        """Return the row in the final columns of its dataset kind."""
         return {**self.fields, "source": self.source, "source_row": self.source_row, "group": self.group}
 
     def rejected(self, reason: str, with_fields: bool = True) -> RejectedRow:
-        """This row as a rejected one."""
+        """Return this row as a rejected one."""
         return RejectedRow(self.source, self.source_row, reason, dict(self.fields) if with_fields else None)
+
+
+Item = SourceRow | RejectedRow
 
 
 @dataclass(frozen=True)
 class SourceContent:
-    """All that one `--source` gave; `entry` is its line in the manifest."""
+    """The rows of one `--source`; `entry` describes it in the manifest."""
 
     rows: list[SourceRow]
     rejected: list[RejectedRow]
@@ -37,15 +39,10 @@ class SourceContent:
 
 
 def normalised(text: str) -> str:
-    """`text` without differences of case and white space."""
+    """Return `text` without differences of case and white space."""
     return " ".join(text.casefold().split())
 
 
 def group_of_text(text: str) -> str:
-    """The group of an independent row: equal texts (after `normalised`) are never in two splits."""
+    """Return the group of an independent row: equal texts (after `normalised`) are never in two splits."""
     return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def holds_lone_surrogate(text: str) -> bool:
-    """Whether `text` cannot be written as UTF-8 (JSON and Python escapes can make such a string)."""
-    return re.search(r"[\ud800-\udfff]", text) is not None

@@ -1,8 +1,16 @@
 """Tokenizers from scratch: texts, training, and the folder that `AutoTokenizer` loads."""
 
 from data_prep.tokenizer_training.corpus import TokenizerCorpus, read_tokenizer_corpus
-from data_prep.tokenizer_training.saving import RECORD_NAME, save_tokenizer, tokenizer_config
-from data_prep.tokenizer_training.training import SPECIAL_TOKENS, UNKNOWN, TokenizerKind, bytes_per_token, train
+from data_prep.tokenizer_training.training import (
+    RECORD_NAME,
+    SPECIAL_TOKENS,
+    UNKNOWN,
+    TokenizerKind,
+    bytes_per_token,
+    save_tokenizer,
+    tokenizer_config,
+    train,
+)
 
 __all__ = [
     "RECORD_NAME",

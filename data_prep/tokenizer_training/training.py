@@ -1,17 +1,21 @@
-"""Character-level, byte-level BPE and byte-level unigram tokenizers with the special tokens a chat template needs."""
+"""Train and save character-level, BPE and unigram tokenizers with the special tokens of a chat template."""
 
 import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pipelines.errors import UserError
+from pipelines.files import fresh_folder, write_json_atomically, write_text_atomically
 
+RECORD_NAME = "tokenizer_record.json"
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 DEFAULT_VOCAB_SIZE = 4096
-UNKNOWN = "<|unk|>"  # character-level only: bytes know every text
+UNKNOWN = "<|unk|>"  # character-level only: bytes encode every text
 SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
 
 # Like Qwen's, but for code: a line break takes the next line's indentation with it, so that `\n        ` is one token,
@@ -31,26 +35,20 @@ class TokenizerKind(StrEnum):
 
 
 def train(texts: Sequence[str], kind: TokenizerKind, vocab_size: int | None) -> Tokenizer:
-    """A trained tokenizer; `vocab_size` counts special tokens, and None means 4096 (`char`: as many as characters).
+    """Train a tokenizer; `vocab_size` includes special tokens, and None means 4096 (`char`: all characters).
 
     Raises `UserError` if `vocab_size` cannot hold all bytes and special tokens, or is given for `char`.
     """
     if kind is TokenizerKind.CHAR:
         if vocab_size is not None:
-            raise UserError(
-                expected="--kind char without --vocab_size: the corpus's characters are its vocabulary",
-                got=f"--vocab_size {vocab_size}",
-                remedy="leave it out",
-            )
+            problem = f"--vocab_size {vocab_size} with --kind char, whose vocabulary is the corpus's characters"
+            raise UserError(problem, "remove --vocab_size")
         return _character_tokenizer(texts)
     vocab_size = DEFAULT_VOCAB_SIZE if vocab_size is None else vocab_size
     smallest = 256 + len(SPECIAL_TOKENS)
     if vocab_size < smallest:
-        raise UserError(
-            expected=f"--vocab_size of at least {smallest} (256 bytes and {len(SPECIAL_TOKENS)} special tokens)",
-            got=str(vocab_size),
-            remedy="give more, such as --vocab_size 4096",
-        )
+        problem = f"--vocab_size is {vocab_size}, expected at least {smallest} (256 bytes and the special tokens)"
+        raise UserError(problem, "give more, such as --vocab_size 4096")
     return _byte_level_tokenizer(texts, kind, vocab_size)
 
 
@@ -90,10 +88,10 @@ def _byte_level_tokenizer(texts: Sequence[str], kind: TokenizerKind, vocab_size:
 
 
 def _in_fixed_order(tokenizer: Tokenizer) -> Tokenizer:
-    """A unigram tokenizer whose scores and ids are the same after each training on the same texts.
+    """Return a unigram tokenizer with the same scores and ids after each training on the same texts.
 
-    The library finds the same tokens every time, but it adds scores up in the order of a hash table, and in such an
-    order it also gives the bytes that are in no text their scores: the lowest one plus 0, 0.0001, 0.0002, ...
+    The library finds the same tokens every time, but it sums scores in the order of a hash table. In that order it also
+    assigns scores to the bytes that are in no text: the lowest one plus 0, 0.0001, 0.0002, ...
     (findings/unigram_training_order.sh).
     """
     content = json.loads(tokenizer.to_str())
@@ -110,6 +108,27 @@ def _in_fixed_order(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
-    """UTF-8 bytes of `texts` divided by their tokens."""
+    """Return the UTF-8 bytes of `texts` divided by their tokens."""
     n_tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False))
     return sum(len(text.encode()) for text in texts) / max(n_tokens, 1)
+
+
+def tokenizer_config(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the config of `AutoTokenizer`: no beginning-of-text token and no chat template, as for a base model."""
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END_OF_TEXT,
+        "pad_token": PAD,
+        "additional_special_tokens": [token for token in SPECIAL_TOKENS if token not in (END_OF_TEXT, PAD)],
+        "clean_up_tokenization_spaces": False,  # true would remove the space before a period
+        "padding_side": "right",
+    }
+    return {**config, "unk_token": UNKNOWN} if tokenizer.token_to_id(UNKNOWN) is not None else config
+
+
+def save_tokenizer(tokenizer: Tokenizer, output: Path, record: dict[str, Any], overwrite: bool = False) -> None:
+    """Write a folder for `AutoTokenizer`, whole or not at all. Raises `UserError` if `output` holds files."""
+    with fresh_folder(output, overwrite) as folder:
+        write_text_atomically(folder / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+        write_json_atomically(folder / "tokenizer_config.json", tokenizer_config(tokenizer))
+        write_json_atomically(folder / RECORD_NAME, record)

@@ -1,4 +1,4 @@
-"""How every program starts and ends: arguments with one-line errors, exit codes, nothing left half written."""
+"""Command-line arguments with one-line errors, exit codes, and cleanup when a program is interrupted."""
 
 import argparse
 import errno
@@ -15,52 +15,55 @@ from typing import NoReturn
 
 from pipelines.errors import AnswerIsNo, UserError
 
-# What the disk or the system says no to, in whatever a program does; other errors of files are its own.
-_REFUSED_BY_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-_PLAINER = {"the following arguments are required": "missing argument", "unrecognized arguments": "unknown argument"}
+# Disk and permission errors, reported as user errors. Other errors of files are bugs and keep their traceback.
+_DISK_AND_PERMISSION_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_MISSING = "the following arguments are required: "
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """`argparse` whose errors are `UserError`s and whose `--help` is the program's docstring, unwrapped."""
+    """`argparse` that raises `UserError` and prints the program's docstring, unwrapped, for `--help`."""
 
     def __init__(self, manual: str | None) -> None:
         super().__init__(description=manual, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        for theirs, ours in _PLAINER.items():
-            message = message.replace(theirs, ours)
-        remedy = f"see `python {sys.argv[0]} --help`"
-        raise UserError(
-            expected="the flags that --help lists", got=message, remedy=remedy, message=f"{message}; {remedy}"
-        )
+        if message.startswith(_MISSING):
+            names = message.removeprefix(_MISSING)
+            message = f"{names} {'are' if ',' in names else 'is'} missing"
+        raise UserError(f"{message.replace('unrecognized arguments', 'unknown argument')}. Usage: {self._usage()}")
+
+    def _usage(self) -> str:
+        """The program with its required flags, on one line."""
+        needed = [action for action in self._actions if action.required]
+        flags = [" ".join([*one.option_strings[:1], str(one.metavar or one.dest.upper())]) for one in needed]
+        return " ".join(["python", sys.argv[0], *flags, "(all flags: --help)"])
 
 
 def add_dtype(
     flags: argparse.ArgumentParser, *more: str, default: str | None = "auto", otherwise: str = "auto"
 ) -> None:
-    """Add `--dtype`, with `more` choices; help says that the default is `otherwise`."""
+    """Add `--dtype`, with `more` choices; `otherwise` is the default that help shows."""
     choices = ["auto", "float32", "bfloat16", *more]
-    meaning = f"auto: as saved, or float32 where this machine is slow in that (default: {otherwise})"
+    meaning = f"auto: as saved, or float32 if the saved type is slow on this machine (default: {otherwise})"
     flags.add_argument("--dtype", choices=choices, default=default, help=meaning)
 
 
 def positive_number(text: str) -> int:
-    """The type of a flag that counts something: a whole number above 0."""
+    """Parse a flag that counts something: a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def size_of_files(text: str) -> str:
-    """The type of a flag that limits the size of files, as safetensors files are limited: 5GB, 500MB."""
+    """Parse a maximum file size in the spelling of safetensors: 5GB, 500MB."""
     if not re.fullmatch(r"\d+(\.\d+)?[KMGT]B", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of KB, MB, GB or TB, such as 5GB")
     return text
 
 
 def share(text: str) -> float:
-    """The type of a flag for a part of a whole: above 0, at most 1."""
+    """Parse a share: above 0 and at most 1."""
     number = not_negative(text)
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
@@ -68,7 +71,7 @@ def share(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """The type of a flag for a bound: a number of 0 or more, neither infinite nor NaN, which no comparison heeds."""
+    """Parse a finite number of 0 or more."""
     try:
         number = float(text)
     except ValueError:
@@ -79,16 +82,16 @@ def not_negative(text: str) -> float:
 
 
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 and 143 ended
-    by Ctrl-C and by `kill`, after removing what was half written."""
-    # "install kernels for faster 4-bit on a CPU" is no news for who asked for neither
+    """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 after Ctrl-C
+    and 143 after `kill`. Half-written folders are removed."""
+    # bitsandbytes advises to install CPU kernels, whether or not 4-bit is used
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a cast, for each layer and step
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # PEFT's own use of an old name
-    for stream in (sys.stdout, sys.stderr):  # rows hold what a terminal's encoding may not
+    for stream in (sys.stdout, sys.stderr):  # rows may hold characters that the terminal cannot encode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "WORLD_SIZE" not in os.environ:  # a rank may wait for another inside gloo or NCCL, where no handler is called
+    if "WORLD_SIZE" not in os.environ:  # a rank may wait inside gloo or NCCL, where no handler is called
         _clean_up_when_killed()
     try:
         main(None)
@@ -100,21 +103,21 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # `| head` has read enough; without this Python complains once more while it shuts down
+    except BrokenPipeError:  # `| head` has read enough; without this Python reports the error again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in _REFUSED_BY_THE_PLACE:
+        if error.errno not in _DISK_AND_PERMISSION_ERRORS:
             raise
         verb = "open" if error.errno in (errno.EACCES, errno.EPERM) else "write"
         where = f" {error.filename}" if error.filename else ""
-        print(f"error: cannot {verb}{where}: {str(error.strerror).lower()}; fix that, or choose another place",
-              file=sys.stderr)  # fmt: skip
+        reason = str(error.strerror).lower()
+        print(f"error: cannot {verb}{where}: {reason}; fix that, or choose another path", file=sys.stderr)
         sys.exit(UserError.exit_code)
     sys.exit(0)
 
 
 def _clean_up_when_killed() -> None:
-    """Let SIGTERM end this process as an exception does, so that hidden folders are removed on the way."""
+    """Let SIGTERM end this process like an exception, so that temporary folders are removed."""
     program = os.getpid()
 
     def end(number: int, _frame: object) -> NoReturn:
@@ -124,8 +127,8 @@ def _clean_up_when_killed() -> None:
         sys.exit(128 + number)
 
     def end_at_once() -> None:
-        """A pool ends its workers with SIGTERM. Python calls no handler in one that waits for a semaphore, if the
-        signal came just before: the worker, and with it the program, would wait forever."""
+        """A pool ends its workers with SIGTERM. If the signal arrives just before a worker waits for a semaphore,
+        Python does not call the handler: the worker, and with it the program, would wait forever."""
         if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -134,14 +137,14 @@ def _clean_up_when_killed() -> None:
 
 
 def _leave_other_processes() -> None:
-    """Leave the group of `accelerate launch`: at the interpreter's own end gloo's threads can abort the process."""
+    """Leave the process group of `accelerate launch`: at interpreter exit gloo's threads can abort the process."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def asks_for_help(arguments: Sequence[str], manual: str | None) -> bool:
-    """Print `manual` if `--help` or `-h` is there: a program of recipes has no parser until torch is loaded."""
+    """Print `manual` if `--help` or `-h` is given. Programs that take a recipe have no `ArgumentParser`."""
     asked = "--help" in arguments or "-h" in arguments
     if asked:
         print(manual)

@@ -1,4 +1,4 @@
-"""The errors that a user can cause: what is wrong, with its value; what was expected; the fix."""
+"""The errors that a user can cause: what is wrong, with the value; what was expected; the fix."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,7 +25,7 @@ class UserError(Exception):
         super().__init__(f"{self.problem}; {self.fix}" if self.fix else self.problem)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors travel between processes, and keyword arguments do not on their own."""
+        """Pickle the keyword arguments too: errors are sent between processes."""
         return partial(type(self), self.problem, self.fix, finding=self.finding), ()
 
 
@@ -36,7 +36,7 @@ class AnswerIsNo(Exception):
 
 
 def raise_together(problems: Sequence[UserError], place: str) -> None:
-    """Raise all `problems` as one `UserError`, so that a user fixes the recipe at `place` once."""
+    """Raise all `problems` of the recipe at `place` as one `UserError`."""
     if len(problems) == 1:
         raise problems[0]
     if problems:

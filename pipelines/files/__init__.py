@@ -1,7 +1,15 @@
 """Files on disk: atomic writes, JSON and JSONL with one-line errors, content hashes."""
 
-from pipelines.files.hashing import sha256_of_file, sha256_of_files, sha256_of_text
-from pipelines.files.reading import is_utf8, read_json, read_jsonl, read_text, refuse_missing
+from pipelines.files.reading import (
+    is_utf8,
+    read_json,
+    read_jsonl,
+    read_text,
+    refuse_missing,
+    sha256_of_file,
+    sha256_of_files,
+    sha256_of_text,
+)
 from pipelines.files.writing import (
     fresh_folder,
     refuse_existing,

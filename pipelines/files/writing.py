@@ -1,4 +1,4 @@
-"""Writing so that a file is whole or absent: temporary file, fsync, rename."""
+"""Atomic writes: temporary file, fsync, rename. A file is whole or absent."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pipelines.errors import UserError
 
 
 def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write `text` as UTF-8; a reader sees the old file or the whole new one, also after a crash."""
+    """Write `text` as UTF-8. A reader sees the old file or the whole new one, even after a crash."""
     with _place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -31,7 +31,7 @@ def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON. NaN and infinity are refused: no JSON reader but Python's takes them."""
+    """Write `value` as indented JSON. Raises `ValueError` for NaN and infinity, which only Python's reader accepts."""
     write_text_atomically(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -40,16 +40,16 @@ def write_jsonl_atomically(path: Path, rows: Iterable[Mapping[str, Any]]) -> Non
     write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
-def refuse_existing(path: Path, remedy: str = "choose another --output") -> None:
-    """Raise `UserError` if `path` exists and is not an empty folder: nothing is ever overwritten unasked."""
+def refuse_existing(path: Path, fix: str = "choose another --output") -> None:
+    """Raise `UserError` if `path` exists and is not an empty folder: nothing is overwritten by default."""
     if path.is_file():
-        raise UserError(expected=f"no file at {path}", got="one that exists", remedy=remedy)
+        raise UserError(f"{path} exists", fix)
     if path.is_dir() and any(path.iterdir()):
-        raise UserError(expected=f"{path} to be new or empty", got="existing files there", remedy=remedy)
+        raise UserError(f"the folder {path} is not empty", fix)
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise `UserError` if no file can be made in a folder at `path`. Folders made for the test are removed."""
+    """Raise `UserError` if no file can be created in a folder at `path`. Folders made for the test are removed."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     with _place_errors(path):
         try:
@@ -64,35 +64,27 @@ def refuse_unwritable(path: Path) -> None:
 
 @contextmanager
 def _place_errors(path: Path) -> Iterator[None]:
-    """Errors of the file system as one-line `UserError`s that name `path`, as the user wrote it."""
+    """Turn errors of the file system into a `UserError` that names `path` as the user wrote it."""
     try:
         yield
     except OSError as error:
         reason = str(error.strerror or error).lower()
         if isinstance(error, FileExistsError | NotADirectoryError):
             reason = "a part of it is a file"
-        raise UserError(
-            expected=f"a place to write at {path}",
-            got=reason,
-            remedy="choose another place",
-            message=f"cannot write {path}: {reason}; choose another place",
-        ) from error
+        raise UserError(f"cannot write {path}: {reason}", "choose another path") from error
 
 
 @contextmanager
 def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a hidden sibling folder to fill; it becomes `path` when the block ends well and vanishes otherwise.
+    """Yield a hidden sibling folder to fill; it is renamed to `path` if the block succeeds and removed if it fails.
 
-    Raises `UserError` if `path` holds files already and `overwrite` is false, and if nothing can take its place.
+    Raises `UserError` if `path` holds files and `overwrite` is false, or if `path` cannot be replaced.
     """
     if not overwrite:
-        refuse_existing(path, remedy="choose another --output or add --overwrite")
+        refuse_existing(path, "choose another --output or add --overwrite")
     if path.is_symlink() or path.is_mount() or path.absolute() == Path.cwd():
-        raise UserError(
-            expected=f"a folder at {path} that another can replace",
-            got="a link, a mount point or the folder that this was started in",
-            remedy="name a new folder inside it",
-        )
+        problem = f"{path} cannot be replaced: it is a link, a mount point or the current folder"
+        raise UserError(problem, "name a new folder inside it")
     with _place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

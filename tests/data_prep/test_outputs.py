@@ -20,5 +20,5 @@ PROGRAMS = {
 def test_an_output_that_is_no_disk_is_one_line(program: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("not even rows")
     main = importlib.import_module(f"data_prep.{program}").main
-    with pytest.raises(UserError, match=f"^cannot write {place}: .*; choose another place$"):
+    with pytest.raises(UserError, match=f"^cannot write {place}: .*; choose another path$"):
         main([*PROGRAMS[program], str(tmp_path / "rows.txt"), "--output", place])

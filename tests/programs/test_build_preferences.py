@@ -105,7 +105,7 @@ def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli: RunCli, 
     ("row", "complaint"),
     [
         ({"instruction": "x", "chosen": "b", "rejected": "b"}, "1 rejected as chosen_equals_rejected"),
-        ({"instruction": "x", "output": "b"}, "a column for chosen in rows.jsonl (chosen); got columns instruction"),
+        ({"instruction": "x", "output": "b"}, "rows.jsonl has no column for chosen (chosen), only instruction"),
     ],
 )
 def test_rows_without_any_preference_are_one_line(run_cli: RunCli, tmp_path: Path, row: dict, complaint: str) -> None:
@@ -116,6 +116,6 @@ def test_rows_without_any_preference_are_one_line(run_cli: RunCli, tmp_path: Pat
 def test_python_files_hold_no_preferences(run_cli: RunCli, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("x = 1\n")
-    assert ".parquet; got a folder without" in build(run_cli, tmp_path / "code", tmp_path / "out", expect=2)
+    assert "holds no such file" in build(run_cli, tmp_path / "code", tmp_path / "out", expect=2)
     forced = build(run_cli, tmp_path / "code", tmp_path / "out", "--format", "python_tree", expect=2)
     assert "chosen and rejected answers" in forced

@@ -163,13 +163,13 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path: Path, run_cli: RunCli)
 
 
 BAD_SOURCES: dict[str, tuple[str | bytes, str]] = {
-    "empty.json": ("[]", "at least one of rows in empty.json; got none"),
-    "empty.jsonl": ("", "at least one of rows in empty.jsonl; got none"),
-    "broken.jsonl": ('{"instruction": "a", "output": "b"}\n{"instruc', "on line 2, column 2; mend that line"),
-    "latin.json": (b'[{"instruction": "caf\xe9"}]', "got byte 0xe9 at offset 21; convert it first"),
-    "silent.jsonl": ('{"instruction": "a", "output": ""}', "got none, 1 rejected as empty_output"),
-    "strange.jsonl": ('{"ask": "a", "say": "b"}', "got columns ask, say; say which one it is with --column_map"),
-    "notes.docx": ("x", "got a file ending in .docx"),
+    "empty.json": ("[]", "empty.json has no rows"),
+    "empty.jsonl": ("", "empty.jsonl has no rows"),
+    "broken.jsonl": ('{"instruction": "a", "output": "b"}\n{"instruc', "on line 2, column 2; fix that line"),
+    "latin.json": (b'[{"instruction": "caf\xe9"}]', "byte 0xe9 at offset 21; convert it"),
+    "silent.jsonl": ('{"instruction": "a", "output": ""}', "no usable row (1 rejected as empty_output)"),
+    "strange.jsonl": ('{"ask": "a", "say": "b"}', "only ask, say; name it with --column_map"),
+    "notes.docx": ("x", "ends in .docx"),
 }
 
 
@@ -183,20 +183,26 @@ def test_a_bad_source_is_a_one_line_error_and_nothing_is_written(tmp_path: Path,
 
 
 BAD_FLAGS: dict[str, tuple[list[str], str]] = {
-    "missing source": (["--source", "nowhere.jsonl"], "as --source nowhere.jsonl; got no such path; check the path"),
-    "no source": ([], "missing argument: --source"),
-    "no such split": (["--source", "x.json", "--test_size", "1.5"], "sum below 1); got validation 0.05, test 1.5"),
+    "missing source": (
+        ["--source", "nowhere.jsonl"],
+        "--source nowhere.jsonl is no file, no folder and no Hub id; check the path",
+    ),
+    "no source": ([], "--source is missing"),
+    "no such split": (
+        ["--source", "x.json", "--test_size", "1.5"],
+        "--validation_size 0.05 and --test_size 1.5 leave no training split",
+    ),
     "unknown column": (
         ["--source", "x.json", "--column_map", "output=anser"],
-        "(anser); got columns instruction",
+        "(anser), only instruction",
     ),
     "unknown name": (
         ["--source", "x.json", "--column_map", "answer=output"],
-        "--column_map of instruction, input",
+        "expected pairs with instruction, input",
     ),
     "limit": (["--source", "x.json", "--limit", "0"], "--limit: 0 is not 1 or more"),
     "typo": (["--source", "x.json", "--sed", "1"], "unknown argument: --sed 1"),
-    "hub": (["--source", "nobody/nothing"], "a dataset on the Hub; got no such path, and the Hub says"),
+    "hub": (["--source", "nobody/nothing"], "is not a path, and reading it from the Hub failed"),
 }
 
 
@@ -224,11 +230,15 @@ def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, run_cli: R
 @pytest.mark.parametrize(
     ("program", "flags", "message"),
     [
-        (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "a dataset folder .* got no such folder"),
-        (build_corpus.main, ["--source", "x.txt", "--format", "csv"], "a column for text in x.txt"),
-        (train_tokenizer.main, ["--corpus", "nowhere"], "a readable file at nowhere; got no such file"),
-        (train_tokenizer.main, ["--corpus", "x.txt", "--vocab_size", "99"], "--vocab_size of at least 260"),
-        (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "leave it out"),
+        (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "does not exist; make one"),
+        (build_corpus.main, ["--source", "x.txt", "--format", "csv"], "no column for text"),
+        (train_tokenizer.main, ["--corpus", "nowhere"], "cannot read nowhere: no such file"),
+        (
+            train_tokenizer.main,
+            ["--corpus", "x.txt", "--vocab_size", "99"],
+            "--vocab_size is 99, expected at least 260",
+        ),
+        (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "remove --vocab_size"),
     ],
 )
 def test_a_corpus_or_tokenizer_that_cannot_be_made_says_why(

@@ -49,8 +49,8 @@ def test_a_missing_recipe_is_reported_without_torch(program: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("place", "problem"),
     [
-        ("/dev/null/run", "cannot write /dev/null/run: a part of it is a file; choose another place"),
-        ("/proc/run", "cannot write /proc/run: no such file or directory; choose another place"),
+        ("/dev/null/run", "cannot write /dev/null/run: a part of it is a file; choose another path"),
+        ("/proc/run", "cannot write /proc/run: no such file or directory; choose another path"),
         ("pipelines", "expected a new or empty output_dir at pipelines; got files of something else"),
     ],
 )
@@ -64,8 +64,8 @@ def test_an_output_that_no_run_can_have_is_reported_without_torch(place: str, pr
     [
         ("reproduce", ["/nowhere"], "got /nowhere, which does not exist"),
         ("push", ["/nowhere", "--repo_id", "me/it"], "expected the record run.json in /nowhere"),
-        ("push", [".", "--repo_id", "me/it", "--merged", "/nowhere"], "an existing path for --merged; got /nowhere"),
-        ("push", ["."], "error: missing argument: --repo_id; see"),
+        ("push", [".", "--repo_id", "me/it", "--merged", "/nowhere"], "--merged /nowhere does not exist"),
+        ("push", ["."], "error: --repo_id is missing. Usage: "),
     ],
 )
 def test_a_missing_path_or_flag_is_reported_without_torch(program: str, arguments: list[str], problem: str) -> None:

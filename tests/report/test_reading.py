@@ -35,7 +35,7 @@ def test_missing_responses_say_so(folder: Path) -> None:
 
 def test_broken_json_names_the_line(folder: Path) -> None:
     (folder / "comparison.json").write_text('{"kind": "comparison",\n oops}')
-    with pytest.raises(UserError, match=r"valid JSON in .*comparison\.json; got .* on line 2"):
+    with pytest.raises(UserError, match=r"comparison\.json is not valid JSON: .* on line 2"):
         write_report(folder)
 
 

@@ -84,7 +84,7 @@ def test_text_and_plain_prompts_go_through_no_template() -> None:
 
 
 def test_unknown_columns_are_named_with_the_formats_that_are_known() -> None:
-    with pytest.raises(UserError, match=r"messages, conversations, .*instruction \+ output.*got question, answer"):
+    with pytest.raises(UserError, match=r"columns question, answer, expected messages, .*instruction \+ output"):
         row_format(["question", "answer"], "text", "rows")
 
 
@@ -114,7 +114,7 @@ def test_a_null_prompt_in_the_first_row_makes_no_chat_of_plain_text() -> None:
     assert [read_row(row, RowFormat.PROMPT_COMPLETION) for row in rows] == [PlainText("", "a"), PlainText("b", "c")]
     turns = [{"prompt": None, "completion": [{"role": "assistant", "content": "a"}]}, rows[0]]
     assert is_conversational(RowFormat.PROMPT_COMPLETION, turns[:1])
-    with pytest.raises(UserError, match=r"1 rows of messages, such as row 1, and 1 of text, such as row 2"):
+    with pytest.raises(UserError, match=r"1 rows of messages \(row 1\) and 1 of text \(row 2\)"):
         is_conversational(RowFormat.PROMPT_COMPLETION, turns)
 
 
@@ -132,5 +132,5 @@ def test_a_text_field_that_is_named_wins_or_is_refused() -> None:
     assert row_format(columns, "text", "rows", text_field_is_written=True) is RowFormat.TEXT
     assert row_format(columns, "body", "rows") is RowFormat.TEXT
     assert row_format(columns[:2], "text", "rows", text_field_is_written=True) is RowFormat.INSTRUCTION
-    with pytest.raises(UserError, match=r"the column boody in rows.*correct dataset_text_field"):
+    with pytest.raises(UserError, match=r"rows has no column boody .*; correct dataset_text_field"):
         row_format(columns, "boody", "rows")

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from data_prep.dataset_folder import load_rows
-from data_prep.dataset_folder.arrow_types import with_explicit_types
+from data_prep.dataset_folder.columns import with_explicit_types
 from pipelines.errors import UserError
 
 DATES = [{"instruction": f"Day {n}?", "output": f"2024-01-{n:02}"} for n in range(1, 13)]
@@ -55,7 +55,7 @@ def test_numbers_and_truth_values_are_written_as_the_file_has_them(tmp_path: Pat
     found = load_rows(str(tmp_path / "set"), "train")["completion"]
     assert list(found) == [*texts[:6], None, None, "NaN", "007"]
     (tmp_path / "big.json").write_text(f'[{{"prompt": "p", "tools": [{texts[4]}]}}]')
-    with pytest.raises(UserError, match=r"integer over 64 bits in row 1"):
+    with pytest.raises(UserError, match=r"row 1 of .*: integer over 64 bits"):
         load_rows(str(tmp_path / "big.json"), "train")
     numbers = [{"prompt": 1, "completion": "2"}, {"prompt": None, "completion": ""}]
     write_csv(tmp_path / "rows.csv", numbers)
@@ -153,5 +153,5 @@ def test_a_head_with_two_separators_follows_the_rows(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("question;task,answer\na;b,c\nd,e\n")
     assert load_rows(str(tmp_path / "b.csv"), "train")[1] == {"question;task": "d", "answer": "e"}
     (tmp_path / "c.csv").write_text("instruction;output\na;b;c\n")
-    with pytest.raises(UserError, match=r"2 values on line 2 .*got 3; quote values that hold a semicolon"):
+    with pytest.raises(UserError, match=r"line 2 of .* has 3 values, .*; quote values that hold a semicolon"):
         load_rows(str(tmp_path / "c.csv"), "train")

@@ -56,7 +56,7 @@ def test_a_size_of_zero_gives_no_such_split() -> None:
 
 @pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (float("nan"), 0.1)])
 def test_sizes_that_leave_no_training_split_are_refused(validation: float, test: float) -> None:
-    with pytest.raises(UserError, match="together leave a training split"):
+    with pytest.raises(UserError, match="leave no training split"):
         SplitSizes(validation, test)
 
 

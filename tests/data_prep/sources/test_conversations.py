@@ -120,7 +120,7 @@ def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path: Path) -> Non
     assert texts == [["a\n\ni", "b"], ["c", "d"], ["e", "f"]]
     assert read_manifest(tmp_path / "out")["n_rejected"] == {"duplicate": 1}
     jsonl(tmp_path / "rows" / "d.jsonl", [{"title": "no"}])
-    with pytest.raises(UserError, match=r"a column for instruction in rows/d\.jsonl .*got columns title"):
+    with pytest.raises(UserError, match=r"rows/d\.jsonl has no column for instruction .*, only title"):
         build(tmp_path / "rows", tmp_path / "other")
 
 

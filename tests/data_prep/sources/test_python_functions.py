@@ -8,8 +8,8 @@ from textwrap import dedent
 import pytest
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.python_request import summary_of
-from data_prep.sources.python_tree import functions_of_file
+from data_prep.sources.python_files import functions_of_python_file
+from data_prep.sources.python_functions import summary_of
 from data_prep.sources.rows import SourceRow
 
 
@@ -17,7 +17,7 @@ def items_of(tmp_path: Path, source: str) -> list[SourceRow | RejectedRow]:
     path = tmp_path / "pkg" / "module.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(dedent(source), encoding="utf-8", newline="")
-    return functions_of_file(path, tmp_path, "toy")
+    return functions_of_python_file(path, tmp_path, "toy")
 
 
 def row_of(tmp_path: Path, source: str) -> SourceRow:
@@ -169,7 +169,7 @@ def test_a_function_whose_docstring_cannot_be_cut_cleanly_is_rejected(tmp_path: 
 )
 def test_a_file_that_cannot_be_read_is_rejected_whole(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "bad.py").write_bytes(content)
-    assert functions_of_file(tmp_path / "bad.py", tmp_path, "toy") == [RejectedRow("toy", "bad.py", reason)]
+    assert functions_of_python_file(tmp_path / "bad.py", tmp_path, "toy") == [RejectedRow("toy", "bad.py", reason)]
 
 
 def test_a_file_with_a_long_chain_of_elifs_is_read(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_every_function_of_the_standard_library_survives_the_cut() -> None:
     """Real code is stranger than toys: each answer must mean the function that was read, without its docstring."""
     root = Path(sysconfig.get_path("stdlib"))
     names = ("argparse.py", "inspect.py", "typing.py", "json/decoder.py", "turtle.py", "statistics.py", "tempfile.py")
-    items = [item for name in names for item in functions_of_file(root / name, root, "stdlib")]
+    items = [item for name in names for item in functions_of_python_file(root / name, root, "stdlib")]
     rows = [item for item in items if isinstance(item, SourceRow)]
     assert len(rows) > 300
     assert not [item for item in items if isinstance(item, RejectedRow) and item.reason == "answer_does_not_reparse"]

@@ -125,12 +125,12 @@ def test_a_unigram_tokenizer_in_fixed_order_cuts_as_the_library_s_own(monkeypatc
 
 @pytest.mark.parametrize("vocab_size", [1, 259])
 def test_a_vocabulary_without_room_for_all_bytes_is_refused(vocab_size: int) -> None:
-    with pytest.raises(UserError, match=f"--vocab_size of at least 260 .*got {vocab_size}"):
+    with pytest.raises(UserError, match=f"--vocab_size is {vocab_size}, expected at least 260"):
         train(TEXTS, TokenizerKind.BPE, vocab_size)
 
 
 def test_a_character_tokenizer_takes_no_vocabulary_size() -> None:
-    with pytest.raises(UserError, match="--kind char without --vocab_size"):
+    with pytest.raises(UserError, match="--vocab_size 300 with --kind char"):
         train(TEXTS, TokenizerKind.CHAR, 300)
 
 
@@ -143,7 +143,7 @@ def test_the_record_is_written_and_files_are_never_overwritten_unasked(tmp_path:
     record: dict[str, Any] = {"kind": "tokenizer"}
     save_tokenizer(tokenizer, tmp_path / "out", record)
     assert json.loads((tmp_path / "out" / "tokenizer_record.json").read_text()) == record
-    with pytest.raises(UserError, match="existing files"):
+    with pytest.raises(UserError, match="is not empty"):
         save_tokenizer(tokenizer, tmp_path / "out", record)
     save_tokenizer(tokenizer, tmp_path / "out", record, overwrite=True)
     assert tokenizer_config(tokenizer)["clean_up_tokenization_spaces"] is False
@@ -158,11 +158,11 @@ def test_a_text_file_is_trained_on_whole_and_measured_on_its_end(tmp_path: Path)
 
 def test_a_corpus_must_be_text_or_a_corpus_folder(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n")
-    with pytest.raises(UserError, match=r"text in .*empty\.txt; got none"):
+    with pytest.raises(UserError, match=r"empty\.txt has no text"):
         read_tokenizer_corpus(tmp_path / "empty.txt")
-    with pytest.raises(UserError, match="make a corpus of it first"):
+    with pytest.raises(UserError, match="make a corpus of it"):
         read_tokenizer_corpus(tmp_path)
-    with pytest.raises(UserError, match="got no such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_tokenizer_corpus(tmp_path / "nowhere.txt")
 
 

@@ -95,7 +95,7 @@ def test_each_kind_of_file_gives_its_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no/dataset-of-this-name", "no-dataset-of-this-name"])
 def test_a_hub_id_that_cannot_be_had_is_refused_in_one_line(name: str) -> None:
-    with pytest.raises(UserError, match=f"a dataset folder, a file or a Hub dataset named {name} with the split test"):
+    with pytest.raises(UserError, match=f"cannot load the split test of {name}"):
         read_dataset(name, "test", config="default", revision="main")
 
 

@@ -137,8 +137,8 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
         ([], "no prompt; give at least one with --prompt"),
         (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "temperature is 0 for 2 samples"),
         (["--prompt", "Hi", "--top_p", "0"], "top_p is 0.0, expected above 0 and at most 1"),
-        (["--prompts", "none.jsonl"], "expected a readable file at none.jsonl; got no such file or directory"),
-        (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7; see"),
+        (["--prompts", "none.jsonl"], "cannot read none.jsonl: no such file or directory"),
+        (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7"),
         (["--prompt", "Hi", "--resume"], "--resume needs --output"),
     ],
 )
@@ -151,7 +151,7 @@ def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message
 def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
     output.write_text("mine")
-    with pytest.raises(UserError, match=r"expected no file at|to be new or empty"):
+    with pytest.raises(UserError, match=r"exists|is not empty"):
         generate.main(["--model_name_or_path", str(model), "--prompt", "Hi", "--output", str(output)])
     assert output.read_text() == "mine"
 

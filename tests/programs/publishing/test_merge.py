@@ -101,7 +101,7 @@ def test_a_converter_that_fails_is_quoted_and_the_merged_model_stays(
 
 
 def test_what_exists_is_not_overwritten(adapter: Path) -> None:
-    with pytest.raises(UserError, match="to be new or empty"):
+    with pytest.raises(UserError, match="is not empty"):
         main(["--adapter", str(adapter), "--output", str(adapter)])
 
 

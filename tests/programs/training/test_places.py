@@ -17,7 +17,7 @@ COMMANDS = {
     "general": (
         "compare",
         ["--base", BASE, "--instruct", BASE, "--prompts", "{rows}", "--general", "none.txt"],
-        "an existing path for --general; got none.txt",
+        "--general none.txt does not exist",
     ),
     "model": ("perplexity", ["--model_name_or_path", "/nowhere", "--dataset", "{rows}"], "/nowhere"),
     "dataset": ("perplexity", ["--model_name_or_path", BASE, "--dataset", "none.jsonl"], "none.jsonl"),

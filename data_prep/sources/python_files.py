@@ -1,25 +1,19 @@
-"""A tree of Python files: every function with a docstring as an instruction row, or every file as a document."""
+"""Read Python files: each function with a docstring is an instruction row, or each file is a document."""
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.python_answer import source_without_docstring
-from data_prep.sources.python_request import FunctionNode, request, summary_of
-from data_prep.sources.rows import SourceRow, holds_lone_surrogate
-from data_prep.sources.tree import module_path, read_utf8
-
-Item = SourceRow | RejectedRow
-FileReader = Callable[[Path, Path, str], list[Item]]
+from data_prep.sources.python_functions import FunctionNode, request, source_without_docstring, summary_of
+from data_prep.sources.rows import Item, SourceRow
+from data_prep.sources.walk import read_utf8
+from pipelines.files import is_utf8
 
 
-def functions_of_file(path: Path, root: Path, source: str) -> list[Item]:
-    """Every function and method of one file: a row if it has a docstring and a body, else a reason."""
+def functions_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
+    """Return every function and method of one file: a row if it has a docstring and a body, else a reason."""
     relative = path.relative_to(root)
     text = read_utf8(path)
     if text is None:
@@ -35,38 +29,31 @@ def functions_of_file(path: Path, root: Path, source: str) -> list[Item]:
     ]
 
 
-def document_of_file(path: Path, root: Path, source: str) -> list[Item]:
-    """One Python file as a document of a corpus."""
+def document_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
+    """Return one Python file as a document of a corpus; its group is its module."""
     relative = path.relative_to(root)
     text = read_utf8(path)
-    reason = None
-    if text is None:
-        reason = "not_utf8"
-    elif not text.strip():
-        reason = "empty_text"
-    elif _parse(text) is None:
-        reason = "does_not_parse"
-    if text is None or reason is not None:
-        return [RejectedRow(source, relative.as_posix(), reason or "not_utf8")]
+    if text is None or not text.strip():
+        return [RejectedRow(source, relative.as_posix(), "not_utf8" if text is None else "empty_text")]
+    if _parse(text) is None:
+        return [RejectedRow(source, relative.as_posix(), "does_not_parse")]
     document = text.strip("\n") + "\n"
     same_as = "\n".join(line.rstrip() for line in document.split("\n"))
     return [SourceRow({"text": document}, source, relative.as_posix(), module_path(relative), same_as)]
 
 
-def read_files(paths: Sequence[Path], root: Path, source: str, reader: FileReader, num_proc: int) -> Iterator[Item]:
-    """`reader` over `paths` in order, in `num_proc` processes."""
-    read = partial(reader, root=root, source=source)  # type: ignore[call-arg]
-    if num_proc == 1 or len(paths) < 2:
-        yield from chain.from_iterable(map(read, paths))
-        return
-    with ProcessPoolExecutor(num_proc) as pool:
-        yield from chain.from_iterable(pool.map(read, paths, chunksize=16))
+def module_path(relative: Path) -> str:
+    """Return `json/decoder.py` as `json.decoder`, `pathlib/__init__.py` as `pathlib`."""
+    parts = list(relative.with_suffix("").parts)
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    return ".".join(parts)
 
 
 def _parse(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # what 3.10 and 3.11 call an invalid escape
+        warnings.simplefilter("ignore", DeprecationWarning)  # an invalid escape in Python 3.10 and 3.11
         try:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -74,9 +61,9 @@ def _parse(text: str) -> ast.Module | None:
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[FunctionNode, bool, str]]:
-    """Functions in source order with whether a class holds them directly and their qualified name."""
+    """Yield functions in source order, whether they are methods, and their qualified names."""
     pending: list[tuple[ast.AST, bool, str]] = [(tree, False, "")]
-    while pending:  # no recursion: a chain of some hundred `elif`s is as deep
+    while pending:  # no recursion: some hundred `elif`s are nested that deep
         node, in_class, prefix = pending.pop()
         if isinstance(node, FunctionNode):
             yield node, in_class, prefix + node.name
@@ -103,27 +90,15 @@ def _function_item(
     if answer is None:
         return RejectedRow(source, source_row, "answer_does_not_reparse")
     fields = {"instruction": request(node, is_method, summary), "input": "", "output": answer}
-    if any(holds_lone_surrogate(value) for value in fields.values()):
+    if not all(map(is_utf8, fields.values())):
         return RejectedRow(source, source_row, "not_unicode")
     return SourceRow(fields, source, source_row, group, "\n".join(line.rstrip() for line in answer.split("\n")))
 
 
 def _is_stub(statement: ast.stmt) -> bool:
-    """`pass`, `...` or `raise NotImplementedError`: nothing that a request could ask for."""
+    """Whether it is `pass`, `...` or `raise NotImplementedError`."""
     if isinstance(statement, ast.Raise):
         error = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
         return isinstance(error, ast.Name) and error.id == "NotImplementedError"
     is_ellipsis = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return isinstance(statement, ast.Pass) or (is_ellipsis and statement.value.value is Ellipsis)  # type: ignore[attr-defined]
-
-
-def split_items(items: Iterable[Item]) -> tuple[list[SourceRow], list[RejectedRow]]:
-    """Rows and rejected rows apart, each in order."""
-    rows: list[SourceRow] = []
-    rejected: list[RejectedRow] = []
-    for item in items:
-        if isinstance(item, SourceRow):
-            rows.append(item)
-        else:
-            rejected.append(item)
-    return rows, rejected

@@ -1,16 +1,14 @@
-"""Plain text files as documents of a corpus."""
+"""Read plain text files as documents of a corpus."""
 
 from pathlib import Path
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.rows import SourceRow, normalised
-from data_prep.sources.tree import read_utf8
-
-TEXT_SUFFIXES = (".txt", ".md", ".rst")
+from data_prep.sources.rows import Item, SourceRow, normalised
+from data_prep.sources.walk import read_utf8
 
 
-def document_of_text_file(path: Path, root: Path, source: str) -> list[SourceRow | RejectedRow]:
-    """One text file as one document; its group is its path, so that a file is its own group."""
+def document_of_text_file(path: Path, root: Path, source: str) -> list[Item]:
+    """Return one text file as one document; its group is its path."""
     relative = path.relative_to(root).as_posix()
     text = read_utf8(path)
     if text is None or not text.strip():

@@ -1,17 +1,61 @@
-"""The output of a Python function: its source, dedented, without its docstring."""
+"""Turn a Python function into an instruction row: a request in plain words, and its source as the answer."""
 
 import ast
 import io
+import re
 import tokenize
 
-from data_prep.sources.python_request import FunctionNode
+MAX_SUMMARY_CHARS = 300
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def request(node: FunctionNode, is_method: bool, summary: str) -> str:
+    """`Write a Python function find_max(numbers). Return the largest number.`"""
+    kind = "an async Python" if isinstance(node, ast.AsyncFunctionDef) else "a Python"
+    return f"Write {kind} {'method' if is_method else 'function'} {bare_signature(node)}. {summary}"
+
+
+def bare_signature(node: FunctionNode) -> str:
+    """Return name and parameter names with their `*`, `**` and `/` marks, without defaults and annotations."""
+    arguments = node.args
+    names = [argument.arg for argument in arguments.posonlyargs]
+    if names:
+        names.append("/")
+    names += [argument.arg for argument in arguments.args]
+    if arguments.vararg is not None:
+        names.append(f"*{arguments.vararg.arg}")
+    elif arguments.kwonlyargs:
+        names.append("*")
+    names += [argument.arg for argument in arguments.kwonlyargs]
+    if arguments.kwarg is not None:
+        names.append(f"**{arguments.kwarg.arg}")
+    return f"{node.name}({', '.join(names)})"
+
+
+def summary_of(docstring: str, max_chars: int = MAX_SUMMARY_CHARS) -> str:
+    """Return the docstring's first paragraph on one line, without doctests, cut at a sentence or a word."""
+    paragraph = re.split(r"\n\s*\n", docstring.strip(), maxsplit=1)[0].split(">>>", 1)[0]
+    text = " ".join(paragraph.split())
+    if not any(character.isalnum() for character in text):
+        return ""
+    return text if len(text) <= max_chars else _cut(text, max_chars)
+
+
+def _cut(text: str, max_chars: int) -> str:
+    window = text[: max_chars + 1]
+    sentence_ends = [match.end() for match in re.finditer(r"[.!?](?=\s)", window)]
+    # a short first sentence ("See below.") says less than the cut paragraph
+    if sentence_ends and sentence_ends[-1] >= max_chars // 5:
+        return text[: sentence_ends[-1]]
+    head, _, _ = window.rpartition(" ")
+    return (head or text[:max_chars]).rstrip(" ,;:")
 
 
 def source_without_docstring(lines: list[str], node: FunctionNode) -> str | None:
-    """The function's text with decorators and comments; None if what is left does not mean the same function.
+    """Return the function's dedented text with decorators and comments; None if it would not be the same function.
 
-    `lines` are the file's lines without line ends. The docstring has become the request: left in the answer it
-    would teach a model to repeat the question.
+    `lines` are the file's lines without line ends. The docstring is the request: in the answer it would teach a model
+    to repeat the question.
     """
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     indent = lines[node.lineno - 1][: len(lines[node.lineno - 1]) - len(lines[node.lineno - 1].lstrip())]
@@ -42,7 +86,7 @@ def _dedent(lines: list[str], indent: str) -> list[str]:
 
 
 def _lines_inside_strings(lines: list[str]) -> set[int]:
-    """Indices of lines that begin inside a string literal: their white space is part of the value."""
+    """Return the indices of lines that begin inside a string literal: their white space is part of the value."""
     text = "\n".join(lines) + "\n"
     if '"""' not in text and "'''" not in text and "\\\n" not in text:
         return set()
@@ -60,12 +104,12 @@ def _lines_inside_strings(lines: list[str]) -> set[int]:
             elif token.type in ends:
                 inside.update(range(open_since.pop(), token.end[0]))
     except (tokenize.TokenError, IndentationError):
-        return set()  # `_same_function` then refuses what a wrong dedent may have changed
+        return set()  # `_same_function` rejects what a wrong dedent changed
     return inside
 
 
 def _same_function(answer: str, node: FunctionNode) -> bool:
-    """Whether `answer` parses to `node` minus its docstring, which a wrong cut or dedent would break."""
+    """Whether `answer` parses to `node` without its docstring; a wrong cut or dedent would not."""
     without = type(node)(**{**dict(ast.iter_fields(node)), "body": node.body[1:]})
     try:
         body = ast.parse(answer).body

@@ -1,0 +1,70 @@
+"""Walk a source tree in a fixed order, read its files as UTF-8 text, and list the packages it holds."""
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageMetadata
+from pathlib import Path
+
+from data_prep.dataset_folder import RejectedRow
+
+_SKIPPED_FOLDERS = {
+    "test": "test_folder",
+    "tests": "test_folder",
+    "site-packages": "installed_packages_folder",
+    "dist-packages": "installed_packages_folder",
+    "__pycache__": "cache_folder",
+}
+
+
+def files_of_tree(root: Path, suffixes: Sequence[str], source: str) -> tuple[list[Path], list[RejectedRow]]:
+    """Return the files below `root` with one of `suffixes`, sorted by path, and what was skipped with its reason.
+
+    A skipped folder is one rejected line. Test files of Python are skipped; links to folders are not followed.
+    """
+    found: list[Path] = []
+    rejected: list[RejectedRow] = []
+    for folder, subfolders, names in os.walk(root):
+        here = Path(folder)
+        for name in sorted(subfolders):
+            reason = "hidden_folder" if name.startswith(".") else _SKIPPED_FOLDERS.get(name)
+            if reason is not None:
+                subfolders.remove(name)
+                rejected.append(RejectedRow(source, (here / name).relative_to(root).as_posix() + "/", reason))
+        for path in (here / name for name in names):
+            if path.suffix.lower() not in suffixes or not path.is_file():
+                continue
+            if path.suffix == ".py" and (path.stem.startswith("test_") or path.stem.endswith("_test")):
+                rejected.append(RejectedRow(source, path.relative_to(root).as_posix(), "test_file"))
+            else:
+                found.append(path)
+    return sorted(found), sorted(rejected, key=lambda row: row.source_row)
+
+
+def read_utf8(path: Path) -> str | None:
+    """Return the file's text with `\\n` line ends, or None if it is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        return None
+
+
+def distributions_of(root: Path) -> list[dict[str, str]]:
+    """Return name, version and license of each `*.dist-info` directly in `root` (a `pip install --target` tree)."""
+    if not any(root.glob("*.dist-info/METADATA")):
+        return []
+    found = [
+        {"name": d.metadata["Name"], "version": d.version, "license": _license(d.metadata)}
+        for d in importlib.metadata.distributions(path=[str(root)])
+    ]
+    return sorted(found, key=lambda entry: entry["name"].lower())
+
+
+def _license(metadata: PackageMetadata) -> str:
+    for key in ("License-Expression", "License"):
+        stated = metadata[key].strip() if key in metadata else ""
+        # some packages put the whole license text into the field: then the classifier has the name
+        if stated and stated != "UNKNOWN" and "\n" not in stated:
+            return stated
+    classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
+    return "; ".join(c.rsplit(" :: ", 1)[-1] for c in classifiers) or "not stated"
