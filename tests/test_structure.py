@@ -3,8 +3,11 @@
 import ast
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,9 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted([*(PROJECT / "pipelines").rglob("*.py"), *(PROJECT / "data_prep").rglob("*.py")])
 PROGRAMS = [path for path in SOURCES if path.parent.parent == PROJECT and path.name != "__init__.py"]
+
+LISTED = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+ROOMS = {Path(*Path(name).parts[:2]) for name in LISTED if re.match(r"(pipelines|data_prep)/\w+/", name)}
 
 
 def room_of(module: str) -> str:
@@ -65,15 +71,13 @@ def test_imports_point_down_only() -> None:
 
 
 def test_every_room_is_on_a_floor() -> None:
-    rooms = {f"pipelines.{p.parent.name}" for p in (PROJECT / "pipelines").glob("*/__init__.py")}
-    assert rooms <= FLOOR_OF.keys()
+    assert {".".join(room.parts) for room in ROOMS if room.parts[0] == "pipelines"} <= FLOOR_OF.keys()
 
 
 def test_the_readme_of_each_package_lists_its_programs_and_rooms() -> None:
     for package in ("pipelines", "data_prep"):
         text = (PROJECT / package / "README.md").read_text()
-        rooms = [p.parent for p in (PROJECT / package).glob("*/__init__.py")]
-        names = [f"`{one.name}" for one in (*PROGRAMS, *rooms) if one.parent.name == package]
+        names = [f"`{one.name}" for one in (*PROGRAMS, *ROOMS) if one.parent.name == package]
         assert [name for name in names if name not in text] == []
 
 
@@ -91,6 +95,19 @@ def test_files_and_functions_are_short() -> None:
             if isinstance(one, ast.FunctionDef) and (one.end_lineno or 0) - one.lineno >= 60:
                 long.append(f"{path.relative_to(PROJECT)}: {one.name}")
     assert long == []
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Inside a room neither: a module is read from the top, and what it needs is read before it."""
+    named = {".".join(path.relative_to(PROJECT).with_suffix("").parts): path for path in SOURCES}
+    named = {name.removesuffix(".__init__"): path for name, path in named.items()}
+    sorter = TopologicalSorter({name: imported_modules(path) & named.keys() - {name} for name, path in named.items()})
+    sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_a_folder_holds_at_most_15_files() -> None:
+    folders = Counter(Path(name).parent for name in LISTED)
+    assert [str(folder) for folder, n_files in folders.items() if n_files > 15] == []
 
 
 def test_no_program_or_room_shadows_an_installed_module() -> None:
@@ -128,8 +145,7 @@ def test_the_rooms_below_modeling_import_no_torch() -> None:
 
 
 def test_the_top_level_is_the_design() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
-    top = {name.split("/")[0] for name in listed}
+    top = {name.split("/")[0] for name in LISTED}
     assert top <= {
         "README.md", "pyproject.toml", "pipelines", "recipes", "data_prep", "tests", "accelerate_configs",
         "LICENSE", "Makefile", "constraints.txt", "AGENTS.md", "findings", ".ci", ".gitignore",

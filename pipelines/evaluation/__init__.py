@@ -1,1 +1,0 @@
-"""Measuring models: likelihood, perplexity, generation, response checks, statistics. Import from the submodules."""

@@ -1,1 +1,0 @@
-"""Base and instruct model side by side: answers, measures, paired differences."""

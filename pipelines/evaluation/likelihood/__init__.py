@@ -1,1 +1,0 @@
-"""Likelihood: bits per byte, P(end), calibration, forgetting and memorization."""

@@ -1,1 +1,0 @@
-"""Run standard benchmarks with lm-evaluation-harness (extra `benchmarks`)."""

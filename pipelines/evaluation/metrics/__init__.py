@@ -1,1 +1,0 @@
-"""Local `evaluate` modules, one folder each: `evaluate.load(folder)` needs no network."""

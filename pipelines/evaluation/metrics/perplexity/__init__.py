@@ -1,1 +1,0 @@
-"""The perplexity metric; load it with `evaluate.load` and this folder's path."""

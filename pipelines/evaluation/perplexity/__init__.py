@@ -1,1 +1,0 @@
-"""Perplexity of documents, texts and minimal pairs."""

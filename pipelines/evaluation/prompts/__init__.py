@@ -1,1 +1,0 @@
-"""Prompts: rows of a dataset folder or file, few-shot examples, given templates."""

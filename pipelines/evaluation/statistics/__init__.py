@@ -1,1 +1,0 @@
-"""Intervals and p-values for paired measures; dependent rows are resampled together."""

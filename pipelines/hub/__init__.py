@@ -1,1 +1,0 @@
-"""The Hub: access rights, downloads, the files of a push, the secret scan, retries and the upload."""

@@ -1,1 +1,0 @@
-"""What training and evaluation share: loading for use, generation, sampling, log-probabilities, windows."""

@@ -1,1 +1,0 @@
-"""Merge adapters into their base, and prove that the merged model is the same model."""

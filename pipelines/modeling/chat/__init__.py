@@ -1,1 +1,0 @@
-"""A conversation as a chat template writes it: its messages, where each turn begins and ends, and what is lost."""

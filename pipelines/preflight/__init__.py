@@ -1,1 +1,0 @@
-"""Preflight: checks of a recipe, its rows and its model before the first step (the doctor)."""

@@ -1,1 +1,0 @@
-"""Checks of the rows as they are written."""

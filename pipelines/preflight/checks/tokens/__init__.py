@@ -1,1 +1,0 @@
-"""Checks of the rows as the trainer sees them: tokens, labels, template."""

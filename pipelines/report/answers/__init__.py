@@ -1,1 +1,0 @@
-"""The prompts of a comparison with every answer."""

@@ -1,1 +1,0 @@
-"""Scales, ticks and curves as SVG."""

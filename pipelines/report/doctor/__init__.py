@@ -1,1 +1,0 @@
-"""The doctor's own page, and findings in a report."""

@@ -1,1 +1,0 @@
-"""Callbacks: logging, samples, throughput, checkpoint upload."""

@@ -1,1 +1,0 @@
-"""Pretraining: from scratch or continued, on raw text."""
