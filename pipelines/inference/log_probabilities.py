@@ -60,13 +60,7 @@ def log_probabilities(
     Takes and raises what `scored_places` does.
     """
     tables = scored_places(
-        loaded,
-        sequences,
-        _log_softmax_at,
-        batch_size=batch_size,
-        window=window,
-        stride=stride,
-        measured_by=measured_by,
+        loaded, sequences, _log_softmax_at, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
     )
     return [table[:, 0] for table in tables]
 

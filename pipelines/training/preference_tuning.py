@@ -15,12 +15,7 @@ from trl import DPOConfig, DPOTrainer, ModelConfig
 from trl.trainer.utils import use_adapter
 
 from pipelines.hub.model_ref import ModelRef
-from pipelines.modeling import (
-    ensure_chat_template,
-    load_tokenizer,
-    render_prompt,
-    train_adapters_in_float32,
-)
+from pipelines.modeling import ensure_chat_template, load_tokenizer, render_prompt, train_adapters_in_float32
 from pipelines.recipe.arguments import RunArguments
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.callbacks.samples import N_HELD_OUT, SampleAnswersCallback

@@ -8,13 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipelines.errors import UserError
-from pipelines.hub.model_ref import (
-    ModelRef,
-    model_fingerprint,
-    refuse_other_base,
-    refuse_unusable_model,
-    resolve_model,
-)
+from pipelines.hub.model_ref import ModelRef, model_fingerprint, refuse_other_base, refuse_unusable_model, resolve_model
 from pipelines.inference.loading import load_for_inference
 from tests.training.data.preference_models import adapter_on
 

@@ -202,8 +202,7 @@ def test_no_model_two_adapters_and_keys_that_do_not_go_together_are_refused(
     with pytest.raises(UserError, match=r"is the adapter .*: expected a base"):
         starting_point(ModelConfig(model_name_or_path=str(adapter)), str(adapter))
     with pytest.raises(
-        UserError,
-        match=r"has lora_r: 8, use_dora: True, the adapter .* has lora_r: 4, use_dora: False; remove",
+        UserError, match=r"has lora_r: 8, use_dora: True, the adapter .* has lora_r: 4, use_dora: False; remove"
     ):
         starting_point(ModelConfig(), str(adapter), {"lora_r": 8, "seed": 1, "use_dora": True, "lora_dropout": 0.0})
     same = {"lora_r": 4, "lora_target_modules": "all-linear"}

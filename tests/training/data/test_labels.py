@@ -184,8 +184,7 @@ def test_the_turns_that_are_trained_are_those_of_train_on_and_of_the_rows_own_ma
 
 
 @pytest.mark.parametrize(
-    ("train_on", "marks"),
-    [("marked", {}), ("all_turns", {"weight": (0, 0)}), ("last_turn", {"train": (True, False)})],
+    ("train_on", "marks"), [("marked", {}), ("all_turns", {"weight": (0, 0)}), ("last_turn", {"train": (True, False)})]
 )
 def test_a_row_without_a_trained_turn_is_dropped_for_that_reason(
     tokenizer: Any, train_on: str, marks: dict[str, Any]
