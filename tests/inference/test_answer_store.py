@@ -61,7 +61,7 @@ def test_a_leftover_is_refused_unless_it_is_to_be_resumed(tmp_path: Path) -> Non
     open_answer_store(output, resume=False).add({"a": PLAIN})
     with pytest.raises(UserError) as error:
         open_answer_store(output, resume=False)
-    assert "answers.jsonl.partial with 1 answers of an interrupted call; add --resume" in str(error.value)
+    assert "answers.jsonl.partial has 1 answers of an interrupted call; add --resume" in str(error.value)
     assert len(open_answer_store(output, resume=True)) == 1
 
 

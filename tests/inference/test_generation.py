@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 
 from pipelines.errors import UserError
 from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers, token_choices_of
@@ -58,16 +58,6 @@ def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_fol
     loaded = LoadedModel("mistral", "mistral", model, tokenizer)
     answers = generate_answers(loaded, PROMPTS, SamplingPolicy(max_new_tokens=40), batch_size=5)
     assert [list(only.token_ids) for [only] in answers] == [plainly(loaded, prompt, 40) for prompt in PROMPTS]
-
-
-def test_a_real_model_writes_the_same_story_in_any_batch(shared_data: Path) -> None:
-    loaded = load_for_inference(str(shared_data / "models" / "hf-stories260K"))
-    texts = ["Once upon a time", "Lily and Tom went to the park. They", "The dog", "One day, a bird"]
-    prompts = [list(loaded.tokenizer(text)["input_ids"]) for text in texts]
-    policy = SamplingPolicy(max_new_tokens=40)
-    alone, together = (generate_answers(loaded, prompts, policy, batch_size=size) for size in (1, 4))
-    assert alone == together
-    assert together[0][0].text.startswith(", there was a little girl named Lily")
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_seed_others(lively: LoadedModel) -> None:
@@ -166,15 +156,6 @@ def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello: L
     assert answers[-1] == Answer("", 0, False, ())
 
 
-def test_a_model_with_a_position_table_is_never_led_past_it(tiny_model_folder: Path) -> None:
-    torch.manual_seed(0)
-    config = GPT2Config(vocab_size=285, n_positions=16, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
-    loaded = LoadedModel("gpt2", "gpt2", GPT2LMHeadModel(config).eval(), tokenizer)
-    answers = generate_answers(loaded, [[5, 6, 7], list(range(5, 19))], SamplingPolicy(max_new_tokens=10), batch_size=2)
-    assert [one.n_tokens + one.stopped for [one] in answers] == [10, 2]
-
-
 def test_the_folders_own_decoding_settings_are_not_inherited(
     tiny_model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -247,20 +228,6 @@ def test_choices_of_many_answers_are_those_of_each_alone(lively: LoadedModel, mo
             assert len(ours.alternatives) == 2
 
 
-def test_an_empty_answer_has_no_choices(lively: LoadedModel) -> None:
-    assert token_choices_of(lively, [[5]], [Answer("", 0, False, ())]) == [[]]
-
-
-def test_a_batch_size_of_nothing_is_refused(hello: LoadedModel) -> None:
-    with pytest.raises(UserError, match="batch_size is 0, expected 1 or more"):
-        generate_answers(hello, [], SamplingPolicy(), batch_size=0)
-
-
-def test_a_prompt_without_a_token_is_refused(hello: LoadedModel) -> None:
-    with pytest.raises(UserError, match="prompt 2 has no tokens"):
-        generate_answers(hello, [[5], []], SamplingPolicy())
-
-
 def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
@@ -269,3 +236,12 @@ def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, m
     monkeypatch.setattr("pipelines.inference.decoding.new_cache", lambda _: None)
     with pytest.raises(UserError, match="out of memory with 7 answers at a time: cuda out of memory; lower"):
         generate_answers(hello, [[5]], SamplingPolicy(), batch_size=7)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "batch_size", "message"),
+    [([], 0, "batch_size is 0, expected 1"), ([[5], []], 1, "prompt 2 has no tokens")],
+)
+def test_an_empty_batch_or_prompt_is_refused(hello: LoadedModel, prompts: list, batch_size: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generate_answers(hello, prompts, SamplingPolicy(), batch_size=batch_size)

@@ -95,7 +95,7 @@ OF_TRL = {
     "gemma4_v3": Family(**_GEMMA_4),
     "gemma4_v4": Family(**_GEMMA_4),
     "gemma4_v5": Family(**{**_GEMMA_4, "thought": _GEMMA_THOUGHT, "null": _GEMMA_NULL}),
-    "glm4moe": Family("!ends each answer with a special token"),
+    "glm4moe": Family("!expected a special token"),
     "gptoss": Family(
         "<|channel|>final<|message|>{answer}<|return|>",
         thought="<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>final<|message|>{answer}"
@@ -111,7 +111,7 @@ OF_TRL = {
     "llama3": Family("{answer}<|eot_id|>"),
     "llama3_1": _LLAMA,
     "llama3_2": _LLAMA,
-    "llava_next": Family("!renders a question and an answer"),
+    "llava_next": Family("!does not render a question and an answer"),
     "muse_glimmer": Family(
         " to=user<|message|>{answer}<|eot|>",
         thought=" to=self<|message|>{thought}<|eom|><|start|>assistant to=user<|message|>{answer}<|eot|>",
@@ -169,7 +169,7 @@ OF_OUR_OWN = {
     "QWEN_1_5": Family("{answer}<|im_end|>", eos="<|im_end|>"),
     "NO_GENERATION_PROMPT": Family("<|im_start|>assistant\n{answer}<|im_end|>"),
     "PARTS_ALONE": Family("!drops the question and the answer"),
-    "ALPACA": Family("!ends each answer with a special token"),
+    "ALPACA": Family("!expected a special token"),
     "PYTHON_VALUES": Family(
         "{answer}<|im_end|>",
         call="<function=look_up><parameter=place>Bath</parameter><parameter=day>5</parameter></function><|im_end|>",

@@ -15,14 +15,12 @@ from trl import ModelConfig, SFTConfig
 
 from pipelines import sft
 from pipelines.errors import UserError
-from pipelines.modeling.quantization import quantization_config
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_bundle, load_training_tokenizer, save_trained, sft_trainer
 from pipelines.training.starting_point import starting_point
-from tests.processors import with_bfloat16
 
 ROWS = [{"instruction": f"Say {n}.", "output": f"{n} it is"} for n in range(12)]
 KEYS = (
@@ -136,15 +134,6 @@ def test_neftune_changes_the_course_of_training(base: Path, rows_file: Path, tmp
     for number, more in enumerate(("", "--neftune_noise_alpha 5", "--neftune_noise_alpha 5")):
         losses.append(run_sft(base, rows_file, tmp_path / str(number), f"{LORA} {more}")["metrics"]["train_loss"])
     assert losses[0] != losses[1] == losses[2]
-
-
-def test_a_four_bit_base_computes_in_bfloat16_with_double_quantization() -> None:
-    with with_bfloat16():  # the machine's precision is tested in tests/recipe/test_precision.py
-        config = quantization_config(ModelConfig(load_in_4bit=True))
-    assert config is not None
-    assert config.bnb_4bit_compute_dtype == torch.bfloat16
-    assert config.bnb_4bit_use_double_quant
-    assert config.bnb_4bit_quant_type == "nf4"
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

@@ -66,11 +66,6 @@ def test_a_conversation_is_continued_after_its_last_request_and_a_system_text_is
     assert without["n_prompt_tokens"] < first["n_prompt_tokens"]
 
 
-def test_the_chain_model_is_cut_by_a_low_limit(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = run(capsys, "--model_name_or_path", model, "--prompt", "Hello", "--max_new_tokens", "1")
-    assert "1 tokens, cut by the token limit" in out
-
-
 def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(
     tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,10 +115,6 @@ def test_a_file_of_prompts_is_answered_with_its_inputs(
     out, _ = run(capsys, "--model_name_or_path", model, "--prompts", prompts)
     assert out.count("--- answer 1 of 1") == 2
     assert "=== Add.\n1 2\n" in out
-
-
-def test_help_is_the_manual_and_comes_fast(run_cli: RunCli) -> None:
-    assert "python pipelines/generate.py --model_name_or_path" in run_cli("pipelines/generate.py", "--help").stdout
 
 
 def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) -> None:

@@ -121,14 +121,6 @@ def test_an_earlier_turns_end_is_not_inside_and_a_cut_answer_has_no_end(
     assert callback.measure(trainer, "eval") == {}
 
 
-def test_no_prompts_means_no_samples_but_still_the_end(tiny_model_folder: Path, tmp_path: Path) -> None:
-    trainer = sampled_trainer(tiny_model_folder, tmp_path / "run", n_prompts=0)
-    metrics = trainer.evaluate()
-    assert "eval_stop_rate" not in metrics
-    assert metrics["eval_p_end"] > 0
-    assert not (tmp_path / "run" / "samples.jsonl").exists()
-
-
 def test_a_prompt_that_fills_the_models_positions_is_answered_by_nothing(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -146,7 +146,7 @@ def test_the_text_column_is_found_or_named() -> None:
     ("keys", "complaint"),
     [
         ({}, "the recipe has neither"),
-        ({"dataset_name": "absent.jsonl"}, "no such file"),
+        ({"dataset_name": "absent.jsonl"}, "no such corpus file"),
         ({"dataset_name": "nobody/has-this-corpus"}, "nobody/has-this-corpus"),
         ({"dataset_name": "{folder}", "streaming": True, "max_steps": -1}, "max_steps is not set"),
         ({"dataset_name": "{folder}", "streaming": True, "workers": 2}, "dataloader_num_workers is 2, expected 0"),
