@@ -1,7 +1,7 @@
-"""Decoding by transformers: one rolling batch, or padded batches through `model.generate` where a model needs that.
+"""Decoding: continuous batching, or padded batches with `model.generate` for models that need it.
 
-Decoding follows the policy alone: what a model's own generation_config.json asks for (sampling, penalties, a minimum
-length) would make two models differ by their settings and not by their weights. Only its end tokens are used.
+Only the sampling policy counts. Of a model's generation_config.json only the end tokens are used: its sampling,
+penalties and minimum length would make models differ by their settings and not by their weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from pipelines.errors import UserError
 from pipelines.inference.continuous_batching import decode_continuous, new_cache
-from pipelines.inference.sampling import Request, SamplingPolicy, SeededSampling, uniform_numbers
+from pipelines.inference.sampling import Request, SamplingPolicy, SeededSampling, pad_left, uniform_numbers
 from pipelines.modeling import LoadedModel, stop_token_ids
 
 
 def decode(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, batch_size: int
 ) -> Iterator[tuple[Request, list[int]]]:
-    """Each request with its new tokens, the end token included, in the order in which they end.
+    """Yield each request with its new tokens, the end token included, in the order in which the answers end.
 
-    To be used within `torch.inference_mode`, which a generator would leave switched on for who iterates over it.
-    Raises `UserError` for logits that are not numbers, and where the batch does not fit into the device's memory.
+    Use it within `torch.inference_mode` or `no_grad`, which a generator would leave switched on for its caller. Raises
+    `UserError` for logits that are NaN or infinite, and if the batch does not fit into the device's memory.
     """
     decode_by = decode_continuous if new_cache(loaded) is not None else decode_padded
     with plain_generation_config(loaded) as stop_ids:
@@ -42,20 +42,19 @@ def decode_padded(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int], batch_size: int
 ) -> Iterator[tuple[Request, list[int]]]:
     """As `decode_continuous`, for models with another cache (sliding windows, recurrent states, prefixes)."""
-    fill = int(loaded.tokenizer.pad_token_id or 0)
     for batch in _batches(requests, batch_size):
-        length, n_new = len(batch[0].token_ids), batch[0].n_new
-        n_pads = [length - len(one.token_ids) for one in batch]
-        rows = [[fill] * n_pad + list(one.token_ids) for n_pad, one in zip(n_pads, batch, strict=True)]
-        masks = [[0] * n_pad + [1] * (length - n_pad) for n_pad in n_pads]
+        token_ids, mask = pad_left([one.token_ids for one in batch], loaded)
+        length = token_ids.shape[1]
         uniforms = uniform_numbers(batch, policy).to(loaded.device) if policy.temperature > 0 else None
+        config = GenerationConfig(
+            max_new_tokens=batch[0].n_new,
+            do_sample=False,
+            eos_token_id=list(stop_ids) or None,
+            pad_token_id=int(loaded.tokenizer.pad_token_id or 0),
+        )
+        processors = LogitsProcessorList([SeededSampling(policy, uniforms, prompt_length=length)])
         generated = loaded.model.generate(  # type: ignore[operator]  # a PeftModel forwards it dynamically
-            input_ids=torch.tensor(rows, device=loaded.device),
-            attention_mask=torch.tensor(masks, device=loaded.device),
-            generation_config=GenerationConfig(
-                max_new_tokens=n_new, do_sample=False, eos_token_id=list(stop_ids) or None, pad_token_id=fill
-            ),
-            logits_processor=LogitsProcessorList([SeededSampling(policy, uniforms, prompt_length=length)]),
+            input_ids=token_ids, attention_mask=mask, generation_config=config, logits_processor=processors
         )
         for request, new_ids in zip(batch, generated[:, length:].tolist(), strict=True):
             end = next((place for place, token_id in enumerate(new_ids) if token_id in stop_ids), len(new_ids))
@@ -64,8 +63,8 @@ def decode_padded(
 
 @contextmanager
 def plain_generation_config(loaded: LoadedModel) -> Iterator[list[int]]:
-    """Set the model's own generation config aside, because `generate` fills all that a caller leaves open from it;
-    yields the end tokens, which are read from it first."""
+    """Replace the model's generation config, which `generate` reads for every unset option; yield the end tokens,
+    which are read from it first."""
     owners: list[Any] = [loaded.model]
     if isinstance(loaded.model, PeftModel):  # it copies its own config onto the model that it wraps
         owners.append(loaded.model.get_base_model())
@@ -81,8 +80,7 @@ def plain_generation_config(loaded: LoadedModel) -> Iterator[list[int]]:
 
 
 def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[Request]]:
-    """Requests of similar length, longest first; the room is the same in a batch, because a shorter row must not be
-    led past the positions the model has."""
+    """Requests of similar length, longest first, with one `n_new` in a batch: no row exceeds the model's positions."""
     longest_first = sorted(requests, key=lambda one: len(one.token_ids), reverse=True)
     for _, group in groupby(longest_first, key=lambda one: one.n_new):
         rows = list(group)

@@ -1,4 +1,4 @@
-"""One token from each row of logits: the most probable, or one drawn by a number that belongs to the row alone."""
+"""Sampling: the next token of each row, greedy or drawn with a number that depends on the row alone."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ import torch
 from transformers import LogitsProcessor
 
 from pipelines.errors import UserError
+from pipelines.modeling import LoadedModel
 
-_N_SORTED = 64  # the nucleus is looked for in the 64 most probable tokens first: sorting 4,096 costs ten times as much
+_N_SORTED = 64  # the nucleus is searched among the 64 best tokens first: sorting 4,096 costs ten times as much
 
 
 @dataclass(frozen=True)
 class SamplingPolicy:
     """How answers are decoded.
 
-    `temperature` 0 is greedy: the most probable token each time. `top_p` keeps the smallest set of tokens that holds
-    this share of the probability. A sample depends on `seed`, its own number and its prompt, and on nothing else. An
-    answer ends before `stop_text`, too, where there is one.
+    `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens with this share of the probability. A sample
+    depends only on `seed`, its number and its prompt. An answer also ends before `stop_text`, if given.
     """
 
     temperature: float = 0.0
@@ -29,7 +29,7 @@ class SamplingPolicy:
     stop_text: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for values no decoding can follow."""
+        """Raise `UserError` for values out of range."""
         if not 0 <= self.temperature < float("inf"):
             raise UserError(f"temperature is {self.temperature}, expected 0 (greedy) or more", "use --temperature 0.7")
         if not 0 < self.top_p <= 1:
@@ -59,7 +59,7 @@ class Request:
 
 
 class SeededSampling(LogitsProcessor):
-    """`choose_tokens` for `model.generate`, whose argmax then takes the one token that was left."""
+    """`choose_tokens` for `model.generate`: leaves one token for its argmax."""
 
     def __init__(self, policy: SamplingPolicy, uniforms: torch.Tensor | None, prompt_length: int) -> None:
         self.policy, self.uniforms, self.prompt_length = policy, uniforms, prompt_length
@@ -72,11 +72,10 @@ class SeededSampling(LogitsProcessor):
 
 
 def choose_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.Tensor | None) -> torch.Tensor:
-    """The next token of each row, shape (rows, 1), from logits of shape (rows, vocabulary).
+    """Choose the next token of each row, shape (rows, 1), from logits of shape (rows, vocabulary).
 
-    Greedy where `uniforms` is None. Else the token is the first whose cumulated probability exceeds the row's uniform
-    number (rows, 1), so an answer does not change with the batch size, with the prompts beside it or with their order.
-    Raises `UserError` for logits that are not numbers.
+    Greedy if `uniforms` is None. Otherwise the first token whose cumulative probability exceeds the row's uniform
+    number (rows, 1), so an answer does not depend on the batch. Raises `UserError` for logits that are NaN or infinite.
     """
     best, greedy = scores.max(dim=-1, keepdim=True)  # NaN wins every comparison, so it is found here
     if not best.isfinite().all():
@@ -94,12 +93,20 @@ def choose_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.
 
 
 def uniform_numbers(requests: Sequence[Request], policy: SamplingPolicy) -> torch.Tensor:
-    """Numbers in [0, 1) of shape (rows, max_new_tokens); a row's depend on seed, prompt and sample number alone."""
+    """Numbers in [0, 1), shape (rows, max_new_tokens); a row's depend only on seed, prompt and sample number."""
     rows = torch.zeros(len(requests), policy.max_new_tokens)
     for row, one in zip(rows, requests, strict=True):
         generator = torch.Generator().manual_seed(one.seed(policy.seed))
         row[: one.n_new] = torch.rand(one.n_new, generator=generator)
     return rows
+
+
+def pad_left(prompts: Sequence[Sequence[int]], loaded: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of `prompts`, shape (rows, longest), padded on the left, on the model's device."""
+    length, fill = max(map(len, prompts)), int(loaded.tokenizer.pad_token_id or 0)
+    rows = [[fill] * (length - len(one)) + list(one) for one in prompts]
+    masks = [[0] * (length - len(one)) + [1] * len(one) for one in prompts]
+    return torch.tensor(rows, device=loaded.device), torch.tensor(masks, device=loaded.device)
 
 
 def _draw_from_nucleus(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -113,7 +120,7 @@ def _draw_from_nucleus(probabilities: torch.Tensor, uniforms: torch.Tensor, top_
 
 
 def _draw(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Places (rows, 1) drawn among the first places that hold `top_p` of the mass, in proportion to `probabilities`."""
+    """Draw places (rows, 1) from the first places with `top_p` of the mass, in proportion to `probabilities`."""
     mass = probabilities.cumsum(dim=-1)
     last = (mass - probabilities < top_p).sum(dim=-1, keepdim=True) - 1
     return torch.searchsorted(mass, uniforms * mass.gather(1, last), right=True).minimum(last)

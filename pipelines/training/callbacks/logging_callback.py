@@ -1,4 +1,4 @@
-"""The live view: what each log of a training says beyond the loss, and the one line on the terminal that shows it."""
+"""The logging callback: throughput and memory in each training log, and one line for it on the terminal."""
 
 import math
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     _AnyTrainer = object
 
-_DOT = " \u00b7 "  # a middle dot; where the terminal's encoding has none, a bar
+_DOT = " \u00b7 "  # a middle dot; a bar if the terminal's encoding has none
 _GIB = 1 << 30
 
 
@@ -27,22 +27,22 @@ class EvaluationMetrics(TrainerCallback):
     """A callback that adds metrics to each evaluation of a `ThroughputLogging` trainer before they are logged."""
 
     def measure(self, trainer: Trainer, prefix: str) -> dict[str, float]:
-        """Metrics named `{prefix}_...`; called on the ranks that `runs_on` allows, their model in whatever mode."""
+        """Metrics named `{prefix}_...`; called on the ranks that `runs_on` allows, with the model in any mode."""
         raise NotImplementedError
 
     def runs_on(self, trainer: Trainer) -> bool:
-        """Whether this rank measures: rank 0, and every rank where a forward needs all of them (sharded models)."""
+        """Whether this rank measures: rank 0, and every rank if a forward needs all of them (sharded models)."""
         return trainer.is_world_process_zero() or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
 class ThroughputLogging(_AnyTrainer):
     """A mixin before a trainer class of transformers or TRL: `class LoggedSFTTrainer(ThroughputLogging, SFTTrainer)`.
 
-    Adds to every training log, and so to trainer_state.json and to each tracker, over the window since the last log:
-    `tokens_per_second` (no padding, all ranks together), `loss_token_share` (of these tokens, those whose prediction is
-    in the loss), `tflops_per_second` (of one device, see `training_flops` for what is counted) and `mfu` where the
-    device's peak is known; over the run so far `peak_memory_gib` (the fullest rank) and `seconds_left`. Evaluation and
-    saving are no training time. Tokens are counted on the device; only a log waits for it.
+    Adds to every training log, over the steps since the last log: `tokens_per_second` (no padding, all ranks),
+    `loss_token_share` (tokens whose prediction is in the loss), `tflops_per_second` (of one device, see
+    `training_flops`) and `mfu` if the device's peak is known; over the run so far: `peak_memory_gib` (the fullest rank)
+    and `seconds_left`. Evaluation and saving are not training time. Tokens are counted on the device; only a log waits
+    for it.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -54,14 +54,14 @@ class ThroughputLogging(_AnyTrainer):
         super().__init__(*arguments, **options)
 
     def training_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> torch.Tensor:
-        """One forward and backward, counted."""
+        """Count the batch, then run forward and backward."""
         self._has_reference_pass = "completion_mask" in inputs and "ref_chosen_logps" not in inputs
         self.throughput.count(inputs, self.state.global_step)
         return super().training_step(model, inputs, *arguments, **options)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        """Evaluation with the metrics of every `EvaluationMetrics` beside the loss."""
-        if not self.throughput.is_paused:  # a dict of sets calls this once more for each; the measures are taken once
+        """Evaluate, with the metrics of every `EvaluationMetrics` callback."""
+        if not self.throughput.is_paused:  # called again for each set of a dict of sets; measure once
             self._prefix_to_measure = options.get("metric_key_prefix", "eval")
         with self.throughput.paused():
             return super().evaluate(*arguments, **options)
@@ -71,7 +71,7 @@ class ThroughputLogging(_AnyTrainer):
             super()._save_checkpoint(*arguments, **options)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log `logs` with what the live view adds; every rank must call it."""
+        """Log `logs` with the added figures; every rank must call it."""
         if self.throughput.is_paused and self._prefix_to_measure is not None:
             prefix, self._prefix_to_measure = self._prefix_to_measure, None
             logs.update(self._measures(prefix))
@@ -102,35 +102,32 @@ class ThroughputLogging(_AnyTrainer):
             self._flops, self._flops_are_known = training_flops(self.accelerator.unwrap_model(self.model)), True
         if self._flops is None:
             return {}
-        flops = self._flops.of(
-            n_tokens=n_tokens, n_loss_tokens=n_loss_tokens, n_pairs=n_pairs, reference=self._has_reference_pass
-        )
-        rate = flops / device_seconds
+        counts = {"n_tokens": n_tokens, "n_loss_tokens": n_loss_tokens, "n_pairs": n_pairs}
+        rate = self._flops.of(**counts, reference=self._has_reference_pass) / device_seconds
         found = {"tflops_per_second": float(f"{rate / 1e12:.4g}")}
         peak = peak_flops(torch.cuda.get_device_name()) if self.args.device.type == "cuda" else None
         return found if peak is None else {**found, "mfu": round(rate / peak, 4)}
 
     def _measures(self, prefix: str) -> dict[str, float]:
-        """Every rank gets the values of rank 0, for they may choose the best checkpoint."""
+        """Every rank gets the values of rank 0, because they may choose the best checkpoint."""
         found: dict[str, float] = {}
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, EvaluationMetrics):
-                told = [callback.measure(self, prefix) if callback.runs_on(self) else {}]
+                shared = [callback.measure(self, prefix) if callback.runs_on(self) else {}]
                 if self.accelerator.num_processes > 1:
-                    broadcast_object_list(told)
-                found.update(told[0])
+                    broadcast_object_list(shared)
+                found.update(shared[0])
         return found
 
 
 class LoggingCallback(TrainerCallback):
-    """One line on rank 0's terminal for each log."""
+    """Print one line for each log on rank 0."""
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **said: Any) -> None:  # noqa: ARG002
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **options: Any) -> None:  # noqa: ARG002
         """Print the line; the logs are left as they are."""
-        if state.is_world_process_zero:
-            line = line_of(said.get("logs") or {}, state.global_step, state.max_steps)
-            if line:
-                say(line)
+        line = log_line(options.get("logs") or {}, state.global_step, state.max_steps)
+        if line and state.is_world_process_zero:
+            say(line)
 
 
 class ProgressBarCallback(ProgressCallback):
@@ -141,7 +138,7 @@ class ProgressBarCallback(ProgressCallback):
 
 
 def add_logging(trainer: Trainer) -> None:
-    """Let `LoggingCallback` show the logs of `trainer` in place of transformers' printed dicts; progress bars stay."""
+    """Replace transformers' printed dicts by `LoggingCallback`; progress bars stay."""
     if any(type(callback) is ProgressCallback for callback in trainer.callback_handler.callbacks):
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(ProgressBarCallback())
@@ -152,7 +149,7 @@ def add_logging(trainer: Trainer) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line above the progress bars, in characters that the terminal's encoding has."""
+    """Print a line above the progress bars, in characters of the terminal's encoding."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         _DOT.encode(encoding)
@@ -163,8 +160,8 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def line_of(logs: dict[str, Any], step: int, last_step: int) -> str:
-    """`logs` as the terminal shows them; empty where there is nothing to show."""
+def log_line(logs: dict[str, Any], step: int, last_step: int) -> str:
+    """Format `logs` for the terminal; empty if there is nothing to show."""
     if "train_runtime" in logs:
         return _DOT.join(
             [f"trained to step {step} in {_duration(logs['train_runtime'])}", f"mean loss {logs['train_loss']:.4g}"]

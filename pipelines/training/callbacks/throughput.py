@@ -1,4 +1,4 @@
-"""What a run says about its cost and its pace, over all of its legs where it was interrupted and resumed."""
+"""Throughput and cost of a run: tokens, seconds and peak memory, also over the parts of a resumed run."""
 
 import math
 import resource
@@ -28,7 +28,7 @@ def peak_memory_bytes() -> int:
 
 
 class CostCallback(TrainerCallback):
-    """Notes at each checkpoint what the run has cost until then, so that a leg that goes on from it can add its own."""
+    """Record the cost at each checkpoint, so that a resumed run can add its own."""
 
     def __init__(self, run: Run, trainer: Trainer) -> None:
         self.run, self.trainer = run, trainer
@@ -39,20 +39,20 @@ class CostCallback(TrainerCallback):
         self.first_step, self.began = state.global_step, time.perf_counter()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
-        """Note tokens, seconds of training and the sum of the losses of all steps."""
+        """Record tokens, seconds of training and the sum of the losses of all steps."""
         pending = getattr(self.trainer, "_tr_loss", 0.0)
         mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, state.global_step - self.first_step)
         self.run.note_checkpoint(state.global_step, **self.cost(time.perf_counter() - self.began, mean))
 
     def on_log(self, *_: Any, **__: Any) -> None:
-        """Note the time now and then: a run that is killed between two checkpoints has spent it all the same."""
+        """Record the time now and then: a run that is killed between two checkpoints has spent it too."""
         if time.perf_counter() - self.noted > _SECONDS_BETWEEN_NOTES:
             self.run.note_spent()
             self.noted = time.perf_counter()
 
     def cost(self, seconds: float, mean_loss: float) -> dict[str, Any]:
-        """Of all legs: tokens without padding that were trained on (None where the trainer counts none), seconds of
-        training, steps, and the sum of their losses. `seconds` and `mean_loss` are this leg's."""
+        """Totals over all parts of a resumed run: trained tokens without padding (None if the trainer counts none),
+        seconds of training and the sum of the losses. `seconds` and `mean_loss` belong to this part."""
         before, n_steps = self.run.before, self.trainer.state.global_step - self.first_step
         n_tokens = getattr(self.trainer, "_total_train_tokens", None)
         return {
@@ -63,10 +63,7 @@ class CostCallback(TrainerCallback):
 
 
 def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
-    """Train, from `checkpoint` if there is one: the metrics, of all legs of `run` together.
-
-    Raises `UserError` for a training that did not stay finite.
-    """
+    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `UserError` on divergence."""
     notes = CostCallback(run, trainer)
     trainer.add_callback(notes)
     metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
@@ -85,8 +82,8 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[st
 
 
 def cost_of_training(run: Run) -> dict[str, Any]:
-    """After `run_training`: tokens without padding that were trained on (None where the trainer counts none), their
-    rate over the wall time of the training with its evaluations, and peak memory: as run.json has them."""
+    """After `run_training`, for run.json: trained tokens without padding (None if the trainer counts none), their rate
+    over the wall time with evaluations, and peak memory."""
     n_tokens, seconds = run.before.get("n_tokens"), run.before.get("seconds_train")
     return {
         "n_tokens": n_tokens,
@@ -96,8 +93,10 @@ def cost_of_training(run: Run) -> dict[str, Any]:
 
 
 def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None) -> None:
-    """Raise `UserError` if the training loss or a trained weight is no number: such a model is worth nothing, and is
-    not saved. A loss alone would not do: with `logging_nan_inf_filter` a NaN is counted as 0."""
+    """Raise `UserError` if the training loss or a trained weight is NaN or infinite, so that the model is not saved.
+
+    The loss alone does not tell: `logging_nan_inf_filter` counts a NaN as 0.
+    """
     loss = metrics.get("train_loss", 0.0)
     parameters = model.named_parameters() if model is not None else ()
     broken = next((name for name, weight in parameters if not _is_finite(weight)), None)
@@ -109,15 +108,15 @@ def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None)
 
 
 def _is_finite(weight: torch.nn.Parameter) -> bool:
-    local = weight.to_local() if hasattr(weight, "to_local") else weight  # each rank looks at its own shard
+    local = weight.to_local() if hasattr(weight, "to_local") else weight  # each rank checks its own shard
     return not weight.requires_grad or bool(torch.isfinite(local).all())
 
 
 def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
-    """Tokens of a batch without padding, tokens whose prediction is in the loss, and pairs of tokens of one sequence.
+    """Count tokens without padding, tokens whose prediction is in the loss, and pairs of tokens of one sequence.
 
-    Shape (3,), int64, on the batch's device, without waiting for it. Pairs are the sum of the squared sequence lengths;
-    `position_ids` that begin anew inside a row mark several sequences. The first token of a row is never predicted.
+    Shape (3,), int64, on the batch's device, without waiting for it. Pairs are the sum of squared sequence lengths;
+    `position_ids` that restart inside a row mark several sequences. The first token of a row is never predicted.
     """
     ids, mask, positions = batch["input_ids"], batch.get("attention_mask"), batch.get("position_ids")
     real = (mask != 0).long() if mask is not None and mask.shape == ids.shape else torch.ones_like(ids)
@@ -135,10 +134,10 @@ def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:
 
 
 class ThroughputMeter:
-    """Tokens and training time of this process.
+    """Measure tokens and training time of this process.
 
-    Its clock starts with the first training step and stands still in `paused` (evaluation, saving a checkpoint). A
-    window reaches from the last log to this one; the first begins with the first step, so it holds that step's warm-up.
+    The clock starts with the first training step and stops in `paused` (evaluation, saving a checkpoint). A window
+    lasts from one log to the next; the first one includes the warm-up of the first step.
     """
 
     def __init__(self) -> None:
@@ -151,7 +150,7 @@ class ThroughputMeter:
         self._window_began = 0.0
 
     def count(self, batch: Mapping[str, Any], step: int) -> None:
-        """Add a batch that is about to be trained on, after `step` optimizer steps. Never waits for the device."""
+        """Add the next batch, after `step` optimizer steps. Never waits for the device."""
         if self._began is None:
             self._seconds_paused, self._first_step = 0.0, step
             self._began = self._window_began = self._now()
@@ -162,7 +161,7 @@ class ThroughputMeter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time in here is no training time; may be nested."""
+        """Stop the clock; may be nested."""
         began, self._depth_of_pause = time.perf_counter(), self._depth_of_pause + 1
         try:
             yield
@@ -173,21 +172,20 @@ class ThroughputMeter:
 
     @property
     def is_paused(self) -> bool:
-        """Whether training is interrupted right now."""
+        """Whether the clock is stopped."""
         return self._depth_of_pause > 0
 
     def close_window(self) -> tuple[torch.Tensor | None, float]:
-        """The counts of `batch_counts` summed since the last call, and the seconds of training since then."""
+        """Sums of `batch_counts` and seconds of training since the last call."""
         now = self._now()
         counts, seconds = self._counts, now - self._window_began
         self._counts, self._window_began = None, now
         return counts, seconds
 
     def seconds_left(self, step: int, last_step: int) -> float | None:
-        """Seconds for the steps from `step` to `last_step` and for the pauses that they bring, at this process's means.
+        """Estimate the seconds from `step` to `last_step`, pauses included; None before the first step.
 
-        The first step does not count where there are others, since it is slow for reasons of its own. None before a
-        step was done.
+        The first step is left out once there are others, because it includes warm-up.
         """
         n_done = step - self._first_step
         if self._began is None or n_done < 1:

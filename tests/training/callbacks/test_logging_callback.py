@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOConfig, DPOTrainer
 
-from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, add_logging, line_of, say
+from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, add_logging, log_line, say
 from pipelines.training.callbacks.throughput import ThroughputMeter, batch_counts
 from tests.conftest import PROJECT
 from tests.training.callbacks.logged_trainers import logged_trainer, rows_of, tokenizer_of
@@ -189,16 +189,16 @@ def test_a_line_is_short_and_a_broken_gradient_is_loud() -> None:
     logs = {"loss": 2.3141, "grad_norm": float("nan"), "learning_rate": 1e-4, "tokens_per_second": 3700.4,
             "loss_token_share": 0.62, "tflops_per_second": 402.1, "mfu": 0.4066, "peak_memory_gib": 3.12,
             "seconds_left": 130.0}  # fmt: skip
-    assert line_of(logs, 20, 100) == (
+    assert log_line(logs, 20, 100) == (
         "step 20/100 · loss 2.314 · GRAD NORM nan · lr 1.0e-04 · 3,700 tok/s · 62% in loss · 402 TFLOP/s · 40.7% MFU"
         " · 3.1 GiB · 2 min left"
     )
-    assert "GRAD NORM" not in line_of({**logs, "grad_norm": 1.0}, 20, 100)
+    assert "GRAD NORM" not in log_line({**logs, "grad_norm": 1.0}, 20, 100)
     evaluation = {"eval_loss": 1.93, "eval_p_end": 0.912, "eval_p_end_inside": 0.0021, "eval_stop_rate": 1.0}
-    assert line_of(evaluation, 100, 100) == (
+    assert log_line(evaluation, 100, 100) == (
         "step 100 · eval loss 1.93 · P(end) 0.91 at the end, 0.0021 inside · 100% of samples stop"
     )
-    assert line_of({"something": 1.0}, 1, 2) == ""
+    assert log_line({"something": 1.0}, 1, 2) == ""
 
 
 def test_a_terminal_without_the_characters_gets_others(monkeypatch: pytest.MonkeyPatch) -> None:
