@@ -73,8 +73,7 @@ def _train(recipe: "Recipe") -> None:
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
-    base = (start.base, model_arguments.model_revision)
-    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, *base, adapter=start.adapter))
+    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)

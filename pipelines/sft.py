@@ -67,8 +67,7 @@ def _train(recipe: "Recipe") -> None:
     train, ledger, held_out = rows.tokenize(tokenizer)
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
-    base = (start.base, model_arguments.model_revision)
-    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, *base, adapter=start.adapter))
+    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.hub.model_ref import ModelRef
 from pipelines.recipe import Recipe, Stage
 from pipelines.records import Inputs, describe_machine, git_state, plain, versions
 from pipelines.reproduction.locked_recipe import LockedRecipe
@@ -51,7 +52,7 @@ def _sft_inputs(recipe: Recipe) -> Inputs:
     rows = instruction_set(train, held_out, data, training, recipe.keys)
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
     tokenizer, _ = load_training_tokenizer(start, training, conversational=rows.conversational)
-    return fine_tuning_inputs(data, (train, held_out), tokenizer, start.base, model.model_revision, start.adapter)
+    return fine_tuning_inputs(data, (train, held_out), tokenizer, start)
 
 
 def _dpo_inputs(recipe: Recipe) -> Inputs:
@@ -59,14 +60,15 @@ def _dpo_inputs(recipe: Recipe) -> Inputs:
     start = starting_point(model, data.adapter_name_or_path, recipe.keys)
     tokenizer, _ = load_policy_tokenizer(start)
     rows = preference_set(data, training)
-    return fine_tuning_inputs(data, rows, tokenizer, start.base, model.model_revision, start.adapter)
+    return fine_tuning_inputs(data, rows, tokenizer, start)
 
 
 def _pretraining_inputs(recipe: Recipe) -> Inputs:
     data, training, model = recipe.arguments
     tokenizer = tokenizer_to_pretrain(data, model)
     corpus = open_corpus(data, training, tokenizer)
-    return pretraining_inputs(data, corpus, tokenizer, model.model_name_or_path, model.model_revision)
+    name = model.model_name_or_path
+    return pretraining_inputs(data, corpus, tokenizer, ModelRef(name, None, model.model_revision) if name else None)
 
 
 _INPUTS = {Stage.SFT: _sft_inputs, Stage.DPO: _dpo_inputs, Stage.PRETRAIN: _pretraining_inputs}

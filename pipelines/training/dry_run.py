@@ -1,7 +1,7 @@
-"""A dry run: the recipe's own trainer does one step on a model of one layer, before rows or weights are read.
+"""Dry run: one step of the recipe's trainer on a model of one layer, before rows or weights are read.
 
-TRL, transformers and their optional packages refuse many recipes, each at its own time: some when the trainer is built,
-some at the first step, some after the first evaluation. One step of the real trainer meets them all in a second.
+TRL, transformers and their optional packages refuse recipes at different times: when the trainer is built, at the first
+step, after the first evaluation. One step of the real trainer finds all of these in a second.
 """
 
 import contextlib
@@ -55,22 +55,18 @@ _PROMPT, _ANSWER = [3, 4], [5, 6, 1]  # ids; 1 ends an answer
 
 
 def refuse_impossible_training(recipe: Recipe) -> None:
-    """Raise `UserError` if the trainer of `recipe` cannot be built, or cannot do a step, an evaluation and a save, and
-    if its base or adapter cannot be built.
+    """Raise `UserError` if the trainer of `recipe` fails to build, step, evaluate or save, or its base or adapter fails
+    to build.
 
-    The remedy names a key without which it can: that is tried too. Runs of several processes are not looked at.
+    The fix names a key without which it works, found by trying. Runs of several processes are not checked.
     """
     data, training, model = recipe.arguments
     refuse_impossible_schedule(training)
     _refuse_trainer(recipe)
     if isinstance(training, SFTConfig | DPOConfig):
         start = starting_point(model, data.adapter_name_or_path, recipe.keys)
-        refuse_impossible_base(
-            start.base,
-            model,
-            cast(dict[str, Any] | None, training.model_init_kwargs),
-            new_adapter=start.adapter is None,
-        )
+        options = cast(dict[str, Any] | None, training.model_init_kwargs)
+        refuse_impossible_base(start.base, model, options, new_adapter=start.adapter is None)
         return
     refuse_contradictions(data, model)
     if model.model_name_or_path is not None:
@@ -94,7 +90,7 @@ def _refuse_trainer(recipe: Recipe) -> None:
 
 
 def _culprits(recipe: Recipe, message: str) -> list[str]:
-    """The keys without any one of which the trainer works; of those that `message` mentions, if one of them is."""
+    """Keys without any one of which the trainer works; those that `message` mentions come first."""
     data, training, model = recipe.arguments
     known = {one.name for one in dataclasses.fields(training) if one.init}
     written = {key: value for key, value in recipe.keys.items() if key in known}
@@ -115,7 +111,7 @@ def _culprits(recipe: Recipe, message: str) -> list[str]:
 
 
 def _error_of(training: TrainingArguments, model: ModelConfig, data: Any) -> BaseException | None:
-    """What a library raises in a dry run, None if it goes through. A refusal of this project's own is raised on."""
+    """The error of a library in a dry run, None if it succeeds. This project's own errors are raised."""
     with tempfile.TemporaryDirectory() as folder, _silence():
         try:
             _compile_something(training)
@@ -133,14 +129,14 @@ def _error_of(training: TrainingArguments, model: ModelConfig, data: Any) -> Bas
 
 
 def _compile_something(training: TrainingArguments) -> None:
-    """Find out whether there is a compiler. Compiling the model would take a minute."""
+    """Check for a compiler. Compiling the model would take a minute."""
     if training.torch_compile:
         backend = str(training.torch_compile_backend)
         torch.compile(torch.sin, backend=backend, mode=training.torch_compile_mode)(torch.ones(2))
 
 
 def _short(training: TrainingArguments, folder: str) -> Any:
-    """The recipe's arguments for one step in `folder`, with an evaluation and a checkpoint if the recipe has them."""
+    """Shorten the recipe to one step in `folder`, with an evaluation and a checkpoint if it has them."""
     short: Any = copy.copy(training)
     short.output_dir, short.push_to_hub, short.disable_tqdm, short.max_steps = folder, False, True, 1
     short.resume_from_checkpoint = None
@@ -153,10 +149,10 @@ def _short(training: TrainingArguments, folder: str) -> Any:
         short.save_strategy = SaveStrategy.STEPS
     short.torch_compile = False
     if short.optim_target_modules:
-        short.optim_target_modules = "all-linear"  # names of modules are those of the real model
+        short.optim_target_modules = "all-linear"  # module names belong to the real model
     short.use_liger_kernel = short.use_liger_kernel and not is_liger_kernel_available()  # it would patch a class
     if hasattr(short, "pad_token"):
-        short.pad_token = None  # one of the real tokenizer
+        short.pad_token = None  # belongs to the real tokenizer
     return short
 
 

@@ -32,7 +32,7 @@ _ANY_LENGTH = 1_000_000  # steps, if epochs decide
 
 
 def message_of(error: BaseException) -> str:
-    """All of a library's message on one line."""
+    """A library's whole message on one line."""
     said = error.args[0] if isinstance(error, KeyError) and error.args else error  # a KeyError's text is quoted
     return " ".join(str(said).split())[:_MAX_CHARACTERS] or type(error).__name__
 
@@ -49,8 +49,8 @@ def explain_library_errors(problem: str, fix: str) -> Iterator[None]:
 def refuse_impossible_base(
     base: str, arguments: ModelConfig, options: dict[str, Any] | None = None, *, new_adapter: bool
 ) -> None:
-    """Raise `UserError` if the model at `base` cannot be built with `options` (model_init_kwargs), or if PEFT does not
-    put the recipe's adapter on it. The remedy names a key without which it does."""
+    """Raise `UserError` if the model at `base` cannot be built with `options` (model_init_kwargs), or PEFT refuses the
+    recipe's adapter; the fix names a key without which it works."""
     skeleton = _skeleton(base, arguments, options or {})
     if not new_adapter or not arguments.use_peft:
         return
@@ -83,7 +83,7 @@ def _skeleton(base: str, arguments: ModelConfig, options: dict[str, Any]) -> Pre
 
 
 def _peft_error(skeleton: PreTrainedModel, arguments: ModelConfig) -> BaseException | None:
-    """What PEFT raises for the adapter of `arguments`, None if it puts it on."""
+    """PEFT's error for the adapter of `arguments`, None if it accepts it."""
     try:
         with attach_quietly(), warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")
@@ -98,7 +98,7 @@ def _peft_error(skeleton: PreTrainedModel, arguments: ModelConfig) -> BaseExcept
 def refuse_impossible_schedule(training: TrainingArguments) -> None:
     """Raise `UserError` if `lr_scheduler_type` cannot be built with these `lr_scheduler_kwargs` and steps.
 
-    transformers finds out after everything is loaded, and lets a decay that is longer than the run pass: the learning
+    transformers finds out after everything is loaded, and accepts a decay that is longer than the run: the learning
     rate would then fall from the start, or never.
     """
     n_steps = training.max_steps if training.max_steps > 0 else _ANY_LENGTH

@@ -1,5 +1,4 @@
-"""Going on with an interrupted run: from its newest whole checkpoint, with the keys that it was begun with, or not at
-all."""
+"""Resuming an interrupted run from its newest complete checkpoint, with the keys that it started with."""
 
 import dataclasses
 import json
@@ -20,8 +19,7 @@ from pipelines.records import RECORD_NAME, plain
 _STATE, _OPTIMIZER = "trainer_state.json", "optimizer.pt"
 _NEEDED = (_STATE, _OPTIMIZER, "scheduler.pt")
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
-# What does not change the course of training: it holds from the checkpoint on. The lock compares what the names of
-# models and datasets stand for.
+# Keys that may change because they do not affect training. The lock compares models and datasets by content.
 _SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
 _FREE = re.compile(
     r"(resume|template_date|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
@@ -33,11 +31,10 @@ _FREE = re.compile(
 
 
 def checkpoint_to_resume(recipe: Recipe) -> Path | None:
-    """The checkpoint of `output_dir` that a run of `recipe` goes on from; None for a fresh run, and for one that was
-    interrupted before its first checkpoint.
+    """Find the checkpoint in `output_dir` to resume from; None for a fresh run or one without a checkpoint yet.
 
-    Sets the recipe's `resume` where `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for
-    another one, for keys that cannot change in the middle of a run, and where no checkpoint is whole.
+    Sets the recipe's `resume` if `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for
+    another one, for keys that cannot change in the middle of a run, and if no checkpoint is complete.
     """
     data, training, _ = recipe.arguments
     folder = Path(str(training.output_dir))
@@ -47,7 +44,7 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
         return None
     record, tells = read_json(folder / RECORD_NAME), training.process_index == 0
     if hasattr(data, "template_date") and data.template_date is None:
-        data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run was begun
+        data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run started
     if tells:
         _refuse_other_keys(recipe, record, training.world_size)
     found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -step_of(path))
@@ -69,13 +66,13 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step at which a checkpoint was written, by its name; -1 for another folder."""
+    """The step in a checkpoint's name; -1 for another folder."""
     number = checkpoint.name.rpartition("-")[2]
     return int(number) if number.isdecimal() else -1
 
 
 def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
-    """What `resume_from_checkpoint` names: a checkpoint of this run, True for the newest, None for none."""
+    """Read `resume_from_checkpoint`: a checkpoint of this run, True for the newest, None for none."""
     if written in (None, False, "false", "False"):
         return None
     if written in (True, "true", "True"):
@@ -91,13 +88,13 @@ def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
 
 
 def _fault_of(checkpoint: Path, sharded: bool) -> str | None:
-    """Why a checkpoint cannot be gone on from, None if it can. Those of sharded models have other files."""
+    """Why a checkpoint cannot be resumed from, None if it can. Sharded models have other files."""
     try:
         state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return f"no {_STATE}"
     except (OSError, ValueError):
-        return f"{_STATE} is cut off"
+        state = None
     if not isinstance(state, dict) or "global_step" not in state:
         return f"{_STATE} is cut off"
     if sharded:
@@ -128,14 +125,14 @@ def _is_whole(path: Path) -> bool:
 
 
 def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
-    """No checkpoint is whole. Weights without the optimizer's state can begin another run."""
+    """The error for no complete checkpoint; weights without the optimizer's state can start another run."""
     newest, fault = next(iter(faults.items()))
-    remedy = "begin anew with another --output_dir"
+    remedy = "start again with another --output_dir"
     if all(fault == f"no {_OPTIMIZER}" for fault in faults.values()):
         is_adapter = (newest / "adapter_config.json").is_file()
         key = "adapter_name_or_path" if is_adapter else "model_name_or_path"
-        fault += ", as save_only_model: true leaves it"
-        remedy = f"begin another run from its weights, with --{key} {newest} and another --output_dir"
+        fault += " (save_only_model: true)"
+        remedy = f"start another run from its weights, with --{key} {newest} and another --output_dir"
     return UserError(
         f"no checkpoint in {folder} has weights, optimizer and schedule ({newest.name}: {fault}"
         + (f", and {len(faults) - 1} more)" if len(faults) > 1 else ")"),
@@ -144,8 +141,8 @@ def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
 
 
 def _refuse_other_keys(recipe: Recipe, record: Mapping[str, Any], n_processes: int) -> None:
-    """Compare the recipe with that of the run's beginning. Optimizer and schedule come from the checkpoint and rows are
-    counted in batches: another value would be recorded and not used, or repeat and skip rows."""
+    """Compare the recipe with the one that the run started with. Optimizer and schedule come from the checkpoint, rows
+    are counted in batches: a changed value would be recorded and not used, or repeat and skip rows."""
     begun, here = record.get("recipe") or {}, plain(recipe.keys)
     before = {key: _value(recipe, key, begun) for key in dict.fromkeys([*begun, *here])}
     changed = {key: (value, _value(recipe, key, here)) for key, value in before.items()}
@@ -165,7 +162,7 @@ def _refuse_other_keys(recipe: Recipe, record: Mapping[str, Any], n_processes: i
 
 
 def _value(recipe: Recipe, key: str, keys: Mapping[str, Any]) -> Any:
-    """The value of `key`, or what it is where it is not written."""
+    """The value of `key`, or its default."""
     if key in keys:
         return keys[key]
     for holder in recipe.arguments:

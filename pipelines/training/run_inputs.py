@@ -1,4 +1,4 @@
-"""What a run is made of, gathered once for run.json and its lock: base, adapter, rows, tokenizer and template."""
+"""Inputs of a run for run.json and its lock: base, adapter, rows, tokenizer and template."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.files import sha256_of_text
-from pipelines.hub.model_ref import model_fingerprint
+from pipelines.hub.model_ref import ModelRef, model_fingerprint
 from pipelines.hub.pulling import local_copy
 from pipelines.modeling import template_sha256, tokenizer_sha256
 from pipelines.recipe.arguments import DataArguments, MixtureArguments, MixturePart, PretrainingArguments
@@ -16,25 +16,20 @@ from pipelines.records import Card, DatasetIdentity, Inputs, License, ModelIdent
 from pipelines.training.data.rows import rows_fingerprint
 from pipelines.training.pretrain.corpus import Corpus
 
-_SPLITS = ("train", "validation")  # what the rows are for, whatever the recipe calls their splits
+_SPLITS = ("train", "validation")  # the role of the rows, whatever the recipe calls their splits
 
 
 def fine_tuning_inputs(
-    data: DataArguments,
-    rows: Sequence[Dataset | None],
-    tokenizer: PreTrainedTokenizerBase,
-    base: str,
-    revision: str | None,
-    adapter: str | None = None,
+    data: DataArguments, rows: Sequence[Dataset | None], tokenizer: PreTrainedTokenizerBase, start: ModelRef
 ) -> Inputs:
-    """The inputs of a run on `rows`, to train on and held out, from `base` at `revision` and the `adapter` on it."""
+    """Describe the inputs of a run from `start` on `rows`: training rows and held-out rows."""
     sources = [(part, _card(part)) for part in _parts(data)]
-    licenses = tuple(dict.fromkeys(one for part, card in sources for one in _licences(part, card)))
+    licenses = tuple(dict.fromkeys(one for part, card in sources for one in _licenses(part, card)))
     is_mixture = len(sources) > 1
     revisions = tuple((part.path, card.revision) for part, card in sources)
     return Inputs(
-        base=model_identity(base, revision),
-        adapter=model_identity(adapter) if adapter else None,
+        base=model_identity(start.base, start.revision),
+        adapter=model_identity(start.adapter) if start.adapter else None,
         datasets=tuple(
             DatasetIdentity(
                 split,
@@ -54,24 +49,20 @@ def fine_tuning_inputs(
 
 
 def pretraining_inputs(
-    arguments: PretrainingArguments,
-    corpus: Corpus,
-    tokenizer: PreTrainedTokenizerBase,
-    base: str | None,
-    revision: str | None,
+    arguments: PretrainingArguments, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, start: ModelRef | None
 ) -> Inputs:
-    """The inputs of a run on `corpus`: each part of it, and the documents that are held out of each."""
+    """Describe the inputs of a run on `corpus`: each part, and the documents held out of it."""
     trained, held_out = [], []
     for part, (name, texts) in zip(_parts(arguments), corpus.held_out_texts.items(), strict=True):
         card = _card(part)
-        licenses = tuple(_licences(part, card))
+        licenses = tuple(_licenses(part, card))
         facts = next((one for one in corpus.facts.get("parts", ()) if one["path"] == name), corpus.facts)
         rows = (facts["fingerprint"], facts.get("n_rows"))
         trained.append(DatasetIdentity("train", name, card.revision, *rows, licenses))
         rows = (f"sha256:{sha256_of_text(chr(0).join(texts))}", len(texts))
         held_out.append(DatasetIdentity("validation", name, card.revision, *rows, licenses))
     return Inputs(
-        base=model_identity(base, revision) if base else None,
+        base=model_identity(start.base, start.revision) if start else None,
         datasets=(*trained, *held_out),
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         template_sha256=template_sha256(tokenizer),
@@ -79,7 +70,7 @@ def pretraining_inputs(
 
 
 def model_identity(name_or_path: str, revision: str | None = None) -> ModelIdentity:
-    """What a model is known by: of one on the Hub its id without a revision, and the commit."""
+    """Name, commit, fingerprint and license of a model; a Hub id without the revision."""
     found = local_copy(name_or_path, revision)
     fingerprint = model_fingerprint(name_or_path, revision)
     return ModelIdentity(found.name, found.commit, fingerprint, card_of(found.name, found.commit).license)
@@ -99,15 +90,15 @@ def _card(part: MixturePart) -> Card:
     return card_of(part.path, part.revision, repo_type="dataset")
 
 
-def _licences(part: MixturePart, card: Card) -> list[License]:
-    """What is known of the licences: the card's, and of a dataset folder those of its sources."""
+def _licenses(part: MixturePart, card: Card) -> list[License]:
+    """Licenses of a dataset: its card's, and those of a dataset folder's sources."""
     found = [License(part.path, card.license)] if card.license else []
     if not is_dataset_folder(Path(part.path)):
         return found
     for source in read_manifest(part.path).get("sources", []):
         packages = source.get("distributions", [])
         found += [License(f"{one['name']} {one['version']}", one["license"]) for one in packages if one["license"]]
-        if source.get("revision"):  # a Hub dataset, which says so in its own card
+        if source.get("revision"):  # a Hub dataset, whose card has the license
             repo_id = source["name"].partition("@")[0]
             license = card_of(repo_id, source["revision"], repo_type="dataset").license
             found += [License(repo_id, license)] if license else []

@@ -1,4 +1,4 @@
-"""Before step 1: each turn is trained in the context in which a server will ask for it, token by token."""
+"""Check before step 1 that each turn is trained after the token ids that a server will send."""
 
 import gc
 import tempfile
@@ -19,10 +19,10 @@ from pipelines.training.data.truncation import Example
 
 
 def refuse_prompt_mismatch(how: RowTokenizer, rows: Iterable[Mapping[str, Any]], n_rows: int) -> int:
-    """Compare the context of each trained turn of the first `n_rows` readable rows with the prompt that the tokenizer
-    gives after it was saved and loaded again, as a served model's is. Returns how many rows were compared.
+    """Compare the context of each trained turn of the first `n_rows` readable rows with the prompt of the tokenizer
+    after saving and loading. Returns the number of rows compared.
 
-    Raises `UserError` for the first context that differs, or for a turn with another end than serving stops at.
+    Raises `UserError` for the first context that differs, or a turn with an end at which serving does not stop.
     """
     served_by = reloaded_tokenizer(how.tokenizer)
     n_compared = 0
@@ -33,7 +33,7 @@ def refuse_prompt_mismatch(how: RowTokenizer, rows: Iterable[Mapping[str, Any]],
             conversation = how.read(row)
             examples = how.examples_of(conversation)
         except (UnreadableRowError, UnrenderableError):
-            continue  # the ledger has it as dropped
+            continue  # in the ledger as dropped
         if isinstance(conversation, Conversation):
             refuse_other_context(served_by, conversation, examples)
             n_compared += 1
@@ -41,10 +41,10 @@ def refuse_prompt_mismatch(how: RowTokenizer, rows: Iterable[Mapping[str, Any]],
 
 
 def reloaded_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """`tokenizer` as a server loads it after a run has saved it.
+    """Save and load `tokenizer`, as a server does after a run.
 
-    Loading makes an object of every merge; Python would look through all rows for garbage again and again, which takes
-    three times as long as the loading (1.7 s for Qwen's tokenizer, 0.5 s without).
+    Garbage collection is off meanwhile: loading creates an object for every merge, and collecting takes three times as
+    long as loading (1.7 s for Qwen's tokenizer, 0.5 s without).
     """
     collects = gc.isenabled()
     gc.disable()
@@ -55,7 +55,7 @@ def reloaded_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenize
     finally:
         if collects:
             gc.enable()
-    loaded.name_or_path = tokenizer.name_or_path  # beside it is the generation config with the base's end tokens
+    loaded.name_or_path = tokenizer.name_or_path  # next to it is the generation config with the base's end tokens
     pin_date(loaded, getattr(tokenizer, "template_date", None))
     return loaded
 
@@ -63,8 +63,8 @@ def reloaded_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenize
 def refuse_other_context(
     served_by: PreTrainedTokenizerBase, conversation: Conversation, examples: Sequence[Example]
 ) -> None:
-    """Raise `UserError` unless each trained turn in `examples` has the context in which `served_by` serves that turn of
-    `conversation`, and ends where serving stops."""
+    """Raise `UserError` unless each trained turn in `examples` has the context that `served_by` renders for it and ends
+    where serving stops."""
     stops = {token_id_of(served_by, end) for end in end_tokens(served_by)}
     trained = [turn for example in examples for turn in _trained_turns(example)]
     for (context, last), turn in zip(trained, conversation.trained_turns(), strict=True):
@@ -86,7 +86,7 @@ def refuse_other_context(
 
 
 def _trained_turns(example: Example) -> Iterator[tuple[list[int], int]]:
-    """The context and the last token of each run of trained tokens."""
+    """Yield the context and the last token of each run of trained tokens."""
     begin = None
     for place, label in enumerate([*example.labels, IGNORED]):
         if label != IGNORED and begin is None:
@@ -97,7 +97,7 @@ def _trained_turns(example: Example) -> Iterator[tuple[list[int], int]]:
 
 
 def _served_context(served_by: PreTrainedTokenizerBase, context: Conversation) -> list[int]:
-    """What a server that renders messages with `apply_chat_template` gives to the model."""
+    """Token ids from a server that renders messages with `apply_chat_template`."""
     messages = spelled(served_by, context.messages)
     found = served_by.apply_chat_template(
         messages,

@@ -9,14 +9,14 @@ from pipelines.errors import AnswerIsNo, UserError
 from pipelines.preflight.before_training import check_thresholds, run_preflight
 from pipelines.preflight.check_context import Stage
 from pipelines.recipe.arguments import DataArguments, DoctorMode
-from pipelines.training.data.ledger import Ledger
+from pipelines.training.data.ledger import Ledger, RowFate
 from tests.preflight.contexts import recipe_of, rows_of
 
 
 def whole_ledger(n_kept: int, n_dropped: int) -> Ledger:
     ledger = Ledger()
     for _ in range(n_kept):
-        ledger.keep(10, 5)
+        ledger.enter(0, RowFate.KEPT, None, 10, 5, 0, 1)
     for row in range(n_dropped):
         ledger.drop(n_kept + row, 10, "longer_than_max_length")
     return ledger

@@ -8,6 +8,7 @@ import pytest
 from transformers import TrainingArguments
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
+from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import load_tokenizer, tokenizer_sha256
 from pipelines.recipe.arguments import DataArguments, PretrainingArguments
 from pipelines.records import Inputs
@@ -26,7 +27,7 @@ def inputs_of(tiny_model_folder: Path, evaluates: bool = True, **data: Any) -> I
     arguments = DataArguments(**data)
     tokenizer = load_tokenizer(str(tiny_model_folder))
     rows = recipe_rows(arguments, 0, evaluates=evaluates)
-    return fine_tuning_inputs(arguments, rows, tokenizer, str(tiny_model_folder), None)
+    return fine_tuning_inputs(arguments, rows, tokenizer, ModelRef(str(tiny_model_folder)))
 
 
 def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model_folder: Path, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_corpus_names_each_part_and_what_is_held_out_of_it(
     training = TrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True, max_steps=1, report_to="none")
     tokenizer = load_tokenizer(str(tiny_model_folder))
     corpus = open_corpus(arguments, training, tokenizer)
-    found = pretraining_inputs(arguments, corpus, tokenizer, None, None)
+    found = pretraining_inputs(arguments, corpus, tokenizer, None)
     assert found.base is None
     expected = paths if streaming else paths[:1]
     assert [(one.split, one.path) for one in found.datasets] == [

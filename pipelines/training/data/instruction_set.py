@@ -1,4 +1,4 @@
-"""A recipe's rows on their way to the trainer: recognised once, tokenized alike for training and evaluation."""
+"""A recipe's instruction rows: their format is detected once, and training and held-out rows are tokenized alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from pipelines.training.data.ledger import Ledger
 from pipelines.training.serving_check import refuse_prompt_mismatch
 
 _N_CHECKED_AGAINST_SERVING = 8
-_N_LOOKED_AT = 10_000  # rows whose messages are searched for keys that are not read
+_N_SEARCHED = 10_000  # rows whose messages are searched for unread keys
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,21 @@ class InstructionSet:
 
     @cached_property
     def conversational(self) -> bool:
-        """Whether the rows go through a chat template. Raises `UserError` if only some of them would."""
+        """Whether the rows use a chat template. Raises `UserError` if only some do."""
         return is_conversational(self.kind, self.train, self.name)
 
     @property
     def unread(self) -> list[str]:
-        """Columns, and keys of messages, that have no part in training."""
+        """Columns and message keys that training does not read."""
         columns = unread_columns(self.train.column_names, self.kind, self.training.dataset_text_field)
         named = [name for name in columns if name not in NOT_OF_THE_CONVERSATION]
         holders = [name for name in self.train.column_names if name not in columns]
-        rows = self.train.select_columns(holders).select(range(min(len(self.train), _N_LOOKED_AT)))
+        rows = self.train.select_columns(holders).select(range(min(len(self.train), _N_SEARCHED)))
         keys = (f"{name}.{key}" for row in rows for name in holders for key in unread_message_keys(row[name]))
         return list(dict.fromkeys([*named, *keys]))
 
     def tokenizing(self, tokenizer: PreTrainedTokenizerBase) -> RowTokenizer:
-        """How one row becomes examples under this recipe."""
+        """The tokenizer of rows for this recipe."""
         return RowTokenizer(
             tokenizer,
             self.kind,
@@ -70,12 +70,12 @@ class InstructionSet:
         )
 
     def tokenize(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Ledger, Dataset | None]:
-        """Training examples with their ledger, and held-out examples. Raises `UserError` if none is left, or if a row
-        would be trained otherwise than it is served."""
+        """Tokenize: training examples, their ledger, held-out examples. Raises `UserError` if none is left, or if a
+        trained prompt differs from the served one."""
         if self.kind is RowFormat.TEXT or self.trains_every_token:
             print("the loss is on every token of a row, prompts included", flush=True)
         if unread := self.unread:
-            print(f"not read of {self.name}: {', '.join(unread)}", flush=True)
+            print(f"ignored in {self.name}: {', '.join(unread)}", flush=True)
         how = self.tokenizing(tokenizer)
         n_processes = self.training.dataset_num_proc
         train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
@@ -94,10 +94,9 @@ def instruction_set(
     training: SFTConfig,
     keys: Mapping[str, Any] | None = None,
 ) -> InstructionSet:
-    """Recognise the format of `train`. `keys` are those that the recipe sets.
+    """Detect the format of `train`. `keys` are those that the recipe sets.
 
-    Raises `UserError` if the format is not known, if there is no row, or if `train_on` contradicts a loss on every
-    token.
+    Raises `UserError` for an unknown format, for no rows, or if `train_on` contradicts a loss on every token.
     """
     paths = [str(getattr(part, "path", part)) for part in data.datasets]
     name = " + ".join(paths) or str(data.dataset_name)
@@ -129,15 +128,15 @@ def instruction_set(
 
 
 def trains_every_token(kind: RowFormat, training: SFTConfig, keys: Mapping[str, Any]) -> bool:
-    """Whether a recipe with `keys` puts prompts into the loss too: by `completion_only_loss: false`, or, for rows of
-    messages, by `assistant_only_loss: false` where it is written (TRL's default, which is not followed here)."""
+    """Whether prompts are in the loss too: with `completion_only_loss: false`, or, for rows of messages, with a written
+    `assistant_only_loss: false` (TRL's default, which is not the default here)."""
     if training.completion_only_loss is not None:
         return not training.completion_only_loss
     return keys.get("assistant_only_loss") is False and kind in (RowFormat.MESSAGES, RowFormat.SHAREGPT)
 
 
 def sample_prompt_ids(rows: InstructionSet, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of the prompts that are answered at each evaluation: the recipe's own, or the first held-out ones."""
+    """Token ids of the prompts answered at each evaluation: the recipe's, or the first held-out ones."""
     data = rows.data
     if data.sample_prompts is not None:
         style = PromptStyle.CHAT if rows.conversational else PromptStyle.RAW

@@ -1,4 +1,4 @@
-"""Rows to tokens and labels: the loss is on the assistant's turns and their end tokens, never on a prompt."""
+"""Rows to token ids and labels: the loss is on assistant turns and their end tokens, never on a prompt."""
 
 import sys
 import uuid
@@ -59,7 +59,7 @@ class TokenizedRow:
 
 @dataclass(frozen=True)
 class RowTokenizer:
-    """How rows of one dataset become examples. `train_on` chooses the turns in the loss; `whole_sequence` puts every
+    """Turns rows of one dataset into examples. `train_on` chooses the turns in the loss; `whole_sequence` puts every
     token into it, prompts included."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -71,9 +71,9 @@ class RowTokenizer:
     train_on: TrainOn = TrainOn.ALL_TURNS
 
     def read(self, row: Mapping[str, Any]) -> Conversation | PlainText:
-        """`row` as a conversation whose marks say which turns are in the loss, or plain text.
+        """Read `row` as a conversation with its trained turns marked, or as plain text.
 
-        Raises `UnreadableRowError`, for a row of which no turn is trained as well.
+        Raises `UnreadableRowError`, also if no turn is trained.
         """
         read = read_row(row, self.kind, self.text_field)
         if isinstance(read, PlainText):
@@ -141,13 +141,13 @@ class RowTokenizer:
         return replace(row, whole=whole, fitted=fitted)
 
     def examples_of(self, read: Conversation | PlainText) -> list[Example]:
-        """The examples of a row before they are fitted to the length. Raises `UnrenderableError`."""
+        """Make the examples of a row before truncation. Raises `UnrenderableError`."""
         if isinstance(read, PlainText):
             return [self._example(self._plain_segments(read))]
         return self.examples_of_turns([self.turns_of(read)])[0]
 
     def turns_of(self, read: Conversation) -> list[AssistantTurn]:
-        """The trained turns of a conversation as text. Raises `UnrenderableError`."""
+        """Render the trained turns of a conversation. Raises `UnrenderableError`."""
         return assistant_turns(
             self.tokenizer,
             read.messages,
@@ -157,11 +157,11 @@ class RowTokenizer:
         )
 
     def examples_of_turns(self, rows: Sequence[list[AssistantTurn]]) -> list[list[Example]]:
-        """The examples of each row from its `turns_of`, all tokenized at once."""
+        """Make the examples of each row from its `turns_of`, tokenized together."""
         return [[self._example(one) for one in row] for row in tokenize_turns(self.tokenizer, rows)]
 
     def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
-        """The prompt before the first trained token of `row`, empty if the row has none or is only trained text."""
+        """The prompt before the first trained token of `row`; empty without one."""
         try:
             first = self.examples_of(self.read(row))[0]
         except (UnreadableRowError, UnrenderableError):
@@ -198,7 +198,7 @@ class RowTokenizer:
         return Example(token_ids, labels)
 
     def _with_shorter_prompt(self, read: Conversation | PlainText, n_tokens: int) -> list[Example]:
-        """The row with `n_tokens` less at the left of its longest prompt text, no example if that has not so many."""
+        """Render the row without the first `n_tokens` of its longest prompt text; no example if that is shorter."""
         if isinstance(read, PlainText):
             left = self._without_left(read.prompt, n_tokens)
             return [] if left is None else self.examples_of(replace(read, prompt=left))
@@ -221,10 +221,10 @@ class RowTokenizer:
 
 
 def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = None) -> tuple[Dataset, Ledger]:
-    """`input_ids` and `labels` of every example, and the ledger with every row's fate.
+    """Tokenize `rows`: `input_ids` and `labels` of every example, and the ledger with every row's fate.
 
-    Nothing is cached between runs: a changed template must never meet rows of the old one. Raises `UserError` if no
-    row is left.
+    Nothing is cached between runs, so that rows of an old template are never reused. Raises `UserError` if no row is
+    left.
     """
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -236,7 +236,7 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
         features=_FEATURES,
         num_proc=num_proc,
         load_from_cache_file=False,
-        new_fingerprint=uuid.uuid4().hex,  # else the tokenizer would be pickled and hashed, for a cache not wanted
+        new_fingerprint=uuid.uuid4().hex,  # avoids pickling and hashing the tokenizer for an unused cache
         keep_in_memory=len(rows) <= _IN_MEMORY_ROWS,
     )
     ledger = _ledger_of(tokenized)
@@ -252,7 +252,7 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
 
 
 def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer) -> dict[str, list[Any]]:
-    """One entry for each example; a dropped row has one without tokens."""
+    """One entry per example; a dropped row has one without tokens."""
     columns: dict[str, list[Any]] = {name: [] for name in _FEATURES}
     rows = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
     for tokenized, number in zip(how.tokenize(rows, numbers), numbers, strict=True):
@@ -283,5 +283,5 @@ def _ledger_of(tokenized: Dataset) -> Ledger:
 
 
 def _lengths(tokenized: Dataset) -> list[tuple[int, int]]:
-    """(tokens, tokens in the loss) of every example."""
+    """(tokens, tokens in the loss) per example."""
     return [(len(labels), len(labels) - labels.count(IGNORED)) for labels in tokenized["labels"]]

@@ -1,4 +1,4 @@
-"""Packing: several examples in one sequence, none of which may see another."""
+"""Packing: check that examples packed into one sequence do not attend to each other."""
 
 from typing import Any, cast
 
@@ -10,15 +10,14 @@ from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 
 _PROBE_LENGTH = 16
-_TOLERANCE = 1e-5  # of the largest loss; what is masked changes no bit, what is seen changes more than this
+_TOLERANCE = 1e-5  # of the largest loss; masked tokens change no bit, visible ones change more than this
 
 
 def refuse_contamination(trainer: SFTTrainer) -> None:
-    """Before step 1 of a packed run: change the first of two packed examples, and see that the second's loss stays
-    what it was.
+    """Check before step 1 of a packed run that the second of two packed examples does not see the first.
 
-    Raises `UserError` if examples see each other, or if the loss is no number (as with some pairs of attention
-    implementation and dtype). Packing by cutting anywhere (`wrapped`) joins examples by design and is refused.
+    Raises `UserError` if examples see each other, if the loss is NaN or infinite (as with some pairs of attention
+    implementation and dtype), or for `wrapped` packing, which joins examples by design.
     """
     if not trainer.padding_free:
         if cast(SFTConfig, trainer.args).packing:
@@ -33,7 +32,7 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
     vocab_size = min(1000, model.config.get_text_config().vocab_size)
     ids = torch.arange(2 * _PROBE_LENGTH) * 7 % vocab_size
     first, second = ids.view(2, _PROBE_LENGTH).tolist()
-    other = [(token_id + 1) % vocab_size for token_id in first]  # differs from `first` in every place
+    other = [(token_id + 1) % vocab_size for token_id in first]  # differs from `first` everywhere
     losses = [_losses_of_second(trainer, one, second) for one in (first, other)]
     if not all(torch.isfinite(loss).all() for loss in losses):
         raise UserError(
@@ -52,7 +51,7 @@ def refuse_contamination(trainer: SFTTrainer) -> None:
 
 @torch.no_grad()
 def _losses_of_second(trainer: SFTTrainer, first: list[int], second: list[int]) -> torch.Tensor:
-    """Losses (float32, shape [n - 1]) of the second example's tokens, packed behind the first."""
+    """Losses (float32, shape [n - 1]) of the second example's tokens, packed after the first."""
     ids = first + second
     batch: dict[str, Any] = trainer.data_collator(
         [{"input_ids": ids, "labels": ids, "seq_lengths": [len(first), len(second)]}]

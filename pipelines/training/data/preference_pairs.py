@@ -96,7 +96,7 @@ def tokenize_pair(
 def tokenize_pairs(
     rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
 ) -> tuple[Dataset, Ledger]:
-    """Pairs as the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
+    """Tokenize pairs into the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
 
     Raises `UserError` if no pair is left, and for the first long row under the policy `error`.
     """
@@ -126,12 +126,12 @@ def tokenize_pairs(
 def tokenize_held_out(
     rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
 ) -> tuple[Dataset | None, Ledger]:
-    """As `tokenize_pairs`; None and an empty ledger where no rows are held out."""
+    """As `tokenize_pairs`; None and an empty ledger without held-out rows."""
     return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows)
 
 
 def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
-    """The first `n_rows` pairs' prompts with the chosen answers, as `input_ids` and `labels` of supervised rows."""
+    """`input_ids` and `labels` of the first `n_rows` pairs with the chosen answer in the loss."""
     chosen = pairs.select(range(min(n_rows, len(pairs))))
     return chosen.map(
         lambda pair: tokens_and_labels(pair["prompt_ids"], pair["chosen_ids"]), remove_columns=pairs.column_names
@@ -139,7 +139,7 @@ def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
 
 
 def tokens_and_labels(prompt_ids: list[int], answer_ids: list[int]) -> dict[str, list[int]]:
-    """One supervised row: the answer, which ends with the end token, is in the loss."""
+    """One supervised row with the answer and its end token in the loss."""
     return {"input_ids": [*prompt_ids, *answer_ids], "labels": [IGNORED] * len(prompt_ids) + answer_ids}
 
 
@@ -148,7 +148,7 @@ def _table(pairs: list[PairTokens]) -> Dataset:
 
 
 def pair_tokens(preference: Preference, tokenizer: PreTrainedTokenizerBase) -> PairTokens:
-    """The prompt as it is served, and each answer with the end token behind it. Raises `UnrenderableError`."""
+    """Tokenize the prompt as served, and each answer with its end token. Raises `UnrenderableError`."""
     prompt_ids, chosen_ids = _prompt_and_turn(preference, preference.chosen, tokenizer)
     same_prompt_ids, rejected_ids = _prompt_and_turn(preference, preference.rejected, tokenizer)
     if prompt_ids != same_prompt_ids:
@@ -161,7 +161,7 @@ def _prompt_and_turn(
 ) -> tuple[list[int], list[int]]:
     end = end_token(tokenizer)
     text = content_text(answer)
-    if text.rstrip().endswith(end):  # the template writes it: two of them would teach to go on after the end
+    if text.rstrip().endswith(end):  # the template writes it; two would teach the model to continue after the end
         answer = {**answer, "content": text.rstrip().removesuffix(end)}
     [[prompt, turn]] = render_turns(
         tokenizer,
@@ -181,8 +181,8 @@ def truncate_pair(
     long_rows: TruncationPolicy,
     number: int,
 ) -> tuple[RowFate, PairTokens]:
-    """`whole`, made to fit by the policy if it is too long. Raises `UnrenderableError` with the reason why row `number`
-    is dropped, and `UserError` for the policy ERROR."""
+    """Fit `whole` to `max_length` by the policy. Raises `UnrenderableError` with the reason why a row is dropped,
+    and `UserError` for the policy ERROR."""
     if max_length is None or whole.length <= max_length:
         return RowFate.KEPT, whole
     if long_rows is TruncationPolicy.TRUNCATE_PROMPT:
@@ -201,7 +201,7 @@ def truncate_pair(
 def _with_shorter_prompt(
     preference: Preference, whole: PairTokens, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> PairTokens:
-    """Cut the left of the longest text of the prompt; tokens may merge anew at the cut, so it is measured again."""
+    """Cut the left of the prompt's longest text; tokens at the cut may merge differently, so it is measured again."""
     prompt = list(preference.prompt)
     lengths = [len(content_text(one)) if one["role"] in ("user", "tool") else -1 for one in prompt]
     place = max(range(len(prompt)), key=lengths.__getitem__)
@@ -243,7 +243,7 @@ def _none_left(ledger: Ledger, max_length: int | None) -> UserError:
 
 
 def refuse_other_columns(rows: Dataset, name: str) -> None:
-    """Raise `UserError`, with the columns found and the formats known, if `rows` are no preferences."""
+    """Raise `UserError` with the columns and the known formats if `rows` are no preferences."""
     columns = rows.column_names
     has_prompt = any(column in columns for column in PROMPT_COLUMNS)
     if {"chosen", "rejected"} <= set(columns):
@@ -257,15 +257,15 @@ def refuse_other_columns(rows: Dataset, name: str) -> None:
 
 
 def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple[Dataset, Dataset | None]:
-    """The rows that a recipe trains on, and those it holds out. Raises `UserError` for a policy or columns that do not
-    fit preferences, and as `recipe_rows`."""
+    """Load training and held-out rows. Raises `UserError` for a policy or columns that do not fit preferences, and as
+    `recipe_rows`."""
     refuse_splitting(arguments.long_rows)
     train, held_out = recipe_rows(arguments, training.seed, evaluates=training.eval_strategy != "no")
     for rows in filter(None, (train, held_out)):
         refuse_other_columns(rows, arguments.dataset_name or "datasets")
     unread = unread_preference_columns(train.column_names)
     if unread and training.process_index == 0:
-        print(f"not read of the pairs: {', '.join(unread)}", file=sys.stderr, flush=True)
+        print(f"ignored in the pairs: {', '.join(unread)}", file=sys.stderr, flush=True)
     return train, held_out
 
 

@@ -1,4 +1,4 @@
-"""The loss of each training row under the finished model, so that rows that do not belong can be found."""
+"""The loss of each training row under the trained model, to find rows that do not belong."""
 
 import random
 from collections import defaultdict
@@ -16,18 +16,18 @@ from pipelines.inference.teacher_forcing import AnswerRow, answer_logits, evalua
 from pipelines.training.data.ledger import Ledger
 
 FILE_NAME = "row_losses.parquet"
-# A forward pass costs about a third of a training step: so many of the run's tokens are about a tenth of its time.
+# of the run's tokens: a forward costs about a third of a step, so this is about a tenth of the run's time
 _SHARE_OF_RUN = 0.3
 _MIN_EXAMPLES, _N_HIGHEST = 256, 20
 
 
 def write_row_losses(trainer: Trainer, train: Dataset, rows: Dataset, ledger: Ledger, n_trained: int | None) -> Any:
-    """Write row_losses.parquet into the run's folder and return what run.json says of it, or why there is none.
+    """Write row_losses.parquet into the run's folder; return its summary for run.json, or the reason for none.
 
-    `train` are the examples of `ledger`, made of `rows`; `n_trained` are the tokens that the run read. All rows are
-    measured, or a seeded sample whose forward pass takes about a tenth of the run. Columns, highest loss first: `row`
-    (number among the training rows), `source` and `source_row` where the dataset has them, `loss` (mean nats per
-    trained token) and `n_tokens` (trained ones). Every rank may call it; rank 0 measures.
+    `train` are the examples of `ledger`, made from `rows`; `n_trained` counts the tokens that the run read. Measures
+    all rows, or a seeded sample whose forward pass takes about a tenth of the run. Columns, highest loss first: `row`
+    (number among the training rows), `source` and `source_row` if present, `loss` (mean nats per trained token) and
+    `n_tokens` (trained). Every rank may call it; rank 0 measures.
     """
     if not trainer.is_world_process_zero():
         return None
@@ -65,7 +65,7 @@ def write_row_losses(trainer: Trainer, train: Dataset, rows: Dataset, ledger: Le
 
 
 def row_losses_line(said: Any) -> list[str]:
-    """The line for the terminal, from what `write_row_losses` returned."""
+    """Format the result of `write_row_losses` for the terminal."""
     if said is None:
         return []
     if "reason" in said:
@@ -77,7 +77,7 @@ def row_losses_line(said: Any) -> list[str]:
 
 
 def _chosen(numbers: Sequence[int], ledger: Ledger, n_trained: int | None, seed: int) -> set[int]:
-    """The rows that are measured: all, or as many as a tenth of the run takes."""
+    """The rows to measure: all, or as many as a tenth of the run takes."""
     share = _SHARE_OF_RUN * (n_trained or ledger.n_tokens) / max(1, ledger.n_tokens)
     n_chosen = max(_MIN_EXAMPLES, round(share * len(numbers)))
     return set(numbers) if n_chosen >= len(numbers) else set(random.Random(seed).sample(numbers, n_chosen))

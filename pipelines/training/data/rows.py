@@ -1,4 +1,4 @@
-"""The rows that a recipe names: a dataset folder of ours, a local file, a Hub dataset at a revision, or a mixture."""
+"""Load a recipe's rows: a dataset folder, a local file, a Hub dataset at a revision, or a mixture."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ _OTHER_HELD_OUT = ("validation", "test")  # the second is what `trl sft` evaluat
 
 
 def recipe_rows(arguments: DataArguments, seed: int, *, evaluates: bool) -> tuple[Dataset, Dataset | None]:
-    """Training and held-out rows with all their columns; held-out rows only if the recipe `evaluates`.
+    """Load training and held-out rows with all columns; held-out rows only if the recipe `evaluates`.
 
     A mixture is concatenated, cut to its `fraction`s and split with `seed`, the same on every rank. Raises `UserError`
     for a missing dataset or split.
@@ -41,7 +41,7 @@ def recipe_rows(arguments: DataArguments, seed: int, *, evaluates: bool) -> tupl
 
 
 def has_held_out_rows(arguments: DataArguments) -> bool:
-    """Whether the dataset folder of a recipe has rows to evaluate on, whether or not the recipe does."""
+    """Whether the dataset folder of a recipe has rows to evaluate on, used or not."""
     path = Path(str(arguments.dataset_name))
     if not arguments.dataset_name or not is_dataset_folder(path):
         return False
@@ -49,7 +49,7 @@ def has_held_out_rows(arguments: DataArguments) -> bool:
 
 
 def rows_fingerprint(rows: Dataset) -> str:
-    """`sha256:...` over the rows' values in order: the same rows give the same fingerprint wherever they came from."""
+    """`sha256:...` over the rows' values in order, whatever their source."""
     digest = hashlib.sha256()
     for number, row in enumerate(rows):
         text = json.dumps(row, sort_keys=True, ensure_ascii=True, default=str)
@@ -58,7 +58,7 @@ def rows_fingerprint(rows: Dataset) -> str:
 
 
 def _mixture(arguments: DataArguments) -> Dataset:
-    """TRL's mixture: parts concatenated; with `fraction`s, the first rows of each so that no part is drawn twice."""
+    """TRL's mixture: parts concatenated; with `fraction`s, the first rows of each, so that no row is drawn twice."""
     parts = [part for part in arguments.datasets if isinstance(part, MixturePart)]
     if any(part.weight is not None for part in parts):
         raise UserError(

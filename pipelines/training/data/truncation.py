@@ -1,4 +1,4 @@
-"""Examples that are longer than the model may read: what each policy makes of a row, and what it costs."""
+"""Truncation: each policy for examples longer than `max_length`, with the tokens that it costs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipelines.training.data.ledger import RowFate
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids and labels of one training example, of equal length; labels are the ids where they are trained."""
+    """Token ids and labels of one training example, of equal length; a label is the id if it is trained, else -100."""
 
     token_ids: list[int]
     labels: list[int]
@@ -31,7 +31,7 @@ class Example:
 
 @dataclass(frozen=True)
 class TruncatedRow:
-    """A row's examples within the length; none, and a reason, if it is dropped."""
+    """A row's examples within the length; none and a reason if it is dropped."""
 
     examples: list[Example]
     fate: RowFate = RowFate.KEPT
@@ -48,10 +48,10 @@ def truncate_row(
     end_token_id: int,
     with_shorter_prompt: Callable[[int], list[Example]],
 ) -> TruncatedRow:
-    """`examples` of row number `row`, none over `max_length` tokens.
+    """Fit `examples` of row number `row` to `max_length` tokens by `policy`.
 
-    `with_shorter_prompt(n)` renders the row again with about `n` tokens less of prompt text. Raises `UserError` for the
-    policy ERROR.
+    `with_shorter_prompt(n)` renders the row again with about `n` fewer tokens of prompt text. Raises `UserError` for
+    the policy ERROR.
     """
     longest = max(map(len, examples))
     if max_length is None or longest <= max_length:
@@ -81,7 +81,7 @@ def truncate_row(
 def _truncate_prompt(
     examples: list[Example], max_length: int, with_shorter_prompt: Callable[[int], list[Example]]
 ) -> TruncatedRow:
-    """Cut a little more each time: tokens at the cut may merge differently, so one cut can miss by a few."""
+    """Cut again if needed: tokens at the cut may merge differently, so one cut can miss by a few."""
     n_tokens = sum(map(len, examples))
     n_cut, shorter = 0, examples
     for _ in range(4):
@@ -95,13 +95,13 @@ def _truncate_prompt(
 
 
 def _cut_before_end(example: Example, max_length: int, end_token_id: int) -> Example | None:
-    """`example` cut to `max_length` tokens that end a turn with the end token, None if no answer is left before it."""
+    """Cut `example` to `max_length` tokens, the last one the end token; None if no answer is left before it."""
     if len(example) <= max_length:
         return example
     kept = example.part(0, max_length)
-    if kept.labels[-1] == IGNORED:  # the cut falls into a prompt: the last whole turn before it is the end
+    if kept.labels[-1] == IGNORED:  # the cut is in a prompt: end with the last whole turn before it
         n_kept = max((place + 1 for place, label in enumerate(kept.labels) if label != IGNORED), default=0)
         return kept.part(0, n_kept) if n_kept else None
     if kept.labels[-2:-1] == [IGNORED]:
-        return None  # not one token of the answer fits before its end
+        return None  # no token of the answer fits before its end
     return Example([*kept.token_ids[:-1], end_token_id], [*kept.labels[:-1], end_token_id])

@@ -143,9 +143,9 @@ def test_the_gates_work_on_a_ledger_alone() -> None:
     for row in range(20):
         ledger.drop(row, 3000 + row, "longer_than_max_length")
     for row in range(20, 24):
-        ledger.change(row, RowFate.ANSWER_CUT, 1024, 900, 500)
+        ledger.enter(row, RowFate.ANSWER_CUT, None, 1024, 900, 500, 1)
     for _ in range(76):
-        ledger.keep(100, 50)
+        ledger.enter(0, RowFate.KEPT, None, 100, 50, 0, 1)
     cut, dropped = threshold_findings(ledger, DataArguments(dataset_name="x"))
     assert (cut.id, cut.n_rows, cut.severity) == ("ANSWERS_CUT", 4, Severity.ERROR)
     assert "set max_length: 1536 " in cut.remedy
