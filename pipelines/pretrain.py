@@ -39,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.likelihood import before_after
-    from pipelines.hub.model_ref import ModelRef
     from pipelines.modeling import LoadedModel
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import run_preflight
@@ -71,14 +70,16 @@ def _train(recipe: "Recipe") -> None:
     models.refuse_impossible_model(pretraining, model_arguments, tokenizer)
     restore_stream(corpus, checkpoint)
     run = open_training_run("pretrain", recipe, training, resume=pretraining.resume, checkpoint=checkpoint)
-    name = model_arguments.model_name_or_path
-    start = ModelRef(name, None, model_arguments.model_revision) if name else None
-    run.lock(pretraining_inputs(pretraining, corpus, tokenizer, start))
+    run.lock(pretraining_inputs(pretraining, corpus, tokenizer, model_arguments))
     model = models.model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
-    before = before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts) if start else None
+    before = (
+        before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts)
+        if model_arguments.model_name_or_path
+        else None
+    )
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)

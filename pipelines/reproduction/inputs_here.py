@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.hub.model_ref import ModelRef
 from pipelines.recipe import Recipe, Stage
 from pipelines.records import Inputs, describe_machine, git_state, plain, versions
 from pipelines.reproduction.locked_recipe import LockedRecipe
@@ -67,8 +66,7 @@ def _pretraining_inputs(recipe: Recipe) -> Inputs:
     data, training, model = recipe.arguments
     tokenizer = tokenizer_to_pretrain(data, model)
     corpus = open_corpus(data, training, tokenizer)
-    name = model.model_name_or_path
-    return pretraining_inputs(data, corpus, tokenizer, ModelRef(name, None, model.model_revision) if name else None)
+    return pretraining_inputs(data, corpus, tokenizer, model)
 
 
 _INPUTS = {Stage.SFT: _sft_inputs, Stage.DPO: _dpo_inputs, Stage.PRETRAIN: _pretraining_inputs}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
+from trl import ModelConfig
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.files import sha256_of_text
@@ -49,20 +50,20 @@ def fine_tuning_inputs(
 
 
 def pretraining_inputs(
-    arguments: PretrainingArguments, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, start: ModelRef | None
+    arguments: PretrainingArguments, corpus: Corpus, tokenizer: PreTrainedTokenizerBase, model: ModelConfig
 ) -> Inputs:
     """Describe the inputs of a run on `corpus`: each part, and the documents held out of it."""
-    trained, held_out = [], []
-    for part, (name, texts) in zip(_parts(arguments), corpus.held_out_texts.items(), strict=True):
+    name, trained, held_out = model.model_name_or_path, [], []
+    for part, (path, texts) in zip(_parts(arguments), corpus.held_out_texts.items(), strict=True):
         card = _card(part)
         licenses = tuple(_licenses(part, card))
-        facts = next((one for one in corpus.facts.get("parts", ()) if one["path"] == name), corpus.facts)
+        facts = next((one for one in corpus.facts.get("parts", ()) if one["path"] == path), corpus.facts)
         rows = (facts["fingerprint"], facts.get("n_rows"))
-        trained.append(DatasetIdentity("train", name, card.revision, *rows, licenses))
+        trained.append(DatasetIdentity("train", path, card.revision, *rows, licenses))
         rows = (f"sha256:{sha256_of_text(chr(0).join(texts))}", len(texts))
-        held_out.append(DatasetIdentity("validation", name, card.revision, *rows, licenses))
+        held_out.append(DatasetIdentity("validation", path, card.revision, *rows, licenses))
     return Inputs(
-        base=model_identity(start.base, start.revision) if start else None,
+        base=model_identity(name, model.model_revision) if name else None,
         datasets=(*trained, *held_out),
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         template_sha256=template_sha256(tokenizer),

@@ -134,7 +134,7 @@ def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
     name = "base_model.model.model.layers.0.mlp.up_proj"
     trainer.model.get_submodule(name).lora_B["default"].weight.data.fill_(float("nan"))
     found = run_postflight(trainer, before)
-    assert found.parts["forgetting"].facts == {"reason": "NaN or infinity"}
+    assert found.parts["forgetting"].facts == {"reason": "trained gives log probabilities that are NaN or infinite"}
     assert found.parts["change"].facts["unmoved"] == ["model.layers.0.mlp.up_proj"]
     json.dumps(found.to_json(), allow_nan=False)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from transformers import TrainingArguments
+from trl import ModelConfig
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines.hub.model_ref import ModelRef
@@ -80,7 +81,7 @@ def test_a_corpus_names_each_part_and_what_is_held_out_of_it(
     training = TrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True, max_steps=1, report_to="none")
     tokenizer = load_tokenizer(str(tiny_model_folder))
     corpus = open_corpus(arguments, training, tokenizer)
-    found = pretraining_inputs(arguments, corpus, tokenizer, None)
+    found = pretraining_inputs(arguments, corpus, tokenizer, ModelConfig())
     assert found.base is None
     expected = paths if streaming else paths[:1]
     assert [(one.split, one.path) for one in found.datasets] == [
