@@ -75,18 +75,14 @@ def _train(recipe: "Recipe") -> None:
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
-    before = (
-        before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts)
-        if model_arguments.model_name_or_path
-        else None
-    )
+    is_continued, texts = model_arguments.model_name_or_path is not None, corpus.held_out_texts
+    before = before_after.likelihoods_in_training(trainer, loaded, texts) if is_continued else None
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
     metrics = train(trainer, corpus, run, checkpoint)
-    changes = before_after.held_out_bits_per_byte(
-        before, before_after.likelihoods_in_training(trainer, loaded, corpus.held_out_texts)
-    )
+    after = before_after.likelihoods_in_training(trainer, loaded, texts)
+    changes = before_after.held_out_bits_per_byte(before, after)
     save_pretrained(trainer, pretraining.save_dtype)
     examined = run_postflight(trainer, start_state)
     run.finish(
@@ -96,8 +92,8 @@ def _train(recipe: "Recipe") -> None:
         **cost_of_pretraining(trainer, pretraining.max_length, run),
     )
     if run.writes:
-        told = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
-        _finish(run.folder, [told, *before_after.held_out_lines(changes)], examined)
+        loss = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
+        _finish(run.folder, [loss, *before_after.held_out_lines(changes)], examined)
     if push:
         push.finish(model_card)
 
