@@ -124,7 +124,7 @@ def endless_server(beginning: bytes, repeated: bytes) -> Iterator[str]:
         except OSError:
             return  # nobody came
         with connection:
-            give_up = time.monotonic() + 8
+            give_up = time.monotonic() + 2
             try:
                 connection.recv(65_536)
                 connection.sendall(beginning)

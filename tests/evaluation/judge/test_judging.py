@@ -4,16 +4,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.judge.judgements import Verdict, Winner, judge_record
+from pipelines.evaluation.judge.endpoint import JudgeEndpoint
+from pipelines.evaluation.judge.judgements import Judgement, Verdict, Winner, judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from tests.evaluation.judge.judge_server import KEY, Asked, Reply, judge_server, longer_wins, verdict
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
 
 PROMPTS = [Prompt(number, f"request {number}") for number in range(4)]
 BASE = ["short", "a long answer", "same len", "equal"]
@@ -126,3 +121,32 @@ def test_a_key_in_replies_kept_from_before_is_in_no_record(tmp_path: Path) -> No
         kept.write_text(kept.read_text().replace("placeholder", KEY))
         [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
     assert judgement.reason == "***"
+
+
+ENDPOINT = JudgeEndpoint("https://judge.example.com/v1", "m", "secret-key")
+BETTER, WORSE, TIE = Winner.INSTRUCT, Winner.BASE, Winner.TIE
+
+
+def test_ties_count_half_and_an_order_that_says_tie_takes_a_win_away() -> None:
+    judged = [Judgement(BETTER, BETTER)] * 5 + [Judgement(WORSE, WORSE)] * 2 + [Judgement(BETTER, TIE)] * 3
+    found = judge_record({"a": judged}, ENDPOINT)["models"]["a"]
+    assert (found["n_wins"], found["n_ties"], found["n_losses"]) == (5, 3, 2)
+    assert found["win_share"]["value"] == pytest.approx(0.65)
+    assert found["agreement_with_itself"]["value"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("winner", [BETTER, WORSE, TIE])
+def test_judgements_that_are_all_alike_still_have_an_interval(winner: Winner) -> None:
+    found = judge_record({"a": [Judgement(winner, winner)] * 30}, ENDPOINT)["models"]["a"]["win_share"]
+    assert found["ci95"][1] - found["ci95"][0] > 0.05
+    assert found["ci95"][0] - 1e-9 <= found["value"] <= found["ci95"][1] + 1e-9
+
+
+def test_without_any_verdict_there_are_no_figures_and_every_pair_is_an_error() -> None:
+    record = judge_record({"a": [Judgement(None, WORSE)] * 3, "b": [Judgement(WORSE, WORSE)]}, ENDPOINT)
+    assert (record["n"], record["n_errors"]) == (4, 3)
+    assert record["models"]["a"]["win_share"] is None
+    assert record["models"]["a"]["agreement_with_itself"] is None
+    assert record["models"]["b"]["n_losses"] == 1
+    assert "secret" not in str(record)
+    assert record["url_host"] == "judge.example.com"
