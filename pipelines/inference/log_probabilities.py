@@ -1,8 +1,8 @@
-"""Log probabilities of token sequences, the one way to them: batched, in windows, by one process or by all.
+"""Batched log-probabilities of token sequences, in windows, by one process or several.
 
 A window's last token is predicted, not read, so a window may be one token longer than the model's longest sequence.
-lm-evaluation-harness counts what is read: its `max_length` M is a window of M + 1 tokens with a stride of M here, in
-which each window but the first begins with one token of context (lm_eval.utils.get_rolling_token_windows).
+lm-evaluation-harness counts the tokens read: its `max_length` M is a window of M + 1 tokens with a stride of M here, in
+which each window but the first starts with one token of context (lm_eval.utils.get_rolling_token_windows).
 """
 
 import inspect
@@ -42,27 +42,16 @@ class _Piece:
 
 
 def measured_here(items: Sequence[Any], measure: Callable[[Sequence[Any]], Sequence[Any]]) -> list[Any]:
-    """`measure` of all items in this process alone; `processes.measured_by_all` is its counterpart for several."""
+    """`measure` all items in this process; `processes.measured_by_all` is the version for several."""
     return list(measure(items))
 
 
-def log_probabilities(
-    loaded: LoadedModel,
-    sequences: Sequence[TokenSequence],
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-    measured_by: MeasuredBy = measured_here,
-) -> list[np.ndarray]:
+def log_probabilities(loaded: LoadedModel, sequences: Sequence[TokenSequence], **options: Any) -> list[np.ndarray]:
     """Natural log probabilities (float64, shape [n_scored]) of each sequence's scored tokens, in the order given.
 
-    Takes and raises what `scored_places` does.
+    `options` and errors are those of `scored_places`.
     """
-    tables = scored_places(
-        loaded, sequences, _log_softmax_at, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
-    )
-    return [table[:, 0] for table in tables]
+    return [table[:, 0] for table in scored_places(loaded, sequences, _log_softmax_at, **options)]
 
 
 def scored_places(
@@ -75,17 +64,16 @@ def scored_places(
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
 ) -> list[np.ndarray]:
-    """`figures_of` each scored place of each sequence (float64, shape [n_scored, n_figures]), in the order given.
+    """Compute `figures_of` at each scored place of each sequence (float64, shape [n_scored, n_figures]), in order.
 
-    `figures_of` takes logits (shape [n, vocabulary]; float32, or float64 of a float64 model) and the tokens that stand
-    there (shape [n]), and gives figures (shape [n, n_figures]). Results do not depend on batch size or padding beyond
-    the arithmetic's rounding.
+    `figures_of` takes logits (shape [n, vocabulary]; float32, or float64 of a float64 model) and their target tokens
+    (shape [n]), and returns figures (shape [n, n_figures]). Results depend on batch size and padding only by rounding.
 
-    `measured_by` says who runs the model: this process (the default), or `measured_by_all`, which shares the batches
-    out over the processes of `accelerate launch`. All of them then have to call this with equal sequences, and all get
-    all results, bit by bit those of one process, because the batches are the same.
+    `measured_by` runs the model: in this process (the default), or `measured_by_all`, which splits the batches over the
+    processes of `accelerate launch`. Then all must call this with equal sequences and get all results, identical to
+    those of one process, because the batches are the same.
 
-    Raises `UserError` for a window that the model cannot read, or a model that gives no numbers.
+    Raises `UserError` for a window that the model cannot read, or logits that are NaN or infinite.
     """
     size, step = window_and_stride(loaded.max_positions, window, stride)
     pieces = [
@@ -119,7 +107,7 @@ def scored_places(
 
 
 def _batches(pieces: list[_Piece], batch_size: int) -> Iterator[list[_Piece]]:
-    """Longest first: little padding, and a batch that does not fit into memory fails at once."""
+    """Longest first: little padding, and a batch that does not fit into memory fails early."""
     longest_first = sorted(pieces, key=lambda piece: len(piece.token_ids), reverse=True)
     start = 0
     while start < len(longest_first):
@@ -131,7 +119,7 @@ def _batches(pieces: list[_Piece], batch_size: int) -> Iterator[list[_Piece]]:
 
 @torch.inference_mode()
 def _figures(loaded: LoadedModel, batch: list[_Piece], figures_of: FiguresOf) -> list[np.ndarray]:
-    """Figures of each piece's scored places; rows are padded on the right, where no token looks."""
+    """Figures of each piece's scored places; rows are padded on the right, which no token attends to."""
     length = max(len(piece.token_ids) for piece in batch)
     token_ids = torch.zeros((len(batch), length), dtype=torch.long)
     mask = torch.zeros((len(batch), length), dtype=torch.long)

@@ -26,7 +26,7 @@ from pipelines.training.data.preference_pairs import PairTokens, TokenizedPair, 
 from pipelines.training.data.rows import has_held_out_rows
 from pipelines.training.data.truncation import Example
 from pipelines.training.inputs import DpoInputs, SftInputs, dpo_inputs, sft_inputs
-from pipelines.training.pretrain.corpus import Documents, documents_to_see
+from pipelines.training.pretrain.corpus import Documents, sample_documents
 from pipelines.training.pretrain.pretraining_model import (
     built,
     new_config,
@@ -83,7 +83,7 @@ def _pretraining_context(recipe: Recipe, max_rows: int | None) -> CheckContext:
     data, training, model = recipe.arguments
     refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
-    train, held_out = documents_to_see(data, training, max_rows)
+    train, held_out = sample_documents(data, training, max_rows)
     if not train.texts:
         raise UserError(
             f"all {held_out.n_documents} documents are held out, none is left to train on",

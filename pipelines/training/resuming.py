@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from pipelines.errors import UserError
@@ -105,23 +106,17 @@ def _fault_of(checkpoint: Path, sharded: bool) -> str | None:
     if not any((checkpoint / name).is_file() for name in _WEIGHTS):
         return "no weights"
     cut = [path.name for path in checkpoint.glob("*.pt*") if not zipfile.is_zipfile(path)]
-    cut += [path.name for path in checkpoint.glob("*.safetensors") if not _is_whole(path)]
+    cut += [path.name for path in checkpoint.glob("*.safetensors") if not _is_complete(path)]
     return f"{cut[0]} is cut off" if cut else None
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     """Whether a safetensors file is as long as its header says."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        n_header = int.from_bytes(file.read(8), "little")
-        if not 0 < n_header <= size - 8:
-            return False
-        try:
-            header = json.loads(file.read(n_header))
-        except ValueError:
-            return False
-    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    return size == 8 + n_header + max(ends, default=0)
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except SafetensorError:
+        return False
 
 
 def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:

@@ -17,7 +17,6 @@ from data_prep.conversation import (
     RowFormat,
     TrainOn,
     UnreadableRowError,
-    content_text,
     read_row,
 )
 from pipelines.errors import UserError
@@ -34,7 +33,13 @@ from pipelines.modeling.assistant_masks import (
 from pipelines.modeling.chat_template import end_token, token_id_of
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
-from pipelines.training.data.truncation import Example, TruncatedRow, truncate_row
+from pipelines.training.data.truncation import (
+    Example,
+    TruncatedRow,
+    truncate_row,
+    with_shorter_prompt_text,
+    without_left,
+)
 
 _IN_MEMORY_ROWS = 100_000  # about 1 GB of tokens; more go through a memory-mapped file
 _ID_LIST = List(Value("int32"))
@@ -95,7 +100,7 @@ class RowTokenizer:
     def tokenize(self, rows: Iterable[Mapping[str, Any]], numbers: Iterable[int]) -> list[TokenizedRow]:
         """Read, render and truncate each row; the turns of all rows are tokenized at once."""
         begun = [self._begun(row) for row in rows]
-        made = iter(self.examples_of_turns([turns for _, turns in begun if turns]))
+        made = iter(self._examples_of_turns([turns for _, turns in begun if turns]))
         return [
             self._truncated(one, next(made) if turns else one.whole, number)
             for (one, turns), number in zip(begun, numbers, strict=True)
@@ -115,7 +120,7 @@ class RowTokenizer:
             read = self.read(row)
             if isinstance(read, PlainText):
                 return TokenizedRow(read, self.examples_of(read), TruncatedRow([])), []
-            return TokenizedRow(read, [], TruncatedRow([])), self.turns_of(read)
+            return TokenizedRow(read, [], TruncatedRow([])), self._turns_of(read)
         except (UnreadableRowError, UnrenderableError) as error:
             return TokenizedRow(read, [], TruncatedRow([], RowFate.DROPPED, 0, str(error))), []
         except UserError as error:
@@ -144,20 +149,13 @@ class RowTokenizer:
         """Make the examples of a row before truncation. Raises `UnrenderableError`."""
         if isinstance(read, PlainText):
             return [self._example(self._plain_segments(read))]
-        return self.examples_of_turns([self.turns_of(read)])[0]
+        return self._examples_of_turns([self._turns_of(read)])[0]
 
-    def turns_of(self, read: Conversation) -> list[AssistantTurn]:
-        """Render the trained turns of a conversation. Raises `UnrenderableError`."""
-        return assistant_turns(
-            self.tokenizer,
-            read.messages,
-            tools=read.tools,
-            trained_turns=read.trained_turns(),
-            template_arguments=read.template_arguments,
-        )
+    def _turns_of(self, read: Conversation) -> list[AssistantTurn]:
+        given = {"tools": read.tools, "trained_turns": read.trained_turns()}
+        return assistant_turns(self.tokenizer, read.messages, template_arguments=read.template_arguments, **given)
 
-    def examples_of_turns(self, rows: Sequence[list[AssistantTurn]]) -> list[list[Example]]:
-        """Make the examples of each row from its `turns_of`, tokenized together."""
+    def _examples_of_turns(self, rows: Sequence[list[AssistantTurn]]) -> list[list[Example]]:
         return [[self._example(one) for one in row] for row in tokenize_turns(self.tokenizer, rows)]
 
     def prompt_ids(self, row: Mapping[str, Any]) -> list[int]:
@@ -177,14 +175,10 @@ class RowTokenizer:
         if not text.completion.strip():
             raise UnreadableRowError("empty_output")
         tokenizer = self.tokenizer
-        body = (
-            inner_token_ids(tokenizer, text.completion)
-            if text.prompt
-            else list(tokenizer(text.completion)["input_ids"])
-        )
-        end = [] if body[-1:] == [tokenizer.eos_token_id] else [tokenizer.eos_token_id]
         prompt = prompt_token_ids(tokenizer, text.prompt) if text.prompt else []
-        return [Segment(prompt, False), Segment([*body, *end], True)]
+        whole = inner_token_ids(tokenizer, text.completion) if text.prompt else tokenizer(text.completion)["input_ids"]
+        end = [] if whole[-1:] == [tokenizer.eos_token_id] else [tokenizer.eos_token_id]
+        return [Segment(prompt, False), Segment([*whole, *end], True)]
 
     def _example(self, segments: list[Segment]) -> Example:
         token_ids = [token_id for segment in segments for token_id in segment.token_ids]
@@ -200,24 +194,10 @@ class RowTokenizer:
     def _with_shorter_prompt(self, read: Conversation | PlainText, n_tokens: int) -> list[Example]:
         """Render the row without the first `n_tokens` of its longest prompt text; no example if that is shorter."""
         if isinstance(read, PlainText):
-            left = self._without_left(read.prompt, n_tokens)
+            left = without_left(read.prompt, n_tokens, self.tokenizer)
             return [] if left is None else self.examples_of(replace(read, prompt=left))
-        prompts = [place for place, message in enumerate(read.messages) if message["role"] in ("user", "tool")]
-        if not prompts:
-            return []
-        longest = max(prompts, key=lambda place: len(content_text(read.messages[place])))
-        left = self._without_left(content_text(read.messages[longest]), n_tokens)
-        if left is None:
-            return []
-        messages = list(read.messages)
-        messages[longest] = {**messages[longest], "content": left}
-        return self.examples_of(replace(read, messages=messages))
-
-    def _without_left(self, text: str, n_tokens: int) -> str | None:
-        token_ids = inner_token_ids(self.tokenizer, text)
-        if n_tokens >= len(token_ids):
-            return None
-        return str(self.tokenizer.decode(token_ids[n_tokens:])).lstrip("\N{REPLACEMENT CHARACTER}")
+        messages = with_shorter_prompt_text(read.messages, n_tokens, self.tokenizer)
+        return [] if messages is None else self.examples_of(replace(read, messages=messages))
 
 
 def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = None) -> tuple[Dataset, Ledger]:

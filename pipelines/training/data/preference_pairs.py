@@ -22,10 +22,11 @@ from data_prep.conversation import (
 from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import end_token
-from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, render_turns
+from pipelines.modeling.assistant_masks import UnrenderableError, render_turns
 from pipelines.recipe.arguments import PreferenceArguments, TruncationPolicy
 from pipelines.training.data.ledger import Ledger, RowFate
 from pipelines.training.data.rows import recipe_rows
+from pipelines.training.data.truncation import with_shorter_prompt_text
 
 _FORMATS = (
     "instruction + input + chosen + rejected, prompt + chosen + rejected (texts or messages), "
@@ -202,17 +203,12 @@ def _with_shorter_prompt(
     preference: Preference, whole: PairTokens, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> PairTokens:
     """Cut the left of the prompt's longest text; tokens at the cut may merge differently, so it is measured again."""
-    prompt = list(preference.prompt)
-    lengths = [len(content_text(one)) if one["role"] in ("user", "tool") else -1 for one in prompt]
-    place = max(range(len(prompt)), key=lengths.__getitem__)
-    text_ids = inner_token_ids(tokenizer, content_text(prompt[place]))
     pair, n_cut = whole, 0
     while pair.length > max_length:
         n_cut += pair.length - max_length
-        if n_cut >= len(text_ids) or lengths[place] < 0:
+        prompt = with_shorter_prompt_text(preference.prompt, n_cut, tokenizer)
+        if prompt is None:
             raise UnrenderableError("answer_longer_than_max_length")
-        left = str(tokenizer.decode(text_ids[n_cut:])).lstrip("\N{REPLACEMENT CHARACTER}")
-        prompt[place] = {**prompt[place], "content": left}
         pair = pair_tokens(replace(preference, prompt=prompt), tokenizer)
     return pair
 

@@ -1,10 +1,14 @@
 """Truncation: each policy for examples longer than `max_length`, with the tokens that it costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerBase
+
+from data_prep.conversation import Message, content_text
 from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
+from pipelines.modeling.assistant_masks import inner_token_ids
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.ledger import RowFate
 
@@ -105,3 +109,24 @@ def _cut_before_end(example: Example, max_length: int, end_token_id: int) -> Exa
     if kept.labels[-2:-1] == [IGNORED]:
         return None  # no token of the answer fits before its end
     return Example([*kept.token_ids[:-1], end_token_id], [*kept.labels[:-1], end_token_id])
+
+
+def with_shorter_prompt_text(
+    messages: Sequence[Message], n_tokens: int, tokenizer: PreTrainedTokenizerBase
+) -> list[Message] | None:
+    """`messages` without the first `n_tokens` of the longest user or tool text; None if that is shorter."""
+    prompts = [place for place, message in enumerate(messages) if message["role"] in ("user", "tool")]
+    if not prompts:
+        return None
+    longest = max(prompts, key=lambda place: len(content_text(messages[place])))
+    left = without_left(content_text(messages[longest]), n_tokens, tokenizer)
+    changed = {**messages[longest], "content": left}
+    return None if left is None else [*messages[:longest], changed, *messages[longest + 1 :]]
+
+
+def without_left(text: str, n_tokens: int, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """`text` without its first `n_tokens`; None if it has no more than these."""
+    token_ids = inner_token_ids(tokenizer, text)
+    if n_tokens >= len(token_ids):
+        return None
+    return str(tokenizer.decode(token_ids[n_tokens:])).lstrip("\N{REPLACEMENT CHARACTER}")

@@ -1,8 +1,9 @@
-"""A recipe's corpus, opened: what is trained on, whole or streamed, and the documents that are held out of it."""
+"""Open a recipe's corpus: documents to train on, whole or streamed, and held-out documents."""
 
 import math
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,13 +27,13 @@ from pipelines.training.pretrain.corpus_sources import (
 )
 from pipelines.training.pretrain.corpus_stream import CorpusStream, StreamedPart
 
-_MAX_CHARACTERS = 8_000_000  # of a part's documents that are looked at before a run: some five seconds
-_BYTES_PER_PIECE = 512  # of a held-out text that is one document: the pieces between which an interval is estimated
+_MAX_CHARACTERS = 8_000_000  # of a part's documents that are checked before a run: about five seconds
+_BYTES_PER_PIECE = 512  # pieces of a held-out text that is one document, for its confidence interval
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """`held_out_blocks` are of the first part; `held_out_texts` of every part by its path, none of them trained on."""
+    """`held_out_blocks` come from the first part, `held_out_texts` from each part by its path; neither is trained on."""
 
     train: Blocks | CorpusStream
     held_out_blocks: Blocks
@@ -51,18 +52,20 @@ class _Opened:
 
     @property
     def name(self) -> str:
-        """What the record calls this part."""
+        """The part's name in records."""
         return f"{self.part.path}:{self.part.name}" if self.part.name else self.part.path
 
 
 def open_corpus(
     arguments: PretrainingArguments, training: TrainingArguments, tokenizer: PreTrainedTokenizerBase
 ) -> Corpus:
-    """Read or open what the recipe names. Raises `UserError` for what cannot be found, read or held out."""
+    """Read or open the recipe's corpus. Raises `UserError` if it cannot be found, read or split."""
     parts = _parts(arguments)
-    _refuse_what_cannot_be_streamed(arguments, training, len(parts))
+    _refuse_unstreamable(arguments, training, len(parts))
     opened = [_open(part, arguments, training.seed) for part in parts]
-    _refuse_equal_names([one.name for one in opened])
+    twice = [name for name, n in Counter(one.name for one in opened).items() if n > 1]
+    if twice:
+        raise UserError(f"datasets has {twice[0]} more than once", "merge the entries into one with a larger weight")
     kind = {"respect_documents": arguments.respect_documents}
     held_out_blocks = cut_into_blocks(opened[0].held_out, tokenizer, arguments.max_length, **kind)
     n_held_out = arguments.n_validation_documents
@@ -74,30 +77,25 @@ def open_corpus(
         facts = {"path": parts[0].path, "fingerprint": fingerprint, "n_rows": len(documents), **blocks.sizes("train")}
         return Corpus(blocks, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
     n_blocks = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
-    stream = CorpusStream(
-        [_streamed(one, training.seed) for one in opened],
-        tokenizer,
-        arguments.max_length,
-        n_blocks_per_step=n_blocks,
-        **kind,
-    )
+    streamed = [_streamed(one, training.seed) for one in opened]
+    stream = CorpusStream(streamed, tokenizer, arguments.max_length, n_blocks_per_step=n_blocks, **kind)
     facts = {"path": ", ".join(texts), "streaming": arguments.streaming, "parts": stream.parts_after(0)}
     return Corpus(stream, held_out_blocks, texts, {**facts, **held_out_blocks.sizes("validation")})
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Some texts out of `n_documents`."""
+    """A sample of `n_documents`."""
 
     texts: list[str]
     n_documents: int
 
 
-def documents_to_see(
+def sample_documents(
     arguments: PretrainingArguments, training: TrainingArguments, max_documents: int | None
 ) -> tuple[Documents, Documents]:
-    """Documents to train on and held-out ones, drawn from all parts: at most `max_documents` of each part for looking
-    at them before a run. Of a stream the first ones, and their number is all that is known of it."""
+    """Draw training and held-out documents from all parts, at most `max_documents` of each, to check them before a run.
+    A stream gives its first documents, and its length is unknown."""
     opened = [_open(part, arguments, training.seed) for part in _parts(arguments)]
     train: list[str] = []
     n_train = 0
@@ -116,7 +114,7 @@ def documents_to_see(
 
 
 def _within(texts: list[str]) -> list[str]:
-    """The first texts that have `_MAX_CHARACTERS` together, one in any case."""
+    """The first texts with `_MAX_CHARACTERS` together, at least one."""
     ends = list(accumulate(map(len, texts)))
     return texts[: max(1, bisect_right(ends, _MAX_CHARACTERS))]
 
@@ -145,15 +143,7 @@ def _parts(arguments: PretrainingArguments) -> list[MixturePart]:
     return [MixturePart(**{**vars(one), "weight": 1.0})]
 
 
-def _refuse_equal_names(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(
-            f"datasets has {', '.join(twice)} more than once", "merge the entries into one with a larger weight"
-        )
-
-
-def _refuse_what_cannot_be_streamed(arguments: PretrainingArguments, training: TrainingArguments, n_parts: int) -> None:
+def _refuse_unstreamable(arguments: PretrainingArguments, training: TrainingArguments, n_parts: int) -> None:
     if arguments.n_validation_documents < 2:
         raise UserError(
             f"n_validation_documents is {arguments.n_validation_documents}, expected at least 2 for an interval",
@@ -198,7 +188,7 @@ def _open(part: MixturePart, arguments: PretrainingArguments, seed: int) -> _Ope
 def _hold_out(
     source: CorpusSource, rows: Rows, arguments: PretrainingArguments, seed: int
 ) -> tuple[Rows, int, Iterable[dict[str, Any]]]:
-    """Rows to train on, how many at their head are not, and the held-out rows: of the split for it if there is one."""
+    """Training rows, the number of rows at their head to skip, and held-out rows, from their own split if any."""
     n, split = arguments.n_validation_documents, arguments.dataset_test_split
     if split != source.part.split and source.has_split(split):
         held_out = source.rows(split)
@@ -215,18 +205,13 @@ def _hold_out(
     return shuffled.select(range(n, len(rows))), 0, shuffled.select(range(n))
 
 
-def _streamed(opened: _Opened, seed: int) -> StreamedPart:
-    return StreamedPart(
-        opened.name,
-        opened.part.weight or 1.0,
-        opened.fingerprint,
-        opened.column,
-        _documents(opened.rows, opened.n_head, seed),
-    )
+def _streamed(one: _Opened, seed: int) -> StreamedPart:
+    documents = _documents(one.rows, one.n_head, seed)
+    return StreamedPart(one.name, one.part.weight or 1.0, one.fingerprint, one.column, documents)
 
 
 def _documents(rows: Rows, n_head: int, seed: int) -> Callable[[int], IterableDataset]:
-    """Rows of an epoch: a stream as it comes, because no shuffle buffer goes on exactly; what is whole, shuffled."""
+    """Rows of an epoch: a stream in order, because a shuffle buffer cannot be resumed exactly; otherwise shuffled."""
     if isinstance(rows, IterableDataset):
         return lambda _epoch: rows.skip(n_head)
     return lambda epoch: rows.shuffle(seed=seed + epoch).to_iterable_dataset()
@@ -245,7 +230,7 @@ def _texts(rows: Iterable[dict[str, Any]], column: str, path: str) -> list[str]:
 
 
 def _head_and_tail(path: Path, share: float) -> tuple[str, str]:
-    """The text of a file and its end, which is held out."""
+    """The text of a file and its held-out end."""
     text = read_text(path)
     cut = round(len(text) * (1 - share))
     if not text[:cut] or not text[cut:]:
@@ -256,7 +241,7 @@ def _head_and_tail(path: Path, share: float) -> tuple[str, str]:
 
 
 def _at_most(texts: list[str], n: int, seed: int) -> list[str]:
-    """`n` of the documents, drawn: the first may all come from one place. A single one is cut into pieces at lines."""
+    """Draw `n` documents, because the first may come from one source. A single one is cut into pieces at lines."""
     if len(texts) == 1:
         [text] = texts
         n_pieces = max(2, min(n, len(text) // _BYTES_PER_PIECE))
