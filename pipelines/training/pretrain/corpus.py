@@ -33,7 +33,7 @@ _BYTES_PER_PIECE = 512  # pieces of a held-out text that is one document, for it
 
 @dataclass(frozen=True)
 class Corpus:
-    """`held_out_blocks` come from the first part, `held_out_texts` from each part by its path; neither is trained on."""
+    """`held_out_blocks` come from the first part, `held_out_texts` from each part by path; neither is trained on."""
 
     train: Blocks | CorpusStream
     held_out_blocks: Blocks
