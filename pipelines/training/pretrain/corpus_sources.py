@@ -1,4 +1,4 @@
-"""Where a corpus comes from: a corpus folder, text, JSONL, CSV or Parquet files, or the Hub; whole or streamed."""
+"""Corpus sources: a corpus folder, text, JSONL, CSV or Parquet files, or the Hub; whole or streamed."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _SPLIT_PREFIXES = {"train": ("train",), "validation": ("valid", "dev"), "test": 
 
 @dataclass(frozen=True)
 class CorpusSource:
-    """One place that documents come from; `files` are its local files by split, empty for the Hub and our folders."""
+    """One source of documents; `files` are its local files by split, empty for the Hub and dataset folders."""
 
     part: MixturePart
     streaming: bool
@@ -42,7 +42,7 @@ class CorpusSource:
     fingerprint: str
 
     def has_split(self, split: str) -> bool:
-        """Whether there is a split of that name; the Hub is asked for its own."""
+        """Whether there is a split of that name; asks the Hub if needed."""
         path = self.part.path
         if self.files:
             return split in self.files
@@ -54,7 +54,7 @@ class CorpusSource:
             return split in datasets.get_dataset_split_names(path, self.part.name, revision=self.part.revision)
 
     def rows(self, split: str) -> Rows:
-        """The rows of one split, as they are. Raises `UserError` if there are none to be had."""
+        """Load the rows of one split. Raises `UserError` if they cannot be loaded."""
         part, path = self.part, Path(self.part.path)
         options: dict[str, Any] = {"split": split, "streaming": self.streaming}
         if self.files:
@@ -82,7 +82,7 @@ class CorpusSource:
 
 
 def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
-    """Look at what `part` names. A Hub dataset is pinned to the commit that it has now, which the run records."""
+    """Inspect the source of `part`. A Hub dataset is pinned to its current commit, which the run records."""
     path = Path(part.path)
     if not re.fullmatch(r"[\w.-]+", part.split):
         raise UserError(
@@ -106,7 +106,7 @@ def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
 
 
 def text_column(columns: list[str], wished: str | None, path: str) -> str:
-    """The column with the documents: the recipe's `text_column`, else text, content or code, whichever is there."""
+    """The column with the documents: the recipe's `text_column`, else the first of text, content and code."""
     candidates = (wished,) if wished is not None else _TEXT_COLUMNS
     found = next((column for column in candidates if column in columns), None)
     if found is None:
@@ -119,7 +119,7 @@ def text_column(columns: list[str], wished: str | None, path: str) -> str:
 
 @contextmanager
 def one_line_errors(path: str) -> Iterator[None]:
-    """What `datasets` and the Hub raise over missing, unreachable and broken data, as one line."""
+    """Raise errors of `datasets` and the Hub about missing, unreachable and broken data as one line."""
     try:
         yield
     except (OSError, ValueError, httpx.HTTPError, datasets.exceptions.DatasetsError) as error:
@@ -132,7 +132,7 @@ def one_line_errors(path: str) -> Iterator[None]:
 
 
 def is_text_file(path: Path | str) -> bool:
-    """Whether `path` is a file without columns: anything that is not named as a file of rows."""
+    """Whether `path` is a file without columns, by its suffix."""
     return Path(path).is_file() and row_suffix(Path(path)) not in ROW_SUFFIXES
 
 
@@ -141,12 +141,12 @@ def _builder_of(file: str) -> str:
 
 
 def _files_by_split(folder: Path) -> dict[str, list[str]]:
-    """A folder's files of one kind; where some names begin with `train`, those of other splits are told by theirs."""
+    """A folder's files of one kind; if some names begin with `train`, split by name."""
     suffixes = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and row_suffix(path) in suffixes)
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     rows = [path for path in paths if row_suffix(path) in ROW_SUFFIXES]
-    paths = [path for path in paths if row_suffix(path) != ".md"] if rows else paths  # a card is no document
+    paths = [path for path in paths if row_suffix(path) != ".md"] if rows else paths  # a card is not a document
     kinds = sorted({_builder_of(str(path)) for path in paths})
     if len(kinds) != 1:
         raise UserError(
@@ -167,7 +167,7 @@ def _split_told_by(path: Path) -> str:
 
 
 def _commit_of(part: MixturePart) -> str | None:
-    """None where the Hub cannot be asked; loading then finds the copy on disk or says why not."""
+    """None if the Hub cannot be reached; loading then finds the copy on disk or fails."""
     try:
         return HfApi().dataset_info(part.path, revision=part.revision).sha
     except (OSError, ValueError, httpx.HTTPError):

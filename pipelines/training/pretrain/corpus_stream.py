@@ -1,7 +1,7 @@
-"""A corpus that is never whole in memory: parts mixed by their share of the tokens, cut into blocks, resumable.
+"""Streaming a corpus: parts mixed by their share of the tokens, cut into blocks, resumable.
 
-The next document comes from the part that is furthest behind its share. That is deterministic and exact to one
-document at any length of run, where drawing parts at random is right only on average and needs a generator's state.
+The next document comes from the part that is furthest behind its share: deterministic, and exact to one document at any
+length of run. Drawing parts at random is right only on average and needs a generator's state.
 """
 
 from collections import deque
@@ -19,13 +19,13 @@ from pipelines.errors import UserError
 from pipelines.training.pretrain.corpus_sources import one_line_errors
 from pipelines.training.pretrain.document_boundaries import Example, Separators, block_example, separators_of
 
-_DOCUMENTS_AT_ONCE = 64  # tokenized together, and read again at most once by a run that goes on
+_DOCUMENTS_AT_ONCE = 64  # tokenized together; a resumed run reads them once more at most
 _KEPT_STATES = 8  # update steps; the trainer and accelerate read less than two ahead
 
 
 @dataclass(frozen=True)
 class StreamedPart:
-    """One part: `documents(epoch)` are its rows from the beginning, whose text is in `column`."""
+    """One part: `documents(epoch)` returns its rows from the start, with the text in `column`."""
 
     path: str
     weight: float
@@ -35,7 +35,7 @@ class StreamedPart:
 
 
 class PartReader:
-    """Tokenized documents of one part, without end: after the last one it begins anew."""
+    """Endless tokenized documents of one part: after the last one it starts again."""
 
     def __init__(self, part: StreamedPart, tokenizer: PreTrainedTokenizerBase, separators: Separators) -> None:
         self.part, self.tokenizer, self.separators = part, tokenizer, separators
@@ -57,12 +57,12 @@ class PartReader:
         return document
 
     def state(self) -> dict[str, Any]:
-        """Where this part stands: the rows before the chunk at hand, and how many of its documents were taken."""
+        """The position: rows before the current chunk, and the number of its documents taken."""
         place = {"epoch": self.epoch, "rows": self._rows_before_chunk, "n_taken_of_chunk": self._n_taken}
         return {**place, "n_tokens": self.n_tokens, "n_documents": self.n_documents}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on behind the document that was taken last before `state`."""
+        """Continue after the last document taken before `state`."""
         self._begin(state["epoch"], state["rows"])
         self._read_chunk()
         for _ in range(state["n_taken_of_chunk"]):
@@ -83,7 +83,7 @@ class PartReader:
         self._found_any = rows_state is not None
 
     def _read_chunk(self) -> bool:
-        """Read and tokenize the next rows; false at the end of the part. Rows without text are passed over."""
+        """Read and tokenize the next rows; false at the end of the part. Rows without text are skipped."""
         with one_line_errors(self.part.path):
             rows = list(islice(self._iterator, _DOCUMENTS_AT_ONCE))
         self._rows_before_chunk, self._rows_now = self._rows_now, self._rows.state_dict()
@@ -106,10 +106,10 @@ class PartReader:
 
 
 class CorpusStream(TorchIterableDataset):
-    """Blocks of `block_length` tokens without end, and the state after each of the last update steps.
+    """Endless blocks of `block_length` tokens, and the state after each of the last update steps.
 
-    `n_blocks_per_step` is what all processes train on in one update step: every process reads the whole stream and
-    takes its share of it.
+    `n_blocks_per_step` counts the blocks of all processes in one update step: each reads the whole stream and takes its
+    share.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class CorpusStream(TorchIterableDataset):
         separators = separators_of(tokenizer, respect_documents)
         self.readers = [PartReader(part, tokenizer, separators) for part in parts]
         self.n_blocks = 0
-        self._rest = np.empty(0, dtype=np.int64)  # of the document that the last block cut
+        self._rest = np.empty(0, dtype=np.int64)  # of the document cut by the last block
         self._states = {0: self._state()}
 
     def __iter__(self) -> Iterator[Example]:
@@ -138,15 +138,15 @@ class CorpusStream(TorchIterableDataset):
             yield block_example(tokens, starts if self.respect_documents else None)
 
     def state_after(self, n_steps: int) -> dict[str, Any]:
-        """What `restore` needs to go on after `n_steps` update steps, as JSON can hold it.
+        """The state for `restore` after `n_steps` update steps, for JSON.
 
-        The stream itself is further by then, because the next batch is read before the last one is trained on.
+        The stream itself is ahead of it, because the next batch is read before the last one is trained on.
         """
         state = self._states[n_steps * self.n_blocks_per_step]
         return {**state, "rest": state["rest"].tolist(), "corpus": self._identity()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on at the exact token of `state`. Raises `UserError` if it is of another corpus or another batch size."""
+        """Continue at the exact token of `state`. Raises `UserError` if it belongs to another corpus or batch size."""
         for name, now in self._identity().items():
             if state["corpus"][name] != now:
                 raise UserError(
@@ -160,18 +160,12 @@ class CorpusStream(TorchIterableDataset):
         self._states = {self.n_blocks: self._state()}
 
     def parts_after(self, n_steps: int) -> list[dict[str, Any]]:
-        """What was drawn from each part in `n_steps` update steps, for the record."""
+        """Tokens and documents drawn from each part in `n_steps` update steps, for the record."""
         parts = self._states[n_steps * self.n_blocks_per_step]["parts"]
         return [
-            {
-                "path": reader.part.path,
-                "fingerprint": reader.part.fingerprint,
-                "weight": reader.part.weight,
-                "n_tokens": part["n_tokens"],
-                "n_documents": part["n_documents"],
-                "n_epochs": part["epoch"],
-            }
-            for reader, part in zip(self.readers, parts, strict=True)
+            {"path": one.part.path, "fingerprint": one.part.fingerprint, "weight": one.part.weight}
+            | {"n_tokens": part["n_tokens"], "n_documents": part["n_documents"], "n_epochs": part["epoch"]}
+            for one, part in zip(self.readers, parts, strict=True)
         ]
 
     def _next_block(self) -> tuple[np.ndarray, np.ndarray]:

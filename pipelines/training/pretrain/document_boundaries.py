@@ -1,13 +1,11 @@
-"""Documents side by side in one block of tokens, without seeing one another.
+"""Document boundaries: several documents in one block of tokens that do not attend to each other.
 
-A block whose position ids begin anew at each document is what transformers reads as a packed sequence: it then masks
-attention across the boundary (`masking_utils.find_packed_sequence_indices`), as long as the batch has no
-`attention_mask` of its own and no cache is used. FlashAttention does the same for a batch of one row only, so such rows
-are laid end to end there.
+transformers reads a block whose position ids restart at each document as a packed sequence and masks attention across
+the boundary (`masking_utils.find_packed_sequence_indices`), if the batch has no `attention_mask` and no cache is used.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +17,7 @@ from pipelines.inference.teacher_forcing import IGNORED
 
 _DOCUMENT_SEPARATOR = "<|endoftext|>"
 _N_PROBE_TOKENS = 8
-_LEAK_TOLERANCE = 1e-5  # of the largest logit; a masked document changes nothing at all, a seen one more than this
+_LEAK_TOLERANCE = 1e-5  # of the largest logit; a masked document changes nothing, a visible one more than this
 
 Example = dict[str, torch.Tensor]
 
@@ -32,14 +30,14 @@ class Separators:
     closing: list[int]
 
     def around(self, token_ids: Sequence[int]) -> np.ndarray:
-        """The document as it stands in the corpus, int64."""
+        """The document with its separators, int64."""
         return np.asarray([*self.opening, *token_ids, *self.closing], dtype=np.int64)
 
 
 def separators_of(tokenizer: PreTrainedTokenizerBase, respect_documents: bool) -> Separators:
-    """EOS after each document; a document that sees no other also needs something before its first token.
+    """EOS after each document; with `respect_documents` also a token before the first one.
 
-    That is BOS, else `<|endoftext|>`, else EOS: the condition under which evaluation scores a document's first token.
+    That is BOS, else `<|endoftext|>`, else EOS: the token after which evaluation scores a document's first token.
     """
     closing = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     if not respect_documents:
@@ -50,10 +48,9 @@ def separators_of(tokenizer: PreTrainedTokenizerBase, respect_documents: bool) -
 
 
 def block_example(token_ids: np.ndarray, starts: np.ndarray | None) -> Example:
-    """A block to train on. `token_ids`: (length,); `starts`: (length,) true where a document begins, or None (joined).
+    """Make a training block. `token_ids`: (length,); `starts`: (length,), true where a document begins, None if joined.
 
-    With `starts`, the positions begin anew there and the first token of a document is no label: what came before it
-    says nothing about it.
+    With `starts`, positions restart there, and a document's first token is no label, because nothing predicts it.
     """
     ids = torch.from_numpy(token_ids.astype(np.int64))
     if starts is None:
@@ -65,25 +62,26 @@ def block_example(token_ids: np.ndarray, starts: np.ndarray | None) -> Example:
     return {"input_ids": ids, "labels": labels, "position_ids": torch.from_numpy(positions)}
 
 
-def collator_for(model: PreTrainedModel, respect_documents: bool) -> Callable[[Sequence[Example]], Example]:
-    """Blocks to a batch without an attention mask; rows end to end where FlashAttention has to keep them apart."""
-    return _end_to_end if respect_documents and _uses_flash_attention(model) else _stacked
+def stack_blocks(examples: Sequence[Example]) -> Example:
+    """Collate blocks into a batch without an attention mask."""
+    return {key: torch.stack([example[key] for example in examples]) for key in examples[0]}
 
 
 def refuse_leaking_attention(model: PreTrainedModel) -> None:
-    """Raise `UserError` if a token of one document changes what `model` says in the next one of the same block.
+    """Raise `UserError` if a token of one document changes the logits in the next one of the same block.
 
-    Not every architecture reads position ids (Mamba, Bloom). FlashAttention is taken on trust: it needs an accelerator.
+    Not every architecture reads position ids (Mamba, Bloom), and FlashAttention reads them only in a batch of one row.
     """
-    if _uses_flash_attention(model):
-        return
-    name = type(model).__name__
-    problem = f"{name}, which takes no position ids"
-    if "position_ids" in inspect.signature(model.forward).parameters:
+    name, attention = type(model).__name__, str(getattr(model.config, "_attn_implementation", ""))
+    if "flash" in attention:
+        problem = attention
+    elif "position_ids" not in inspect.signature(model.forward).parameters:
+        problem = f"{name}, which takes no position ids"
+    else:
         change, largest = _change_across_boundary(model)
         if change <= _LEAK_TOLERANCE * largest:
             return
-        problem = f"{name}, which lets one document look into another (logits change by {change:.1e})"
+        problem = f"{name}, in which one document changes the next (logits move by {change:.1e})"
     raise UserError(
         f"respect_documents needs a model that keeps the documents of a block apart, got {problem}",
         "set respect_documents: false, or another attn_implementation",
@@ -92,7 +90,7 @@ def refuse_leaking_attention(model: PreTrainedModel) -> None:
 
 @torch.no_grad()
 def _change_across_boundary(model: PreTrainedModel) -> tuple[float, float]:
-    """How much the second document's logits move when the first one's tokens change, and the largest logit."""
+    """The largest change of the second document's logits when the first one's tokens change, and the largest logit."""
     half = _N_PROBE_TOKENS // 2
     highest = model.config.get_text_config().vocab_size - 1
     first = torch.arange(_N_PROBE_TOKENS) % (highest + 1)
@@ -108,18 +106,3 @@ def _change_across_boundary(model: PreTrainedModel) -> tuple[float, float]:
     ).logits[:, half:]
     model.train(was_training)
     return float((logits[0] - logits[1]).abs().max()), float(logits.abs().max())
-
-
-def _uses_flash_attention(model: PreTrainedModel) -> bool:
-    return "flash" in str(getattr(model.config, "_attn_implementation", ""))
-
-
-def _stacked(examples: Sequence[Example]) -> Example:
-    return {key: torch.stack([example[key] for example in examples]) for key in examples[0]}
-
-
-def _end_to_end(examples: Sequence[Example]) -> Example:
-    batch = {key: torch.cat([example[key] for example in examples])[None] for key in examples[0]}
-    batch["labels"] = batch["labels"].clone()
-    batch["labels"][0, :: len(examples[0]["labels"])] = IGNORED  # the row before says nothing about a row's first token
-    return batch

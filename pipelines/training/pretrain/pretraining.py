@@ -19,7 +19,7 @@ from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.callbacks.throughput import cost_of_training, run_training
 from pipelines.training.pretrain.corpus import Corpus
 from pipelines.training.pretrain.corpus_stream import CorpusStream
-from pipelines.training.pretrain.document_boundaries import collator_for
+from pipelines.training.pretrain.document_boundaries import stack_blocks
 from pipelines.training.pretrain.muon import muon_with_adamw
 
 _PROMPT_CHARACTERS = 40
@@ -56,10 +56,10 @@ class PretrainingTrainer(ThroughputLogging, Trainer):
         return self.optimizer
 
     def get_train_dataloader(self) -> Any:
-        """transformers' loader; that of a stream draws from a generator of its own.
+        """transformers' loader; for a stream with its own generator.
 
-        PyTorch draws a seed for workers whenever a loader is begun, from the generator that dropout uses too: a resumed
-        run begins one time more and would drop other units from there on.
+        PyTorch draws a seed for workers at each start of a loader, from the generator that dropout uses too: a resumed
+        run starts once more and would drop other units from there on.
         """
         loader = super().get_train_dataloader()
         if self.stream is not None:
@@ -68,15 +68,15 @@ class PretrainingTrainer(ThroughputLogging, Trainer):
 
     @property
     def n_blocks_per_step(self) -> int:
-        """Blocks that all processes together train on in one update step."""
+        """Blocks of all processes in one update step."""
         return self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
 
     def corpus_facts(self) -> dict[str, Any]:
-        """What was drawn from each part of a streamed corpus until now."""
+        """Tokens and documents drawn from each part of a streamed corpus so far."""
         return {} if self.stream is None else {"parts": self.stream.parts_after(self.state.global_step)}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.stream is not None and self.args.should_save:  # first, so that no whole checkpoint is without it
+        if self.stream is not None and self.args.should_save:  # first, so that every complete checkpoint has it
             folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             write_json_atomically(folder / CORPUS_STATE_NAME, self.stream.state_after(self.state.global_step))
         super()._save_checkpoint(model, trial)
@@ -89,12 +89,11 @@ def pretraining_trainer(
     arguments: PretrainingArguments,
     training: TrainingArguments,
 ) -> PretrainingTrainer:
-    """The trainer over `corpus`. Every process reads a stream whole, so that each knows where the run stands in it."""
+    """Build the trainer over `corpus`. Every process reads the whole stream, so that each knows the position in it."""
     stream = corpus.train if isinstance(corpus.train, CorpusStream) else None
     if stream is not None:
-        training.ignore_data_skip = True  # the stream itself goes on where the checkpoint was written
+        training.ignore_data_skip = True  # the stream is restored to the checkpoint's position
         cast(Any, training.accelerator_config).dispatch_batches = False
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
     trainer = PretrainingTrainer(
         muon_learning_rate=arguments.muon_learning_rate,
         stream=stream,
@@ -103,7 +102,7 @@ def pretraining_trainer(
         train_dataset=corpus.train,
         eval_dataset=corpus.held_out_blocks,
         processing_class=tokenizer,
-        data_collator=collator_for(cast(PreTrainedModel, base), arguments.respect_documents),
+        data_collator=stack_blocks,
     )
     add_logging(trainer)
     prompts = _sample_prompts(corpus, tokenizer, arguments)
@@ -115,7 +114,7 @@ def pretraining_trainer(
 def _sample_prompts(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase, arguments: PretrainingArguments
 ) -> list[list[int]]:
-    """What is continued at each evaluation: the recipe's own prompts, or how the first held-out documents begin."""
+    """Prompts to continue at each evaluation: the recipe's, or the beginnings of the first held-out documents."""
     texts = arguments.sample_prompts
     if texts is None:
         held_out = (text for part in corpus.held_out_texts.values() for text in part)
@@ -124,9 +123,9 @@ def _sample_prompts(
 
 
 def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
-    """Set a streamed corpus to the token where `checkpoint` was written.
+    """Set a streamed corpus to the position of `checkpoint`.
 
-    Raises `UserError` for a checkpoint without the corpus' state, or with that of another corpus.
+    Raises `UserError` for a checkpoint without the corpus state, or with that of another corpus.
     """
     if checkpoint is None or not isinstance(corpus.train, CorpusStream):
         return
@@ -140,25 +139,24 @@ def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
 
 
 def train(trainer: PretrainingTrainer, corpus: Corpus, run: Run, checkpoint: Path | None) -> dict[str, float]:
-    """Train, from `checkpoint` if there is one, and evaluate on held-out blocks: the metrics of both, with bits per
-    byte. Raises `UserError` for a training that did not stay finite."""
+    """Train, from `checkpoint` if given, and evaluate on held-out blocks; return both metrics, with bits per byte.
+    Raises `UserError` on divergence."""
     metrics = {**run_training(trainer, run, checkpoint), **trainer.evaluate()}
     metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
     return metrics
 
 
 def cost_of_pretraining(trainer: PretrainingTrainer, max_length: int, run: Run) -> dict[str, Any]:
-    """Tokens that were read in blocks of `max_length`, their rate over the time of training, and peak memory: as
-    run.json has them, of all legs of `run`."""
+    """For run.json: tokens read in blocks of `max_length`, their rate and peak memory, over all parts of `run`."""
     n_tokens = trainer.n_blocks_per_step * trainer.state.global_step * max_length
     run.before = {**run.before, "n_tokens": n_tokens}
     return cost_of_training(run)
 
 
 def save_pretrained(trainer: Trainer, dtype: str) -> None:
-    """Write the model or the adapter (cast to `dtype`, by its name in torch), tokenizer and trainer state."""
+    """Write the model or the adapter (cast to the torch `dtype`), tokenizer and trainer state."""
     model, to = cast(PreTrainedModel, trainer.model), getattr(torch, dtype)
-    if isinstance(model, PeftModel):  # the base, which may be quantized, is not written
+    if isinstance(model, PeftModel):  # the base, which may be quantized, is not saved
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(to)

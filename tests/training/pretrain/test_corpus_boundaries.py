@@ -12,7 +12,7 @@ from pipelines.modeling import load_tokenizer
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.blocks import cut_into_blocks
 from pipelines.training.pretrain.corpus import open_corpus
-from pipelines.training.pretrain.document_boundaries import collator_for, refuse_leaking_attention, separators_of
+from pipelines.training.pretrain.document_boundaries import refuse_leaking_attention, separators_of, stack_blocks
 
 SIZES = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
@@ -38,7 +38,7 @@ def log_probs_of_second_document(model: PreTrainedModel, folder: Path, first: st
         cut_into_blocks(texts, tokenizer, 16, respect_documents=respect)
         for texts in (["ANOTHER ROW IS HERE"], [first, "SECOND..."])
     ]
-    batch = collator_for(model, respect)([block[0] for block in blocks])
+    batch = stack_blocks([block[0] for block in blocks])
     assert "attention_mask" not in batch
     del batch["labels"]
     logits = model(**batch, use_cache=False).logits[1]
@@ -80,15 +80,12 @@ def test_the_probe_for_leaks_lets_good_models_pass_and_leaves_them_as_they_were(
     assert model.training
 
 
-def test_rows_are_laid_end_to_end_for_flash_attention(tiny_model_folder: Path) -> None:
-    """FlashAttention reads position ids only in a batch of one row."""
+def test_flash_attention_is_refused() -> None:
+    """It reads position ids only in a batch of one row."""
     model = tiny_model("llama", "sdpa")
     model.config._attn_implementation_internal = "flash_attention_2"
-    blocks = cut_into_blocks(["ABCDEF", "GH"], load_tokenizer(str(tiny_model_folder)), 6, respect_documents=True)
-    batch = collator_for(model, True)([blocks[0], blocks[1]])
-    assert batch["input_ids"].tolist() == [blocks.tokens[:2].ravel().tolist()]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 5, 0, 1, 0, 1, 2, 3]]
-    assert [place for place, label in enumerate(batch["labels"][0].tolist()) if label == -100] == [0, 6, 8]
+    with pytest.raises(UserError, match="got flash_attention_2; set respect_documents: false"):
+        refuse_leaking_attention(model)
 
 
 def test_a_document_begins_with_what_evaluation_conditions_it_on(tiny_model_folder: Path) -> None:
