@@ -34,8 +34,7 @@ from trl.chat_template_utils import llama3_training_chat_template
 from pipelines.recipe.arguments import InstructionArguments
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family, save_base
-from tests.planted_faults.faults import FAULTS
-from tests.planted_faults.faults.fault import PlantedFault
+from tests.planted_faults.faults import FAULTS, PlantedFault
 from tests.planted_faults.pair import Pair, Row, recipe_keys, write_pair
 from tests.planted_faults.sample_rows import rows_in
 

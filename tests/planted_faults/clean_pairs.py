@@ -66,42 +66,6 @@ def sharegpt() -> Pair:
     )
 
 
-def system_turns() -> Pair:
-    return Pair(with_system_turns(rows_in("english")))
-
-
-def tools() -> Pair:
-    return Pair(tool_conversations())
-
-
-def python_code() -> Pair:
-    return Pair(code_rows(), keys={"max_length": 2048})
-
-
-def long_rows() -> Pair:
-    return Pair(with_long_answers(rows_in("english"), 8), keys={"max_length": 2048})
-
-
-def chinese() -> Pair:
-    return Pair(rows_in("chinese"))
-
-
-def german_and_french() -> Pair:
-    return Pair(rows_in("german_french"))
-
-
-def russian() -> Pair:
-    return Pair(rows_in("russian"))
-
-
-def arabic() -> Pair:
-    return Pair(rows_in("arabic"))
-
-
-def japanese_and_english() -> Pair:
-    return Pair([{"messages": as_messages(row)} for row in rows_in("japanese")])
-
-
 def prompt_and_completion() -> Pair:
     return Pair(
         [{"prompt": f"Q: {row['instruction']}\nA:", "completion": f" {row['output']}"} for row in rows_in("english")]
@@ -110,10 +74,6 @@ def prompt_and_completion() -> Pair:
 
 def plain_text() -> Pair:
     return Pair([{"text": f"{row['instruction']}\n\n{row['output']}"} for row in rows_in("english")])
-
-
-def preference_pairs() -> Pair:
-    return Pair(preferences(rows_in("english")), stage=Stage.DPO)
 
 
 def preference_chats() -> Pair:
@@ -125,20 +85,12 @@ def preference_chats() -> Pair:
     return Pair(rows[:84], held_out=rows[84:], stage=Stage.DPO)
 
 
-def pretraining() -> Pair:
-    return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN)
-
-
 def four_bits() -> Pair:
     keys = {
         "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "use_bnb_nested_quant": True, "dtype": "bfloat16",
         "bf16": True, "packing": True, "packing_strategy": "bfd",
     }  # fmt: skip
     return Pair(rows_in("english"), keys=keys)
-
-
-def all_weights() -> Pair:
-    return Pair(rows_in("english"), keys=_FULL)
 
 
 def generic_requests() -> Pair:
@@ -186,46 +138,39 @@ def labels() -> Pair:
     return Pair(rows)
 
 
-def mathematics() -> Pair:
-    return Pair(rows_in("latex"))
-
-
-def markup() -> Pair:
-    return Pair(rows_in("markup"))
-
-
-def shipped_folder() -> Pair:
-    """A folder of data_prep/build_instructions.py, evaluated on its validation split."""
-    return Pair(rows_in("english"), folder_share=0.1)
-
-
 CLEAN_PAIRS = (
     CleanPair("alpaca", Family.GPT2, alpaca),
     CleanPair("dolly", Family.LLAMA3, dolly),
     CleanPair("chats of three rounds, packed", Family.CHATML, chats),
     CleanPair("ShareGPT", Family.OWN, sharegpt),
-    CleanPair("system turns", Family.LLAMA3, system_turns),
-    CleanPair("system turns, own template", Family.OWN, system_turns),
-    CleanPair("tools", Family.CHATML, tools),
-    CleanPair("Python code", Family.CHATML, python_code),
-    CleanPair("long rows", Family.LLAMA3, long_rows),
-    CleanPair("Chinese", Family.CHATML, chinese),
-    CleanPair("German and French", Family.GPT2, german_and_french),
-    CleanPair("Russian", Family.LLAMA3, russian),
-    CleanPair("Arabic", Family.OWN, arabic),
-    CleanPair("Japanese and English", Family.CHATML, japanese_and_english),
+    CleanPair("system turns", Family.LLAMA3, lambda: Pair(with_system_turns(rows_in("english")))),
+    CleanPair("system turns, own template", Family.OWN, lambda: Pair(with_system_turns(rows_in("english")))),
+    CleanPair("tools", Family.CHATML, lambda: Pair(tool_conversations())),
+    CleanPair("Python code", Family.CHATML, lambda: Pair(code_rows(), keys={"max_length": 2048})),
+    CleanPair(
+        "long rows", Family.LLAMA3, lambda: Pair(with_long_answers(rows_in("english"), 8), keys={"max_length": 2048})
+    ),
+    CleanPair("Chinese", Family.CHATML, lambda: Pair(rows_in("chinese"))),
+    CleanPair("German and French", Family.GPT2, lambda: Pair(rows_in("german_french"))),
+    CleanPair("Russian", Family.LLAMA3, lambda: Pair(rows_in("russian"))),
+    CleanPair("Arabic", Family.OWN, lambda: Pair(rows_in("arabic"))),
+    CleanPair(
+        "Japanese and English",
+        Family.CHATML,
+        lambda: Pair([{"messages": as_messages(row)} for row in rows_in("japanese")]),
+    ),
     CleanPair("prompt and completion", Family.GPT2, prompt_and_completion),
     CleanPair("plain text", Family.LLAMA3, plain_text),
-    CleanPair("preferences", Family.CHATML, preference_pairs),
+    CleanPair("preferences", Family.CHATML, lambda: Pair(preferences(rows_in("english")), stage=Stage.DPO)),
     CleanPair("preferences as chats", Family.OWN, preference_chats),
-    CleanPair("pretraining", Family.OWN, pretraining),
+    CleanPair("pretraining", Family.OWN, lambda: Pair(documents(rows_in("english")), stage=Stage.PRETRAIN)),
     CleanPair("QLoRA, packed", Family.LLAMA3, four_bits),
-    CleanPair("full fine-tuning", Family.GPT2, all_weights),
+    CleanPair("full fine-tuning", Family.GPT2, lambda: Pair(rows_in("english"), keys=_FULL)),
     CleanPair("generic requests", Family.CHATML, generic_requests),
     CleanPair("questions to write", Family.LLAMA3, questions_to_write),
     CleanPair("templated requests", Family.GPT2, templated_requests),
     CleanPair("labels", Family.LLAMA3, labels),
-    CleanPair("mathematics", Family.OWN, mathematics),
-    CleanPair("markup", Family.OWN, markup),
-    CleanPair("dataset folder", Family.CHATML, shipped_folder),
+    CleanPair("mathematics", Family.OWN, lambda: Pair(rows_in("latex"))),
+    CleanPair("markup", Family.OWN, lambda: Pair(rows_in("markup"))),
+    CleanPair("dataset folder", Family.CHATML, lambda: Pair(rows_in("english"), folder_share=0.1)),
 )

@@ -12,8 +12,7 @@ import yaml
 from tests.benchmarks.doctor_against_trl import Outcome, trl_row, verdict, write_trl_recipe
 from tests.conftest import PROJECT
 from tests.planted_faults.families import Family
-from tests.planted_faults.faults import FAULTS
-from tests.planted_faults.faults.fault import PlantedFault
+from tests.planted_faults.faults import FAULTS, PlantedFault
 
 CONTROL = Outcome(0, ("FutureWarning: old since 5.2", "Training completed."))
 

@@ -10,8 +10,7 @@ import pytest
 from pipelines.records.finding import Severity
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family
-from tests.planted_faults.faults import FAULTS
-from tests.planted_faults.faults.fault import PlantedFault
+from tests.planted_faults.faults import FAULTS, PlantedFault
 from tests.planted_faults.pair import write_pair
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.planted_faults.families import Family
-from tests.planted_faults.faults.fault import ERROR, WARNING, PlantedFault
 from tests.planted_faults.pair import Pair
 from tests.planted_faults.sample_rows import Row, rows_in
 
@@ -114,70 +112,3 @@ def broken_characters() -> Pair:
     """What a wrong decoder and a C program leave in texts."""
     marks = iter(("\N{REPLACEMENT CHARACTER}", "\0", "\x08", "\N{REPLACEMENT CHARACTER}") * 3)
     return Pair(_changed(rows_in("english"), 8, lambda row: {"output": row["output"].replace("e", next(marks), 1)}))
-
-
-FAULTS = (
-    PlantedFault(
-        "TRAIN_EVAL_OVERLAP", "held-out rows that are trained on", Family.CHATML, ERROR, held_out_rows_in_training,
-        trl_says=r"(?i)overlap|leak|contaminat",
-    ),
-    PlantedFault(
-        "TRAIN_EVAL_NEAR_OVERLAP", "held-out rows that are trained on with other spaces and quotes", Family.LLAMA3,
-        ERROR, held_out_rows_nearly_in_training,
-        trl_says=r"(?i)overlap|leak|contaminat",
-    ),
-    PlantedFault(
-        "GROUP_IN_TWO_SPLITS", "questions about one page in both splits", Family.GPT2, WARNING, group_in_two_splits,
-        trl_says=r"(?i)group",
-    ),
-    PlantedFault(
-        "DUPLICATE_ROWS", "a fifth of the rows twice", Family.OWN, WARNING, duplicate_rows,
-        trl_says=r"(?i)duplicat",
-    ),
-    PlantedFault(
-        "ANSWERS_ALIKE", "one refusal for a third of the requests", Family.CHATML, WARNING, answers_alike,
-        trl_says=r"(?i)duplicat|same answer",
-    ),
-    PlantedFault(
-        "SOURCE_DOMINATES", "a mixture of three sets with one that is 96 percent", Family.LLAMA3, WARNING,
-        one_source_dominates,
-        trl_says=r"(?i)source|mixture",
-    ),
-    PlantedFault(
-        "CONFLICTING_ANSWERS", "passages in a column that is not read, so that one request has many answers",
-        Family.OWN, WARNING, column_that_is_not_read,
-        trl_says=r"(?i)conflict|duplicat",
-    ),
-    PlantedFault(
-        "SWAPPED_COLUMNS", "questions in the place of answers", Family.LLAMA3, ERROR, swapped_columns,
-        trl_says=r"(?i)swap",
-    ),
-    PlantedFault(
-        "EMPTY_INSTRUCTIONS", "an eighth of the requests is empty", Family.GPT2, ERROR, empty_instructions,
-        trl_says=r"(?i)empty",
-    ),
-    PlantedFault(
-        "EMPTY_ANSWERS", "a twelfth of the answers is empty", Family.CHATML, WARNING, empty_answers,
-        trl_says=r"(?i)empty",
-    ),
-    PlantedFault(
-        "PLACEHOLDER_VALUES", "N/A, TODO and nan for answers", Family.OWN, WARNING, placeholder_answers,
-        trl_says=r"(?i)placeholder",
-    ),
-    PlantedFault(
-        "PLACEHOLDER_VALUES", "{{name}} and {{author}} that nobody filled in", Family.LLAMA3, WARNING, unfilled_names,
-        trl_says=r"(?i)placeholder|template variable",
-    ),
-    PlantedFault(
-        "ANSWER_RUNS_ON", "answers that go on with the next task", Family.GPT2, ERROR, answers_that_run_on,
-        trl_says=r"(?i)runs? on",
-    ),
-    PlantedFault(
-        "MOJIBAKE", "German and French that was read as Latin-1", Family.CHATML, ERROR, mojibake,
-        trl_says=r"(?i)mojibake|encoding",
-    ),
-    PlantedFault(
-        "BROKEN_CHARACTERS", "replacement and control characters in answers", Family.OWN, ERROR, broken_characters,
-        trl_says=r"(?i)(invalid|broken|control) character",
-    ),
-)  # fmt: skip
