@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its rivals")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
     flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="write the answers here too; must be new")
-    flags.add_argument("--resume", action="store_true", help="go on with what an interrupted call left beside --output")
+    flags.add_argument("--resume", action="store_true", help="continue an interrupted call: generate what is missing")
     return flags
 
 

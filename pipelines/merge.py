@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--split", default="test", help="of a dataset folder (default test)")
     flags.add_argument("--limit", type=positive_number, default=100, help="rows and greedy answers (default 100)")
     flags.add_argument("--max_new_tokens", type=positive_number, default=64, help="of a greedy answer (default 64)")
-    flags.add_argument("--max_kl", type=not_negative, help="largest mean KL that passes, nats a token")
+    flags.add_argument("--max_kl", type=not_negative, help="largest mean KL that passes, in nats per token")
     flags.add_argument("--gguf", type=Path, metavar="FILE", help="write this GGUF file too; needs llama.cpp")
     flags.add_argument("--seed", type=int, default=0, help="of the rows drawn and of dare (default 0)")
     return flags

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "--anyway runs it"
             )
         if flags.check_only:
-            print("the run can be made again here" + ("" if found else ", where nothing differs"))
+            print("the run can be reproduced here" + ("" if found else ", where nothing differs"))
             return
         run_again(again, lock, flags.accelerate_config)
     result = outcome(lock["result"], read_lock(output)["result"], found, flags.tolerance)

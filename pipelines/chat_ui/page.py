@@ -244,9 +244,9 @@ def _answers(side: Side, scene: Scene) -> list[Any]:
 
 def _how_it_ended(side: Side, place: int, was_stopped: bool) -> str:
     if side.progress.answers[place].stopped:
-        return "stopped by itself"
+        return "stopped on its own"
     if side.progress.is_finished(place):
-        return "cut by the token limit"
+        return "cut off at the token limit"
     return "stopped by you" if was_stopped else "…"
 
 

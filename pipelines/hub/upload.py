@@ -43,7 +43,7 @@ def offline_plan_lines(repo_id: str, plans: Sequence[UploadPlan], base: HubBase 
     _scan_all(plans, namespace)
     lines = [f"{repo_id}: {'private' if private else 'public'} if it is new"]
     for plan in plans:
-        lines += _file_lines(plan, "not looked up")
+        lines += _file_lines(plan, "not checked")
     lines.append("the secret scan found nothing in these files; not checked, because there is no token for the Hub:")
     lines.append(f"  - whether you may write to {namespace or 'your namespace'}")
     lines.append(f"  - what {repo_id} already holds, and whether a push would overwrite it")

@@ -103,10 +103,10 @@ class Proof:
             f"; KL {self.quantized.kl_mean:.2e} from the quantized base of the training" if self.quantized else ""
         )
         return (
-            f"KL {figures.kl_mean:.2e} nats a token (largest {figures.kl_max:.2e}, at most {self.max_kl:.2e} allowed), "
+            f"KL {figures.kl_mean:.2e} nats per token (largest {figures.kl_max:.2e}, {self.max_kl:.2e} allowed), "
             f"largest logit difference {figures.max_logit_difference:.2e}, same first token at "
-            f"{figures.top1_agreement:.2%} of {figures.n_tokens} tokens, {self.n_equal} of {self.n_texts} greedy texts "
-            f"equal ({self.source}){quantized}"
+            f"{figures.top1_agreement:.2%} of {figures.n_tokens} tokens, {self.n_equal} of {self.n_texts} greedy "
+            f"answers equal ({self.source}){quantized}"
         )
 
 

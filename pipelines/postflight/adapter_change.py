@@ -95,7 +95,7 @@ def _json(value: float | None) -> float | None:
 
 def _line(facts: Mapping[str, Any]) -> str:
     n, n_unmoved = facts["n_modules"], facts["n_unmoved"]
-    line = f"{_WHAT}: {n - n_unmoved} of {n} modules moved"
+    line = f"{_WHAT}: {n - n_unmoved} of {n} modules changed"
     if facts.get("norm") is not None:
         line += f", norm of {'B A' if facts['is_new'] else 'the change of B A'} {facts['norm']:.3g}"
     if facts.get("relative") is not None:

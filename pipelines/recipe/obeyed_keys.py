@@ -118,4 +118,4 @@ def unobeyed_keys(stage: Stage, keys: Keys) -> Iterator[UserError]:
     if stage is Stage.DPO and keys.get("dataset_num_proc"):
         idle.append("`dataset_num_proc` (dpo.py tokenizes in one process)")
     if idle:
-        say(f"without effect in this recipe: {', '.join(idle)}")
+        say(f"ignored in this recipe: {', '.join(idle)}")

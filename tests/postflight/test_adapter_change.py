@@ -101,7 +101,7 @@ def test_a_single_module_without_movement_is_named(qwen_base: Path, tmp_path: Pa
     [finding] = part.findings
     assert (finding.id, finding.severity) == ("ADAPTER_DID_NOT_MOVE", Severity.WARNING)
     assert name in finding.evidence[0].text
-    assert part.line.startswith("adapter: 13 of 14 modules moved")
+    assert part.line.startswith("adapter: 13 of 14 modules changed")
 
 
 def test_magnitudes_alone_are_movement(qwen_base: Path, tmp_path: Path) -> None:

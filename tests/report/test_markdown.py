@@ -59,7 +59,7 @@ def test_provenance_names_models_prompts_commit_and_versions(markdown: str) -> N
 def test_three_examples_are_chosen_by_rule_find_max_first(markdown: str) -> None:
     titles = re.findall(r"^### Prompt (\d+)(.*)$", markdown, re.MULTILINE)
     assert titles[0] == ("0", "")
-    assert titles[1][1].startswith(", instruct better: stops by itself")
+    assert titles[1][1].startswith(", instruct better: stops on its own")
     assert len(titles) == 3
     assert "```python\ndef find_max(numbers):\n    return max(numbers)" in markdown
 
@@ -72,7 +72,7 @@ def test_a_worse_answer_is_among_the_examples(tmp_path: Path) -> None:
         line["answers"]["base"]["greedy"] = answer("poor", stopped=False, parses=False)
         line["answers"]["instruct"]["greedy"] = answer("fine", parses=True)
     text = write_report(*write_records(tmp_path, lines))[1].read_text()
-    assert "### Prompt 9, instruct worse: not: stops by itself, not: parses" in text
+    assert "### Prompt 9, instruct worse: not: stops on its own, not: parses" in text
 
 
 def outside_of_fences(text: str) -> tuple[list[str], str | None]:

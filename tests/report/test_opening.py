@@ -16,7 +16,7 @@ def test_the_three_lines_are_the_records_with_the_measure_that_each_rests_on(com
     form, correctness, lost = opening_of(comparison_record).lines
     assert [line.aspect for line in (form, correctness, lost)] == ["Form", "Correctness", "What was lost"]
     assert lost.text == "not measured: give --general or --capability"
-    assert form.text.startswith("stops by itself 2.7% (base) → ")
+    assert form.text.startswith("stops on its own 2.7% (base) → ")
     assert (form.verdict, correctness.verdict, lost.verdict) == (Verdict.BETTER, Verdict.BETTER, None)
 
 

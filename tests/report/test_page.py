@@ -235,7 +235,7 @@ def test_every_section_of_the_record_is_there(page: Page) -> None:
         "arc_easy version 1, n = 100", "some-judge at judge.example saw 148 pairs of answers",
         "instruct 3 14 812 return the number of items in the list", "statistics (n = 30)",
         "The first token was predicted from: base: <s>; instruct: nothing, it is not scored.",
-        "Step 200, stopped by itself", "limits.memory_bytes 256.0 MiB", "confinement no network, empty folder",
+        "Step 200, stopped on its own", "limits.memory_bytes 256.0 MiB", "confinement no network, empty folder",
         "wikitext: the base saw no end of text", "reason: the answer is empty 83", "training rows.n 2784",
     ):  # fmt: skip
         assert words in page.text, words
@@ -331,7 +331,7 @@ def test_answers_keep_their_white_space(page: Page) -> None:
 
 def test_filters_count_what_they_show(page: Page, comparison_record: dict[str, Any]) -> None:
     labels = [" ".join(text.split()) for text in page.texts["option"]]
-    for metric, label in (("parses", "parses"), ("stopped_by_itself", "stops by itself")):
+    for metric, label in (("parses", "parses"), ("stopped_by_itself", "stops on its own")):
         for side, ids in comparison_record["flips"]["instruct"][metric].items():
             assert (f"{side}: {label} ({len(ids)})" in labels) == bool(ids)
     assert "statistics (30)" in labels

@@ -73,7 +73,7 @@ def test_the_report_reads_what_the_comparison_writes(comparison_folder: Path) ->
     )
     assert re.search(r"1\.298 \[1\.298, 1\.298\].*0\.866 .* −33\.3% \[−33\.3, −33\.3\]", page.text)
     assert "After the chat prompt they are 1.731 [1.731, 1.731]." in page.text
-    assert "gained: stops by itself (40)" in page.text
+    assert "gained: stops on its own (40)" in page.text
     assert "b (n = 20) a (n = 20)" in page.text
     assert re.search(r"chrF ?higher is better", page.text)
-    assert "| stops by itself (higher is better; n = 40) |" in markdown.read_text()
+    assert "| stops on its own (higher is better; n = 40) |" in markdown.read_text()

@@ -58,7 +58,7 @@ def empty_answers(one: CheckedAnswer) -> Value:
     return one.is_empty
 
 
-@_flag("stops by itself", "higher", Group.STOPPING)
+@_flag("stops on its own", "higher", Group.STOPPING)
 def stopped_by_itself(one: CheckedAnswer) -> Value:
     """Share of answers that have text and ended with the model's own end token before the token limit."""
     return one.stopped and not one.is_empty

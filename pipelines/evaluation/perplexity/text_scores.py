@@ -148,7 +148,7 @@ def scores_table(score: TextScore) -> str:
 def ranking_line(place: int, score: TextScore) -> str:
     """A text's place in the ranking with its total and averages."""
     return (
-        f"{place}. log p {score.log_prob:.4f}, {score.log_prob_by(Length.TOKEN):.4f} a token, "
+        f"{place}. log p {score.log_prob:.4f}, {score.log_prob_by(Length.TOKEN):.4f} per token, "
         f"{score.bits_per_byte:.4f} bits per byte: {score.text!r}"
     )
 

@@ -26,7 +26,7 @@ class Group(StrEnum):
     PYTHON = "Python"
     EXECUTION = "running the code"
     LIKELIHOOD = "likelihood of the reference"
-    BEYOND = "beyond the task"
+    BEYOND = "forgetting and memorization"
     JUDGE = "judge"
 
     @property

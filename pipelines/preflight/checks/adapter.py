@@ -175,7 +175,7 @@ def _dtype_of_the_rest(context: CheckContext, dtype: str) -> Finding:
     return Finding(
         "FOUR_BIT_DTYPE",
         Severity.WARNING,
-        summary=f"load_in_4bit with {written}: embeddings, head and norms, which stay whole, are loaded in {dtype} "
+        summary=f"load_in_4bit with {written}: embeddings, head and norms (not quantized) are loaded in {dtype} "
         f"({cost})",
         why="the 4-bit layers compute in bfloat16 here whatever dtype says, so float32 around them only costs memory"
         if dtype == "float32"

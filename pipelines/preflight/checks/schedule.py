@@ -101,7 +101,7 @@ def evaluation_unused(context: CheckContext) -> Iterator[Finding]:
                 Severity.NOTE,
                 summary=f"eval_steps is {n_between:g} and the run has {'' if training.max_steps > 0 else 'about '}"
                 f"{n_steps} steps: it is evaluated at its end only",
-                why="one value at the end shows no course, so that overfitting is not seen",
+                why="a single value at the end cannot show overfitting",
                 remedy="set eval_steps: 0.1 (a value below 1 is a share of the run)",
             )
 
@@ -121,11 +121,11 @@ def documents_joined(context: CheckContext) -> Iterator[Finding]:
         Severity.NOTE if diff_excerpts else Severity.WARNING,
         summary=f"the blocks join {n_documents} documents (respect_documents: false)"
         + (
-            f", parted by {context.tokenizer.eos_token} alone"
+            f", separated only by {context.tokenizer.eos_token}"
             if diff_excerpts
             else " with nothing between them: no end token"
         ),
-        why="a token is predicted out of documents that have nothing to do with its own",
+        why="a token is predicted from unrelated documents",
         remedy="remove respect_documents, or set it to true",
     )
 

@@ -21,7 +21,7 @@ class Badge:
 
 # metric: (words where the check passes, words where it fails); the others are told by their label
 _WORDS = {
-    "stopped_by_itself": ("stopped by itself", "did not stop by itself"),
+    "stopped_by_itself": ("stopped on its own", "did not stop on its own"),
     "parses": ("parses", "does not parse"),
     "runs": ("runs", "does not run"),
     "passes_tests": ("passes the tests", "fails the tests"),

@@ -67,7 +67,7 @@ def _flips(prompts: Sequence[Prompt], comparison: Comparison, number: int, tags:
 def _stopping(prompts: Sequence[Prompt], number: int, tags: dict[Any, set[str]]) -> list[Choice]:
     answers = [(prompt.id, prompt.answers[number].greedy) for prompt in prompts]
     running = [row_id for row_id, greedy in answers if greedy is not None and not greedy.stopped]
-    return [_choice(f"u{number}", "did not stop by itself", running, tags)] if running else []
+    return [_choice(f"u{number}", "did not stop on its own", running, tags)] if running else []
 
 
 def _choice(tag: str, label: str, ids: Sequence[Any], tags: dict[Any, set[str]]) -> Choice:

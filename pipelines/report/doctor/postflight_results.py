@@ -14,7 +14,7 @@ _COURSES = {
     "rose": "the held-out loss rose again after that",
     "still falling": "the held-out loss was still falling",
     "level": "the held-out loss was level at the end",
-    "seen once": "one evaluation, which shows no course",
+    "seen once": "a single evaluation, which cannot show a trend",
 }
 
 
@@ -102,7 +102,7 @@ def _change(facts: Mapping[str, Any]) -> Deed:
         of_all = [f"{n:,} of {facts['n_tensors']:,} were compared"] if n < facts["n_tensors"] else []
         return Deed("Weights", f"{n - n_unmoved:,} of {n:,} tensors moved", (*share, *of_all, *named))
     n = facts["n_modules"]
-    return Deed("Adapter", f"{n - n_unmoved:,} of {n:,} modules moved", (*_norms(facts), *named))
+    return Deed("Adapter", f"{n - n_unmoved:,} of {n:,} modules changed", (*_norms(facts), *named))
 
 
 def _norms(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _stopping(facts: Mapping[str, Any]) -> Deed:
         details.insert(0, f"{_from_to(begin, last, 'p_end_inside')} where they go on")
     if last["stop_rate"] is not None:
         rates = _from_to(first, last, "stop_rate")
-        details.append(f"sample answers that stop by themselves, from step {first['step']:,} on: {rates}")
+        details.append(f"sample answers that stop on their own, from step {first['step']:,} on: {rates}")
     if last["p_end"] is None:
         return Deed("End token", "no held-out answer ends with it", tuple(details))
     return Deed("End token", f"probability {_from_to(begin, last, 'p_end')} where held-out answers end", tuple(details))

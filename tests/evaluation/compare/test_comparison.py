@@ -237,7 +237,7 @@ def test_prompts_of_one_category_are_not_split() -> None:
 def test_the_table_shows_each_metric_with_models_and_difference_side_by_side() -> None:
     lines = comparison_table(compared(BASE, INSTRUCT)).splitlines()
     assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p", "n"]
-    [stops] = [line for line in lines if line.startswith("stops by itself  ")]
+    [stops] = [line for line in lines if line.startswith("stops on its own  ")]
     assert stops.split()[3:6] == ["25.0%", "100.0%", "+75.0%"]
     assert stops.endswith("1.000  4  no difference shown")
     [bits] = [line for line in lines if line.startswith("response bits per byte")]

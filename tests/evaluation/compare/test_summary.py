@@ -56,7 +56,7 @@ def test_each_aspect_names_one_measure_with_its_figures() -> None:
     assert (form["value"], form["difference"], form["n"], form["n_groups"], form["verdict"]) == (1, 1, N, 20, "better")
     assert form["against"]["base"]["value"] == 0
     assert form["ci95"][0] < 1.0 == form["ci95"][1]
-    assert form["text"].startswith("stops by itself 0.0% (base) -> 100.0%: +100.0 points [")
+    assert form["text"].startswith("stops on its own 0.0% (base) -> 100.0%: +100.0 points [")
     assert form["text"].endswith("n = 60 in 20 groups, better")
     assert "p <= " in form["text"], "no permutation of 20 groups gives as large a difference"
     assert summary["lost"]["text"].endswith("n = 30, worse")

@@ -151,8 +151,8 @@ def test_both_answers_grow_side_by_side_into_those_of_generate(
     [answer] = answers_of_generate(capsys, models[0], tmp_path, *flags)
     assert visit.text("base-1") == answer["text"]
     assert visit.text("instruct-1") == "".join(HOSTILE)
-    assert visit.label("base-1") == "base: 300 tokens, cut by the token limit"
-    assert visit.label("instruct-1") == "instruct: 4 tokens, stopped by itself"
+    assert visit.label("base-1") == "base: 300 tokens, cut off at the token limit"
+    assert visit.label("instruct-1") == "instruct: 4 tokens, stopped on its own"
     assert visit.cells("base-tokens", 2) == [repr(one["token"]) for one in answer["tokens"]]
     shown = [float(cell) for cell in visit.cells("base-tokens", 3)]
     assert shown == pytest.approx([one["probability"] for one in answer["tokens"]], abs=1e-4)
@@ -211,7 +211,7 @@ def test_the_stop_button_ends_both_answers(visit: Visit) -> None:
     visit.page.click("#stop")
     visit.wait_for("stopped by you")
     assert visit.label("base-1").endswith("stopped by you")
-    assert visit.label("instruct-1").endswith("stopped by itself")
+    assert visit.label("instruct-1").endswith("stopped on its own")
     n_said = int(visit.label("base-1").split()[1])
     assert 0 < n_said < 4000
     assert len(visit.cells("base-tokens", 1)) == n_said

@@ -33,7 +33,7 @@ def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(
     output = tmp_path / "merged"
     done = run_cli("pipelines/merge.py", "--adapter", adapter, "--output", output, "--max_shard_size", "40KB",
                    "--limit", "5", "--max_new_tokens", "5")  # fmt: skip
-    assert "5 of 5 greedy texts equal (fallback prompts)" in done.stdout
+    assert "5 of 5 greedy answers equal (fallback prompts)" in done.stdout
     record = json.loads((output / "merge.json").read_text())
     assert record["base"]["fingerprint"].startswith("sha256:")
     assert record["adapters"][0]["fingerprint"].startswith("sha256:")

@@ -124,7 +124,7 @@ def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_chec
 
     done = call("me/listed", "--base_model", "me/base")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("me/listed: private if it is new\nbranch main (not looked up), 8 files, ")
+    assert done.stdout.startswith("me/listed: private if it is new\nbranch main (not checked), 8 files, ")
     assert all(f"  {name} " in done.stdout for name in OF_A_RUN - {".gitattributes"})
     for unchecked in ("you may write to me", "me/listed already holds", "me/base has the weights of the base"):
         assert unchecked in done.stdout.partition("not checked, because there is no token")[2]

@@ -96,7 +96,7 @@ def test_one_row_of_the_data_changed_is_named_by_its_split_and_nothing_is_run(tm
 def test_the_same_rows_in_another_place_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build_rows(tmp_path / "moved")
     reproduce.main(["run/lock.json", "--dataset_name", str(tmp_path / "moved"), "--check_only"])
-    assert "the run can be made again here" in capsys.readouterr().out
+    assert "the run can be reproduced here" in capsys.readouterr().out
 
 
 def test_a_mixture_is_made_again_and_with_a_changed_part_it_is_refused(
@@ -157,7 +157,7 @@ def test_another_version_is_said_and_does_not_refuse(
     reproduce.main([str(with_changes(place, tmp_path, versions=versions)), "--check_only"])
     said = capsys.readouterr().out
     assert "version of torch: 1.0 in the lock, " in said
-    assert "the run can be made again here" in said
+    assert "the run can be reproduced here" in said
 
 
 def test_an_output_dir_that_is_taken_is_refused_before_anything_is_read() -> None:

@@ -45,7 +45,7 @@ def test_filters_have_the_flips_of_each_check_and_count_what_they_show(compariso
     assert model == "instruct"
     assert {choice.label: choice.n for choice in choices} == {
         "better on any check": 1, "worse on any check": 2, "gained: parses": 1, "lost: parses": 1,
-        "gained: echoes the prompt": 1, "gained: answer length": 1, "did not stop by itself": 2,
+        "gained: echoes the prompt": 1, "gained: answer length": 1, "did not stop on its own": 2,
     }  # fmt: skip
     assert [(choice.label, choice.n) for choice in filters.categories] == [("b", 2), ("a", 1)]
     for choice in (*choices, *filters.categories):
@@ -70,7 +70,7 @@ def test_badges_say_each_check_in_words(comparison: Comparison) -> None:
     assert shown is not None
     assert shown.is_code
     assert [(badge.text, badge.passed) for badge in shown.badges] == [
-        ("did not stop by itself", False),
+        ("did not stop on its own", False),
         ("echoes the prompt", False),
         ("parses", True),
         ("does not define the name", False),
@@ -86,7 +86,7 @@ def test_a_fault_that_an_answer_does_not_have_is_not_told(comparison: Comparison
     (prompt,) = shown_prompts([row(1, answer("Yes."), answer("No."))], comparison)
     shown = prompt.answers[1].greedy
     assert shown is not None
-    assert [badge.text for badge in shown.badges] == ["stopped by itself", "1 token"]
+    assert [badge.text for badge in shown.badges] == ["stopped on its own", "1 token"]
     assert not prompt.is_code
 
 

@@ -50,14 +50,14 @@ def test_a_clean_run_is_called_clean(few: Path, tmp_path: Path) -> None:
 def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: Path) -> None:
     page, markdown = report_of(few, tmp_path, after_run=after_run())
     for words in (
-        "Adapter 3 of 3 modules moved",
+        "Adapter 3 of 3 modules changed",
         "Norm of B·A over all modules: 2.73, 1.65% of the base’s weights there",
         "Smallest 1.09 (1.26%), model.layers.0.self_attn.q_proj; largest 2.5 (1.78%), model.layers.0.mlp.up_proj",
         "Norm of the change of model.embed_tokens (token rows): 0.0412",
         "End token Probability 0.0% → 87.1% where held-out answers end",
         "0.0% → 0.4% where they go on",
         "From before the run to step 174",
-        "Sample answers that stop by themselves, from step 30 on: 0.0% → 100.0%",
+        "Sample answers that stop on their own, from step 30 on: 0.0% → 100.0%",
         "General text 1.052 → 1.064 bits per byte",
         "+1.1% [+0.7, +1.5], paired by piece",
         "63 pieces, 63.6 KiB of data/wikitext.txt",
@@ -67,7 +67,7 @@ def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: 
         "The held-out loss was level at the end",
     ):
         assert words in re.sub(r"\s+", " ", page.text), words
-    assert "- Adapter: 3 of 3 modules moved (norm of B·A over all modules: 2.73, 1.65%" in markdown
+    assert "- Adapter: 3 of 3 modules changed (norm of B·A over all modules: 2.73, 1.65%" in markdown
     assert "- Loss: 1.241 on training rows, 1.312 on held-out rows (gap +0.071; best" in markdown
 
 
@@ -76,7 +76,7 @@ def test_modules_that_did_not_move_are_named(few: Path, tmp_path: Path) -> None:
     names = [f"model.layers.{n}.q_proj" for n in range(14)]
     record["change"] |= {"n_modules": 20, "n_unmoved": 14, "unmoved": names}
     page, _ = report_of(few, tmp_path, after_run=record)
-    assert "Adapter 6 of 20 modules moved" in page.text
+    assert "Adapter 6 of 20 modules changed" in page.text
     assert "Did not move: model.layers.0.q_proj, " in page.text
     assert "model.layers.9.q_proj and 4 more" in page.text
     assert page.having("a", href="#after-run", **{"class": "error"})

@@ -115,7 +115,7 @@ def test_the_cost_is_the_runs(card: str) -> None:
 def test_the_examinations_before_and_after_the_run_are_told(card: str) -> None:
     assert "- note TRAIN\\_EVAL\\_OVERLAP: 2 of 169 rows overlap." in section(card, "### Before the run")
     after = section(card, "### After the run")
-    assert "- Adapter: 3 of 3 modules moved" in after
+    assert "- Adapter: 3 of 3 modules changed" in after
     assert "- General text: 1.052 → 1.064 bits per byte" in after
 
 

@@ -20,7 +20,7 @@ from tests.report.samples.sample_run_records import (
 # name: label, unit, better, group, meaning
 DEFINITIONS = {
     "stopped_by_itself": (
-        "stops by itself",
+        "stops on its own",
         "share",
         "higher",
         "stopping and length",

@@ -94,7 +94,7 @@ def mojibake(context: CheckContext) -> Iterator[Finding]:
             "MOJIBAKE",
             severity_by_share(n_found, n_rows, error=_ERROR_SHARE),
             summary=f"{n_found} of {n_rows} rows have UTF-8 text that was read in another encoding",
-            why="the model learns to write characters that nobody writes",
+            why="the model learns to write garbled characters",
             remedy="read the source as UTF-8 (`encoding='utf-8'`), or mend the columns with `ftfy.fix_text`",
             evidence=tuple(evidence),
             n_rows=n_found,
