@@ -195,7 +195,7 @@ class Measurement:
         self._end_phase(f"{name}: likelihood")
         counted = [prompt for prompt in self.prompts if prompt.counted]
         scores = likelihood_scores(loaded, counted, style, plan.files)
-        self._end_phase(f"{name}: beyond the task")
+        self._end_phase(f"{name}: forgetting and memorization")
         return MeasuredModel(
             name,
             role,

@@ -38,7 +38,7 @@ def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Pat
         "pipelines/generate.py", "--model_name_or_path", model, "--prompt", "Hello", "--prompt", "World",
         "--max_new_tokens", "8", "--output", output,
     )  # fmt: skip
-    assert "=== Hello\n--- answer 1 of 1: 2 tokens, stopped by itself\n find max\n" in done.stdout
+    assert "=== Hello\n--- answer 1 of 1: 2 tokens, stopped on its own\n find max\n" in done.stdout
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["instruction"] for line in lines] == ["Hello", "World"]
     answer = {"text": " find max", "n_tokens": 2, "stopped": True}
