@@ -41,15 +41,6 @@ class _TryFailed(Exception):
         self.seconds = seconds
 
 
-@dataclass
-class _Response:
-    """What has arrived of a response; `status` 0 before its headers."""
-
-    status: int = 0
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
-    body: bytes = b""
-
-
 @dataclass(frozen=True)
 class JudgeEndpoint:
     """An endpoint and how it is called.
@@ -93,12 +84,8 @@ class JudgeEndpoint:
 
     def body(self, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
         """Return the request body."""
-        return {
-            "model": self.model,
-            "messages": list(messages),
-            "temperature": TEMPERATURE,
-            "max_tokens": self.max_answer_tokens,
-        }
+        asked = {"model": self.model, "messages": list(messages)}
+        return asked | {"temperature": TEMPERATURE, "max_tokens": self.max_answer_tokens}
 
     def answer(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the endpoint's answer to `messages`.
@@ -113,69 +100,61 @@ class JudgeEndpoint:
             asked_for = error.seconds if isinstance(error, _TryFailed) else None
             return backoff(state) if asked_for is None else min(self.max_seconds_wait, asked_for)
 
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.max_tries),
-            wait=wait,
-            retry=tenacity.retry_if_exception_type(_TryFailed),
-            reraise=True,
-        )
+        stop, retried = tenacity.stop_after_attempt(self.max_tries), tenacity.retry_if_exception_type(_TryFailed)
         try:
-            return retrying(self._try_once, messages)
+            return tenacity.Retrying(stop=stop, wait=wait, retry=retried, reraise=True)(self._try_once, messages)
         except _TryFailed as error:
             raise CallFailed(f"{error} (after {self.max_tries} tries)") from error
 
     def _try_once(self, messages: Sequence[dict[str, str]]) -> str:
-        response = _Response()
         try:
-            asyncio.run(self._post(messages, response))
-            if 200 <= response.status < 300:
-                return self.without_key(_content(response.body))
+            status, headers, body = asyncio.run(self._post(messages))
+            if 200 <= status < 300:
+                return self.without_key(_content(body))
         except (httpx.HTTPError, OSError, ValueError, RecursionError) as error:
-            if response.status < 300:  # the status of an error response says enough
-                words = (
-                    f"timed out, no complete answer in {self.max_seconds:g} seconds"
-                    if isinstance(error, TimeoutError)
-                    else str(error)
-                )
-                problem = f"{type(error).__name__}: {self.without_key(words)}"
-                raise _TryFailed(problem) from error
-        return self._refused(response)
+            late = f"timed out, no complete answer in {self.max_seconds:g} seconds"
+            words = late if isinstance(error, TimeoutError) else self.without_key(str(error))
+            raise _TryFailed(f"{type(error).__name__}: {words}") from error
+        raise self._error_of(status, headers, body)
 
-    async def _post(self, messages: Sequence[dict[str, str]], response: _Response) -> None:
-        """Post, and fill `response` as it arrives, so that a timeout keeps what an error response said."""
-        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        url = f"{self.url.rstrip('/')}/chat/completions"
-        async with (
-            asyncio.timeout(self.max_seconds),
-            httpx.AsyncClient(timeout=None, headers=headers) as client,
-            client.stream("POST", url, json=self.body(messages)) as found,
-        ):
-            response.status, response.headers = found.status_code, found.headers
-            max_bytes = _MAX_BODY_BYTES if found.is_success else _MAX_ERROR_BYTES
-            async for piece in found.aiter_bytes():
-                response.body += piece
-                if len(response.body) > max_bytes:
-                    return
+    async def _post(self, messages: Sequence[dict[str, str]]) -> tuple[int, httpx.Headers, bytes]:
+        """Return status, headers and body. An error response may be incomplete: its status says enough."""
+        status, headers, body = 0, httpx.Headers(), b""
+        try:
+            async with (
+                asyncio.timeout(self.max_seconds),
+                httpx.AsyncClient(timeout=None) as client,
+                client.stream(
+                    "POST",
+                    f"{self.url.rstrip('/')}/chat/completions",
+                    json=self.body(messages),
+                    headers={"Authorization": f"Bearer {self.api_key}"} if self.api_key else {},
+                ) as response,
+            ):
+                status, headers = response.status_code, response.headers
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > (_MAX_BODY_BYTES if response.is_success else _MAX_ERROR_BYTES):
+                        break
+        except (httpx.HTTPError, OSError):
+            if status < 300:
+                raise
+        return status, headers, body
 
-    def _refused(self, response: _Response) -> str:
-        """Raise for an error response: `_TryFailed`, `CallFailed` or `UserError`."""
-        said = self.without_key(" ".join(response.body.decode("utf-8", "replace").split()))
-        problem = f"HTTP {response.status}: {said[:_MAX_ERROR_CHARACTERS] or 'no reason given'}"
-        if 300 <= response.status < 400:
-            target = self.without_key(_host_of(response.headers.get("Location", ""))) or "another path"
-            raise UserError(
-                f"the judge at {self.host} answers with HTTP {response.status}, a redirect to {target}, which is not "
-                "followed",
-                "pass the URL that it leads to as --judge_url, if you trust it with the key",
-            )
-        if response.status in _WRONG_USE:
-            raise UserError(
-                f"the judge {self.model} at {self.host} answers with {problem}",
-                f"check --judge_url (it ends before /chat/completions), --judge_model and {API_KEY_VARIABLE}",
-            )
-        if response.status in _RETRIED:
-            raise _TryFailed(problem, _seconds_asked_for(response.headers.get("Retry-After")))
-        raise CallFailed(problem)
+    def _error_of(self, status: int, headers: httpx.Headers, body: bytes) -> Exception:
+        """Return the error for an error response: `_TryFailed`, `CallFailed` or `UserError`."""
+        said = self.without_key(" ".join(body.decode("utf-8", "replace").split()))
+        problem = f"HTTP {status}: {said[:_MAX_ERROR_CHARACTERS] or 'no reason given'}"
+        if 300 <= status < 400:
+            target = self.without_key(_host_of(headers.get("Location", ""))) or "another path"
+            problem = f"the judge at {self.host} answers with HTTP {status}, a redirect to {target}, not followed"
+            return UserError(problem, "pass the URL that it leads to as --judge_url, if you trust it with the key")
+        if status in _WRONG_USE:
+            fix = f"check --judge_url (it ends before /chat/completions), --judge_model and {API_KEY_VARIABLE}"
+            return UserError(f"the judge {self.model} at {self.host} answers with {problem}", fix)
+        if status in _RETRIED:
+            return _TryFailed(problem, _seconds_asked_for(headers.get("Retry-After")))
+        return CallFailed(problem)
 
     def without_key(self, text: str) -> str:
         """Return `text` with the key replaced, also in JSON's escapes: a server may repeat a key that it rejects."""

@@ -2,11 +2,10 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.errors import UserError
 from pipelines.evaluation.judge.endpoint import CallFailed, JudgeEndpoint
@@ -54,9 +53,8 @@ class ReplyCache:
             self._before = ""
 
 
-@dataclass(frozen=True)
-class _Question:
-    """One order of one pair."""
+class _Question(NamedTuple):
+    """One order of one pair; `key` is the hash of the request."""
 
     messages: list[dict[str, str]]
     key: str
@@ -66,14 +64,10 @@ _Pair = tuple[_Question, _Question]  # the base's answer first, the instruct mod
 
 
 def judging_cost(
-    prompts: Sequence[Prompt],
-    base_answers: Sequence[str],
-    instruct_answers: Sequence[str],
-    endpoint: JudgeEndpoint,
-    cache_file: Path | None = None,
+    prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: JudgeEndpoint, cache_file: Path
 ) -> str:
-    """Return what judging these pairs costs, in words, before any call: calls and roughly how many tokens."""
-    pairs = _pairs(prompts, base_answers, instruct_answers, endpoint)
+    """Return what judging these pairs of answers costs, in words, before any call: calls and roughly the tokens."""
+    pairs = _pairs(prompts, base, instruct, endpoint)
     questions = [question for pair in pairs if pair for question in pair]
     to_ask = _without_reply(pairs, ReplyCache(cache_file))
     n_tokens = sum(len(one["content"]) for question in to_ask for one in question.messages) // _CHARACTERS_OF_A_TOKEN
@@ -85,10 +79,9 @@ def judging_cost(
 
 def judge_pairs(
     prompts: Sequence[Prompt],
-    base_answers: Sequence[str],
-    instruct_answers: Sequence[str],
+    base: Sequence[str],
+    instruct: Sequence[str],
     endpoint: JudgeEndpoint,
-    *,
     cache_file: Path | None = None,
 ) -> list[Judgement]:
     """Return one judgement for each prompt, in their order. Replies in `cache_file` are not asked for again.
@@ -97,7 +90,7 @@ def judge_pairs(
     ten calls in a row fail; the replies so far stay in the file.
     """
     replies = ReplyCache(cache_file)
-    pairs = _pairs(prompts, base_answers, instruct_answers, endpoint)
+    pairs = _pairs(prompts, base, instruct, endpoint)
     failures = _ask_all(_without_reply(pairs, replies), endpoint, replies)
     return [_judgement(pair, replies, failures, endpoint) for pair in pairs]
 
@@ -125,7 +118,10 @@ def _without_reply(pairs: Sequence[_Pair | None], replies: ReplyCache) -> list[_
 
 
 def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: ReplyCache) -> dict[str, str]:
-    """Cache the reply to each question; return the failed ones by key, with the reason."""
+    """Cache the reply to each question; return the failed ones by key, with the reason.
+
+    The first question is asked alone, which shows what is wrong with the endpoint; then several at a time.
+    """
     failures: dict[str, str] = {}
     n_in_a_row = 0
 
@@ -136,28 +132,22 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: R
             return str(error)
         return None
 
-    for place, failure in enumerate(_answers(questions, ask, endpoint.n_at_once)):
-        n_in_a_row = n_in_a_row + 1 if failure else 0
-        if failure:
-            failures[questions[place].key] = failure
-        if failure and (place == 0 or n_in_a_row >= _MAX_FAILURES_IN_A_ROW):
-            count = f"{n_in_a_row} calls in a row failed, the last with {failure}" if place else failure
-            raise UserError(
-                f"the judge {endpoint.model} at {endpoint.host} does not answer: {count}",
-                "correct that and continue with --resume: answers and replies so far are kept",
-            )
+    n_in_flight = endpoint.n_at_once * _CALLS_IN_FLIGHT
+    starts = [0, *range(1, len(questions), n_in_flight)]
+    with ThreadPoolExecutor(endpoint.n_at_once) as pool:
+        for start, end in zip(starts, [*starts[1:], len(questions)], strict=True):
+            batch = questions[start:end]
+            for question, failure in zip(batch, pool.map(ask, batch), strict=True):
+                n_in_a_row = n_in_a_row + 1 if failure else 0
+                if failure:
+                    failures[question.key] = failure
+                if failure and (start == 0 or n_in_a_row >= _MAX_FAILURES_IN_A_ROW):
+                    count = f"{n_in_a_row} calls in a row failed, the last with {failure}" if start else failure
+                    raise UserError(
+                        f"the judge {endpoint.model} at {endpoint.host} does not answer: {count}",
+                        "correct that and continue with --resume: answers and replies so far are kept",
+                    )
     return failures
-
-
-def _answers(
-    questions: Sequence[_Question], ask: Callable[[_Question], str | None], n_at_once: int
-) -> Iterator[str | None]:
-    """Ask the first question alone, which shows what is wrong with the endpoint, then several at a time; in order."""
-    yield from map(ask, questions[:1])
-    n_in_flight = n_at_once * _CALLS_IN_FLIGHT
-    with ThreadPoolExecutor(n_at_once) as pool:
-        for start in range(1, len(questions), n_in_flight):
-            yield from pool.map(ask, questions[start : start + n_in_flight])
 
 
 def _judgement(
