@@ -28,6 +28,7 @@ call.
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pipelines.command_line import run_program
 from pipelines.evaluation.compare.flags import JUDGED_SO_FAR, comparison_flags, prompts_of
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **comparison_of(prompts, models, responses, further, plan.few_shot),
         "details": details,
         "judge": judged,
-        "run_code": {"limits": limits.to_json(), "confinement": sandbox_description()} if limits else None,
+        "run_code": {"limits": asdict(limits), "confinement": sandbox_description()} if limits else None,
         "seconds": {**seconds, "statistics": round(time.perf_counter() - start, 3)},
     }
     write_jsonl_atomically(flags.output / "responses.jsonl", responses)

@@ -1,17 +1,15 @@
 """Run the Python of answers with their tests, several at a time, each in its own sandbox."""
 
-import errno
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import SimpleQueue
 
 from pipelines.evaluation.code_execution.sandbox import (
     Outcome,
     RunLimits,
-    SandboxReply,
+    RunResult,
     refuse_unless_sandboxed,
     run_sources,
 )
@@ -30,24 +28,6 @@ EXECUTION_METRICS = (
         "share of answers that pass all tests given with their prompt", Group.EXECUTION, True,
     ),
 )  # fmt: skip
-_OUTCOME_OF_ERROR = {
-    "MemoryError": Outcome.MEMORY, "PermissionError": Outcome.DENIED, "": Outcome.ENDED, "ended": Outcome.ENDED,
-}  # fmt: skip
-_FULL = (os.strerror(errno.EFBIG), os.strerror(errno.ENOSPC))
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The result of one answer. `runs`: its code raised nothing; `passes_tests`: None if there are no tests.
-
-    `reason` is short and printable; part of it can be the generated code's own words.
-    """
-
-    runs: bool
-    passes_tests: bool | None
-    outcome: Outcome
-    reason: str
-    seconds: float
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -86,10 +66,10 @@ def run_texts(
     def run(text: str, own: CodeTests | None) -> RunResult:
         sources = _sources_of(text, own)
         if sources is None:
-            return RunResult(False, None if own is None else False, Outcome.NO_CODE, "", 0.0)
+            return RunResult(False, None if own is None else False, Outcome.NO_CODE)
         worker = workers.get()
         try:
-            return _result_of(run_sources(sources, limits or RunLimits(), worker), has_tests=own is not None)
+            return run_sources(sources, limits or RunLimits(), worker)
         finally:
             workers.put(worker)
 
@@ -124,21 +104,3 @@ def _sources_of(text: str, tests: CodeTests | None) -> dict[str, str] | None:
     before, answer = tests.program_of(text, code)
     numbered = {f"test {number}": test for number, test in enumerate(tests.statements, 1)}
     return {"before": before, "answer": answer, "setup": tests.setup, **numbered}
-
-
-def _result_of(reply: SandboxReply, *, has_tests: bool) -> RunResult:
-    if reply.passed or (reply.ran and not has_tests):
-        outcome = Outcome.PASSED if has_tests else Outcome.RAN
-    else:
-        outcome = reply.outcome or _outcome_of(reply.reason)
-    return RunResult(reply.ran, reply.passed if has_tests else None, outcome, reply.reason, reply.seconds)
-
-
-def _outcome_of(reason: str) -> Outcome:
-    """Return the outcome of code that an exception ended, from the exception's name and message."""
-    name = reason.split(" ")[0]
-    if name == "AssertionError" and (" in test " in reason or " in setup" in reason):
-        return Outcome.WRONG
-    if name == "OSError" and reason.endswith(_FULL):
-        return Outcome.FILES
-    return _OUTCOME_OF_ERROR.get(name, Outcome.ERROR)

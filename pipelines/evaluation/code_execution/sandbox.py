@@ -4,6 +4,8 @@ Inside are Python with its standard library, read-only, and an empty /tmp in mem
 environment, no network, no other processes. Everything in it disappears with the program.
 """
 
+import contextlib
+import errno
 import marshal
 import os
 import platform
@@ -21,7 +23,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import UserError
 
@@ -54,10 +55,6 @@ class RunLimits:
     folder_bytes: int = 64 * 2**20  # of all files in /tmp, which is in memory
     n_threads: int = 16  # threads and processes
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the limits as the records name them."""
-        return asdict(self)
-
 
 class Outcome(StrEnum):
     """How a run ended."""
@@ -76,68 +73,79 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class SandboxReply:
-    """How far a program came. `outcome` is None if `reason` has the error that ended it, or if nothing ended it."""
+class RunResult:
+    """The result of one answer. `runs`: its code raised nothing; `passes_tests`: None if there are no tests.
 
-    ran: bool
-    passed: bool
-    outcome: Outcome | None
-    reason: str
-    seconds: float
+    `reason` is short and printable; part of it can be the generated code's own words.
+    """
+
+    runs: bool
+    passes_tests: bool | None
+    outcome: Outcome
+    reason: str = ""
+    seconds: float = 0.0
 
 
-def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) -> SandboxReply:
-    """Run `sources` one after the other in one namespace in a new sandbox; the one named "answer" counts as `ran`.
+def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) -> RunResult:
+    """Run `sources` one after the other in one namespace in a new sandbox: "answer", and tests named "test N".
 
     Workers that run at the same time have different numbers. Raises `UserError` if the sandbox does not start.
     """
     tokens = {name: secrets.token_hex(16) for name in ("ran", "passed")}
     user = _FIRST_USER + (os.getpid() + worker) % _N_USERS if os.geteuid() == 0 else None
-    request = marshal.dumps({"sources": dict(sources), "tokens": tokens, "limits": limits.to_json(), "user": user})
+    request = marshal.dumps({"sources": dict(sources), "tokens": tokens, "limits": asdict(limits), "user": user})
     began = time.monotonic()
-    status: int | None = None
-    errors = b""
+    status, errors = None, b""
     with tempfile.TemporaryFile() as report_file, os.fdopen(os.memfd_create("filter"), "w+b") as call_filter:
         call_filter.write(_call_filter())
         call_filter.seek(0)
-        try:
+        command = _bwrap_command(limits, call_filter.fileno())
+        with contextlib.suppress(subprocess.TimeoutExpired):  # then bwrap is killed, and the sandbox with it
             done = subprocess.run(
-                _bwrap_command(limits, call_filter.fileno()),
+                command,
                 input=request,
                 stdout=report_file,
                 stderr=subprocess.PIPE,
-                timeout=limits.seconds + _SECONDS_OF_GRACE,
                 pass_fds=[call_filter.fileno()],
+                timeout=limits.seconds + _SECONDS_OF_GRACE,
                 check=False,
             )
             status, errors = done.returncode, done.stderr
-        except subprocess.TimeoutExpired:
-            pass  # the sandbox dies with bwrap
         report_file.seek(0)
         report = report_file.read()
+    seconds = round(time.monotonic() - began, 4)
     if status is not None and not report.startswith(b"started\n"):
         words = errors.decode(errors="replace").strip().splitlines() or [f"exit status {status}"]
         raise UserError(f"bwrap did not start the sandbox: {words[-1]}", "see the limits and rights of this machine")
     ran, passed = (f"{token}\n".encode() in report for token in tokens.values())
+    has_tests = any(name.startswith("test") for name in sources)
+    if passed and status == 0:
+        return RunResult(True, has_tests or None, Outcome.PASSED if has_tests else Outcome.RAN, seconds=seconds)
     message = report.rpartition(b"\n")[2].decode(errors="replace")
     reason = "".join(c if c.isprintable() else " " for c in message)[:_MAX_REASON_CHARACTERS]
-    outcome, reason = _ending(status, reason)
-    return SandboxReply(ran, passed and status == 0, outcome, reason, round(time.monotonic() - began, 4))
+    return RunResult(ran, False if has_tests else None, *_ending(status, reason), seconds)
 
 
-def _ending(status: int | None, reason: str) -> tuple[Outcome | None, str]:
-    """Return the outcome that an exit status stands for (128 and a signal, as bwrap passes it on), and the reason."""
+def _ending(status: int | None, reason: str) -> tuple[Outcome, str]:
+    """Return the outcome and the reason of code that did not come to its end.
+
+    bwrap's exit status for a signal is 128 and the signal. The reason begins with the name of the exception.
+    """
     ended_by = (status or 0) - 128
     if status is None or ended_by == signal.SIGALRM:
         return Outcome.TIMEOUT, reason
     if ended_by == signal.SIGXCPU:
         return Outcome.TIMEOUT, "processor time"
-    if status == _DENIED_STATUS:
-        return Outcome.DENIED, reason
     if ended_by > 0:
-        known = ended_by in set(signal.Signals)
-        return Outcome.CRASHED, (signal.strsignal(ended_by) or "") if known else f"exit status {status}"
-    return None, reason
+        return Outcome.CRASHED, signal.strsignal(ended_by) or "" if ended_by < signal.NSIG else f"exit status {status}"
+    name = reason.split(" ")[0]
+    if status == _DENIED_STATUS or name == "PermissionError":
+        return Outcome.DENIED, reason
+    if name == "AssertionError" and (" in test " in reason or " in setup" in reason):
+        return Outcome.WRONG, reason
+    if name == "OSError" and reason.endswith((os.strerror(errno.EFBIG), os.strerror(errno.ENOSPC))):
+        return Outcome.FILES, reason
+    return {"MemoryError": Outcome.MEMORY, "": Outcome.ENDED, "ended": Outcome.ENDED}.get(name, Outcome.ERROR), reason
 
 
 def _bwrap_command(limits: RunLimits, call_filter: int) -> list[str]:
@@ -227,7 +235,7 @@ def _problem() -> tuple[str | None, str]:
             reply = run_sources({"answer": probe, "test": "assert not possible, ', '.join(possible)"}, limits)
         except UserError as error:
             return error.problem, fix
-    if not reply.passed:
+    if not reply.passes_tests:
         return f"bwrap does not isolate programs on this machine: {reply.reason}", fix
     return None, ""
 

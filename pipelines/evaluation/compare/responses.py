@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.code_execution.execution import RunResult, execution_results
-from pipelines.evaluation.code_execution.sandbox import RunLimits
+from pipelines.evaluation.code_execution.execution import execution_results
+from pipelines.evaluation.code_execution.sandbox import RunLimits, RunResult
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.metric_tables import bits_of, headline_likelihoods
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint

@@ -22,24 +22,12 @@ def benchmark_results(
     results = []
     for first in outcomes[base]:
         found = {model: metrics.get((first.task, first.metric)) for model, metrics in by_metric.items()}
-        results.append(
-            {
-                "task": first.task,
-                "version": first.version,
-                "n_shot": first.n_shot,
-                "metric": first.metric,
-                "better": first.better,
-                "n": first.n,
-                "models": {
-                    model: {"value": one.value, "stderr": one.stderr} for model, one in found.items() if one is not None
-                },
-                "difference": {
-                    model: None if one is None else _difference(one, first, seed)
-                    for model, one in found.items()
-                    if model != base
-                },
-            }
-        )
+        values = {model: {"value": one.value, "stderr": one.stderr} for model, one in found.items() if one is not None}
+        others = {model: one for model, one in found.items() if model != base}
+        result = {key: getattr(first, key) for key in ("task", "version", "n_shot", "metric", "better", "n")}
+        result["models"] = values
+        result["difference"] = {model: one and _difference(one, first, seed) for model, one in others.items()}
+        results.append(result)
     return results
 
 
@@ -61,26 +49,25 @@ def _difference(one: MetricOutcome, base: MetricOutcome, seed: int) -> dict[str,
 def benchmark_table(record: Mapping[str, Any]) -> str:
     """Return the console table: a line for each metric, with standard errors, then a line for each difference."""
     models = list(record["models"])
-    arrows = {"higher": "↑", "lower": "↓"}
+    arrows = {"higher": " ↑", "lower": " ↓"}
     rows = [("task", "metric", "shots", "items", *models)]
+    differences = []
     for result in record["results"]:
-        figures = [_figure(result["models"].get(model)) for model in models]
-        metric = f"{result['metric']} {arrows.get(result['better'], '')}".rstrip()
-        rows.append((result["task"], metric, str(result["n_shot"]), f"{result['n']:,}", *figures))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        metric = f"{result['metric']}{arrows.get(result['better'], '')}"
+        values = [_value_text(result["models"].get(model)) for model in models]
+        rows.append((result["task"], metric, str(result["n_shot"]), f"{result['n']:,}", *values))
+        for model, one in result["difference"].items():
+            if one is not None:
+                interval = f"{one['value']:+.4f} [{one['ci95'][0]:+.4f}, {one['ci95'][1]:+.4f}]"
+                p_value = p_value_text(one["p_value"], is_at_floor=one["p_at_floor"])
+                name = f"{model} minus {models[0]}, {result['task']} {result['metric']}"
+                differences.append(f"{name}: {interval}, {p_value}, n = {one['n']:,}")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    differences = [
-        f"{model} minus {models[0]}, {result['task']} {result['metric']}: {one['value']:+.4f} "
-        f"[{one['ci95'][0]:+.4f}, {one['ci95'][1]:+.4f}], "
-        f"{p_value_text(one['p_value'], is_at_floor=one['p_at_floor'])}, n = {one['n']:,}"
-        for result in record["results"]
-        for model, one in result["difference"].items()
-        if one is not None
-    ]
     return "\n".join([*lines, *differences, *record["notes"]])
 
 
-def _figure(figure: Mapping[str, Any] | None) -> str:
-    if figure is None or figure["value"] is None:
+def _value_text(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
         return "-"
-    return f"{figure['value']:.4f}" + (f" ± {figure['stderr']:.4f}" if figure["stderr"] is not None else "")
+    return f"{found['value']:.4f}" + (f" ± {found['stderr']:.4f}" if found["stderr"] is not None else "")

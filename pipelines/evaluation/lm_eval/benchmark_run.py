@@ -122,27 +122,28 @@ def _drawn_items(tasks: Mapping[str, Any], plan: BenchmarkPlan) -> dict[str, lis
 def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[MetricOutcome]:
     outcomes = []
     for name in [*tasks.get("groups", {}), *tasks["tasks"]]:
-        figures = found["results"].get(name, {})
-        for key, value in figures.items():
+        values = found["results"].get(name, {})
+        for key, value in values.items():
             metric, comma, filter_name = key.partition(",")
             if not comma or metric.endswith("_stderr") or not isinstance(value, Real):
                 continue
-            better = found["higher_is_better"].get(name, {}).get(metric)
             samples = [one for one in found["samples"].get(name, []) if one["filter"] == filter_name and metric in one]
             items = _items(tasks["tasks"].get(name), samples, metric)
-            outcome = MetricOutcome(
-                task=name,
-                version=str(found["versions"].get(name)),
-                n_shot=int(found["n-shot"].get(name, 0)),
-                metric=metric if filter_name == "none" else f"{metric} ({filter_name})",
-                better="neither" if better is None else "higher" if better else "lower",
-                n=len(items) if items is not None else int(figures["sample_len"]),
-                value=_finite(value),
-                stderr=_finite(figures.get(f"{metric}_stderr,{filter_name}")),
-                items=items,
-                groups=_groups(samples) if items is not None else None,
+            is_higher_better = found["higher_is_better"].get(name, {}).get(metric)
+            outcomes.append(
+                MetricOutcome(
+                    task=name,
+                    version=str(found["versions"].get(name)),
+                    n_shot=int(found["n-shot"].get(name, 0)),
+                    metric=metric if filter_name == "none" else f"{metric} ({filter_name})",
+                    better={None: "neither", True: "higher", False: "lower"}[is_higher_better],
+                    n=len(items) if items is not None else int(values["sample_len"]),
+                    value=_finite(value),
+                    stderr=_finite(values.get(f"{metric}_stderr,{filter_name}")),
+                    items=items,
+                    groups=_groups(samples) if items is not None else None,
+                )
             )
-            outcomes.append(outcome)
     return outcomes
 
 

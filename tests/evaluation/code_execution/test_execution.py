@@ -5,13 +5,12 @@ from itertools import combinations
 import pytest
 
 from pipelines.evaluation.code_execution.execution import (
-    RunResult,
     execution_results,
     pass_at_k,
     pass_at_k_definition,
     run_texts,
 )
-from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits
+from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, RunResult
 from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 from pipelines.evaluation.prompts.prompt_sets import Prompt
 from pipelines.inference.generation import Answer

@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines.evaluation.code_execution import sandbox
-from pipelines.evaluation.code_execution.execution import RunResult, run_texts
-from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, run_sources
+from pipelines.evaluation.code_execution.execution import run_texts
+from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, RunResult, run_sources
 from pipelines.evaluation.prompts.code_tests import CodeTests
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -152,7 +152,7 @@ def test_no_frame_holds_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even without the audit hook, which ends code that asks for other threads' frames."""
     monkeypatch.setattr(sandbox, "_RUNNER", sandbox._RUNNER.replace("sys.addaudithook(_audit_hook())", ""))
     reply = run_sources({"answer": ALL_FRAMES, "test 1": "assert f()[0] == 0 and f()[1] >= 3, f()"}, RunLimits())
-    assert reply.passed, reply
+    assert reply.passes_tests, reply
 
 
 def test_the_right_answer_passes_despite_an_error_that_python_ignores() -> None:

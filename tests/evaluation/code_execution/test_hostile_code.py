@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluation.code_execution.execution import RunResult, run_texts
-from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits
+from pipelines.evaluation.code_execution.execution import run_texts
+from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, RunResult
 from pipelines.evaluation.prompts.code_tests import CodeTests
 
 pytestmark = pytest.mark.usefixtures("sandbox")
