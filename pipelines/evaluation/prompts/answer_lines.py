@@ -38,7 +38,7 @@ def shown_line(line: dict[str, Any]) -> str:
         asked = "\n=== ".join(f"{one['role']}: {content_text(one)}" for one in messages)
     shown = [f"=== {asked}"]
     for number, answer in enumerate(line["answers"], start=1):
-        end = "ended with the end token" if answer["stopped"] else "cut off at the token limit"
+        end = "stopped on its own" if answer["stopped"] else "cut off at the token limit"
         if answer["n_tokens"] == 0 and not answer["stopped"]:
             end = f"no room after a prompt of {line['n_prompt_tokens']} tokens"
         n_answers = len(line["answers"])
