@@ -61,16 +61,16 @@ def _parser() -> ArgumentParser:
     add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
     add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
     add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
-    add("--include_path", type=Path, metavar="FOLDER", help="folder of task files of your own")
+    add("--include_path", type=Path, metavar="FOLDER", help="folder of your own task files")
     add("--num_fewshot", type=_whole, metavar="N", help="examples before an item (default: each task's own number)")
     add("--limit", type=positive_number, metavar="N", help="measure N items of each task, drawn with the seed")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="items at a time (default 8)")
     add("--seed", type=int, default=0, help="of examples, items and statistics (default 0)")
-    add("--trust_task_code", action="store_true", help="let task files run Python of their own")
+    add("--trust_task_code", action="store_true", help="let task files run their own Python code")
     add(
         "--run_code_unconfined",
         action="store_true",
-        help="let tasks such as humaneval run what a model wrote, with all your rights",
+        help="let tasks such as humaneval run generated code with your permissions",
     )
     add("--output", type=Path, metavar="FILE.json", help="where to write the record")
     return parser

@@ -92,15 +92,15 @@ def _parser() -> ArgumentParser:
     add("--dataset_config", metavar="NAME", help="of a Hub dataset")
     add("--dataset_revision", metavar="REVISION", help="commit, tag or branch of a Hub dataset")
     add("--split", default="test", help="of a dataset folder or Hub dataset (default test)")
-    add("--text_documents", default="file", choices=["file", "paragraph", "line"], help="what a text file is cut into")
+    add("--text_documents", default="file", choices=["file", "paragraph", "line"], help="how to split a text file")
     scopes = ["text", "response"]
-    add("--scope", action="append", default=[], choices=scopes, help="again for both; by the rows if absent")
-    add("--by_source", action="store_true", help="figures for each `source` of the rows too")
+    add("--scope", action="append", default=[], choices=scopes, help="again for both (default: follows from the rows)")
+    add("--by_source", action="store_true", help="add figures for each `source` of the rows")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
-    longest = "longest piece read at once (default: the model's)"
+    longest = "tokens read at once (default: the model's context)"
     add("--window", type=positive_number, metavar="TOKENS", help=longest)
-    add("--stride", type=positive_number, metavar="TOKENS", help="by which windows advance (default: half of it)")
-    add("--chat_template", metavar="T", help="in place of the models' own: .jinja file, or folder of a tokenizer")
+    add("--stride", type=positive_number, metavar="TOKENS", help="step between windows (default: half the window)")
+    add("--chat_template", metavar="T", help="instead of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(parser, "float64")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
     add(

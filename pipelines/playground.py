@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
     flags.add_argument("--instruct", required=True, metavar="M", help="instruct model, or adapter of the base")
     flags.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
-    flags.add_argument("--max_new_tokens", type=int, default=256, help="what the page begins with (default 256)")
+    flags.add_argument("--max_new_tokens", type=int, default=256, help="initial token limit on the page (default 256)")
     return flags
 
 

@@ -71,16 +71,16 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("lock", type=Path, metavar="LOCK_FILE_OR_RUN_DIR", help="lock.json, or the folder that holds it")
     add("--output_dir", type=Path, metavar="DIR", help="a new run folder (default: the locked one's, -reproduced)")
-    add("--check_only", action="store_true", help="say what differs here and run nothing")
-    add("--anyway", action="store_true", help="run it with inputs that differ too")
+    add("--check_only", action="store_true", help="list what differs here and run nothing")
+    add("--anyway", action="store_true", help="run even if inputs differ")
     add(
         "--tolerance",
         type=not_negative,
         default=_TOLERANCE,
         metavar="SHARE",
-        help=f"of the mean loss (default {_TOLERANCE})",
+        help=f"allowed difference of losses, a share of the mean loss (default {_TOLERANCE})",
     )
-    add("--accelerate_config", type=Path, metavar="FILE", help="for several processes, in place of this project's own")
+    add("--accelerate_config", type=Path, metavar="FILE", help="for several processes (default: this project's)")
     return parser
 
 
