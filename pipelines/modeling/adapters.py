@@ -20,17 +20,17 @@ ALL_LINEAR = "all-linear"
 
 
 def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_ids: list[int]) -> LoraConfig | None:
-    """PEFT's configuration, None for full fine-tuning.
+    """Build PEFT's configuration, None for full fine-tuning.
 
-    LoRA goes to all linear layers unless the recipe names targets (PEFT's own default is q_proj and v_proj alone).
-    `trained_token_ids` are tokens new to the base (the chat template's marks): their embedding rows are trained beside
-    the matrices, and those of an untied output head too, since LoRA itself leaves embeddings frozen.
+    LoRA targets all linear layers unless the recipe names targets (PEFT's default is only q_proj and v_proj).
+    `trained_token_ids` are tokens new to the base (the chat template's): their rows in the embeddings and in an untied
+    output head are trained too, because LoRA leaves embeddings frozen.
     """
     config = cast(LoraConfig | None, get_peft_config(arguments))
     if config is None:
         return None
     config.target_modules = _targets(arguments)
-    config.revision = hub_commit(model)  # PEFT notes the base's id, and would load another commit of it later
+    config.revision = hub_commit(model)  # PEFT records only the base's id, and would load another commit later
     if trained_token_ids and not config.modules_to_save:
         embeddings = {_name_of(model, model.get_input_embeddings()): trained_token_ids}
         head = model.get_output_embeddings()
@@ -43,10 +43,10 @@ def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_id
 
 
 def train_adapters_in_float32(model: PeftModel) -> None:
-    """Make every adapter's own weights float32, whatever the base is.
+    """Convert all adapter weights to float32, whatever the base is.
 
-    TRL makes those on a quantized base bfloat16. Steps of 5e-6, as in preference optimization, are then below half of
-    what bfloat16 can tell apart at a LoRA A matrix's weights (2**-9 of them), and the matrix never moves.
+    TRL makes them bfloat16 on a quantized base. Steps of 5e-6, as in preference optimization, are then rounded away
+    (bfloat16 resolves 2**-9 of a LoRA A matrix's weights), and the matrix never moves.
     """
     names = set(model.peft_config)
     for name, parameter in model.named_parameters():
@@ -81,7 +81,7 @@ def attach_trainable_adapter(base_model: PreTrainedModel, adapter: str, base: st
 
 
 def _targets(arguments: ModelConfig) -> str | list[str]:
-    """TRL hands a single target over as text, which PEFT would match as a pattern against whole module paths."""
+    """TRL passes a single target as text, which PEFT would match as a pattern against whole module paths."""
     targets: str | list[str] | None = arguments.lora_target_modules
     if targets is None or targets in (ALL_LINEAR, [ALL_LINEAR]):
         return ALL_LINEAR

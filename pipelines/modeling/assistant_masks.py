@@ -1,8 +1,8 @@
-"""Conversations to token ids, with the assistant's turns marked: what a model is trained to say, and in what context.
+"""Assistant masks: conversations to token ids, with the assistant turns marked as trained.
 
-The context of every turn has the ids that a server makes of the whole prompt, and the turn is what the template writes
-after it, up to and including the end token (`chat/turns.py`). So this works for any template, with `{% generation %}`
-marks or without, and neither a header nor the white space after a turn is ever in the loss.
+The context of every turn has the token ids that a server makes of the whole prompt; the turn is the template's text
+after it, up to and including the end token (`chat/turns.py`). This works for any template, with `{% generation %}`
+marks or without, and keeps headers and the white space after a turn out of the loss.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.modeling.chat.spelling import Message
+from pipelines.modeling.chat.template_input import Message
 from pipelines.modeling.chat.turns import AssistantTurn, UnrenderableError, assistant_turns
 from pipelines.modeling.chat_template import wants_bos
 
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive token ids that are all in the loss (`trained`), or none of them."""
+    """Consecutive token ids, all in the loss (`trained`) or all out of it."""
 
     token_ids: list[int]
     trained: bool
@@ -46,11 +46,11 @@ def render_turns(
     trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[list[Segment]]:
-    """Segments of each training example that `messages` make; each assistant message is trained once, or those whose
-    numbers are in `trained_turns`. Raises `UnrenderableError`.
+    """Split `messages` into training examples of segments; trains each assistant message once, or those numbered in
+    `trained_turns`. Raises `UnrenderableError`.
 
-    One example, unless a turn is served with other ids before it than the example has so far, because the template
-    drops the thoughts of earlier turns, say: then it becomes an example of its own.
+    One example, unless a turn's served prompt differs from the example so far, for instance because the template drops
+    the thoughts of earlier turns: then the turn becomes its own example.
     """
     turns = assistant_turns(
         tokenizer, messages, tools=tools, trained_turns=trained_turns, template_arguments=template_arguments
@@ -61,7 +61,7 @@ def render_turns(
 def tokenize_turns(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[AssistantTurn]]
 ) -> list[list[list[Segment]]]:
-    """The examples of each row. Turns of many rows at once take less time, and the tokenizer's threads share them."""
+    """Make the examples of each row. Tokenizing many rows together is faster, with several threads."""
     pairs = iter(turn_token_ids(tokenizer, [turn for turns in rows for turn in turns]))
     return [_examples([next(pairs) for _ in turns]) for turns in rows]
 
@@ -69,8 +69,8 @@ def tokenize_turns(
 def turn_token_ids(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[AssistantTurn]
 ) -> list[tuple[list[int], list[int]]]:
-    """Ids of each turn's prompt, as a server makes them, and ids of what follows: those that prompt and turn have as
-    one text, unless a token would reach from the one into the other."""
+    """Token ids of each turn's prompt as served, and of the turn: as one text with the prompt, unless a token would
+    span the boundary."""
     prompts = _ids(tokenizer, [turn.prompt for turn in turns])
     wholes = _ids(tokenizer, [turn.prompt + turn.text for turn in turns])
     return [
@@ -80,19 +80,19 @@ def turn_token_ids(
 
 
 def chat_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of what a chat template wrote, as servers make them: nothing is added to it."""
+    """Token ids of a rendered chat template, as servers make them, without added tokens."""
     return _ids(tokenizer, [text])[0]
 
 
 def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of plain text that is continued, with exactly one BOS where the tokenizer wants one."""
+    """Token ids of plain text to continue, with exactly one BOS if the tokenizer adds one."""
     [ids] = _ids(tokenizer, [text])
     bos = tokenizer.bos_token_id
     return [bos, *ids] if ids[:1] != [bos] and wants_bos(tokenizer) else ids
 
 
 def inner_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of text that follows other text: without the space that some tokenizers put before a beginning."""
+    """Token ids of text after other text: without the space that some tokenizers add at a beginning."""
     anchor = _anchor(tokenizer, len(tokenizer))
     if anchor is not None:
         alone, both = _ids(tokenizer, [anchor, f"{anchor}{text}"])
@@ -124,7 +124,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[
 
 @lru_cache(maxsize=64)
 def _anchor(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> str | None:  # noqa: ARG001
-    """Text after which the tokenizer puts no space, though it does at a beginning; None if it never puts one."""
+    """Text after which the tokenizer adds no space, although it does at a beginning; None if it never adds one."""
     for anchor in ("\n", ".", "a", *([str(tokenizer.eos_token)] if tokenizer.eos_token else [])):
         first, alone, both = _ids(tokenizer, ["a", anchor, f"{anchor}a"])
         if both[: len(alone)] == alone and both[len(alone) :] not in (first, []):

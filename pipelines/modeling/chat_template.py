@@ -1,4 +1,4 @@
-"""Chat templates: which one a model uses, and the special tokens that it brings with it."""
+"""Chat templates: choose one for a tokenizer, with its special tokens."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from trl.chat_template_utils import gemma3_training_chat_template, llama3_traini
 
 from pipelines.errors import UserError
 from pipelines.files import read_text, sha256_of_text
-from pipelines.modeling.chat.ends import TALK, end_token, end_tokens, rendered_turn, special_tokens
-from pipelines.modeling.chat.spelling import ANSWER, CALLS, QUESTION, TEMPLATE_ERRORS, TOOL, applied
+from pipelines.modeling.chat.end_tokens import TALK, end_token, end_tokens, rendered_turn, special_tokens
+from pipelines.modeling.chat.template_input import ANSWER, CALLS, QUESTION, TEMPLATE_ERRORS, TOOL, apply_template
 
 __all__ = [
     "CHATML", "end_token", "end_tokens", "ensure_chat_template", "template_sha256", "token_id_of",
@@ -21,15 +21,15 @@ __all__ = [
 
 CHATML = (Path(__file__).parent / "templates" / "chatml.jinja").read_text(encoding="utf-8")
 
-# Marks that templates write as special tokens: <|im_start|>, <｜User｜>, <|turn>, <turn|>, <start_of_turn>.
+# Special tokens in templates: <|im_start|>, <｜User｜>, <|turn>, <turn|>, <start_of_turn>.
 _SPELLED_MARKS = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|<\|\w{1,40}>|<\w{1,40}\|>|<(?:start|end)_of_\w{1,40}>"
 )
-# What ends an answer, spelled as a mark: </s>, <end_of_turn>, [/INST].
+# The end of an answer, spelled as a special token: </s>, <end_of_turn>, [/INST].
 _SPELLED_END = re.compile(r"\s*(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])")
 
-# A base without a template whose vocabulary reserves a family's marks gets that family's template, in TRL's variant for
-# training. Qwen's and SmolLM's marks are ChatML's.
+# A base without a template gets the one of its family, known by reserved tokens, in TRL's variant for training. Qwen
+# and SmolLM use ChatML's tokens.
 _FAMILIES = {
     ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"): llama3_training_chat_template,
     ("<start_of_turn>", "<end_of_turn>"): gemma3_training_chat_template,
@@ -37,12 +37,12 @@ _FAMILIES = {
 
 
 def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, chat_template_path: str | None = None) -> list[str]:
-    """Give `tokenizer` the template of `chat_template_path` (a .jinja file, a tokenizer folder or a Hub id), else keep
-    its own, else the one of its family, else ChatML; make the end of turn its EOS token and check that the template
-    keeps the answer.
+    """Set the template of `chat_template_path` (a .jinja file, a tokenizer folder or a Hub id), else keep the
+    tokenizer's, else its family's, else ChatML; set EOS to the end of turn and check that the template keeps the
+    answer.
 
-    Returns the template's special tokens whose embeddings the base cannot have learned, because the template is new to
-    it: they must be trained. Tokens that the vocabulary lacks are added (the model's embeddings must then be resized).
+    Returns the special tokens of a new template, whose embeddings the base has not learned: they must be trained.
+    Tokens that the vocabulary lacks are added (the model's embeddings must then be resized).
     """
     own = tokenizer.chat_template
     if chat_template_path is not None:
@@ -59,7 +59,7 @@ def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, chat_template_path:
 
 
 def wants_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer begins a text with its BOS token by itself."""
+    """Whether the tokenizer adds its BOS token to a text."""
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("", add_special_tokens=True)["input_ids"][:1] == [bos]
 
@@ -75,8 +75,8 @@ def template_sha256(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hex SHA-256 of how text becomes ids: the vocabulary with its rules, and which tokens are the special ones. How
-    long a text may be is left out, because each call may set that anew."""
+    """Hex SHA-256 of the vocabulary with its rules and special tokens. Truncation and padding are left out, because
+    each call may set them."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = json.loads(backend.to_str()) if backend is not None else {"vocabulary": tokenizer.get_vocab()}
     rules |= {"truncation": None, "padding": None, "special": tokenizer.special_tokens_map}
@@ -101,7 +101,7 @@ def _template_at(path: str) -> str | dict[str, str]:
 def _family_template(tokenizer: PreTrainedTokenizerBase) -> str:
     vocabulary = tokenizer.get_vocab()
     family = next((text for marks, text in _FAMILIES.items() if all(mark in vocabulary for mark in marks)), None)
-    # servers tokenize the template's text without adding BOS: only a template that writes it has one
+    # servers add no BOS to the template's text, so the template must write it
     return family or ("{{- bos_token -}}\n" + CHATML if wants_bos(tokenizer) else CHATML)
 
 
@@ -118,8 +118,8 @@ def _refuse_lossy_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The special tokens that the template writes, in order of appearance: those of the vocabulary, and new ones by
-    their spelling, such as <|im_start|>. BOS and EOS are left out, since the base knows them."""
+    """Special tokens in the template, in order of appearance: those of the vocabulary, and new ones by their spelling,
+    such as <|im_start|>. Without BOS and EOS, which the base knows."""
     text = "".join(_probe_texts(tokenizer))
     known = {token for token in special_tokens(tokenizer) if token in text}
     marks = {*known, *_SPELLED_MARKS.findall(text)}
@@ -131,11 +131,11 @@ def _marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def _probe_texts(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
-    """What the template writes around a question, a thought, a tool call and an answer, as far as it takes them."""
+    """The template's text for a question, a thought, a tool call and an answer, as far as it supports them."""
     yield from rendered_turn(tokenizer)
     thoughtful = {**TALK[1], "reasoning_content": "probe thought 15"}
     for messages, tools in (([TALK[0], thoughtful], None), (CALLS, [TOOL])):
         try:
-            yield applied(tokenizer, messages, tools)
+            yield apply_template(tokenizer, messages, tools)
         except TEMPLATE_ERRORS:
             continue

@@ -25,15 +25,15 @@ from pipelines.errors import UserError
 from pipelines.hub.model_ref import model_fingerprint
 from pipelines.hub.pulling import LocalCopy, local_copy
 
-# Unsaid, transformers asks whoever sits at the terminal, and a "y" runs what a config of somebody else's names.
+# Unset, transformers asks at the terminal, and a "y" runs code that somebody else's config names.
 _NO_CODE = {"trust_remote_code": False}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready for inference: in evaluation mode, on the best device there is, with its own tokenizer.
+    """A model ready for inference, in evaluation mode on the best device, with its tokenizer.
 
-    `path` is the folder or the Hub's id and revision, as the user gave it; of an adapter on a base it is the adapter's.
+    `path` is the folder or Hub id as the user gave it; the adapter's for an adapter on a base.
     """
 
     name: str
@@ -48,12 +48,12 @@ class LoadedModel:
 
     @property
     def computed_in(self) -> str:
-        """The type of the weights, which is what the model computes in, such as float32."""
+        """The type of the weights and of the computation, such as float32."""
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def max_positions(self) -> int | None:
-        """The longest sequence in tokens that the model was built for, None if its config does not say."""
+        """The longest sequence of the model in tokens, None if its config has none."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
@@ -63,12 +63,12 @@ class LoadedModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What identifies the weights, see `model_fingerprint`."""
+        """The identity of the weights, see `model_fingerprint`."""
         return model_fingerprint(self.path)
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or Hub id. A missing pad token becomes EOS, which then only fills masked places."""
+    """Load the tokenizer of a folder or Hub id. A missing pad token becomes EOS, which only fills masked places."""
     found = local_copy(name_or_path, revision)
     with _one_line_errors(found, "a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(found.folder, **_NO_CODE)
@@ -79,14 +79,14 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
 
 
 def load_config(name_or_path: str, revision: str | None = None) -> PreTrainedConfig:
-    """The config of a model in a folder or on the Hub."""
+    """Load the config of a folder or Hub id."""
     found = local_copy(name_or_path, revision)
     with _one_line_errors(found, "a model's config.json"):
         return _named_as(found, AutoConfig.from_pretrained(found.folder, **_NO_CODE))
 
 
 def load_generation_config(name_or_path: str, revision: str | None = None) -> GenerationConfig | None:
-    """The generation config of a model, None where it has none."""
+    """Load the generation config of a model, None if it has none."""
     try:
         return GenerationConfig.from_pretrained(local_copy(name_or_path, revision).folder)
     except OSError:
@@ -96,9 +96,9 @@ def load_generation_config(name_or_path: str, revision: str | None = None) -> Ge
 def load_base_model(
     name_or_path: str, *, dtype: str | torch.dtype = "auto", revision: str | None = None, **options: Any
 ) -> PreTrainedModel:
-    """A causal language model of a folder or Hub id, from safetensors files only."""
+    """Load a causal language model of a folder or Hub id, from safetensors files only."""
     if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()  # a log file is no place for a moving bar
+        transformers_logging.disable_progress_bar()  # no progress bars in log files
     found = local_copy(name_or_path, revision, weights=True)
     options = {**_NO_CODE, "dtype": dtype, "use_safetensors": True, **options}
     with _one_line_errors(found, "a causal language model in safetensors files"):
@@ -109,7 +109,8 @@ def load_base_model(
 
 
 def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> Any:
-    """`adapter` on `base`, whose embeddings grow to the tokenizer's size. Raises `UserError` if it cannot be read."""
+    """Attach `adapter` to `base`, and resize its embeddings for the tokenizer. Raises `UserError` if it cannot be
+    read."""
     resize_embeddings(base, tokenizer)
     found = local_copy(adapter, weights=True)
     with attach_quietly(), _one_line_errors(found, "a PEFT adapter in safetensors files"):
@@ -121,16 +122,16 @@ def with_adapter(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedToken
 
 
 def adapter_config(name_or_path: str) -> PeftConfig:
-    """What PEFT wrote of an adapter."""
+    """Load an adapter's PEFT configuration."""
     found = local_copy(name_or_path)
     with _one_line_errors(found, "a PEFT adapter"):
         return PeftConfig.from_pretrained(str(found.folder))
 
 
 def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> range:
-    """Grow the embeddings where the tokenizer has more tokens than rows; rows to spare (padding) are left alone.
+    """Grow the embeddings if the tokenizer has more tokens than rows; never shrink them (rows may be padded).
 
-    Returns the ids of the tokens whose rows are new.
+    Returns the ids of the tokens with new rows.
     """
     n_rows = cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings
     if len(tokenizer) > n_rows:
@@ -140,27 +141,27 @@ def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def origin(model: PreTrainedModel | PeftModel) -> str:
-    """What names the weights of a model, or of the base below an adapter: a folder, or a Hub id at its commit."""
+    """The source of a model's weights, or of the base below an adapter: a folder, or a Hub id at its commit."""
     base = cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
     name, commit = str(base.name_or_path), hub_commit(base)
     return f"{name}@{commit}" if commit else name
 
 
 def hub_commit(model: PreTrainedModel) -> str | None:
-    """The commit of the Hub that `load_base_model` gave a model from, None for a folder."""
-    commit: str | None = getattr(model.config, "_commit_hash", None)  # a config that was never loaded has none
+    """The Hub commit that `load_base_model` loaded a model from, None for a folder."""
+    commit: str | None = getattr(model.config, "_commit_hash", None)  # missing in a config that was not loaded
     return commit
 
 
 def _named_as(found: LocalCopy, config: PreTrainedConfig) -> PreTrainedConfig:
-    """`config` with the name that others can load it by, and the commit: not with the place of the cache."""
+    """`config` with a name that others can load, and the commit, instead of the cache folder."""
     config.name_or_path, config._commit_hash = found.name, found.commit
     return config
 
 
 @contextmanager
 def attach_quietly() -> Iterator[None]:
-    """Silence transformers' warnings about what this project settles itself, for the length of one call."""
+    """Silence transformers' warnings about settings that this project makes itself."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
@@ -171,10 +172,10 @@ def attach_quietly() -> Iterator[None]:
 
 @contextmanager
 def _one_line_errors(found: LocalCopy, what: str) -> Iterator[None]:
-    """Word the ways in which files cannot be loaded as one `UserError`."""
+    """Raise errors while loading files as a `UserError` of one line."""
     try:
         yield
-    except (OSError, ValueError, SafetensorError) as error:  # the last of a file that is cut short
+    except (OSError, ValueError, SafetensorError) as error:  # SafetensorError: a truncated file
         if "trust_remote_code" in str(error):
             raise UserError(
                 f"{what} at {found.reference.given} needs custom code, which is never run",

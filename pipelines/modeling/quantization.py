@@ -11,7 +11,7 @@ _PACKS = "support_avx512bf16_for_cpu"  # the attribute that bitsandbytes reads f
 
 
 def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
-    """Raise `UserError` for a 4-bit or 8-bit base without an adapter: its own weights cannot be trained."""
+    """Raise `UserError` for a 4-bit or 8-bit base without an adapter: its weights cannot be trained."""
     if (arguments.load_in_4bit or arguments.load_in_8bit) and not arguments.use_peft:
         raise UserError(
             "use_peft is false with a 4-bit or 8-bit base, whose own weights cannot be trained",
@@ -20,11 +20,11 @@ def refuse_full_training_of_quantized(arguments: ModelConfig) -> None:
 
 
 def quantization_config(arguments: ModelConfig, training: TrainingArguments | None = None) -> BitsAndBytesConfig | None:
-    """TRL's quantization config, None where the recipe asks for none.
+    """TRL's quantization config, None without quantization.
 
-    A 4-bit base has double quantization and computes in bfloat16 (Dettmers et al. 2023, QLoRA, section 3) whatever
-    `dtype` says: TRL would take float32 from `dtype`'s default, which is slow and large without a message. In float32
-    or float16 it computes where `training` does, and without `training` in what this machine is fast in.
+    A 4-bit base has double quantization and computes in the precision of `training`, by default bfloat16 (Dettmers et
+    al. 2023, QLoRA, section 3), or without `training` in a precision that is fast here. TRL would take `dtype`'s
+    default float32, which is slow and large.
     """
     config = get_quantization_config(arguments)
     if config is not None and arguments.load_in_4bit:
@@ -41,11 +41,11 @@ def _compute_type(training: TrainingArguments | None) -> torch.dtype:
 
 
 def keep_four_bit_gradients(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from packing the 4-bit layers of `model` for fast inference on a CPU.
+    """Keep bitsandbytes from packing the 4-bit layers of `model` for inference on a CPU.
 
-    At the first forward in evaluation mode, on a processor with AVX512-BF16, it rewrites the weights for a kernel that
-    has no backward. They stay so: after one evaluation the layers below get no gradient, and training goes on without
-    a word (bitsandbytes 0.50, `Linear4bit.forward` and `matmul_4bit`).
+    At the first forward in evaluation mode, on a processor with AVX512-BF16, it rewrites the weights for a kernel
+    without backward: after one evaluation the layers below get no gradient, and training continues silently
+    (bitsandbytes 0.50, `Linear4bit.forward` and `matmul_4bit`).
     """
     for module in model.modules():
         if hasattr(module, _PACKS):

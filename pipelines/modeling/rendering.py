@@ -1,7 +1,7 @@
-"""Rows to token ids: the one place where a prompt and an answer are rendered, for training, scoring and serving alike.
+"""Rendering: prompts and answers to token ids, the same for training, scoring and serving.
 
-The prompt is tokenized alone and the answer's tokens are appended to it, in training as in generation. So the prompt
-that was trained is the prompt that is served, token by token, by construction and not by luck of how tokens merge.
+The prompt is tokenized alone and the answer's tokens are appended, in training as in generation. So the trained prompt
+equals the served prompt, token by token, however tokens merge.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ _PROBE = "probe answer 9042"
 
 
 class PromptStyle(StrEnum):
-    """How a prompt is put to a model.
+    """The form of a prompt.
 
-    RAW is the text as it is, to be continued; PLAIN a request (or the transcript of several turns) and an empty line,
+    RAW is the text itself, to be continued; PLAIN a request (or the transcript of several turns) and an empty line,
     after which a base may answer; CHAT the tokenizer's chat template.
     """
 
@@ -41,12 +41,12 @@ class AnswerTokens:
 def render_prompt(
     tokenizer: PreTrainedTokenizerBase, asked: str | Conversation | PlainText, style: PromptStyle = PromptStyle.CHAT
 ) -> list[int]:
-    """Token ids of what is `asked`, up to where the answer begins. Plain text has exactly one BOS where the tokenizer
-    wants one; of a chat, the template's own text is all that a server gives.
+    """Token ids of `asked`, up to the beginning of the answer. Plain text has exactly one BOS if the tokenizer adds
+    one; a chat has only the template's text, as servers render it.
 
-    A str is a user's request, a `Conversation` all that comes before the answer. A `PlainText`'s prompt is trained
-    without a template, so it is rendered as it is in every style. Raises `UserError` for the chat style if the
-    tokenizer has no chat template, or one that refuses the conversation.
+    A str is a user's request, a `Conversation` everything before the answer. The prompt of a `PlainText` is trained
+    without a template, so every style renders it unchanged. Raises `UserError` for the chat style without a chat
+    template, or with one that refuses the conversation.
     """
     if isinstance(asked, PlainText):
         return prompt_token_ids(tokenizer, asked.prompt)
@@ -77,10 +77,10 @@ def render_reference(
     *,
     thought: str = "",
 ) -> tuple[list[int], list[int]]:
-    """Token ids of all that comes before an answer's `text`, and of the text itself, without its end token.
+    """Token ids of everything before an answer's `text`, and of the text without its end token.
 
-    What the template writes between the served prompt and the text (a space, the thoughts, an empty think block) is
-    context, as it is in training. Raises `UserError` as `render_prompt`.
+    The template's text between the served prompt and the answer (a space, thoughts, an empty think block) is context,
+    as in training. Raises `UserError` as `render_prompt`.
     """
     served = None
     if style is PromptStyle.CHAT and not isinstance(asked, PlainText) and tokenizer.chat_template:
@@ -99,7 +99,7 @@ def render_reference(
 
 
 def lost_in_template(tokenizer: PreTrainedTokenizerBase, asked: Conversation) -> str | None:
-    """Why training would leave a row out that has `asked` before its answer, None where the template keeps it all."""
+    """The reason why training would drop a row with the prompt `asked`, None if the template keeps everything."""
     try:
         _probe_turn(tokenizer, asked, "")
     except UnrenderableError as error:
@@ -108,7 +108,7 @@ def lost_in_template(tokenizer: PreTrainedTokenizerBase, asked: Conversation) ->
 
 
 def _served_answer(tokenizer: PreTrainedTokenizerBase, context: Conversation, thought: str) -> AssistantTurn | None:
-    """The prompt, and what the template writes between it and the text of an answer; None where it cannot say."""
+    """The prompt, and the template's text between it and an answer; None if it cannot be rendered."""
     try:
         served = _probe_turn(tokenizer, context, thought)
     except UnrenderableError:
@@ -134,7 +134,7 @@ def _conversation(asked: str | Conversation) -> Conversation:
 
 
 def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: PromptStyle) -> AnswerTokens:
-    """Token ids of `answer` and of the token that ends it: the template's end of turn, or EOS in the plain style."""
+    """Token ids of `answer` and its end token: the template's end of turn, or EOS in other styles."""
     text_ids = inner_token_ids(tokenizer, answer)
     end = end_token(tokenizer) if style is PromptStyle.CHAT else tokenizer.eos_token
     if end is None:
@@ -143,7 +143,7 @@ def render_answer(tokenizer: PreTrainedTokenizerBase, answer: str, style: Prompt
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[int]:
-    """Ids of all tokens that end an answer: the tokenizer's EOS, the generation config's, the template's ends."""
+    """Ids of all tokens that end an answer: EOS of the tokenizer and generation config, the template's ends of turn."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     found = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
     if tokenizer.chat_template:

@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling.assistant_masks import UnrenderableError
 from pipelines.modeling.chat.dates import dated_template, pin_date
-from pipelines.modeling.chat.spelling import spelled
+from pipelines.modeling.chat.template_input import template_messages
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.truncation import Example
@@ -98,7 +98,7 @@ def _trained_turns(example: Example) -> Iterator[tuple[list[int], int]]:
 
 def _served_context(served_by: PreTrainedTokenizerBase, context: Conversation) -> list[int]:
     """Token ids from a server that renders messages with `apply_chat_template`."""
-    messages = spelled(served_by, context.messages)
+    messages = template_messages(served_by, context.messages)
     found = served_by.apply_chat_template(
         messages,
         tools=context.tools,

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from pipelines.errors import UserError
 from pipelines.modeling import ensure_chat_template
 from pipelines.modeling.assistant_masks import UnrenderableError, render_turns
-from pipelines.modeling.chat.spelling import spelled
+from pipelines.modeling.chat.template_input import template_messages
 from tests.modeling import small_templates
 
 TRL = Path(trl.__file__).parent / "chat_templates"
@@ -239,7 +239,7 @@ def verdict(name: str, column: str, folder: Path) -> str:
     tokenizer.save_pretrained(folder)
     served = AutoTokenizer.from_pretrained(folder)
     prompt = served.apply_chat_template(
-        spelled(served, messages[:-1]), tools=tools, add_generation_prompt=True, return_dict=False
+        template_messages(served, messages[:-1]), tools=tools, add_generation_prompt=True, return_dict=False
     )  # fmt: skip
     context = [token_id for segment in segments[:-1] for token_id in segment.token_ids]
     if context != prompt:

@@ -13,8 +13,8 @@ from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer
 from pipelines.modeling.assistant_masks import render_turns
 from pipelines.modeling.chat.dates import pin_date
-from pipelines.modeling.chat.ends import end_tokens
-from pipelines.modeling.chat.spelling import spelled
+from pipelines.modeling.chat.end_tokens import end_tokens
+from pipelines.modeling.chat.template_input import template_messages
 from pipelines.modeling.chat.turns import UnrenderableError, assistant_turns
 from pipelines.training.serving_check import reloaded_tokenizer
 from tests.modeling.template_families import tokenizer_of
@@ -99,11 +99,13 @@ def test_a_template_that_moves_the_system_turn_is_trained_as_it_is_served() -> N
 
 def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
     talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}]
-    [_, spoken, result] = spelled(ready("MISTRAL"), talk)
+    [_, spoken, result] = template_messages(ready("MISTRAL"), talk)
     assert spoken["tool_calls"][0]["id"] == result["tool_call_id"] == "call00000"
     talk[1]["tool_calls"][0]["id"] = "abcdefghi"
-    assert spelled(ready("MISTRAL"), talk)[1]["tool_calls"][0]["id"] == "abcdefghi"
-    assert spelled(ready("FUNCTIONARY"), [user("Where?"), said("", tool_calls=[call()])])[1]["tool_calls"] == [call()]
+    assert template_messages(ready("MISTRAL"), talk)[1]["tool_calls"][0]["id"] == "abcdefghi"
+    assert template_messages(ready("FUNCTIONARY"), [user("Where?"), said("", tool_calls=[call()])])[1][
+        "tool_calls"
+    ] == [call()]
 
 
 def test_arguments_are_json_text_where_the_template_joins_strings() -> None:

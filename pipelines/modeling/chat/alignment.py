@@ -1,21 +1,19 @@
-"""Where the answer begins: what a template's whole conversation has after the prompt that is served."""
+"""Find where the answer begins in a rendered conversation, after the served prompt."""
 
 import re
 
-# A thought that is open and closed with nothing in it: templates write it into the prompt to turn thinking off, and
-# leave it out of the finished turn.
+# An empty thought: templates write it into the prompt to turn thinking off, and omit it in the finished turn.
 _MARK = r"[<\[][^<>\[\]\s]{0,12}(?:think|thought)[^<>\[\]\s]{0,10}[>\]]"
 _EMPTY_THOUGHT = re.compile(rf"(?:<\|channel>thought|{_MARK})\s*(<channel\|>\s*|{_MARK}\s*)\Z", re.IGNORECASE)
 _OPEN_THOUGHT = re.compile(rf"\s*(?:<\|channel>thought|{_MARK})", re.IGNORECASE)
 
 
 def text_after(prompt: str, whole: str) -> str | None:
-    """What `whole` has after `prompt`, None if it goes on otherwise.
+    """The text of `whole` after `prompt`, None if `whole` does not start with it.
 
-    An empty thought at the end of `prompt` may be missing in `whole`, or only its closing mark may be there; another
-    thought in its place would be one more after it, which no model writes. Where they differ in white space alone
-    (templates written over several lines), the answer begins at its first other character: the white space before it
-    is the prompt's.
+    An empty thought at the end of `prompt` may be missing in `whole`, or reduced to its closing mark; another thought
+    in its place is refused, because no model writes a second one. If they differ only in white space (templates over
+    several lines), the answer begins at its first other character.
     """
     if whole.startswith(prompt):
         return whole[len(prompt) :]
@@ -32,7 +30,7 @@ def text_after(prompt: str, whole: str) -> str | None:
 
 
 def first_difference(prompt: str, whole: str) -> str:
-    """The end of `prompt` that `whole` has not, and what it has there, to show in a reason."""
+    """Excerpts of `prompt` and `whole` at their first difference, for a reason."""
     pairs = enumerate(zip(prompt, whole, strict=False))
     place = next((place for place, (one, other) in pairs if one != other), min(len(prompt), len(whole)))
     return f"{prompt[place:][:40]!r} in the prompt, {whole[place:][:40]!r} in the finished turn"

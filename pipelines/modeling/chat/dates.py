@@ -1,4 +1,4 @@
-"""Templates that write today's date: the day that a run trains with, so that the same text can be rendered later."""
+"""Templates with today's date: pin the day of a run, so that the same text can be rendered later."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _NOW = re.compile(r"strftime_now\(\s*(?:'([^']*)'|\"([^\"]*)\")\s*\)")
 
 
 def writes_date(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template writes the day on which it is rendered."""
+    """Whether the chat template writes the current date."""
     return _NOW.search(str(tokenizer.chat_template or "")) is not None
 
 
@@ -21,9 +21,7 @@ def pin_date(
     tokenizer: PreTrainedTokenizerBase, wished: str | None, record: dict[str, Any] | None = None
 ) -> str | None:
     """Render with the day `wished` (YYYY-MM-DD; None: today) from now on, and write it into `record`. Returns it, None
-    if the template writes no date.
-
-    Raises `UserError` for what is no date.
+    if the template writes no date. Raises `UserError` for an invalid date.
     """
     if not writes_date(tokenizer):
         return None
@@ -38,7 +36,7 @@ def pin_date(
 
 
 def dated_template(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Any] | None) -> str | None:
-    """The template with the pinned day in place of today's, None if no day was pinned."""
+    """The template with the pinned day, None if no day was pinned."""
     pinned = getattr(tokenizer, "template_date", None)
     if pinned is None:
         return None

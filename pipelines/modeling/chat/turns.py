@@ -1,4 +1,4 @@
-"""The turns of a conversation as they are served: the prompt of each, and what the model must answer."""
+"""Assistant turns of a conversation: the served prompt of each, and the text to answer."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.conversation import content_text
 from pipelines.modeling.chat.alignment import first_difference, text_after
-from pipelines.modeling.chat.ends import ended, turn_ends
-from pipelines.modeling.chat.kept_text import lost_of_prompt, lost_of_turn
-from pipelines.modeling.chat.spelling import TEMPLATE_ERRORS, Message, applied
+from pipelines.modeling.chat.dropped_content import lost_of_prompt, lost_of_turn
+from pipelines.modeling.chat.end_tokens import ended, turn_ends
+from pipelines.modeling.chat.template_input import TEMPLATE_ERRORS, Message, apply_template
 
 _STAND_IN = "probe message 5208"
 
 
 class UnrenderableError(Exception):
-    """A conversation that the template cannot render for training; the message is a reason for the ledger."""
+    """A conversation that the template cannot render for training; the message is the ledger's reason."""
 
 
 @dataclass(frozen=True)
 class AssistantTurn:
-    """The `prompt` that a server renders before a turn, and the `text` that the model must answer, to its end token."""
+    """The served `prompt` of a turn, and the `text` to answer, including its end token."""
 
     prompt: str
     text: str
@@ -35,9 +35,9 @@ def assistant_turns(
     trained_turns: Collection[int] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[AssistantTurn]:
-    """The assistant's turns in `messages`, or those whose numbers are in `trained_turns`.
+    """Render the assistant turns of `messages`, or those numbered in `trained_turns`.
 
-    Raises `UnrenderableError` if the template cannot render a turn, or loses something of it or of its prompt.
+    Raises `UnrenderableError` if the template cannot render a turn, or drops a part of it or of its prompt.
     """
     turns = [
         _served_turn(tokenizer, messages[: place + 1], tools, template_arguments or {})
@@ -55,7 +55,7 @@ def prompt_text(
     tools: Sequence[Any] | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> str:
-    """The prompt after `messages`, as a server renders it. Raises `UnrenderableError`."""
+    """Render the prompt after `messages`, as a server does. Raises `UnrenderableError`."""
     return _rendered(tokenizer, messages, tools, template_arguments or {}, add_generation_prompt=True)
 
 
@@ -65,7 +65,7 @@ def _served_turn(
     tools: Sequence[Any] | None,
     arguments: Mapping[str, Any],
 ) -> AssistantTurn:
-    """The last of `messages`, served after the others."""
+    """Render the last of `messages` after the others."""
     before, message = messages[:-1], messages[-1]
     if not (content_text(message).strip() or message.get("tool_calls")):
         raise UnrenderableError("empty_output")
@@ -92,8 +92,8 @@ def _moved_turn(
     prompt: str,
     whole: str,
 ) -> str:
-    """The turn of a template that writes the messages before it otherwise once an answer follows, such as the system
-    turn inside the last question: what comes after the last of them, for which something else is written."""
+    """The turn of a template that renders earlier messages differently before an answer, such as the system text inside
+    the last question: the text after the last message, which a probe text replaces."""
     *earlier, last, answer = messages
     stand_in = {**last, "content": _STAND_IN}
     served = _rendered(tokenizer, [*earlier, stand_in], tools, arguments, add_generation_prompt=True)
@@ -124,6 +124,6 @@ def _rendered(
     **options: Any,
 ) -> str:
     try:
-        return applied(tokenizer, messages, tools, **options, **arguments)
+        return apply_template(tokenizer, messages, tools, **options, **arguments)
     except TEMPLATE_ERRORS as error:
         raise UnrenderableError(f"template_refuses: {' '.join(str(error).split())[:100]}") from error

@@ -1,4 +1,4 @@
-"""Messages in the spelling that a template reads: text parts, the arguments of tool calls, and the ids of calls."""
+"""Messages in the form that a template reads: text parts, arguments and ids of tool calls."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from pipelines.modeling.chat.dates import dated_template
 
 Message = Mapping[str, Any]
 
-# What a template raises on purpose and by mistake: Jinja runs its expressions as Python.
+# Errors of templates, deliberate or not: Jinja evaluates its expressions in Python.
 TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 QUESTION, ANSWER, RESULT = "probe question 7351", "probe answer 9042", "probe result 64"
@@ -45,28 +45,27 @@ CALLS: list[Message] = [
 
 
 @dataclass(frozen=True)
-class _CallSpelling:
-    """`call_ids`: the ids that calls without one get. "" none, "nine" nine characters as Mistral's templates demand,
-    "functions" functions.NAME:NUMBER as Kimi's write the name. `null_content`: a call without words has no content."""
+class _CallForm:
+    """`call_ids`: ids for calls without one: "" none, "nine" nine characters for Mistral's templates, "functions"
+    functions.NAME:NUMBER for Kimi's. `null_content`: a call without text has no content."""
 
     arguments_as_text: bool
     call_ids: str
     null_content: bool
 
 
-def applied(
+def apply_template(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any] | None = None, **options: Any
 ) -> str:
-    """The text that the template makes of `messages`, spelled as it reads them. Raises `TEMPLATE_ERRORS`."""
-    return _applied(tokenizer, spelled(tokenizer, messages), tools, **options)
+    """Render `messages`, in the form that the template reads. Raises `TEMPLATE_ERRORS`."""
+    return _apply(tokenizer, template_messages(tokenizer, messages), tools, **options)
 
 
-def spelled(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """`messages` as the template of `tokenizer` reads them.
+def template_messages(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Convert `messages` to the form that the template of `tokenizer` reads.
 
-    Several text parts stay a list where the template writes each of them, and are joined by line breaks, as servers
-    do, where it reads text alone. Arguments become JSON text where the template joins strings, and calls without an id
-    get one where the template writes ids.
+    Several text parts stay a list if the template writes each of them; otherwise they are joined by line breaks, as
+    servers do. Arguments become JSON text if the template concatenates strings; calls get an id if it writes ids.
     """
     template = str(tokenizer.chat_template)
     if any(isinstance(message.get("content"), list) for message in messages):
@@ -81,7 +80,7 @@ def spelled(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> 
     return _with_calls(messages, _call_spelling(tokenizer, template))
 
 
-def _applied(
+def _apply(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any] | None, **options: Any
 ) -> str:
     offered: Any = list(tools) if tools else None
@@ -96,9 +95,9 @@ def _applied(
     )
 
 
-def _with_calls(messages: Sequence[Message], how: _CallSpelling) -> list[dict[str, Any]]:
+def _with_calls(messages: Sequence[Message], how: _CallForm) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    waiting: list[str] = []  # ids of calls that no result has answered yet
+    waiting: list[str] = []  # ids of calls without a result so far
     n_calls = 0
     for message in messages:
         one = dict(message)
@@ -116,7 +115,7 @@ def _with_calls(messages: Sequence[Message], how: _CallSpelling) -> list[dict[st
     return found
 
 
-def _call(call: Message, number: int, how: _CallSpelling) -> dict[str, Any]:
+def _call(call: Message, number: int, how: _CallForm) -> dict[str, Any]:
     function = dict(call["function"])
     if how.arguments_as_text and not isinstance(function["arguments"], str):
         function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
@@ -126,18 +125,18 @@ def _call(call: Message, number: int, how: _CallSpelling) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _call_spelling(tokenizer: PreTrainedTokenizerBase, template: str) -> _CallSpelling:  # noqa: ARG001
-    """The first spelling in which the template keeps a call's name, key and value, and its result."""
+def _call_spelling(tokenizer: PreTrainedTokenizerBase, template: str) -> _CallForm:  # noqa: ARG001
+    """The first form in which the template keeps a call's name, key and value, and its result."""
     talk = [
         *CALLS,
         {"role": "tool", "name": CALL_PARTS[0], "content": RESULT},
         {"role": "assistant", "content": ANSWER},
     ]
-    spellings = [_CallSpelling(*one) for one in product((False, True), ("", "nine", "functions"), (False, True))]
+    spellings = [_CallForm(*one) for one in product((False, True), ("", "nine", "functions"), (False, True))]
     for how in spellings:
         try:
-            called = _applied(tokenizer, _with_calls(talk[:2], how), [TOOL])
-            answered = _applied(tokenizer, _with_calls(talk, how), [TOOL])
+            called = _apply(tokenizer, _with_calls(talk[:2], how), [TOOL])
+            answered = _apply(tokenizer, _with_calls(talk, how), [TOOL])
         except TEMPLATE_ERRORS:
             continue
         if _keeps_call(called.rpartition(QUESTION)[2]) and RESULT in answered:
@@ -146,13 +145,13 @@ def _call_spelling(tokenizer: PreTrainedTokenizerBase, template: str) -> _CallSp
 
 
 def _keeps_call(text: str) -> bool:
-    """Whether name, key and value are there, and neither a Python dict nor JSON text that was escaped once more."""
+    """Whether name, key and value are present, not as a Python dict or doubly escaped JSON."""
     return all(part in text for part in CALL_PARTS) and f"{{'{CALL_PARTS[1]}'" not in text and '\\"' not in text
 
 
 @lru_cache(maxsize=256)
 def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -> bool:
-    """Whether the template writes the text of each part, and not the list as Python or JSON prints it."""
+    """Whether the template writes the text of each part, not the list as Python or JSON."""
     parts = [{"type": "text", "text": text} for text in ("first probe part 31", "second probe part 32")]
     talk: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
     places = {"user": 0, "assistant": 1}
@@ -164,7 +163,7 @@ def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -
     else:
         talk = [{"role": role, "content": parts}, *talk]
     try:
-        text = _applied(tokenizer, talk, [TOOL] if role == "tool" else None)
+        text = _apply(tokenizer, talk, [TOOL] if role == "tool" else None)
     except TEMPLATE_ERRORS:
         return False
     return all(part["text"] in text for part in parts) and not _prints_a_list(text, parts)

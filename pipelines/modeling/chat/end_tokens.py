@@ -1,4 +1,4 @@
-"""Which tokens end a turn: those that the template writes after an answer and after a tool call."""
+"""End tokens of a turn: the template's tokens after an answer and after a tool call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
 from pipelines.modeling.chat.alignment import text_after
-from pipelines.modeling.chat.spelling import (
+from pipelines.modeling.chat.template_input import (
     ANSWER,
     CALLS,
     QUESTION,
@@ -17,17 +17,17 @@ from pipelines.modeling.chat.spelling import (
     TEMPLATE_ERRORS,
     TOOL,
     Message,
-    applied,
-)  # fmt: skip
+    apply_template,
+)
 
 TALK: list[Message] = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
 
 
 @dataclass(frozen=True)
 class Ends:
-    """What ends the turns of a template. `tokens` end a turn where the template writes one: that of an answer first,
-    then that of a tool call where it is another one. `after_answer` and `after_call` are what a turn without any goes
-    on with up to an end token, where the template writes it only once another message follows (GLM's <|user|>)."""
+    """How a template ends its turns. `tokens`: the end token of an answer, then that of a tool call if it differs.
+    `after_answer` and `after_call`: the text up to an end token that the template writes only before another message
+    (GLM's <|user|>)."""
 
     tokens: tuple[str, ...]
     after_answer: str | None = None
@@ -35,15 +35,12 @@ class Ends:
 
 
 def end_token(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The token with which the chat template ends an answer.
-
-    Raises `UserError` if it ends with no token of the vocabulary: such a turn could not be ended.
-    """
+    """The token that ends an answer in the chat template. Raises `UserError` if there is none in the vocabulary."""
     return end_tokens(tokenizer)[0]
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """The tokens that end a turn, that of an answer first. Raises `UserError` as `end_token`."""
+    """The tokens that end a turn, the answer's first. Raises `UserError` as `end_token`."""
     return turn_ends(tokenizer).tokens
 
 
@@ -53,8 +50,8 @@ def turn_ends(tokenizer: PreTrainedTokenizerBase) -> Ends:
 
 
 def ended(turn: str, ends: Ends, own: str, *, calls: bool) -> str | None:
-    """`turn` up to and including the first end token that the template wrote, None without one. Those that the row's
-    `own` text spells come before it; one at the end of that text is the end already."""
+    """`turn` up to and including the template's first end token, None without one. End tokens spelled in the row's
+    `own` text come before it; one at the end of that text counts as the end."""
     if ends.after_answer is not None:
         after = ends.after_call if calls else ends.after_answer
         return None if after is None else turn.rstrip() + after
@@ -78,23 +75,23 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def rendered_turn(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-    """The prompt of a question and the whole with its answer; with a tool, if the template has none without.
+    """Render the prompt of a question, and the whole with its answer; with a tool if the template needs one.
 
     Raises `UserError` if the template cannot render them.
     """
     for tools in (None, [TOOL]):
         try:
-            prompt = applied(tokenizer, TALK[:1], tools, add_generation_prompt=True)
-            return prompt, applied(tokenizer, TALK, tools)
+            prompt = apply_template(tokenizer, TALK[:1], tools, add_generation_prompt=True)
+            return prompt, apply_template(tokenizer, TALK, tools)
         except TEMPLATE_ERRORS as error:
-            refusal = " ".join(str(error).split())[:200]
+            error_text = " ".join(str(error).split())[:200]
     remedy = "set chat_template_path to another template"
-    if "bos_token" in refusal:
+    if "bos_token" in error_text:
         remedy = "set bos_token in the base's tokenizer_config.json, which has none, or " + remedy
-    raise UserError(f"the chat template does not render a question and an answer: {refusal}", remedy)
+    raise UserError(f"the chat template does not render a question and an answer: {error_text}", remedy)
 
 
-@lru_cache(maxsize=64)  # asked for each row; a template and its vocabulary do not change under a run
+@lru_cache(maxsize=64)  # called for each row; template and vocabulary do not change during a run
 def _turn_ends(tokenizer: PreTrainedTokenizerBase, template: str, n_tokens: int, eos: str) -> Ends:  # noqa: ARG001
     end = _end_of_answer(tokenizer, eos)
     if end is not None:
@@ -131,11 +128,11 @@ def _continued(
     last_text: str | None,
     stops: list[str],
 ) -> str | None:
-    """What the template writes after `talk` once another message follows, up to one of `stops`; None if none comes
-    first. `last_text` is the end of `talk` (None: all of it)."""
+    """The template's text after `talk` before another message, up to one of `stops`; None if none comes first.
+    `last_text` is the end of `talk` (None: all of it)."""
     try:
-        whole = applied(tokenizer, talk, tools).rstrip()
-        longer = applied(tokenizer, [*talk, following], tools)
+        whole = apply_template(tokenizer, talk, tools).rstrip()
+        longer = apply_template(tokenizer, [*talk, following], tools)
     except TEMPLATE_ERRORS:
         return None
     after = longer.rpartition(last_text)[2] if last_text else longer[len(whole) :]
@@ -146,7 +143,7 @@ def _continued(
 
 
 def _configured_stops(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """The tokens at which the generation config beside the tokenizer stops."""
+    """The stop tokens of the generation config next to the tokenizer."""
     try:
         ids = GenerationConfig.from_pretrained(tokenizer.name_or_path, local_files_only=True).eos_token_id
     except (OSError, ValueError):
@@ -156,8 +153,8 @@ def _configured_stops(tokenizer: PreTrainedTokenizerBase) -> set[str]:
 
 
 def _chosen(found: list[str], after: str, after_question: str, eos: str) -> str:
-    """Of the tokens after an answer the first, but of several without anything between them the tokenizer's EOS, or
-    the one that ends the question too (Command-A's <|END_RESPONSE|><|END_OF_TURN_TOKEN|>)."""
+    """The first token after an answer; of several adjacent ones the tokenizer's EOS, or the one that ends the question
+    too (Command-A's <|END_RESPONSE|><|END_OF_TURN_TOKEN|>)."""
     run = [token for place, token in enumerate(found) if "".join(found[: place + 1]) in after]
     if eos in run:
         return eos
@@ -167,8 +164,8 @@ def _chosen(found: list[str], after: str, after_question: str, eos: str) -> str:
 def _end_of_call(tokenizer: PreTrainedTokenizerBase, end: str) -> str | None:
     """The token that ends a turn with a tool call, None if it is the answer's, or none."""
     try:
-        prompt = applied(tokenizer, CALLS[:1], [TOOL], add_generation_prompt=True)
-        turn = text_after(prompt, applied(tokenizer, CALLS, [TOOL]))
+        prompt = apply_template(tokenizer, CALLS[:1], [TOOL], add_generation_prompt=True)
+        turn = text_after(prompt, apply_template(tokenizer, CALLS, [TOOL]))
     except TEMPLATE_ERRORS:
         return None
     if turn is None or end in turn:

@@ -1,4 +1,4 @@
-"""What a template loses of what it is given: text, tools, calls, thoughts, and null values."""
+"""Find what a template drops of its input: text, tools, calls, thoughts and null values."""
 
 import json
 import re
@@ -7,15 +7,15 @@ from typing import Any
 
 from data_prep.conversation import content_text, thought_of
 
-_SWITCHES = re.compile(r"/(?:no_?think|think|system_override)\b")  # Qwen's and SmolLM3's templates obey and remove them
+_SWITCHES = re.compile(r"/(?:no_?think|think|system_override)\b")  # Qwen and SmolLM3 remove these
 _THOUGHT_MARKS = re.compile(r"</?think(?:ing)?>")
 _END_OF_THOUGHT = re.compile(r"</think>|</mm:think>|\[/THINK\]|<channel\|>")
-_NULL = re.compile(r"\bnull\b|(?<=\w=)None\b")  # as JSON writes it, and as a keyword argument of a Python call has it
+_NULL = re.compile(r"\bnull\b|(?<=\w=)None\b")  # in JSON, and as a keyword argument of a Python call
 
 
 def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None) -> str | None:
-    """The first thing that `prompt` lacks of the messages before a turn and of the tools, as a reason; None if it has
-    all. Thoughts of earlier turns are dropped on purpose."""
+    """The first part of the messages before a turn, or of the tools, that `prompt` lacks, as a reason; None if
+    complete. Thoughts of earlier turns are dropped on purpose."""
     text = _Text(prompt)
     for message in messages:
         role = message["role"]
@@ -34,7 +34,7 @@ def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Se
 
 
 def lost_of_turn(turn: str, message: Mapping[str, Any]) -> str | None:
-    """The first thing that `turn` lacks of the message that it answers with, as a reason; None if it has all."""
+    """The first part of the answering message that `turn` lacks, as a reason; None if complete."""
     text = _Text(turn)
     parts = [part for said in _texts(message) for part in _THOUGHT_MARKS.split(said) if part.strip()]
     if parts and not text.has(parts[-1]):
@@ -48,7 +48,7 @@ def lost_of_turn(turn: str, message: Mapping[str, Any]) -> str | None:
 
 
 class _Text:
-    """A text in which pieces are looked for: as they are, without white space, or as JSON writes them."""
+    """A text to search for pieces: unchanged, without white space, or as JSON."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -112,7 +112,7 @@ def _schema_names(function: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lost_nulls(text: str, given: Sequence[Any], said: Any) -> str | None:
-    """A reason if `text` has fewer nulls than the JSON values `given`; those of the text `said` do not count."""
+    """A reason if `text` has fewer nulls than the JSON values `given`; nulls in the text `said` do not count."""
     n_nulls = sum(leaf is None for leaf in _leaves(list(given)))
     if not n_nulls:
         return None
