@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerBase
 from data_prep.conversation import Conversation, Message
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
-from pipelines.evaluation.prompts.prompt_sets import Prompt, held_out_prompts
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import held_out_prompts
 from pipelines.hub.model_ref import value_in_records
 from pipelines.merging.fallback_prompts import FALLBACK_PROMPTS
 from pipelines.modeling import PromptStyle, render_answer, render_prompt

@@ -20,7 +20,7 @@ def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel
     from pipelines.evaluation.compare.responses import responses_of
     from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-    from pipelines.evaluation.prompts.prompt_sets import Prompt
+    from pipelines.evaluation.prompts.prompt import Prompt
     from pipelines.inference.generation import Answer
     from pipelines.inference.loading import Role
     from pipelines.modeling import PromptStyle

@@ -15,7 +15,7 @@ from pipelines.evaluation.code_execution.sandbox import (
 )
 from pipelines.evaluation.metrics.python_answer import code_of
 from pipelines.evaluation.prompts.code_tests import CodeTests
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
 from pipelines.inference.generation import Answer
 

@@ -35,7 +35,7 @@ from pipelines.evaluation.compare.summary import Differences, Values, sentence_o
 from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
 from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_tables
 from pipelines.evaluation.prompts.few_shot import FewShotPool
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, corrected_differences
 from pipelines.evaluation.statistics.intervals import Estimate
 from pipelines.evaluation.statistics.metric_table import MetricTable

@@ -9,7 +9,7 @@ from pipelines.errors import UserError
 from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable
 
 if TYPE_CHECKING:
-    from pipelines.evaluation.prompts.prompt_sets import Prompt
+    from pipelines.evaluation.prompts.prompt import Prompt
 
 ANSWERS_SO_FAR = "answers.partial.jsonl"
 JUDGED_SO_FAR = "judgements.partial.jsonl"

@@ -14,7 +14,8 @@ from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate
-from pipelines.evaluation.prompts.prompt_sets import Prompt, describe_prompts
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import describe_prompts
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.inference.processes import processes
 from pipelines.modeling import PromptStyle

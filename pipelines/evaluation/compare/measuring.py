@@ -12,8 +12,7 @@ from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, respo
 from pipelines.evaluation.likelihood.likelihood_measures import LikelihoodScores, likelihood_scores
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
-from pipelines.evaluation.prompts.prompt_rows import are_plain_text
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt, are_plain_text
 from pipelines.hub.model_ref import ModelRef, resolve_compared
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.inference.generation import Answer, SamplingPolicy, TokenChoice, generate_answers, token_choices_of
@@ -156,17 +155,9 @@ class Measurement:
         likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
         self._end_phase(f"{loaded.name}: greedy answers and likelihood")
         return MeasuredModel(
-            loaded.name,
-            Role.FEW_SHOT_BASE,
-            loaded.path,
-            loaded.fingerprint,
-            PromptStyle.PLAIN,
-            answers,
-            [],
-            likelihoods,
-            computed_in=loaded.computed_in,
-            few_shot=shots,
-        )
+            loaded.name, Role.FEW_SHOT_BASE, loaded.path, loaded.fingerprint, PromptStyle.PLAIN, answers, [],
+            likelihoods, computed_in=loaded.computed_in, few_shot=shots,
+        )  # fmt: skip
 
     def instruct(self, loaded: LoadedModel) -> MeasuredModel:
         """Measure an instruct model with its chat template or the plan's; with plain prompts if there is none."""
@@ -196,21 +187,11 @@ class Measurement:
         counted = [prompt for prompt in self.prompts if prompt.counted]
         scores = likelihood_scores(loaded, counted, style, plan.files)
         self._end_phase(f"{name}: forgetting and memorization")
+        sha256 = template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None
         return MeasuredModel(
-            name,
-            role,
-            loaded.path,
-            loaded.fingerprint,
-            style,
-            greedy,
-            samples,
-            likelihoods,
-            dict(zip(shown, choices, strict=True)),
-            template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None,
-            scores,
-            loaded.computed_in,
-            template_losses=losses,
-        )
+            name, role, loaded.path, loaded.fingerprint, style, greedy, samples, likelihoods,
+            dict(zip(shown, choices, strict=True)), sha256, scores, loaded.computed_in, template_losses=losses,
+        )  # fmt: skip
 
     def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
         plan = self.plan

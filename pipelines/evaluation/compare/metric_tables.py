@@ -8,19 +8,16 @@ from pipelines.evaluation.code_execution.execution import EXECUTION_METRICS, pas
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.metrics.registry import METRICS
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.intervals import bootstrap_ratio
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable
 
 BITS_PER_BYTE = MetricDefinition(
-    "response_bits_per_byte",
-    "response bits per byte",
-    "bits_per_byte",
-    "lower",
+    "response_bits_per_byte", "response bits per byte", "bits_per_byte", "lower",
     "bits that the model needs for a byte of the reference answer, end token excluded",
     Group.LIKELIHOOD,
-)
+)  # fmt: skip
 Lines = Sequence[Mapping[str, Any]]
 Likelihoods = Sequence[DocumentLikelihood | None]
 _KS = (1, 5, 10, 100)

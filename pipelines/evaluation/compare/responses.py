@@ -13,7 +13,7 @@ from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.metrics.registry import response_checks
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
 

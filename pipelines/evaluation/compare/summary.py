@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.evaluation.compare.measuring import MeasuredModel
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, Verdict
 from pipelines.evaluation.statistics.metric_definition import Aspect
 from pipelines.evaluation.statistics.row_groups import RowGroups

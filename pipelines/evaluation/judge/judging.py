@@ -11,7 +11,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.judge.endpoint import CallFailed, JudgeEndpoint
 from pipelines.evaluation.judge.judge_prompt import Place, judge_messages, read_reply
 from pipelines.evaluation.judge.judgements import Judgement, Winner
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.files import sha256_of_text
 
 _MAX_FAILURES_IN_A_ROW = 10  # then the endpoint is down

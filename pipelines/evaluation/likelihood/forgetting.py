@@ -15,34 +15,23 @@ from pipelines.inference.processes import measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_prompt
 
 GENERAL_BITS_PER_BYTE = MetricDefinition(
-    "general_bits_per_byte",
-    "bits per byte of general text",
-    "bits_per_byte",
-    "lower",
+    "general_bits_per_byte", "bits per byte of general text", "bits_per_byte", "lower",
     "bits that the model needs for a byte of text unrelated to the task, without a chat template; more than the base "
     "needs is forgetting",
     Group.BEYOND,
-)
+)  # fmt: skip
 CAPABILITY = MetricDefinition(
-    "capability",
-    "base capability: right by log-likelihood",
-    "share",
-    "higher",
+    "capability", "base capability: right by log-likelihood", "share", "higher",
     "share of items whose right text is the most probable (summed log p), without a chat template; less than the "
     "base's is forgetting",
-    Group.BEYOND,
-    is_flag=True,
-)
+    Group.BEYOND, is_flag=True,
+)  # fmt: skip
 CAPABILITY_PER_BYTE = MetricDefinition(
-    "capability_per_byte",
-    "base capability: right by log-likelihood per byte",
-    "share",
-    "higher",
+    "capability_per_byte", "base capability: right by log-likelihood per byte", "share", "higher",
     "share of multiple-choice items whose right choice has the highest log p per byte, which does not favor short "
     "choices, without a chat template",
-    Group.BEYOND,
-    is_flag=True,
-)
+    Group.BEYOND, is_flag=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

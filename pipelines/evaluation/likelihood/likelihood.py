@@ -8,17 +8,27 @@ not scored and its bytes are not counted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.evaluation.prompts.prompt_rows import Response
+from pipelines.evaluation.prompts.prompt import Response
 from pipelines.inference.byte_spans import encode_text, token_byte_spans
-from pipelines.inference.log_probabilities import MeasuredBy, TokenSequence, log_probabilities, measured_here
+from pipelines.inference.log_probabilities import MeasuredBy, TokenSequence, log_probabilities
 from pipelines.inference.windows import sliding_windows, window_and_stride
 from pipelines.modeling import LoadedModel, PromptStyle, render_reference
 
 _DOCUMENT_SEPARATOR = "<|endoftext|>"
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How texts are read, as in `log_probabilities`: `window` and `stride` in tokens, `measured_by` for processes."""
+
+    batch_size: int
+    window: int | None
+    stride: int | None
+    measured_by: MeasuredBy
 
 
 @dataclass(frozen=True)
@@ -48,13 +58,7 @@ class TokenLogProbability:
 
 
 def text_likelihoods(
-    loaded: LoadedModel,
-    texts: Sequence[str],
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-    measured_by: MeasuredBy = measured_here,
+    loaded: LoadedModel, texts: Sequence[str], **options: Unpack[ReadingOptions]
 ) -> list[DocumentLikelihood]:
     """Likelihood of each whole text, in order; see the top of this module for its first token.
 
@@ -63,9 +67,7 @@ def text_likelihoods(
     """
     condition = condition_token_id(loaded.tokenizer)
     sequences = [_text_sequence(loaded, text, condition) for text in texts]
-    scores = log_probabilities(
-        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
-    )
+    scores = log_probabilities(loaded, sequences, **options)
     documents = []
     for text, sequence, score in zip(texts, sequences, scores, strict=True):
         n_unscored_bytes = token_byte_spans(loaded.tokenizer, text)[0][1] if condition is None and text else 0
@@ -74,14 +76,7 @@ def text_likelihoods(
 
 
 def response_likelihoods(
-    loaded: LoadedModel,
-    responses: Sequence[Response],
-    style: PromptStyle,
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-    measured_by: MeasuredBy = measured_here,
+    loaded: LoadedModel, responses: Sequence[Response], style: PromptStyle, **options: Unpack[ReadingOptions]
 ) -> list[DocumentLikelihood]:
     """Likelihood of each response's text given its prompt, in the prompt style `style`.
 
@@ -90,10 +85,8 @@ def response_likelihoods(
     fit on its own is read in windows. Raises as `text_likelihoods`.
     """
     sequences = [_response_sequence(loaded, one, style) for one in responses]
-    scores = log_probabilities(
-        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
-    )
-    size, step = window_and_stride(loaded.max_positions, window, stride)
+    scores = log_probabilities(loaded, sequences, **options)
+    size, step = window_and_stride(loaded.max_positions, options.get("window"), options.get("stride"))
     documents = []
     for one, sequence, score in zip(responses, sequences, scores, strict=True):
         windows = sliding_windows(len(sequence.token_ids), sequence.first_scored, size, step)
@@ -103,13 +96,7 @@ def response_likelihoods(
 
 
 def passage_likelihoods(
-    loaded: LoadedModel,
-    passages: Sequence[str],
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-    measured_by: MeasuredBy = measured_here,
+    loaded: LoadedModel, passages: Sequence[str], **options: Unpack[ReadingOptions]
 ) -> list[DocumentLikelihood]:
     """Likelihoods of the consecutive passages of one text: each token is conditioned on everything before it.
 
@@ -118,9 +105,7 @@ def passage_likelihoods(
     """
     text = "".join(passages)
     sequence = _text_sequence(loaded, text, condition_token_id(loaded.tokenizer))
-    [scores] = log_probabilities(
-        loaded, [sequence], batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
-    )
+    [scores] = log_probabilities(loaded, [sequence], **options)
     spans = np.array(token_byte_spans(loaded.tokenizer, text))
     n_unscored = len(spans) - len(scores)
     ends = np.cumsum([len(passage.encode("utf-8")) for passage in passages])
@@ -135,13 +120,7 @@ def passage_likelihoods(
 
 
 def token_log_probabilities(
-    loaded: LoadedModel,
-    texts: Sequence[str],
-    *,
-    batch_size: int = 8,
-    window: int | None = None,
-    stride: int | None = None,
-    measured_by: MeasuredBy = measured_here,
+    loaded: LoadedModel, texts: Sequence[str], **options: Unpack[ReadingOptions]
 ) -> list[list[TokenLogProbability]]:
     """log p of each token of each text by the chain rule; their sum is that of `text_likelihoods`.
 
@@ -149,9 +128,7 @@ def token_log_probabilities(
     """
     condition = condition_token_id(loaded.tokenizer)
     sequences = [_text_sequence(loaded, text, condition) for text in texts]
-    scores = log_probabilities(
-        loaded, sequences, batch_size=batch_size, window=window, stride=stride, measured_by=measured_by
-    )
+    scores = log_probabilities(loaded, sequences, **options)
     return [_tokens_of(loaded, text, score) for text, score in zip(texts, scores, strict=True)]
 
 

@@ -22,7 +22,7 @@ from pipelines.evaluation.likelihood.reference_metrics import (
     reliability,
 )
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.evaluation.statistics.row_groups import labels_of
 from pipelines.inference.generation import Answer

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.evaluation.likelihood.evaluation_files import training_answers
 from pipelines.evaluation.likelihood.shared_token_runs import SharedRun, longest_shared_runs
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.inference.generation import Answer
@@ -24,24 +24,17 @@ _N_SHOWN = 3  # longest overlaps of each model
 _N_SHOWN_CHARACTERS = 200
 
 LONGEST_OVERLAP = MetricDefinition(
-    "longest_overlap",
-    "longest overlap with a training row",
-    "words",
-    "neither",
+    "longest_overlap", "longest overlap with a training row", "words", "neither",
     "consecutive words of the greedy answer that are also in one training row's answer, and not in the prompt; a "
     "model that learned a format shares words with it, so compare with the base, which has not seen the rows",
     Group.BEYOND,
-)
+)  # fmt: skip
 REPEATS_TRAINING_ROW = MetricDefinition(
-    "repeats_training_row",
-    "answers that repeat a training row",
-    "share",
-    "lower",
+    "repeats_training_row", "answers that repeat a training row", "share", "lower",
     f"share of greedy answers of which {_MIN_REPEATED_SHARE:.0%}, and at least {_MIN_REPEATED_WORDS} words, are word "
     "for word in one training row's answer, in one run and not in the prompt",
-    Group.BEYOND,
-    is_flag=True,
-)
+    Group.BEYOND, is_flag=True,
+)  # fmt: skip
 Answers = Mapping[str, Sequence[Answer]]
 
 

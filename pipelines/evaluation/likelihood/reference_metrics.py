@@ -17,41 +17,29 @@ _FIRST_END = 4  # tokens in the first bucket; each later one ends at twice the p
 _MIN_ANSWERS = 2  # one answer has no interval
 
 P_END = MetricDefinition(
-    "p_end",
-    "P(end) where the reference ends",
-    "share",
-    "higher",
+    "p_end", "P(end) where the reference ends", "share", "higher",
     "probability of the model's end tokens together, after the whole reference answer",
     Group.STOPPING,
-)
+)  # fmt: skip
 P_END_INSIDE = MetricDefinition(
-    "p_end_inside",
-    "P(end) inside the reference",
-    "share",
-    "neither",
-    "probability of the model's end tokens together where the reference answer goes on, mean over all those positions; "
-    "a model that never ends is at 0, so read it together with P(end) where the reference ends",
+    "p_end_inside", "P(end) inside the reference", "share", "neither",
+    "probability of the model's end tokens together where the reference answer goes on, mean over all those "
+    "positions; a model that never ends is at 0, so read it together with P(end) where the reference ends",
     Group.STOPPING,
-)
+)  # fmt: skip
 CALIBRATION_ERROR = MetricDefinition(
-    "calibration_error",
-    "calibration error of token probabilities",
-    "share",
-    "lower",
+    "calibration_error", "calibration error of token probabilities", "share", "lower",
     f"mean distance between confidence and accuracy over {N_BINS} bins of the most probable token's probability, at "
     "the reference answer's text tokens; sampling noise raises it, so even a perfect model is not at 0; not measured "
     "for a model whose tokenizer splits the text differently from the base's",
     Group.BEYOND,
-)
+)  # fmt: skip
 NEXT_TOKEN_ACCURACY = MetricDefinition(
-    "next_token_accuracy",
-    "reference tokens that are the most probable",
-    "share",
-    "higher",
+    "next_token_accuracy", "reference tokens that are the most probable", "share", "higher",
     "share of the reference answer's text tokens that are the model's most probable one, given the reference before "
     "them; not measured for a model whose tokenizer splits the text differently from the base's",
     Group.LIKELIHOOD,
-)
+)  # fmt: skip
 Scores = Mapping[str, Sequence[ReferenceScores | None]]
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipelines.evaluation.prompts.prompt_rows import Response
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt, Response
 from pipelines.inference.log_probabilities import TokenSequence, scored_places
 from pipelines.inference.processes import measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, render_reference, stop_token_ids

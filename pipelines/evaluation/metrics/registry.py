@@ -41,6 +41,7 @@ def response_checks(answer: CheckedAnswer) -> dict[str, Value]:
 def _number(label: str, unit: str, better: str, group: Group, *, is_flag: bool = False) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
         meaning = " ".join((check.__doc__ or "").split()).rstrip(".")
+        meaning = meaning[:1].lower() + meaning[1:]
         definition = MetricDefinition(check.__name__, label, unit, better, meaning, group, is_flag)
         METRICS[check.__name__] = Metric(definition, check)
         return check

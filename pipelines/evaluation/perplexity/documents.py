@@ -13,7 +13,8 @@ from typing import Any
 
 from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, load_rows, read_manifest, read_rows, row_suffix
 from pipelines.errors import UserError
-from pipelines.evaluation.prompts.prompt_rows import Response, asked_rows
+from pipelines.evaluation.prompts.prompt import Response
+from pipelines.evaluation.prompts.prompt_rows import turns_of_row
 from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
 from pipelines.files import read_text, sha256_of_file
 
@@ -198,7 +199,8 @@ def _responses(row: Row, place: str) -> list[Response]:
         raise UserError(
             f"{place} has {columns}, expected an answer (`output`, `completion`, `messages`)", _NEEDS_ANSWERS
         )
-    found = [response for one in asked_rows(dict(row), place) if (response := one.response)]
+    turns = turns_of_row(dict(row), place)
+    found = [response for one in turns if (response := one.response) and response.text.strip()]
     if not found and not any(row.get(name) for name in ("messages", "conversations")):
         raise UserError(f"{place} has an empty answer", _NEEDS_ANSWERS)
     return found

@@ -16,7 +16,7 @@ from pipelines.evaluation.likelihood.likelihood import (
 )
 from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
-from pipelines.evaluation.prompts.prompt_rows import are_plain_text
+from pipelines.evaluation.prompts.prompt import are_plain_text
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import distinct_names, load_in_turn, with_template_of
 from pipelines.inference.log_probabilities import MeasuredBy

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_prep.conversation import Message, content_text
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer, TokenChoice
 from pipelines.modeling import PromptStyle
 

@@ -15,7 +15,8 @@ from typing import Any
 from data_prep.conversation import PlainText
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from pipelines.evaluation.prompts.prompt_sets import Prompt, prompts_of_row
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import prompts_of_row
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 
 SEPARATOR = "\n\n###\n\n"

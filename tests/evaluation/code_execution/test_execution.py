@@ -12,7 +12,7 @@ from pipelines.evaluation.code_execution.execution import (
 )
 from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, RunResult
 from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
 pytestmark = pytest.mark.usefixtures("sandbox")

@@ -14,7 +14,8 @@ from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.metric_tables import answer_tables
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.prompts.prompt_sets import Prompt, typed_prompts
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import typed_prompts
 from pipelines.evaluation.statistics.shares import paired_difference_of_shares
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import Role

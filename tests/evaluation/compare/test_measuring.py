@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasurementPlan, measure_models
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.hub.model_ref import model_fingerprint
 from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle

@@ -7,7 +7,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import Judgement, Verdict, Winner, judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from tests.evaluation.judge.judge_server import KEY, Asked, Reply, judge_server, longer_wins, verdict
 
 PROMPTS = [Prompt(number, f"request {number}") for number in range(4)]

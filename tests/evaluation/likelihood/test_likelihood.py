@@ -17,7 +17,7 @@ from pipelines.evaluation.likelihood.likelihood import (
     text_likelihoods,
     token_log_probabilities,
 )
-from pipelines.evaluation.prompts.prompt_rows import Response
+from pipelines.evaluation.prompts.prompt import Response
 from pipelines.inference.byte_spans import encode_text
 from pipelines.inference.loading import load_for_inference
 from pipelines.inference.log_probabilities import TokenSequence, log_probabilities, scored_places

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
 from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_scores, likelihood_tables
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import PromptStyle

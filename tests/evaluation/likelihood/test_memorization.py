@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.likelihood.memorization import longest_overlaps, memorization_tables, words_not_in_prompt
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
 ROWS = [

@@ -20,8 +20,7 @@ from pipelines.evaluation.likelihood.reference_metrics import (
     reliability,
 )
 from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
-from pipelines.evaluation.prompts.prompt_rows import Response
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt, Response
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 from pipelines.modeling.assistant_masks import inner_token_ids

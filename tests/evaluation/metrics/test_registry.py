@@ -15,7 +15,7 @@ from pipelines.evaluation.metrics.python_answer import code_of
 from pipelines.evaluation.metrics.registry import METRICS
 from pipelines.evaluation.metrics.registry import response_checks as checks_of
 from pipelines.evaluation.prompts.code_tests import CodeTests
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.intervals import bootstrap_mean
 from pipelines.evaluation.statistics.shares import share
 from pipelines.inference.generation import Answer
@@ -270,6 +270,7 @@ def test_the_checks_are_the_metrics_in_their_order() -> None:
     assert groups == sorted(groups, key=groups.index), "a group is one table of a page"
     for definition in DEFINITIONS:
         assert definition.better in {"higher", "lower", "neither"}
+        assert definition.meaning[0].islower()
         assert len(definition.meaning) > 20
         assert definition.meaning[-1] != "."
 

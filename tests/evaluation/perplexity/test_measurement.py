@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.perplexity.measurement import Reading, measure
-from pipelines.evaluation.prompts.prompt_rows import Response
+from pipelines.evaluation.prompts.prompt import Response
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import load_for_inference, with_template_of
 from pipelines.modeling import PromptStyle, ensure_chat_template

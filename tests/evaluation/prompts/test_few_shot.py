@@ -14,7 +14,7 @@ from pipelines.evaluation.compare.comparison import comparison_of
 from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, MeasurementPlan
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, SEPARATOR, FewShot, FewShotPool, example_text
-from pipelines.evaluation.prompts.prompt_sets import Prompt
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import generate_answers
 from pipelines.inference.loading import Role, load_for_inference

@@ -8,13 +8,8 @@ import pytest
 
 from data_prep.conversation import PlainText
 from pipelines.errors import UserError
-from pipelines.evaluation.prompts.prompt_sets import (
-    Prompt,
-    describe_prompts,
-    held_out_prompts,
-    read_prompts,
-    typed_prompts,
-)
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import describe_prompts, held_out_prompts, read_prompts, typed_prompts
 from pipelines.files import sha256_of_file
 from pipelines.inference.generation import Answer
 

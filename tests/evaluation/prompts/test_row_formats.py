@@ -13,7 +13,8 @@ from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.given_template import GivenTemplate
-from pipelines.evaluation.prompts.prompt_sets import Prompt, read_prompts
+from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.evaluation.prompts.prompt_sets import read_prompts
 from pipelines.files import sha256_of_text
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import load_for_inference

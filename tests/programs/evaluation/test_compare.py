@@ -239,7 +239,7 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"--prompts": "none.jsonl"}, "none.jsonl"),
-    ({"--split": "trial", "--prompts": "{folder}"}, "trial"),
+    ({"--prompts": "{folder}"}, "a dataset folder, or a file ending in"),
     ({"--limit": "1"}, "only 1 prompt to measure, expected two or more"),
     ({"--num_samples": "-1"}, "num_samples is -1, expected 0 or more"),
     ({"--max_new_tokens": "none"}, "argument --max_new_tokens: invalid int value"),
