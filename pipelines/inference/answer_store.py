@@ -1,4 +1,4 @@
-"""Finished answers on disk while others are still being generated, so that an interrupted call can go on."""
+"""Store finished answers on disk, so that an interrupted call can be resumed."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from pipelines.inference.processes import is_main_process, processes
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said.
+    """A model's answer.
 
-    `token_ids` are all generated tokens, the end token included if there was one; `n_tokens` counts them without it.
-    `stopped` is true only if the model produced an end token. `text` is free of special tokens.
+    `token_ids` are all generated tokens with the end token, if any; `n_tokens` counts them without it. `stopped` is
+    true only if the model produced an end token. `text` has no special tokens.
     """
 
     text: str
@@ -26,17 +26,16 @@ class Answer:
 
 
 class AnswerStore:
-    """Answers by their key, in JSON lines that are appended as they come and are on the disk when `add` returns.
+    """Answers by key in JSON lines, on disk when `add` returns.
 
-    Each process appends to a file of its own, `path` or `path.1`, `path.2`, ..., and knows what was in all of them when
-    it began. A last line that was torn by a kill counts as not written. Raises `UserError` for any other line that is
-    no answer.
+    Each process appends to its own file, `path` or `path.1`, `path.2`, ..., and reads all of them at its start. An
+    incomplete last line (after a kill) is ignored. Raises `UserError` for any other line that is no answer.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._finished: dict[str, Answer] = {}
-        self._is_whole = False  # own file: not known to end with a line
+        self._is_whole = False  # whether our own file ends with a line end
         for file in self.files():
             self._finished |= _answers_in(file)
 
@@ -44,13 +43,13 @@ class AnswerStore:
         return len(self._finished)
 
     def files(self) -> list[Path]:
-        """The files that there are, of all processes."""
+        """The existing files of all processes."""
         numbered = self.path.parent.glob(f"{self.path.name}.*")
         others = sorted(file for file in numbered if file.name.removeprefix(f"{self.path.name}.").isdecimal())
         return [self.path, *others] if self.path.is_file() else others
 
     def get(self, key: str) -> Answer | None:
-        """The finished answer, None if there is none."""
+        """The finished answer, None without one."""
         return self._finished.get(key)
 
     def add(self, answers: Mapping[str, Answer]) -> None:
@@ -69,18 +68,18 @@ class AnswerStore:
         self._finished |= answers
 
     def remove(self) -> None:
-        """Remove all files, once the answers are elsewhere."""
+        """Remove all files, once the answers are saved elsewhere."""
         for file in self.files():
             file.unlink(missing_ok=True)
 
 
 def open_answer_store(output: Path, *, resume: bool) -> AnswerStore:
-    """The store of the answers that are to become `output`: output.partial, which an interrupted call leaves.
+    """Open the store for `output`: output.partial, which an interrupted call leaves behind.
 
-    Raises `UserError` where there is one and `resume` is not asked for.
+    Raises `UserError` if it exists without `resume`.
     """
     store = AnswerStore(output.with_name(f"{output.name}.partial"))
-    if store.files() and not resume and is_main_process():  # the others may already have begun to write
+    if store.files() and not resume and is_main_process():  # other processes may have started to write
         raise UserError(
             f"{store.files()[0]} has {len(store)} answers of an interrupted call",
             "add --resume to continue it, or delete the file to start again",
@@ -90,7 +89,7 @@ def open_answer_store(output: Path, *, resume: bool) -> AnswerStore:
 
 def _answers_in(file: Path) -> dict[str, Answer]:
     answers = {}
-    whole_lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last line end was torn
+    whole_lines = file.read_bytes().split(b"\n")[:-1]  # text after the last line end is incomplete
     for number, line in enumerate(whole_lines, start=1):
         try:
             entry = json.loads(line)
@@ -107,7 +106,7 @@ def _answers_in(file: Path) -> dict[str, Answer]:
 
 
 def _cut_torn_line(file: Any) -> None:
-    """Cut what follows the last line end, or the next line would be glued to it."""
+    """Remove text after the last line end, so that the next line starts on its own."""
     end = file.seek(0, os.SEEK_END)
     if end == 0:
         return

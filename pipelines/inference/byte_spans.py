@@ -1,4 +1,4 @@
-"""Which bytes of a text each of its tokens stands for, also where a character is spread over several tokens."""
+"""Byte spans of tokens in a text, also if a character is spread over several tokens."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from pipelines.errors import UserError
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of `text` as ordinary text: no token is added, and a literal `</s>` in it ends nothing."""
+    """Token ids of `text` as plain text: no token is added, and a literal `</s>` is no special token."""
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def token_byte_spans(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int]]:
-    """(begin, end) in the UTF-8 bytes of `text` for each token of `encode_text`; the spans follow on each other.
+    """(begin, end) in the UTF-8 bytes of `text` for each token of `encode_text`, without gaps.
 
     Byte-level vocabularies spell each byte as one character, so there the spans are exact. Other vocabularies give
     offsets in characters; a character spread over byte tokens (`<0xF0>`) is one byte each, and one spread otherwise
@@ -30,14 +30,11 @@ def token_byte_spans(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tupl
     pieces = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
     n_bytes = len(text.encode("utf-8"))
     lengths = [len(piece) for piece in pieces]
-    if not (_is_byte_level(tokenizer) and sum(lengths) == n_bytes):
+    is_byte_level = "ByteLevel" in str(tokenizer.backend_tokenizer.decoder)
+    if not (is_byte_level and sum(lengths) == n_bytes):
         lengths = _lengths_from_offsets(text, pieces, encoded["offset_mapping"])
     ends = list(accumulate(lengths))
     return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
-
-
-def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return "ByteLevel" in str(tokenizer.backend_tokenizer.decoder)
 
 
 def _lengths_from_offsets(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -1,8 +1,8 @@
-"""Answers of a model: batched, greedy or seeded sampling, each independent of what else is in its batch.
+"""Generation: batched answers, greedy or with seeded sampling, independent of their batch.
 
-In float32 and wider an answer is the same in every batch and on every number of processes. In bfloat16 two tokens can
-round to the same logit, and which one comes first may change with the batch: of 60 answers of the quickstart's model
-3 greedy and 20 sampled ones did so between batches of 4 and of 60 (none in float32).
+In float32 and wider an answer is the same in every batch and with any number of processes. In bfloat16 two tokens can
+round to the same logit, and their order may change with the batch: of 60 answers of the quickstart's model 3 greedy and
+20 sampled ones differed between batches of 4 and 60 (none in float32).
 """
 
 import json
@@ -33,7 +33,7 @@ _MAX_LOGIT_BYTES = 2**28  # of one batch of token choices
 
 @dataclass(frozen=True)
 class TokenChoice:
-    """A generated token, its probability under the model, and the most probable other tokens with theirs."""
+    """A generated token with its probability, and the most probable other tokens with theirs."""
 
     token: str
     token_id: int
@@ -41,7 +41,7 @@ class TokenChoice:
     alternatives: tuple[tuple[str, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The choice as generate.py writes it."""
+        """The choice in generate.py's output."""
         rivals = [{"token": token, "probability": probability} for token, probability in self.alternatives]
         return {"token": self.token, "token_id": self.token_id, "probability": self.probability, "alternatives": rivals}
 
@@ -71,7 +71,7 @@ def generate_answers(
         )
     with plain_generation_config(loaded) as stop_ids:
         pass
-    _tell_limits(loaded, prompts, policy, stop_ids)
+    _print_limits(loaded, prompts, policy, stop_ids)
     keys = [(tuple(prompt), sample) for prompt in prompts for sample in range(policy.num_samples)]
     requests = [
         Request(prompt, sample, room_after(loaded, prompt, policy.max_new_tokens))
@@ -101,7 +101,7 @@ class _Work:
     stop_ids: list[int]
 
     def answers(self, requests: Sequence[Request]) -> list[Answer]:
-        """The answer to each of `requests`, from the store or generated."""
+        """Answer each of `requests` from the store, or generate it."""
         stored = {} if self.store is None else {one: self.store.get(self.names[one]) for one in requests}
         answers = {one: answer for one, answer in stored.items() if answer is not None}
         answers |= {one: Answer("", 0, False, ()) for one in requests if one.n_new == 0}
@@ -137,9 +137,9 @@ class _Work:
 def token_choices_of(
     loaded: LoadedModel, prompts: Sequence[list[int]], answers: Sequence[Answer], n_alternatives: int = 5
 ) -> list[list[TokenChoice]]:
-    """For each answer the probability of each of its tokens after its prompt, and of `n_alternatives` rivals.
+    """For each answer the probability of each token, and of `n_alternatives` others.
 
-    Probabilities are the model's own, before any temperature or top_p. Answers of similar length share a batch.
+    Probabilities are the model's, before temperature and top_p. Answers of similar length share a batch.
     """
     rows = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
     choices: list[list[TokenChoice]] = [[] for _ in rows]
@@ -158,7 +158,7 @@ def token_choices_of(
 
 
 def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_alternatives: int) -> list[TokenChoice]:
-    """From the logits (tokens, vocabulary) that each of the answer's tokens was chosen by."""
+    """Read the choices from logits (tokens, vocabulary) at each of the answer's tokens."""
     probabilities = logits.float().softmax(dim=-1)
     own = probabilities.gather(1, torch.tensor(answer.token_ids, device=logits.device)[:, None])[:, 0].tolist()
     best = probabilities.topk(min(n_alternatives + 1, probabilities.shape[-1]), dim=-1)
@@ -174,8 +174,8 @@ def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_altern
 def _names(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int]
 ) -> dict[Request, str]:
-    """What each answer is stored by: a hash of all that decides about it, and of the model's name, or else a model that
-    is compared with itself would be given its own answers again."""
+    """Keys of the answers in the store: hashes of everything that determines them, and of the model's name, so that a
+    model compared with itself answers twice."""
     model: Any = loaded.model
     weights = [loaded.name, loaded.fingerprint]
     if isinstance(model, PeftModel):
@@ -187,17 +187,17 @@ def _names(
 
 @cache
 def _fingerprint_of_base(name_or_path: str) -> str:
-    return model_fingerprint(name_or_path)  # reads all weights: once is enough
+    return model_fingerprint(name_or_path)  # reads all weights
 
 
 def room_after(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
-    """How many tokens may follow `prompt`; 0 if it already fills the model's positions."""
+    """The number of tokens that may follow `prompt`; 0 if it fills the model's positions."""
     if loaded.max_positions is None:
         return max_new_tokens
     return max(0, min(max_new_tokens, loaded.max_positions - len(prompt)))
 
 
-def _tell_limits(
+def _print_limits(
     loaded: LoadedModel, prompts: Sequence[list[int]], policy: SamplingPolicy, stop_ids: Sequence[int]
 ) -> None:
     rooms = [room_after(loaded, prompt, policy.max_new_tokens) for prompt in prompts]
@@ -215,9 +215,9 @@ def _tell_limits(
 
 
 def _shown(loaded: LoadedModel, token_id: int) -> str:
-    """A token as text with the space it begins with; the vocabulary's own spelling where it is part of a character."""
+    """A token as text with its leading space; the vocabulary's spelling if it is part of a character."""
     piece = str(loaded.tokenizer.convert_ids_to_tokens(token_id))
-    if piece.startswith(_METASPACE):  # decoded alone, it would lose the space
+    if piece.startswith(_METASPACE):  # decoding it alone would remove the space
         return piece.replace(_METASPACE, " ")
     text = str(loaded.tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
     return piece if not text or "\ufffd" in text else text

@@ -1,4 +1,4 @@
-"""The same measurement on several processes: each takes its share of the items, all get all results."""
+"""Measuring with several processes: each takes a share of the items, all get all results."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,34 +17,34 @@ R = TypeVar("R")
 
 
 def processes() -> PartialState:
-    """The processes that `accelerate launch` started, or this one alone."""
+    """The processes of `accelerate launch`, or this one."""
     return PartialState(cpu=not torch.cuda.is_available(), timeout=_MAX_WAIT)
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes and prints; known before torch has met the others."""
+    """Whether this process writes and prints; known before torch connects the processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def measured_by_all(items: Sequence[T], measure: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
-    """`measure` of `items`, one result each, in their order; process r of n measures items r, r + n, r + 2n, ...
+    """`measure` all `items`, one result each, in order; process r of n measures items r, r + n, r + 2n, ...
 
-    Every process has to call this with equal items, and gets all results. A `UserError` of one is raised by all, so
-    that none waits for a process that has left.
+    Every process must call this with equal items, and gets all results. All raise a `UserError` of one, so that none
+    waits for a process that has left.
     """
     state = processes()
     if state.num_processes == 1:
         return list(measure(items))
     own: list[R] = []
-    refusal: UserError | None = None
+    failure: UserError | None = None
     try:
         own = list(measure(items[state.process_index :: state.num_processes]))
     except UserError as error:
-        refusal = error
-    shares = gather_object([(own, refusal)])
-    for _, refused in shares:
-        if refused is not None:
-            raise refused
+        failure = error
+    shares = gather_object([(own, failure)])
+    for _, one_failure in shares:
+        if one_failure is not None:
+            raise one_failure
     placed: dict[int, R] = {}
     for rank, (share, _) in enumerate(shares):
         placed |= zip(range(rank, len(items), state.num_processes), share, strict=True)

@@ -1,9 +1,8 @@
-"""Models that share a base's tensors: what is put on one of them leaves no trace in the base.
+"""Models that share a base's tensors without changing the base.
 
-An adapter never meets the base itself but a copy of its modules over the same tensors. What PEFT puts between the
-modules goes with the copy, and so do grown embeddings, which are new tensors. Tensors that PEFT writes into where they
-lie (embeddings and biases saved with an adapter, weights from which an initialization takes its matrices) are copied
-before: the base's own are never written.
+An adapter is attached to a copy of the base's modules over the same tensors. PEFT's modules and grown embeddings belong
+to the copy. Tensors that PEFT writes in place (embeddings and biases saved with an adapter, weights from which an
+initialization takes its matrices) are copied first.
 """
 
 import copy
@@ -25,26 +24,28 @@ _HARMLESS_INITIALIZATIONS = (True, False, None, "gaussian", "orthogonal", "eva")
 
 
 def sharing_copy(model: PreTrainedModel, is_written: Callable[[str], bool] = lambda _: False) -> PreTrainedModel:
-    """`model` with modules of its own over the same tensors, except for the parameters that `is_written` names."""
+    """Copy the modules of `model` over the same tensors; parameters for which `is_written` is true are copied."""
     own = {id(parameter) for name, parameter in _parameters(model) if is_written(name)}
     shared: dict[int, Any] = {
-        id(parameter): _parameter_over(parameter.data.clone() if id(parameter) in own else parameter.data)
+        id(parameter): torch.nn.Parameter(
+            parameter.data.clone() if id(parameter) in own else parameter.data, requires_grad=False
+        )
         for _, parameter in _parameters(model)
-        if type(parameter) is torch.nn.Parameter  # a quantized one is shared as it is, with its scales
+        if type(parameter) is torch.nn.Parameter  # a quantized one is shared with its scales
     }
     shared |= {id(parameter): parameter for _, parameter in _parameters(model) if id(parameter) not in shared}
     return copy.deepcopy(model, shared)
 
 
 def adapted_copy(base: PreTrainedModel, adapter: str, tokenizer: PreTrainedTokenizerBase) -> PeftModel:
-    """`adapter` on a copy of `base`. Raises `UserError` for an adapter that cannot be read."""
+    """Attach `adapter` to a copy of `base`. Raises `UserError` for an adapter that cannot be read."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # rows for tokens that the adapter did not train are drawn
+        torch.manual_seed(0)  # rows of tokens that the adapter did not train are random
         return cast(PeftModel, with_adapter(sharing_copy(base, _written_by(adapter)), adapter, tokenizer).eval())
 
 
 def grown_copy(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """A copy of `base` with an embedding for each token of `tokenizer`: new ones are drawn closely around the mean."""
+    """Copy `base` with an embedding for each token of `tokenizer`; new ones are drawn close to the mean."""
     grown = sharing_copy(base)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -53,14 +54,14 @@ def grown_copy(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
 
 
 def empty(model: torch.nn.Module) -> None:
-    """Let go of the model's tensors, whoever still holds the model: a base that no other model shares is then freed."""
+    """Release the model's tensors, even if it is still referenced; frees a base that no other model shares."""
     for parameter in model.parameters():
         if type(parameter) is torch.nn.Parameter:
             parameter.data = parameter.data.new_empty(0)
 
 
 def _written_by(adapter: str) -> Callable[[str], bool]:
-    """Whether PEFT writes into a parameter of the base while it loads `adapter`; all is left to its own errors."""
+    """Whether PEFT writes into a parameter of the base while it loads `adapter`; leaves errors to PEFT."""
     folder = str(local_copy(adapter, weights=True).folder)
     try:
         initialization = getattr(PeftConfig.from_pretrained(folder), "init_lora_weights", None)
@@ -78,9 +79,5 @@ def _written_by(adapter: str) -> Callable[[str], bool]:
 
 
 def _parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
-    """All names, so a tied tensor under each of its."""
+    """All names, a tied tensor under each of them."""
     return list(model.named_parameters(remove_duplicate=False))
-
-
-def _parameter_over(data: torch.Tensor) -> torch.nn.Parameter:
-    return torch.nn.Parameter(data, requires_grad=False)

@@ -28,16 +28,14 @@ def quantization_config(arguments: ModelConfig, training: TrainingArguments | No
     """
     config = get_quantization_config(arguments)
     if config is not None and arguments.load_in_4bit:
-        config.bnb_4bit_compute_dtype = _compute_type(training)
+        if training is None:
+            is_fast = precision.arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
+            dtype = torch.bfloat16 if is_fast else torch.float32
+        else:
+            dtype = torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
+        config.bnb_4bit_compute_dtype = dtype
         config.bnb_4bit_use_double_quant = True
     return config
-
-
-def _compute_type(training: TrainingArguments | None) -> torch.dtype:
-    if training is not None:
-        return torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
-    is_fast = precision.arithmetic("bfloat16", on_cpu=not torch.cuda.is_available()).is_fast
-    return torch.bfloat16 if is_fast else torch.float32
 
 
 def keep_four_bit_gradients(model: PreTrainedModel) -> None:

@@ -1,7 +1,7 @@
 """Messages in the form that a template reads: text parts, arguments and ids of tool calls."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -166,8 +166,5 @@ def _reads_parts(tokenizer: PreTrainedTokenizerBase, template: str, role: str) -
         text = _apply(tokenizer, talk, [TOOL] if role == "tool" else None)
     except TEMPLATE_ERRORS:
         return False
-    return all(part["text"] in text for part in parts) and not _prints_a_list(text, parts)
-
-
-def _prints_a_list(text: str, parts: Iterable[Mapping[str, str]]) -> bool:
-    return any(f"{quote}{part['text']}{quote}" in text for part in parts for quote in "'\"")
+    prints_a_list = any(f"{quote}{part['text']}{quote}" in text for part in parts for quote in "'\"")
+    return all(part["text"] in text for part in parts) and not prints_a_list

@@ -1,4 +1,4 @@
-"""FLOPs of a training step, counted from the shapes of a model's matrices, and the peak FLOP/s of known devices."""
+"""FLOPs of training, counted from the shapes of a model's matrices, and the peak FLOP/s of known devices."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 # Dense bfloat16 tensor-core FLOP/s with float32 accumulation, without sparsity, by a word of the device's name. Where
-# the vendor prints only the figure with 2:4 sparsity, half of it stands here. The first match counts.
+# the vendor prints only the figure with 2:4 sparsity, this is half of it. The first match counts.
 _PEAKS = (
     ("B200", 2250e12),  # NVIDIA HGX B200 data sheet
     ("H200 NVL", 835e12),  # NVIDIA H200 data sheet
@@ -37,11 +37,10 @@ _PEAKS = (
 
 @dataclass(frozen=True)
 class TrainingFlops:
-    """FLOPs of forward and backward for one model, by what they grow with.
+    """FLOPs of forward and backward for one model, by unit.
 
-    `body` for each token, `head` for each token whose prediction is in the loss, `attention` for each pair of tokens
-    that belong to one sequence; `attention_in_window` for each token and each token of its sliding `window`. The
-    `forward_...` fields are the forward's part.
+    `body` per token, `head` per token whose prediction is in the loss, `attention` per pair of tokens of one sequence,
+    `attention_in_window` per token and token of its sliding `window`. The `forward_...` fields are the forward's part.
     """
 
     body: float
@@ -53,9 +52,9 @@ class TrainingFlops:
     forward_head: float
 
     def of(self, *, n_tokens: int, n_loss_tokens: int, n_pairs: int, reference: bool = False) -> float:
-        """FLOPs of a window of training; `n_pairs` is the sum of the squared lengths of its sequences.
+        """FLOPs of some training steps; `n_pairs` is the sum of squared sequence lengths.
 
-        `reference` adds the forward of a reference model of the same size over the same tokens, as DPO needs it.
+        `reference` adds the forward of a reference model of the same size over the same tokens, as in DPO.
         """
         mean_length = n_pairs / max(n_tokens, 1)
         in_window = self.attention_in_window * n_tokens * min(mean_length, self.window)
@@ -67,7 +66,7 @@ class TrainingFlops:
 
 
 def training_flops(model: nn.Module) -> TrainingFlops | None:
-    """FLOPs of training `model` as it stands (which of its weights are trained); None for a mixture of experts.
+    """FLOPs of training `model` with its current trained weights; None for a mixture of experts.
 
     Each weight of a matrix costs a token 2 FLOPs forward and 2 for the gradient of its input; a trained weight 2 more
     for its own gradient. So full training is the 6N of Kaplan et al. 2020 (https://arxiv.org/abs/2001.08361, section
@@ -93,7 +92,8 @@ def training_flops(model: nn.Module) -> TrainingFlops | None:
         part[0] += 2 * size
         part[1] += (6 if trained else 4) * size
     n_full, n_windowed, window = _attention_layers(config)
-    width = config.num_attention_heads * _head_size(config)
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = config.num_attention_heads * int(head_size)
     return TrainingFlops(
         body=sums[False][1],
         head=sums[True][1],
@@ -106,14 +106,14 @@ def training_flops(model: nn.Module) -> TrainingFlops | None:
 
 
 def peak_flops(device_name: str) -> float | None:
-    """Dense bfloat16 FLOP/s of the device that `torch.cuda.get_device_name` calls so; None if it is not known."""
+    """Dense bfloat16 FLOP/s of a device by its `torch.cuda.get_device_name`; None if unknown."""
     if "MIG" in device_name or "Laptop" in device_name:  # a slice or a slower card under the same name
         return None
     return next((peak for word, peak in _PEAKS if re.search(rf"\b{word}\b(?! D\b)", device_name)), None)
 
 
 def _applied_matrices(model: nn.Module) -> Iterator[tuple[nn.Module, int]]:
-    """Every matrix that a token is multiplied with, once, and its number of weights.
+    """Every matrix that a token is multiplied by, once, and its number of weights.
 
     PEFT's wrappers have the features of what they wrap and would count it twice.
     """
@@ -127,7 +127,7 @@ def _applied_matrices(model: nn.Module) -> Iterator[tuple[nn.Module, int]]:
 
 
 def _not_applied(module: nn.Module) -> Iterator[nn.Module]:
-    """What PEFT keeps in `module` without using it: adapters that are not active, the original of a trained copy."""
+    """Unused modules that PEFT keeps in `module`: inactive adapters, the original of a trained copy."""
     if isinstance(module, ModulesToSaveWrapper):
         yield module.original_module
         yield from (copy for name, copy in module.modules_to_save.items() if name not in module.active_adapters)
@@ -145,7 +145,3 @@ def _attention_layers(config: Any) -> tuple[int, int, int]:
     n_windowed = sum(kind in ("sliding_attention", "chunked_attention") for kind in kinds) if window else 0
     n_full = sum(kind == "full_attention" for kind in kinds)
     return n_full, n_windowed, window
-
-
-def _head_size(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)

@@ -59,13 +59,10 @@ def _losses_of_second(trainer: SFTTrainer, first: list[int], second: list[int]) 
     model = cast(PreTrainedModel, trainer.model)
     was_training = model.training
     model.eval()
-    inputs = {name: _to(value, model.device) for name, value in batch.items() if name != "labels"}
+    tensors = {name: value for name, value in batch.items() if name != "labels"}
+    inputs = {name: one.to(model.device) if isinstance(one, torch.Tensor) else one for name, one in tensors.items()}
     logits = model(**inputs, use_cache=False).logits[0, len(first) : -1].float()
     model.train(was_training)
     return torch.nn.functional.cross_entropy(
         logits, torch.tensor(second[1:], device=logits.device), reduction="none", ignore_index=IGNORED
     )
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value

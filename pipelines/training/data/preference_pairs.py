@@ -255,7 +255,10 @@ def refuse_other_columns(rows: Dataset, name: str) -> None:
 def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple[Dataset, Dataset | None]:
     """Load training and held-out rows. Raises `UserError` for a policy or columns that do not fit preferences, and as
     `recipe_rows`."""
-    refuse_splitting(arguments.long_rows)
+    if arguments.long_rows is TruncationPolicy.SPLIT:  # half an answer cannot be preferred to half of another
+        raise UserError(
+            "long_rows is split, which pairs do not have", "set drop, truncate_prompt, keep_end_token or error"
+        )
     train, held_out = recipe_rows(arguments, training.seed, evaluates=training.eval_strategy != "no")
     for rows in filter(None, (train, held_out)):
         refuse_other_columns(rows, arguments.dataset_name or "datasets")
@@ -263,11 +266,3 @@ def preference_set(arguments: PreferenceArguments, training: DPOConfig) -> tuple
     if unread and training.process_index == 0:
         print(f"ignored in the pairs: {', '.join(unread)}", file=sys.stderr, flush=True)
     return train, held_out
-
-
-def refuse_splitting(long_rows: TruncationPolicy) -> None:
-    """Raise `UserError` for `split`: half an answer cannot be preferred to half of another."""
-    if long_rows is TruncationPolicy.SPLIT:
-        raise UserError(
-            "long_rows is split, which pairs do not have", "set drop, truncate_prompt, keep_end_token or error"
-        )

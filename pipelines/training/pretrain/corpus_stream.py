@@ -174,16 +174,14 @@ class CorpusStream(TorchIterableDataset):
         n_filled = 0
         while n_filled < self.block_length:
             if not len(self._rest):
-                self._rest = self._next_document()
+                behind = min(self.readers, key=lambda one: one.n_tokens / one.part.weight)
+                self._rest = behind.next_document()
                 starts[n_filled] = True
             piece = self._rest[: self.block_length - n_filled]
             tokens[n_filled : n_filled + len(piece)] = piece
             n_filled += len(piece)
             self._rest = self._rest[len(piece) :]
         return tokens, starts
-
-    def _next_document(self) -> np.ndarray:
-        return min(self.readers, key=lambda reader: reader.n_tokens / reader.part.weight).next_document()
 
     def _state(self) -> dict[str, Any]:
         parts = [reader.state() for reader in self.readers]

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
+from trl import DPOConfig
 
 from data_prep.conversation import read_preference
 from pipelines.errors import UserError
 from pipelines.modeling import load_tokenizer, render_prompt
-from pipelines.recipe.arguments import TruncationPolicy
+from pipelines.recipe.arguments import PreferenceArguments, TruncationPolicy
 from pipelines.training.data.ledger import RowFate
-from pipelines.training.data.preference_pairs import pair_tokens, refuse_splitting, tokenize_pairs
+from pipelines.training.data.preference_pairs import pair_tokens, preference_set, tokenize_pairs
 
 ROW = {"instruction": "Say hello.", "input": "In French.", "chosen": "Bonjour.", "rejected": "Hello there, friend."}
 
@@ -85,8 +86,7 @@ def test_the_policies_error_and_split_refuse(tokenizer: PreTrainedTokenizerBase)
     with pytest.raises(UserError, match=r"row 0 has .* tokens"):
         pairs_of([ROW], tokenizer, 20, "error")
     with pytest.raises(UserError, match="split"):
-        refuse_splitting(TruncationPolicy.SPLIT)
-    refuse_splitting(TruncationPolicy.DROP)
+        preference_set(PreferenceArguments(dataset_name="x", long_rows="split"), DPOConfig(use_cpu=True, bf16=False))
 
 
 def test_nothing_but_equal_pairs_is_an_error_with_the_remedy(tokenizer: PreTrainedTokenizerBase) -> None:
