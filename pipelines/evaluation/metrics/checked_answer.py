@@ -5,11 +5,7 @@ from functools import cached_property
 
 from pipelines.evaluation.metrics.constraints import Constraint, follows
 from pipelines.evaluation.metrics.language import looks_like_code
-from pipelines.evaluation.metrics.python_answer import (
-    PythonChecks,
-    RequestedFunction,
-    python_checks,
-)
+from pipelines.evaluation.metrics.python_answer import PythonChecks, RequestedFunction, python_checks
 from pipelines.evaluation.metrics.reference_answer import n_reference_words
 
 MAX_SHORT_REFERENCE_WORDS = 10

@@ -26,10 +26,7 @@ _TYPE_NAMES = {str: "text that is not empty", int: "a whole number of 0 or more"
 # at_most or at_least.
 _IFEVAL: dict[str, tuple[str, dict[str, str]]] = {
     "keywords:existence": ("includes", {"keywords": "words"}),
-    "keywords:frequency": (
-        "keyword_frequency",
-        {"keyword": "keyword", "relation": "relation", "frequency": "number"},
-    ),
+    "keywords:frequency": ("keyword_frequency", {"keyword": "keyword", "relation": "relation", "frequency": "number"}),
     "keywords:forbidden_words": ("excludes", {"forbidden_words": "words"}),
     "keywords:letter_frequency": (
         "letter_frequency",

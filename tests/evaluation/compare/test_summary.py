@@ -117,15 +117,12 @@ def test_values_side_by_side_and_their_difference_are_of_the_same_prompts() -> N
     assert record["models"]["base"]["metrics"]["empty_answers"]["value"] == 0.5
 
 
-@pytest.mark.parametrize(
-    ("models", "prompts", "expected"),
-    [
-        ((BASE, INSTRUCT), PROMPTS, []),
-        ((BASE, replace(INSTRUCT, prompt_style=PromptStyle.PLAIN)), PROMPTS, ["no_chat_template"]),
-        ((BASE, INSTRUCT), [replace(one, group=f"group {one.id // 10}") for one in PROMPTS], ["too_few_groups"]),
-        ((BASE, INSTRUCT), [replace(one, counted=one.id < 19, group=None) for one in PROMPTS], ["few_prompts"]),
-    ],
-)
+@pytest.mark.parametrize(("models", "prompts", "expected"), [
+    ((BASE, INSTRUCT), PROMPTS, []),
+    ((BASE, replace(INSTRUCT, prompt_style=PromptStyle.PLAIN)), PROMPTS, ["no_chat_template"]),
+    ((BASE, INSTRUCT), [replace(one, group=f"group {one.id // 10}") for one in PROMPTS], ["too_few_groups"]),
+    ((BASE, INSTRUCT), [replace(one, counted=one.id < 19, group=None) for one in PROMPTS], ["few_prompts"]),
+])  # fmt: skip
 def test_each_warning_is_in_the_record_and_in_the_table(
     models: tuple[MeasuredModel, ...], prompts: list[Prompt], expected: list[str]
 ) -> None:

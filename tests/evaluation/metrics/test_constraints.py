@@ -99,10 +99,7 @@ IFEVAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "combination:repeat_prompt": ({"prompt_to_repeat": "a"}, {"prompt": "a"}),
     "startend:end_checker": ({"end_phrase": "a"}, {"phrase": "a"}),
     "startend:quotation": ({}, {}),
-    "change_case:capital_word_frequency": (
-        {"capital_relation": "at least", "capital_frequency": 2},
-        {"at_least": 2},
-    ),
+    "change_case:capital_word_frequency": ({"capital_relation": "at least", "capital_frequency": 2}, {"at_least": 2}),
     "change_case:english_capital": ({}, {"language": "en"}),
     "change_case:english_lowercase": ({}, {"language": "en"}),
     "punctuation:no_comma": ({}, {}),

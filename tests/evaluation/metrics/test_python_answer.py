@@ -13,68 +13,52 @@ from pipelines.evaluation.metrics.python_answer import (
 FIND_MAX = RequestedFunction("find_max", ("numbers",))
 
 
-@pytest.mark.parametrize(
-    ("instruction", "name", "parameters"),
-    [
-        ("Write a Python function find_max(numbers)", "find_max", ["numbers"]),
-        ("Write a Python function find_max(numbers) that returns the largest number.", "find_max", ["numbers"]),
-        ("Write an async Python function fetch(url, *, timeout). Fetch it.", "fetch", ["url", "*", "timeout"]),
-        ("Write a Python method close(self). Close the file.", "close", ["self"]),
-        ("method close(self)", "close", ["self"]),
-        ("Write a Python function `find_max(numbers)`.", "find_max", ["numbers"]),
-        ("Write a function named `find_max(numbers)` in Python.", "find_max", ["numbers"]),
-        ("Complete this:\n\n```python\ndef find_max(numbers):\n```", "find_max", ["numbers"]),
-        ("Implement `def find_max(numbers: list[int], default=(0, 1)) -> int:`", "find_max", ["numbers", "default"]),
-        ("def find_max(numbers):", "find_max", ["numbers"]),
-        ("Write a Python function f(a, /, b, *args, c, **kwargs).", "f", ["a", "/", "b", "*args", "c", "**kwargs"]),
-        ("Write a Python function now().", "now", []),
-        ("Write a Python function parse(text). Return the def line(x) of some Java code.", "parse", ["text"]),
-    ],
-)
+@pytest.mark.parametrize(("instruction", "name", "parameters"), [
+    ("Write a Python function find_max(numbers)", "find_max", ["numbers"]),
+    ("Write a Python function find_max(numbers) that returns the largest number.", "find_max", ["numbers"]),
+    ("Write an async Python function fetch(url, *, timeout). Fetch it.", "fetch", ["url", "*", "timeout"]),
+    ("Write a Python method close(self). Close the file.", "close", ["self"]),
+    ("method close(self)", "close", ["self"]),
+    ("Write a Python function `find_max(numbers)`.", "find_max", ["numbers"]),
+    ("Write a function named `find_max(numbers)` in Python.", "find_max", ["numbers"]),
+    ("Complete this:\n\n```python\ndef find_max(numbers):\n```", "find_max", ["numbers"]),
+    ("Implement `def find_max(numbers: list[int], default=(0, 1)) -> int:`", "find_max", ["numbers", "default"]),
+    ("def find_max(numbers):", "find_max", ["numbers"]),
+    ("Write a Python function f(a, /, b, *args, c, **kwargs).", "f", ["a", "/", "b", "*args", "c", "**kwargs"]),
+    ("Write a Python function now().", "now", []),
+    ("Write a Python function parse(text). Return the def line(x) of some Java code.", "parse", ["text"]),
+])  # fmt: skip
 def test_the_requested_function_is_recovered_from_the_instruction(
     instruction: str, name: str, parameters: list[str]
 ) -> None:
     assert requested_function(instruction) == RequestedFunction(name, tuple(parameters))
 
 
-@pytest.mark.parametrize(
-    "instruction",
-    [
-        "What is the capital of France?",
-        "Write a Python function that finds the maximum.",
-        "Write a Java function find_max(numbers).",
-        "Write a function f(x) that describes the line.",
-        "Write a Python function find_max(int[] numbers).",
-        "Write a Python function find_max(numbers",
-        "What would be the output of this Python code? def add(a, b): return a + b",
-        "Translate the following Python code to JavaScript: ```python\ndef square(x): return x * x\n```",
-        "",
-    ],
-)
+@pytest.mark.parametrize("instruction", [
+    "What is the capital of France?", "Write a Python function that finds the maximum.",
+    "Write a Java function find_max(numbers).", "Write a function f(x) that describes the line.",
+    "Write a Python function find_max(int[] numbers).", "Write a Python function find_max(numbers",
+    "What would be the output of this Python code? def add(a, b): return a + b",
+    "Translate the following Python code to JavaScript: ```python\ndef square(x): return x * x\n```", "",
+])  # fmt: skip
 def test_an_instruction_that_asks_for_no_python_function_requests_none(instruction: str) -> None:
     assert requested_function(instruction) is None
 
 
-@pytest.mark.parametrize(
-    ("answer", "parses", "defines", "takes"),
-    [
-        ("def find_max(numbers):\n    return max(numbers)", True, True, True),
-        ("async def find_max(numbers):\n    return max(numbers)", True, True, True),
-        ("def find_max(numbers: list[int] = ()) -> int:\n    return max(numbers)", True, True, True),
-        ("def find_max(values):\n    return max(values)", True, True, False),
-        ("def find_max(*numbers):\n    return max(numbers)", True, True, False),
-        ("def find_max(numbers, *, key):\n    return max(numbers)", True, True, False),
-        ("def find_min(numbers):\n    return min(numbers)", True, False, False),
-        ("class A:\n    def find_max(numbers):\n        return 1", True, True, True),
-        ("def outer():\n    def find_max(numbers):\n        return 1", True, False, False),
-        ("find_max = max", True, False, False),
-        ("    def find_max(numbers):\n        return 1", True, True, True),
-        ("", False, False, False),
-        ("\n  \n", False, False, False),
-        ("# only a comment", False, False, False),
-        ("Here you are: a function.", False, False, False),
-    ],
-)
+@pytest.mark.parametrize(("answer", "parses", "defines", "takes"), [
+    ("def find_max(numbers):\n    return max(numbers)", True, True, True),
+    ("async def find_max(numbers):\n    return max(numbers)", True, True, True),
+    ("def find_max(numbers: list[int] = ()) -> int:\n    return max(numbers)", True, True, True),
+    ("def find_max(values):\n    return max(values)", True, True, False),
+    ("def find_max(*numbers):\n    return max(numbers)", True, True, False),
+    ("def find_max(numbers, *, key):\n    return max(numbers)", True, True, False),
+    ("def find_min(numbers):\n    return min(numbers)", True, False, False),
+    ("class A:\n    def find_max(numbers):\n        return 1", True, True, True),
+    ("def outer():\n    def find_max(numbers):\n        return 1", True, False, False),
+    ("find_max = max", True, False, False), ("    def find_max(numbers):\n        return 1", True, True, True),
+    ("", False, False, False), ("\n  \n", False, False, False), ("# only a comment", False, False, False),
+    ("Here you are: a function.", False, False, False),
+])  # fmt: skip
 def test_an_answer_is_judged_by_its_syntax_tree(answer: str, parses: bool, defines: bool, takes: bool) -> None:
     checks = python_checks(answer, FIND_MAX)
     assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (parses, defines, takes)
@@ -86,18 +70,11 @@ def test_an_answer_cut_by_the_limit_is_judged_on_its_longest_start_that_parses()
     assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (False, True, True)
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "print(find_max(\n  1,\n  2,\n",
-        "try:\n    x = 1\n    y = 2\n",
-        "@decorated\n@twice\n",
-        'text = """never\nclosed\n',
-        "if x:\n" * 3,
-        "  stray indent\nmore = 1\nlines = 2\n",
-        "from x import (\n    a,\n    b\nc = = 3\n",
-    ],
-)
+@pytest.mark.parametrize("rest", [
+    "print(find_max(\n  1,\n  2,\n", "try:\n    x = 1\n    y = 2\n", "@decorated\n@twice\n",
+    'text = """never\nclosed\n', "if x:\n" * 3, "  stray indent\nmore = 1\nlines = 2\n",
+    "from x import (\n    a,\n    b\nc = = 3\n",
+])  # fmt: skip
 def test_whatever_follows_the_code_that_parses_is_left_out(rest: str) -> None:
     code = f"def find_max(numbers):\n    return max(numbers)\n{rest}"
     checks = python_checks(code, FIND_MAX)
@@ -133,18 +110,10 @@ def test_a_block_in_another_language_is_no_python() -> None:
     assert not python_checks("```javascript\nx\n```", FIND_MAX).parses
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "x = '\0'",
-        "(" * 5000,
-        "~" * 20_000 + "1",
-        "f(" * 150 + ")" * 150,
-        "x = '\\q' and '\ud800'",
-        "{" * 90 + "\ufffd",
-        "\x0c\x1b[31m",
-    ],
-)
+@pytest.mark.parametrize("answer", [
+    "x = '\0'", "(" * 5000, "~" * 20_000 + "1", "f(" * 150 + ")" * 150, "x = '\\q' and '\ud800'", "{" * 90 + "\ufffd",
+    "\x0c\x1b[31m",
+])  # fmt: skip
 def test_strange_output_neither_raises_nor_warns(answer: str, recwarn: pytest.WarningsRecorder) -> None:
     python_checks(answer, FIND_MAX)
     assert not recwarn.list

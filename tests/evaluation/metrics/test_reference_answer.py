@@ -26,30 +26,19 @@ def test_texts_are_normalized_as_in_squad() -> None:
     assert normalized("Another theory") == "another theory"
 
 
-@pytest.mark.parametrize(
-    ("answer", "references", "expected"),
-    [
-        ("the Paris.", ["Paris"], True),
-        ("Paris, France", ["Paris", "paris france"], True),
-        ("In Paris", ["Paris"], False),
-        ("", ["Paris"], False),
-    ],
-)
+@pytest.mark.parametrize(("answer", "references", "expected"), [
+    ("the Paris.", ["Paris"], True), ("Paris, France", ["Paris", "paris france"], True),
+    ("In Paris", ["Paris"], False), ("", ["Paris"], False),
+])  # fmt: skip
 def test_an_exact_match_is_one_of_the_references(answer: str, references: list[str], expected: bool) -> None:
     assert exact_match(answer, references) is expected
 
 
-@pytest.mark.parametrize(
-    ("answer", "references", "expected"),
-    [
-        ("the cat sat", ["a cat sat down"], 2 * (1.0 * 2 / 3) / (1 + 2 / 3)),
-        ("red red red", ["red"], 2 * (1 / 3) / (1 + 1 / 3)),
-        ("red", ["green"], 0.0),
-        ("", ["green"], 0.0),
-        ("the", ["a"], 0.0),
-        ("blue sky", ["green grass", "blue"], 2 * (1 / 2) / (1 + 1 / 2)),
-    ],
-)
+@pytest.mark.parametrize(("answer", "references", "expected"), [
+    ("the cat sat", ["a cat sat down"], 2 * (1.0 * 2 / 3) / (1 + 2 / 3)),
+    ("red red red", ["red"], 2 * (1 / 3) / (1 + 1 / 3)), ("red", ["green"], 0.0), ("", ["green"], 0.0),
+    ("the", ["a"], 0.0), ("blue sky", ["green grass", "blue"], 2 * (1 / 2) / (1 + 1 / 2)),
+])  # fmt: skip
 def test_token_f1_is_the_harmonic_mean_over_bags_of_words(answer: str, references: list[str], expected: float) -> None:
     assert token_f1(answer, references) == pytest.approx(expected)
 

@@ -125,9 +125,8 @@ def test_the_first_eight_words_and_symbols_decide_whether_an_answer_begins_with_
     (ENGLISH, "en"), (ENGLISH.upper(), "en"), (GERMAN, "de"),
     ("Le mieux est de prendre des cours avec un bon professeur toutes les semaines.", "fr"),
     ("今日は天気がいいですから、公園へ散歩に行きましょう。", "ja"),
-    (f"{GERMAN}\n```python\nfor number in numbers:\n    print(number)\n```", "de"),
-    ("Paris.", None), ("", None), ("\0" * 100, None),
-    ("for (let i = 0; i < items.length; i++) { total += items[i].price; }", None),
+    (f"{GERMAN}\n```python\nfor number in numbers:\n    print(number)\n```", "de"), ("Paris.", None), ("", None),
+    ("\0" * 100, None), ("for (let i = 0; i < items.length; i++) { total += items[i].price; }", None),
     ("import os\nreturned = os.getcwd\nprint", None),
 ])  # fmt: skip
 def test_the_language_of_prose_that_is_long_enough_is_identified(text: str, expected: str | None) -> None:

@@ -15,14 +15,11 @@ def rows_of(*rows: dict[str, Any]) -> DatasetRows:
     return DatasetRows(list(enumerate(rows, start=1)), {"path": "f"})
 
 
-@pytest.mark.parametrize(
-    ("cut", "texts"),
-    [
-        ("file", ["\n\nTitle\n \n", "One line.\nAnother.\n\n\n", "  Last, indented.\n\n"]),
-        ("paragraph", ["Title", "One line.\nAnother.", "  Last, indented."]),
-        ("line", ["Title", "One line.", "Another.", "  Last, indented."]),
-    ],
-)
+@pytest.mark.parametrize(("cut", "texts"), [
+    ("file", ["\n\nTitle\n \n", "One line.\nAnother.\n\n\n", "  Last, indented.\n\n"]),
+    ("paragraph", ["Title", "One line.\nAnother.", "  Last, indented."]),
+    ("line", ["Title", "One line.", "Another.", "  Last, indented."]),
+])  # fmt: skip
 def test_a_text_file_is_one_text_in_passages_or_cut_into_documents(tmp_path: Path, cut: str, texts: list[str]) -> None:
     path = tmp_path / "text.raw"
     path.write_text(TEXT)
@@ -62,18 +59,15 @@ def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sour
     assert (texts.items, texts.sources) == (["a", "b"], ["x", None])
 
 
-@pytest.mark.parametrize(
-    ("row", "scope", "message"),
-    [
-        ({"instruction": "a"}, Scope.TEXT, "row 7 of f has the columns instruction, expected text in `text` or"),
-        ({"text": 3}, Scope.TEXT, "row 7 of f has a int, expected text in `text` or `output`"),
-        ({"instruction": "a", "output": ""}, Scope.RESPONSE, "row 7 of f has an empty answer"),
-        ({"instruction": "a", "output": None}, Scope.RESPONSE, "the columns instruction, output, expected an answer"),
-        ({"text": "a"}, Scope.RESPONSE, "row 7 of f has the columns text, expected an answer"),
-        ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "'output' in row 7 of f is a list, expected text"),
-        ({"text": "alone"}, Scope.TEXT, "f has 1 document with text, expected two or more, for an interval"),
-    ],
-)
+@pytest.mark.parametrize(("row", "scope", "message"), [
+    ({"instruction": "a"}, Scope.TEXT, "row 7 of f has the columns instruction, expected text in `text` or"),
+    ({"text": 3}, Scope.TEXT, "row 7 of f has a int, expected text in `text` or `output`"),
+    ({"instruction": "a", "output": ""}, Scope.RESPONSE, "row 7 of f has an empty answer"),
+    ({"instruction": "a", "output": None}, Scope.RESPONSE, "the columns instruction, output, expected an answer"),
+    ({"text": "a"}, Scope.RESPONSE, "row 7 of f has the columns text, expected an answer"),
+    ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "'output' in row 7 of f is a list, expected text"),
+    ({"text": "alone"}, Scope.TEXT, "f has 1 document with text, expected two or more, for an interval"),
+])  # fmt: skip
 def test_rows_that_cannot_be_measured_are_refused_by_number(row: dict[str, object], scope: Scope, message: str) -> None:
     with pytest.raises(UserError, match=message):
         DatasetRows([(7, row)], {"path": "f"}).in_scope(scope)

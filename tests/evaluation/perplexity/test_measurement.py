@@ -10,10 +10,7 @@ from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import load_for_inference, with_template_of
 from pipelines.modeling import PromptStyle, ensure_chat_template
 
-ROWS = [
-    Response("Write f(x).", "def f(x):\n    return x"),
-    Response("Say it in German.\n\nblue", "blau"),
-]
+ROWS = [Response("Write f(x).", "def f(x):\n    return x"), Response("Say it in German.\n\nblue", "blau")]
 TEXTS = Documents([row.text for row in ROWS], ["a", None])
 ANSWERS = Documents(ROWS, ["a", None])
 STYLES = {Scope.TEXT: TEXTS, Scope.RESPONSE: ANSWERS}

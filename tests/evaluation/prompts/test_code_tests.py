@@ -47,14 +47,11 @@ def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
     assert code_tests_of(row) is None
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ({"tests": [1]}, "'tests' is a list, expected a list of Python statements"),
-        ({"test_list": {"a": 1}}, "'test_list' is a dict, expected a list"),
-        ({"tests": ["assert f(1) = 2"]}, "is not Python"),
-    ],
-)
+@pytest.mark.parametrize(("row", "words"), [
+    ({"tests": [1]}, "'tests' is a list, expected a list of Python statements"),
+    ({"test_list": {"a": 1}}, "'test_list' is a dict, expected a list"),
+    ({"tests": ["assert f(1) = 2"]}, "is not Python"),
+])  # fmt: skip
 def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         code_tests_of(row)

@@ -76,8 +76,7 @@ def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("n", "reason"),
-    [(0, "turned off by --base_few_shot 0"), (3, "prompts.jsonl has no training split; give")],
+    ("n", "reason"), [(0, "turned off by --base_few_shot 0"), (3, "prompts.jsonl has no training split; give")]
 )
 def test_without_examples_the_reason_is_reported(
     n: int, reason: str, tiny: LoadedModel, capsys: pytest.CaptureFixture[str]

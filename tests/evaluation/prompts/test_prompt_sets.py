@@ -117,24 +117,20 @@ HISTORY = [["Two and two?", "Four."]]
 SYSTEM = {"role": "system", "content": "Be brief."}
 
 
-@pytest.mark.parametrize(
-    ("row", "context", "reference"),
-    [
-        ({"messages": [ASK, ANSWER, AGAIN, SIX]}, [ASK, ANSWER, AGAIN], "Six."),
-        ({"messages": json.dumps([SYSTEM, ASK, ANSWER])}, [SYSTEM, ASK], "Four."),
-        ({"messages": [ASK, ANSWER, AGAIN]}, [ASK, ANSWER, AGAIN], None),
-        ({"messages": [ASK, ANSWER, AGAIN, {**SIX, "weight": 0}]}, [ASK], "Four."),
-        ({"messages": [ASK, ANSWER | {"weight": 0}, AGAIN, SIX | {"train": True}]}, [ASK, ANSWER, AGAIN], "Six."),
-        ({"messages": [ASK, ANSWER | {"weight": 0}]}, [ASK], None),
-        ({"conversations": SHAREGPT}, [ASK], "Four."),
-        ({"prompt": [SYSTEM, ASK], "completion": [ANSWER]}, [SYSTEM, ASK], "Four."),
-        ({"prompt": [SYSTEM, ASK]}, [SYSTEM, ASK], None),
-        ({"instruction": "Two and two?", "output": "Four.", "system": "Be brief."}, [SYSTEM, ASK], "Four."),
-        ({"instruction": "And two?", "output": "Six.", "history": HISTORY}, [ASK, ANSWER, AGAIN], "Six."),
-        ({"prompt": "Two and two?", "system": "Be brief."}, [SYSTEM, ASK], None),
-        ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("row", "context", "reference"), [
+    ({"messages": [ASK, ANSWER, AGAIN, SIX]}, [ASK, ANSWER, AGAIN], "Six."),
+    ({"messages": json.dumps([SYSTEM, ASK, ANSWER])}, [SYSTEM, ASK], "Four."),
+    ({"messages": [ASK, ANSWER, AGAIN]}, [ASK, ANSWER, AGAIN], None),
+    ({"messages": [ASK, ANSWER, AGAIN, {**SIX, "weight": 0}]}, [ASK], "Four."),
+    ({"messages": [ASK, ANSWER | {"weight": 0}, AGAIN, SIX | {"train": True}]}, [ASK, ANSWER, AGAIN], "Six."),
+    ({"messages": [ASK, ANSWER | {"weight": 0}]}, [ASK], None), ({"conversations": SHAREGPT}, [ASK], "Four."),
+    ({"prompt": [SYSTEM, ASK], "completion": [ANSWER]}, [SYSTEM, ASK], "Four."),
+    ({"prompt": [SYSTEM, ASK]}, [SYSTEM, ASK], None),
+    ({"instruction": "Two and two?", "output": "Four.", "system": "Be brief."}, [SYSTEM, ASK], "Four."),
+    ({"instruction": "And two?", "output": "Six.", "history": HISTORY}, [ASK, ANSWER, AGAIN], "Six."),
+    ({"prompt": "Two and two?", "system": "Be brief."}, [SYSTEM, ASK], None),
+    ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
+])  # fmt: skip
 def test_each_row_format_gives_what_comes_before_the_answer(
     row: dict[str, Any], context: list[dict[str, Any]], reference: str | None, tmp_path: Path
 ) -> None:

@@ -90,15 +90,11 @@ def test_a_relative_change_says_by_what_share_a_is_below_b() -> None:
     assert change.ci95 == pytest.approx((-0.15, -0.15))
 
 
-@pytest.mark.parametrize(
-    ("numerators", "denominators", "message"),
-    [
-        ([1.0], [1.0], "at least two documents, got 1"),
-        ([1.0, 2.0], [1.0, 0.0], "positive denominators"),
-        ([1.0, float("nan")], [1.0, 1.0], "NaN or infinity"),
-        ([1.0, 2.0], [1.0, 2.0, 3.0], "one number for each document"),
-    ],
-)
+@pytest.mark.parametrize(("numerators", "denominators", "message"), [
+    ([1.0], [1.0], "at least two documents, got 1"), ([1.0, 2.0], [1.0, 0.0], "positive denominators"),
+    ([1.0, float("nan")], [1.0, 1.0], "NaN or infinity"),
+    ([1.0, 2.0], [1.0, 2.0, 3.0], "one number for each document"),
+])  # fmt: skip
 def test_data_without_an_interval_are_refused(numerators: list[float], denominators: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bootstrap_ratio(numerators, denominators)

@@ -221,10 +221,9 @@ def test_labels_that_are_not_one_for_each_row_are_refused() -> None:
         bootstrap_mean([1.0, 2.0, 3.0], groups=["a", "b"])
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [("m", "m"), (3, "3"), (0, "0"), (" m ", "m"), ("", None), (" ", None), (None, None), (math.nan, None)],
-)
+@pytest.mark.parametrize(("given", "expected"), [
+    ("m", "m"), (3, "3"), (0, "0"), (" m ", "m"), ("", None), (" ", None), (None, None), (math.nan, None),
+])  # fmt: skip
 def test_the_group_of_a_row_is_a_text_or_none(given: object, expected: str | None) -> None:
     assert group_of({"group": given}) == expected
     assert group_of({}) is None

@@ -238,14 +238,11 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"--prompts": "none.jsonl"}, "none.jsonl"),
-    ({"--prompts": "{folder}"}, "a dataset folder, or a file ending in"),
+    ({"--prompts": "none.jsonl"}, "none.jsonl"), ({"--prompts": "{folder}"}, "a dataset folder, or a file ending in"),
     ({"--limit": "1"}, "only 1 prompt to measure, expected two or more"),
     ({"--num_samples": "-1"}, "num_samples is -1, expected 0 or more"),
-    ({"--max_new_tokens": "none"}, "argument --max_new_tokens: invalid int value"),
-    ({"--base": "a/b/c"}, "a/b/c"),
-    ({"--instruct": "{folder}/no/such/model"}, "no/such/model"),
-    ({"--prompt": " "}, "a --prompt is empty"),
+    ({"--max_new_tokens": "none"}, "argument --max_new_tokens: invalid int value"), ({"--base": "a/b/c"}, "a/b/c"),
+    ({"--instruct": "{folder}/no/such/model"}, "no/such/model"), ({"--prompt": " "}, "a --prompt is empty"),
     ({"--perplexity": "{folder}/wrong.json"}, "wrong.json is a record of kind 'run', expected 'perplexity'"),
     ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
 ])  # fmt: skip

@@ -124,23 +124,17 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
     assert "no/such.jsonl" in one_line_error(done)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--adapter", "a", "--model_name_or_path", "m"], "--adapter a without a --model_name_or_path of its own"),
-        (["--model_name_or_path", "m", "--adapter", "a", "--adapter", "b"], "--adapter b without a"),
-        ([], "missing argument: --model_name_or_path"),
-        (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
-        (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
-        (["--model_name_or_path", "no/such/model"], "there is no folder no/such/model"),
-        (["--model_name_or_path", "{tiny}", "--window", "1000"], "the window is 1000 tokens, expected 2 to 257"),
-        (
-            ["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"],
-            "the stride is 8 tokens, expected",
-        ),
-        (["--model_name_or_path", "{tiny}", "--limit", "1"], "has 1 document with text, expected two or more"),
-    ],
-)
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--adapter", "a", "--model_name_or_path", "m"], "--adapter a without a --model_name_or_path of its own"),
+    (["--model_name_or_path", "m", "--adapter", "a", "--adapter", "b"], "--adapter b without a"),
+    ([], "missing argument: --model_name_or_path"),
+    (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
+    (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
+    (["--model_name_or_path", "no/such/model"], "there is no folder no/such/model"),
+    (["--model_name_or_path", "{tiny}", "--window", "1000"], "the window is 1000 tokens, expected 2 to 257"),
+    (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "the stride is 8 tokens, expected"),
+    (["--model_name_or_path", "{tiny}", "--limit", "1"], "has 1 document with text, expected two or more"),
+])  # fmt: skip
 def test_wrong_flags_are_refused(
     tiny_model_folder: Path, dataset: Path, tmp_path: Path, flags: list[str], message: str
 ) -> None:
@@ -151,18 +145,12 @@ def test_wrong_flags_are_refused(
     assert not output.exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
-        (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
-        (
-            b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n',
-            "the columns instruction, expected an answer",
-        ),
-        (b"", "at least one row in"),
-    ],
-)
+@pytest.mark.parametrize(("content", "message"), [
+    (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
+    (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
+    (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "the columns instruction, expected an answer"),
+    (b"", "at least one row in"),
+])  # fmt: skip
 def test_a_broken_dataset_is_refused(tiny_model_folder: Path, tmp_path: Path, content: bytes, message: str) -> None:
     dataset = tmp_path / "rows.jsonl"
     dataset.write_bytes(content)

@@ -143,20 +143,16 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
     assert str(tmp_path / "none") in one_line_error(done)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ([], "one of the arguments --text --file --pairs is required"),
-        (["--text", "a", "--file", "f"], "not allowed with argument"),
-        (["--text", ""], "a --text is empty"),
-        (["--file", "{folder}/none.txt"], "an existing path for --file; got .*none.txt"),
-        (["--file", "{folder}/blank.txt"], "blank.txt has no text"),
-        (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
-        (["--pairs", "{folder}/pairs.jsonl"], "row 2 of .* has the columns good, expected the texts `good` and `bad`"),
-        (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
-        (["--text", "a", "--output", "{folder}/new.txt"], "new.txt, expected .json, .csv or .jsonl at the end"),
-    ],
-)
+@pytest.mark.parametrize(("flags", "message"), [
+    ([], "one of the arguments --text --file --pairs is required"),
+    (["--text", "a", "--file", "f"], "not allowed with argument"), (["--text", ""], "a --text is empty"),
+    (["--file", "{folder}/none.txt"], "an existing path for --file; got .*none.txt"),
+    (["--file", "{folder}/blank.txt"], "blank.txt has no text"),
+    (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
+    (["--pairs", "{folder}/pairs.jsonl"], "row 2 of .* has the columns good, expected the texts `good` and `bad`"),
+    (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
+    (["--text", "a", "--output", "{folder}/new.txt"], "new.txt, expected .json, .csv or .jsonl at the end"),
+])  # fmt: skip
 def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:
     (tmp_path / "blank.txt").write_text("\n \n")
     (tmp_path / "pairs.jsonl").write_text('{"good": "a", "bad": "b"}\n{"good": "a", "bad": ""}\n')
