@@ -130,25 +130,3 @@ def test_each_warning_is_in_the_record_and_in_the_table(
     assert [one["id"] for one in record["warnings"]] == expected
     for one in record["warnings"]:
         assert f"warning: {one['text']}" in comparison_table(record)
-
-
-@pytest.mark.parametrize(("n_empty", "is_warned"), [(6, False), (7, True), (45, True)])
-def test_more_than_a_tenth_of_empty_answers_is_a_warning(n_empty: int, is_warned: bool) -> None:
-    texts = [" \n"] * n_empty + RIGHT[n_empty:]
-    instruct = replace(INSTRUCT, greedy=[Answer(text, 3, True, ()) for text in texts])
-    warnings = compared(BASE, instruct)["warnings"]
-    expected = {"id": "empty_answers", "text": f"{n_empty} of 60 greedy answers of instruct are empty"}
-    assert warnings == ([expected] if is_warned else [])
-
-
-def test_one_prompt_style_of_the_base_is_the_headline() -> None:
-    from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-
-    likelihoods = {
-        style: [DocumentLikelihood(nats, 3, 10)] * N
-        for style, nats in ((PromptStyle.PLAIN, 9.0), (PromptStyle.CHAT, 8.0))
-    }
-    record = compared(replace(BASE, likelihoods=likelihoods), INSTRUCT)
-    styles = record["base_prompt_styles"]
-    assert {style: one["is_headline"] for style, one in styles.items()} == {"plain": False, "chat": True}
-    assert styles["chat"]["value"] == record["models"]["base"]["metrics"]["response_bits_per_byte"]["value"]

@@ -52,20 +52,16 @@ def stories(shared_data: Path) -> LoadedModel:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_likelihoods_equal_a_plain_float64_loop_for_a_tokenizer_without_bos(tiny: LoadedModel, batch_size: int) -> None:
-    assert tiny.tokenizer.bos_token_id is None
-    condition = tiny.tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    found = text_likelihoods(tiny, TEXTS, batch_size=batch_size)
-    assert [one.nll_nats for one in found] == pytest.approx([plain_nll(tiny, t, condition) for t in TEXTS], rel=1e-9)
+@pytest.mark.parametrize(("name", "condition"), [("tiny", "<|endoftext|>"), ("stories", "<s>")])
+def test_likelihoods_equal_a_plain_float64_loop(
+    name: str, condition: str, batch_size: int, request: pytest.FixtureRequest
+) -> None:
+    loaded: LoadedModel = request.getfixturevalue(name)
+    token_id = loaded.tokenizer.convert_tokens_to_ids(condition)
+    found = text_likelihoods(loaded, TEXTS, batch_size=batch_size)
+    assert [one.nll_nats for one in found] == pytest.approx([plain_nll(loaded, t, token_id) for t in TEXTS], rel=1e-9)
     assert [one.n_bytes for one in found] == [len(text.encode()) for text in TEXTS]
-    assert [one.n_tokens for one in found] == [len(encode_text(tiny.tokenizer, text)) for text in TEXTS]
-
-
-@pytest.mark.parametrize("batch_size", [1, 7])
-def test_likelihoods_equal_a_plain_float64_loop_for_a_tokenizer_with_bos(stories: LoadedModel, batch_size: int) -> None:
-    expected = [plain_nll(stories, text, stories.tokenizer.bos_token_id) for text in TEXTS]
-    found = text_likelihoods(stories, TEXTS, batch_size=batch_size)
-    assert [one.nll_nats for one in found] == pytest.approx(expected, rel=1e-9)
+    assert [one.n_tokens for one in found] == [len(encode_text(loaded.tokenizer, text)) for text in TEXTS]
 
 
 def test_rows_of_one_length_need_no_padding_and_give_the_same(tiny: LoadedModel) -> None:

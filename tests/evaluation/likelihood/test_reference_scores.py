@@ -182,36 +182,22 @@ def test_without_two_references_there_is_no_likelihood_by_position() -> None:
     assert likelihood_by_position({}) == {}
 
 
-def ends_of(folder: Path) -> tuple[float, float]:
-    prompts = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Again.", "", "def find")]
-    loaded = load_for_inference(str(folder))
-    series = end_tables({"one": reference_scores(loaded, prompts, PromptStyle.CHAT)})
-    at_end, inside = (one.figure("one") for one in series)
-    assert at_end is not None
-    assert inside is not None
-    return at_end.value, inside.value
-
-
-def test_a_model_that_learned_to_stop_ends_at_the_end_and_nowhere_else(tiny_model_folder: Path, tmp_path: Path) -> None:
-    at_end, inside = ends_of(save_chain_model(tiny_model_folder, tmp_path / "m", ["def find"], ends=True))
-    assert at_end > 0.999
-    assert inside < 0.001
-
-
-def test_a_model_that_never_stops_has_no_end(tiny_model_folder: Path, tmp_path: Path) -> None:
-    at_end, inside = ends_of(save_chain_model(tiny_model_folder, tmp_path / "m", ["def find"], ends=False))
-    assert at_end < 0.001
-    assert inside < 0.001
-
-
-def test_a_model_that_always_stops_does_so_inside_too(
-    tiny_model_folder: Path, tmp_path: Path, tiny: LoadedModel
+@pytest.mark.parametrize("kind", ["learned", "never", "always"])
+def test_p_end_tells_a_model_that_learned_to_stop_from_one_that_never_or_always_stops(
+    kind: str, tiny_model_folder: Path, tmp_path: Path, tiny: LoadedModel
 ) -> None:
-    [end] = token_ids_of(tiny_model_folder, "<|im_end|>")
-    tokens = [*token_ids_of(tiny_model_folder, "\n"), *token_ids_of(tiny_model_folder, "def find")]
-    at_end, inside = ends_of(save_successors(tiny.tokenizer, tmp_path / "m", dict.fromkeys(tokens, end)))
-    assert at_end > 0.999
-    assert inside > 0.999
+    if kind == "always":
+        [end] = token_ids_of(tiny_model_folder, "<|im_end|>")
+        tokens = [*token_ids_of(tiny_model_folder, "\n"), *token_ids_of(tiny_model_folder, "def find")]
+        folder = save_successors(tiny.tokenizer, tmp_path / "m", dict.fromkeys(tokens, end))
+    else:
+        folder = save_chain_model(tiny_model_folder, tmp_path / "m", ["def find"], ends=kind == "learned")
+    prompts = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Again.", "", "def find")]
+    scores = reference_scores(load_for_inference(str(folder)), prompts, PromptStyle.CHAT)
+    figures = [one.figure("one") for one in end_tables({"one": scores})]
+    at_end, inside = (one.value for one in figures if one is not None)
+    assert (at_end > 0.999, inside > 0.999) == (kind != "never", kind == "always")
+    assert (at_end < 0.001, inside < 0.001) == (kind == "never", kind != "always")
 
 
 def test_the_ends_of_a_base_without_a_template_are_its_own(tiny: LoadedModel, tiny_model_folder: Path) -> None:

@@ -7,55 +7,12 @@ from pathlib import Path
 import evaluate
 import pytest
 
-from pipelines.evaluation.likelihood.likelihood import text_likelihoods
 from pipelines.evaluation.perplexity.record import METRIC_FOLDER
-from pipelines.inference.loading import load_for_inference
-from tests.evaluation.plain_likelihood import plain_nll
-
-TEXTS = [
-    "def f(x):\n    return x\n",
-    "x",
-    "größer 😀",
-    "The sky is blue. " * 4,
-    "one two",
-    "a\n\n  b\t",
-    "Once upon a time.",
-]
 
 
 @pytest.fixture(scope="module")
 def metric() -> evaluate.EvaluationModule:
     return evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
-
-
-@pytest.mark.parametrize("batch_size", [1, 7])
-@pytest.mark.parametrize("has_bos", [True, False])
-@pytest.mark.parametrize("needs_padding", [True, False])
-def test_perplexity_equals_an_independent_float64_computation(
-    metric: evaluate.EvaluationModule,
-    tiny_model_folder: Path,
-    request: pytest.FixtureRequest,
-    batch_size: int,
-    has_bos: bool,
-    needs_padding: bool,
-) -> None:
-    folder = request.getfixturevalue("shared_data") / "models" / "hf-stories260K" if has_bos else tiny_model_folder
-    loaded = load_for_inference(str(folder), dtype="float64")
-    texts = TEXTS if needs_padding else [TEXTS[1], "y", "z"]
-    condition = loaded.tokenizer.bos_token_id if has_bos else loaded.tokenizer.eos_token_id
-    n_tokens = sum(len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-    nats = sum(plain_nll(loaded, text, condition) for text in texts)
-
-    found = text_likelihoods(loaded, texts, batch_size=batch_size)
-    computed = metric.compute(
-        nll_nats=[one.nll_nats for one in found],
-        n_tokens=[one.n_tokens for one in found],
-        n_bytes=[one.n_bytes for one in found],
-        n_resamples=50,
-    )
-    assert computed["perplexity"] == pytest.approx(math.exp(nats / n_tokens), rel=1e-6)
-    n_bytes = sum(len(text.encode()) for text in texts)
-    assert computed["bits_per_byte"] == pytest.approx(nats / math.log(2) / n_bytes, rel=1e-6)
 
 
 def test_perplexity_is_weighted_by_tokens_and_no_mean_of_means(metric: evaluate.EvaluationModule) -> None:
@@ -76,21 +33,6 @@ def test_bits_per_byte_do_not_depend_on_how_many_tokens_the_text_was_cut_into(
     assert words["bits_per_byte"] == letters["bits_per_byte"]
     assert words["ci95"]["bits_per_byte"] == letters["ci95"]["bits_per_byte"]
     assert words["perplexity"] > 2 * letters["perplexity"]
-
-
-def test_the_interval_is_seeded_and_holds_the_value(metric: evaluate.EvaluationModule) -> None:
-    columns = {"nll_nats": [50.0, 80.0, 20.0, 70.0], "n_tokens": [15, 25, 8, 11], "n_bytes": [60, 110, 30, 50]}
-    first, again, other = (metric.compute(**columns, seed=seed, n_resamples=500) for seed in (1, 1, 2))
-    assert first == again
-    assert first["ci95"] != other["ci95"]
-    for name in ("perplexity", "bits_per_byte"):
-        low, high = first["ci95"][name]
-        assert low < first[name] < high
-
-
-def test_one_document_has_no_interval(metric: evaluate.EvaluationModule) -> None:
-    with pytest.raises(ValueError, match="at least two documents, got 1"):
-        metric.compute(nll_nats=[1.0], n_tokens=[1], n_bytes=[1])
 
 
 def test_the_metric_loads_in_a_clean_home_without_any_network(tmp_path: Path) -> None:

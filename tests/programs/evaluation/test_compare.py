@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
@@ -83,23 +82,6 @@ def test_two_models_become_records_and_a_report(
     assert "find_max(numbers) &lt;now&gt;" in page
     assert done.stdout.splitlines()[-1] == str(output / "report.html")
     assert any(line.startswith("defines the requested name  ") for line in done.stdout.splitlines())
-
-
-def test_a_random_model_and_a_changed_copy_of_it_differ(tiny_model_folder: Path, prompts: Path, tmp_path: Path) -> None:
-    changed = Path(shutil.copytree(tiny_model_folder, tmp_path / "changed"))
-    torch.manual_seed(0)
-    weights = {
-        name: one + 0.05 * torch.randn_like(one) for name, one in load_file(changed / "model.safetensors").items()
-    }
-    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
-    flags = ["--base", tiny_model_folder, "--instruct", changed, "--prompts", prompts]
-    record, responses = run(*flags, output=tmp_path / "one")
-    assert record["differences"]["instruct"]["response_bits_per_byte"]["value"] != 0
-    again, responses_again = run(*flags, "--batch_size", "1", output=tmp_path / "two")
-    assert [line["answers"]["instruct"]["greedy"]["text"] for line in responses] == [
-        line["answers"]["instruct"]["greedy"]["text"] for line in responses_again
-    ]
-    assert again["prompts"] == record["prompts"]
 
 
 def test_a_model_compared_with_itself_has_all_differences_zero(

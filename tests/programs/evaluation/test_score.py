@@ -35,16 +35,6 @@ def test_good_english_is_ranked_over_bad_and_totals_are_exact(
         assert score["bits_per_byte"] == pytest.approx(-score["log_prob"] / math.log(2) / len(text.encode()))
 
 
-@pytest.mark.parametrize("model", ["hf-babyllama-tok361", "hf-stories260K"])
-def test_the_total_is_the_sum_of_an_independent_loop_for_each_model(shared_data: Path, model: str) -> None:
-    folder = str(shared_data / "models" / model)
-    single, exact = load_for_inference(folder), load_for_inference(folder, dtype="float64")
-    for text in (GOOD, BAD, "Lily ate 😀 cake."):
-        expected = -plain_nll(exact, text, exact.tokenizer.bos_token_id)
-        assert score_texts(exact, [text])[0].log_prob == pytest.approx(expected, abs=1e-9)
-        assert score_texts(single, [text])[0].log_prob == pytest.approx(expected, rel=1e-6)  # off by 1.1e-5 nats in 42
-
-
 def test_a_file_gives_one_text_for_each_line(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
