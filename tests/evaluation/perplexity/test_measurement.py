@@ -1,14 +1,13 @@
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
 
 from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.prompt import Response
 from pipelines.hub.model_ref import ModelRef
-from pipelines.inference.loading import load_for_inference, with_template_of
-from pipelines.modeling import PromptStyle, ensure_chat_template
+from pipelines.inference.loading import load_for_inference
+from pipelines.modeling import PromptStyle
 
 ROWS = [Response("Write f(x).", "def f(x):\n    return x"), Response("Say it in German.\n\nblue", "blau")]
 TEXTS = Documents([row.text for row in ROWS], ["a", None])
@@ -52,12 +51,6 @@ def test_without_any_template_a_base_is_measured_plain_and_that_is_said(
     found = measure([ModelRef(str(untemplated))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN]
     assert "base: plain prompts only, no template" in capsys.readouterr().err
-
-
-def test_a_template_for_another_vocabulary_is_not_put_on_a_base(untemplated: Path, shared_data: Path) -> None:
-    other = AutoTokenizer.from_pretrained(shared_data / "models" / "hf-stories260K")
-    ensure_chat_template(other)
-    assert with_template_of(load_for_inference(str(untemplated)), other) is None
 
 
 def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_given(

@@ -46,6 +46,8 @@ def test_ratios_are_weighted_by_their_denominators_and_have_a_relative_change() 
     n_bytes = {"base": [10, 100, None], "instruct": [10, 100, 10]}
     table = MetricTable.of_ratios(BITS, bits, n_bytes)
     assert table.figure("base") == bootstrap_ratio([10.0, 400.0], [10, 100])
+    without_bytes = MetricTable.of_ratios(BITS, {"base": [1.0, 2.0, 3.0]}, {"base": [0, 2, 3]})
+    assert without_bytes.figure("base") == bootstrap_ratio([2.0, 3.0], [2, 3])
     difference = table.difference("instruct", "base")
     assert difference is not None
     assert difference.relative is not None
@@ -62,13 +64,14 @@ def test_any_function_of_sums_is_a_figure_and_has_no_winner_of_an_item() -> None
     assert (figure.value, difference.estimate.value, difference.n_equal) == (1.0, 1.0, None)
 
 
-def test_a_single_item_has_no_figure() -> None:
+def test_a_single_item_or_a_model_that_was_not_measured_has_no_figure() -> None:
     table = MetricTable.of_values(LENGTH, {"base": [1.0, None], "instruct": [None, 2.0]})
-    assert table.figure("base") is None
-    assert table.difference("instruct", "base") is None
+    for model in ("base", "few-shot"):
+        assert table.figure(model) is None
+        assert table.difference(model, "instruct") is None
 
 
-def test_a_part_of_the_items_has_figures_of_its_own() -> None:
+def test_a_subset_of_the_items_has_its_own_figures() -> None:
     table = MetricTable.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]}).subset([0, 2])
     assert table.figure("base") == bootstrap_mean([1.0, 3.0])
 
@@ -77,6 +80,8 @@ def test_samples_that_disagree_make_a_share_a_mean() -> None:
     table = MetricTable.of_values(FLAG, {"base": [0.5, 1.0, 0.0]}, decoding="sampled")
     assert table.figure("base") == bootstrap_mean([0.5, 1.0, 0.0])
     assert (table.name, table.label) == ("stops_sampled", "stops (sampled)")
+    alone = MetricTable.of_values(FLAG, {"base": [1.0, 0.0]}, decoding="sampled", has_greedy_version=False)
+    assert (alone.name, alone.label, alone.decoding) == ("stops", "stops", "sampled")
 
 
 def test_the_interval_of_a_biased_figure_holds_its_value() -> None:
@@ -91,22 +96,6 @@ def test_the_interval_of_a_biased_figure_holds_its_value() -> None:
         assert figure is not None
         n_outside += not figure.ci95[0] <= figure.value <= figure.ci95[1]
     assert n_outside == 0
-
-
-def test_an_item_without_a_denominator_has_no_part_in_a_ratio() -> None:
-    table = MetricTable.of_ratios(BITS, {"base": [1.0, 2.0, 3.0]}, {"base": [0, 2, 3]})
-    assert table.figure("base") == bootstrap_ratio([2.0, 3.0], [2, 3])
-
-
-def test_a_metric_of_samples_alone_goes_by_its_own_name() -> None:
-    table = MetricTable.of_values(FLAG, {"base": [1.0, 0.0]}, decoding="sampled", has_greedy_version=False)
-    assert (table.name, table.label, table.decoding) == ("stops", "stops", "sampled")
-
-
-def test_a_model_that_was_not_measured_has_no_figure_and_no_difference() -> None:
-    table = MetricTable.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]})
-    assert table.figure("few-shot") is None
-    assert table.difference("few-shot", "base") is None
 
 
 def test_items_are_shared_by_all_models_that_have_any() -> None:
