@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.perf_counter()
     responses = responses_of(prompts, models, run_code=limits)
     zero_shot = [model for model in models if model.few_shot is None]
-    further, details = further_measures(prompts, zero_shot, plan.files)
+    further, details = further_measures(prompts, zero_shot, plan.data)
     names, kept = [model.name for model in zero_shot], flags.output / JUDGED_SO_FAR
     judged = judge_responses(prompts, responses, names, judge, kept) if judge else None
     record = {

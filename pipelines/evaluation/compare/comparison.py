@@ -32,8 +32,8 @@ from typing import Any
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.metric_tables import answer_tables, likelihood_table, prompt_style_figures
 from pipelines.evaluation.compare.summary import Differences, Values, sentence_of, summary_of, warnings_of
-from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
-from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_tables
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
+from pipelines.evaluation.likelihood.likelihood_measures import likelihood_measures
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, corrected_differences
@@ -89,7 +89,7 @@ def comparison_of(
 
 
 def further_measures(
-    prompts: Sequence[Prompt], models: Sequence[MeasuredModel], files: EvaluationFiles
+    prompts: Sequence[Prompt], models: Sequence[MeasuredModel], data: EvaluationData
 ) -> tuple[list[MetricTable], dict[str, Any]]:
     """P(end), calibration, forgetting and memorization, as tables and as `details` of comparison.json."""
     counted = [prompt for prompt in prompts if prompt.counted]
@@ -98,7 +98,7 @@ def further_measures(
         model.name: [answer for answer, prompt in zip(model.greedy, prompts, strict=True) if prompt.counted]
         for model in models
     }
-    return likelihood_tables(counted, scores, answers, files), likelihood_details(counted, scores, answers, files)
+    return likelihood_measures(counted, scores, answers, data)
 
 
 def _few_shot_record(models: Sequence[MeasuredModel], pool: FewShotPool) -> dict[str, Any]:

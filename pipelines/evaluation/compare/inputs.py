@@ -11,7 +11,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.compare.flags import ANSWERS_SO_FAR
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, prompt_formats
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
-from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt import Prompt
@@ -46,8 +46,6 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
     All processes wait for each other here, before one of them writes an answer.
     """
     processes().wait_for_everyone()
-    files = EvaluationFiles(flags.general, flags.capability, flags.training_rows)
-    files.check()
     return MeasurementPlan(
         DecodingPlan(flags.max_new_tokens, flags.num_samples, flags.temperature, flags.top_p, flags.seed),
         PromptStyle(flags.base_prompt_style),
@@ -57,7 +55,7 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
         flags.show_probabilities,
         GivenTemplate.read(flags.chat_template),
         FewShotPool.read(flags.base_few_shot, flags.prompts, flags.few_shot_from, prompts, flags.seed),
-        files,
+        EvaluationData.read(flags.general, flags.capability, flags.training_rows),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, response_likelihoods
 from pipelines.evaluation.likelihood.likelihood_measures import LikelihoodScores, likelihood_scores
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewShotPool
@@ -77,7 +77,7 @@ class MeasurementPlan:
     n_token_choices: int = 0
     template: GivenTemplate | None = None
     few_shot: FewShotPool = field(default_factory=lambda: FewShotPool(0))
-    files: EvaluationFiles = field(default_factory=EvaluationFiles)
+    data: EvaluationData = field(default_factory=EvaluationData)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Measurement:
         likelihoods = {style: _reference_likelihoods(loaded, self.prompts, style)}
         self._end_phase(f"{name}: likelihood")
         counted = [prompt for prompt in self.prompts if prompt.counted]
-        scores = likelihood_scores(loaded, counted, style, plan.files)
+        scores = likelihood_scores(loaded, counted, style, plan.data)
         self._end_phase(f"{name}: forgetting and memorization")
         sha256 = template_sha256(loaded.tokenizer) if style is PromptStyle.CHAT else None
         return MeasuredModel(

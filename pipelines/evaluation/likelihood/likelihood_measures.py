@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles, capability_items, general_documents
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.likelihood.forgetting import (
     CapabilityScore,
     capability_details,
@@ -14,7 +14,7 @@ from pipelines.evaluation.likelihood.forgetting import (
     general_table,
 )
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.likelihood.memorization import longest_overlaps, memorization_tables
+from pipelines.evaluation.likelihood.memorization import memorization
 from pipelines.evaluation.likelihood.reference_metrics import (
     calibration_tables,
     end_tables,
@@ -32,7 +32,7 @@ from pipelines.modeling import LoadedModel, PromptStyle
 @dataclass(frozen=True, eq=False)
 class LikelihoodScores:
     """One model's scores. `references` has one entry for each prompt, None without a reference answer; `general` one
-    for each document and `capability` one for each item of the files, None without such a file."""
+    for each document and `capability` one for each item, None without such data."""
 
     references: Sequence[ReferenceScores | None]
     general: Sequence[DocumentLikelihood] | None = None
@@ -40,64 +40,46 @@ class LikelihoodScores:
 
 
 def likelihood_scores(
-    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, files: EvaluationFiles, *, batch_size: int = 8
+    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, data: EvaluationData, *, batch_size: int = 8
 ) -> LikelihoodScores:
     """Score one model while it is in memory: references after prompts in `style`, the rest without a template.
 
-    Every process has to call this. Raises `UserError` for files that cannot be measured on, and for a model whose
-    outputs are not finite.
+    Every process has to call this. Raises `UserError` for a model whose outputs are not finite.
     """
     return LikelihoodScores(
         reference_scores(loaded, prompts, style, batch_size=batch_size),
-        general_likelihoods(loaded, general_documents(files.general), batch_size=batch_size) if files.general else None,
-        capability_scores(loaded, capability_items(files.capability), batch_size=batch_size)
-        if files.capability
-        else None,
+        general_likelihoods(loaded, data.general, batch_size=batch_size) if data.general else None,
+        capability_scores(loaded, data.capability, batch_size=batch_size) if data.capability else None,
     )
 
 
-def likelihood_tables(
+def likelihood_measures(
     prompts: Sequence[Prompt],
     scores: Mapping[str, LikelihoodScores],
     answers: Mapping[str, Sequence[Answer]],
-    files: EvaluationFiles,
-) -> list[MetricTable]:
-    """All tables, in the order of a page; those of prompts have one item for each of `prompts`.
+    data: EvaluationData,
+) -> tuple[list[MetricTable], dict[str, Any]]:
+    """All tables in the order of a page, and `details` of comparison.json.
 
     `scores` and `answers` (greedy) have one entry for each prompt and model, in the order of `prompts`.
     """
     groups = [prompt.dependence for prompt in prompts]
     references = {model: found.references for model, found in scores.items()}
     tables = [one.with_groups(groups) for one in end_tables(references) + calibration_tables(references)]
-    general = {model: found.general for model, found in scores.items() if found.general is not None}
-    if files.general and general:
-        tables.append(general_table(general).with_groups(labels_of(general_documents(files.general).groups)))
-    capability = {model: found.capability for model, found in scores.items() if found.capability is not None}
-    if files.capability and capability:
-        items = capability_items(files.capability)
-        labels = labels_of([item.group for item in items])
-        tables += [one.with_groups(labels) for one in capability_tables(items, capability)]
-    if files.training_rows:
-        tables += [one.with_groups(groups) for one in memorization_tables(prompts, answers, files.training_rows)]
-    return tables
-
-
-def likelihood_details(
-    prompts: Sequence[Prompt],
-    scores: Mapping[str, LikelihoodScores],
-    answers: Mapping[str, Sequence[Answer]],
-    files: EvaluationFiles,
-) -> dict[str, Any]:
-    """`details` of comparison.json: likelihood by position, reliability, longest overlaps, the files measured on."""
-    references = {model: found.references for model, found in scores.items()}
     details: dict[str, Any] = {
-        "likelihood_by_position": likelihood_by_position(references, [prompt.dependence for prompt in prompts]),
+        "likelihood_by_position": likelihood_by_position(references, groups),
         "reliability": {model: bins for model, found in references.items() if (bins := reliability(found))},
-        **files.describe(),
+        **{name: dict(description) for name, description in data.descriptions.items()},
     }
+    general = {model: found.general for model, found in scores.items() if found.general is not None}
+    if data.general and general:
+        tables.append(general_table(general).with_groups(labels_of(data.general.groups)))
     capability = {model: found.capability for model, found in scores.items() if found.capability is not None}
-    if files.capability and capability:
-        details["capability"] |= capability_details(capability_items(files.capability), capability)
-    if files.training_rows:
-        details["longest_overlaps"] = longest_overlaps(prompts, answers, files.training_rows)
-    return {key: value for key, value in details.items() if value}
+    if data.capability and capability:
+        labels = labels_of([item.group for item in data.capability])
+        tables += [one.with_groups(labels) for one in capability_tables(data.capability, capability)]
+        details["capability"] |= capability_details(data.capability, capability)
+    if data.training_answers is not None:
+        found, details["longest_overlaps"] = memorization(prompts, answers, data.training_answers)
+        tables += [one.with_groups(groups) for one in found]
+    return tables, {key: value for key, value in details.items() if value}

@@ -6,11 +6,8 @@ not memorization.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.likelihood.evaluation_files import training_answers
 from pipelines.evaluation.likelihood.shared_token_runs import SharedRun, longest_shared_runs
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
@@ -35,35 +32,39 @@ REPEATS_TRAINING_ROW = MetricDefinition(
     "for word in one training row's answer, in one run and not in the prompt",
     Group.BEYOND, is_flag=True,
 )  # fmt: skip
-Answers = Mapping[str, Sequence[Answer]]
 
 
-def memorization_tables(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[MetricTable]:
-    """Length of the longest overlap of each greedy answer that is not empty, and whether it repeats a row."""
+def memorization(
+    prompts: Sequence[Prompt], answers: Mapping[str, Sequence[Answer]], training_answers: Sequence[str]
+) -> tuple[list[MetricTable], list[dict[str, Any]]]:
+    """Measure the longest overlap of each greedy answer that is not empty, and whether it repeats a row.
+
+    Returns each model's longest overlaps too: prompt, number of words, the words, and a training row (from 1).
+    """
+    queries = [
+        words_not_in_prompt(answer.text, prompt.full_text)
+        for found in answers.values()
+        for prompt, answer in zip(prompts, found, strict=True)
+    ]
+    runs = iter(longest_shared_runs(queries, [text.split() for text in training_answers]))
     lengths: dict[str, list[float | None]] = {}
     repeats: dict[str, list[bool | None]] = {}
-    for model, runs in _runs_by_model(prompts, answers, training_rows).items():
-        pairs = [(run, one.text) for run, one in zip(runs, answers[model], strict=True)]
-        lengths[model] = [float(run.n_words) if text.strip() else None for run, text in pairs]
-        repeats[model] = [_repeats(run, text) if text.strip() else None for run, text in pairs]
-    return [
+    shown: list[dict[str, Any]] = []
+    for model, found in answers.items():
+        own = [(next(runs), answer.text) for answer in found]
+        lengths[model] = [float(run.n_words) if text.strip() else None for run, text in own]
+        repeats[model] = [_repeats(run, text) if text.strip() else None for run, text in own]
+        for place in sorted(range(len(own)), key=lambda place: -own[place][0].n_words)[:_N_SHOWN]:
+            run, text = own[place]
+            if run.text is not None:
+                words = " ".join(text.split()[run.begin : run.begin + run.n_words])[:_N_SHOWN_CHARACTERS]
+                ids = {"model": model, "id": prompts[place].id}
+                shown.append({**ids, "n_words": run.n_words, "text": words, "row": run.text + 1})
+    tables = [
         MetricTable.of_values(LONGEST_OVERLAP, lengths, decoding="greedy"),
         MetricTable.of_values(REPEATS_TRAINING_ROW, repeats, decoding="greedy"),
     ]
-
-
-def longest_overlaps(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> list[dict[str, Any]]:
-    """Each model's longest overlaps: prompt, number of words, the words, and a training row (from 1) with them."""
-    shown = []
-    for model, runs in _runs_by_model(prompts, answers, training_rows).items():
-        for place in sorted(range(len(runs)), key=lambda place: -runs[place].n_words)[:_N_SHOWN]:
-            run = runs[place]
-            if run.text is not None:
-                words = answers[model][place].text.split()[run.begin : run.begin + run.n_words]
-                text = " ".join(words)[:_N_SHOWN_CHARACTERS]
-                ids = {"model": model, "id": prompts[place].id}
-                shown.append({**ids, "n_words": run.n_words, "text": text, "row": run.text + 1})
-    return shown
+    return tables, shown
 
 
 def words_not_in_prompt(answer: str, prompt: str) -> list[str | None]:
@@ -75,22 +76,6 @@ def words_not_in_prompt(answer: str, prompt: str) -> list[str | None]:
     for begin in copied:
         words[begin : begin + n] = [None] * n
     return words
-
-
-def _runs_by_model(prompts: Sequence[Prompt], answers: Answers, training_rows: Path) -> dict[str, list[SharedRun]]:
-    queries = tuple(
-        tuple(words_not_in_prompt(answer.text, prompt.full_text))
-        for found in answers.values()
-        for prompt, answer in zip(prompts, found, strict=True)
-    )
-    runs = _runs(queries, training_rows)
-    n = len(prompts)
-    return {model: runs[number * n : (number + 1) * n] for number, model in enumerate(answers)}
-
-
-@lru_cache(maxsize=1)  # the tables and the details of a comparison need the same runs
-def _runs(queries: tuple[tuple[str | None, ...], ...], training_rows: Path) -> list[SharedRun]:
-    return longest_shared_runs(queries, [text.split() for text in training_answers(training_rows)])
 
 
 def _repeats(run: SharedRun, answer: str) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluation.likelihood.evaluation_files import EvaluationFiles
-from pipelines.evaluation.likelihood.likelihood_measures import likelihood_details, likelihood_scores, likelihood_tables
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
+from pipelines.evaluation.likelihood.likelihood_measures import likelihood_measures, likelihood_scores
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import load_for_inference
@@ -23,7 +23,7 @@ OF_REFERENCES = ["p_end", "p_end_inside", "next_token_accuracy", "calibration_er
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> EvaluationFiles:
+def data(tmp_path: Path) -> EvaluationData:
     contents: dict[str, list[dict[str, object]]] = {
         "general": [{"text": "some text"}, {"text": "and more of it"}],
         "capability": [{"good": "a b", "bad": "a c"}, {"prompt": "a", "choices": ["b", "c"], "answer": "A"}],
@@ -32,24 +32,24 @@ def plan(tmp_path: Path) -> EvaluationFiles:
     paths = {name: tmp_path / f"{name}.jsonl" for name in contents}
     for name, rows in contents.items():
         paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return EvaluationFiles(**paths)
+    return EvaluationData.read(**paths)
 
 
 def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
-    tiny_model_folder: Path, tmp_path: Path, plan: EvaluationFiles
+    tiny_model_folder: Path, tmp_path: Path, data: EvaluationData
 ) -> None:
     bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (bare / "chat_template.jinja").unlink()
     measured = {
-        "base": likelihood_scores(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, plan),
-        "instruct": likelihood_scores(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, plan),
+        "base": likelihood_scores(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, data),
+        "instruct": likelihood_scores(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, data),
     }
     measured = pickle.loads(pickle.dumps(measured))
     answers = {"base": ANSWERS, "instruct": ANSWERS}
-    series = likelihood_tables(PROMPTS, measured, answers, plan)
+    tables, details = likelihood_measures(PROMPTS, measured, answers, data)
     names = ["general_bits_per_byte", "capability", "capability_per_byte", "longest_overlap", "repeats_training_row"]
-    assert [one.name for one in series] == OF_REFERENCES + names
-    by_name = {one.name: one for one in series}
+    assert [one.name for one in tables] == OF_REFERENCES + names
+    by_name = {one.name: one for one in tables}
     for name in ("general_bits_per_byte", "capability", "longest_overlap"):
         difference = by_name[name].difference("instruct", "base")
         assert difference is not None
@@ -60,7 +60,7 @@ def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
         assert figure.n == 3
     assert by_name["p_end"].figure("base") != by_name["p_end"].figure("instruct")
 
-    details = json.loads(json.dumps(likelihood_details(PROMPTS, measured, answers, plan), allow_nan=False))
+    details = json.loads(json.dumps(details, allow_nan=False))
     assert list(details) == [
         "likelihood_by_position", "reliability", "general", "capability", "training_rows", "longest_overlaps"
     ]  # fmt: skip
@@ -75,10 +75,10 @@ def test_without_references_and_files_nothing_applies(tiny_model_folder: Path) -
     answers = {"base": ANSWERS[:2]}
     measured = {
         "base": likelihood_scores(
-            load_for_inference(str(tiny_model_folder)), prompts, PromptStyle.CHAT, EvaluationFiles()
+            load_for_inference(str(tiny_model_folder)), prompts, PromptStyle.CHAT, EvaluationData()
         )
     }
-    series = likelihood_tables(prompts, measured, answers, EvaluationFiles())
-    assert [one.name for one in series] == OF_REFERENCES
-    assert [one.figure("base") for one in series] == [None] * 4
-    assert likelihood_details(prompts, measured, answers, EvaluationFiles()) == {}
+    tables, details = likelihood_measures(prompts, measured, answers, EvaluationData())
+    assert [one.name for one in tables] == OF_REFERENCES
+    assert [one.figure("base") for one in tables] == [None] * 4
+    assert details == {}

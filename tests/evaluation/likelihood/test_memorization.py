@@ -1,10 +1,6 @@
-import json
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-from pipelines.evaluation.likelihood.memorization import longest_overlaps, memorization_tables, words_not_in_prompt
+from pipelines.evaluation.likelihood.memorization import memorization, words_not_in_prompt
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
@@ -18,13 +14,6 @@ PROMPTS = [
     Prompt(5, "Count."),
     Prompt(8, "Repeat: one two three four five six", "x"),
 ]
-
-
-@pytest.fixture
-def training_rows(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"instruction": "Say.", "output": row}) + "\n" for row in ROWS))
-    return path
 
 
 def said(*texts: str) -> list[Answer]:
@@ -41,13 +30,13 @@ ANSWERS = {
 }
 
 
-def test_a_planted_row_is_found_with_its_exact_length_and_number(training_rows: Path) -> None:
-    lengths, repeats = memorization_tables(PROMPTS, ANSWERS, training_rows)
+def test_a_planted_row_is_found_with_its_exact_length_and_number() -> None:
+    (lengths, repeats), overlaps = memorization(PROMPTS, ANSWERS, ROWS)
     assert lengths.item_values("instruct").tolist() == [11, 12, 0]
     np.testing.assert_equal(lengths.item_values("base"), [3, 0, np.nan])  # an empty answer has no part in it
     assert repeats.item_values("instruct").tolist() == [1, 1, 0]
     np.testing.assert_equal(repeats.item_values("base"), [0, 0, np.nan])
-    assert longest_overlaps(PROMPTS, ANSWERS, training_rows) == [
+    assert overlaps == [
         {"model": "base", "id": 3, "n_words": 3, "text": "cat sat on", "row": 3},
         {"model": "instruct", "id": 5, "n_words": 12, "text": ROWS[1], "row": 2},
         {"model": "instruct", "id": 3, "n_words": 11, "text": "A cat sat on the mat and looked at the dog", "row": 3},
@@ -59,21 +48,16 @@ def test_what_the_prompt_says_too_is_not_memorised() -> None:
     assert words == ["he", "said", None, None, None, None, None, "and", "one", "two", "three"]
 
 
-def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_on(training_rows: Path) -> None:
+def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_on() -> None:
     eight = " ".join(ROWS[1].split()[:8])
     seven = " ".join(ROWS[1].split()[:7])
     padding = " other" * 18
     answers = {"one": said(eight + padding, eight + padding + " more", seven)}
-    _, repeats = memorization_tables(PROMPTS[:2] + PROMPTS[:1], answers, training_rows)
+    (_, repeats), _ = memorization(PROMPTS[:2] + PROMPTS[:1], answers, ROWS)
     assert repeats.item_values("one").tolist() == [1, 0, 0]
 
 
-def test_a_long_overlap_is_shown_cut(tmp_path: Path) -> None:
-    path = tmp_path / "rows.json"
+def test_a_long_overlap_is_truncated_in_the_record() -> None:
     text = " ".join(f"word{number}" for number in range(100))
-    path.write_text(
-        json.dumps([{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]}])
-    )
-    [shown] = longest_overlaps(PROMPTS[:1], {"one": said(text)}, path)
-    assert shown["n_words"] == 100
-    assert shown["text"] == text[:200]
+    _, [shown] = memorization(PROMPTS[:1], {"one": said(text)}, [text])
+    assert (shown["n_words"], shown["text"]) == (100, text[:200])

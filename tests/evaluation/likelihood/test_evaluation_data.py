@@ -5,12 +5,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.capability_items import CapabilityItem, capability_item
-from pipelines.evaluation.likelihood.evaluation_files import (
-    EvaluationFiles,
-    capability_items,
-    general_documents,
-    training_answers,
-)
+from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.files import sha256_of_file
 
 
@@ -58,35 +53,31 @@ def test_a_row_that_is_not_an_item_is_an_error(row: dict[str, object], message: 
 def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text("A paragraph.\n\nAnother one.\n\nThe last.\n")
-    documents = general_documents(path)
-    assert documents.items == ["A paragraph.\n\n", "Another one.\n\n", "The last.\n"]
-    assert documents.follow_on
-    described = EvaluationFiles(general=path).describe()["general"]
+    data = EvaluationData.read(general=path)
+    assert data.general is not None
+    assert data.general.items == ["A paragraph.\n\n", "Another one.\n\n", "The last.\n"]
+    assert data.general.follow_on
+    described = data.descriptions["general"]
     assert (described["path"], described["n"], described["sha256"]) == (str(path), 3, sha256_of_file(path))
 
 
-def test_training_answers_are_what_the_model_was_taught_to_say(tmp_path: Path) -> None:
+def test_training_answers_are_the_target_texts(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     rows = rows_file(tmp_path, {"instruction": "i", "output": "o"}, {"messages": [*turns, *turns]}, {"chosen": turns})
-    assert training_answers(rows) == ["o", "a\n\na", "a"]
+    assert EvaluationData.read(training_rows=rows).training_answers == ["o", "a\n\na", "a"]
 
 
-def test_files_that_cannot_be_measured_on_are_errors_before_a_model_is_loaded(tmp_path: Path) -> None:
-    rows = rows_file(tmp_path, {"wrong": "column"})
-    columns = "row 1 of .* has the columns wrong, expected"
-    for files, message in [
-        (EvaluationFiles(general=rows), f"{columns} text in `text` or `output`"),
-        (EvaluationFiles(training_rows=rows), f"{columns} text in one of output, completion, "),
-        (EvaluationFiles(capability=rows), f"{columns} `good` and `bad`, or a list of two or more texts"),
-        (EvaluationFiles(general=tmp_path / "absent.txt"), "--general .*absent.txt does not exist; give more text"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            files.check()
-    EvaluationFiles().check()
-
-
-def test_one_document_or_item_has_no_interval(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has 1 document with text, expected two or more, .* with --general"):
-        general_documents(rows_file(tmp_path, {"text": "a"}, {"text": ""}))
-    with pytest.raises(UserError, match="has 1 item, expected two or more"):
-        capability_items(rows_file(tmp_path, {"good": "a", "bad": "b"}))
+@pytest.mark.parametrize(("flag", "rows", "message"), [
+    ("general", [{"wrong": "a"}], "row 1 of .* has the columns wrong, expected text in `text` or `output`"),
+    ("training_rows", [{"wrong": "a"}], "row 1 of .* has the columns wrong, expected text in one of output"),
+    ("capability", [{"wrong": "a"}], "row 1 of .* has the columns wrong, expected `good` and `bad`, or a list"),
+    ("general", [{"text": "a"}, {"text": ""}], "has 1 document with text, expected two or more, .* with --general"),
+    ("capability", [{"good": "a", "bad": "b"}], "has 1 item, expected two or more"),
+    ("general", None, "--general .*absent.jsonl does not exist; give more text, or another file, with --general"),
+])  # fmt: skip
+def test_files_that_cannot_be_measured_on_are_errors(
+    flag: str, rows: list[dict[str, object]] | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "absent.jsonl" if rows is None else rows_file(tmp_path, *rows)
+    with pytest.raises(UserError, match=message):
+        EvaluationData.read(**{flag: path})
