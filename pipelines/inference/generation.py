@@ -59,7 +59,7 @@ def generate_answers(
     Several processes share the work and all get all answers. What is in `store` is not generated again, and what is
     generated is added to it, `batch_size` answers at a time. A prompt that leaves less room than `max_new_tokens` in
     the model's positions gets what room there is; its answer then counts as not stopped. How many had less room, and
-    that a model has no end token, is told on stderr. Raises `UserError` for an empty prompt, for logits that are not
+    that a model has no end token, is printed on stderr. Raises `UserError` for an empty prompt, for logits that are not
     numbers and if the memory does not suffice.
     """
     if batch_size < 1:

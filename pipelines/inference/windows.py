@@ -1,15 +1,15 @@
-"""How a sequence longer than the model is cut into overlapping windows, so that each token is scored exactly once."""
+"""Sliding windows over a sequence longer than the model; each token is scored exactly once."""
 
 from dataclasses import dataclass
 
 from pipelines.errors import UserError
 
-WINDOW_WITHOUT_LIMIT = 2048  # tokens, for a model whose config names no longest sequence
+WINDOW_WITHOUT_LIMIT = 2048  # tokens, if the model's config has no longest sequence
 
 
 @dataclass(frozen=True)
 class Window:
-    """Positions of a sequence: the model reads begin..end-2 and first_scored..end-1 are scored, one token each."""
+    """Positions of a sequence: the model reads begin..end-2 and scores first_scored..end-1."""
 
     begin: int
     first_scored: int
@@ -17,9 +17,9 @@ class Window:
 
 
 def window_and_stride(max_positions: int | None, window: int | None, stride: int | None) -> tuple[int, int]:
-    """Window and stride in tokens: by default the model's longest sequence, and half of the window.
+    """Window and stride in tokens; by default the model's longest sequence, and half of the window.
 
-    A window counts its last token, which is scored and not read: it may be longer than the model by one. Raises
+    A window includes its last token, which is scored and not read, so it may be one longer than the model. Raises
     `UserError` for a window that the model cannot read, or a stride that leaves a token without context.
     """
     size = window or max_positions or WINDOW_WITHOUT_LIMIT
@@ -41,8 +41,8 @@ def window_and_stride(max_positions: int | None, window: int | None, stride: int
 def sliding_windows(n_tokens: int, first_scored: int, window: int, stride: int) -> list[Window]:
     """Windows of at most `window` tokens that score the positions first_scored..n_tokens-1 (first_scored >= 1).
 
-    Where the scored part and one token before it fit in one window, the context before it is cut at its left. Else the
-    windows advance by `stride`; each token then has window - stride tokens before it in its window, or all there are.
+    If the scored part and one token before it fit into one window, its context is cut at the left. Otherwise windows
+    advance by `stride`; each token then has window - stride tokens before it, or all there are.
     """
     if first_scored >= n_tokens:
         return []

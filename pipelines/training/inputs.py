@@ -1,5 +1,4 @@
-"""A run's starting point, rows and tokenizer, before any weight is loaded: the training programs and the doctor use
-these, so that the doctor checks what will be trained."""
+"""Base, rows and tokenizer of a run, before any weight is loaded; the training programs and the doctor share them."""
 
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from pipelines.training.starting_point import starting_point
 
 @dataclass(frozen=True)
 class SftInputs:
-    """What sft.py trains, and on what."""
+    """Model and rows of sft.py."""
 
     recipe: Recipe
     start: ModelRef
@@ -37,7 +36,7 @@ class SftInputs:
 
 @dataclass(frozen=True)
 class DpoInputs:
-    """What dpo.py trains, and on what."""
+    """Model and pairs of dpo.py."""
 
     recipe: Recipe
     start: ModelRef

@@ -1,6 +1,6 @@
-"""`push_to_hub: true` in a recipe: each checkpoint on a branch of its own, the finished run on the recipe's.
+"""Hub upload with `push_to_hub: true`: each checkpoint to its own branch, the finished run to the recipe's branch.
 
-transformers' own pushing is off: it would upload training_args.bin, and a card that nobody measured.
+transformers' push is off: it would upload training_args.bin, and a card without measured figures.
 """
 
 import shlex
@@ -29,8 +29,8 @@ from pipelines.records import read_lock
 
 @dataclass(frozen=True)
 class PlannedPush:
-    """A push whose token, name, right and base were checked before the first step. `repository` is None on the ranks
-    that do not push; `base` is known already where the recipe names the Hub's copy of a local base."""
+    """An upload with token, name, permission and base checked before the first step. `repository` is None on ranks that
+    do not push; `base` is set if the recipe names the Hub's copy of a local base."""
 
     folder: Path
     repository: Repository | None
@@ -40,7 +40,7 @@ class PlannedPush:
     strategy: HubStrategy
 
     def follow(self, trainer: Trainer) -> None:
-        """Push each checkpoint that `trainer` saves, unless the recipe's hub_strategy is `end`."""
+        """Upload each checkpoint of `trainer`, unless the recipe's hub_strategy is `end`."""
         if self.strategy is not HubStrategy.END:
             trainer.add_callback(CheckpointUploadCallback(self))
 
@@ -63,14 +63,14 @@ class PlannedPush:
             raise UserError(error.problem, f"{error.fix}; {again}" if error.fix else again) from error
 
     def _command(self, repo_id: str) -> str:
-        """The call of push.py that does what `finish` does."""
+        """The command of push.py that repeats `finish`."""
         words = ["python", "pipelines/push.py", str(self.folder), "--repo_id", repo_id]
         words += ["--revision", self.revision] if self.revision != MAIN else []
         words += ["--base_model", self.base.repo_id] if self.base else []
         return shlex.join([*words, *([] if self.private else ["--public"])])
 
     def push_checkpoint(self, step: int, policy: RetryPolicy) -> None:
-        """Push the checkpoint of `step` to its branch. Raises `UserError` as `upload`."""
+        """Upload the checkpoint of `step` to its branch. Raises `UserError` as `upload`."""
         if self.repository is None:
             return
         repository = replace(self.repository, policy=policy)
@@ -85,48 +85,51 @@ class PlannedPush:
 
 
 class CheckpointUploadCallback(TrainerCallback):
-    """On each save, the checkpoint's weights, tokenizer and lock on the branch `step-000100`; nothing of the optimizer.
+    """Upload the weights, tokenizer and lock of each saved checkpoint to the branch `step-000100`, without the
+    optimizer.
 
-    Training waits for it: the checkpoint could be rotated away under an upload that goes on beside it. One that fails
-    is told once and stops nothing, and later ones are tried without waiting.
+    Training waits, because the checkpoint could be rotated away during the upload. The first failure prints a warning
+    and does not stop training; later uploads are tried without retries.
     """
 
     def __init__(self, push: PlannedPush) -> None:
         self.push, self.policy = push, RetryPolicy()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
-        """Push what was saved."""
+        """Upload the saved checkpoint."""
         try:
             self.push.push_checkpoint(state.global_step, self.policy)
         except UserError as error:
             if self.policy.n_retries:
-                said = f"warning: the checkpoint of step {state.global_step} was not pushed: {error}; training goes on"
-                print(said, file=sys.stderr, flush=True)
+                print(
+                    f"warning: the checkpoint of step {state.global_step} was not pushed: {error}; training continues",
+                    file=sys.stderr,
+                    flush=True,
+                )
             self.policy = RetryPolicy(n_retries=0)
 
 
 def planned_push(recipe: Recipe, base: str | None) -> PlannedPush | None:
-    """The push that `recipe` asks for, after asking the Hub; None where it asks for none. `base` is what is trained, a
-    folder or a Hub id, None from scratch.
+    """Check the upload of `recipe` with the Hub; None without push_to_hub. `base` is the trained folder or Hub id, None
+    from scratch.
 
-    Takes push_to_hub and the token out of transformers' arguments. Raises `UserError` on every rank for what would
-    make the push fail after the run: the token, the right to write, the name, a base that the Hub does not have, a
-    branch with something else.
+    Removes push_to_hub and the token from transformers' arguments. Raises `UserError` on every rank if the upload would
+    fail after the run: the token, the permission, the name, a base that the Hub lacks, a branch with other content.
     """
     _, training, _ = recipe.arguments
     if not training.push_to_hub:
         return None
     token, training.push_to_hub, training.hub_token = training.hub_token, False, None
-    repository, there, refusal = None, None, None
+    repository, there, failure = None, None, None
     if training.process_index == 0:
         try:
             repository, there = _checked(recipe, base, token)
         except UserError as error:
-            refusal = error
+            failure = error
     if training.world_size > 1:
-        (refusal,) = broadcast_object_list([refusal])
-    if refusal is not None:
-        raise refusal
+        (failure,) = broadcast_object_list([failure])
+    if failure is not None:
+        raise failure
     return PlannedPush(
         folder=Path(str(training.output_dir)),
         repository=repository,
@@ -138,7 +141,7 @@ def planned_push(recipe: Recipe, base: str | None) -> PlannedPush | None:
 
 
 def _checked(recipe: Recipe, base: str | None, token: str | None) -> tuple[Repository, HubBase | None]:
-    """The repository, and the Hub's copy of a local base; None for a base of the Hub: the lock will have its commit."""
+    """The repository, and the Hub's copy of a local base; None for a Hub base, whose commit is in the lock."""
     data, training, model_arguments = recipe.arguments
     repository, there = writable_repository(repository_name(training), token), None
     name = base and (without_local_paths(base) if Path(base).exists() else base.partition("@")[0])

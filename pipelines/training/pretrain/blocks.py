@@ -1,4 +1,4 @@
-"""A corpus in memory as training blocks: documents with their separators, cut into blocks of one length."""
+"""Training blocks of a corpus in memory: documents with separators, cut into blocks of one length."""
 
 import math
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.errors import UserError
 from pipelines.training.pretrain.document_boundaries import Example, block_example, separators_of
 
-_DOCUMENTS_AT_ONCE = 256  # enough to keep the tokenizer's threads busy, few enough to stay small in memory
+_DOCUMENTS_AT_ONCE = 256  # keeps the tokenizer's threads busy, and stays small in memory
 
 
 @dataclass(frozen=True)
 class Blocks(Dataset):
     """`tokens`: (n_blocks, block_length) ids; `starts`: the same shape, true where a document begins, None if joined.
 
-    `n_bytes`: UTF-8 bytes of the text behind all `n_tokens` tokens, of which `n_scored` are predicted by a model.
+    `n_bytes`: UTF-8 bytes of the text of all `n_tokens` tokens, of which `n_scored` are predicted.
     """
 
     tokens: np.ndarray
@@ -35,11 +35,11 @@ class Blocks(Dataset):
         return block_example(self.tokens[index], None if self.starts is None else self.starts[index])
 
     def bits_per_byte(self, nats_per_token: float) -> float:
-        """A mean loss over these blocks in the unit that models with different tokenizers share."""
+        """Convert a mean loss over these blocks to a unit that is comparable between tokenizers."""
         return nats_per_token / math.log(2) * self.n_scored / self.n_bytes
 
     def sizes(self, split: str) -> dict[str, int]:
-        """Tokens and bytes as run.json has them."""
+        """Tokens and bytes for run.json."""
         return {f"n_{split}_tokens": self.n_tokens, f"n_{split}_bytes": self.n_bytes}
 
 

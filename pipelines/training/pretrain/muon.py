@@ -1,4 +1,4 @@
-"""Muon for the matrices of the blocks and AdamW for everything else, behind one optimizer interface."""
+"""Muon for the matrices of the blocks and AdamW for everything else, as one optimizer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ class MuonWithAdamW(Optimizer):
     """Steps `torch.optim.Muon` and `torch.optim.AdamW` together.
 
     Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) orthogonalizes the momentum of matrices;
-    embeddings, output head and norms are no such matrices and stay with AdamW. The two share their parameter groups
-    with this object, so that a learning rate scheduler drives both.
+    embeddings, output head and norms stay with AdamW. Both share their parameter groups with this object, so that a
+    learning rate scheduler controls both.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class MuonWithAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of both, by name."""
+        """Both states, by name."""
         return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave."""
+        """Load the result of `state_dict`."""
         self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
         self._share_groups()
@@ -46,7 +46,7 @@ class MuonWithAdamW(Optimizer):
 
 
 def muon_with_adamw(model: PreTrainedModel, *, muon_lr: float, adamw_options: dict[str, Any]) -> MuonWithAdamW:
-    """The optimizer for `model`: two-dimensional weights outside embeddings and head go to Muon."""
+    """Make the optimizer of `model`: Muon for two-dimensional weights outside embeddings and head."""
     apart = {id(p) for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None
              for p in module.parameters()}  # fmt: skip
     trained = [p for p in model.parameters() if p.requires_grad]

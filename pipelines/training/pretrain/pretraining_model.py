@@ -1,4 +1,4 @@
-"""The model that `pretrain.py` trains: new from a config, or a checkpoint, whole, by LoRA or by QLoRA."""
+"""The model to pretrain: new from a config, or a checkpoint, in full or with LoRA or QLoRA."""
 
 import difflib
 import json
@@ -33,7 +33,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 def tokenizer_to_pretrain(arguments: PretrainingArguments, model_arguments: ModelConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer that the recipe names, else the checkpoint's own."""
+    """Load the recipe's tokenizer, else the checkpoint's."""
     if arguments.tokenizer_name_or_path is not None:
         return load_tokenizer(arguments.tokenizer_name_or_path)
     if model_arguments.model_name_or_path is None:
@@ -50,9 +50,9 @@ def model_to_pretrain(
     training: TrainingArguments,
     tokenizer: PreTrainedTokenizerBase,
 ) -> PreTrainedModel | PeftModel:
-    """The checkpoint to continue from, with an adapter if `use_peft`, or a new model of `model_type`.
+    """Load the checkpoint to continue from, with an adapter if `use_peft`, or make a new model of `model_type`.
 
-    Raises `UserError` for a model that cannot keep documents apart in a block.
+    Raises `UserError` for a model that cannot keep documents of a block apart.
     """
     set_seed(training.seed)
     if model_arguments.model_name_or_path is None:
@@ -69,8 +69,8 @@ def model_to_pretrain(
 def refuse_impossible_model(
     arguments: PretrainingArguments, model_arguments: ModelConfig, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Raise `UserError` for keys that exclude each other and for a model that cannot read blocks of `max_length`: asked
-    before a run is opened, from the model's config alone."""
+    """Raise `UserError` for contradictory keys and for a model that cannot read blocks of `max_length`; needs only the
+    model's config, before a run is opened."""
     refuse_contradictions(arguments, model_arguments)
     path = model_arguments.model_name_or_path
     config = load_config(path, model_arguments.model_revision) if path else new_config(arguments, tokenizer)
@@ -83,7 +83,7 @@ def refuse_impossible_model(
 
 
 def refuse_contradictions(arguments: PretrainingArguments, model_arguments: ModelConfig) -> None:
-    """Raise `UserError` for keys that exclude each other: a checkpoint and a new model, a new model and LoRA, ..."""
+    """Raise `UserError` for contradictory keys: a checkpoint and a new model, a new model and LoRA, ..."""
     continues = model_arguments.model_name_or_path is not None
     starts = arguments.model_type is not None or arguments.model_config is not None
     if continues == starts:
@@ -114,7 +114,7 @@ def _new_model(
 
 
 def built(config: Any, **options: Any) -> PreTrainedModel:
-    """A new model of `config`. Raises `UserError` for one that cannot be built."""
+    """Make a new model of `config`. Raises `UserError` if it cannot be built."""
     try:
         return AutoModelForCausalLM.from_config(config, **options)
     except (ValueError, TypeError, ZeroDivisionError, ImportError, RuntimeError) as error:
@@ -125,7 +125,7 @@ def built(config: Any, **options: Any) -> PreTrainedModel:
 
 
 def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> Any:
-    """The config of a model from scratch. Raises `UserError` for what transformers does not know."""
+    """Make the config of a model from scratch. Raises `UserError` for unknown types and keys."""
     if arguments.model_type is None or arguments.model_config is None:
         raise UserError(
             f"{'model_type' if arguments.model_type is None else 'model_config'} is missing: a model from "
@@ -175,7 +175,7 @@ def _model_config_keys(written: dict[str, Any] | str) -> dict[str, Any]:
 def _checkpoint(
     model_arguments: ModelConfig, training: TrainingArguments, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, range]:
-    """The checkpoint, and the ids of the tokens whose embeddings are new: an adapter trains their rows."""
+    """Load the checkpoint; return it with the ids of tokens with new embeddings, whose rows an adapter trains."""
     quantization = quantization_config(model_arguments, training)
     options: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
     model = load_base_model(
@@ -185,7 +185,7 @@ def _checkpoint(
         attn_implementation=model_arguments.attn_implementation,
         **options,
     )
-    keep_four_bit_gradients(model)  # held-out text is scored before training
+    keep_four_bit_gradients(model)  # because held-out text is scored before training
     return model, resize_embeddings(model, tokenizer)
 
 
