@@ -23,7 +23,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, positive_number, run_program
+from pipelines.command_line import ArgumentParser, positive_number, run_program, whole_number
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +62,12 @@ def _parser() -> ArgumentParser:
     add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
     add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
     add("--include_path", type=Path, metavar="FOLDER", help="folder of your own task files")
-    add("--num_fewshot", type=_whole, metavar="N", help="examples before an item (default: each task's own number)")
+    add(
+        "--num_fewshot",
+        type=whole_number,
+        metavar="N",
+        help="examples before an item (default: of each task)",
+    )
     add("--limit", type=positive_number, metavar="N", help="measure N items of each task, drawn with the seed")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="items at a time (default 8)")
     add("--seed", type=int, default=0, help="of examples, items and statistics (default 0)")
@@ -79,14 +84,8 @@ def _parser() -> ArgumentParser:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError("no task is named")
+        raise argparse.ArgumentTypeError("it names no task")
     return names
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -29,11 +29,11 @@ _ROWS_OF_A_PAGE = 3  # that --html shows where --show_rows does not say
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine a recipe and tell what was found."""
     flags, keys = _flags(arguments)
-    from pipelines.recipe import ARGUMENTS, Stage, checks_of, parse_leniently, stage_of, written_keys
+    from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_leniently, stage_of, written_keys
 
     command_line = ["--config", str(flags.config), *keys]
     stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
-    recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, checks_of(stage))
+    recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, checks_of(stage), REQUIRED[stage])
     import torch
 
     torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler

@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
-    from pipelines.recipe import ARGUMENTS, Stage, checks_of, parse_recipe
+    from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
     from pipelines.records import taken_output
 
-    _train(parse_recipe(ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output]))
+    _train(parse_recipe(ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output], REQUIRED[Stage.DPO]))
 
 
 def _train(recipe: "Recipe") -> None:

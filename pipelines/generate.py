@@ -27,7 +27,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, add_dtype, run_program
+from pipelines.command_line import ArgumentParser, add_dtype, not_negative, positive_number, run_program, share
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,10 +40,12 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--system", metavar="TEXT", help="system text of each prompt that has none of its own")
     flags.add_argument("--chat_template", metavar="T", help="instead of the model's: .jinja file or folder")
     flags.add_argument("--plain", action="store_true", help="no chat template")
-    flags.add_argument("--num_samples", type=int, default=1, help="answers to each prompt (default 1)")
-    flags.add_argument("--temperature", type=float, help="0 is greedy (default: 0 for one sample, 0.7 for several)")
-    flags.add_argument("--top_p", type=float, default=1.0, help="nucleus sampling threshold (default 1: off)")
-    flags.add_argument("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
+    flags.add_argument("--num_samples", type=positive_number, default=1, help="answers to each prompt (default 1)")
+    flags.add_argument("--temperature", type=not_negative, help="0 is greedy (default: 0 for one sample, else 0.7)")
+    flags.add_argument("--top_p", type=share, default=1.0, help="nucleus sampling threshold (default 1: off)")
+    flags.add_argument(
+        "--max_new_tokens", type=positive_number, default=256, help="token limit of an answer (default 256)"
+    )
     flags.add_argument("--batch_size", type=int, default=32, help="answers generated together (default 32)")
     add_dtype(flags)
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its alternatives")

@@ -46,11 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
-        raise UserError(
-            expected="Gradio, which the extra `playground` installs",
-            got="no module named gradio",
-            remedy='run pip install -e ".[playground]"',
-        ) from error
+        raise UserError("Gradio is not installed", 'run pip install -e ".[playground]"') from error
     from pipelines.chat_ui.model_pair import load_pair
 
     if flags.max_new_tokens < 1:

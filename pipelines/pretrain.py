@@ -31,10 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if asks_for_help(arguments, __doc__):
         return
-    from pipelines.recipe import ARGUMENTS, Stage, checks_of, parse_recipe
+    from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
     from pipelines.records import taken_output
 
-    _train(parse_recipe(ARGUMENTS[Stage.PRETRAIN], arguments, [*checks_of(Stage.PRETRAIN), taken_output]))
+    stage = Stage.PRETRAIN
+    _train(parse_recipe(ARGUMENTS[stage], arguments, [*checks_of(stage), taken_output], REQUIRED[stage]))
 
 
 def _train(recipe: "Recipe") -> None:

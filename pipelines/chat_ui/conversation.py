@@ -1,4 +1,4 @@
-"""One prompt put to both models, after a system text and earlier turns: scene after scene until both have answered."""
+"""Send one prompt to both models, after a system text and earlier turns, and yield their answers as they grow."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Choices = list[list[TokenChoice]]  # of each sample, its tokens
 
 @dataclass(frozen=True)
 class Exchange:
-    """An earlier turn: what was asked, and what each model answered."""
+    """An earlier turn: the request and each model's answer."""
 
     request: str
     base: str
@@ -25,10 +25,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Question:
-    """What the page asks both models. The instruct model's prompt style is its own, the base's is chosen.
-
-    Of the `earlier` turns each model is given its own answers.
-    """
+    """What the user asks both models, and the prompt style of the base. Each model gets its own `earlier` answers."""
 
     instruction: str
     input: str
@@ -39,17 +36,17 @@ class Question:
 
     @property
     def request(self) -> str:
-        """The prompt and the input as one text."""
+        """Return the prompt and the input as one text."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
 
     @property
     def for_base(self) -> Conversation:
-        """What the base is given before it answers."""
+        """Return the base's context."""
         return self._conversation([one.base for one in self.earlier])
 
     @property
     def for_instruct(self) -> Conversation:
-        """What the instruct model is given before it answers."""
+        """Return the instruct model's context."""
         return self._conversation([one.instruct for one in self.earlier])
 
     def _conversation(self, answers: Sequence[str]) -> Conversation:
@@ -61,12 +58,12 @@ class Question:
     def __post_init__(self) -> None:
         """Raises `UserError` for a prompt without text."""
         if not self.instruction.strip():
-            raise UserError(expected="a prompt", got="an empty one", remedy="type one and press Generate")
+            raise UserError("the prompt is empty", "type one and press Generate")
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one model read, special tokens included, what it said up to now, and at the end each token's rivals."""
+    """One model's prompt (with special tokens), its answers so far, and at the end each token's alternatives."""
 
     read: str
     progress: Progress
@@ -75,7 +72,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Scene:
-    """Both models at one moment; `was_stopped` if they were told to stop before they were done."""
+    """Both models at one moment; `was_stopped` if the user stopped them."""
 
     base: Side
     instruct: Side
@@ -83,14 +80,14 @@ class Scene:
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing comes after it: the probabilities are there."""
+        """Whether it is the last one: it has the probabilities."""
         return self.base.choices is not None
 
 
 def put_to_both(pair: ModelPair, question: Question, asked_to_stop: Callable[[], bool]) -> Iterator[Scene]:
-    """The scenes of both models answering `question` in turn. After `asked_to_stop` says yes, the last one follows.
+    """Yield the scenes of both models answering `question` in turn; `asked_to_stop` ends the answers.
 
-    Raises `UserError` for a prompt that fills a model's positions.
+    Raises `UserError` for a prompt longer than a model's context.
     """
     asked = pair.asked(question.base_style)
     models = [loaded for loaded, _ in asked]
@@ -102,26 +99,23 @@ def put_to_both(pair: ModelPair, question: Question, asked_to_stop: Callable[[],
         _refuse_full(loaded, prompt)
     read = [str(loaded.tokenizer.decode(prompt)) for loaded, prompt in zip(models, prompts, strict=True)]
     was_stopped = False
-    said: list[Progress] = []
-    for said in in_turn([stream_answers(*one, question.policy) for one in zip(models, prompts, strict=True)]):
-        base, instruct = (Side(*side) for side in zip(read, said, strict=True))
+    progress: list[Progress] = []
+    for progress in in_turn([stream_answers(*one, question.policy) for one in zip(models, prompts, strict=True)]):
+        base, instruct = (Side(*side) for side in zip(read, progress, strict=True))
         yield Scene(base, instruct)
-        was_stopped = asked_to_stop() and not all(one.is_done for one in said)
+        was_stopped = asked_to_stop() and not all(one.is_done for one in progress)
         if was_stopped:
             break
-    choices = [_choices(*one) for one in zip(models, prompts, said, strict=True)]
-    base, instruct = (Side(*side) for side in zip(read, said, choices, strict=True))
+    choices = [_choices(*one) for one in zip(models, prompts, progress, strict=True)]
+    base, instruct = (Side(*side) for side in zip(read, progress, choices, strict=True))
     yield Scene(base, instruct, was_stopped)
 
 
 def _refuse_full(loaded: LoadedModel, prompt: Sequence[int]) -> None:
     limit = loaded.max_positions
     if limit is not None and len(prompt) >= limit:
-        raise UserError(
-            expected=f"a prompt of fewer than {limit} tokens, which is what the {loaded.name} model can read",
-            got=f"{len(prompt)} tokens",
-            remedy="shorten the prompt",
-        )
+        problem = f"the prompt has {len(prompt)} tokens, expected fewer than {limit} for the {loaded.name} model"
+        raise UserError(problem, "shorten the prompt")
 
 
 def _choices(loaded: LoadedModel, prompt: list[int], progress: Progress) -> Choices:

@@ -1,4 +1,4 @@
-"""The port of a page, looked at before models are loaded for minutes."""
+"""Check the port of the page before models are loaded."""
 
 import socket
 
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"  # this machine alone
 
 
 def refuse_taken(port: int | None) -> None:
-    """Raise `UserError` for a port that cannot be listened on; None, which is any free one, always can."""
+    """Raise `UserError` if the page cannot listen on `port` (None: any free one)."""
     if port is None:
         return
     try:
@@ -16,8 +16,5 @@ def refuse_taken(port: int | None) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just closed is free
             trial.bind((HOST, port))
     except (OSError, OverflowError) as error:
-        raise UserError(
-            expected="a port that is free and below 65536",
-            got=f"--port {port} ({getattr(error, 'strerror', None) or 'no such port'})",
-            remedy="give another one, or none",
-        ) from error
+        reason = getattr(error, "strerror", None) or "expected a port below 65536"
+        raise UserError(f"cannot use --port {port}: {reason}", "give another port, or none") from error

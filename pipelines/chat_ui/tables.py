@@ -12,7 +12,7 @@ _TEMPLATE_MARKS = {ord(character): f"&#{ord(character)};" for character in "${}`
 
 
 def token_table(name: str, choices: Sequence[TokenChoice]) -> str:
-    """One row for each generated token: its number, itself, its probability, and its strongest rivals with theirs."""
+    """Return one row for each generated token: number, token, probability, and the strongest alternatives."""
     rows = [
         f"<td>{number}</td>{_token(one.token)}{_probability(one.probability)}"
         f"<td>{' · '.join(f'{_code(token)} {value:.4f}' for token, value in one.alternatives)}</td>"
@@ -22,17 +22,17 @@ def token_table(name: str, choices: Sequence[TokenChoice]) -> str:
 
 
 def first_token_table(base: Sequence[TokenChoice], instruct: Sequence[TokenChoice]) -> str:
-    """What each model thinks comes first, the most probable token on top; the one that was taken has an arrow."""
+    """Return each model's most probable first tokens; an arrow marks the chosen one."""
     columns = [list(_ranked(choices)) for choices in (base, instruct)]
     length = max(map(len, columns))
     left, right = (column + ["<td></td><td></td>"] * (length - len(column)) for column in columns)
     headers = ("base", "probability", "instruct", "probability")
     rows = [f"{one}{other}" for one, other in zip(left, right, strict=True)]
-    return _table("First token: the most probable ones (← the one that was taken)", headers, rows)
+    return _table("First token: the most probable ones (← the chosen one)", headers, rows)
 
 
 def quoted(token: str) -> str:
-    """A token as Python quotes it, so that spaces, line breaks and characters without a picture can be seen."""
+    """Return a token as Python quotes it, so that spaces, line breaks and invisible characters show."""
     return repr(token)
 
 

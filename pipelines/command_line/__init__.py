@@ -48,8 +48,15 @@ def add_dtype(
     flags.add_argument("--dtype", choices=choices, default=default, help=meaning)
 
 
+def whole_number(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
 def positive_number(text: str) -> int:
-    """Parse a flag that counts something: a whole number above 0."""
+    """Parse a whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -57,7 +57,7 @@ def chosen(kind: type[Choice], value: str, key: str) -> Choice:
     """`value` of the recipe's `key` as one of `kind`. Raises `UserError` with the choices."""
     choices = [choice.value for choice in kind]
     if value not in choices:
-        raise UserError(expected=f"{key} to be one of {', '.join(choices)}", got=str(value), remedy="choose one")
+        raise UserError(f"{key} is {value}, expected one of {', '.join(choices)}")
     return kind(value)
 
 
@@ -126,7 +126,7 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
         self.long_rows = chosen(TruncationPolicy, self.long_rows, "long_rows")
         for key in ("max_answer_cut_share", "max_dropped_share"):
             if not 0 <= getattr(self, key) <= 1:
-                raise UserError(expected=f"{key} from 0 to 1", got=str(getattr(self, key)), remedy="mend it")
+                raise UserError(f"{key} is {getattr(self, key)}, expected 0 to 1")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Which program a recipe is for, and the arguments that it takes."""
+"""The training programs, the argument classes of their recipes, and the keys that a recipe must have."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -27,9 +27,17 @@ ARGUMENTS: dict[Stage, tuple[str, ...]] = {
 }
 
 
+_DATASET = ("dataset_name", "datasets")
+REQUIRED: dict[Stage, tuple[tuple[str, ...], ...]] = {  # at least one key of each tuple
+    Stage.SFT: (("model_name_or_path",), _DATASET),
+    Stage.DPO: (("model_name_or_path",), _DATASET),
+    Stage.PRETRAIN: (_DATASET,),
+}
+
+
 def stage_of(recipe: Path, keys: Iterable[str]) -> Stage:
-    """The stage that the recipe's folder names (recipes/<model>/<stage>/), else the program that knows most of its
-    `keys`, sft where several do."""
+    """Return the stage that the recipe's folder names (recipes/<model>/<stage>/), else the program that knows most of
+    its `keys`, in doubt sft."""
     if recipe.parent.name in set(Stage):
         return Stage(recipe.parent.name)
     written = set(keys)

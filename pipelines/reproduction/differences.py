@@ -1,4 +1,4 @@
-"""Where a lock and this place differ: in what the run is made of, or in what it only runs on."""
+"""Differences between a lock and this machine: inputs of the run, or circumstances (versions, code, machine)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 from pipelines.records import fingerprints
 from pipelines.reproduction.locked_recipe import is_push_key
 
-_N_HASH_CHARACTERS = 19  # "sha256:" and twelve digits: enough to tell two apart by eye
+_N_HASH_CHARACTERS = 19  # "sha256:" and twelve digits
 
-# Where things lie and what becomes of the result is no part of what is trained; the fingerprints say what lies there.
+# Paths, revisions and trackers do not change what is trained; the fingerprints compare the contents.
 _NOT_COMPARED = (
     "output_dir", "model_name_or_path", "model_revision", "adapter_name_or_path", "dataset_name", "dataset_revision",
     "datasets", "tokenizer_name_or_path", "chat_template_path", "general_text", "resume", "resume_from_checkpoint",
@@ -20,7 +20,7 @@ _OF_THE_PLACE = ("use_cpu", "dataloader_num_workers", "dataset_num_proc")
 
 
 class Kind(StrEnum):
-    """INPUT: another model would come out. CIRCUMSTANCE: the same up to rounding should."""
+    """INPUT: it gives another model. CIRCUMSTANCE: it should give the same model up to rounding."""
 
     INPUT = "input"
     CIRCUMSTANCE = "circumstance"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it was locked."""
+    """One difference."""
 
     what: str
     locked: Any
@@ -36,17 +36,17 @@ class Difference:
     kind: Kind
 
     def line(self) -> str:
-        """The difference in one line."""
+        """Return the difference in one line."""
         label = f"{self.what} fingerprint" if self.kind is Kind.INPUT and _is_hash(self.locked) else self.what
         return f"{label}: {_text(self.locked)} in the lock, {_text(self.here)} here"
 
     def to_json(self) -> dict[str, Any]:
-        """As reproduction.json has it."""
+        """Return the entry of reproduction.json."""
         return {"what": self.what, "locked": self.locked, "here": self.here, "kind": self.kind.value}
 
 
 def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
-    """Inputs first, then recipe keys, code, versions and machine; nothing for a place that is as it was."""
+    """Return inputs first, then recipe keys, code, versions and machine."""
     pair = (lock, here)
     found = _unequal("", [fingerprints(one) for one in pair], Kind.INPUT)
     found += _unequal("recipe key ", [_of_the_training(one["recipe"]) for one in pair], Kind.INPUT)
@@ -59,7 +59,7 @@ def differences(lock: Mapping[str, Any], here: Mapping[str, Any]) -> list[Differ
 
 
 def inputs_among(found: Sequence[Difference]) -> list[Difference]:
-    """Those that make it another run."""
+    """Return the differences that make it another run."""
     return [one for one in found if one.kind is Kind.INPUT]
 
 
@@ -73,7 +73,7 @@ def _unequal(prefix: str, pair: Sequence[Mapping[str, Any]], kind: Kind) -> list
 
 
 def _changed_on_resuming(lock: Mapping[str, Any]) -> list[Difference]:
-    """Keys that were others until the run was resumed: no recipe makes such a run again."""
+    """Keys that were changed by a resume: no recipe can reproduce such a run."""
     before = _of_the_training(lock.get("before_resume", {}))
     last = {**lock["recipe"], "precision": (lock.get("precision") or {}).get("choice")}
     return [
@@ -92,12 +92,12 @@ def _of_the_place(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _precision(lock: Mapping[str, Any]) -> dict[str, Any]:
-    """What is computed in; a lock from before this was recorded has none."""
+    """The precision; older locks have none."""
     return {"computed in": (lock.get("precision") or {}).get("choice")}
 
 
 def _code(git: Mapping[str, Any]) -> str | None:
-    """The commit, and the hash of what was changed since."""
+    """The commit, and the hash of the changes on top of it."""
     if git["commit"] is None:
         return None
     changes = f" with changes {git['diff_sha256'][:12]}" if git["diff_sha256"] else ""

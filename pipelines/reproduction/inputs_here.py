@@ -1,4 +1,4 @@
-"""The inputs of a locked run as they are here: read as the run itself reads them, but no weight is loaded."""
+"""Read the inputs of a locked run on this machine the way the run does, without loading weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +25,9 @@ _PLACES = (
 
 
 def lock_here(lock: Mapping[str, Any], again: LockedRecipe) -> dict[str, Any]:
-    """What the lock of a run of `again` would say here: inputs, versions, code and machine.
+    """Return the lock that a run of `again` would write here: inputs, versions, code and machine.
 
-    Raises `UserError` for what is not there, with the key that can name another place.
+    Raises `UserError` for a missing input, with the key that can name another path.
     """
     try:
         inputs = _INPUTS[again.program](again.recipe)
@@ -73,15 +73,13 @@ _INPUTS = {Stage.SFT: _sft_inputs, Stage.DPO: _dpo_inputs, Stage.PRETRAIN: _pret
 
 
 def _with_place(error: UserError, keys: Mapping[str, Any]) -> UserError:
-    """`error`, saying where relative paths count from and how to name another place if one of them is not there."""
+    """Add the current folder, and the flag for another path, to an error about a missing path."""
     places = [(key, keys.get(key)) for key in _PLACES]
     places += [("datasets", part.get("path")) for part in plain(keys.get("datasets") or [])]
     absent = [key for key, place in places if place and not Path(str(place)).exists() and str(place) in str(error)]
     if not absent:
         return error
     return UserError(
-        expected=error.expected,
-        got=f"{error.got} (from {Path.cwd()})",
-        remedy=f"start where the locked run was started, or name its place here with --{absent[0]} PLACE: the "
-        "fingerprint tells whether it is the same",
+        f"{error.problem} (from {Path.cwd()})",
+        f"start in the folder of the locked run, or name the path with --{absent[0]} PATH: the fingerprint is compared",
     )

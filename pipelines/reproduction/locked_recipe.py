@@ -1,4 +1,4 @@
-"""The recipe of a lock, to be run again: commits pinned, nothing sent anywhere, nothing of anybody else's code."""
+"""Turn the recipe of a lock into one to run again: commits pinned, nothing pushed, no code from the Hub."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +10,10 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
 from pipelines.recipe import ARGUMENTS, Recipe, Stage, parse_recipe, written_keys
-from pipelines.recipe.arguments import chosen
 from pipelines.recipe.precision import PRECISION_KEYS, WishedBy
 
-# A second run is begun anew, and stays here: it pushes nothing and is in no tracker. A lock may be somebody else's, so
-# it sets no variable of the environment.
+# A second run starts from step 0, pushes nothing and uses no tracker. A lock may come from somebody else, so it sets no
+# environment variable.
 _LEFT_OUT = ("resume", "resume_from_checkpoint", "project", "env")
 
 
@@ -25,42 +24,44 @@ class LockedRecipe:
     program: Stage
     recipe: Recipe
     path: Path
-    flags: tuple[str, ...] = ()  # the precision that the command line asks for, or asked for: it is obeyed there only
+    flags: tuple[str, ...] = ()  # the precision: only on the command line is it obeyed on every machine
 
 
 @contextmanager
 def locked_recipe(lock: Mapping[str, Any], overrides: Sequence[str], output_dir: Path) -> Iterator[LockedRecipe]:
-    """The recipe of `lock` with the `overrides` (--key value ...) over it; its file is gone after the block.
+    """Yield the recipe of `lock` updated by the `overrides` (--key value ...), in a temporary file.
 
-    Raises `UserError` for a recipe that would run code from the Hub unless the overrides say so themselves.
+    Raises `UserError` for a recipe that would run code from the Hub, unless the overrides ask for it.
     """
-    program = chosen(Stage, str(lock["program"]), "program")
+    if str(lock["program"]) not in set(Stage):
+        raise UserError(f"the program of the lock is {lock['program']}, expected one of {', '.join(Stage)}")
+    program = Stage(lock["program"])
     own = written_keys(overrides)
     keys = {key: value for key, value in lock["recipe"].items() if key not in _LEFT_OUT and not is_push_key(key)}
     _refuse_code_of_others(keys, own)
     keys |= _pinned(keys, lock) | {"report_to": "none"}
     with TemporaryDirectory(prefix="locked-recipe-") as folder:
         path = Path(folder) / "recipe.yaml"
-        write_json_atomically(path, {**keys, **own, "output_dir": str(output_dir)})  # each JSON text is YAML too
+        write_json_atomically(path, {**keys, **own, "output_dir": str(output_dir)})  # JSON is YAML
         flags = _precision_flags(lock, own)
         recipe = parse_recipe(ARGUMENTS[program], [*flags, *overrides, "--config", str(path)])
         yield LockedRecipe(program, recipe, path, flags)
 
 
 def _precision_flags(lock: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, ...]:
-    """The precision as flags: the command line's `own`, over what that of the locked run asked for."""
+    """The precision as flags: those of this command line (`own`), else those of the locked run's."""
     asked = (lock.get("precision") or {}).get("wished_by") == WishedBy.COMMAND_LINE
     keys = {**(lock["recipe"] if asked else {}), **own}
     return tuple(word for key in PRECISION_KEYS if key in keys for word in (f"--{key}", str(keys[key]).lower()))
 
 
 def is_push_key(key: str) -> bool:
-    """Whether a recipe key is about what is sent to the Hub."""
+    """Whether a recipe key is about pushing to the Hub."""
     return key.startswith(("push_to_hub", "hub_"))
 
 
 def _pinned(keys: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
-    """The commits of the Hub that the run has resolved, in place of a branch or of none."""
+    """The Hub commits that the run resolved, to replace branches and missing revisions."""
     pinned: dict[str, Any] = {}
     for model in filter(None, (lock["base"], lock["adapter"])):
         commit = model["fingerprint"].removeprefix("hub:")  # org/name@commit
@@ -79,7 +80,7 @@ def _pinned(keys: Mapping[str, Any], lock: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names(value: Any, model: Mapping[str, Any]) -> bool:
-    """Whether a recipe's value is the model's id, at whatever revision."""
+    """Whether a recipe's value is the model's id, at any revision."""
     return str(value).partition("@")[0] == model["name_or_path"]
 
 
@@ -92,8 +93,5 @@ def _refuse_code_of_others(keys: Mapping[str, Any], own: Mapping[str, Any]) -> N
     }
     code = [key for key, is_asked in asked.items() if is_asked and key not in own]
     if code:
-        raise UserError(
-            expected="a lock whose recipe runs no code from the Hub",
-            got=", ".join(f"{key}: {keys[key]}" for key in code),
-            remedy=f"repeat --{code[0]} on the command line if you trust that code",
-        )
+        problem = f"the locked recipe runs code from the Hub ({', '.join(f'{key}: {keys[key]}' for key in code)})"
+        raise UserError(problem, f"repeat --{code[0]} on the command line if you trust that code")

@@ -1,4 +1,4 @@
-"""What a second run gave, beside what the lock says: weights bit by bit, the loss step by step, the metrics."""
+"""Compare a second run with its lock: weights bit by bit, the loss step by step, the metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.reproduction.differences import Difference, inputs_among
 
-# how long something took is another figure in each run
+# durations differ in each run
 _TIMES = ("_runtime", "_per_second")
 
 
 class Verdict(StrEnum):
-    """BIT_IDENTICAL: the same weights and losses. WITHIN_TOLERANCE: losses as near as other machines or versions let
-    expect. DIFFERS: anything else."""
+    """BIT_IDENTICAL: the same weights and losses. WITHIN_TOLERANCE: other machine or versions, losses within the
+    tolerance. DIFFERS: anything else."""
 
     BIT_IDENTICAL = "bit-identical"
     WITHIN_TOLERANCE = "within tolerance"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class LossDifference:
-    """Two loss curves side by side: steps logged in both, steps in one alone, the largest difference in nats."""
+    """Two loss curves: steps logged in both, steps logged in one, the largest difference in nats."""
 
     n_steps: int
     n_unpaired: int
@@ -33,12 +33,12 @@ class LossDifference:
 
     @property
     def share(self) -> float:
-        """The largest difference as a share of the locked curve's mean."""
+        """Return the largest difference as a share of the locked curve's mean."""
         return self.largest / abs(self.mean_locked) if self.mean_locked else float(self.largest > 0)
 
     def line(self) -> str:
-        """The comparison in one line."""
-        alone = f", {self.n_unpaired} more in one of the runs alone" if self.n_unpaired else ""
+        """Return the comparison in one line."""
+        alone = f", {self.n_unpaired} steps logged in only one of the runs" if self.n_unpaired else ""
         if self.at_step is None:
             return f"loss curve: equal at {self.n_steps} logged steps{alone}"
         how_far = f"{self.largest:.3g} nats at step {self.at_step}, {self.share:.3%} of the mean"
@@ -47,7 +47,7 @@ class LossDifference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A reproduction: what differed before, and what differs in the result."""
+    """A reproduction: the differences before the run, and those of the result."""
 
     differences: tuple[Difference, ...]
     weights_sha256: tuple[str | None, str | None]
@@ -57,8 +57,8 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """The tolerance is for other circumstances: with other inputs, and where nothing differed, nothing but the same
-        bits will do."""
+        """Return the verdict. The tolerance is for another machine, code or versions: with other inputs, or with no
+        difference, only identical bits count."""
         loss, weights = self.loss, self.weights_sha256
         has_same_steps = loss.n_steps > 0 and loss.n_unpaired == 0
         if weights[0] == weights[1] and has_same_steps and loss.largest == 0:
@@ -68,7 +68,7 @@ class Outcome:
         return Verdict.DIFFERS
 
     def to_json(self) -> dict[str, Any]:
-        """The record reproduction.json."""
+        """Return the record reproduction.json."""
         locked, here = self.weights_sha256
         return {
             "kind": "reproduction",
@@ -80,13 +80,13 @@ class Outcome:
         }
 
     def lines(self) -> list[str]:
-        """The outcome for a terminal; the verdict last."""
+        """Return the outcome for a terminal; the verdict last."""
         metrics = [f"{name}: {was} in the lock, {now} here" for name, (was, now) in self.metrics.items()]
         return [self._weights_line(), self.loss.line(), *metrics, self.verdict.value]
 
     def why_not(self) -> str:
-        """What is not as it was, in one line."""
-        bound = f"; no loss may be further away than {self.tolerance:.1%} of the mean" if self._has_tolerance else ""
+        """Return what differs, in one line."""
+        bound = f"; the tolerance is {self.tolerance:.1%} of the mean" if self._has_tolerance else ""
         return f"not reproduced with {self._circumstances}: {self._weights_line()}; {self.loss.line()}{bound}"
 
     @property
@@ -107,7 +107,7 @@ class Outcome:
 def outcome(
     locked: Mapping[str, Any], here: Mapping[str, Any], found: Sequence[Difference], tolerance: float
 ) -> Outcome:
-    """The `result`s of two locks compared; `tolerance` is a share of the locked curve's mean loss."""
+    """Compare the `result`s of two locks; `tolerance` is a share of the locked curve's mean loss."""
     metrics = [_flat(one["metrics"]) for one in (locked, here)]
     names = dict.fromkeys([*metrics[0], *metrics[1]])
     return Outcome(
@@ -124,17 +124,13 @@ def outcome(
 
 
 def refuse_unfinished(lock: Mapping[str, Any]) -> None:
-    """Raise `UserError` if the locked run has not finished: there is nothing to compare with."""
+    """Raise `UserError` if the locked run has not finished."""
     if lock["result"] is None:
-        raise UserError(
-            expected="the lock of a finished run",
-            got="one without a result",
-            remedy="finish that run with --resume first",
-        )
+        raise UserError("the lock is of an unfinished run: it has no result", "finish that run with --resume")
 
 
 def loss_difference(locked: Sequence[Sequence[float]], here: Sequence[Sequence[float]]) -> LossDifference:
-    """The curves [step, loss] compared at the steps that both have."""
+    """Compare curves of [step, loss] at the steps that both have."""
     one, other = ({int(step): loss for step, loss in curve} for curve in (locked, here))
     gaps = {step: abs(one[step] - other[step]) for step in one if step in other}
     at_step = max(gaps, key=lambda step: gaps[step], default=None)

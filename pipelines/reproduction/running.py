@@ -1,4 +1,4 @@
-"""Running a locked recipe again: the same program in as many processes and threads."""
+"""Run a locked recipe again: the same program with the same number of processes and threads."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_again(again: LockedRecipe, lock: Mapping[str, Any], accelerate_config: Path | None = None) -> None:
-    """Run the program with the recipe in as many processes and threads as the lock says; its words go to the terminal.
+    """Run the program with the recipe, with as many processes and threads as in the lock; its output is shown.
 
     Raises `UserError` if the machine has fewer accelerators than processes, or if the run does not finish.
     """
@@ -26,31 +26,21 @@ def run_again(again: LockedRecipe, lock: Mapping[str, Any], accelerate_config: P
         command = [*_launcher(lock, accelerate_config, on_cpu=again.recipe.arguments[1].use_cpu), *command]
     environment = dict(os.environ)
     if n_threads := lock["machine"].get("n_threads"):
-        environment["OMP_NUM_THREADS"] = str(n_threads)  # sums are split among threads: their last bits depend on it
+        environment["OMP_NUM_THREADS"] = str(n_threads)  # sums are split among threads, which changes their last bits
     done = subprocess.run([sys.executable, *command], env=environment, check=False)
     if done.returncode != 0:
-        raise UserError(
-            expected=f"{again.program}.py to finish with the locked recipe",
-            got=f"exit code {done.returncode}",
-            remedy="see what it said above",
-        )
+        raise UserError(f"{again.program}.py ended with exit code {done.returncode}", "see its output above")
 
 
 def _launcher(lock: Mapping[str, Any], accelerate_config: Path | None, *, on_cpu: bool) -> list[str]:
     n_processes, kind = lock["n_processes"], lock["parallelism"]
     n_accelerators = 0 if on_cpu else torch.accelerator.device_count()
     if not on_cpu and n_accelerators < n_processes:
-        raise UserError(
-            expected=f"{n_processes} accelerators, one for each process of the locked run",
-            got=str(n_accelerators),
-            remedy="reproduce it on such a machine, or try it with --use_cpu true",
-        )
+        problem = f"the locked run had {n_processes} processes with an accelerator each, here are {n_accelerators}"
+        raise UserError(problem, "use such a machine, or try --use_cpu true")
     if accelerate_config is None and kind == Parallelism.DEEPSPEED:
-        raise UserError(
-            expected="the DeepSpeed configuration of the locked run",
-            got="none: the lock has only its name",
-            remedy="give the file with --accelerate_config FILE",
-        )
+        problem = "the locked run used DeepSpeed, and a lock does not hold its configuration"
+        raise UserError(problem, "give the file with --accelerate_config FILE")
     named = "fsdp2" if kind == Parallelism.FSDP else "cpu_ddp" if on_cpu else "multi_gpu"
     config = accelerate_config or _ROOT / "accelerate_configs" / f"{named}.yaml"
     return ["-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", str(n_processes)]

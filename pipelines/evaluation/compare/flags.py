@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.command_line import ArgumentParser, add_dtype, positive_number
+from pipelines.command_line import ArgumentParser, add_dtype, not_negative, positive_number, share, whole_number
 from pipelines.errors import UserError
 from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable
 
@@ -75,10 +75,10 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
 
 def _add_decoding(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--max_new_tokens", type=int, default=256, help="token limit of an answer (default 256)")
-    add("--num_samples", type=int, default=2, help="samples of each prompt, 0 for none (default 2)")
-    add("--temperature", type=float, default=0.7, help="of the samples (default 0.7)")
-    add("--top_p", type=float, default=0.95, help="of the samples (default 0.95)")
+    add("--max_new_tokens", type=positive_number, default=256, help="token limit of an answer (default 256)")
+    add("--num_samples", type=whole_number, default=2, help="samples of each prompt, 0 for none (default 2)")
+    add("--temperature", type=not_negative, default=0.7, help="of the samples (default 0.7)")
+    add("--top_p", type=share, default=0.95, help="of the samples (default 0.95)")
     add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
     shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
     add("--show_probabilities", type=int, default=8, metavar="N", help=shown)

@@ -134,9 +134,9 @@ def test_what_is_not_there_says_where_paths_count_from_and_which_key_names_it(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as refused:
         reproduce.main([str(place / "run"), "--model_name_or_path", str(place / "base"), "--check_only"])
-    assert "rows" in refused.value.expected
-    assert str(tmp_path) in refused.value.got
-    assert "--dataset_name PLACE" in refused.value.remedy
+    assert "rows" in refused.value.problem
+    assert str(tmp_path) in refused.value.problem
+    assert "--dataset_name PATH" in str(refused.value.fix)
     with pytest.raises(UserError, match="--model_name_or_path PLACE"):
         reproduce.main([str(place / "run"), "--dataset_name", str(place / "rows"), "--check_only"])
     with pytest.raises(UserError, match=r"absent\.jsonl.*--datasets PLACE"):

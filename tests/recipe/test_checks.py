@@ -7,13 +7,12 @@ import pytest
 
 from pipelines.recipe import ARGUMENTS, Stage
 from pipelines.recipe.accepted_keys import accepted_keys
-from pipelines.recipe.obeyed_keys import NEEDS_ANOTHER, NOT_READ, unobeyed_keys
-from pipelines.recipe.other_trainers import _BY_VALUE, _SAME_VALUE, same_meaning
+from pipelines.recipe.checks import DEPENDENT, UNSUPPORTED, missing_paths, unsupported_keys
 from pipelines.recipe.parsing import FaultKind, _read
-from pipelines.recipe.places import missing_places
+from pipelines.recipe.renamed_keys import _BY_VALUE, _SAME_VALUE, same_meaning
 
 # Keys that these programs or the library's own trainer read. A key that is new in a library has to be looked at and
-# put here, or into the tables of `obeyed_keys`.
+# put here, or into the tables of `checks`.
 _OBEYED = """
     accelerator_config activation_checkpointing activation_checkpointing_kwargs activation_offloading adam_beta1
     adam_beta2 adam_epsilon adapter_name_or_path assistant_only_loss attn_implementation auto_find_batch_size
@@ -48,7 +47,7 @@ OBEYED = set(_OBEYED.split())
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_key_of_a_program_is_looked_at(stage: Stage) -> None:
-    named = {one.key for one in NOT_READ} | {key for one in NEEDS_ANOTHER for key in one.keys}
+    named = {one.key for one in UNSUPPORTED} | {key for one in DEPENDENT for key in one.keys}
     of_libraries = accepted_keys([*ARGUMENTS[stage][1:], "trl.ScriptArguments"])
     assert set(of_libraries) - OBEYED - named == set()
     assert named & OBEYED == set()
@@ -56,7 +55,7 @@ def test_every_key_of_a_program_is_looked_at(stage: Stage) -> None:
 
 def test_the_tables_name_keys_that_exist() -> None:
     keys = {key for stage in Stage for key in accepted_keys(ARGUMENTS[stage])}
-    named = {one.key for one in NOT_READ} | {key for one in NEEDS_ANOTHER for key in one.keys} | OBEYED
+    named = {one.key for one in UNSUPPORTED} | {key for one in DEPENDENT for key in one.keys} | OBEYED
     assert named - keys == set()
     assert set(_SAME_VALUE.values()) - keys == set()
     values = [one for known in _BY_VALUE.values() for one in known.values()]
@@ -66,16 +65,19 @@ def test_the_tables_name_keys_that_exist() -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"dataset_kwargs": {"skip_prepare_dataset": True}}, "`dataset_kwargs: {'skip_prepare_dataset': True}` is not"),
+        (
+            {"dataset_kwargs": {"skip_prepare_dataset": True}},
+            "`dataset_kwargs: {'skip_prepare_dataset': True}` is not supported by sft.py",
+        ),
         ({"truncation_mode": "keep_end"}, "use long_rows"),
-        ({"do_train": False}, "`do_train: False` is not read by sft.py"),
+        ({"do_train": False}, "`do_train: False` is not supported by sft.py"),
         ({"lora_task_type": "SEQ_CLS"}, "this program trains causal language models"),
-        ({"lora_r": 8}, "expected use_peft: true beside lora_r; got none"),
-        ({"datasets": [{"path": "a"}], "dataset_name": "b"}, "datasets or dataset_name, not both"),
+        ({"lora_r": 8}, "lora_r without use_peft"),
+        ({"datasets": [{"path": "a"}], "dataset_name": "b"}, "expected datasets or dataset_name"),
     ],
 )
 def test_a_key_that_is_not_obeyed_is_refused(keys: dict[str, Any], problem: str) -> None:
-    [error] = unobeyed_keys(Stage.SFT, keys)
+    [error] = unsupported_keys(Stage.SFT, keys)
     assert problem in str(error)
 
 
@@ -89,18 +91,18 @@ def test_a_key_that_is_not_obeyed_is_refused(keys: dict[str, Any], problem: str)
     ],
 )
 def test_what_is_done_anyway_is_not_refused(keys: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(unobeyed_keys(Stage.SFT, keys)) == []
+    assert list(unsupported_keys(Stage.SFT, keys)) == []
     assert capsys.readouterr().err == ""
 
 
 def test_padding_free_is_not_obeyed_by_dpo() -> None:
-    [error] = unobeyed_keys(Stage.DPO, {"padding_free": True})
+    [error] = unsupported_keys(Stage.DPO, {"padding_free": True})
     assert "dpo.py" in str(error)
 
 
 def test_keys_without_effect_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     keys = {"eval_steps": 5, "num_train_epochs": 2, "max_steps": 9, "hub_model_id": "me/it", "dataset_num_proc": 4}
-    assert list(unobeyed_keys(Stage.DPO, keys)) == []
+    assert list(unsupported_keys(Stage.DPO, keys)) == []
     (line,) = capsys.readouterr().err.splitlines()
     for part in ("`eval_steps` (needs eval_strategy: steps)", "`num_train_epochs` (needs no max_steps)",
                  "`hub_model_id` (needs push_to_hub: true)", "`dataset_num_proc`"):  # fmt: skip
@@ -170,7 +172,7 @@ def test_the_keys_of_another_trainer_are_translated(text: str, keys: dict[str, A
         ("base_model: a", "write `model_name_or_path`"),
         ("num_epochs: 3", "write `num_train_epochs`"),
         ("adapter: lora", "write `use_peft: true`"),
-        ("finetuning_type: freeze", "its values that are known here are lora, full"),
+        ("finetuning_type: freeze", "its known values are lora, full"),
         ("stage: sft", "the program itself"),
         ("wandb_project:", "remove it, it is empty"),
         ("device_map: auto", "`accelerate launch` places the model"),
@@ -199,7 +201,7 @@ def test_a_value_that_is_not_certain_is_not_translated() -> None:
         ("training_arguments: {learning_rate: 1}", "move its keys to the top level"),
         ("datasets: [{path: a, type: alpaca}]", "remove or rename type"),
         ("datasets: [{name: a}]", "name its path"),
-        ("datasets: [{path: a, fraction: much}]", "a number for `fraction`"),
+        ("datasets: [{path: a, fraction: much}]", "expected a number"),
     ],
 )
 def test_a_value_or_a_form_of_another_trainer_is_explained(line: str, remedy: str, tmp_path: Path) -> None:
@@ -214,14 +216,12 @@ def test_the_paths_of_a_recipe_exist_or_are_of_the_hub(tmp_path: Path, monkeypat
     (tmp_path / "runs" / "one" / "run.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     here = {"model_name_or_path": "org/base@main", "dataset_name": "rows", "tokenizer_name_or_path": "runs/one"}
-    assert (
-        list(missing_places({**here, "datasets": [{"path": "hf://buckets/x/y.jsonl"}, {"path": "data/*.csv"}]})) == []
-    )
+    assert list(missing_paths({**here, "datasets": [{"path": "hf://buckets/x/y.jsonl"}, {"path": "data/*.csv"}]})) == []
     for place in ("./base", "/base", "a/b/c", "rows.jsonl", "base.gguf", "runs/two", "~x/y", "org/", "a\\b"):
-        [error] = missing_places({"model_name_or_path": place})
-        assert error.got == f"{place}, which does not exist"
+        [error] = missing_paths({"model_name_or_path": place})
+        assert error.problem == f"`model_name_or_path` is {place}, which does not exist"
     for place in ("$OUT/base", "${OUT}"):
-        [error] = missing_places({"output_dir": place})
-        assert "variables are not expanded" in error.got
-    [error] = missing_places({"datasets": [{"path": "none.csv"}]})
-    assert error.expected == "an existing path for `datasets`"
+        [error] = missing_paths({"output_dir": place})
+        assert "variables are not expanded" in error.problem
+    [error] = missing_paths({"datasets": [{"path": "none.csv"}]})
+    assert error.problem == "`datasets` is none.csv, which does not exist"

@@ -1,4 +1,4 @@
-"""Reading a recipe and a command line: the values as they are written, before the type of their key decides."""
+"""Read a recipe and a command line: the raw values, before the type of their key is applied."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,11 @@ from pipelines.files import read_text
 
 
 @dataclass(frozen=True)
-class Written:
-    """One value: as YAML reads it, and as it is written.
+class RawValue:
+    """One value as YAML reads it, and its source text.
 
-    `text` is the source of a scalar and None for a list, a mapping, an empty value or a flag without a value. `items`
-    is the source of each item of a list of scalars. The type of the key decides between the two: `eval_strategy: no`
-    is text, `packing: no` is not.
+    `text` is None for a list, a mapping, an empty value or a flag without a value. `items` has the text of each item of
+    a list of scalars. The type of the key decides which one counts: `eval_strategy: no` is text, `packing: no` is not.
     """
 
     value: Any
@@ -27,48 +26,46 @@ class Written:
     from_command_line: bool = False
 
 
-def read_written(arguments: Sequence[str]) -> tuple[Path | None, dict[str, Written], list[UserError]]:
-    """The path of `--config`, the keys of that recipe with those of the command line over them, and what is neither
-    a key nor a value on the command line.
+def read_raw_values(arguments: Sequence[str]) -> tuple[Path | None, dict[str, RawValue], list[UserError]]:
+    """Return the path of `--config`, the keys of the recipe updated by the command line, and errors for other words.
 
-    Raises `UserError` for a file that cannot be read, for YAML that is not valid and for a key written twice.
+    Raises `UserError` for a file that cannot be read, for invalid YAML and for a repeated key.
     """
-    pairs: dict[str, Written] = {}
+    pairs: dict[str, RawValue] = {}
     problems: list[UserError] = []
     words = list(arguments)
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
-            problems.append(UserError(expected="--key value", got=repr(word), remedy="write --key before each value"))
+            problems.append(UserError(f"{word!r} is not a --key", "write --key before each value"))
             continue
         key, equals, value = word[2:].partition("=")
         values = [value] if equals else []
         while not equals and words and not words[0].startswith("--"):
             values.append(words.pop(0))
-        pairs[key.replace("-", "_")] = _from_words(values)
-    config = pairs.pop("config", Written(None))
+        pairs[key.replace("-", "_")] = _from_command_line(values)
+    config = pairs.pop("config", RawValue(None))
     path, *others = (config.text,) if config.text is not None else (config.items or (None,))
     if others or (config.from_command_line and path is None):
-        got = " ".join(map(repr, others)) or "none"
-        problems.append(UserError(expected="one path after --config", got=got, remedy="name one recipe"))
+        found = f"{1 + len(others)} paths" if others else "no path"
+        problems.append(UserError(f"--config has {found}, expected one", "name one recipe"))
     recipe = Path(path) if path is not None else None
     return recipe, {**(_read_recipe(recipe) if recipe else {}), **pairs}, problems
 
 
-def _from_words(words: list[str]) -> Written:
+def _from_command_line(words: list[str]) -> RawValue:
     if not words:
-        return Written(True, from_command_line=True)
-    if words == [""]:  # not YAML's null: a shell writes it for a variable that is not set
-        return Written("", "", from_command_line=True)
+        return RawValue(True, from_command_line=True)
+    if words == [""]:  # not YAML's null: an unset shell variable
+        return RawValue("", "", from_command_line=True)
     if len(words) > 1:
-        return Written([_scalar(word) for word in words], items=tuple(words), from_command_line=True)
+        return RawValue([_scalar(word) for word in words], items=tuple(words), from_command_line=True)
     value = read_yaml_value(words[0])
-    return Written(value, None if value is None else words[0], from_command_line=True)
+    return RawValue(value, None if value is None else words[0], from_command_line=True)
 
 
 def read_yaml_value(text: str) -> Any:
-    """`text` as YAML reads it; the text itself where it is no YAML, or a list, a mapping or a comment only by its
-    punctuation."""
+    """Return `text` as YAML reads it, or `text` if it is not YAML or is prose that reads as YAML."""
     try:
         value = yaml.load(text, _RecipeLoader)
     except (yaml.YAMLError, UserError):
@@ -104,7 +101,7 @@ _RecipeLoader.add_implicit_resolver(
 )
 
 
-def _read_recipe(path: Path) -> dict[str, Written]:
+def _read_recipe(path: Path) -> dict[str, RawValue]:
     loader = _RecipeLoader(read_text(path))
     try:
         root = loader.get_single_node()
@@ -114,46 +111,40 @@ def _read_recipe(path: Path) -> dict[str, Written]:
     except yaml.YAMLError as error:
         raise _not_yaml(error, path) from error
     except RecursionError as error:
-        raise UserError(
-            expected=f"a recipe of `key: value` lines in {path}", got="values nested too deeply", remedy="see recipes/"
-        ) from error
+        raise UserError(f"{path} is nested too deeply, expected `key: value` lines", "see recipes/") from error
     finally:
         loader.dispose()
     if not isinstance(root, yaml.MappingNode):
-        got = "an empty file" if value is None else f"a {type(value).__name__}"
-        remedy = "write a space after each colon" if ":" in str(value) else "see recipes/"
-        raise UserError(expected=f"a recipe of `key: value` lines in {path}", got=got, remedy=remedy)
+        kind = "empty" if value is None else f"a {type(value).__name__}"
+        fix = "write a space after each colon" if ":" in str(value) else "see recipes/"
+        raise UserError(f"{path} is {kind}, expected `key: value` lines", fix)
     found = {}
     for key, node in root.value:  # merged keys come first and are overridden
         found[str(key.value)] = _of_node(node, value.get(loader.construct_object(key)))
     return found
 
 
-def _of_node(node: yaml.Node, value: Any) -> Written:
+def _of_node(node: yaml.Node, value: Any) -> RawValue:
     if isinstance(node, yaml.ScalarNode):
-        return Written(value, None if value is None else node.value)
+        return RawValue(value, None if value is None else node.value)
     if isinstance(node, yaml.SequenceNode) and all(isinstance(one, yaml.ScalarNode) for one in node.value):
-        return Written(value, items=tuple(one.value for one in node.value))
-    return Written(value)
+        return RawValue(value, items=tuple(one.value for one in node.value))
+    return RawValue(value)
 
 
 def _refuse_repeated_keys(root: yaml.Node, path: Path) -> None:
-    """Raise `UserError` with both lines for a key that a mapping has twice: YAML's readers keep the last one."""
+    """Raise `UserError` for a key that a mapping has twice, of which YAML would keep the last one."""
     for mapping in _mappings(root):
         lines: dict[str, int] = {}
         for key, _ in mapping.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines and key.tag != "tag:yaml.org,2002:merge":
-                raise UserError(
-                    expected=f"`{name}` once in {path}",
-                    got=f"it on lines {lines[name]} and {line}",
-                    remedy="remove one",
-                )
+                raise UserError(f"{path} has `{name}` on lines {lines[name]} and {line}", "remove one")
             lines[name] = line
 
 
 def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
-    """The mappings in `root`, each once: an anchor may be used in several places."""
+    """Yield the mappings in `root`, each once: an anchor may be used several times."""
     open_nodes, seen = [root], set()
     while open_nodes:
         node = open_nodes.pop()
@@ -170,18 +161,16 @@ def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
 def _not_yaml(error: yaml.YAMLError, path: Path) -> UserError:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or getattr(error, "context", None) or error)
-    remedy = "fix that line; text with special characters needs quotes"
+    fix = "fix that line; text with special characters needs quotes"
     if "'\\t'" in problem:
-        remedy = "indent with spaces"
+        fix = "indent with spaces"
     elif "another document" in problem:
-        remedy = "write one recipe in a file, without a `---` line between"
+        fix = "write one recipe in a file, without a `---` line between"
     elif "constructor for the tag" in problem:
-        remedy = "remove the tag: a recipe holds plain values"
-    return UserError(
-        expected=f"valid YAML in {path}", got=problem + (f" on line {mark.line + 1}" if mark else ""), remedy=remedy
-    )
+        fix = "remove the tag: a recipe holds plain values"
+    return UserError(f"{path} is not valid YAML: {problem}{f' on line {mark.line + 1}' if mark else ''}", fix)
 
 
-def as_values(written: Mapping[str, Written]) -> dict[str, Any]:
-    """The plain values of `written`, whatever their keys."""
-    return {key: one.value for key, one in written.items()}
+def as_values(raw: Mapping[str, RawValue]) -> dict[str, Any]:
+    """Return the plain values."""
+    return {key: one.value for key, one in raw.items()}

@@ -1,4 +1,4 @@
-"""What a recipe need not say because it follows from where the run happens: `use_cpu` and the local tracker."""
+"""Keys that follow from the machine: `use_cpu` and the local tracker."""
 
 import importlib.util
 import os
@@ -10,9 +10,9 @@ from pipelines.recipe.precision import say
 
 
 def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
-    """`keys` with `use_cpu: true` added, and said on stderr, where the machine has no accelerator.
+    """Add `use_cpu: true`, with a line on stderr, if the machine has no accelerator.
 
-    transformers refuses `bf16: true` on such a machine unless `use_cpu` is set, so one recipe could not run everywhere.
+    transformers rejects `bf16: true` on such a machine without `use_cpu`, and recipes should run everywhere.
     """
     import torch
 
@@ -23,11 +23,10 @@ def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
 
 
 def keys_of_default_tracker(keys: dict[str, Any]) -> dict[str, Any]:
-    """`keys` with `report_to: trackio`, and said on stderr, where neither recipe nor command line names a tracker.
+    """Add `report_to: trackio`, with a line on stderr, if neither recipe nor command line sets a tracker.
 
-    trackio keeps its runs in a folder of this machine (`TRACKIO_DIR`, else `trackio` in the Hugging Face cache) and
-    sends nothing anywhere. A run is filed under `project`, by default the name of `output_dir`. Where trackio is not
-    installed or its folder cannot be written, the run goes on without a tracker.
+    trackio writes to a local folder (`TRACKIO_DIR`, else `trackio` in the Hugging Face cache) and sends nothing. The
+    `project` is by default the name of `output_dir`. Without trackio, or a folder to write to, there is no tracker.
     """
     if "report_to" in keys or importlib.util.find_spec("trackio") is None:
         return keys

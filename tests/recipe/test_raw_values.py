@@ -5,26 +5,25 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.recipe.written import as_values, read_written
+from pipelines.recipe.raw_values import as_values, read_raw_values
 
 
 def read(folder: Path, text: str | bytes) -> dict[str, object]:
     path = folder / "recipe.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return as_values(read_written(["--config", str(path)])[1])
+    return as_values(read_raw_values(["--config", str(path)])[1])
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: 1\nb: 2\na: 3\n", "expected `a` once in "),
-        ("a: 1\nb: 2\na: 3\n", "got it on lines 1 and 3; "),
-        ("a:\n  b: 1\n  b: 2\n", "got it on lines 2 and 3; "),
-        ("datasets:\n- path: x\n  split: a\n  split: b\n", "got it on lines 3 and 4; "),
-        ("", "got an empty file"),
-        ("# only a comment\n", "got an empty file"),
-        ("- a\n- b\n", "got a list"),
-        ("just text\n", "got a str"),
+        ("a: 1\nb: 2\na: 3\n", "has `a` on lines 1 and 3"),
+        ("a:\n  b: 1\n  b: 2\n", "on lines 2 and 3; "),
+        ("datasets:\n- path: x\n  split: a\n  split: b\n", "on lines 3 and 4; "),
+        ("", "is empty"),
+        ("# only a comment\n", "is empty"),
+        ("- a\n- b\n", "is a list"),
+        ("just text\n", "is a str"),
         ("learning_rate:1e-4\n", "write a space after each colon"),
         ("run_name: @me\n", "text with special characters needs quotes"),
         ("run_name: a: b\n", "text with special characters needs quotes"),
@@ -33,7 +32,7 @@ def read(folder: Path, text: str | bytes) -> dict[str, object]:
         ("a: !!python/object/apply:os.system [ls]\n", "remove the tag"),
         ("a: !!python/name:os.system\n", "remove the tag"),
         ("a: [1\n", "on line 2"),
-        ("a: 'text\n", "in "),
+        ("a: 'text\n", "is not valid YAML"),
         ("a: *unknown\n", "undefined alias 'unknown' on line 1"),
         ("? [a]\n: 1\n", "unhashable key on line 1"),
     ],
@@ -66,6 +65,6 @@ def test_a_merged_key_at_the_top_is_a_key(tmp_path: Path) -> None:
 
 
 def test_words_that_are_neither_key_nor_value_are_returned() -> None:
-    path, keys, problems = read_written(["stray", "--lora_r", "4", "--config"])
+    path, keys, problems = read_raw_values(["stray", "--lora_r", "4", "--config"])
     assert (path, as_values(keys)) == (None, {"lora_r": 4})
-    assert [problem.expected for problem in problems] == ["--key value", "one path after --config"]
+    assert [problem.problem for problem in problems] == ["'stray' is not a --key", "--config has no path, expected one"]
