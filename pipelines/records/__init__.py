@@ -1,4 +1,4 @@
-"""Records: the JSON beside every result, and the run folder that says whether a run finished, and from what."""
+"""Records: the JSON of every result, the run folder and its lock."""
 
 from pipelines.records.environment import describe_machine, git_commit, git_state, versions
 from pipelines.records.licenses import Card, card_of
@@ -12,8 +12,7 @@ from pipelines.records.lock import (
     fingerprints,
     read_lock,
 )
-from pipelines.records.plain_values import plain
-from pipelines.records.reading import read_record
+from pipelines.records.record_files import plain, read_record
 from pipelines.records.run_folder import (
     RECORD_NAME,
     Run,

@@ -1,4 +1,4 @@
-"""What a result depends on beside its inputs: package versions, machine, commit."""
+"""What a result depends on besides its inputs: package versions, machine, commit."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""Licenses and commits out of the cards of models and datasets: a folder's own README.md, or the Hub's."""
+"""License and commit of a model or dataset, from its card: the README.md of a folder or on the Hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,14 @@ from huggingface_hub.utils import httpx
 
 @dataclass(frozen=True)
 class Card:
-    """What a card tells: the commit that it lies in (None for a folder), and the license by the Hub's name for it."""
+    """The commit of the card (None for a folder), and the license by the Hub's name."""
 
     revision: str | None
     license: str | None
 
 
 def card_of(name_or_path: str, revision: str | None = None, *, repo_type: str = "model") -> Card:
-    """The card of a folder, a file (which has none) or a repository of the Hub.
-
-    Without network the Hub's card is the copy on disk; where there is none, nothing is known.
-    """
+    """The card of a folder, a file (which has none) or a repository of the Hub, from the cache without network."""
     place = Path(name_or_path)
     if place.exists():
         return Card(None, _license_in(place / "README.md"))

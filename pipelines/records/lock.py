@@ -1,4 +1,4 @@
-"""lock.json: all that has to be the same for the same model to come out, and what came out."""
+"""lock.json: everything that reproduces the model, and the result."""
 
 import math
 import os
@@ -12,11 +12,12 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.records.environment import git_state
 from pipelines.records.lock_shape import first_misfit, missing_keys
-from pipelines.records.reading import read_record
+from pipelines.records.record_files import read_record
 from pipelines.records.weights import weights_sha256
 
 LOCK_NAME = "lock.json"
 LOCK_VERSION = 1
+_GIVE_A_LOCK = "give the lock.json of a run of sft.py, dpo.py or pretrain.py"
 
 
 class Parallelism(StrEnum):
@@ -98,10 +99,8 @@ class Inputs:
 
 
 def write_lock(folder: Path, run_record: Mapping[str, Any], inputs: Inputs) -> None:
-    """Write lock.json of a run that is about to load its weights, out of its run.json and its `inputs`.
-
-    Raises `UserError` if the run goes on from an earlier start with other inputs: no recipe could make it again.
-    """
+    """Write lock.json from run.json and the `inputs`, before the weights load. Raises `UserError` if an earlier start
+    of the run had other inputs: no recipe could reproduce it."""
     path, made_of = folder / LOCK_NAME, inputs.to_json()
     begun = read_lock(path) if path.is_file() else None
     if begun is not None:
@@ -135,45 +134,32 @@ def complete_lock(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_lock(path: Path) -> dict[str, Any]:
-    """A lock, by its file or the folder that holds it.
-
-    Raises `UserError` if there is none, or if it is one of a later version, another record, or no longer whole.
-    """
+    """A lock, by its file or folder. Raises `UserError` if it is missing, has another version, or is broken."""
     if not path.exists():
-        raise UserError(
-            expected="a lock.json or the folder of a run", got=f"{path}, which does not exist", remedy="check the path"
-        )
+        raise UserError(f"{path} does not exist, expected a lock.json or the folder of a run", "check the path")
     path = path / LOCK_NAME if path.is_dir() else path
     lock = read_record(path)
-    is_lock = lock.get("kind") == "lock" and lock.get("version") == LOCK_VERSION
-    missing = missing_keys(lock)
-    if not is_lock or missing:
-        raise UserError(
-            expected=f"a lock of version {LOCK_VERSION} in {path}",
-            got=f"one without {', '.join(missing)}"
-            if is_lock
-            else f"{lock.get('kind')}, version {lock.get('version')}",
-            remedy="give the lock.json of a run of sft.py, dpo.py or pretrain.py",
+    if lock.get("kind") != "lock" or lock.get("version") != LOCK_VERSION:
+        problem = (
+            f"{path} is {lock.get('kind')}, version {lock.get('version')}, expected a lock of version {LOCK_VERSION}"
         )
+        raise UserError(problem, _GIVE_A_LOCK)
+    if missing := missing_keys(lock):
+        raise UserError(f"{path} has no {', '.join(missing)}", _GIVE_A_LOCK)
     if misfit := first_misfit(lock):
-        raise UserError(
-            expected=f"what a run writes as {misfit} in {path}",
-            got="something else",
-            remedy="give the lock as the run wrote it",
-        )
+        raise UserError(f"{path} was edited: {misfit} is not what a run writes", "give the lock as the run wrote it")
     return lock
 
 
 def loss_curve(folder: Path) -> list[list[float]]:
-    """[step, mean training loss since the step before] for each step of trainer_state.json that logged one; a loss that
-    is no number is none."""
+    """[step, mean training loss since the previous step] for each logged finite loss in trainer_state.json."""
     state = folder / "trainer_state.json"
     history = read_json(state)["log_history"] if state.is_file() else []
     return [[entry["step"], entry["loss"]] for entry in history if math.isfinite(entry.get("loss", math.nan))]
 
 
 def parallelism(n_processes: int) -> Parallelism:
-    """How this run's processes share the work, as `accelerate launch` has told each of them."""
+    """How this run's processes share the work, from the environment of `accelerate launch`."""
     for name, kind in (("FSDP", Parallelism.FSDP), ("DEEPSPEED", Parallelism.DEEPSPEED)):
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("1", "true"):
             return kind
@@ -181,23 +167,19 @@ def parallelism(n_processes: int) -> Parallelism:
 
 
 def _short(model: ModelIdentity | None) -> dict[str, str | None]:
-    """Nothing, for a model from scratch."""
+    """Path and fingerprint; None for a model from scratch."""
     return {"path": model.name_or_path if model else None, "fingerprint": model.fingerprint if model else None}
 
 
 def _refuse_other_inputs(begun: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     changed = [name for name, value in fingerprints(begun).items() if fingerprints(here).get(name) != value]
     if changed:
-        raise UserError(
-            expected="the inputs that the run was begun with",
-            got=f"another {', another '.join(changed)}",
-            remedy="resume with them, or begin anew with another --output_dir",
-        )
+        problem = f"the run began with another {', another '.join(changed)}"
+        raise UserError(problem, "resume with the same inputs, or start again with another --output_dir")
 
 
 def _before_resume(begun: Mapping[str, Any], run_record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the keys, and the precision, were last that are others now, or once were: the recipe alone does not make the
-    run again."""
+    """Earlier values of recipe keys and precision that were changed at a resume."""
     was, now = (
         {**one["recipe"], "precision": (one.get("precision") or {}).get("choice")} for one in (begun, run_record)
     )
@@ -209,10 +191,8 @@ def _before_resume(begun: Mapping[str, Any], run_record: Mapping[str, Any]) -> d
 
 
 def fingerprints(lock: Mapping[str, Any]) -> dict[str, str | None]:
-    """What identifies each input of a lock, by the input's name: base, adapter, train dataset, tokenizer, ...
-
-    Datasets are told apart by their split and place in the list, since their path may be another one by now.
-    """
+    """The fingerprint of each input of a lock: base, adapter, train dataset, tokenizer, ... Datasets are named by split
+    and order, because their path may have changed."""
     found = {key: lock[key]["fingerprint"] for key in ("base", "adapter") if lock[key]}
     for one in lock["datasets"]:
         name = f"{one['split']} dataset"

@@ -1,4 +1,4 @@
-"""What a lock must hold for its readers: checked when it is read, since it may be edited, or somebody else's."""
+"""Check the keys and types of a lock when it is read: it may have been edited."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +30,12 @@ _MAY_BE_NONE = ("base", "adapter", "result")  # from scratch, no adapter before 
 
 
 def missing_keys(lock: Mapping[str, Any]) -> list[str]:
-    """The keys that a lock lacks, on its first level."""
+    """The top-level keys that a lock lacks."""
     return [key for key in _SHAPE if key not in lock]
 
 
 def first_misfit(lock: Mapping[str, Any]) -> str | None:
-    """The place of the first value that is not what a lock has there, such as `datasets.0.split`; None for a lock."""
+    """The place of the first value of a wrong type, such as `datasets.0.split`; None for a valid lock."""
     places = (
         _misfit(lock[key], shape, key)
         for key, shape in _SHAPE.items()

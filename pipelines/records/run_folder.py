@@ -1,4 +1,4 @@
-"""The run folder: claimed before the first weight loads, finished last, never overwritten."""
+"""The run folder: created before the first weight loads, finished last, never overwritten."""
 
 import os
 import time
@@ -12,8 +12,7 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
-from pipelines.records.plain_values import plain
-from pipelines.records.reading import read_record
+from pipelines.records.record_files import plain, read_record
 
 RECORD_NAME = "run.json"
 
@@ -27,10 +26,9 @@ class RunStatus(StrEnum):
 
 @dataclass
 class Run:
-    """One run of a training program; on a rank that does not write, every method is without effect.
+    """One run of a training program. On ranks that do not write, no method has an effect.
 
-    A run that was interrupted and resumed has several legs: `before` is what it had cost when the checkpoint was
-    written that this leg goes on from (see `note_checkpoint`).
+    A resumed run has several legs; `before` is the cost up to the checkpoint that this leg continues from.
     """
 
     folder: Path
@@ -41,27 +39,27 @@ class Run:
     seconds_before: float = 0.0
 
     def note(self, **facts: Any) -> None:
-        """Add `facts` to run.json now, so that a run that dies has said what it was made of."""
+        """Add `facts` to run.json now, so that they are there if the run dies."""
         self.record.update(facts)
         if self.writes:
             write_json_atomically(self.folder / RECORD_NAME, self.record)
 
     def lock(self, inputs: Inputs) -> None:
-        """Write lock.json and note the same inputs in run.json: before the first weight loads. Raises `UserError` if a
-        resumed run was begun with others."""
+        """Write lock.json and the same inputs in run.json, before the first weight loads. Raises `UserError` if a
+        resumed run began with other inputs."""
         if self.writes:
             write_lock(self.folder, self.record, inputs)
         self.note(**inputs.run_facts())
 
     def finish(self, **facts: Any) -> None:
-        """Complete the lock, then mark the run as finished: the next stage relies on the presence of this status."""
+        """Complete the lock, then mark the run as finished: the next stage relies on this status."""
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
         self.record.pop("checkpoints", None)
         self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
 
     def note_checkpoint(self, step: int, **cost: Any) -> None:
-        """Note what the run has cost until its checkpoint of `step`, for the leg that may go on from it."""
+        """Record the cost up to the checkpoint of `step`, for a leg that continues from it."""
         self.note(**self._spent(), checkpoints={**self.record.get("checkpoints", {}), str(step): cost})
 
     def note_spent(self) -> None:
@@ -94,10 +92,10 @@ def open_run(
     writes: bool,
     checkpoint: Path | None = None,
 ) -> Run:
-    """Claim `folder` for a run of `program` and write run.json as started; a resumed run goes on from `checkpoint`.
+    """Write run.json as started into `folder`; a resumed run continues from `checkpoint`.
 
-    `writes` is true on the one rank that owns the folder; the others neither look at it nor write to it. Raises
-    `UserError` if the folder holds a finished run, an unfinished one without `resume`, or files of something else.
+    `writes` is true on one rank; the others do not touch the folder. Raises `UserError` if it holds a finished run, an
+    unfinished one without `resume`, or other files.
     """
     if writes:
         _refuse_taken(folder, resume)
@@ -137,19 +135,14 @@ def read_finished_run(folder: Path) -> dict[str, Any]:
     """The run.json of `folder`. Raises `UserError` if there is none, or if its run did not finish."""
     record = read_record(folder / RECORD_NAME)
     if record.get("status") != RunStatus.FINISHED.value:
-        raise UserError(
-            expected=f"a finished run in {folder}",
-            got=f"one with the status {record.get('status')}",
-            remedy="continue it with --resume first",
-        )
+        problem = f"the run in {folder} has the status {record.get('status')}, expected a finished run"
+        raise UserError(problem, "continue it with --resume first")
     return record
 
 
 def taken_output(keys: Mapping[str, Any]) -> Iterator[UserError]:
-    """The error, on rank 0, if no run may begin in the `output_dir` of a recipe's `keys`, or cannot write there.
-
-    Asked before torch is imported; `open_training_run` asks it again.
-    """
+    """The error, on rank 0, if a run cannot start in the `output_dir` of a recipe's `keys`. Checked before torch is
+    imported; `open_training_run` checks again."""
     if os.environ.get("RANK", "0") == "0":
         folder = Path(keys.get("output_dir") or "trainer_output")
         try:
@@ -164,25 +157,12 @@ def taken_output(keys: Mapping[str, Any]) -> Iterator[UserError]:
 def _refuse_taken(folder: Path, resume: bool) -> None:
     record = folder / RECORD_NAME
     status = read_json(record).get("status") if record.is_file() else None
+    fresh = "set another --output_dir"
     if status == RunStatus.FINISHED.value:
-        raise UserError(
-            expected=f"a fresh output_dir, or an unfinished run with --resume, at {folder}",
-            got="a finished run",
-            remedy="set another --output_dir",
-        )
+        raise UserError(f"{folder} holds a finished run", fresh)
     if status == RunStatus.STARTED.value and not resume:
-        raise UserError(
-            expected=f"a fresh output_dir at {folder}",
-            got="an unfinished run",
-            remedy="add --resume to continue it, or set another --output_dir",
-        )
+        raise UserError(f"{folder} holds an unfinished run", f"add --resume to continue it, or {fresh}")
     if status is None and resume:
-        raise UserError(
-            expected=f"an unfinished run to resume at {folder}", got="none", remedy="start it without --resume"
-        )
+        raise UserError(f"{folder} holds no run to resume", "start it without --resume")
     if status is None and folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            expected=f"a new or empty output_dir at {folder}",
-            got="files of something else",
-            remedy="set another --output_dir",
-        )
+        raise UserError(f"{folder} holds files of something else, expected a new or empty output_dir", fresh)

@@ -1,4 +1,4 @@
-"""A hash of weights that tells equal tensors by their values, in however many safetensors files they lie."""
+"""A hash of weights by the values of the tensors, independent of the safetensors files that hold them."""
 
 import hashlib
 import json

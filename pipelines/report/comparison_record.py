@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipelines.report.figures import Figure, Unit, p_value_text
+from pipelines.report.figures import Figure, Unit, p_value_text, relative_text
 
 ASPECTS = {"form": "Form", "correctness": "Correctness", "lost": "What was lost"}
 
@@ -43,18 +43,18 @@ class Measure:
 
     @property
     def full_label(self) -> str:
-        """The label, which tells a sampled metric from the greedy one of the same label."""
+        """The label, with "(sampled)" where a greedy metric has the same label."""
         is_told = self.decoding != "sampled" or "sampled" in self.label
         return self.label if is_told else f"{self.label} (sampled)"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Instruct minus base over the same items; what the record leaves out is None.
+    """Instruct minus base over the same items; None for what the record leaves out.
 
-    `p_value` is Holm's where the record has it; `is_at_floor` says that the permutations could have given no
-    smaller one; `tally` counts the items that instruct wins, ties and loses;
-    `why` says why there is no better or worse where the interval alone would suggest one.
+    `p_value` is Holm's where the record has it; with `is_at_floor` the permutations allow no smaller one. `tally`
+    counts the items that instruct wins, ties and loses. `why` explains a missing verdict where the interval alone
+    suggests one.
     """
 
     figure: Figure
@@ -70,32 +70,17 @@ class Difference:
         """The p-value as printed, empty where the record has none."""
         return "" if self.p_value is None else p_value_text(self.p_value, at_floor=self.is_at_floor)
 
-
-@dataclass(frozen=True)
-class Warning:
-    """Why the figures of a comparison may mislead."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class SummaryLine:
-    """What a comparison says of one aspect of a model; `metric` is the measure that it rests on, None without one."""
-
-    aspect: str
-    text: str
-    metric: str | None
+    @property
+    def relative_text(self) -> str:
+        """The relative change as printed, empty where the record has none."""
+        return relative_text(self.relative) if self.relative else ""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One compared model. `differences` (from the base, by metric), `against` (those from each further baseline),
-    `summary`, `sentence` and `flips` are empty for the base and for a further baseline, such as the base with examples
-    before each prompt.
-
-    `flips` is metric -> (ids of the prompts where it was gained, ids where it was lost).
-    """
+    """One compared model. `differences` from the base and `against` further baselines are by metric; `summary` has
+    (aspect, text, metric behind it); `flips` is metric -> (ids of prompts where it was gained, where it was lost). The
+    base and further baselines, such as the few-shot base, have none of these."""
 
     name: str
     role: str
@@ -105,7 +90,7 @@ class Model:
     figures: Mapping[str, Figure]
     differences: Mapping[str, Difference]
     against: Mapping[str, Mapping[str, Difference]]
-    summary: tuple[SummaryLine, ...]
+    summary: tuple[tuple[str, str, str | None], ...]
     sentence: str
     flips: Mapping[str, tuple[frozenset[Any], frozenset[Any]]]
 
@@ -118,7 +103,7 @@ class Comparison:
     base: Model
     baselines: tuple[Model, ...]
     others: tuple[Model, ...]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[str, ...]
     measures: tuple[Measure, ...]
     base_prompt_styles: Mapping[str, Figure]
     record: Mapping[str, Any]
@@ -148,81 +133,73 @@ class Comparison:
         return "held-out prompts" if self.record["prompts"].get("split") in ("test", "validation") else "prompts"
 
 
-def figure_of(record: Mapping[str, Any]) -> Figure:
+def figure_of(record: Mapping[str, Any], unit: Unit = Unit.RATIO) -> Figure:
     """A `Figure` from {"value", "ci95": [low, high], "n", "n_groups"}. Raises KeyError, TypeError or ValueError."""
     low, high = record["ci95"]
     if not all(math.isfinite(number) for number in (record["value"], low, high)):
         raise ValueError(f"a figure that is not finite: {record}")
-    return Figure(record["value"], low, high, record.get("n"), record.get("n_groups"))
+    return Figure(record["value"], low, high, record.get("n"), record.get("n_groups"), unit)
 
 
 def comparison_of(record: Any) -> Comparison:
-    """The typed form of comparison.json. Raises KeyError, TypeError or ValueError where it is not one."""
+    """The typed form of comparison.json. Raises KeyError, TypeError or ValueError where it is broken."""
     if record.get("kind") != "comparison":
         raise ValueError(f"kind {record.get('kind')!r} instead of 'comparison'")
     for key in ("created", "versions", "machine", "prompts", "decoding"):
         record[key]
-    models = {name: _model(name, model, record) for name, model in record["models"].items()}
-    by_role: dict[str, list[Model]] = {}
-    for model in models.values():
-        by_role.setdefault(model.role if model.role in ("base", "instruct") else "baseline", []).append(model)
-    bases = by_role.get("base", [])
-    if len(bases) != 1 or not by_role.get("instruct"):
-        raise ValueError(
-            f"{len(bases)} models of role 'base' among {len(models)}, instead of one and an instruct model"
-        )
+    measures = {name: _measure(name, words) for name, words in record["metric_definitions"].items()}
+    by_role: dict[str, list[Model]] = {"base": [], "instruct": [], "baseline": []}
+    for name, one in record["models"].items():
+        model = _model(name, one, record, measures)
+        by_role[model.role if model.role in by_role else "baseline"].append(model)
+    if len(by_role["base"]) != 1 or not by_role["instruct"]:
+        n_bases, n = len(by_role["base"]), len(record["models"])
+        raise ValueError(f"{n_bases} models of role 'base' among {n}, instead of one and an instruct model")
     styles = record.get("base_prompt_styles") or {}
     return Comparison(
-        base=bases[0],
-        baselines=tuple(by_role.get("baseline", ())),
+        base=by_role["base"][0],
+        baselines=tuple(by_role["baseline"]),
         others=tuple(by_role["instruct"]),
-        warnings=tuple(Warning(str(one["id"]), str(one["text"])) for one in record.get("warnings") or ()),
-        measures=tuple(_measure(name, words) for name, words in record["metric_definitions"].items()),
-        base_prompt_styles={style: figure_of(figure) for style, figure in styles.items()},
+        warnings=tuple(str(one["text"]) for one in record.get("warnings") or ()),
+        measures=tuple(measures.values()),
+        base_prompt_styles={style: figure_of(figure, Unit.BITS_PER_BYTE) for style, figure in styles.items()},
         record=record,
     )
 
 
-def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any]) -> Model:
+def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any], measures: Mapping[str, Measure]) -> Model:
+    def differences(by_model: Mapping[str, Any]) -> dict[str, Difference]:
+        found = by_model.get(name) or {}
+        return {key: _difference(one, _unit(measures, key)) for key, one in found.items() if one["value"] is not None}
+
     flips = (record.get("flips") or {}).get(name) or {}
+    summary = (record.get("summary") or {}).get(name) or {}
+    figures = {key: one for key, one in model["metrics"].items() if one["value"] is not None}  # it applied to no prompt
     return Model(
         name=name,
         role=str(model["role"]),
         path=model["path"],
         fingerprint=model["fingerprint"],
         prompt_style=model["prompt_style"],
-        # a metric that applied to no prompt has no value: it is left out of the page
-        figures={metric: figure_of(figure) for metric, figure in model["metrics"].items() if _has_value(figure)},
-        differences=_differences(record, name),
-        against={base: _differences(found, name) for base, found in (record.get("against") or {}).items()},
-        summary=_summary((record.get("summary") or {}).get(name) or {}),
+        figures={key: figure_of(one, _unit(measures, key)) for key, one in figures.items()},
+        differences=differences(record["differences"]),
+        against={base: differences(found["differences"]) for base, found in (record.get("against") or {}).items()},
+        summary=tuple((title, str(summary[key]["text"]), summary[key].get("metric"))
+                      for key, title in ASPECTS.items() if summary.get(key)),
         sentence=str((record.get("sentences") or {}).get(name) or ""),
         flips={metric: (frozenset(ids["gained"]), frozenset(ids["lost"])) for metric, ids in flips.items()},
-    )
+    )  # fmt: skip
 
 
-def _summary(record: Mapping[str, Any]) -> tuple[SummaryLine, ...]:
-    return tuple(
-        SummaryLine(title, str(record[aspect]["text"]), record[aspect].get("metric"))
-        for aspect, title in ASPECTS.items()
-        if record.get(aspect)
-    )
+def _unit(measures: Mapping[str, Measure], metric: str) -> Unit:
+    return measures[metric].unit if metric in measures else Unit.RATIO
 
 
-def _differences(record: Mapping[str, Any], name: str) -> dict[str, Difference]:
-    found = record["differences"].get(name) or {}
-    return {metric: _difference(one) for metric, one in found.items() if _has_value(one)}
-
-
-def _has_value(figure: Mapping[str, Any]) -> bool:
-    return figure["value"] is not None
-
-
-def _difference(record: Mapping[str, Any]) -> Difference:
+def _difference(record: Mapping[str, Any], unit: Unit) -> Difference:
     p_value = record.get("p_holm", record.get("p_value"))
     counts = [record.get(key) for key in ("n_wins", "n_ties", "n_losses")]
     return Difference(
-        figure=figure_of(record),
+        figure=figure_of(record, unit),
         relative=figure_of(record["relative"]) if record.get("relative") else None,
         p_value=None if p_value is None else float(p_value),
         verdict=Verdict(record["verdict"]) if record.get("verdict") else None,
@@ -233,12 +210,5 @@ def _difference(record: Mapping[str, Any]) -> Difference:
 
 
 def _measure(name: str, words: Mapping[str, Any]) -> Measure:
-    return Measure(
-        name=name,
-        label=words["label"],
-        unit=Unit(words["unit"]),
-        better=Better(words["better"]),
-        decoding=words["decoding"],
-        meaning=words["meaning"],
-        group=words.get("group") or "measures",
-    )
+    unit, better, group = Unit(words["unit"]), Better(words["better"]), words.get("group") or "measures"
+    return Measure(name, words["label"], unit, better, words["decoding"], words["meaning"], group)

@@ -21,7 +21,7 @@ class Facts:
     is_long: bool = False
 
 
-# The keys a reader asks for first; the whole recipe follows, folded.
+# Shown first; the whole recipe follows, folded.
 _FIRST_KEYS = (
     "model_name_or_path", "dataset_name", "num_train_epochs", "max_steps", "per_device_train_batch_size",
     "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type", "optim", "warmup_steps", "weight_decay",
@@ -55,7 +55,11 @@ def all_facts(records: Records) -> list[Facts]:
         Facts("Versions", tuple(_version_pairs(comparison.record["versions"], run.get("versions") or {}))),
         *_machines(comparison.record["machine"], run.get("machine") or {}),
         Facts(f"Whole recipe ({len(recipe)} keys)", tuple(flat_pairs(recipe)), is_long=True),
-        *_lock(records),
+        Facts(
+            "Lock (lock.json)" if records.lock else "Lock (from run.json)",
+            tuple(flat_pairs(pinned(records.lock, records.run), whole_hashes=True)),
+            is_long=True,
+        ),
     ]
     return [facts for facts in lists if facts.pairs]
 
@@ -94,30 +98,29 @@ def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 
 def model_facts(records: Records) -> list[tuple[str, str]]:
-    """(name in the record, what it is): the folder's name or the Hub id, the base under an adapter, and how it was
-    asked."""
+    """(name in the record, description): folder or Hub id, the base of an adapter, and the kind of prompt."""
     run, template = records.run or {}, (records.run or {}).get("template_sha256")
     few_shot = records.comparison.record.get("few_shot") or {}
     templates = records.comparison.record["prompts"].get("template_sha256") or {}
     facts = []
     for number, model in enumerate(records.comparison.models):
         is_of_run = records.run is not None and number == records.comparison.n_baselines
-        told = [real_name(model.path)]
+        words = [real_name(model.path)]
         if is_of_run and (run.get("recipe") or {}).get("use_peft"):
-            told.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
+            words.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
         sha256 = templates.get(model.name) or (template if is_of_run else None)
-        told.append(_style(model, str(sha256 or "")))
+        words.append(_style(model, str(sha256 or "")))
         if model.name == few_shot.get("name"):
             n = few_shot["n_examples"]
-            told.append(f"after {n:,} example{'' if n == 1 else 's'}")
-        facts.append((model.name, visible(", ".join(told))))
+            words.append(f"after {n:,} example{'' if n == 1 else 's'}")
+        facts.append((model.name, visible(", ".join(words))))
     if few_shot.get("why_not"):
         facts.append(("few-shot base", visible(f"none: {few_shot['why_not']}")))
     return facts
 
 
 def _few_shot_pairs(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which examples stood before each prompt of the few-shot base."""
+    """The examples before each prompt of the few-shot base."""
     for key in ("why_not", "n_examples", "source"):
         if record.get(key) is not None:
             yield key, _text(key, record[key])
@@ -132,19 +135,22 @@ def _style(model: Model, template: str) -> str:
 
 
 def real_name(path: str) -> str:
-    """A Hub id as it is, of a local folder the last part."""
+    """A Hub id as it is, or the last part of a local folder."""
     folder = Path(path)
     return folder.name if folder.is_absolute() or path.count("/") > 1 or path.startswith(".") else path
+
+
+_RUN_KEYS = (
+    "program", "base", "dataset", "template_sha256", "git_commit", "seeds", "seconds_wall", "n_tokens",
+    "tokens_per_second", "peak_memory_bytes",
+)  # fmt: skip
 
 
 def _training_pairs(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     status = run.get("status")
     if status is not None:
         yield "status", "finished" if status == "finished" else f"{visible(str(status))} (no record that it finished)"
-    for key in ("program", "base", "dataset", "template_sha256", "git_commit", "seeds"):
-        if run.get(key) is not None:
-            yield from flat_pairs(run[key], key)
-    for key in ("seconds_wall", "n_tokens", "tokens_per_second", "peak_memory_bytes"):
+    for key in _RUN_KEYS:
         if run.get(key) is not None:
             yield from flat_pairs(run[key], key)
     yield from flat_pairs(run.get("metrics") or {}, "")
@@ -160,24 +166,15 @@ def ledger_pairs(ledger: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def pinned(lock: Mapping[str, Any] | None, run: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What has to be the same for the same model to come out: of the lock without what it only repeats or is too long
-    to read (recipe, diff, curve), and without a lock what run.json pins."""
+    """What reproduces the model: the lock without its recipe, diff and loss curve; without a lock the keys of
+    run.json."""
     if lock is None:
         return {key: value for key, value in (run or {}).items() if key in _PINNED and value}
-    without = {key: value for key, value in lock.items() if key not in _REPEATED}
-    long = {"git": "diff", "result": "loss_curve"}
-    shorter = {
-        key: {name: one for name, one in lock[key].items() if name != left_out}
-        for key, left_out in long.items()
-        if isinstance(lock.get(key), Mapping)
-    }
-    return without | shorter
-
-
-def _lock(records: Records) -> list[Facts]:
-    title = "Lock (lock.json)" if records.lock else "Lock (what run.json pins)"
-    pairs = flat_pairs(pinned(records.lock, records.run), whole_hashes=True)
-    return [Facts(title, tuple(pairs), is_long=True)]
+    found = {key: value for key, value in lock.items() if key not in _REPEATED}
+    for key, left_out in (("git", "diff"), ("result", "loss_curve")):
+        if isinstance(found.get(key), Mapping):
+            found[key] = {name: one for name, one in found[key].items() if name != left_out}
+    return found
 
 
 def _version_pairs(compared: Mapping[str, Any], trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -215,21 +212,17 @@ def _text(key: str, value: Any) -> str:
 
 
 def short_facts(records: Records) -> list[tuple[str, str]]:
-    """The few facts that a pull request needs: which models, prompts, training and code."""
+    """The facts for a pull request: models, prompts, training and code."""
     record, run = records.comparison.record, records.run or {}
-    models = [
-        (model.name, f"{visible(model.path)}, {_text('fingerprint', model.fingerprint)}")
-        for model in records.comparison.models
-    ]
-    prompts = [
-        (key, _text(key, record["prompts"][key])) for key in ("path", "split", "sha256") if key in record["prompts"]
-    ]
-    wanted = {key: run[key] for key in ("git_commit", "seeds", "template_sha256") if run.get(key)}
+    prompts = record["prompts"]
     versions = {name: record["versions"].get(name) for name in ("torch", "transformers", "trl", "peft")}
     return [
         ("made", _text("created", record["created"])),
-        *models,
-        *((f"prompts: {key}", value) for key, value in prompts),
-        *flat_pairs(wanted),
+        *(
+            (one.name, f"{visible(one.path)}, {_text('fingerprint', one.fingerprint)}")
+            for one in records.comparison.models
+        ),
+        *((f"prompts: {key}", _text(key, prompts[key])) for key in ("path", "split", "sha256") if key in prompts),
+        *flat_pairs({key: run[key] for key in ("git_commit", "seeds", "template_sha256") if run.get(key)}),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
     ]

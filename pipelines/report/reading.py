@@ -1,4 +1,4 @@
-"""Records -> typed values. A required record that is missing or broken is a one-line `UserError`."""
+"""Read the records of a comparison and a run. A missing or broken required record is a one-line `UserError`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pipelines.errors import UserError
 from pipelines.files import read_json, read_jsonl
 from pipelines.hub.local_paths import without_local_paths
+from pipelines.records import read_record
 from pipelines.report.comparison_record import Comparison, comparison_of
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ _RUN_FILES = ("run.json", "lock.json", "trainer_state.json", "ledger.json", "sam
 
 @dataclass(frozen=True)
 class Records:
-    """All that the report is made from; an optional record is None (or empty) where it is missing."""
+    """The input of the report; a missing optional record is None or empty."""
 
     comparison: Comparison
     responses: tuple[Mapping[str, Any], ...]
@@ -39,11 +40,7 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
     Raises `UserError` for a missing or broken comparison.json or responses.jsonl, and for a broken optional record.
     """
     if run_folder is not None and not run_folder.is_dir():
-        raise UserError(
-            expected=f"a run folder at {run_folder}",
-            got="no such folder",
-            remedy="give the output_dir of the training run",
-        )
+        raise UserError(f"there is no run folder {run_folder}", "give the output_dir of the training run")
     wanted = {name: comparison_folder / name for name in _COMPARISON_FILES}
     if run_folder is not None:
         wanted |= {name: run_folder / name for name in _RUN_FILES}
@@ -65,28 +62,26 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
     )
 
 
-# keys of comparison.json whose texts are what rows and models wrote, or names that rows have
+# keys of comparison.json with texts of rows and models
 _QUOTED = ("categories", "longest_overlaps", "examples")
 
 
 def without_paths(records: Records) -> Records:
-    """`records` with every absolute path cut to its last part: a report tells nobody where a home folder is."""
+    """`records` with each absolute path shortened to its last part."""
     reduced = {name: without_local_paths(getattr(records, name)) for name in ("perplexity", "benchmark", "run", "lock")}
     comparison = comparison_of(without_local_paths(records.comparison.record, but=_QUOTED))
     return replace(records, comparison=comparison, **reduced)
 
 
 def parsed(path: Path, reader: Callable[[Any], T], value: Any) -> T:
-    """`reader(value)`; a key that is missing or of the wrong kind becomes a `UserError` that names the file."""
+    """`reader(value)`; a missing key or a wrong type becomes a `UserError` that names the file."""
     try:
         return reader(value)
     except KeyError as error:
         problem = f"no key {error.args[0]!r}"
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         problem = str(error)
-    raise UserError(
-        expected=f"a whole record in {path}", got=problem, remedy="write it again with the program that made it"
-    )
+    raise UserError(f"{path} is broken: {problem}", "write it again with the program that made it")
 
 
 def _responses(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
@@ -100,13 +95,4 @@ def _responses(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
 
 def optional_record(path: Path | None) -> dict[str, Any] | None:
     """The JSON object at `path`, None where there is none. Raises `UserError` for a file that holds something else."""
-    if path is None or not path.is_file():
-        return None
-    record = read_json(path)
-    if not isinstance(record, dict):
-        raise UserError(
-            expected=f"a JSON object in {path}",
-            got=f"a {type(record).__name__}",
-            remedy="remove the file or write it again",
-        )
-    return record
+    return read_record(path) if path is not None and path.is_file() else None

@@ -1,23 +1,11 @@
-"""A table of texts, and the records that are shown as one: likelihoods, benchmarks, judge, categories, overlaps."""
+"""Tables of texts: likelihoods, benchmarks, judge, categories, overlaps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report.comparison_record import Comparison, Measure, figure_of
-from pipelines.report.figures import (
-    Figure,
-    Unit,
-    difference_interval_text,
-    difference_text,
-    interval_text,
-    number_text,
-    p_value_text,
-    perplexity_text,
-    plus_minus_text,
-    relative_text,
-    value_text,
-)
+from pipelines.report.figures import Figure, Unit, number_text, p_value_text, perplexity_text, relative_text, value_text
 from pipelines.report.visible_text import first_upper
 
 DASH = "–"
@@ -27,7 +15,7 @@ _ANSWERS = "response"  # a scope of perplexity.json
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, a second smaller one under it, and a place on the page that it leads to."""
+    """A text, a smaller one under it, and a link within the page."""
 
     text: str
     small: str = ""
@@ -37,7 +25,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`n_texts` columns from the left hold words, the others figures; the first one names the row."""
+    """The first `n_texts` columns hold words, the others figures."""
 
     caption: str
     head: tuple[str, ...]
@@ -52,7 +40,7 @@ def table_of(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell | s
 
 
 def measures_same_answers(comparison: Comparison, record: Mapping[str, Any]) -> bool:
-    """Whether perplexity.json is of the very answers that `comparison` has bits per byte of."""
+    """Whether perplexity.json measured the answers that `comparison` has bits per byte of."""
     prompts, dataset = comparison.record["prompts"], record.get("dataset") or {}
     is_same = all(prompts.get(key) == dataset.get(key) for key in ("sha256", "split"))
     return is_same and any(measure.unit is Unit.BITS_PER_BYTE for measure in comparison.compared)
@@ -61,7 +49,7 @@ def measures_same_answers(comparison: Comparison, record: Mapping[str, Any]) -> 
 def likelihood_tables(record: Mapping[str, Any], *, without_answers: bool = False) -> list[Table]:
     """perplexity.json: each model on each scope, and each model against the first.
 
-    `without_answers` leaves out the bits per byte of answers, which have a figure elsewhere: one thing has one figure.
+    `without_answers` leaves out the bits per byte of answers, which the measures have already.
     """
     head = ("Measured on", "Model", "Prompt", "Bits per byte", "Perplexity", "Documents", "Tokens", "Bytes")
     rows = [
@@ -69,18 +57,26 @@ def likelihood_tables(record: Mapping[str, Any], *, without_answers: bool = Fals
             _scope(row),
             row["model"],
             row["prompt_style"] or DASH,
-            ABOVE if without_answers and row["scope"] == _ANSWERS else _bits(_ci_figure(row, "bits_per_byte")),
-            perplexity_text(_ci_figure(row, "perplexity")),
+            ABOVE
+            if without_answers and row["scope"] == _ANSWERS
+            else _ci_figure(row, "bits_per_byte", Unit.BITS_PER_BYTE).with_interval,
+            perplexity_text(_ci_figure(row, "perplexity", Unit.RATIO)),
             *(f"{row[count]:,}" for count in ("n_documents", "n_tokens", "n_bytes")),
         )
         for row in record["results"]
     ]
-    tables = [table_of("Likelihood of each model", head, rows, 3)]
     differences = [
-        _likelihood_difference(row)
+        (
+            _scope(row),
+            _styled(row["model"], row.get("prompt_style")),
+            _styled(row["against"], row.get("against_prompt_style")),
+            figure_of(row["bits_per_byte"], Unit.BITS_PER_BYTE).change_with_interval,
+            relative_text(figure_of(row["relative"])) if row.get("relative") else DASH,
+        )
         for row in record.get("differences") or ()
         if not (without_answers and row["scope"] == _ANSWERS)
     ]
+    tables = [table_of("Likelihood of each model", head, rows, 3)]
     if differences:
         titles = ("Measured on", "Model", "Against", "Bits per byte", "Relative")
         tables.append(table_of("Differences on the same bytes", titles, differences, 3))
@@ -88,26 +84,13 @@ def likelihood_tables(record: Mapping[str, Any], *, without_answers: bool = Fals
 
 
 def first_tokens(record: Mapping[str, Any]) -> list[str]:
-    """What each model's first token was predicted from, where perplexity.json says so."""
-    told = {model: found.get("token") for model, found in (record.get("condition") or {}).items()}
-    return [f"{model}: {token if token else 'nothing, it is not scored'}" for model, token in told.items()]
+    """What each model's first token was predicted from, where perplexity.json has it."""
+    tokens = {model: found.get("token") for model, found in (record.get("condition") or {}).items()}
+    return [f"{model}: {token if token else 'nothing, it is not scored'}" for model, token in tokens.items()]
 
 
-def _likelihood_difference(row: Mapping[str, Any]) -> tuple[str, ...]:
-    figure, unit = figure_of(row["bits_per_byte"]), Unit.BITS_PER_BYTE
-    names = [
-        name + (f" ({style} prompt)" if style else "")
-        for name, style in (
-            (row["model"], row.get("prompt_style")),
-            (row["against"], row.get("against_prompt_style")),
-        )
-    ]
-    return (
-        _scope(row),
-        *names,
-        f"{difference_text(figure, unit)} {difference_interval_text(figure, unit)}",
-        relative_text(figure_of(row["relative"])) if row.get("relative") else DASH,
-    )
+def _styled(name: str, style: str | None) -> str:
+    return f"{name} ({style} prompt)" if style else name
 
 
 def _scope(row: Mapping[str, Any]) -> str:
@@ -115,12 +98,8 @@ def _scope(row: Mapping[str, Any]) -> str:
     return scope if row.get("source") is None else f"{scope}, source {row['source']}"
 
 
-def _ci_figure(row: Mapping[str, Any], name: str) -> Figure:
-    return figure_of({"value": row[name], "ci95": row["ci95"][name], "n": row["n_documents"]})
-
-
-def _bits(figure: Figure) -> str:
-    return f"{value_text(figure.value, Unit.BITS_PER_BYTE)} {interval_text(figure, Unit.BITS_PER_BYTE)}"
+def _ci_figure(row: Mapping[str, Any], name: str, unit: Unit) -> Figure:
+    return figure_of({"value": row[name], "ci95": row["ci95"][name], "n": row["n_documents"]}, unit)
 
 
 def benchmark_table(record: Mapping[str, Any]) -> Table:
@@ -144,23 +123,19 @@ def benchmark_table(record: Mapping[str, Any]) -> Table:
     return table_of("Standard benchmarks", head, rows, 3)
 
 
-def _with_error(found: Mapping[str, Any] | None) -> Cell | str:
+def _with_error(found: Mapping[str, Any] | None) -> str:
+    """0.412 ± 0.013, without the standard error where there is none."""
     if not found or found.get("value") is None:
         return DASH
-    return plus_minus_text(float(found["value"]), found.get("stderr"), 3)
+    error = found.get("stderr")
+    return number_text(float(found["value"]), 3) + ("" if error is None else f" ± {number_text(error, 3)}")
 
 
 def _benchmark_difference(found: Mapping[str, Any] | None) -> Cell | str:
     if not found or found.get("value") is None:
         return DASH
-    figure = figure_of(found)
     p_value = "" if found.get("p_value") is None else p_value_text(found["p_value"])
-    return Cell(_signed(figure), p_value)
-
-
-def _signed(figure: Figure, decimals: int = 3) -> str:
-    value, low, high = (number_text(end, decimals, signed=True) for end in (figure.value, figure.low, figure.high))
-    return f"{value} [{low}, {high}]"
+    return Cell(figure_of(found).change_with_interval, p_value)
 
 
 def judge_table(judge: Mapping[str, Any]) -> Table:
@@ -170,29 +145,19 @@ def judge_table(judge: Mapping[str, Any]) -> Table:
         (
             name,
             *(f"{found.get(key, 0):,}" for key in ("n_wins", "n_ties", "n_losses", "n_errors")),
-            *map(_share, _shares(found)),
+            *(_share(found.get(key)) for key in ("win_share", "agreement_with_itself")),
         )
         for name, found in judge["models"].items()
     ]
     return table_of("The judge's verdicts", head, rows)
 
 
-def _shares(found: Mapping[str, Any]) -> tuple[Any, Any]:
-    return found.get("win_share"), found.get("agreement_with_itself")
-
-
 def _share(record: Mapping[str, Any] | None) -> str:
-    if record is None or record.get("value") is None:
-        return DASH
-    figure = figure_of(record)
-    return f"{value_text(figure.value, Unit.SHARE)} {interval_text(figure, Unit.SHARE)}"
+    return DASH if record is None or record.get("value") is None else figure_of(record, Unit.SHARE).with_interval
 
 
 def category_tables(comparison: Comparison, max_categories: int | None = None) -> list[tuple[str, Table]]:
-    """(model, table) for each model: its difference from the base by category of prompt, largest category first.
-
-    Sampled answers are left out: they say the same as the greedy ones, on a page that is full of numbers already.
-    """
+    """(model, table): differences of greedy answers from the base by category of prompt, the largest first."""
     categories = comparison.record.get("categories") or {}
     ordered = sorted(categories.items(), key=lambda item: -item[1]["n"])[:max_categories]
     return [(model.name, _category_table(comparison, model.name, ordered)) for model in comparison.others if ordered]
@@ -212,18 +177,14 @@ def _category_cell(found: Mapping[str, Any], base: str, model: str, measure: Mea
     difference = (found["differences"].get(model) or {}).get(measure.name)
     if not difference or difference["value"] is None:
         return Cell(DASH)
-    figure, unit = figure_of(difference), measure.unit
+    figure = figure_of(difference, measure.unit)
     ends = [(found["models"].get(name) or {}).get(measure.name) for name in (base, model)]
-    values = " → ".join(value_text(end["value"], unit) for end in ends if end and end["value"] is not None)
-    return Cell(
-        difference_text(figure, unit),
-        f"{difference_interval_text(figure, unit)}\n{values}",
-        is_strong=not figure.has_zero,
-    )
+    values = " → ".join(value_text(end["value"], measure.unit) for end in ends if end and end["value"] is not None)
+    return Cell(figure.change, f"{figure.change_interval}\n{values}", is_strong=not figure.has_zero)
 
 
 def overlap_table(overlaps: Sequence[Mapping[str, Any]], shown_ids: frozenset[Any]) -> Table:
-    """The longest runs of words that answers share with training rows; a prompt on the page is linked."""
+    """The longest runs of words that answers share with training rows, with links to the prompts on the page."""
     head = ("Model", "Prompt", "Words in a row", "Training row", "Text")
     rows = [
         (

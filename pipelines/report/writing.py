@@ -16,13 +16,11 @@ from pipelines.report.charts.paired_chart import paired_charts
 from pipelines.report.charts.token_charts import position_chart, reliability_chart
 from pipelines.report.comparison_record import Comparison, Verdict
 from pipelines.report.doctor.postflight_results import examinations
-from pipelines.report.figures import Unit, interval_text, value_text
 from pipelines.report.measures import MIN_PROMPTS, measure_tables, sampled_settings
-from pipelines.report.opening import openings
 from pipelines.report.provenance import all_facts, model_facts, real_name, short_facts
 from pipelines.report.reading import Records, parsed, read_records, without_paths
 from pipelines.report.rendering import environment_with, page_parts
-from pipelines.report.row_losses import hardest_rows, measured_rows
+from pipelines.report.summary import summaries
 from pipelines.report.tables import (
     Table,
     benchmark_table,
@@ -33,7 +31,7 @@ from pipelines.report.tables import (
     measures_same_answers,
     overlap_table,
 )
-from pipelines.report.training_samples import training_samples
+from pipelines.report.training_rows import hardest_rows, measured_rows, training_samples
 from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 
 MAX_MARKDOWN_CHARACTERS = 1_500
@@ -87,7 +85,7 @@ def _environment() -> Environment:
             "md": markdown_text,
             "md_code": markdown_code,
             "percent": lambda number: f"{number:.2f}%",
-            "plain": lambda words: "".join(part.text for part in words),
+            "plain": lambda words: "".join(text for text, _ in words),
         }
     )
 
@@ -102,7 +100,7 @@ def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]
         "compared": [model.name for model in comparison.others],
         "question": [real_name(model.path) for model in (comparison.base, *comparison.others)],
         "model_facts": model_facts(records),
-        "openings": openings(comparison),
+        "summaries": summaries(comparison),
         "measures": measure_tables(comparison),
         "min_prompts": MIN_PROMPTS,
         "paired_charts": parsed(
@@ -200,10 +198,10 @@ def _breakable(name: str) -> Markup:
 def _base_styles(comparison: Comparison) -> tuple[str, list[tuple[str, str]]] | None:
     """(the prompt style of the base's headline figure, its response bits per byte under each other style); None where
     one style was measured."""
-    unit, styles = Unit.BITS_PER_BYTE, dict(comparison.base_prompt_styles)
+    styles = dict(comparison.base_prompt_styles)
     if len(styles) < 2:
         return None
     recorded = comparison.record["base_prompt_styles"]
     headline = min(styles, key=lambda style: (not recorded[style].get("is_headline"), styles[style].value))
     del styles[headline]
-    return headline, [(style, f"{value_text(f.value, unit)} {interval_text(f, unit)}") for style, f in styles.items()]
+    return headline, [(style, figure.with_interval) for style, figure in styles.items()]

@@ -35,7 +35,7 @@ def test_a_finished_run_is_never_overwritten_not_even_by_resume(tmp_path: Path) 
     start(tmp_path / "run").finish()
     before = (tmp_path / "run" / "run.json").read_bytes()
     for resume in (False, True):
-        with pytest.raises(UserError, match="got a finished run"):
+        with pytest.raises(UserError, match="holds a finished run"):
             start(tmp_path / "run", resume=resume)
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 

@@ -6,37 +6,22 @@ from pipelines.report.figures import (
     Figure,
     Unit,
     bytes_text,
-    difference_interval_text,
-    difference_text,
     duration_text,
-    interval_text,
     number_text,
     p_value_text,
     perplexity_text,
-    plus_minus_text,
     relative_text,
-    value_text,
 )
 
 
-def test_shares_are_percent_with_one_decimal() -> None:
-    figure = Figure(0.9392, 0.8877, 0.968, 148)
-    assert f"{value_text(figure.value, Unit.SHARE)} {interval_text(figure, Unit.SHARE)}" == "93.9% [88.8, 96.8]"
+def test_values_have_the_decimals_of_their_unit() -> None:
+    assert Figure(0.9392, 0.8877, 0.968, 148, unit=Unit.SHARE).with_interval == "93.9% [88.8, 96.8]"
+    assert Figure(0.98164, 0.95, 1.00999, unit=Unit.BITS_PER_BYTE).with_interval == "0.982 [0.950, 1.010]"
+    assert Figure(41.26, 40, 42, unit=Unit.TOKENS).with_interval == "41.3 [40.0, 42.0]"
 
 
-def test_bits_per_byte_have_three_decimals() -> None:
-    figure = Figure(0.98164, 0.95, 1.00999)
-    text = f"{value_text(figure.value, Unit.BITS_PER_BYTE)} {interval_text(figure, Unit.BITS_PER_BYTE)}"
-    assert text == "0.982 [0.950, 1.010]"
-
-
-def test_differences_of_shares_are_signed_points() -> None:
-    figure = Figure(-0.052, -0.11, 0.006)
-    text = f"{difference_text(figure, Unit.SHARE)} {difference_interval_text(figure, Unit.SHARE)}"
-    assert text == "−5.2 points [−11.0, +0.6]"
-
-
-def test_a_relative_change_is_percent_with_its_interval() -> None:
+def test_differences_are_signed_and_those_of_shares_are_points() -> None:
+    assert Figure(-0.052, -0.11, 0.006, unit=Unit.SHARE).change_with_interval == "−5.2 points [−11.0, +0.6]"
     assert relative_text(Figure(-0.191, -0.21, -0.172)) == "−19.1% [−21.0, −17.2]"
 
 
@@ -69,17 +54,16 @@ def test_the_ends_of_an_interval_belong_to_it(low: float, high: float, has_zero:
 
 
 @pytest.mark.parametrize(
-    ("p_value", "text"), [(0.00021, "p < 0.001"), (0.0124, "p = 0.012"), (0.34, "p = 0.34"), (1.0, "p = 1.00")]
-)
-def test_p_values_have_the_digits_that_count(p_value: float, text: str) -> None:
-    assert p_value_text(p_value) == text
-
-
-@pytest.mark.parametrize(
-    ("p_value", "text"), [(0.0024, "p ≤ 0.0024"), (0.0001, "p ≤ 0.0001"), (0.0000999, "p ≤ 0.0001")]
-)
-def test_a_p_value_at_the_floor_of_the_permutations_is_a_bound(p_value: float, text: str) -> None:
-    assert p_value_text(p_value, at_floor=True) == text
+    ("p_value", "at_floor", "text"),
+    [
+        (0.00021, False, "p < 0.001"), (0.0124, False, "p = 0.012"), (0.34, False, "p = 0.34"),
+        (1.0, False, "p = 1.00"), (0.0024, True, "p ≤ 0.0024"), (0.0000999, True, "p ≤ 0.0001"),
+    ],
+)  # fmt: skip
+def test_p_values_have_two_significant_digits_and_a_bound_at_the_floor(
+    p_value: float, at_floor: bool, text: str
+) -> None:
+    assert p_value_text(p_value, at_floor=at_floor) == text
 
 
 @pytest.mark.parametrize(
@@ -88,8 +72,3 @@ def test_a_p_value_at_the_floor_of_the_permutations_is_a_bound(p_value: float, t
 )
 def test_groups_are_told_where_they_are_fewer_than_the_prompts(n: int, n_groups: int | None, text: str) -> None:
     assert Figure(0.5, 0.4, 0.6, n, n_groups).n_text == text
-
-
-def test_a_value_without_a_standard_error_stands_alone() -> None:
-    assert plus_minus_text(0.412, 0.0131, 3) == "0.412 ± 0.013"
-    assert plus_minus_text(0.412, None, 3) == "0.412"

@@ -1,8 +1,6 @@
-"""report.html: whole, self-contained, safe with any model output, and equal to the records."""
+"""report.html is complete and equal to the records."""
 
-import base64
 import copy
-import hashlib
 import itertools
 import re
 import shutil
@@ -17,22 +15,12 @@ from pipelines.report import write_report
 from pipelines.report.answers import answers
 from pipelines.report.charts.paired_chart import paired_charts
 from pipelines.report.comparison_record import comparison_of
-from pipelines.report.figures import Unit, difference_text, interval_text, value_text
+from pipelines.report.figures import Unit, value_text
 from pipelines.report.measures import measure_tables
 from tests.report.conftest import Page
-from tests.report.samples.hostile_records import HOSTILE, NAME, write_hostile_records
 from tests.report.samples.sample_answers import responses
 from tests.report.samples.sample_records import comparison, write_json, write_lines, write_records
 from tests.report.samples.sample_run_records import perplexity, run, trainer_state
-
-
-def hostile_page(folder: Path) -> Page:
-    return Page(write_report(*write_hostile_records(folder))[0].read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return hostile_page(tmp_path_factory.mktemp("hostile"))
 
 
 def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Page) -> None:
@@ -72,20 +60,13 @@ def test_no_absolute_path_is_on_the_page(tmp_path: Path) -> None:
     assert "Is b better than a?" in path.read_text()
 
 
-def test_every_element_is_closed(page: Page, hostile: Page) -> None:
-    for one in (page, hostile):
-        assert one.mistakes == []
-        assert one.open == []
-
-
 def test_figures_in_the_page_equal_the_records(page: Page, comparison_record: dict[str, Any]) -> None:
     read = comparison_of(comparison_record)
     instruct = read.others[0]
     for measure in read.measures:
         for model in (read.base, instruct):
-            found = model.figures[measure.name]
-            assert f"{value_text(found.value, measure.unit)} {interval_text(found, measure.unit)}" in page.text
-        assert difference_text(instruct.differences[measure.name].figure, measure.unit) in page.text
+            assert model.figures[measure.name].with_interval in page.text
+        assert instruct.differences[measure.name].figure.change in page.text
     bits = comparison_record["base_prompt_styles"]["chat"]["value"]
     assert f"After the chat prompt they are {value_text(bits, Unit.BITS_PER_BYTE)} [1.362, 1.442]." in page.text
 
@@ -251,67 +232,6 @@ def test_answers_have_their_difference_their_tokens_and_the_judges_reason(page: 
     assert "It returns what was asked." in page.texts["q"][0]
 
 
-def test_nothing_is_loaded_from_anywhere(page: Page, hostile: Page) -> None:
-    for one in (page, hostile):
-        loading = [have[key] for _, have in one.elements for key in ("src", "href", "srcset", "data") if key in have]
-        assert all(str(target).startswith(("#", "data:")) for target in loading), loading
-        assert not re.search(r"@import|url\(", "".join(one.texts["style"]))
-
-
-def test_only_the_pages_own_script_may_run(page: Page, hostile: Page) -> None:
-    for one in (page, hostile):
-        assert len(one.texts["script"]) == 1
-        digest = base64.b64encode(hashlib.sha256(one.texts["script"][0].encode()).digest()).decode()
-        policy = one.having("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"] or ""
-        assert f"script-src 'sha256-{digest}';" in policy
-        assert "default-src 'none'" in policy
-
-
-def test_hostile_text_is_text(hostile: Page) -> None:
-    assert not {"img", "i"} & {tag for tag, _ in hostile.elements}
-    assert len(hostile.texts["h1"]) == 1
-    assert not [key for _, have in hostile.elements for key in have if key.startswith("on")]
-    codes = hostile.texts["code"]
-    for text in HOSTILE[:7]:
-        assert sum(code == text for code in codes) >= 6, "instruction, input, reference, and two answers twice"
-    assert "nul ␀ escape ␛[2J delete ␡" in codes
-    assert "⟨U+202E⟩gnp.exe⟨U+202C⟩ and ⟨U+2067⟩isolated" in codes
-    assert "half \ufffd" in codes
-    assert "\n\n   first line is empty" in codes, "no white space is lost"
-    assert "script>⟨U+202E⟩" in hostile.texts["h1"][0], "of a path the last part"
-    assert "<b>path</b>" in hostile.text
-
-
-def test_hostile_names_and_words_are_text_in_every_place(hostile: Page) -> None:
-    shown = NAME.replace("\u202e", "⟨U+202E⟩")
-    assert f"The judge: {shown}" in hostile.text
-    assert sum(shown in text for text in hostile.texts["table"]) >= 6, (
-        "measures, categories, benchmarks, judge, overlaps"
-    )
-    assert any(shown in text for text in hostile.texts["option"])
-    assert any(shown in str(have.get("label")) for have in hostile.having("optgroup"))
-    assert any(shown in str(have["data-token"]) for tag, have in hostile.elements if "data-token" in have)
-    assert any(shown in str(have.get("aria-label")) for have in hostile.having("div", role="img"))
-    assert any("alert(1)" in text for text in hostile.texts["ins"])
-    tags = {tag for have in hostile.having("details") for tag in str(have.get("data-tags", "")).split()}
-    assert all(re.fullmatch(r"[bcfu w]\d+(-\d+)*", tag) for tag in tags), "no name of a record becomes a tag"
-
-
-def test_control_characters_do_not_reach_the_page(hostile: Page) -> None:
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", hostile.source)
-
-
-def test_a_very_long_answer_is_cut_with_a_count(hostile: Page) -> None:
-    assert max(len(code) for code in hostile.texts["code"]) <= 4_000
-    assert "196,000 more characters are in responses.jsonl." in hostile.text
-    assert len(hostile.source) < 500_000
-
-
-def test_direction_is_isolated(page: Page) -> None:
-    assert "unicode-bidi: isolate" in page.texts["style"][0]
-    assert {have.get("dir") for have in page.having("pre", **{"class": "code"})} == {"ltr"}
-
-
 def test_extra_prompts_come_first_and_open(page: Page) -> None:
     prompts = page.having("details", **{"class": "prompt"})
     assert len(prompts) == 149
@@ -355,19 +275,11 @@ def test_controls_have_labels_and_headings_do_not_skip(page: Page) -> None:
     assert len(names) == len(set(names))
 
 
-def test_boxes_that_may_scroll_are_reached_by_keyboard_and_the_others_are_not(hostile: Page) -> None:
-    boxes = [have for have in hostile.having("pre") if str(have.get("aria-label", "")).startswith("Answer of")]
-    boxes = [have for have in boxes if have.get("role") == "region"]
-    assert boxes
-    assert all(box["tabindex"] == "0" for box in boxes)
-    assert len(boxes) < len(hostile.having("pre")) / 2
-
-
 def test_what_was_run_is_told(page: Page) -> None:
     for fact in (
         "made 2026-01-05 10:20:30 UTC", "git_commit 1f2e3d4c5b6a", "learning_rate 0.002", "seconds_wall 2 min 43 s",
         "peak_memory_bytes 1.8 GiB", "dropped 83", "tokens lost 60,210", "torch 2.13.0", "seeds.data_seed 42",
-        "time: base 1 min 14 s", "Lock (what run.json pins)", "base.fingerprint " + "ab" * 32,
+        "time: base 1 min 14 s", "Lock (from run.json)", "base.fingerprint " + "ab" * 32,
         "Machine of the comparison and of the training", "Whole recipe (15 keys)",
     ):  # fmt: skip
         assert fact in page.text

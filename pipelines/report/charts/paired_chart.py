@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.report.charts.charts import MAX_POINTS, Axis, Chart, Curve, Tick, ceiling, nice_step
 from pipelines.report.comparison_record import Better, Comparison, Measure
-from pipelines.report.figures import Figure, Unit, difference_text
+from pipelines.report.figures import Figure, Unit
 
 BITS = "response_bits_per_byte"
 MIN_PROMPTS = 2
@@ -16,7 +16,7 @@ _MAX_MARKS = 80  # more of them cover each other
 def paired_charts(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> list[Chart]:
     """A chart of each measure that a model's correctness rests on, and of the reference's bits per byte, where
     responses.jsonl has values of single prompts."""
-    named = [line.metric for model in comparison.others for line in model.summary if line.aspect == "Correctness"]
+    named = [metric for one in comparison.others for aspect, _, metric in one.summary if aspect == "Correctness"]
     wanted = list(dict.fromkeys([*named, BITS]))
     measures = {measure.name: measure for measure in comparison.compared}
     charts = [_chart(rows, comparison, measures[name]) for name in wanted if name in measures]
@@ -87,5 +87,5 @@ def _told(values: Sequence[float], measure: Measure) -> str:
     higher, lower = sum(value > 0 for value in values), sum(value < 0 for value in values)
     middle = median(values)
     equal, n = len(values) - higher - lower, len(values)
-    told = difference_text(Figure(middle, middle, middle), measure.unit)
+    told = Figure(middle, middle, middle, unit=measure.unit).change
     return f"higher on {higher:,}, equal on {equal:,}, lower on {lower:,} of {n:,} prompts; median {told}."

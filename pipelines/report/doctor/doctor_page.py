@@ -1,4 +1,4 @@
-"""The doctor's page: what it found in a recipe, and rows as the model reads them. One self-contained file."""
+"""The doctor's page: its findings in a recipe, and rows token by token. One self-contained file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Findings of the doctor as a page shows them, from the record that run.json or the doctor's own page has.
-
-Colours and legend of tokens are in `templates/findings.css`, the markup in `templates/findings.html.j2`:
-`{{ findings_list(findings) }}` for what `findings_section` returns.
-"""
+"""Findings of the doctor for a page; the markup is in templates/findings.html.j2."""
 
 import json
 import re
@@ -26,37 +22,23 @@ _SPACE = re.compile(r"( +|[\n\t\r]+)")
 _MARKS = str.maketrans({"\t": "→", "\n": "⏎\n", "\r": "␍"})
 
 
-@dataclass(frozen=True)
-class Words:
-    """Part of a sentence; `is_code` where the record has it in backticks."""
-
-    text: str
-    is_code: bool
-
-
-@dataclass(frozen=True)
-class TokenPart:
-    """Part of a token: text, or (`kind` "space") spaces, or (`kind` "mark") what stands for other white space."""
-
-    text: str
-    kind: str
+Words = tuple[tuple[str, bool], ...]  # parts of a sentence, and whether each is code
 
 
 @dataclass(frozen=True)
 class TokenView:
-    """One token; `kind` is the page's classes for its role and, if it is in the loss, `trained`.
-
-    `details` is for the page's script: the token, then what is known of it, separated by a tab.
+    """One token; `kind` has the CSS classes of its role and, if it is in the loss, `trained`. `parts` are (text, kind):
+    "space", "mark" for other white space, or "". `details` is for the page's script: the token, a tab, its id and role.
     """
 
     kind: str
-    parts: tuple[TokenPart, ...]
+    parts: tuple[tuple[str, str], ...]
     details: str
 
 
 @dataclass(frozen=True)
 class EvidenceView:
-    """Where a fault is seen; `place` ("row 17 of train") is empty for what is no matter of rows."""
+    """An example of a finding; `place` ("row 17 of train") is empty where it is not in a row."""
 
     place: str
     excerpt: Excerpt
@@ -65,14 +47,14 @@ class EvidenceView:
 
 @dataclass(frozen=True)
 class FindingView:
-    """A finding; `fix` is the recipe lines that the doctor would write, (key, value or None where it goes)."""
+    """A finding; `fix` has the recipe lines of the automatic fix, (key, value or None for a removed key)."""
 
     id: str
     severity: str
     glyph: str
-    summary: tuple[Words, ...]
-    why: tuple[Words, ...]
-    remedy: tuple[Words, ...]
+    summary: Words
+    why: Words
+    remedy: Words
     evidence: tuple[EvidenceView, ...]
     fix: tuple[tuple[str, str | None], ...]
 
@@ -96,18 +78,18 @@ def token_view(text: str, token_id: int, trained: bool, role: str) -> TokenView:
     if all(unicodedata.category(character) in _WITHOUT_WIDTH for character in cut):
         cut = "".join(f"⟨U+{ord(character):04X}⟩" for character in cut)
     more = f"⟨{n_more:,} more characters⟩" if n_more > 0 else ""
-    parts = [*_parts(cut), *([TokenPart(more, "mark")] if more else [])]
+    parts = [*_parts(cut), *([(more, "mark")] if more else [])]
     name = visible(cut.translate(_MARKS)).replace(" ", "·").replace("\n", "") + more
-    known = f"id {token_id} · {_ROLES[role]}" + ("" if role == "cut" else f", {_in_loss(trained)}")
+    known = f"id {token_id} · {_ROLES[role]}" + ("" if role == "cut" else f", {'' if trained else 'not '}in the loss")
     kind = f"is-{role} trained" if trained else f"is-{role}"
     return TokenView(kind, tuple(parts), f"{name}\t{known}")
 
 
-def _parts(text: str) -> Iterator[TokenPart]:
-    """White space apart from the rest; spaces stay spaces, so that the page can break lines and be copied from."""
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """White space separate from the rest; spaces stay spaces, so that the page can break lines and be copied from."""
     for part in filter(None, _SPACE.split(text)):
         kind = "space" if part.isspace() and part[0] == " " else "mark" if _SPACE.match(part) else ""
-        yield TokenPart(visible(part.translate(_MARKS)), kind)
+        yield visible(part.translate(_MARKS)), kind
 
 
 def _finding(record: Mapping[str, Any]) -> FindingView:
@@ -127,7 +109,10 @@ def _finding(record: Mapping[str, Any]) -> FindingView:
 def _evidence(record: Mapping[str, Any]) -> EvidenceView:
     row = "" if record["row"] is None else f"row {int(record['row'])}"
     split = "" if record["split"] is None else visible(str(record["split"]))
-    tokens = (token_view(str(text), token_id, trained, _role(trained)) for text, token_id, trained in record["tokens"])
+    tokens = (
+        token_view(str(text), token_id, trained, "answer" if trained else "prompt")
+        for text, token_id, trained in record["tokens"]
+    )
     return EvidenceView(
         place=" of ".join(part for part in (row, split) if part),
         excerpt=excerpt(str(record["text"]), MAX_EXCERPT_CHARACTERS),
@@ -135,11 +120,11 @@ def _evidence(record: Mapping[str, Any]) -> EvidenceView:
     )
 
 
-def _words(text: str) -> tuple[Words, ...]:
+def _words(text: str) -> Words:
     """A sentence of the record, in which what stands in backticks is code; a key at its beginning stays as it is."""
     is_word = text.split(" ", 1)[0].isalpha()
     parts: Iterable[str] = _CODE.split(first_upper(text) if is_word else text)
-    return tuple(Words(part, bool(number % 2)) for number, part in enumerate(parts) if part)
+    return tuple((part, bool(number % 2)) for number, part in enumerate(parts) if part)
 
 
 def _value_text(value: Any) -> str | None:
@@ -148,11 +133,3 @@ def _value_text(value: Any) -> str | None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_VALUE_CHARACTERS else text[:_MAX_VALUE_CHARACTERS] + "…"
-
-
-def _role(trained: bool) -> str:
-    return "answer" if trained else "prompt"
-
-
-def _in_loss(trained: bool) -> str:
-    return "in the loss" if trained else "not in the loss"

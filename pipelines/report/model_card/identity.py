@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.hub.access import invalid_name_reason
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.model_card.card_records import CardRecords
-from pipelines.report.model_card.shown import is_repo_id
 
 _STAGES = {
     "sft": ("fine-tuned (SFT)", "rows"),
@@ -39,15 +39,17 @@ class Identity:
     datasets: tuple[tuple[str, str], ...]
 
 
+def is_repo_id(name: str) -> bool:
+    """Whether `name` can be the id of a repository, by the Hub's own rule."""
+    return invalid_name_reason(name) is None
+
+
 def identity_of(records: CardRecords, repo_id: str | None, base_model: str | None) -> Identity:
     """Who the model of `records` is. Raises `UserError` for a `base_model` that is no ID or ID@REVISION."""
     base_model = base_model and base_model.partition("@")[0]
     if base_model is not None and not is_repo_id(base_model):
-        raise UserError(
-            expected="base_model to be the Hub id of the base, as in org/name",
-            got=base_model,
-            remedy="give the id under which the base can be loaded",
-        )
+        problem = f"base_model is {base_model}, expected a Hub id such as org/name"
+        raise UserError(problem, "give the id under which the base can be loaded")
     run = records.run
     base, dataset = run.get("base") or {}, run.get("dataset") or {}
     stage, unit = _STAGES.get(str(run.get("program")), ("trained", "rows"))

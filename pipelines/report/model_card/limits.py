@@ -1,4 +1,4 @@
-"""What the model is not shown to be: what got worse, what nobody measured, and on how little the rest stands."""
+"""Limits: what got worse, what was not measured, and how few prompts the figures are based on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,6 @@ from pipelines.report.comparison_record import Verdict, figure_of
 from pipelines.report.figures import Unit, relative_text, value_text
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
-from pipelines.report.opening import effect_of
 from pipelines.report.visible_text import listed
 
 _COURSES = {
@@ -17,7 +16,7 @@ _COURSES = {
 
 
 def limits(records: CardRecords, identity: Identity) -> list[str]:
-    """Sentences, the weightiest first."""
+    """Sentences, the most important first."""
     return [
         *_of_the_run(records),
         *_of_the_comparison(records),
@@ -29,32 +28,34 @@ def limits(records: CardRecords, identity: Identity) -> list[str]:
 
 def _of_the_run(records: CardRecords) -> Iterator[str]:
     if records.run.get("status") != "finished":
-        yield "The run has no record that it finished."
+        yield "There is no record that the run finished."
     doctor = records.run.get("doctor")
     if not doctor:
         yield "Recipe and rows were not checked before the run (the doctor was off)."
     elif doctor.get("n_errors"):
         n = doctor["n_errors"]
-        yield f"The run was made against {n:,} error{'' if n == 1 else 's'} that the doctor found before it."
+        yield f"The run was started despite {n:,} error{'' if n == 1 else 's'} that the doctor found."
 
 
 def _of_the_comparison(records: CardRecords) -> Iterator[str]:
     comparison, model = records.comparison, records.model
     if comparison is None or model is None:
-        yield "It is not known whether it is better than its base: it has not been compared."
+        yield "It has not been compared with its base."
         return
     worse = [one for one in comparison.compared if model.differences[one.name].verdict is Verdict.WORSE]
     for measure in worse:
-        one = effect_of(comparison, model, measure)
-        yield f"Worse than {comparison.base.name}: {one.label}, {one.before} → {one.after} ({one.difference})."
+        before, after = (one.figures[measure.name].text for one in (comparison.base, model))
+        difference = model.differences[measure.name]
+        change = difference.relative_text or difference.figure.change_with_interval
+        yield f"Worse than {comparison.base.name}: {measure.full_label}, {before} → {after} ({change})."
     base = records.run.get("base") or {}
     if base.get("fingerprint") and comparison.base.fingerprint != base["fingerprint"]:
-        yield "It was compared with another model than the base that it was trained from."
+        yield "It was compared with a model that is not the base that it was trained from."
     n, decoding = comparison.record["prompts"].get("n"), comparison.record["decoding"]
     cut = decoding.get("max_new_tokens")
     yield (
-        f"The figures rest on {n or 'an unknown number of'} {comparison.prompts_name}"
-        + (f" and on answers of at most {cut:,} tokens" if cut else "")
+        f"The figures are based on {n or 'an unknown number of'} {comparison.prompts_name}"
+        + (f" and answers of at most {cut:,} tokens" if cut else "")
         + f", {_kind_of_prompts(records, comparison.record['prompts'])}."
     )
 
@@ -71,20 +72,20 @@ def _forgotten(records: CardRecords) -> Iterator[str]:
     if change is not None and change.low > 0:
         then, now = (value_text(facts[when]["value"], Unit.BITS_PER_BYTE) for when in ("before", "after"))
         told = f"{then} → {now} bits per byte, {relative_text(change)}"
-        yield f"It forgot some of what its base knew of general text: {told}."
+        yield f"It predicts general text worse than its base (forgetting): {told}."
 
 
 def _unmeasured(records: CardRecords) -> Iterator[str]:
     record = records.comparison.record if records.comparison else {}
     details, forgetting = record.get("details") or {}, (records.run.get("after_run") or {}).get("forgetting") or {}
     if not details.get("general") and "after" not in forgetting:
-        yield "what was forgotten of general text"
+        yield "forgetting of general text"
     if not details.get("capability"):
-        yield "what was lost of other capabilities"
+        yield "losses of other capabilities"
     if not details.get("training_rows"):
         yield "whether answers repeat training rows"
     if not record.get("judge"):
-        yield "what a judge thinks of the answers"
+        yield "a judge's verdict on the answers"
     if not record.get("run_code"):
         yield "whether code in the answers runs"
     if not records.benchmark:
@@ -96,7 +97,7 @@ def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:
     run, recipe = records.run, records.recipe
     seeds = run.get("seeds") or {}
     if seeds:
-        yield f"One run with seed {seeds.get('seed')}: how far another seed would lead is not measured."
+        yield f"One run with seed {seeds.get('seed')}: the variation between seeds is not measured."
     n_parameters = run.get("n_parameters")
     size = f"{n_parameters:,} parameters" if isinstance(n_parameters, int) else "a size that was not recorded"
     yield f"{'The base' if identity.base else 'The model'} has {size}; the languages of the rows were not recorded."
@@ -106,4 +107,4 @@ def _of_the_training(records: CardRecords, identity: Identity) -> Iterator[str]:
     if course in _COURSES:
         yield _COURSES[course]
     if identity.is_adapter and identity.base_id is None:
-        yield "Its base is not on the Hub: whoever loads this model needs a copy of it."
+        yield "Its base is not on the Hub: you need a copy of it to load this model."

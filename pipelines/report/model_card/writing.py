@@ -17,19 +17,17 @@ from pipelines.report.doctor.postflight_results import examinations
 from pipelines.report.measures import measure_tables
 from pipelines.report.model_card.card_records import CardRecords, read_card_records
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
-from pipelines.report.model_card.held_out import held_out_table
 from pipelines.report.model_card.identity import Identity, identity_of
 from pipelines.report.model_card.licenses import proposed_license
 from pipelines.report.model_card.limits import limits
 from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, why_peft_only
 from pipelines.report.model_card.metadata import card_metadata
-from pipelines.report.model_card.shown import card_text
-from pipelines.report.model_card.training import cost, curve_line, curve_table
-from pipelines.report.opening import openings
+from pipelines.report.model_card.training import cost, curve_table, held_out_table
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
-from pipelines.report.visible_text import excerpt, fenced, first_upper, markdown_code
+from pipelines.report.summary import summaries
+from pipelines.report.visible_text import excerpt, fenced, first_upper, markdown_code, markdown_text
 from pipelines.report.writing import EXAMPLE_RULE, N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600
@@ -65,11 +63,11 @@ def model_card(
 def _environment() -> Environment:
     filters: dict[str, Callable[..., Any]] = {
         "first_upper": first_upper,
-        "md": card_text,
+        "md": lambda text: markdown_text(text).replace("\\\\", "&#92;"),  # the Hub reads KaTeX between \\[ and \\]
         "md_code": markdown_code,
         "fenced": fenced,
         "excerpt": lambda text: excerpt(text, MAX_ANSWER_CHARACTERS),
-        "plain": lambda words: "".join(part.text for part in words),
+        "plain": lambda words: "".join(text for text, _ in words),
     }
     return environment_with(filters)
 
@@ -87,7 +85,7 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "licenses": license_table(works) if works else None,
         "snippet": _snippet(records, identity, repo_id or _own_name(records), revision, shown),
         "why_peft_only": why_peft_only(records.adapter or {}),
-        "opening": openings(records.comparison)[0] if records.comparison else None,
+        "summary": summaries(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
         "measures": measure_tables(records.comparison) if records.comparison else None,
         "examples": shown,
@@ -136,7 +134,6 @@ def _training_content(records: CardRecords) -> dict[str, Any]:
     recipe = yaml.safe_dump(without_local_paths(dict(records.recipe)), sort_keys=False, allow_unicode=True)
     return {
         "curve": curve_table(records.log_history),
-        "curve_line": curve_line(records.log_history),
         "held_out": held_out_table(records.run.get("metrics") or {}),
         "cost": cost(records.run),
         "recipe": recipe.rstrip(),

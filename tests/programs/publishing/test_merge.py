@@ -69,7 +69,7 @@ def test_the_adapter_of_another_base_is_refused_with_both_names(
     model.model.norm.weight.data += 1
     model.save_pretrained(other)
     words = ["--adapter", adapter, "--output", tmp_path / "merged", "--model_name_or_path", other]
-    with pytest.raises(UserError, match="the base of the adapter") as refused:
+    with pytest.raises(UserError, match=r"the adapter .* was trained on") as refused:
         main([str(word) for word in words])
     assert str(other) in str(refused.value)
     assert str(tiny_model_folder) in str(refused.value)

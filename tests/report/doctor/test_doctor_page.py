@@ -133,7 +133,7 @@ def test_the_section_is_made_of_run_jsons_record_too() -> None:
     found = findings_section(record)
     assert findings_sentence(found) == "2 errors, 1 warning and 1 note"
     assert findings_sentence([]) == "nothing found"
-    assert [words.is_code for words in found[0].remedy] == [False, True, False, True, False]
+    assert [is_code for _, is_code in found[0].remedy] == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_the_section_is_made_of_run_jsons_record_too() -> None:
     [("set it", "Set it"), ("learning_rate is high", "learning_rate is high"), ("13 of 9", "13 of 9")],
 )
 def test_a_sentence_begins_with_a_capital_but_a_key_stays(text: str, shown: str) -> None:
-    assert findings_section({"findings": [finding(summary=text)]})[0].summary[0].text == shown
+    assert findings_section({"findings": [finding(summary=text)]})[0].summary[0][0] == shown
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_broken_record_is_told_by_an_error(broken: dict[str, Any]) -> None:
 
 
 def test_spaces_of_a_token_stay_spaces_and_what_has_no_width_is_named() -> None:
-    assert [(part.text, part.kind) for part in token_view("  a b\n", 1, True, "answer").parts] == [
+    assert list(token_view("  a b\n", 1, True, "answer").parts) == [
         ("  ", "space"), ("a", ""), (" ", "space"), ("b", ""), ("⏎\n", "mark"),
     ]  # fmt: skip
     assert token_view("\u200d", 1, False, "prompt").details.startswith("⟨U+200D⟩\t")

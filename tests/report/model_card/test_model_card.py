@@ -97,10 +97,6 @@ def test_the_curve_has_held_out_losses_at_steps_of_the_log(card: str) -> None:
     rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)% \|$", training, re.MULTILINE)
     assert [int(step) for step, *_ in rows] == sorted(losses)
     assert [held_out for _, _, held_out, _ in rows] == [f"{losses[step]:.3f}" for step in sorted(losses)]
-    line = re.search(r"to the last: `([▁▂▃▄▅▆▇█]+)`", training)
-    assert line
-    assert line[1][0] == "█"
-    assert 20 < len(line[1]) <= 40
 
 
 def test_the_cost_is_the_runs(card: str) -> None:
@@ -121,13 +117,8 @@ def test_the_examinations_before_and_after_the_run_are_told(card: str) -> None:
 
 def test_what_was_measured_is_not_among_the_limits(card: str) -> None:
     found = section(card, "## Limits")
-    assert (
-        "- Not measured: what was lost of other capabilities and how truthful, fair and safe the answers are." in found
-    )
-    assert (
-        "- It forgot some of what its base knew of general text: 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]."
-        in found
-    )
+    assert "- Not measured: losses of other capabilities and how truthful, fair and safe the answers are." in found
+    assert "(forgetting): 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]." in found
     assert "not on the Hub" not in found
 
 
@@ -165,7 +156,7 @@ def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders
     assert "model-index" not in text
     assert "It was not compared with its base." in text
     assert "python pipelines/compare.py --base BASE --instruct RUN_FOLDER" in text
-    assert "It is not known whether it is better than its base: it has not been compared." in text
+    assert "It has not been compared with its base." in text
     assert "## Answers side by side" not in text
 
 
@@ -173,7 +164,7 @@ def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Pat
     write_json(tmp_path / "run.json", {"kind": "run", "program": "sft", "status": "started"})
     text = model_card(tmp_path)
     for sentence in (
-        "The run has no record that it finished.", "Splits, rejects and sources were not recorded",
+        "There is no record that the run finished.", "Splits, rejects and sources were not recorded",
         "The loss curve was not recorded.", "| time of the whole run | not measured |",
         "| device | not measured |", "The model has a size that was not recorded",
     ):  # fmt: skip
@@ -200,10 +191,10 @@ def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_pa
 
 def test_broken_records_and_names_are_one_line_errors(tmp_path: Path) -> None:
     _, trained = write_card_records(tmp_path, 2)
-    with pytest.raises(UserError, match="expected base_model to be the Hub id of the base"):
+    with pytest.raises(UserError, match="expected a Hub id such as org/name"):
         model_card(trained, base_model="../base")
     write_json(trained / "ledger.json", {"reasons": [1]})
-    with pytest.raises(UserError, match=r"expected a whole record in .*sft"):
+    with pytest.raises(UserError, match=r"sft is broken"):
         model_card(trained)
-    with pytest.raises(UserError, match=r"expected the record run\.json"):
+    with pytest.raises(UserError, match=r"there is no run\.json"):
         model_card(tmp_path)

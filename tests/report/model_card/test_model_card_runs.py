@@ -25,15 +25,15 @@ def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stand
     found = section(model_card(trained, comparison_folder=compared), "## Limits")
     assert "- Recipe and rows were not checked before the run (the doctor was off)." in found
     assert re.search(r"- Worse than base: parses, [\d.]+% → [\d.]+% \(\+[\d.]+ points", found)
-    assert "- The figures rest on 20 held-out prompts and on" in found
+    assert "- The figures are based on 20 held-out prompts and" in found
     assert (
-        "- Not measured: what was forgotten of general text, what was lost of other capabilities, whether answers "
-        "repeat training rows, what a judge thinks of the answers, whether code in the answers runs, standard "
+        "- Not measured: forgetting of general text, losses of other capabilities, whether answers "
+        "repeat training rows, a judge's verdict on the answers, whether code in the answers runs, standard "
         "benchmarks and how truthful, fair and safe the answers are."
     ) in found
-    assert "- One run with seed 42: how far another seed would lead is not measured." in found
+    assert "- One run with seed 42: the variation between seeds is not measured." in found
     assert "- The base has 5,795,072 parameters; the languages of the rows were not recorded." in found
-    assert "- Its base is not on the Hub: whoever loads this model needs a copy of it." in found
+    assert "- Its base is not on the Hub: you need a copy of it to load this model." in found
 
 
 def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path: Path) -> None:
@@ -148,4 +148,4 @@ def test_a_full_model_needs_no_base_and_a_run_against_the_doctor_says_so(tmp_pat
     assert "sft is a full model made from `recipes/quickstart/base`, fine-tuned (SFT) on" in text
     assert "adapter_config" not in text
     assert "not on the Hub" not in text
-    assert "- The run was made against 1 error that the doctor found before it." in text
+    assert "- The run was started despite 1 error that the doctor found." in text

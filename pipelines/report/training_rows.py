@@ -1,7 +1,7 @@
-"""row_losses.parquet of a run: the training rows that the model still finds hardest, with their texts."""
+"""From the run: sample answers during the training, and the training rows with the highest loss."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from data_prep.dataset_folder.row_files import read_parquet_table
 from pipelines.errors import UserError
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.figures import number_text
-from pipelines.report.visible_text import Excerpt, excerpt
+from pipelines.report.visible_text import Excerpt, excerpt, one_line
 
+MAX_PROMPTS = 8
+MAX_STEPS = 12
+MAX_SAMPLE_CHARACTERS = 800
 FILE_NAME = "row_losses.parquet"
 N_ROWS = 10
 MAX_CHARACTERS = 1_200
@@ -20,7 +23,7 @@ MAX_CHARACTERS = 1_200
 
 @dataclass(frozen=True)
 class HardRow:
-    """A training row: its number, where it came from, its loss in nats per token, and its text where it is known."""
+    """A training row: its number, its source, its loss in nats per token, and its text if it is available."""
 
     row: str
     source: str
@@ -30,10 +33,8 @@ class HardRow:
 
 
 def hardest_rows(run_folder: Path, run: Mapping[str, Any] | None) -> list[HardRow]:
-    """The rows of highest loss, the highest first; none without row_losses.parquet.
-
-    Their texts are read from the dataset that run.json names, if it is a local one that still has as many rows.
-    """
+    """The rows with the highest loss, none without row_losses.parquet. Their texts come from the local dataset that
+    run.json names, if it still has as many rows."""
     path = run_folder / FILE_NAME
     if not path.is_file():
         return []
@@ -47,8 +48,8 @@ def hardest_rows(run_folder: Path, run: Mapping[str, Any] | None) -> list[HardRo
 
 def measured_rows(run: Mapping[str, Any] | None) -> str:
     """ "all rows", or of how many rows the file is a sample, by run.json."""
-    said = (run or {}).get("row_losses") or {}
-    n_rows, n_trained = said.get("n_rows"), said.get("n_rows_trained")
+    counts = (run or {}).get("row_losses") or {}
+    n_rows, n_trained = counts.get("n_rows"), counts.get("n_rows_trained")
     return "all rows" if n_rows == n_trained else f"a sample of {n_rows:,} of {n_trained:,} rows"
 
 
@@ -83,3 +84,34 @@ def _row_text(row: Mapping[str, Any]) -> str:
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
         for name, value in columns.items()
     )
+
+
+@dataclass(frozen=True)
+class SampleAtStep:
+    """An answer given after so many optimizer steps."""
+
+    step: str
+    answer: Excerpt
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """One prompt, as the model saw it, with its answers in order of steps."""
+
+    title: str
+    prompt: Excerpt
+    answers: tuple[SampleAtStep, ...]
+
+
+def training_samples(rows: Sequence[Mapping[str, Any]]) -> list[TrainingSample]:
+    """samples.jsonl: the first prompts with their last answers. Raises KeyError where a row is broken."""
+    by_prompt: dict[str, list[SampleAtStep]] = {}
+    for row in rows:
+        found = SampleAtStep(f"{row['step']:,}", excerpt(row["answer"], MAX_SAMPLE_CHARACTERS), bool(row["stopped"]))
+        by_prompt.setdefault(row["prompt"], []).append(found)
+    chosen = list(by_prompt.items())[:MAX_PROMPTS]
+    return [
+        TrainingSample(one_line(prompt, 120), excerpt(prompt, MAX_SAMPLE_CHARACTERS), tuple(answers[-MAX_STEPS:]))
+        for prompt, answers in chosen
+    ]

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from pipelines.report import write_report
-from pipelines.report.row_losses import HardRow, hardest_rows
+from pipelines.report.training_rows import HardRow, hardest_rows
 from tests.report.conftest import Page
 from tests.report.samples.sample_records import write_json, write_lines
 from tests.report.samples.sample_run_records import run
