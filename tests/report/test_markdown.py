@@ -13,7 +13,7 @@ def test_warnings_then_answers_then_three_lines_then_figures(markdown: str) -> N
     assert markdown.splitlines()[2] == "> **Warning:** The prompts are of 18 groups: intervals are rough"
     order = [line for line in markdown.splitlines() if line.startswith("## ")]
     assert order[:3] == ["## Side by side", "## Summary", "## Metrics"]
-    assert "- **Form:** Stops by itself 2.7% (base) → 99.0%: +" in markdown
+    assert "- **Form:** Stops on its own 2.7% (base) → 99.0%: +" in markdown
     assert "- **What was lost:** Not measured: give --general or --capability." in markdown
     assert "**Reference**" in markdown
 

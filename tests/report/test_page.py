@@ -29,7 +29,7 @@ def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Pa
         "The prompts are of 18 groups: intervals are rough",
         "Chosen by rule:",
         "Reference",
-        "Stops by itself 2.7% (base) → 99.0%",
+        "Stops on its own 2.7% (base) → 99.0%",
         "Defines the requested name 2.7%",
         "Not measured: give --general or --capability.",
         "Values with 95% intervals.",

@@ -52,7 +52,7 @@ def test_code_with_very_long_lines_is_known() -> None:
 
 
 def test_the_beginning_of_a_sentence_is_a_capital_but_a_name_stays() -> None:
-    assert first_upper("stops on its own") == "Stops by itself"
+    assert first_upper("stops on its own") == "Stops on its own"
     assert first_upper("P(end) inside") == "P(end) inside"
     assert first_upper("chrF") == "chrF"
     assert first_upper("") == ""
