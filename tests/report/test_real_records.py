@@ -69,7 +69,7 @@ def test_the_report_reads_what_the_comparison_writes(comparison_folder: Path) ->
         assert f"{first_upper(text)}." in page.text
     assert record["warnings"] == []
     assert re.search(
-        r"Stops on its own higher is better · n = 40 base0\.0% .* instruct100\.0% .* \+100\.0 points ▲ better", page.text
+        r"Stops on its own higher is better · n = 40 base0\.0% .* instruct100\.0%.* \+100\.0 points ▲ better", page.text
     )
     assert re.search(r"1\.298 \[1\.298, 1\.298\].*0\.866 .* −33\.3% \[−33\.3, −33\.3\]", page.text)
     assert "After the chat prompt they are 1.731 [1.731, 1.731]." in page.text
