@@ -20,7 +20,7 @@ _PARTS = re.compile(rf"request\n(.*){_FENCE}first answer\n(.*){_FENCE}second ans
 
 @dataclass(frozen=True)
 class Asked:
-    """One request to the server; `first` and `second` are the answers that stand in it."""
+    """One request to the server; `first` and `second` are the answers in it."""
 
     path: str
     authorization: str | None
@@ -31,13 +31,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server sends back; `seconds_between_bytes` above 0 sends a byte at a time."""
+    """What the server sends back."""
 
     content: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     text: str | None = None
-    seconds_between_bytes: float = 0.0
 
 
 def verdict(winner: str, reason: str = "because") -> Reply:
@@ -53,13 +52,13 @@ def longer_wins(asked: Asked) -> Reply:
 
 @dataclass
 class JudgeServer:
-    """Where the server listens and everything that it was asked."""
+    """The address of the server and all requests to it."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
 
     def endpoint(self, **changes: Any) -> JudgeEndpoint:
-        """An endpoint that waits for nothing in vain."""
+        """An endpoint with short pauses."""
         quick = {"max_seconds": 5.0, "seconds_backoff": 0.001, "max_tries": 3}
         return JudgeEndpoint(self.url, "judge-1", KEY, **{**quick, **changes})
 
@@ -88,15 +87,7 @@ def judge_server(judge: Callable[[Asked], Reply]) -> Iterator[JudgeServer]:
             for name, value in {"Content-Length": str(len(sent)), **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            try:
-                if not reply.seconds_between_bytes:
-                    self.wfile.write(sent)
-                    return
-                for byte in sent:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(reply.seconds_between_bytes)
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the client has waited long enough
+            self.wfile.write(sent)
 
         def log_message(self, *_: Any) -> None:
             """Nothing: the test's output is the test's."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.evaluation.lm_eval.tasks import TaskChoice, load_tasks
+
 N_ITEMS = 12
 _TASK = """\
 task: {name}
@@ -53,7 +55,7 @@ metric_list:
 
 
 def items(n: int = N_ITEMS) -> list[dict[str, Any]]:
-    """Sums with three choices; where the right one stands changes from item to item."""
+    """Sums with three choices; the place of the right one changes from item to item."""
     rows = []
     for number in range(n):
         a, b = number % 7, number % 5 + 1
@@ -77,3 +79,10 @@ def write_task(folder: Path, name: str, own: str) -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(_TASK.format(name=name, folder=folder, own=own))
     return path
+
+
+def local_tasks(folder: Path, own: str, written: Sequence[str] = (), seed: int = 0, **choice: Any) -> dict[str, Any]:
+    """The task "local" over these rows, loaded."""
+    write_rows(folder, written)
+    write_task(folder, "local", own)
+    return load_tasks(TaskChoice(["local"], folder, **choice), seed)

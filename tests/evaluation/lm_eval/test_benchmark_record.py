@@ -26,13 +26,8 @@ def test_a_metric_by_item_has_its_paired_difference_and_p_value_and_another_has_
     expected = paired_difference_of_means(*ratings, seed=4).to_json()
     p_value = paired_permutation_p_value(*ratings, seed=4)
     assert first["difference"] == {"instruct": {**expected, "p_value": p_value, "p_floor": 0.25, "p_at_floor": True}}
-    assert (first["task"], first["version"], first["n_shot"], first["n"], first["better"]) == (
-        "sums",
-        "1.0",
-        2,
-        4,
-        "higher",
-    )
+    named = {key: first[key] for key in ("task", "version", "n_shot", "n", "better")}
+    assert named == {"task": "sums", "version": "1.0", "n_shot": 2, "n": 4, "better": "higher"}
     assert second["difference"] == {"instruct": None}
 
 
@@ -56,24 +51,17 @@ def test_bits_per_byte_differ_by_ratios_of_sums() -> None:
     assert result["difference"]["instruct"]["p_value"] == 0.5  # two pairs differ, both in one direction
 
 
-def test_a_figure_that_is_no_number_is_a_dash() -> None:
-    record = {
-        "models": {"base": {}},
-        "results": benchmark_results({"base": [replace(outcome(None), value=None, stderr=None)]}, "base"),
-        "notes": [],
-    }
-    assert benchmark_table(record).splitlines()[1].split()[-1] == "-"
-
-
-def test_the_table_has_a_line_for_each_metric_and_for_each_difference() -> None:
-    outcomes = {"base": [outcome((0.0, 1.0, 0.0, 0.0))], "instruct": [outcome((1.0, 1.0, 1.0, 0.0))]}
+def test_the_table_has_a_line_for_each_metric_and_for_each_difference_and_a_dash_for_no_number() -> None:
+    no_number = replace(outcome(None, metric="f"), value=None, stderr=None)
+    outcomes = {"base": [outcome((0.0, 1.0, 0.0, 0.0)), no_number], "instruct": [outcome((1.0, 1.0, 1.0, 0.0))]}
     record = {
         "models": {"base": {}, "instruct": {}},
         "results": benchmark_results(outcomes, "base"),
         "notes": ["base: a note"],
     }
-    head, line, difference, note = benchmark_table(record).splitlines()
+    head, line, dashes, difference, note = benchmark_table(record).splitlines()
     assert head.split() == ["task", "metric", "shots", "items", "base", "instruct"]
     assert line.split() == ["sums", "acc", "↑", "2", "4", "0.2500", "±", "0.1000", "0.7500", "±", "0.1000"]
+    assert dashes.split()[-2:] == ["-", "-"]
     assert difference.startswith("instruct minus base, sums acc: +0.5000 [")
     assert note == "base: a note"

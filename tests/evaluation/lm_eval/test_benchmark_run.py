@@ -1,4 +1,4 @@
-"""The harness itself over local tasks and tiny real models, beside figures worked out without it."""
+"""The harness over local tasks and tiny models, against values computed without it."""
 
 import math
 from copy import deepcopy
@@ -15,19 +15,9 @@ from tokenizers.processors import TemplateProcessing
 from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, as_harness_model, run_tasks
 from pipelines.evaluation.lm_eval.benchmarking import quiet_harness
-from pipelines.evaluation.lm_eval.tasks import TaskChoice, load_tasks
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel
-from tests.evaluation.lm_eval.local_tasks import (
-    CHOOSING,
-    DISTANCE,
-    N_ITEMS,
-    READING,
-    WRITING,
-    items,
-    write_rows,
-    write_task,
-)
+from tests.evaluation.lm_eval.local_tasks import CHOOSING, DISTANCE, N_ITEMS, READING, WRITING, items, local_tasks
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +53,19 @@ def token_ids(loaded: LoadedModel, text: str) -> list[int]:
     return list(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def log_likelihood(loaded: LoadedModel, ids: list[int], start: int) -> float:
+    """Of the tokens from place `start`, by a loop without the harness."""
+    with torch.no_grad():
+        logits = loaded.model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return sum(float(logits[place - 1, ids[place]]) for place in range(start, len(ids)))
+
+
 def likeliest_choice(loaded: LoadedModel, row: dict[str, Any], with_template: bool) -> int:
-    """By a loop of its own: the choice whose tokens after the prompt are the likeliest."""
     prompt = prompt_text(loaded, row["question"], with_template)
     scores = []
     for choice in row["choices"]:
         whole = token_ids(loaded, prompt + ("" if with_template else " ") + choice)
-        n_prompt = len(token_ids(loaded, prompt.rstrip()))
-        with torch.no_grad():
-            logits = loaded.model(input_ids=torch.tensor([whole])).logits[0].double().log_softmax(-1)
-        scores.append(sum(float(logits[place - 1, whole[place]]) for place in range(n_prompt, len(whole))))
+        scores.append(log_likelihood(loaded, whole, len(token_ids(loaded, prompt.rstrip()))))
     return max(range(len(scores)), key=scores.__getitem__)
 
 
@@ -86,9 +79,7 @@ def greedy_text(loaded: LoadedModel, question: str, with_template: bool) -> str:
 def test_choices_of_a_local_task_are_those_of_a_loop_without_the_harness(
     base: LoadedModel, adapted: LoadedModel, tmp_path: Path, with_template: bool
 ) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "choosing", CHOOSING)
-    tasks = load_tasks(TaskChoice(["choosing"], tmp_path), seed=0)
+    tasks = local_tasks(tmp_path, CHOOSING)
     for loaded in (base, adapted):
         [accuracy] = run_tasks(loaded, tasks, BenchmarkPlan(), with_template=with_template)
         right = [float(likeliest_choice(loaded, row, with_template) == row["answer"]) for row in items()]
@@ -108,10 +99,7 @@ def test_a_bos_that_the_tokenizer_adds_stands_before_plain_text_only(base: Loade
     context, continuation = prompt_text(loaded, "What is 1 + 1?", with_template), " 2"
     n_bos = 0 if with_template else 1
     whole = [0] * n_bos + token_ids(loaded, context + continuation)
-    with torch.no_grad():
-        logits = loaded.model(input_ids=torch.tensor([whole])).logits[0].double().log_softmax(-1)
-    n_context = len(token_ids(loaded, context.rstrip())) + n_bos
-    expected = sum(float(logits[place - 1, whole[place]]) for place in range(n_context, len(whole)))
+    expected = log_likelihood(loaded, whole, len(token_ids(loaded, context.rstrip())) + n_bos)
     harness_model = as_harness_model(loaded, 1, with_template)
     request = Instance("loglikelihood", {}, (context, continuation), 0)
     [(found, _)] = harness_model.loglikelihood([request], disable_tqdm=True)
@@ -124,33 +112,25 @@ def test_answers_to_a_local_task_are_those_of_the_model_one_by_one(
 ) -> None:
     for loaded in (base, adapted):
         texts = [greedy_text(loaded, row["question"], with_template) for row in items()]
-        write_rows(tmp_path, [text if number % 3 else "another" for number, text in enumerate(texts)])
-        write_task(tmp_path, "writing", WRITING)
-        tasks = load_tasks(TaskChoice(["writing"], tmp_path), seed=0)
+        written = [text if number % 3 else "another" for number, text in enumerate(texts)]
+        tasks = local_tasks(tmp_path, WRITING, written)
         [found] = run_tasks(loaded, tasks, BenchmarkPlan(batch_size=5), with_template=with_template)
         assert found.items == tuple((float(number % 3 > 0), 1.0) for number in range(N_ITEMS))
 
 
 def test_a_metric_that_is_no_mean_has_no_items(base: LoadedModel, tmp_path: Path) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "choosing", CHOOSING + DISTANCE)
-    plan = BenchmarkPlan(limit=6)
-    found = run_tasks(base, load_tasks(TaskChoice(["choosing"], tmp_path), 0), plan, with_template=False)
+    tasks = local_tasks(tmp_path, CHOOSING + DISTANCE)
+    found = run_tasks(base, tasks, BenchmarkPlan(limit=6), with_template=False)
     assert {one.metric: one.items is None for one in found} == {"acc": False, "brier_score": True}
     assert {one.n for one in found} == {6}
 
 
 def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base: LoadedModel, tmp_path: Path) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "reading", READING)
-    [found] = run_tasks(base, load_tasks(TaskChoice(["reading"], tmp_path), 0), BenchmarkPlan(), with_template=False)
+    [found] = run_tasks(base, local_tasks(tmp_path, READING), BenchmarkPlan(), with_template=False)
     assert found.items is not None
     for row, (bits, n_bytes) in zip(items(), found.items, strict=True):
-        ids = torch.tensor([[base.tokenizer.eos_token_id, *token_ids(base, row["question"])]])
-        with torch.no_grad():
-            logits = base.model(input_ids=ids).logits[0].double().log_softmax(-1)
-        nats = -sum(float(logits[place, ids[0, place + 1]]) for place in range(ids.shape[1] - 1))
-        assert bits == pytest.approx(nats / math.log(2), rel=1e-5)
+        ids = [base.tokenizer.eos_token_id, *token_ids(base, row["question"])]
+        assert bits == pytest.approx(-log_likelihood(base, ids, 1) / math.log(2), rel=1e-5)
         assert n_bytes == len(row["question"].encode())
     total_bits, total_bytes = map(sum, zip(*found.items, strict=True))
     assert found.value == pytest.approx(total_bits / total_bytes)
@@ -160,14 +140,12 @@ def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base: L
 def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_ones(
     base: LoadedModel, tmp_path: Path
 ) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "choosing", CHOOSING)
-    tasks = load_tasks(TaskChoice(["choosing"], tmp_path, num_fewshot=2), seed=3)
+    tasks = local_tasks(tmp_path, CHOOSING, seed=3, num_fewshot=2)
     contexts = []
     for with_template in (False, True):
         [first] = run_tasks(base, tasks, BenchmarkPlan(limit=5, seed=3), with_template=with_template)
         assert (first.n_shot, first.n) == (2, 5)
-        contexts.append([one.args[0] for one in tasks["tasks"]["choosing"].instances])
+        contexts.append([one.args[0] for one in tasks["tasks"]["local"].instances])
     for plain, chat in zip(*contexts, strict=True):
         assert plain.count("Question:") == chat.count("<|im_start|>user\nQuestion:") == 3
         assert chat.count("<|im_start|>assistant\n") == 3
@@ -177,13 +155,11 @@ def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_o
 
 
 def test_a_limit_draws_items_with_the_seed(base: LoadedModel, tmp_path: Path) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "choosing", CHOOSING)
-    tasks = load_tasks(TaskChoice(["choosing"], tmp_path), seed=0)
+    tasks = local_tasks(tmp_path, CHOOSING)
 
     def measured(seed: int) -> list[str]:
         run_tasks(base, tasks, BenchmarkPlan(limit=4, seed=seed), with_template=False)
-        return sorted({one.args[0] for one in tasks["tasks"]["choosing"].instances})
+        return sorted({one.args[0] for one in tasks["tasks"]["local"].instances})
 
     assert measured(0) == measured(0)
     assert measured(0) != measured(1)
@@ -193,20 +169,16 @@ def test_a_limit_draws_items_with_the_seed(base: LoadedModel, tmp_path: Path) ->
 def test_the_harness_prints_nothing_and_prompts_that_were_cut_are_counted(
     base: LoadedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "long", f"description: '{'padding ' * 200}'\n{CHOOSING}")
     with quiet_harness() as notes:
-        tasks = load_tasks(TaskChoice(["long"], tmp_path), seed=0)
+        tasks = local_tasks(tmp_path, f"description: '{'padding ' * 200}'\n{CHOOSING}")
         run_tasks(base, tasks, BenchmarkPlan(limit=2), with_template=False)
     assert list(notes) == ["a prompt was truncated on the left to fit the model"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_task_that_does_not_fit_the_model_is_one_line(base: LoadedModel, tmp_path: Path) -> None:
-    write_rows(tmp_path)
-    write_task(tmp_path, "writing", WRITING.replace("max_gen_toks: 8", "max_gen_toks: 256"))
-    tasks = load_tasks(TaskChoice(["writing"], tmp_path), seed=0)
-    with pytest.raises(UserError, match=r"writing.*maximum sequence length"):
+    tasks = local_tasks(tmp_path, WRITING.replace("max_gen_toks: 8", "max_gen_toks: 256"))
+    with pytest.raises(UserError, match=r"local.*maximum sequence length"):
         run_tasks(base, tasks, BenchmarkPlan(), with_template=False)
 
 
@@ -214,8 +186,6 @@ def test_the_adapter_answers_as_before_when_the_harness_is_done(adapted: LoadedM
     ids = torch.tensor([[2, 40, 3, 50]])
     with torch.no_grad():
         before = adapted.model(input_ids=ids).logits
-    write_rows(tmp_path)
-    write_task(tmp_path, "choosing", CHOOSING)
-    run_tasks(adapted, load_tasks(TaskChoice(["choosing"], tmp_path), 0), BenchmarkPlan(limit=2), with_template=True)
+    run_tasks(adapted, local_tasks(tmp_path, CHOOSING), BenchmarkPlan(limit=2), with_template=True)
     with torch.no_grad():
         assert torch.equal(adapted.model(input_ids=ids).logits, before)

@@ -20,27 +20,40 @@ def folder(tmp_path: Path) -> Path:
 def test_two_local_tasks_are_run_offline_and_recorded_side_by_side(
     tiny_model_folder: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = ["--base", str(tiny_model_folder), "--instruct", str(tiny_model_folder)]
+    models = ["--base", str(tiny_model_folder), *["--instruct", str(tiny_model_folder)] * 2]
     tasks = ["--tasks", "choosing,writing", "--include_path", str(folder), "--num_fewshot", "1", "--limit", "6"]
     output = folder / "benchmark.json"
     main([*models, *tasks, "--seed", "2", "--output", str(output)])
     record = json.loads(output.read_text())
     assert (record["kind"], record["seed"], record["limit"], record["num_fewshot"]) == ("benchmark", 2, 6, 1)
-    assert {name: found["template"] for name, found in record["models"].items()} == {"base": False, "instruct": True}
+    assert record["fewshot_as_multiturn"] is True
+    templates = {name: found["template"] for name, found in record["models"].items()}
+    assert templates == {"base": False, "tiny": True, "tiny_2": True}
+    assert {found["fingerprint"] for found in record["models"].values()} != {None}
     assert record["models"]["base"].keys() == {"path", "fingerprint", "template", "computed_in"}
     assert [(one["task"], one["metric"], one["version"], one["n_shot"], one["n"]) for one in record["results"]] == [
         ("choosing", "acc", "1.5", 1, 6),
         ("writing", "exact_match", "1.5", 1, 6),
     ]
     for result in record["results"]:
-        assert result["models"].keys() == {"base", "instruct"}
-        difference = result["models"]["instruct"]["value"] - result["models"]["base"]["value"]
-        assert result["difference"]["instruct"]["value"] == pytest.approx(difference)
+        assert result["models"].keys() == {"base", "tiny", "tiny_2"}
+        difference = result["models"]["tiny"]["value"] - result["models"]["base"]["value"]
+        assert result["difference"]["tiny"]["value"] == pytest.approx(difference)
+        assert result["difference"]["tiny"] == result["difference"]["tiny_2"]
+        assert result["models"]["tiny"] == result["models"]["tiny_2"]
     shown = capsys.readouterr()
     assert "choosing  acc ↑" in shown.out
-    assert shown.err.count("\n") == 2  # a line for each model, and nothing of the harness
+    assert shown.err.count("\n") == 3  # a line for each model, and nothing of the harness
     with pytest.raises(UserError, match=r"exists|is not empty"):
         main([*models, *tasks, "--output", str(output)])
+
+
+def test_an_instruct_model_without_a_chat_template_is_refused_before_anything_runs(
+    shared_data: Path, tiny_model_folder: Path
+) -> None:
+    bare = str(shared_data / "models" / "hf-stories260K")
+    with pytest.raises(UserError, match="chat template"):
+        main(["--base", str(tiny_model_folder), "--instruct", bare, "--tasks", "no such task"])
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--tasks", " , "), ("--limit", "0"), ("--num_fewshot", "-1")])
