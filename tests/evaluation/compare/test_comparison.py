@@ -77,14 +77,18 @@ def compared(*models: MeasuredModel) -> dict[str, Any]:
     return record
 
 
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return compared(BASE, INSTRUCT)
+
+
 def value(record: dict[str, Any], name: str, metric: str) -> tuple[float, int]:
     figure = record["models"][name]["metrics"][metric]
     assert figure["ci95"][0] <= figure["value"] <= figure["ci95"][1]
     return pytest.approx(figure["value"]), figure["n"]
 
 
-def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies() -> None:
-    record = compared(BASE, INSTRUCT)
+def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies(record: dict[str, Any]) -> None:
     assert value(record, "base", "stopped_by_itself") == (1 / 4, 4)
     assert value(record, "instruct", "stopped_by_itself") == (1.0, 4)
     assert value(record, "base", "parses") == (1 / 2, 2)
@@ -94,8 +98,7 @@ def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies() -> No
     assert value(record, "base", "repetition") == ((2 / 3) / 4, 4)
 
 
-def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples() -> None:
-    record = compared(BASE, INSTRUCT)
+def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples(record: dict[str, Any]) -> None:
     assert value(record, "base", "defines_requested_name_sampled") == (1 / 4, 2)
     assert value(record, "instruct", "defines_requested_name_sampled") == (3 / 4, 2)
     assert record["metric_definitions"]["parses_sampled"]["decoding"] == "sampled"
@@ -103,8 +106,7 @@ def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples() ->
     assert record["metric_definitions"]["response_bits_per_byte"]["decoding"] is None
 
 
-def test_bits_per_byte_are_the_bits_of_all_answers_over_all_their_bytes() -> None:
-    record = compared(BASE, INSTRUCT)
+def test_bits_per_byte_are_the_bits_of_all_answers_over_all_their_bytes(record: dict[str, Any]) -> None:
     assert value(record, "base", "response_bits_per_byte") == (60 / math.log(2) / 30, 3)
     assert value(record, "instruct", "response_bits_per_byte") == (36 / math.log(2) / 30, 3)
     difference = record["differences"]["instruct"]["response_bits_per_byte"]
@@ -129,8 +131,8 @@ def test_the_base_is_compared_in_the_prompt_style_that_suits_it_better(better: P
     assert first["answers"]["base"]["response_bits_per_byte"] == pytest.approx(20 / math.log(2) / 10)
 
 
-def test_differences_are_instruct_minus_base_on_the_same_prompts() -> None:
-    found = compared(BASE, INSTRUCT)["differences"]["instruct"]
+def test_differences_are_instruct_minus_base_on_the_same_prompts(record: dict[str, Any]) -> None:
+    found = record["differences"]["instruct"]
     assert found["stopped_by_itself"]["value"] == pytest.approx(3 / 4)
     assert found["n_tokens"]["value"] == pytest.approx((4 + 4 + 1 + 2) / 4 - (4 + 4 + 6 + 1) / 4)
     expected = paired_difference_of_shares([True, True], [False, True]).to_json()
@@ -179,8 +181,7 @@ def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks() -> 
     assert lines[4]["answers"]["instruct"]["response_bits_per_byte"] is None
 
 
-def test_each_difference_has_its_p_value_its_wins_and_its_word() -> None:
-    record = compared(BASE, INSTRUCT)
+def test_each_difference_has_its_p_value_its_wins_and_its_word(record: dict[str, Any]) -> None:
     found = record["differences"]["instruct"]
     assert found["stopped_by_itself"]["p_value"] == 0.25
     assert found["stopped_by_itself"]["verdict"] == "no difference shown"
@@ -193,16 +194,16 @@ def test_each_difference_has_its_p_value_its_wins_and_its_word() -> None:
     assert "metrics is not below 0.05" in found["stopped_by_itself"]["why"]
 
 
-def test_flips_name_the_prompts_on_which_a_check_turned() -> None:
-    flips = compared(BASE, INSTRUCT)["flips"]["instruct"]
+def test_flips_name_the_prompts_on_which_a_check_turned(record: dict[str, Any]) -> None:
+    flips = record["flips"]["instruct"]
     assert flips["stopped_by_itself"] == {"gained": [1, 2, 3], "lost": []}
     assert flips["parses"] == {"gained": [1], "lost": []}
     assert "n_tokens" not in flips
     assert compared(INSTRUCT, replace(BASE, name="b", role=Role.INSTRUCT))["flips"]["b"]["parses"]["lost"] == [1]
 
 
-def test_each_category_has_figures_of_its_own() -> None:
-    categories = compared(BASE, INSTRUCT)["categories"]
+def test_each_category_has_figures_of_its_own(record: dict[str, Any]) -> None:
+    categories = record["categories"]
     assert {name: one["n"] for name, one in categories.items()} == {"code": 2, "talk": 2}
     assert categories["code"]["models"]["base"]["stopped_by_itself"]["value"] == 0
     assert categories["talk"]["models"]["base"]["stopped_by_itself"]["value"] == 0.5
@@ -215,8 +216,8 @@ def test_prompts_of_one_category_are_not_split() -> None:
     assert comparison_of(prompts, [BASE, INSTRUCT], responses_of(prompts, [BASE, INSTRUCT]))["categories"] == {}
 
 
-def test_the_table_shows_each_metric_with_models_and_difference_side_by_side() -> None:
-    lines = comparison_table(compared(BASE, INSTRUCT)).splitlines()
+def test_the_table_shows_each_metric_with_models_and_difference_side_by_side(record: dict[str, Any]) -> None:
+    lines = comparison_table(record).splitlines()
     assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p", "n"]
     [stops] = [line for line in lines if line.startswith("stops on its own  ")]
     assert stops.split()[3:6] == ["25.0%", "100.0%", "+75.0%"]

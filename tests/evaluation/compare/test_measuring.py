@@ -6,45 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasurementPlan, measure_models
 from pipelines.evaluation.prompts.prompt import Prompt
-from pipelines.hub.model_ref import model_fingerprint
 from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 from tests.evaluation.chain_models import save_chain_model
 
 PROMPTS = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Say it again.", "now", "max"), Prompt(2, "Well?")]
 PLAN = MeasurementPlan(DecodingPlan(max_new_tokens=12, num_samples=2), batch_size=2)
-
-
-@pytest.fixture(scope="module")
-def adapter_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA adapter of the tiny model as PEFT saves it, without a tokenizer."""
-    folder = tmp_path_factory.mktemp("adapter") / "sft"
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
-    torch.manual_seed(0)
-    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)).save_pretrained(folder)
-    return folder
-
-
-def changed_copy(folder: Path, copy: Path) -> Path:
-    shutil.copytree(folder, copy)
-    weights = load_file(copy / "model.safetensors")
-    weights["model.norm.weight"] = weights["model.norm.weight"] * 1.01
-    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    return copy
-
-
-def with_record(adapter: Path, copy: Path, fingerprint: str) -> Path:
-    shutil.copytree(adapter, copy)
-    (copy / "run.json").write_text(json.dumps({"base": {"path": "somewhere", "fingerprint": fingerprint}}))
-    return copy
 
 
 def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(
@@ -132,30 +103,13 @@ def test_a_template_of_another_vocabulary_is_not_used_with_the_base(
     assert "base: likelihood with plain prompts only" in capsys.readouterr().err
 
 
-def test_several_instruct_models_go_by_their_folders_names(tiny_model_folder: Path, tmp_path: Path) -> None:
-    folders = [tiny_model_folder, shutil.copytree(tiny_model_folder, tmp_path / "other")]
-    folders.append(shutil.copytree(tiny_model_folder, tmp_path / "again" / "other"))
-    measured, _ = measure_models(str(tiny_model_folder), [str(folder) for folder in folders], PROMPTS[:2], PLAN)
-    assert [one.name for one in measured] == ["base", "tiny", "other", "other_2"]
-
-
-def test_an_adapter_is_measured_on_the_base_that_was_given(
-    tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path
-) -> None:
-    base = Path(shutil.copytree(tiny_model_folder, tmp_path / "moved"))
-    adapter = with_record(adapter_folder, tmp_path / "sft", model_fingerprint(str(base)))
-    config = json.loads((adapter / "adapter_config.json").read_text())
-    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "gone/from/there"}))
-    measured, _ = measure_models(str(base), [str(adapter)], PROMPTS, PLAN)
-    assert measured[1].path == str(adapter)
-    assert measured[1].fingerprint != measured[0].fingerprint
-    assert measured[1].likelihoods[PromptStyle.CHAT] != measured[0].likelihoods[PromptStyle.CHAT]
-
-
-def test_an_adapter_of_another_base_is_refused(tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path) -> None:
-    other = changed_copy(tiny_model_folder, tmp_path / "other")
+@pytest.mark.parametrize(("values", "message"), [
+    ({"num_samples": -1}, "num_samples is -1, expected 0 or more"),
+    ({"temperature": 0.0}, "temperature is 0, expected above 0 for samples"),
+    ({"max_new_tokens": 0}, "max_new_tokens is 0, expected 1 or more"),
+    ({"top_p": 2.0}, "top_p is 2.0"),
+])  # fmt: skip
+def test_an_invalid_plan_is_an_error(values: dict[str, float], message: str) -> None:
     with pytest.raises(UserError) as error:
-        measure_models(str(other), [str(adapter_folder)], PROMPTS, PLAN)
-    assert str(error.value).startswith(
-        f"the adapter {adapter_folder} was trained on {tiny_model_folder}, got the base {other}; "
-    )
+        DecodingPlan(**values)  # type: ignore[arg-type]
+    assert str(error.value).startswith(message)

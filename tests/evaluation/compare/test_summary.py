@@ -130,3 +130,12 @@ def test_each_warning_is_in_the_record_and_in_the_table(
     assert [one["id"] for one in record["warnings"]] == expected
     for one in record["warnings"]:
         assert f"warning: {one['text']}" in comparison_table(record)
+
+
+@pytest.mark.parametrize(("n_empty", "is_warned"), [(6, False), (7, True), (45, True)])
+def test_more_than_a_tenth_of_empty_answers_is_a_warning(n_empty: int, is_warned: bool) -> None:
+    texts = [" \n"] * n_empty + RIGHT[n_empty:]
+    instruct = replace(INSTRUCT, greedy=[Answer(text, 3, True, ()) for text in texts])
+    warnings = compared(BASE, instruct)["warnings"]
+    expected = {"id": "empty_answers", "text": f"{n_empty} of 60 greedy answers of instruct are empty"}
+    assert warnings == ([expected] if is_warned else [])

@@ -267,3 +267,8 @@ DEMANDING = replace(QUESTION, reference=LONG_REFERENCE, number="4", constraints=
 @pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_PROSE.values()], ids=[*FOR_ALL, *FOR_PROSE])
 def test_no_answer_to_a_question_breaks_the_checks(text: str) -> None:
     assert response_checks(answer(text), DEMANDING).keys() >= {"n_tokens", "same_language", "chrf", "parses"}
+
+
+@pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_CODE.values()], ids=[*FOR_ALL, *FOR_CODE])
+def test_no_code_breaks_the_checks(text: str) -> None:
+    assert response_checks(answer(text), FUNCTION)["parses"] in (True, False)

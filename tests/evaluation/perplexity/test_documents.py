@@ -73,20 +73,6 @@ def test_rows_that_cannot_be_measured_are_refused_by_number(row: dict[str, objec
         DatasetRows([(7, row)], {"path": "f"}).in_scope(scope)
 
 
-def test_each_kind_of_file_gives_its_rows(tmp_path: Path) -> None:
-    import pandas
-
-    rows = [{"text": "a b", "source": "x"}, {"text": "c", "source": "y"}]
-    pandas.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
-    pandas.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "rows.json").write_text(json.dumps(rows))
-    for path in sorted(tmp_path.glob("rows.*")):
-        dataset = read_dataset(str(path), "test")
-        assert [dict(row) for _, row in dataset.rows] == rows
-        assert dataset.description == {"path": str(path), "split": None, "sha256": sha256_of_file(path)}
-
-
 @pytest.mark.parametrize("name", ["no/dataset-of-this-name", "no-dataset-of-this-name"])
 def test_a_hub_id_that_cannot_be_had_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(UserError, match=f"cannot load the split test of {name}"):

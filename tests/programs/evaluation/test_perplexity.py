@@ -143,30 +143,3 @@ def test_wrong_flags_are_refused(
     with pytest.raises(UserError, match=message):
         main([*given, "--dataset", str(dataset), "--output", str(output)])
     assert not output.exists()
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    (b'{"text": "a"}\n{"text": \n', "got expecting value on line 2"),
-    (b'{"text": "a"}\n{"text": "\xff"}\n', "expected UTF-8 text in .*got byte 0xff at offset 24"),
-    (b'{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n', "the columns instruction, expected an answer"),
-    (b"", "at least one row in"),
-])  # fmt: skip
-def test_a_broken_dataset_is_refused(tiny_model_folder: Path, tmp_path: Path, content: bytes, message: str) -> None:
-    dataset = tmp_path / "rows.jsonl"
-    dataset.write_bytes(content)
-    with pytest.raises(UserError, match=message):
-        main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(dataset)])
-
-
-def test_an_adapter_of_another_base_is_refused(
-    tiny_model_folder: Path, adapter: Path, dataset: Path, tmp_path: Path
-) -> None:
-    from pipelines.inference.loading import load_for_inference
-
-    other = load_for_inference(str(tiny_model_folder))
-    next(other.model.parameters()).data[0] += 1
-    other.model.save_pretrained(tmp_path / "other")
-    other.tokenizer.save_pretrained(tmp_path / "other")
-    models = ["--model_name_or_path", str(tmp_path / "other"), "--adapter", str(adapter)]
-    with pytest.raises(UserError, match=r"the adapter .* was trained on .* as the base, or an adapter"):
-        main([*models, "--dataset", str(dataset)])
