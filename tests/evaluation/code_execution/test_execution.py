@@ -15,8 +15,6 @@ from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
-pytestmark = pytest.mark.usefixtures("sandbox")
-
 USES_THE_LIBRARY = """
 import asyncio, bz2, collections, dataclasses, json, re, sqlite3, statistics, subprocess, tempfile, threading, zoneinfo
 
@@ -79,6 +77,7 @@ def results() -> dict[str, RunResult]:
     return dict(zip(CASES, run_texts(texts, tests, RunLimits(seconds=10), n_workers=2), strict=True))
 
 
+@pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("name", CASES)
 def test_the_outcome_and_its_reason_are_those_of_the_code(name: str, results: dict[str, RunResult]) -> None:
     _, tests, outcome, reason = CASES[name]
@@ -89,6 +88,7 @@ def test_the_outcome_and_its_reason_are_those_of_the_code(name: str, results: di
     assert result.runs == (not failed_before_its_tests)
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> None:
     tests = code_tests_of(HUMAN_EVAL)
     texts = [
@@ -99,6 +99,7 @@ def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> No
     assert [result.passes_tests for result in run_texts(texts, [tests] * 3)] == [True, True, False]
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_asked_for() -> None:
     prompts = [
         Prompt(0, "Write a Python function f(x).", tests=PLUS_ONE),

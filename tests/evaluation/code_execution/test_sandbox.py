@@ -80,7 +80,7 @@ def test_a_limit_on_processes_that_does_not_hold_is_seen(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         sandbox, "_RUNNER", sandbox._RUNNER.replace('RLIMIT_NPROC: limits["n_threads"]', "RLIMIT_NPROC: 999")
     )
-    with pytest.raises(UserError, match="start any number of processes"):
+    with pytest.raises(UserError, match="start any number of threads"):
         sandbox.refuse_unless_sandboxed()
 
 
@@ -96,8 +96,8 @@ def test_a_sandbox_that_stops_to_start_is_an_error_and_no_failed_answer(
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize(
     "call",
-    ["libc.ptrace(0, 0, 0, 0)", "libc.unshare(0x10000000)", "libc.syscall({nr}, 0, 0, 0, 0, 0, 0)"],
-    ids=["ptrace", "unshare", "process_vm_readv"],
+    ["libc.fork()", "libc.ptrace(0, 0, 0, 0)", "libc.unshare(0x10000000)", "libc.syscall({nr}, 0, 0, 0, 0, 0, 0)"],
+    ids=["fork", "ptrace", "unshare", "process_vm_readv"],
 )
 def test_the_filter_refuses_calls_that_reach_other_processes(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By ctypes, which the audit hook would end: the filter holds without it."""
@@ -109,7 +109,6 @@ def test_the_filter_refuses_calls_that_reach_other_processes(call: str, monkeypa
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_processor_time_is_limited_if_code_ignores_its_alarm() -> None:
+def test_code_that_ignores_its_alarm_is_stopped() -> None:
     code = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
-    reply = run_sources({"answer": code}, LIMITS)
-    assert (reply.outcome, reply.reason) == (Outcome.TIMEOUT, "processor time")
+    assert run_sources({"answer": code}, LIMITS).outcome == Outcome.TIMEOUT

@@ -137,6 +137,7 @@ def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path)
     assert record["flips"]["instruct"]["defines_requested_name"]["lost"] == list(range(24))
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap (bwrap) is not installed")
 def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -> None:
     rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "tests": ["assert find_max([1]) == 1"]}
             for n in range(3)]  # fmt: skip
