@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unless_sandboxed()
     prompts = prompts_of(flags)
     from pipelines.evaluation.compare.comparison import comparison_of, further_measures
-    from pipelines.evaluation.compare.console_table import comparison_table
     from pipelines.evaluation.compare.inputs import attached_records, judge_of, plan_of, provenance_of
     from pipelines.evaluation.compare.measuring import measure_models
     from pipelines.evaluation.compare.responses import judge_responses, responses_of
+    from pipelines.evaluation.compare.summary import comparison_table
     from pipelines.files import write_json_atomically, write_jsonl_atomically
     from pipelines.hub.pulling import local_copy
     from pipelines.inference.processes import is_main_process

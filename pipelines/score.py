@@ -41,43 +41,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unwritable(options.output.parent)
     refuse_missing(file=options.file, pairs=options.pairs)
     model = resolve_model(options.model_name_or_path, options.adapter)
-    from pipelines.evaluation.perplexity.text_pairs import given_pairs, pair_shares, pairs_json, shares_table, texts_of
-    from pipelines.evaluation.perplexity.text_scores import (
-        given_texts,
-        ranking,
-        ranking_line,
-        refuse_other_suffix,
-        score_record,
-        score_texts,
-        scores_table,
-        token_file,
-    )
+    from pipelines.evaluation.perplexity import text_scores
     from pipelines.inference.loading import load_for_inference
     from pipelines.inference.processes import is_main_process, measured_by_all
 
     if options.output:
-        refuse_other_suffix(options.output)
-    pairs = given_pairs(options.pairs) if options.pairs else []
-    texts = texts_of(pairs) or given_texts(options.text, options.file)
+        text_scores.refuse_other_suffix(options.output)
+    pairs = text_scores.given_pairs(options.pairs) if options.pairs else []
+    texts = text_scores.texts_of(pairs) or text_scores.given_texts(options.text, options.file)
     dtype = options.dtype or ("float64" if options.text else "auto")
     loaded = load_for_inference(model, dtype=dtype)
-    scores = score_texts(loaded, texts, batch_size=options.batch_size, measured_by=measured_by_all)
+    scores = text_scores.score_texts(loaded, texts, batch_size=options.batch_size, measured_by=measured_by_all)
     if not is_main_process():
         return
     content: dict[str, Any] = {}
     if pairs:
-        content = {"shares": pair_shares(pairs, scores), "pairs": pairs_json(pairs, scores)}
-        print(shares_table(content["shares"]))
+        content = {"shares": text_scores.pair_shares(pairs, scores), "pairs": text_scores.pairs_json(pairs, scores)}
+        print(text_scores.shares_table(content["shares"]))
     else:
-        content = {"texts": [score.to_json() for score in scores], "ranking": ranking(scores)}
+        content = {"texts": [score.to_json() for score in scores], "ranking": text_scores.ranking(scores)}
         for score in [] if options.output else scores:
-            print(f"{score.text!r}\n{scores_table(score)}\n")
-        print("\n".join(ranking_line(place, scores[n]) for place, n in enumerate(content["ranking"], start=1)))
+            print(f"{score.text!r}\n{text_scores.scores_table(score)}\n")
+        print(
+            "\n".join(text_scores.ranking_line(place, scores[n]) for place, n in enumerate(content["ranking"], start=1))
+        )
     if options.output:
         if options.output.suffix in (".csv", ".jsonl"):
-            write_text_atomically(options.output, token_file(scores, options.output.suffix))
+            write_text_atomically(options.output, text_scores.token_file(scores, options.output.suffix))
         else:
-            write_json_atomically(options.output, score_record(loaded, content))
+            write_json_atomically(options.output, text_scores.score_record(loaded, content))
         print(f"written to {options.output}")
 
 

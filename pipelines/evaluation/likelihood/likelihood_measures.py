@@ -4,24 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.evaluation.likelihood import forgetting, reference_metrics
 from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
-from pipelines.evaluation.likelihood.forgetting import (
-    CapabilityScore,
-    capability_details,
-    capability_scores,
-    capability_tables,
-    general_likelihoods,
-    general_table,
-)
+from pipelines.evaluation.likelihood.forgetting import CapabilityScore
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.likelihood.memorization import memorization
-from pipelines.evaluation.likelihood.reference_metrics import (
-    calibration_tables,
-    end_tables,
-    likelihood_by_position,
-    reliability,
-)
-from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
+from pipelines.evaluation.likelihood.reference_metrics import ReferenceScores
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.evaluation.statistics.row_groups import labels_of
@@ -47,9 +35,9 @@ def likelihood_scores(
     Every process has to call this. Raises `UserError` for a model whose outputs are not finite.
     """
     return LikelihoodScores(
-        reference_scores(loaded, prompts, style, batch_size=batch_size),
-        general_likelihoods(loaded, data.general, batch_size=batch_size) if data.general else None,
-        capability_scores(loaded, data.capability, batch_size=batch_size) if data.capability else None,
+        reference_metrics.reference_scores(loaded, prompts, style, batch_size=batch_size),
+        forgetting.general_likelihoods(loaded, data.general, batch_size=batch_size) if data.general else None,
+        forgetting.capability_scores(loaded, data.capability, batch_size=batch_size) if data.capability else None,
     )
 
 
@@ -65,20 +53,25 @@ def likelihood_measures(
     """
     groups = [prompt.dependence for prompt in prompts]
     references = {model: found.references for model, found in scores.items()}
-    tables = [one.with_groups(groups) for one in end_tables(references) + calibration_tables(references)]
+    tables = [
+        one.with_groups(groups)
+        for one in reference_metrics.end_tables(references) + reference_metrics.calibration_tables(references)
+    ]
     details: dict[str, Any] = {
-        "likelihood_by_position": likelihood_by_position(references, groups),
-        "reliability": {model: bins for model, found in references.items() if (bins := reliability(found))},
+        "likelihood_by_position": reference_metrics.likelihood_by_position(references, groups),
+        "reliability": {
+            model: bins for model, found in references.items() if (bins := reference_metrics.reliability(found))
+        },
         **{name: dict(description) for name, description in data.descriptions.items()},
     }
     general = {model: found.general for model, found in scores.items() if found.general is not None}
     if data.general and general:
-        tables.append(general_table(general).with_groups(labels_of(data.general.groups)))
+        tables.append(forgetting.general_table(general).with_groups(labels_of(data.general.groups)))
     capability = {model: found.capability for model, found in scores.items() if found.capability is not None}
     if data.capability and capability:
         labels = labels_of([item.group for item in data.capability])
-        tables += [one.with_groups(labels) for one in capability_tables(data.capability, capability)]
-        details["capability"] |= capability_details(data.capability, capability)
+        tables += [one.with_groups(labels) for one in forgetting.capability_tables(data.capability, capability)]
+        details["capability"] |= forgetting.capability_details(data.capability, capability)
     if data.training_answers is not None:
         found, details["longest_overlaps"] = memorization(prompts, answers, data.training_answers)
         tables += [one.with_groups(groups) for one in found]

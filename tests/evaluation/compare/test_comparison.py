@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pipelines.evaluation.compare.comparison import comparison_of
-from pipelines.evaluation.compare.console_table import comparison_table
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.metric_tables import answer_tables
 from pipelines.evaluation.compare.responses import responses_of
+from pipelines.evaluation.compare.summary import comparison_table
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.prompt_sets import typed_prompts

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.compare.comparison import comparison_of
-from pipelines.evaluation.compare.console_table import comparison_table
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.responses import responses_of
+from pipelines.evaluation.compare.summary import comparison_table
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_definition import Aspect, Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable

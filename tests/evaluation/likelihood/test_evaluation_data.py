@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.likelihood.capability_items import CapabilityItem, capability_item
 from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
+from pipelines.evaluation.likelihood.forgetting import CapabilityItem, capability_item
 from pipelines.files import sha256_of_file
 
 

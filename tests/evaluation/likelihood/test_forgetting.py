@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.evaluation.likelihood.capability_items import CapabilityItem
 from pipelines.evaluation.likelihood.forgetting import (
+    CapabilityItem,
     CapabilityScore,
     capability_details,
     capability_scores,

@@ -13,13 +13,14 @@ import torch
 
 from pipelines.evaluation.likelihood.likelihood import response_likelihoods
 from pipelines.evaluation.likelihood.reference_metrics import (
+    ReferenceScores,
     calibration_tables,
     end_tables,
     expected_calibration_error,
     likelihood_by_position,
+    reference_scores,
     reliability,
 )
-from pipelines.evaluation.likelihood.reference_scores import ReferenceScores, reference_scores
 from pipelines.evaluation.prompts.prompt import Prompt, Response
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt

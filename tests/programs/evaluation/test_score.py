@@ -7,8 +7,15 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import TokenLogProbability
-from pipelines.evaluation.perplexity.text_pairs import Pair, pair_shares, pairs_json
-from pipelines.evaluation.perplexity.text_scores import TextScore, ranking, score_texts, scores_table
+from pipelines.evaluation.perplexity.text_scores import (
+    Pair,
+    TextScore,
+    pair_shares,
+    pairs_json,
+    ranking,
+    score_texts,
+    scores_table,
+)
 from pipelines.inference.loading import load_for_inference
 from pipelines.score import main
 from tests.conftest import RunCli, one_line_error
