@@ -62,9 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         content = {"texts": [score.to_json() for score in scores], "ranking": text_scores.ranking(scores)}
         for score in [] if options.output else scores:
             print(f"{score.text!r}\n{text_scores.scores_table(score)}\n")
-        print(
-            "\n".join(text_scores.ranking_line(place, scores[n]) for place, n in enumerate(content["ranking"], start=1))
-        )
+        for place, n in enumerate(content["ranking"], start=1):
+            print(text_scores.ranking_line(place, scores[n]))
     if options.output:
         if options.output.suffix in (".csv", ".jsonl"):
             write_text_atomically(options.output, text_scores.token_file(scores, options.output.suffix))
