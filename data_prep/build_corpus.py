@@ -15,54 +15,28 @@ module in the instruction dataset's test split is in the corpus's test split as 
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.cleaning import (
-    filter_rows,
-    reject_reason_duplicate,
-    reject_reason_empty,
-    reject_reason_held_out,
-    sample_rows,
-)
-from data_prep.dataset_folder import (
-    DatasetKind,
-    SplitSizes,
-    assign_splits,
-    refuse_output,
-    summary,
-    write_dataset_folder,
-)
-from data_prep.sources import add_source_flags, command_of, read_sources
+from data_prep.cleaning import build_dataset, reject_reason_duplicate, reject_reason_empty, reject_reason_held_out
+from data_prep.cleaning.filters import RejectReason
+from data_prep.dataset_folder import DatasetKind, assign_splits
+from data_prep.sources import SourceRow, add_source_flags, command_of, read_sources, split_sizes
 from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Read, filter, split and write the documents."""
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
     parser.add_argument("--held_out", type=Path, help="an instruction dataset folder to keep out of training")
     options = parser.parse_args(arguments)
-    output: Path = options.output
-    sizes = SplitSizes(options.validation_size, options.test_size)
-    refuse_output(output, options.overwrite)  # before the work, not after it
+
+    def decontamination(rows: Sequence[SourceRow]) -> RejectReason:
+        splits = assign_splits((row.group for row in rows), options.seed, split_sizes(options))
+        return reject_reason_held_out(options.held_out, splits)
 
     content = read_sources(options, DatasetKind.CORPUS)
-    kept, rejected = filter_rows(content.rows, [reject_reason_empty, reject_reason_duplicate()])
-    kept, over_limit = sample_rows(kept, options.limit, options.seed)
-    if options.held_out is not None:
-        splits = assign_splits((row.group for row in kept), options.seed, sizes)
-        kept, overlapping = filter_rows(kept, [reject_reason_held_out(options.held_out, splits)])
-        rejected += overlapping
-    manifest = write_dataset_folder(
-        output,
-        (row.columns() for row in kept),
-        kind=DatasetKind.CORPUS,
-        split_sizes=sizes,
-        seed=options.seed,
-        sources=content.entry["sources"],
-        rejected=[*content.rejected, *rejected, *over_limit],
-        command=command_of("build_corpus.py", arguments),
-        licenses=options.license or (),
-        overwrite=options.overwrite,
-    )
-    print(summary(manifest, output))
+    filters = [reject_reason_empty, reject_reason_duplicate()]
+    last = decontamination if options.held_out is not None else None
+    build_dataset(options, DatasetKind.CORPUS, content, filters, command_of("build_corpus.py", arguments), last)
 
 
 if __name__ == "__main__":

@@ -23,47 +23,25 @@ rows (from ten groups on): the others are rejected as over_group_limit.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from data_prep.cleaning import (
-    filter_rows,
-    reject_reason_duplicate,
-    reject_reason_empty,
-    reject_reason_too_long,
-    sample_rows,
-)
-from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output, summary, write_dataset_folder
+from data_prep.cleaning import build_dataset, reject_reason_duplicate, reject_reason_empty, reject_reason_too_long
+from data_prep.dataset_folder import DatasetKind
 from data_prep.sources import add_source_flags, command_of, in_one_kind, positive, read_sources
 from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Read, filter, split and write the rows."""
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
     parser.add_argument("--max_output_chars", type=positive, help="leave out rows with longer outputs (off)")
     options = parser.parse_args(arguments)
-    output: Path = options.output
-    sizes = SplitSizes(options.validation_size, options.test_size)
-    refuse_output(output, options.overwrite)  # before the work, not after it
-
     content = read_sources(options, DatasetKind.INSTRUCTIONS)
     kind, rows = in_one_kind(content.rows)
-    reasons = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]
-    kept, rejected = filter_rows(rows, reasons)
-    kept, over_limit = sample_rows(kept, options.limit, options.seed)
-    manifest = write_dataset_folder(
-        output,
-        (row.columns() for row in kept),
-        kind=kind,
-        split_sizes=sizes,
-        seed=options.seed,
-        sources=content.entry["sources"],
-        rejected=[*content.rejected, *rejected, *over_limit],
-        command=command_of("build_instructions.py", arguments),
-        licenses=options.license or (),
-        overwrite=options.overwrite,
-    )
-    print(summary(manifest, output))
+    filters = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]
+    command = command_of("build_instructions.py", arguments)
+    build_dataset(options, kind, replace(content, rows=rows), filters, command)
 
 
 if __name__ == "__main__":

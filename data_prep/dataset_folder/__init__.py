@@ -17,35 +17,3 @@ from data_prep.dataset_folder.schema import (
 )
 from data_prep.dataset_folder.splitting import assign_splits, group_position, split_of
 from data_prep.dataset_folder.writing import content_sha256, data_versions, refuse_output, write_dataset_folder
-
-__all__ = [
-    "MANIFEST_NAME",
-    "REJECTED_NAME",
-    "ROW_SUFFIXES",
-    "SPLITS",
-    "DatasetKind",
-    "Manifest",
-    "RejectedRow",
-    "SplitSizes",
-    "assign_splits",
-    "columns_of",
-    "combined",
-    "content_sha256",
-    "csv_separator",
-    "data_versions",
-    "group_position",
-    "is_dataset_folder",
-    "load_rows",
-    "nested_columns",
-    "read_dataset_folder",
-    "read_manifest",
-    "read_row_file",
-    "read_rows",
-    "refuse_output",
-    "row_suffix",
-    "split_of",
-    "summary",
-    "table_of",
-    "unstorable_reason",
-    "write_dataset_folder",
-]

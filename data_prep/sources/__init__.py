@@ -8,26 +8,9 @@ To add a format:
 Then add a test to `tests/data_prep/sources/test_reading.py`. `--format` and the recognition by suffix use these tables.
 """
 
-from data_prep.sources.flags import add_source_flags, command_of, positive, read_sources
+from data_prep.sources.flags import add_source_flags, command_of, positive, read_sources, split_sizes
 from data_prep.sources.formats import recognise
 from data_prep.sources.raw_rows import in_one_kind, pairs_in_one_form
 from data_prep.sources.reading import read_source
 from data_prep.sources.row_columns import ALIASES, parse_column_map
 from data_prep.sources.rows import SourceContent, SourceRow, group_of_text, normalised
-
-__all__ = [
-    "ALIASES",
-    "SourceContent",
-    "SourceRow",
-    "add_source_flags",
-    "command_of",
-    "group_of_text",
-    "in_one_kind",
-    "normalised",
-    "pairs_in_one_form",
-    "parse_column_map",
-    "positive",
-    "read_source",
-    "read_sources",
-    "recognise",
-]

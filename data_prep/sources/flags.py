@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.dataset_folder import DatasetKind
+from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output
 from data_prep.sources.formats import AUTO, FORMATS
 from data_prep.sources.reading import read_source
 from data_prep.sources.row_columns import parse_column_map
@@ -44,8 +44,18 @@ def _license(text: str) -> str:
     return text.lower()
 
 
+def split_sizes(options: argparse.Namespace) -> SplitSizes:
+    """Return `--validation_size` and `--test_size`."""
+    return SplitSizes(options.validation_size, options.test_size)
+
+
 def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceContent:
-    """Return rows and rejected rows of all `--source`s in order; `entry["sources"]` is the manifest's list."""
+    """Return rows and rejected rows of all `--source`s in order; `entry["sources"]` is the manifest's list.
+
+    Raises `UserError` first if `--output` or the split sizes cannot be used.
+    """
+    split_sizes(options)
+    refuse_output(options.output, options.overwrite)  # before the work
     column_map = parse_column_map(options.column_map, kind)
     contents = [
         read_source(source, kind, options.format, column_map, options.num_proc, name)

@@ -11,16 +11,3 @@ from data_prep.tokenizer_training.training import (
     tokenizer_config,
     train,
 )
-
-__all__ = [
-    "RECORD_NAME",
-    "SPECIAL_TOKENS",
-    "UNKNOWN",
-    "TokenizerCorpus",
-    "TokenizerKind",
-    "bytes_per_token",
-    "read_tokenizer_corpus",
-    "save_tokenizer",
-    "tokenizer_config",
-    "train",
-]

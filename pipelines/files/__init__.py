@@ -18,20 +18,3 @@ from pipelines.files.writing import (
     write_jsonl_atomically,
     write_text_atomically,
 )
-
-__all__ = [
-    "fresh_folder",
-    "is_utf8",
-    "read_json",
-    "read_jsonl",
-    "read_text",
-    "refuse_existing",
-    "refuse_missing",
-    "refuse_unwritable",
-    "sha256_of_file",
-    "sha256_of_files",
-    "sha256_of_text",
-    "write_json_atomically",
-    "write_jsonl_atomically",
-    "write_text_atomically",
-]

@@ -12,23 +12,3 @@ from pipelines.modeling.rendering import (
     render_reference,
     stop_token_ids,
 )
-
-__all__ = [
-    "CHATML",
-    "AnswerTokens",
-    "LoadedModel",
-    "PromptStyle",
-    "attach_quietly",
-    "end_token",
-    "ensure_chat_template",
-    "load_tokenizer",
-    "lora_config",
-    "lost_in_template",
-    "render_answer",
-    "render_prompt",
-    "render_reference",
-    "stop_token_ids",
-    "template_sha256",
-    "tokenizer_sha256",
-    "train_adapters_in_float32",
-]

@@ -2,5 +2,3 @@
 
 from pipelines.postflight.examination import Baseline, PostflightReport, measure_baseline, run_postflight
 from pipelines.postflight.forgetting import read_general_text
-
-__all__ = ["Baseline", "PostflightReport", "measure_baseline", "read_general_text", "run_postflight"]

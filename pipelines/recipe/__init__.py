@@ -4,18 +4,3 @@ from pipelines.recipe.checks import checks_of
 from pipelines.recipe.parsing import Recipe, parse_leniently, parse_recipe, written_keys
 from pipelines.recipe.precision import Precision, arithmetic, inference_dtype
 from pipelines.recipe.stages import ARGUMENTS, REQUIRED, Stage, stage_of
-
-__all__ = [
-    "ARGUMENTS",
-    "REQUIRED",
-    "Precision",
-    "Recipe",
-    "Stage",
-    "arithmetic",
-    "checks_of",
-    "inference_dtype",
-    "parse_leniently",
-    "parse_recipe",
-    "stage_of",
-    "written_keys",
-]

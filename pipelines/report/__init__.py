@@ -13,5 +13,3 @@ rows goes through `visible_text` first.
 
 from pipelines.report.doctor.doctor_page import write_diagnosis_page
 from pipelines.report.writing import write_report
-
-__all__ = ["write_diagnosis_page", "write_report"]

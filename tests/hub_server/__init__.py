@@ -2,5 +2,3 @@
 
 from tests.hub_server.repositories import Repository
 from tests.hub_server.server import Fault, LocalHub, ask_from_this_process
-
-__all__ = ["Fault", "LocalHub", "Repository", "ask_from_this_process"]

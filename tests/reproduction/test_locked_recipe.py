@@ -82,7 +82,7 @@ def test_code_of_the_hub_is_refused_until_the_user_asks_for_it(key: str, value: 
 
 
 def test_a_lock_of_no_training_program_is_refused() -> None:
-    with pytest.raises(UserError, match="program to be one of pretrain, sft, dpo"):
+    with pytest.raises(UserError, match="expected one of pretrain, sft, dpo"):
         written(lock(program="../../evil"))
 
 

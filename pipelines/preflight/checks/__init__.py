@@ -18,5 +18,3 @@ _MODULES = (
     trailing_turns, adapter, base_model, schedule, environment,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)
-
-__all__ = ["CHECKS", "Check"]

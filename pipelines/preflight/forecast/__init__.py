@@ -4,14 +4,3 @@ from pipelines.preflight.forecast.memory import MemoryForecast, memory_forecast
 from pipelines.preflight.forecast.model_shape import ModelShape, model_shape
 from pipelines.preflight.forecast.time import seconds_per_million_tokens
 from pipelines.preflight.forecast.training_load import Method, TrainingLoad, training_load
-
-__all__ = [
-    "MemoryForecast",
-    "Method",
-    "ModelShape",
-    "TrainingLoad",
-    "memory_forecast",
-    "model_shape",
-    "seconds_per_million_tokens",
-    "training_load",
-]

@@ -7,5 +7,3 @@ A missing record is stated as missing. Absolute paths are shortened to their las
 """
 
 from pipelines.report.model_card.writing import model_card, write_card
-
-__all__ = ["model_card", "write_card"]
