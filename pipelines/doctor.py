@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise not_fixed
     errors = [finding.id for finding in found.of(Severity.ERROR)]
     if errors:
-        written = f"; the remedies above are written into {flags.config}" if flags.write and diff else ""
-        raise AnswerIsNo(f"what ruins a run was found ({', '.join(dict.fromkeys(errors))}){written}")
+        written = f"; the fixes above were written to {flags.config}" if flags.write and diff else ""
+        raise AnswerIsNo(f"errors found ({', '.join(dict.fromkeys(errors))}){written}")
 
 
 def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

@@ -31,7 +31,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Repository:
-    """`repo_id` (with its namespace), and a client with a token that may write there."""
+    """`repo_id` (with its namespace), and a client with a token that has write permission there."""
 
     repo_id: str
     api: HfApi = field(repr=False)

@@ -111,10 +111,10 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR if is_whole else Severity.WARNING,
-        summary=f"{len(unmoved)} of {n} modules of the adapter did not move",
-        why="where the product B A stays as it was the model does too: nothing was learned there",
+        summary=f"{len(unmoved)} of {n} modules of the adapter did not change",
+        why="where the product B·A is zero the model is unchanged: nothing was learned there",
         remedy="set a higher `learning_rate` and train for more steps (`num_train_epochs`, `max_steps`)"
         if is_whole
-        else "leave these modules out of `lora_target_modules`, or see why no gradient reaches them",
+        else "leave these modules out of `lora_target_modules`, or check why no gradient reaches them",
         evidence=tuple(Evidence(f"{name}: a norm below {NO_MOVEMENT:g}") for name in unmoved[:MAX_EVIDENCE]),
     )

@@ -26,7 +26,7 @@ from pipelines.postflight.weights_change import base_folder, weights_change
 from pipelines.records.finding import Finding, Severity
 
 T = TypeVar("T")
-_SHARDED = "the weights lie in shards on several devices (FSDP, DeepSpeed)"
+_SHARDED = "the weights are in shards on several devices (FSDP, DeepSpeed)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PostflightReport:
         errors = [finding for finding in self.findings if finding.severity is Severity.ERROR]
         if errors:
             found = "; ".join(f"{finding.id} ({finding.summary})" for finding in errors)
-            raise AnswerIsNo(f"the run finished and is kept in {folder}, but taught nothing: {found}")
+            raise AnswerIsNo(f"the run finished and is kept in {folder}, but the model learned nothing: {found}")
 
     def lines(self) -> list[str]:
         """A line for each part and one for each finding."""
@@ -119,7 +119,7 @@ def _change(trainer: Trainer, before: Baseline) -> Measurement:
         if not _is_sharded(trainer):
             return adapter_change(model, before.adapter)
         if len(model.peft_config) > 1:  # the frozen copy of the adapter that a preference tuning began with
-            return not_measured("adapter", f"{_SHARDED}, and the run went on from an adapter")
+            return not_measured("adapter", f"{_SHARDED}, and the run continued an adapter")
         return saved_adapter_change(folder)
     base = base_folder(model.config)
     if base is None or not any(base.glob("model*.safetensors")):

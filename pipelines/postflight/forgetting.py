@@ -94,7 +94,7 @@ def forgetting(
     return Measurement(facts, _line(facts), tuple(_findings(facts)))
 
 
-def no_general_text(reason: str = "the recipe names no general_text") -> Measurement:
+def no_general_text(reason: str = "the recipe has no general_text") -> Measurement:
     """The part of a run without figures."""
     return not_measured(_WHAT, reason)
 
@@ -109,7 +109,7 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
         Severity.WARNING,
         summary=f"general text takes {change['value']:+.1%} bits per byte [{low:+.1%}, {high:+.1%}]: "
         f"{facts['before']['value']:.3f} before the run, {facts['after']['value']:.3f} after it",
-        why="what the base knew was overwritten, which a benchmark of the task does not show",
+        why="knowledge of the base was lost, which a benchmark of the task does not show",
         remedy="set a lower `learning_rate` or fewer `num_train_epochs`, train a LoRA adapter (`use_peft: true`), or "
         "mix general rows into the training rows (`datasets`)",
     )

@@ -55,7 +55,7 @@ def learned_to_stop(trainer: Trainer, before: EndsBefore | None) -> Measurement:
     log_history: Sequence[Mapping[str, Any]] = trainer.state.log_history
     logged = [log for log in log_history if _LOGGED["p_end"] in log or _LOGGED["stop_rate"] in log]
     if not logged:
-        return not_measured(_WHAT, "no evaluation looked at it (eval_strategy, held-out rows)")
+        return not_measured(_WHAT, "no evaluation measured it (eval_strategy, held-out rows)")
     facts: dict[str, Any] = {"first": _figures(logged[0]), "last": _figures(logged[-1])}
     if before is not None:
         facts["before"] = {
@@ -91,8 +91,8 @@ def _findings(last: Mapping[str, Any], training: TrainingArguments) -> Iterator[
         Severity.WARNING,
         summary=f"the end token has a mean probability of {at_end:.3g} where held-out answers end and {inside:.3g} "
         "where they go on",
-        why="a model that does not tell the end of an answer from its middle runs on until it is cut off",
-        remedy="begin with a model that stops, which `pipelines/sft.py` makes, or set a lower `learning_rate`"
+        why="a model that cannot tell the end of an answer from its middle continues to the token limit",
+        remedy="start from a model that stops, such as one from `pipelines/sft.py`, or set a lower `learning_rate`"
         if isinstance(training, DPOConfig)
         else "train for longer (`num_train_epochs`, `max_steps`) or with a higher `learning_rate`; "
         "`python pipelines/doctor.py --config RECIPE` shows whether the end token is in the loss",

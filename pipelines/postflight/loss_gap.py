@@ -77,7 +77,7 @@ def _findings(facts: Mapping[str, Any], best: Mapping[str, Any], training: Train
         Severity.WARNING,
         summary=f"the held-out loss rose by {last / lowest - 1:.0%}, from {lowest:.4g} after step {best['step']} to "
         f"{last:.4g} at the end",
-        why="past that step the model learned the training rows by heart, at the cost of others",
+        why="after that step the model memorized the training rows and got worse on others",
         remedy=f"{shorter}, or keep the best checkpoint: `load_best_model_at_end: true` with "
         f"`save_strategy: {IntervalStrategy(training.eval_strategy).value}`",
     )

@@ -77,15 +77,15 @@ def _measurement(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Me
         "kind": "full", "norm": rounded(total), "relative": relative, "n_tensors": n_tensors, "n_compared": len(known),
         "n_unmoved": len(unmoved), "unmoved": unmoved[:_MAX_NAMED],
     }  # fmt: skip
-    share = "" if relative is None else f", {relative:.2%} away from the base"
-    line = f"{_WHAT}: {len(known) - len(unmoved)} of {len(known)} tensors moved{share}"
+    share = "" if relative is None else f", {relative:.2%} from the base"
+    line = f"{_WHAT}: {len(known) - len(unmoved)} of {len(known)} tensors changed{share}"
     if not known or len(unmoved) < len(known):
         return Measurement(facts, line)
     finding = Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR,
         summary=f"none of the {len(known)} tensors that were compared differs from the base",
-        why="the model that was saved is the base: nothing was learned",
+        why="the saved model equals the base: nothing was learned",
         remedy="set a higher `learning_rate`; where the recipe has `dtype: bfloat16`, in which small steps are rounded "
         "away, set `dtype: float32`",
         evidence=tuple(Evidence(name) for name in unmoved[:MAX_EVIDENCE]),

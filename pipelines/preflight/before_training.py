@@ -70,8 +70,8 @@ def stop_at_errors(ids: list[str]) -> None:
     """Raise `AnswerIsNo` if there is an id of a finding of severity error."""
     if ids:
         raise AnswerIsNo(
-            f"the doctor found what ruins this run ({', '.join(dict.fromkeys(ids))}); nothing was trained or written: "
-            "mend the recipe or the rows as said above, or train all the same with --doctor warn"
+            f"the doctor found errors ({', '.join(dict.fromkeys(ids))}); nothing was trained or written: "
+            "fix the recipe or the rows as described above, or train anyway with --doctor warn"
         )
 
 

@@ -11,12 +11,12 @@ from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 T = TypeVar("T")
 
 _WHY = {
-    "END_TOKEN_NOT_TRAINED": "a model that is never trained on the end of an answer does not stop",
+    "END_TOKEN_NOT_TRAINED": "a model that is never trained on the end of an answer never stops",
     "END_TOKEN_MISMATCH": "the model learns one end token and generation stops at another, so answers do not end",
-    "TEMPLATE_DROPS_TEXT": "the model is trained without text that every row has",
-    "TRAINING_PROMPT_NOT_SERVED": "the model is served with other prompts than those it was trained on",
+    "TEMPLATE_DROPS_TEXT": "the model is trained without text that every row contains",
+    "TRAINING_PROMPT_NOT_SERVED": "the model is served with other prompts than it was trained on",
     "TEMPLATE_DROPS_TOOLS": "the model would learn to call tools that its prompt does not show",
-    "PACKING_CONTAMINATES": "packed examples that see each other teach answers to other rows' questions",
+    "PACKING_CONTAMINATES": "packed examples that attend to each other teach answers to other rows' questions",
     "ROW_TOO_LONG": "long_rows: error stops the run at the first row that is too long",
 }
 _KEY_ERRORS = {

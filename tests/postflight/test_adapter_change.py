@@ -1,4 +1,4 @@
-"""The norms are those of the products written out, whatever the adapter, and what did not move is named."""
+"""The norms are those of the products written out, whatever the adapter, and what did not change is named."""
 
 from pathlib import Path
 from typing import Any

@@ -85,7 +85,7 @@ def test_the_report_reads_the_record(
 def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base, held_out=())))
     record = found.to_json()
-    assert record["forgetting"] == {"reason": "the recipe names no general_text"}
+    assert record["forgetting"] == {"reason": "the recipe has no general_text"}
     assert "reason" in record["learned_to_stop"]
     assert record["change"]["n_modules"] == 14
 
@@ -110,7 +110,7 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
     assert parts["change"].facts["norm"] == whole.parts["change"].facts["norm"]
     assert "shards" in parts["forgetting"].facts["reason"]
     monkeypatch.setitem(trainer.model.peft_config, "ref", trainer.model.peft_config["default"])
-    assert "went on from an adapter" in run_postflight(trainer, before).parts["change"].facts["reason"]
+    assert "continued an adapter" in run_postflight(trainer, before).parts["change"].facts["reason"]
 
 
 def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:

@@ -40,9 +40,9 @@ def targets_match_nothing(context: CheckContext) -> Iterator[Finding]:
             f"{len(names)} of {_n_names(plan, key)} names in {key} get no adapter: {', '.join(names)}"
             for key, names in faults.items()
         ),
-        why="PEFT trains what it finds and says nothing of the rest"
+        why="PEFT trains the modules it finds and does not report the others"
         if plan.adapted
-        else "a run that finds nothing to train stops once the base is loaded",
+        else "the run stops after the base is loaded, with nothing to train",
         remedy="set " + ", ".join(f"{key}: {_written(value)}" for key, value in fix.items()),
         evidence=(*_reasons(refused), Evidence(f"the linear layers of this base: {', '.join(_kinds(plan))}")),
         fix=fix,
@@ -62,7 +62,7 @@ def lora_on_q_and_v_only(context: CheckContext) -> Iterator[Finding]:
             summary=f"LoRA is on {len(plan.adapted)} of the {len(plan.all_linear)} linear layers, "
             f"{' and '.join(sorted(kinds))} alone",
             # Dettmers et al. 2023, QLoRA, section 4 (figure 2); Schulman 2025, LoRA Without Regret
-            why="LoRA on attention's query and value alone falls short of full fine-tuning, on all linear layers it "
+            why="LoRA on query and value only is worse than full fine-tuning; on all linear layers it "
             "does not (QLoRA paper, section 4)",
             remedy="set lora_target_modules: all-linear",
         )
@@ -81,8 +81,8 @@ def tied_head_saved(context: CheckContext) -> Iterator[Finding]:
             "TIED_HEAD_SAVED",
             Severity.WARNING,
             summary=f"lora_modules_to_save trains all {plan.n_rows:,} rows of the table that is both embeddings and "
-            f"head, {_megabytes(plan.table_bytes)} in float32, and the adapter saves it at least twice",
-            why="the adapter becomes as large as the table and the words of the base are trained away with it",
+            f"head, {_megabytes(plan.table_bytes)} in float32, and the adapter stores it at least twice",
+            why="the adapter becomes as large as the embedding matrix, and training changes the base's words",
             remedy=_without_tables(plan),
             evidence=(Evidence(_sizes(plan, 2)),),
         )
@@ -90,7 +90,7 @@ def tied_head_saved(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "TIED_HEAD_SAVED",
             Severity.WARNING,
-            summary="lora_target_modules puts LoRA on the embeddings of a base whose head is the same table",
+            summary="lora_target_modules puts LoRA on embeddings that are tied to the output head",
             why="the adapter changes the embeddings alone, a merged model the head with them: it answers otherwise "
             "than the model that was trained",
             remedy="set lora_target_modules: all-linear",
@@ -142,8 +142,8 @@ def quantized_base(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "FOUR_BIT_DTYPE",
             Severity.ERROR,
-            summary=f"{key} without use_peft: weights of {key[8:-3]} bits cannot be trained themselves",
-            why="the run stops once the base is loaded, since nothing in it can be trained",
+            summary=f"{key} without use_peft: weights of {key[8:-3]} bits cannot be trained",
+            why="the run stops after the base is loaded, with nothing to train",
             remedy=f"set use_peft: true, or remove {key}",
             fix={"use_peft": True},
         )
@@ -160,8 +160,8 @@ def lora_keys_unused(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "LORA_KEYS_UNUSED",
             Severity.ERROR,
-            summary=f"the recipe has {', '.join(keys)} and no use_peft: true: all weights would be trained",
-            why="full fine-tuning at LoRA's learning rate damages the model, and needs several times its memory",
+            summary=f"the recipe has {', '.join(keys)} and no use_peft: true: all weights are trained",
+            why="full fine-tuning at LoRA's learning rate damages the model and needs several times its memory",
             remedy="set use_peft: true, or remove the keys",
             fix={"use_peft": True},
         )

@@ -51,10 +51,10 @@ def base_is_instruct(context: CheckContext) -> Iterator[Finding]:
             "BASE_IS_INSTRUCT",
             Severity.WARNING,
             summary=f"{context.base.name} is no base model: {reason}",
-            why="further fine-tuning wears away what its makers taught it, and a comparison with it shows no gain"
+            why="further fine-tuning degrades its instruction tuning, and a comparison with it shows no gain"
             if context.stage is Stage.SFT
-            else "plain text unlearns the conversations that it was taught",
-            remedy="set model_name_or_path to the base that it was made from, if a base was meant",
+            else "training on plain text degrades its chat ability",
+            remedy="set model_name_or_path to the base that it was made from, to train the base model",
         )
 
 
@@ -79,7 +79,7 @@ def template_not_of_base(context: CheckContext) -> Iterator[Finding]:
         "TEMPLATE_NOT_OF_BASE",
         Severity.WARNING,
         summary=f"chat_template_path gives a template with {_listed(written) or 'no marks'}, the base has {whose}",
-        why="the base has marks of its own for turns, and instead of them it must learn others from nothing",
+        why="the base has its own special tokens for turns, but training uses others that it has never seen",
         remedy="remove chat_template_path",
         evidence=(Evidence(f"template {path}: {_listed(written) or 'no marks'}"),
                   Evidence(f"base {context.base.name}: {_listed(expected)}")),
@@ -110,8 +110,8 @@ def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
         yield _dtype_finding(
             Severity.NOTE,
             f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {computed}",
-            "the run is no rehearsal of the same recipe on a GPU",
-            "remove fp16: the precision then follows from the machine, here and on a GPU",
+            "the run differs from the same recipe on a GPU",
+            "remove fp16: the program then chooses the precision",
         )
 
 
@@ -132,8 +132,8 @@ def embeddings_resized(context: CheckContext) -> Iterator[Finding]:
         "EMBEDDINGS_RESIZED",
         Severity.NOTE,
         summary=f"the embeddings grow from {before:,} to {after:,} rows; {trained}",
-        why="whoever loads the model needs this tokenizer, and a base resized in the same way for the adapter",
-        remedy="none is needed: a base with reserved marks for chat would not grow",
+        why="loading the model needs this tokenizer, and for an adapter a base resized in the same way",
+        remedy="no action needed; a base with reserved chat tokens would not grow",
         evidence=(Evidence(f"added: {_listed(added)}"),) if added else (),
     )
 
@@ -143,7 +143,9 @@ def _float16_weights(context: CheckContext) -> Finding:
     return _dtype_finding(
         Severity.ERROR,
         "all weights are trained in dtype: float16",
-        scaled if context.training.fp16 else "AdamW's epsilon of 1e-8 is 0 in float16, so weights are NaN within steps",
+        scaled
+        if context.training.fp16
+        else "AdamW's epsilon of 1e-8 is 0 in float16, so weights become NaN within a few steps",
         "set dtype: float32",
         {"dtype": "float32"},
     )
@@ -155,8 +157,8 @@ def _emulated_bfloat16(context: CheckContext, dtype: str, trains_all: bool) -> F
         return _dtype_finding(
             Severity.WARNING,
             f"{asked} on a processor that has no bfloat16 arithmetic",
-            "a product in bfloat16 takes many times longer there than in float32",
-            f"remove {asked.partition(':')[0]} from the command line: the precision then follows from the machine",
+            "matrix products in bfloat16 are many times slower there than in float32",
+            f"remove {asked.partition(':')[0]} from the command line: the program then chooses the precision",
         )
     weights = "float32" if trains_all else "float16"
     fix = {"bf16": False, "fp16": True, "dtype": weights if dtype == "bfloat16" else dtype}
@@ -172,7 +174,7 @@ def _frozen_bfloat16(context: CheckContext) -> Finding:
     return _dtype_finding(
         Severity.WARNING,
         f"all weights are trained in bfloat16 at a learning rate of {context.training.learning_rate:g}",
-        "a step that small is below what bfloat16 can tell apart at many weights, so they hardly move",
+        "steps this small are below bfloat16's resolution for many weights, so they hardly change",
         "set dtype: float32 (the arithmetic is in bfloat16 where the hardware has it), or use_peft: true",
     )
 
@@ -214,7 +216,7 @@ def _name_says(name: str) -> str | None:
     if found:
         return f"its name says {found[0]!r}"
     is_id = len(parts) == 2 and not Path(name).exists()
-    return "the base of that family is called otherwise" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
+    return "the base model of that family has another name" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
 
 
 def _config_says(name: str) -> str | None:

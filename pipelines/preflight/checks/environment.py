@@ -45,8 +45,8 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "HUB_NAME_INVALID",
             Severity.ERROR,
-            summary=f"push_to_hub: true, and the Hub takes no repository of the name {repo_id!r}",
-            why="the push fails after the training",
+            summary=f"push_to_hub: true, and the Hub does not accept the repository name {repo_id!r}",
+            why="the push fails after training",
             remedy="set hub_model_id to a name of letters, digits, -, _ and ., such as me/my-instruct",
             evidence=(Evidence(fault),),
         )
@@ -60,8 +60,8 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
             summary="push_to_hub: true and no token"
             if access.state is TokenState.NO_TOKEN
             else "push_to_hub: true and a token that the Hub does not know",
-            why="the run stops where it should open the repository",
-            remedy="run `hf auth login` or set HF_TOKEN, with a token that may write",
+            why="the run stops when it creates the repository",
+            remedy="run `hf auth login` or set HF_TOKEN, with a token that has write permission",
             evidence=(Evidence(access.reason),) if access.reason else (),
         )
     elif access.state is not TokenState.KNOWN or access.why_not_writable(namespace or None):
@@ -84,8 +84,8 @@ def disk_too_small(context: CheckContext) -> Iterator[Finding]:
         "DISK_TOO_SMALL",
         Severity.ERROR if needed > free else Severity.WARNING,
         summary=f"{n_checkpoints} checkpoint{plural} of {checkpoint / _GB:,.2f} GB and the model of "
-        f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, {free / _GB:,.1f} GB are free at output_dir",
-        why="a run that cannot save stops at that checkpoint, with hours of training behind it",
+        f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, {free / _GB:,.1f} GB free at output_dir",
+        why="a run that cannot save stops at that checkpoint and loses hours of training",
         remedy=remedy,
         evidence=(Evidence(f"{context.n_update_steps:,} steps, a checkpoint is weights and the optimizer's moments"),),
     )
@@ -149,10 +149,10 @@ def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
         )
     elif access.state is TokenState.UNREACHABLE:
         severity, why_not = Severity.WARNING, f"it could not be checked: {access.reason}"
-        remedy = "try again, or see to the network before the run ends"
+        remedy = "try again, or check the network before the run ends"
     else:
         severity, why_not = Severity.ERROR, str(access.why_not_writable(namespace))
-        remedy = "set hub_model_id to a repository of yours, or log in with a token that may write there"
+        remedy = "set hub_model_id to a repository of yours, or log in with a token that has write permission there"
     return Finding(
         "HUB_NO_RIGHT",
         severity,
@@ -249,7 +249,7 @@ def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float
         if lighter != load and memory_forecast(forecast.shape, lighter).total <= _TIGHT_MEMORY * device_bytes:
             batch = ", per_device_train_batch_size: 1" if n_before > 1 else ""
             return remedy + batch, {}
-    return "take a smaller base, a shorter max_length, or shard it over several GPUs", {}
+    return "use a smaller base, a smaller max_length, or shard it over several GPUs", {}
 
 
 def _largest_parts(forecast: Forecast) -> str:

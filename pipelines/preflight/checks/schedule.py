@@ -90,7 +90,7 @@ def evaluation_unused(context: CheckContext) -> Iterator[Finding]:
             "EVALUATION_UNUSED",
             Severity.WARNING,
             summary="the dataset has held-out rows and eval_strategy is no",
-            why="without a loss on rows that are not trained nothing tells learning from memorizing",
+            why="without a held-out loss you cannot tell learning from memorization",
             remedy="set eval_strategy: epoch",
         )
     elif _evaluates_in_steps(training) and "eval_steps" in context.keys:

@@ -14,13 +14,13 @@ _REFUSED = "refused"  # the doctor's reason for a row at which the run stops, wh
 _LENGTH_STEP = 64  # lengths are suggested in the steps in which kernels are fast
 _LONGER_SHARE = 0.01  # of the rows may be longer than a length that is suggested: one giant would decide it otherwise
 _REMEDIES = {
-    "empty_output": "remove the rows without an answer, or check the column that the answers are in",
-    "empty_prompt": "remove the rows without a prompt, or check the column that the prompts are in",
-    "no_assistant_turn": "check the roles: these rows have no turn of the assistant",
+    "empty_output": "remove the rows without an answer, or check the answer column",
+    "empty_prompt": "remove the rows without a prompt, or check the prompt column",
+    "no_assistant_turn": "check the roles: these rows have no assistant turn",
     "no_trained_turn": "check train_on and the turns' marks (weight, train): these rows have no turn in the loss",
     "unknown_role": "rename the roles of these rows to system, user, assistant or tool",
     "chosen_equals_rejected": "remove the pairs of equal answers, or check the columns chosen and rejected",
-    "template_refuses": "set chat_template_path to a template that takes these rows",
+    "template_refuses": "set chat_template_path to a template that accepts these rows",
 }
 
 
@@ -39,7 +39,7 @@ def threshold_findings(
     """
     if not ledger.n_rows:
         return []
-    of = f"{ledger.n_rows} rows" + (f" looked at (of {n_total})" if n_total and n_total > ledger.n_rows else "")
+    of = f"{ledger.n_rows} rows" + (f" checked (of {n_total})" if n_total and n_total > ledger.n_rows else "")
     gates = (
         _answers_cut(ledger, data, of, lengths, max_positions),
         _rows_dropped(ledger, data, of, lengths, max_positions),
@@ -71,8 +71,8 @@ def _answers_cut(
     return Finding(
         "ANSWERS_CUT",
         Severity.ERROR,
-        summary=f"{n_cut} of {of} ({n_cut / ledger.n_rows:.1%}) have their answer cut",
-        why="a model that is shown answers which end in the middle learns to end in the middle",
+        summary=f"{n_cut} of {of} ({n_cut / ledger.n_rows:.1%}) have a truncated answer",
+        why="the model learns to stop in the middle of an answer",
         remedy=f"{_longer(length)}long_rows: drop, or max_answer_cut_share: {_above(n_cut / ledger.n_rows)} if that is "
         "meant",
         evidence=tuple(
@@ -98,8 +98,8 @@ def _rows_dropped(
         "ROWS_DROPPED",
         Severity.ERROR,
         summary=f"{len(dropped)} of {of} ({share:.1%}) are dropped: {told}",
-        why="what is dropped is not learned, and it is rarely a fair part of the rows",
-        remedy=f"{_remedy(reasons[0][0], length)}, or max_dropped_share: {_above(share)} if that is meant",
+        why="dropped rows are not learned, and they are rarely a representative sample",
+        remedy=f"{_remedy(reasons[0][0], length)}, or max_dropped_share: {_above(share)} if that is intended",
         evidence=tuple(
             Evidence(f"{row['reason']}, {row['n_tokens']} tokens"[:160], row["row"]) for row in dropped[:MAX_EVIDENCE]
         ),
@@ -113,7 +113,7 @@ def _remedy(reason: str, length: int | None) -> str:
     if reason == "prompt_longer_than_max_length":
         return f"{_longer(length)}long_rows: truncate_prompt"
     if reason == "answer_longer_than_max_length":
-        return f"{_longer(length)}long_rows: keep_end_token, which cuts answers"
+        return f"{_longer(length)}long_rows: keep_end_token, which truncates answers"
     return _REMEDIES.get(reason, f"mend or remove the rows with {reason}")
 
 

@@ -69,7 +69,7 @@ def _closing_line(examination: PreflightReport) -> str:
     things = "documents" if context.stage is Stage.PRETRAIN else "rows"
     looked = []
     for seen in context.splits:
-        name = f"training {things} looked at" if seen is context.train else f"held-out {things}"
+        name = f"training {things} checked" if seen is context.train else f"held-out {things}"
         looked.append(f"{len(seen.rows)} of {seen.n_rows} {name}")
     sampled = next((place for place, seen in enumerate(context.splits) if seen.is_sample), None)
     if sampled is not None:

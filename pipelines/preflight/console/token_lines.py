@@ -22,7 +22,7 @@ AROUND, MAX_SHOWN = 32, 320
 _INDENT = "  "
 _ROOM = 3  # for a bar and a closing mark behind the last token of a line
 _BETWEEN = "│"  # not "|", which chat templates have in their special tokens
-_SIGNS = f"{_BETWEEN} between tokens  · space  ⏎ line break  → tab  ▪ part of a letter"
+_SIGNS = f"{_BETWEEN} between tokens  · space  ⏎ line break  → tab  ▪ part of a character"
 _LEGEND_COLUMNS = 120  # below it the signs go on a second line
 _PAINTS = {
     Role.BEGIN: Paint.BOLD, Role.PROMPT: Paint.SOFT, Role.ANSWER: Paint.TRAINED, Role.END: Paint.END,

@@ -9,7 +9,7 @@ from pipelines.report.doctor.findings import FindingView, findings_section, find
 from pipelines.report.figures import Unit, bytes_text, number_text, relative_text, significant_text, value_text
 from pipelines.report.visible_text import first_upper
 
-MAX_NAMES = 10  # of modules that did not move
+MAX_NAMES = 10  # of modules that did not change
 _COURSES = {
     "rose": "the held-out loss rose again after that",
     "still falling": "the held-out loss was still falling",
@@ -95,10 +95,10 @@ def _change(facts: Mapping[str, Any]) -> Deed:
         return _not_measured("Weights", facts)
     unmoved, n_unmoved = facts["unmoved"], facts["n_unmoved"]
     more = f" and {n_unmoved - MAX_NAMES:,} more" if n_unmoved > MAX_NAMES else ""
-    named = [f"did not move: {', '.join(map(str, unmoved[:MAX_NAMES]))}{more}"] if unmoved else []
+    named = [f"did not change: {', '.join(map(str, unmoved[:MAX_NAMES]))}{more}"] if unmoved else []
     if facts["kind"] == "full":
         n, away = facts["n_compared"], facts["relative"]
-        share = [] if away is None else [f"{_share(away)} away from the base"]
+        share = [] if away is None else [f"{_share(away)} from the base"]
         of_all = [f"{n:,} of {facts['n_tensors']:,} were compared"] if n < facts["n_tensors"] else []
         return Deed("Weights", f"{n - n_unmoved:,} of {n:,} tensors moved", (*share, *of_all, *named))
     n = facts["n_modules"]

@@ -116,7 +116,7 @@ def test_a_tied_table_that_is_saved_whole_is_a_warning_with_its_size(bases: Path
     [finding] = found(qwen(bases, tmp_path, lora_modules_to_save=["lm_head"]))
     assert (finding.id, finding.severity) == ("TIED_HEAD_SAVED", Severity.WARNING)
     assert "all 308 rows" in finding.summary
-    assert "saves it at least twice" in finding.summary
+    assert "stores it at least twice" in finding.summary
 
 
 def test_a_tied_table_of_a_name_that_peft_does_not_know_comes_apart_and_is_an_error(

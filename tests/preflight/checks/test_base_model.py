@@ -152,7 +152,7 @@ def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: CheckContext) -> 
     old = Machine(None, 16 * 2**30, False, 10**12, {})
     [finding] = precision(qwen, machine=old)
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
-    assert finding.remedy == "remove bf16 from the command line: the precision then follows from the machine"
+    assert finding.remedy == "remove bf16 from the command line: the program then chooses the precision"
     [finding] = precision(qwen, machine=old, dtype="bfloat16", bf16=False)
     assert finding.remedy.startswith("remove dtype")
     assert precision(qwen, machine=old, bf16=False) == []
@@ -191,7 +191,7 @@ def test_two_16_bit_types_at_once_are_a_warning(qwen: CheckContext) -> None:
 def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen: CheckContext) -> None:
     [finding] = precision(qwen, full=True, dtype="bfloat16", learning_rate=1e-5)
     assert finding.severity is Severity.WARNING
-    assert "hardly move" in finding.why
+    assert "hardly change" in finding.why
     assert precision(qwen, full=True, dtype="bfloat16", learning_rate=3e-4) == []
     assert precision(qwen, full=False, dtype="bfloat16", learning_rate=1e-5) == []
 

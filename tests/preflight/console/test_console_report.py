@@ -79,14 +79,14 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_line_counts_findings_rows_and_checks(context: CheckContext) -> None:
     findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
     lines = report_lines(PreflightReport(context, findings), colour=False)
-    counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows looked at, 3 of 3 held-out rows"
+    counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows checked, 3 of 3 held-out rows"
     assert lines[-1] == f"{counted}; {len(CHECKS)} checks"
     assert lines.count("") == 4
 
 
 def test_a_clean_recipe_is_one_line(context: CheckContext) -> None:
     assert report_lines(PreflightReport(context, ()), colour=True) == [
-        f"sft: nothing found; 12 of 12 training rows looked at, 3 of 3 held-out rows; {len(CHECKS)} checks"
+        f"sft: nothing found; 12 of 12 training rows checked, 3 of 3 held-out rows; {len(CHECKS)} checks"
     ]
 
 
@@ -98,7 +98,7 @@ def test_notes_alone_alarm_nobody(context: CheckContext) -> None:
 def test_a_sample_says_how_to_see_every_row(context: CheckContext) -> None:
     many = replace(context, train=replace(context.train, n_rows=52_002))
     line = report_lines(PreflightReport(many, ()), colour=False)[-1]
-    assert "12 of 52002 training rows looked at (--all for every row), 3 of 3 held-out rows" in line
+    assert "12 of 52002 training rows checked (--all for every row), 3 of 3 held-out rows" in line
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

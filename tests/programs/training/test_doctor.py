@@ -32,7 +32,7 @@ def clean(chain: Path, output: Path) -> list[str | Path]:
 
 def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
     done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--forecast")
-    assert done.stdout.startswith("sft: nothing found; 69 of 69 training rows looked at")
+    assert done.stdout.startswith("sft: nothing found; 69 of 69 training rows checked")
     assert "GiB" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

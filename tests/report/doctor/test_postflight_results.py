@@ -89,7 +89,7 @@ def test_full_fine_tuning_has_its_distance(few: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     page, _ = report_of(few, tmp_path, after_run=after_run(change=full))
     assert "Weights 144 of 145 tensors moved" in page.text
-    assert "0.00123% away from the base" in page.text
+    assert "0.00123% from the base" in page.text
     assert "145 of 290 were compared" in page.text
 
 

@@ -46,8 +46,8 @@ def empty_instructions(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "EMPTY_INSTRUCTIONS",
             severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE),
-            summary=f"{len(found)} of {_n_rows(context)} rows have an answer and ask nothing",
-            why="the model learns to say this after any prompt or none",
+            summary=f"{len(found)} of {_n_rows(context)} rows have an answer and an empty prompt",
+            why="the model learns to give this answer to any prompt",
             remedy="remove these rows, or name the column that holds the request "
             "(data_prep/build_instructions.py --column_map instruction=...)",
             evidence=_evidence((split, row, f"asked {row.asked!r}, {_answered(row)}") for split, row in found),
@@ -82,7 +82,7 @@ def empty_answers(context: CheckContext) -> Iterator[Finding]:
             "EMPTY_ANSWERS",
             severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE, warning=_FEW_EMPTY),
             summary=f"{len(found)} of {_n_rows(context)} rows have an empty answer; {n_dropped} of them are left out",
-            why="the model learns nothing from them, or to answer nothing",
+            why="the model learns nothing from them, or learns to answer with nothing",
             remedy="remove these rows, or name the column that holds the answer "
             "(data_prep/build_instructions.py --column_map output=...)",
             evidence=_evidence((split, row, f"asked: {head(row.asked, 120)}") for split, row in found),
@@ -110,8 +110,8 @@ def placeholder_values(context: CheckContext) -> Iterator[Finding]:
         severity,
         summary=f"{len(found)} of {n_rows} rows have a placeholder instead of text: "
         + ", ".join(f"{value} ({count})" for value, count in counts),
-        why="the model takes the word for text: it is asked it, or learns to answer it",
-        remedy="replace it by an empty text or by what it stands for, or remove these rows",
+        why="the model treats the placeholder as text, in prompts or answers",
+        remedy="replace it with an empty text or the real value, or remove these rows",
         evidence=_evidence(
             (split, row, f"{value}: {head(row.asked, 50)} | {_answered(row)}") for split, row, value in found
         ),

@@ -75,7 +75,7 @@ def train_eval_overlap(context: CheckContext) -> Iterator[Finding]:
 
 
 def train_eval_near_overlap(context: CheckContext) -> Iterator[Finding]:
-    """TRAIN_EVAL_NEAR_OVERLAP: held-out rows that are a training row but for case, marks, typos or a few words."""
+    """TRAIN_EVAL_NEAR_OVERLAP: held-out rows that are near duplicates of training rows."""
     if context.held_out is None:
         return
     equal = {pair.held_out.number for pair in _equal_pairs(context)}
@@ -93,10 +93,10 @@ def train_eval_near_overlap(context: CheckContext) -> Iterator[Finding]:
         "TRAIN_EVAL_NEAR_OVERLAP",
         # edits are a judgement, which warns at most; rows that differ in case and marks alone are certain
         Severity.ERROR if _is_material(n_certain, n_seen) else severity,
-        summary=f"{_of(len(pairs), n_seen)} held-out rows are a training row but for case, white space, punctuation, "
-        f"typos or a few words{_answers(pairs)}{_of_sample(context)}",
+        summary=f"{_of(len(pairs), n_seen)} held-out rows are near duplicates of training rows (case, white space, "
+        f"punctuation, typos or a few words){_answers(pairs)}{_of_sample(context)}",
         why=_WHY,
-        remedy=f"take these rows out of one of the splits; {_BUILDERS[context.stage]} keeps together what differs in "
+        remedy=f"remove these rows from one of the splits; {_BUILDERS[context.stage]} keeps together what differs in "
         "case and white space only",
         evidence=_evidence(sorted(pairs, key=lambda pair: (pair.is_weak, -pair.similarity))),
         n_rows=len(pairs),

@@ -54,7 +54,7 @@ def duplicate_rows(context: CheckContext) -> Iterator[Finding]:
         "DUPLICATE_ROWS",
         Severity.WARNING if share >= _MANY_COPIES else Severity.NOTE,
         summary=f"{_of(copies, rows)} rows are copies of an earlier row{_of_sample(context)}",
-        why="a row that is there n times is trained n times an epoch: the model learns it by heart, and others less",
+        why="a row that occurs n times is trained n times per epoch: the model memorizes it and learns the others less",
         remedy=f"drop the copies: `python data_prep/{_builder(context)} --source FILE --output FOLDER`; to train on "
         "all rows for longer, raise `num_train_epochs`",
         evidence=tuple(
@@ -91,15 +91,15 @@ def _several_answers(
     labels_conflict = n_labels >= _MANY_CONFLICTING_LABELS * len(rows) and n_labels > 0
     if not concerned or not (is_one_request or labels_conflict or len(concerned) >= _SOME_CONFLICTS * len(rows)):
         return
-    summary = f"{_of(concerned, rows)} rows have a request that other rows answer otherwise"
-    why = "with the same text before them the model can only learn a mixture of the answers; that is right for creative"
-    remedy = "nothing if several answers are meant; else keep one row for each request"
+    summary = f"{_of(concerned, rows)} rows have a request that other rows answer differently"
+    why = "the model can only learn a mixture of the answers; that is right for creative"
+    remedy = "nothing if several answers are intended; else keep one row per request"
     if is_one_request:
-        summary += f", {len(largest)} of them one and the same request"
-        remedy = "look whether what tells these rows apart was lost: a column that is not read (name it `input`)"
+        summary += f", {len(largest)} of them the same request"
+        remedy = "check whether a column that distinguishes these rows is not read (name it `input`)"
     elif labels_conflict:
         summary += f", {n_labels} of them with short answers such as labels"
-        remedy = "settle which label is right and keep one row for each request"
+        remedy = "decide which label is right and keep one row per request"
     yield Finding(
         "CONFLICTING_ANSWERS",
         Severity.WARNING if is_one_request or labels_conflict else Severity.NOTE,
@@ -123,8 +123,8 @@ def _flipped_pairs(
     yield Finding(
         "CONFLICTING_ANSWERS",
         Severity.WARNING if len(flipped) >= _MANY_FLIPPED * len(rows) else Severity.NOTE,
-        summary=f"{_of(flipped, rows)} pairs are another pair with chosen and rejected exchanged{_of_sample(context)}",
-        why="a pair and its opposite pull the model apart and teach nothing",
+        summary=f"{_of(flipped, rows)} pairs repeat another pair with chosen and rejected swapped{_of_sample(context)}",
+        why="a pair and its opposite cancel out",
         remedy="keep the pair that is right and drop the other",
         evidence=tuple(
             Evidence(f"{_quoted(row)} prefers what row {other.number} rejects", row.number, "train")
@@ -192,8 +192,8 @@ def _one_answer(
         "ANSWERS_ALIKE",
         Severity.WARNING,
         summary=f'the answers of {_of(same, rows)} rows {what} "{head(text, 80)}"{_of_sample(context)}',
-        why="the model learns to say this whatever it is asked",
-        remedy="drop or rewrite most of these rows; keep it only if every answer shall be so",
+        why="the model learns to say this to any prompt",
+        remedy="drop or rewrite most of these rows; keep them only if this is the intended answer",
         evidence=tuple(Evidence(_quoted(row), row.number, "train") for row in same[:MAX_EVIDENCE]),
         n_rows=len(same),
     )
@@ -221,8 +221,8 @@ def source_dominates(context: CheckContext) -> Iterator[Finding]:
         Severity.WARNING if visits < _FEW_VISITS else Severity.NOTE,
         summary=f"source {head(source, _OPENING)} has {share:.1%} of the trained tokens; {_others(n_rows, source)} "
         f"{n_others} of {len(rows)} rows{_of_sample(context)}",
-        why="each trained token weighs the same, so what the other sources teach hardly moves the model",
-        remedy="give each source its `fraction` in `datasets:`, or take fewer rows of the large one "
+        why="each trained token weighs the same, so the other sources have little effect",
+        remedy="give each source its `fraction` in `datasets:`, or use fewer rows of the large one "
         f"(`python data_prep/{_builder(context)} --source LARGE --limit N --output FOLDER`)",
         evidence=tuple(
             Evidence(f"{head(name, _OPENING)}: {n_rows[name]} rows, {n} trained tokens")

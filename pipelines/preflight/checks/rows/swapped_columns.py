@@ -57,10 +57,10 @@ def swapped_columns(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "SWAPPED_COLUMNS",
         Severity.ERROR if is_whole else Severity.WARNING,
-        summary=f"{len(reversed_rows)} of {len(rows)} rows answer with a request to what reads like an answer; "
-        f"{n_in_order} are plainly the right way round",
-        why="the model learns to ask what it should answer",
-        remedy="exchange the columns of these rows (data_prep/build_instructions.py "
+        summary=f"{len(reversed_rows)} of {len(rows)} rows answer something that reads like an answer with a request; "
+        f"{n_in_order} are clearly in the right order",
+        why="the model learns to ask instead of answering",
+        remedy="swap the columns of these rows (data_prep/build_instructions.py "
         "--column_map instruction=output,output=instruction, or the roles of a conversation)",
         evidence=tuple(
             Evidence(

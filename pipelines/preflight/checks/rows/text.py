@@ -1,4 +1,4 @@
-"""Checks of the text itself: characters that are no text, answers that all end at one length."""
+"""Checks of the text itself: control or replacement characters, answers that all end at one length."""
 
 import re
 from collections import Counter
@@ -47,12 +47,12 @@ def broken_characters(context: CheckContext) -> Iterator[Finding]:
     if not found and not invisible:
         return
     shown_rows = found or invisible
-    kind = "characters that are no text" if found else "invisible characters (byte order mark, private use)"
+    kind = "control or replacement characters" if found else "invisible characters (byte order mark, private use)"
     yield Finding(
         "BROKEN_CHARACTERS",
         _severity(found, n_rows),
         summary=f"{len(shown_rows)} of {n_rows} rows have {kind}",
-        why="the model learns to write them, and a text that was damaged once has usually lost words as well",
+        why="the model learns to write them, and damaged text has often lost words too",
         remedy="read the source again in its own encoding, or remove these characters or rows",
         evidence=tuple(evidence for _, evidence in shown_rows[:MAX_EVIDENCE]),
         n_rows=len(shown_rows),

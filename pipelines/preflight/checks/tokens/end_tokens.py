@@ -42,7 +42,7 @@ def end_token_not_trained(context: CheckContext) -> Iterator[Finding]:
         "END_TOKEN_NOT_TRAINED",
         Severity.ERROR if material else Severity.WARNING,
         summary=f"of {n_seen} rows {' and '.join(parts)}",
-        why="a model that never sees where an answer ends never stops",
+        why="a model that never sees the end of an answer never stops",
         remedy="set chat_template_path to a template that ends every assistant turn with the same special token, and "
         "split_special_tokens: false in tokenizer_config.json",
         evidence=(*evidence, *rows_as_evidence(context, left_out))[:MAX_EVIDENCE],
@@ -108,7 +108,7 @@ def _documents_end_otherwise(context: CheckContext, stops: list[int]) -> Finding
         "END_TOKEN_MISMATCH",
         Severity.WARNING,
         summary=f"documents end with {tokenizer.eos_token!r}, and generation of the base stops at {names}",
-        why="the model learns one end token and is stopped at another, so its text runs on",
+        why="the model learns one end token and generation stops at another, so its text continues",
         remedy=f'write "eos_token_id": {tokenizer.eos_token_id} into generation_config.json of the base, or name the '
         "base's own tokenizer",
     )
@@ -135,7 +135,7 @@ def _stops_inside_answers(context: CheckContext, found: list[tuple[SampledRow, t
         Severity.ERROR if len(found) >= MATERIAL_SHARE * n_seen else Severity.WARNING,
         summary=f"generation of the base stops at {context.tokenizer.decode([first.token_ids[place]])!r}, which stands "
         f"inside the answers of {len(found)} of {n_seen} rows",
-        why="the answers that are learned would be cut where generation stops",
+        why="generation would stop inside the learned answers",
         remedy=f'write "eos_token_id": {end} into generation_config.json of {context.base.name}',
         evidence=tuple(
             Evidence(

@@ -28,7 +28,7 @@ def answer_does_not_round_trip(context: CheckContext) -> Iterator[Finding]:
         "ANSWER_DOES_NOT_ROUND_TRIP",
         Severity.WARNING,
         summary=f"the tokenizer changes the answers of {len(found)} of {len(rows)} rows",
-        why="the model learns the changed text, such as small letters alone, and can write no other",
+        why="the model learns the changed text, such as lowercase text, and cannot write any other",
         remedy="choose a base whose tokenizer keeps this text",
         evidence=tuple(Evidence(where, row.number, context.train.split) for row, where in found[:MAX_EVIDENCE]),
         n_rows=len(found),
@@ -53,10 +53,10 @@ def unknown_tokens(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "UNKNOWN_TOKENS",
         Severity.ERROR if len(trained) >= MATERIAL_SHARE * n_seen else Severity.WARNING,
-        summary=f"{len(found)} of {n_seen} rows have characters that the tokenizer does not know ({characters}), "
+        summary=f"{len(found)} of {n_seen} rows have characters that the tokenizer cannot encode ({characters}), "
         f"{len(trained)} in what is trained: {n_unknown / n_tokens:.2%} of all tokens are {spelled}",
         why=f"the model learns to write {spelled} where the answer has text, and cannot read it in a prompt",
-        remedy="choose a base whose tokenizer knows these characters, or leave the rows out",
+        remedy="choose a base whose tokenizer can encode these characters, or remove the rows",
         evidence=tuple(_around_unknown(context, row, unknown) for row in (trained or found)[:MAX_EVIDENCE]),
         n_rows=len(found),
     )

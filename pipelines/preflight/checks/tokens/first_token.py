@@ -28,10 +28,10 @@ def double_bos(context: CheckContext) -> Iterator[Finding]:
         "DOUBLE_BOS",
         Severity.ERROR if len(found) >= MATERIAL_SHARE * len(rows) else Severity.WARNING,
         summary=f"{len(found)} of {len(rows)} rows have {context.tokenizer.bos_token} twice",
-        why="no text that the base was trained on has a second BOS, and it is not put there when the model is served",
-        remedy=f"take {context.tokenizer.bos_token} out of the rows' text"
+        why="the base was never trained on two BOS tokens, and serving adds only one",
+        remedy=f"take {context.tokenizer.bos_token} from the rows' text"
         if not context.is_conversational
-        else f"write {context.tokenizer.bos_token} once, at the head of the chat template (chat_template_path)",
+        else f"write {context.tokenizer.bos_token} once, at the start of the chat template (chat_template_path)",
         evidence=_beginnings(context, found),
         n_rows=len(found),
     )
@@ -53,9 +53,9 @@ def missing_bos(context: CheckContext) -> Iterator[Finding]:
         "MISSING_BOS",
         Severity.WARNING,
         summary=f"{len(found)} of {len(rows)} rows do not begin with {tokenizer.bos_token}",
-        why=f"bases of the family {family} were trained with BOS before every text and are far worse without it",
+        why=f"bases of the family {family} were trained with BOS before every text and perform far worse without it",
         remedy="save the chat template as a .jinja file that begins with {{- bos_token -}}, and set chat_template_path "
-        "to it: servers add nothing to what a template writes"
+        "to it: servers add nothing to the template's output"
         if context.is_conversational
         else f"begin the text of each row with {tokenizer.bos_token}",
         evidence=_beginnings(context, found),

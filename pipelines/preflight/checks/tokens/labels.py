@@ -43,7 +43,7 @@ def prompt_in_loss(context: CheckContext) -> Iterator[Finding]:
             Severity.WARNING,
             summary=f"{len(repeated)} of {len(asking)} answers begin with their whole prompt",
             why="the model learns to repeat the question before it answers",
-            remedy="take the prompt out of the answers' column (data_prep/build_instructions.py --column_map)",
+            remedy="remove the prompt from the answer column (data_prep/build_instructions.py --column_map)",
             evidence=tuple(
                 Evidence(head(row.answers[0]), row.number, context.train.split) for row in repeated[:MAX_EVIDENCE]
             ),
@@ -62,8 +62,8 @@ def empty_think_trained(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "EMPTY_THINK_TRAINED",
         Severity.WARNING,
-        summary=f"in {len(found)} of {len(rows)} rows an answer that is trained begins with an empty <think></think>",
-        why="the model learns to skip its thoughts, and to write the block itself where it is served without one",
+        summary=f"in {len(found)} of {len(rows)} rows a trained answer begins with an empty <think></think>",
+        why="the model learns to skip thinking, and to write the empty block when it is served without one",
         remedy='give the rows a column chat_template_kwargs with {"enable_thinking": false}, which puts the block into '
         "the prompt in templates that know it, or set chat_template_path to a template without it",
         evidence=tuple(
@@ -90,10 +90,10 @@ def rows_without_labels(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "ROWS_WITHOUT_LABELS",
         Severity.ERROR if len(found) >= MATERIAL_SHARE * len(kept) else few,
-        summary=f"{len(found)} of {len(kept)} rows that are kept have nothing to predict but their end (what comes "
+        summary=f"{len(found)} of {len(kept)} kept rows have nothing to predict except their end token (what comes "
         "first in a row is never predicted)",
-        why="such a row teaches nothing, or to answer with nothing",
-        remedy="leave these rows out, or use a base whose tokenizer knows the characters of their answers",
+        why="such a row teaches nothing, or teaches the model to answer with nothing",
+        remedy="remove these rows, or use a base whose tokenizer can encode their answers",
         evidence=tuple(
             Evidence(
                 head(" | ".join(row.answers)),
@@ -120,8 +120,8 @@ def pad_masks_end_token(context: CheckContext) -> Iterator[Finding]:
             "PAD_MASKS_END_TOKEN",
             Severity.ERROR,
             summary=f"padding takes {', '.join(map(repr, tokens))} out of the loss of the first {len(rows)} rows",
-            why="an end token that is taken for padding is never trained, so the model never stops",
-            remedy="set pad_token to a token that no answer has, such as a reserved one of the vocabulary",
+            why="an end token that counts as padding is never trained, so the model never stops",
+            remedy="set pad_token to a token that no answer contains, such as a reserved one",
             n_rows=len(rows),
         )
 
@@ -187,7 +187,7 @@ def _prompts_by_recipe(context: CheckContext, asking: list[SampledRow]) -> Findi
         "PROMPT_IN_LOSS",
         Severity.WARNING,
         summary=f"{key}: false puts the prompts of {len(asking)} rows into the loss, {share:.0%} of their text",
-        why="the model learns to write questions and headers beside answers",
+        why="the model learns to write questions and headers as well as answers",
         remedy=f"remove {key}",
         evidence=tuple(Evidence(head(row.asked), row.number, context.train.split) for row in asking[:MAX_EVIDENCE]),
         n_rows=len(asking),

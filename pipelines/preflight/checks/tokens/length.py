@@ -56,8 +56,8 @@ def held_out_rows_dropped(context: CheckContext) -> Iterator[Finding]:
         "ROWS_DROPPED",
         Severity.ERROR if len(dropped) == len(seen.rows) else Severity.WARNING,
         summary=f"{len(dropped)} of {len(seen.rows)} held-out rows are dropped: {dropped[0].reason}",
-        why="the run stops without a held-out row, and a loss on the few that are left says little",
-        remedy=f"set max_length: {length}" if length else "mend these rows, or set eval_strategy: 'no'",
+        why="the run stops without a held-out row, and a loss on few rows is not reliable",
+        remedy=f"set max_length: {length}" if length else "fix these rows, or set eval_strategy: 'no'",
         evidence=tuple(replace(_evidence(context, row), split=seen.split) for row in dropped[:MAX_EVIDENCE]),
         n_rows=len(dropped),
     )
@@ -79,7 +79,7 @@ def tokens_dropped(context: CheckContext) -> Iterator[Finding]:
         Severity.WARNING,
         summary=f"{n_lost / (n_lost + n_kept):.0%} of the answer tokens are lost with {len(cut)} of "
         f"{len(context.train.rows)} rows, which are longer than max_length {context.max_length}",
-        why="a model that sees only the short answers learns to answer shortly",
+        why="a model that sees only short answers learns to give short answers",
         remedy=f"set max_length: {length}, which keeps 99% of the rows" if length else "raise max_length",
         evidence=tuple(_evidence(context, row) for row in cut[:MAX_EVIDENCE]),
         n_rows=len(cut),
@@ -97,7 +97,7 @@ def prompts_cut(context: CheckContext) -> Iterator[Finding]:
         Severity.WARNING,
         summary=f"{len(cut)} of {len(context.train.rows)} rows lose the beginning of their prompt (long_rows: "
         f"truncate_prompt, max_length {context.max_length})",
-        why="an answer to what was cut off teaches to make things up",
+        why="answering a prompt that was cut off teaches the model to make things up",
         remedy=f"set max_length: {length}, which keeps 99% of the rows whole" if length else "set long_rows: drop",
         evidence=tuple(_evidence(context, row) for row in cut[:MAX_EVIDENCE]),
         n_rows=len(cut),
@@ -106,13 +106,13 @@ def prompts_cut(context: CheckContext) -> Iterator[Finding]:
 
 def packing_contaminates(context: CheckContext) -> Iterator[Finding]:
     """PACKING_CONTAMINATES: what stands side by side in one sequence sees each other."""
-    why = "what sees its neighbour in the same sequence is taught to answer another row's question"
+    why = "a row that attends to its neighbor learns to answer another row's question"
     separate = isinstance(context.data, PretrainingArguments) and context.data.respect_documents
     if _packs(context) and getattr(context.training, "packing_strategy", None) == "wrapped":
         yield Finding(
             "PACKING_CONTAMINATES",
             Severity.ERROR,
-            summary="packing_strategy: wrapped cuts rows anywhere and joins them without a border",
+            summary="packing_strategy: wrapped cuts rows anywhere and joins them without a boundary",
             why=why,
             remedy="set packing_strategy: bfd",
             fix={"packing_strategy": "bfd"},
@@ -160,8 +160,10 @@ def _lost_tail(context: CheckContext, data: PretrainingArguments) -> Iterator[Fi
         "PACKING_LOSES_TOKENS",
         Severity.WARNING if n_blocks else Severity.ERROR,
         summary=f"{n_lost / n_tokens:.0%} of the corpus is lost: its {n_tokens} tokens are {n_blocks} blocks of "
-        f"max_length {data.max_length}, and the tail that fills no block is not trained on",
-        why="of a corpus of a few blocks the part that fills none is large" if n_blocks else "nothing is left to train",
+        f"max_length {data.max_length}, and the incomplete last block is not trained",
+        why="in a corpus of a few blocks, the incomplete block is a large share"
+        if n_blocks
+        else "nothing is left to train",
         remedy=f"set max_length: {_shorter_block(n_tokens, data.max_length)}, or add text",
     )
 
@@ -193,9 +195,9 @@ def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
         Severity.WARNING if rotates and not pretrains else Severity.ERROR,
         summary=f"{whole} longer than the {positions} positions of {context.base.name}"
         + ("" if pretrains else f", the longest {longest} tokens"),
-        why="at positions where the base has never been it predicts nonsense, and is taught from there"
+        why="the base has never seen these positions and predicts nonsense there"
         if rotates
-        else "the base has no embedding for the positions behind its last one: training ends in an index error",
+        else "the base has no embedding for these positions: training ends in an index error",
         remedy=f"set max_length: {positions}",
         evidence=() if pretrains else tuple(_evidence(context, row) for row in long[:MAX_EVIDENCE]),
         n_rows=None if pretrains else len(long),
@@ -212,7 +214,7 @@ def evaluation_packed_otherwise(context: CheckContext) -> Iterator[Finding]:
         "EVALUATION_PACKED_OTHERWISE",
         Severity.NOTE,
         summary=f"packing: {str(_packs(context)).lower()} and eval_packing: {str(bool(packs)).lower()}",
-        why="the mean over packed sequences weighs rows otherwise than the mean over rows, so the two losses differ",
+        why="packed and unpacked means weight rows differently, so the two losses cannot be compared",
         remedy="remove eval_packing",
         fix={"eval_packing": None},
     )

@@ -58,7 +58,7 @@ def rendered_text_rows(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "RENDERED_TEXT_ROWS",
         Severity.WARNING,
-        summary=f"{len(found)} of {len(plain)} rows of plain text are written-out conversations ({', '.join(names)})",
+        summary=f"{len(found)} of {len(plain)} plain-text rows contain rendered conversations ({', '.join(names)})",
         why="the tokenizer gets no chat template to be served with, and an answer ends with "
         f"{context.tokenizer.eos_token} instead of its template's end of turn"
         if has_prompts
@@ -114,10 +114,10 @@ def rendered_messages(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "RENDERED_TEXT_ROWS",
         Severity.WARNING,
-        summary=f"in {len(found)} of {len(rows)} conversations a turn has another prompt format around it",
-        why="the chat template is put around it again, so the model learns marks that nobody will send, and to write "
+        summary=f"in {len(found)} of {len(rows)} conversations a turn contains another prompt format",
+        why="the chat template is applied on top, so the model learns special tokens that nobody sends, and to write "
         "another family's end as text",
-        remedy="take the marks out of the turns and let the chat template write them",
+        remedy="remove the special tokens from the turns and let the chat template write them",
         evidence=tuple(
             Evidence(head(f"{row.asked[-70:]} | {row.answers[0][-70:]}"), row.number, context.train.split)
             for row in found[:MAX_EVIDENCE]

@@ -75,11 +75,11 @@ def _untrained(context: CheckContext, plan: LoraPlan, token_ids: list[int], unsa
     return Finding(
         "ADDED_TOKENS_UNTRAINED",
         Severity.ERROR if unsaid else Severity.WARNING,
-        summary=f"{len(names)} tokens that the base does not know are not trained in its {where}: "
+        summary=f"{len(names)} tokens that are new to the base are not trained in its {where}: "
         f"{', '.join(names[:_N_NAMED])}",
-        why="the row of a new token is a mean of all others, which is never the likeliest: the model cannot write it"
+        why="the row of a new token is the mean of all others, never the most likely: the model cannot write it"
         if unsaid
-        else "the rows of new tokens are alike until they are trained: the model cannot tell a turn's begin and end",
+        else "untrained rows of new tokens are equal: the model cannot tell the start of a turn from its end",
         remedy=f"remove lora_modules_to_save, which keeps their rows from being trained, or set it to {both}"
         if keeps_out
         else f"set lora_modules_to_save: {both}",

@@ -79,10 +79,10 @@ def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
         "TEMPLATE_MARKS_IN_PROMPT",
         Severity.ERROR if rendered else Severity.WARNING,
         summary=f"the prompts of {len(hits)} of {n_seen} rows spell {_named(hits)}",
-        why="the tokenizer reads it as the template's own, so the model is trained on prompts that a template was put "
-        "on twice"
+        why="the tokenizer reads it as a special token, so the model is trained on prompts with the template applied "
+        "twice"
         if rendered
-        else "the tokenizer reads it as the template's own, so a user's text opens and ends turns",
+        else "the tokenizer reads it as a special token, so user text can open and end turns",
         remedy=_remedy(hits),
         evidence=_evidence(context, hits, trained=False),
         n_rows=len(hits),
@@ -100,7 +100,7 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
     n_seen = len(context.train.rows)
     inside = [hit for hit in hits if not hit.merely_ends]
     n_ending = len(hits) - len(inside)
-    ending = f"; {n_ending} of them merely end with it, and the template ends them again" if n_ending else ""
+    ending = f"; {n_ending} of them end with it, and the template adds it again" if n_ending else ""
     # documents joined in one row of plain text are learned as documents that end
     structural = [hit for hit in inside if hit.mark in marks.structure and hit.row.messages]
     ruinous = len(structural) >= max(1.0, MATERIAL_SHARE * n_seen)
@@ -108,10 +108,9 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
         "TEMPLATE_MARKS_IN_ANSWER",
         Severity.ERROR if ruinous else Severity.WARNING,
         summary=f"the answers of {len(hits)} of {n_seen} rows spell {_named(hits)}{ending}",
-        why="an end or a header inside an answer is trained: the model learns to stop there, or to write the next turn "
-        "itself"
+        why="an end token or header in an answer is trained: the model learns to stop there, or to write the next turn"
         if inside
-        else "the end token stands twice, in the context of later turns and wherever another program trains these rows",
+        else "the end token occurs twice, in the context of later turns and where other programs train these rows",
         remedy=_remedy(hits),
         evidence=_evidence(context, inside or hits, trained=True),
         n_rows=len(hits),
@@ -174,7 +173,9 @@ def _named(hits: Sequence[_Hit]) -> str:
 
 def _remedy(hits: Sequence[_Hit]) -> str:
     mark = hits[0].mark
-    return f"take these marks out of the rows, or break them up where they are meant as text ({mark[:1]} {mark[1:]})"
+    return (
+        f"remove these special tokens from the rows, or split them where they are meant as text ({mark[:1]} {mark[1:]})"
+    )
 
 
 def _evidence(context: CheckContext, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:

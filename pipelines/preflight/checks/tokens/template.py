@@ -52,7 +52,7 @@ def unlike_serving(context: CheckContext) -> Iterator[Finding]:
     if left_out and "TRAINING_PROMPT_NOT_SERVED" not in faults:
         yield _left_out(
             context, "TRAINING_PROMPT_NOT_SERVED", left_out, "the finished turn does not continue the served prompt",
-            "the answer to such a prompt is not defined, for example where it opens a thought that the turn lacks",
+            "training and served prompt differ, for example where the prompt opens a think block that the turn lacks",
             "give the rows thoughts, or a column chat_template_kwargs with the template's switch, such as "
             '{"enable_thinking": false}, or set chat_template_path to another template',
         )  # fmt: skip
@@ -65,8 +65,8 @@ def template_drops_text(context: CheckContext) -> Iterator[Finding]:
         if left_out:
             yield _left_out(
                 context, finding_id, left_out, f"the chat template drops {what}",
-                "the model would be trained without something that the rows have, and without a word",
-                "set chat_template_path to a template that writes it, or leave it out of the rows",
+                "part of the rows would silently not be trained",
+                "set chat_template_path to a template that writes it, or remove it from the rows",
             )  # fmt: skip
 
 
@@ -76,9 +76,8 @@ def template_refuses_rows(context: CheckContext) -> Iterator[Finding]:
     if left_out:
         yield _left_out(
             context, "TEMPLATE_REFUSES_ROWS", left_out, "the chat template raises an error",
-            "the model is not trained on what its own template does not take, such as system turns or two user turns "
-            "in a row",
-            "set chat_template_path to a template that takes them, or change the order of roles in these rows",
+            "the template does not accept these conversations, such as system turns or two user turns in a row",
+            "set chat_template_path to a template that accepts them, or change the order of roles in these rows",
         )  # fmt: skip
 
 
@@ -92,8 +91,8 @@ def template_writes_date(context: CheckContext) -> Iterator[Finding]:
         "TEMPLATE_WRITES_DATE",
         Severity.NOTE,
         summary="the chat template writes today's date, and every row is trained with the same one",
-        why="the same recipe renders other text on another day, and the model never sees the dates that it is served",
-        remedy=f"set template_date to render a certain day (the lock of a run has its day){fixed}",
+        why="the same recipe renders different text on another day, and the model never sees the dates of serving",
+        remedy=f"set template_date to render a fixed day (the lock of a run has its day){fixed}",
     )
 
 
@@ -107,9 +106,8 @@ def no_generation_marks(context: CheckContext) -> Iterator[Finding]:
             "NO_GENERATION_MARKS",
             Severity.NOTE,
             summary="assistant_only_loss: true, and the chat template has no {% generation %} marks",
-            why="labels do not need the marks here, but TRL and other trainers would refuse the template or train "
-            "nothing with it",
-            remedy="nothing for this program; remove assistant_only_loss, or mark the answers in the template",
+            why="this program does not need them, but TRL and other trainers refuse the template or train nothing",
+            remedy="no action needed here; for other trainers mark the answers, or remove assistant_only_loss",
         )
 
 
@@ -131,7 +129,7 @@ def _served_otherwise(
         finding_id,
         Severity.ERROR,
         summary=f"{len(found)} of {n_compared} rows that were compared with serving differ: expected {error.expected}",
-        why="a model that is served in another context, or stopped at another end, was not trained for it",
+        why="the model is served with other tokens than it was trained on",
         remedy=error.remedy,
         evidence=tuple(
             Evidence(head(f"got {one.got}"), row.number, context.train.split) for row, one in found[:MAX_EVIDENCE]

@@ -157,7 +157,7 @@ def test_the_gates_work_on_a_ledger_alone() -> None:
     assert not threshold_findings(Ledger(), DataArguments(dataset_name="x"))
     pairs = threshold_findings(ledger, PreferenceArguments(dataset_name="x"), n_total=1000)
     assert all("max_length: " not in finding.remedy for finding in pairs)
-    assert "of 100 rows looked at (of 1000)" in pairs[0].summary
+    assert "of 100 rows checked (of 1000)" in pairs[0].summary
 
 
 def test_rows_at_which_the_run_stops_are_no_dropped_ones(qwen: Path, tmp_path: Path) -> None:

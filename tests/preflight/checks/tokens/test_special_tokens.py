@@ -127,7 +127,7 @@ def test_an_end_token_behind_an_answer_is_told_apart(bases: dict[str, Path], tmp
     rows = with_answers(*["Yes.<|im_end|>\n"] * 10, "No.<|endoftext|>")
     finding = found(context_of(tmp_path, bases["gpt2"], rows))["TEMPLATE_MARKS_IN_ANSWER"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 11)
-    assert "11 of them merely end with it" in finding.summary
+    assert "11 of them end with it" in finding.summary
     assert found(context_of(tmp_path, bases["gpt2"], pairs_of(rows), stage=Stage.DPO)) == {}
     assert found(context_of(tmp_path, bases["gpt2"], [{"text": "Yes.<|endoftext|>"}] * 10)) == {}
 
@@ -152,7 +152,7 @@ def test_marks_in_prompts_warn_and_rendered_prompts_are_errors(bases: dict[str, 
     rendered = [f"<|im_start|>user\n{row['instruction']}<|im_end|>" for row in rows_of(20)]
     finding = found(context_of(tmp_path, bases["qwen"], with_prompts(*rendered)))["TEMPLATE_MARKS_IN_PROMPT"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 20)
-    assert "put on twice" in finding.why
+    assert "applied twice" in finding.why
     assert found(context_of(tmp_path, bases["llama3"], with_prompts(injected))) == {}
 
 

@@ -130,7 +130,7 @@ def test_a_base_that_stops_at_a_token_of_the_answers_is_found(gpt2: Path, tmp_pa
     path.write_text(json.dumps({**settings, "eos_token_id": [word]}))
     finding = found(context_of(tmp_path, base, rows_of(5)))["END_TOKEN_MISMATCH"]
     assert finding.severity is Severity.ERROR
-    assert "stops at 't', which stands inside the answers of 5 of 5 rows" in finding.summary
+    assert "stops at 't', which occurs inside the answers of 5 of 5 rows" in finding.summary
     assert any(token.token_id == word and token.trained for token in finding.evidence[0].tokens)
 
 
