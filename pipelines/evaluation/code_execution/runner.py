@@ -42,17 +42,16 @@ _FORBIDDEN_EVENTS = {
 def main() -> None:
     """Read a request (marshal) from standard input, run it, and end the process."""
     request = marshal.loads(sys.stdin.buffer.read())
+    _limit(request["limits"], request["user"])
     os.dup2(1, _REPORT, inheritable=False)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    _limit(request["limits"], request["user"])
     os.write(_REPORT, b"started\n")
     module = types.ModuleType("answer")
     sys.modules["answer"] = sys.modules["__main__"] = module
     try:
         steps = _steps(request.pop("sources"), request.pop("tokens"), module.__dict__)
-        request = None
         sys.addaudithook(_audit_hook())
         collections.deque(map(operator.call, _given_away(steps)), 0)
     except BaseException as error:  # noqa: BLE001  also SystemExit: reported, then this process ends
@@ -62,7 +61,10 @@ def main() -> None:
 
 
 def _limit(limits: dict[str, Any], user: int | None) -> None:
-    """Set resource limits for good; started by root, become `user` first (the kernel does not limit root's forks)."""
+    """Set resource limits for good; started by root, become `user` first: the kernel does not limit root's threads.
+
+    Code may ignore the alarm. Then the caller's clock ends it.
+    """
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -83,9 +85,7 @@ def _limit(limits: dict[str, Any], user: int | None) -> None:
         soft = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
         # At the hard limit of processor time the kernel kills without saying why.
         resource.setrlimit(kind, (soft, soft + 1 if kind == resource.RLIMIT_CPU and soft == bound else soft))
-    signal.setitimer(
-        signal.ITIMER_REAL, limits["seconds"]
-    )  # code may ignore the alarm; then the caller's clock ends it
+    signal.setitimer(signal.ITIMER_REAL, limits["seconds"])
 
 
 def _steps(sources: dict[str, str], tokens: dict[str, str], namespace: dict[str, Any]) -> list[Callable[[], Any]]:

@@ -30,10 +30,11 @@ _RUNNER = Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 _DENIED_STATUS = 3  # as in runner.py
+_FIX = "allow user namespaces here (containers often forbid them), or leave --run_code off"
 _SECONDS_OF_GRACE = 5.0  # to start the sandbox, and for code that ignores its alarm
 _MAX_REASON_CHARACTERS = 300
 # Users without an account: systemd reserves none of these numbers. One for each worker, since the kernel counts
-# processes by user.
+# threads by user.
 _FIRST_USER, _N_USERS = 60_706, 400
 # For each processor its number, that of clone (refused unless it starts a thread: memory is limited by process), and
 # other calls that no answer needs: ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, unshare, setns, mount,
@@ -115,9 +116,9 @@ def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) 
         report_file.seek(0)
         report = report_file.read()
     seconds = round(time.monotonic() - began, 4)
-    if status is not None and not report.startswith(b"started\n"):
-        words = errors.decode(errors="replace").strip().splitlines() or [f"exit status {status}"]
-        raise UserError(f"bwrap did not start the sandbox: {words[-1]}", "see the limits and rights of this machine")
+    if errors and not report.startswith(b"started\n"):  # generated code cannot write errors
+        last_line = errors.decode(errors="replace").strip().splitlines()[-1]
+        raise UserError(f"bwrap did not start the sandbox: {last_line}", _FIX)
     ran, passed = (f"{token}\n".encode() in report for token in tokens.values())
     has_tests = any(name.startswith("test") for name in sources)
     if passed and status == 0:
@@ -155,12 +156,12 @@ def _bwrap_command(limits: RunLimits, call_filter: int) -> list[str]:
     prefix = Path(sys.base_prefix).resolve()
     read_only = [*_SYSTEM_LIBRARIES, str(prefix / "lib"), str(prefix / "lib64"), executable]
     read_only = [path for path in dict.fromkeys(read_only) if Path(path).exists()]
-    # Without --dir bwrap makes them for their owner only.
+    # Without --dir, bwrap makes them accessible to their owner only.
     parents = dict.fromkeys(str(one) for path in [*read_only, *_DEVICES] for one in [*Path(path).parents][-2::-1])
     binds = [part for parent in parents for part in ("--dir", parent)]
     binds += [part for path in read_only for part in ("--ro-bind", path, path)]
     binds += [part for path in _DEVICES for part in ("--dev-bind", path, path)]
-    # Root keeps its user namespace and becomes another user inside: the kernel does not limit root's processes.
+    # Root keeps its user namespace and becomes another user inside: the kernel does not limit root's threads.
     rights = ["--unshare-user"]
     if os.geteuid() == 0:
         rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -212,37 +213,24 @@ if set(os.environ) - {{"HOME", "MALLOC_ARENA_MAX", "PWD", "LC_CTYPE"}}:
 """
 
 
+@cache
 def refuse_unless_sandboxed() -> None:
-    """Return if programs can be run in the sandbox on this machine (tried once in a process).
+    """Return if programs can be run in the sandbox on this machine; tried once in a process.
 
     Raises `UserError` if bwrap is not installed, is not allowed to create namespaces, or does not isolate.
     """
-    problem, fix = _problem()
-    if problem is not None:
-        raise UserError(problem, fix)
-
-
-@cache
-def _problem() -> tuple[str | None, str]:
-    """Return what is wrong with the sandbox, None if nothing, and the fix."""
     if not sys.platform.startswith("linux") or platform.machine() not in _REFUSED_CALLS:
         system = f"{platform.system()} on {platform.machine()}"
-        return f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave --run_code off here"
+        raise UserError(f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave --run_code off here")
     if shutil.which("bwrap") is None:
         install = "install it: apt install bubblewrap, dnf install bubblewrap or pacman -S bubblewrap"
-        return "--run_code needs bubblewrap, and bwrap is not installed", install
-    fix = "allow user namespaces here (containers often forbid them), or leave --run_code off"
+        raise UserError("--run_code needs bubblewrap, and bwrap is not installed", install)
     limits = RunLimits()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        probe = _PROBE.format(port=port, n_threads=limits.n_threads + 1)
-        try:
-            reply = run_sources({"answer": probe, "test": "assert not possible, ', '.join(possible)"}, limits)
-        except UserError as error:
-            return error.problem, fix
-    if not reply.passes_tests:
-        return f"bwrap does not isolate programs on this machine: {reply.reason}", fix
-    return None, ""
+        probe = _PROBE.format(port=server.getsockname()[1], n_threads=limits.n_threads + 1)
+        result = run_sources({"answer": probe, "test": "assert not possible, ', '.join(possible)"}, limits)
+    if not result.passes_tests:
+        raise UserError(f"bwrap does not isolate programs on this machine: {result.reason}", _FIX)
 
 
 def sandbox_description() -> list[str]:

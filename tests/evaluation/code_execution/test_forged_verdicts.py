@@ -1,4 +1,4 @@
-"""A pass has to be earned: code that ends early, says it passed, or looks for what says so, has failed."""
+"""Forged verdicts: code fails if it ends early, claims that it passed, or searches for what reports it."""
 
 import pytest
 
@@ -123,6 +123,7 @@ CASES = {
     "traces": "import sys\nsys.settrace(lambda *arguments: None)",
     "reads raw memory": "import ctypes\nprint(ctypes.string_at(id(1), 8))",
     "writes to all descriptors": WRITE_TO_ALL_DESCRIPTORS,
+    "erases the report": "import os\nos.lseek(3, 0, 0)\nos.ftruncate(3, 0)\nos.write(3, b'passed')",
     "closes all descriptors": "import os\nos.closerange(0, 64)",
     "floods all descriptors": WRITE_TO_ALL_DESCRIPTORS.replace("words +", "50_000 * words +"),
     "looks for the harness's modules": "import sys\nprint([sys.modules[n] for n in sys.modules if 'confined' in n][0])",
