@@ -119,7 +119,7 @@ def test_a_file_of_prompts_is_answered_with_its_inputs(
 
 def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) -> None:
     done = run_cli("pipelines/generate.py", "--model_name_or_path", tmp_path / "none", "--prompt", "Hello", expect=2)
-    assert one_line_error(done).startswith("error: expected a folder, or an id of the Hub")
+    assert one_line_error(done).startswith("error: there is no folder")
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ COMMANDS = {
     "template": (
         "generate",
         ["--model_name_or_path", BASE, "--prompt", "a", "--chat_template", "none.jinja"],
-        "expected a chat template at none.jinja",
+        "none.jinja does not exist",
     ),
-    "score": ("score", ["--model_name_or_path", BASE, "--file", "none.txt"], "--file; got none.txt"),
+    "score": ("score", ["--model_name_or_path", BASE, "--file", "none.txt"], "none.txt does not exist"),
     "playground": ("playground", ["--base", BASE, "--instruct", "/nowhere"], "/nowhere"),
     "merge": ("merge", ["--adapter", "/nowhere"], "/nowhere"),
     "no disk": ("merge", ["--adapter", "/nowhere", "--output", "/proc/merged/here"], "cannot write /proc/merged"),

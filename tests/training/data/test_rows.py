@@ -81,7 +81,7 @@ def test_parts_with_other_columns_are_named(tmp_path: Path) -> None:
     ("keys", "expected"),
     [
         ({}, "dataset_name"),
-        ({"dataset_name": "no/such/dataset"}, "a Hub dataset"),
+        ({"dataset_name": "no/such/dataset"}, "cannot load the split train of no.such.dataset"),
         ({"dataset_name": "x", "dataset_streaming": True}, "remove streaming"),
     ],
 )
