@@ -147,11 +147,10 @@ def general_likelihoods(loaded: LoadedModel, documents: Documents, *, batch_size
 
 def general_table(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> MetricTable:
     """Bits per byte over the general documents that have a scored byte."""
-    known = {name: [one if one.n_bytes else None for one in found] for name, found in likelihoods.items()}
     return MetricTable.of_ratios(
         GENERAL_BITS_PER_BYTE,
-        {name: [one.nll_nats / math.log(2) if one else None for one in found] for name, found in known.items()},
-        {name: [one.n_bytes if one else None for one in found] for name, found in known.items()},
+        {name: [one.nll_nats / math.log(2) for one in found] for name, found in likelihoods.items()},
+        {name: [one.n_bytes for one in found] for name, found in likelihoods.items()},
     )
 
 

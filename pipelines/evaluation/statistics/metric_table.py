@@ -67,7 +67,7 @@ class MetricTable:
         A sampled metric without a greedy version keeps its plain name.
         """
         tables = {
-            model: np.array([[np.nan if one is None else float(one), 1.0] for one in found]).reshape(-1, 2)
+            model: np.column_stack([np.array(found, dtype=np.float64), np.ones(len(found))])  # None becomes NaN
             for model, found in values.items()
         }
         return cls(definition, tables, _ratio, decoding, has_greedy_version=has_greedy_version)
@@ -85,11 +85,8 @@ class MetricTable:
         """
         tables = {}
         for model, found in numerators.items():
-            pairs = [
-                (np.nan, np.nan) if a is None or b is None or b <= 0 else (float(a), float(b))
-                for a, b in zip(found, denominators[model], strict=True)
-            ]
-            tables[model] = np.array(pairs).reshape(-1, 2)
+            table = np.array(list(zip(found, denominators[model], strict=True)), dtype=np.float64).reshape(-1, 2)
+            tables[model] = np.where(table[:, 1:] > 0, table, np.nan)
         return cls(definition, tables, _ratio)
 
     @classmethod

@@ -106,8 +106,7 @@ def test_a_template_of_another_vocabulary_is_not_used_with_the_base(
 @pytest.mark.parametrize(("values", "message"), [
     ({"num_samples": -1}, "num_samples is -1, expected 0 or more"),
     ({"temperature": 0.0}, "temperature is 0, expected above 0 for samples"),
-    ({"max_new_tokens": 0}, "max_new_tokens is 0, expected 1 or more"),
-    ({"top_p": 2.0}, "top_p is 2.0"),
+    ({"max_new_tokens": 0}, "max_new_tokens is 0, expected 1 or more"), ({"top_p": 2.0}, "top_p is 2.0"),
 ])  # fmt: skip
 def test_an_invalid_plan_is_an_error(values: dict[str, float], message: str) -> None:
     with pytest.raises(UserError) as error:

@@ -25,15 +25,10 @@ from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 from tests.evaluation.plain_likelihood import plain_log_probs, plain_nll
 
 TEXTS = [
-    "def find_max(numbers):\n    return max(numbers)\n",
-    "x",
-    "Ein Mädchen sah 😀 und </s> lachte.",
-    "The sky is blue. " * 5,
-    "",
-    "one two three",
-    "a\n\n  b\t",
+    "def find_max(numbers):\n    return max(numbers)\n", "x", "Ein Mädchen sah 😀 und </s> lachte.",
+    "The sky is blue. " * 5, "", "one two three", "a\n\n  b\t",
     "Once upon a time, there was a little girl named Lily.",
-]
+]  # fmt: skip
 ROWS = [
     Response("Write a function f(x).", "def f(x):\n    return x"),
     Response("Say it in German.\n\nblue", "blau, größer als alle anderen Wörter"),

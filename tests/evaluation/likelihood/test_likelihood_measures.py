@@ -13,11 +13,9 @@ from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import PromptStyle
 
 PROMPTS = [
-    Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"),
-    Prompt(1, "Say nothing."),
-    Prompt(2, "Say it in German.", "blue", "blau, größer als alle anderen Wörter"),
-    Prompt(3, "Short.", "", "ok"),
-]
+    Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"), Prompt(1, "Say nothing."),
+    Prompt(2, "Say it in German.", "blue", "blau, größer als alle anderen Wörter"), Prompt(3, "Short.", "", "ok"),
+]  # fmt: skip
 ANSWERS = [Answer(text, 4, True, ()) for text in ("one two", "", "return max(numbers)", "x")]
 OF_REFERENCES = ["p_end", "p_end_inside", "next_token_accuracy", "calibration_error"]
 

@@ -5,15 +5,12 @@ from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 
 ROWS = [
-    "The lake is deep and cold.",
-    "one two three four five six seven eight nine ten eleven twelve",
+    "The lake is deep and cold.", "one two three four five six seven eight nine ten eleven twelve",
     "A cat sat on the mat and looked at the dog that slept.",
-]
+]  # fmt: skip
 PROMPTS = [
-    Prompt(3, "Tell me about a cat."),
-    Prompt(5, "Count."),
-    Prompt(8, "Repeat: one two three four five six", "x"),
-]
+    Prompt(3, "Tell me about a cat."), Prompt(5, "Count."), Prompt(8, "Repeat: one two three four five six", "x"),
+]  # fmt: skip
 
 
 def said(*texts: str) -> list[Answer]:

@@ -28,12 +28,10 @@ from pipelines.modeling.assistant_masks import inner_token_ids
 from tests.evaluation.chain_models import save_chain_model, save_successors, token_ids_of
 
 PROMPTS = [
-    Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"),
-    Prompt(1, "Say nothing."),
-    Prompt(2, "Say it in German.", "blue", "blau, größer als alle anderen Wörter"),
-    Prompt(3, "Short.", "", "ok"),
+    Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"), Prompt(1, "Say nothing."),
+    Prompt(2, "Say it in German.", "blue", "blau, größer als alle anderen Wörter"), Prompt(3, "Short.", "", "ok"),
     Prompt(4, "A prompt that does not fit. " * 40, "", "max(numbers) is the answer"),
-]
+]  # fmt: skip
 STYLES = [PromptStyle.CHAT, PromptStyle.PLAIN]
 
 

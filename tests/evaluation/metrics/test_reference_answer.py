@@ -14,11 +14,9 @@ from pipelines.evaluation.metrics.reference_answer import (
 )
 
 PAIRS = [
-    ("The cat sat on the mat.", "A cat is on the mat"),
-    ("police killed the gunman", "police kill the gunman"),
-    ("no words shared", "something else entirely"),
-    ("It's 3.5% of $10, isn't it?", "3.5 % of 10 dollars"),
-]
+    ("The cat sat on the mat.", "A cat is on the mat"), ("police killed the gunman", "police kill the gunman"),
+    ("no words shared", "something else entirely"), ("It's 3.5% of $10, isn't it?", "3.5 % of 10 dollars"),
+]  # fmt: skip
 
 
 def test_texts_are_normalized_as_in_squad() -> None:

@@ -20,12 +20,10 @@ def measured(model: str, bits: Sequence[float], style: PromptStyle | None = None
 
 BITS = np.random.default_rng(0).normal(2.0, 0.4, size=30)
 ALL = [
-    measured("base", list(BITS)),
-    measured("base", list(BITS), PromptStyle.PLAIN),
-    measured("base", list(BITS + 0.5), PromptStyle.CHAT),
-    measured("tuned", list(BITS * 0.9)),
+    measured("base", list(BITS)), measured("base", list(BITS), PromptStyle.PLAIN),
+    measured("base", list(BITS + 0.5), PromptStyle.CHAT), measured("tuned", list(BITS * 0.9)),
     measured("tuned", list(BITS * 0.8), PromptStyle.CHAT),
-]
+]  # fmt: skip
 
 
 def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles() -> None:

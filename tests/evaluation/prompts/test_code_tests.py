@@ -10,9 +10,8 @@ from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 HEAD = 'def double(x):\n    """Twice x."""\n'
 COMPLETION = {
     "prompt": f"import math\n\ndef helper(x):\n    return math.floor(x)\n\n\n{HEAD}",
-    "test": "def check(candidate):\n    assert candidate(2) == 4\n",
-    "entry_point": "double",
-}
+    "test": "def check(candidate):\n    assert candidate(2) == 4\n", "entry_point": "double",
+}  # fmt: skip
 
 
 def test_a_list_of_statements_is_ours() -> None:

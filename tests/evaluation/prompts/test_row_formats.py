@@ -35,12 +35,9 @@ FORMATS = {
     "thoughts": {"messages": [ASK, {**ANSWER, "reasoning_content": "Two twos."}]},
 }
 KINDS = {
-    "raw": RowFormat.PROMPT_COMPLETION,
-    "messages": RowFormat.MESSAGES,
-    "sharegpt": RowFormat.SHAREGPT,
-    "prompt_messages": RowFormat.PROMPT_COMPLETION,
-    "thoughts": RowFormat.MESSAGES,
-}
+    "raw": RowFormat.PROMPT_COMPLETION, "messages": RowFormat.MESSAGES, "sharegpt": RowFormat.SHAREGPT,
+    "prompt_messages": RowFormat.PROMPT_COMPLETION, "thoughts": RowFormat.MESSAGES,
+}  # fmt: skip
 
 
 THOUGHTS = (

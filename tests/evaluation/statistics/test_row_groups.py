@@ -24,13 +24,11 @@ from tests.evaluation.p_values import paired_permutation_p_value
 
 N_SIMULATIONS = 400
 SIZES = {
-    "10 of 12": [12] * 10,
-    "40 of 5": [5] * 40,
-    "10 growing": [2, 4, 6, 8, 10, 12, 14, 16, 18, 20],
+    "10 of 12": [12] * 10, "40 of 5": [5] * 40, "10 growing": [2, 4, 6, 8, 10, 12, 14, 16, 18, 20],
     "18, none above a tenth": [6, 6, 6, 6, 6, 6, 5, 5, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1],
     "15 modules": [47, 25, 23, 14, 11, 10, 9, 6, 5, 5, 4, 4, 3, 2, 1],
     "18 modules, one of 88 rows": [88, 39, 21, 14, 8, 6, 5, 5, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1],
-}
+}  # fmt: skip
 
 
 def codes_of(name: str) -> np.ndarray:
