@@ -54,29 +54,24 @@ def generate_answers(
     batch_size: int = 32,
     store: AnswerStore | None = None,
 ) -> list[list[Answer]]:
-    """`policy.num_samples` answers to each of `prompts` (token ids), in the order of the prompts.
+    """Generate `policy.num_samples` answers to each of `prompts` (token ids), in the order of the prompts.
 
-    Several processes share the work and all get all answers. What is in `store` is not generated again, and what is
-    generated is added to it, `batch_size` answers at a time. A prompt that leaves less room than `max_new_tokens` in
-    the model's positions gets what room there is; its answer then counts as not stopped. How many had less room, and
-    that a model has no end token, is printed on stderr. Raises `UserError` for an empty prompt, for logits that are not
-    numbers and if the memory does not suffice.
+    Several processes share the work, and all get all answers. Answers in `store` are not generated again; new ones are
+    added to it, `batch_size` at a time. An answer is cut at the model's last position and then counts as not stopped;
+    the number of such prompts, and a missing end token, are printed on stderr. Raises `UserError` for an empty prompt,
+    for logits that are NaN or infinite, and if memory runs out.
     """
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}, expected 1 or more", "use --batch_size 32")
     if not all(prompts):
-        raise UserError(
-            f"prompt {[not prompt for prompt in prompts].index(True) + 1} has no tokens",
-            "write some text into it: a model continues text",
-        )
+        number = [not prompt for prompt in prompts].index(True) + 1
+        raise UserError(f"prompt {number} has no tokens", "write some text into it: a model continues text")
     with plain_generation_config(loaded) as stop_ids:
         pass
     _print_limits(loaded, prompts, policy, stop_ids)
     keys = [(tuple(prompt), sample) for prompt in prompts for sample in range(policy.num_samples)]
-    requests = [
-        Request(prompt, sample, room_after(loaded, prompt, policy.max_new_tokens))
-        for prompt, sample in dict.fromkeys(keys)
-    ]
+    rooms = {prompt: room_after(loaded, prompt, policy.max_new_tokens) for prompt, _ in keys}
+    requests = [Request(prompt, sample, rooms[prompt]) for prompt, sample in dict.fromkeys(keys)]
     requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
     names = {} if store is None else _names(loaded, requests, policy, stop_ids)
     n_finished = 0 if store is None else sum(store.get(name) is not None for name in names.values())

@@ -101,11 +101,9 @@ class CheckpointUploadCallback(TrainerCallback):
             self.push.push_checkpoint(state.global_step, self.policy)
         except UserError as error:
             if self.policy.n_retries:
-                print(
-                    f"warning: the checkpoint of step {state.global_step} was not pushed: {error}; training continues",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                step = state.global_step
+                warning = f"warning: the checkpoint of step {step} was not pushed: {error}; training continues"
+                print(warning, file=sys.stderr, flush=True)
             self.policy = RetryPolicy(n_retries=0)
 
 
