@@ -5,11 +5,11 @@ The harness gets the loaded model, with the same adapter, tokens and chat templa
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import transformers
@@ -67,7 +67,12 @@ def run_tasks(
         task.set_fewshot_seed(plan.seed)  # all models see the same examples before the same item
     harness_model = as_harness_model(loaded, plan.batch_size, with_template)
     with one_line_errors(list(tasks["tasks"])):
-        drawn = _drawn_items(tasks, plan)
+        drawn = None
+        if plan.limit is not None:  # drawn, because the first N may all be of one kind
+            sizes = {name: len(task.eval_docs) for name, task in tasks["tasks"].items()}
+            drawn = {
+                name: sorted(random.Random(plan.seed).sample(range(n), min(plan.limit, n))) for name, n in sizes.items()
+            }
         found = evaluate(
             harness_model,
             dict(tasks),
@@ -90,7 +95,8 @@ def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) 
     if loaded.tokenizer.eos_token_id is None:
         problem = f"the tokenizer of {loaded.path} has no eos_token, which lm-evaluation-harness needs"
         raise UserError(problem, "set eos_token in its tokenizer_config.json")
-    with _left_as_tied(loaded.model):
+    # The harness ties weights again, which fails if an adapter trained tokens of a tied embedding.
+    with patch.object(loaded.model, "tie_weights", lambda: None):
         return HFLM(
             pretrained=loaded.model,
             tokenizer=loaded.tokenizer,
@@ -99,24 +105,6 @@ def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) 
             softmax_dtype=torch.float32,
             add_bos_token=False if with_template else None,
         )
-
-
-@contextmanager
-def _left_as_tied(model: torch.nn.Module) -> Iterator[None]:
-    """Keep the harness from tying weights again, which fails if an adapter trained tokens of a tied embedding."""
-    vars(model)["tie_weights"] = lambda: None
-    try:
-        yield
-    finally:
-        del vars(model)["tie_weights"]
-
-
-def _drawn_items(tasks: Mapping[str, Any], plan: BenchmarkPlan) -> dict[str, list[int]] | None:
-    """Draw items of each task (None: all): the first N may all be of one kind."""
-    if plan.limit is None:
-        return None
-    n_items = {name: len(task.eval_docs) for name, task in tasks["tasks"].items()}
-    return {name: sorted(random.Random(plan.seed).sample(range(n), min(plan.limit, n))) for name, n in n_items.items()}
 
 
 def _outcomes(found: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[MetricOutcome]:

@@ -1,6 +1,6 @@
 """What generated code might do to the machine: each attempt fails and leaves no trace.
 
-Spawners are bounded to 50 children that would live for seconds, so that one that gets through is seen.
+Spawners are bounded to 50 children that would live for seconds, so that a child that gets through is seen.
 """
 
 import socket

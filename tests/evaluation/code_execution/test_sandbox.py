@@ -1,4 +1,4 @@
-"""Nothing runs unless the sandbox was seen to work: each refusal is one line that names the fix."""
+"""Code runs only if the sandbox works; otherwise the error is one line that names the fix."""
 
 import platform
 from pathlib import Path

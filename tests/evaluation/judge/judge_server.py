@@ -1,4 +1,4 @@
-"""A real OpenAI-compatible endpoint on this machine, whose judge is a function of what it is asked."""
+"""A real OpenAI-compatible endpoint on this machine, with a function as its judge."""
 
 import json
 import re

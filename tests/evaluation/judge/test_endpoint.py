@@ -23,7 +23,7 @@ def test_a_call_posts_model_messages_and_temperature_0_with_the_key_to_chat_comp
     assert (with_key.body["model"], with_key.body["messages"], with_key.body["temperature"]) == ("judge-1", MESSAGES, 0)
 
 
-def test_a_busy_server_is_asked_again_after_the_seconds_that_it_names() -> None:
+def test_a_busy_server_is_retried_after_its_retry_after() -> None:
     replies = iter([Reply("", 429, {"Retry-After": "0.3"}), Reply("", 500), Reply("at last")])
     start = time.monotonic()
     with judge_server(lambda _: next(replies)) as server:
@@ -75,7 +75,7 @@ def test_a_redirect_is_named_and_not_followed(status: int) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 200_000, "<html>", "{}", '{"choices": []}', "[1]", '{"choices": [{"message": 1}]}']
 )
-def test_a_malformed_answer_is_tried_again_and_then_fails(text: str) -> None:
+def test_a_malformed_response_is_retried_and_then_fails(text: str) -> None:
     with judge_server(lambda _: Reply(text=text)) as server, pytest.raises(CallFailed, match="after 3 tries"):
         server.endpoint().answer(MESSAGES)
     assert len(server.asked) == 3
@@ -92,28 +92,28 @@ def test_a_malformed_answer_is_tried_again_and_then_fails(text: str) -> None:
         ("http", b"HTTP/1.1 500 Error\r\nContent-Length: 9999\r\n\r\n", b"a", "HTTP 500: a"),
         ("https", b"\x16\x03\x03\x40\x00", b"a", "timed out"),
     ],
-    ids=["nothing", "body", "headers", "interim answers", "size of a chunk", "words of a refusal", "greeting of TLS"],
+    ids=["nothing", "body", "headers", "interim answers", "size of a chunk", "error body", "TLS handshake"],
 )
-def test_a_try_ends_whatever_trickles_in(scheme: str, beginning: bytes, repeated: bytes, problem: str) -> None:
+def test_a_slow_response_times_out_in_every_phase(scheme: str, beginning: bytes, repeated: bytes, problem: str) -> None:
     with endless_server(beginning, repeated) as address:
         endpoint = JudgeEndpoint(f"{scheme}://{address}", "judge-1", max_seconds=0.4, max_tries=1)
         with pytest.raises(CallFailed, match=problem):
             endpoint.answer(MESSAGES)
 
 
-def test_nobody_at_the_url_is_a_failed_call() -> None:
+def test_no_server_is_a_failed_call() -> None:
     with judge_server(lambda _: Reply("gone")) as server:
         endpoint = server.endpoint(max_tries=2)
     with pytest.raises(CallFailed, match="ConnectError"):
         endpoint.answer(MESSAGES)
 
 
-def test_a_key_that_a_reply_repeats_is_struck_out() -> None:
+def test_a_key_in_a_reply_is_replaced() -> None:
     with judge_server(lambda asked: Reply(f"you are {asked.authorization}")) as server:
         assert server.endpoint().answer(MESSAGES) == "you are Bearer ***"
 
 
-def test_a_key_in_the_escapes_of_json_is_struck_out_and_what_is_left_is_still_json() -> None:
+def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json() -> None:
     key = 'sk/a"b'
     spellings = ["".join(f"\\u{ord(one):04X}" for one in key), json.dumps(key)[1:-1], "sk\\/a\\u0022b"]
     endpoint = JudgeEndpoint("https://a/v1", "judge-1", key)
@@ -125,20 +125,20 @@ def test_a_key_in_the_escapes_of_json_is_struck_out_and_what_is_left_is_still_js
 @pytest.mark.parametrize(
     "url", ["api.example.com/v1", "ftp://a/v1", "https://me:secret@a/v1", "https://a/v1?key=secret"]
 )
-def test_a_url_that_is_none_or_holds_a_secret_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(UserError, match="judge_url") as refusal:
+def test_an_invalid_url_or_one_with_a_secret_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(UserError, match="judge_url") as error:
         JudgeEndpoint(url, "judge-1")
-    assert "secret" not in str(refusal.value)
+    assert "secret" not in str(error.value)
 
 
-def test_the_key_comes_from_the_environment_and_one_with_a_line_end_inside_is_refused_unseen(
+def test_the_key_comes_from_the_environment_and_one_with_a_line_end_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\n")
     assert JudgeEndpoint.with_key_from_environment("https://a/v1", "m").api_key == KEY
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\nX-Other: 1")
-    with pytest.raises(UserError, match=API_KEY_VARIABLE) as refusal:
+    with pytest.raises(UserError, match=API_KEY_VARIABLE) as error:
         JudgeEndpoint.with_key_from_environment("https://a/v1", "m")
-    assert KEY not in str(refusal.value)
+    assert KEY not in str(error.value)
     monkeypatch.delenv(API_KEY_VARIABLE)
     assert JudgeEndpoint.with_key_from_environment("https://a/v1", "m").api_key is None

@@ -33,7 +33,7 @@ def test_a_fair_judge_is_asked_in_both_orders_and_both_have_to_agree() -> None:
     json.dumps(record, allow_nan=False)
 
 
-def test_a_judge_that_always_prefers_the_first_shows_no_difference_and_never_agrees_with_itself() -> None:
+def test_a_judge_that_always_prefers_the_first_answer_shows_no_difference_and_no_agreement() -> None:
     prompts = [Prompt(number, "r") for number in range(20)]
     with judge_server(lambda _: verdict("first")) as server:
         judgements = judge_pairs(prompts, [f"b{n}" for n in range(20)], [f"i{n}" for n in range(20)], server.endpoint())
@@ -63,7 +63,7 @@ def test_unreadable_verdicts_and_failed_calls_are_errors_and_no_verdicts() -> No
     assert KEY not in json.dumps([record, *[one.to_json() for one in judgements]])
 
 
-def test_a_broken_endpoint_is_told_after_one_call_and_one_that_breaks_later_after_ten() -> None:
+def test_a_broken_endpoint_ends_after_one_call_and_one_that_breaks_later_after_ten() -> None:
     prompts = [Prompt(number, "r") for number in range(40)]
     answers = [f"i{number}" for number in range(40)]
     with judge_server(lambda _: Reply(status=404, text="no model judge-1")) as server:
@@ -76,7 +76,7 @@ def test_a_broken_endpoint_is_told_after_one_call_and_one_that_breaks_later_afte
         assert len(server.asked) < 40
 
 
-def test_kept_replies_are_not_asked_for_again_and_a_torn_line_is(tmp_path: Path) -> None:
+def test_cached_replies_are_not_asked_for_again_and_an_incomplete_line_is(tmp_path: Path) -> None:
     kept = tmp_path / "judge.jsonl"
     with judge_server(longer_wins) as server:
         endpoint = server.endpoint()
@@ -114,7 +114,7 @@ def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) ->
         assert all(json.loads(line["reply"])["reason"] == "***" for line in lines)
 
 
-def test_a_key_in_replies_kept_from_before_is_in_no_record(tmp_path: Path) -> None:
+def test_a_key_in_cached_replies_is_in_no_record(tmp_path: Path) -> None:
     kept = tmp_path / "judge.jsonl"
     with judge_server(lambda _: verdict("tie", "placeholder")) as server:
         judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
@@ -136,13 +136,13 @@ def test_ties_count_half_and_an_order_that_says_tie_takes_a_win_away() -> None:
 
 
 @pytest.mark.parametrize("winner", [BETTER, WORSE, TIE])
-def test_judgements_that_are_all_alike_still_have_an_interval(winner: Winner) -> None:
+def test_equal_judgements_still_have_an_interval(winner: Winner) -> None:
     found = judge_record({"a": [Judgement(winner, winner)] * 30}, ENDPOINT)["models"]["a"]["win_share"]
     assert found["ci95"][1] - found["ci95"][0] > 0.05
     assert found["ci95"][0] - 1e-9 <= found["value"] <= found["ci95"][1] + 1e-9
 
 
-def test_without_any_verdict_there_are_no_figures_and_every_pair_is_an_error() -> None:
+def test_without_any_verdict_there_are_no_shares_and_every_pair_is_an_error() -> None:
     record = judge_record({"a": [Judgement(None, WORSE)] * 3, "b": [Judgement(WORSE, WORSE)]}, ENDPOINT)
     assert (record["n"], record["n_errors"]) == (4, 3)
     assert record["models"]["a"]["win_share"] is None

@@ -90,7 +90,7 @@ def test_choices_of_a_local_task_are_those_of_a_loop_without_the_harness(
 
 
 @pytest.mark.parametrize("with_template", [False, True])
-def test_a_bos_that_the_tokenizer_adds_stands_before_plain_text_only(base: LoadedModel, with_template: bool) -> None:
+def test_a_bos_of_the_tokenizer_is_added_to_plain_text_only(base: LoadedModel, with_template: bool) -> None:
     tokenizer = deepcopy(base.tokenizer)
     tokenizer.bos_token = "<|endoftext|>"
     bos = [("<|endoftext|>", tokenizer.bos_token_id)]
@@ -118,7 +118,7 @@ def test_answers_to_a_local_task_are_those_of_the_model_one_by_one(
         assert found.items == tuple((float(number % 3 > 0), 1.0) for number in range(N_ITEMS))
 
 
-def test_a_metric_that_is_no_mean_has_no_items(base: LoadedModel, tmp_path: Path) -> None:
+def test_a_metric_that_is_not_a_mean_has_no_items(base: LoadedModel, tmp_path: Path) -> None:
     tasks = local_tasks(tmp_path, CHOOSING + DISTANCE)
     found = run_tasks(base, tasks, BenchmarkPlan(limit=6), with_template=False)
     assert {one.metric: one.items is None for one in found} == {"acc": False, "brier_score": True}
@@ -182,7 +182,7 @@ def test_a_task_that_does_not_fit_the_model_is_one_line(base: LoadedModel, tmp_p
         run_tasks(base, tasks, BenchmarkPlan(), with_template=False)
 
 
-def test_the_adapter_answers_as_before_when_the_harness_is_done(adapted: LoadedModel, tmp_path: Path) -> None:
+def test_the_harness_leaves_the_adapter_unchanged(adapted: LoadedModel, tmp_path: Path) -> None:
     ids = torch.tensor([[2, 40, 3, 50]])
     with torch.no_grad():
         before = adapted.model(input_ids=ids).logits

@@ -12,7 +12,7 @@ FUNCTION = "process_docs: !function answers.rows"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of tasks with Python beside them that leaves a trace when it runs."""
+    """A folder of tasks with Python next to them that leaves a trace when it runs."""
     write_rows(tmp_path)
     trace = tmp_path / "it_ran"
     (tmp_path / "answers.py").write_text(
@@ -70,7 +70,7 @@ def test_other_ways_to_run_code_are_refused(folder: Path, own: str, what: str) -
     assert not (folder / "it_ran").exists()
 
 
-def test_a_reader_that_unpickles_is_refused_also_in_a_task_that_a_group_writes_out(folder: Path) -> None:
+def test_a_reader_that_unpickles_is_refused_also_inside_a_group(folder: Path) -> None:
     path = write_task(folder, "pickled", CHOOSING)
     path.write_text(path.read_text().replace("dataset_path: json", "dataset_path: pandas"))
     (folder / "group.yaml").write_text("group: outer\ntask: [{task: t, dataset_path: pandas, test_split: test}]\n")
@@ -88,7 +88,7 @@ def test_missing_data_and_a_missing_folder_are_one_line(folder: Path) -> None:
         load_tasks(TaskChoice(["choosing"], folder / "elsewhere"), 0)
 
 
-def test_a_file_that_is_no_yaml_mapping_is_one_line(folder: Path) -> None:
+def test_a_file_that_is_not_a_yaml_mapping_is_one_line(folder: Path) -> None:
     path = folder / "broken.yaml"
     for text in ("task: [", "- a\n- b\n", "", "a: !!python/name:os.system", "a: 1\n---\nb: 2", "\x00"):
         path.write_text(text)
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_yaml_mapping_is_one_line(folder: Path) -> None:
             load_tasks(TaskChoice([str(path)]), 0)
 
 
-def test_examples_that_would_hold_the_item_itself_are_refused(folder: Path) -> None:
+def test_examples_drawn_from_the_tested_items_are_refused(folder: Path) -> None:
     path = write_task(folder, "leaking", CHOOSING)
     path.write_text(path.read_text().replace("training_split: train\n", ""))
     assert load_tasks(TaskChoice(["leaking"], folder), 0)["tasks"]["leaking"].config.num_fewshot == 0
@@ -106,9 +106,7 @@ def test_examples_that_would_hold_the_item_itself_are_refused(folder: Path) -> N
     assert load_tasks(TaskChoice(["leaking"], folder, num_fewshot=2), 0)["tasks"]["leaking"].config.num_fewshot == 2
 
 
-def test_a_task_that_says_no_examples_keeps_none_and_one_that_says_some_can_be_told_another_number(
-    folder: Path,
-) -> None:
+def test_a_task_with_0_examples_keeps_0_and_another_number_can_be_changed(folder: Path) -> None:
     write_task(folder, "none", f"num_fewshot: 0\n{CHOOSING}")
     write_task(folder, "three", f"num_fewshot: 3\n{CHOOSING}")
     for asked, expected in ((None, [0, 3]), (2, [0, 2])):
@@ -117,7 +115,7 @@ def test_a_task_that_says_no_examples_keeps_none_and_one_that_says_some_can_be_t
 
 
 @pytest.mark.slow
-def test_an_unknown_name_is_told_with_names_near_it_and_the_harness_brings_its_own(folder: Path) -> None:
+def test_an_unknown_name_is_reported_with_similar_names_and_the_harness_has_its_own(folder: Path) -> None:
     write_task(folder, "my_choosing", CHOOSING)
     with pytest.raises(UserError, match=r"'arc_eazy'.*similar: .*arc_easy"):
         load_tasks(TaskChoice(["arc_eazy"], folder), 0)
