@@ -101,13 +101,10 @@ def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli: RunCli, 
     assert list(load_dataset(str(folder), split="train"))[2]["tools"] == tools
 
 
-@pytest.mark.parametrize(
-    ("row", "complaint"),
-    [
-        ({"instruction": "x", "chosen": "b", "rejected": "b"}, "1 rejected as chosen_equals_rejected"),
-        ({"instruction": "x", "output": "b"}, "rows.jsonl has no column for chosen (chosen), only instruction"),
-    ],
-)
+@pytest.mark.parametrize(("row", "complaint"), [
+    ({"instruction": "x", "chosen": "b", "rejected": "b"}, "1 rejected as chosen_equals_rejected"),
+    ({"instruction": "x", "output": "b"}, "rows.jsonl has no column for chosen (chosen), only instruction"),
+])  # fmt: skip
 def test_rows_without_any_preference_are_one_line(run_cli: RunCli, tmp_path: Path, row: dict, complaint: str) -> None:
     assert complaint in build(run_cli, write(tmp_path / "rows.jsonl", [row]), tmp_path / "folder", expect=2)
     assert not (tmp_path / "folder").exists()

@@ -227,20 +227,13 @@ def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, run_cli: R
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize(
-    ("program", "flags", "message"),
-    [
-        (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "does not exist; make one"),
-        (build_corpus.main, ["--source", "x.txt", "--format", "csv"], "no column for text"),
-        (train_tokenizer.main, ["--corpus", "nowhere"], "cannot read nowhere: no such file"),
-        (
-            train_tokenizer.main,
-            ["--corpus", "x.txt", "--vocab_size", "99"],
-            "--vocab_size is 99, expected at least 260",
-        ),
-        (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "remove --vocab_size"),
-    ],
-)
+@pytest.mark.parametrize(("program", "flags", "message"), [
+    (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "does not exist; make one"),
+    (build_corpus.main, ["--source", "x.txt", "--format", "csv"], "no column for text"),
+    (train_tokenizer.main, ["--corpus", "nowhere"], "cannot read nowhere: no such file"),
+    (train_tokenizer.main, ["--corpus", "x.txt", "--vocab_size", "99"], "--vocab_size is 99, expected at least 260"),
+    (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "remove --vocab_size"),
+])  # fmt: skip
 def test_a_corpus_or_tokenizer_that_cannot_be_made_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program, flags: list[str], message: str
 ) -> None:

@@ -62,34 +62,27 @@ def test_the_tables_name_keys_that_exist() -> None:
     assert {new for one in values for new in one} - keys == set()
 
 
-@pytest.mark.parametrize(
-    ("keys", "problem"),
-    [
-        (
-            {"dataset_kwargs": {"skip_prepare_dataset": True}},
-            "`dataset_kwargs: {'skip_prepare_dataset': True}` is not supported by sft.py",
-        ),
-        ({"truncation_mode": "keep_end"}, "use long_rows"),
-        ({"do_train": False}, "`do_train: False` is not supported by sft.py"),
-        ({"lora_task_type": "SEQ_CLS"}, "this program trains causal language models"),
-        ({"lora_r": 8}, "lora_r without use_peft"),
-        ({"datasets": [{"path": "a"}], "dataset_name": "b"}, "expected datasets or dataset_name"),
-    ],
-)
+@pytest.mark.parametrize(("keys", "problem"), [
+    (
+        {"dataset_kwargs": {"skip_prepare_dataset": True}},
+        "`dataset_kwargs: {'skip_prepare_dataset': True}` is not supported by sft.py",
+    ),
+    ({"truncation_mode": "keep_end"}, "use long_rows"),
+    ({"do_train": False}, "`do_train: False` is not supported by sft.py"),
+    ({"lora_task_type": "SEQ_CLS"}, "this program trains causal language models"),
+    ({"lora_r": 8}, "lora_r without use_peft"),
+    ({"datasets": [{"path": "a"}], "dataset_name": "b"}, "expected datasets or dataset_name"),
+])  # fmt: skip
 def test_a_key_that_is_not_obeyed_is_refused(keys: dict[str, Any], problem: str) -> None:
     [error] = unsupported_keys(Stage.SFT, keys)
     assert problem in str(error)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"truncation_mode": "keep_start", "do_train": True, "lora_task_type": "CAUSAL_LM", "do_predict": False},
-        {"lora_r": 8, "use_peft": False},
-        {"lora_r": 8, "use_peft": True, "eval_strategy": "steps", "eval_steps": 5},
-        {"padding_free": True},
-    ],
-)
+@pytest.mark.parametrize("keys", [
+    {"truncation_mode": "keep_start", "do_train": True, "lora_task_type": "CAUSAL_LM", "do_predict": False},
+    {"lora_r": 8, "use_peft": False}, {"lora_r": 8, "use_peft": True, "eval_strategy": "steps", "eval_steps": 5},
+    {"padding_free": True},
+])  # fmt: skip
 def test_what_is_done_anyway_is_not_refused(keys: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert list(unsupported_keys(Stage.SFT, keys)) == []
     assert capsys.readouterr().err == ""
@@ -137,24 +130,20 @@ mask_history: true
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "keys"),
-    [
-        (
-            AXOLOTL,
-            {"model_name_or_path": "org/base", "max_length": 2048, "packing": True, "use_peft": True,
-             "load_in_4bit": True, "lora_target_modules": ["all-linear"], "per_device_train_batch_size": 2,
-             "num_train_epochs": 3, "optim": "adamw_torch", "lr_scheduler_type": "cosine", "test_split_size": 0.05},
-        ),
-        (
-            LLAMA_FACTORY,
-            {"load_in_4bit": True, "use_peft": True, "lora_r": 8, "lora_target_modules": ["all-linear"],
-             "dataset_name": "org/rows", "max_length": 2048, "test_split_size": 0.1,
-             "attn_implementation": "flash_attention_2", "train_on": "last_turn"},
-        ),
-    ],
-    ids=["axolotl", "LLaMA-Factory"],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "keys"), [
+    (
+        AXOLOTL,
+        {"model_name_or_path": "org/base", "max_length": 2048, "packing": True, "use_peft": True,
+         "load_in_4bit": True, "lora_target_modules": ["all-linear"], "per_device_train_batch_size": 2,
+         "num_train_epochs": 3, "optim": "adamw_torch", "lr_scheduler_type": "cosine", "test_split_size": 0.05},
+    ),
+    (
+        LLAMA_FACTORY,
+        {"load_in_4bit": True, "use_peft": True, "lora_r": 8, "lora_target_modules": ["all-linear"],
+         "dataset_name": "org/rows", "max_length": 2048, "test_split_size": 0.1,
+         "attn_implementation": "flash_attention_2", "train_on": "last_turn"},
+    ),
+], ids=["axolotl", "LLaMA-Factory"])  # fmt: skip
 def test_the_keys_of_another_trainer_are_translated(text: str, keys: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
@@ -164,20 +153,13 @@ def test_the_keys_of_another_trainer_are_translated(text: str, keys: dict[str, A
     assert len(reading.faults) == len(text.split("\n")) - 2
 
 
-@pytest.mark.parametrize(
-    ("line", "remedy"),
-    [
-        ("lora_rank: 8", "write `lora_r`"),
-        ("sample_packing: true", "write `packing`"),
-        ("base_model: a", "write `model_name_or_path`"),
-        ("num_epochs: 3", "write `num_train_epochs`"),
-        ("adapter: lora", "write `use_peft: true`"),
-        ("finetuning_type: freeze", "its known values are lora, full"),
-        ("stage: sft", "the program itself"),
-        ("wandb_project:", "remove it, it is empty"),
-        ("device_map: auto", "`accelerate launch` places the model"),
-    ],
-)
+@pytest.mark.parametrize(("line", "remedy"), [
+    ("lora_rank: 8", "write `lora_r`"), ("sample_packing: true", "write `packing`"),
+    ("base_model: a", "write `model_name_or_path`"), ("num_epochs: 3", "write `num_train_epochs`"),
+    ("adapter: lora", "write `use_peft: true`"), ("finetuning_type: freeze", "its known values are lora, full"),
+    ("stage: sft", "the program itself"), ("wandb_project:", "remove it, it is empty"),
+    ("device_map: auto", "`accelerate launch` places the model"),
+])  # fmt: skip
 def test_a_key_of_another_trainer_says_what_to_write(line: str, remedy: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(line)
@@ -191,19 +173,13 @@ def test_a_value_that_is_not_certain_is_not_translated() -> None:
     assert same_meaning("val_set_size", 0) == {}
 
 
-@pytest.mark.parametrize(
-    ("line", "remedy"),
-    [
-        ("bf16: auto", "the precision follows from the machine"),
-        ("gradient_checkpointing: unsloth", "write true"),
-        ("no_packing: true", "write `packing: false`"),
-        ("beta: 0.1", "it is a key of dpo.py"),
-        ("training_arguments: {learning_rate: 1}", "move its keys to the top level"),
-        ("datasets: [{path: a, type: alpaca}]", "remove or rename type"),
-        ("datasets: [{name: a}]", "name its path"),
-        ("datasets: [{path: a, fraction: much}]", "expected a number"),
-    ],
-)
+@pytest.mark.parametrize(("line", "remedy"), [
+    ("bf16: auto", "the precision follows from the machine"), ("gradient_checkpointing: unsloth", "write true"),
+    ("no_packing: true", "write `packing: false`"), ("beta: 0.1", "it is a key of dpo.py"),
+    ("training_arguments: {learning_rate: 1}", "move its keys to the top level"),
+    ("datasets: [{path: a, type: alpaca}]", "remove or rename type"), ("datasets: [{name: a}]", "name its path"),
+    ("datasets: [{path: a, fraction: much}]", "expected a number"),
+])  # fmt: skip
 def test_a_value_or_a_form_of_another_trainer_is_explained(line: str, remedy: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(line)

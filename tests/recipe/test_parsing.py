@@ -111,16 +111,15 @@ def leniently(folder: Path, text: str, *flags: str) -> tuple[dict[str, Any], dic
     return values, {fault.key: dict(fault.fix) for fault in faults}
 
 
-@pytest.mark.parametrize(
-    ("line", "fix"),
-    [("torch_dtype: bfloat16", {"dtype": "bfloat16"}), ("max_seq_length: 2048", {"max_length": 2048}),
-     ("warmup_ratio: 0.1", {"warmup_steps": 0.1}), ("warmup_ratio: 1e-1", {"warmup_steps": 0.1}),
-     ("evaluation_strategy: no", {"eval_strategy": "no"}), ("no_cuda: true", {"use_cpu": True}),
-     ("per_gpu_train_batch_size: 4", {"per_device_train_batch_size": 4}),
-     ("group_by_length: true", {"train_sampling_strategy": "group_by_length"}), ("group_by_length: false", {}),
-     ("overwrite_output_dir: true", {}), ("save_safetensors: true", {}), ("use_flash_attention_2: false", {}),
-     ("use_flash_attention_2: true", {"attn_implementation": "flash_attention_2"})],
-)  # fmt: skip
+@pytest.mark.parametrize(("line", "fix"), [
+    ("torch_dtype: bfloat16", {"dtype": "bfloat16"}), ("max_seq_length: 2048", {"max_length": 2048}),
+    ("warmup_ratio: 0.1", {"warmup_steps": 0.1}), ("warmup_ratio: 1e-1", {"warmup_steps": 0.1}),
+    ("evaluation_strategy: no", {"eval_strategy": "no"}), ("no_cuda: true", {"use_cpu": True}),
+    ("per_gpu_train_batch_size: 4", {"per_device_train_batch_size": 4}),
+    ("group_by_length: true", {"train_sampling_strategy": "group_by_length"}), ("group_by_length: false", {}),
+    ("overwrite_output_dir: true", {}), ("save_safetensors: true", {}), ("use_flash_attention_2: false", {}),
+    ("use_flash_attention_2: true", {"attn_implementation": "flash_attention_2"}),
+])  # fmt: skip
 def test_a_renamed_key_is_read_by_its_new_name_where_that_is_certain(
     line: str, fix: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -133,12 +132,11 @@ def test_a_renamed_key_is_read_by_its_new_name_where_that_is_certain(
     assert values["lora_r"] == 7
 
 
-@pytest.mark.parametrize(
-    "lines",
-    ["warmup_ratio: 1", "warmup_ratio: 2.5", "warmup_ratio: many", "max_seq_length: long", "chat_template: a",
-     "dataset_mixture: {a: 1}", "tokenizer: gpt2", "max_seq_length: 5\nmax_length: 6", "group_by_length: perhaps",
-     "save_safetensors: false", "torch_dtype: null"],
-)  # fmt: skip
+@pytest.mark.parametrize("lines", [
+    "warmup_ratio: 1", "warmup_ratio: 2.5", "warmup_ratio: many", "max_seq_length: long", "chat_template: a",
+    "dataset_mixture: {a: 1}", "tokenizer: gpt2", "max_seq_length: 5\nmax_length: 6", "group_by_length: perhaps",
+    "save_safetensors: false", "torch_dtype: null",
+])  # fmt: skip
 def test_a_renamed_key_is_left_out_where_its_meaning_is_not_certain(lines: str, tmp_path: Path) -> None:
     _, faults = leniently(tmp_path, lines + "\n")
     assert faults == {lines.split(":")[0]: {}}
@@ -200,18 +198,12 @@ def test_the_tables_of_renamed_keys_agree() -> None:
         assert new is None or RENAMED_KEYS[key].startswith(new)
 
 
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("lora_r: 0", "`lora_r` is 0, expected a number above 0"),
-        ("gradient_accumulation_steps: 0", "a number above 0"),
-        ("max_length: -1", "a number above 0"),
-        ("learning_rate: .nan", "a finite number"),
-        ("dtype: float99", "`dtype` is 'float99', expected one of auto"),
-        ("lora_target_modules: [5]", "a list of words"),
-        ("lora_modules_to_save: {a: 5}", "a list of words"),
-    ],
-)
+@pytest.mark.parametrize(("line", "complaint"), [
+    ("lora_r: 0", "`lora_r` is 0, expected a number above 0"), ("gradient_accumulation_steps: 0", "a number above 0"),
+    ("max_length: -1", "a number above 0"), ("learning_rate: .nan", "a finite number"),
+    ("dtype: float99", "`dtype` is 'float99', expected one of auto"), ("lora_target_modules: [5]", "a list of words"),
+    ("lora_modules_to_save: {a: 5}", "a list of words"),
+])  # fmt: skip
 def test_a_value_that_no_run_can_have_is_one_line(line: str, complaint: str, tmp_path: Path) -> None:
     assert complaint in refusal(tmp_path, line)
 

@@ -30,25 +30,19 @@ HAS = "computing in bfloat16: this processor has bfloat16 arithmetic"
 LACKS = "computing in float32: this processor has no bfloat16 arithmetic (measured 42 times slower)"
 
 
-@pytest.mark.parametrize(
-    ("found", "wish", "by", "choice", "line"),
-    [
-        (FAST, None, None, "bfloat16", HAS),
-        (SLOW, None, None, "float32", LACKS),
-        (ABSENT, None, None, "float32", LACKS),
-        (UNKNOWN_BUT_QUICK, None, None, "float32", LACKS.partition(" (")[0]),
-        (EMULATED, None, None, "float32", LACKS.replace("42", "2")),
-        (GPU, None, None, "bfloat16", "computing in bfloat16: NVIDIA H200 has bfloat16 arithmetic"),
-        (OLD_GPU, None, None, "float32", "computing in float32: Tesla T4 has no bfloat16 arithmetic"),
-        (SLOW, "bfloat16", WishedBy.RECIPE, "float32", LACKS),
-        (SLOW, "bfloat16", WishedBy.LAUNCHER, "float32", LACKS),
-        (SLOW, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", "warning: computing in bfloat16, as the command line "
-         f"says: {LACKS.partition(': ')[2]}"),
-        (FAST, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", HAS),
-        (FAST, "float32", WishedBy.RECIPE, "float32", "computing in float32: as the recipe says"),
-        (SLOW, "float32", WishedBy.COMMAND_LINE, "float32", "computing in float32: as the command line says"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("found", "wish", "by", "choice", "line"), [
+    (FAST, None, None, "bfloat16", HAS), (SLOW, None, None, "float32", LACKS), (ABSENT, None, None, "float32", LACKS),
+    (UNKNOWN_BUT_QUICK, None, None, "float32", LACKS.partition(" (")[0]),
+    (EMULATED, None, None, "float32", LACKS.replace("42", "2")),
+    (GPU, None, None, "bfloat16", "computing in bfloat16: NVIDIA H200 has bfloat16 arithmetic"),
+    (OLD_GPU, None, None, "float32", "computing in float32: Tesla T4 has no bfloat16 arithmetic"),
+    (SLOW, "bfloat16", WishedBy.RECIPE, "float32", LACKS), (SLOW, "bfloat16", WishedBy.LAUNCHER, "float32", LACKS),
+    (SLOW, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", "warning: computing in bfloat16, as the command line "
+    f"says: {LACKS.partition(': ')[2]}"),
+    (FAST, "bfloat16", WishedBy.COMMAND_LINE, "bfloat16", HAS),
+    (FAST, "float32", WishedBy.RECIPE, "float32", "computing in float32: as the recipe says"),
+    (SLOW, "float32", WishedBy.COMMAND_LINE, "float32", "computing in float32: as the command line says"),
+])  # fmt: skip
 def test_the_machine_decides_unless_the_command_line_says_otherwise(
     found: Arithmetic, wish: str | None, by: WishedBy | None, choice: str, line: str
 ) -> None:
@@ -70,31 +64,27 @@ def parsed(folder: Path, keys: str, *flags: str) -> Recipe:
     return parse_recipe([DataArguments, SFTConfig, ModelConfig], ["--config", str(path), *flags])
 
 
-@pytest.mark.parametrize(
-    ("found", "keys", "flags", "expected"),
-    [
-        (FAST, "", "", (True, "bf16", "float32", "bfloat16")),
-        (FAST, "bf16: null", "", (True, "bf16", "float32", "bfloat16")),
-        (SLOW, "bf16: null", "", (False, "no", "float32", "float32")),
-        (SLOW, "", "", (False, "no", "float32", "float32")),
-        (SLOW, "bf16: true", "", (False, "no", "float32", "float32")),
-        (SLOW, "bf16: true\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
-        (SLOW, "dtype: auto", "", (False, "no", "float32", "float32")),
-        (SLOW, "dtype: float16", "", (False, "no", "float32", "float32")),
-        (SLOW, "bf16: false\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
-        (SLOW, "dtype: bfloat16", "--bf16 false", (False, "no", "float32", "float32")),
-        (SLOW, "dtype: bfloat16", "--bf16 true", (True, "bf16", "bfloat16", "bfloat16")),
-        (SLOW, "", "--dtype bfloat16", (True, "bf16", "bfloat16", "bfloat16")),
-        (SLOW, "", "--bf16", (True, "bf16", "float32", "bfloat16")),
-        (SLOW, "fp16: true", "", (False, "no", "float32", "float32")),
-        (FAST, "fp16: true", "", (True, "bf16", "float32", "bfloat16")),
-        (FAST, "dtype: bfloat16", "", (True, "bf16", "bfloat16", "bfloat16")),
-        (FAST, "bf16: false", "", (False, "no", "float32", "float32")),
-        (FAST, "bf16: false\ndtype: bfloat16", "", (False, "no", "bfloat16", "bfloat16")),
-        (FAST, "dtype: bfloat16", "--bf16 false", (False, "no", "bfloat16", "bfloat16")),
-        (FAST, "dtype: auto", "", (True, "bf16", "auto", "bfloat16")),
-    ],
-)
+@pytest.mark.parametrize(("found", "keys", "flags", "expected"), [
+    (FAST, "", "", (True, "bf16", "float32", "bfloat16")),
+    (FAST, "bf16: null", "", (True, "bf16", "float32", "bfloat16")),
+    (SLOW, "bf16: null", "", (False, "no", "float32", "float32")), (SLOW, "", "", (False, "no", "float32", "float32")),
+    (SLOW, "bf16: true", "", (False, "no", "float32", "float32")),
+    (SLOW, "bf16: true\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
+    (SLOW, "dtype: auto", "", (False, "no", "float32", "float32")),
+    (SLOW, "dtype: float16", "", (False, "no", "float32", "float32")),
+    (SLOW, "bf16: false\ndtype: bfloat16", "", (False, "no", "float32", "float32")),
+    (SLOW, "dtype: bfloat16", "--bf16 false", (False, "no", "float32", "float32")),
+    (SLOW, "dtype: bfloat16", "--bf16 true", (True, "bf16", "bfloat16", "bfloat16")),
+    (SLOW, "", "--dtype bfloat16", (True, "bf16", "bfloat16", "bfloat16")),
+    (SLOW, "", "--bf16", (True, "bf16", "float32", "bfloat16")),
+    (SLOW, "fp16: true", "", (False, "no", "float32", "float32")),
+    (FAST, "fp16: true", "", (True, "bf16", "float32", "bfloat16")),
+    (FAST, "dtype: bfloat16", "", (True, "bf16", "bfloat16", "bfloat16")),
+    (FAST, "bf16: false", "", (False, "no", "float32", "float32")),
+    (FAST, "bf16: false\ndtype: bfloat16", "", (False, "no", "bfloat16", "bfloat16")),
+    (FAST, "dtype: bfloat16", "--bf16 false", (False, "no", "bfloat16", "bfloat16")),
+    (FAST, "dtype: auto", "", (True, "bf16", "auto", "bfloat16")),
+])  # fmt: skip
 def test_what_the_keys_of_a_recipe_become(
     found: Arithmetic, keys: str, flags: str, expected: tuple[Any, ...], on: Any, tmp_path: Path
 ) -> None:
@@ -118,11 +108,10 @@ def test_weights_that_model_init_kwargs_want_in_16_bits_follow_the_machine_too(
     assert recipe.keys["model_init_kwargs"]["dtype"] == "bfloat16"  # as it was written
 
 
-@pytest.mark.parametrize(
-    ("found", "launched", "keys", "expected"),
-    [(SLOW, "bf16", "", "no"), (FAST, "bf16", "bf16: false", "no"), (SLOW, "bf16", "bf16: false", "no"),
-     (FAST, "no", "", "bf16"), (FAST, "bf16", "", "bf16")],
-)  # fmt: skip
+@pytest.mark.parametrize(("found", "launched", "keys", "expected"), [
+    (SLOW, "bf16", "", "no"), (FAST, "bf16", "bf16: false", "no"), (SLOW, "bf16", "bf16: false", "no"),
+    (FAST, "no", "", "bf16"), (FAST, "bf16", "", "bf16"),
+])  # fmt: skip
 def test_the_recipe_and_the_machine_stand_over_the_word_of_accelerate_launch(
     found: Arithmetic, launched: str, keys: str, expected: str, on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,15 +133,11 @@ def test_only_what_was_not_asked_for_or_costs_something_is_said(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("found", "dtype", "saved", "expected"),
-    [
-        (FAST, "auto", "bfloat16", "auto"), (SLOW, "auto", "bfloat16", "float32"), (SLOW, "auto", "float16", "float32"),
-        (SLOW, "auto", "float32", "auto"), (SLOW, "auto", "float64", "auto"), (SLOW, "auto", None, "float32"),
-        (SLOW, "bfloat16", None, "bfloat16"), (SLOW, "float64", None, "float64"),
-        (OLD_GPU, "auto", "bfloat16", "float32"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("found", "dtype", "saved", "expected"), [
+    (FAST, "auto", "bfloat16", "auto"), (SLOW, "auto", "bfloat16", "float32"), (SLOW, "auto", "float16", "float32"),
+    (SLOW, "auto", "float32", "auto"), (SLOW, "auto", "float64", "auto"), (SLOW, "auto", None, "float32"),
+    (SLOW, "bfloat16", None, "bfloat16"), (SLOW, "float64", None, "float64"), (OLD_GPU, "auto", "bfloat16", "float32"),
+])  # fmt: skip
 def test_weights_are_loaded_as_they_were_saved_where_that_is_fast(
     found: Arithmetic, dtype: str, saved: str | None, expected: str, on: Any
 ) -> None:

@@ -14,29 +14,18 @@ def read(folder: Path, text: str | bytes) -> dict[str, object]:
     return as_values(read_raw_values(["--config", str(path)])[1])
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("a: 1\nb: 2\na: 3\n", "has `a` on lines 1 and 3"),
-        ("a:\n  b: 1\n  b: 2\n", "on lines 2 and 3; "),
-        ("datasets:\n- path: x\n  split: a\n  split: b\n", "on lines 3 and 4; "),
-        ("", "is empty"),
-        ("# only a comment\n", "is empty"),
-        ("- a\n- b\n", "is a list"),
-        ("just text\n", "is a str"),
-        ("learning_rate:1e-4\n", "write a space after each colon"),
-        ("run_name: @me\n", "text with special characters needs quotes"),
-        ("run_name: a: b\n", "text with special characters needs quotes"),
-        ("a: 1\n---\nb: 2\n", "write one recipe in a file"),
-        ("a:\n\tb: 1\n", "indent with spaces"),
-        ("a: !!python/object/apply:os.system [ls]\n", "remove the tag"),
-        ("a: !!python/name:os.system\n", "remove the tag"),
-        ("a: [1\n", "on line 2"),
-        ("a: 'text\n", "is not valid YAML"),
-        ("a: *unknown\n", "undefined alias 'unknown' on line 1"),
-        ("? [a]\n: 1\n", "unhashable key on line 1"),
-    ],
-)
+@pytest.mark.parametrize(("text", "problem"), [
+    ("a: 1\nb: 2\na: 3\n", "has `a` on lines 1 and 3"), ("a:\n  b: 1\n  b: 2\n", "on lines 2 and 3; "),
+    ("datasets:\n- path: x\n  split: a\n  split: b\n", "on lines 3 and 4; "), ("", "is empty"),
+    ("# only a comment\n", "is empty"), ("- a\n- b\n", "is a list"), ("just text\n", "is a str"),
+    ("learning_rate:1e-4\n", "write a space after each colon"),
+    ("run_name: @me\n", "text with special characters needs quotes"),
+    ("run_name: a: b\n", "text with special characters needs quotes"),
+    ("a: 1\n---\nb: 2\n", "write one recipe in a file"), ("a:\n\tb: 1\n", "indent with spaces"),
+    ("a: !!python/object/apply:os.system [ls]\n", "remove the tag"), ("a: !!python/name:os.system\n", "remove the tag"),
+    ("a: [1\n", "on line 2"), ("a: 'text\n", "is not valid YAML"),
+    ("a: *unknown\n", "undefined alias 'unknown' on line 1"), ("? [a]\n: 1\n", "unhashable key on line 1"),
+])  # fmt: skip
 def test_what_is_no_plain_mapping_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read(tmp_path, text)

@@ -65,24 +65,16 @@ def test_a_value_is_of_the_type_of_its_key(line: str, value: Any, tmp_path: Path
     assert (read, type(read)) == (value, type(value))
 
 
-@pytest.mark.parametrize(
-    ("words", "value"),
-    [
-        (["--dataset_name", "a: b"], "a: b"),
-        (["--sample_prompts", "Write: x"], ["Write: x"]),
-        (["--sample_prompts", "- x"], ["- x"]),
-        (["--sample_prompts", "# x"], ["# x"]),
-        (["--sample_prompts", "Write: x", "Hello, you"], ["Write: x", "Hello, you"]),
-        (["--lora_target_modules", "q_proj", "v_proj"], ["q_proj", "v_proj"]),
-        (["--lora_target_modules=[q_proj, v_proj]"], ["q_proj", "v_proj"]),
-        (["--lr_scheduler_kwargs", '{"num_cycles": 2}'], {"num_cycles": 2}),
-        (["--packing"], True),
-        (["--packing", "no"], False),
-        (["--run_name", "007"], "007"),
-        (["--eos_token", "None"], None),
-        (["--max-steps=-1"], -1),
-    ],
-)
+@pytest.mark.parametrize(("words", "value"), [
+    (["--dataset_name", "a: b"], "a: b"), (["--sample_prompts", "Write: x"], ["Write: x"]),
+    (["--sample_prompts", "- x"], ["- x"]), (["--sample_prompts", "# x"], ["# x"]),
+    (["--sample_prompts", "Write: x", "Hello, you"], ["Write: x", "Hello, you"]),
+    (["--lora_target_modules", "q_proj", "v_proj"], ["q_proj", "v_proj"]),
+    (["--lora_target_modules=[q_proj, v_proj]"], ["q_proj", "v_proj"]),
+    (["--lr_scheduler_kwargs", '{"num_cycles": 2}'], {"num_cycles": 2}), (["--packing"], True),
+    (["--packing", "no"], False), (["--run_name", "007"], "007"), (["--eos_token", "None"], None),
+    (["--max-steps=-1"], -1),
+])  # fmt: skip
 def test_a_word_of_the_command_line_is_of_the_type_of_its_key(words: list[str], value: Any) -> None:
     read = from_words(*words)
     assert (read, type(read)) == (value, type(value))
@@ -95,37 +87,20 @@ def test_several_losses_with_their_weights() -> None:
         from_words("--loss_type", "sigmoyd", stage=Stage.DPO)
 
 
-@pytest.mark.parametrize(
-    ("key", "wrong", "close"),
-    [
-        ("train_sampling_strategy", "group_by_lenght", "group_by_length"),
-        ("lr_scheduler_type", "cosin", "cosine"),
-        ("optim", "adamw_troch", "adamw_torch"),
-        ("eval_strategy", "step", "steps"),
-        ("save_strategy", "epochs", "epoch"),
-        ("logging_strategy", "epochs", "epoch"),
-        ("hub_strategy", "all_checkpoint", "all_checkpoints"),
-        ("packing_strategy", "bdf", "bfd"),
-        ("truncation_mode", "keep_stat", "keep_start"),
-        ("loss_type", "nl", "nll"),
-        ("bnb_4bit_quant_type", "nf-4", "nf4"),
-        ("bnb_4bit_quant_storage", "unit8", "uint8"),
-        ("dtype", "bflaot16", "bfloat16"),
-        ("attn_implementation", "flash_attention2", "flash_attention_2"),
-        ("report_to", "wanbd", "wandb"),
-        ("report_to", "no", "none"),
-        ("log_level_replica", "warn", "warning"),
-        ("include_num_input_tokens_seen", "nonpadding", "non_padding"),
-        ("include_for_metrics", "input", "inputs"),
-        ("ddp_backend", "glo", "gloo"),
-        ("dataloader_multiprocessing_context", "forkserve", "forkserver"),
-        ("debug", "underflow", "underflow_overflow"),
-        ("torch_compile_mode", "reduce_overhead", "reduce-overhead"),
-        ("long_rows", "trunc_prompt", "truncate_prompt"),
-        ("train_on", "all_turn", "all_turns"),
-        ("doctor", "warning", "warn"),
-    ],
-)
+@pytest.mark.parametrize(("key", "wrong", "close"), [
+    ("train_sampling_strategy", "group_by_lenght", "group_by_length"), ("lr_scheduler_type", "cosin", "cosine"),
+    ("optim", "adamw_troch", "adamw_torch"), ("eval_strategy", "step", "steps"), ("save_strategy", "epochs", "epoch"),
+    ("logging_strategy", "epochs", "epoch"), ("hub_strategy", "all_checkpoint", "all_checkpoints"),
+    ("packing_strategy", "bdf", "bfd"), ("truncation_mode", "keep_stat", "keep_start"), ("loss_type", "nl", "nll"),
+    ("bnb_4bit_quant_type", "nf-4", "nf4"), ("bnb_4bit_quant_storage", "unit8", "uint8"),
+    ("dtype", "bflaot16", "bfloat16"), ("attn_implementation", "flash_attention2", "flash_attention_2"),
+    ("report_to", "wanbd", "wandb"), ("report_to", "no", "none"), ("log_level_replica", "warn", "warning"),
+    ("include_num_input_tokens_seen", "nonpadding", "non_padding"), ("include_for_metrics", "input", "inputs"),
+    ("ddp_backend", "glo", "gloo"), ("dataloader_multiprocessing_context", "forkserve", "forkserver"),
+    ("debug", "underflow", "underflow_overflow"), ("torch_compile_mode", "reduce_overhead", "reduce-overhead"),
+    ("long_rows", "trunc_prompt", "truncate_prompt"), ("train_on", "all_turn", "all_turns"),
+    ("doctor", "warning", "warn"),
+])  # fmt: skip
 def test_a_misspelt_choice_is_refused_with_the_choices(key: str, wrong: str, close: str) -> None:
     with pytest.raises(UserError) as caught:
         from_words(f"--{key}", wrong)
@@ -178,18 +153,11 @@ def test_a_value_that_no_run_can_have_is_refused(words: list[str], expected: str
     assert caught.value.problem.endswith(f"expected {expected}")
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("learning_rate:", "a number"),
-        ("run_name: [a]", "text"),
-        ("model_name_or_path: {a: b}", "text"),
-        ("lora_target_modules: [[q_proj]]", "a list of words"),
-        ("lora_target_modules: [1]", "a list of words"),
-        ("datasets: rows.jsonl", "a list of mappings, each with a path"),
-        ("lora_r: [8]", "a whole number"),
-    ],
-)
+@pytest.mark.parametrize(("line", "expected"), [
+    ("learning_rate:", "a number"), ("run_name: [a]", "text"), ("model_name_or_path: {a: b}", "text"),
+    ("lora_target_modules: [[q_proj]]", "a list of words"), ("lora_target_modules: [1]", "a list of words"),
+    ("datasets: rows.jsonl", "a list of mappings, each with a path"), ("lora_r: [8]", "a whole number"),
+])  # fmt: skip
 def test_a_value_of_another_form_is_refused(line: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         from_yaml(tmp_path, line)

@@ -24,26 +24,21 @@ def test_where_nothing_differs_nothing_is_said() -> None:
     assert differences(lock(), lock()) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "what", "kind"),
-    [
-        ("base.fingerprint", "sha256:other", "base", Kind.INPUT),
-        ("datasets.0.fingerprint", "sha256:other", "train dataset", Kind.INPUT),
-        ("datasets.1.fingerprint", "sha256:other", "validation dataset", Kind.INPUT),
-        ("tokenizer_sha256", "c" * 64, "tokenizer", Kind.INPUT),
-        ("template_sha256", None, "chat template", Kind.INPUT),
-        ("adapter", {"name_or_path": "a", "fingerprint": "sha256:a"}, "adapter", Kind.INPUT),
-        ("recipe.learning_rate", 1e-4, "recipe key learning_rate", Kind.INPUT),
-        ("recipe.lora_r", 8, "recipe key lora_r", Kind.INPUT),
-        ("recipe.use_cpu", True, "recipe key use_cpu", Kind.CIRCUMSTANCE),
-        ("versions.torch", "2.14.0", "version of torch", Kind.CIRCUMSTANCE),
-        ("versions.numpy", "2.0", "version of numpy", Kind.CIRCUMSTANCE),
-        ("git.commit", "2" * 40, "code", Kind.CIRCUMSTANCE),
-        ("git.diff_sha256", "d" * 64, "code", Kind.CIRCUMSTANCE),
-        ("machine.processor", "another", "machine: processor", Kind.CIRCUMSTANCE),
-        ("machine.accelerators", ["H100"], "machine: accelerators", Kind.CIRCUMSTANCE),
-    ],
-)
+@pytest.mark.parametrize(("path", "value", "what", "kind"), [
+    ("base.fingerprint", "sha256:other", "base", Kind.INPUT),
+    ("datasets.0.fingerprint", "sha256:other", "train dataset", Kind.INPUT),
+    ("datasets.1.fingerprint", "sha256:other", "validation dataset", Kind.INPUT),
+    ("tokenizer_sha256", "c" * 64, "tokenizer", Kind.INPUT), ("template_sha256", None, "chat template", Kind.INPUT),
+    ("adapter", {"name_or_path": "a", "fingerprint": "sha256:a"}, "adapter", Kind.INPUT),
+    ("recipe.learning_rate", 1e-4, "recipe key learning_rate", Kind.INPUT),
+    ("recipe.lora_r", 8, "recipe key lora_r", Kind.INPUT),
+    ("recipe.use_cpu", True, "recipe key use_cpu", Kind.CIRCUMSTANCE),
+    ("versions.torch", "2.14.0", "version of torch", Kind.CIRCUMSTANCE),
+    ("versions.numpy", "2.0", "version of numpy", Kind.CIRCUMSTANCE),
+    ("git.commit", "2" * 40, "code", Kind.CIRCUMSTANCE), ("git.diff_sha256", "d" * 64, "code", Kind.CIRCUMSTANCE),
+    ("machine.processor", "another", "machine: processor", Kind.CIRCUMSTANCE),
+    ("machine.accelerators", ["H100"], "machine: accelerators", Kind.CIRCUMSTANCE),
+])  # fmt: skip
 def test_one_change_is_one_difference_with_its_name_and_kind(path: str, value: Any, what: str, kind: Kind) -> None:
     [found] = differences(lock(), changed(path, value))
     assert (found.what, found.kind) == (what, kind)

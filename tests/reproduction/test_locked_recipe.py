@@ -67,14 +67,10 @@ def test_a_second_run_pushes_nothing_and_sets_no_variable(monkeypatch: pytest.Mo
     assert not keys.keys() & {"push_to_hub", "hub_model_id", "project", "resume", "env"}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("trust_remote_code", True),
-        ("model_init_kwargs", {"trust_remote_code": True}),
-        ("attn_implementation", "org/kernel"),
-    ],
-)
+@pytest.mark.parametrize(("key", "value"), [
+    ("trust_remote_code", True), ("model_init_kwargs", {"trust_remote_code": True}),
+    ("attn_implementation", "org/kernel"),
+])  # fmt: skip
 def test_code_of_the_hub_is_refused_until_the_user_asks_for_it(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"repeat --{key}"):
         written(with_keys(**{key: value}))

@@ -45,17 +45,13 @@ def test_sharegpt_weights_and_a_system_column_keep_their_places() -> None:
     assert read.trained_turns(TrainOn.LAST_TURN) == [4]
 
 
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [
-        ({"weight": 0.5}, "weight_is_not_0_or_1: 0.5"),
-        ({"weight": 1, "train": False}, "marks_disagree: weight, train"),
-        ({"tool_calls": "call me"}, "column_is_no_json"),
-        ({"tool_calls": [{"function": {"arguments": {}}}]}, "tool_call_without_name"),
-        ({"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "tool_call_arguments_are_no_json"),
-        ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "tool_call_arguments_are_no_object"),
-    ],
-)
+@pytest.mark.parametrize(("message", "reason"), [
+    ({"weight": 0.5}, "weight_is_not_0_or_1: 0.5"), ({"weight": 1, "train": False}, "marks_disagree: weight, train"),
+    ({"tool_calls": "call me"}, "column_is_no_json"),
+    ({"tool_calls": [{"function": {"arguments": {}}}]}, "tool_call_without_name"),
+    ({"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "tool_call_arguments_are_no_json"),
+    ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "tool_call_arguments_are_no_object"),
+])  # fmt: skip
 def test_what_cannot_be_read_has_a_reason(message: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnreadableRowError, match=f"^{reason}$"):
         conversation(ASKED, {"role": "assistant", "content": "4", **message})
@@ -99,16 +95,12 @@ def test_history_comes_before_the_question() -> None:
     assert unread_columns([*row, "idea"], RowFormat.INSTRUCTION) == ["idea"]
 
 
-@pytest.mark.parametrize(
-    ("value", "keys"),
-    [
-        ([{"role": "user", "content": "a", "tool_responses": [1], "images": None}], ["tool_responses"]),
-        ({"from": "gpt", "value": "a", "masked": True, "score": 0.5, "rating": ""}, ["score"]),
-        ('[{"role": "user", "content": "a", "mask": 1}]', ["mask"]),
-        ("no messages", []),
-        ([{"name": "f", "parameters": {}}], []),
-    ],
-)
+@pytest.mark.parametrize(("value", "keys"), [
+    ([{"role": "user", "content": "a", "tool_responses": [1], "images": None}], ["tool_responses"]),
+    ({"from": "gpt", "value": "a", "masked": True, "score": 0.5, "rating": ""}, ["score"]),
+    ('[{"role": "user", "content": "a", "mask": 1}]', ["mask"]), ("no messages", []),
+    ([{"name": "f", "parameters": {}}], []),
+])  # fmt: skip
 def test_keys_of_messages_that_are_not_read(value: Any, keys: list[str]) -> None:
     assert unread_message_keys(value) == keys
 

@@ -19,18 +19,13 @@ from pipelines.errors import UserError
 ASKED = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"instruction": "2 + 2?", "output": "4"},
-        {"instruction": "2 + 2?", "input": None, "output": "4", "system": ""},
-        {"messages": ASKED},
-        {"messages": json.dumps(ASKED)},
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}, ASKED[1]]},
-        {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]},
-        {"prompt": ASKED[:1], "completion": ASKED[1:]},
-    ],
-)
+@pytest.mark.parametrize("row", [
+    {"instruction": "2 + 2?", "output": "4"}, {"instruction": "2 + 2?", "input": None, "output": "4", "system": ""},
+    {"messages": ASKED}, {"messages": json.dumps(ASKED)},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}, ASKED[1]]},
+    {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]},
+    {"prompt": ASKED[:1], "completion": ASKED[1:]},
+])  # fmt: skip
 def test_a_question_and_its_answer_read_alike_in_every_format(row: dict[str, Any]) -> None:
     kind = row_format(list(row), "text", "rows")
     conversation = read_row(row, kind)
@@ -88,21 +83,14 @@ def test_unknown_columns_are_named_with_the_formats_that_are_known() -> None:
         row_format(["question", "answer"], "text", "rows")
 
 
-@pytest.mark.parametrize(
-    ("row", "kind", "reason"),
-    [
-        ({"messages": []}, RowFormat.MESSAGES, "no_messages"),
-        ({"messages": [{"role": "wizard", "content": "x"}]}, RowFormat.MESSAGES, "unknown_role: wizard"),
-        ({"messages": "not json"}, RowFormat.MESSAGES, "column_is_no_json"),
-        ({"messages": ["x"]}, RowFormat.MESSAGES, "message_is_no_object"),
-        ({"conversations": [{"from": "function_call", "value": "{"}]}, RowFormat.SHAREGPT, "function_call_is_no_json"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
-            RowFormat.MESSAGES,
-            "content_is_not_text",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("row", "kind", "reason"), [
+    ({"messages": []}, RowFormat.MESSAGES, "no_messages"),
+    ({"messages": [{"role": "wizard", "content": "x"}]}, RowFormat.MESSAGES, "unknown_role: wizard"),
+    ({"messages": "not json"}, RowFormat.MESSAGES, "column_is_no_json"),
+    ({"messages": ["x"]}, RowFormat.MESSAGES, "message_is_no_object"),
+    ({"conversations": [{"from": "function_call", "value": "{"}]}, RowFormat.SHAREGPT, "function_call_is_no_json"),
+    ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, RowFormat.MESSAGES, "content_is_not_text"),
+])  # fmt: skip
 def test_a_row_that_is_no_conversation_has_a_reason(row: dict[str, Any], kind: RowFormat, reason: str) -> None:
     with pytest.raises(UnreadableRowError, match=reason):
         read_row(row, kind)

@@ -29,21 +29,18 @@ def request_of(tmp_path: Path, definition: str) -> str:
     return row_of(tmp_path, f'{definition}\n    """Do it."""\n    return 1\n').fields["instruction"]
 
 
-@pytest.mark.parametrize(
-    ("definition", "expected"),
-    [
-        ("def find_max(numbers):", "Write a Python function find_max(numbers). Do it."),
-        ("def f():", "Write a Python function f(). Do it."),
-        (
-            "def f(a: int = 3, *b: str, c=None, **d) -> dict[str, int]:",
-            "Write a Python function f(a, *b, c, **d). Do it.",
-        ),
-        ("def f(a, /, b, *, c):", "Write a Python function f(a, /, b, *, c). Do it."),
-        ("def f(a, b=1, /):", "Write a Python function f(a, b, /). Do it."),
-        ("def f(*, key):", "Write a Python function f(*, key). Do it."),
-        ("async def f(a):", "Write an async Python function f(a). Do it."),
-    ],
-)
+@pytest.mark.parametrize(("definition", "expected"), [
+    ("def find_max(numbers):", "Write a Python function find_max(numbers). Do it."),
+    ("def f():", "Write a Python function f(). Do it."),
+    (
+        "def f(a: int = 3, *b: str, c=None, **d) -> dict[str, int]:",
+        "Write a Python function f(a, *b, c, **d). Do it.",
+    ),
+    ("def f(a, /, b, *, c):", "Write a Python function f(a, /, b, *, c). Do it."),
+    ("def f(a, b=1, /):", "Write a Python function f(a, b, /). Do it."),
+    ("def f(*, key):", "Write a Python function f(*, key). Do it."),
+    ("async def f(a):", "Write an async Python function f(a). Do it."),
+])  # fmt: skip
 def test_the_request_names_parameters_without_defaults_and_annotations(
     tmp_path: Path, definition: str, expected: str
 ) -> None:
@@ -97,22 +94,19 @@ def test_async_methods_and_nested_functions_say_what_they_are(tmp_path: Path) ->
     assert requests == ["Write an async Python method close(self). Close.", "Write a Python function inner(x). Double."]
 
 
-@pytest.mark.parametrize(
-    ("source", "output"),
-    [
-        ('def f(a): "Do."; return a', "def f(a): return a"),
-        ('def f(a):\n    "Dö."; b = a; return b\n', "def f(a):\n    b = a; return b"),
-        ('def f(a):\n    """Do."""  # noqa\n    return a\n', "def f(a):\n    return a"),
-        (
-            'def f(a):\n    # first\n    """Do."""\n    # second\n    return a',
-            "def f(a):\n    # first\n    # second\n    return a",
-        ),
-        ('def f(a):\n\t"""Do."""\n\treturn a\n', "def f(a):\n\treturn a"),
-        ('def f(a):\r\n    """Do.\r\n    """\r\n    return a\r\n', "def f(a):\n    return a"),
-        ("def f(a):\n    'Do.' ' It.'\n    return a", "def f(a):\n    return a"),
-        ('def f(a):\n    """Do."""\n    return """x\n  y"""', 'def f(a):\n    return """x\n  y"""'),
-    ],
-)
+@pytest.mark.parametrize(("source", "output"), [
+    ('def f(a): "Do."; return a', "def f(a): return a"),
+    ('def f(a):\n    "Dö."; b = a; return b\n', "def f(a):\n    b = a; return b"),
+    ('def f(a):\n    """Do."""  # noqa\n    return a\n', "def f(a):\n    return a"),
+    (
+        'def f(a):\n    # first\n    """Do."""\n    # second\n    return a',
+        "def f(a):\n    # first\n    # second\n    return a",
+    ),
+    ('def f(a):\n\t"""Do."""\n\treturn a\n', "def f(a):\n\treturn a"),
+    ('def f(a):\r\n    """Do.\r\n    """\r\n    return a\r\n', "def f(a):\n    return a"),
+    ("def f(a):\n    'Do.' ' It.'\n    return a", "def f(a):\n    return a"),
+    ('def f(a):\n    """Do."""\n    return """x\n  y"""', 'def f(a):\n    return """x\n  y"""'),
+])  # fmt: skip
 def test_only_the_docstring_is_cut_out(tmp_path: Path, source: str, output: str) -> None:
     assert row_of(tmp_path, source).fields["output"] == output
 
@@ -140,20 +134,13 @@ three"""
     assert answer.endswith("        six'\n    return (a,\n            b, c)")
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("return 1", "no_docstring"),
-        ('"""Do."""', "body_is_only_docstring"),
-        ('"""Do."""\n    pass', "body_is_stub"),
-        ('"""Do."""\n    ...', "body_is_stub"),
-        ('"""Do."""\n    raise NotImplementedError("later")', "body_is_stub"),
-        ('"""  """\n    return 1', "empty_docstring_summary"),
-        ('""">>> f()\n    1\n    """\n    return 1', "empty_docstring_summary"),
-        ('"""-----"""\n    return 1', "empty_docstring_summary"),
-        ('"""Do \\udc80."""\n    return 1', "not_unicode"),
-    ],
-)
+@pytest.mark.parametrize(("body", "reason"), [
+    ("return 1", "no_docstring"), ('"""Do."""', "body_is_only_docstring"), ('"""Do."""\n    pass', "body_is_stub"),
+    ('"""Do."""\n    ...', "body_is_stub"), ('"""Do."""\n    raise NotImplementedError("later")', "body_is_stub"),
+    ('"""  """\n    return 1', "empty_docstring_summary"),
+    ('""">>> f()\n    1\n    """\n    return 1', "empty_docstring_summary"),
+    ('"""-----"""\n    return 1', "empty_docstring_summary"), ('"""Do \\udc80."""\n    return 1', "not_unicode"),
+])  # fmt: skip
 def test_a_function_that_makes_no_row_has_a_reason(tmp_path: Path, body: str, reason: str) -> None:
     assert items_of(tmp_path, f"def f():\n    {body}\n") == [RejectedRow("toy", "pkg/module.py:1:f", reason)]
 
@@ -163,10 +150,9 @@ def test_a_function_whose_docstring_cannot_be_cut_cleanly_is_rejected(tmp_path: 
     assert items == [RejectedRow("toy", "pkg/module.py:1:f", "answer_does_not_reparse")]
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"def f(:\n", "does_not_parse"), (b"x = '\xe9'\n", "not_utf8"), (b"x = 1\0\n", "does_not_parse")],
-)
+@pytest.mark.parametrize(("content", "reason"), [
+    (b"def f(:\n", "does_not_parse"), (b"x = '\xe9'\n", "not_utf8"), (b"x = 1\0\n", "does_not_parse"),
+])  # fmt: skip
 def test_a_file_that_cannot_be_read_is_rejected_whole(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "bad.py").write_bytes(content)
     assert functions_of_python_file(tmp_path / "bad.py", tmp_path, "toy") == [RejectedRow("toy", "bad.py", reason)]

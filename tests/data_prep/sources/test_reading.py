@@ -30,15 +30,10 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("instruction", "input", "output"),
-        ("instruction", "input", "response"),
-        ("question", "context", "answer"),
-        ("prompt", "context", "completion"),
-    ],
-)
+@pytest.mark.parametrize("names", [
+    ("instruction", "input", "output"), ("instruction", "input", "response"), ("question", "context", "answer"),
+    ("prompt", "context", "completion"),
+])  # fmt: skip
 def test_known_column_names_need_no_map(tmp_path: Path, names: tuple[str, str, str]) -> None:
     path = write_rows(tmp_path / "a.json", [dict(zip(names, (" Add. ", "1 2", "3\n"), strict=True))])
     (row,) = read(path).rows
@@ -60,20 +55,17 @@ def test_the_own_name_wins_over_an_alias(tmp_path: Path) -> None:
     assert set(read(path).rows[0].fields.values()) == {"yes", ""}
 
 
-@pytest.mark.parametrize(
-    ("rows", "column_map", "message"),
-    [
-        (
-            [{"ask": "a", "say": "b"}],
-            None,
-            "no column for instruction .*, only ask, say; .*--column_map instruction=NAME",
-        ),
-        ([{"instruction": "a"}], None, "no column for output"),
-        ([{"instruction": "a", "output": "b"}], "output=anser", r"\(anser\), only instruction, output"),
-        ([{"instruction": "a", "output": "b"}], "input=ctx", r"no column for input \(ctx\)"),
-        ([], None, "a.json has no rows"),
-    ],
-)
+@pytest.mark.parametrize(("rows", "column_map", "message"), [
+    (
+        [{"ask": "a", "say": "b"}],
+        None,
+        "no column for instruction .*, only ask, say; .*--column_map instruction=NAME",
+    ),
+    ([{"instruction": "a"}], None, "no column for output"),
+    ([{"instruction": "a", "output": "b"}], "output=anser", r"\(anser\), only instruction, output"),
+    ([{"instruction": "a", "output": "b"}], "input=ctx", r"no column for input \(ctx\)"),
+    ([], None, "a.json has no rows"),
+])  # fmt: skip
 def test_rows_whose_columns_are_unknown_are_an_error(
     tmp_path: Path, rows: list[dict[str, Any]], column_map: str | None, message: str
 ) -> None:
@@ -216,22 +208,16 @@ def test_text_files_are_documents_of_their_own_group(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("metadata", "licence"),
-    [
-        ("License-Expression: MIT\nClassifier: License :: OSI Approved :: BSD License\n", "MIT"),
-        ("License: BSD-3-Clause\n", "BSD-3-Clause"),
-        (
-            "License: UNKNOWN\nClassifier: License :: OSI Approved :: Apache Software License\n",
-            "Apache Software License",
-        ),
-        (
-            "License: ====\n        Copyright 2015\nClassifier: License :: OSI Approved :: BSD License\n",
-            "BSD License",
-        ),
-        ("", "not stated"),
-    ],
-)
+@pytest.mark.parametrize(("metadata", "licence"), [
+    ("License-Expression: MIT\nClassifier: License :: OSI Approved :: BSD License\n", "MIT"),
+    ("License: BSD-3-Clause\n", "BSD-3-Clause"),
+    (
+        "License: UNKNOWN\nClassifier: License :: OSI Approved :: Apache Software License\n",
+        "Apache Software License",
+    ),
+    ("License: ====\n        Copyright 2015\nClassifier: License :: OSI Approved :: BSD License\n", "BSD License"),
+    ("", "not stated"),
+])  # fmt: skip
 def test_a_pip_target_tree_lists_its_packages_with_licences(tmp_path: Path, metadata: str, licence: str) -> None:
     head = f"Metadata-Version: 2.4\nName: toy-package\nVersion: 1.2\n{metadata}"
     root = tree(tmp_path / "target", {"toy/a.py": FUNCTION.format(1), "toy_package-1.2.dist-info/METADATA": head})
