@@ -169,9 +169,21 @@ MISTAKES = [
         ("missing source", "--source {folder}/none --output {folder}/o", "none"),
         ("--output is taken", "--source {rows} --output {taken}", "{taken}"),
     ),
-    *_mistakes("build_corpus", ("missing source", "--source {folder}/none --output {folder}/o", "none")),
-    *_mistakes("build_preferences", ("missing source", "--source {folder}/none --output {folder}/o", "none")),
-    *_mistakes("train_tokenizer", ("missing corpus", "--corpus {folder}/none --output {folder}/o", "none")),
+    *_mistakes(
+        "build_corpus",
+        ("no disk", "--source {rows} --output /dev/null/x", "cannot write /dev/null/x: "),
+        ("missing source", "--source {folder}/none --output {folder}/o", "none"),
+    ),
+    *_mistakes(
+        "build_preferences",
+        ("no disk", "--source {rows} --output /dev/null/x", "cannot write"),
+        ("missing source", "--source {folder}/none --output {folder}/o", "none"),
+    ),
+    *_mistakes(
+        "train_tokenizer",
+        ("no disk", "--corpus {rows} --output /dev/null/x", "cannot write"),
+        ("missing corpus", "--corpus {folder}/none --output {folder}/o", "none"),
+    ),
 ]
 
 

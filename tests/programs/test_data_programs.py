@@ -13,13 +13,11 @@ import pytest
 from data_prep import build_corpus, build_instructions, train_tokenizer
 from data_prep.dataset_folder import read_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import PROJECT, RunCli
 
 Program = Callable[[Sequence[str]], None]
 INSTRUCTIONS, CORPUS, TOKENIZER = (
-    "data_prep/build_instructions.py",
-    "data_prep/build_corpus.py",
-    "data_prep/train_tokenizer.py",
+    f"data_prep/{name}.py" for name in ("build_instructions", "build_corpus", "train_tokenizer")
 )
 
 
@@ -162,86 +160,43 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path: Path, run_cli: RunCli)
     assert "1.000 bytes per token on the file's last 5%, which training saw" in done.stdout
 
 
-BAD_SOURCES: dict[str, tuple[str | bytes, str]] = {
-    "empty.json": ("[]", "empty.json has no rows"),
-    "empty.jsonl": ("", "empty.jsonl has no rows"),
-    "broken.jsonl": ('{"instruction": "a", "output": "b"}\n{"instruc', "on line 2, column 2; fix that line"),
-    "latin.json": (b'[{"instruction": "caf\xe9"}]', "byte 0xe9 at offset 21; convert it"),
-    "silent.jsonl": ('{"instruction": "a", "output": ""}', "no usable row (1 rejected as empty_output)"),
-    "strange.jsonl": ('{"ask": "a", "say": "b"}', "only ask, say; name it with --column_map"),
-    "notes.docx": ("x", "ends in .docx"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_SOURCES)
-def test_a_bad_source_is_a_one_line_error_and_nothing_is_written(tmp_path: Path, run_cli: RunCli, name: str) -> None:
-    content, message = BAD_SOURCES[name]
-    source = write(tmp_path / name, content)
-    done = run_cli(INSTRUCTIONS, "--source", source, "--output", tmp_path / "out", expect=2)
-    assert message in one_line_error(done)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
-
-
-BAD_FLAGS: dict[str, tuple[list[str], str]] = {
-    "missing source": (
-        ["--source", "nowhere.jsonl"],
-        "--source nowhere.jsonl is no file, no folder and no Hub id; check the path",
-    ),
-    "no source": ([], "--source is missing"),
-    "no such split": (
-        ["--source", "x.json", "--test_size", "1.5"],
-        "--validation_size 0.05 and --test_size 1.5 leave no training split",
-    ),
-    "unknown column": (
-        ["--source", "x.json", "--column_map", "output=anser"],
-        "(anser), only instruction",
-    ),
-    "unknown name": (
-        ["--source", "x.json", "--column_map", "answer=output"],
-        "expected pairs with instruction, input",
-    ),
-    "limit": (["--source", "x.json", "--limit", "0"], "--limit: 0 is not 1 or more"),
-    "typo": (["--source", "x.json", "--sed", "1"], "unknown argument: --sed 1"),
-    "hub": (["--source", "nobody/nothing"], "is not a path, and reading it from the Hub failed"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FLAGS)
-def test_wrong_use_is_a_one_line_error_and_nothing_is_written(tmp_path: Path, run_cli: RunCli, case: str) -> None:
-    flags, message = BAD_FLAGS[case]
-    write(tmp_path / "x.json", '[{"instruction": "a", "output": "b"}]')
-    done = run_cli(INSTRUCTIONS, *flags, "--output", "out", expect=2, cwd=tmp_path)
-    assert message in one_line_error(done)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("program", [INSTRUCTIONS, CORPUS, TOKENIZER])
-def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, run_cli: RunCli, program: str) -> None:
-    (tmp_path / "out").mkdir()
-    write(tmp_path / "out" / "thesis.tex", "years")
-    source = write(tmp_path / "x.txt", "text\n" * 30)
-    named = ["--corpus" if program == TOKENIZER else "--source", str(source)]
-    for flags, remedy in (([], "or add --overwrite"), (["--overwrite"], "--overwrite replaces only folders with")):
-        done = run_cli(program, *named, "--output", tmp_path / "out", *flags, expect=2)
-        assert remedy in one_line_error(done)
-        assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
-
-
 @pytest.mark.parametrize(("program", "flags", "message"), [
+    (build_instructions.main, ["--source", "nowhere.jsonl"], "nowhere.jsonl is no file, no folder and no Hub id"),
+    (build_instructions.main, ["--source", "nobody/nothing"], "not a path, and reading it from the Hub failed"),
+    (build_instructions.main, ["--source", "x.json", "--test_size", "1.5"], "leave no training split"),
+    (build_instructions.main, ["--source", "x.json", "--column_map", "output=anser"], r"\(anser\), only instruction"),
+    (build_instructions.main, ["--source", "x.json", "--column_map", "a=output"], "expected pairs with instruction"),
+    (build_instructions.main, ["--source", "x.json", "--limit", "0"], "--limit: 0 is not 1 or more"),
+    (build_instructions.main, ["--source", "x.txt"], "ends in .txt"),
+    (build_instructions.main, ["--source", "silent.json"], r"no usable row \(1 rejected as empty_output\)"),
     (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "does not exist; make one"),
     (build_corpus.main, ["--source", "x.txt", "--format", "csv"], "no column for text"),
     (train_tokenizer.main, ["--corpus", "nowhere"], "cannot read nowhere: no such file"),
     (train_tokenizer.main, ["--corpus", "x.txt", "--vocab_size", "99"], "--vocab_size is 99, expected at least 260"),
     (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "remove --vocab_size"),
 ])  # fmt: skip
-def test_a_corpus_or_tokenizer_that_cannot_be_made_says_why(
+def test_what_cannot_be_built_says_why_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program, flags: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "x.txt", "some text\nmore text\n")
+    write(tmp_path / "x.json", '[{"instruction": "a", "output": "b"}]')
+    write(tmp_path / "silent.json", '[{"instruction": "a", "output": ""}]')
     with pytest.raises(UserError, match=message):
         program([*flags, "--output", "out"])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("program", [build_instructions.main, build_corpus.main, train_tokenizer.main])
+def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out" / "thesis.tex", "years")
+    source = str(write(tmp_path / "x.txt", "text\n" * 30))
+    named = ["--corpus" if program is train_tokenizer.main else "--source", source]
+    for flags, fix in (([], "or add --overwrite"), (["--overwrite"], "--overwrite replaces only folders with")):
+        with pytest.raises(UserError, match=fix):
+            program([*named, "--output", str(tmp_path / "out"), *flags])
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
 def test_a_tokenizer_of_a_small_text_says_that_the_vocabulary_is_smaller(
@@ -250,21 +205,6 @@ def test_a_tokenizer_of_a_small_text_says_that_the_vocabulary_is_smaller(
     text = write(tmp_path / "x.txt", "aa bb\n")
     train_tokenizer.main(["--corpus", str(text), "--vocab_size", "1000", "--output", str(tmp_path / "out")])
     assert "the corpus holds no more; 1,000 were asked for" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("program", [INSTRUCTIONS, CORPUS, TOKENIZER])
-def test_help_begins_with_a_command_and_needs_no_heavy_library(program: str) -> None:
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = [{program!r}, '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({program!r}, run_name='__main__')\n"
-        "finally:\n"
-        "    print(sorted({'torch', 'transformers', 'datasets', 'pyarrow', 'tokenizers'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
-    assert f"python {program}" in done.stdout.split("options:")[0]
-    assert done.stdout.rstrip().endswith("[]"), done.stdout
 
 
 def test_data_prep_never_imports_torch() -> None:

@@ -41,10 +41,6 @@ def test_an_unknown_key_names_the_closest_known_one(tmp_path: Path) -> None:
     assert "unknown key `learnig_rate`; did you mean `learning_rate`?" in refusal(tmp_path, "learnig_rate: 1.0e-3\n")
 
 
-def test_an_unknown_key_of_the_command_line_is_refused_alike(tmp_path: Path) -> None:
-    assert "did you mean `lora_alpha`?" in refusal(tmp_path, "", "--lora_alpah", "3")
-
-
 @pytest.mark.parametrize(
     ("old", "new"), [("torch_dtype", "dtype"), ("max_seq_length", "max_length"), ("warmup_ratio", "warmup_steps"),
                      ("evaluation_strategy", "eval_strategy")]
@@ -60,36 +56,10 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         assert part in text
 
 
-def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
-    path = recipe_file(tmp_path, "learning_rate: 1e-4\n")
-    assert parse_recipe(KINDS, ["--config", str(path)]).arguments[1].learning_rate == 1e-4
-
-
-def test_no_is_a_strategy_and_not_a_boolean(tmp_path: Path) -> None:
-    path = recipe_file(tmp_path, "eval_strategy: no\n")
-    assert parse_recipe(KINDS, ["--config", str(path), "--save_strategy", "no"]).arguments[1].save_strategy == "no"
-
-
 def test_values_that_do_not_go_together_are_one_line(tmp_path: Path) -> None:
     text = refusal(tmp_path, "load_best_model_at_end: true\neval_strategy: epoch\nsave_strategy: steps\n")
     assert "TRL and transformers reject these values: " in text
     assert "\n" not in text
-
-
-def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
-    assert "on line 5" in refusal(tmp_path, "learning_rate: 1.0e-3\nlora_r: [\n")
-
-
-def test_a_list_instead_of_keys_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text("- a\n- b\n")
-    with pytest.raises(UserError, match="is a list"):
-        parse_recipe(KINDS, ["--config", str(path)])
-
-
-def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
-        parse_recipe(KINDS, ["--config", str(tmp_path / "absent.yaml")])
 
 
 def test_a_machine_without_accelerator_trains_on_the_cpu_and_says_so(
@@ -196,18 +166,3 @@ def test_the_tables_of_renamed_keys_agree() -> None:
         assert new is None or {new} in [set(one or ()) for one in replacements]
         assert new is not None or not any(replacements)
         assert new is None or RENAMED_KEYS[key].startswith(new)
-
-
-@pytest.mark.parametrize(("line", "complaint"), [
-    ("lora_r: 0", "`lora_r` is 0, expected a number above 0"), ("gradient_accumulation_steps: 0", "a number above 0"),
-    ("max_length: -1", "a number above 0"), ("learning_rate: .nan", "a finite number"),
-    ("dtype: float99", "`dtype` is 'float99', expected one of auto"), ("lora_target_modules: [5]", "a list of words"),
-    ("lora_modules_to_save: {a: 5}", "a list of words"),
-])  # fmt: skip
-def test_a_value_that_no_run_can_have_is_one_line(line: str, complaint: str, tmp_path: Path) -> None:
-    assert complaint in refusal(tmp_path, line)
-
-
-def test_an_entry_of_datasets_has_a_path_and_known_keys(tmp_path: Path) -> None:
-    assert "entry 1 of `datasets`" in refusal(tmp_path, "datasets: [{path: a.jsonl, revisoin: x}]\n")
-    assert "has no path" in refusal(tmp_path, "datasets: [{name: a.jsonl}]\n")

@@ -137,6 +137,9 @@ def test_the_choices_are_those_that_the_libraries_accept() -> None:
         (["--seed=-1"], "a whole number from 0 to 4294967295"),
         (["--data_seed", "4294967296"], "a whole number from 0 to 4294967295"),
         (["--seed", "true"], "a whole number"),
+        (["--lora_r", "0"], "a number above 0"),
+        (["--gradient_accumulation_steps", "0"], "a number above 0"),
+        (["--max_length=-1"], "a number above 0"),
         (["--lora_dropout", "1"], "a number of at least 0 and below 1"),
         (["--adam_beta2", "1.0"], "a number of at least 0 and below 1"),
         (["--packing", "maybe"], "true or false"),
@@ -156,6 +159,7 @@ def test_a_value_that_no_run_can_have_is_refused(words: list[str], expected: str
 @pytest.mark.parametrize(("line", "expected"), [
     ("learning_rate:", "a number"), ("run_name: [a]", "text"), ("model_name_or_path: {a: b}", "text"),
     ("lora_target_modules: [[q_proj]]", "a list of words"), ("lora_target_modules: [1]", "a list of words"),
+    ("lora_modules_to_save: {a: 5}", "a list of words"),
     ("datasets: rows.jsonl", "a list of mappings, each with a path"), ("lora_r: [8]", "a whole number"),
 ])  # fmt: skip
 def test_a_value_of_another_form_is_refused(line: str, expected: str, tmp_path: Path) -> None:
