@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerControl, TrainerState, TrainingArguments
 
+from pipelines.errors import UserError
 from pipelines.files import read_jsonl, write_jsonl_atomically
 from pipelines.inference.decoding import decode
 from pipelines.inference.generation import room_after
@@ -96,7 +97,11 @@ class SampleAnswersCallback(EvaluationMetrics):
         requests = [Request(tuple(one), 0, room_after(loaded, one, self.max_new_tokens)) for one in self.prompts]
         asked = [one for one in dict.fromkeys(requests) if one.n_new]
         policy = SamplingPolicy(max_new_tokens=self.max_new_tokens)
-        answers = dict(decode(loaded, asked, policy, _N_PROMPTS_AT_ONCE))
+        try:
+            answers = dict(decode(loaded, asked, policy, _N_PROMPTS_AT_ONCE))
+        except UserError as error:  # NaN logits or no memory: not a reason to stop training
+            say(f"  no sample answers: {error.problem}")
+            answers = {}
         samples = []
         for one in requests:
             ids = answers.get(one, [])

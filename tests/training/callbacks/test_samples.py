@@ -176,3 +176,14 @@ def test_a_resumed_run_does_not_keep_the_answers_of_steps_that_it_repeats(
     sampled_trainer(tiny_model_folder, folder, **options).train(resume_from_checkpoint=str(folder / "checkpoint-2"))
     assert [line["step"] for line in lines_of(folder)] == [2, 2, 2, 4, 4, 4]
     assert lines_of(folder) == whole
+
+
+def test_logits_that_are_nan_end_no_training(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = sampled_trainer(tiny_model_folder, tmp_path / "run")
+    with torch.no_grad():
+        trainer.model.get_input_embeddings().weight.fill_(float("nan"))
+    callback = SampleAnswersCallback(trainer.processing_class, [[5, 6]], None, tmp_path, 8)
+    assert callback.measure(trainer, "eval") == {"eval_stop_rate": 0.0}
+    assert "no sample answers: the logits for the next token are NaN" in capsys.readouterr().out
