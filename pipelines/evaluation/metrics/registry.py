@@ -1,10 +1,8 @@
 """The metrics of one answer: one function each, registered in the order of a report page.
 
-To add a metric:
-1. Write a function of one `CheckedAnswer` below; it returns its value, or None where the metric does not apply.
-   Its name is the metric's id, its docstring the meaning that reports print.
-2. Decorate it: `@_flag` for yes or no, `@_number` for anything else, each with label, direction and table.
-3. Add a case to `CASES` in tests/evaluation/metrics/test_registry.py.
+To add a metric, write a function of one `CheckedAnswer` in this file; None means that the metric does not apply. Its
+name is the metric's id, its docstring the meaning that reports print. Decorate it with `@_flag` (yes or no) or
+`@_number` (label, unit, direction, table), and add a case to `CASES` in tests/evaluation/metrics/test_registry.py.
 compare.py, the reports and `evaluate.load("pipelines/evaluation/metrics/answer", NAME)` then have it.
 """
 
