@@ -45,7 +45,7 @@ class _AddModel(argparse.Action):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the record."""
     options = _parser().parse_args(arguments)
-    from pipelines.evaluation.perplexity.documents import Scope, TextDocuments, read_dataset, refuse_without_sources
+    from pipelines.evaluation.likelihood.documents import Scope, TextDocuments, read_dataset, refuse_without_sources
     from pipelines.evaluation.prompts.given_template import GivenTemplate
     from pipelines.files import refuse_existing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_ref import resolve_model

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.before_after import held_out_bits_per_byte, likelihoods_of_parts
+from pipelines.evaluation.likelihood.documents import Scope, read_dataset
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.inference.teacher_forcing import evaluation_mode
 from pipelines.modeling import LoadedModel
 from pipelines.postflight.part import Measurement, not_measured

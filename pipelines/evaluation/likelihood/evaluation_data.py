@@ -7,8 +7,8 @@ from typing import Any
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.documents import Documents, Scope, read_dataset
 from pipelines.evaluation.likelihood.forgetting import CapabilityItem, capability_item
-from pipelines.evaluation.perplexity.documents import Documents, Scope, read_dataset
 from pipelines.files import sha256_of_file
 
 _ANSWER_COLUMNS = ("output", "completion", "response", "chosen", "messages", "text")

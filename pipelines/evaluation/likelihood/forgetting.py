@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.documents import Documents
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, passage_likelihoods, text_likelihoods
-from pipelines.evaluation.perplexity.documents import Documents
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.evaluation.statistics.row_groups import group_of

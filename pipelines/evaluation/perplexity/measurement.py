@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.evaluation.likelihood.documents import Documents, Scope
 from pipelines.evaluation.likelihood.likelihood import (
     DocumentLikelihood,
     condition_token,
@@ -14,7 +15,6 @@ from pipelines.evaluation.likelihood.likelihood import (
     response_likelihoods,
     text_likelihoods,
 )
-from pipelines.evaluation.perplexity.documents import Documents, Scope
 from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
 from pipelines.evaluation.prompts.prompt import are_plain_text
 from pipelines.hub.model_ref import ModelRef

@@ -9,7 +9,7 @@ from typing import Any
 import evaluate
 
 from pipelines.errors import UserError
-from pipelines.evaluation.perplexity.documents import Scope
+from pipelines.evaluation.likelihood.documents import Scope
 from pipelines.evaluation.perplexity.measurement import Measurement, Reading
 from pipelines.evaluation.statistics.intervals import paired_difference_of_ratios, paired_relative_change_of_ratios
 from pipelines.evaluation.statistics.row_groups import Groups, labels_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.evaluation.perplexity.documents import Scope, read_dataset
+from pipelines.evaluation.likelihood.documents import Scope, read_dataset
 from pipelines.evaluation.perplexity.measurement import Measurement, Reading, measure
 from pipelines.hub.model_ref import ModelRef
 

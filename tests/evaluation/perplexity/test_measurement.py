@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluation.perplexity.documents import Documents, Scope
+from pipelines.evaluation.likelihood.documents import Documents, Scope
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.prompt import Response
 from pipelines.hub.model_ref import ModelRef

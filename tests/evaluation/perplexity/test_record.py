@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.evaluation.likelihood.documents import Documents, Scope, refuse_without_sources
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.perplexity.documents import Documents, Scope, refuse_without_sources
 from pipelines.evaluation.perplexity.measurement import Measurement, Reading
 from pipelines.evaluation.perplexity.record import perplexity_differences, perplexity_record, perplexity_results, table
 from pipelines.modeling import PromptStyle

@@ -9,8 +9,8 @@ import pytest
 from data_prep.conversation import Conversation, RowFormat
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, MeasurementPlan, prompt_formats
+from pipelines.evaluation.likelihood.documents import Scope, read_dataset
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
-from pipelines.evaluation.perplexity.documents import Scope, read_dataset
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.given_template import GivenTemplate
 from pipelines.evaluation.prompts.prompt import Prompt

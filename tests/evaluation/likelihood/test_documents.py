@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation.perplexity.documents import DatasetRows, Scope, TextDocuments, read_dataset
+from pipelines.evaluation.likelihood.documents import DatasetRows, Scope, TextDocuments, read_dataset
 from pipelines.files import sha256_of_file
 
 TEXT = "\n\nTitle\n \nOne line.\nAnother.\n\n\n  Last, indented.\n\n"
