@@ -46,6 +46,11 @@ class Pair:
     folder_share: float | None = None
 
 
+def template_text(name: str) -> str:
+    """The chat template templates/NAME.jinja."""
+    return (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
 def recipe_keys(pair: Pair, folder: Path, base: Path) -> dict[str, Any]:
     """All keys of the pair's recipe, with rows, template and base in `folder`; writes those files."""
     keys = {

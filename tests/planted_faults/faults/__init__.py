@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import yaml
 
 from pipelines.records.finding import Severity
 from tests.planted_faults.families import Family
-from tests.planted_faults.pair import Pair
-from tests.planted_faults.sample_rows import rows_in
+from tests.planted_faults.pair import Pair, template_text
+from tests.planted_faults.sample_rows import Row, conversations, rows_in, tool_conversations, with_system_turns
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,24 @@ class PlantedFault:
     trl_cannot: str | None = None
 
 
+_ROWS: dict[str, Callable[[], list[Row]]] = {
+    "english": lambda: rows_in("english"),
+    "system turns": lambda: with_system_turns(rows_in("english")),
+    "chats": lambda: conversations(rows_in("english"), 3),
+    "tool calls": tool_conversations,
+}
+
+
+def _pair(rows: str = "english", template: str | None = None, **parts: Any) -> Pair:
+    return Pair(_ROWS[rows](), template=template and template_text(template), **parts)
+
+
 def _fault(family: str, severity: str, pair: str | None = None, **facts: Any) -> PlantedFault:
-    if pair is None:
-        parts = {key: facts.pop(key) for key in ("keys", "folder_share") if key in facts}
-        return PlantedFault(
-            family=Family(family), severity=Severity(severity), pair=lambda: Pair(rows_in("english"), **parts), **facts
-        )
-    module, _, function = pair.partition(".")
-    made = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    parts = {key: facts.pop(key) for key in ("rows", "template", "keys", "folder_share") if key in facts}
+    made: Callable[[], Pair] = partial(_pair, **parts)
+    if pair is not None:
+        module, _, function = pair.partition(".")
+        made = getattr(importlib.import_module(f"{__name__}.{module}"), function)
     return PlantedFault(family=Family(family), severity=Severity(severity), pair=made, **facts)
 
 

@@ -3,15 +3,8 @@
 from pathlib import Path
 
 from tests.planted_faults.families import change_json, latin_tokenizer, save_own_tokenizer
-from tests.planted_faults.pair import Pair
+from tests.planted_faults.pair import Pair, template_text
 from tests.planted_faults.sample_rows import Row, rows_in
-
-LLAMA3_WITHOUT_BOS = r"""
-{%- for message in messages -%}
-    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] + '<|eot_id|>' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' -}}{%- endif -%}
-"""
 
 
 def empty_thoughts_in_rows() -> Pair:
@@ -37,7 +30,7 @@ def _without_post_processor(base: Path) -> None:
 
 
 def neither_tokenizer_nor_template_writes_bos() -> Pair:
-    return Pair(rows_in("english"), template=LLAMA3_WITHOUT_BOS, change_base=_without_post_processor)
+    return Pair(rows_in("english"), template=template_text("llama3_without_bos"), change_base=_without_post_processor)
 
 
 def _with_lower_case(base: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.planted_faults.families import change_json
-from tests.planted_faults.faults.template import PLAIN_CHATML
 from tests.planted_faults.pair import Pair
 from tests.planted_faults.sample_rows import rows_in
 from tests.twins.models import ARCHITECTURES
@@ -29,10 +28,6 @@ def _as_instruct_model(base: Path) -> None:
 
 def base_that_is_instruct() -> Pair:
     return Pair(rows_in("english"), change_base=_as_instruct_model, base_name="Qwen2.5-0.5B-Instruct")
-
-
-def chatml_on_llama3() -> Pair:
-    return Pair(rows_in("english"), template="{{- bos_token -}}" + PLAIN_CHATML)
 
 
 def _with_size_of(model: str, **sizes: int) -> Callable[[Path], None]:

@@ -47,12 +47,6 @@ def precision(
     return list(base_model.dtype_against_hardware(replace(context, machine=machine, model=model, training=arguments)))
 
 
-@pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_a_base_gives_no_error_and_no_warning(bases: Path, tmp_path: Path, family: str) -> None:
-    context = context_of(tmp_path, base_of(family, bases / family), rows_of(4))
-    assert [finding for finding in found(context) if finding.severity is not Severity.NOTE] == []
-
-
 @pytest.mark.parametrize(
     "name",
     [

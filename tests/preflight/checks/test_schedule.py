@@ -59,12 +59,6 @@ def rate_of(context: CheckContext, stage: Stage, model: str, folder: Path, **wri
     return [told["LEARNING_RATE_UNUSUAL"].summary] if "LEARNING_RATE_UNUSUAL" in told else []
 
 
-def test_a_clean_case_gives_nothing(supervised: CheckContext, preferring: CheckContext, tmp_path: Path) -> None:
-    assert not found(supervised)
-    assert not found(preferring)
-    assert not found(pretraining_case(tmp_path, CORPUS, max_length=128, learning_rate=1e-3))
-
-
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: "-".join(path.parts[-3:]))
 def test_a_shipped_recipe_is_left_alone(
     path: Path, supervised: CheckContext, preferring: CheckContext, tmp_path: Path

@@ -42,18 +42,6 @@ def exchanged(row: Mapping[str, str]) -> dict[str, str]:
     return {"instruction": row["output"], "output": row["instruction"]}
 
 
-def test_clean_rows_give_no_finding(tmp_path: Path, base: Path) -> None:
-    assert not found_in(tmp_path, base, [*rows_of(40), *questions_of(40)])
-
-
-def test_exchanged_columns_are_an_error(tmp_path: Path, base: Path) -> None:
-    finding = found_in(tmp_path, base, [exchanged(row) for row in questions_of(60)])["SWAPPED_COLUMNS"]
-    assert finding.severity is Severity.ERROR
-    assert finding.n_rows == 60
-    assert "asked: This is statement number 0" in finding.evidence[0].text
-    assert finding.evidence[0].row == 0
-
-
 def test_a_part_of_the_rows_exchanged_is_a_warning(tmp_path: Path, base: Path) -> None:
     rows = questions_of(100)
     mixed = [exchanged(row) if i % 5 == 0 else row for i, row in enumerate(rows)]
@@ -191,13 +179,6 @@ def test_none_is_an_answer_and_many_of_it_a_note(tmp_path: Path, base: Path) -> 
 def test_the_generators_mark_at_the_beginning_of_an_answer_is_found(tmp_path: Path, base: Path) -> None:
     rows = [*rows_of(50), {"instruction": "Draw a house.", "output": "<nooutput> A model cannot draw."}]
     assert found_in(tmp_path, base, rows)["PLACEHOLDER_VALUES"].n_rows == 1
-
-
-def test_a_variable_never_filled_in_is_found(tmp_path: Path, base: Path) -> None:
-    rows = [{"instruction": f"Who are you, {i}?", "output": "I am {{name}}, made by {{author}}."} for i in range(10)]
-    finding = found_in(tmp_path, base, [*rows_of(50), *rows])["PLACEHOLDER_VALUES"]
-    assert (finding.severity, finding.n_rows) == (Severity.WARNING, 10)
-    assert "{{name}}" in finding.summary
 
 
 def test_templates_that_are_asked_for_keep_their_variables(tmp_path: Path, base: Path) -> None:

@@ -32,12 +32,6 @@ def pairs_of(rows: list[Row]) -> list[Row]:
     ]
 
 
-def test_clean_rows_give_nothing(base: Path, tmp_path: Path) -> None:
-    assert findings_of(context_of(tmp_path, base, rows_of(200))) == {}
-    context = context_of(tmp_path / "pairs", base, pairs_of(rows_of(50)), stage=Stage.DPO, learning_rate=1e-6)
-    assert findings_of(context) == {}
-
-
 @pytest.mark.parametrize(
     ("n_copies", "severity"), [(1, Severity.NOTE), (20, Severity.WARNING), (200, Severity.WARNING)]
 )

@@ -69,15 +69,6 @@ def conversations_of(n: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_clean_rows_of_every_kind_give_nothing(family: str, tmp_path: Path) -> None:
-    base = base_of(family, tmp_path / family)
-    plain = [{"text": row["output"]} for row in rows_of(30)]
-    for rows in (rows_of(30), conversations_of(30), plain):
-        assert found(context_of(tmp_path, base, rows)) == {}
-    assert found(context_of(tmp_path, base, pairs_of(20), stage=Stage.DPO)) == {}
-
-
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
 def test_rows_that_were_made_to_fit_are_ended_all_the_same(policy: str, gpt2: Path, tmp_path: Path) -> None:
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
