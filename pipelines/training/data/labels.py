@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import datasets
@@ -248,20 +250,11 @@ def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: Row
 
 def _ledger_of(tokenized: Dataset) -> Ledger:
     ledger = Ledger()
-    n_tokens = n_trained = n_examples = 0
-    entries = zip(
-        tokenized["row"], tokenized["fate"], tokenized["reason"], tokenized["n_lost"], _lengths(tokenized), strict=True
-    )
-    remaining = list(entries)
-    for place, (row, fate, reason, n_lost, (length, trained)) in enumerate(remaining):
-        n_tokens, n_trained, n_examples = n_tokens + length, n_trained + trained, n_examples + 1
-        if place + 1 < len(remaining) and remaining[place + 1][0] == row:
-            continue  # more examples of the same row
-        ledger.enter(row, RowFate(fate), reason, n_tokens, n_trained, n_lost, n_examples)
-        n_tokens = n_trained = n_examples = 0
+    entries = zip(*(tokenized[name] for name in ("row", "fate", "reason", "n_lost", "labels")), strict=True)
+    for row, of_row in groupby(entries, key=itemgetter(0)):
+        examples = list(of_row)
+        _, fate, reason, n_lost, _ = examples[-1]
+        n_tokens = sum(len(labels) for *_, labels in examples)
+        n_trained = n_tokens - sum(labels.count(IGNORED) for *_, labels in examples)
+        ledger.enter(row, RowFate(fate), reason, n_tokens, n_trained, n_lost, len(examples))
     return ledger
-
-
-def _lengths(tokenized: Dataset) -> list[tuple[int, int]]:
-    """(tokens, tokens in the loss) per example."""
-    return [(len(labels), len(labels) - labels.count(IGNORED)) for labels in tokenized["labels"]]
