@@ -23,17 +23,15 @@ LIMITS = RunLimits(seconds=2.0, memory_bytes=256 * 2**20, file_bytes=2**20, fold
 SECRET = "hush-4711"
 TESTS = CodeTests(("assert f() == 1",))
 GOOD = "\ndef f():\n    return 1\n"
-FIFTY = "import os, subprocess, time, multiprocessing, threading\nfor _ in range(50):\n    "
+LOOP = "def loop():\n    while True: pass\n"
+FIFTY = f"import os, subprocess, time, multiprocessing, threading\n{LOOP}for _ in range(50):\n    "
 FILL = "import os\nfor number in range(20):\n    open(str(number), 'wb').write(bytes(10**6))\n"
 SWALLOWED = "try:\n    {}\nexcept BaseException:\n    pass"
 # Each would pass its test if nothing stopped it. VICTIM is a file that anyone may change, in FOLDER; PORT and DOOR are
 # listeners on this machine.
 FAILING: dict[str, tuple[str, Outcome | None]] = {
     "loop": ("while True:\n    pass", Outcome.TIMEOUT),
-    "loop that swallows everything": (
-        "while True:\n    try:\n        while True: pass\n    finally: continue",
-        Outcome.TIMEOUT,
-    ),
+    "swallowing loop": ("while True:\n    try:\n        while True: pass\n    finally: continue", Outcome.TIMEOUT),
     "sleep": ("import time\ntime.sleep(60)", Outcome.TIMEOUT),
     "loop in C": ("import itertools, collections\ncollections.deque(itertools.repeat(0), 0)", Outcome.TIMEOUT),
     "loop on threads": (

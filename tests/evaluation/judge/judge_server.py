@@ -1,6 +1,7 @@
 """A real OpenAI-compatible endpoint on this machine, with a function as its judge."""
 
 import json
+import os
 import re
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 
+os.environ["no_proxy"] = "127.0.0.1"
 KEY = "sk-a-secret-of-the-tests"
 _FENCE = r"\n=== \w+ "
 _PARTS = re.compile(rf"request\n(.*){_FENCE}first answer\n(.*){_FENCE}second answer\n(.*){_FENCE}end", re.S)

@@ -103,24 +103,17 @@ def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason() 
     assert len(found["reason"]) <= 500
 
 
-def test_a_key_that_a_judge_writes_in_escapes_is_in_no_record(tmp_path: Path) -> None:
-    reason = "".join(f"\\u{ord(one):04x}" for one in KEY)
+def test_a_key_in_a_reply_or_in_the_cache_is_in_no_record(tmp_path: Path) -> None:
+    escaped = "".join(f"\\u{ord(one):04x}" for one in KEY)
     kept = tmp_path / "judge.jsonl"
-    with judge_server(lambda _: Reply(f'{{"reason": "{reason}", "winner": "tie"}}')) as server:
+    with judge_server(lambda _: Reply(f'{{"reason": "{escaped}", "winner": "tie"}}')) as server:
         [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
         assert judgement.reason == "***"
-        lines = [json.loads(line) for line in kept.read_text().splitlines()]
-        assert len(lines) == 2
-        assert all(json.loads(line["reply"])["reason"] == "***" for line in lines)
-
-
-def test_a_key_in_cached_replies_is_in_no_record(tmp_path: Path) -> None:
-    kept = tmp_path / "judge.jsonl"
-    with judge_server(lambda _: verdict("tie", "placeholder")) as server:
-        judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
-        kept.write_text(kept.read_text().replace("placeholder", KEY))
+        replies = [json.loads(json.loads(line)["reply"]) for line in kept.read_text().splitlines()]
+        assert [reply["reason"] for reply in replies] == ["***", "***"]
+        kept.write_text(kept.read_text().replace("***", KEY))
         [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint(), cache_file=kept)
-    assert judgement.reason == "***"
+        assert (judgement.reason, len(server.asked)) == ("***", 2)
 
 
 ENDPOINT = JudgeEndpoint("https://judge.example.com/v1", "m", "secret-key")
