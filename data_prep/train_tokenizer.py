@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_tokenizer(tokenizer, options.output, record, options.overwrite)
     print(f"{options.output}: {kind.value} tokenizer of {tokenizer.get_vocab_size():,} tokens")
     if options.vocab_size is not None and tokenizer.get_vocab_size() < options.vocab_size:
-        print(f"  note: the corpus holds no more; {options.vocab_size:,} were asked for")
+        print(f"  note: the corpus has no more; {options.vocab_size:,} were requested")
     print(f"  {n_bytes_per_token:.3f} bytes per token on {corpus.measured_on}")
 
 

@@ -24,7 +24,7 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     folder = Path(folder)
     if not is_dataset_folder(folder):
         found = f"has no {MANIFEST_NAME}, so it is not a dataset folder" if folder.is_dir() else "does not exist"
-        raise UserError(f"{folder} {found}", "make one with data_prep/build_instructions.py or its neighbors")
+        raise UserError(f"{folder} {found}", "make one with a program of data_prep")
     manifest = read_json(folder / MANIFEST_NAME)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("content_sha256"), dict):
         raise UserError(f"{folder / MANIFEST_NAME} is not a dataset manifest with content hashes", _REBUILD)

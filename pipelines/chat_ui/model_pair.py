@@ -13,7 +13,7 @@ from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Both models; `templated_base` is the base behind the instruct model's chat template, None where there is none
+    """Both models; `templated_base` is the base in the instruct model's chat template, None where there is none
     or where it does not fit the base's vocabulary."""
 
     base: LoadedModel

@@ -25,7 +25,7 @@ MAX_SAMPLES = 8
 _STYLE_NAMES = {
     PromptStyle.PLAIN: "the prompt and an empty line",
     PromptStyle.RAW: "the prompt as it is, to be continued",
-    PromptStyle.CHAT: "behind the instruct model's chat template",
+    PromptStyle.CHAT: "in the instruct model's chat template",
 }
 _CSS = """
 .gradio-container { max-width: 1400px; margin: auto; }
@@ -81,14 +81,14 @@ class Playground:
                 gr.Textbox(label=name, interactive=False, elem_id=f"{name}-so-far", elem_classes="answer", max_lines=20)
                 for name in ("base", "instruct")
             ]
-        prompt = gr.Textbox(label="Prompt", lines=3, elem_id="prompt", placeholder="What to ask both")
+        prompt = gr.Textbox(label="Prompt", lines=3, elem_id="prompt", placeholder="Prompt for both models")
         with gr.Accordion("Input (optional text that the prompt is about)", open=False):
             more = gr.Textbox(show_label=False, container=False, lines=3, elem_id="input")
         asked = [prompt, more, *self._controls(), system, earlier]
         with gr.Row():
             generate = gr.Button("Generate", variant="primary", elem_id="generate")
             stop = gr.Button("Stop", variant="stop", elem_id="stop")
-            keep = gr.Button("Keep the answers and go on", elem_id="keep")
+            keep = gr.Button("Keep the answers and continue", elem_id="keep")
             begin = gr.Button("New conversation", elem_id="begin")
         status = gr.Textbox(label="Status", interactive=False, elem_id="status", value=self._memory())
         with gr.Row():
@@ -122,7 +122,7 @@ class Playground:
         style = gr.Radio(
             [(_STYLE_NAMES[one], one.value) for one in styles],
             value=styles[0].value,
-            label="What the base reads",
+            label="Prompt format of the base",
             elem_id="base-style",
         )
         return [temperature, top_p, max_new, n_samples, seed, style]
@@ -130,12 +130,12 @@ class Playground:
     def _tables(self) -> list[Any]:
         """Beneath the answers: what was read, the first token, and all tokens of one sample, chosen by its number."""
         tables_of_samples = gr.State([])
-        with gr.Accordion("What each model read", open=False), gr.Row():
+        with gr.Accordion("Prompt that each model received", open=False), gr.Row():
             read = [
                 gr.Textbox(label=name, interactive=False, elem_id=f"{name}-read", elem_classes="answer", max_lines=20)
                 for name in ("base", "instruct")
             ]
-        gr.Markdown("### Next-token probabilities\nOf the models themselves, before temperature and top-p.")
+        gr.Markdown("### Next-token probabilities\nFrom the models' own distributions, before temperature and top-p.")
         sample = gr.Radio([1], value=1, label="Of sample", visible=False, elem_id="sample")
         first = gr.HTML(NONE_YET, elem_id="first-token", js_on_load=None)
         tokens = []

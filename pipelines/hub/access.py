@@ -43,7 +43,7 @@ class HubAccess:
         namespace = namespace or self.user
         token = (self.facts.get("auth") or {}).get("accessToken") or {}
         if token.get("role") == "read":
-            return f"the token of {self.user} may only read"
+            return f"the token of {self.user} has read permission only"
         if token.get("role") == "fineGrained" and not _may_write(token.get("fineGrained") or {}, namespace):
             return f"the fine-grained token of {self.user} has no permission to write to repositories of {namespace}"
         roles = {org.get("name"): org.get("roleInOrg") for org in self.facts.get("orgs") or []} | {self.user: "admin"}

@@ -1,4 +1,4 @@
-"""Whether the model learned to stop: the end token's probability where held-out answers end and where they go on."""
+"""Whether the model learned to stop: the end token's probability where held-out answers end and inside them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def _findings(last: Mapping[str, Any], training: TrainingArguments) -> Iterator[
         "STOP_NOT_LEARNED",
         Severity.WARNING,
         summary=f"the end token has a mean probability of {at_end:.3g} where held-out answers end and {inside:.3g} "
-        "where they go on",
+        "inside them",
         why="a model that cannot tell the end of an answer from its middle continues to the token limit",
         remedy="start from a model that stops, such as one from `pipelines/sft.py`, or set a lower `learning_rate`"
         if isinstance(training, DPOConfig)

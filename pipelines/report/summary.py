@@ -35,5 +35,5 @@ def _line(model: Model, aspect: str, text: str, metric: str | None) -> tuple[str
 
 def _no_sentence(comparison: Comparison, model: Model) -> str:
     if any(measure.name in model.differences for measure in comparison.compared):
-        return "the record has no sentence; the measures are below"
-    return f"no measure was taken on both {comparison.base.name} and {model.name}"
+        return "the record has no summary; the metrics are below"
+    return f"no metric was measured on both {comparison.base.name} and {model.name}"

@@ -126,7 +126,7 @@ def outcome(
 def refuse_unfinished(lock: Mapping[str, Any]) -> None:
     """Raise `UserError` if the locked run has not finished."""
     if lock["result"] is None:
-        raise UserError("the lock is of an unfinished run: it has no result", "finish that run with --resume")
+        raise UserError("the locked run is unfinished and has no result", "finish that run with --resume")
 
 
 def loss_difference(locked: Sequence[Sequence[float]], here: Sequence[Sequence[float]]) -> LossDifference:

@@ -36,10 +36,12 @@ def _launcher(lock: Mapping[str, Any], accelerate_config: Path | None, *, on_cpu
     n_processes, kind = lock["n_processes"], lock["parallelism"]
     n_accelerators = 0 if on_cpu else torch.accelerator.device_count()
     if not on_cpu and n_accelerators < n_processes:
-        problem = f"the locked run had {n_processes} processes with an accelerator each, here are {n_accelerators}"
+        problem = (
+            f"the locked run had {n_processes} processes with an accelerator each, this machine has {n_accelerators}"
+        )
         raise UserError(problem, "use such a machine, or try --use_cpu true")
     if accelerate_config is None and kind == Parallelism.DEEPSPEED:
-        problem = "the locked run used DeepSpeed, and a lock does not hold its configuration"
+        problem = "the locked run used DeepSpeed, and a lock does not contain its configuration"
         raise UserError(problem, "give the file with --accelerate_config FILE")
     named = "fsdp2" if kind == Parallelism.FSDP else "cpu_ddp" if on_cpu else "multi_gpu"
     config = accelerate_config or _ROOT / "accelerate_configs" / f"{named}.yaml"

@@ -18,7 +18,9 @@ def test_a_write_token_may_write_to_its_user_and_the_organizations_that_allow_it
 
 
 def test_a_read_token_may_not_write(hub: LocalHub) -> None:
-    assert hub_access(hub.add_user("me", role="read")).why_not_writable(None) == "the token of me may only read"
+    assert (
+        hub_access(hub.add_user("me", role="read")).why_not_writable(None) == "the token of me has read permission only"
+    )
 
 
 def test_a_fine_grained_token_may_write_where_its_scopes_allow_it(hub: LocalHub) -> None:

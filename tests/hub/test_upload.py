@@ -251,7 +251,7 @@ def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository,
     ("name", "role", "words"),
     [
         ("others/instruct", "write", "me is not a member of others"),
-        ("instruct", "read", "the token of me may only read"),
+        ("instruct", "read", "the token of me has read permission only"),
         ("in valid", "write", "Repo id must use alphanumeric chars"),
     ],
 )

@@ -201,7 +201,7 @@ def test_sorting_by_length_explains_the_saw_tooth(few: Path, tmp_path: Path, pag
 
 def test_charts_have_text_alternatives(page: Page) -> None:
     labels = [str(have["aria-label"]) for have in page.having("div", role="img")]
-    beginnings = ("Bits per token of", "Share of likeliest", "Loss over", "Probability of the end")
+    beginnings = ("Bits per token of", "Share of most likely", "Loss over", "Probability of the end")
     assert [sum(label.startswith(one) for label in labels) for one in beginnings] == [1, 1, 1, 1]
     assert page.text.count("The same figures as a table") == 2
     assert all(

@@ -41,6 +41,6 @@ def test_a_record_of_an_earlier_version_opens_with_its_sentence(comparison_recor
     assert summary_of(record).lines == ()
     assert summary_of(record).sentence == record["sentences"]["instruct"]
     del record["sentences"]
-    assert summary_of(record).sentence.startswith("the record has no sentence")
+    assert summary_of(record).sentence.startswith("the record has no summary")
     record["differences"]["instruct"] = {}
-    assert summary_of(record).sentence == "no measure was taken on both base and instruct"
+    assert summary_of(record).sentence == "no metric was measured on both base and instruct"

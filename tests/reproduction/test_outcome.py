@@ -72,5 +72,5 @@ def test_the_largest_difference_is_found_with_its_step() -> None:
 
 
 def test_a_lock_without_a_result_cannot_be_compared_with() -> None:
-    with pytest.raises(UserError, match="it has no result"):
+    with pytest.raises(UserError, match="and has no result"):
         refuse_unfinished(lock(result=None))

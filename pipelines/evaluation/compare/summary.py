@@ -52,7 +52,7 @@ def sentence_of(differences: Differences, summary: Mapping[str, Mapping[str, Any
         return "nothing was measured on both models"
     if all(one.is_zero for one in differences.values()):
         n_items = next(iter(differences.values())).difference.estimate.n  # the first on a page applies to every prompt
-        return f"no difference at all: equal on every item of all {len(differences)} measures, n = {n_items}"
+        return f"no difference at all: equal on every item of all {len(differences)} metrics, n = {n_items}"
     return "; ".join(f"{aspect}: {line['text']}" for aspect, line in summary.items())
 
 

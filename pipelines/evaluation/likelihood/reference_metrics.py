@@ -96,7 +96,7 @@ P_END = MetricDefinition(
 )  # fmt: skip
 P_END_INSIDE = MetricDefinition(
     "p_end_inside", "P(end) inside the reference", "share", "neither",
-    "probability of the model's end tokens together where the reference answer goes on, mean over all those "
+    "probability of the model's end tokens together where the reference answer continues, mean over all those "
     "positions; a model that never ends is at 0, so read it together with P(end) where the reference ends",
     Group.STOPPING,
 )  # fmt: skip

@@ -163,7 +163,7 @@ def _is_unknown(name: str, index: Mapping[str, Any]) -> bool:
 def _refuse_unsafe_code(name: str, choice: TaskChoice) -> None:
     if not choice.run_code_unconfined:
         raise UserError(
-            f"the task {name} has unsafe_code: the harness runs what a model wrote, with all rights of this user",
+            f"the task {name} has unsafe_code: the harness runs generated code with this user's permissions",
             "measure code with compare.py --run_code, which uses a sandbox, or add --run_code_unconfined",
         )
 

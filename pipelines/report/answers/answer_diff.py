@@ -57,7 +57,7 @@ def answer_diff(before: str, after: str, *, by_line: bool) -> AnswerDiff:
     runs = tuple(_merged(_runs(matcher, first, second)))
     kept = sum(len(run.text.strip()) for run in runs if run.change is Change.KEPT)
     if not kept or kept < MIN_COMMON_SHARE * min(len(before.strip()), len(after.strip())):
-        return AnswerDiff((), "The two answers have next to nothing in common.")
+        return AnswerDiff((), "The two answers have almost nothing in common.")
     shown = (Run(run.change, visible(_signed(run) if by_line else run.text)) for run in runs)
     return AnswerDiff(tuple(shown), is_by_line=by_line)
 

@@ -10,8 +10,8 @@ from pipelines.report.tables import Table
 # More points than pixels only make the file larger; means of runs of points keep the curve's shape.
 MAX_POINTS = 400
 _SAW_TOOTH = (
-    " The training loss rises and falls like a saw: within each run of up to 50 batches rows go from long to short "
-    "(group_by_length), and the loss of a token depends on the length of its row. The evaluation loss is over all rows."
+    " The training loss has a sawtooth shape: within each run of up to 50 batches rows go from long to short "
+    "(group_by_length), and the loss per token depends on the row's length. The evaluation loss is over all rows."
 )
 
 

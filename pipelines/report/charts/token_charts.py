@@ -75,9 +75,9 @@ def reliability_chart(bins: Bins | None, models: Sequence[str]) -> Chart | None:
     axis = Axis(0.0, 100.0, 25.0)
     return Chart(
         title="Reliability of the token probabilities",
-        summary="Share of likeliest tokens that were right, by the probability they had. On the diagonal a model is as "
+        summary="Share of most likely tokens that were right, by their probability. On the diagonal a model is as "
         "sure as it is right. " + _ends_told(found, "accuracy", 2),
-        x_label="mean probability of the likeliest token, %",
+        x_label="mean probability of the most likely token, %",
         y_label="right, %",
         curves=tuple(
             Curve(
@@ -107,7 +107,7 @@ def reliability_chart(bins: Bins | None, models: Sequence[str]) -> Chart | None:
             2,
         ),
         has_diagonal=True,
-        explanation="On the diagonal a model is as sure as it is right; below it, it is too sure.",
+        explanation="On the diagonal, confidence equals accuracy; below it the model is overconfident.",
     )
 
 

@@ -53,7 +53,7 @@ def examinations(run: Mapping[str, Any] | None) -> dict[str, ExaminationView | N
     a record is broken."""
     run = run or {}
     doctor, after = run.get("doctor"), run.get("after_run")
-    off = ExaminationView("The doctor did not look at this run (doctor: off).", (), (), (), is_off=True)
+    off = ExaminationView("The doctor's checks were off for this run (doctor: off).", (), (), (), is_off=True)
     return {
         "doctor": _doctor(doctor) if doctor else off if "doctor" in run else None,
         "after_run": _after_run(after) if after else None,
@@ -66,7 +66,7 @@ def _doctor(record: Mapping[str, Any]) -> ExaminationView:
     sentence = f"Before the run the doctor made {record['n_checks']:,} checks on {' and '.join(looked)}: "
     sentence += f"{findings_sentence(findings) if findings else 'clean, nothing found'}."
     if record["n_errors"] and record.get("mode") == "warn":
-        sentence += " The run was made all the same (doctor: warn)."
+        sentence += " The run was started anyway (doctor: warn)."
     return _view(sentence, findings)
 
 
@@ -81,7 +81,7 @@ def _after_run(record: Mapping[str, Any]) -> ExaminationView:
         _loss(record["loss"]),
     )  # fmt: skip
     found = first_upper(findings_sentence(findings))
-    sentence = f"{found} after the run." if findings else "After the run nothing was found amiss."
+    sentence = f"{found} after the run." if findings else "No problems were found after the run."
     return _view(sentence, findings, deeds)
 
 
@@ -100,7 +100,7 @@ def _change(facts: Mapping[str, Any]) -> Deed:
         n, away = facts["n_compared"], facts["relative"]
         share = [] if away is None else [f"{_share(away)} from the base"]
         of_all = [f"{n:,} of {facts['n_tensors']:,} were compared"] if n < facts["n_tensors"] else []
-        return Deed("Weights", f"{n - n_unmoved:,} of {n:,} tensors moved", (*share, *of_all, *named))
+        return Deed("Weights", f"{n - n_unmoved:,} of {n:,} tensors changed", (*share, *of_all, *named))
     n = facts["n_modules"]
     return Deed("Adapter", f"{n - n_unmoved:,} of {n:,} modules changed", (*_norms(facts), *named))
 
@@ -131,7 +131,7 @@ def _stopping(facts: Mapping[str, Any]) -> Deed:
     begin, since = (before, "before the run") if before else (first, f"step {first['step']:,}")
     details = [f"from {since} to step {last['step']:,}"]
     if last["p_end_inside"] is not None:
-        details.insert(0, f"{_from_to(begin, last, 'p_end_inside')} where they go on")
+        details.insert(0, f"{_from_to(begin, last, 'p_end_inside')} inside them")
     if last["stop_rate"] is not None:
         rates = _from_to(first, last, "stop_rate")
         details.append(f"sample answers that stop on their own, from step {first['step']:,} on: {rates}")
@@ -166,7 +166,7 @@ def _loss(facts: Mapping[str, Any]) -> Deed:
     if best["step"] != last["step"]:
         details.insert(1, f"best held-out loss {number_text(best['value'], 3)} after step {best['step']:,}")
     if not facts["averaged_alike"]:
-        details.append("packed in one of the two only: their means weigh short rows otherwise")
+        details.append("packed in one of the two only: their means weight short rows differently")
     return Deed("Loss", f"{train} on training rows, {number_text(last['value'], 3)} on held-out rows", tuple(details))
 
 

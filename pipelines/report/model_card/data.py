@@ -80,7 +80,7 @@ def source_lines(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Each source with the commit or the hash that it is known by."""
     for source in manifest.get("sources") or ():
         revision, sha256 = source.get("revision"), source.get("sha256")
-        known_by = f"revision {revision}" if revision else f"sha256 {sha256}" if sha256 else "no hash on record"
+        known_by = f"revision {revision}" if revision else f"sha256 {sha256}" if sha256 else "no hash recorded"
         n_rows = source.get("n_rows")
         rows = f", {n_rows:,} rows" if isinstance(n_rows, int) else ""
         yield f"{without_local_paths(str(source.get('name') or source.get('path')))}, {known_by}{rows}"

@@ -77,7 +77,7 @@ def proposed_license(works: Sequence[Work]) -> LicenseProposal:
     for work in works:
         by_id.setdefault(license_identifier(work.license), []).append(work)
     if not by_id:
-        return LicenseProposal("unknown", None, "There is no record of what this model was made from.")
+        return LicenseProposal("unknown", None, "The sources of this model were not recorded.")
     binding = [one for one in by_id if _strictness(one)] or [next(iter(by_id))]
     if "unknown" in by_id:
         identifier = "unknown"
@@ -108,7 +108,7 @@ def _warnings(binding: Sequence[str], by_id: dict[str, list[Work]]) -> Iterator[
     if non_commercial:
         yield f"Not for commercial use: {listed([_described(one, by_id[one]) for one in non_commercial])}."
     if "unknown" in by_id:
-        yield f"License unknown: none is on record for {_named(by_id['unknown'])}."
+        yield f"License unknown: none was recorded for {_named(by_id['unknown'])}."
     with_terms = [_described(one, by_id[one]) for one in binding if _strictness(one) and one != "unknown"]
     if len(with_terms) > 1:
         yield f"Several licenses with terms: {listed(with_terms)}. This card does not decide how to meet all of them."
@@ -129,7 +129,7 @@ def _stated(identifier: str, works: Sequence[Work]) -> str:
 
 
 def _described(identifier: str, works: Sequence[Work]) -> str:
-    stated = "no license on record" if identifier == "unknown" else _stated(identifier, works)
+    stated = "no license recorded" if identifier == "unknown" else _stated(identifier, works)
     return f"{stated} ({_named(works)})"
 
 

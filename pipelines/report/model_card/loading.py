@@ -24,7 +24,7 @@ def why_peft_only(adapter: Mapping[str, Any]) -> str:
     """Why `AutoModelForCausalLM.from_pretrained` of the adapter gives another model than PEFT does, by its
     adapter_config.json; empty where the two are the same."""
     if adapter.get("use_dora"):
-        return "transformers drops the magnitudes of DoRA and answers as another model"
+        return "transformers drops DoRA's magnitudes, which changes the model"
     if adapter.get("trainable_token_indices"):
         return "transformers does not grow the embeddings of the base for the tokens that the adapter adds"
     return ""

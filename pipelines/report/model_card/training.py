@@ -67,7 +67,7 @@ def _device(machine: Mapping[str, Any], n_processes: int | None) -> str | None:
 
 
 _SHARES = {
-    "likelihood_accuracy": "the chosen answer is the likelier one",
+    "likelihood_accuracy": "the chosen answer is the more likely one",
     "likelihood_accuracy_normalised": "the same per token",
 }
 

@@ -143,7 +143,7 @@ def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBa
     unknown = [key for key in keys if not hasattr(defaults, key)]
     if unknown:
         raise UserError(
-            f"model_config has {', '.join(unknown)}, which {type(defaults).__name__} has not",
+            f"model_config has {', '.join(unknown)}, which {type(defaults).__name__} does not have",
             "correct or remove these keys",
         )
     from_tokenizer = {

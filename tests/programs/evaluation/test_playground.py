@@ -181,7 +181,7 @@ def test_hostile_prompts_and_answers_are_shown_as_text(visit: Visit) -> None:
     visit.ask("".join(HOSTILE))
     assert visit.text("instruct-1") == "".join(HOSTILE)
     assert visit.cells("instruct-tokens", 2) == [repr(token) for token in [*HOSTILE, "<|im_end|>"]]
-    visit.page.get_by_role("button", name="What each model read").click()
+    visit.page.get_by_role("button", name="Prompt that each model received").click()
     visit.page.wait_for_selector("#instruct-read textarea")
     assert visit.text("instruct-read").startswith(f"<|im_start|>user\n{HOSTILE[0]}")
     assert visit.page.locator("img[src=x]").count() == 0

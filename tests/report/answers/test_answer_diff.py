@@ -35,8 +35,8 @@ def test_code_is_compared_by_lines_with_signs() -> None:
     ("before", "after", "reason"),
     [
         ("same", "same", "are the same"),
-        ("", "something", "next to nothing in common"),
-        ("one two three four", "red green blue black", "next to nothing in common"),
+        ("", "something", "almost nothing in common"),
+        ("one two three four", "red green blue black", "almost nothing in common"),
         ("x" * (MAX_CHARACTERS + 1), "x", "longer than 4,000 characters"),
         ("a b " * MAX_PIECES, "a b", "more than 400 words"),
     ],

@@ -44,7 +44,7 @@ def test_a_clean_run_is_called_clean(few: Path, tmp_path: Path) -> None:
     assert "rows of held-out: clean, nothing found." in page.text
     assert "Doctor before the run: clean" in page.text
     assert "Model after the run: clean" in page.text
-    assert "After the run nothing was found amiss." in markdown
+    assert "No problems were found after the run." in markdown
 
 
 def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: 
         "Smallest 1.09 (1.26%), model.layers.0.self_attn.q_proj; largest 2.5 (1.78%), model.layers.0.mlp.up_proj",
         "Norm of the change of model.embed_tokens (token rows): 0.0412",
         "End token Probability 0.0% → 87.1% where held-out answers end",
-        "0.0% → 0.4% where they go on",
+        "0.0% → 0.4% inside them",
         "From before the run to step 174",
         "Sample answers that stop on their own, from step 30 on: 0.0% → 100.0%",
         "General text 1.052 → 1.064 bits per byte",
@@ -88,7 +88,7 @@ def test_full_fine_tuning_has_its_distance(few: Path, tmp_path: Path) -> None:
         "unmoved": ["model.norm.weight"],
     }  # fmt: skip
     page, _ = report_of(few, tmp_path, after_run=after_run(change=full))
-    assert "Weights 144 of 145 tensors moved" in page.text
+    assert "Weights 144 of 145 tensors changed" in page.text
     assert "0.00123% from the base" in page.text
     assert "145 of 290 were compared" in page.text
 
@@ -124,14 +124,14 @@ def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few:
         assert "Checks after the run" not in text
     assert examinations(None) == {"doctor": None, "after_run": None}
     page, _ = report_of(few, tmp_path, doctor=None)
-    assert "The doctor did not look at this run (doctor: off)." in page.text
+    assert "The doctor's checks were off for this run (doctor: off)." in page.text
     assert "Doctor before the run" not in page.text
 
 
 def test_errors_that_were_overruled_are_said_to_be(few: Path, tmp_path: Path) -> None:
     record = doctor(finding("END_TOKEN_NOT_TRAINED", "error"), mode="warn")
     page, _ = report_of(few, tmp_path, doctor=record)
-    assert "1 error. The run was made all the same (doctor: warn)." in page.text
+    assert "1 error. The run was started anyway (doctor: warn)." in page.text
 
 
 def test_hostile_records_stay_text(few: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_the_hubs_own_identifiers_are_kept() -> None:
         ("llama3", ["mit"], "llama3", ["Read the terms: llama3 (the base)."]),
         ("llama3", ["cc-by-nc-4.0"], "other", ["Not for commercial use: cc-by-nc-4.0 (data 0).", "Several licenses"]),
         ("gpl-3.0", ["cc-by-sa-4.0"], "other", ["Several licenses with terms: gpl-3.0 (the base) and cc-by-sa-4.0"]),
-        ("mit", [None], "unknown", ["License unknown: none is on record for data 0."]),
+        ("mit", [None], "unknown", ["License unknown: none was recorded for data 0."]),
         (None, ["cc-by-nc-4.0"], "unknown", ["Not for commercial use", "License unknown", "Read the terms"]),
         ("my own terms", ["mit"], "other", ["Read the terms: my own terms (the base)."]),
         ("mit", ["mit, cc-by-nc-4.0"], "other", ["Not for commercial use: mit, cc-by-nc-4.0 (data 0).", "Read"]),

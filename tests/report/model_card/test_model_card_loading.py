@@ -83,7 +83,7 @@ def test_an_adapter_answers_as_it_was_saved(adapter: Written) -> None:
         ({}, 0, ""),
         ({"use_rslora": True}, 0, ""),
         ({"modules_to_save": ["lm_head"]}, 0, ""),
-        ({"use_dora": True}, 0, "transformers drops the magnitudes of DoRA"),
+        ({"use_dora": True}, 0, "transformers drops DoRA's magnitudes"),
         ({}, 3, "transformers does not grow the embeddings"),
     ],
     ids=["lora", "rslora", "modules_to_save", "dora", "new_tokens"],

@@ -129,6 +129,6 @@ def test_a_run_without_a_lock_has_an_unknown_license(tmp_path: Path) -> None:
     change_run(trained, git_commit="1f2e3d")
     text = model_card(trained)
     assert metadata(text).license == "unknown"
-    assert "> **License unknown:** none is on record for base recipes/quickstart/base and functions." in text
+    assert "> **License unknown:** none was recorded for base recipes/quickstart/base and functions." in text
     assert "Inputs of the run (no lock file)" in text
     assert "| git\\_commit | 1f2e3d |" in text

@@ -63,7 +63,7 @@ def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path)
     change_run(trained, program="dpo", adapter={"path": "/srv/runs/first", "fingerprint": "sha256:aa"})
     text = model_card(trained)
     assert "tuned to preferences (DPO) on 2,784 pairs of `functions`, continued from the adapter `first`." in text
-    assert "> **License unknown:** none is on record for adapter first." in text
+    assert "> **License unknown:** none was recorded for adapter first." in text
 
 
 def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path:
     sources = [{"name": "packages", "distributions": packages}, {"name": "my_rows.jsonl", "sha256": "aa"}]
     write_json(tmp_path / "functions" / "manifest.json", manifest() | {"sources": sources})
     text = model_card(trained)
-    assert "> **License unknown:** none is on record for dataset mystery 0.1 and dataset my\\_rows.jsonl." in text
+    assert "> **License unknown:** none was recorded for dataset mystery 0.1 and dataset my\\_rows.jsonl." in text
     train = lock()["datasets"][0]
     write_json(
         trained / "lock.json", lock(datasets=[train | {"licenses": [{"source": train["path"], "license": "mit"}]}])
@@ -99,7 +99,7 @@ def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path:
     write_json(trained / "lock.json", lock(datasets=[mixture]))
     change_run(trained, dataset={"path": mixture["path"], "n_rows": 5})
     text = model_card(trained)
-    assert "> **License unknown:** none is on record for dataset my\\_rows.jsonl." in text
+    assert "> **License unknown:** none was recorded for dataset my\\_rows.jsonl." in text
     assert "on 5 rows of `org/rows + my_rows.jsonl`." in text
 
 
@@ -113,7 +113,7 @@ def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path: Pa
     change_run(trained, program="dpo", metrics={"held_out_pairs": pairs})
     text = unescaped(section(model_card(trained), "## Training"))
     assert (
-        "| the chosen answer is the likelier one (n = 147) | 53.7% [45.7, 61.7] | 74.8% [67.8, 81.8] "
+        "| the chosen answer is the more likely one (n = 147) | 53.7% [45.7, 61.7] | 74.8% [67.8, 81.8] "
         "| +21.1 points [+14.3, +27.9] |"
     ) in text
     assert (
