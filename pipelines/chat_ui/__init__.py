@@ -1,8 +1,8 @@
-"""Models to talk to: a base and an instruct model side by side on a local page.
+"""A local page to chat with a base and an instruct model side by side.
 
 model_pair      the two models in memory; an adapter shares the base's weights
-streaming       a model's answers, growing token by token; several models in turn
-conversation    one prompt put to both, scene after scene
+streaming       answers that grow token by token; several models in turn
+conversation    one prompt sent to both models
 tables          next-token probabilities as rows
 page            the Gradio page (extra `playground`)
 """

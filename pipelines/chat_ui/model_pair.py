@@ -1,4 +1,4 @@
-"""The base and the instruct model in memory together; an adapter shares the base's tensors."""
+"""Load the base and the instruct model together; an adapter shares the base's tensors."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -22,16 +22,16 @@ class ModelPair:
 
     @property
     def base_styles(self) -> list[PromptStyle]:
-        """How the base can be asked."""
+        """Return the prompt styles of the base."""
         return [PromptStyle.PLAIN, PromptStyle.RAW, *([PromptStyle.CHAT] if self.templated_base else [])]
 
     @property
     def instruct_style(self) -> PromptStyle:
-        """How the instruct model is asked: by its chat template, if it has one."""
+        """Return CHAT if the instruct model has a chat template, else PLAIN."""
         return PromptStyle.CHAT if self.instruct.has_chat_template else PromptStyle.PLAIN
 
     def asked(self, base_style: PromptStyle) -> list[tuple[LoadedModel, PromptStyle]]:
-        """The base for prompts of `base_style`, one of `base_styles`, and the instruct model, each with its style."""
+        """Return the base for prompts of `base_style` and the instruct model, each with its style."""
         templated = self.templated_base if base_style is PromptStyle.CHAT else None
         return [(templated or self.base, base_style), (self.instruct, self.instruct_style)]
 
@@ -42,20 +42,20 @@ class ModelPair:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of all weights, shared ones counted once."""
+        """Return the memory of all weights, shared ones counted once."""
         models = [one for one in (self.base, self.templated_base, self.instruct) if one]
         return sum({place: size for one in models for place, size in self._tensors(one).items()}.values())
 
     @staticmethod
     def _tensors(loaded: LoadedModel) -> dict[int, int]:
-        """The size in bytes of each tensor by its place in memory."""
+        """The size in bytes of each tensor by its address."""
         return {one.data_ptr(): one.nbytes for one in (*loaded.model.parameters(), *loaded.model.buffers())}
 
 
 def load_pair(base: str, instruct: str) -> ModelPair:
     """Load `base` (folder or Hub id) and `instruct` (a model, or an adapter of `base`).
 
-    Raises `UserError` for what cannot be loaded and for an adapter that was trained on another base.
+    Raises `UserError` if one cannot be loaded, or the adapter was trained on another base.
     """
     base_ref, instruct_ref = resolve_compared(base, [instruct])
     alone = load_for_inference(base_ref, name="base")

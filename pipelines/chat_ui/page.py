@@ -1,7 +1,7 @@
-"""The playground's page: one prompt, both answers growing side by side, and what each model thought came next.
+"""The Gradio page: one prompt, both answers side by side, and next-token probabilities.
 
-Everything that a model or a user wrote is shown as the value of a text field, or escaped in a table, never as Markdown
-or HTML. Nothing is loaded from elsewhere: the fonts are the system's, Gradio's own scripts come from this process.
+Text of models and users is shown in text fields or escaped in tables, never as Markdown or HTML. Nothing is loaded from
+other hosts: fonts are the system's, Gradio's scripts come from this process.
 """
 
 import os
@@ -46,16 +46,16 @@ _CSS = """
 
 
 class Playground:
-    """The page over two models; one question is answered at a time, whoever asks."""
+    """The page for two models; one question is answered at a time."""
 
     def __init__(self, pair: ModelPair, max_new_tokens: int) -> None:
         self.pair, self.max_new_tokens = pair, max_new_tokens
-        self.stops: dict[str, threading.Event] = {}  # of each browser tab that waits for an answer
+        self.stops: dict[str, threading.Event] = {}  # by browser tab
         with gr.Blocks(title="Playground", analytics_enabled=False, fill_width=True) as self.blocks:
             self._build()
 
     def serve(self, port: int | None) -> str:
-        """Open the page to this machine alone and return its address; `port` None is the first free one from 7860."""
+        """Serve the page to this machine only and return its address; `port` None: the first free one from 7860."""
         font = [gr.themes.Font("Arial"), gr.themes.Font("sans-serif")]
         _, address, _ = self.blocks.queue(default_concurrency_limit=1).launch(
             server_name=HOST,
@@ -128,7 +128,7 @@ class Playground:
         return [temperature, top_p, max_new, n_samples, seed, style]
 
     def _tables(self) -> list[Any]:
-        """Beneath the answers: what was read, the first token, and all tokens of one sample, chosen by its number."""
+        """Below the answers: the prompts as read, the first token, and all tokens of one sample."""
         tables_of_samples = gr.State([])
         with gr.Accordion("Prompt that each model received", open=False), gr.Row():
             read = [
@@ -166,7 +166,7 @@ class Playground:
         earlier: tuple[Exchange, ...],
         request: gr.Request,
     ) -> Iterator[list[Any]]:
-        """Everything beneath the buttons, again and again while the answers grow."""
+        """Yield everything below the buttons while the answers grow."""
         stop = self.stops[str(request.session_hash)] = threading.Event()
         nothing = [gr.skip()] * (2 * MAX_SAMPLES + 8)
         try:
@@ -181,7 +181,7 @@ class Playground:
             self.stops.pop(str(request.session_hash), None)
 
     def stop(self, request: gr.Request) -> None:
-        """End the answer that this browser tab waits for."""
+        """Stop the answer of this browser tab."""
         waiting = self.stops.get(str(request.session_hash))
         if waiting:
             waiting.set()
@@ -192,13 +192,13 @@ class Playground:
 
 
 def _exchange(question: Question, scene: Scene) -> Exchange:
-    """The turn as it is: of several samples the first answer."""
+    """The turn with the first sample of each model."""
     base, instruct = (side.progress.answers[0].text for side in (scene.base, scene.instruct))
     return Exchange(question.request, base, instruct)
 
 
 def _kept(earlier: tuple[Exchange, ...], latest: Exchange | None) -> list[Any]:
-    """The conversation with the latest turn: as it is kept, as nothing is left of it, and as each model's text."""
+    """The conversation with the latest turn, and its text for each model."""
     turns = (*earlier, latest) if latest else tuple(earlier)
     base = "\n\n".join(f"You: {one.request}\n\n{one.base}" for one in turns)
     instruct = "\n\n".join(f"You: {one.request}\n\n{one.instruct}" for one in turns)
@@ -251,7 +251,7 @@ def _how_it_ended(side: Side, place: int, was_stopped: bool) -> str:
 
 
 def _details(scene: Scene) -> list[Any]:
-    """The tables, once the models are done; until then those of the question before stay."""
+    """The tables once the models are done; until then those of the previous question stay."""
     read = [scene.base.read, scene.instruct.read]
     if scene.base.choices is None or scene.instruct.choices is None:
         return [*read, *[gr.skip()] * 5]

@@ -1,7 +1,7 @@
-"""Answers that grow token by token, and two models that speak in turn.
+"""Stream answers token by token, from two models in turn.
 
-The tokens are those of `generate_answers`, hence of generate.py: the same float32 logits, the same uniform numbers for
-the same seed, sample and prompt, the same end tokens.
+The tokens are those of `generate_answers` and generate.py: the same float32 logits, the same uniform numbers for the
+same seed, sample and prompt, the same end tokens.
 """
 
 import time
@@ -17,12 +17,12 @@ from pipelines.inference.generation import Answer
 from pipelines.inference.sampling import Request, SamplingPolicy, choose_tokens, uniform_numbers
 from pipelines.modeling import LoadedModel, stop_token_ids
 
-SECONDS_OF_A_TURN = 0.05  # how long one model computes before the other one does: what it said is then shown
+SECONDS_OF_A_TURN = 0.05  # of one model, before its answer is shown and the other one continues
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a model said up to now: its answers, one for each sample, in `seconds` of its own computing.
+    """A model's answers so far, one for each sample, and its `seconds` of computing.
 
     An answer of `n_room` tokens without an end token was cut by the limit.
     """
@@ -34,11 +34,11 @@ class Progress:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens of all samples, end tokens included."""
+        """Return tokens of all samples per second, with end tokens."""
         return sum(len(one.token_ids) for one in self.answers) / self.seconds if self.seconds else 0.0
 
     def is_finished(self, sample: int) -> bool:
-        """Whether the answer of this sample will not grow."""
+        """Whether the answer of this sample is complete."""
         answer = self.answers[sample]
         return answer.stopped or len(answer.token_ids) >= self.n_room
 
@@ -46,9 +46,9 @@ class Progress:
 def stream_answers(
     loaded: LoadedModel, prompt: Sequence[int], policy: SamplingPolicy, seconds_of_a_turn: float = SECONDS_OF_A_TURN
 ) -> Iterator[Progress]:
-    """The answers to `prompt` (token ids), all samples together, after each turn; the last progress is done.
+    """Yield the answers to `prompt` (token ids), all samples together, after each turn; the last one is done.
 
-    A prompt that leaves less room than the policy's `max_new_tokens` in the model's positions gets what room there is.
+    The answers end at the policy's `max_new_tokens` or at the model's context length.
     """
     n_room = policy.max_new_tokens
     if loaded.max_positions is not None:
@@ -69,7 +69,7 @@ def stream_answers(
 
 
 def in_turn(streams: Sequence[Iterator[Progress]]) -> Iterator[list[Progress]]:
-    """The latest progress of each of `streams` after each turn of one of them, until all are done."""
+    """Yield the latest progress of all `streams` after each turn of one of them, until all are done."""
     latest: list[Progress] = [next(stream) for stream in streams]
     yield list(latest)
     while not all(one.is_done for one in latest):
@@ -80,7 +80,7 @@ def in_turn(streams: Sequence[Iterator[Progress]]) -> Iterator[list[Progress]]:
 
 
 class _Steps:
-    """One token at a time for all samples of one prompt; they have one length, so nothing is padded."""
+    """One token at a time for all samples of one prompt, without padding."""
 
     def __init__(self, loaded: LoadedModel, samples: Sequence[Request], policy: SamplingPolicy) -> None:
         self.loaded, self.policy, self.n_room = loaded, policy, samples[0].n_new
@@ -96,7 +96,7 @@ class _Steps:
         return all(self._has_ended(ids) or len(ids) == self.n_room for ids in self.new_ids)
 
     def take_one(self) -> None:
-        """Add one token to each answer; a sample that has ended goes on unseen, until all have."""
+        """Add one token to each answer; samples that have ended are computed but not shown."""
         scores = self._next_logits()
         uniforms = None if self.uniforms is None else self.uniforms[:, self.n_taken : self.n_taken + 1]
         chosen = choose_tokens(scores, self.policy, uniforms)
@@ -107,11 +107,10 @@ class _Steps:
                 ids.append(token_id)
 
     def _next_logits(self) -> torch.Tensor:
-        """Logits of shape (samples, vocabulary); what was read is kept in the model's own kind of cache, if it has one
-        that it hands back under the usual name."""
+        """Logits of shape (samples, vocabulary), with the model's own cache if it returns `past_key_values`."""
         model: Any = self.loaded.model
         if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
-            return model(input_ids=self.token_ids).logits[:, -1]  # it would put its prefix before each cached step
+            return model(input_ids=self.token_ids).logits[:, -1]  # it would add its prefix to each cached step
         unread = self.token_ids if self.past is None else self.token_ids[:, -1:]
         output = model(input_ids=unread, past_key_values=self.past, use_cache=True)
         self.past = output.get("past_key_values")
@@ -125,7 +124,7 @@ class _Steps:
             text_ids = ids[:-1] if stopped else ids
             text = str(tokenizer.decode(text_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
             grows = not stopped and len(ids) < self.n_room
-            text = text.rstrip("\ufffd") if grows else text  # the rest of a character may be the next token
+            text = text.rstrip("\ufffd") if grows else text  # the next token may complete the character
             answers.append(Answer(text, len(text_ids), stopped, tuple(ids)))
         return answers
 

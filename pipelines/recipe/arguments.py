@@ -1,4 +1,4 @@
-"""This project's own recipe keys, each documented on the field; all other keys are TRL's, PEFT's and transformers'."""
+"""This project's own recipe keys, documented on the fields. All other keys are TRL's, PEFT's and transformers'."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,10 +14,10 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class TruncationPolicy(StrEnum):
-    """What becomes of a row over `max_length` tokens; the ledger counts every one.
+    """What happens to a row over `max_length` tokens; the ledger counts every one.
 
-    DROP leaves it out. TRUNCATE_PROMPT cuts the left of its longest prompt text. KEEP_END_TOKEN cuts the answer and
-    puts the end token at the cut. SPLIT makes several examples of it. ERROR stops before training.
+    DROP removes it. TRUNCATE_PROMPT cuts the start of its longest prompt text. KEEP_END_TOKEN cuts the answer and
+    appends the end token. SPLIT makes several examples of it. ERROR stops before training.
     """
 
     DROP = "drop"
@@ -28,7 +28,7 @@ class TruncationPolicy(StrEnum):
 
 
 class DoctorMode(StrEnum):
-    """What the doctor's findings do to a run: ERROR stops it at errors, WARN only prints, OFF does not look."""
+    """ERROR: the doctor's errors stop the run. WARN: they are only printed. OFF: no checks."""
 
     ERROR = "error"
     WARN = "warn"
@@ -37,7 +37,7 @@ class DoctorMode(StrEnum):
 
 @dataclass
 class MixturePart(DatasetConfig):
-    """One entry of `datasets:`: TRL's `DatasetConfig` (path, name, split, columns, fraction, ...) and what it lacks."""
+    """One entry of `datasets:`: TRL's `DatasetConfig` (path, name, split, columns, fraction, ...) and two more keys."""
 
     revision: str | None = None  # commit, tag or branch of a Hub dataset
     weight: float | None = None  # share of the tokens that pretraining draws from this part
@@ -54,7 +54,7 @@ class MixtureArguments(DatasetMixtureConfig):
 
 
 def chosen(kind: type[Choice], value: str, key: str) -> Choice:
-    """`value` of the recipe's `key` as one of `kind`. Raises `UserError` with the choices."""
+    """Return `value` of the recipe's `key` as one of `kind`. Raises `UserError` with the choices."""
     choices = [choice.value for choice in kind]
     if value not in choices:
         raise UserError(f"{key} is {value}, expected one of {', '.join(choices)}")
@@ -63,7 +63,7 @@ def chosen(kind: type[Choice], value: str, key: str) -> Choice:
 
 @dataclass
 class RunArguments:
-    """What every training program has: going on after an interruption, and the live view at each evaluation."""
+    """Keys of every training program: resume, sample answers at each evaluation, the doctor, forgetting."""
 
     resume: bool = field(default=False, metadata={"help": "Continue the unfinished run in output_dir."})
     sample_prompts: list[str] | None = field(
@@ -74,7 +74,7 @@ class RunArguments:
     sample_max_new_tokens: int = field(default=64, metadata={"help": "Longest sample answer, in tokens."})
     doctor: DoctorMode = field(
         default=DoctorMode.ERROR,
-        metadata={"help": "Checks before step 1: error stops at what ruins a run, warn only says it, off is silent."},
+        metadata={"help": "Checks before step 1: error stops at errors, warn prints them, off skips the checks."},
     )
     hub_base_model: str | None = field(
         default=None,
@@ -84,7 +84,7 @@ class RunArguments:
     )
     general_text: str | None = field(
         default=None,
-        metadata={"help": "A text file whose bits per byte are measured before and after the run: what it forgets."},
+        metadata={"help": "A text file whose bits per byte are measured before and after the run, for forgetting."},
     )
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class RunArguments:
 
 @dataclass
 class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
-    """TRL's `ScriptArguments` (`dataset_name`, ...) and `datasets:` mixture, and what they lack."""
+    """TRL's `ScriptArguments` (`dataset_name`, ...) and `datasets:` mixture, and more keys for data."""
 
     dataset_revision: str | None = field(
         default=None,
@@ -102,7 +102,7 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
     )
     dataset_test_split: str = field(
         default="validation",
-        metadata={"help": "Split that is evaluated while training. The test split is kept for the comparison."},
+        metadata={"help": "Split that is evaluated during training. The test split is kept for the comparison."},
     )
     long_rows: TruncationPolicy = field(
         default=TruncationPolicy.DROP,
@@ -131,7 +131,7 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
 
 @dataclass
 class InstructionArguments(DataArguments):
-    """What `sft.py` needs beyond `DataArguments`."""
+    """More keys of `sft.py`."""
 
     train_on: TrainOn = field(
         default=TrainOn.ALL_TURNS,
@@ -159,7 +159,7 @@ class InstructionArguments(DataArguments):
 
 @dataclass
 class PreferenceArguments(DataArguments):
-    """What `dpo.py` needs beyond `DataArguments`."""
+    """More keys of `dpo.py`."""
 
     adapter_name_or_path: str | None = field(
         default=None,
@@ -172,7 +172,7 @@ class PreferenceArguments(DataArguments):
 
 @dataclass
 class PretrainingArguments(RunArguments, MixtureArguments):
-    """What `pretrain.py` needs beyond transformers' `TrainingArguments` and TRL's `ModelConfig`."""
+    """Keys of `pretrain.py` besides transformers' `TrainingArguments` and TRL's `ModelConfig`."""
 
     dataset_name: str | None = field(
         default=None, metadata={"help": "A corpus folder; a text, JSONL or Parquet file; a folder of them; a Hub id."}
@@ -182,7 +182,7 @@ class PretrainingArguments(RunArguments, MixtureArguments):
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     dataset_test_split: str = field(default="validation", metadata={"help": "Split that is held out."})
     text_column: str | None = field(
-        default=None, metadata={"help": "Column with the text. None: text, content or code, whichever is there."}
+        default=None, metadata={"help": "Column with the text. None: text, content or code."}
     )
     text_validation_share: float = field(
         default=0.1,
@@ -193,7 +193,7 @@ class PretrainingArguments(RunArguments, MixtureArguments):
     )
     respect_documents: bool = field(
         default=True,
-        metadata={"help": "No token attends to another document, positions begin anew, no loss across the boundary."},
+        metadata={"help": "No attention across documents, positions restart, no loss at the boundary."},
     )
     model_type: str | None = field(
         default=None, metadata={"help": "Architecture by transformers' name, such as llama, for training from scratch."}

@@ -1,8 +1,8 @@
-"""The precision that this machine computes in: bfloat16 where the hardware has it and it is fast, else float32.
+"""Choose the precision: bfloat16 if the hardware has it and it is fast, else float32.
 
-torch answers for whatever a processor has by name, but a 16-bit product without hardware for it runs 10 to 60 times
-slower than in float32, without a message. So torch's own query is followed by a short measurement. `ONEDNN_MAX_CPU_ISA`
-and `ATEN_CPU_CAPABILITY`, which take instructions from a processor, are seen by the measurement only.
+torch supports 16-bit products on every processor, but without hardware for them they are 10 to 60 times slower than
+float32, without a message. So torch's query is followed by a short measurement, which also sees the effect of
+`ONEDNN_MAX_CPU_ISA` and `ATEN_CPU_CAPABILITY`.
 """
 
 import os
@@ -17,22 +17,27 @@ from typing import Any
 HALF_TYPES = ("bfloat16", "float16")
 PRECISION_KEYS = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "dtype")  # of a recipe
 _FEATURES = {
-    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),  # by torch.cpu.get_capabilities(); the last two of Arm
+    "bfloat16": (
+        "avx512_bf16",
+        "amx_bf16",
+        "bf16",
+        "sve_bf16",
+    ),  # of torch.cpu.get_capabilities(); the last two of Arm
     "float16": ("avx512_fp16", "amx_fp16"),
 }
-_WIDTH = 256  # of the square matrices that are multiplied to measure
+_WIDTH = 256  # of the square matrices in the measurement
 _REPEATS = 5
-_SHORTEST = 1e-6  # seconds; where the clock is too coarse to see a product, torch's query decides alone
+_SHORTEST = 1e-6  # seconds; if the clock is too coarse, torch's query decides
 _MAX_TIMES_FLOAT32 = 1.5  # in hardware it is 0.3 to 1.1, by AVX-512 without bfloat16 2.5 to 3, by AVX2 10 to 60
-_LAUNCHER = "ACCELERATE_MIXED_PRECISION"  # what `accelerate launch` says to its processes
+_LAUNCHER = "ACCELERATE_MIXED_PRECISION"  # set by `accelerate launch`
 _LOADED_IN = ("dtype", "torch_dtype")  # of model_init_kwargs
 _MAYBE_HALF = (*HALF_TYPES, "auto")
 _LAUNCHED = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class WishedBy(StrEnum):
-    """Where a precision was asked for. What the command line asks for is obeyed; a recipe and a configuration of
-    `accelerate launch` travel between machines, so the machine decides."""
+    """Who asked for a precision. The command line is obeyed. A recipe and an `accelerate launch` configuration are used
+    on several machines, so there the machine decides."""
 
     COMMAND_LINE = "command line"
     RECIPE = "recipe"
@@ -51,12 +56,12 @@ class Arithmetic:
 
     @property
     def is_fast(self) -> bool:
-        """Whether to compute in it unasked."""
+        """Whether to use it by default."""
         return self.in_hardware and (self.times_float32 is None or self.times_float32 <= _MAX_TIMES_FLOAT32)
 
     @property
     def reason(self) -> str:
-        """Why it is computed in, or not."""
+        """Return why it is used, or not."""
         if self.is_fast:
             return f"{self.device} has {self.dtype} arithmetic"
         is_slow = self.times_float32 is not None and self.times_float32 > _MAX_TIMES_FLOAT32
@@ -66,7 +71,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Precision:
-    """What is computed in, what was wished for and by whom, and the reason. `is_costly`: slower than float32."""
+    """The chosen precision, what was asked for and by whom, and the reason. `is_costly`: slower than float32."""
 
     choice: str
     reason: str
@@ -75,20 +80,20 @@ class Precision:
     is_costly: bool = False
 
     def line(self) -> str:
-        """What is said of it on stderr."""
+        """Return the line for stderr."""
         if self.is_costly:
             return f"warning: computing in {self.choice}, as the {self.wished_by} says: {self.reason}"
         return f"computing in {self.choice}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
-        """As run.json and lock.json hold it."""
+        """Return the entry of run.json and lock.json."""
         record = asdict(self) | {"wished_by": self.wished_by and self.wished_by.value}
         return {key: record[key] for key in ("choice", "wish", "wished_by", "reason")}
 
 
 @lru_cache
 def arithmetic(dtype: str, *, on_cpu: bool) -> Arithmetic:
-    """What this process finds of `dtype`, bfloat16 or float16, on its accelerator or its processor."""
+    """Query and measure `dtype`, bfloat16 or float16, on the accelerator or the processor."""
     import torch
 
     if on_cpu:
@@ -106,7 +111,7 @@ def arithmetic(dtype: str, *, on_cpu: bool) -> Arithmetic:
 
 
 def decide(found: Arithmetic, wish: str | None = None, wished_by: WishedBy | None = None) -> Precision:
-    """The precision, from what the machine has and what was wished for (a 16-bit type or float32)."""
+    """Return the precision, from what the machine has and what was asked for (a 16-bit type or float32)."""
     if wish is not None and wish not in HALF_TYPES:
         return Precision(wish, f"as the {wished_by} says", wish, wished_by)
     if found.is_fast:
@@ -119,11 +124,10 @@ def decide(found: Arithmetic, wish: str | None = None, wished_by: WishedBy | Non
 def precision_of_training(
     keys: Mapping[str, Any], on_command_line: Collection[str]
 ) -> tuple[dict[str, Any], Precision]:
-    """The precision of a recipe's run here, and the keys that make it so; a line on stderr unless it was asked for.
+    """Return the recipe's keys with the precision of this machine, and the precision; print it unless it was asked for.
 
-    `keys` are the recipe's with the command line's over them, whose names are `on_command_line`. Where the machine has
-    nothing better than float32, weights that the recipe wants in 16 bits are loaded in float32 too: a product with them
-    would be computed in 16 bits.
+    `keys` are the recipe's, updated by the command line, whose keys are `on_command_line`. If the machine has only
+    float32, weights that the recipe wants in 16 bits are loaded in float32 too: products with them would be in 16 bits.
     """
     on_cpu = bool(keys.get("use_cpu")) or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
     wish, wished_by = _wish(keys, on_command_line)
@@ -139,7 +143,7 @@ def precision_of_training(
         decided = replace(decided, choice=str(weights), reason=f"the weights are loaded in it (dtype: {weights})")
     if decided.is_costly or decided.choice != decided.wish:
         say(decided.line())
-    os.environ[_LAUNCHER] = "no"  # where the keys say false, transformers would do what the launcher says
+    os.environ[_LAUNCHER] = "no"  # if the keys are false, transformers asks the launcher
     if decided.choice == "float32" and not found.is_fast:
         return {**keys, **_in_float32(keys)}, decided
     if keys.get("bf16") is not None or keys.get("fp16"):
@@ -148,10 +152,8 @@ def precision_of_training(
 
 
 def inference_dtype(dtype: str, saved: str | None) -> str:
-    """The type to load weights in that were `saved` in a type (None: it is not known), where `dtype` is asked for.
-
-    auto: as they were saved, or float32 where this machine is slow in that. Says on stderr what was decided for 16-bit
-    weights.
+    """Return the dtype to load weights in: `dtype`, or for auto the `saved` one (None: unknown) if it is fast here,
+    else float32. Prints the decision for 16-bit weights on stderr.
     """
     import torch
 
@@ -166,7 +168,7 @@ def inference_dtype(dtype: str, saved: str | None) -> str:
 
 
 def say(line: str) -> None:
-    """Print `line` on stderr, on rank 0 alone: every rank decides."""
+    """Print `line` on stderr of rank 0."""
     if os.environ.get("RANK", "0") == "0":
         print(line, file=sys.stderr, flush=True)
 
@@ -177,7 +179,7 @@ def _say_once(line: str) -> None:
 
 
 def _wish(keys: Mapping[str, Any], on_command_line: Collection[str]) -> tuple[str | None, WishedBy | None]:
-    """The precision that is asked for and by whom; the command line stands over the recipe."""
+    """The precision that is asked for and by whom; the command line comes first."""
     said = {key: value for key, value in keys.items() if key in on_command_line}
     if said.get("dtype") == "bfloat16" and said.get("bf16") is None and not said.get("fp16"):
         return "bfloat16", WishedBy.COMMAND_LINE
@@ -209,9 +211,9 @@ def _in_float32(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _times_float32(dtype: Any) -> float:
-    """Processor time of a product in `dtype` over that of one in float32: the quickest of several each, by one thread.
+    """Processor time of a product in `dtype` divided by that in float32: the best of several, in one thread.
 
-    By the clock on the wall, or by threads that wait for each other, a busy machine would decide it.
+    Wall time, or several threads, would depend on what else the machine does.
     """
     import torch
 
