@@ -143,7 +143,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
 @pytest.mark.parametrize(("flags", "message"), [
     ([], "one of the arguments --text --file --pairs is required"),
     (["--text", "a", "--file", "f"], "not allowed with argument"), (["--text", ""], "a --text is empty"),
-    (["--file", "{folder}/none.txt"], "an existing path for --file; got .*none.txt"),
+    (["--file", "{folder}/none.txt"], "--file .*none.txt does not exist"),
     (["--file", "{folder}/blank.txt"], "blank.txt has no text"),
     (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
     (["--pairs", "{folder}/pairs.jsonl"], "row 2 of .* has the columns good, expected the texts `good` and `bad`"),

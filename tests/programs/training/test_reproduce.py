@@ -137,9 +137,9 @@ def test_what_is_not_there_says_where_paths_count_from_and_which_key_names_it(
     assert "rows" in refused.value.problem
     assert str(tmp_path) in refused.value.problem
     assert "--dataset_name PATH" in str(refused.value.fix)
-    with pytest.raises(UserError, match="--model_name_or_path PLACE"):
+    with pytest.raises(UserError, match="--model_name_or_path PATH"):
         reproduce.main([str(place / "run"), "--dataset_name", str(place / "rows"), "--check_only"])
-    with pytest.raises(UserError, match=r"absent\.jsonl.*--datasets PLACE"):
+    with pytest.raises(UserError, match=r"absent\.jsonl.*--datasets PATH"):
         reproduce.main([str(place / "run"), "--datasets", "[{path: absent.jsonl}]", "--check_only"])
 
 
