@@ -70,27 +70,22 @@ class PublishedRun:
 
 def refuse_other_merge(folder: Path, fingerprint: str) -> None:
     """Raise `UserError` unless the merge.json in `folder` names the adapter with this `fingerprint` alone."""
-    record = folder / "merge.json"
-    adapters = read_json(record).get("adapters") or [] if record.is_file() else []
-    if [one.get("fingerprint") for one in adapters] != [fingerprint]:
-        found = "a merge of other adapters" if adapters else "no merge.json"
-        raise UserError(
-            f"{folder} holds {found}, expected this run's adapter merged into its base",
-            "python pipelines/merge.py --adapter RUN_DIR --output DIR",
-        )
+    merge = read_json(folder / "merge.json") if (folder / "merge.json").is_file() else None
+    if merge is None or [one.get("fingerprint") for one in merge.get("adapters") or []] != [fingerprint]:
+        found = "no merge.json" if merge is None else "a merge of other adapters"
+        problem = f"{folder} holds {found}, expected this run's adapter merged into its base"
+        raise UserError(problem, "python pipelines/merge.py --adapter RUN_DIR --output DIR")
 
 
 def refuse_other_comparison(folder: Path, fingerprint: str) -> None:
-    """Raise `UserError` if the comparison.json in `folder` measured no model of this `fingerprint`: the card would show
-    the figures of weights that the run folder no longer holds."""
-    record = folder / "comparison.json"
-    models = read_json(record).get("models") or {} if record.is_file() else {}
-    if fingerprint not in [one.get("fingerprint") for one in models.values()]:
-        found = "a comparison of other weights" if models else "no comparison.json"
-        raise UserError(
-            f"{folder} holds {found}, expected one of the weights that are pushed",
-            "compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS",
-        )
+    """Raise `UserError` unless the comparison.json in `folder` measured the weights with this `fingerprint`: the card
+    would show figures of weights that the run folder no longer holds."""
+    record = read_json(folder / "comparison.json") if (folder / "comparison.json").is_file() else None
+    if record is None or fingerprint not in [one.get("fingerprint") for one in (record.get("models") or {}).values()]:
+        found = "no comparison.json" if record is None else "a comparison of other weights"
+        problem = f"{folder} holds {found}, expected one of the weights that are pushed"
+        fix = "compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS"
+        raise UserError(problem, fix)
 
 
 def form_branch(branch: str, form: str) -> str:

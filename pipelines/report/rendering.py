@@ -1,4 +1,4 @@
-"""Jinja as every page here uses it: autoescape on, nothing printed that hides or reorders text."""
+"""Jinja for every page: autoescape on, and no printed text that hides or reorders other text."""
 
 import base64
 import hashlib
@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from pipelines.report.visible_text import visible
+from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def environment_with(filters: Mapping[str, Callable[..., Any]]) -> Environment:
-    """The templates with `filters` besides Jinja's own."""
+    """The templates with Jinja's filters, the common ones and `filters`."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
@@ -25,7 +25,15 @@ def environment_with(filters: Mapping[str, Callable[..., Any]]) -> Environment:
         # names, paths and labels too: nothing printed can reorder or break the page; what a macro returns has been here
         finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
-    environment.filters |= filters
+    environment.filters |= {
+        "fenced": fenced,
+        "first_upper": first_upper,
+        "listed": listed,
+        "md": markdown_text,
+        "md_code": markdown_code,
+        "plain": lambda words: "".join(text for text, _ in words),
+        **filters,
+    }
     return environment
 
 

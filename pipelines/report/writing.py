@@ -32,7 +32,7 @@ from pipelines.report.tables import (
     overlap_table,
 )
 from pipelines.report.training_rows import hardest_rows, measured_rows, training_samples
-from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
+from pipelines.report.visible_text import visible
 
 MAX_MARKDOWN_CHARACTERS = 1_500
 MAX_MARKDOWN_CATEGORIES = 6
@@ -44,12 +44,9 @@ EXAMPLE_RULE = (
 # colours and marks repeat beyond so many models; their order does not
 N_LOOKS = 5
 _GLYPHS = {
-    Verdict.BETTER: "▲",
-    Verdict.WORSE: "▼",
-    Verdict.NO_DIFFERENCE: "·",
-    Verdict.CHANGED: "≠",
+    Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "·", Verdict.CHANGED: "≠",
     Verdict.TOO_FEW_GROUPS: "?",
-}
+}  # fmt: skip
 
 
 def write_report(comparison_folder: Path, run_folder: Path | None = None) -> list[Path]:
@@ -77,15 +74,9 @@ def _environment() -> Environment:
     return environment_with(
         {
             "breakable": _breakable,
-            "fenced": fenced,
-            "first_upper": first_upper,
-            "listed": listed,
             "glyph": _GLYPHS.__getitem__,
             "look": lambda number: number if number < N_LOOKS else (number - 1) % (N_LOOKS - 1) + 1,
-            "md": markdown_text,
-            "md_code": markdown_code,
             "percent": lambda number: f"{number:.2f}%",
-            "plain": lambda words: "".join(text for text, _ in words),
         }
     )
 

@@ -56,14 +56,6 @@ def test_an_earlier_revision_has_its_own_weights(hub: LocalHub, base: Path, toke
         hub_base(local(base), "me/base", repository)
 
 
-def test_other_weights_are_refused_with_both_names(base: Path, repository: Repository) -> None:
-    write_weights(base / "model.safetensors", seed=2)
-    with pytest.raises(UserError) as caught:
-        hub_base(local(base), "me/base", repository)
-    assert "me/base" in caught.value.problem
-    assert str(base) in caught.value.problem
-
-
 def test_a_base_that_is_stored_without_lfs_is_compared_too(base: Path, token: str, repository: Repository) -> None:
     api = HfApi(token=token)
     api.create_repo("me/small")

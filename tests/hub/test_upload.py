@@ -49,11 +49,6 @@ def test_exactly_the_published_files_arrive_in_one_private_commit(
     assert re.fullmatch(rf"{hub.url}/me/instruct/tree/main: commit {there.branches['main'][:8]}", line)
 
 
-def test_a_new_repository_is_public_where_it_is_asked_for(hub: LocalHub, repository: Repository, folder: Path) -> None:
-    upload(repository, [plan_of(folder)], private=False)
-    assert not hub.repository("me/instruct").private
-
-
 def test_a_plan_lists_all_and_sends_nothing(hub: LocalHub, repository: Repository, folder: Path) -> None:
     lines = plan_lines(repository, [plan_of(folder)], private=True)
     assert lines[0] == "me/instruct: will be created, private"
@@ -211,14 +206,6 @@ def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
     hub.faults.clear()
     upload(repository, [plan_of(folder)], private=True)
     assert len(puts(hub)) == 1
-    weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
-    assert weights == (folder / "adapter_model.safetensors").read_bytes()
-
-
-def test_an_upload_that_is_cut_in_the_middle_is_sent_again(hub: LocalHub, repository: Repository, folder: Path) -> None:
-    hub.faults.append(Fault("PUT /storage", cut_after_bytes=100))
-    upload(repository, [plan_of(folder)], private=True)
-    assert len(puts(hub)) == 2
     weights = hub.repository("me/instruct").files()["adapter_model.safetensors"]
     assert weights == (folder / "adapter_model.safetensors").read_bytes()
 

@@ -1,4 +1,4 @@
-"""Two answers as one text with what was removed and added: by lines for code, by words for prose. Capped in size."""
+"""The difference of two answers: by lines for code, by words for prose, up to a maximum size."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class Change(StrEnum):
-    """What became of a piece of the first text."""
+    """The kind of a piece of the difference."""
 
     KEPT = "kept"
     REMOVED = "removed"
@@ -27,7 +27,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """A stretch of text with one fate."""
+    """A piece of text and its kind."""
 
     change: Change
     text: str
@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True)
 class AnswerDiff:
-    """The runs from the first text to the second; none, and why, where they are not worth showing."""
+    """The runs from the first text to the second, or the `reason` why none are shown."""
 
     runs: tuple[Run, ...]
     reason: str = ""
@@ -43,7 +43,7 @@ class AnswerDiff:
 
 
 def answer_diff(before: str, after: str, *, by_line: bool) -> AnswerDiff:
-    """What turns `before` into `after`, made visible; a reason instead where there is nothing to see or too much."""
+    """The difference from `before` to `after`, made visible; a reason where it is empty or too large."""
     if before == after:
         return AnswerDiff((), "The two answers are the same.")
     if max(len(before), len(after)) > MAX_CHARACTERS:
@@ -54,7 +54,7 @@ def answer_diff(before: str, after: str, *, by_line: bool) -> AnswerDiff:
         pieces = "lines" if by_line else "words"
         return AnswerDiff((), f"An answer has more than {MAX_PIECES} {pieces}, spaces and marks counted.")
     matcher = SequenceMatcher(None, first, second, autojunk=False)
-    runs = tuple(_merged(_runs(matcher, first, second)))
+    runs = tuple(_runs(matcher, first, second))
     kept = sum(len(run.text.strip()) for run in runs if run.change is Change.KEPT)
     if not kept or kept < MIN_COMMON_SHARE * min(len(before.strip()), len(after.strip())):
         return AnswerDiff((), "The two answers have almost nothing in common.")
@@ -77,27 +77,3 @@ def _runs(matcher: SequenceMatcher[str], first: Sequence[str], second: Sequence[
             yield Run(Change.REMOVED, "".join(first[a:b]))
         if c < d:
             yield Run(Change.ADDED, "".join(second[c:d]))
-
-
-def _merged(runs: Iterator[Run]) -> Iterator[Run]:
-    """A lone space kept between two changes belongs to them: otherwise each word is marked by itself."""
-    removed = added = ""
-    for run in runs:
-        if run.change is Change.REMOVED:
-            removed += run.text
-        elif run.change is Change.ADDED:
-            added += run.text
-        elif (removed or added) and run.text == " ":
-            removed, added = removed + " ", added + " "
-        else:
-            yield from _changed(removed, added)
-            removed = added = ""
-            yield run
-    yield from _changed(removed, added)
-
-
-def _changed(removed: str, added: str) -> Iterator[Run]:
-    if removed:
-        yield Run(Change.REMOVED, removed)
-    if added:
-        yield Run(Change.ADDED, added)

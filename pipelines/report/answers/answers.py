@@ -25,15 +25,6 @@ _CODE_CHECKS = ("parses", "defines_requested_name", "takes_requested_parameters"
 
 
 @dataclass(frozen=True)
-class Room:
-    """How much of a prompt's answers the page has room for, in characters."""
-
-    max_greedy: int
-    max_sample: int
-    has_tokens: bool = True
-
-
-@dataclass(frozen=True)
 class ShownAnswer:
     """One answer as the page shows it; `tokens` only where their probabilities are on record."""
 
@@ -44,15 +35,6 @@ class ShownAnswer:
     stopped: bool
     tokens: tuple[ShownToken, ...] = ()
     n_tokens_hidden: int = 0
-
-
-@dataclass(frozen=True)
-class ShownJudgement:
-    """What the judge said of a model's answer against the base's, in words."""
-
-    verdict: str
-    orders: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ class ModelAnswers:
     improved: tuple[str, ...] = ()
     worsened: tuple[str, ...] = ()
     diff: AnswerDiff | None = None
-    judgement: ShownJudgement | None = None
+    judgement: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ def shown_prompts(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> 
     prompts, n_tokens = [], 0
     for row in ordered:
         n_tokens += sum(len(recorded["greedy"].get("tokens") or ()) for recorded in row["answers"].values())
-        prompts.append(_prompt(row, comparison, Room(*cuts, has_tokens=n_tokens <= MAX_PAGE_TOKENS)))
+        prompts.append(_prompt(row, comparison, *cuts, has_tokens=n_tokens <= MAX_PAGE_TOKENS))
     return prompts
 
 
@@ -132,7 +114,9 @@ def flipped(comparison: Comparison, model: Model, row_id: Any) -> tuple[tuple[st
     return tuple(improved), tuple(worsened)
 
 
-def _prompt(row: Mapping[str, Any], comparison: Comparison, room: Room) -> Prompt:
+def _prompt(
+    row: Mapping[str, Any], comparison: Comparison, max_greedy: int, max_sample: int, *, has_tokens: bool
+) -> Prompt:
     answers = row["answers"]
     is_code = bool(row.get("requested")) or any(
         recorded["greedy"]["checks"].get(name) is not None for recorded in answers.values() for name in _CODE_CHECKS
@@ -140,15 +124,16 @@ def _prompt(row: Mapping[str, Any], comparison: Comparison, room: Room) -> Promp
     return Prompt(
         id=row["id"],
         title=one_line(row["instruction"], 160),
-        context=tuple(_context(row.get("messages") or (), room.max_sample)),
-        instruction=excerpt(row["instruction"], room.max_greedy),
-        input=excerpt(row.get("input") or "", room.max_greedy),
-        reference=excerpt(row["reference"], room.max_greedy) if row.get("reference") else None,
+        context=tuple(_context(row.get("messages") or (), max_sample)),
+        instruction=excerpt(row["instruction"], max_greedy),
+        input=excerpt(row.get("input") or "", max_greedy),
+        reference=excerpt(row["reference"], max_greedy) if row.get("reference") else None,
         is_code=is_code,
         is_extra=row.get("category") == EXTRA,
         category=one_line(without_local_paths(row.get("category") or ""), 80),
         answers=tuple(
-            _model_answers(row, comparison, number, is_code, room) for number in range(len(comparison.models))
+            _model_answers(row, comparison, number, is_code, max_greedy, max_sample, has_tokens)
+            for number in range(len(comparison.models))
         ),
         first_compared=comparison.n_baselines,
     )
@@ -163,7 +148,13 @@ def _context(messages: Sequence[Message], max_characters: int) -> Iterator[tuple
 
 
 def _model_answers(
-    row: Mapping[str, Any], comparison: Comparison, number: int, is_code: bool, room: Room
+    row: Mapping[str, Any],
+    comparison: Comparison,
+    number: int,
+    is_code: bool,
+    max_greedy: int,
+    max_sample: int,
+    has_tokens: bool,
 ) -> ModelAnswers:
     model, measures = comparison.models[number].name, comparison.measures
     recorded, base = row["answers"].get(model), row["answers"].get(comparison.base.name)
@@ -171,25 +162,21 @@ def _model_answers(
         return ModelAnswers(model, None, ())
     bits = recorded.get("response_bits_per_byte")
     more = () if bits is None else (f"reference at {number_text(bits, 3)} bits per byte",)
-    tokens = shown_tokens(recorded["greedy"].get("tokens") or ()) if room.has_tokens else ()
-    greedy = _shown(recorded["greedy"], measures, is_code, room.max_greedy, more, tokens)
-    samples = tuple(_shown(one, measures, is_code, room.max_sample) for one in recorded["samples"] if room.max_sample)
+    tokens = shown_tokens(recorded["greedy"].get("tokens") or ()) if has_tokens else ()
+    greedy = _shown(recorded["greedy"], measures, is_code, max_greedy, more, tokens)
+    samples = tuple(_shown(one, measures, is_code, max_sample) for one in recorded["samples"] if max_sample)
     if number < comparison.n_baselines:
         return ModelAnswers(model, greedy, samples)
     texts = [one["greedy"]["text"] for one in (base, recorded) if one is not None]
+    has_diff = len(texts) == 2 and max(map(len, texts)) <= max_greedy  # both answers are shown whole
     return ModelAnswers(
         model,
         greedy,
         samples,
         *flipped(comparison, comparison.models[number], row["id"]),
-        diff=answer_diff(*texts, by_line=is_code) if _has_diff(texts, room.max_greedy) else None,
+        diff=answer_diff(*texts, by_line=is_code) if has_diff else None,
         judgement=_judgement((row.get("judgements") or {}).get(model)),
     )
-
-
-def _has_diff(texts: Sequence[str], max_greedy: int) -> bool:
-    """Whether both answers are there and shown whole."""
-    return len(texts) == 2 and max(map(len, texts)) <= max_greedy
 
 
 def _shown(
@@ -213,15 +200,16 @@ def _shown(
     )
 
 
-def _judgement(record: Mapping[str, Any] | None) -> ShownJudgement | None:
+def _judgement(record: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """The judge's verdict against the base's answer, in words."""
     if not record:
         return None
     orders = {"base first": record.get("base_first"), "instruct first": record.get("instruct_first")}
-    return ShownJudgement(
-        verdict=str(record.get("verdict") or "no verdict"),
-        orders=", ".join(f"{order}: {found or 'no answer'}" for order, found in orders.items()),
-        reason=one_line(str(record.get("reason") or ""), 500),
-    )
+    return {
+        "verdict": str(record.get("verdict") or "no verdict"),
+        "orders": ", ".join(f"{order}: {found or 'no answer'}" for order, found in orders.items()),
+        "reason": one_line(str(record.get("reason") or ""), 500),
+    }
 
 
 def _n_characters(rows: Iterable[Mapping[str, Any]], max_greedy: int, max_sample: int) -> int:

@@ -1,4 +1,4 @@
-"""The checks of one answer as short facts: passed, failed, or a number."""
+"""The checks of one answer as badges: passed, failed, or a number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Scales and lines, as percentages of a plot area: the page draws them in SVG at any width."""
+"""Scales and lines in percent of a plot area; the page draws them in SVG at any width."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Whisker:
-    """An interval at a point: x, and the ends of the interval, in percent from the left and from the top."""
+    """An interval at x, in percent from the left and from the top."""
 
     x: float
     top: float
@@ -34,11 +34,8 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a chart; `points` are (x, y) in percent from the left and from the top.
-
-    `number` picks colour, dashes and mark, which are those of the model of that number; `note` says in words what the
-    line shows.
-    """
+    """One line; `points` are (x, y) in percent from the left and the top, `number` selects color, dashes and mark
+    (those of the model of that number), `note` describes the line in words."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -55,8 +52,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one pair of axes. `summary` is the text alternative; `table`, if any, has every figure; `zero` is the
-    place of a line at zero, in percent from the top."""
+    """Lines over one pair of axes. `summary` is the text alternative, `table` has every figure, `zero` is the place of
+    a line at zero in percent from the top."""
 
     title: str
     summary: str
@@ -73,23 +70,22 @@ class Chart:
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from `low` to `high` with round numbers at its ticks."""
+    """A scale from `low` to `high` with a tick at each multiple of `step`."""
 
     low: float
     high: float
     step: float
 
     def at(self, value: float) -> float:
-        """The place of `value` in percent from the low end, at most the ends."""
+        """The place of `value` in percent from the low end, within the axis."""
         return max(0.0, min(100.0, 100 * (value - self.low) / (self.high - self.low)))
 
     def ticks(self, *, from_top: bool = False) -> tuple[Tick, ...]:
         """A tick at each multiple of the step."""
         decimals = len(f"{self.step:.6f}".rstrip("0").partition(".")[2])
-        first = math.ceil(self.low / self.step - 1e-9)
-        values = [number * self.step for number in range(first, math.floor(self.high / self.step + 1e-9) + 1)]
-        places = [100 - self.at(value) if from_top else self.at(value) for value in values]
-        return tuple(Tick(place, f"{value:,.{decimals}f}") for place, value in zip(places, values, strict=True))
+        first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
+        values = [number * self.step for number in range(first, last + 1)]
+        return tuple(Tick(100 - self.at(x) if from_top else self.at(x), f"{x:,.{decimals}f}") for x in values)
 
 
 def nice_step(span: float, n_wanted: int) -> float:
@@ -115,24 +111,21 @@ def axis_around(values: Sequence[float]) -> Axis:
 
 
 def training_charts(log_history: Iterable[Mapping[str, Any]], *, groups_by_length: bool = False) -> list[Chart]:
-    """The loss, and how well the end of an answer was learned, from transformers' `log_history`.
-
-    A chart is left out where the log has fewer than two points for it. `groups_by_length` says that batches held rows
-    of like length.
-    """
+    """Charts of the loss and of P(end) from transformers' `log_history`; one with fewer than two points is left out.
+    `groups_by_length` says that the rows of a batch had similar lengths."""
     history = list(log_history)
-    loss = {"Training loss": "loss", "Evaluation loss": "eval_loss"}
-    end = {"Where answers end": "eval_p_end", "Inside answers": "eval_p_end_inside"}
-    nats = "Cross-entropy in nats per token that counts in the loss, as the trainer logged it."
-    if groups_by_length:
-        nats += _SAW_TOOTH
-    learned = (
-        "Mean probability of the end token at evaluations: it should be high where held-out answers end, low before."
-    )
+    loss = "Cross-entropy in nats per token that counts in the loss, as the trainer logged it."
+    end = "Mean probability of the end token at evaluations: it should be high where held-out answers end, low before."
     charts = [
-        _over_steps(history, "Loss", "nats per token", loss, nats, None),
-        _over_steps(history, "Probability of the end token", "P(end)", end, learned, Axis(0.0, 1.0, 0.25)),
-    ]
+        _over_steps(
+            history, "Loss", "nats per token", {"Training loss": "loss", "Evaluation loss": "eval_loss"},
+            loss + (_SAW_TOOTH if groups_by_length else ""), None,
+        ),
+        _over_steps(
+            history, "Probability of the end token", "P(end)",
+            {"Where answers end": "eval_p_end", "Inside answers": "eval_p_end_inside"}, end, Axis(0.0, 1.0, 0.25),
+        ),
+    ]  # fmt: skip
     return [chart for chart in charts if chart is not None]
 
 
@@ -140,37 +133,36 @@ def _over_steps(
     history: list[Mapping[str, Any]], title: str, unit: str, keys: Mapping[str, str], explanation: str, y: Axis | None
 ) -> Chart | None:
     series = {name: logged_values(history, key) for name, key in keys.items()}
-    if max(len(points) for points in series.values()) < 2:
-        return None
     every = [point for points in series.values() for point in points]
+    if max(map(len, series.values())) < 2:
+        return None
     end = max(step for step, _ in every)
-    x = Axis(0.0, end, max(1.0, nice_step(end, 5)))
-    is_loss, y = y is None, y or axis_around([value for _, value in every])
+    x, is_loss = Axis(0.0, end, max(1.0, nice_step(end, 5))), y is None
+    y = y or axis_around([value for _, value in every])
     curves = tuple(
         Curve(
             name=name,
             points=tuple((x.at(step), 100 - y.at(value)) for step, value in _thinned(points)),
             number=number,
-            note=_told(points, with_lowest=is_loss),
+            note=_described(points, with_lowest=is_loss),
             has_marks=keys[name] != "loss",
         )
         for number, (name, points) in enumerate(series.items())
         if points
     )
     summary = f"{title} over training steps. " + " ".join(f"{curve.name}: {curve.note}" for curve in curves)
-    return Chart(
-        title, summary, "step", unit, curves, x.ticks(), y.ticks(from_top=True), explanation=explanation
-    )  # fmt: skip
+    ticks = x.ticks(), y.ticks(from_top=True)
+    return Chart(title, summary, "step", unit, curves, *ticks, explanation=explanation)
 
 
-def _told(points: Sequence[tuple[float, float]], *, with_lowest: bool) -> str:
+def _described(points: Sequence[tuple[float, float]], *, with_lowest: bool) -> str:
     first, last, low = points[0], points[-1], min(points, key=lambda point: point[1])
-    told = f"{first[1]:.3f} at step {first[0]:,.0f}, {last[1]:.3f} at step {last[0]:,.0f}"
-    return told + (f"; lowest {low[1]:.3f} at step {low[0]:,.0f}." if with_lowest and len(points) > 2 else ".")
+    text = f"{first[1]:.3f} at step {first[0]:,.0f}, {last[1]:.3f} at step {last[0]:,.0f}"
+    return text + (f"; lowest {low[1]:.3f} at step {low[0]:,.0f}." if with_lowest and len(points) > 2 else ".")
 
 
 def logged_values(history: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """(step, value) in order of steps; a resumed run may log a step twice, and then the later entry counts."""
+    """(step, finite value) by step; of a step that a resumed run logged twice the later entry counts."""
     found = {row["step"]: row[key] for row in history if "step" in row and isinstance(row.get(key), (int, float))}
     return sorted((step, value) for step, value in found.items() if math.isfinite(value) and step > 0)
 

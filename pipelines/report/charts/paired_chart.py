@@ -38,7 +38,7 @@ def _chart(rows: Sequence[Mapping[str, Any]], comparison: Comparison, measure: M
             name=name,
             points=tuple((x, 100 - y.at(factor * value)) for x, value in _spread(values)),
             number=names.index(name),
-            note=_told(values, measure),
+            note=_described(values, measure),
             has_marks=len(values) <= _MAX_MARKS,
         )
         for name, values in found.items()
@@ -59,7 +59,7 @@ def _chart(rows: Sequence[Mapping[str, Any]], comparison: Comparison, measure: M
 
 
 def _differences(rows: Sequence[Mapping[str, Any]], base: str, model: str, measure: Measure) -> list[float]:
-    """Of the prompts that count and that both models have a value for, sorted."""
+    """Sorted differences of the counted prompts for which both models have a value."""
     pairs = [
         [_value(row["answers"].get(name), measure.name) for name in (base, model)]
         for row in rows
@@ -69,8 +69,7 @@ def _differences(rows: Sequence[Mapping[str, Any]], base: str, model: str, measu
 
 
 def _value(answers: Mapping[str, Any] | None, metric: str) -> float | None:
-    if answers is None:
-        return None
+    answers = answers or {"greedy": {"checks": {}}}
     value = answers.get(BITS) if metric == BITS else answers["greedy"]["checks"].get(metric)
     return value if isinstance(value, (bool, int, float)) else None
 
@@ -83,9 +82,9 @@ def _spread(values: Sequence[float]) -> list[tuple[float, float]]:
     return [(100 * place / last, values[place]) for place in places]
 
 
-def _told(values: Sequence[float], measure: Measure) -> str:
+def _described(values: Sequence[float], measure: Measure) -> str:
     higher, lower = sum(value > 0 for value in values), sum(value < 0 for value in values)
     middle = median(values)
     equal, n = len(values) - higher - lower, len(values)
-    told = Figure(middle, middle, middle, unit=measure.unit).change
-    return f"higher on {higher:,}, equal on {equal:,}, lower on {lower:,} of {n:,} prompts; median {told}."
+    median_text = Figure(middle, middle, middle, unit=measure.unit).change
+    return f"higher on {higher:,}, equal on {equal:,}, lower on {lower:,} of {n:,} prompts; median {median_text}."

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
 from pipelines.report.summary import summaries
-from pipelines.report.visible_text import excerpt, fenced, first_upper, markdown_code, markdown_text
+from pipelines.report.visible_text import excerpt, markdown_text
 from pipelines.report.writing import EXAMPLE_RULE, N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600
@@ -61,15 +60,12 @@ def model_card(
 
 @cache
 def _environment() -> Environment:
-    filters: dict[str, Callable[..., Any]] = {
-        "first_upper": first_upper,
-        "md": lambda text: markdown_text(text).replace("\\\\", "&#92;"),  # the Hub reads KaTeX between \\[ and \\]
-        "md_code": markdown_code,
-        "fenced": fenced,
-        "excerpt": lambda text: excerpt(text, MAX_ANSWER_CHARACTERS),
-        "plain": lambda words: "".join(text for text, _ in words),
-    }
-    return environment_with(filters)
+    return environment_with(
+        {
+            "md": lambda text: markdown_text(text).replace("\\\\", "&#92;"),  # the Hub reads KaTeX between \\[ and \\]
+            "excerpt": lambda text: excerpt(text, MAX_ANSWER_CHARACTERS),
+        }
+    )
 
 
 def _content(records: CardRecords, repo_id: str | None, base_model: str | None, revision: str | None) -> dict[str, Any]:
@@ -77,13 +73,15 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
     identity = identity_of(records, repo_id, base_model)
     works = works_of(records, identity)
     license = proposed_license(works)
-    shown = _examples(records)
+    shown, name = _examples(records), repo_id or str(without_local_paths(str(records.folder)))
     return {
         "metadata": card_metadata(records, identity, license, repo_id, revision).to_yaml(),
         "identity": identity,
         "license": license,
         "licenses": license_table(works) if works else None,
-        "snippet": _snippet(records, identity, repo_id or _own_name(records), revision, shown),
+        "snippet": _snippet(
+            records, identity, repo_id or str(without_local_paths(str(records.folder))), revision, shown
+        ),
         "why_peft_only": why_peft_only(records.adapter or {}),
         "summary": summaries(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
@@ -112,10 +110,6 @@ def _snippet(records: CardRecords, identity: Identity, name: str, revision: str 
         revision=revision,
         max_new_tokens=decoding.get("max_new_tokens"),
     )
-
-
-def _own_name(records: CardRecords) -> str:
-    return str(without_local_paths(str(records.folder)))
 
 
 def _data_content(records: CardRecords) -> dict[str, Any]:

@@ -179,11 +179,6 @@ def test_public_is_asked_for(pushed: Pushed) -> None:
     assert not pushed.hub.repository("me/public").private
 
 
-def test_a_local_base_has_to_be_named(pushed: Pushed) -> None:
-    with pytest.raises(UserError, match=r"an adapter needs a base on the Hub.*--base_model"):
-        pushing(pushed.run, "--repo_id", "me/unnamed")
-
-
 def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
     pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -105,15 +105,6 @@ def test_the_merged_branch_answers_without_peft(pushed: tuple[LocalHub, str, Pat
     assert by_the_hub == answer_of(folder / "merged", PROMPT)
 
 
-def test_the_evaluation_goes_along_and_the_answers_stay(pushed: tuple[LocalHub, str, Path]) -> None:
-    hub, _, folder = pushed
-    files = hub.repository("me/instruct").files()
-    assert {"comparison.json", "lock.json", "README.md"} <= files.keys()
-    assert "responses.jsonl" not in files
-    for name, content in files.items():
-        assert str(folder).encode() not in content, name
-
-
 def test_transformers_serve_answers_from_the_merged_folder(pushed: tuple[LocalHub, str, Path], tmp_path: Path) -> None:
     _, _, folder = pushed
     run(sys.executable, "-m", "pip", "install", "--quiet", "-c", PROJECT / "constraints.txt",

@@ -19,11 +19,6 @@ def test_words_that_changed_are_marked_and_nothing_is_lost() -> None:
     assert joined(before, after, by_line=False, without=Change.REMOVED) == after
 
 
-def test_words_that_changed_in_a_row_are_one_change() -> None:
-    diff = answer_diff("keep this: one two three end", "keep this: four five six end", by_line=False)
-    assert [run.text for run in diff.runs if run.change is Change.REMOVED] == ["one two three"]
-
-
 def test_code_is_compared_by_lines_with_signs() -> None:
     diff = answer_diff("def f(x):\n    y = 1\n    return x", "def f(x):\n    y = 2\n    return x", by_line=True)
     assert diff.is_by_line

@@ -131,9 +131,9 @@ def test_a_judgement_is_told_in_words(comparison: Comparison) -> None:
     (prompt,) = shown_prompts([row(1, answer(""), answer(""), judgements={"instruct": said})], comparison)
     shown = prompt.answers[1].judgement
     assert shown is not None
-    assert (shown.verdict, shown.orders) == ("no verdict", "base first: instruct, instruct first: no answer")
-    assert len(shown.reason) == 500
-    assert "\n" not in shown.reason
+    assert (shown["verdict"], shown["orders"]) == ("no verdict", "base first: instruct, instruct first: no answer")
+    assert len(shown["reason"]) == 500
+    assert "\n" not in shown["reason"]
 
 
 def test_a_page_that_would_be_too_large_shows_less_of_each_answer(

@@ -54,14 +54,3 @@ def test_a_token_tells_its_id_by_key_and_by_hover(browser: Browser, urls: dict[s
     opened.page.locator("h1").hover()
     expect(tip).to_be_hidden()
     opened.close()
-
-
-def test_the_theme_can_be_chosen(browser: Browser, urls: dict[str, str]) -> None:
-    opened = Opened(browser, urls["ordinary"], DESKTOP)
-    paper = "getComputedStyle(document.body).backgroundColor"
-    before = opened.page.evaluate(paper)
-    opened.page.locator("#theme").click()
-    opened.page.locator("#theme").click()
-    expect(opened.page.locator("#theme")).to_have_text("Theme: dark")
-    assert opened.page.evaluate(paper) != before
-    opened.close()
