@@ -79,9 +79,7 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "identity": identity,
         "license": license,
         "licenses": license_table(works) if works else None,
-        "snippet": _snippet(
-            records, identity, repo_id or str(without_local_paths(str(records.folder))), revision, shown
-        ),
+        "snippet": _snippet(records, identity, name, revision, shown),
         "why_peft_only": why_peft_only(records.adapter or {}),
         "summary": summaries(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
