@@ -194,7 +194,7 @@ def test_sorting_by_length_explains_the_saw_tooth(few: Path, tmp_path: Path, pag
     record["recipe"]["train_sampling_strategy"] = "group_by_length"
     write_json(tmp_path / "run.json", record)
     write_json(tmp_path / "trainer_state.json", trainer_state())
-    told = "rises and falls like a saw"
+    told = "has a sawtooth shape"
     assert told in write_report(few, tmp_path)[0].read_text()
     assert told not in page.text
 
