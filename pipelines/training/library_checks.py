@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel, TrainingArguments, get_scheduler
 from trl import ModelConfig
@@ -18,7 +19,7 @@ from pipelines.modeling.loading import attach_quietly, load_config
 # What these libraries raise for values that they do not accept.
 LIBRARY_ERRORS = (
     ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, AssertionError,
-    ArithmeticError,
+    ArithmeticError, StrictDataclassError,
 )  # fmt: skip
 _MAX_CHARACTERS = 800
 # Keys that name modules: the doctor has a finding for names that match nothing, with the names that exist.

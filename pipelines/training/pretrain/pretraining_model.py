@@ -5,7 +5,6 @@ import json
 from typing import Any, cast
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoConfig,
@@ -27,6 +26,7 @@ from pipelines.modeling.quantization import (
     refuse_full_training_of_quantized,
 )
 from pipelines.recipe.arguments import PretrainingArguments
+from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.pretrain.document_boundaries import refuse_leaking_attention
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -115,13 +115,9 @@ def _new_model(
 
 def built(config: Any, **options: Any) -> PreTrainedModel:
     """Make a new model of `config`. Raises `UserError` if it cannot be built."""
-    try:
+    problem = f"no causal language model of model_type {config.model_type} can be built"
+    with explain_library_errors(problem, "change model_type, model_config or attn_implementation"):
         return AutoModelForCausalLM.from_config(config, **options)
-    except (ValueError, TypeError, ZeroDivisionError, ImportError, RuntimeError) as error:
-        raise UserError(
-            f"no causal language model of model_type {config.model_type} can be built: {_first_line(error)}",
-            "change model_type, model_config or attn_implementation",
-        ) from error
 
 
 def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -152,12 +148,8 @@ def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBa
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    try:
+    with explain_library_errors(f"{type(defaults).__name__} refuses the values in model_config", "correct them"):
         return AutoConfig.for_model(arguments.model_type, **{**keys, **from_tokenizer})
-    except (ValueError, TypeError, StrictDataclassError) as error:
-        raise UserError(
-            f"{type(defaults).__name__} refuses the values in model_config: {_first_line(error)}", "correct them"
-        ) from error
 
 
 def _model_config_keys(written: dict[str, Any] | str) -> dict[str, Any]:
@@ -195,7 +187,3 @@ def _with_adapter(model: PreTrainedModel, lora: LoraConfig, training: TrainingAr
         adapted.enable_input_require_grads()  # transformers' trainer leaves it out (transformers#42489)
     train_adapters_in_float32(adapted)
     return adapted
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
