@@ -62,12 +62,7 @@ def _parser() -> ArgumentParser:
     add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
     add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
     add("--include_path", type=Path, metavar="FOLDER", help="folder of your own task files")
-    add(
-        "--num_fewshot",
-        type=whole_number,
-        metavar="N",
-        help="examples before an item (default: of each task)",
-    )
+    add("--num_fewshot", type=whole_number, metavar="N", help="examples before an item (default: of each task)")
     add("--limit", type=positive_number, metavar="N", help="measure N items of each task, drawn with the seed")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="items at a time (default 8)")
     add("--seed", type=int, default=0, help="of examples, items and statistics (default 0)")

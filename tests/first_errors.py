@@ -102,16 +102,8 @@ MISTAKES = [
         ("missing base", "--base {folder}/none --instruct {base} --prompts {rows} --output {folder}/o", "none"),
         ("missing prompts", f"{_BOTH} --prompts {{folder}}/none.jsonl --output {{folder}}/o", "none.jsonl"),
         ("--output is taken", f"{_BOTH} --prompts {{rows}} --output {{taken}}", "{taken}"),
-        (
-            "missing --perplexity",
-            f"{_COMPARE} --perplexity {{folder}}/none.json",
-            "none.json",
-        ),
-        (
-            "missing --general",
-            f"{_COMPARE} --general {{folder}}/none.txt",
-            "none.txt",
-        ),
+        ("missing --perplexity", f"{_COMPARE} --perplexity {{folder}}/none.json", "none.json"),
+        ("missing --general", f"{_COMPARE} --general {{folder}}/none.txt", "none.txt"),
         ("num_samples -1", f"{_COMPARE} --num_samples -1", "num_samples"),
     ),
     *_mistakes(

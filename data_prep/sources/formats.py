@@ -26,8 +26,7 @@ class FileFormat:
 
 FILE_FORMATS = {
     "python_tree": FileFormat(
-        (".py",),
-        {DatasetKind.INSTRUCTIONS: functions_of_python_file, DatasetKind.CORPUS: document_of_python_file},
+        (".py",), {DatasetKind.INSTRUCTIONS: functions_of_python_file, DatasetKind.CORPUS: document_of_python_file}
     ),
     "text_tree": FileFormat((".txt", ".md", ".rst"), {DatasetKind.CORPUS: document_of_text_file}),
 }

@@ -21,14 +21,7 @@ from data_prep.conversation import (
     unread_message_keys,
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
-from data_prep.sources.row_columns import (
-    CONVERSATION_COLUMNS,
-    PROVENANCE,
-    Columns,
-    Row,
-    column_in,
-    has_value,
-)
+from data_prep.sources.row_columns import CONVERSATION_COLUMNS, PROVENANCE, Columns, Row, column_in, has_value
 from data_prep.sources.rows import SourceRow, group_of_text, normalised
 
 _TEXTS = ("instruction", "input", "output", "system")

@@ -78,10 +78,7 @@ def _byte_level_tokenizer(texts: Sequence[str], kind: TokenizerKind, vocab_size:
     tokenizer.decoder = decoders.ByteLevel()
     trainer_class = trainers.BpeTrainer if kind is TokenizerKind.BPE else trainers.UnigramTrainer
     trainer = trainer_class(
-        vocab_size=vocab_size,
-        special_tokens=_special(SPECIAL_TOKENS),
-        initial_alphabet=alphabet,
-        show_progress=False,
+        vocab_size=vocab_size, special_tokens=_special(SPECIAL_TOKENS), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     return _in_fixed_order(tokenizer) if kind is TokenizerKind.UNIGRAM else tokenizer

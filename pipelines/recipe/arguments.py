@@ -1,6 +1,6 @@
 """This project's own recipe keys, documented on the fields. All other keys are TRL's, PEFT's and transformers'."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -65,27 +65,17 @@ def chosen(kind: type[Choice], value: str, key: str) -> Choice:
 class RunArguments:
     """Keys of every training program: resume, sample answers at each evaluation, the doctor, forgetting."""
 
-    resume: bool = field(default=False, metadata={"help": "Continue the unfinished run in output_dir."})
-    sample_prompts: list[str] | None = field(
-        default=None,
-        metadata={"help": "Prompts answered at each evaluation. None: the first n_samples held-out prompts."},
-    )
-    n_samples: int = field(default=3, metadata={"help": "How many held-out prompts to answer; 0 for none."})
-    sample_max_new_tokens: int = field(default=64, metadata={"help": "Longest sample answer, in tokens."})
-    doctor: DoctorMode = field(
-        default=DoctorMode.ERROR,
-        metadata={"help": "Checks before step 1: error stops at errors, warn prints them, off skips the checks."},
-    )
-    hub_base_model: str | None = field(
-        default=None,
-        metadata={
-            "help": "For push_to_hub with a base in a local folder: the Hub id (ID or ID@REVISION) of the same weights."
-        },
-    )
-    general_text: str | None = field(
-        default=None,
-        metadata={"help": "A text file whose bits per byte are measured before and after the run, for forgetting."},
-    )
+    resume: bool = False  # continue the unfinished run in output_dir
+    # prompts answered at each evaluation. None: the first n_samples held-out prompts
+    sample_prompts: list[str] | None = None
+    n_samples: int = 3  # how many held-out prompts to answer; 0 for none
+    sample_max_new_tokens: int = 64  # longest sample answer, in tokens
+    # checks before step 1: error stops at errors, warn prints them, off skips the checks
+    doctor: DoctorMode = DoctorMode.ERROR
+    # for push_to_hub with a base in a local folder: the Hub id (ID or ID@REVISION) of the same weights
+    hub_base_model: str | None = None
+    # a text file whose bits per byte are measured before and after the run, for forgetting
+    general_text: str | None = None
 
     def __post_init__(self) -> None:
         getattr(super(), "__post_init__", lambda: None)()
@@ -96,30 +86,17 @@ class RunArguments:
 class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
     """TRL's `ScriptArguments` (`dataset_name`, ...) and `datasets:` mixture, and more keys for data."""
 
-    dataset_revision: str | None = field(
-        default=None,
-        metadata={"help": "Commit, tag or branch of a Hub dataset. None: the newest; the run records which."},
-    )
-    dataset_test_split: str = field(
-        default="validation",
-        metadata={"help": "Split that is evaluated during training. The test split is kept for the comparison."},
-    )
-    long_rows: TruncationPolicy = field(
-        default=TruncationPolicy.DROP,
-        metadata={"help": "Rows over max_length: drop, truncate_prompt, keep_end_token, split or error."},
-    )
+    # commit, tag or branch of a Hub dataset. None: the newest; the run records which
+    dataset_revision: str | None = None
+    # split that is evaluated during training. The test split is kept for the comparison
+    dataset_test_split: str = "validation"
+    # rows over max_length: drop, truncate_prompt, keep_end_token, split or error
+    long_rows: TruncationPolicy = TruncationPolicy.DROP
 
-    template_date: str | None = field(
-        default=None,
-        metadata={"help": "Day (YYYY-MM-DD) for a chat template that writes today's date. None: today, recorded."},
-    )
-    max_answer_cut_share: float = field(
-        default=0.01,
-        metadata={"help": "Share of the rows whose answer may be cut; the doctor stops a run above it."},
-    )
-    max_dropped_share: float = field(
-        default=0.1, metadata={"help": "Share of the rows that may be dropped; the doctor stops a run above it."}
-    )
+    # Day (YYYY-MM-DD) for a chat template that writes today's date. None: today, recorded
+    template_date: str | None = None
+    max_answer_cut_share: float = 0.01  # share of the rows whose answer may be cut; the doctor stops a run above it
+    max_dropped_share: float = 0.1  # share of the rows that may be dropped; the doctor stops a run above it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,24 +110,14 @@ class DataArguments(RunArguments, MixtureArguments, ScriptArguments):
 class InstructionArguments(DataArguments):
     """More keys of `sft.py`."""
 
-    train_on: TrainOn = field(
-        default=TrainOn.ALL_TURNS,
-        metadata={
-            "help": "Assistant turns in the loss: all_turns, last_turn, or marked (those with weight: 1 or train: "
-            "true). A turn with weight: 0 or train: false never is."
-        },
-    )
-    adapter_name_or_path: str | None = field(
-        default=None,
-        metadata={"help": "Adapter to train further, with model_name_or_path as its base. None: a new adapter."},
-    )
-    row_losses: bool = field(
-        default=True,
-        metadata={
-            "help": "Write row_losses.parquet at the end: the loss of each training row, or of a sample whose forward "
-            "pass takes about a tenth of the run."
-        },
-    )
+    # assistant turns in the loss: all_turns, last_turn, or marked (those with weight: 1 or train: true). A turn with
+    # weight: 0 or train: false never is
+    train_on: TrainOn = TrainOn.ALL_TURNS
+    # adapter to train further, with model_name_or_path as its base. None: a new adapter
+    adapter_name_or_path: str | None = None
+    # write row_losses.parquet at the end: the loss of each training row, or of a sample whose forward pass takes
+    # about a tenth of the run
+    row_losses: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,56 +128,31 @@ class InstructionArguments(DataArguments):
 class PreferenceArguments(DataArguments):
     """More keys of `dpo.py`."""
 
-    adapter_name_or_path: str | None = field(
-        default=None,
-        metadata={
-            "help": "Adapter of sft.py to train on, with model_name_or_path as its base. The reference is a frozen "
-            "copy of it. None: a new adapter whose reference is the base with the adapter disabled."
-        },
-    )
+    # adapter of sft.py to train on, with model_name_or_path as its base. The reference is a frozen copy of it. None:
+    # a new adapter whose reference is the base with the adapter disabled
+    adapter_name_or_path: str | None = None
 
 
 @dataclass
 class PretrainingArguments(RunArguments, MixtureArguments):
     """Keys of `pretrain.py` besides transformers' `TrainingArguments` and TRL's `ModelConfig`."""
 
-    dataset_name: str | None = field(
-        default=None, metadata={"help": "A corpus folder; a text, JSONL or Parquet file; a folder of them; a Hub id."}
-    )
-    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a Hub dataset."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of a Hub dataset."})
-    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    dataset_test_split: str = field(default="validation", metadata={"help": "Split that is held out."})
-    text_column: str | None = field(
-        default=None, metadata={"help": "Column with the text. None: text, content or code."}
-    )
-    text_validation_share: float = field(
-        default=0.1,
-        metadata={"help": "Share at the end of a plain text file that is held out. Corpus folders bring a split."},
-    )
-    n_validation_documents: int = field(
-        default=256, metadata={"help": "Documents at the head of a streamed source without a split that are held out."}
-    )
-    respect_documents: bool = field(
-        default=True,
-        metadata={"help": "No attention across documents, positions restart, no loss at the boundary."},
-    )
-    model_type: str | None = field(
-        default=None, metadata={"help": "Architecture by transformers' name, such as llama, for training from scratch."}
-    )
-    model_config: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={"help": "Keys of that architecture's config; vocab_size and token ids come from the tokenizer."},
-    )
-    tokenizer_name_or_path: str | None = field(
-        default=None, metadata={"help": "Tokenizer for training from scratch. None: the checkpoint's own."}
-    )
-    max_length: int = field(default=1024, metadata={"help": "Length of a training block in tokens."})
-    muon_learning_rate: float | None = field(
-        default=None,
-        metadata={
-            "help": "Peak learning rate of torch.optim.Muon for the matrices of the blocks; AdamW with learning_rate "
-            "trains embeddings and norms. None: AdamW for all."
-        },
-    )
-    save_dtype: str = field(default="float32", metadata={"help": "dtype of the saved weights: float32 or bfloat16."})
+    dataset_name: str | None = None  # a corpus folder; a text, JSONL or Parquet file; a folder of them; a Hub id
+    dataset_config: str | None = None  # configuration of a Hub dataset
+    dataset_revision: str | None = None  # commit, tag or branch of a Hub dataset
+    dataset_train_split: str = "train"  # split to train on
+    dataset_test_split: str = "validation"  # split that is held out
+    text_column: str | None = None  # column with the text. None: text, content or code
+    # share at the end of a plain text file that is held out. Corpus folders bring a split
+    text_validation_share: float = 0.1
+    n_validation_documents: int = 256  # documents at the head of a streamed source without a split that are held out
+    respect_documents: bool = True  # no attention across documents, positions restart, no loss at the boundary
+    model_type: str | None = None  # architecture by transformers' name, such as llama, for training from scratch
+    # keys of that architecture's config; vocab_size and token ids come from the tokenizer
+    model_config: dict[str, Any] | str | None = None
+    tokenizer_name_or_path: str | None = None  # tokenizer for training from scratch. None: the checkpoint's own
+    max_length: int = 1024  # length of a training block in tokens
+    # peak learning rate of torch.optim.Muon for the matrices of the blocks; AdamW with learning_rate trains
+    # embeddings and norms. None: AdamW for all
+    muon_learning_rate: float | None = None
+    save_dtype: str = "float32"  # dtype of the saved weights: float32 or bfloat16

@@ -17,12 +17,7 @@ from typing import Any
 HALF_TYPES = ("bfloat16", "float16")
 PRECISION_KEYS = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "dtype")  # of a recipe
 _FEATURES = {
-    "bfloat16": (
-        "avx512_bf16",
-        "amx_bf16",
-        "bf16",
-        "sve_bf16",
-    ),  # of torch.cpu.get_capabilities(); the last two of Arm
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),  # of torch.cpu.get_capabilities(); the last two of Arm
     "float16": ("avx512_fp16", "amx_fp16"),
 }
 _WIDTH = 256  # of the square matrices in the measurement
