@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipelines import compare
 from pipelines.errors import UserError
 from pipelines.evaluation.code_execution import sandbox
 from pipelines.evaluation.code_execution.execution import run_texts
@@ -31,6 +32,19 @@ def test_without_bwrap_the_error_says_how_to_install_it(tmp_path: Path, monkeypa
     with pytest.raises(UserError, match=r"bwrap is not installed; install it: apt install .*dnf install .*pacman -S"):
         run_texts([f"open({str(tmp_path / 'ran')!r}, 'w')"], [None])
     assert list(tmp_path.iterdir()) == []
+    flags = [
+        "--base",
+        "none",
+        "--instruct",
+        "none",
+        "--prompts",
+        "none",
+        "--output",
+        str(tmp_path / "out"),
+        "--run_code",
+    ]
+    with pytest.raises(UserError, match="bwrap is not installed"):  # before models and prompts are looked at
+        compare.main(flags)
 
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
