@@ -23,11 +23,11 @@ from pathlib import Path
 
 from pipelines.command_line import ArgumentParser, positive_number, run_program
 
-_ROWS_OF_A_PAGE = 3  # that --html shows where --show_rows does not say
+_ROWS_ON_PAGE = 3  # that --html shows without --show_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Examine a recipe and tell what was found."""
+    """Check a recipe and print the report."""
     flags, keys = _flags(arguments)
     from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_leniently, stage_of, written_keys
 
@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, checks_of(stage), REQUIRED[stage])
     import torch
 
-    torch.compiler.set_default_backend("eager")  # nothing is compiled here, and bitsandbytes would load the compiler
+    torch.compiler.set_default_backend("eager")  # else bitsandbytes would load the compiler
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
     from pipelines.preflight.captured_errors import config_findings
-    from pipelines.preflight.console.console_report import report_lines, wants_colour
+    from pipelines.preflight.console.console_report import report_lines
+    from pipelines.preflight.console.terminal import supports_color
     from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
     from pipelines.preflight.context_builder import MAX_ROWS
     from pipelines.preflight.forecast.forecasting import forecast_lines
@@ -53,24 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = run_checks(
         recipe, stage, max_rows=None if flags.all else MAX_ROWS, earlier_findings=config_findings(faults)
     )
-    rows = shown_rows(found.context, flags.show_rows or (_ROWS_OF_A_PAGE if flags.html else 0))
+    rows = shown_rows(found.context, flags.show_rows or (_ROWS_ON_PAGE if flags.html else 0))
     forecast = forecast_lines(found.context) if flags.forecast else []
     fixes = fixes_of(found.findings)
     diff, not_fixed = "", None
     try:
         diff = diff_of(flags.config, fixes) if flags.fix and fixes else ""
-    except UserError as error:  # told after the findings
+    except UserError as error:  # raised after the findings are printed
         not_fixed = error
     record = {**found.to_json(), "recipe": str(flags.config), "shown_rows": [row.to_json() for row in rows]}
     if flags.json:
         print(json.dumps({**record, "forecast": forecast, "diff": diff}, ensure_ascii=True, default=str))
     else:
-        colour = wants_colour(sys.stdout)
-        lines = [line for row in rows for line in row_lines(row, colour)] if flags.show_rows else []
-        legend = [legend_line(colour)] if lines else []
-        print(*legend, *lines, *report_lines(found, colour), *forecast, sep="\n")
+        color = supports_color(sys.stdout)
+        lines = [line for row in rows for line in row_lines(row, color)] if flags.show_rows else []
+        legend = [legend_line(color)] if lines else []
+        print(*legend, *lines, *report_lines(found, color), *forecast, sep="\n")
         if flags.fix and not_fixed is None:
-            print(diff or "nothing to rewrite in the recipe")
+            print(diff or "no certain fixes for the recipe")
     if flags.html:
         write_diagnosis_page(flags.html, record)
     if flags.write and diff:
@@ -79,30 +80,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise not_fixed
     errors = [finding.id for finding in found.of(Severity.ERROR)]
     if errors:
-        written = f"; the fixes above were written to {flags.config}" if flags.write and diff else ""
-        raise AnswerIsNo(f"errors found ({', '.join(dict.fromkeys(errors))}){written}")
+        written = f"; the fixes are written to {flags.config}" if flags.write and diff else ""
+        raise AnswerIsNo(f"the doctor found errors ({', '.join(dict.fromkeys(errors))}){written}")
 
 
 def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The doctor's own flags, and the recipe keys that are left."""
     parser = ArgumentParser(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the recipe")
-    parser.add_argument("--stage", choices=["sft", "dpo", "pretrain"], help="which program it is for")
+    parser.add_argument("--stage", choices=["sft", "dpo", "pretrain"], help="the program of the recipe")
     parser.add_argument("--show_rows", type=positive_number, help="print this many rows token by token")
-    parser.add_argument("--html", type=Path, help="write findings and rows as a page")
+    parser.add_argument("--html", type=Path, help="write findings and rows as an HTML page")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
-    parser.add_argument("--forecast", action="store_true", help="predict memory and time of the run")
-    parser.add_argument("--fix", action="store_true", help="show the certain fixes of the recipe as a diff")
+    parser.add_argument("--forecast", action="store_true", help="print the memory and time that the run needs")
+    parser.add_argument("--fix", action="store_true", help="print the certain fixes as a diff of the recipe")
     parser.add_argument("--write", action="store_true", help="with --fix: write them into the recipe")
-    parser.add_argument("--all", action="store_true", help="check every row, not a sample")
+    parser.add_argument("--all", action="store_true", help="check every row")
     flags, keys = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     if flags.write and not flags.fix:
-        parser.error("--write without --fix")
+        parser.error("--write needs --fix")
     return flags, keys
 
 
 if __name__ == "__main__":
-    # the collector would look through millions of tokens again and again, and once more at the end: a sixth of the time
+    # garbage collection over millions of tokens would take a sixth of the time
     gc.disable()
     atexit.register(gc.freeze)
     run_program(main)

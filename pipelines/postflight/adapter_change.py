@@ -1,28 +1,50 @@
-"""Whether an adapter moved: the norm of what it adds to each module, and the modules to which it adds nothing."""
+"""Adapter change: the norm of what the adapter adds to each module, and the modules that did not change."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
 
 from pipelines.postflight.adapter_places import Kind, Place, Start, adapter_places
-from pipelines.postflight.movement import NO_MOVEMENT, Movement, movement_of
-from pipelines.postflight.part import Measurement, not_measured, rounded
+from pipelines.postflight.measurement import Measurement, not_measured, rounded
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
+NO_MOVEMENT = 1e-12  # below any step that a float32 weight can take
 _WHAT = "adapter"
 _FILE = "adapter_model.safetensors"
 _LORA_NAMES = ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B"))
 
 
-def adapter_change(model: PeftModel, start: Start | None = None) -> Measurement:
-    """The movement of every place of the active adapter.
+@dataclass(frozen=True)
+class Movement:
+    """Frobenius norms of the change (`scaling * B @ A` of a new adapter), of the base's weights, and of the change of
+    DoRA's magnitudes; None if unknown."""
 
-    `start` is `adapter_start` of the model before the run. Without it an adapter counts as new, and the norms of one
-    that was trained before are those of the whole adapter.
+    norm: float
+    base: float | None = None
+    magnitude: float | None = None
+
+    @property
+    def relative(self) -> float | None:
+        """The change as a share of the base's weights."""
+        return self.norm / self.base if self.base else None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing changed, or the change is not finite."""
+        norms = [self.norm, *([] if self.magnitude is None else [self.magnitude])]
+        return not all(map(math.isfinite, norms)) or max(norms) < NO_MOVEMENT
+
+
+def adapter_change(model: PeftModel, start: Start | None = None) -> Measurement:
+    """Measure every module of the active adapter.
+
+    `start` is `adapter_start` of the model before the run. Without it the adapter counts as new.
     """
     start = start or {}
     moved = [(place, movement_of(place, start)) for place in adapter_places(model)]
@@ -30,10 +52,7 @@ def adapter_change(model: PeftModel, start: Start | None = None) -> Measurement:
 
 
 def saved_adapter_change(folder: Path) -> Measurement:
-    """The same of a new adapter as it was saved: for a model whose weights lie in shards on several devices.
-
-    Only matrices are looked at, and not against the base.
-    """
+    """Measure a new adapter from its file, for a model that is sharded over devices: its matrices alone."""
     if not (folder / _FILE).is_file():
         return not_measured(_WHAT, f"there is no {_FILE}")
     return _measurement([(place, movement_of(place, {})) for place in _saved_places(folder)], is_new=True)
@@ -70,7 +89,7 @@ def _measurement(moved: Sequence[tuple[Place, Movement]], *, is_new: bool) -> Me
 
 
 def _total(moved: Mapping[str, Movement]) -> dict[str, float | None]:
-    """All matrices as one: the norm, and its share of the base's weights where all of these are known."""
+    """The norm over all modules, and its share of the base's weights if all of these are known."""
     norm = math.hypot(*(one.norm for one in moved.values()))
     bases = [one.base for one in moved.values() if one.base is not None]
     base = math.hypot(*bases) if len(bases) == len(moved) else None
@@ -111,10 +130,58 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR if is_whole else Severity.WARNING,
-        summary=f"{len(unmoved)} of {n} modules of the adapter did not change",
-        why="where the product B·A is zero the model is unchanged: nothing was learned there",
+        summary=f"{len(unmoved)} of {n} modules of the adapter did not move",
+        why="nothing was learned in modules whose product B A did not change",
         remedy="set a higher `learning_rate` and train for more steps (`num_train_epochs`, `max_steps`)"
         if is_whole
-        else "leave these modules out of `lora_target_modules`, or check why no gradient reaches them",
+        else "remove these modules from `lora_target_modules`, or check why they get no gradient",
         evidence=tuple(Evidence(f"{name}: a norm below {NO_MOVEMENT:g}") for name in unmoved[:MAX_EVIDENCE]),
     )
+
+
+def movement_of(place: Place, start: Start) -> Movement:
+    """The change of `place` since `start`."""
+    if place.kind is Kind.LORA:
+        base = place.originals.get("weight")
+        return Movement(_lora_change(place, start), None if base is None else _norm(base), _magnitude(place, start))
+    changes, sizes = [], []
+    for name, weight in place.weights.items():
+        before = start.get(place.key(name), place.originals[name])
+        changes.append(_norm(weight.to(before.device).float() - before.float()))
+        sizes.append(_norm(before))
+    return Movement(math.hypot(*changes), math.hypot(*sizes))
+
+
+def product_norm(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Frobenius norm of `left @ right` (shapes [..., out, k] and [..., k, in]), by two matrices of k x k:
+    ||L R||^2 = trace(R^T L^T L R) = sum of (L^T L) * (R R^T)."""
+    gram = (left.mT @ left) * (right @ right.mT)
+    return math.sqrt(max(0.0, float(gram.sum())))  # of a product of zero, rounding may leave less than zero
+
+
+def _lora_change(place: Place, start: Start) -> float:
+    """Norm of `scaling * (B1 A1 - B0 A0)`, as (B1 - B0) A1 + B0 (A1 - A0), whose parts are as small as the change."""
+    a, b = _factors(place, place.weights["A"], place.weights["B"])
+    if place.key("B") not in start:
+        return abs(place.scaling) * product_norm(b, a)
+    a_before, b_before = _factors(place, start[place.key("A")], start[place.key("B")])
+    left, right = torch.cat([b - b_before, b_before], dim=-1), torch.cat([a, a - a_before], dim=-2)
+    return abs(place.scaling) * product_norm(left, right)
+
+
+def _factors(place: Place, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A [experts, rank, in] and B [experts, out, rank] in float64, on the processor: some accelerators have none."""
+    a, b = (weight.cpu().double().flatten(1) for weight in (a, b))
+    rank_last = b.reshape(b.shape[0], -1, place.n_experts)  # as PEFT lays out B over experts
+    return a.reshape(place.n_experts, -1, a.shape[-1]), rank_last.permute(2, 0, 1)
+
+
+def _magnitude(place: Place, start: Start) -> float | None:
+    before = start.get(place.key("magnitude"))
+    if before is None:
+        return None
+    return _norm(place.weights["magnitude"].cpu().double() - before.double())
+
+
+def _norm(weight: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(weight, dtype=torch.promote_types(weight.dtype, torch.float32)))

@@ -1,4 +1,4 @@
-"""Where an adapter changes a model: its matrices, its rows of new tokens, and the modules that it holds whole."""
+"""Where an adapter changes a model: LoRA matrices, rows of new tokens, and whole modules."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Kind(StrEnum):
 class Place:
     """One module that an adapter changes.
 
-    `weights` are the adapter's own by name: `A` and `B` (and `magnitude`, DoRA's) of LoRA, `rows` of new tokens, or the
-    parameters of a whole module. `originals` are what the base has there: `weight` of LoRA, empty where it is quantized
-    or not on this machine; the same names as `weights` otherwise.
+    `weights` are the adapter's: `A` and `B` (and DoRA's `magnitude`) of LoRA, `rows` of new tokens, or the parameters
+    of a whole module. `originals` are the base's: `weight` for LoRA, empty if it is quantized or not on this machine;
+    else the same names as `weights`.
     """
 
     name: str
@@ -65,19 +65,16 @@ def adapter_places(model: PeftModel) -> Iterator[Place]:
 
 
 def adapter_start(model: PeftModel) -> dict[str, torch.Tensor]:
-    """Copies of the adapter's weights, in the machine's memory, for comparing them with later ones.
+    """Copies of the adapter's weights in CPU memory, to compare later ones with.
 
-    What every new adapter begins with is left out: matrices whose product is zero, and rows and modules that are still
-    the base's. So a new adapter costs nothing, and one that is trained on costs its own size.
+    Leaves out the initial values of a new adapter: matrices whose product is zero, and the base's own rows and modules.
     """
     kept = {}
     for place in adapter_places(model):
         for name, weight in place.weights.items():
             if place.kind is Kind.LORA:
-                has_product = all(
-                    bool(place.weights[factor].any()) for factor in ("A", "B")
-                )  # one of them begins at zero
-                is_new = name != "magnitude" and not has_product
+                # one of the factors of a new adapter is zero
+                is_new = name != "magnitude" and not all(bool(place.weights[one].any()) for one in ("A", "B"))
             else:
                 is_new = torch.equal(weight, place.originals[name].to(weight))
             if not is_new:
@@ -106,7 +103,7 @@ def _lora_place(name: str, module: LoraLayer, adapter: str) -> Iterator[Place]:
 
 
 def _is_plain(weight: object) -> bool:
-    """Whether `weight` holds its numbers as they are: neither quantized nor left elsewhere."""
+    """Whether `weight` is neither quantized nor on another device."""
     if not isinstance(weight, torch.Tensor) or type(weight) not in (torch.Tensor, torch.nn.Parameter):
         return False
     return weight.dtype in _PLAIN_DTYPES and weight.device.type != "meta"

@@ -1,4 +1,4 @@
-"""What a run forgets: bits per byte of a sample of general text before and after it, without any chat template."""
+"""Forgetting: bits per byte of a sample of general text before and after the run, without a chat template."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from pipelines.evaluation.likelihood.documents import Scope, read_dataset
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.inference.teacher_forcing import evaluation_mode
 from pipelines.modeling import LoadedModel
-from pipelines.postflight.part import Measurement, not_measured
+from pipelines.postflight.measurement import Measurement, not_measured
 from pipelines.records.finding import Finding, Severity
 
-MAX_BYTES = 64 * 1024  # of text that are measured: seconds, and an interval of about 1% of the change
-MAX_CHANGE = 0.1  # bits per byte more than before: what answers to a chat prompt alone do not cost
+MAX_BYTES = 64 * 1024  # of text, which takes seconds and gives an interval of about 1%
+MAX_CHANGE = 0.1  # relative rise: learning a chat format costs less
 _PIECE_BYTES = 1024
-_BATCH = 2  # of pieces of some 250 tokens: their logits stay small beside what a training step takes
+_BATCH = 2  # pieces of about 250 tokens: their logits need less memory than a training step
 _SEED = 0
 _WHAT = "general text"
 
 
 @dataclass(frozen=True)
 class GeneralText:
-    """A sample of a text file, `pieces` of it in their order."""
+    """A sample of a text file, in pieces."""
 
     path: str
     sha256: str
@@ -41,41 +41,34 @@ class GeneralText:
 
 
 def read_general_text(path: str | None) -> GeneralText | None:
-    """At most `MAX_BYTES` of a text file, or of a file of rows with `text`, in pieces of about 1 KiB cut at lines; None
-    for no path.
+    """At most `MAX_BYTES` of a text file, or of a file of rows with `text`, in pieces of about 1 KiB cut at lines; of a
+    longer file a seeded sample. None without a path.
 
-    Of a longer file they are drawn at random, the same ones each time. Raises `UserError` if it cannot be read or gives
-    less than two pieces.
+    Raises `UserError` if it cannot be read or has less than two pieces.
     """
     if path is None:
         return None
     if not Path(path).is_file():
-        raise UserError(
-            expected=f"a text file at general_text {path}", got="no such file", remedy="name one, or remove the key"
-        )
+        raise UserError(f"general_text {path} does not exist", "set it to a text file, or remove the key")
     try:
         found = read_dataset(path, "test")
         documents = found.in_scope(Scope.TEXT)
     except UserError as error:  # worded for the flags of perplexity.py
         raise UserError(
-            expected=f"general_text to be a file of text or of rows with `text`: {path}",
-            got=error.got,
-            remedy="name another file",
+            f"general_text {path} is neither text nor rows with `text`: {error.problem}", "set it to another file"
         ) from error
     texts = ["".join(documents.items)] if documents.follow_on else list(documents.items)
     n_bytes = sum(len(text.encode()) for text in texts)
     pieces = [piece for text in texts for piece in _pieces(text, max(1, min(_PIECE_BYTES, n_bytes // 2)))]
     if len(pieces) < 2:
-        raise UserError(
-            expected=f"text enough for an interval in general_text {path}", got=f"{n_bytes} bytes", remedy="name more"
-        )
+        raise UserError(f"general_text {path} has {n_bytes} bytes, too few for an interval", "use a longer file")
     return GeneralText(path, str(found.description["sha256"]), tuple(_drawn(pieces)), n_bytes)
 
 
 def general_likelihoods(
     trainer: Trainer, general: GeneralText, tokenizer: PreTrainedTokenizerBase
 ) -> list[DocumentLikelihood]:
-    """The likelihood of each piece under the model as it is. Raises `UserError` for a model that gives no numbers."""
+    """The likelihood of each piece. Raises `UserError` if the model gives NaN."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     loaded = LoadedModel("trained", str(trainer.args.output_dir), model, tokenizer)
     with evaluation_mode(model), trainer.accelerator.autocast():
@@ -95,7 +88,7 @@ def forgetting(
 
 
 def no_general_text(reason: str = "the recipe has no general_text") -> Measurement:
-    """The part of a run without figures."""
+    """The result without figures."""
     return not_measured(_WHAT, reason)
 
 
@@ -107,9 +100,9 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "FORGOT_GENERAL_TEXT",
         Severity.WARNING,
-        summary=f"general text takes {change['value']:+.1%} bits per byte [{low:+.1%}, {high:+.1%}]: "
+        summary=f"general text needs {change['value']:+.1%} bits per byte [{low:+.1%}, {high:+.1%}]: "
         f"{facts['before']['value']:.3f} before the run, {facts['after']['value']:.3f} after it",
-        why="knowledge of the base was lost, which a benchmark of the task does not show",
+        why="the model forgot what the base knew, which a benchmark of the task does not show",
         remedy="set a lower `learning_rate` or fewer `num_train_epochs`, train a LoRA adapter (`use_peft: true`), or "
         "mix general rows into the training rows (`datasets`)",
     )
@@ -122,7 +115,7 @@ def _line(facts: Mapping[str, Any]) -> str:
 
 
 def _pieces(text: str, size: int) -> Iterator[str]:
-    """`text` cut behind lines into pieces of `size` bytes or a little more; a longer line is cut too."""
+    """`text` cut after lines into pieces of `size` bytes or a little more; longer lines are cut too."""
     piece, n_bytes = "", 0
     for line in text.splitlines(keepends=True):
         for part in (line[begin : begin + size] for begin in range(0, len(line), size)):

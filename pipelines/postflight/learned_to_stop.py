@@ -10,7 +10,7 @@ from trl import DPOConfig
 
 from pipelines.inference.teacher_forcing import end_probabilities, evaluation_mode
 from pipelines.modeling import stop_token_ids
-from pipelines.postflight.part import Measurement, not_measured, rounded
+from pipelines.postflight.measurement import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 

@@ -1,4 +1,4 @@
-"""Training loss against held-out loss: how far they are apart, and whether the held-out loss rose again."""
+"""Loss gap: training loss against held-out loss, and whether the held-out loss rose again."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import IntervalStrategy, TrainingArguments
 
-from pipelines.postflight.part import Measurement, not_measured, rounded
+from pipelines.postflight.measurement import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
 
-# A held-out loss this far above its best is overfitting and no noise of a few hundred rows, whose standard error is
-# 1% to 3% of a loss; and a difference that small in nats is nothing, whatever share it is of a loss near zero.
+# A rise of this share is overfitting: the standard error over a few hundred rows is 1% to 3% of a loss. Below
+# MIN_RISE_NATS it is nothing, whatever share of a loss near zero it is.
 MAX_RISE = 0.1
 MIN_RISE_NATS = 0.02
 _STILL_FALLS = 0.01  # share by which the last evaluation is below the one before it
@@ -47,7 +47,7 @@ def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArgumen
 
 
 def _course(losses: Sequence[float]) -> str:
-    """What the held-out loss did: rose, fell to the end, or neither."""
+    """The course of the held-out loss."""
     best, last = min(losses), losses[-1]
     if last > best * (1 + MAX_RISE) and last - best > MIN_RISE_NATS and best > 0:
         return "rose"
@@ -57,7 +57,7 @@ def _course(losses: Sequence[float]) -> str:
 
 
 def _is_averaged_alike(training: TrainingArguments) -> bool:
-    """Whether rows are packed in training as in evaluation; else short rows weigh more in one of the two means."""
+    """Whether rows are packed alike in training and evaluation; else short rows weigh more in one of the means."""
     packing, of_evaluation = getattr(training, "packing", False), getattr(training, "eval_packing", None)
     return of_evaluation is None or bool(of_evaluation) == bool(packing)
 
@@ -77,7 +77,7 @@ def _findings(facts: Mapping[str, Any], best: Mapping[str, Any], training: Train
         Severity.WARNING,
         summary=f"the held-out loss rose by {last / lowest - 1:.0%}, from {lowest:.4g} after step {best['step']} to "
         f"{last:.4g} at the end",
-        why="after that step the model memorized the training rows and got worse on others",
+        why="after that step the model memorized the training rows",
         remedy=f"{shorter}, or keep the best checkpoint: `load_best_model_at_end: true` with "
         f"`save_strategy: {IntervalStrategy(training.eval_strategy).value}`",
     )

@@ -1,4 +1,4 @@
-"""Whether full fine-tuning moved the weights: the saved model against its base, tensor by tensor out of their files."""
+"""Weights change of full fine-tuning: the saved model against its base, tensor by tensor from their files."""
 
 import math
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from transformers import PreTrainedConfig
 
 from pipelines.errors import UserError
 from pipelines.hub.pulling import local_copy
-from pipelines.postflight.movement import NO_MOVEMENT
-from pipelines.postflight.part import Measurement, not_measured, rounded
+from pipelines.postflight.adapter_change import NO_MOVEMENT
+from pipelines.postflight.measurement import Measurement, not_measured, rounded
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 _WHAT = "weights"
@@ -37,8 +37,7 @@ def weights_change(folder: Path, base: Path) -> Measurement:
 
 
 def base_folder(config: PreTrainedConfig) -> Path | None:
-    """Where the weights lie that a model with `config` was loaded from: a folder, or a download of the Hub; None where
-    neither is on this machine."""
+    """The folder or Hub download that a model with `config` was loaded from, None if it is not on this machine."""
     name = str(config._name_or_path or "")
     try:
         return local_copy(name, config._commit_hash, weights=True).folder if name else None
@@ -84,10 +83,10 @@ def _measurement(norms: Mapping[str, tuple[float, float]], n_tensors: int) -> Me
     finding = Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR,
-        summary=f"none of the {len(known)} tensors that were compared differs from the base",
-        why="the saved model equals the base: nothing was learned",
-        remedy="set a higher `learning_rate`; where the recipe has `dtype: bfloat16`, in which small steps are rounded "
-        "away, set `dtype: float32`",
+        summary=f"none of the {len(known)} compared tensors differs from the base",
+        why="the saved model is the base: nothing was learned",
+        remedy="set a higher `learning_rate`; instead of `dtype: bfloat16`, which rounds small steps away, set `dtype: "
+        "float32`",
         evidence=tuple(Evidence(name) for name in unmoved[:MAX_EVIDENCE]),
     )
     return Measurement(facts, line, (finding,))

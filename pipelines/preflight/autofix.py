@@ -1,4 +1,4 @@
-"""Fixing a recipe: findings' keys written into the YAML as a person would, comments, order and blank lines kept."""
+"""Autofix: write the keys of findings into a recipe; comments, order and blank lines stay."""
 
 import difflib
 import json
@@ -18,7 +18,7 @@ from pipelines.recipe.arguments import PreferenceArguments, PretrainingArguments
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, successor_of
 from pipelines.records.finding import Finding
 
-# The sections of a recipe, as recipes/ has them: a new key goes behind the last key of its own section.
+# The sections of a recipe: a new key goes after the last key of its section.
 _MODEL_KEYS = {field.name for field in fields(ModelConfig)}
 _ADAPTER_PREFIXES = ("lora_", "use_", "load_in_", "bnb_")
 _DATA_KEYS = {field.name for kind in (PreferenceArguments, PretrainingArguments) for field in fields(kind)} - {
@@ -43,18 +43,12 @@ class _Entry:
     end: int
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """`text` in place of the characters from `begin` to `end`."""
-
-    begin: int
-    end: int
-    text: str
+Edit = tuple[int, int, str]  # characters from, to, and the text that replaces them
 
 
 def fixes_of(findings: Iterable[Finding]) -> dict[str, Any]:
-    """The keys that all `findings` together set or remove. Where they differ the first (worst) finding is followed,
-    but what a check asks for comes before the value that a renamed key had."""
+    """The keys that `findings` set or remove. The first (worst) finding wins, and a check wins over the old value of a
+    renamed key."""
     found = list(findings)
     fixes: dict[str, Any] = {key: value for one in found if one.id == "RENAMED_KEY" for key, value in one.fix.items()}
     for one in reversed([one for one in found if one.id != "RENAMED_KEY"]):
@@ -83,9 +77,9 @@ def unified_diff(path: Path, before: str, after: str) -> str:
 def fixed_recipe(text: str, fixes: Mapping[str, Any]) -> str:
     """`text` with the keys of `fixes` set to their values, and without those that are None.
 
-    A key keeps its line and the comment at its end. The successor of a renamed key takes its place; so does a key of
-    the same section that directly follows a removed one in `fixes`. Other new keys go behind the last one of their
-    section. Raises `UserError` where the text cannot be rewritten so that it says exactly that.
+    A key keeps its line and comment. The new name of a renamed key takes its place, and so does a key of the same
+    section that follows a removed one in `fixes`. Other new keys go to the end of their section. Raises `UserError` if
+    the result does not parse to exactly these keys.
     """
     before = _parsed(text)
     entries = _entries(text)
@@ -97,13 +91,13 @@ def fixed_recipe(text: str, fixes: Mapping[str, Any]) -> str:
     except yaml.YAMLError:
         written = None
     if written != intended:
-        raise _cannot_rewrite("anchors, nested or flow YAML around these keys", fixes)
+        raise _cannot_rewrite("it has anchors, nested or flow YAML around these keys", fixes)
     return after
 
 
-def _edits(text: str, entries: list[_Entry], before: Mapping[str, Any], fixes: Mapping[str, Any]) -> list[_Edit]:
+def _edits(text: str, entries: list[_Entry], before: Mapping[str, Any], fixes: Mapping[str, Any]) -> list[Edit]:
     last = {entry.key: entry for entry in entries}  # of a key that is written twice the last one counts
-    edits = [_without(one) for one in entries if one.key in fixes and one is not last[one.key]]
+    edits = [(one.begin, one.end, "") for one in entries if one.key in fixes and one is not last[one.key]]
     added = [key for key, value in fixes.items() if value is not None and key not in last]
     for key, value in fixes.items():
         if key not in last or (value is not None and _plain(value) == before[key]):
@@ -113,11 +107,11 @@ def _edits(text: str, entries: list[_Entry], before: Mapping[str, Any], fixes: M
             edits.append(_with_value(text, last[key], value))
         elif successor in added:
             added.remove(successor)
-            edits.append(_Edit(last[key].key_begin, last[key].key_end, successor))
+            edits.append((last[key].key_begin, last[key].key_end, successor))
             if _plain(fixes[successor]) != before[key]:
                 edits.append(_with_value(text, last[key], fixes[successor]))
         else:
-            edits.append(_without(last[key]))
+            edits.append((last[key].begin, last[key].end, ""))
     kept = [entry for entry in entries if fixes.get(entry.key, "") is not None] or entries
     return edits + [_addition(text, kept, key, fixes[key]) for key in added]
 
@@ -130,28 +124,24 @@ def _successor(key: str, fixes: Mapping[str, Any]) -> str | None:
     return following if following and _section(following) == _section(key) else None
 
 
-def _with_value(text: str, entry: _Entry, value: Any) -> _Edit:
+def _with_value(text: str, entry: _Entry, value: Any) -> Edit:
     new = _as_yaml(entry.key, value)
     same_line = "\n" not in text[entry.key_end : entry.value_begin]
     if same_line and entry.value_begin < entry.value_end:
-        return _Edit(entry.value_begin, entry.value_end, new)
+        return entry.value_begin, entry.value_end, new
     colon = text.index(":", entry.key_end) + 1
-    return _Edit(colon, max(colon, entry.value_end), f" {new}")
+    return colon, max(colon, entry.value_end), f" {new}"
 
 
-def _without(entry: _Entry) -> _Edit:
-    return _Edit(entry.begin, entry.end, "")
-
-
-def _addition(text: str, entries: list[_Entry], key: str, value: Any) -> _Edit:
-    """A line of its own behind the last entry of the same section, else behind the last of all."""
+def _addition(text: str, entries: list[_Entry], key: str, value: Any) -> Edit:
+    """A line after the last entry of the same section, else after the last of all."""
     of_section = [entry for entry in entries if _section(entry.key) == _section(key)]
     place = (of_section or entries)[-1]
     indent = " " * (entries[0].key_begin - entries[0].begin)
     line_end = "\r\n" if "\r\n" in text else "\n"
     opening = "" if text[: place.end].endswith("\n") else line_end
     closing = "" if opening else line_end
-    return _Edit(place.end, place.end, f"{opening}{indent}{key}: {_as_yaml(key, value)}{closing}")
+    return place.end, place.end, f"{opening}{indent}{key}: {_as_yaml(key, value)}{closing}"
 
 
 def _section(key: str) -> str:
@@ -161,33 +151,35 @@ def _section(key: str) -> str:
     return "data" if key in _DATA_KEYS else "training"
 
 
-def _applied(text: str, edits: list[_Edit]) -> str:
-    """Edits in the order of the text; those of one place stay in their order, behind what ends there."""
+def _applied(text: str, edits: list[Edit]) -> str:
+    """Apply edits in the order of the text; those at one place keep their order."""
     parts, done = [], 0
-    for edit in sorted(edits, key=lambda edit: (edit.begin, edit.end)):
-        parts += [text[done : edit.begin], edit.text]
-        done = max(done, edit.end)
+    for begin, end, new in sorted(edits, key=lambda edit: edit[:2]):
+        parts += [text[done:begin], new]
+        done = max(done, end)
     return "".join([*parts, text[done:]])
 
 
 def _entries(text: str) -> list[_Entry]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode) or root.flow_style or not root.value:
-        raise _cannot_rewrite("a recipe that is not lines of `key: value`", {})
+        raise _cannot_rewrite("it is not lines of `key: value`", {})
     return [_entry(text, key, value) for key, value in root.value]
 
 
 def _entry(text: str, key: yaml.Node, value: yaml.Node) -> _Entry:
     key_begin, key_end = key.start_mark.index, key.end_mark.index
     value_begin, value_end = value.start_mark.index, _end_of(text, value)
-    if value_begin < key_end:  # an alias: the node stands where its anchor is
+    if value_begin < key_end:  # an alias: the node is at its anchor
         value_begin, value_end = text.index("*", key_end), len(text[: _line_end(text, key_end)].rstrip())
     line_end = _line_end(text, max(value_end, key_end))
-    return _Entry(str(key.value), key_begin, key_end, value_begin, value_end, _line_begin(text, key_begin), line_end)
+    return _Entry(
+        str(key.value), key_begin, key_end, value_begin, value_end, text.rfind("\n", 0, key_begin) + 1, line_end
+    )
 
 
 def _end_of(text: str, node: yaml.Node) -> int:
-    """Where the last character of `node` ends: YAML counts blank lines and comments behind a block to it."""
+    """The end of the last character of `node`: YAML adds the blank lines and comments after a block."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end_of(text, last[1] if isinstance(node, yaml.MappingNode) else last)
@@ -197,18 +189,14 @@ def _end_of(text: str, node: yaml.Node) -> int:
     return int(end)
 
 
-def _line_begin(text: str, index: int) -> int:
-    return text.rfind("\n", 0, index) + 1
-
-
 def _line_end(text: str, index: int) -> int:
-    """Behind the line break after `index`."""
+    """The place after the line break after `index`."""
     place = text.find("\n", index)
     return len(text) if place < 0 else place + 1
 
 
 def _as_yaml(key: str, value: Any) -> str:
-    """`value` on one line, as it can stand behind `key: `."""
+    """`value` on one line, as it can follow `key: `."""
     plain = _plain(value)
     if isinstance(plain, str) and "\n" in plain:
         return json.dumps(plain)
@@ -228,16 +216,16 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise _cannot_rewrite("no valid YAML", {}) from error
+        raise _cannot_rewrite("it is not valid YAML", {}) from error
     if not isinstance(value, dict):
-        raise _cannot_rewrite("a recipe that is not lines of `key: value`", {})
+        raise _cannot_rewrite("it is not lines of `key: value`", {})
     return value
 
 
-def _cannot_rewrite(got: str, fixes: Mapping[str, Any]) -> UserError:
+def _cannot_rewrite(reason: str, fixes: Mapping[str, Any]) -> UserError:
     lines = [f"remove {key}" if value is None else f"{key}: {_as_yaml(key, value)}" for key, value in fixes.items()]
-    remedy = f"change it by hand: {'; '.join(lines)}" if lines else "see recipes/"
-    return UserError(expected="a recipe whose lines can be rewritten", got=got, remedy=remedy)
+    fix = f"change it by hand: {'; '.join(lines)}" if lines else "see recipes/"
+    return UserError(f"the recipe cannot be rewritten: {reason}", fix)
 
 
 def _masked(text: str) -> str:
@@ -245,7 +233,7 @@ def _masked(text: str) -> str:
 
 
 def _read(path: Path) -> str:
-    """The recipe with its own line ends, which `read_text` makes alike."""
+    """The recipe with its own line ends, which `read_text` normalizes."""
     read_text(path)
     return path.read_bytes().decode("utf-8-sig")
 

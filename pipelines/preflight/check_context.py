@@ -1,4 +1,4 @@
-"""The case: a recipe with its rows, tokenizer, base and machine, as the doctor's checks see it before a run."""
+"""The context of the doctor's checks: a recipe with its rows, tokenizer, base and machine before a run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -29,10 +29,9 @@ from pipelines.training.data.truncation import Example
 class SampledRow:
     """One row, as the dataset has it and as the run would train it.
 
-    `asked` is all text before the answers that is no answer (system, user and tool turns, joined by newlines);
-    `answers` are the texts in the loss: the assistant's turns, for DPO chosen and rejected, of plain text the text.
-    `examples` are what is trained after the length policy, `whole` what the row was before; both are empty where the
-    template is unusable or the row cannot be read.
+    `asked` is the prompt text (system, user and tool turns, joined by newlines); `answers` are the texts in the loss:
+    the assistant's turns, chosen and rejected for DPO, the text of plain text. `examples` are trained after truncation,
+    `whole` are those before; both are empty if the template is unusable or the row cannot be read.
     """
 
     number: int
@@ -48,7 +47,7 @@ class SampledRow:
 
 @dataclass(frozen=True)
 class SampledRows:
-    """The rows of one split that were looked at: all `n_rows`, or a seeded sample of them in their order."""
+    """The rows of one split: all `n_rows`, or a seeded sample of them in their order."""
 
     split: str
     rows: tuple[SampledRow, ...]
@@ -58,17 +57,13 @@ class SampledRows:
 
     @property
     def is_sample(self) -> bool:
-        """Whether the split has more rows than were looked at."""
+        """Whether the split has more rows than these."""
         return len(self.rows) < self.n_rows
 
 
 @dataclass(frozen=True)
 class Base:
-    """The model to be trained, known by its config and files alone: no weight is loaded.
-
-    `own_template` is the chat template that its tokenizer brought. `n_embedding_rows` are the rows that its embeddings
-    have before they are resized to the tokenizer.
-    """
+    """The model to train, known by its config and files alone. `own_template` is the chat template of its tokenizer."""
 
     name: str
     config: PreTrainedConfig
@@ -79,7 +74,7 @@ class Base:
 
     @property
     def n_embedding_rows(self) -> int:
-        """Rows of the embedding table."""
+        """Rows of the embedding table before it is resized to the tokenizer."""
         return int(self.config.get_text_config().vocab_size)
 
     @property
@@ -96,7 +91,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the run would happen. `device_bytes` is the memory of one accelerator, or of the machine without one."""
+    """The local hardware. `device_bytes` is the memory of one accelerator, or of the machine without one."""
 
     accelerator: str | None
     device_bytes: int | None
@@ -107,7 +102,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """All that the checks look at. `keys` are the recipe's with the command line's over them, as written."""
+    """What the checks get. `keys` are those that recipe and command line set, as written."""
 
     stage: Stage
     keys: Mapping[str, Any]
@@ -166,3 +161,7 @@ class CheckContext:
             LabelledToken(str(self.tokenizer.decode([token_id])), token_id, label != IGNORED)
             for token_id, label in pairs
         )
+
+    def labelled_around(self, example: Example, place: int, n: int) -> tuple[LabelledToken, ...]:
+        """The `n` tokens before `place` and the `n` from there."""
+        return self.labelled(example, max(0, place - n), place + n)

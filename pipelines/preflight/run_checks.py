@@ -1,6 +1,6 @@
-"""The examination: every check on a case, worst findings first."""
+"""Run every check on a recipe; worst findings first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ _ORDER = list(Severity)
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """All findings about a recipe, worst first, and the case that they are about."""
+    """All findings, worst first, and the context that they are about."""
 
     context: CheckContext
     findings: tuple[Finding, ...]
@@ -25,18 +25,17 @@ class PreflightReport:
         return [finding for finding in self.findings if finding.severity is severity]
 
     def to_json(self, *, with_rows: bool = True) -> dict[str, Any]:
-        """What run.json keeps and `doctor.py --json` prints; without text of rows for a folder that becomes public."""
+        """The record in run.json and of `doctor.py --json`; without text of rows for a folder that becomes public."""
+        splits = self.context.splits
         return {
             "kind": "diagnosis",
             "stage": self.context.stage.value,
             "n_errors": len(self.of(Severity.ERROR)),
             "n_warnings": len(self.of(Severity.WARNING)),
-            "rows": {
-                seen.split: {"n_rows": seen.n_rows, "n_seen": len(seen.rows)} for seen in self.context.splits
-            },
+            "rows": {one.split: {"n_rows": one.n_rows, "n_seen": len(one.rows)} for one in splits},
             "n_checks": len(CHECKS),
             "findings": [finding.to_json(with_rows=with_rows) for finding in self.findings],
-        }  # fmt: skip
+        }
 
 
 def run_checks(
@@ -47,18 +46,12 @@ def run_checks(
     inputs: Inputs | None = None,
     earlier_findings: Sequence[Finding] = (),
 ) -> PreflightReport:
-    """Build the context of `recipe` (`max_rows` and `inputs` as for `build_context`) and run every check on it.
+    """Build the context of `recipe` and run every check on it.
 
-    `earlier_findings` are findings about how the recipe is written.
-
-    Raises `UserError` as `build_context`.
+    `max_rows` and `inputs` as for `build_context`, and raises as it; `earlier_findings` are about the recipe's keys.
     """
-    context, refused = build_context(recipe, stage, max_rows=max_rows, inputs=inputs)
-    refused_ids = {finding.id for finding in refused}  # told once, in the words of the run
-    checked = (finding for check in CHECKS for finding in check(context) if finding.id not in refused_ids)
-    return PreflightReport(context, worst_first([*earlier_findings, *refused, *checked]))
-
-
-def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """`findings` by severity, otherwise as they came."""
-    return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
+    context, captured = build_context(recipe, stage, max_rows=max_rows, inputs=inputs)
+    known = {finding.id for finding in captured}  # reported once, with the error message of the run
+    checked = [finding for check in CHECKS for finding in check(context) if finding.id not in known]
+    found = sorted([*earlier_findings, *captured, *checked], key=lambda finding: _ORDER.index(finding.severity))
+    return PreflightReport(context, tuple(found))

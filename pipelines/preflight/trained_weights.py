@@ -1,4 +1,4 @@
-"""Which weights a run trains, told from names and shapes alone: PEFT's own matching on a model without weights."""
+"""Which weights a run trains: PEFT's own matching on a model without weights."""
 
 import copy
 import re
@@ -27,10 +27,8 @@ _ADAPTER_BYTES = 4  # train_adapters_in_float32
 
 @dataclass(frozen=True)
 class LoraPlan:
-    """Where PEFT would put a new adapter on `model`, which stands on the meta device.
-
-    `n_rows` are the rows of the embeddings once they are resized to the tokenizer.
-    """
+    """Where PEFT would put a new adapter on `model` (on the meta device). `n_rows` are the rows of the embeddings after
+    they are resized to the tokenizer."""
 
     config: LoraConfig
     model: PreTrainedModel
@@ -89,7 +87,7 @@ class LoraPlan:
         }
 
     def saved_by(self, name: str) -> list[str]:
-        """The modules that an entry of `lora_modules_to_save` names; PEFT matches any end, of half a word even."""
+        """The modules that an entry of `lora_modules_to_save` names; PEFT matches the end of any name."""
         return [module for module in self.modules if module.endswith(name)]
 
     @property
@@ -131,7 +129,7 @@ class LoraPlan:
 
     @property
     def n_trained(self) -> int:
-        """All weights that are trained, modules that are saved whole among them; a tied table is one."""
+        """All trained weights, with whole modules; a tied table counts once."""
         saved = {module for name in self.saved_names for module in self.saved_by(name)}
         if self.is_tied and saved & {self.embeddings_name, self.head_name}:
             saved = saved - {self.head_name} | {self.embeddings_name or ""}
@@ -146,8 +144,7 @@ class LoraPlan:
         return bool(self.model.config.get_text_config().tie_word_embeddings)
 
     def _n_by_peft(self) -> int | None:
-        """The weights of the adapter that PEFT puts on the model: on experts it has targets and ranks of its own. None
-        where PEFT refuses it."""
+        """The weights of the adapter that PEFT makes (on experts with its own ranks), None if it raises."""
         try:
             with torch.device("meta"), attach_quietly(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -162,7 +159,7 @@ class LoraPlan:
 
 
 def lora_plan(context: CheckContext) -> LoraPlan | None:
-    """The new adapter of a case; None for full fine-tuning, and where DPO goes on from an adapter."""
+    """The new adapter of a run; None for full fine-tuning, and if an adapter is trained further."""
     if context.base.adapter is not None or not context.model.use_peft:
         return None
     n_rows = n_rows_after_resizing(context)
@@ -190,7 +187,7 @@ def n_parameters(context: CheckContext) -> int:
 
 
 def dtype_of_weights(context: CheckContext) -> str:
-    """The dtype in which what is not quantized is loaded: the recipe's, else float32; `auto` is the base's own."""
+    """The dtype of weights that are not quantized: the recipe's, else float32; `auto` is the base's own."""
     if context.model.dtype != "auto":
         return context.model.dtype or "float32"
     return re.sub(r"^torch\.", "", str(getattr(context.base.config, "dtype", None) or "float32"))

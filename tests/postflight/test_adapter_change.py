@@ -9,9 +9,8 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from transformers import MixtralConfig, MixtralForCausalLM
 
-from pipelines.postflight.adapter_change import adapter_change, saved_adapter_change
+from pipelines.postflight.adapter_change import adapter_change, product_norm, saved_adapter_change
 from pipelines.postflight.adapter_places import adapter_start
-from pipelines.postflight.movement import product_norm
 from pipelines.records.finding import Severity
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, ids_of, sft, sft_recipe
 

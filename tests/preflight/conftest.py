@@ -1,13 +1,32 @@
-"""A tiny base for the tests of the doctor."""
+"""Tiny bases for the tests of the doctor, each made once; a test that changes one works on a copy."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.preflight.contexts import base_of
+from tests.preflight.contexts import FAMILIES, Bases, base_of
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Qwen; a test that changes it works on a copy."""
-    return base_of("qwen", tmp_path_factory.mktemp("base") / "qwen")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Bases:
+    """The tiny base of each family."""
+    folder = tmp_path_factory.mktemp("bases")
+    return {family: base_of(family, folder / family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def base(bases: Bases) -> Path:
+    """A tiny Qwen."""
+    return bases["qwen"]
+
+
+@pytest.fixture(scope="session")
+def qwen(bases: Bases) -> Path:
+    """A base with a chat template of its own."""
+    return bases["qwen"]
+
+
+@pytest.fixture(scope="session")
+def gpt2(bases: Bases) -> Path:
+    """A base without a chat template."""
+    return bases["gpt2"]

@@ -1,7 +1,7 @@
 """Cases for the checks' tests: real recipes over short rows and tiny bases, opened as the doctor opens them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,17 @@ import datasets
 from trl import DPOConfig, ModelConfig, SFTConfig
 
 from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.checks import Check
 from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments
+from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding
 from tests.processors import with_bfloat16
 from tests.twins.models import save_twin
 
 Row = Mapping[str, Any]
+Bases = dict[str, Path]  # the tiny base of each family
 
 # Tiny bases by tokenizer family: no template and one special token; ChatML's marks; Llama 3's marks and BOS.
 FAMILIES = {"gpt2": "gpt2", "qwen": "qwen2.5-0.5b", "llama3": "llama-3.2-1b"}
@@ -80,3 +83,30 @@ def opened(
     stage = keys.get("stage", Stage.SFT)
     with with_bfloat16():
         return build_context(recipe_of(folder, base, rows, held_out, **keys), stage)
+
+
+def findings_by_id(checks: Iterable[Check], context: CheckContext) -> dict[str, Finding]:
+    """The findings of some checks, none of them with the id of another."""
+    findings = [finding for check in checks for finding in check(context)]
+    assert len({finding.id for finding in findings}) == len(findings)
+    return {finding.id: finding for finding in findings}
+
+
+def pairs_of(rows: Sequence[Mapping[str, str]], rejected: str = "No.") -> list[dict[str, str]]:
+    """Preferences whose chosen answer is the row's."""
+    return [{"prompt": row["instruction"], "chosen": row["output"], "rejected": rejected} for row in rows]
+
+
+def pretraining_context(folder: Path, **keys: Any) -> CheckContext:
+    """The context of a recipe for pretrain.py."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {"output_dir": str(folder / "run"), "report_to": "none", "bf16": False, **keys}
+    (folder / "recipe.yaml").write_text(json.dumps(written, default=str))
+    recipe = parse_recipe(ARGUMENTS[Stage.PRETRAIN], ["--config", str(folder / "recipe.yaml")])
+    return build_context(recipe, Stage.PRETRAIN)[0]
+
+
+def write_jsonl(path: Path, texts: Iterable[str]) -> Path:
+    """A corpus with a row for each text."""
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path

@@ -1,6 +1,7 @@
 """A case: rows, tokenizer and base as the run will have them, and no weight loaded."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from pipelines.records.finding import Severity
 from pipelines.training.data.instruction_set import instruction_set
 from pipelines.training.data.ledger import RowFate
 from tests.conftest import PROJECT
-from tests.preflight.contexts import base_of, context_of, opened, recipe_of, rows_of
+from tests.preflight.contexts import base_of, context_of, opened, pretraining_context, recipe_of, rows_of, write_jsonl
+
+TURNS = [("user", "One?"), ("assistant", "First."), ("user", "Two?"), ("assistant", "Second.")]
+
+
+def talk(turns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
 def test_what_is_seen_is_what_the_run_trains_token_by_token(base: Path, tmp_path: Path) -> None:
-    rows = [
-        *rows_of(20),
-        {"instruction": "Too long", "output": "word " * 600},
-        {"instruction": "No answer", "output": ""},
-    ]
+    too_long, no_answer = {"instruction": "A", "output": "word " * 600}, {"instruction": "B", "output": ""}
+    rows = [*rows_of(20), too_long, no_answer]
     context = context_of(tmp_path, base, rows, rows_of(4, "another"))
     as_trained, ledger, held_out = instruction_set(
         Dataset.from_list([dict(row.values) for row in context.train.rows]),
@@ -66,14 +70,8 @@ def test_a_sample_is_drawn_once_for_all_and_keeps_its_row_numbers(base: Path, tm
 
 
 def test_a_conversation_is_seen_as_what_is_asked_and_what_is_answered(base: Path, tmp_path: Path) -> None:
-    turns = [
-        ("system", "Be brief."),
-        ("user", "One?"),
-        ("assistant", "First."),
-        ("user", "Two?"),
-        ("assistant", "Second."),
-    ]
-    [row] = context_of(tmp_path, base, [{"messages": [{"role": r, "content": c} for r, c in turns]}]).train.rows
+    turns = [("system", "Be brief."), *TURNS]
+    [row] = context_of(tmp_path, base, [talk(turns)]).train.rows
     assert row.asked == "Be brief.\nOne?\nTwo?"
     assert row.answers == ("First.", "Second.")
     assert [message["role"] for message in row.messages] == [role for role, _ in turns]
@@ -102,22 +100,9 @@ def test_a_pair_at_which_the_run_stops_is_a_finding(base: Path, tmp_path: Path) 
     assert context.n_update_steps == 9, "six pairs in batches of two, three epochs"
 
 
-def test_documents_are_seen_for_pretraining(base: Path, tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(40)))
-    words = [
-        "--model_name_or_path",
-        str(base),
-        "--dataset_name",
-        str(corpus),
-        "--max_length",
-        "64",
-        "--report_to",
-        "none",
-    ]
-    recipe = parse_recipe(ARGUMENTS[Stage.PRETRAIN], [*words, "--output_dir", str(tmp_path / "run")])
-    context, refused = build_context(recipe, Stage.PRETRAIN)
-    assert refused == []
+def test_documents_are_sampled_for_pretraining(base: Path, tmp_path: Path) -> None:
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", (row["output"] for row in rows_of(40)))
+    context = pretraining_context(tmp_path, model_name_or_path=base, dataset_name=corpus, max_length=64)
     assert context.held_out is not None
     assert len(context.train.rows) + len(context.held_out.rows) == 40
     assert context.train.rows[0].asked == ""
@@ -203,8 +188,7 @@ def test_rows_keep_the_numbers_of_their_file_where_some_are_held_out_of_it(base:
 def test_a_conversation_that_begins_with_a_greeting_is_read(
     messages: list[tuple[str, str]], base: Path, tmp_path: Path
 ) -> None:
-    row = {"messages": [{"role": role, "content": content} for role, content in messages]}
-    [seen] = context_of(tmp_path, base, [row]).train.rows
+    [seen] = context_of(tmp_path, base, [talk(messages)]).train.rows
     assert seen.answers == ("First.",) * (len(messages) > 1)
     assert seen.fate is (RowFate.KEPT if len(messages) > 1 else RowFate.DROPPED)
 
@@ -228,18 +212,14 @@ def test_a_general_text_that_is_not_there_is_said_before_a_run(base: Path, tmp_p
 
 
 def test_a_corpus_that_is_all_held_out_is_one_line(base: Path, tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(40)))
-    where = ["--model_name_or_path", str(base), "--dataset_name", str(corpus), "--output_dir", str(tmp_path / "run")]
-    streamed = [*where, "--streaming", "true", "--max_steps", "2", "--max_length", "64", "--report_to", "none"]
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", (row["output"] for row in rows_of(40)))
+    streamed = {"streaming": True, "max_steps": 2, "max_length": 64}
     with pytest.raises(UserError, match="lower n_validation_documents"):
-        build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], streamed), Stage.PRETRAIN)
+        pretraining_context(tmp_path, model_name_or_path=base, dataset_name=corpus, **streamed)
 
 
 def test_the_answers_that_are_seen_are_those_that_train_on_puts_into_the_loss(base: Path, tmp_path: Path) -> None:
-    turns = [("user", "One?"), ("assistant", "First."), ("user", "Two?"), ("assistant", "Second.")]
-    talk = {"messages": [{"role": role, "content": content} for role, content in turns]}
-    context = context_of(tmp_path, base, [talk], train_on="last_turn")
+    context = context_of(tmp_path, base, [talk(TURNS)], train_on="last_turn")
     [row] = context.train.rows
     assert row.answers == ("Second.",)
     assert row.asked == "One?\nFirst.\nTwo?"

@@ -1,20 +1,19 @@
-"""The doctor's checks: small functions from a case to findings, in the order in which they are told."""
+"""The doctor's checks: each is a function that takes a `CheckContext` and yields `Finding`s.
+
+To add a check:
+1. Write `def my_check(context: CheckContext) -> Iterator[Finding]` in the module of its subject and yield
+   `Finding("MY_ID", Severity.WARNING, summary=..., why=..., remedy=...)`.
+2. Append the function to `CHECKS` at the end of that module.
+3. Add the id to the table in preflight/README.md, and a test in tests/preflight/checks/ (or a planted fault).
+"""
 
 from pipelines.preflight.checks import adapter, base_model, environment, schedule
-from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows import (
-    columns,
-    leakage,
-    mojibake,
-    repetition,
-    swapped_columns,
-    text,
-    trailing_turns,
-)
+from pipelines.preflight.checks.evidence import Check
+from pipelines.preflight.checks.rows import columns, leakage, repetition, swapped_columns, text, trailing_turns
 from pipelines.preflight.checks.tokens import labels, length, special_tokens, template
 
 _MODULES = (
-    template, labels, special_tokens, length, leakage, repetition, columns, swapped_columns, text, mojibake,
-    trailing_turns, adapter, base_model, schedule, environment,
+    template, labels, special_tokens, length, leakage, repetition, columns, swapped_columns, text, trailing_turns,
+    adapter, base_model, schedule, environment,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

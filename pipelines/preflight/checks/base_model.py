@@ -1,4 +1,4 @@
-"""Checks of the base: is it one, does the template suit it, and can the machine compute in the recipe's precision."""
+"""Checks of the base model: it is a base, the template fits it, and the machine has the recipe's precision."""
 
 import json
 import re
@@ -11,11 +11,11 @@ from pipelines.hub.model_ref import is_adapter
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import load_tokenizer
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
-# Words of a model's name, between signs, that its authors give to models which have learned to answer.
+# Words in the names of instruct models.
 _INSTRUCT_WORDS = frozenset(
     (
         "instruct", "chat", "chatbot", "assistant", "thinking", "sft", "dpo", "orpo", "kto", "rlhf", "rlvr",
@@ -26,7 +26,7 @@ _BASE_WORDS = frozenset({"base", "pretrained", "pt"})
 _GEMMA_STYLE = re.compile(r"\d[bm]-it(\b|-|_)")  # gemma-3-1b-it; "-it" alone may be Italian
 _WITHOUT_A_WORD = re.compile(r"^(qwen/qwen3-[\d.]+b(-a\d+b)?|huggingfacetb/smollm3-3b|openai/gpt-oss-\d+b)$")
 
-# Marks of turns by family, as vocabularies reserve them.
+# Special tokens of turns that vocabularies reserve, by family.
 _FAMILIES = {
     "ChatML": ("<|im_start|>", "<|im_end|>"),
     "Llama 3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
@@ -35,14 +35,14 @@ _FAMILIES = {
 }
 _MARK = re.compile(r"<\|[A-Za-z0-9_]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
 
-# AdamW moves a weight by about the learning rate, and bfloat16 cannot tell apart what differs by less than 2**-9 of it.
+# AdamW moves a weight by about the learning rate, and bfloat16 rounds away changes below 2**-9 of it.
 # Of weights of 0.02 (how matrices begin), 200 steps at 1e-5 move 15 %, at 5e-5 56 %, at 1e-4 87 %, at 2e-4 all, in
 # float32 all at each.
 _FROZEN_BELOW = 1e-4
 
 
 def base_is_instruct(context: CheckContext) -> Iterator[Finding]:
-    """A base that has been taught to answer already; DPO is meant to start from one."""
+    """BASE_IS_INSTRUCT: an instruct model instead of a base; DPO is meant to start from one."""
     if context.stage is Stage.DPO or context.base.from_scratch:
         return
     reason = _run_that_made(context.base.name) or _name_says(context.base.name) or _config_says(context.base.name)
@@ -50,44 +50,44 @@ def base_is_instruct(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "BASE_IS_INSTRUCT",
             Severity.WARNING,
-            summary=f"{context.base.name} is no base model: {reason}",
-            why="further fine-tuning degrades its instruction tuning, and a comparison with it shows no gain"
+            summary=f"{context.base.name} is not a base model: {reason}",
+            why="fine-tuning again overwrites what its authors trained, and a comparison shows no gain"
             if context.stage is Stage.SFT
-            else "training on plain text degrades its chat ability",
-            remedy="set model_name_or_path to the base that it was made from, to train the base model",
+            else "pretraining on plain text makes it forget conversations",
+            remedy="set model_name_or_path to its base model",
         )
 
 
 def template_not_of_base(context: CheckContext) -> Iterator[Finding]:
-    """A template of the recipe that writes other marks than those that the base has learned or reserves."""
+    """TEMPLATE_NOT_OF_BASE: the recipe's template writes other special tokens than those of the base."""
     path = getattr(context.training, "chat_template_path", None)
     if path is None or context.stage is not Stage.SFT or not context.is_conversational:
         return
     written = set(_MARK.findall(str(context.tokenizer.chat_template))) | set(context.new_tokens)
     own = set(_MARK.findall(context.base.own_template or ""))
     if own:
-        expected, whose = own, "its own template"
+        expected, has = own, "its own template"
     else:
         reserved = _reserved_families(context)
         expected = {mark for marks in reserved.values() for mark in marks}
-        whose = f"the marks of {' and '.join(reserved)} that its vocabulary reserves"
+        has = f"the special tokens of {' and '.join(reserved)}"
         if not written & {mark for marks in _FAMILIES.values() for mark in marks}:
-            return  # a template in plain words needs no marks
+            return  # a template in plain words needs none
     if not expected or written & expected:
         return
     yield Finding(
         "TEMPLATE_NOT_OF_BASE",
         Severity.WARNING,
-        summary=f"chat_template_path gives a template with {_listed(written) or 'no marks'}, the base has {whose}",
-        why="the base has its own special tokens for turns, but training uses others that it has never seen",
+        summary=f"the template of chat_template_path has {_listed(written) or 'no special tokens'}, the base has {has}",
+        why="the base must learn new special tokens for turns although it has its own",
         remedy="remove chat_template_path",
-        evidence=(Evidence(f"template {path}: {_listed(written) or 'no marks'}"),
+        evidence=(Evidence(f"template {path}: {_listed(written) or 'no special tokens'}"),
                   Evidence(f"base {context.base.name}: {_listed(expected)}")),
     )  # fmt: skip
 
 
 def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
-    """A precision that the machine lacks, or in which training fails or stands still."""
+    """DTYPE_AGAINST_HARDWARE: a precision that the machine lacks, or in which training fails or does not move."""
     dtype = dtype_of_weights(context)
     trains_all = not context.model.use_peft and context.base.adapter is None
     emulated = not context.machine.supports_bfloat16
@@ -98,8 +98,8 @@ def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
     elif dtype == "float16" and context.training.bf16:
         yield _dtype_finding(
             Severity.WARNING,
-            "bf16: true with dtype: float16: the base is kept in one 16-bit type and computed in the other",
-            "float16 overflows at 65,504, which activations of models that were trained in bfloat16 reach",
+            "bf16: true with dtype: float16: the base is stored in one 16-bit type and computed in the other",
+            "activations of models trained in bfloat16 overflow in float16, above 65,504",
             "set dtype: bfloat16",
             {"dtype": "bfloat16"},
         )
@@ -109,43 +109,41 @@ def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
         computed = "bfloat16" if context.training.bf16 else dtype
         yield _dtype_finding(
             Severity.NOTE,
-            f"fp16: true on a CPU: accelerate leaves it out, the arithmetic is in {computed}",
-            "the run differs from the same recipe on a GPU",
-            "remove fp16: the program then chooses the precision",
+            f"fp16: true has no effect on a CPU, which computes in {computed}",
+            "the run is not a test of the same recipe on a GPU",
+            "remove fp16: the program chooses the precision for the machine",
         )
 
 
 def embeddings_resized(context: CheckContext) -> Iterator[Finding]:
-    """Tokens for which the base has no rows."""
+    """EMBEDDINGS_RESIZED: new tokens get new rows of the embeddings."""
     before, after = context.base.n_embedding_rows, n_rows_after_resizing(context)
     if after <= before or context.base.from_scratch:
         return
     added = [token for token in context.new_tokens if token_id_of(context.tokenizer, token) >= before]
     plan = lora_plan(context)
     if plan is None:
-        trained = "the adapter has the new ones" if context.base.adapter else "all are trained and saved with the model"
+        trained = "the adapter has the new rows" if context.base.adapter else "all rows are trained"
     elif plan.saved_tables:
-        trained = "the whole table is trained and saved, since lora_modules_to_save names it"
+        trained = "lora_modules_to_save trains the whole table"
     else:
-        trained = "the rows of new tokens alone are trained beside LoRA and saved in the adapter"
+        trained = "LoRA trains only the rows of new tokens, and saves them in the adapter"
     yield Finding(
         "EMBEDDINGS_RESIZED",
         Severity.NOTE,
         summary=f"the embeddings grow from {before:,} to {after:,} rows; {trained}",
-        why="loading the model needs this tokenizer, and for an adapter a base resized in the same way",
-        remedy="no action needed; a base with reserved chat tokens would not grow",
+        why="the model needs this tokenizer, and the adapter needs a base that is resized in the same way",
+        remedy="nothing to do; a base with reserved special tokens for chat does not grow",
         evidence=(Evidence(f"added: {_listed(added)}"),) if added else (),
     )
 
 
 def _float16_weights(context: CheckContext) -> Finding:
-    scaled = "the gradient scaler refuses float16 weights at the first step"
+    scaled = "the gradient scaler raises an error for float16 weights at the first step"
     return _dtype_finding(
         Severity.ERROR,
         "all weights are trained in dtype: float16",
-        scaled
-        if context.training.fp16
-        else "AdamW's epsilon of 1e-8 is 0 in float16, so weights become NaN within a few steps",
+        scaled if context.training.fp16 else "AdamW's epsilon of 1e-8 is 0 in float16, so weights become NaN",
         "set dtype: float32",
         {"dtype": "float32"},
     )
@@ -157,15 +155,15 @@ def _emulated_bfloat16(context: CheckContext, dtype: str, trains_all: bool) -> F
         return _dtype_finding(
             Severity.WARNING,
             f"{asked} on a processor that has no bfloat16 arithmetic",
-            "matrix products in bfloat16 are many times slower there than in float32",
-            f"remove {asked.partition(':')[0]} from the command line: the program then chooses the precision",
+            "bfloat16 is many times slower than float32 there",
+            f"remove {asked.partition(':')[0]} from the command line: the program chooses the precision",
         )
     weights = "float32" if trains_all else "float16"
     fix = {"bf16": False, "fp16": True, "dtype": weights if dtype == "bfloat16" else dtype}
     return _dtype_finding(
         Severity.WARNING,
         f"{asked} on {context.machine.accelerator}, which has no bfloat16 arithmetic",
-        "torch emulates it there, many times slower than float16",
+        "torch emulates it, many times slower than float16",
         f"set bf16: false, fp16: true and dtype: {fix['dtype']}",
     )
 
@@ -174,8 +172,8 @@ def _frozen_bfloat16(context: CheckContext) -> Finding:
     return _dtype_finding(
         Severity.WARNING,
         f"all weights are trained in bfloat16 at a learning rate of {context.training.learning_rate:g}",
-        "steps this small are below bfloat16's resolution for many weights, so they hardly change",
-        "set dtype: float32 (the arithmetic is in bfloat16 where the hardware has it), or use_peft: true",
+        "bfloat16 rounds such small steps away, so many weights hardly move",
+        "set dtype: float32 (the program still computes in bfloat16 where the hardware has it), or use_peft: true",
     )
 
 
@@ -186,7 +184,7 @@ def _dtype_finding(
 
 
 def _run_that_made(name: str) -> str | None:
-    """The stage of this project's run that wrote the folder or, of a checkpoint, the run around it."""
+    """The program of this project that wrote the folder or the checkpoint, if it made an instruct model."""
     for folder in (Path(name), Path(name).parent) if Path(name).is_dir() else ():
         record = folder / "run.json"
         try:
@@ -194,14 +192,14 @@ def _run_that_made(name: str) -> str | None:
         except UserError:
             return None
         if program in ("sft", "dpo"):
-            return f"its run.json says that {program}.py wrote it"
+            return f"{program}.py wrote it, by its run.json"
         if not folder.name.startswith("checkpoint-"):
             break
     return None
 
 
 def _name_says(name: str) -> str | None:
-    """What the last part of a path or Hub id tells, of a checkpoint the run's, in the Hub's cache the id's."""
+    """An instruct model's word in the last part of a path or Hub id; of a checkpoint in the run's name."""
     parts = [part for part in re.split(r"[/\\]", name) if part]
     cached = [part for part in parts if part.startswith("models--")]
     while len(parts) > 1 and re.fullmatch(r"checkpoint-\d+|final|merged", parts[-1]):
@@ -214,13 +212,13 @@ def _name_says(name: str) -> str | None:
     if not found and _GEMMA_STYLE.search(last):
         found = ["it"]
     if found:
-        return f"its name says {found[0]!r}"
+        return f"its name has {found[0]!r}"
     is_id = len(parts) == 2 and not Path(name).exists()
-    return "the base model of that family has another name" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
+    return "the base of this family has another name" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
 
 
 def _config_says(name: str) -> str | None:
-    """What older saves left in a folder's config.json: the model that these weights began as."""
+    """The model in `_name_or_path` of a folder's config.json, which older versions wrote."""
     config = Path(name) / "config.json"
     if not config.is_file() or is_adapter(name):
         return None
@@ -229,11 +227,11 @@ def _config_says(name: str) -> str | None:
     except (OSError, ValueError):
         return None
     said = _name_says(began_as) if isinstance(began_as, str) else None
-    return f"its config.json names {began_as}, and {said}" if said else None
+    return f"its config.json names {began_as}, whose name {said.removeprefix('its name ')}" if said else None
 
 
 def _reserved_families(context: CheckContext) -> dict[str, tuple[str, ...]]:
-    """The families whose marks the base's own vocabulary has, before the template added any."""
+    """The families whose special tokens the base's own vocabulary has."""
     vocabulary = load_tokenizer(context.base.name, context.model.model_revision).get_vocab()
     return {family: marks for family, marks in _FAMILIES.items() if all(mark in vocabulary for mark in marks)}
 

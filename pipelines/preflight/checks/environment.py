@@ -1,4 +1,4 @@
-"""Checks of where the run happens: the Hub, the disk, the memory, the packages."""
+"""Checks of the environment: Hub, disk, memory, packages."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from pipelines.hub.access import HubAccess, TokenState, hub_access, invalid_name_reason, repository_name
 from pipelines.preflight.check_context import CheckContext
-from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
 from pipelines.preflight.forecast.memory import GIB, memory_forecast
 from pipelines.preflight.forecast.training_load import Method
@@ -19,8 +19,8 @@ from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_p
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 _GB = 1e9
-_TIGHT_DISK = 0.8  # of what is free: other runs write too
-# The forecast is within a tenth of what was measured on an H200; what is beyond a fifth does not fit.
+_TIGHT_DISK = 0.8  # of the free bytes: other runs write too
+# The forecast is within a tenth of measurements on an H200, so a fifth above the memory does not fit.
 _TOO_LARGE, _TIGHT_MEMORY = 1.2, 0.95
 _SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -37,7 +37,7 @@ VERSIONS = {
 
 
 def hub_push(context: CheckContext) -> Iterator[Finding]:
-    """A recipe that pushes to the Hub without a token, with one that may not, or to what can be no repository."""
+    """HUB_NAME_INVALID, HUB_TOKEN_MISSING, HUB_NO_RIGHT: a push that will fail."""
     if not context.training.push_to_hub:
         return
     repo_id = repository_name(context.training)
@@ -45,8 +45,8 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "HUB_NAME_INVALID",
             Severity.ERROR,
-            summary=f"push_to_hub: true, and the Hub does not accept the repository name {repo_id!r}",
-            why="the push fails after training",
+            summary=f"push_to_hub: true, but {repo_id!r} is not a valid repository name",
+            why="the push fails after the training",
             remedy="set hub_model_id to a name of letters, digits, -, _ and ., such as me/my-instruct",
             evidence=(Evidence(fault),),
         )
@@ -57,11 +57,11 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "HUB_TOKEN_MISSING",
             Severity.ERROR,
-            summary="push_to_hub: true and no token"
+            summary="push_to_hub: true without a token"
             if access.state is TokenState.NO_TOKEN
-            else "push_to_hub: true and a token that the Hub does not know",
-            why="the run stops when it creates the repository",
-            remedy="run `hf auth login` or set HF_TOKEN, with a token that has write permission",
+            else "push_to_hub: true with a token that the Hub does not accept",
+            why="the run stops when it opens the repository",
+            remedy="run `hf auth login` or set HF_TOKEN, with a token that has write access",
             evidence=(Evidence(access.reason),) if access.reason else (),
         )
     elif access.state is not TokenState.KNOWN or access.why_not_writable(namespace or None):
@@ -69,9 +69,9 @@ def hub_push(context: CheckContext) -> Iterator[Finding]:
 
 
 def disk_too_small(context: CheckContext) -> Iterator[Finding]:
-    """Checkpoints and a model that do not fit on the disk of output_dir."""
+    """DISK_TOO_SMALL: checkpoints and model do not fit on the disk of output_dir."""
     if getattr(context.data, "resume", False):
-        return  # some of them lie there already
+        return  # some of them are there already
     saved, checkpoint = _bytes_of_a_save(context)
     n_checkpoints = _n_checkpoints(context)
     needed = saved + n_checkpoints * checkpoint
@@ -84,15 +84,15 @@ def disk_too_small(context: CheckContext) -> Iterator[Finding]:
         "DISK_TOO_SMALL",
         Severity.ERROR if needed > free else Severity.WARNING,
         summary=f"{n_checkpoints} checkpoint{plural} of {checkpoint / _GB:,.2f} GB and the model of "
-        f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, {free / _GB:,.1f} GB free at output_dir",
-        why="a run that cannot save stops at that checkpoint and loses hours of training",
+        f"{saved / _GB:,.2f} GB need {needed / _GB:,.1f} GB, but {free / _GB:,.1f} GB are free at output_dir",
+        why="the run stops at the checkpoint that it cannot save, after hours of training",
         remedy=remedy,
-        evidence=(Evidence(f"{context.n_update_steps:,} steps, a checkpoint is weights and the optimizer's moments"),),
+        evidence=(Evidence(f"{context.n_update_steps:,} steps; a checkpoint has weights and optimizer moments"),),
     )
 
 
 def memory_too_small(context: CheckContext) -> Iterator[Finding]:
-    """A step that does not fit into the accelerator, or on a CPU weights, gradients and optimizer into the memory."""
+    """MEMORY_TOO_SMALL: a step does not fit into the GPU, or weights, gradients and optimizer into a CPU's memory."""
     device_bytes = context.machine.device_bytes
     if device_bytes is None or _is_sharded(context):
         return
@@ -104,14 +104,14 @@ def memory_too_small(context: CheckContext) -> Iterator[Finding]:
     needed = memory.total if on_gpu else memory.weights + memory.gradients + memory.optimizer
     if needed <= _TIGHT_MEMORY * device_bytes:
         return
-    remedy, fix = _smaller_step(forecast, context, device_bytes) if on_gpu else ("run it on a machine with a GPU", {})
+    remedy, fix = _smaller_step(forecast, context, device_bytes) if on_gpu else ("use a machine with a GPU", {})
     yield Finding(
         "MEMORY_TOO_SMALL",
         Severity.ERROR if on_gpu and needed > _TOO_LARGE * device_bytes else Severity.WARNING,
         summary=f"a step needs about {needed / GIB:,.1f} GiB"
         + ("" if on_gpu else " for weights, gradients and optimizer alone")
         + f", {context.machine.accelerator or 'this machine'} has {device_bytes / GIB:,.1f} GiB",
-        why="the run ends in an out-of-memory error, or swaps, at the first long batch",
+        why="the run runs out of memory, or swaps, at the first long batch",
         remedy=remedy,
         evidence=(Evidence(_largest_parts(forecast)),),
         fix=fix,
@@ -119,7 +119,7 @@ def memory_too_small(context: CheckContext) -> Iterator[Finding]:
 
 
 def version_older_than_tested(context: CheckContext) -> Iterator[Finding]:
-    """Packages older than pyproject.toml allows (a warning) or than the tests run with (a note)."""
+    """VERSION_OLDER_THAN_TESTED: packages older than pyproject.toml allows, or (a note) than the tested ones."""
     too_old, older = [], []
     for package, (lowest, tested) in VERSIONS.items():
         found = _version(context.machine.versions.get(package))
@@ -134,29 +134,24 @@ def version_older_than_tested(context: CheckContext) -> Iterator[Finding]:
             "VERSION_OLDER_THAN_TESTED",
             Severity.WARNING if too_old else Severity.NOTE,
             summary=f"{', '.join(too_old or older)}",
-            why="recipe keys and defaults change between versions without a message",
+            why="recipe keys and defaults change between versions without a warning",
             remedy="pip install -c constraints.txt -e .",
         )
 
 
 def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
     where = "/".join([namespace or access.user or "your account", name])
+    severity, problem = Severity.ERROR, str(access.why_not_writable(namespace))
+    remedy = "set hub_model_id to a repository of yours, or log in with a token that has write access there"
     if access.state is TokenState.OFFLINE:
-        severity, why_not, remedy = (
-            Severity.ERROR,
-            "HF_HUB_OFFLINE is set",
-            "unset HF_HUB_OFFLINE, or push_to_hub: false",
-        )
+        problem, remedy = "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE, or set push_to_hub: false"
     elif access.state is TokenState.UNREACHABLE:
-        severity, why_not = Severity.WARNING, f"it could not be checked: {access.reason}"
+        severity, problem = Severity.WARNING, f"the access could not be checked: {access.reason}"
         remedy = "try again, or check the network before the run ends"
-    else:
-        severity, why_not = Severity.ERROR, str(access.why_not_writable(namespace))
-        remedy = "set hub_model_id to a repository of yours, or log in with a token that has write permission there"
     return Finding(
         "HUB_NO_RIGHT",
         severity,
-        summary=f"push_to_hub: true to {where}, and {why_not}",
+        summary=f"push_to_hub: true to {where}, but {problem}",
         why="the push fails, and with it the run",
         remedy=remedy,
     )
@@ -179,7 +174,7 @@ def _bytes_of_a_save(context: CheckContext) -> tuple[float, float]:
 
 
 def _moment_share(context: CheckContext) -> float:
-    """AdamW keeps two moments for each weight, in its type or in 8 bits, Muon one; of others nothing is counted."""
+    """Moments for each weight: two for AdamW, half the bytes in 8 bits, one for Muon; 0 for others."""
     optimizer = str(getattr(context.training.optim, "value", context.training.optim))
     if getattr(context.data, "muon_learning_rate", None) is not None:
         return 1.0
@@ -189,7 +184,7 @@ def _moment_share(context: CheckContext) -> float:
 
 
 def _n_checkpoints(context: CheckContext) -> int:
-    """Checkpoints that lie on the disk at once; the oldest is removed when the new one is written."""
+    """Checkpoints on the disk at the same time; the oldest is removed after the new one is written."""
     training, n_steps = context.training, context.n_update_steps
     if training.save_strategy == SaveStrategy.NO:
         return 0
@@ -205,15 +200,15 @@ def _n_checkpoints(context: CheckContext) -> int:
 
 
 def _smaller_saves(context: CheckContext, saved: float, checkpoint: float, n_checkpoints: int) -> str:
-    """The key that makes the saves fit, or the one that helps most."""
+    """The key that makes the checkpoints fit, or helps most."""
     fits = _TIGHT_DISK * context.machine.free_disk_bytes
     if n_checkpoints > 3 and saved + 3 * checkpoint <= fits:
         return "set save_total_limit: 2"
     if not context.training.save_only_model and saved + n_checkpoints * saved <= fits:
-        return "set save_only_model: true (such checkpoints cannot be resumed)"
+        return "set save_only_model: true (the run cannot be resumed then)"
     if saved <= fits:
-        return "set save_strategy: 'no', or free disk at output_dir"
-    return "set output_dir to a larger disk"
+        return "set save_strategy: 'no', or free disk space at output_dir"
+    return "set output_dir to a folder on a larger disk"
 
 
 def _is_sharded(context: CheckContext) -> bool:
@@ -226,7 +221,7 @@ def _is_sharded(context: CheckContext) -> bool:
 
 
 def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float) -> tuple[str, Mapping[str, Any]]:
-    """The mildest change of the recipe that makes a step fit, by the same forecast; a fix where only time is paid."""
+    """The smallest change of the recipe that makes a step fit, and a fix if it only costs time."""
     load, training = forecast.load, context.training
     n_before = training.per_device_train_batch_size
     changes: dict[str, Any] = {}
@@ -249,7 +244,7 @@ def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float
         if lighter != load and memory_forecast(forecast.shape, lighter).total <= _TIGHT_MEMORY * device_bytes:
             batch = ", per_device_train_batch_size: 1" if n_before > 1 else ""
             return remedy + batch, {}
-    return "use a smaller base, a smaller max_length, or shard it over several GPUs", {}
+    return "use a smaller base, a shorter max_length, or shard it over several GPUs", {}
 
 
 def _largest_parts(forecast: Forecast) -> str:

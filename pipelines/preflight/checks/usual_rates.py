@@ -1,4 +1,4 @@
-"""Which learning rates are usual: by stage and method for AdamW, wider for small models and weak adapters."""
+"""Usual learning rates by stage and method for AdamW; wider for small models and weak adapters."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from trl import ModelConfig
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.recipe.arguments import PretrainingArguments
 
-# Where AdamW's rates hold: the other optimizers of transformers (Lion, SGD, Adafactor, ...) take others by decades.
+# Other optimizers (Lion, SGD, Adafactor, ...) need rates that differ by orders of magnitude.
 _ADAMW = ("adamw", "paged_adamw")
 _N_PARAMETERS = 1_000_000_000  # of the models for which the highest usual rates below are given
 # The best rate falls with the root of the size (tinker-cookbook, hyperparam_utils.py: get_full_finetune_lr_multiplier);
@@ -21,10 +21,10 @@ _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
 
 @dataclass(frozen=True)
 class UsualRates:
-    """The lowest and the highest usual peak learning rate for a model of 1B, and one to begin with.
+    """The lowest and highest usual peak learning rate for a model of 1B, and a good first one.
 
-    `fits_default`: whether the libraries' default is meant for this. TRL's 2e-5 is for whole models, transformers'
-    5e-5 for going on from a checkpoint.
+    `fits_default`: whether the libraries' default fits. TRL's 2e-5 is for full fine-tuning, transformers' 5e-5 for
+    continued training.
     """
 
     method: str
@@ -53,7 +53,7 @@ _CONTINUED = UsualRates("continued pretraining of the whole model", 1e-6, 1e-3, 
 
 
 def usual_rates(context: CheckContext) -> UsualRates | None:
-    """The rates that are usual for what `context` trains, None where nothing is known about it."""
+    """The usual rates for what `context` trains, None for optimizers without known rates."""
     optimizer = str(getattr(context.training.optim, "value", context.training.optim))
     if not optimizer.startswith(_ADAMW):
         return None
@@ -79,10 +79,10 @@ def _by_method(context: CheckContext, *, adapts: bool) -> UsualRates:
 
 
 def _scaling(model: ModelConfig) -> float:
-    """What LoRA multiplies its update with; under Adam a rate does the same."""
+    """The factor of LoRA's update; with Adam the learning rate has the same effect."""
     return model.lora_alpha / (math.sqrt(model.lora_r) if model.use_rslora else model.lora_r)
 
 
 def warms_up(training: TrainingArguments) -> bool:
-    """Whether the schedule has a warm-up: some have none, whatever warmup_steps says."""
+    """Whether the schedule has a warmup: some ignore warmup_steps."""
     return str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)) not in _WITHOUT_WARMUP

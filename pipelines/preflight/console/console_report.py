@@ -1,89 +1,76 @@
-"""What a terminal shows of an examination: each finding with its evidence, why it matters and what to do."""
+"""The doctor's report in a terminal: each finding with its evidence, why it matters and the fix."""
+
+from rich.text import Text
 
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks import CHECKS
-from pipelines.preflight.console.shown_text import Paint, columns, on_one_line, painted, wants_colour, wrapped
-from pipelines.preflight.console.token_lines import evidence_lines
+from pipelines.preflight.console.terminal import columns, one_line, rendered, wrapped
+from pipelines.preflight.console.token_view import evidence_lines
 from pipelines.preflight.run_checks import PreflightReport
 from pipelines.records.finding import Evidence, Finding, Severity
 
-__all__ = ["finding_lines", "report_lines", "wants_colour"]
-
-MAX_EXCERPT = 400  # characters of one evidence; checks give less
+MAX_EXCERPT = 400  # characters of one evidence
 _INDENT = "    "
-_LABEL_WIDTH = 8  # "remedy" and two spaces
-_PAINTS = {Severity.ERROR: Paint.ERROR, Severity.WARNING: Paint.WARNING, Severity.NOTE: Paint.NOTE}
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 
 
-def report_lines(examination: PreflightReport, colour: bool) -> list[str]:
-    """Every finding with an empty line after it, then one line that counts them and what was looked at."""
+def report_lines(report: PreflightReport, color: bool) -> list[str]:
+    """Every finding with an empty line after it, then one line that counts findings and rows."""
     lines: list[str] = []
-    for finding in examination.findings:
-        lines += [*finding_lines(finding, colour), ""]
-    return [*lines, *wrapped(_closing_line(examination), columns())]
+    for finding in report.findings:
+        lines += [*finding_lines(finding, color), ""]
+    return [*lines, *wrapped(_closing_line(report), columns())]
 
 
-def finding_lines(finding: Finding, colour: bool) -> list[str]:
-    """One finding as a block: severity and id, summary, evidence, why, remedy."""
-    head = painted(f"{finding.severity.value.upper():<8}", _PAINTS[finding.severity], colour)
-    lines = [head + painted(on_one_line(finding.id), Paint.BOLD, colour)]
-    lines += [_INDENT + line for line in wrapped(on_one_line(finding.summary), columns() - len(_INDENT))]
-    for one in finding.evidence:
-        lines += _evidence_block(one, colour)
-    lines += _labelled("why", finding.why, colour)
+def finding_lines(finding: Finding, color: bool) -> list[str]:
+    """One finding as a block: severity and id, summary, evidence, why, fix."""
+    title = Text.assemble((f"{finding.severity.value.upper():<8}", _STYLES[finding.severity]), (finding.id, "bold"))
+    lines = [rendered(title, color)]
+    lines += wrapped(one_line(finding.summary), columns(), first=_INDENT, rest=_INDENT)
+    for evidence in finding.evidence:
+        lines += _evidence_block(evidence, color)
     remedy = f"{finding.remedy} (doctor.py --fix --write does it)" if finding.fix else finding.remedy
-    return lines + _labelled("remedy", remedy, colour)
-
-
-def _evidence_block(evidence: Evidence, colour: bool) -> list[str]:
-    place = _place(evidence)
-    text = on_one_line(evidence.text, MAX_EXCERPT)
-    width = columns() - len(_INDENT)
-    lines = []
-    if text or place:
-        first, *more = wrapped(": ".join(part for part in (place, text) if part), width - 2)
-        shown = first.removeprefix(place)
-        lines = [painted(place, Paint.BOLD, colour) + shown if first.startswith(place) else first]
-        lines = [f"{_INDENT}- {lines[0]}", *(f"{_INDENT}  {line}" for line in more)]
-    if evidence.tokens:
-        lines += [f"{_INDENT}  {line}" for line in evidence_lines(evidence.tokens, width - 2, colour)]
+    for label, text in (("why", finding.why), ("fix", remedy)):
+        first = _INDENT + rendered(Text(f"{label:<5}", "dim"), color)
+        lines += wrapped(one_line(text), columns(), first=first, rest=_INDENT + " " * 5)
     return lines
 
 
-def _place(evidence: Evidence) -> str:
-    """ "row 17 of train"."""
-    row = "" if evidence.row is None else f"row {evidence.row}"
-    split = "" if evidence.split is None else on_one_line(evidence.split, 40)
-    return " of ".join(part for part in (row, split) if part)
+def _evidence_block(evidence: Evidence, color: bool) -> list[str]:
+    place = "" if evidence.row is None else f"row {evidence.row}"
+    if evidence.split is not None:
+        place = " of ".join(part for part in (place, one_line(evidence.split, 40)) if part)
+    text = one_line(evidence.text, MAX_EXCERPT)
+    lines = []
+    if text or place:
+        shown = Text.assemble((place, "bold"), ": " if place and text else "", text)
+        lines = wrapped(shown, columns(), color, first=f"{_INDENT}- ", rest=f"{_INDENT}  ")
+    if evidence.tokens:
+        tokens = evidence_lines(evidence.tokens, columns() - len(_INDENT) - 2, color)
+        lines += [f"{_INDENT}  {line}" for line in tokens]
+    return lines
 
 
-def _labelled(label: str, text: str, colour: bool) -> list[str]:
-    width = columns() - len(_INDENT) - _LABEL_WIDTH
-    first, *more = wrapped(on_one_line(text), width)
-    head = painted(f"{label:<{_LABEL_WIDTH}}", Paint.SOFT, colour)
-    return [_INDENT + head + first, *(_INDENT + " " * _LABEL_WIDTH + line for line in more)]
-
-
-def _closing_line(examination: PreflightReport) -> str:
-    context = examination.context
-    things = "documents" if context.stage is Stage.PRETRAIN else "rows"
-    looked = []
-    for seen in context.splits:
-        name = f"training {things} checked" if seen is context.train else f"held-out {things}"
-        looked.append(f"{len(seen.rows)} of {seen.n_rows} {name}")
-    sampled = next((place for place, seen in enumerate(context.splits) if seen.is_sample), None)
-    if sampled is not None:
-        looked[sampled] += " (--all for every row)"
+def _closing_line(report: PreflightReport) -> str:
+    context = report.context
+    unit = "documents" if context.stage is Stage.PRETRAIN else "rows"
+    parts = []
+    for sampled in context.splits:
+        name = f"training {unit} checked" if sampled is context.train else f"held-out {unit}"
+        parts.append(f"{len(sampled.rows)} of {sampled.n_rows} {name}")
+    sampled_at = next((place for place, sampled in enumerate(context.splits) if sampled.is_sample), None)
+    if sampled_at is not None:
+        parts[sampled_at] += " (--all for every row)"
     if getattr(context.data, "streaming", False):
-        looked.append("of a stream, as it begins")
-    return f"{context.stage.value}: {_counts(examination)}; {', '.join(looked)}; {len(CHECKS)} checks"
+        parts.append("the first of a stream")
+    return f"{context.stage.value}: {_counts(report)}; {', '.join(parts)}; {len(CHECKS)} checks"
 
 
-def _counts(examination: PreflightReport) -> str:
-    counts = {severity: len(examination.of(severity)) for severity in Severity}
-    told = [f"{n} {severity.value}{'' if n == 1 else 's'}" for severity, n in counts.items() if n]
-    if not told:
+def _counts(report: PreflightReport) -> str:
+    counts = {severity: len(report.of(severity)) for severity in Severity}
+    shown = [f"{n} {severity.value}{'' if n == 1 else 's'}" for severity, n in counts.items() if n]
+    if not shown:
         return "nothing found"
     if not counts[Severity.ERROR] and not counts[Severity.WARNING]:
-        told = ["no errors, no warnings", *told]
-    return ", ".join(told)
+        shown = ["no errors, no warnings", *shown]
+    return ", ".join(shown)

@@ -1,4 +1,4 @@
-"""A row as it is shown: every token with its part in the row, long stretches counted instead of shown."""
+"""A row to show: every token with its role, long stretches counted instead of shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

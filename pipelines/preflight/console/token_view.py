@@ -1,13 +1,11 @@
-"""The token view: rows as the model reads them, with what is in the loss, where an answer ends and what was cut.
+"""The token view: rows as the model reads them, with what is in the loss, where an answer ends and what was cut."""
 
-for row in shown_rows(case, 3):
-    print(*row_lines(row, colour=True), sep="\\n")
-"""
-
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
@@ -15,19 +13,34 @@ from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.console.shown_row import Role, ShownExample, ShownRow, ShownToken, kept_places, without
-from pipelines.preflight.console.token_lines import legend_line, row_lines
+from pipelines.preflight.console.shown_row import (
+    Gap,
+    Piece,
+    Role,
+    ShownExample,
+    ShownRow,
+    ShownToken,
+    kept_places,
+    without,
+)
+from pipelines.preflight.console.terminal import columns, one_line, rendered, token_text
+from pipelines.records.finding import LabelledToken
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import Example
 from pipelines.training.pretrain.document_boundaries import separators_of
 
-__all__ = ["ShownRow", "legend_line", "row_lines", "shown_rows"]
-
-# What a page can hold of one row and a reader can look through; the terminal shows less (token_lines).
-AROUND, MAX_SHOWN = 120, 1_500
+# Tokens around each change of role, and the most of one row: on a page, and in the terminal.
+_PAGE, _TERMINAL = (120, 1_500), (32, 320)
 _MAX_TOKENS_OF_A_CHARACTER = 4  # UTF-8 has at most four bytes
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 PIECE = "▪"  # a token that is only the first bytes of a character
+_INDENT = "  "
+_ROOM = 3  # cells for a bar and a closing mark after the last token of a line
+_BAR = "│"  # not "|", which chat templates have in their special tokens
+_LEGEND = f"{_BAR} between tokens  · space  ⏎ line break  → tab  {PIECE} part of a letter"
+_LEGEND_COLUMNS = 120  # below it the legend takes two lines
+_TRAINED, _END = "underline green", "bold underline green"
+_STYLES = {Role.BEGIN: "bold", Role.PROMPT: "dim", Role.ANSWER: _TRAINED, Role.END: _END, Role.CUT: "strike red"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +52,7 @@ class Marks:
 
 
 def shown_rows(context: CheckContext, n: int) -> list[ShownRow]:
-    """The first `n` rows to train on that are kept; the last of them is one that was cut or dropped, if there is one.
-
-    Where fewer are kept, the others fill up.
-    """
+    """The first `n` kept training rows; the last one is a truncated or dropped row, if there is one."""
     if n < 1:
         return []
     rows = context.train.rows
@@ -56,7 +66,7 @@ def shown_rows(context: CheckContext, n: int) -> list[ShownRow]:
 
 
 def _first_changed(rows: Sequence[SampledRow]) -> SampledRow | None:
-    """A row of which a part was cut, else one that was dropped for its length, else one dropped for another reason."""
+    """A row that was truncated, else one dropped for its length, else one dropped for another reason."""
     changed = [row for row in rows if row.fate is not RowFate.KEPT]
     cut = next((row for row in changed if row.examples), None)
     return cut or next((row for row in changed if row.whole), next(iter(changed), None))
@@ -129,7 +139,7 @@ def _shown_example(
     labels = [*kept.labels[:n_begin], *[IGNORED] * n_cut, *kept.labels[n_begin:]]
     roles = _roles(kept, marks)
     roles[n_begin:n_begin] = [Role.CUT] * n_cut
-    places = kept_places(roles, AROUND, MAX_SHOWN)
+    places = kept_places(roles, *_PAGE)
     reader = _Reader(tokenizer, ids)
     tokens = [
         ShownToken(reader.text(place) if shown else "", ids[place], labels[place] != IGNORED, roles[place])
@@ -190,3 +200,93 @@ class _Reader:
 
     def _decoded(self, token_ids: list[int]) -> str:
         return str(self.tokenizer.decode(token_ids)) if token_ids else ""
+
+
+def legend_line(color: bool) -> str:
+    """What the marks of `row_lines` mean; two lines in a narrow terminal."""
+    gap = "  " if columns() >= _LEGEND_COLUMNS else "\n"
+    if not color:
+        return f"[[in the loss]]  ⟨end⟩ end token  ~~cut off~~{gap}{_LEGEND}"
+    names = (("prompt", "dim"), ("in the loss", _TRAINED), ("end token", _END), ("cut off", "strike red"))
+    shown = [rendered(Text(name, style), True) + ("⟨end⟩" if style == _END else "") for name, style in names]
+    return "  ".join(shown) + gap + _LEGEND
+
+
+def row_lines(shown: ShownRow, color: bool) -> list[str]:
+    """A row: a title with its counts and fate, then its tokens in lines of the terminal's width."""
+    fate = shown.fate.value.replace("_", " ")
+    fate += f" ({one_line(shown.reason, 100).replace('_', ' ')})" if shown.reason else ""
+    counts = f"{shown.n_tokens} tokens, {shown.n_trained} in the loss"
+    if shown.fate is RowFate.DROPPED:
+        counts = f"all {shown.n_cut} tokens dropped" if shown.n_cut else "no tokens"
+    elif shown.n_cut:
+        counts += f", {shown.n_cut} cut off"
+    title = Text.assemble((f"row {shown.number}", "bold"), f" ({shown.split}): {counts}; ",
+                          (fate, "" if shown.fate is RowFate.KEPT else "bold yellow"))  # fmt: skip
+    lines = [rendered(title, color)]
+    for example in shown.examples:
+        if example.title:
+            counts = f": {example.n_tokens} tokens, {example.n_trained} in the loss" if example.n_tokens else ""
+            lines.append(_INDENT + rendered(Text.assemble((example.title, "bold"), counts), color))
+        pieces = without(example.pieces, kept_places([piece.role for piece in example.pieces], *_TERMINAL))
+        lines += [_INDENT + line for line in _token_lines(pieces, columns() - len(_INDENT), color)]
+    return lines
+
+
+def evidence_lines(tokens: Iterable[LabelledToken], width: int, color: bool) -> list[str]:
+    """The tokens of a finding, those in the loss marked."""
+    roles = (Role.PROMPT, Role.ANSWER)
+    return _token_lines([ShownToken(t.text, t.token_id, t.trained, roles[t.trained]) for t in tokens], width, color)
+
+
+def _token_lines(pieces: Sequence[Piece], width: int, color: bool) -> list[str]:
+    """Tokens with bars between them in lines of at most `width` cells; without `color` with marks for the roles."""
+    lines, closing, ends_line = [Text()], "", False
+    for piece in pieces:
+        opening, closes = ("", "") if color else _brackets(piece)
+        if closes != closing:
+            lines[-1].append(closing)
+        if lines[-1] and ends_line:
+            lines.append(Text())
+        elif lines[-1]:
+            lines[-1].append(_BAR, "dim")
+        text, style = _shown(piece)
+        for number, part in enumerate(re.findall("[^⏎]+⏎*|⏎+", (opening if closes != closing else "") + text)):
+            if number and lines[-1]:
+                lines.append(Text())
+            for whole in _fitting(Text(part, style), width - _ROOM):
+                if lines[-1] and lines[-1].cell_len + whole.cell_len > width - _ROOM:
+                    lines.append(Text())
+                lines[-1].append_text(whole)
+        closing, ends_line = closes, text.endswith("⏎")
+    lines[-1].append(closing)
+    return [rendered(line, color) for line in lines if line]
+
+
+def _fitting(text: Text, width: int) -> Iterator[Text]:
+    """`text` in pieces of at most `width` cells."""
+    while text.cell_len > width:
+        n = next(n for n in range(len(text.plain), 0, -1) if n == 1 or Text(text.plain[:n]).cell_len <= width)
+        first, text = text.divide([n])
+        yield first
+    yield text
+
+
+def _brackets(piece: Piece) -> tuple[str, str]:
+    """What is written around such tokens where there are no colors."""
+    if piece.role is Role.CUT:
+        return "~~", "~~"
+    trained = piece.n_trained == piece.n_tokens if isinstance(piece, Gap) else piece.trained
+    return ("[[", "]]") if trained else ("", "")
+
+
+def _shown(piece: Piece) -> tuple[str, str]:
+    """Text and style of a token or a gap."""
+    if isinstance(piece, Gap):
+        return f" … {piece.n_tokens} tokens … ", "dim"
+    text, style = token_text(piece.text), _STYLES[piece.role]
+    if piece.role is Role.END:
+        return (text + "⟨end⟩", style) if piece.trained else (text + "⟨end, not in the loss⟩", "bold reverse red")
+    if piece.role is Role.BEGIN:
+        return text + "⟨start⟩", _TRAINED if piece.trained else style
+    return text, style

@@ -1,5 +1,4 @@
-"""What a case's run will need on one device: memory by part, and time on the reference GPU, before any weight is
-loaded."""
+"""Forecast of a run on one device: memory by part, and time on the reference GPU, before weights are loaded."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from trl import ModelConfig
 from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.console.shown_text import columns, wrapped
+from pipelines.preflight.console.terminal import columns, wrapped
 from pipelines.preflight.forecast.memory import GIB, MemoryForecast, memory_forecast
 from pipelines.preflight.forecast.model_shape import ModelShape, model_shape
 from pipelines.preflight.forecast.time import ASSUMED_MFU, seconds_per_million_tokens
@@ -40,7 +39,7 @@ class Forecast:
 
 
 def forecast_of(context: CheckContext) -> Forecast | None:
-    """The forecast of a case, None for architectures without attention, whose sizes cannot be read."""
+    """The forecast of a run, None for architectures without attention."""
     try:
         shape = model_shape(context.base.config)
     except AttributeError:  # a state-space model's config has no attention heads
@@ -52,7 +51,7 @@ def forecast_of(context: CheckContext) -> Forecast | None:
 
 
 def longest_sequence(context: CheckContext) -> int:
-    """Tokens of the longest sequence of a batch: blocks and packed rows are full, others as long as the rows seen."""
+    """Tokens of the longest sequence of a batch: blocks and packed rows are full, others as long as the rows."""
     longest = max(map(len, context.examples()), default=0)
     is_filled = context.stage is Stage.PRETRAIN or getattr(context.training, "packing", False)
     if context.max_length is None or (longest and not is_filled):
@@ -61,7 +60,7 @@ def longest_sequence(context: CheckContext) -> int:
 
 
 def forecast_lines(context: CheckContext) -> list[str]:
-    """What `doctor.py --forecast` prints."""
+    """The lines of `doctor.py --forecast`."""
     forecast = forecast_of(context if context.machine.accelerator else _as_on_a_gpu(context))
     if forecast is None:
         return [f"no forecast: {context.base.config.model_type} has no attention layers, which the forecast counts"]
@@ -74,8 +73,8 @@ def forecast_lines(context: CheckContext) -> list[str]:
         f"forecast for one GPU that computes in {_ARITHMETIC[load.compute_bytes]}, {_METHODS[load.method]} on "
         f"{forecast.shape.n_parameters / 1e9:.3g}B weights, "
         f"{load.n_tokens:,} tokens in a step's forward:",
-        *(f"  {name:<15}{n_bytes / GIB:8.2f} GiB" for name, n_bytes in parts.items()),
-        f"  {'total':<15}{memory.total / GIB:8.2f} GiB at the peak of a step{_device(context)}",
+        *(f"  {name:<22}{n_bytes / GIB:8.2f} GiB" for name, n_bytes in parts.items()),
+        f"  {'total':<22}{memory.total / GIB:8.2f} GiB at the peak of a step{_device(context)}",
         f"time: {forecast.seconds_per_million_tokens:.1f} s for a million tokens on one H200 at {ASSUMED_MFU:.0%} of "
         "its bfloat16 peak",
         f"run: about {_millions(forecast.n_tokens)} tokens{_how_many(context)}, so {_duration(forecast.hours)} on "
@@ -87,7 +86,7 @@ def forecast_lines(context: CheckContext) -> list[str]:
 
 
 def _as_on_a_gpu(context: CheckContext) -> CheckContext:
-    """`context` in the precision of its recipe on a GPU with bfloat16, whatever this processor computes in."""
+    """`context` in its recipe's precision on a GPU with bfloat16."""
     training = copy.copy(context.training)
     training.bf16 = context.keys.get("bf16", not context.keys.get("fp16"))
     return replace(context, training=training, model=replace(context.model, dtype=context.keys.get("dtype")))
@@ -108,7 +107,7 @@ def _load(context: CheckContext) -> TrainingLoad:
 
 
 def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:
-    """The shape of an adapter, where it can be had, and whether it trains rows of tokens."""
+    """The rank and dropout of an adapter, if it can be read, and whether it trains rows of tokens."""
     try:
         config = adapter_config(name_or_path)
     except UserError:
@@ -120,7 +119,7 @@ def _adapter_of(name_or_path: str) -> tuple[ModelConfig, bool]:
 
 
 def _n_tokens(context: CheckContext) -> float:
-    """Tokens that the run reads, prompts among them; for preferences those of both answers."""
+    """Tokens that the run reads, with prompts; for preferences those of both answers."""
     training, seen = context.training, context.train
     n_seen = sum(map(len, context.examples()))
     if training.max_steps <= 0:

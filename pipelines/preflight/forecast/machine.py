@@ -1,4 +1,4 @@
-"""The machine that the doctor stands on, which is where `sft.py` would train."""
+"""Detect the local hardware."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ from pipelines.records.environment import versions
 def this_machine(training: TrainingArguments) -> Machine:
     """Accelerator or processor memory, free disk at `output_dir` (or its nearest parent), versions.
 
-    bfloat16 counts as supported where the run would compute in it unasked (see `pipelines.recipe.precision`). The
-    memory of an accelerator that is no CUDA or ROCm device is not known.
+    bfloat16 counts as supported if the run would choose it (see `pipelines.recipe.precision`). The memory of an
+    accelerator that is not a CUDA or ROCm device is unknown.
     """
     folder = Path(str(training.output_dir)).absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -12,7 +12,7 @@ from pipelines.modeling import CHATML
 from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import base_model
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import base_of, context_of, rows_of
+from tests.preflight.contexts import Bases, context_of, rows_of
 from tests.twins.runs import RECIPES
 
 GPU = Machine("NVIDIA H200", 150 * 2**30, True, 10**12, {})
@@ -20,13 +20,8 @@ OLD_GPU = Machine("Tesla T4", 15 * 2**30, False, 10**12, {})
 
 
 @pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bases")
-
-
-@pytest.fixture(scope="module")
-def qwen(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
-    return context_of(tmp_path_factory.mktemp("qwen"), base_of("qwen", bases / "qwen"), rows_of(4))
+def qwen(bases: Bases, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
+    return context_of(tmp_path_factory.mktemp("qwen"), bases["qwen"], rows_of(4))
 
 
 def found(context: CheckContext) -> list[Finding]:
@@ -45,6 +40,12 @@ def precision(
     arguments = type(context.training).__new__(type(context.training))
     arguments.__dict__.update({**vars(context.training), "bf16": True, "fp16": False, **training})
     return list(base_model.dtype_against_hardware(replace(context, machine=machine, model=model, training=arguments)))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
+def test_a_base_gives_no_error_and_no_warning(bases: Bases, tmp_path: Path, family: str) -> None:
+    context = context_of(tmp_path, bases[family], rows_of(4))
+    assert [finding for finding in found(context) if finding.severity is not Severity.NOTE] == []
 
 
 @pytest.mark.parametrize(
@@ -119,11 +120,11 @@ PLAIN = (
     ],
 )  # fmt: skip
 def test_a_template_with_the_marks_of_another_family_is_a_warning(
-    bases: Path, tmp_path: Path, family: str, template: str, n_findings: int
+    bases: Bases, tmp_path: Path, family: str, template: str, n_findings: int
 ) -> None:
     path = tmp_path / "template.jinja"
     path.write_text(template)
-    context = context_of(tmp_path, base_of(family, bases / family), rows_of(4), chat_template_path=str(path))
+    context = context_of(tmp_path, bases[family], rows_of(4), chat_template_path=str(path))
     findings = list(base_model.template_not_of_base(context))
     assert [(one.id, one.severity) for one in findings] == [("TEMPLATE_NOT_OF_BASE", Severity.WARNING)] * n_findings
 
@@ -146,7 +147,7 @@ def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: CheckContext) -> 
     old = Machine(None, 16 * 2**30, False, 10**12, {})
     [finding] = precision(qwen, machine=old)
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
-    assert finding.remedy == "remove bf16 from the command line: the program then chooses the precision"
+    assert finding.remedy == "remove bf16 from the command line: the program chooses the precision"
     [finding] = precision(qwen, machine=old, dtype="bfloat16", bf16=False)
     assert finding.remedy.startswith("remove dtype")
     assert precision(qwen, machine=old, bf16=False) == []
@@ -216,15 +217,15 @@ def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_no
 def test_fp16_on_a_cpu_is_noted(qwen: CheckContext) -> None:
     [finding] = precision(qwen, machine=Machine(None, 2**34, True, 10**12, {}), bf16=False, fp16=True)
     assert finding.severity is Severity.NOTE
-    assert "the arithmetic is in float32" in finding.summary
+    assert "computes in float32" in finding.summary
     assert finding.remedy.startswith("remove fp16")
 
 
-def test_added_rows_are_noted_with_what_is_trained(bases: Path, tmp_path: Path, qwen: CheckContext) -> None:
-    context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4))
+def test_added_rows_are_noted_with_what_is_trained(bases: Bases, tmp_path: Path, qwen: CheckContext) -> None:
+    context = context_of(tmp_path, bases["gpt2"], rows_of(4))
     [finding] = base_model.embeddings_resized(context)
     assert (finding.id, finding.severity) == ("EMBEDDINGS_RESIZED", Severity.NOTE)
-    assert "from 300 to 302 rows; the rows of new tokens alone" in finding.summary
+    assert "from 300 to 302 rows; LoRA trains only the rows of new tokens" in finding.summary
     full = replace(context, model=replace(context.model, use_peft=False))
-    assert "all are trained" in next(base_model.embeddings_resized(full)).summary
+    assert "all rows are trained" in next(base_model.embeddings_resized(full)).summary
     assert list(base_model.embeddings_resized(qwen)) == []

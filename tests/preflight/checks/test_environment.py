@@ -18,7 +18,7 @@ from pipelines.preflight.checks import adapter, base_model, environment
 from pipelines.preflight.forecast.machine import this_machine
 from pipelines.records.finding import Finding, Severity
 from tests.hub_server import Fault, LocalHub, ask_from_this_process
-from tests.preflight.contexts import base_of, context_of, rows_of
+from tests.preflight.contexts import Bases, context_of, rows_of
 from tests.twins.forecast_tables import parsed
 from tests.twins.models import ARCHITECTURES, family_of, real_config, save_twin_tokenizer
 from tests.twins.runs import RECIPES
@@ -27,14 +27,9 @@ PROJECT = Path(__file__).resolve().parents[3]
 LARGE = Machine("NVIDIA H200", 150 * 2**30, True, 10**13, {})
 
 
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bases")
-
-
 @pytest.fixture
-def qwen(bases: Path, tmp_path: Path) -> CheckContext:
-    return context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4))
+def qwen(bases: Bases, tmp_path: Path) -> CheckContext:
+    return context_of(tmp_path, bases["qwen"], rows_of(4))
 
 
 def config_alone(folder: Path, **sizes: Any) -> Path:
@@ -55,9 +50,9 @@ def found(context: CheckContext) -> list[Finding]:
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
-def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(bases: Path, tmp_path: Path, model: str):
+def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(bases: Bases, tmp_path: Path, model: str):
     family = {"gpt2": "gpt2", "llama": "llama3"}.get(family_of(model), "qwen")
-    context = on(context_of(tmp_path, base_of(family, bases / family), rows_of(50)))
+    context = on(context_of(tmp_path, bases[family], rows_of(50)))
     for recipe in RECIPES:
         if recipe.parents[1].name == model:
             written = parsed(recipe)
@@ -127,17 +122,17 @@ def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
         ({"save_strategy": "steps", "save_steps": 0.1, "max_steps": 20, "save_total_limit": 3}, 4),
     ],
 )  # fmt: skip
-def test_checkpoints_are_counted_as_the_trainer_saves_them(bases: Path, tmp_path: Path, keys: Any, n: int) -> None:
-    assert environment._n_checkpoints(context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(4), **keys)) == n
+def test_checkpoints_are_counted_as_the_trainer_saves_them(bases: Bases, tmp_path: Path, keys: Any, n: int) -> None:
+    assert environment._n_checkpoints(context_of(tmp_path, bases["qwen"], rows_of(4), **keys)) == n
 
 
-def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Bases, tmp_path: Path) -> None:
     from pipelines.training.data.instruction_set import instruction_set
     from pipelines.training.data.rows import recipe_rows
     from pipelines.training.fine_tuning import load_bundle, sft_trainer
 
     keys = {"save_strategy": "steps", "save_steps": 1, "max_steps": 1}
-    context = context_of(tmp_path, base_of("gpt2", bases / "gpt2"), rows_of(4), **keys)
+    context = context_of(tmp_path, bases["gpt2"], rows_of(4), **keys)
     train, _ = recipe_rows(context.data, 0, evaluates=False)
     rows = instruction_set(train, None, context.data, context.training).tokenize(context.tokenizer)[0]
     start = ModelRef(str(context.model.model_name_or_path))
@@ -230,14 +225,12 @@ def answer(hub: LocalHub, status: int, **facts: Any) -> None:
     hub.faults.append(Fault("GET /api/whoami-v2", status=status, body=json.dumps(facts).encode()))
 
 
-def pushing(bases: Path, folder: Path, **keys: Any) -> list[Finding]:
-    context = context_of(
-        folder, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True, hub_token="hf_" + "secret" * 5, **keys
-    )
+def pushing(bases: Bases, folder: Path, **keys: Any) -> list[Finding]:
+    context = context_of(folder, bases["qwen"], rows_of(2), push_to_hub=True, hub_token="hf_" + "secret" * 5, **keys)
     return list(environment.hub_push(context))
 
 
-def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hub: LocalHub) -> None:
+def test_a_token_that_may_write_gives_no_finding(bases: Bases, tmp_path: Path, hub: LocalHub) -> None:
     answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     assert pushing(bases, tmp_path) == []
 
@@ -251,7 +244,7 @@ def test_a_token_that_may_write_gives_no_finding(bases: Path, tmp_path: Path, hu
     ],
 )
 def test_what_the_hub_says_becomes_a_finding_that_never_shows_the_token(
-    bases: Path, tmp_path: Path, hub: LocalHub, status: int, facts: Any, expected: Any
+    bases: Bases, tmp_path: Path, hub: LocalHub, status: int, facts: Any, expected: Any
 ) -> None:
     answer(hub, status, **facts)
     [finding] = pushing(bases, tmp_path, hub_model_id="me/model")
@@ -259,7 +252,7 @@ def test_what_the_hub_says_becomes_a_finding_that_never_shows_the_token(
     assert "secret" not in str(finding.to_json())
 
 
-def test_an_organization_of_others_is_an_error(bases: Path, tmp_path: Path, hub: LocalHub) -> None:
+def test_an_organization_of_others_is_an_error(bases: Bases, tmp_path: Path, hub: LocalHub) -> None:
     answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     [finding] = pushing(bases, tmp_path, hub_model_id="others/model")
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
@@ -268,7 +261,7 @@ def test_an_organization_of_others_is_an_error(bases: Path, tmp_path: Path, hub:
 
 @pytest.mark.parametrize("name", ["me/my model", "me/models/mine", "me/in--struct"])
 def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(
-    bases: Path, tmp_path: Path, hub: LocalHub, name: str
+    bases: Bases, tmp_path: Path, hub: LocalHub, name: str
 ) -> None:
     [finding] = pushing(bases, tmp_path, hub_model_id=name)
     assert (finding.id, finding.severity) == ("HUB_NAME_INVALID", Severity.ERROR)
@@ -276,17 +269,17 @@ def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(
     assert hub.requests == []
 
 
-def test_a_push_while_offline_is_an_error(bases: Path, tmp_path: Path) -> None:
+def test_a_push_while_offline_is_an_error(bases: Bases, tmp_path: Path) -> None:
     [finding] = pushing(bases, tmp_path)
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
     assert "HF_HUB_OFFLINE" in finding.summary
 
 
 def test_a_push_without_a_token_is_an_error(
-    bases: Path, tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+    bases: Bases, tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-    context = context_of(tmp_path, base_of("qwen", bases / "qwen"), rows_of(2), push_to_hub=True)
+    context = context_of(tmp_path, bases["qwen"], rows_of(2), push_to_hub=True)
     assert told(list(environment.hub_push(context))) == [("HUB_TOKEN_MISSING", Severity.ERROR)]
     assert hub.requests == []

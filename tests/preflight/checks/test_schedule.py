@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,10 @@ from pipelines.preflight.check_context import Base, CheckContext, Stage
 from pipelines.preflight.checks.schedule import CHECKS
 from pipelines.recipe import parse_recipe
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.checks.tokens.test_length import CORPUS, pairs_of, pretraining_case
-from tests.preflight.contexts import base_of, context_of, rows_of
+from tests.preflight.checks.tokens.test_length import CORPUS, pretraining_case
+from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of
 from tests.twins.models import model_of, real_config
 from tests.twins.runs import KINDS, PROJECT, RECIPES, keys_of, recipe_that_writes
-
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("bases") / "qwen")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +26,10 @@ def supervised(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckCon
 
 @pytest.fixture(scope="module")
 def preferring(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckContext:
-    return context_of(tmp_path_factory.mktemp("dpo"), qwen, pairs_of(20), stage=Stage.DPO)
+    return context_of(tmp_path_factory.mktemp("dpo"), qwen, pairs_of(rows_of(20)), stage=Stage.DPO)
 
 
-def found(context: CheckContext) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(context)]
-    return {finding.id: finding for finding in findings}
+found = partial(findings_by_id, CHECKS)
 
 
 def with_arguments(
@@ -103,7 +97,7 @@ def test_an_uncommon_rate_for_lora_is_told(rate: float, supervised: CheckContext
 
 def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised: CheckContext, tmp_path: Path) -> None:
     [said] = rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path, use_peft=True)
-    assert said == "learning_rate is not set, and the default 2e-05 is not meant for LoRA"
+    assert said == "learning_rate is not set, and the default 2e-05 is too low for LoRA"
     assert not rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path)
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks import CHECKS
-from pipelines.preflight.console.console_report import finding_lines, report_lines, wants_colour
-from pipelines.preflight.console.shown_text import n_cells, on_one_line, token_text, wrapped
+from pipelines.preflight.console.console_report import finding_lines, report_lines
+from pipelines.preflight.console.terminal import one_line, supports_color, token_text, wrapped
 from pipelines.preflight.run_checks import PreflightReport
 from pipelines.records.finding import Evidence, Finding, LabelledToken, Severity
 from tests.preflight.contexts import base_of, context_of, rows_of
@@ -47,26 +48,26 @@ class Terminal(io.StringIO):
 
 
 def test_a_finding_is_told_with_evidence_reason_and_remedy() -> None:
-    assert finding_lines(FINDING, colour=False) == [
+    assert finding_lines(FINDING, color=False) == [
         "ERROR   END_TOKEN_NOT_TRAINED",
         "    13 of 400 rows have no end token in the loss.",
         "    - row 17 of train: ends without it",
         "      [[·a⏎]]",
         "      <|im_end|>",
         "    - learning_rate: 1",
-        "    why     A model that never sees where an answer ends never stops.",
-        "    remedy  set `eos_token: <|im_end|>`",
+        "    why  A model that never sees where an answer ends never stops.",
+        "    fix  set `eos_token: <|im_end|>`",
     ]
 
 
 def test_a_certain_remedy_names_the_flag_that_does_it() -> None:
-    lines = finding_lines(replace(FINDING, fix={"eos_token": "<|im_end|>"}), colour=False)
-    assert lines[-1] == "    remedy  set `eos_token: <|im_end|>` (doctor.py --fix --write does it)"
+    lines = finding_lines(replace(FINDING, fix={"eos_token": "<|im_end|>"}), color=False)
+    assert lines[-1] == "    fix  set `eos_token: <|im_end|>` (doctor.py --fix --write does it)"
 
 
 def test_colours_change_no_text() -> None:
-    plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), colour=False)
-    coloured = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), colour=True)
+    plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=False)
+    coloured = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=True)
     assert [without_paint(line) for line in coloured] == plain
     assert coloured[0].startswith("\x1b[1;31mERROR")
 
@@ -78,26 +79,26 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_last_line_counts_findings_rows_and_checks(context: CheckContext) -> None:
     findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
-    lines = report_lines(PreflightReport(context, findings), colour=False)
+    lines = report_lines(PreflightReport(context, findings), color=False)
     counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows checked, 3 of 3 held-out rows"
     assert lines[-1] == f"{counted}; {len(CHECKS)} checks"
     assert lines.count("") == 4
 
 
 def test_a_clean_recipe_is_one_line(context: CheckContext) -> None:
-    assert report_lines(PreflightReport(context, ()), colour=True) == [
+    assert report_lines(PreflightReport(context, ()), color=True) == [
         f"sft: nothing found; 12 of 12 training rows checked, 3 of 3 held-out rows; {len(CHECKS)} checks"
     ]
 
 
 def test_notes_alone_alarm_nobody(context: CheckContext) -> None:
-    lines = report_lines(PreflightReport(context, (replace(FINDING, severity=Severity.NOTE),)), colour=False)
+    lines = report_lines(PreflightReport(context, (replace(FINDING, severity=Severity.NOTE),)), color=False)
     assert lines[-1].startswith("sft: no errors, no warnings, 1 note; ")
 
 
 def test_a_sample_says_how_to_see_every_row(context: CheckContext) -> None:
     many = replace(context, train=replace(context.train, n_rows=52_002))
-    line = report_lines(PreflightReport(many, ()), colour=False)[-1]
+    line = report_lines(PreflightReport(many, ()), color=False)[-1]
     assert "12 of 52002 training rows checked (--all for every row), 3 of 3 held-out rows" in line
 
 
@@ -106,34 +107,34 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(text: str) -> None:
     token = LabelledToken(text, 1, True)
     evidence = Evidence(text, 1, text, (token, token))
     finding = replace(FINDING, summary=f"{text} is there", why=text, remedy=text, evidence=(evidence,))
-    for line in finding_lines(finding, colour=False):
+    for line in finding_lines(finding, color=False):
         assert all(character.isprintable() for character in line), repr(line)
         line.encode("utf-8")
-    assert not any("\x1b[2J" in line or "\x07" in line for line in finding_lines(finding, colour=True))
-    evidence_only = finding_lines(replace(FINDING, evidence=(evidence,)), colour=False)
+    assert not any("\x1b[2J" in line or "\x07" in line for line in finding_lines(finding, color=True))
+    evidence_only = finding_lines(replace(FINDING, evidence=(evidence,)), color=False)
     assert sum(map(len, evidence_only)) < 2_000
 
 
 def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     finding = replace(FINDING, summary="一二三四五" * 20, evidence=(Evidence("many words " * 30, 3, "held-out"),))
-    lines = finding_lines(finding, colour=False)
-    assert max(map(n_cells, lines)) <= 50
+    lines = finding_lines(finding, color=False)
+    assert max(map(cell_len, lines)) <= 50
     assert all(line.startswith("    ") for line in lines[1:]), "a continued line stays in its block"
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert wants_colour(Terminal())
-    assert not wants_colour(io.StringIO())
+    assert supports_color(Terminal())
+    assert not supports_color(io.StringIO())
     with (tmp_path / "log").open("w") as file:
-        assert not wants_colour(file)
+        assert not supports_color(file)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not wants_colour(Terminal())
+    assert not supports_color(Terminal())
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert not wants_colour(Terminal())
+    assert not supports_color(Terminal())
 
 
 def test_words_are_wrapped_by_the_cells_they_take() -> None:
@@ -144,7 +145,7 @@ def test_words_are_wrapped_by_the_cells_they_take() -> None:
 
 
 def test_white_space_and_what_has_no_width_can_be_seen() -> None:
-    assert on_one_line("a\r\n\tb") == "a␍⏎→b"
+    assert one_line("a\r\n\tb") == "a␍⏎→b"
     assert token_text(" a b") == "·a·b"
     assert token_text("\u200d") == "⟨U+200D⟩"
 

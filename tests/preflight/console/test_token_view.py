@@ -7,31 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.console.shown_row import Gap, Role, ShownExample, ShownToken
-from pipelines.preflight.console.shown_text import columns, n_cells
+from pipelines.preflight.console.terminal import columns
 from pipelines.preflight.console.token_view import PIECE, legend_line, row_lines, shown_rows
-from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import parse_recipe
-from pipelines.recipe.stages import ARGUMENTS
 from pipelines.training.data.ledger import RowFate
-from tests.preflight.contexts import FAMILIES, base_of, context_of, rows_of
+from tests.preflight.contexts import FAMILIES, Bases, context_of, pretraining_context, rows_of, write_jsonl
 
 Make = Callable[..., CheckContext]
 LONG = {"instruction": "Count " + "one two three " * 60, "output": "four five six " * 60 + "end."}
 
 
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bases")
-
-
 @pytest.fixture
-def make(bases: Path, tmp_path: Path) -> Make:
+def make(bases: Bases, tmp_path: Path) -> Make:
     """A case of rows on a base of a family."""
-    return lambda rows, family="qwen", **keys: context_of(tmp_path, base_of(family, bases / family), rows, **keys)
+    return lambda rows, family="qwen", **keys: context_of(tmp_path, bases[family], rows, **keys)
 
 
 def tokens_of(example: ShownExample, *roles: Role) -> list[ShownToken]:
@@ -59,7 +52,7 @@ def test_prompt_answer_and_end_token_are_told_apart(make: Make, family: str) -> 
 
 def test_marks_stand_around_what_is_in_the_loss(make: Make) -> None:
     context = make([{"instruction": "Greet.", "output": "Hi you.\n\tBye."}])
-    head, *lines = row_lines(shown_rows(context, 1)[0], colour=False)
+    head, *lines = row_lines(shown_rows(context, 1)[0], color=False)
     assert head.startswith("row 0 (train): ")
     assert head.endswith("; kept")
     text = "".join(line.strip() for line in lines).replace("│", "")
@@ -76,8 +69,8 @@ def test_an_end_token_that_is_not_in_the_loss_stands_out(make: Make) -> None:
     [shown] = shown_rows(replace(context, train=replace(context.train, rows=(seen,))), 1)
     [end] = tokens_of(shown.examples[0], Role.END)
     assert not end.trained
-    assert "]]│<|im_end|>⟨end, not in the loss⟩" in "".join(line.strip() for line in row_lines(shown, colour=False))
-    assert "\x1b[1;7;31m<|im_end|>" in "\n".join(row_lines(shown, colour=True))
+    assert "]]│<|im_end|>⟨end, not in the loss⟩" in "".join(line.strip() for line in row_lines(shown, color=False))
+    assert "\x1b[1;7;31m<|im_end|>" in "\n".join(row_lines(shown, color=True))
 
 
 def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make: Make) -> None:
@@ -92,8 +85,8 @@ def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make: Make) -> Non
     assert shown[1].n_tokens == 128
     assert shown[1].n_cut == len(context.train.rows[3].whole[0]) - 128
     assert example.pieces[-1].role is Role.END
-    assert "cut off; answer cut" in row_lines(shown[1], colour=False)[0]
-    assert "~~" in "".join(row_lines(shown[1], colour=False))
+    assert "cut off; answer cut" in row_lines(shown[1], color=False)[0]
+    assert "~~" in "".join(row_lines(shown[1], color=False))
 
 
 def test_a_cut_prompt_shows_its_left_as_cut(make: Make) -> None:
@@ -112,8 +105,8 @@ def test_a_dropped_row_is_shown_as_cut_as_a_whole(make: Make) -> None:
     row = shown_rows(context, 2)[1]
     assert (row.fate, row.n_tokens, row.n_trained) == (RowFate.DROPPED, 0, 0)
     assert {piece.role for piece in row.examples[0].pieces} == {Role.CUT}
-    assert row_lines(row, colour=False)[0] == (
-        f"row 2 (train): all {row.n_cut} tokens left out; dropped (longer than max length)"
+    assert row_lines(row, color=False)[0] == (
+        f"row 2 (train): all {row.n_cut} tokens dropped; dropped (longer than max length)"
     )
 
 
@@ -136,12 +129,9 @@ def test_a_pair_is_shown_as_chosen_and_rejected(make: Make) -> None:
     assert all(tokens_of(one, Role.END)[-1].trained for one in shown.examples)
 
 
-def test_a_document_is_shown_with_its_separators(bases: Path, tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(20)))
-    words = ["--model_name_or_path", str(base_of("llama3", bases / "llama3")), "--dataset_name", str(corpus)]
-    words += ["--max_length", "64", "--report_to", "none", "--output_dir", str(tmp_path / "run")]
-    context, _ = build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
+def test_a_document_is_shown_with_its_separators(bases: Bases, tmp_path: Path) -> None:
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", (row["output"] for row in rows_of(20)))
+    context = pretraining_context(tmp_path, model_name_or_path=bases["llama3"], dataset_name=corpus, max_length=64)
     [shown] = shown_rows(context, 1)
     [example] = shown.examples
     assert example.title == "a document, from its start"
@@ -154,7 +144,7 @@ def test_a_row_without_tokens_is_told_in_one_line(make: Make) -> None:
     context = make([{"instruction": "Say it.", "output": ""}, *rows_of(1)])
     shown = shown_rows(context, 2)
     assert [row.number for row in shown] == [1, 0]
-    assert row_lines(shown[1], colour=False) == ["row 0 (train): no tokens; dropped (empty output)"]
+    assert row_lines(shown[1], color=False) == ["row 0 (train): no tokens; dropped (empty output)"]
 
 
 def test_as_many_rows_as_asked_for_and_there(make: Make) -> None:
@@ -178,7 +168,7 @@ def test_a_long_row_is_shortened_between_its_boundaries(make: Make) -> None:
     shown_tokens = [piece for piece in example.pieces if isinstance(piece, ShownToken)]
     assert [gap.role for gap in gaps] == [Role.PROMPT, Role.ANSWER]
     assert sum(gap.n_tokens for gap in gaps) + len(shown_tokens) == example.n_tokens
-    text = "".join(line.strip() for line in row_lines(shown, colour=False)[1:]).replace("│", "")
+    text = "".join(line.strip() for line in row_lines(shown, color=False)[1:]).replace("│", "")
     assert text.startswith("<|im_start|>user⏎Count·one")
     assert "assistant⏎[[four·five" in text
     assert text.endswith("end.<|im_end|>⟨end⟩]]")
@@ -189,7 +179,7 @@ def test_very_many_turns_are_cut_in_the_middle(make: Make) -> None:
     turn = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "Yes, I do."}]
     context = make([{"messages": turn * 120}], max_length=65_536)
     [shown] = shown_rows(context, 1)
-    lines = row_lines(shown, colour=False)
+    lines = row_lines(shown, color=False)
     assert sum(map(len, lines)) < 4_000
     assert " tokens … " in "".join(lines)
     assert len(json.dumps(shown.to_json())) < 100_000
@@ -205,16 +195,16 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
     rows = [{"instruction": text + " in", "output": text + " out"} for text in HOSTILE]
     context = make(rows, max_length=65_536)
     for shown in shown_rows(context, len(rows)):
-        plain, coloured = row_lines(shown, colour=False), row_lines(shown, colour=True)
+        plain, coloured = row_lines(shown, color=False), row_lines(shown, color=True)
         for line in (*plain, *map(without_paint, coloured)):
             assert all(character.isprintable() or character == "\u200d" for character in line), repr(line)
-            assert n_cells(line) <= columns()
+            assert cell_len(line) <= columns()
 
 
 def test_one_token_of_any_length_is_cut(make: Make) -> None:
     token = ShownToken("y" * 100_000, 7, True, Role.ANSWER)
     [shown] = shown_rows(make(rows_of(1)), 1)
-    lines = row_lines(replace(shown, examples=(replace(shown.examples[0], pieces=(token,)),)), colour=False)
+    lines = row_lines(replace(shown, examples=(replace(shown.examples[0], pieces=(token,)),)), color=False)
     assert sum(map(len, lines)) < 400
     assert "99,920 more characters" in "".join(lines)
 
@@ -222,7 +212,7 @@ def test_one_token_of_any_length_is_cut(make: Make) -> None:
 def test_lines_keep_to_a_narrow_terminal(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "44")
     context = make([{"instruction": "长" * 60, "output": "宽" * 60 + "word" * 30}])
-    assert max(map(n_cells, row_lines(shown_rows(context, 1)[0], colour=False)[1:])) <= 44
+    assert max(map(cell_len, row_lines(shown_rows(context, 1)[0], color=False)[1:])) <= 44
 
 
 def test_the_record_of_a_row_is_json_without_loss(make: Make) -> None:
@@ -233,9 +223,9 @@ def test_the_record_of_a_row_is_json_without_loss(make: Make) -> None:
 
 
 def test_the_legend_names_the_marks() -> None:
-    assert "[[in the loss]]" in legend_line(colour=False)
-    assert "\x1b[" not in legend_line(colour=False)
-    assert "\x1b[" in legend_line(colour=True)
+    assert "[[in the loss]]" in legend_line(color=False)
+    assert "\x1b[" not in legend_line(color=False)
+    assert "\x1b[" in legend_line(color=True)
 
 
 def without_paint(line: str) -> str:

@@ -1,64 +1,71 @@
-"""Checks of what stands in the columns: nothing, or a word that stands for nothing."""
+"""Checks of the columns: empty requests, empty answers, placeholders."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import head, wanted_answers
-from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows.shares import severity_by_share
-from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.preflight.checks.evidence import (
+    Check,
+    evidence_of_splits,
+    head,
+    rows_of_splits,
+    severity_by_share,
+    wanted_answers,
+)
+from pipelines.records.finding import Finding, Severity
 
-_FEW = 0.001  # of the rows: below, a fault is worth knowing and no more
-_FEW_EMPTY = 0.01  # of the answers: most of them are left out, and do no harm
-_ERROR_SHARE = 0.1  # of the rows: this many are no accident of a row but of the whole set
-_LABEL_SHARE = 0.01  # of the answers: "None" in fewer is somebody's answer
+_FEW = 0.001  # of the rows: fewer are a note
+_FEW_EMPTY = 0.01  # of the answers: most of them are dropped and do no harm
+_ERROR_SHARE = 0.1  # of the rows: this many are a fault of the whole set
+_LABEL_SHARE = 0.01  # of the answers: "None" in fewer is a real answer
 
-_EMPTY_REASONS = {"empty_output", "empty_chosen", "empty_rejected"}  # of the ledger: such rows are not trained on
+_EMPTY_REASONS = {"empty_output", "empty_chosen", "empty_rejected"}  # in the ledger: such rows are dropped
 _NOTHING = re.compile(r"\s*(?:\.{1,3}|…|-{1,3}|–|—|_{1,3})?\s*")  # "?" and "+" may be answers; Morse code is longer
 
-# Columns that rows are read from; beside messages all but the system prompt are somebody's notes.
-_ASKED_COLUMNS = ("instruction", "input", "system", "prompt", "question")
+# Columns that rows are read from; next to messages only the system prompt is read.
+_PROMPT_COLUMNS = ("instruction", "input", "system", "prompt", "question")
 _ANSWER_COLUMNS = ("output", "completion", "chosen", "rejected")
 _MESSAGES = ("messages", "conversations")
 _NO_INPUT = re.compile(r"<no ?(?:input|output)>", re.IGNORECASE)  # the mark of self-instruct's generator
-# What pandas, JavaScript, Arrow and generators write for a value that is not there. "None" may well be an answer.
+# What pandas, JavaScript, Arrow and generators write for a missing value. "None" may be a real answer.
 _NO_VALUE = {"nan", "none", "null", "n/a", "<na>", "undefined", "no input", "noinput", "todo", "[object object]"}
 _NO_ANSWER = {"nan", "<na>", "noinput", "no input", "[object Object]"}
 _MAYBE_NO_ANSWER = {"None", "null", "N/A", "undefined", "TODO", "[]", "{}"}
 _LONGEST = 16  # characters of the words above
 
-_VARIABLE = re.compile(r"\{\{([A-Za-z]\w*(?: \w+){0,3})\}\}")  # {{name}}; Jinja's and Ansible's have spaces within
+_VARIABLE = re.compile(r"\{\{([A-Za-z]\w*(?: \w+){0,3})\}\}")  # {{name}}; Jinja's and Ansible's have spaces inside
 _CODE = re.compile(r"```|\{%|</|^\s*- name:|\$\{|=>", re.MULTILINE)
 _VARIABLE_SHARE = 0.05  # of the answers that have the same one
 
+Found = list[tuple[str, SampledRow, str]]  # split, row, excerpt
+
 
 def empty_instructions(context: CheckContext) -> Iterator[Finding]:
-    """Rows that ask nothing and are answered."""
+    """EMPTY_INSTRUCTIONS: rows with an answer and without a request."""
     if context.stage is Stage.PRETRAIN or not context.is_conversational:
         return  # plain text has no request
+    rows = rows_of_splits(context)
     found = [
-        (split, row) for split, row in _rows(context)
+        (split, row, f"prompt {row.asked!r}, {_answered(row)}") for split, row in rows
         if row.reason == "empty_prompt" or (any(row.answers) and row.messages and not _asks(row))
     ]  # fmt: skip
     if found:
         yield Finding(
             "EMPTY_INSTRUCTIONS",
-            severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE),
-            summary=f"{len(found)} of {_n_rows(context)} rows have an answer and an empty prompt",
-            why="the model learns to give this answer to any prompt",
-            remedy="remove these rows, or name the column that holds the request "
-            "(data_prep/build_instructions.py --column_map instruction=...)",
-            evidence=_evidence((split, row, f"asked {row.asked!r}, {_answered(row)}") for split, row in found),
+            severity_by_share(len(found), len(rows), error=_ERROR_SHARE),
+            summary=f"{len(found)} of {len(rows)} rows have an answer but no request",
+            why="the model learns to give these answers to any prompt",
+            remedy="remove these rows, or name the request's column: `python data_prep/build_instructions.py "
+            "--column_map instruction=COLUMN`",
+            evidence=evidence_of_splits(found),
             n_rows=len(found),
         )
 
 
 def _asks(row: SampledRow) -> bool:
-    """Whether a user's turn, or a tool's, has more than white space and dashes."""
-    asked = [message for message in row.messages if message["role"] in ("user", "tool")]
-    texts = [str(message.get("content") or "") for message in asked] or [row.asked]
+    """Whether a turn of the user or a tool has more than white space and dashes."""
+    texts = [str(one.get("content") or "") for one in row.messages if one["role"] in ("user", "tool")] or [row.asked]
     return any(not _NOTHING.fullmatch(text) for text in texts)
 
 
@@ -67,52 +74,49 @@ def _answered(row: SampledRow) -> str:
 
 
 def empty_answers(context: CheckContext) -> Iterator[Finding]:
-    """Rows without an answer, or with dots and dashes for one."""
+    """EMPTY_ANSWERS: rows without an answer, or with only dots and dashes."""
     if context.stage is Stage.PRETRAIN:
         return
+    rows = rows_of_splits(context)
     found = [
-        (split, row)
-        for split, row in _rows(context)
+        (split, row, f"prompt: {head(row.asked, 120)}") for split, row in rows
         if row.reason in _EMPTY_REASONS
         or any(one and _NOTHING.fullmatch(one) for one in wanted_answers(row, context.stage))
-    ]
+    ]  # fmt: skip
     if found:
-        n_dropped = sum(row.reason in _EMPTY_REASONS for _, row in found)
+        n_dropped = sum(row.reason in _EMPTY_REASONS for _, row, _ in found)
         yield Finding(
             "EMPTY_ANSWERS",
-            severity_by_share(len(found), _n_rows(context), error=_ERROR_SHARE, warning=_FEW_EMPTY),
-            summary=f"{len(found)} of {_n_rows(context)} rows have an empty answer; {n_dropped} of them are left out",
-            why="the model learns nothing from them, or learns to answer with nothing",
-            remedy="remove these rows, or name the column that holds the answer "
-            "(data_prep/build_instructions.py --column_map output=...)",
-            evidence=_evidence((split, row, f"asked: {head(row.asked, 120)}") for split, row in found),
+            severity_by_share(len(found), len(rows), error=_ERROR_SHARE, warning=_FEW_EMPTY),
+            summary=f"{len(found)} of {len(rows)} rows have an empty answer; {n_dropped} of them are dropped",
+            why="the model learns nothing from them, or learns to answer nothing",
+            remedy="remove these rows, or name the answer's column: `python data_prep/build_instructions.py "
+            "--column_map output=COLUMN`",
+            evidence=evidence_of_splits(found),
             n_rows=len(found),
         )
 
 
 def placeholder_values(context: CheckContext) -> Iterator[Finding]:
-    """Columns whose whole text stands for nothing ("nan", "<noinput>"), answers with a variable never filled in."""
+    """PLACEHOLDER_VALUES: placeholders instead of text ("nan", "<noinput>"), answers with an unfilled variable."""
     if context.stage is Stage.PRETRAIN:
         return
-    certain = [(split, row, value) for split, row in _rows(context) if (value := _placeholder_in(row))]
-    variables = _unfilled(context)
-    labels = [] if certain or variables else _maybe_labels(context)
-    found = [*certain, *variables] or labels
+    rows = rows_of_splits(context)
+    certain: Found = [(split, row, value) for split, row in rows if (value := _placeholder_in(row))]
+    variables = _unfilled_variables(rows)
+    found = [*certain, *variables] or _maybe_placeholders(rows)
     if not found:
         return
-    n_rows = _n_rows(context)
-    severity = severity_by_share(len(certain), n_rows, error=_ERROR_SHARE, warning=_FEW)
-    if variables and severity is Severity.NOTE:
-        severity = Severity.WARNING
+    severity = severity_by_share(len(certain), len(rows), error=_ERROR_SHARE, warning=_FEW)
     counts = Counter(value for _, _, value in found).most_common(4)
     yield Finding(
         "PLACEHOLDER_VALUES",
-        severity,
-        summary=f"{len(found)} of {n_rows} rows have a placeholder instead of text: "
+        Severity.WARNING if variables and severity is Severity.NOTE else severity,
+        summary=f"{len(found)} of {len(rows)} rows have a placeholder instead of text: "
         + ", ".join(f"{value} ({count})" for value, count in counts),
-        why="the model treats the placeholder as text, in prompts or answers",
-        remedy="replace it with an empty text or the real value, or remove these rows",
-        evidence=_evidence(
+        why="the model reads the placeholder as text, or learns to answer it",
+        remedy="replace the placeholder by an empty text or by the missing value, or remove these rows",
+        evidence=evidence_of_splits(
             (split, row, f"{value}: {head(row.asked, 50)} | {_answered(row)}") for split, row, value in found
         ),
         n_rows=len(found),
@@ -120,24 +124,19 @@ def placeholder_values(context: CheckContext) -> Iterator[Finding]:
 
 
 def _placeholder_in(row: SampledRow) -> str | None:
-    """The column or role of a text that certainly stands for nothing, with the text."""
+    """The column or role of a text that certainly is a placeholder, with the text."""
     has_messages = any(row.values.get(column) is not None for column in _MESSAGES)
-    for column in ("system",) if has_messages else _ASKED_COLUMNS:
-        value = row.values.get(column)
-        if isinstance(value, str) and _stands_for_nothing(value):
-            return f"{column} {value.strip()!r}"
-    for column in () if has_messages else _ANSWER_COLUMNS:
-        value = row.values.get(column)
-        if isinstance(value, str) and _is_no_answer(value):
-            return f"{column} {value.strip()[:_LONGEST]!r}"
-    for message in row.messages if has_messages else ():
-        text = str(message.get("content") or "")
-        if _stands_for_nothing(text) if message["role"] == "system" else _is_no_answer(text):
-            return f"{message['role']} {text.strip()[:_LONGEST]!r}"
+    columns = ("system",) if has_messages else (*_PROMPT_COLUMNS, *_ANSWER_COLUMNS)
+    texts = [(column, row.values.get(column)) for column in columns]
+    texts += [(one["role"], one.get("content")) for one in row.messages if has_messages]
+    for name, text in texts:
+        is_prompt = name == "system" if has_messages else name in _PROMPT_COLUMNS
+        if isinstance(text, str) and (_is_placeholder(text) if is_prompt else _is_no_answer(text)):
+            return f"{name} {text.strip()[:_LONGEST]!r}"
     return None
 
 
-def _stands_for_nothing(text: str) -> bool:
+def _is_placeholder(text: str) -> bool:
     if len(text) > _LONGEST:
         return False
     return text.strip().lower() in _NO_VALUE or _NO_INPUT.fullmatch(text.strip()) is not None
@@ -150,47 +149,21 @@ def _is_no_answer(text: str) -> bool:
     return len(text) <= _LONGEST and text.strip() in _NO_ANSWER
 
 
-def _unfilled(context: CheckContext) -> list[tuple[str, SampledRow, str]]:
+def _unfilled_variables(rows: list[tuple[str, SampledRow]]) -> Found:
     """Rows whose answer has a variable such as {{name}} that many answers have and no request."""
-    found = [
-        (split, row, match.group())
-        for split, row in _rows(context)
-        if "{{" not in row.asked
-        for match in _variables_of(row)
-    ]
+    found = []
+    for split, row in rows:
+        answers = (one for one in row.answers if "{{" in one and "{{" not in row.asked and not _CODE.search(one))
+        if match := next((match for one in answers if (match := _VARIABLE.search(one))), None):
+            found.append((split, row, match.group()))
     counts = Counter(value for _, _, value in found)
-    return [one for one in found if counts[one[2]] >= _VARIABLE_SHARE * _n_rows(context)]
+    return [one for one in found if counts[one[2]] >= _VARIABLE_SHARE * len(rows)]
 
 
-def _variables_of(row: SampledRow) -> list[re.Match[str]]:
-    """The first variable of a row's answers."""
-    answers = (answer for answer in row.answers if "{{" in answer and not _CODE.search(answer))
-    matches = (_VARIABLE.search(answer) for answer in answers)
-    return [match for match in matches if match][:1]
-
-
-def _maybe_labels(context: CheckContext) -> list[tuple[str, SampledRow, str]]:
+def _maybe_placeholders(rows: list[tuple[str, SampledRow]]) -> Found:
     """Rows whose whole answer is "None" or the like, if there are many."""
-    found = [
-        (split, row, repr(answer))
-        for split, row in _rows(context)
-        for answer in row.answers
-        if answer in _MAYBE_NO_ANSWER
-    ]  # fmt: skip
-    return found if len(found) >= _LABEL_SHARE * _n_rows(context) else []
-
-
-def _rows(context: CheckContext) -> Iterator[tuple[str, SampledRow]]:
-    return ((seen.split, row) for seen in context.splits for row in seen.rows)
-
-
-def _n_rows(context: CheckContext) -> int:
-    return sum(len(seen.rows) for seen in context.splits)
-
-
-def _evidence(shown: Iterable[tuple[str, SampledRow, str]]) -> tuple[Evidence, ...]:
-    first = [one for one, _ in zip(shown, range(MAX_EVIDENCE), strict=False)]
-    return tuple(Evidence(head(text), row.number, split) for split, row, text in first)
+    found = [(split, row, repr(one)) for split, row in rows for one in row.answers if one in _MAYBE_NO_ANSWER]
+    return found if len(found) >= _LABEL_SHARE * len(rows) else []
 
 
 CHECKS: tuple[Check, ...] = (empty_instructions, empty_answers, placeholder_values)

@@ -1,28 +1,27 @@
-"""Requests and answers in each other's place.
+"""A check for swapped columns.
 
-A row is reversed where the answer reads like a request, the request does not, and the request is the longer one. One
-such row proves nothing: an assistant may ask back, and to make a question of a text is a task. So the whole set is
-weighed, and questions alone never make an error: only an answer that commands ("Write a poem") is told from such tasks.
+A row is reversed if the answer reads like a request, the request does not, and the request is longer. One such row
+proves nothing: an assistant may ask back, and writing a question about a text is a task. So the whole set counts, and
+questions alone never make an error: an answer must be a command ("Write a poem").
 """
 
 import re
 from collections.abc import Iterator
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import head
-from pipelines.preflight.checks.kind import Check
-from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.preflight.checks.evidence import Check, head, row_evidence
+from pipelines.records.finding import Finding, Severity
 
-# Of the rows are reversed, by these rules: of real sets 0 to 0.7 %, of the same sets exchanged 17 to 63 %.
+# Share of reversed rows by these rules: 0 to 0.7% of real sets, 17 to 63% of the same sets with swapped columns.
 _WHOLE_SHARE = 0.15
 _PART_SHARE = 0.1
-_MIN_ROWS = 8  # reversed; fewer are chance
-_TIMES_AS_MANY = 4  # as the rows that are plainly in order, for an error
-_COMMAND_SHARE = 0.2  # of the reversed rows are commands in a set of instructions; none in a set of questions to make
+_MIN_ROWS = 8  # fewer reversed rows are chance
+_TIMES_AS_MANY = 4  # reversed rows as rows in order, for an error
+_COMMAND_SHARE = 0.2  # of the reversed rows must be commands; sets of questions to write have none
 _MIN_VERBS = 3
-_LONGEST_REQUEST = 600  # characters of an answer that may be a request; and where a request is looked at
+_LONGEST_REQUEST = 600  # characters of an answer that may be a request
 
-# Verbs that requests to an assistant begin with, and hardly a commit message, a headline or a recipe's step.
+# Verbs that start requests to an assistant, but rarely a commit message, a headline or a step of a recipe.
 _COMMAND = re.compile(
     r"(?:please |kindly )?(write|explain|describe|summari[sz]e|tell|give|list|name|suggest|compose|generate|provide"
     r"|classify|categori[sz]e|translate|rewrite|rephrase|paraphrase|discuss|outline|identify|compare|come up with"
@@ -43,7 +42,7 @@ _OPENING = re.compile(r"[\s\"'“”‘’«»*#>\-(\[]*(?:\d+[.)] )?")
 
 
 def swapped_columns(context: CheckContext) -> Iterator[Finding]:
-    """Sets whose answers are requests and whose requests are answers."""
+    """SWAPPED_COLUMNS: the answers are requests and the requests are answers."""
     if context.stage is not Stage.SFT or not context.is_conversational:
         return
     rows = [row for row in context.train.rows if row.answers and row.messages]
@@ -52,23 +51,18 @@ def swapped_columns(context: CheckContext) -> Iterator[Finding]:
     is_mixed = len(verbs) >= _COMMAND_SHARE * len(reversed_rows) and len(set(verbs)) >= _MIN_VERBS
     if len(reversed_rows) < max(_MIN_ROWS, _PART_SHARE * len(rows)) or not is_mixed:
         return
-    n_in_order = sum(_is_in_order(row) for row in rows)
+    n_in_order = sum(_asks(_request(row)) and not _asks(row.answers[0]) for row in rows)
     is_whole = len(reversed_rows) >= max(_WHOLE_SHARE * len(rows), _TIMES_AS_MANY * n_in_order)
     yield Finding(
         "SWAPPED_COLUMNS",
         Severity.ERROR if is_whole else Severity.WARNING,
-        summary=f"{len(reversed_rows)} of {len(rows)} rows answer something that reads like an answer with a request; "
-        f"{n_in_order} are clearly in the right order",
-        why="the model learns to ask instead of answering",
-        remedy="swap the columns of these rows (data_prep/build_instructions.py "
-        "--column_map instruction=output,output=instruction, or the roles of a conversation)",
-        evidence=tuple(
-            Evidence(
-                f"asked: {head(_request(row), 60)} | answer: {head(row.answers[0], 60)}",
-                row.number,
-                context.train.split,
-            )
-            for row in reversed_rows[:MAX_EVIDENCE]
+        summary=f"in {len(reversed_rows)} of {len(rows)} rows the answer is a request and the request reads like an "
+        f"answer; {n_in_order} rows are the right way round",
+        why="the model learns to ask what it should answer",
+        remedy="swap the columns with `python data_prep/build_instructions.py --column_map "
+        "instruction=output,output=instruction`, or the roles of these conversations",
+        evidence=row_evidence(
+            reversed_rows, lambda row: f"prompt: {head(_request(row), 60)} | answer: {head(row.answers[0], 60)}"
         ),
         n_rows=len(reversed_rows),
     )
@@ -81,12 +75,8 @@ def _is_reversed(row: SampledRow) -> bool:
     return _asks(answer) and not _asks(asked) and not _asks_anywhere(asked)
 
 
-def _is_in_order(row: SampledRow) -> bool:
-    return _asks(_request(row)) and not _asks(row.answers[0])
-
-
 def _request(row: SampledRow) -> str:
-    """The first turn of a user; a system prompt is the same in every row."""
+    """The first user turn; a system prompt is the same in every row."""
     return next((str(one.get("content") or "") for one in row.messages if one["role"] == "user"), row.asked).strip()
 
 
@@ -95,7 +85,7 @@ def _asks(text: str) -> bool:
 
 
 def _command(text: str) -> str | None:
-    """The verb that a request begins with."""
+    """The verb at the start of a request."""
     match = _COMMAND.match(text, _begin(text))
     return match.group().lower() if match else None
 
@@ -111,7 +101,7 @@ def _begin(text: str) -> int:
 
 
 def _asks_anywhere(asked: str) -> bool:
-    """Whether a request asks at its end, or at the beginning of a line: after or before a text that it is about."""
+    """Whether a request asks at its end or at the start of a line, after or before the text that it is about."""
     lines = [line for line in asked[:_LONGEST_REQUEST].splitlines() if line] + asked[-200:].splitlines()[-2:]
     return "?" in asked[-200:] or "？" in asked[-200:] or any(_command(line) for line in lines)
 

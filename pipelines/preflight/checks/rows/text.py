@@ -1,91 +1,141 @@
-"""Checks of the text itself: control or replacement characters, answers that all end at one length."""
+"""Checks of the text: mojibake, broken characters, and answers that all end at one length."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
+import ftfy
+from ftfy.badness import is_bad
+
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import excerpt, texts_of, wanted_answers
-from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows.mojibake import SPEAKS_OF_ENCODINGS, is_literal
-from pipelines.preflight.checks.rows.shares import severity_by_share
-from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
+from pipelines.preflight.checks.evidence import (
+    Check,
+    evidence_of_splits,
+    excerpt,
+    row_evidence,
+    rows_of_splits,
+    severity_by_share,
+    texts_of,
+    wanted_answers,
+)
+from pipelines.records.finding import Finding, Severity
 
-_ERROR_SHARE = 0.05  # of the rows: few damaged rows teach little, a set that was read wrongly has many
+_ERROR_SHARE = 0.05  # of the rows: a file that was read in the wrong encoding has many
+_ABOUT_ENCODINGS = re.compile(r"mojibake|encod|utf-?8|unicode|latin-?1|cp1252|ftfy|charset", re.IGNORECASE)
+_OPENING, _CLOSING = "\"'`“‘«", "\"'`”’»"
+# Code that looks for mojibake has it between quotes; and Portuguese words in capitals end like it (MAÇÃ”, AMANHÃ—).
+_LITERAL = re.compile(rf"[{_OPENING}][^\x00-\x7f]{{1,8}}[{_CLOSING}]")
+_CAPITALS = re.compile("(?<=[A-ZÀ-Þ])Ã(?=[”—»\xa0])|«Ã»")
 
-# Form feeds are left out: sources of the last century, Python's library among them, are divided by them. A C1 control
-# after a letter that UTF-8 could lead with is mojibake, which is told as that. "锟斤拷" is two U+FFFD read as GBK.
+# Form feeds divide older source files and are left out. A C1 control after a letter that UTF-8 could start with is
+# mojibake, which has its own finding. "锟斤拷" is two U+FFFD read as GBK.
 _DAMAGE = re.compile(
     "[\x00-\x08\x0b\x0e-\x1f\x7f\N{REPLACEMENT CHARACTER}\ud800-\udfff]|(?<![\x80-\x9f\xc2-\xf4€])[\x80-\x9f]|锟斤拷"
 )
 _POSSIBLE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\ud800-\uf8ff\ufeff锟]")  # fast
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
-_INVISIBLE = re.compile("[\ufeff\ue000-\uf8ff]")  # a byte order mark within text; private use, which no font need have
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
+_INVISIBLE = re.compile("[\ufeff\ue000-\uf8ff]")  # a byte order mark inside text; private use
 
 # Answers that were cut at a number of characters all have this one length, and end anywhere.
-_MIN_CUT_LENGTH = 200  # shorter ones are alike by chance: labels, dates, codes
+_MIN_CUT_LENGTH = 200  # shorter ones are equal by chance: labels, dates, codes
 _MIN_CUT_ANSWERS = 10
 _CUT_SHARE = 0.01
-_OPEN_END_SHARE = 0.8  # of them end in a letter, a digit or a comma; by chance one in a few does
+_OPEN_END_SHARE = 0.8  # of them end in a letter, a digit or a comma
+
+
+def mojibake(context: CheckContext) -> Iterator[Finding]:
+    """MOJIBAKE: UTF-8 that was read in another encoding ("Ã©" for é), as ftfy finds it."""
+    rows = rows_of_splits(context)
+    found = [
+        (split, row, shown)
+        for split, row in rows
+        if (shown := next((one for _, text in texts_of(row) if (one := mojibake_in(text))), None))
+        and not _ABOUT_ENCODINGS.search(row.asked)
+    ]
+    if found:
+        yield Finding(
+            "MOJIBAKE",
+            severity_by_share(len(found), len(rows), error=_ERROR_SHARE),
+            summary=f"{len(found)} of {len(rows)} rows have UTF-8 text that was read in another encoding",
+            why="the model learns to write garbled characters",
+            remedy="read the source as UTF-8 (`encoding='utf-8'`), or repair the columns with `ftfy.fix_text`",
+            evidence=evidence_of_splits(found),
+            n_rows=len(found),
+        )
+
+
+def mojibake_in(text: str) -> str | None:
+    """The first mojibake in `text` with what it should read, None if there is none."""
+    if text.isascii() or not is_bad(text):
+        return None
+    text = _CAPITALS.sub("A", _LITERAL.sub("", text))
+    fixed, steps = ftfy.fix_encoding_and_explain(text)
+    if fixed == text:
+        return None
+    place = next((i for i, (a, b) in enumerate(zip(text, fixed, strict=False)) if a != b), len(fixed) - 1)
+    meant = fixed[place]
+    encoding = next((str(step[1]) for step in steps or () if step[0] == "encode"), "latin-1")
+    wrong = meant.encode().decode(encoding, errors="replace")
+    if not text.startswith(wrong, place):
+        wrong, meant = text[place : place + 2], fixed[place : place + 2]
+    return f"{wrong!r} should read {meant!r}: {excerpt(text, place, place + len(wrong))}"
 
 
 def broken_characters(context: CheckContext) -> Iterator[Finding]:
-    """Rows with control characters, replacement characters, lone surrogates; a note on invisible ones alone."""
-    found: list[tuple[SampledRow, Evidence]] = []
-    invisible: list[tuple[SampledRow, Evidence]] = []
-    n_rows = 0
-    for seen in context.splits:
-        for row in seen.rows:
-            n_rows += 1
-            if not any(_POSSIBLE.search(text) for _, text in texts_of(row)):
-                continue
-            for pattern, places in ((_DAMAGE, found), (_INVISIBLE, invisible)):
-                shown = _first_of(pattern, row)
-                if shown is not None:
-                    places.append((row, Evidence(shown, row.number, seen.split)))
-                    break
-    if not found and not invisible:
-        return
-    shown_rows = found or invisible
-    kind = "control or replacement characters" if found else "invisible characters (byte order mark, private use)"
-    yield Finding(
-        "BROKEN_CHARACTERS",
-        _severity(found, n_rows),
-        summary=f"{len(shown_rows)} of {n_rows} rows have {kind}",
-        why="the model learns to write them, and damaged text has often lost words too",
-        remedy="read the source again in its own encoding, or remove these characters or rows",
-        evidence=tuple(evidence for _, evidence in shown_rows[:MAX_EVIDENCE]),
-        n_rows=len(shown_rows),
-    )
+    """BROKEN_CHARACTERS: control and replacement characters, lone surrogates; a note on invisible ones alone."""
+    rows = rows_of_splits(context)
+    found: list[tuple[str, SampledRow, str]] = []
+    invisible: list[tuple[str, SampledRow, str]] = []
+    for split, row in rows:
+        if not any(_POSSIBLE.search(text) for _, text in texts_of(row)):
+            continue
+        if (shown := _first_of(_DAMAGE, row)) is not None:
+            found.append((split, row, shown))
+        elif (shown := _first_of(_INVISIBLE, row)) is not None:
+            invisible.append((split, row, shown))
+    if found or invisible:
+        what = "broken characters" if found else "invisible characters (byte order mark, private use)"
+        yield Finding(
+            "BROKEN_CHARACTERS",
+            _severity([row for _, row, _ in found], len(rows)),
+            summary=f"{len(found or invisible)} of {len(rows)} rows have {what}",
+            why="the model learns to write them, and damaged text has often lost words too",
+            remedy="read the source again in its own encoding, or remove these characters or rows",
+            evidence=evidence_of_splits(found or invisible),
+            n_rows=len(found or invisible),
+        )
 
 
-def _severity(found: list[tuple[SampledRow, Evidence]], n_rows: int) -> Severity:
-    """A note without damage; never an error for colours of a terminal in what is asked, which logs are full of."""
-    if not found:
+def _severity(rows: list[SampledRow], n_rows: int) -> Severity:
+    """A note without damage; never an error for terminal colors in prompts, which logs are full of."""
+    if not rows:
         return Severity.NOTE
-    texts = (text for row, _ in found for text in (*row.answers, _COLOURS.sub("", row.asked)))
-    if not any(_DAMAGE.search(text) for text in texts):
+    texts = (text for row in rows for text in (*row.answers, _COLORS.sub("", row.asked)))
+    if not any(map(_DAMAGE.search, texts)):
         return Severity.WARNING
-    return severity_by_share(len(found), n_rows, error=_ERROR_SHARE)
+    return severity_by_share(len(rows), n_rows, error=_ERROR_SHARE)
 
 
 def _first_of(pattern: re.Pattern[str], row: SampledRow) -> str | None:
     for name, text in texts_of(row):
         match = pattern.search(text)
-        if match is None or is_literal(text, *match.span()) or SPEAKS_OF_ENCODINGS.search(row.asked):
+        if match is None or _is_literal(text, *match.span()) or _ABOUT_ENCODINGS.search(row.asked):
             continue
         names = sorted({f"U+{ord(one):04X}" for one in match.group()})
         return f"{name} has {' '.join(names)}: {excerpt(text, *match.span())}"
     return None
 
 
+def _is_literal(text: str, begin: int, end: int) -> bool:
+    """Whether the characters are alone between quotes: text about them, or code that looks for them."""
+    return begin > 0 and text[begin - 1] in _OPENING and text[end : end + 1] in _CLOSING
+
+
 def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
-    """Answers that a fixed number of characters cut: many have exactly the greatest length, most of them unfinished."""
+    """ANSWERS_END_ABRUPTLY: many answers have exactly the greatest length, and most of these are unfinished."""
     if context.stage is Stage.PRETRAIN:
         return
-    answers = [(row, answer) for row in context.train.rows for answer in wanted_answers(row, context.stage) if answer]
-    lengths = Counter(len(answer) for _, answer in answers)
-    longest = max(lengths, default=0)
+    answers = [(row, one) for row in context.train.rows for one in wanted_answers(row, context.stage) if one]
+    longest = max((len(answer) for _, answer in answers), default=0)
     cut = {answer: row for row, answer in answers if len(answer) == longest}
     if longest < _MIN_CUT_LENGTH or len(cut) < max(_MIN_CUT_ANSWERS, _CUT_SHARE * len(answers)):
         return
@@ -95,16 +145,13 @@ def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "ANSWERS_END_ABRUPTLY",
         Severity.WARNING,
-        summary=f"{len(cut)} of {len(answers)} answers have exactly {longest} characters, none more, and {n_open} of "
-        "them end within a sentence",
-        why="the model learns to stop in the middle of what it says",
-        remedy="make the dataset again from its source without the limit, or remove these rows",
-        evidence=tuple(
-            Evidence(excerpt(answer, max(0, longest - 60), longest), row.number, context.train.split)
-            for answer, row in list(cut.items())[:MAX_EVIDENCE]
-        ),
+        summary=f"{len(cut)} of {len(answers)} answers have exactly {longest} characters, the greatest length, and "
+        f"{n_open} of them end inside a sentence",
+        why="the model learns to stop in the middle of a sentence",
+        remedy="build the dataset again from its source without the limit, or remove these rows",
+        evidence=row_evidence(cut.values(), lambda row: excerpt(row.answers[0], max(0, longest - 60), longest)),
         n_rows=len(cut),
     )
 
 
-CHECKS: tuple[Check, ...] = (broken_characters, answers_end_abruptly)
+CHECKS: tuple[Check, ...] = (mojibake, broken_characters, answers_end_abruptly)

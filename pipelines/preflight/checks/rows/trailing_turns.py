@@ -1,19 +1,24 @@
-"""Answers that run on: after what was asked comes the header of a next task or turn.
+"""A check for trailing turns: after the answer comes the header of another task or turn.
 
-Such text is left by generators that were stopped too late. Dialogues, quizzes and guides to prompts have the same
-headers honestly, so a header counts only at the beginning of a line, after an answer, and where nobody asked for it.
+Generators that stop too late leave such text. Dialogues, quizzes and prompt guides have the same headers on purpose, so
+a header counts only at the beginning of a line, after an answer, and where the prompt did not ask for it.
 """
 
 import re
 from collections.abc import Iterator
 
-from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import excerpt, wanted_answers
-from pipelines.preflight.checks.kind import Check
-from pipelines.preflight.checks.rows.shares import severity_by_share
-from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding
+from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.checks.evidence import (
+    Check,
+    evidence_of_splits,
+    excerpt,
+    rows_of_splits,
+    severity_by_share,
+    wanted_answers,
+)
+from pipelines.records.finding import Finding
 
-_ERROR_SHARE = 0.01  # of the rows: what one answer of a hundred does, the model does
+_ERROR_SHARE = 0.01  # of the rows: a model does what one answer in a hundred does
 
 _SOME_LINES = r"[^\n]*\n(?:[^\n]*\n){0,40}?[ \t]*"
 _NUMBERED_TASK = re.compile(
@@ -35,35 +40,30 @@ _SPEAKER = re.compile(r"\A\W*[A-Z][\w ]{0,20}:")  # an answer that begins with a
 
 
 def trailing_turns(context: CheckContext) -> Iterator[Finding]:
-    """Answers that hold the header of a next task or turn."""
+    """ANSWER_RUNS_ON: answers with the header of another task or turn."""
     if context.stage is Stage.PRETRAIN:
         return
-    found: list[tuple[str, SampledRow, str, int]] = []
-    n_rows = 0
-    for seen in context.splits:
-        for row in seen.rows:
-            n_rows += 1
-            begins = ((answer, trailing_turn_start(row.asked, answer)) for answer in wanted_answers(row, context.stage))
-            first = next(((answer, begin) for answer, begin in begins if begin is not None), None)
-            if first is not None:
-                found.append((seen.split, row, *first))
+    rows = rows_of_splits(context)
+    found = []
+    for split, row in rows:
+        starts = ((one, trailing_turn_start(row.asked, one)) for one in wanted_answers(row, context.stage))
+        shown = next((excerpt(answer, start, start + 60) for answer, start in starts if start is not None), None)
+        if shown is not None:
+            found.append((split, row, shown))
     if found:
         yield Finding(
             "ANSWER_RUNS_ON",
-            severity_by_share(len(found), n_rows, error=_ERROR_SHARE),
-            summary=f"{len(found)} of {n_rows} rows have an answer that goes on into a next task",
-            why="the model learns to answer and then, instead of to stop, to ask itself something else",
-            remedy="cut these answers before the header shown, or remove the rows",
-            evidence=tuple(
-                Evidence(excerpt(answer, begin, begin + 60), row.number, split)
-                for split, row, answer, begin in found[:MAX_EVIDENCE]
-            ),
+            severity_by_share(len(found), len(rows), error=_ERROR_SHARE),
+            summary=f"{len(found)} of {len(rows)} rows have an answer that continues with another task or turn",
+            why="the model learns to ask itself another question instead of stopping",
+            remedy="cut these answers before the header, or remove the rows",
+            evidence=evidence_of_splits(found),
             n_rows=len(found),
         )
 
 
 def trailing_turn_start(asked: str, answer: str) -> int | None:
-    """Where in `answer` the header of a next task or turn begins, None if there is none that nobody asked for."""
+    """Where in `answer` the header of another task or turn starts that the prompt did not ask for, None without one."""
     if "\n" not in answer or ":" not in answer or not asked.strip():
         return None
     is_pattern = _CUE.search(asked) is not None
@@ -76,12 +76,12 @@ def trailing_turn_start(asked: str, answer: str) -> int | None:
     if is_pattern or not _ASKS_FOR_TASKS.search(asked):
         headers += [_NUMBERED_TASK, _HASHED]
     found = (header.search(answer) for header in headers)
-    begins = (match.start() for match in found if match and not _is_said_again(match.group().strip(), asked))
-    return min((begin for begin in begins if answer[:begin].strip()), default=None)
+    starts = (match.start() for match in found if match and not _is_repeated(match.group().strip(), asked))
+    return min((start for start in starts if answer[:start].strip()), default=None)
 
 
-def _is_said_again(header: str, asked: str) -> bool:
-    """Whether a header comes with what the request had after it."""
+def _is_repeated(header: str, asked: str) -> bool:
+    """Whether the prompt has the same header with the same text."""
     return header[-1] != ":" and header in asked
 
 

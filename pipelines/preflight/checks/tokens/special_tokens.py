@@ -1,4 +1,4 @@
-"""Checks of special tokens: the new ones are trained, and none comes out of a row's own text."""
+"""Checks of special tokens: new ones are trained, and rows have none in their text."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -8,7 +8,7 @@ from peft import LoraConfig
 from pipelines.modeling.chat_template import token_id_of
 from pipelines.modeling.loading import adapter_config
 from pipelines.preflight.check_context import CheckContext
-from pipelines.preflight.checks.kind import Check
+from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.tokens.rendered_rows import rendered_messages, rendered_text_rows
 from pipelines.preflight.checks.tokens.special_tokens_in_text import template_marks_in_answer, template_marks_in_prompt
 from pipelines.preflight.trained_weights import LoraPlan, lora_plan, n_rows_after_resizing
@@ -19,10 +19,10 @@ _TABLES = ("embed_tokens", "wte", "lm_head", "embed_out")  # names of embeddings
 
 
 def added_tokens_untrained(context: CheckContext) -> Iterator[Finding]:
-    """Tokens whose embeddings the base cannot know are trained: in the embeddings, and in the head if they are said.
+    """ADDED_TOKENS_UNTRAINED: tokens new to the base whose rows of the embeddings or the head are not trained.
 
-    Full fine-tuning trains them. An adapter does where their rows are trained beside it (`lora_config`), where the
-    whole table is, or where LoRA lies on it.
+    Full fine-tuning trains them. An adapter does if it trains their rows (`lora_config`), the whole table, or LoRA on
+    it.
     """
     new_ids = _unknown_to_base(context)
     plan = _plan(context) if new_ids else None
@@ -36,8 +36,7 @@ def added_tokens_untrained(context: CheckContext) -> Iterator[Finding]:
 
 
 def _unknown_to_base(context: CheckContext) -> list[int]:
-    """Ids of new tokens: the template's marks that are new to the base, and tokens of the rows that lie behind its
-    last embedding."""
+    """Ids of the template's new tokens, and of tokens in the rows beyond the base's last embedding."""
     tokenizer, n_rows = context.tokenizer, context.base.n_embedding_rows
     found = {token_id_of(tokenizer, token) for token in context.new_tokens}
     if len(tokenizer) > n_rows and not context.base.from_scratch:
@@ -46,7 +45,7 @@ def _unknown_to_base(context: CheckContext) -> list[int]:
 
 
 def _plan(context: CheckContext) -> LoraPlan | None:
-    """The adapter that will be trained: a new one, or the one that DPO goes on from; None for full fine-tuning."""
+    """The adapter that will be trained: a new one, or the one that is trained further; None for full fine-tuning."""
     if context.base.adapter is None:
         return lora_plan(context)
     config = cast(LoraConfig, adapter_config(context.base.adapter))
@@ -54,7 +53,7 @@ def _plan(context: CheckContext) -> LoraPlan | None:
 
 
 def _is_trained(plan: LoraPlan, table: str | None, token_id: int) -> bool:
-    """Whether the row of a token in `table` changes. What is trained of a tied table is trained for both its names."""
+    """Whether the row of a token in `table` is trained. A tied table is trained under either name."""
     tables = [plan.embeddings_name, plan.head_name] if plan.is_tied else [table]
     indices = plan.config.trainable_token_indices
     rows = indices if isinstance(indices, dict) else {str(plan.embeddings_name): indices or []}
@@ -77,10 +76,10 @@ def _untrained(context: CheckContext, plan: LoraPlan, token_ids: list[int], unsa
         Severity.ERROR if unsaid else Severity.WARNING,
         summary=f"{len(names)} tokens that are new to the base are not trained in its {where}: "
         f"{', '.join(names[:_N_NAMED])}",
-        why="the row of a new token is the mean of all others, never the most likely: the model cannot write it"
+        why="an untrained row is the mean of all others and never the most likely: the model cannot write the token"
         if unsaid
-        else "untrained rows of new tokens are equal: the model cannot tell the start of a turn from its end",
-        remedy=f"remove lora_modules_to_save, which keeps their rows from being trained, or set it to {both}"
+        else "untrained rows are all alike: the model cannot tell the start of a turn from its end",
+        remedy=f"remove lora_modules_to_save, or set it to {both}"
         if keeps_out
         else f"set lora_modules_to_save: {both}",
         evidence=(Evidence(f"lora_modules_to_save: {plan.saved_names or 'none'}"),),

@@ -1,4 +1,4 @@
-"""Checks of the rows' own text: no special token and no mark of the chat template is spelled in it."""
+"""Checks for special tokens in text: rows that contain special tokens or marks of the chat template."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,11 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.modeling.assistant_masks import inner_token_ids
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import excerpt, wanted_answers
-from pipelines.preflight.checks.sampled_rows import MATERIAL_SHARE
+from pipelines.preflight.checks.evidence import error_if_material, excerpt, wanted_answers
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
 
-_RENDERED_SHARE = 0.1  # of the rows: so many prompts with a template's marks have had a template put on them already
-_TEXT_MARKS = re.compile(r"\[/?[A-Z_]{3,}\]|<</?SYS>>|<\|\w+\|>")  # marks of templates that need be no special tokens
+_RENDERED_SHARE = 0.1  # of the rows: this many prompts with marks are rendered already
+_TEXT_MARKS = re.compile(r"\[/?[A-Z_]{3,}\]|<</?SYS>>|<\|\w+\|>")  # marks of templates that may not be special tokens
 _N_AROUND = 24  # characters on either side of a mark
 _MAX_TOKENS = 24
 _PROBE = [
@@ -28,7 +27,7 @@ _PROBE = [
 
 @dataclass(frozen=True)
 class _Hit:
-    """A mark in a text. `merely_ends`: nothing comes after it."""
+    """A mark in a text. `merely_ends`: nothing follows it."""
 
     row: SampledRow
     text: str
@@ -53,11 +52,11 @@ class _Marks:
 
     @cached_property
     def _signs(self) -> tuple[str, ...]:
-        """The beginnings of all marks: most texts have none, and that is told much faster than a pattern searches."""
+        """The beginnings of all marks, to skip most texts fast."""
         return tuple({mark[:2] for mark in (*self.structure, *self.others)})
 
     def first_in(self, text: str) -> re.Match[str] | None:
-        """The first mark in `text`; one that is no mere special token is preferred."""
+        """The first mark in `text`, one that opens or ends a turn if there is one."""
         if not any(sign in text for sign in self._signs):
             return None
         found = list(self._pattern.finditer(text))
@@ -65,7 +64,7 @@ class _Marks:
 
 
 def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
-    """No prompt spells a token that opens or ends a turn."""
+    """TEMPLATE_MARKS_IN_PROMPT: prompts with a token that opens or ends a turn."""
     if not context.is_conversational:
         return
     marks = _marks_of(context)
@@ -73,16 +72,15 @@ def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
     hits = [_Hit(row, row.asked, mark.group(), mark.start()) for row, mark in found]
     if not hits:
         return
-    n_seen = len(context.train.rows)
-    rendered = sum(hit.mark in marks.structure for hit in hits) >= _RENDERED_SHARE * n_seen
+    n_rows = len(context.train.rows)
+    rendered = sum(hit.mark in marks.structure for hit in hits) >= _RENDERED_SHARE * n_rows
     yield Finding(
         "TEMPLATE_MARKS_IN_PROMPT",
         Severity.ERROR if rendered else Severity.WARNING,
-        summary=f"the prompts of {len(hits)} of {n_seen} rows spell {_named(hits)}",
-        why="the tokenizer reads it as a special token, so the model is trained on prompts with the template applied "
-        "twice"
+        summary=f"the prompts of {len(hits)} of {n_rows} rows contain {_named(hits)}",
+        why="the tokenizer reads it as a special token, so the template is rendered twice"
         if rendered
-        else "the tokenizer reads it as a special token, so user text can open and end turns",
+        else "the tokenizer reads it as a special token, so a user's text opens and ends turns",
         remedy=_remedy(hits),
         evidence=_evidence(context, hits, trained=False),
         n_rows=len(hits),
@@ -90,27 +88,26 @@ def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
 
 
 def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
-    """No answer spells a token that opens or ends a turn; in plain text, none that ends it."""
+    """TEMPLATE_MARKS_IN_ANSWER: answers with a token that opens or ends a turn; plain text with one that ends it."""
     if context.stage is Stage.PRETRAIN:
         return
     marks = _marks_of(context)
     hits = [hit for row in context.train.rows if (hit := _hit_in_answers(context, row, marks)) is not None]
     if not hits:
         return
-    n_seen = len(context.train.rows)
+    n_rows = len(context.train.rows)
     inside = [hit for hit in hits if not hit.merely_ends]
     n_ending = len(hits) - len(inside)
-    ending = f"; {n_ending} of them end with it, and the template adds it again" if n_ending else ""
-    # documents joined in one row of plain text are learned as documents that end
-    structural = [hit for hit in inside if hit.mark in marks.structure and hit.row.messages]
-    ruinous = len(structural) >= max(1.0, MATERIAL_SHARE * n_seen)
+    ending = f"; {n_ending} of them only end with it, and the template ends them again" if n_ending else ""
+    # plain text may join documents in one row, which end there
+    n_structural = sum(hit.mark in marks.structure and bool(hit.row.messages) for hit in inside)
     yield Finding(
         "TEMPLATE_MARKS_IN_ANSWER",
-        Severity.ERROR if ruinous else Severity.WARNING,
-        summary=f"the answers of {len(hits)} of {n_seen} rows spell {_named(hits)}{ending}",
-        why="an end token or header in an answer is trained: the model learns to stop there, or to write the next turn"
+        error_if_material(n_structural, n_rows) if n_structural else Severity.WARNING,
+        summary=f"the answers of {len(hits)} of {n_rows} rows contain {_named(hits)}{ending}",
+        why="the model learns to stop inside the answer, or to write the next turn itself"
         if inside
-        else "the end token occurs twice, in the context of later turns and where other programs train these rows",
+        else "the end token appears twice, in the context of later turns and in other training programs",
         remedy=_remedy(hits),
         evidence=_evidence(context, inside or hits, trained=True),
         n_rows=len(hits),
@@ -118,8 +115,8 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
 
 
 def _hit_in_answers(context: CheckContext, row: SampledRow, marks: _Marks) -> _Hit | None:
-    """The first mark inside an answer, else an end behind one. An end behind plain text is where it belongs, and
-    preference pairs are freed of it."""
+    """The first mark inside an answer, else an end token after one. After plain text it is correct, and preference
+    pairs lose it."""
     trailing = None
     for answer in wanted_answers(row, context.stage):
         text = answer.rstrip()
@@ -135,7 +132,7 @@ def _hit_in_answers(context: CheckContext, row: SampledRow, marks: _Marks) -> _H
 
 
 def _marks_of(context: CheckContext) -> _Marks:
-    """What the rows' text should not have. Of plain text that is the end alone: its format is its own."""
+    """What the rows' text should not have. In plain text that is only the end token."""
     tokenizer = context.tokenizer
     source = context.base.generation_config or context.base.config.get_text_config()
     ends = getattr(source, "eos_token_id", None)
@@ -173,9 +170,7 @@ def _named(hits: Sequence[_Hit]) -> str:
 
 def _remedy(hits: Sequence[_Hit]) -> str:
     mark = hits[0].mark
-    return (
-        f"remove these special tokens from the rows, or split them where they are meant as text ({mark[:1]} {mark[1:]})"
-    )
+    return f"remove these marks from the rows, or write them with a space where they are text ({mark[:1]} {mark[1:]})"
 
 
 def _evidence(context: CheckContext, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:

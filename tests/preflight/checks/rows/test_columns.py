@@ -1,4 +1,4 @@
-"""What stands in the columns: requests and answers exchanged, nothing, or a word that stands for nothing."""
+"""The columns: requests and answers swapped, empty, or placeholders."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,213 +6,129 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.rows.columns import empty_answers, empty_instructions, placeholder_values
 from pipelines.preflight.checks.rows.swapped_columns import swapped_columns
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import context_of, rows_of
+from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of
 
 CHECKS = (empty_instructions, empty_answers, placeholder_values, swapped_columns)
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+Row = Mapping[str, Any]
+ASKED = [
+    "Write a poem about rain.", "Explain why the sky is blue.", "What is the capital of France?",
+    "List three fruits that are red.", "How do bees find their way?", "Summarize the story in a sentence.",
+]  # fmt: skip
+BEGINS = ["Fix the", "Add a test of the", "Remove the", "Update the", "Create the", "Make the"]
+HONEST_SIGNS = ["?", "+", "★", "·-· ---", "-.-. --- -.. .", ":-)", "7", "😆"]
 
 
-def findings_of(context: CheckContext) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(context)}
-
-
-def found_in(folder: Path, base: Path, rows: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Finding]:
-    return findings_of(context_of(folder, base, rows, **keys))
+def found_in(folder: Path, base: Path, rows: Sequence[Row], **keys: Any) -> dict[str, Finding]:
+    return findings_by_id(CHECKS, context_of(folder, base, rows, **keys))
 
 
 def questions_of(n: int) -> list[dict[str, str]]:
     """Rows as instruction sets have them: commands and questions, answered by statements."""
-    asked = [
-        "Write a poem about rain.", "Explain why the sky is blue.", "What is the capital of France?",
-        "List three fruits that are red.", "How do bees find their way?", "Summarize the story in a sentence.",
-    ]  # fmt: skip
-    return [
-        {
-            "instruction": f"{asked[i % 6]}",
-            "output": f"This is statement number {i}, and it says at some length what anybody would say about it.",
-        }
-        for i in range(n)
-    ]
+    said = "This is statement number {}, and it says at some length what anybody would say about it."
+    return [{"instruction": ASKED[i % 6], "output": said.format(i)} for i in range(n)]
 
 
-def exchanged(row: Mapping[str, str]) -> dict[str, str]:
+def swapped(row: Mapping[str, str]) -> dict[str, str]:
     return {"instruction": row["output"], "output": row["instruction"]}
 
 
-def test_a_part_of_the_rows_exchanged_is_a_warning(tmp_path: Path, base: Path) -> None:
-    rows = questions_of(100)
-    mixed = [exchanged(row) if i % 5 == 0 else row for i, row in enumerate(rows)]
-    finding = found_in(tmp_path, base, mixed)["SWAPPED_COLUMNS"]
-    assert finding.severity is Severity.WARNING
-    assert finding.n_rows == 20
+def rows_with(asked: str, answered: str, n: int = 40) -> list[Row]:
+    return [{"instruction": asked.format(i), "output": answered.format(i)} for i in range(n)]
 
 
-def test_exchanged_roles_of_conversations_are_found(tmp_path: Path, base: Path) -> None:
-    rows = [
-        {"messages": [{"role": "user", "content": row["output"]}, {"role": "assistant", "content": row["instruction"]}]}
-        for row in questions_of(40)
+def chats(*turns: str, n: int = 40, system: str | None = None) -> list[Row]:
+    before = [] if system is None else [{"role": "system", "content": system}]
+    roles = ("user", "assistant")
+    return [
+        {"messages": before + [{"role": roles[i % 2], "content": turn.format(n)} for i, turn in enumerate(turns)]}
+        for n in range(n)
     ]
-    assert found_in(tmp_path, base, rows)["SWAPPED_COLUMNS"].severity is Severity.ERROR
 
 
-def test_making_questions_of_texts_is_a_task(tmp_path: Path, base: Path) -> None:
-    told = [
-        {
-            "instruction": f"Generate a question about this text.\n\nThe river {i} is long.",
-            "output": f"How long is {i}?",
-        }
-        for i in range(30)
-    ]
-    untold = [
-        {"instruction": f"The river number {i} flows to the sea and is long.", "output": f"How long is river {i}?"}
-        for i in range(30)
-    ]
-    assert not found_in(tmp_path / "told", base, told)
-    assert not found_in(tmp_path / "untold", base, untold)
-
-
-def test_an_assistant_that_asks_back_is_no_exchange(tmp_path: Path, base: Path) -> None:
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"Hello there, I need some help with my computer number {i}."},
-                {"role": "assistant", "content": "What can I do for you?"},
-                {"role": "user", "content": "It does not start."},
-                {"role": "assistant", "content": "Please tell me which lamp is lit."},
-            ]
-        }
+CLEAN: dict[str, list[Row]] = {
+    "instructions": [*rows_of(40), *questions_of(40)],
+    "questions to write": rows_with("Generate a question about this text.\n\nThe river {} is long.", "How long is {}?"),
+    "questions without a request": rows_with("The river {0} flows to the sea and is long.", "How long is river {0}?"),
+    "an assistant that asks back": chats(
+        "Hello there, I need some help with my computer number {}.", "What can I do for you?", "It does not start.",
+        "Please tell me which lamp is lit.",
+    ),
+    "commit messages": [
+        {"instruction": f"- old line {i} of a file\n+ new line {i} of a file", "output": f"{BEGINS[i % 6]} line {i}"}
         for i in range(40)
-    ]
-    assert not found_in(tmp_path, base, rows)
+    ],
+    "an input alone": [{"instruction": "", "input": f"What is {i} + 1?", "output": f"It is {i}."} for i in range(10)],
+    "a turn of one sign": chats("Tell me about stones.", "Stones are hard.", "...", "Anything else?", "?", "Old.", n=3),
+    "short answers": [
+        *rows_of(20), *({"instruction": f"Give sign {i}.", "output": sign} for i, sign in enumerate(HONEST_SIGNS)),
+    ],
+    "one None": [*rows_of(200), {"instruction": "Which names are in it?", "output": "None"}],
+    "templates": rows_with("Write a playbook {}.", '- name: x\n  msg: "{{{{item}}}} {{{{ item }}}}"', 20),
+    "variables asked for": rows_with("Fill in {{{{name}}}} for {}.", "Dear {{{{name}}}}", 20),
+    "columns that are not read": [
+        {**row, "input": "None", "answer": "nan"} for row in chats("What is {}?", "A number.", n=10)
+    ],
+}  # fmt: skip
 
 
-def test_commit_messages_are_no_requests(tmp_path: Path, base: Path) -> None:
-    begins = ["Fix the", "Add a test of the", "Remove the", "Update the", "Create the", "Make the"]
-    rows = [
-        {
-            "instruction": f"- old line {i} of the file\n+ new line {i} of the file",
-            "output": f"{begins[i % 6]} line {i}",
-        }
-        for i in range(40)
-    ]
-    assert not found_in(tmp_path, base, rows)
+@pytest.mark.parametrize("name", CLEAN)
+def test_clean_rows_give_no_finding(tmp_path: Path, base: Path, name: str) -> None:
+    assert not found_in(tmp_path, base, CLEAN[name])
 
 
-def test_rows_that_ask_nothing_are_found(tmp_path: Path, base: Path) -> None:
-    rows = [*rows_of(60), {"instruction": " \n", "output": "Well."}, {"instruction": "...", "output": "Yes."}]
-    finding = found_in(tmp_path, base, rows)["EMPTY_INSTRUCTIONS"]
-    assert finding.severity is Severity.WARNING
-    assert [one.row for one in finding.evidence] == [60, 61]
+PANDAS: list[Row] = [{**row, "input": "nan" if i % 2 else "some text"} for i, row in enumerate(rows_of(50))]
+NAMES: list[Row] = rows_with("Which names are in sentence {}?", "Anna", 40) + rows_with("Who is in {}?", "None", 20)
+VARIABLES: list[Row] = rows_with("Who are you, {}?", "I am {{{{name}}}}, made by {{{{author}}}}.", 10)
+# rows, finding, severity, number of rows, first row, part of the summary
+FAULTS: list[tuple[list[Row], str, Severity, int, int, str]] = [
+    ([swapped(row) for row in questions_of(60)], "SWAPPED_COLUMNS", ERROR, 60, 0, "60 of 60"),
+    ([swapped(row) if i % 5 == 0 else row for i, row in enumerate(questions_of(100))], "SWAPPED_COLUMNS", WARNING, 20,
+     0, "20 of 100"),
+    ([chats(row["output"], row["instruction"], n=1)[0] for row in questions_of(40)], "SWAPPED_COLUMNS", ERROR, 40, 0,
+     ""),
+    ([*rows_of(60), {"instruction": " \n", "output": "Well."}, {"instruction": "...", "output": "Yes."}],
+     "EMPTY_INSTRUCTIONS", WARNING, 2, 60, ""),
+    (chats("", "Hello {}.", n=10, system="Be kind."), "EMPTY_INSTRUCTIONS", ERROR, 10, 0, ""),
+    *(
+        ([{**row, "output": " " if i < n else row["output"]} for i, row in enumerate(rows_of(200))], "EMPTY_ANSWERS",
+         severity, n, 0, f"{n} of them are dropped")
+        for n, severity in ((1, NOTE), (8, WARNING), (40, ERROR))
+    ),
+    ([*CLEAN["short answers"], {"instruction": "Say it.", "output": "..."}], "EMPTY_ANSWERS", WARNING, 1, 28, ""),
+    (PANDAS, "PLACEHOLDER_VALUES", ERROR, 25, 1, "'nan' (25)"),
+    (chats("What is {}?", "None", n=5, system="None"), "PLACEHOLDER_VALUES", ERROR, 5, 0, "system 'None' (5)"),
+    (NAMES, "PLACEHOLDER_VALUES", NOTE, 20, 40, "'None' (20)"),
+    ([*rows_of(50), {"instruction": "Draw a house.", "output": "<nooutput> A model cannot draw."}],
+     "PLACEHOLDER_VALUES", WARNING, 1, 50, "<nooutput>"),
+    ([*rows_of(50), *VARIABLES], "PLACEHOLDER_VALUES", WARNING, 10, 50, "{{name}}"),
+    *(
+        ([{**row, "input": value if i == 5 else ""} for i, row in enumerate(rows_of(50))], "PLACEHOLDER_VALUES",
+         WARNING, 1, 5, repr(value))
+        for value in ("nan", "None", "null", "N/A", "<noinput>", "No input", "Noinput", "undefined")
+    ),
+]  # fmt: skip
 
 
-def test_a_system_prompt_alone_asks_nothing_and_an_input_alone_asks(tmp_path: Path, base: Path) -> None:
-    system_only = [
-        {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": ""},
-                      {"role": "assistant", "content": f"Hello {i}."}]}
-        for i in range(10)
-    ]  # fmt: skip
-    input_only = [{"instruction": "", "input": f"What is {i} + 1?", "output": f"It is {i + 1}."} for i in range(10)]
-    assert found_in(tmp_path / "a", base, system_only)["EMPTY_INSTRUCTIONS"].severity is Severity.ERROR
-    assert not found_in(tmp_path / "b", base, input_only)
+@pytest.mark.parametrize(("rows", "name", "severity", "n_rows", "first", "text"), FAULTS)
+def test_a_fault_of_the_columns_is_found(
+    tmp_path: Path, base: Path, rows: list[Row], name: str, severity: Severity, n_rows: int, first: int, text: str
+) -> None:
+    finding = found_in(tmp_path, base, rows)[name]
+    assert (finding.severity, finding.n_rows, finding.evidence[0].row) == (severity, n_rows, first)
+    assert text in finding.summary
+    if name == "SWAPPED_COLUMNS" and first == 0 and n_rows == 60:
+        assert "prompt: This is statement number 0" in finding.evidence[0].text
 
 
-def test_a_turn_of_one_sign_within_a_chat_is_no_empty_request(tmp_path: Path, base: Path) -> None:
-    turns = ["Tell me about stones.", "Stones are hard.", "...", "Anything else?", "?", "Stones are also old."]
-    messages = [{"role": "user" if i % 2 == 0 else "assistant", "content": turn} for i, turn in enumerate(turns)]
-    assert not found_in(tmp_path, base, [{"messages": messages}] * 3)
-
-
-@pytest.mark.parametrize(("n_empty", "severity"), [(1, Severity.NOTE), (8, Severity.WARNING), (40, Severity.ERROR)])
-def test_empty_answers_count_by_their_share(tmp_path: Path, base: Path, n_empty: int, severity: Severity) -> None:
-    rows: list[dict[str, str]] = [
-        {**row, "output": " " if i < n_empty else row["output"]} for i, row in enumerate(rows_of(200))
-    ]
-    finding = found_in(tmp_path, base, rows)["EMPTY_ANSWERS"]
-    assert (finding.severity, finding.n_rows) == (severity, n_empty)
-    assert f"{n_empty} of them are left out" in finding.summary
-
-
-def test_dots_for_an_answer_are_found_and_short_answers_are_not(tmp_path: Path, base: Path) -> None:
-    honest = ["?", "+", "★", "·-· ---", "-.-. --- -.. .", ":-)", "7", "😆"]
-    rows = [*rows_of(20), *({"instruction": f"Give sign {i}.", "output": sign} for i, sign in enumerate(honest))]
-    assert not found_in(tmp_path / "honest", base, rows)
-    finding = found_in(tmp_path / "dots", base, [*rows, {"instruction": "Say it.", "output": "..."}])["EMPTY_ANSWERS"]
-    assert finding.n_rows == 1
-
-
-@pytest.mark.parametrize("value", ["nan", "None", "null", "N/A", "<noinput>", "No input", "Noinput", "undefined"])
-def test_an_input_that_stands_for_nothing_is_found(tmp_path: Path, base: Path, value: str) -> None:
-    rows = [{**row, "input": value if i == 5 else ""} for i, row in enumerate(rows_of(50))]
-    finding = found_in(tmp_path, base, rows)["PLACEHOLDER_VALUES"]
-    assert finding.severity is Severity.WARNING
-    assert repr(value) in finding.summary
-    assert finding.evidence[0].row == 5
-
-
-def test_inputs_of_pandas_throughout_are_an_error(tmp_path: Path, base: Path) -> None:
-    rows = [{**row, "input": "nan" if i % 2 else "some text"} for i, row in enumerate(rows_of(50))]
-    assert found_in(tmp_path, base, rows)["PLACEHOLDER_VALUES"].severity is Severity.ERROR
-
-
-def test_a_system_turn_of_nothing_is_found_in_conversations(tmp_path: Path, base: Path) -> None:
-    rows = [
-        {"messages": [{"role": "system", "content": "None"}, {"role": "user", "content": f"What is {i}?"},
-                      {"role": "assistant", "content": "None"}]}
-        for i in range(5)
-    ]  # fmt: skip
-    finding = found_in(tmp_path, base, rows)["PLACEHOLDER_VALUES"]
-    assert "system 'None' (5)" in finding.summary
-
-
-def test_none_is_an_answer_and_many_of_it_a_note(tmp_path: Path, base: Path) -> None:
-    asked = [
-        {"instruction": f"Which names are in sentence {i}?", "output": "None" if i % 3 == 0 else "Anna"}
-        for i in range(60)
-    ]
-    assert found_in(tmp_path / "many", base, asked)["PLACEHOLDER_VALUES"].severity is Severity.NOTE
-    assert not found_in(tmp_path / "few", base, [*rows_of(200), asked[0]])
-
-
-def test_the_generators_mark_at_the_beginning_of_an_answer_is_found(tmp_path: Path, base: Path) -> None:
-    rows = [*rows_of(50), {"instruction": "Draw a house.", "output": "<nooutput> A model cannot draw."}]
-    assert found_in(tmp_path, base, rows)["PLACEHOLDER_VALUES"].n_rows == 1
-
-
-def test_templates_that_are_asked_for_keep_their_variables(tmp_path: Path, base: Path) -> None:
-    jinja = [
-        {"instruction": f"Write a playbook {i}.", "output": '- name: x\n  msg: "{{item}} {{ item }}"'}
-        for i in range(20)
-    ]
-    asked = [{"instruction": f"Fill in {{{{name}}}} for {i}.", "output": "Dear {{name}}"} for i in range(20)]
-    assert not found_in(tmp_path, base, [*jinja, *asked])
-
-
-def test_preferences_are_looked_at_too(tmp_path: Path, base: Path) -> None:
-    rows = [
-        {
-            "prompt": f"What is {i} + 1?",
-            "chosen": "<noinput>" if i == 3 else f"It is {i + 1}.",
-            "rejected": f"It is {i}.",
-        }
-        for i in range(20)
-    ]
-    found = found_in(
-        tmp_path, base, [*rows, {"prompt": "Say no.", "chosen": " ", "rejected": "No."}], stage=Stage.DPO
-    )  # fmt: skip
+def test_preferences_are_checked_too(tmp_path: Path, base: Path) -> None:
+    rows = pairs_of(rows_of(20))
+    rows[3]["chosen"] = "<noinput>"
+    rows.append({"prompt": "Say no.", "chosen": " ", "rejected": "No."})
+    found = found_in(tmp_path, base, rows, stage=Stage.DPO)
     assert found["PLACEHOLDER_VALUES"].n_rows == 1
     assert found["EMPTY_ANSWERS"].evidence[0].row == 20
-
-
-def test_notes_beside_messages_are_no_matter(tmp_path: Path, base: Path) -> None:
-    rows = [
-        {
-            "messages": [{"role": "user", "content": f"What is {i}?"}, {"role": "assistant", "content": "A number."}],
-            "input": "None",
-            "answer": "nan",
-        }
-        for i in range(10)
-    ]
-    assert not found_in(tmp_path, base, rows)

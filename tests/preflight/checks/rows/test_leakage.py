@@ -1,25 +1,22 @@
 """Held-out rows that are in training: the same, nearly the same, of the same group."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.rows.leakage import CHECKS
 from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import parse_recipe
-from pipelines.recipe.stages import ARGUMENTS
-from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import context_of, recipe_of, rows_of
+from pipelines.records.finding import Severity
+from tests.preflight.contexts import context_of, findings_by_id, pretraining_context, recipe_of, rows_of, write_jsonl
 
 Row = dict[str, str]
 
 
-def findings_of(context: CheckContext) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(context)}
+findings_of = partial(findings_by_id, CHECKS)
 
 
 def other_rows(n: int) -> list[Row]:
@@ -159,10 +156,8 @@ def test_preferences_leak_too(base: Path, tmp_path: Path) -> None:
 
 def test_documents_of_a_corpus_leak_too(base: Path, tmp_path: Path) -> None:
     texts = [f"{one['instruction']} {one['output']} Document {i}." for i, one in enumerate(rows_of(40))]
-    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts * 2))
-    words = ["--model_name_or_path", str(base), "--dataset_name", str(tmp_path / "corpus.jsonl"), "--bf16", "false"]
-    words += ["--output_dir", str(tmp_path / "run")]
-    context, _ = build_context(parse_recipe(ARGUMENTS[Stage.PRETRAIN], words), Stage.PRETRAIN)
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", texts * 2)
+    context = pretraining_context(tmp_path, model_name_or_path=base, dataset_name=corpus)
     [finding] = findings_of(context).values()
     assert (finding.id, finding.severity) == ("TRAIN_EVAL_OVERLAP", Severity.ERROR)
     assert "build_corpus.py" in finding.remedy
@@ -192,7 +187,7 @@ def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base: Path, tmp
     [finding] = findings_of(context_of(tmp_path, base, train, held_out)).values()
     assert (finding.id, finding.severity, finding.n_rows) == ("GROUP_IN_TWO_SPLITS", Severity.ERROR, 3)
     assert finding.evidence[0].row == 0
-    assert "module_7 is training row 28's too" in finding.evidence[0].text
+    assert "module_7, also of training row 28" in finding.evidence[0].text
 
 
 def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base: Path, tmp_path: Path) -> None:

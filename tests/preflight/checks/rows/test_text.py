@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.checks.rows.mojibake import misread, mojibake
-from pipelines.preflight.checks.rows.text import answers_end_abruptly, broken_characters
+from pipelines.preflight.check_context import Stage
+from pipelines.preflight.checks.rows.text import answers_end_abruptly, broken_characters, mojibake, mojibake_in
 from pipelines.preflight.checks.rows.trailing_turns import trailing_turn_start, trailing_turns
 from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import context_of, rows_of
+from tests.preflight.contexts import context_of, findings_by_id, rows_of
 
 CHECKS = (mojibake, broken_characters, trailing_turns, answers_end_abruptly)
 
@@ -48,12 +47,8 @@ DAMAGED = [
 RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<noinput>\n14. Output:\nRoses are red."
 
 
-def findings_of(context: CheckContext) -> dict[str, Finding]:
-    return {finding.id: finding for check in CHECKS for finding in check(context)}
-
-
 def found_in(folder: Path, base: Path, rows: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Finding]:
-    return findings_of(context_of(folder, base, rows, **keys))
+    return findings_by_id(CHECKS, context_of(folder, base, rows, **keys))
 
 
 def misread_as(text: str, encoding: str) -> str:
@@ -71,18 +66,16 @@ def test_honest_text_of_many_languages_gives_no_finding(tmp_path: Path, base: Pa
 @pytest.mark.parametrize("text", DAMAGED)
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
 def test_text_read_in_a_western_encoding_is_told_with_what_it_means(text: str, encoding: str) -> None:
-    damaged = misread_as(text, encoding)
-    found = misread(damaged)
-    assert found
-    begin, end, meant = found[0]
-    assert meant in text
-    assert damaged[begin:end] == misread_as(meant, encoding)
+    found = mojibake_in(misread_as(text, encoding))
+    assert found is not None
+    [meant] = [one for one in text if repr(one) == found.split(" should read ")[1].split(": ")[0]][:1]
+    assert repr(misread_as(meant, encoding)) in found
 
 
 def test_text_read_as_cp1251_or_mac_roman_is_told() -> None:
-    assert misread(misread_as("Привет, мир", "cp1251"))
-    assert misread(misread_as("It’s", "cp1251"))[0][2] == "’"
-    assert misread(misread_as("It’s", "mac-roman"))[0][2] == "’"
+    assert mojibake_in(misread_as("Привет, мир", "cp1251"))
+    for encoding in ("cp1251", "mac-roman"):
+        assert "should read '’'" in str(mojibake_in(misread_as("It’s", encoding)))
 
 
 def test_rows_read_in_a_wrong_encoding_are_a_warning_and_many_of_them_an_error(tmp_path: Path, base: Path) -> None:
@@ -126,7 +119,7 @@ def test_many_broken_rows_are_an_error_and_invisible_characters_a_note(tmp_path:
     invisible = [*rows_of(60), {"instruction": "\ufeffSay it.", "output": "It is so."}]
     finding = found_in(tmp_path / "mark", base, invisible)["BROKEN_CHARACTERS"]
     assert finding.severity is Severity.NOTE
-    assert "asked has U+FEFF" in finding.evidence[0].text
+    assert "prompt has U+FEFF" in finding.evidence[0].text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoConfig, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
 from pipelines.modeling import CHATML, load_tokenizer
-from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.tokens import labels
 from pipelines.preflight.checks.tokens.labels import CHECKS, lost_to_padding
-from pipelines.records.finding import Finding, Severity
+from pipelines.records.finding import Severity
 from pipelines.training.data.truncation import Example
-from tests.preflight.contexts import base_of, context_of, opened, rows_of
+from tests.preflight.contexts import Bases, context_of, findings_by_id, opened, pairs_of, rows_of
 from tests.twins.models import save_twin
 
 # What tokenizers stumble over: scripts, composed and decomposed accents, joined emoji, tabs and blanks in code.
@@ -31,16 +32,7 @@ TEXTS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("bases")
-    return {family: base_of(family, folder / family) for family in ("gpt2", "qwen", "llama3")}
-
-
-def found(context: CheckContext) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(context)]
-    assert len({finding.id for finding in findings}) == len(findings)
-    return {finding.id: finding for finding in findings}
+found = partial(findings_by_id, CHECKS)
 
 
 def rows_in_scripts(n: int) -> list[dict[str, str]]:
@@ -49,10 +41,6 @@ def rows_in_scripts(n: int) -> list[dict[str, str]]:
 
 def plain(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     return [{"text": row["output"]} for row in rows]
-
-
-def pairs_of(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    return [{"prompt": row["instruction"], "chosen": row["output"], "rejected": "No."} for row in rows]
 
 
 def save_base(tokenizer: Any, folder: Path, model_type: str = "llama") -> Path:
@@ -85,7 +73,7 @@ def changed_tokenizer(base: Path, folder: Path, **parts: Any) -> Path:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_clean_rows_of_every_script_give_nothing(family: str, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_clean_rows_of_every_script_give_nothing(family: str, bases: Bases, tmp_path: Path) -> None:
     rows = rows_in_scripts(60)
     for some in (
         rows_of(20),
@@ -107,25 +95,25 @@ def test_real_tokenizers_give_nothing(name: str, shared_data: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
-def test_rows_that_were_made_to_fit_give_nothing(policy: str, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_rows_that_were_made_to_fit_give_nothing(policy: str, bases: Bases, tmp_path: Path) -> None:
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
     context = context_of(tmp_path, bases["llama3"], rows, long_rows=policy, max_length=180)
     assert found(context) == {}
 
 
-def test_a_recipe_that_trains_prompts_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_recipe_that_trains_prompts_is_found(bases: Bases, tmp_path: Path) -> None:
     finding = found(context_of(tmp_path, bases["gpt2"], rows_of(20), completion_only_loss=False))["PROMPT_IN_LOSS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
     assert found(context_of(tmp_path, bases["gpt2"], plain(rows_of(20)), completion_only_loss=False)) == {}
 
 
-def test_answers_that_begin_with_their_prompt_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_answers_that_begin_with_their_prompt_are_found(bases: Bases, tmp_path: Path) -> None:
     rows = [{**row, "output": f"{row['instruction']}\n{row['output']}"} for row in rows_of(20)]
     assert found(context_of(tmp_path, bases["gpt2"], rows))["PROMPT_IN_LOSS"].n_rows == 20
     assert found(context_of(tmp_path, bases["gpt2"], rows[:5] + rows_of(20)[5:])) == {}
 
 
-def test_empty_thoughts_of_the_rows_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_empty_thoughts_of_the_rows_are_found(bases: Bases, tmp_path: Path) -> None:
     rows = [{**row, "output": f"<think>\n\n</think>\n\n{row['output']}"} for row in rows_of(10)]
     finding = found(context_of(tmp_path, bases["gpt2"], rows + rows_of(10)))["EMPTY_THINK_TRAINED"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 10)
@@ -135,7 +123,7 @@ def test_empty_thoughts_of_the_rows_are_found(bases: dict[str, Path], tmp_path: 
     assert found(context_of(tmp_path, bases["gpt2"], thoughtful + asked)) == {}
 
 
-def test_empty_thoughts_of_the_bases_own_template_are_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_empty_thoughts_of_the_bases_own_template_are_found(bases: Bases, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(bases["qwen"], base)
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
@@ -159,7 +147,7 @@ def test_answers_that_the_tokenizer_drops_are_found(tmp_path: Path) -> None:
 
 
 def test_labels_that_padding_takes_away_are_found(
-    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = context_of(tmp_path, bases["gpt2"], rows_of(3))
     examples = [example for row in context.train.rows for example in row.examples]
@@ -180,7 +168,7 @@ def test_labels_that_padding_takes_away_are_found(
 
 
 @pytest.mark.parametrize("pad", [None, "<|im_end|>"])
-def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: Bases, tmp_path: Path) -> None:
     short_and_long = [{**row, "output": row["output"] * (i + 1)} for i, row in enumerate(rows_of(3))]
     context = context_of(tmp_path, bases["gpt2"], short_and_long, pad_token=pad)
     assert found(context) == {}
@@ -189,7 +177,7 @@ def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: dict[
     assert found(replace(pairs, train=replace(pairs.train, rows=pairs.train.rows[:1]))) == {}
 
 
-def test_a_normalizing_tokenizer_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_normalizing_tokenizer_is_found(bases: Bases, tmp_path: Path) -> None:
     for name, normalizer, became in (("small", normalizers.Lowercase(), "a apple"), ("nfkc", normalizers.NFKC(), None)):
         base = changed_tokenizer(bases["gpt2"], tmp_path / name, normalizer=normalizer)
         rows = rows_of(20) if became else [{**row, "output": "x² ≤ ½"} for row in rows_of(20)]
@@ -201,7 +189,7 @@ def test_a_normalizing_tokenizer_is_found(bases: dict[str, Path], tmp_path: Path
         )
 
 
-def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases: Bases, tmp_path: Path) -> None:
     decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])  # as Llama 2's ends
     base = changed_tokenizer(bases["gpt2"], tmp_path / "base", decoder=decoder)
     assert load_tokenizer(str(base)).decode(load_tokenizer(str(base))("  two")["input_ids"]) == " two"
@@ -213,7 +201,7 @@ def test_unknown_characters_are_found(tmp_path: Path) -> None:
     rows = [{**row, "output": f"{row['output']} é ok" if i < 2 else row["output"]} for i, row in enumerate(rows_of(20))]
     finding = found(context_of(tmp_path, base, rows))["UNKNOWN_TOKENS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 2)
-    assert "does not know (é), 2 in what is trained" in finding.summary
+    assert "does not know (é), 2 of them in the answer" in finding.summary
     assert [token.text for token in finding.evidence[0].tokens if token.text == "<unk>"] == ["<unk>"]
     asked = [{**row, "instruction": f"{row['instruction']} é"} for row in rows_of(20)]
     assert found(context_of(tmp_path, base, asked))["UNKNOWN_TOKENS"].severity is Severity.WARNING
@@ -221,7 +209,7 @@ def test_unknown_characters_are_found(tmp_path: Path) -> None:
     assert found(context_of(tmp_path, base, spelled)) == {}
 
 
-def test_a_text_that_brings_its_own_bos_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_text_that_brings_its_own_bos_is_found(bases: Bases, tmp_path: Path) -> None:
     rows = [{"text": f"<|begin_of_text|>{row['output']}"} for row in rows_of(20)]
     finding = found(context_of(tmp_path, bases["llama3"], rows))["DOUBLE_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 20)
@@ -231,7 +219,7 @@ def test_a_text_that_brings_its_own_bos_is_found(bases: dict[str, Path], tmp_pat
     assert found(context_of(tmp_path, bases["gpt2"], rows)) == {}
 
 
-def test_a_template_that_writes_bos_twice_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_template_that_writes_bos_twice_is_found(bases: Bases, tmp_path: Path) -> None:
     tokenizer = context_of(tmp_path, bases["llama3"], rows_of(2)).tokenizer
     path = tmp_path / "twice.jinja"
     path.write_text("{{- bos_token -}}" + str(tokenizer.chat_template))
@@ -241,7 +229,7 @@ def test_a_template_that_writes_bos_twice_is_found(bases: dict[str, Path], tmp_p
     assert "chat template" in finding.remedy
 
 
-def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: Bases, tmp_path: Path) -> None:
     path = tmp_path / "rounds.jinja"
     path.write_text(
         "{%- for message in messages -%}{{- (bos_token if message['role'] == 'user' else '') -}}"
@@ -255,7 +243,7 @@ def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: dict[str
     assert found(context_of(tmp_path, bases["llama3"], [{"messages": said}] * 3, chat_template_path=str(path))) == {}
 
 
-def test_a_llama_without_its_bos_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_llama_without_its_bos_is_found(bases: Bases, tmp_path: Path) -> None:
     base = changed_tokenizer(bases["llama3"], tmp_path / "base", post_processor=processors.Sequence([]))
     finding = found(context_of(tmp_path, base, plain(rows_of(20))))["MISSING_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
@@ -265,7 +253,7 @@ def test_a_llama_without_its_bos_is_found(bases: dict[str, Path], tmp_path: Path
     assert found(context_of(tmp_path, base, begun)) == {}
 
 
-def test_the_remedy_for_a_template_without_bos_works(bases: dict[str, Path], tmp_path: Path) -> None:
+def test_the_remedy_for_a_template_without_bos_works(bases: Bases, tmp_path: Path) -> None:
     """A tokenizer that adds BOS to a text does not add it to what a template wrote, nor does a server."""
     path = tmp_path / "own.jinja"
     path.write_text(CHATML)

@@ -1,37 +1,22 @@
 """What is cut, dropped, joined or longer than the model is told before a run, and nothing of it about clean rows."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoModelForCausalLM, TrainingArguments
-from trl import ModelConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.checks.tokens.length import CHECKS, threshold_findings
-from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import parse_recipe
-from pipelines.recipe.arguments import DataArguments, PreferenceArguments, PretrainingArguments
-from pipelines.records.finding import Finding, Severity
+from pipelines.preflight.checks.thresholds import threshold_findings
+from pipelines.preflight.checks.tokens.length import CHECKS
+from pipelines.recipe.arguments import DataArguments, PreferenceArguments
+from pipelines.records.finding import Severity
 from pipelines.training.data.ledger import Ledger, RowFate
-from tests.preflight.contexts import base_of, context_of, rows_of
+from tests.preflight.contexts import base_of, context_of, findings_by_id, pairs_of, pretraining_context, rows_of
 from tests.twins.models import save_twin_tokenizer
 
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("qwen", tmp_path_factory.mktemp("bases") / "qwen")
-
-
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("gpt2", tmp_path_factory.mktemp("bases") / "gpt2")
-
-
-def found(context: CheckContext) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(context)]
-    assert len({finding.id for finding in findings}) == len(findings)
-    return {finding.id: finding for finding in findings}
+found = partial(findings_by_id, CHECKS)
 
 
 def rows_with_long_answers(n: int, n_long: int, n_characters: int = 1500) -> list[dict[str, str]]:
@@ -47,28 +32,20 @@ def rows_with_long_prompts(n: int, n_long: int) -> list[dict[str, str]]:
     return [{**row, "instruction": row["instruction"] * 12} if i < n_long else row for i, row in enumerate(rows)]
 
 
-def pairs_of(n: int, n_long: int = 0) -> list[dict[str, str]]:
-    return [
-        {"prompt": row["instruction"], "chosen": row["output"], "rejected": "No. " * (400 if i < n_long else 2)}
-        for i, row in enumerate(rows_of(n))
-    ]
+def some_pairs(n: int, n_long: int = 0) -> list[dict[str, str]]:
+    return pairs_of(rows_of(n)[:n_long], "No. " * 400) + pairs_of(rows_of(n)[n_long:], "No. No. ")
 
 
 def pretraining_case(folder: Path, texts: str, **keys: Any) -> CheckContext:
     folder.mkdir(exist_ok=True)
     (folder / "input.txt").write_text(texts)
-    sizes = "hidden_size: 64\n  num_hidden_layers: 1\n  num_attention_heads: 2\n  intermediate_size: 64"
-    written = {
-        "dataset_name": folder / "input.txt", "output_dir": folder / "run", "report_to": "none", "max_steps": 100,
-        "tokenizer_name_or_path": save_twin_tokenizer("qwen", folder / "tokenizer"), **keys,
-    }  # fmt: skip
-    lines = "".join(f"{key}: {value}\n" for key, value in written.items())
-    if "model_name_or_path" not in keys:
-        lines += f"model_type: llama\nmodel_config:\n  {sizes}\n  max_position_embeddings: 256\n"
-    (folder / "recipe.yaml").write_text(lines)
-    kinds = [PretrainingArguments, TrainingArguments, ModelConfig]
-    recipe = parse_recipe(kinds, ["--config", str(folder / "recipe.yaml")])
-    return build_context(recipe, Stage.PRETRAIN)[0]
+    new = {"model_type": "llama", "model_config": {
+        "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
+        "max_position_embeddings": 256}}  # fmt: skip
+    tokenizer = save_twin_tokenizer("qwen", folder / "tokenizer")
+    model = {} if "model_name_or_path" in keys else new
+    written = {"dataset_name": folder / "input.txt", "max_steps": 100, "tokenizer_name_or_path": tokenizer, **keys}
+    return pretraining_context(folder, **model, **written)
 
 
 CORPUS = "".join(f"Line {i} of a book about numbers.\n" for i in range(300))
@@ -85,7 +62,7 @@ def test_clean_rows_give_nothing(keys: dict[str, Any], qwen: Path, tmp_path: Pat
 
 
 def test_clean_pairs_and_a_clean_corpus_give_nothing(qwen: Path, tmp_path: Path) -> None:
-    assert not found(context_of(tmp_path / "dpo", qwen, pairs_of(40), stage=Stage.DPO))
+    assert not found(context_of(tmp_path / "dpo", qwen, some_pairs(40), stage=Stage.DPO))
     assert not found(pretraining_case(tmp_path / "text", CORPUS, max_length=128))
 
 
@@ -94,7 +71,7 @@ def test_more_cut_answers_than_allowed_are_an_error(qwen: Path, tmp_path: Path) 
     context = context_of(tmp_path, qwen, rows, long_rows="keep_end_token")
     finding = found(context)["ANSWERS_CUT"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 6)
-    assert finding.summary.startswith("6 of 60 rows (10.0%)")
+    assert finding.summary.startswith("the answers of 6 of 60 rows (10.0%)")
     length = int(finding.remedy.split("max_length: ")[1].split()[0])
     assert length % 64 == 0
     assert not found(context_of(tmp_path / "mended", qwen, rows, long_rows="keep_end_token", max_length=length))
@@ -119,7 +96,7 @@ def test_more_dropped_rows_than_allowed_are_an_error_with_the_length_that_keeps_
 
 
 def test_dropped_pairs_are_measured_by_their_longer_answer(qwen: Path, tmp_path: Path) -> None:
-    rows = pairs_of(20, 4)
+    rows = some_pairs(20, 4)
     finding = found(context_of(tmp_path, qwen, rows, stage=Stage.DPO))["ROWS_DROPPED"]
     length = int(finding.remedy.split("max_length: ")[1].split()[0])
     assert length < 2000
@@ -157,7 +134,7 @@ def test_the_gates_work_on_a_ledger_alone() -> None:
     assert not threshold_findings(Ledger(), DataArguments(dataset_name="x"))
     pairs = threshold_findings(ledger, PreferenceArguments(dataset_name="x"), n_total=1000)
     assert all("max_length: " not in finding.remedy for finding in pairs)
-    assert "of 100 rows checked (of 1000)" in pairs[0].summary
+    assert "of 100 rows (a sample of 1000)" in pairs[0].summary
 
 
 def test_rows_at_which_the_run_stops_are_no_dropped_ones(qwen: Path, tmp_path: Path) -> None:

@@ -4,32 +4,32 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainingArguments
-from trl import ModelConfig
 
 from pipelines.modeling import CHATML, load_tokenizer
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.tokens.template import CHECKS
-from pipelines.preflight.context_builder import build_context
-from pipelines.recipe import parse_recipe
-from pipelines.recipe.arguments import PretrainingArguments
-from pipelines.records.finding import Finding, Severity
-from tests.preflight.contexts import base_of, context_of, opened, rows_of
+from pipelines.records.finding import Severity
+from tests.preflight.contexts import (
+    base_of,
+    context_of,
+    findings_by_id,
+    opened,
+    pairs_of,
+    pretraining_context,
+    rows_of,
+    write_jsonl,
+)
 
 _HEAD = "{%- for message in messages -%}"
 _TAIL = "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 _TURN = "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}"
 
 Opened = Callable[..., CheckContext]
-
-
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_of("gpt2", tmp_path_factory.mktemp("bases") / "gpt2")
 
 
 @pytest.fixture
@@ -44,10 +44,7 @@ def case_with(gpt2: Path, tmp_path: Path) -> Opened:
     return make
 
 
-def found(context: CheckContext) -> dict[str, Finding]:
-    findings = [finding for check in CHECKS for finding in check(context)]
-    assert len({finding.id for finding in findings}) == len(findings)
-    return {finding.id: finding for finding in findings}
+found = partial(findings_by_id, CHECKS)
 
 
 def turns(*contents: str, system: str | None = None) -> dict[str, Any]:
@@ -56,17 +53,20 @@ def turns(*contents: str, system: str | None = None) -> dict[str, Any]:
     return {"messages": [{"role": "system", "content": system}, *spoken] if system else spoken}
 
 
-def pairs_of(n: int) -> list[dict[str, str]]:
-    return [
-        {"prompt": row["instruction"], "chosen": row["output"], "rejected": "No idea at all."} for row in rows_of(n)
-    ]
-
-
 def conversations_of(n: int) -> list[dict[str, Any]]:
     return [
         turns(row["instruction"], row["output"], "And?", f"Then  came\n\n\tday {i}.", system=f"Be brief {i}." * (i % 2))
         for i, row in enumerate(rows_of(n))
     ]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
+def test_clean_rows_of_every_kind_give_nothing(family: str, tmp_path: Path) -> None:
+    base = base_of(family, tmp_path / family)
+    plain = [{"text": row["output"]} for row in rows_of(30)]
+    for rows in (rows_of(30), conversations_of(30), plain):
+        assert found(context_of(tmp_path, base, rows)) == {}
+    assert found(context_of(tmp_path, base, pairs_of(rows_of(20)), stage=Stage.DPO)) == {}
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
@@ -121,30 +121,24 @@ def test_a_base_that_stops_at_a_token_of_the_answers_is_found(gpt2: Path, tmp_pa
     path.write_text(json.dumps({**settings, "eos_token_id": [word]}))
     finding = found(context_of(tmp_path, base, rows_of(5)))["END_TOKEN_MISMATCH"]
     assert finding.severity is Severity.ERROR
-    assert "stops at 't', which occurs inside the answers of 5 of 5 rows" in finding.summary
+    assert "stops generation at 't', which is inside the answers of 5 of 5 rows" in finding.summary
     assert any(token.token_id == word and token.trained for token in finding.evidence[0].tokens)
 
 
-def pretraining_case(folder: Path, base: Path) -> CheckContext:
-    corpus = folder / "corpus.jsonl"
-    corpus.write_text("".join(json.dumps({"text": row["output"]}) + "\n" for row in rows_of(30)))
-    keys = {"model_name_or_path": str(base), "dataset_name": str(corpus), "output_dir": str(folder / "run"),
-            "max_length": 64, "max_steps": 2, "use_cpu": True, "bf16": False, "report_to": "none"}  # fmt: skip
-    recipe = folder / "recipe.yaml"
-    recipe.write_text(json.dumps(keys))
-    return build_context(
-        parse_recipe([PretrainingArguments, TrainingArguments, ModelConfig], ["--config", str(recipe)]), Stage.PRETRAIN
-    )[0]
+def documents(folder: Path, base: Path) -> CheckContext:
+    corpus = write_jsonl(folder / "corpus.jsonl", (row["output"] for row in rows_of(30)))
+    keys = {"max_length": 64, "max_steps": 2, "use_cpu": True}
+    return pretraining_context(folder, model_name_or_path=base, dataset_name=corpus, **keys)
 
 
 def test_documents_that_end_otherwise_than_the_base_stops_are_found(gpt2: Path, tmp_path: Path) -> None:
-    assert found(pretraining_case(tmp_path, gpt2)) == {}
+    assert found(documents(tmp_path, gpt2)) == {}
     base = tmp_path / "base"
     shutil.copytree(gpt2, base)
     tokenizer = load_tokenizer(str(gpt2))
     tokenizer.add_special_tokens({"eos_token": "<|stop|>"})
     tokenizer.save_pretrained(base)
-    finding = found(pretraining_case(tmp_path, base))["END_TOKEN_MISMATCH"]
+    finding = found(documents(tmp_path, base))["END_TOKEN_MISMATCH"]
     assert finding.severity is Severity.WARNING
     assert "'<|stop|>'" in finding.summary
     assert "'<|endoftext|>'" in finding.summary
@@ -158,7 +152,7 @@ def test_a_prompt_that_is_served_otherwise_is_found_in_every_row(gpt2: Path, tmp
     served.eos_token = "<|im_end|>"
     finding = found(replace(context, tokenizer=served))["TRAINING_PROMPT_NOT_SERVED"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 64)
-    assert "assistant: ' served" in finding.evidence[0].text
+    assert "<|im_start|>assistant: '" in finding.summary
 
 
 def test_rows_whose_prompt_is_no_prefix_are_found(case_with: Opened) -> None:
@@ -190,7 +184,7 @@ def test_the_only_row_of_its_kind_is_rendered_among_many(lost: str, case_with: O
     turn = f"{{%- if not {dropped} -%}}" + _TURN + "{%- endif -%}"
     [finding] = found(case_with(rows, turn, max_dropped_share=0.01)).values()
     assert (finding.id, finding.severity) == (f"TEMPLATE_DROPS_{lost}", Severity.WARNING)
-    assert "in 1 of 300 rows, which are left out" in finding.summary
+    assert "in 1 of 300 rows, which are dropped" in finding.summary
 
 
 def test_a_template_that_cuts_long_turns_is_found(case_with: Opened) -> None:

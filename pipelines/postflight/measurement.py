@@ -1,4 +1,4 @@
-"""One thing that is looked at after a run: facts for run.json, a line for the terminal, findings."""
+"""A measurement after a run: facts for run.json, a line for the terminal, findings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipelines.records.finding import Finding
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was seen. `facts` are JSON; where nothing could be measured they are `{"reason": ...}`."""
+    """One result. `facts` are JSON; if nothing could be measured they are `{"reason": ...}`."""
 
     facts: Mapping[str, Any]
     line: str
@@ -17,10 +17,10 @@ class Measurement:
 
 
 def not_measured(what: str, reason: str) -> Measurement:
-    """A part that says why there are no figures."""
+    """A result without figures, and the reason."""
     return Measurement({"reason": reason}, f"{what}: not measured, {reason}")
 
 
 def rounded(value: float) -> float:
-    """`value` with six digits that count: what a record needs."""
+    """`value` with six significant digits."""
     return float(f"{value:.6g}")

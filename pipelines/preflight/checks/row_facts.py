@@ -1,4 +1,4 @@
-"""What several checks ask of a case: some of its rows, rows left out for a reason, a row's conversation, its end."""
+"""What checks of rendered rows share: a row's conversation, its end tokens, and rows that are dropped."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -9,17 +9,10 @@ from data_prep.conversation import Conversation, RowFormat, read_preference, rea
 from pipelines.modeling import end_token
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.excerpts import head
+from pipelines.preflight.checks.evidence import row_evidence
 from pipelines.recipe.arguments import InstructionArguments
-from pipelines.records.finding import MAX_EVIDENCE, Evidence
+from pipelines.records.finding import Evidence
 from pipelines.training.data.instruction_set import trains_every_token
-
-MATERIAL_SHARE = 0.01  # of the rows: what is wrong in fewer is told, but does not ruin a run
-
-
-def spread(rows: Sequence[SampledRow], n: int) -> list[SampledRow]:
-    """At most `n` of `rows`, evenly from first to last."""
-    return [rows[place * len(rows) // n] for place in range(n)] if len(rows) > n else list(rows)
 
 
 def conversation_of(context: CheckContext, row: SampledRow) -> Conversation:
@@ -57,19 +50,16 @@ def end_token_ids(context: CheckContext) -> set[int]:
     return {token_id_of(tokenizer, end) for end in ends}
 
 
-def dropped_rows(context: CheckContext, reason: str) -> list[SampledRow]:
-    """Rows that are left out for a reason that begins with `reason`."""
-    return [row for row in context.train.rows if row.reason is not None and row.reason.startswith(reason)]
+def dropped_rows(context: CheckContext, *reasons: str) -> list[SampledRow]:
+    """Rows that are dropped for a reason that starts with one of `reasons`."""
+    return [row for row in context.train.rows if row.reason is not None and row.reason.startswith(reasons)]
 
 
-def are_too_many(context: CheckContext, n_left_out: int) -> bool:
-    """Whether more rows are left out than the recipe allows."""
-    return n_left_out > float(getattr(context.data, "max_dropped_share", 0.0)) * len(context.train.rows)
+def are_too_many(context: CheckContext, n_dropped: int) -> bool:
+    """Whether more rows are dropped than the recipe allows."""
+    return n_dropped > float(getattr(context.data, "max_dropped_share", 0.0)) * len(context.train.rows)
 
 
-def rows_as_evidence(context: CheckContext, rows: Sequence[SampledRow]) -> tuple[Evidence, ...]:
-    """The first of `rows`, which are left out, with the reason."""
-    return tuple(
-        Evidence(f"{row.reason}: {head(row.asked or ' '.join(row.answers))}"[:160], row.number, context.train.split)
-        for row in rows[:MAX_EVIDENCE]
-    )
+def dropped_evidence(rows: Sequence[SampledRow]) -> tuple[Evidence, ...]:
+    """The first dropped rows with the reason."""
+    return row_evidence(rows, lambda row: f"{row.reason}: {row.asked or ' '.join(row.answers)}")

@@ -1,4 +1,4 @@
-"""The examination after a run: what it did to the model, and whether that is what a run should do."""
+"""Postflight: what the run did to the model, measured before and after it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +21,17 @@ from pipelines.postflight.forgetting import (
 )
 from pipelines.postflight.learned_to_stop import EndsBefore, ends_before, learned_to_stop
 from pipelines.postflight.loss_gap import loss_gap
-from pipelines.postflight.part import Measurement, not_measured
+from pipelines.postflight.measurement import Measurement, not_measured
 from pipelines.postflight.weights_change import base_folder, weights_change
 from pipelines.records.finding import Finding, Severity
 
 T = TypeVar("T")
-_SHARDED = "the weights are in shards on several devices (FSDP, DeepSpeed)"
+_SHARDED = "the weights are sharded over several devices (FSDP, DeepSpeed)"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What has to be known of a model before it is trained; empty on a rank that does not write."""
+    """Measurements before training; empty on ranks that do not write."""
 
     adapter: Mapping[str, torch.Tensor] = field(default_factory=dict)
     ends: EndsBefore | None = None
@@ -41,13 +41,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class PostflightReport:
-    """What the run did, by the name of each part in run.json."""
+    """The results by their names in run.json."""
 
     parts: Mapping[str, Measurement]
 
     @property
     def findings(self) -> list[Finding]:
-        """The findings of all parts, worst first."""
+        """All findings, worst first."""
         found = [finding for part in self.parts.values() for finding in part.findings]
         return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
 
@@ -63,22 +63,22 @@ class PostflightReport:
         }
 
     def stop_at_errors(self, folder: Path) -> None:
-        """Raise `AnswerIsNo` for findings of severity error: the run in `folder` is kept, and is not worth using."""
+        """Raise `AnswerIsNo` for findings of severity error; the run in `folder` is kept."""
         errors = [finding for finding in self.findings if finding.severity is Severity.ERROR]
         if errors:
             found = "; ".join(f"{finding.id} ({finding.summary})" for finding in errors)
-            raise AnswerIsNo(f"the run finished and is kept in {folder}, but the model learned nothing: {found}")
+            raise AnswerIsNo(f"the run finished, but the model did not learn: {found}; it is kept in {folder}")
 
     def lines(self) -> list[str]:
-        """A line for each part and one for each finding."""
+        """One line for each result and each finding."""
         told = [f"{one.severity.value} {one.id}: {one.summary}; {one.remedy}" for one in self.findings]
         return [*(part.line for part in self.parts.values()), *told]
 
 
 def measure_baseline(trainer: Trainer, general: GeneralText | None = None) -> Baseline:
-    """Look at the model that `trainer` is about to train; every rank calls it, rank 0 measures.
+    """Measure the model before training. Every rank calls it, rank 0 measures.
 
-    Nothing of the run is changed: not its weights, nor its random state.
+    Changes neither the weights nor the random state.
     """
     if not trainer.is_world_process_zero() or _is_sharded(trainer):
         return Baseline(general=general, likelihoods=_SHARDED)
@@ -96,9 +96,9 @@ def measure_baseline(trainer: Trainer, general: GeneralText | None = None) -> Ba
 
 
 def run_postflight(trainer: Trainer, before: Baseline | None = None) -> PostflightReport:
-    """Look at the model that was trained and saved; every rank may call it, rank 0 measures, the others get no parts.
+    """Measure the model after it was trained and saved. Rank 0 measures, other ranks get no results.
 
-    What cannot be measured says why and breaks nothing.
+    A result that cannot be measured has the reason.
     """
     if not trainer.is_world_process_zero():
         return PostflightReport({})
@@ -140,11 +140,11 @@ def _forgetting(trainer: Trainer, before: Baseline) -> Measurement:
 
 
 def _or_reason(measure: Callable[[], T]) -> T | str:
-    """What `measure` gives, or why it does not: a model without numbers, or a device that is too full for it."""
+    """The result of `measure`, or the reason why it fails: a model with NaN, or too little memory."""
     try:
         return measure()
     except UserError as error:
-        return error.got
+        return error.problem
     except torch.OutOfMemoryError:
         return "there was too little memory on the device"
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.postflight import PostflightReport, measure_baseline, read_general_text, run_postflight
-from pipelines.postflight.part import Measurement
+from pipelines.postflight.measurement import Measurement
 from pipelines.records.finding import Finding, Severity
 from pipelines.report.doctor.postflight_results import examinations
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, sft, sft_recipe
@@ -108,7 +108,7 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
     assert (before.adapter, before.ends) == ({}, None)
     parts = run_postflight(trainer, before).parts
     assert parts["change"].facts["norm"] == whole.parts["change"].facts["norm"]
-    assert "shards" in parts["forgetting"].facts["reason"]
+    assert "sharded" in parts["forgetting"].facts["reason"]
     monkeypatch.setitem(trainer.model.peft_config, "ref", trainer.model.peft_config["default"])
     assert "continued an adapter" in run_postflight(trainer, before).parts["change"].facts["reason"]
 
