@@ -202,7 +202,7 @@ def test_a_template_that_does_not_run_is_one_line(text: str, base: Path, tmp_pat
 
 def test_half_a_surrogate_pair_in_a_file_is_one_line(base: Path, tmp_path: Path) -> None:
     rows = [*rows_of(3), {"instruction": "half \ud83d", "output": "x"}]
-    with pytest.raises(UserError, match="not unicode in row"):
+    with pytest.raises(UserError, match="not unicode"):
         context_of(tmp_path, base, rows)
 
 

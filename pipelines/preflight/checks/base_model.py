@@ -172,7 +172,7 @@ def _frozen_bfloat16(context: CheckContext) -> Finding:
     return _dtype_finding(
         Severity.WARNING,
         f"all weights are trained in bfloat16 at a learning rate of {context.training.learning_rate:g}",
-        "bfloat16 rounds such small steps away, so many weights hardly move",
+        "bfloat16 rounds such small steps away, so many weights hardly change",
         "set dtype: float32 (the program still computes in bfloat16 where the hardware has it), or use_peft: true",
     )
 
