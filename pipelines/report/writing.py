@@ -15,7 +15,7 @@ from pipelines.report.charts.charts import training_charts
 from pipelines.report.charts.paired_chart import paired_charts
 from pipelines.report.charts.token_charts import position_chart, reliability_chart
 from pipelines.report.comparison_record import Comparison, Verdict
-from pipelines.report.doctor.postflight_results import examinations
+from pipelines.report.doctor.postflight_results import check_results
 from pipelines.report.measures import MIN_PROMPTS, measure_tables, sampled_settings
 from pipelines.report.provenance import all_facts, model_facts, real_name, short_facts
 from pipelines.report.reading import Records, parsed, read_records, without_paths
@@ -109,7 +109,7 @@ def _content(records: Records, folder: Path, run_folder: Path) -> dict[str, Any]
         "paths": [f"{path.parent.name}/{path.name}" for path in records.paths],
         "max_markdown_characters": MAX_MARKDOWN_CHARACTERS,
         **page_parts("report.css", "findings.css"),
-        **parsed(run_folder / "run.json", examinations, records.run),
+        **parsed(run_folder / "run.json", check_results, records.run),
         **_training_content(records, run_folder),
         **_likelihood_content(records, folder),
         **parsed(folder / "comparison.json", lambda found: _detail_content(found, prompts), comparison),

@@ -12,7 +12,7 @@ from jinja2 import Environment
 from pipelines.files import write_text_atomically
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answers.answers import Prompt, shown_prompts
-from pipelines.report.doctor.postflight_results import examinations
+from pipelines.report.doctor.postflight_results import check_results
 from pipelines.report.measures import measure_tables
 from pipelines.report.model_card.card_records import CardRecords, read_card_records
 from pipelines.report.model_card.data import license_table, reject_table, source_lines, split_table, works_of
@@ -132,7 +132,7 @@ def _training_content(records: CardRecords) -> dict[str, Any]:
         "command": f"python pipelines/{shlex.quote(program)}.py --config recipe.yaml",
         "has_lock": records.lock is not None,
         "pinned": list(flat_pairs(without_local_paths(pinned(records.lock, records.run)), whole_hashes=True)),
-        **examinations(records.run),
+        **check_results(records.run),
     }
 
 

@@ -93,7 +93,7 @@ function toggleDiff() {
   for (const diff of diffs) diff.open = open;
 }
 
-const deeds = {
+const actions = {
   j: () => step(1),
   k: () => step(-1),
   d: toggleDiff,
@@ -114,10 +114,10 @@ function onKey(event) {
     return;
   }
   if (target.closest("input, select, textarea") || !find("keys-on").checked) return;
-  const deed = deeds[event.key];
-  if (deed) {
+  const action = actions[event.key];
+  if (action) {
     event.preventDefault();
-    deed();
+    action();
   }
 }
 

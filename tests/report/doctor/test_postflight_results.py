@@ -8,10 +8,10 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.report import write_report
-from pipelines.report.doctor.postflight_results import examinations
+from pipelines.report.doctor.postflight_results import check_results
 from tests.report.conftest import Page
 from tests.report.samples.hostile_records import HOSTILE, NAME
-from tests.report.samples.sample_examinations import after_run, doctor, finding
+from tests.report.samples.sample_check_results import after_run, doctor, finding
 from tests.report.samples.sample_records import write_json
 from tests.report.samples.sample_run_records import run
 
@@ -77,7 +77,7 @@ def test_modules_that_did_not_move_are_named(few: Path, tmp_path: Path) -> None:
     record["change"] |= {"n_modules": 20, "n_unmoved": 14, "unmoved": names}
     page, _ = report_of(few, tmp_path, after_run=record)
     assert "Adapter 6 of 20 modules changed" in page.text
-    assert "Did not move: model.layers.0.q_proj, " in page.text
+    assert "Did not change: model.layers.0.q_proj, " in page.text
     assert "model.layers.9.q_proj and 4 more" in page.text
     assert page.having("a", href="#after-run", **{"class": "error"})
 
@@ -122,7 +122,7 @@ def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few:
     for text in (page.text, markdown):
         assert "the doctor said" not in text
         assert "Checks after the run" not in text
-    assert examinations(None) == {"doctor": None, "after_run": None}
+    assert check_results(None) == {"doctor": None, "after_run": None}
     page, _ = report_of(few, tmp_path, doctor=None)
     assert "The doctor's checks were off for this run (doctor: off)." in page.text
     assert "Doctor before the run" not in page.text

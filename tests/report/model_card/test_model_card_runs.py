@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.report.model_card import model_card
 from tests.report.samples.sample_card import change_run, lock, manifest, section, unescaped, write_card_records
-from tests.report.samples.sample_examinations import doctor, finding
+from tests.report.samples.sample_check_results import doctor, finding
 from tests.report.samples.sample_records import write_json
 from tests.report.samples.sample_run_records import figure
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.report.samples.sample_answers import responses
-from tests.report.samples.sample_examinations import after_run, doctor, finding
+from tests.report.samples.sample_check_results import after_run, doctor, finding
 from tests.report.samples.sample_records import comparison, write_json, write_records
 from tests.report.samples.sample_run_records import record
 
