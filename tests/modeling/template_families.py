@@ -85,16 +85,13 @@ _END_OF_ATEM = "</atem:invoke>\n</atem:function_calls><|eot|>"
 OF_TRL = {
     "cohere": Family("{answer}<|END_OF_TURN_TOKEN|>"),
     "cohere2": Family("{answer}<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
-    "deepseek_r1_distill": Family(OPEN, thought=OPEN),
-    "deepseekv3": Family(OPEN, thought=OPEN),
-    "diffusion_gemma": Family(**{**_GEMMA_4, "thought": _GEMMA_THOUGHT, "null": _GEMMA_NULL}),
+    **dict.fromkeys(("deepseek_r1_distill", "deepseekv3"), Family(OPEN, thought=OPEN)),
+    **dict.fromkeys(("gemma4", "gemma4_v3", "gemma4_v4"), Family(**_GEMMA_4)),
+    **dict.fromkeys(("diffusion_gemma", "gemma4_v5"),
+                    Family(**{**_GEMMA_4, "thought": _GEMMA_THOUGHT, "null": _GEMMA_NULL})),
     "gemma": Family("{answer}<end_of_turn>", system="!template_refuses: System role not supported"),
     "gemma3": Family("{answer}<end_of_turn>"),
-    "gemma4": Family(**_GEMMA_4),
     "gemma4_v2": Family(**{**_GEMMA_4, "call": _GEMMA_CALL + "<turn|>"}),
-    "gemma4_v3": Family(**_GEMMA_4),
-    "gemma4_v4": Family(**_GEMMA_4),
-    "gemma4_v5": Family(**{**_GEMMA_4, "thought": _GEMMA_THOUGHT, "null": _GEMMA_NULL}),
     "glm4moe": Family("!expected a special token"),
     "gptoss": Family(
         "<|channel|>final<|message|>{answer}<|return|>",
@@ -102,15 +99,13 @@ OF_TRL = {
         "<|return|>",
         call=" to=functions.look_up<|channel|>commentary json<|message|>{arguments}<|call|>",
     ),
-    "idefics3": Family("!drops the question and the answer"),
+    **dict.fromkeys(("idefics3", "smolvlm"), Family("!drops the question and the answer")),
     "lfm2": Family("{answer}<|im_end|>"),
     "lfm2_v2": Family(**_LFM),
-    "lfm2_2_5": Family(**_LFM, thought="<think>{thought}</think>{answer}<|im_end|>"),
-    "lfm2_2_5_v2": Family(**_LFM, thought="<think>{thought}</think>{answer}<|im_end|>"),
-    "lfm2_2_5_vl": Family(**_LFM, thought="<think>{thought}</think>{answer}<|im_end|>"),
+    **dict.fromkeys(("lfm2_2_5", "lfm2_2_5_v2", "lfm2_2_5_vl"),
+                    Family(**_LFM, thought="<think>{thought}</think>{answer}<|im_end|>")),
     "llama3": Family("{answer}<|eot_id|>"),
-    "llama3_1": _LLAMA,
-    "llama3_2": _LLAMA,
+    **dict.fromkeys(("llama3_1", "llama3_2"), _LLAMA),
     "llava_next": Family("!does not render a question and an answer"),
     "muse_glimmer": Family(
         " to=user<|message|>{answer}<|eot|>",
@@ -119,31 +114,20 @@ OF_TRL = {
         '<atem:parameter name="day">5</atem:parameter>\n' + _END_OF_ATEM,
         null=_ATEM + '<atem:parameter name="place">null</atem:parameter>\n' + _END_OF_ATEM,
     ),
-    "nemotron_3_5_lightning": _NEMOTRON_TIGHT,
-    "nemotron_3_nano": _NEMOTRON,
-    "nemotron_3_super": _NEMOTRON,
-    "nemotron_3_ultra": _NEMOTRON_TIGHT,
-    "phi3": Family("{answer}<|end|>"),
-    "phi3_5": Family("{answer}<|end|>"),
-    "qwen2_5": _QWEN,
+    **dict.fromkeys(("nemotron_3_5_lightning", "nemotron_3_ultra"), _NEMOTRON_TIGHT),
+    **dict.fromkeys(("nemotron_3_nano", "nemotron_3_super"), _NEMOTRON),
+    **dict.fromkeys(("phi3", "phi3_5"), Family("{answer}<|end|>")),
+    **dict.fromkeys(("qwen2_5", "qwen3_instruct_2507", "qwen3_vl"), _QWEN),
     "qwen2_5_vl": Family("{answer}<|im_end|>"),
     "qwen3": Family(
         "<think>\n\n</think>\n\n{answer}<|im_end|>",
         thought="<think>\n{thought}\n</think>\n\n{answer}<|im_end|>",
         call="<think>\n\n</think>\n\n" + _HERMES,
     ),
-    "qwen3_5_nothink": Family(
-        "{answer}<|im_end|>",
-        thought=OPEN,
-        call=_THINKING["call"].removeprefix("\n</think>\n\n"),
-        null="!template_drops_null",
-    ),
+    "qwen3_5_nothink": Family("{answer}<|im_end|>", OPEN, _THINKING["call"].removeprefix("\n</think>\n\n"),
+                              "!template_drops_null"),
     "qwen3_5_think": Family(**{**_THINKING, "null": "!template_drops_null"}),
-    "qwen3_6": Family(**_THINKING),
-    "qwen3_8": Family(**_THINKING),
-    "qwen3_instruct_2507": _QWEN,
-    "qwen3_vl": _QWEN,
-    "smolvlm": Family("!drops the question and the answer"),
+    **dict.fromkeys(("qwen3_6", "qwen3_8"), Family(**_THINKING)),
 }  # fmt: skip
 OF_OUR_OWN = {
     "LLAMA_2": Family(" {answer} </s>", eos="</s>"),
@@ -160,10 +144,8 @@ OF_OUR_OWN = {
         call="<|tool_calls_section_begin|><|tool_call_begin|>functions.look_up:0<|tool_call_argument_begin|>{arguments}"
         "<|tool_call_end|><|tool_calls_section_end|><|im_end|>",
     ),
-    "DEEPSEEK_V3": _DEEPSEEK,
+    **dict.fromkeys(("DEEPSEEK_V3", "QWQ", "DEEPSEEK_V3_2"), _DEEPSEEK),
     "DEEPSEEK_R1": Family(OPEN, thought=OPEN),
-    "QWQ": _DEEPSEEK,
-    "DEEPSEEK_V3_2": _DEEPSEEK,
     "FUNCTIONARY": Family("{answer}<|eot|>", call="<function=look_up>{arguments}</function><|eom|>"),
     "NEMOTRON_NANO": Family("{answer}<|eot|>", call="<function=look_up>{arguments}</function><|eot|>"),
     "QWEN_1_5": Family("{answer}<|im_end|>", eos="<|im_end|>"),
@@ -193,9 +175,8 @@ def _answer(**more: Any) -> dict[str, Any]:
 
 
 def _called(**arguments: Any) -> dict[str, Any]:
-    return _answer(
-        content="", tool_calls=[{"type": "function", "function": {"name": "look_up", "arguments": arguments}}]
-    )
+    call = {"type": "function", "function": {"name": "look_up", "arguments": arguments}}
+    return _answer(content="", tool_calls=[call])
 
 
 _CALLED = _called(place="Bath", day=5)

@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 import trl.chat_template_utils as trl_templates
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from data_prep.conversation import RowFormat, read_row
 from pipelines.modeling import ensure_chat_template, load_tokenizer
 from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, prompt_token_ids, render_turns
 from pipelines.modeling.chat_template import end_token
 
 TALK = [
-    {"role": "user", "content": "one?"},
-    {"role": "assistant", "content": "The first."},
-    {"role": "user", "content": "two?"},
-    {"role": "assistant", "content": "The second."},
+    {"role": role, "content": text}
+    for role, text in zip(["user", "assistant"] * 2, ["one?", "The first.", "two?", "The second."], strict=True)
 ]
 TEMPLATES = {
     "chatml": None,
@@ -35,13 +34,12 @@ MARKS = [
 
 
 @pytest.fixture(params=list(TEMPLATES))
-def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path) -> Any:
-    loaded = load_tokenizer(str(tiny_model_folder))
+def tokenizer(request: pytest.FixtureRequest, tiny: Any) -> Any:
     if TEMPLATES[request.param] is not None:
-        loaded.add_special_tokens({"bos_token": "<s>", "extra_special_tokens": MARKS}, False)
-        loaded.chat_template = TEMPLATES[request.param]
-    ensure_chat_template(loaded)
-    return loaded
+        tiny.add_special_tokens({"bos_token": "<s>", "extra_special_tokens": MARKS}, False)
+        tiny.chat_template = TEMPLATES[request.param]
+    ensure_chat_template(tiny)
+    return tiny
 
 
 def trained(tokenizer: Any, segments: list[Any]) -> list[str]:
@@ -54,45 +52,36 @@ def test_every_turn_is_trained_with_its_end_and_no_header(tokenizer: Any) -> Non
     assert trained(tokenizer, segments) == [f"The first.{end}", f"The second.{end}"]
     whole = tokenizer.apply_chat_template(TALK, tokenize=False)
     assert whole.startswith(tokenizer.decode([id for one in segments for id in one.token_ids]))
-
-
-def test_the_prompt_of_the_first_turn_is_the_prompt_that_is_served(tokenizer: Any) -> None:
-    [segments] = render_turns(tokenizer, TALK)
     served = tokenizer.apply_chat_template(TALK[:1], add_generation_prompt=True, tokenize=False)
     assert segments[0].token_ids == prompt_token_ids(tokenizer, served)
+    [segments] = render_turns(tokenizer, TALK, trained_turns=[3])  # turns before it are context
+    assert trained(tokenizer, segments) == [f"The second.{end}"]
 
 
-def test_turns_before_the_first_trained_one_are_context(tokenizer: Any) -> None:
-    [segments] = render_turns(tokenizer, TALK, trained_turns=[3])
-    assert trained(tokenizer, segments) == [f"The second.{end_token(tokenizer)}"]
-
-
-def test_a_template_that_rewrites_history_gives_each_turn_an_example_of_its_own(tiny_model_folder: Path) -> None:
+def test_a_template_that_rewrites_history_gives_each_turn_an_example_of_its_own(tiny: Any) -> None:
     """Thoughts of earlier turns are dropped as soon as another message follows."""
-    tokenizer = load_tokenizer(str(tiny_model_folder))
-    tokenizer.chat_template = (
+    tiny.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n"
         "{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}"
         "{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    ensure_chat_template(tokenizer)
-    thoughtful = [
-        {**one, "content": f"<think>hm</think>{one['content']}" if one["role"] == "assistant" else one["content"]}
-        for one in TALK
-    ]
-    first, second = render_turns(tokenizer, thoughtful)
-    assert trained(tokenizer, first) == ["<think>hm</think>The first.<|im_end|>"]
-    assert trained(tokenizer, second) == ["<think>hm</think>The second.<|im_end|>"]
-    assert "hm" not in tokenizer.decode(second[0].token_ids)
+    ensure_chat_template(tiny)
+    thoughts = {"user": "", "assistant": "<think>hm</think>"}
+    first, second = render_turns(tiny, [{**one, "content": thoughts[one["role"]] + one["content"]} for one in TALK])
+    assert trained(tiny, first) == ["<think>hm</think>The first.<|im_end|>"]
+    assert trained(tiny, second) == ["<think>hm</think>The second.<|im_end|>"]
+    assert "hm" not in tiny.decode(second[0].token_ids)
 
 
+@pytest.mark.parametrize("tokenizer", ["gemma3"], indirect=True)
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
         (TALK[:1], "no_assistant_turn"),
         ([TALK[0], {"role": "assistant", "content": ""}], "empty_output"),
         ([TALK[0], {"role": "assistant", "content": " \n"}], "empty_output"),
+        ([TALK[0], TALK[0], TALK[1]], "template_refuses: Conversation roles must alternate"),
     ],
 )
 def test_a_conversation_without_an_answer_has_a_reason(tokenizer: Any, messages: list[Any], reason: str) -> None:
@@ -100,18 +89,8 @@ def test_a_conversation_without_an_answer_has_a_reason(tokenizer: Any, messages:
         render_turns(tokenizer, messages)
 
 
-def test_a_conversation_that_the_template_refuses_has_its_reason(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
-    tokenizer.add_special_tokens({"bos_token": "<s>", "extra_special_tokens": MARKS}, False)
-    tokenizer.chat_template = trl_templates.gemma3_chat_template
-    with pytest.raises(UnrenderableError, match="template_refuses: Conversation roles must alternate"):
-        render_turns(tokenizer, [TALK[0], TALK[0], TALK[1]])
-
-
 def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning() -> None:
     """SentencePiece tokenizers write a beginning with a space; an answer follows its prompt and begins nothing."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
     pieces = ["<unk>", "</s>", "\u2581", "a", "b", "\u2581a", "ab", "\u2581ab"]
     core = Tokenizer(models.BPE({p: n for n, p in enumerate(pieces)}, [("\u2581", "a"), ("a", "b"), ("\u2581", "ab")]))
     core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
@@ -123,8 +102,6 @@ def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning() -> 
 
 
 def test_real_tool_conversations_train_calls_and_answers_and_never_results(shared_data: Path) -> None:
-    from data_prep.conversation import RowFormat, read_row
-
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
     ensure_chat_template(tokenizer)
     rows = json.loads((shared_data / "llamafactory-demos" / "glaive_toolcall_en_demo.json").read_text())[:60]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import load_tokenizer, lora_config, stop_token_ids
 from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
-from pipelines.modeling.quantization import quantization_config
+from pipelines.modeling.quantization import keep_four_bit_gradients, quantization_config
 from tests.processors import with_bfloat16
 from tests.training.data.preference_models import adapter_on
 
@@ -44,19 +43,13 @@ def test_an_adapter_folder_alone_is_base_and_adapter(tiny_model_folder: Path, ad
     assert torch.equal(logits(alone.model), logits(together.model))
     assert not torch.allclose(logits(alone.model), logits(base.model))
     assert not alone.model.training
-
-
-def test_the_stop_tokens_are_those_of_tokenizer_template_and_generation_config(tiny_model_folder: Path) -> None:
-    loaded = load_for_inference(str(tiny_model_folder))
-    loaded.model.generation_config.eos_token_id = [7]
-    tokens = {loaded.tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")}
-    assert set(stop_token_ids(loaded.tokenizer, loaded.model)) == {7, *tokens}
+    base.model.generation_config.eos_token_id = [7]  # tokenizer, template and generation config stop answers
+    ends = base.tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    assert set(stop_token_ids(base.tokenizer, base.model)) == {7, *ends}
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_config])
-def test_code_that_a_config_names_is_refused_and_nobody_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[str], Any]
-) -> None:
+def test_custom_code_is_refused_without_a_question(tmp_path: Path, monkeypatch: Any, load: Any) -> None:
     classes = {"AutoConfig": "other/code--one.Config", "AutoModelForCausalLM": "other/code--one.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
     tokenizer = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["other/code--one.Tokenizer", None]}}
@@ -69,17 +62,15 @@ def test_code_that_a_config_names_is_refused_and_nobody_is_asked(
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_for_inference])
-def test_a_missing_model_is_one_line(tmp_path: Path, load) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_model_is_one_line(tmp_path: Path, load: Any) -> None:
     with pytest.raises(UserError, match="check the path"):
         load(str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize("which", ["base", "adapter"])
-def test_weights_that_are_cut_short_are_one_line(
-    which: str, tiny_model_folder: Path, adapter_folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("adapter_folder")
+def test_weights_that_are_cut_short_are_one_line(which: str, tiny_model_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model_folder, tmp_path / "base")
-    assert adapter_folder == tmp_path / "adapter"
     (file,) = (tmp_path / which).glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"in safetensors files from .* not fully covered"):
@@ -128,50 +119,59 @@ def test_rows_of_new_tokens_are_trained_in_embeddings_and_head(tiny_model_folder
     assert (moved > 1e-3).nonzero().flatten().tolist() == [2, 3], "only the new tokens' logits may move for other input"
 
 
-def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Path) -> None:
+def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Path, tiny: Any) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
-    tokenizer = load_tokenizer(str(tiny_model_folder))
     size = model.get_input_embeddings().num_embeddings
-    tokenizer.add_tokens(["<new>"])
-    resize_embeddings(model, tokenizer)
-    assert model.get_input_embeddings().num_embeddings == size + 1
-    resize_embeddings(model, load_tokenizer(str(tiny_model_folder)))
-    assert model.get_input_embeddings().num_embeddings == size + 1
+    tiny.add_tokens(["<new>"])
+    for tokenizer in (tiny, load_tokenizer(str(tiny_model_folder))):
+        resize_embeddings(model, tokenizer)
+        assert model.get_input_embeddings().num_embeddings == size + 1
 
 
-@pytest.mark.parametrize(("bf16", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(
-    bf16: bool, computed: torch.dtype, tmp_path: Path
-) -> None:
-    training = TrainingArguments(str(tmp_path), use_cpu=True, bf16=bf16)
-    config = quantization_config(ModelConfig(load_in_4bit=True), training)
-    assert config is not None
-    assert (config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (computed, True)
-
-
-def test_a_four_bit_base_outside_of_a_run_computes_in_what_the_machine_is_fast_in() -> None:
+@pytest.mark.parametrize("bf16", [True, False, None])  # None: outside of a run, in what the machine is fast in
+def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(bf16: Any, tmp_path: Path) -> None:
+    training = None if bf16 is None else TrainingArguments(str(tmp_path), use_cpu=True, bf16=bf16)
     with with_bfloat16():
-        config = quantization_config(ModelConfig(load_in_4bit=True))
+        config = quantization_config(ModelConfig(load_in_4bit=True), training)
     assert config is not None
-    assert config.bnb_4bit_compute_dtype == torch.bfloat16
+    computed = torch.float32 if bf16 is False else torch.bfloat16
+    assert (config.bnb_4bit_compute_dtype, config.bnb_4bit_use_double_quant) == (computed, True)
     assert quantization_config(ModelConfig()) is None
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
-def test_matrices_that_do_not_fit_every_place_are_refused(
-    tiny_model_folder: Path, tmp_path: Path, change: dict
-) -> None:
+def test_an_adapter_that_does_not_fit_is_refused(tiny_model_folder: Path, tmp_path: Path, change: dict) -> None:
     adapter = adapter_on(tiny_model_folder, tmp_path / "adapter", lora_target_modules=["q_proj", "v_proj"])
     config = LlamaConfig.from_pretrained(tiny_model_folder, **change)
     with pytest.raises(UserError, match="does not fit the base other"):
         attach_trainable_adapter(LlamaForCausalLM(config), str(adapter), "other")
 
 
-def test_the_attached_adapter_is_trainable_and_remembers_where_its_base_lies_now(
-    adapter_folder: Path, tiny_model_folder: Path
-) -> None:
-    model = attach_trainable_adapter(
-        AutoModelForCausalLM.from_pretrained(tiny_model_folder), str(adapter_folder), "here"
-    )
+def test_the_attached_adapter_is_trainable_and_names_its_base(adapter_folder: Path, tiny_model_folder: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    model = attach_trainable_adapter(base, str(adapter_folder), "here")
     assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
     assert model.peft_config["default"].base_model_name_or_path == "here"
+
+
+def gradient_at_the_bottom(model: LlamaForCausalLM) -> torch.Tensor:
+    model.train()
+    ids = torch.arange(1, 17)[None]
+    embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
+    model(inputs_embeds=embedded, labels=ids).loss.backward()
+    assert embedded.grad is not None
+    return embedded.grad
+
+
+def test_an_evaluation_on_a_cpu_does_not_take_the_gradients_away(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 64, "hidden_size": 128, "intermediate_size": 256}
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)).save_pretrained(tmp_path)
+    four_bit = quantization_config(ModelConfig(load_in_4bit=True))
+    model = load_base_model(str(tmp_path), dtype="float32", quantization_config=four_bit)
+    keep_four_bit_gradients(model)
+    before = gradient_at_the_bottom(model)
+    model.eval()
+    with torch.no_grad():
+        model(torch.arange(1, 17)[None])
+    assert torch.allclose(gradient_at_the_bottom(model), before, rtol=1e-3, atol=1e-6)

@@ -1,9 +1,9 @@
 """What is trained, scored and served is one rendering."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
 from data_prep.conversation import Conversation, PlainText, RowFormat
 from pipelines.errors import UserError
@@ -18,19 +18,11 @@ from pipelines.modeling import (
 )
 from pipelines.training.data.labels import RowTokenizer
 
-ODD_TEXTS = [
-    "",
-    "plain",
-    " leading space",
-    "\n\nnewlines",
-    "tail  \n",
-    "zero\u200bwidth é 漢字 🙂",
-    "\tif x:\n\t\tpass",
-]
+ODD_TEXTS = ["", "plain", " leading", "\n\nnewlines", "tail  \n", "zero\u200bwidth é 漢字 🙂", "\tif x:\n\t\tpass"]
 
 
 @pytest.fixture(params=["qwen2.5", "gpt2-hf", "tiny"])
-def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path):  # type: ignore[no-untyped-def]
+def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path) -> Any:
     folder = tiny_model_folder
     if request.param != "tiny":
         folder = request.getfixturevalue("shared_data") / "tokenizers" / request.param
@@ -39,22 +31,18 @@ def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path):  # type:
     return loaded
 
 
-@pytest.mark.parametrize("answer", ODD_TEXTS)
-def test_prompt_and_answer_decode_to_the_template_of_both(tokenizer, answer: str) -> None:  # type: ignore[no-untyped-def]
-    prompt = render_prompt(tokenizer, "Say it.\n\nthe input")
-    rendered = tokenizer.decode([*prompt, *render_answer(tokenizer, answer, PromptStyle.CHAT).token_ids])
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_prompt_and_answer_are_those_of_the_template_with_one_end_token(tokenizer: Any, text: str) -> None:
+    answer = render_answer(tokenizer, text, PromptStyle.CHAT)
+    rendered = tokenizer.decode([*render_prompt(tokenizer, "Say it.\n\nthe input"), *answer.token_ids])
     question = [{"role": "user", "content": "Say it.\n\nthe input"}]
     served = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    assert rendered == f"{served}{answer}{end_token(tokenizer)}"
-
-
-def test_the_end_token_comes_last_and_is_not_counted_as_text(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    answer = render_answer(tokenizer, "four", PromptStyle.CHAT)
+    assert rendered == f"{served}{text}{end_token(tokenizer)}"
     assert answer.token_ids[-1] == tokenizer.convert_tokens_to_ids(end_token(tokenizer)) == tokenizer.eos_token_id
     assert len(answer.token_ids) == answer.n_text_tokens + 1
 
 
-def test_a_raw_or_plain_prompt_has_no_mark_of_the_template(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_a_raw_or_plain_prompt_has_no_mark_of_the_template(tokenizer: Any) -> None:
     assert tokenizer.decode(render_prompt(tokenizer, "ROMEO:", style=PromptStyle.RAW)) == "ROMEO:"
     assert tokenizer.decode(render_prompt(tokenizer, "Say it.", style=PromptStyle.PLAIN)) == "Say it.\n\n"
 
@@ -68,28 +56,20 @@ def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data: Pat
     assert token_ids[0] == tokenizer.bos_token_id
 
 
-def test_the_chat_style_needs_a_template(shared_data: Path) -> None:
-    bare = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
-    with pytest.raises(UserError, match="has no chat template"):
-        render_prompt(bare, "Say it.")
-
-
-def test_a_base_without_template_gets_chatml_with_marks_that_are_one_token_each(shared_data: Path) -> None:
+def test_a_base_without_template_gets_chatml_and_an_instruct_tokenizer_keeps_its_own(shared_data: Path) -> None:
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
+    with pytest.raises(UserError, match="has no chat template"):
+        render_prompt(tokenizer, "Say it.")
     size = len(tokenizer)
     assert ensure_chat_template(tokenizer) == ["<|im_start|>", "<|im_end|>"]
     assert tokenizer.chat_template == CHATML
     assert len(tokenizer) == size + 2
     assert tokenizer.eos_token == "<|im_end|>"
     assert tokenizer("<|im_start|>", add_special_tokens=False)["input_ids"] == [size]
-
-
-def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None:
-    folder = shared_data / "tokenizers" / "qwen2.5"
-    tokenizer = load_tokenizer(str(folder))
-    assert ensure_chat_template(tokenizer) == []
-    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(folder).chat_template
-    assert end_token(tokenizer) == "<|im_end|>"
+    instruct = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
+    own = instruct.chat_template
+    assert (ensure_chat_template(instruct), instruct.chat_template) == ([], own)
+    assert end_token(instruct) == "<|im_end|>"
 
 
 @pytest.mark.parametrize(
@@ -99,13 +79,10 @@ def test_an_instruct_tokenizer_keeps_its_own_template(shared_data: Path) -> None
         ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "a special token"),
     ],
 )
-def test_a_template_that_would_fail_silently_is_refused(
-    tiny_model_folder: Path, tmp_path: Path, template: str, complaint: str
-) -> None:
-    path = tmp_path / "bad.jinja"
-    path.write_text(template)
+def test_a_bad_template_is_refused(tiny: Any, tmp_path: Path, template: str, complaint: str) -> None:
+    (tmp_path / "bad.jinja").write_text(template)
     with pytest.raises(UserError, match=complaint):
-        ensure_chat_template(load_tokenizer(str(tiny_model_folder)), str(path))
+        ensure_chat_template(tiny, str(tmp_path / "bad.jinja"))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +94,7 @@ def test_a_template_that_would_fail_silently_is_refused(
     ],
     ids=["llama3", "gemma", "chatml"],
 )
-def test_a_base_whose_vocabulary_reserves_a_family_s_marks_gets_its_template_and_trains_their_rows(
-    shared_data: Path, marks: list[str], end: str
-) -> None:
+def test_reserved_marks_get_their_template_and_are_trained(shared_data: Path, marks: list[str], end: str) -> None:
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
     tokenizer.add_special_tokens({"bos_token": "<bos>", "extra_special_tokens": ["<unused>", *marks]})
     size = len(tokenizer)
@@ -136,26 +111,20 @@ ASKED = [
 ]
 
 
-def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_transcript(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
-    served = tokenizer.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
-    assert tokenizer.decode(render_prompt(tokenizer, Conversation(ASKED))) == served
-    plain = tokenizer.decode(render_prompt(tokenizer, Conversation(ASKED), PromptStyle.PLAIN))
+def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_transcript(tiny: Any) -> None:
+    served = tiny.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
+    assert tiny.decode(render_prompt(tiny, Conversation(ASKED))) == served
+    plain = tiny.decode(render_prompt(tiny, Conversation(ASKED), PromptStyle.PLAIN))
     assert plain == ("Be brief.\n\nUser:\n\nTwo and two?\n\nAssistant:\n\nFour.\n\nUser:\n\nAnd two?\n\nAssistant:\n\n")
-    single = render_prompt(tokenizer, Conversation(ASKED[:2]), PromptStyle.PLAIN)
-    assert tokenizer.decode(single) == "Be brief.\n\nTwo and two?\n\n"
+    single = render_prompt(tiny, Conversation(ASKED[:2]), PromptStyle.PLAIN)
+    assert tiny.decode(single) == "Be brief.\n\nTwo and two?\n\n"
+    tiny.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(UserError, match="conversation of 4 messages: 'roles must alternate'"):
+        render_prompt(tiny, Conversation(ASKED))
 
 
 @pytest.mark.parametrize("style", PromptStyle)
-def test_a_prompt_trained_as_plain_text_is_rendered_as_it_is(tiny_model_folder: Path, style: PromptStyle) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
+def test_a_prompt_trained_as_plain_text_is_rendered_as_it_is(tiny: Any, style: PromptStyle) -> None:
+    how = RowTokenizer(tiny, RowFormat.PROMPT_COMPLETION, 256)
     row = {"prompt": "def f(x):", "completion": "\n    return x"}
-    how = RowTokenizer(tokenizer, RowFormat.PROMPT_COMPLETION, 256)
-    assert render_prompt(tokenizer, PlainText("def f(x):", ""), style) == how.prompt_ids(row)
-
-
-def test_a_template_that_refuses_a_conversation_is_reported(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
-    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(UserError, match="conversation of 4 messages: 'roles must alternate'"):
-        render_prompt(tokenizer, Conversation(ASKED))
+    assert render_prompt(tiny, PlainText("def f(x):", ""), style) == how.prompt_ids(row)

@@ -17,7 +17,7 @@ from pipelines.modeling.chat.end_tokens import end_tokens
 from pipelines.modeling.chat.template_input import template_messages
 from pipelines.modeling.chat.turns import UnrenderableError, assistant_turns
 from pipelines.training.serving_check import reloaded_tokenizer
-from tests.modeling.template_families import tokenizer_of
+from tests.modeling.template_families import COLUMNS, FAMILIES, OF_TRL, TRL, tokenizer_of, verdict
 
 _PLAIN = (
     "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}"
@@ -51,10 +51,10 @@ def with_template(template: str) -> Any:
     return tokenizer
 
 
-def contexts(tokenizer: Any, messages: list[Any], **given: Any) -> list[list[int]]:
+def contexts(tokenizer: Any, messages: list[Any]) -> list[list[int]]:
     """The ids before each trained turn."""
     found = []
-    for segments in render_turns(tokenizer, messages, **given):
+    for segments in render_turns(tokenizer, messages):
         before: list[int] = []
         for segment in segments:
             if segment.trained:
@@ -63,9 +63,12 @@ def contexts(tokenizer: Any, messages: list[Any], **given: Any) -> list[list[int
     return found
 
 
-def served(tokenizer: Any, messages: list[Any], **given: Any) -> list[int]:
-    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False, **given)
-    return list(ids)
+def assert_served(tokenizer: Any, talk: list[Any]) -> None:
+    """Each answer is trained after exactly the ids that serving gives."""
+    places = [place for place, one in enumerate(talk) if one["role"] == "assistant"]
+    assert contexts(tokenizer, talk) == [
+        tokenizer.apply_chat_template(talk[:place], add_generation_prompt=True, return_dict=False) for place in places
+    ]
 
 
 def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_turn(shared_data: Path) -> None:
@@ -73,7 +76,7 @@ def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_tur
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
     ensure_chat_template(tokenizer)
     talk = [user("One?"), said("\n\nFirst."), user("Two?"), said("Second."), user("Three?"), said("Third.")]
-    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:turn]) for turn in (1, 3, 5)]
+    assert_served(tokenizer, talk)
     assert [len(segments) for segments in render_turns(tokenizer, talk)] == [2, 4]  # two turns share an example
 
 
@@ -82,30 +85,37 @@ def test_an_answer_has_no_token_that_serving_does_not_give(model: str, shared_da
     tokenizer = load_tokenizer(str(shared_data / "models" / model))
     ensure_chat_template(tokenizer)
     talk = [user("One?"), said("once."), user("Two?"), said("twice.")]
-    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:1]), served(tokenizer, talk[:3])]
+    assert_served(tokenizer, talk)
     first = next(one for segments in render_turns(tokenizer, talk) for one in segments if one.trained)
     assert not tokenizer.convert_ids_to_tokens(first.token_ids)[0].startswith("\u2581")
 
 
-def test_a_template_that_moves_the_system_turn_is_trained_as_it_is_served() -> None:
+def test_a_template_that_moves_the_system_turn_is_trained_as_a_fresh_process_serves_it(tmp_path: Path) -> None:
     tokenizer = ready("MISTRAL")
     talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
     first, second = assistant_turns(tokenizer, talk)
     assert first.prompt == "<s>[INST] Be brief.\n\nOne?[/INST]"
     assert second.prompt == "<s>[INST] One?[/INST] First.</s>[INST] Be brief.\n\nTwo?[/INST]"
     assert (first.text, second.text) == (" First.</s>", " Second.</s>")
-    assert contexts(tokenizer, talk) == [served(tokenizer, talk[:2]), served(tokenizer, talk[:4])]
+    assert_served(tokenizer, talk)
+    tokenizer.save_pretrained(tmp_path)
+    program = (
+        "import json, sys; from transformers import AutoTokenizer; t = AutoTokenizer.from_pretrained(sys.argv[1]);"
+        "m = json.loads(sys.argv[2]); print(json.dumps([t.apply_chat_template(m[:n], add_generation_prompt=True,"
+        " return_dict=False) for n in (2, 4)]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(talk)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout.splitlines()[-1]) == contexts(tokenizer, talk)
 
 
 def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
     talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}]
     [_, spoken, result] = template_messages(ready("MISTRAL"), talk)
     assert spoken["tool_calls"][0]["id"] == result["tool_call_id"] == "call00000"
+    assert "id" not in template_messages(ready("FUNCTIONARY"), talk)[1]["tool_calls"][0]
     talk[1]["tool_calls"][0]["id"] = "abcdefghi"
     assert template_messages(ready("MISTRAL"), talk)[1]["tool_calls"][0]["id"] == "abcdefghi"
-    assert template_messages(ready("FUNCTIONARY"), [user("Where?"), said("", tool_calls=[call()])])[1][
-        "tool_calls"
-    ] == [call()]
 
 
 def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
@@ -116,8 +126,6 @@ def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
 
 def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
     talk = [user("Who?"), said("Jane.", reasoning_content="It was Jane.")]
-    [turn] = assistant_turns(ready("qwen3"), talk)
-    assert turn.text == "<think>\nIt was Jane.\n</think>\n\nJane.<|im_end|>"
     for name in ("qwen3", "qwen3_6", "nemotron_3_nano"):
         with pytest.raises(UnrenderableError, match="prompt_is_no_prefix"):
             assistant_turns(ready(name), talk, template_arguments={"enable_thinking": False})
@@ -126,19 +134,14 @@ def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
 
 
 def test_what_follows_an_end_inside_a_turn_is_not_trained() -> None:
-    tokenizer = ready("NEMOTRON_NANO")
-    [turn] = assistant_turns(tokenizer, [user("Where?"), said("Here.")])
-    assert turn.text == "Here.<|eot|>"
     with pytest.raises(UnrenderableError, match=r"end_token_inside_turn: 'Here.<\|eot\|>'"):
-        assistant_turns(tokenizer, [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
+        assistant_turns(ready("NEMOTRON_NANO"), [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
 
 
 def test_an_end_that_the_row_spells_itself_does_not_end_the_turn() -> None:
-    tokenizer = with_template(_PLAIN)
-    [turn] = assistant_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>b")])
-    assert turn.text == "a<|im_end|>b<|im_end|>"
-    [turn] = assistant_turns(tokenizer, [user("Write ChatML."), said("a<|im_end|>")])
-    assert turn.text == "a<|im_end|>"
+    for text, trained in (("a<|im_end|>b", "a<|im_end|>b<|im_end|>"), ("a<|im_end|>", "a<|im_end|>")):
+        [turn] = assistant_turns(with_template(_PLAIN), [user("Write ChatML."), said(text)])
+        assert turn.text == trained
 
 
 def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_stops_there(tmp_path: Path) -> None:
@@ -169,9 +172,8 @@ def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_st
     ],
 )
 def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: str, reason: str) -> None:
-    tokenizer = with_template(
-        _PLAIN.replace("endfor", "endif -%}{%- endfor").replace("-%}{{-", f"-%}}{{%- if {template} -%}}{{{{-", 1)
-    )
+    kept = _PLAIN.replace("endfor", "endif -%}{%- endfor").replace("-%}{{-", f"-%}}{{%- if {template} -%}}{{{{-", 1)
+    tokenizer = with_template(kept)
     assert assistant_turns(tokenizer, [user("Where?"), said("Here.")])
     with pytest.raises(UnrenderableError, match=reason):
         assistant_turns(tokenizer, [user("Hi."), message, user("Where?"), said("Here.")], trained_turns=[3])
@@ -179,12 +181,10 @@ def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: 
 
 def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_it_reads_text() -> None:
     parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
-    assert "One.\nTwo." in assistant_turns(with_template(_PLAIN), [user(parts), said("Yes.")])[0].prompt
     each = "(m.content if m.content is string else m.content | map(attribute='text') | join(' | '))"
-    both = with_template(_PLAIN.replace("m.content", each))
-    assert "One. | Two." in assistant_turns(both, [user(parts), said("Yes.")])[0].prompt
-    printed = with_template(_PLAIN.replace("m.content", "m.content | string"))
-    assert "One.\nTwo." in assistant_turns(printed, [user(parts), said("Yes.")])[0].prompt
+    for content, text in (("m.content", "One.\nTwo."), (each, "One. | Two."), ("m.content | string", "One.\nTwo.")):
+        tokenizer = with_template(_PLAIN.replace("m.content", content))
+        assert text in assistant_turns(tokenizer, [user(parts), said("Yes.")])[0].prompt
 
 
 def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> None:
@@ -199,21 +199,6 @@ def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> No
         pin_date(tokenizer, "yesterday")
 
 
-def test_a_fresh_process_serves_the_contexts_that_are_trained(tmp_path: Path) -> None:
-    tokenizer = ready("MISTRAL")
-    talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
-    tokenizer.save_pretrained(tmp_path)
-    program = (
-        "import json, sys; from transformers import AutoTokenizer; t = AutoTokenizer.from_pretrained(sys.argv[1]);"
-        "m = json.loads(sys.argv[2]); print(json.dumps([t.apply_chat_template(m[:n], add_generation_prompt=True,"
-        " return_dict=False) for n in (2, 4)]))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path), json.dumps(talk)], capture_output=True, text=True, check=True
-    )
-    assert json.loads(run.stdout.splitlines()[-1]) == contexts(tokenizer, talk)
-
-
 def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white_space_alone() -> None:
     """As in templates that are written over several lines, whose indentation is rendered."""
     tokenizer = with_template(
@@ -225,3 +210,17 @@ def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white
     assert first.prompt.endswith("<|im_start|>assistant\n\n")
     assert first.text == "It is 2.<|im_end|>"
     assert second.text.strip() == "It is 5.<|im_end|>"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_right_or_refused_for_the_true_reason(name: str, tmp_path: Path) -> None:
+    found = {column: verdict(name, column, tmp_path) for column in COLUMNS}
+    assert {column: text for column, text in found.items() if not text.startswith(("right", "refused: "))} == {}
+    for column, text in found.items():
+        assert text.startswith("refused") == FAMILIES[name].expected(column).startswith("!")
+
+
+def test_every_template_that_trl_ships_is_in_the_table() -> None:
+    plain = {path.stem for path in TRL.glob("*.jinja") if not path.stem.endswith("_training")}
+    assert plain == OF_TRL.keys()
+    assert len(FAMILIES) >= 40
