@@ -1,6 +1,5 @@
 """Finished answers on disk: found again, not generated again, whatever the kill left behind."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import Request
 from pipelines.modeling import LoadedModel
+from tests.run_files import read_jsonl
 
 PROMPTS = [[10, 11, 12], [20], [30, 31], [10, 11, 12], [40, 41, 42, 43]]
 HOSTILE = Answer('a\n"b"\u2028\x00\ud800</script>\u202e', 3, True, (5, 6, 7, 0))
@@ -27,7 +27,7 @@ def test_answers_are_found_again_as_they_were(tmp_path: Path) -> None:
     assert (again.get("a"), again.get("b"), again.get("c"), len(again)) == (HOSTILE, PLAIN, None, 2)
 
 
-def test_a_torn_last_line_counts_as_not_written_and_does_not_spoil_the_next(tmp_path: Path) -> None:
+def test_a_torn_last_line_counts_as_not_written_and_another_that_is_no_answer_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store"
     AnswerStore(path).add({"a": HOSTILE, "b": PLAIN})
     whole = path.read_bytes()
@@ -37,10 +37,6 @@ def test_a_torn_last_line_counts_as_not_written_and_does_not_spoil_the_next(tmp_
         assert (store.get("a"), store.get("b")) == (HOSTILE, None)
     store.add({"b": PLAIN})
     assert path.read_bytes() == whole
-
-
-def test_a_line_in_the_middle_that_is_no_answer_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "store"
     path.write_text('{"key": "a"}\n')
     with pytest.raises(UserError, match=r"line 1 of .*store is no finished answer: '\{\"key\": \"a\"\}'"):
         AnswerStore(path)
@@ -59,9 +55,8 @@ def test_the_files_of_all_processes_are_read_and_removed(tmp_path: Path) -> None
 def test_a_leftover_is_refused_unless_it_is_to_be_resumed(tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
     open_answer_store(output, resume=False).add({"a": PLAIN})
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match=r"answers\.jsonl\.partial has 1 answers of an interrupted call; add --resume"):
         open_answer_store(output, resume=False)
-    assert "answers.jsonl.partial has 1 answers of an interrupted call; add --resume" in str(error.value)
     assert len(open_answer_store(output, resume=True)) == 1
 
 
@@ -87,7 +82,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 SAMPLED = SamplingPolicy(temperature=1.0, num_samples=2, max_new_tokens=5)
 
 
-def test_what_is_in_the_store_is_not_generated_again(
+def test_what_is_stored_is_not_generated_again(
     loaded: LoadedModel, tmp_path: Path, generated: list[Request], capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = generate_answers(loaded, PROMPTS, SAMPLED)
@@ -105,7 +100,7 @@ def test_what_is_in_the_store_is_not_generated_again(
 
 
 @pytest.mark.parametrize("change", ["seed", "temperature", "max_new_tokens", "end_token", "dtype", "weights"])
-def test_what_decides_about_an_answer_decides_whether_it_is_found(
+def test_an_answer_of_other_settings_is_not_found(
     loaded: LoadedModel, tiny_model_folder: Path, tmp_path: Path, generated: list[Request], change: str
 ) -> None:
     generate_answers(loaded, PROMPTS, SAMPLED, store=AnswerStore(tmp_path / "s"))
@@ -140,8 +135,6 @@ def test_answers_reach_the_disk_batch_by_batch(loaded: LoadedModel, tmp_path: Pa
     prompts = [[n] for n in range(10, 30)]
     with pytest.raises(KeyboardInterrupt):
         generate_answers(loaded, prompts, policy, batch_size=4, store=Interrupted(tmp_path / "s"))
-    lines = [json.loads(line) for line in (tmp_path / "s").read_text().splitlines()]
-    assert len(lines) == 8
-    assert generate_answers(loaded, prompts, policy, store=AnswerStore(tmp_path / "s")) == generate_answers(
-        loaded, prompts, policy
-    )
+    assert len(read_jsonl(tmp_path / "s")) == 8
+    uninterrupted = generate_answers(loaded, prompts, policy)
+    assert generate_answers(loaded, prompts, policy, store=AnswerStore(tmp_path / "s")) == uninterrupted

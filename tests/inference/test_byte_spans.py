@@ -15,9 +15,7 @@ from pipelines.modeling import load_tokenizer
         ("tokenizers/qwen2.5", "if</s>", [b"if", b"</", b"s", b">"]),
     ],
 )
-def test_each_byte_of_a_text_belongs_to_one_token(
-    shared_data: Path, folder: str, text: str, expected: list[bytes]
-) -> None:
+def test_each_byte_belongs_to_one_token(shared_data: Path, folder: str, text: str, expected: list[bytes]) -> None:
     tokenizer = load_tokenizer(str(shared_data / folder))
     for one in (text, "", "a\n\n  b\t", " leading", "naïve </s> 😀"):
         spans = token_byte_spans(tokenizer, one)

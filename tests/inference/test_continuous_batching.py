@@ -33,17 +33,13 @@ def requests(n: int, seed: int = 0, n_new: int = 60) -> list[Request]:
     return [Request(prompt, number, draw.randint(n_new // 2, n_new)) for number, prompt in enumerate(prompts)]
 
 
-def rolled(
-    loaded: LoadedModel, asked: Sequence[Request], policy: SamplingPolicy, batch_size: int
-) -> dict[Request, list[int]]:
+def rolled(loaded: LoadedModel, asked: Sequence[Request], policy: SamplingPolicy, batch_size: int) -> dict:
     with torch.inference_mode(), plain_generation_config(loaded) as stop_ids:
         return dict(decode_continuous(loaded, asked, policy, stop_ids, batch_size))
 
 
 @pytest.mark.parametrize("policy", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-def test_answers_are_those_of_model_generate_however_rows_are_refilled(
-    lively: LoadedModel, policy: SamplingPolicy
-) -> None:
+def test_answers_are_those_of_model_generate(lively: LoadedModel, policy: SamplingPolicy) -> None:
     asked = requests(40)
     with torch.inference_mode(), plain_generation_config(lively) as stop_ids:
         alone = dict(decode_padded(lively, asked, policy, stop_ids, 1))
@@ -55,9 +51,7 @@ def test_answers_are_those_of_model_generate_however_rows_are_refilled(
         assert rolled(lively, asked, policy, batch_size) == alone
 
 
-def test_rows_are_refilled_and_columns_of_padding_are_cut_off(
-    lively: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_refilled_and_padding_is_cut_off(lively: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
     scores = ContinuousBatch._scores
 
@@ -90,7 +84,6 @@ def test_logits_that_are_not_numbers_are_refused_in_one_line(tiny_model_folder: 
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[7] = float("nan")
     for policy in (GREEDY, SAMPLED):
-        with pytest.raises(UserError, match="the logits for the next token are NaN"):
-            rolled(loaded, [Request((5, 7), 0, 4)], policy, 2)
-        with pytest.raises(UserError, match="the logits for the next token are NaN"):
-            list(decode_padded(loaded, [Request((5, 7), 0, 4)], policy, [0], 2))
+        for decode in (decode_continuous, decode_padded):
+            with pytest.raises(UserError, match="the logits for the next token are NaN"), torch.inference_mode():
+                list(decode(loaded, [Request((5, 7), 0, 4)], policy, [0], 2))

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,14 +39,14 @@ def plainly(loaded: LoadedModel, prompt: list[int], n_tokens: int) -> list[int]:
     return token_ids[len(prompt) :]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_greedy_answers_are_those_of_each_prompt_alone(lively: LoadedModel, batch_size: int) -> None:
+def test_greedy_answers_are_those_of_each_prompt_alone(lively: LoadedModel) -> None:
     expected = [plainly(lively, prompt, 120) for prompt in PROMPTS]
     lengths = {len(token_ids) for token_ids in expected}
     assert min(lengths) < 64 < max(lengths) == 120  # some rows leave the batch, some stay
     assert len({token for token_ids in expected for token in token_ids}) > 40  # no model that repeats one token
-    answers = generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=120), batch_size=batch_size)
-    assert [list(only.token_ids) for [only] in answers] == expected
+    for batch_size in (1, 2, 5):
+        answers = generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=120), batch_size=batch_size)
+        assert [list(only.token_ids) for [only] in answers] == expected
 
 
 def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_folder: Path) -> None:
@@ -60,55 +61,36 @@ def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_fol
     assert [list(only.token_ids) for [only] in answers] == [plainly(loaded, prompt, 40) for prompt in PROMPTS]
 
 
-def test_the_same_seed_gives_the_same_samples_and_another_seed_others(lively: LoadedModel) -> None:
-    first, again = (generate_answers(lively, PROMPTS, SAMPLED) for _ in range(2))
-    other = generate_answers(lively, PROMPTS, replace(SAMPLED, seed=8))
-    assert first == again
-    assert all(a != b for a, b in zip(first, other, strict=True))
-    assert all(len({answer.token_ids for answer in samples}) == 3 for samples in first)
-
-
-def test_a_sample_does_not_change_with_its_batch_or_its_neighbours(lively: LoadedModel) -> None:
+def test_samples_depend_on_the_seed_and_not_on_batch_neighbors_or_the_random_state(lively: LoadedModel) -> None:
+    torch.manual_seed(3)
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
     all_at_once = generate_answers(lively, PROMPTS, SAMPLED, batch_size=16)
+    assert torch.rand(1) == drawn
+    other = generate_answers(lively, PROMPTS, replace(SAMPLED, seed=8))
+    assert all(a != b for a, b in zip(all_at_once, other, strict=True))
+    assert all(len({answer.token_ids for answer in samples}) == 3 for samples in all_at_once)
     assert generate_answers(lively, PROMPTS, SAMPLED, batch_size=2) == all_at_once
     assert generate_answers(lively, PROMPTS[::-1], SAMPLED)[::-1] == all_at_once
     assert generate_answers(lively, [PROMPTS[3]], SAMPLED) == [all_at_once[3]]
 
 
-def test_sampling_leaves_the_users_random_state_alone(lively: LoadedModel) -> None:
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    generate_answers(lively, PROMPTS, SAMPLED)
-    assert torch.rand(1) == expected
-
-
 @pytest.fixture(scope="module")
 def hello(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """A model that answers `helo world` and stops."""
-    folder = save_chain_model(
-        tiny_model_folder, tmp_path_factory.mktemp("chain") / "m", ["helo w", "r", "d"], ends=True
-    )
-    return load_for_inference(str(folder))
+    folder = tmp_path_factory.mktemp("chain")
+    return load_for_inference(str(save_chain_model(tiny_model_folder, folder, ["helo w", "r", "d"], ends=True)))
 
 
 def newline_prompt(loaded: LoadedModel, n_before: int = 0) -> list[int]:
     return [50] * n_before + [loaded.tokenizer.convert_tokens_to_ids("Ċ")]
 
 
-def test_an_answer_that_ends_itself_has_stopped_and_its_text_has_no_end_token(hello: LoadedModel) -> None:
-    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
-    end = hello.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert (answer.text, answer.n_tokens, answer.stopped) == ("helo wrd", 8, True)
-    assert answer.token_ids[8:] == (end,)
-
-
-@pytest.mark.parametrize(("max_new_tokens", "stopped"), [(7, False), (8, False), (9, True)])
-def test_stopped_is_true_only_if_the_end_token_itself_came(
-    hello: LoadedModel, max_new_tokens: int, stopped: bool
-) -> None:
-    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=max_new_tokens))
-    assert (answer.stopped, answer.n_tokens) == (stopped, min(max_new_tokens, 8))
+@pytest.mark.parametrize(("n_new", "stopped"), [(7, False), (8, False), (9, True), (20, True)])
+def test_an_answer_has_stopped_if_its_end_token_came(hello: LoadedModel, n_new: int, stopped: bool) -> None:
+    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=n_new))
+    assert (answer.text, answer.stopped, answer.n_tokens) == ("helo wrd"[:n_new], stopped, min(n_new, 8))
+    assert answer.token_ids[8:] == ((hello.tokenizer.convert_tokens_to_ids("<|im_end|>"),) if stopped else ())
 
 
 def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel) -> None:
@@ -117,9 +99,7 @@ def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel)
     assert [(one.text, one.stopped, one.n_tokens) for [one] in answers] == [("helo wrd", True, 8)] + [("", True, 0)] * 2
 
 
-def test_a_model_without_any_end_token_runs_to_the_limit_and_that_is_told(
-    hello: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_an_end_token_answers_run_to_the_limit(hello: LoadedModel, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("pipelines.inference.decoding.stop_token_ids", lambda *_: [])
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=12))
     assert (answer.stopped, answer.n_tokens, answer.text[:8]) == (False, 12, "helo wrd")
@@ -130,13 +110,7 @@ def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_f
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
     ids = tokenizer.convert_tokens_to_ids
     smile = tokenizer("\U0001f600", add_special_tokens=False)["input_ids"]
-    said = [
-        *tokenizer("\0\x1b<>", add_special_tokens=False)["input_ids"],
-        *smile,
-        ids("<|im_start|>"),
-        ids("é"),
-        ids("a"),
-    ]
+    said = [*tokenizer("\0\x1b<>", add_special_tokens=False)["input_ids"], *smile, *ids(["<|im_start|>", "é", "a"])]
     steps = dict(zip([ids("Ċ"), *said], [*said, ids("<|endoftext|>")], strict=True))
     loaded = load_for_inference(str(save_successors(tokenizer, tmp_path / "odd", steps)))
     [[answer]] = generate_answers(loaded, [[ids("Ċ")]], SamplingPolicy(max_new_tokens=40))
@@ -156,7 +130,7 @@ def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello: L
     assert answers[-1] == Answer("", 0, False, ())
 
 
-def test_the_folders_own_decoding_settings_are_not_inherited(
+def test_a_folder_s_decoding_settings_are_not_used(
     tiny_model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "opinionated"))
@@ -175,14 +149,10 @@ def test_the_folders_own_decoding_settings_are_not_inherited(
     assert not recwarn.list
 
 
-def test_an_end_token_named_only_in_the_folders_settings_ends_answers(hello: LoadedModel) -> None:
+def test_an_end_token_of_the_generation_config_ends_answers(hello: LoadedModel, monkeypatch: Any) -> None:
     w = hello.tokenizer.convert_tokens_to_ids("w")
-    before = hello.model.generation_config.eos_token_id
-    hello.model.generation_config.eos_token_id = [0, w]
-    try:
-        [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
-    finally:
-        hello.model.generation_config.eos_token_id = before
+    monkeypatch.setattr(hello.model.generation_config, "eos_token_id", [0, w])
+    [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
     assert (answer.text, answer.stopped) == ("helo ", True)
 
 
@@ -199,33 +169,23 @@ def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder: Path) -> 
     assert answers == generate_answers(merged, PROMPTS, policy)
 
 
-def test_probabilities_are_the_models_own_and_alternatives_come_in_order(lively: LoadedModel) -> None:
-    prompt = PROMPTS[0]
-    [[answer]] = generate_answers(lively, [prompt], SamplingPolicy(temperature=2.0, seed=3, max_new_tokens=6))
-    [choices] = token_choices_of(lively, [prompt], [answer], n_alternatives=5)
-    assert [choice.token_id for choice in choices] == list(answer.token_ids)
-    for place, choice in enumerate(choices):
-        with torch.inference_mode():
-            logits = lively.model(input_ids=torch.tensor([[*prompt, *answer.token_ids[:place]]])).logits[0, -1]
-        expected = logits.softmax(dim=-1)
-        assert choice.probability == pytest.approx(float(expected[choice.token_id]), rel=1e-5)
-        others = sorted((p for token, p in enumerate(expected.tolist()) if token != choice.token_id), reverse=True)[:5]
-        assert [p for _, p in choice.alternatives] == pytest.approx(others, rel=1e-5)
-
-
-def test_choices_of_many_answers_are_those_of_each_alone(lively: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [only for [only] in generate_answers(lively, PROMPTS, SamplingPolicy(max_new_tokens=9))]
+def test_choices_are_the_model_s_own_and_alternatives_come_in_order(lively: LoadedModel, monkeypatch: Any) -> None:
+    policy = SamplingPolicy(temperature=2.0, seed=3, max_new_tokens=6)
+    answers = [only for [only] in generate_answers(lively, PROMPTS, policy)]
     answers[1] = Answer("", 0, False, ())
     monkeypatch.setattr("pipelines.inference.generation._MAX_LOGIT_BYTES", 4 * 285 * 21 * 2)  # two rows at a time
-    together = token_choices_of(lively, PROMPTS, answers, n_alternatives=2)
-    assert [len(choices) for choices in together] == [len(answer.token_ids) for answer in answers]
+    together = token_choices_of(lively, PROMPTS, answers, n_alternatives=5)
     for prompt, answer, choices in zip(PROMPTS, answers, together, strict=True):
-        [alone] = token_choices_of(lively, [prompt], [answer], n_alternatives=2)
         assert [choice.token_id for choice in choices] == list(answer.token_ids)
-        for ours, theirs in zip(choices, alone, strict=True):
-            assert ours.probability == pytest.approx(theirs.probability, rel=1e-6)
-            assert [token for token, _ in ours.alternatives] == [token for token, _ in theirs.alternatives]
-            assert len(ours.alternatives) == 2
+        for place, choice in enumerate(choices):
+            with torch.inference_mode():
+                logits = lively.model(input_ids=torch.tensor([[*prompt, *answer.token_ids[:place]]])).logits[0, -1]
+            expected = logits.softmax(dim=-1)
+            assert choice.probability == pytest.approx(float(expected[choice.token_id]), rel=1e-5)
+            expected[choice.token_id] = 0
+            others = expected.topk(5)
+            assert [token for token, _ in choice.alternatives] == others.indices.tolist()
+            assert [p for _, p in choice.alternatives] == pytest.approx(others.values.tolist(), rel=1e-5)
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,7 @@ def in_turn(*choices: ModelRef) -> Iterator[LoadedModel]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_base_is_bit_by_bit_the_same_after_an_adapter_was_on_it(
-    base_folder: Path, adapters: dict[str, Path], kind: str
-) -> None:
+def test_an_adapter_leaves_the_base_as_it_was(base_folder: Path, adapters: dict[str, Path], kind: str) -> None:
     base, adapted = ModelRef(str(base_folder)), ModelRef(str(base_folder), str(adapters[kind]))
     alone = {name: tensor.clone() for name, tensor in load_base_model(str(base_folder)).state_dict().items()}
     found, places = [], []
@@ -96,9 +94,7 @@ def test_the_base_is_bit_by_bit_the_same_after_an_adapter_was_on_it(
     assert found[1] == pytest.approx(nats(load_for_inference(str(base_folder), str(adapters[kind]))), rel=1e-6)
 
 
-def test_adapters_follow_each_other_on_one_base_and_other_models_come_between(
-    base_folder: Path, adapters: dict[str, Path], tiny_model_folder: Path
-) -> None:
+def test_models_and_adapters_in_turn(base_folder: Path, adapters: dict[str, Path], tiny_model_folder: Path) -> None:
     paths = [tiny_model_folder, *adapters.values(), base_folder, tiny_model_folder]
     found = [(one.path, nats(one)) for one in in_turn(*(resolve_model(str(path)) for path in paths))]
     assert [path for path, _ in found] == [str(path) for path in paths]
@@ -122,58 +118,37 @@ def test_a_base_that_is_written_in_two_ways_is_one(base_folder: Path, monkeypatc
     assert len(set(places)) == 1
 
 
-def test_an_adapter_of_another_base_is_refused_before_anything_is_loaded(
-    tiny_model_folder: Path, adapters: dict[str, Path], tmp_path: Path
-) -> None:
+def test_an_adapter_of_another_base_is_refused(tiny_model_folder: Path, adapters: Any, tmp_path: Path) -> None:
     models = in_turn(ModelRef(str(tmp_path / "absent")), ModelRef(str(tiny_model_folder), str(adapters["lora"])))
     with pytest.raises(UserError, match=r"the adapter .*lora was trained on .* as the base, or an adapter"):
         next(models)
 
 
-def test_a_template_with_tokens_new_to_the_base_leaves_the_base_as_it_was(
-    base_folder: Path, grown_tokenizer: Callable[[], Any]
-) -> None:
-    loaded = load_for_inference(str(base_folder))
-    before = nats(loaded)
-    templated = with_template_of(loaded, grown_tokenizer())
-    assert templated is not None
-    assert templated.model.get_input_embeddings().weight.shape[0] == 286
-    assert loaded.model.get_input_embeddings().weight.shape[0] == loaded.model.config.vocab_size == 285
-    assert nats(loaded) == before
-
-
-def test_a_template_with_new_tokens_is_put_on_equally_each_time_and_on_no_adapter(
-    base_folder: Path, adapters: dict[str, Path], grown_tokenizer: Callable[[], Any]
-) -> None:
-    base = load_for_inference(str(base_folder))
-    rows = [with_template_of(base, grown_tokenizer()).model.get_input_embeddings().weight for _ in range(2)]
-    assert rows[0].equal(rows[1])
-    adapted = load_for_inference(str(base_folder), str(adapters["lora"]))
-    assert with_template_of(adapted, grown_tokenizer()) is None
-    assert with_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
-
-
-@pytest.fixture
-def grown_tokenizer(base_folder: Path) -> Callable[[], Any]:
-    def load() -> Any:
+def test_a_template_with_tokens_new_to_the_base(base_folder: Path, adapters: dict[str, Path]) -> None:
+    def grown_tokenizer() -> Any:
         tokenizer = load_tokenizer(str(base_folder))
         tokenizer.chat_template = CHATML.replace("<|im_start|>", "<|turn|>")
         tokenizer.add_special_tokens({"extra_special_tokens": ["<|turn|>"]}, replace_extra_special_tokens=False)
         return tokenizer
 
-    return load
+    base = load_for_inference(str(base_folder))
+    before = nats(base)
+    one, other = (with_template_of(base, grown_tokenizer()).model.get_input_embeddings().weight for _ in range(2))
+    assert one.equal(other)
+    assert one.shape[0] == 286
+    assert base.model.get_input_embeddings().weight.shape[0] == base.model.config.vocab_size == 285
+    assert nats(base) == before
+    adapted = load_for_inference(str(base_folder), str(adapters["lora"]))
+    assert with_template_of(adapted, grown_tokenizer()) is None
+    assert with_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
 
 
-def test_models_of_one_folder_name_get_names_that_differ() -> None:
+def test_names_that_differ(tiny_model_folder: Path, tmp_path: Path) -> None:
     choices = [ModelRef("a/base"), ModelRef("a/base", "runs/base"), ModelRef("b/instruct/")]
     assert distinct_names(choices) == ["base", "base_2", "instruct"]
-
-
-def test_a_numbered_name_that_is_taken_is_numbered_on(tiny_model_folder: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("x/a", "y/a_4", "z/a", "z/base")]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
     names = compared_names(resolve_compared(str(tiny_model_folder), [str(folder) for folder in folders]))
     assert names == ["base", "a", "a_4", "a_2", "base_2"]
-    assert len(set(names)) == len(names)

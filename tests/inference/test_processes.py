@@ -1,6 +1,5 @@
 """Several processes measure as one does: every item once, results in order, and an error of one ends all."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.inference.processes import is_main_process, measured_by_all
 from tests.conftest import RunCli
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.run_files import read_json
 
 SCRIPT = """
 import json, sys
@@ -46,21 +44,18 @@ run_program(main)
 def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path, run_cli: RunCli) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     run_cli(tmp_path / "script.py", tmp_path, n_processes=2)
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (read_json(tmp_path / f"{rank}.json") for rank in (0, 1))
     assert first["results"] == second["results"] == [[0, 1, 4, 9, 16, 25, 36], [0], []]
     assert (first["seen"], second["seen"]) == ([0, 2, 4, 6, 0], [1, 3, 5])
     assert first["refused"] == second["refused"] == "rank 1 is odd; continue"
     assert (first["main"], second["main"]) == (True, False)
 
 
-def test_one_process_measures_all() -> None:
-    assert measured_by_all([3, 1, 2], lambda items: [item + 1 for item in items]) == [4, 2, 3]
-    assert is_main_process()
-
-
-def test_an_error_of_the_one_process_stays_what_it_is() -> None:
+def test_one_process_measures_all_and_its_error_stays_what_it_is() -> None:
     def refuse(_: object) -> list[int]:
         raise UserError("a", "b")
 
+    assert measured_by_all([3, 1, 2], lambda items: [item + 1 for item in items]) == [4, 2, 3]
+    assert is_main_process()
     with pytest.raises(UserError, match="a; b"):
         measured_by_all([1], refuse)

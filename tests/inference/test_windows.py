@@ -14,9 +14,7 @@ def test_by_default_a_window_is_the_models_longest_sequence_and_half_of_it_the_s
 @pytest.mark.parametrize(
     ("n_tokens", "first", "window", "stride"), [(50, 1, 8, 3), (50, 30, 8, 4), (50, 45, 8, 7), (8, 1, 8, 4)]
 )
-def test_windows_score_each_position_once_with_the_promised_context(
-    n_tokens: int, first: int, window: int, stride: int
-) -> None:
+def test_windows_score_each_position_once(n_tokens: int, first: int, window: int, stride: int) -> None:
     windows = sliding_windows(n_tokens, first, window, stride)
     scored = [place for one in windows for place in range(one.first_scored, one.end)]
     assert scored == list(range(first, n_tokens))
