@@ -1,12 +1,13 @@
 """generate.py as a user runs it."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,9 @@ from pipelines.errors import UserError
 from pipelines.inference.answer_store import Answer, AnswerStore
 from tests.conftest import PROJECT, RunCli, one_line_error
 from tests.evaluation.chain_models import save_chain_model
+from tests.run_files import read_json, read_jsonl, write_jsonl
 
+Run = Callable[..., tuple[str, str]]
 BASE = "recipes/quickstart/base"
 
 
@@ -25,94 +28,76 @@ def model(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("chain") / "model", [" find max"], ends=True)
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[str, str]:
-    capsys.readouterr()
-    generate.main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return printed.out, printed.err
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(model: str | Path, *arguments: str | Path) -> tuple[str, str]:
+        """What the program prints on stdout and stderr."""
+        capsys.readouterr()
+        generate.main(["--model_name_or_path", str(model), *map(str, arguments)])
+        printed = capsys.readouterr()
+        return printed.out, printed.err
+
+    return run
 
 
 def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
-    done = run_cli(
-        "pipelines/generate.py", "--model_name_or_path", model, "--prompt", "Hello", "--prompt", "World",
-        "--max_new_tokens", "8", "--output", output,
-    )  # fmt: skip
+    done = run_cli("pipelines/generate.py", "--model_name_or_path", model, "--prompt", "Hello", "--prompt", "World",
+                   "--max_new_tokens", "8", "--output", output)  # fmt: skip
     assert "=== Hello\n--- answer 1 of 1: 2 tokens, stopped on its own\n find max\n" in done.stdout
-    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    lines = read_jsonl(output)
     assert [line["instruction"] for line in lines] == ["Hello", "World"]
     answer = {"text": " find max", "n_tokens": 2, "stopped": True}
-    assert lines[0] == {
-        "instruction": "Hello", "input": "", "messages": [{"role": "user", "content": "Hello"}],
-        "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer],
-    }  # fmt: skip
+    asked = {"instruction": "Hello", "input": "", "messages": [{"role": "user", "content": "Hello"}]}
+    assert lines[0] == {**asked, "prompt_style": "chat", "n_prompt_tokens": 24, "answers": [answer]}
     assert not list(tmp_path.glob("*.partial*"))
 
 
-def test_a_conversation_is_continued_after_its_last_request_and_a_system_text_is_added(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_conversations_are_continued_and_get_the_system_text(tiny_model_folder: Path, tmp_path: Path, run: Run) -> None:
     ask, answer = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}
     rows = [{"messages": [ask, answer, ask, answer]}, {"instruction": "Hello", "output": "x", "system": "Be kind."}]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    flags = ["--model_name_or_path", tiny_model_folder, "--prompts", tmp_path / "rows.jsonl", "--max_new_tokens", "4"]
-    out, _ = run(capsys, *flags, "--system", "Be brief.", "--output", tmp_path / "out.jsonl")
+    flags = [tiny_model_folder, "--prompts", write_jsonl(tmp_path / "rows.jsonl", rows), "--max_new_tokens", "4"]
+    out, _ = run(*flags, "--system", "Be brief.", "--output", tmp_path / "out.jsonl")
     assert "=== system: Be brief.\n=== user: Hello\n=== assistant: Hi.\n=== user: Hello\n--- answer 1 of 1" in out
-    first, second = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    first, second = read_jsonl(tmp_path / "out.jsonl")
     assert first["messages"] == [{"role": "system", "content": "Be brief."}, ask, answer, ask]
     assert second["messages"] == [{"role": "system", "content": "Be kind."}, ask]
-    run(capsys, *flags, "--output", tmp_path / "without.jsonl")
-    without = json.loads((tmp_path / "without.jsonl").read_text().splitlines()[0])
-    assert without["n_prompt_tokens"] < first["n_prompt_tokens"]
+    run(*flags, "--output", tmp_path / "without.jsonl")
+    assert read_jsonl(tmp_path / "without.jsonl")[0]["n_prompt_tokens"] < first["n_prompt_tokens"]
 
 
-def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(
-    tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--model_name_or_path", tiny_model_folder, "--prompt", "Hi", "--num_samples", "3", "--max_new_tokens", "9"]
-    first, again, other = run(capsys, *flags)[0], run(capsys, *flags)[0], run(capsys, *flags, "--seed", "1")[0]
+def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(tiny_model_folder: Path, run: Run) -> None:
+    flags = [tiny_model_folder, "--prompt", "Hi", "--num_samples", "3", "--max_new_tokens", "9"]
+    first, again, other = run(*flags)[0], run(*flags)[0], run(*flags, "--seed", "1")[0]
     assert first == again != other
     texts = first.split("--- answer ")[1:]
     assert len(texts) == len({text.partition("\n")[2] for text in texts}) == 3
 
 
-def test_probabilities_are_listed_for_each_token_with_five_alternatives(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "answers.jsonl"
-    flags = ["--model_name_or_path", model, "--prompt", "Hello", "--show_probabilities", "--output", output]
-    out, _ = run(capsys, *flags)
-    [answer] = json.loads(output.read_text())["answers"]
+def test_probabilities_are_listed_for_each_token_with_five_alternatives(model: Path, tmp_path: Path, run: Run) -> None:
+    out, _ = run(model, "--prompt", "Hello", "--show_probabilities", "--output", tmp_path / "a.jsonl")
+    [answer] = read_json(tmp_path / "a.jsonl")["answers"]
     assert [token["token"] for token in answer["tokens"]] == [" find", " max", "<|im_end|>"]
     assert all(0.99 < token["probability"] < 1 and len(token["alternatives"]) == 5 for token in answer["tokens"])
     assert " 0.9998  ' find'" in out
 
 
-def test_plain_prompts_are_continued_without_the_template(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "answers.jsonl"
-    run(capsys, "--model_name_or_path", model, "--prompt", "def find", "--plain", "--output", output)
-    line = json.loads(output.read_text())
-    assert line["prompt_style"] == "raw"
-    assert line["answers"][0]["text"] == " max"
+def test_plain_prompts_are_continued_without_the_template(model: Path, tmp_path: Path, run: Run) -> None:
+    run(model, "--prompt", "def find", "--plain", "--output", tmp_path / "a.jsonl")
+    line = read_json(tmp_path / "a.jsonl")
+    assert (line["prompt_style"], line["answers"][0]["text"]) == ("raw", " max")
 
 
-def test_a_model_without_a_template_says_that_it_continues_the_prompt(
-    shared_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_without_a_template_says_that_it_continues_the_prompt(shared_data: Path, run: Run) -> None:
     folder = shared_data / "models" / "hf-stories260K"
-    out, err = run(capsys, "--model_name_or_path", folder, "--prompt", "Once upon a time", "--max_new_tokens", "9")
+    out, err = run(folder, "--prompt", "Once upon a time", "--max_new_tokens", "9")
     assert "the model has no chat template, so it continues the prompts as they are" in err
     assert ", there was a little girl" in out
 
 
-def test_a_file_of_prompts_is_answered_with_its_inputs(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text('{"instruction": "Add.", "input": "1 2"}\n{"prompt": "Say."}\n')
-    out, _ = run(capsys, "--model_name_or_path", model, "--prompts", prompts)
+def test_a_file_of_prompts_is_answered_with_its_inputs(model: Path, tmp_path: Path, run: Run) -> None:
+    rows = [{"instruction": "Add.", "input": "1 2"}, {"prompt": "Say."}]
+    out, _ = run(model, "--prompts", write_jsonl(tmp_path / "prompts.jsonl", rows))
     assert out.count("--- answer 1 of 1") == 2
     assert "=== Add.\n1 2\n" in out
 
@@ -127,7 +112,7 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
     [
         ([], "no prompt; give at least one with --prompt"),
         (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "temperature is 0 for 2 samples"),
-        (["--prompt", "Hi", "--top_p", "0"], "--top_p: '0' is not above 0 and at most 1"),
+        (["--prompt", "Hi", "--top_p", "0"], "argument --top_p: '0' is not above 0 and at most 1"),
         (["--prompts", "none.jsonl"], "cannot read none.jsonl: no such file or directory"),
         (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7"),
         (["--prompt", "Hi", "--resume"], "--resume needs --output"),
@@ -147,24 +132,21 @@ def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> N
     assert output.read_text() == "mine"
 
 
-def test_a_prompt_that_fills_the_model_is_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prompt_that_fills_the_model_is_reported(model: Path, tmp_path: Path, run: Run) -> None:
     output = tmp_path / "answers.jsonl"
-    flags = ["--model_name_or_path", model, "--plain", "--prompt", "x" * 256, "--prompt", "y" * 250, "--output", output]
-    out, err = run(capsys, *flags)
+    out, err = run(model, "--plain", "--prompt", "x" * 256, "--prompt", "y" * 250, "--output", output)
     assert "model: 1 of 2 prompts fill its 256 positions: empty answers" in err
     assert "model: 1 of 2 prompts leave less room than 256 new tokens" in err
     assert "answer 1 of 1: 0 tokens, no room after a prompt of 256 tokens" in out
-    assert [json.loads(line)["n_prompt_tokens"] for line in output.read_text().splitlines()] == [256, 250]
+    assert [line["n_prompt_tokens"] for line in read_jsonl(output)] == [256, 250]
 
 
-def test_a_killed_call_goes_on_where_it_was(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prompts, output, partial = (tmp_path / name for name in ("prompts.jsonl", "a.jsonl", "a.jsonl.partial"))
-    prompts.write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(400)))
-    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8"]
-    flags += ["--max_new_tokens", "40", "--temperature", "1"]
-    command = [sys.executable, "pipelines/generate.py", *flags, "--output", str(output)]
+def test_a_killed_call_is_resumed(tiny_model_folder: Path, tmp_path: Path, run: Run, monkeypatch: Any) -> None:
+    output, partial, uninterrupted = (tmp_path / name for name in ("a.jsonl", "a.jsonl.partial", "b.jsonl"))
+    prompts = write_jsonl(tmp_path / "prompts.jsonl", ({"prompt": f"Say {n}."} for n in range(400)))
+    flags = [str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8", "--max_new_tokens", "40"]
+    flags += ["--temperature", "1"]
+    command = [sys.executable, "pipelines/generate.py", "--model_name_or_path", *flags, "--output", str(output)]
     running = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while not (partial.is_file() and partial.read_bytes().count(b"\n") >= 40):
@@ -176,38 +158,35 @@ def test_a_killed_call_goes_on_where_it_was(
     assert not output.exists()
     n_kept = partial.read_bytes().count(b"\n")
     with pytest.raises(UserError, match=rf"a.jsonl.partial has {n_kept} answers .*; add --resume"):
-        generate.main([*flags, "--output", str(output)])
+        run(*flags, "--output", output)
     added: list[str] = []
     add = AnswerStore.add
     monkeypatch.setattr(AnswerStore, "add", lambda store, fresh: (added.extend(fresh), add(store, fresh)))
-    _, err = run(capsys, *flags, "--output", output, "--resume")
+    _, err = run(*flags, "--output", output, "--resume")
     assert f"{n_kept} of 400 answers were finished before" in err
     assert len(added) == len(set(added)) == 400 - n_kept < 400
     assert not partial.exists()
-    uninterrupted = tmp_path / "b.jsonl"
-    run(capsys, *flags, "--output", uninterrupted)
+    run(*flags, "--output", uninterrupted)
     assert output.read_text() == uninterrupted.read_text()
 
 
-def test_two_processes_answer_as_one_does(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], run_cli: RunCli
-) -> None:
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps({"prompt": "Say " + "x" * (n % 7)}) + "\n" for n in range(21)))
-    flags = ["--model_name_or_path", str(tiny_model_folder), "--prompts", str(prompts), "--max_new_tokens", "24"]
-    sampled = ["--num_samples", "2", "--seed", "4"]
-    greedy_file, sampled_file = str(tmp_path / "greedy.jsonl"), str(tmp_path / "sampled.jsonl")
-    calls = [[*flags, "--output", greedy_file], [*flags, *sampled, "--output", sampled_file, "--resume"]]
+def test_two_processes_answer_as_one_does(tiny_model_folder: Path, tmp_path: Path, run: Run, run_cli: RunCli) -> None:
+    rows = [{"prompt": "Say " + "x" * (n % 7)} for n in range(21)]
+    flags = [str(tiny_model_folder), "--prompts", str(write_jsonl(tmp_path / "prompts.jsonl", rows))]
+    flags += ["--max_new_tokens", "24"]
+    calls = {"greedy": flags, "sampled": [*flags, "--num_samples", "2", "--seed", "4"]}
     AnswerStore(tmp_path / "sampled.jsonl.partial.7").add({"of another call": Answer("", 0, False, ())})
     script = tmp_path / "script.py"
     script.write_text(
         "from pipelines import generate\nfrom pipelines.command_line import run_program\n"
-        f"def main(_):\n    for call in {calls!r}:\n        generate.main(call)\nrun_program(main)\n"
+        f"def main(_):\n    for name, call in {calls!r}.items():\n"
+        f"        output = f'{tmp_path}/{{name}}.jsonl'\n"
+        "        generate.main(['--model_name_or_path', *call, '--output', output, '--resume'])\nrun_program(main)\n"
     )
     done = run_cli(script, n_processes=2)
-    assert done.stdout.count("=== Say \n") == 2 * 3  # told by one process
+    assert done.stdout.count("=== Say \n") == 2 * 3  # printed by one process
     assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["greedy.jsonl", "prompts.jsonl", "sampled.jsonl"]
-    for name, call in zip(("greedy", "sampled"), calls, strict=True):
-        alone = tmp_path / f"{name}-alone.jsonl"
-        run(capsys, *call[: call.index("--output")], "--output", alone)
-        assert (tmp_path / f"{name}.jsonl").read_text() == alone.read_text()
+    for name, call in calls.items():
+        run(*call, "--output", tmp_path / "alone.jsonl")
+        assert (tmp_path / f"{name}.jsonl").read_text() == (tmp_path / "alone.jsonl").read_text()
+        (tmp_path / "alone.jsonl").unlink()

@@ -7,47 +7,36 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from tests.run_files import write_jsonl
 
 BASE = "recipes/quickstart/base"
-MODEL, PAIR = ["--model_name_or_path", BASE], ["--base", BASE, "--instruct", BASE]
+WORDS = {"BASE": BASE, "PAIR": f"--base {BASE} --instruct {BASE}", "MODEL": f"--model_name_or_path {BASE}"}
+# A program and its flags, and what it prints: PAIR is two models, ROWS a file of two prompts.
 COMMANDS = {
-    "base": ("compare", ["--base", "no/such/base", "--instruct", BASE, "--prompts", "{rows}"], "no/such/base"),
-    "instruct": ("compare", ["--base", BASE, "--instruct", "/nowhere", "--prompts", "{rows}"], "/nowhere"),
-    "prompts": ("compare", ["--base", BASE, "--instruct", BASE, "--prompts", "none.jsonl"], "none.jsonl"),
-    "general": (
-        "compare",
-        ["--base", BASE, "--instruct", BASE, "--prompts", "{rows}", "--general", "none.txt"],
-        "--general none.txt does not exist",
-    ),
-    "model": ("perplexity", ["--model_name_or_path", "/nowhere", "--dataset", "{rows}"], "/nowhere"),
-    "dataset": ("perplexity", ["--model_name_or_path", BASE, "--dataset", "none.jsonl"], "none.jsonl"),
-    "generate": ("generate", ["--model_name_or_path", BASE, "--prompts", "none.jsonl"], "none.jsonl"),
-    "template": (
-        "generate",
-        ["--model_name_or_path", BASE, "--prompt", "a", "--chat_template", "none.jinja"],
-        "none.jinja does not exist",
-    ),
-    "score": ("score", ["--model_name_or_path", BASE, "--file", "none.txt"], "none.txt does not exist"),
-    "playground": ("playground", ["--base", BASE, "--instruct", "/nowhere"], "/nowhere"),
-    "merge": ("merge", ["--adapter", "/nowhere"], "/nowhere"),
-    "no disk": ("merge", ["--adapter", "/nowhere", "--output", "/proc/merged/here"], "cannot write /proc/merged"),
-    "no folder": (
-        "perplexity",
-        [*MODEL, "--dataset", "{rows}", "--output", "/dev/null/p.json"],
-        "cannot write /dev/null",
-    ),
-    "no place": ("compare", [*PAIR, "--prompts", "{rows}", "--output", "/dev/null/x"], "cannot write /dev/null/x"),
-    "no room": ("generate", [*MODEL, "--prompt", "a", "--output", "/proc/a.jsonl"], "cannot write /proc"),
-    "benchmark": ("benchmark", ["--base", "/nowhere", "--instruct", BASE, "--tasks", "t"], "/nowhere"),
-}
+    "base": ("compare --base no/such/base --instruct BASE --prompts ROWS", "no/such/base"),
+    "instruct": ("compare --base BASE --instruct /nowhere --prompts ROWS", "/nowhere"),
+    "prompts": ("compare PAIR --prompts none.jsonl", "none.jsonl"),
+    "general": ("compare PAIR --prompts ROWS --general none.txt", "--general none.txt does not exist"),
+    "model": ("perplexity --model_name_or_path /nowhere --dataset ROWS", "/nowhere"),
+    "dataset": ("perplexity MODEL --dataset none.jsonl", "none.jsonl"),
+    "generate": ("generate MODEL --prompts none.jsonl", "none.jsonl"),
+    "template": ("generate MODEL --prompt a --chat_template none.jinja", "--chat_template none.jinja does not exist"),
+    "score": ("score MODEL --file none.txt", "--file none.txt does not exist"),
+    "playground": ("playground --base BASE --instruct /nowhere", "/nowhere"),
+    "merge": ("merge --adapter /nowhere", "/nowhere"),
+    "no disk": ("merge --adapter /nowhere --output /proc/merged/here", "cannot write /proc/merged"),
+    "no folder": ("perplexity MODEL --dataset ROWS --output /dev/null/p.json", "cannot write /dev/null"),
+    "no place": ("compare PAIR --prompts ROWS --output /dev/null/x", "cannot write /dev/null/x"),
+    "no room": ("generate MODEL --prompt a --output /proc/a.jsonl", "cannot write /proc"),
+    "benchmark": ("benchmark --base /nowhere --instruct BASE --tasks t", "/nowhere"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_missing_path_is_one_line_before_torch_is_imported(name: str, tmp_path: Path) -> None:
-    program, flags, message = COMMANDS[name]
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
-    given = [flag.format(rows=rows) for flag in flags]
+    command, message = COMMANDS[name]
+    rows = write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
+    program, *given = " ".join(WORDS.get(word, word) for word in command.split()).replace("ROWS", str(rows)).split()
     given += [] if program == "playground" or "--output" in given else ["--output", str(tmp_path / "output.json")]
     code = f"""
 import sys

@@ -10,31 +10,22 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from pipelines.errors import UserError
 from pipelines.inference.loading import load_for_inference
 from pipelines.pretrain import main
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import PROJECT
+from tests.run_files import logged, mark_started, read_jsonl, record_of, same_weights, write_jsonl
 
-FROM_SCRATCH = """
-model_type: gpt2
-model_config: {n_embd: 32, n_layer: 2, n_head: 2, n_positions: 64}
-"""  # gpt2 has dropout: a resumed run must find the generator where it was
-PACE = """
-max_length: 32
-max_steps: 6
-per_device_train_batch_size: 8
-learning_rate: 3.0e-3
-logging_steps: 1
-save_strategy: steps
-save_steps: 3
-n_validation_documents: 8
-report_to: none
-disable_tqdm: true
-"""
-
-Pretrain = Callable[..., dict[str, Any]]
+SIZES = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+FROM_SCRATCH = {"model_type": "gpt2", "model_config": SIZES}  # its dropout draws from the restored generator
+KEYS = {
+    "max_length": 32, "max_steps": 6, "per_device_train_batch_size": 8, "learning_rate": 3e-3, "logging_steps": 1,
+    "save_strategy": "steps", "save_steps": 3, "n_validation_documents": 8, "report_to": "none", "disable_tqdm": True,
+    "streaming": True,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,78 +35,65 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = {"code": "def f{0}(x):\n    return x + {0}\n", "prose": "Once upon a time there were {0} kings. "}
     for name, line in lines.items():
         rows = [{"content": line.format(n) * (1 + n % 4)} for n in range(160)]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    mixture = "".join(
-        f"  - {{path: {folder}/{name}.jsonl, columns: [content], weight: {weight}}}\n"
-        for name, weight in (("code", 0.8), ("prose", 0.2))
-    )
-    (folder / "scratch.yaml").write_text(f"{FROM_SCRATCH}{PACE}datasets:\n{mixture}streaming: true\n")
-    (folder / "continue.yaml").write_text(f"{PACE}datasets:\n{mixture}streaming: true\n")
+        write_jsonl(folder / f"{name}.jsonl", rows)
+    parts = [{"path": f"{folder}/{name}.jsonl", "columns": ["content"]} for name in lines]
+    keys = {**KEYS, "datasets": [{**part, "weight": w} for part, w in zip(parts, (0.8, 0.2), strict=True)]}
+    (folder / "scratch.yaml").write_text(yaml.safe_dump({**FROM_SCRATCH, **keys}))
+    (folder / "continue.yaml").write_text(yaml.safe_dump(keys))
     return folder
 
 
-def pretrain(*arguments: str | Path) -> dict[str, Any]:
+def pretrain(recipe: Path, output: Path, *more: str | Path) -> dict[str, Any]:
     """Run the program in this process; run.json of its folder."""
-    words = [str(argument) for argument in arguments]
-    main(words)
-    return json.loads((Path(words[words.index("--output_dir") + 1]) / "run.json").read_text())
-
-
-def logs_of(folder: Path, key: str) -> list[float]:
-    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
-    return [entry[key] for entry in history if key in entry]
+    main([str(word) for word in ("--config", recipe, "--output_dir", output, *more)])
+    return record_of(output)
 
 
 @pytest.fixture(scope="module")
-def scratch(corpora: Path, tiny_model_folder: Path) -> Path:
+def from_scratch(corpora: Path, tiny_model_folder: Path) -> Callable[..., dict[str, Any]]:
+    tokenizer = ("--tokenizer_name_or_path", tiny_model_folder)
+    return lambda output, *more: pretrain(corpora / "scratch.yaml", output, *tokenizer, *more)
+
+
+@pytest.fixture(scope="module")
+def scratch(corpora: Path, from_scratch: Any) -> Path:
     """A GPT-2 trained for six steps on the streamed mixture."""
-    pretrain("--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder,
-             "--output_dir", corpora / "scratch")  # fmt: skip
+    from_scratch(corpora / "scratch")
     return corpora / "scratch"
 
 
 def test_a_streamed_mixture_is_trained_on_in_its_shares_and_recorded(scratch: Path) -> None:
-    record = json.loads((scratch / "run.json").read_text())
+    record = record_of(scratch)
     code, prose = record["dataset"]["parts"]
     assert record["n_tokens"] == 6 * 8 * 32
     assert code["n_tokens"] / (code["n_tokens"] + prose["n_tokens"]) == pytest.approx(0.8, abs=0.1)
     assert 0 <= code["n_tokens"] + prose["n_tokens"] - record["n_tokens"] < 120
-    samples = [json.loads(line) for line in (scratch / "samples.jsonl").read_text().splitlines()]
-    assert [sample["prompt"][:5] for sample in samples] == ["def f"] * 3
-    assert logs_of(scratch, "loss")[-1] < logs_of(scratch, "loss")[0]
+    assert [sample["prompt"][:5] for sample in read_jsonl(scratch / "samples.jsonl")] == ["def f"] * 3
+    assert logged(scratch, "loss")[-1] < logged(scratch, "loss")[0]
     held_out = record["metrics"]["held_out_bits_per_byte"]
     assert list(held_out) == [code["path"], prose["path"]]
     assert all("before" not in figures and figures["after"]["n"] == 8 for figures in held_out.values())
 
 
-def test_a_streamed_run_that_was_interrupted_ends_with_the_same_weights(
-    scratch: Path, corpora: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_stream_ends_with_the_same_weights(scratch: Path, from_scratch: Any, tmp_path: Path) -> None:
     """The run is cut back to its checkpoint of step 3, as a power cut after it would leave it."""
-    folder = tmp_path / "scratch"
-    shutil.copytree(scratch, folder)
+    folder = Path(shutil.copytree(scratch, tmp_path / "scratch"))
     shutil.rmtree(folder / "checkpoint-6")
-    straight = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**straight, "status": "started"}))
-    command = ("--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder,
-               "--output_dir", folder, "--resume")  # fmt: skip
-    resumed = pretrain(*command)
-    before, after = (load_file(f / "model.safetensors") for f in (scratch, folder))
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert resumed["dataset"]["parts"] == straight["dataset"]["parts"]
-    assert logs_of(folder, "loss") == logs_of(scratch, "loss")
+    mark_started(folder)
+    resumed = from_scratch(folder, "--resume")
+    assert same_weights(scratch, folder, "model.safetensors")
+    assert resumed["dataset"]["parts"] == record_of(scratch)["dataset"]["parts"]
+    assert logged(folder, "loss") == logged(scratch, "loss")
     (folder / "checkpoint-3" / "corpus_state.json").unlink()
     shutil.rmtree(folder / "checkpoint-6")
-    (folder / "run.json").write_text(json.dumps({**straight, "status": "started"}))
+    mark_started(folder)
     with pytest.raises(UserError, match=r"has no corpus_state\.json"):
-        pretrain(*command)
+        from_scratch(folder, "--resume")
 
 
-def test_continued_whole_it_says_what_it_did_to_held_out_text(
-    scratch: Path, corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record = pretrain("--config", corpora / "continue.yaml", "--model_name_or_path", scratch, "--max_steps", "12",
-                      "--output_dir", tmp_path / "more", "--save_strategy", "no")  # fmt: skip
+def test_continued_pretraining_measures_held_out(scratch: Path, corpora: Path, tmp_path: Path, capsys: Any) -> None:
+    more = ("--model_name_or_path", scratch, "--max_steps", "12", "--save_strategy", "no")
+    record = pretrain(corpora / "continue.yaml", tmp_path / "more", *more)
     assert record["base"]["fingerprint"].startswith("sha256:")
     code, prose = record["metrics"]["held_out_bits_per_byte"].values()
     assert code["relative"]["ci95"][1] < 0
@@ -127,13 +105,12 @@ def test_continued_whole_it_says_what_it_did_to_held_out_text(
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
-def test_an_adapter_is_trained_on_a_corpus_and_opens_for_inference(
-    method: str, corpora: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    flags = ["--load_in_4bit", "true"] if method == "qlora" else ["--activation_checkpointing", "true"]
-    record = pretrain("--config", corpora / "continue.yaml", "--model_name_or_path", tiny_model_folder,
-                      "--output_dir", tmp_path / "run", "--use_peft", "true", "--lora_r", "8", "--learning_rate",
-                      "3e-2", "--lora_dropout", "0", "--save_strategy", "no", *flags)  # fmt: skip
+def test_an_adapter_is_trained_on_a_corpus(method: str, corpora: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+    flags = "--load_in_4bit true" if method == "qlora" else "--activation_checkpointing true"
+    flags += " --use_peft true --lora_r 8 --learning_rate 3e-2 --lora_dropout 0 --save_strategy no"
+    record = pretrain(
+        corpora / "continue.yaml", tmp_path / "run", "--model_name_or_path", tiny_model_folder, *flags.split()
+    )
     assert not (tmp_path / "run" / "model.safetensors").exists()
     figures = next(iter(record["metrics"]["held_out_bits_per_byte"].values()))
     assert figures["relative"]["ci95"][1] < 0
@@ -144,32 +121,26 @@ def test_an_adapter_is_trained_on_a_corpus_and_opens_for_inference(
     assert (tmp_path / "run" / "tokenizer_config.json").is_file()
 
 
-def test_warmup_stable_decay_is_flat_and_then_falls(corpora: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
-    pretrain("--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder, "--output_dir",
-             tmp_path / "run", "--save_strategy", "no", "--max_steps", "8", "--lr_scheduler_type",
-             "warmup_stable_decay", "--lr_scheduler_kwargs", "{num_decay_steps: 3, decay_type: linear}",
-             "--warmup_steps", "2")  # fmt: skip
-    rates = [rate / 3e-3 for rate in logs_of(tmp_path / "run", "learning_rate")]
+def test_warmup_stable_decay_is_flat_and_then_falls(from_scratch: Any, tmp_path: Path) -> None:
+    flags = "--save_strategy no --max_steps 8 --warmup_steps 2 --lr_scheduler_type warmup_stable_decay"
+    from_scratch(tmp_path, *flags.split(), "--lr_scheduler_kwargs", "{num_decay_steps: 3, decay_type: linear}")
+    rates = [rate / 3e-3 for rate in logged(tmp_path, "learning_rate")]
     assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 2 / 3, 1 / 3])
 
 
-def test_two_processes_share_a_stream_without_reading_anything_twice(
-    corpora: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_two_ranks_share_a_stream(corpora: Path, from_scratch: Any, tiny_model_folder: Path, tmp_path: Path) -> None:
     """Two processes with half the batch each train on what one trains on."""
-    keys = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
-    keys |= {"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}
-    arguments = ["--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder, "--max_steps",
-                 "2", "--save_strategy", "no", "--bf16", "false", "--model_config", json.dumps(keys)]  # fmt: skip
-    one = pretrain(*arguments, "--output_dir", tmp_path / "one")
+    keys = json.dumps({**SIZES, "n_layer": 1, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0})
+    flags = ["--max_steps", "2", "--save_strategy", "no", "--bf16", "false", "--model_config", keys]
+    one = from_scratch(tmp_path / "one", *flags)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               "pipelines/pretrain.py", *arguments, "--per_device_train_batch_size", "2",
-               "--gradient_accumulation_steps", "2", "--output_dir", tmp_path / "two"]  # fmt: skip
+               "pipelines/pretrain.py", "--config", corpora / "scratch.yaml", "--tokenizer_name_or_path",
+               tiny_model_folder, *flags, "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2",
+               "--output_dir", tmp_path / "two"]  # fmt: skip
     done = subprocess.run(list(map(str, command)), cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    two = json.loads((tmp_path / "two" / "run.json").read_text())
-    assert two["dataset"]["parts"] == one["dataset"]["parts"]
-    assert two["n_tokens"] == one["n_tokens"]
+    two = record_of(tmp_path / "two")
+    assert (two["dataset"]["parts"], two["n_tokens"]) == (one["dataset"]["parts"], one["n_tokens"])
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=0)
@@ -198,20 +169,9 @@ def test_two_processes_share_a_stream_without_reading_anything_twice(
         (["--max_steps", "-1"], "max_steps is not set"),
     ],
 )
-def test_a_recipe_that_cannot_work_is_one_line_before_any_step(
-    flags: list[str], complaint: str, corpora: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_wrong_recipe_is_one_line(flags: list[str], complaint: str, from_scratch: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
-        pretrain("--config", corpora / "scratch.yaml", "--tokenizer_name_or_path", tiny_model_folder,
-                 "--output_dir", tmp_path / "run", *flags)  # fmt: skip
+        from_scratch(tmp_path / "run", *flags)
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
-
-
-def test_an_unknown_model_type_is_one_line_on_the_terminal(
-    corpora: Path, tiny_model_folder: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
-    done = run_cli("pipelines/pretrain.py", "--config", corpora / "scratch.yaml", "--tokenizer_name_or_path",
-                   tiny_model_folder, "--output_dir", tmp_path / "run", "--model_type", "lama", expect=2)  # fmt: skip
-    assert "did you mean llama?" in one_line_error(done)
