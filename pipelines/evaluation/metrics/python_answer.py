@@ -151,12 +151,9 @@ def _parameters_after(text: str) -> tuple[str, ...] | None:
 
 
 def _parameters(arguments: ast.arguments) -> tuple[str, ...]:
-    found = [argument.arg for argument in arguments.posonlyargs]
-    found += ["/"] if arguments.posonlyargs else []
-    found += [argument.arg for argument in arguments.args]
-    if arguments.vararg:
-        found.append(f"*{arguments.vararg.arg}")
-    elif arguments.kwonlyargs:
-        found.append("*")
-    found += [argument.arg for argument in arguments.kwonlyargs]
-    return (*found, f"**{arguments.kwarg.arg}") if arguments.kwarg else tuple(found)
+    """The parameters as written in a signature, without annotations and defaults."""
+    every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    for argument in filter(None, every):
+        argument.annotation = None
+    arguments.defaults, arguments.kw_defaults = [], [None] * len(arguments.kwonlyargs)
+    return tuple(filter(None, ast.unparse(arguments).split(", ")))
