@@ -219,7 +219,7 @@ def test_the_table_shows_each_metric_with_models_and_difference_side_by_side(rec
     lines = comparison_table(record).splitlines()
     assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p", "n"]
     [stops] = [line for line in lines if line.startswith("stops on its own  ")]
-    assert stops.split()[3:6] == ["25.0%", "100.0%", "+75.0%"]
+    assert stops.split()[4:7] == ["25.0%", "100.0%", "+75.0%"]
     assert stops.endswith("1.000  4  no difference shown")
     [bits] = [line for line in lines if line.startswith("response bits per byte")]
     assert bits.split()[4:7] == ["2.885", "1.731", "-1.154"]

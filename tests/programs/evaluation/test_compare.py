@@ -221,10 +221,11 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"--prompts": "none.jsonl"}, "none.jsonl"), ({"--prompts": "{folder}"}, "a dataset folder, or a file ending in"),
+    ({"--prompts": "none.jsonl"}, "none.jsonl"),
+    ({"--prompts": "{folder}"}, "not a dataset folder or a file ending in"),
     ({"--limit": "1"}, "only 1 prompt to measure, expected two or more"),
-    ({"--num_samples": "-1"}, "num_samples is -1, expected 0 or more"),
-    ({"--max_new_tokens": "none"}, "argument --max_new_tokens: invalid int value"), ({"--base": "a/b/c"}, "a/b/c"),
+    ({"--num_samples": "-1"}, "--num_samples: '-1' is not a whole number of 0 or more"),
+    ({"--max_new_tokens": "none"}, "--max_new_tokens: 'none' is not a whole number"), ({"--base": "a/b/c"}, "a/b/c"),
     ({"--instruct": "{folder}/no/such/model"}, "no/such/model"), ({"--prompt": " "}, "a --prompt is empty"),
     ({"--perplexity": "{folder}/wrong.json"}, "wrong.json is a record of kind 'run', expected 'perplexity'"),
     ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
@@ -248,7 +249,7 @@ def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts
     done = run_cli(
         "pipelines/compare.py", "--base", "x", "--instruct", "y", "--prompts", prompts, "--output", tmp_path, expect=2
     )
-    assert one_line_error(done).startswith(f"error: expected {tmp_path} to be new or empty; got existing files there")
+    assert one_line_error(done).startswith(f"error: the folder {tmp_path} is not empty")
     assert (tmp_path / "comparison.json").read_text() == "{}"
 
 

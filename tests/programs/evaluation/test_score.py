@@ -147,7 +147,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
     (["--file", "{folder}/blank.txt"], "blank.txt has no text"),
     (["--text", "a", "--batch_size", "0"], "'0' is not a whole number above 0"),
     (["--pairs", "{folder}/pairs.jsonl"], "row 2 of .* has the columns good, expected the texts `good` and `bad`"),
-    (["--text", "a", "--output", "{folder}/blank.txt"], "no file at"),
+    (["--text", "a", "--output", "{folder}/blank.txt"], "blank.txt exists; choose another"),
     (["--text", "a", "--output", "{folder}/new.txt"], "new.txt, expected .json, .csv or .jsonl at the end"),
 ])  # fmt: skip
 def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:
