@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from huggingface_hub import hf_hub_download, metadata_load
-from huggingface_hub.utils import httpx
 
 
 @dataclass(frozen=True)
@@ -21,6 +19,9 @@ def card_of(name_or_path: str, revision: str | None = None, *, repo_type: str = 
     place = Path(name_or_path)
     if place.exists():
         return Card(None, _license_in(place / "README.md"))
+    from huggingface_hub import hf_hub_download  # 0.2 s that the first error of a recipe need not wait for
+    from huggingface_hub.utils import httpx
+
     try:
         readme = Path(hf_hub_download(name_or_path, "README.md", repo_type=repo_type, revision=revision))
     except (OSError, ValueError, httpx.HTTPError):
@@ -31,6 +32,8 @@ def card_of(name_or_path: str, revision: str | None = None, *, repo_type: str = 
 def _license_in(readme: Path) -> str | None:
     if not readme.is_file():
         return None
+    from huggingface_hub import metadata_load
+
     try:
         metadata = metadata_load(readme) or {}
     except (ValueError, yaml.YAMLError):  # a card of somebody else's, and no reason to stop

@@ -103,7 +103,7 @@ def _own_model(comparison: Comparison, run_folder: Path, comparison_folder: Path
         if Path(model.path).name == here.name and not Path(model.path).exists():
             return model
     raise UserError(
-        expected=f"{run_folder} among the models of {comparison_folder / 'comparison.json'}",
-        got=", ".join(model.path for model in comparison.others),
-        remedy=f"compare this run: python pipelines/compare.py --base BASE --instruct {run_folder} --prompts PROMPTS",
+        f"{run_folder} is not among the models of {comparison_folder / 'comparison.json'}: "
+        + ", ".join(model.path for model in comparison.others),
+        f"compare this run: python pipelines/compare.py --base BASE --instruct {run_folder} --prompts PROMPTS",
     )

@@ -185,7 +185,7 @@ def test_a_run_folder_that_was_moved_is_known_by_its_name(tmp_path: Path) -> Non
 
 def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", json.loads((folders[1] / "run.json").read_text()))
-    with pytest.raises(UserError, match=r"among the models of .*comparison.json; got .*sft; compare this run"):
+    with pytest.raises(UserError, match=r"not among the models of .*comparison.json: .*sft; compare this run"):
         model_card(tmp_path, comparison_folder=folders[0])
 
 
