@@ -14,15 +14,9 @@ class UserError(Exception):
 
     exit_code = 2
 
-    def __init__(
-        self, problem: str | None = None, fix: str | None = None, *, finding: str | None = None,
-        expected: str | None = None, got: str | None = None, remedy: str | None = None, message: str | None = None,
-    ) -> None:  # fmt: skip
-        self.problem = problem or message or f"expected {expected}; got {got}"
-        self.fix = fix if problem else (None if message else remedy)
-        self.expected, self.got, self.remedy = expected or self.problem, got or self.problem, remedy or fix or ""
-        self.message, self.finding = message, finding
-        super().__init__(f"{self.problem}; {self.fix}" if self.fix else self.problem)
+    def __init__(self, problem: str, fix: str | None = None, *, finding: str | None = None) -> None:
+        self.problem, self.fix, self.finding = problem, fix, finding
+        super().__init__(f"{problem}; {fix}" if fix else problem)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the keyword arguments too: errors are sent between processes."""
