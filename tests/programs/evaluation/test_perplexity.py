@@ -127,7 +127,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
 @pytest.mark.parametrize(("flags", "message"), [
     (["--adapter", "a", "--model_name_or_path", "m"], "--adapter a without a --model_name_or_path of its own"),
     (["--model_name_or_path", "m", "--adapter", "a", "--adapter", "b"], "--adapter b without a"),
-    ([], "missing argument: --model_name_or_path"),
+    ([], "--model_name_or_path is missing"),
     (["--model_name_or_path", "m", "--batch_size", "0"], "'0' is not a whole number above 0"),
     (["--model_name_or_path", "m", "--scope", "prompt"], "invalid choice: 'prompt'"),
     (["--model_name_or_path", "no/such/model"], "there is no folder no/such/model"),
