@@ -67,7 +67,7 @@ def forecast_lines(context: CheckContext) -> list[str]:
     memory, load = forecast.memory, forecast.load
     parts = {
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
-        "activations": memory.activations, "output head": memory.head, "CUDA and fragmentation": memory.overhead,
+        "activations": memory.activations, "output head": memory.head, "CUDA overhead": memory.overhead,
     }  # fmt: skip
     lines = [
         f"forecast for one GPU that computes in {_ARITHMETIC[load.compute_bytes]}, {_METHODS[load.method]} on "
