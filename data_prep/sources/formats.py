@@ -1,4 +1,4 @@
-"""The formats of raw sources, and how a source's format is recognised."""
+"""The formats of raw sources, and how a source's format is recognized."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ ROW_FORMATS = {suffix.removeprefix("."): suffix for suffix in ROW_SUFFIXES}
 FORMATS = (AUTO, *ROW_FORMATS, *FILE_FORMATS)  # the values of --format
 
 
-def recognise(path: Path, kind: DatasetKind) -> str:
+def recognize(path: Path, kind: DatasetKind) -> str:
     """Return the format of `path`: by a file's suffix, or the most frequent one of a folder's files.
 
     Skipped folders (see `files_of_tree`) do not count. In a draw code wins over rows and rows over text, which README

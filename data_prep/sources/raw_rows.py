@@ -22,7 +22,7 @@ from data_prep.conversation import (
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
 from data_prep.sources.row_columns import CONVERSATION_COLUMNS, PROVENANCE, Columns, Row, column_in, has_value
-from data_prep.sources.rows import SourceRow, group_of_text, normalised
+from data_prep.sources.rows import SourceRow, group_of_text, normalized
 
 _TEXTS = ("instruction", "input", "output", "system")
 _TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
@@ -149,7 +149,7 @@ def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: 
         source_row = f"{source}:{source_row}"
     said = _spoken_texts(fields)
     asked = next((text for speaker, text in said if speaker == "user"), said[0][1])
-    same_as = "\0".join(normalised(text) for _, text in said)
+    same_as = "\0".join(normalized(text) for _, text in said)
     return SourceRow(fields, own.get("source", source), source_row, own.get("group") or group_of_text(asked), same_as)
 
 

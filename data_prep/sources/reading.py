@@ -15,7 +15,7 @@ from data_prep.dataset_folder import (
     read_row_file,
     row_suffix,
 )
-from data_prep.sources.formats import AUTO, FILE_FORMATS, ROW_FORMATS, recognise
+from data_prep.sources.formats import AUTO, FILE_FORMATS, ROW_FORMATS, recognize
 from data_prep.sources.hub import is_hub_id, read_hub_rows
 from data_prep.sources.raw_rows import RawRows, read_raw_rows
 from data_prep.sources.row_columns import choose_columns
@@ -54,7 +54,7 @@ def read_source(
         problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
         raise UserError(problem, "name the sources it was built from")
     name = name or path.resolve().name
-    chosen = recognise(path, kind) if source_format == AUTO else source_format
+    chosen = recognize(path, kind) if source_format == AUTO else source_format
     if chosen in FILE_FORMATS:
         return _read_files(path, kind, chosen, num_proc, name)
     return _read_rows(path, kind, chosen, column_map, name, only=source_format != AUTO)

@@ -38,11 +38,11 @@ class SourceContent:
     entry: dict[str, Any] = field(default_factory=dict)
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Return `text` without differences of case and white space."""
     return " ".join(text.casefold().split())
 
 
 def group_of_text(text: str) -> str:
-    """Return the group of an independent row: equal texts (after `normalised`) are never in two splits."""
-    return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """Return the group of an independent row: equal texts (after `normalized`) are never in two splits."""
+    return hashlib.sha256(normalized(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -41,7 +41,7 @@ EXAMPLE_RULE = (
     "Chosen by rule: the first extra prompt, the first that only improved, the first that got worse; where there is "
     "none, the next in order."
 )
-# colours and marks repeat beyond so many models; their order does not
+# colors and marks repeat beyond so many models; their order does not
 N_LOOKS = 5
 _GLYPHS = {
     Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "·", Verdict.CHANGED: "≠",

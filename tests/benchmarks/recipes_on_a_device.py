@@ -5,7 +5,7 @@
 Each recipe, with the keys behind its name in the place of its own, runs through sft.py in a process of its own, on
 random weights of the real shape (no Hub needed) and on synthetic rows that fill its packed length. Prints one
 Markdown table, last; what a time limit (`--minutes 8`) leaves out is said. Weights lie below the temporary folder, one
-model at a time: neighbours in the list that share it share them.
+model at a time: neighbors in the list that share it share them.
 """
 
 import argparse

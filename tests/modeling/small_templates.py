@@ -1,4 +1,4 @@
-"""Chat templates of our own that behave as those of families that TRL does not ship, as small as their behaviour."""
+"""Chat templates of our own that behave as those of families that TRL does not ship, as small as their behavior."""
 
 _TALK = "{%- for m in messages -%}"
 _END = "{%- endfor -%}"

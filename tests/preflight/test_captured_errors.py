@@ -19,7 +19,7 @@ max_seq_length: 512
 overwrite_output_dir: true
 chat_template: a.jinja
 learnig_rate: 1.0e-4
-colour: red
+color: red
 report_to: none
 bf16: false
 """
@@ -38,7 +38,7 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path)
     )
     assert "`max_seq_length` is now max_length; " in renamed.remedy
     assert unknown.remedy == (
-        "`learnig_rate`: did you mean `learning_rate`?; `colour`: remove it, or see recipes/README.md"
+        "`learnig_rate`: did you mean `learning_rate`?; `color`: remove it, or see recipes/README.md"
     )
     assert unknown.fix == {}
     assert fixed_recipe(OLD, fixes_of(findings)) == (
@@ -53,7 +53,7 @@ def test_a_recipe_without_faults_has_no_findings() -> None:
 
 def test_a_fixed_recipe_is_one_that_runs(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    lines = [line for line in OLD.split("\n") if not line.startswith(("chat_template", "learnig", "colour"))]
+    lines = [line for line in OLD.split("\n") if not line.startswith(("chat_template", "learnig", "color"))]
     path.write_text("\n".join(lines))
     fixes = fixes_of(config_findings(parse_leniently(KINDS, ["--config", str(path)])[1]))
     path.write_text(fixed_recipe(path.read_text(), fixes))

@@ -16,8 +16,8 @@ ANSWER = (
 COLOURS = ["red", "green", "white", "yellow", "grey", "brown", "blue", "black"]
 TRADES = ["baker", "smith", "tailor", "miller", "farmer", "mason", "cooper", "joiner"]
 PASSAGE = " ".join(
-    f"The {colour} house in the {COLOURS[i - 3]} street was built by the family of a {TRADES[i]}."
-    for i, colour in enumerate(COLOURS)
+    f"The {color} house in the {COLOURS[i - 3]} street was built by the family of a {TRADES[i]}."
+    for i, color in enumerate(COLOURS)
 )
 
 
@@ -61,8 +61,8 @@ def test_an_equal_request_with_another_answer_is_told_apart() -> None:
     [
         (Row("How do I bake a cake?", ANSWER), Row("How do I bkae a cake?", ANSWER)),
         (
-            Row("Name three primary colours of light", "Red, green and blue."),
-            Row("Name three primry colours of light", "Red, green and blue."),
+            Row("Name three primary colors of light", "Red, green and blue."),
+            Row("Name three primry colors of light", "Red, green and blue."),
         ),
         (Row("How do I bake a cake?", ANSWER), Row("How do I bake a good cake at home?", ANSWER)),
         (Row("How do I bake a cake?", ANSWER), Row("How do I bake a cake?", ANSWER.replace("forty", "fifty"))),

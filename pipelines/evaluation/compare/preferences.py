@@ -27,7 +27,7 @@ def preference_metrics(before: Scores, after: Scores, beta: float, groups: Group
     resampled together.
 
     `likelihood_accuracy` is the share of pairs whose chosen answer is more likely. It favors short answers; the
-    `normalised` one (mean over tokens) does not. `reward_accuracy` is TRL's: the share of pairs whose chosen answer has
+    `normalized` one (mean over tokens) does not. `reward_accuracy` is TRL's: the share of pairs whose chosen answer has
     the higher implicit reward. Before training policy and reference are equal, so every margin is 0 and every pair a
     tie: there is no accuracy yet, and the trained one is compared with `chance`. A tie counts as wrong, as in TRL.
     """

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
-from data_prep.sources import SourceContent, parse_column_map, read_source, recognise
+from data_prep.sources import SourceContent, parse_column_map, read_source, recognize
 from pipelines.errors import UserError
 
 INSTRUCTIONS, CORPUS = DatasetKind.INSTRUCTIONS, DatasetKind.CORPUS
@@ -147,11 +147,11 @@ def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path: Path) -
         tmp_path / "package", {"a.py": "", "b.py": "", "README.md": "x", "tests/1.json": "", "tests/2.json": ""}
     )
     books = tree(tmp_path / "books", {"a.txt": "x", "b.md": "x", "convert.py": ""})
-    assert recognise(package, INSTRUCTIONS) == recognise(package, CORPUS) == "python_tree"
-    assert recognise(books, CORPUS) == "text_tree"
-    assert recognise(books / "a.txt", CORPUS) == "text_tree"
+    assert recognize(package, INSTRUCTIONS) == recognize(package, CORPUS) == "python_tree"
+    assert recognize(books, CORPUS) == "text_tree"
+    assert recognize(books / "a.txt", CORPUS) == "text_tree"
     with pytest.raises(UserError, match=r"ends in \.txt"):
-        recognise(books / "a.txt", INSTRUCTIONS)
+        recognize(books / "a.txt", INSTRUCTIONS)
     with pytest.raises(UserError, match=r"use data_prep/build_corpus.py"):
         read_source(str(books), INSTRUCTIONS, "text_tree", {})
 

@@ -25,7 +25,7 @@ PROMPTS = [
     *typed_prompts(["Write a Python function f(x)"]),
     Prompt(1, "Write a Python function f(x).", "", "def f(x): ...", "code"),
     Prompt(2, "Write a Python function f(x).", "", "def f(x): pass", "code"),
-    Prompt(3, "Name a colour.", "", "red", "talk"), Prompt(4, "Say something.", "", None, "talk"),
+    Prompt(3, "Name a color.", "", "red", "talk"), Prompt(4, "Say something.", "", None, "talk"),
 ]  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_the_echo_is_the_share_of_4_grams_of_the_prompt(answer: str, expected: f
     (f"{ASKED} Paris", ASKED, True), ("what is the capital\n\nof France, my dear?", ASKED, True),
     ("What is the capital of Spain?", ASKED, False), ("", ASKED, False),
     ("Paris. What is the capital of France, my friend?", ASKED, False),
-    ("Name three colours: red, green, blue", "Name three colours:", True), ("Hello there", "Hello?", None),
+    ("Name three colors: red, green, blue", "Name three colors:", True), ("Hello there", "Hello?", None),
 ])  # fmt: skip
 def test_the_first_eight_words_and_symbols_decide_whether_an_answer_begins_with_the_prompt(
     answer: str, instruction: str, expected: bool | None

@@ -67,9 +67,9 @@ def test_a_certain_remedy_names_the_flag_that_does_it() -> None:
 
 def test_colours_change_no_text() -> None:
     plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=False)
-    coloured = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=True)
-    assert [without_paint(line) for line in coloured] == plain
-    assert coloured[0].startswith("\x1b[1;31mERROR")
+    colored = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=True)
+    assert [without_paint(line) for line in colored] == plain
+    assert colored[0].startswith("\x1b[1;31mERROR")
 
 
 @pytest.fixture(autouse=True)

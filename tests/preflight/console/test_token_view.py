@@ -195,8 +195,8 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
     rows = [{"instruction": text + " in", "output": text + " out"} for text in HOSTILE]
     context = make(rows, max_length=65_536)
     for shown in shown_rows(context, len(rows)):
-        plain, coloured = row_lines(shown, color=False), row_lines(shown, color=True)
-        for line in (*plain, *map(without_paint, coloured)):
+        plain, colored = row_lines(shown, color=False), row_lines(shown, color=True)
+        for line in (*plain, *map(without_paint, colored)):
             assert all(character.isprintable() or character == "\u200d" for character in line), repr(line)
             assert cell_len(line) <= columns()
 

@@ -29,7 +29,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four prompts for the function, two without a reference, one of them about something else."""
     request = "Write a Python function find_max(numbers)."
     rows = [{"instruction": request, "output": ANSWER, "category": "code"}] * 2
-    rows += [{"instruction": request, "input": "Be quick."}, {"prompt": "Name a colour."}]
+    rows += [{"instruction": request, "input": "Be quick."}, {"prompt": "Name a color."}]
     return rows_file(tmp_path_factory.mktemp("prompts") / "prompts.jsonl", rows)
 
 

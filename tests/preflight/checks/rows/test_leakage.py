@@ -23,7 +23,7 @@ def other_rows(n: int) -> list[Row]:
     """Rows that none of `rows_of` is like."""
     return [
         {
-            "instruction": f"Why does the {thing} of {i} neighbours stand in the {i + 7}th street?",
+            "instruction": f"Why does the {thing} of {i} neighbors stand in the {i + 7}th street?",
             "output": f"Because {i * 3} people carried the {thing} there when the {i + 7}th street was built.",
         }
         for i, thing in enumerate(["clock", "bench", "tower", "fountain", "kiosk"] * (n // 5 + 1))
