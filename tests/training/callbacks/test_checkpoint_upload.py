@@ -40,16 +40,16 @@ def recipe_of(folder: Path, token: str, **keys: Any) -> Recipe:
     return parse_recipe([InstructionArguments, SFTConfig, ModelConfig], arguments)
 
 
-def planned(folder: Path, token: str, **keys: Any) -> PlannedPush:
+def planned(folder: Path, token: str, **keys: Any) -> Any:
     push = planned_push(recipe_of(folder, token, **keys), BASE)
     assert push is not None
     return push
 
 
-def saved(push: PlannedPush, step: int) -> None:
+def saved(push: PlannedPush, step: int, callback: CheckpointUploadCallback | None = None) -> None:
     """What the trainer does after it has written a checkpoint."""
     args, state = TrainingArguments(str(push.folder), use_cpu=True), TrainerState(global_step=step)
-    CheckpointUploadCallback(push).on_save(args, state, TrainerControl())
+    (callback or CheckpointUploadCallback(push)).on_save(args, state, TrainerControl())
 
 
 @pytest.fixture
@@ -63,36 +63,27 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_recipe_that_does_not_push_plans_nothing(tmp_path: Path, hub: LocalHub, token: str) -> None:
+def test_a_push_is_planned_by_its_keys_and_the_trainer_gets_no_token(tmp_path: Path, hub: LocalHub, token: str) -> None:
     assert planned_push(recipe_of(tmp_path / "run", token, push_to_hub="false"), BASE) is None
     assert hub.requests == []
-
-
-def test_the_trainer_is_left_neither_the_push_nor_the_token(tmp_path: Path, token: str) -> None:
     recipe = recipe_of(tmp_path / "run", token)
     planned_push(recipe, BASE)
-    training = recipe.arguments[1]
-    assert (training.push_to_hub, training.hub_token) == (False, None)
-
-
-def test_the_recipes_keys_are_heard(tmp_path: Path, token: str) -> None:
+    assert (recipe.arguments[1].push_to_hub, recipe.arguments[1].hub_token) == (False, None)
     plain = planned(tmp_path / "my-run", token)
-    assert plain.repository is not None
     assert (plain.repository.repo_id, plain.revision, plain.private) == ("me/my-run", "main", True)
     keys = {"hub_model_id": "me/other", "hub_revision": "v2", "hub_private_repo": "false", "hub_strategy": "end"}
     said = planned(tmp_path / "my-run", token, **keys)
-    assert said.repository is not None
     assert (said.repository.repo_id, said.revision, said.private) == ("me/other", "v2", False)
     assert (plain.strategy, said.strategy) == (HubStrategy.EVERY_SAVE, HubStrategy.END)
 
 
-@pytest.mark.parametrize("strategy", ["end", "every_save", "checkpoint", "all_checkpoints"])
-def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, token: str, strategy: str) -> None:
+def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, token: str) -> None:
     callbacks: list[Any] = []
-    planned(tmp_path / "run", token, hub_strategy=strategy).follow(
-        SimpleNamespace(add_callback=callbacks.append)  # type: ignore[arg-type]
-    )
-    assert [type(one) for one in callbacks] == ([] if strategy == "end" else [CheckpointUploadCallback])
+    trainer: Any = SimpleNamespace(add_callback=lambda one: callbacks.append(type(one)))
+    for strategy in ("end", "every_save", "checkpoint", "all_checkpoints"):
+        planned(tmp_path / "run", token, hub_strategy=strategy).follow(trainer)
+        assert callbacks.count(CheckpointUploadCallback) == len(callbacks) == (strategy != "end")
+        callbacks.clear()
 
 
 @pytest.mark.parametrize(
@@ -103,40 +94,35 @@ def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, 
         ({"hub_model_id": "me/in--valid"}, "Cannot have -- or"),
     ],
 )
-def test_what_would_fail_at_the_end_is_refused_at_the_start(
-    tmp_path: Path, token: str, keys: dict[str, str], words: str
-) -> None:
+def test_a_push_that_would_fail_does_not_start(tmp_path: Path, token: str, keys: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         planned(tmp_path / "run", token, **keys)
 
 
-def test_a_checkpoint_goes_to_its_own_branch_with_a_card_that_says_what_it_is(
-    hub: LocalHub, folder: Path, token: str
-) -> None:
-    push = planned(folder, token)
+def test_a_checkpoint_goes_to_its_own_branch_with_its_card(hub: LocalHub, folder: Path, token: str) -> None:
+    push = planned(folder, token, hub_revision="v2")
     saved(push, 5)
     saved(push, 10)
     there = hub.repository("me/my-run")
     assert {"step-000005", "step-000010"} <= there.branches.keys()
     assert there.files("step-000005").keys() == PUBLISHED | {".gitattributes"}
     assert b"# my-run at step 5\n" in there.files("step-000005")["README.md"]
+    assert b"are on [v2](" in there.files("step-000005")["README.md"]  # where the finished run goes
     assert there.private
 
 
-def test_a_checkpoint_that_cannot_go_is_told_once_and_training_goes_on(
-    hub: LocalHub, folder: Path, token: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_upload_is_printed_and_stops_nothing(hub: LocalHub, folder: Path, token: str, capsys: Any) -> None:
     push = planned(folder, token)
     hub.faults.append(Fault("POST /api/repos/create", status=403, times=99))
-    callback, args = CheckpointUploadCallback(push), TrainingArguments(str(folder), use_cpu=True)
+    callback = CheckpointUploadCallback(push)
     for step in (5, 10):
-        callback.on_save(args, TrainerState(global_step=step), TrainerControl())
+        saved(push, step, callback)
     said = capsys.readouterr().err
     assert said.count("was not pushed") == 1
     assert "the checkpoint of step 5 was not pushed: the token may not write to me/my-run (status 403" in said
     assert token not in said
     hub.faults.clear()
-    callback.on_save(args, TrainerState(global_step=10), TrainerControl())
+    saved(push, 10, callback)
     assert "step-000010" in hub.repository("me/my-run").branches
 
 
@@ -159,13 +145,6 @@ def test_the_end_says_how_to_push_again_what_did_not_go(
     with pytest.raises(UserError) as caught:
         push.finish(lambda *_, **__: "---\nlicense: mit\n---\n")
     assert str(caught.value).endswith(f"python pipelines/push.py '{spaced}' --repo_id me/my-run{flags}")
-
-
-def test_a_checkpoints_card_leads_to_the_branch_that_the_finished_run_goes_to(
-    hub: LocalHub, folder: Path, token: str
-) -> None:
-    saved(planned(folder, token, hub_revision="v2"), 5)
-    assert b"are on [v2](" in hub.repository("me/my-run").files("step-000005")["README.md"]
 
 
 def test_a_run_from_another_rank_pushes_nothing(hub: LocalHub, folder: Path) -> None:

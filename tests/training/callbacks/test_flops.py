@@ -36,64 +36,48 @@ def flops_of(model: Any) -> Any:
     return flops
 
 
+def lora(**options: Any) -> LoraConfig:
+    return LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **options)
+
+
 def test_full_training_of_a_llama_is_six_flops_for_each_weight_but_the_embeddings() -> None:
     flops = flops_of(model_of(LLAMA))
     assert (flops.body, flops.head) == (6 * LLAMA_BODY, 6 * LLAMA_HEAD)
     assert (flops.attention, flops.attention_in_window) == (12 * 2 * 64, 0)
-    n_tokens, n_loss_tokens, n_pairs = 30, 12, 10**2 + 20**2
-    expected = 6 * LLAMA_BODY * 30 + 6 * LLAMA_HEAD * 12 + 12 * 2 * 64 * 500
-    assert flops.of(n_tokens=n_tokens, n_loss_tokens=n_loss_tokens, n_pairs=n_pairs) == expected
-
-
-def test_equal_sequences_all_in_the_loss_cost_what_palm_says() -> None:
-    """6N + 12 L H Q T for each token, PaLM appendix B."""
-    total = flops_of(model_of(LLAMA)).of(n_tokens=4 * 50, n_loss_tokens=4 * 50, n_pairs=4 * 50**2)
-    assert total / 200 == 6 * (LLAMA_BODY + LLAMA_HEAD) + 12 * 2 * 4 * 16 * 50
+    counts = {"n_tokens": 30, "n_loss_tokens": 12, "n_pairs": 10**2 + 20**2}
+    assert flops.of(**counts) == 6 * LLAMA_BODY * 30 + 6 * LLAMA_HEAD * 12 + 12 * 2 * 64 * 500
+    assert flops.of(**counts, reference=True) == pytest.approx(flops.of(**counts) * 4 / 3)  # DPO: one more forward
 
 
 def test_the_projections_of_gpt2_are_matrices_too() -> None:
-    config = GPT2Config(vocab_size=100, n_embd=48, n_layer=3, n_head=4, n_positions=64)
-    flops = flops_of(model_of(config))
+    flops = flops_of(model_of(GPT2Config(vocab_size=100, n_embd=48, n_layer=3, n_head=4, n_positions=64)))
+    assert (flops.head, flops.attention) == (6 * 48 * 100, 12 * 3 * 48)
     assert flops.body == 6 * 3 * (48 * 144 + 48 * 48 + 2 * 48 * 192)
-    assert flops.head == 6 * 48 * 100
-    assert flops.attention == 12 * 3 * 48
 
 
 @pytest.mark.parametrize("dora", [False, True])
 def test_lora_saves_the_gradients_of_frozen_weights_and_nothing_else(dora: bool) -> None:
-    model = get_peft_model(
-        model_of(LLAMA), LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", use_dora=dora)
-    )
-    flops = flops_of(model)
+    flops = flops_of(get_peft_model(model_of(LLAMA), lora(use_dora=dora)))
     assert flops.body == 4 * LLAMA_BODY + 6 * 2 * (64 * 4 + 4 * 64)
-    assert flops.head == 4 * LLAMA_HEAD
-    assert flops.attention == 12 * 2 * 64
+    assert (flops.head, flops.attention) == (4 * LLAMA_HEAD, 12 * 2 * 64)
 
 
-def test_an_adapter_at_rest_and_the_original_of_a_trained_copy_cost_nothing() -> None:
-    lora = LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"], task_type="CAUSAL_LM")
-    model = get_peft_model(model_of(LLAMA), lora)
+def test_a_resting_adapter_the_original_of_a_copy_and_rows_of_new_tokens_cost_nothing() -> None:
+    model = get_peft_model(model_of(LLAMA), lora(modules_to_save=["lm_head"]))
     flops = flops_of(model)
     assert flops.head == 6 * LLAMA_HEAD
-    model.add_adapter("reference", LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    model.add_adapter("reference", lora())
     assert flops_of(model) == flops
-
-
-def test_rows_of_new_tokens_leave_the_head_as_it_is() -> None:
-    lora = LoraConfig(
-        r=4, target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [1, 2]}, task_type="CAUSAL_LM"
-    )
-    assert flops_of(get_peft_model(model_of(LLAMA), lora)).head == 4 * LLAMA_HEAD
+    rows = lora(trainable_token_indices={"embed_tokens": [1, 2]})
+    assert flops_of(get_peft_model(model_of(LLAMA), rows)).head == 4 * LLAMA_HEAD
 
 
 def test_a_4_bit_matrix_counts_like_the_one_that_it_packs(tmp_path: Any) -> None:
     model_of(LLAMA).save_pretrained(tmp_path)
-    packed = AutoModelForCausalLM.from_pretrained(
-        tmp_path, quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
-    )
+    four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    packed = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=four_bit)
     assert packed.model.layers[0].self_attn.q_proj.weight.numel() == 64 * 64 // 2
-    flops = flops_of(get_peft_model(packed, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")))
-    assert flops.body == 4 * LLAMA_BODY + 6 * 2 * (64 * 4 + 4 * 64)
+    assert flops_of(get_peft_model(packed, lora())).body == 4 * LLAMA_BODY + 6 * 2 * (64 * 4 + 4 * 64)
 
 
 def test_layers_with_a_window_count_no_more_than_the_window() -> None:
@@ -106,12 +90,6 @@ def test_layers_with_a_window_count_no_more_than_the_window() -> None:
     width = 12 * 2 * 24
     long, short = (flops.of(n_tokens=n, n_loss_tokens=0, n_pairs=n * n) - flops.body * n for n in (32, 4))
     assert (long, short) == (width * (32 * 32 + 2 * 32 * 8), width * 3 * 4 * 4)
-
-
-def test_the_reference_of_dpo_adds_a_forward() -> None:
-    flops = flops_of(model_of(LLAMA))
-    counts = {"n_tokens": 30, "n_loss_tokens": 12, "n_pairs": 500}
-    assert flops.of(**counts, reference=True) == pytest.approx(flops.of(**counts) * 4 / 3)
 
 
 def test_a_mixture_of_experts_is_not_guessed_at() -> None:

@@ -1,12 +1,9 @@
 """Every log says what the step cost: tokens counted to the last one, time without evaluation, one line to read."""
 
 import io
-import json
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +15,11 @@ from trl import DPOConfig, DPOTrainer
 
 from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, add_logging, log_line, say
 from pipelines.training.callbacks.throughput import ThroughputMeter, batch_counts
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, RunCli
+from tests.run_files import read_json, read_jsonl
 from tests.training.callbacks.logged_trainers import logged_trainer, rows_of, tokenizer_of
 
-ADDED = {"tokens_per_second", "loss_token_share", "tflops_per_second", "peak_memory_gib", "seconds_left"}
+Capture = pytest.CaptureFixture[str]
 
 
 class WatchedDPOTrainer(ThroughputLogging, DPOTrainer):
@@ -30,11 +28,8 @@ class WatchedDPOTrainer(ThroughputLogging, DPOTrainer):
 
 def hand_counts(rows: Any) -> list[int]:
     """Tokens, predicted tokens, squared lengths; a label at place 0 has nothing before it and is not predicted."""
-    return [
-        sum(len(row["input_ids"]) for row in rows),
-        sum(label != -100 for row in rows for label in row["labels"][1:]),
-        sum(len(row["input_ids"]) ** 2 for row in rows),
-    ]
+    lengths = [len(row["input_ids"]) for row in rows]
+    return [sum(lengths), sum(label != -100 for row in rows for label in row["labels"][1:]), sum(n**2 for n in lengths)]
 
 
 def counted(trainer: Any) -> list[int]:
@@ -46,40 +41,28 @@ def counted(trainer: Any) -> list[int]:
 @pytest.mark.parametrize(
     "options", [{}, {"gradient_accumulation_steps": 2}, {"padding_free": True}, {"packing": True, "max_length": 48}]
 )
-def test_tokens_of_padded_and_packed_batches_are_counted_exactly(
-    tiny_model_folder: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("in_full", [False, True])
+def test_tokens_are_counted_exactly(tiny_model_folder: Path, tmp_path: Path, options: dict, in_full: bool) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 15)
+    if in_full:  # the first token of a row is never predicted
+        rows = rows.map(lambda row: {"labels": row["input_ids"]})
     options = {"logging_strategy": "no", "max_steps": -1, "num_train_epochs": 1, **options}
-    assert counted(logged_trainer(tiny_model_folder, tmp_path, rows=rows, **options)) == hand_counts(rows)
-
-
-def test_rows_trained_on_in_full_lose_the_prediction_of_their_first_token(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    rows = rows_of(tokenizer_of(tiny_model_folder), 8).map(lambda row: {"labels": row["input_ids"]})
-    options: dict[str, Any] = {"logging_strategy": "no", "max_steps": -1, "num_train_epochs": 1}
     counts = counted(logged_trainer(tiny_model_folder, tmp_path, rows=rows, **options))
     assert counts == hand_counts(rows)
-    assert counts[0] - counts[1] == 8
+    assert not in_full or counts[0] - counts[1] == 15
 
 
 def test_both_answers_of_preference_pairs_are_counted(tiny_model_folder: Path, tmp_path: Path) -> None:
     tokenizer = tokenizer_of(tiny_model_folder)
     pairs = [{"prompt": f"number {n} is ", "chosen": "x" * (n + 1), "rejected": "no"} for n in range(6)]
-    trainer = WatchedDPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(tiny_model_folder),
-        args=DPOConfig(output_dir=str(tmp_path), num_train_epochs=1, per_device_train_batch_size=4, use_cpu=True,
-                       bf16=False, report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True),
-        train_dataset=Dataset.from_list(pairs),
-        processing_class=tokenizer,
-    )  # fmt: skip
-
-    def n_of(text: str) -> int:
-        return len(tokenizer(text)["input_ids"])
-
-    whole = [n_of(p["prompt"]) + n_of(p[side]) + 1 for p in pairs for side in ("chosen", "rejected")]
-    answers = [n_of(p[side]) + 1 for p in pairs for side in ("chosen", "rejected")]  # the end token is one of them
+    args = DPOConfig(output_dir=str(tmp_path), num_train_epochs=1, per_device_train_batch_size=4, use_cpu=True,
+                     bf16=False, report_to="none", logging_strategy="no", save_strategy="no")  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    trainer = WatchedDPOTrainer(model, args=args, train_dataset=Dataset.from_list(pairs), processing_class=tokenizer)
+    sides = [(pair["prompt"], pair[side]) for pair in pairs for side in ("chosen", "rejected")]
+    n_tokens = [[len(ids) for ids in tokenizer(side)["input_ids"]] for side in sides]
+    whole = [n_prompt + n_answer + 1 for n_prompt, n_answer in n_tokens]  # the end token is one of them
+    answers = [n_answer + 1 for _, n_answer in n_tokens]
     assert counted(trainer) == [sum(whole), sum(answers), sum(n * n for n in whole)]
     assert trainer._has_reference_pass
 
@@ -89,25 +72,18 @@ def test_blocks_without_a_mask_are_all_tokens() -> None:
     assert batch_counts({"input_ids": ids, "labels": ids}).tolist() == [12, 10, 72]
 
 
-def test_each_log_says_pace_and_share_and_trainer_state_has_it(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_each_log_has_throughput_and_mfu(tiny_model_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     rows = rows_of(tokenizer_of(tiny_model_folder), 16)
     trainer = logged_trainer(tiny_model_folder, tmp_path, rows=rows, logging_steps=4)
     trainer.train()
     trainer.save_state()
-    log = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"][0]
-    assert log.keys() > ADDED
+    log = read_json(tmp_path / "trainer_state.json")["log_history"][0]
+    added = {"tokens_per_second", "loss_token_share", "tflops_per_second", "peak_memory_gib", "seconds_left"}
+    assert log.keys() > added
     assert "mfu" not in log  # a CPU's peak is not known
     n_tokens, n_predicted, _ = hand_counts(rows)
     assert log["loss_token_share"] == pytest.approx(n_predicted / n_tokens, abs=1e-4)
-    assert log["tokens_per_second"] > 0
-    assert log["seconds_left"] == 0
-
-
-def test_mfu_is_there_where_the_peak_is_known(
-    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = logged_trainer(tiny_model_folder, tmp_path)
-    trainer.train()
+    assert log["tokens_per_second"] > log["seconds_left"] == 0
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
     monkeypatch.setattr(type(trainer.args), "device", torch.device("cuda"))
     found = trainer._utilization(10**9, 10**9, 10**9, 1.0)
@@ -115,67 +91,56 @@ def test_mfu_is_there_where_the_peak_is_known(
     assert found["mfu"] > 0
 
 
-class Clock:
-    """A clock that goes on when it is told to, in place of the module `time`."""
-
-    seconds = 0.0
-
-    def perf_counter(self) -> float:
-        return self.seconds
+BATCH = {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr("pipelines.training.callbacks.throughput.time", clock := Clock())
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A clock that the test sets, in place of the module `time`."""
+    clock = SimpleNamespace(seconds=0.0, perf_counter=lambda: clock.seconds)
+    monkeypatch.setattr("pipelines.training.callbacks.throughput.time", clock)
     return clock
 
 
-def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock: Clock) -> None:
-    meter, batch = ThroughputMeter(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
+def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock: Any) -> None:
+    meter = ThroughputMeter()
     assert meter.seconds_left(0, 10) is None
     left = []
     for step in range(100, 104):  # resumed at step 100
-        meter.count(batch, step)
+        meter.count(BATCH, step)
         clock.seconds += 20 if step == 100 else 2  # the first step is slow
         left.append(meter.seconds_left(step + 1, 110))
     assert left[1:] == [16, 14, 12]
 
 
-def test_evaluation_is_no_training_time_but_is_waited_for(clock: Clock) -> None:
-    meter, batch = ThroughputMeter(), {"input_ids": torch.ones(1, 4).long(), "labels": torch.ones(1, 4).long()}
+def test_evaluation_is_no_training_time_but_is_waited_for(clock: Any) -> None:
+    meter = ThroughputMeter()
     for step in range(2):
-        meter.count(batch, step)
+        meter.count(BATCH, step)
     with meter.paused(), meter.paused():
         assert meter.is_paused
         clock.seconds += 30
     assert not meter.is_paused
     counts, seconds = meter.close_window()
-    assert counts is not None
-    assert (counts.tolist()[0], meter.close_window()[0]) == (8, None)
-    assert seconds == 0
+    assert (counts.tolist()[0], seconds, meter.close_window()[0]) == (8, 0, None)
     assert meter.seconds_left(2, 4) == 30
 
 
-def test_the_view_replaces_the_printed_dicts(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_replace_the_printed_dicts(tiny_model_folder: Path, tmp_path: Path, capsys: Capture) -> None:
     trainer = logged_trainer(tiny_model_folder, tmp_path, eval_strategy="steps", eval_steps=2)
     add_logging(trainer)
     add_logging(trainer)
     trainer.train()
     lines = capsys.readouterr().out.splitlines()
     kinds = [type(callback) for callback in trainer.callback_handler.callbacks]
-    assert kinds.count(LoggingCallback) == 1
-    assert PrinterCallback not in kinds
+    assert (kinds.count(LoggingCallback), kinds.count(PrinterCallback)) == (1, 0)
     assert [line.split(" ·")[0] for line in lines] == [
         "step 1/4", "step 2/4", "step 2", "step 3/4", "step 4/4", "step 4", "trained to step 4 in 0 s"
     ]  # fmt: skip
     assert "% in loss" in lines[0]
 
 
-def test_progress_bars_stay_without_their_dicts(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_bars_stay_without_dicts(tiny_model_folder: Path, tmp_path: Path, capsys: Capture) -> None:
     trainer = logged_trainer(tiny_model_folder, tmp_path, disable_tqdm=False)
     add_logging(trainer)
     trainer.train()
@@ -209,10 +174,11 @@ def test_a_terminal_without_the_characters_gets_others(monkeypatch: pytest.Monke
     assert raw.getvalue() == b"step 1 | loss 2 \\xe9\n"
 
 
-def test_two_processes_add_their_tokens_up(tiny_model_folder: Path, tmp_path: Path) -> None:
-    """Two ranks see 8 rows a step; the share is that of all of them, and rank 0 alone speaks."""
-    code = f"""
-import json
+def test_two_processes_add_their_tokens_up(tiny_model_folder: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    """Two ranks see 8 rows a step; the share is that of all of them, and rank 0 alone prints."""
+    (tmp_path / "script.py").write_text(f"""
+import json, sys
+sys.path.insert(0, {str(PROJECT)!r})
 from pipelines.training.callbacks.logging_callback import add_logging
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from tests.training.callbacks.logged_trainers import *
@@ -226,28 +192,11 @@ trainer.train()
 train, evaluation = trainer.state.log_history[:2]
 found = train['loss_token_share'], evaluation['eval_p_end']
 (folder / f"rank{{trainer.args.process_index}}.json").write_text(json.dumps(found))
-"""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {**os.environ, "PYTHONPATH": str(PROJECT), "ACCELERATE_USE_CPU": "true", "WORLD_SIZE": "2",
-              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        outputs = [rank.communicate(timeout=120) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], outputs
-    said = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
-    assert said[0] == said[1]
+""")
+    done = run_cli(tmp_path / "script.py", n_processes=2)
+    first, second = (read_json(tmp_path / f"rank{rank}.json") for rank in range(2))
+    assert first == second
     n_tokens, n_predicted, _ = hand_counts(rows_of(tokenizer_of(tiny_model_folder), 16))
-    assert said[0][0] == pytest.approx(n_predicted / n_tokens, abs=1e-4)
-    assert ["step 2/2" in said for said, _ in outputs] == [True, False]
-    assert len((tmp_path / "samples.jsonl").read_text().splitlines()) == 1
+    assert first[0] == pytest.approx(n_predicted / n_tokens, abs=1e-4)
+    assert done.stdout.count("step 2/2") == 1
+    assert len(read_jsonl(tmp_path / "samples.jsonl")) == 1

@@ -1,6 +1,6 @@
 """row_losses.parquet: the loss of each row, by which one that does not belong is found."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +10,34 @@ import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
-from pipelines import sft
-from tests.training.test_fine_tuning import KEYS, LORA
+from tests.run_files import read_jsonl, write_jsonl
+from tests.training.sft_runs import LORA
 
+Run = Callable[[str], dict[str, Any]]
 N_ROWS = 40
 ALIEN = 17
 
 
 @pytest.fixture(scope="module")
-def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows: list[dict[str, Any]] = [
-        {"instruction": f"Say {n}.", "output": "so it is", "source": "a.txt", "source_row": n + 100}
+def alien_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outputs = {ALIEN: "ZQX!? 9#", 3: ""}  # row 3 is dropped
+    rows = [
+        {"instruction": f"Say {n}.", "output": outputs.get(n, "so it is"), "source": "a.txt", "source_row": n + 100}
         for n in range(N_ROWS)
     ]
-    rows[ALIEN]["output"] = "ZQX!? 9#"
-    rows[3]["output"] = ""  # dropped
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return write_jsonl(tmp_path_factory.mktemp("rows") / "rows.jsonl", rows)
 
 
-def run(base: Path, rows_file: Path, folder: Path, more: str) -> dict[str, Any]:
-    named = f"--model_name_or_path {base} --dataset_name {rows_file} --output_dir {folder} --doctor off"
-    sft.main(f"{named} {KEYS} {LORA} {more}".split())
-    return dict(json.loads((folder / "run.json").read_text()))
+@pytest.fixture
+def run(run_sft: Any, alien_rows: Path, tiny_model_folder: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    base = f"--model_name_or_path {tiny_model_folder}"
+    return lambda more: run_sft(tmp_path, f"{base} --doctor off {LORA} {more}", alien_rows)
 
 
 @pytest.mark.parametrize("packing", ["", "--packing"])
-def test_each_row_has_its_loss_under_the_saved_model_and_the_alien_is_first(
-    tiny_model_folder: Path, rows_file: Path, tmp_path: Path, packing: str
-) -> None:
-    record = run(tiny_model_folder, rows_file, tmp_path / "run", f"--max_steps 40 {packing}")
-    table = pq.read_table(tmp_path / "run" / "row_losses.parquet").to_pylist()
+def test_each_row_has_its_loss(run: Run, alien_rows: Path, tmp_path: Path, packing: str) -> None:
+    record = run(f"--max_steps 40 {packing}")
+    table = pq.read_table(tmp_path / "row_losses.parquet").to_pylist()
     assert sorted(entry["row"] for entry in table) == [n for n in range(N_ROWS) if n != 3]
     assert table[0]["row"] == ALIEN
     assert all(entry["source_row"] == str(entry["row"] + 100) for entry in table)
@@ -52,12 +48,12 @@ def test_each_row_has_its_loss_under_the_saved_model_and_the_alien_is_first(
     total = sum(entry["n_tokens"] for entry in table)
     assert said["mean"] == pytest.approx(sum(entry["loss"] * entry["n_tokens"] for entry in table) / total)
     for entry in table[:2]:
-        assert entry["loss"] == pytest.approx(plain_loss(tmp_path / "run", rows_file, entry["row"]), abs=1e-4)
+        assert entry["loss"] == pytest.approx(plain_loss(tmp_path, alien_rows, entry["row"]), abs=1e-4)
 
 
 def plain_loss(folder: Path, rows_file: Path, number: int) -> float:
     """One forward pass of the saved model over one row, in plain transformers."""
-    row = json.loads(rows_file.read_text().splitlines()[number])
+    row = read_jsonl(rows_file)[number]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoPeftModelForCausalLM.from_pretrained(folder).eval()
     prompt = tokenizer.apply_chat_template(
@@ -71,18 +67,13 @@ def plain_loss(folder: Path, rows_file: Path, number: int) -> float:
     return float(losses[-len(answer) :].mean())
 
 
-def test_of_more_rows_than_a_tenth_of_the_run_takes_a_sample_is_measured_and_said(
-    tiny_model_folder: Path, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+def test_a_sample_is_measured_if_all_rows_take_too_long(run: Run, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("pipelines.training.data.row_losses._MIN_EXAMPLES", 4)
-    record = run(tiny_model_folder, rows_file, tmp_path / "run", "--max_steps 2")
-    said = record["row_losses"]
+    said = run("--max_steps 2")["row_losses"]
     assert 4 <= said["n_rows"] < said["n_rows_trained"] == N_ROWS - 1
     assert f"over a sample of {said['n_rows']} of 39 rows" in capsys.readouterr().out
 
 
-def test_none_are_measured_where_the_recipe_says_so(tiny_model_folder: Path, rows_file: Path, tmp_path: Path) -> None:
-    record = run(tiny_model_folder, rows_file, tmp_path / "run", "--max_steps 1 --row_losses false")
-    assert record["row_losses"] is None
-    assert not (tmp_path / "run" / "row_losses.parquet").exists()
+def test_none_are_measured_without_row_losses(run: Run, tmp_path: Path) -> None:
+    assert run("--max_steps 1 --row_losses false")["row_losses"] is None
+    assert not (tmp_path / "row_losses.parquet").exists()
