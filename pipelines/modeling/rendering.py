@@ -11,8 +11,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, PlainText, transcript
 from pipelines.errors import UserError
-from pipelines.modeling.assistant_masks import chat_token_ids, inner_token_ids, prompt_token_ids, turn_token_ids
-from pipelines.modeling.chat.turns import AssistantTurn, UnrenderableError, assistant_turns, prompt_text
+from pipelines.modeling.assistant_masks import (
+    AssistantTurn,
+    UnrenderableError,
+    assistant_turns,
+    chat_token_ids,
+    inner_token_ids,
+    prompt_text,
+    prompt_token_ids,
+    turn_token_ids,
+)
 from pipelines.modeling.chat_template import end_token, end_tokens, token_id_of
 
 _PROBE = "probe answer 9042"

@@ -11,11 +11,10 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer
-from pipelines.modeling.assistant_masks import render_turns
+from pipelines.modeling.assistant_masks import UnrenderableError, assistant_turns, render_turns
 from pipelines.modeling.chat.dates import pin_date
 from pipelines.modeling.chat.end_tokens import end_tokens
 from pipelines.modeling.chat.template_input import template_messages
-from pipelines.modeling.chat.turns import UnrenderableError, assistant_turns
 from pipelines.training.serving_check import reloaded_tokenizer
 from tests.modeling.template_families import COLUMNS, FAMILIES, OF_TRL, TRL, tokenizer_of, verdict
 
