@@ -13,11 +13,8 @@ from pipelines.inference.processes import is_main_process, processes
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer.
-
-    `token_ids` are all generated tokens with the end token, if any; `n_tokens` counts them without it. `stopped` is
-    true only if the model produced an end token. `text` has no special tokens.
-    """
+    """A model's answer. `token_ids` are all generated tokens with the end token, if any; `n_tokens` counts them without
+    it. `stopped` is true only if the model produced an end token. `text` has no special tokens."""
 
     text: str
     n_tokens: int
@@ -74,16 +71,12 @@ class AnswerStore:
 
 
 def open_answer_store(output: Path, *, resume: bool) -> AnswerStore:
-    """Open the store for `output`: output.partial, which an interrupted call leaves behind.
-
-    Raises `UserError` if it exists without `resume`.
-    """
+    """Open the store for `output`: output.partial, which an interrupted call leaves behind. Raises `UserError` if it
+    exists without `resume`."""
     store = AnswerStore(output.with_name(f"{output.name}.partial"))
     if store.files() and not resume and is_main_process():  # other processes may have started to write
-        raise UserError(
-            f"{store.files()[0]} has {len(store)} answers of an interrupted call",
-            "add --resume to continue it, or delete the file to start again",
-        )
+        problem = f"{store.files()[0]} has {len(store)} answers of an interrupted call"
+        raise UserError(problem, "add --resume to continue it, or delete the file to start again")
     return store
 
 
@@ -98,10 +91,8 @@ def _answers_in(file: Path) -> dict[str, Answer]:
                 str(entry["text"]), int(entry["n_tokens"]), bool(entry["stopped"]), token_ids
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"line {number} of {file} is no finished answer: {line[:60].decode(errors='replace')!r}",
-                "remove that line, or the file to start again",
-            ) from error
+            problem = f"line {number} of {file} is no finished answer: {line[:60].decode(errors='replace')!r}"
+            raise UserError(problem, "remove that line, or the file to start again") from error
     return answers
 
 

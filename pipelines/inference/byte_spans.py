@@ -22,10 +22,8 @@ def token_byte_spans(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tupl
     belongs to its last token. Raises `UserError` for a tokenizer without offsets.
     """
     if not tokenizer.is_fast:
-        raise UserError(
-            f"{tokenizer.name_or_path} has the slow tokenizer {type(tokenizer).__name__}, which has no offsets",
-            "convert it to a tokenizer.json",
-        )
+        problem = f"{tokenizer.name_or_path} has the slow tokenizer {type(tokenizer).__name__}, which has no offsets"
+        raise UserError(problem, "convert it to a tokenizer.json")
     encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
     pieces = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
     n_bytes = len(text.encode("utf-8"))

@@ -23,10 +23,8 @@ _ROOM = 32  # spare columns, at least, when a cache grows
 
 
 class PreallocatedLayer(DynamicLayer):
-    """A layer of the key-value cache with a preallocated buffer.
-
-    transformers' layer concatenates at each step; on a CPU that took 80% of the time of a 6M-parameter model.
-    """
+    """A layer of the key-value cache with a preallocated buffer. transformers' layer concatenates at each step; on a
+    CPU that took 80% of the time of a 6M-parameter model."""
 
     _rooms: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -60,10 +58,8 @@ class PreallocatedLayer(DynamicLayer):
 
 
 class ContinuousBatch:
-    """Answers in progress: `requests[row]` is None once a row's answer has ended.
-
-    Use it within `plain_generation_config`.
-    """
+    """Answers in progress: `requests[row]` is None once a row's answer has ended. Use it within
+    `plain_generation_config`."""
 
     def __init__(self, loaded: LoadedModel, policy: SamplingPolicy, stop_ids: Sequence[int]) -> None:
         self.loaded, self.policy, self.stop_ids = loaded, policy, frozenset(stop_ids)
@@ -82,10 +78,8 @@ class ContinuousBatch:
         return len(self.requests) - len(self.free_rows)
 
     def fill(self, requests: Sequence[Request]) -> Iterator[tuple[Request, list[int]]]:
-        """Prefill `requests` into free rows, or into an empty batch; yield answers that end at their first token.
-
-        No prompt may be longer than those in progress: it must fit into the existing columns.
-        """
+        """Prefill `requests` into free rows, or into an empty batch; yield answers that end at their first token. No
+        prompt may be longer than those in progress: it must fit into the existing columns."""
         token_ids, mask = pad_left([one.token_ids for one in requests], self.loaded)
         positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
         cache = new_cache(self.loaded)
@@ -192,10 +186,8 @@ class ContinuousBatch:
 def decode_continuous(
     loaded: LoadedModel, requests: Sequence[Request], policy: SamplingPolicy, stop_ids: Sequence[int], batch_size: int
 ) -> Iterator[tuple[Request, list[int]]]:
-    """Yield each request with its new tokens, the end token included, in the order in which the answers end.
-
-    Starts with the longest prompts, so that a batch that does not fit into memory fails at once.
-    """
+    """Yield each request with its new tokens, the end token included, in the order in which the answers end. Starts
+    with the longest prompts, so that a batch that does not fit into memory fails at once."""
     waiting = deque(sorted(requests, key=lambda one: len(one.token_ids), reverse=True))
     batch = ContinuousBatch(loaded, policy, stop_ids)
     while waiting or batch.n_alive:

@@ -32,10 +32,8 @@ def decode(
         try:
             yield from decode_by(loaded, requests, policy, stop_ids, batch_size)
         except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"out of memory with {batch_size} answers at a time: {str(error).partition('.')[0].lower()}",
-                "lower --batch_size",
-            ) from error
+            problem = f"out of memory with {batch_size} answers at a time: {str(error).partition('.')[0].lower()}"
+            raise UserError(problem, "lower --batch_size") from error
 
 
 def decode_padded(

@@ -132,10 +132,8 @@ class _Work:
 def token_choices_of(
     loaded: LoadedModel, prompts: Sequence[list[int]], answers: Sequence[Answer], n_alternatives: int = 5
 ) -> list[list[TokenChoice]]:
-    """For each answer the probability of each token, and of `n_alternatives` others.
-
-    Probabilities are the model's, before temperature and top_p. Answers of similar length share a batch.
-    """
+    """For each answer the probability of each token, and of `n_alternatives` others. Probabilities are the model's,
+    before temperature and top_p. Answers of similar length share a batch."""
     rows = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
     choices: list[list[TokenChoice]] = [[] for _ in rows]
     n_words = loaded.model.config.get_text_config().vocab_size

@@ -48,9 +48,7 @@ def measured_here(items: Sequence[Any], measure: Callable[[Sequence[Any]], Seque
 
 def log_probabilities(loaded: LoadedModel, sequences: Sequence[TokenSequence], **options: Any) -> list[np.ndarray]:
     """Natural log probabilities (float64, shape [n_scored]) of each sequence's scored tokens, in the order given.
-
-    `options` and errors are those of `scored_places`.
-    """
+    `options` and errors are those of `scored_places`."""
     return [table[:, 0] for table in scored_places(loaded, sequences, _log_softmax_at, **options)]
 
 
@@ -99,10 +97,8 @@ def scored_places(
         for number in range(len(sequences))
     ]
     if not all(np.isfinite(table).all() for table in results):
-        raise UserError(
-            f"{loaded.name} gives log probabilities that are NaN or infinite",
-            "check the weights, or load the model in another dtype",
-        )
+        problem = f"{loaded.name} gives log probabilities that are NaN or infinite"
+        raise UserError(problem, "check the weights, or load the model in another dtype")
     return results
 
 
@@ -140,10 +136,8 @@ def _figures(loaded: LoadedModel, batch: list[_Piece], figures_of: FiguresOf) ->
 
 
 def _logits(loaded: LoadedModel, token_ids: torch.Tensor, mask: torch.Tensor, first: int) -> torch.Tensor:
-    """Logits (shape [rows, length - 1 - first, vocabulary]) at the positions from `first` to the last but one.
-
-    The last token is not read: nothing after it is scored.
-    """
+    """Logits (shape [rows, length - 1 - first, vocabulary]) at the positions from `first` to the last but one. The last
+    token is not read: nothing after it is scored."""
     base = loaded.model.get_base_model() if isinstance(loaded.model, PeftModel) else loaded.model
     last = token_ids.shape[1] - 1
     inputs: dict[str, Any] = {"input_ids": token_ids[:, :last], "attention_mask": mask[:, :last], "use_cache": False}

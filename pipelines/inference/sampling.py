@@ -38,10 +38,8 @@ class SamplingPolicy:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more", f"raise --{name}")
         if self.temperature == 0 and self.num_samples > 1:
-            raise UserError(
-                f"temperature is 0 for {self.num_samples} samples, which would all be the same text",
-                "raise --temperature",
-            )
+            problem = f"temperature is 0 for {self.num_samples} samples, which would all be the same text"
+            raise UserError(problem, "raise --temperature")
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,8 @@ def choose_tokens(scores: torch.Tensor, policy: SamplingPolicy, uniforms: torch.
     """
     best, greedy = scores.max(dim=-1, keepdim=True)  # NaN wins every comparison, so it is found here
     if not best.isfinite().all():
-        raise UserError(
-            "the logits for the next token are NaN or infinite",
-            "check trainer_state.json for a diverged training, or load the model in a wider dtype",
-        )
+        problem = "the logits for the next token are NaN or infinite"
+        raise UserError(problem, "check trainer_state.json for a diverged training, or load the model in a wider dtype")
     if uniforms is None:
         return greedy
     probabilities = (scores.float() / policy.temperature).softmax(dim=-1)

@@ -42,10 +42,8 @@ def end_probability(log_probs: torch.Tensor, end_ids: Sequence[int]) -> torch.Te
 
 
 def end_probabilities(model: Any, rows: Sequence[AnswerRow]) -> tuple[list[float], list[float]]:
-    """P(end token | text before) at the end of each row's answer, and at the places where an answer continues.
-
-    A place inside that is labeled with the end token too (an earlier turn's end) is in neither list.
-    """
+    """P(end token | text before) at the end of each row's answer, and at the places where an answer continues. A place
+    inside that is labeled with the end token too (an earlier turn's end) is in neither list."""
     at_end: list[float] = []
     inside: list[float] = []
     for row, logits in answer_logits(model, rows):
@@ -56,10 +54,8 @@ def end_probabilities(model: Any, rows: Sequence[AnswerRow]) -> tuple[list[float
 
 
 def answer_logits(model: Any, rows: Sequence[AnswerRow]) -> Iterator[tuple[AnswerRow, torch.Tensor]]:
-    """Each row with the logits (float32, shape [places, vocabulary]) that predict its labels, in the order given.
-
-    A batch holds as many rows as fit into 256 MiB of logits.
-    """
+    """Each row with the logits (float32, shape [places, vocabulary]) that predict its labels, in the order given. A
+    batch holds as many rows as fit into 256 MiB of logits."""
     n_words = int(model.config.get_text_config().vocab_size)
     batch: list[AnswerRow] = []
     for row in rows:

@@ -25,16 +25,12 @@ def window_and_stride(max_positions: int | None, window: int | None, stride: int
     size = window or max_positions or WINDOW_WITHOUT_LIMIT
     longest = max_positions + 1 if max_positions is not None else None
     if size < 2 or (longest is not None and size > longest):
-        raise UserError(
-            f"the window is {size} tokens, expected 2 to {longest or 'any number'}",
-            "leave out --window to use the model's longest sequence",
-        )
+        problem = f"the window is {size} tokens, expected 2 to {longest or 'any number'}"
+        raise UserError(problem, "leave out --window to use the model's longest sequence")
     step = stride or max(1, size // 2)
     if not 1 <= step < size:
-        raise UserError(
-            f"the stride is {step} tokens, expected 1 to {size - 1} for a window of {size}",
-            "leave out --stride to use half of the window",
-        )
+        problem = f"the stride is {step} tokens, expected 1 to {size - 1} for a window of {size}"
+        raise UserError(problem, "leave out --stride to use half of the window")
     return size, step
 
 

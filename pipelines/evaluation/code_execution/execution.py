@@ -53,10 +53,8 @@ def run_texts(
     limits: RunLimits | None = None,
     n_workers: int | None = None,
 ) -> list[RunResult]:
-    """Run the Python of each answer `texts[i]` with `tests[i]`; results are in the same order.
-
-    `n_workers` run at a time, by default one for each processor. Raises `UserError` if there is no sandbox.
-    """
+    """Run the Python of each answer `texts[i]` with `tests[i]`; results are in the same order. `n_workers` run at a
+    time, by default one for each processor. Raises `UserError` if there is no sandbox."""
     refuse_unless_sandboxed()
     n_workers = n_workers or len(os.sched_getaffinity(0))
     workers: SimpleQueue[int] = SimpleQueue()

@@ -62,9 +62,7 @@ def main() -> None:
 
 def _limit(limits: dict[str, Any], user: int | None) -> None:
     """Set resource limits for good; started by root, become `user` first: the kernel does not limit root's threads.
-
-    Code may ignore the alarm. Then the caller's clock ends it.
-    """
+    Code may ignore the alarm. Then the caller's clock ends it."""
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)

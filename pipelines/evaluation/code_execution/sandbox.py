@@ -76,10 +76,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of one answer. `runs`: its code raised nothing; `passes_tests`: None if there are no tests.
-
-    `reason` is short and printable; part of it can be the generated code's own words.
-    """
+    """The result of one answer. `runs`: its code raised nothing; `passes_tests`: None if there are no tests. `reason`
+    is short and printable; part of it can be the generated code's own words."""
 
     runs: bool
     passes_tests: bool | None
@@ -89,10 +87,8 @@ class RunResult:
 
 
 def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) -> RunResult:
-    """Run `sources` one after the other in one namespace in a new sandbox: "answer", and tests named "test N".
-
-    Workers that run at the same time have different numbers. Raises `UserError` if the sandbox does not start.
-    """
+    """Run `sources` one after the other in one namespace in a new sandbox: "answer", and tests named "test N". Workers
+    that run at the same time have different numbers. Raises `UserError` if the sandbox does not start."""
     tokens = {name: secrets.token_hex(16) for name in ("ran", "passed")}
     user = _FIRST_USER + (os.getpid() + worker) % _N_USERS if os.geteuid() == 0 else None
     request = marshal.dumps({"sources": dict(sources), "tokens": tokens, "limits": asdict(limits), "user": user})
@@ -129,10 +125,8 @@ def run_sources(sources: Mapping[str, str], limits: RunLimits, worker: int = 0) 
 
 
 def _ending(status: int | None, reason: str) -> tuple[Outcome, str]:
-    """Return the outcome and the reason of code that did not come to its end.
-
-    bwrap's exit status for a signal is 128 and the signal. The reason begins with the name of the exception.
-    """
+    """Return the outcome and the reason of code that did not come to its end. bwrap's exit status for a signal is 128
+    and the signal. The reason begins with the name of the exception."""
     ended_by = (status or 0) - 128
     if status is None or ended_by == signal.SIGALRM:
         return Outcome.TIMEOUT, reason
@@ -215,10 +209,8 @@ if set(os.environ) - {{"HOME", "MALLOC_ARENA_MAX", "PWD", "LC_CTYPE"}}:
 
 @cache
 def refuse_unless_sandboxed() -> None:
-    """Return if programs can be run in the sandbox on this machine; tried once in a process.
-
-    Raises `UserError` if bwrap is not installed, is not allowed to create namespaces, or does not isolate.
-    """
+    """Return if programs can be run in the sandbox on this machine; tried once in a process. Raises `UserError` if
+    bwrap is not installed, is not allowed to create namespaces, or does not isolate."""
     if not sys.platform.startswith("linux") or platform.machine() not in _REFUSED_CALLS:
         system = f"{platform.system()} on {platform.machine()}"
         raise UserError(f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave --run_code off here")

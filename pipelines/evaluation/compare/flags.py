@@ -41,10 +41,8 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
 
 
 def refuse_taken(output: Path, *, resume: bool) -> None:
-    """Raise `UserError` if `output` has files, except with `resume` those of an interrupted comparison.
-
-    Every process can call this: none writes before all have started.
-    """
+    """Raise `UserError` if `output` has files, except with `resume` those of an interrupted comparison. Every process
+    can call this: none writes before all have started."""
     found = {one.name for one in output.iterdir()} if output.is_dir() else set()
     if not found or not all(name.startswith((ANSWERS_SO_FAR, JUDGED_SO_FAR)) for name in found):
         refuse_existing(output)
@@ -55,10 +53,8 @@ def refuse_taken(output: Path, *, resume: bool) -> None:
 
 
 def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
-    """Read the typed prompts, then the held-out ones, after checks of all files and models of the flags.
-
-    Raises `UserError` for one that is missing or cannot be read.
-    """
+    """Read the typed prompts, then the held-out ones, after checks of all files and models of the flags. Raises
+    `UserError` for one that is missing or cannot be read."""
     from pipelines.evaluation.prompts.prompt_sets import held_out_prompts, typed_prompts
     from pipelines.hub.model_ref import resolve_compared
 

@@ -23,28 +23,22 @@ from pipelines.records import describe_machine, read_record, versions
 
 
 def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
-    """Read the records of other programs for the report, by their names next to comparison.json.
-
-    Raises `UserError` for one that is missing or of another program.
-    """
+    """Read the records of other programs for the report, by their names next to comparison.json. Raises `UserError` for
+    one that is missing or of another program."""
     attached: dict[str, Mapping[str, Any]] = {}
     for kind, path in (("perplexity", flags.perplexity), ("benchmark", flags.benchmark)):
         if path is None:
             continue
         record = attached[f"{kind}.json"] = read_record(path)
         if record.get("kind") != kind:
-            raise UserError(
-                f"{path} is a record of kind {record.get('kind')!r}, expected {kind!r}",
-                f"give the file that {kind}.py wrote with --output",
-            )
+            problem = f"{path} is a record of kind {record.get('kind')!r}, expected {kind!r}"
+            raise UserError(problem, f"give the file that {kind}.py wrote with --output")
     return attached
 
 
 def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
-    """The plan for each model. Raises `UserError` for invalid values and for files that cannot be measured on.
-
-    All processes wait for each other here, before one of them writes an answer.
-    """
+    """The plan for each model. Raises `UserError` for invalid values and for files that cannot be measured on. All
+    processes wait for each other here, before one of them writes an answer."""
     processes().wait_for_everyone()
     return MeasurementPlan(
         DecodingPlan(flags.max_new_tokens, flags.num_samples, flags.temperature, flags.top_p, flags.seed),

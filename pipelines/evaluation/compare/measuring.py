@@ -36,10 +36,8 @@ class DecodingPlan:
         if self.num_samples < 0:
             raise UserError(f"num_samples is {self.num_samples}, expected 0 or more", "use --num_samples 0 for none")
         if self.num_samples and self.temperature <= 0:
-            raise UserError(
-                f"temperature is {self.temperature:g}, expected above 0 for samples",
-                "raise it, or skip sampling with --num_samples 0",
-            )
+            problem = f"temperature is {self.temperature:g}, expected above 0 for samples"
+            raise UserError(problem, "raise it, or skip sampling with --num_samples 0")
         _ = self.greedy, self.sampled
 
     @property
@@ -121,10 +119,8 @@ class Measurement:
         if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
             loaded = self.plan.template.on(loaded)
         if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
-            raise UserError(
-                f"--base_prompt_style is {PromptStyle.CHAT.value}, but {loaded.path} has no chat template",
-                f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts",
-            )
+            problem = f"--base_prompt_style is {PromptStyle.CHAT.value}, but {loaded.path} has no chat template"
+            raise UserError(problem, f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts")
         measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
         if self.plan.base_prompt_style is PromptStyle.CHAT:
             return measured
@@ -139,9 +135,7 @@ class Measurement:
 
     def few_shot_base(self, loaded: LoadedModel) -> MeasuredModel | None:
         """Measure the base after examples: greedy answers and likelihood of the reference. None without examples.
-
-        Prompts are plain text, so they are given unchanged.
-        """
+        Prompts are plain text, so they are given unchanged."""
         shots = self.plan.few_shot.examples_for(loaded)
         if shots is None:
             if self.plan.few_shot.n_wanted:

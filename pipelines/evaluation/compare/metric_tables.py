@@ -46,10 +46,8 @@ def likelihood_table(prompts: Sequence[Prompt], models: Sequence[MeasuredModel])
 
 
 def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dict[str, dict[str, Any]]:
-    """Bits per byte of the reference answers in each prompt style of the model, as figures of the record.
-
-    `is_headline` marks the style of its metrics.
-    """
+    """Bits per byte of the reference answers in each prompt style of the model, as figures of the record. `is_headline`
+    marks the style of its metrics."""
     headline = headline_likelihoods(model, prompts)
     figures = {}
     for style, found in model.likelihoods.items():

@@ -20,10 +20,8 @@ from pipelines.inference.generation import Answer
 def responses_of(
     prompts: Sequence[Prompt], models: Sequence[MeasuredModel], *, run_code: RunLimits | None = None
 ) -> list[dict[str, Any]]:
-    """One line for each prompt; with `run_code` the Python of the answers is run within those limits.
-
-    Raises `UserError` where there is no sandbox.
-    """
+    """One line for each prompt; with `run_code` the Python of the answers is run within those limits. Raises
+    `UserError` where there is no sandbox."""
     columns = {model.name: _answers_of(model, prompts, run_code) for model in models}
     lines = []
     for place, prompt in enumerate(prompts):

@@ -38,11 +38,8 @@ Values = Mapping[str, Mapping[str, float]]
 
 
 def summary_of(differences: Mapping[str, Differences], values: Values, model: str) -> dict[str, dict[str, Any]]:
-    """`form`, `correctness` and `lost` of `model`.
-
-    `differences` are those to each baseline, of which the first gives the figures of the record; `values` are those of
-    each model by metric.
-    """
+    """`form`, `correctness` and `lost` of `model`. `differences` are those to each baseline, of which the first gives
+    the figures of the record; `values` are those of each model by metric."""
     return {aspect.value: _line(aspect, differences, values, model) for aspect in Aspect}
 
 

@@ -88,11 +88,8 @@ class JudgeEndpoint:
         return asked | {"temperature": TEMPERATURE, "max_tokens": self.max_answer_tokens}
 
     def answer(self, messages: Sequence[dict[str, str]]) -> str:
-        """Return the endpoint's answer to `messages`.
-
-        Raises `UserError` if no other try can help (wrong key, model or path, a redirect), and `CallFailed` if the
-        tries are used up or the endpoint rejects these messages.
-        """
+        """Return the endpoint's answer to `messages`. Raises `UserError` if no other try can help (wrong key, model or
+        path, a redirect), and `CallFailed` if the tries are used up or the endpoint rejects these messages."""
         backoff = tenacity.wait_random_exponential(multiplier=self.seconds_backoff, max=self.max_seconds_wait)
 
         def wait(state: tenacity.RetryCallState) -> float:

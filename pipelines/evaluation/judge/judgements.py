@@ -33,10 +33,8 @@ _POINTS = {Verdict.WIN: 1.0, Verdict.TIE: 0.5, Verdict.LOSS: 0.0}
 
 @dataclass(frozen=True)
 class Judgement:
-    """The replies to both orders of one pair, None for a missing or unreadable reply.
-
-    `was_asked` is false if both answers are the same text: a tie without a call.
-    """
+    """The replies to both orders of one pair, None for a missing or unreadable reply. `was_asked` is false if both
+    answers are the same text: a tie without a call."""
 
     base_first: Winner | None
     instruct_first: Winner | None
@@ -72,10 +70,8 @@ class Judgement:
 def judge_record(
     judgements: Mapping[str, Sequence[Judgement]], endpoint: JudgeEndpoint, groups: Groups | None = None
 ) -> dict[str, Any]:
-    """Return `judge` of comparison.json: the judge, and the counts and shares of each instruct model.
-
-    `groups` has a label for each pair: pairs with the same label are resampled together.
-    """
+    """Return `judge` of comparison.json: the judge, and the counts and shares of each instruct model. `groups` has a
+    label for each pair: pairs with the same label are resampled together."""
     everything = [one for judged in judgements.values() for one in judged]
     return {
         "model": endpoint.model,

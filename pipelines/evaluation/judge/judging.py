@@ -20,10 +20,8 @@ _CHARACTERS_OF_A_TOKEN = 4
 
 
 class ReplyCache:
-    """Replies in a JSON-lines file, by the hash of the request; without a path they are kept in memory only.
-
-    A reply is written at once. A line that an interrupted run left incomplete is skipped.
-    """
+    """Replies in a JSON-lines file, by the hash of the request; without a path they are kept in memory only. A reply is
+    written at once. A line that an interrupted run left incomplete is skipped."""
 
     def __init__(self, path: Path | None) -> None:
         self._path, self._lock = path, threading.Lock()
@@ -118,10 +116,8 @@ def _without_reply(pairs: Sequence[_Pair | None], replies: ReplyCache) -> list[_
 
 
 def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: ReplyCache) -> dict[str, str]:
-    """Cache the reply to each question; return the failed ones by key, with the reason.
-
-    The first question is asked alone, which shows what is wrong with the endpoint; then several at a time.
-    """
+    """Cache the reply to each question; return the failed ones by key, with the reason. The first question is asked
+    alone, which shows what is wrong with the endpoint; then several at a time."""
     failures: dict[str, str] = {}
     n_in_a_row = 0
 

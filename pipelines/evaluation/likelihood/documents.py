@@ -63,10 +63,8 @@ class Documents:
 def refuse_without_sources(documents: Iterable[Documents]) -> None:
     """Raise `UserError` if the source of a document is unknown."""
     if any(None in one.sources for one in documents):
-        raise UserError(
-            "--by_source needs the column `source` in each row",
-            "leave the flag out, or give a dataset folder or rows with `source`",
-        )
+        problem = "--by_source needs the column `source` in each row"
+        raise UserError(problem, "leave the flag out, or give a dataset folder or rows with `source`")
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,8 @@ class DatasetRows:
         ]
         if len(found) < 2:
             n = f"{len(found)} document{'' if len(found) == 1 else 's'} with text"
-            raise UserError(
-                f"{self.description['path']} has {n}, expected two or more, for an interval",
-                "give a larger --dataset, or a higher --limit",
-            )
+            problem = f"{self.description['path']} has {n}, expected two or more, for an interval"
+            raise UserError(problem, "give a larger --dataset, or a higher --limit")
         items, rows, groups = (list(column) for column in zip(*found, strict=True))
         if scope is Scope.RESPONSE:
             asked = [row.get("instruction") or row.get("prompt") for row in rows]
@@ -131,10 +127,8 @@ def read_dataset(
     """
     path = Path(dataset)
     if (config or revision) and (path.is_file() or is_dataset_folder(path)):
-        raise UserError(
-            f"--dataset_config and --dataset_revision are for a Hub dataset, but {dataset} is local",
-            "leave those flags out",
-        )
+        problem = f"--dataset_config and --dataset_revision are for a Hub dataset, but {dataset} is local"
+        raise UserError(problem, "leave those flags out")
     described = {"path": dataset, "split": None}
     if is_dataset_folder(path):
         rows: Sequence[Row] = read_rows(path, split)
@@ -185,10 +179,8 @@ def _text(row: Row, place: str) -> list[str]:
     text = row.get("text", row.get("output"))
     if not isinstance(text, str):
         found = f"the columns {', '.join(map(str, row)) or '(none)'}" if text is None else f"a {type(text).__name__}"
-        raise UserError(
-            f"{place} has {found}, expected text in `text` or `output`",
-            "write the document as a string in `text`, or measure answers with --scope response",
-        )
+        problem = f"{place} has {found}, expected text in `text` or `output`"
+        raise UserError(problem, "write the document as a string in `text`, or measure answers with --scope response")
     return [text] if text else []
 
 

@@ -19,10 +19,8 @@ from pipelines.modeling import LoadedModel, PromptStyle, render_answer, render_p
 
 @dataclass(frozen=True)
 class CapabilityItem:
-    """Choices of which number `answer` is right: continuations of `context`, or whole sentences where it is None.
-
-    Items of one `group` depend on each other.
-    """
+    """Choices of which number `answer` is right: continuations of `context`, or whole sentences where it is None. Items
+    of one `group` depend on each other."""
 
     context: str | None
     choices: tuple[str, ...]
@@ -119,10 +117,8 @@ class CapabilityScore:
 def capability_scores(
     loaded: LoadedModel, items: Sequence[CapabilityItem], *, batch_size: int = 8
 ) -> list[CapabilityScore]:
-    """log p of every choice given its context, of a sentence without context as in `text_likelihoods`.
-
-    A context that does not fit is cut at its left. Raises as `text_likelihoods`.
-    """
+    """log p of every choice given its context, of a sentence without context as in `text_likelihoods`. A context that
+    does not fit is cut at its left. Raises as `text_likelihoods`."""
     sentences = [choice for item in items if item.context is None for choice in item.choices]
     alone = iter(text_likelihoods(loaded, sentences, batch_size=batch_size, measured_by=measured_by_all))
     sequences = [

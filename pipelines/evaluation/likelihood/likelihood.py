@@ -122,10 +122,8 @@ def passage_likelihoods(
 def token_log_probabilities(
     loaded: LoadedModel, texts: Sequence[str], **options: Unpack[ReadingOptions]
 ) -> list[list[TokenLogProbability]]:
-    """log p of each token of each text by the chain rule; their sum is that of `text_likelihoods`.
-
-    Raises as `text_likelihoods`, and `UserError` for a tokenizer without offsets.
-    """
+    """log p of each token of each text by the chain rule; their sum is that of `text_likelihoods`. Raises as
+    `text_likelihoods`, and `UserError` for a tokenizer without offsets."""
     condition = condition_token_id(loaded.tokenizer)
     sequences = [_text_sequence(loaded, text, condition) for text in texts]
     scores = log_probabilities(loaded, sequences, **options)

@@ -30,10 +30,8 @@ class LikelihoodScores:
 def likelihood_scores(
     loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, data: EvaluationData, *, batch_size: int = 8
 ) -> LikelihoodScores:
-    """Score one model while it is in memory: references after prompts in `style`, the rest without a template.
-
-    Every process has to call this. Raises `UserError` for a model whose outputs are not finite.
-    """
+    """Score one model while it is in memory: references after prompts in `style`, the rest without a template. Every
+    process has to call this. Raises `UserError` for a model whose outputs are not finite."""
     return LikelihoodScores(
         reference_metrics.reference_scores(loaded, prompts, style, batch_size=batch_size),
         forgetting.general_likelihoods(loaded, data.general, batch_size=batch_size) if data.general else None,
@@ -47,10 +45,8 @@ def likelihood_measures(
     answers: Mapping[str, Sequence[Answer]],
     data: EvaluationData,
 ) -> tuple[list[MetricTable], dict[str, Any]]:
-    """All tables in the order of a page, and `details` of comparison.json.
-
-    `scores` and `answers` (greedy) have one entry for each prompt and model, in the order of `prompts`.
-    """
+    """All tables in the order of a page, and `details` of comparison.json. `scores` and `answers` (greedy) have one
+    entry for each prompt and model, in the order of `prompts`."""
     groups = [prompt.dependence for prompt in prompts]
     references = {model: found.references for model, found in scores.items()}
     tables = [

@@ -37,10 +37,8 @@ REPEATS_TRAINING_ROW = MetricDefinition(
 def memorization(
     prompts: Sequence[Prompt], answers: Mapping[str, Sequence[Answer]], training_answers: Sequence[str]
 ) -> tuple[list[MetricTable], list[dict[str, Any]]]:
-    """Measure the longest overlap of each greedy answer that is not empty, and whether it repeats a row.
-
-    Returns each model's longest overlaps too: prompt, number of words, the words, and a training row (from 1).
-    """
+    """Measure the longest overlap of each greedy answer that is not empty, and whether it repeats a row. Returns each
+    model's longest overlaps too: prompt, number of words, the words, and a training row (from 1)."""
     queries = [
         words_not_in_prompt(answer.text, prompt.full_text)
         for found in answers.values()

@@ -132,10 +132,8 @@ def end_tables(scores: Scores) -> list[MetricTable]:
 
 
 def calibration_tables(scores: Scores) -> list[MetricTable]:
-    """Next-token accuracy and expected calibration error over the reference answers.
-
-    Both count tokens, so a model whose tokenizer splits the references differently from the first one's has neither.
-    """
+    """Next-token accuracy and expected calibration error over the reference answers. Both count tokens, so a model
+    whose tokenizer splits the references differently from the first one's has neither."""
     lengths = {name: [one and one.n_tokens for one in found] for name, found in scores.items()}
     first = next(iter(lengths.values()), [])
     scores = {name: found if lengths[name] == first else [None] * len(found) for name, found in scores.items()}

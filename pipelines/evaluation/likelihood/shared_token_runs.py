@@ -26,10 +26,8 @@ class SharedRun:
 
 
 def longest_shared_runs(queries: Sequence[Sequence[str | None]], texts: Sequence[Sequence[str]]) -> list[SharedRun]:
-    """For each query (its words; None is a gap that no run crosses) the first of its longest runs in any text.
-
-    Takes time in proportion to n log n of all words and log of the longest query's.
-    """
+    """For each query (its words; None is a gap that no run crosses) the first of its longest runs in any text. Takes
+    time in proportion to n log n of all words and log of the longest query's."""
     numbers: dict[str | None, int] = {None: _BARRIER}
     query_words, query_of = _numbered(queries, numbers, _BARRIER, grows=True)
     text_words, text_of = _numbered(texts, numbers, _IN_NO_QUERY, grows=False)
@@ -49,10 +47,8 @@ def longest_shared_runs(queries: Sequence[Sequence[str | None]], texts: Sequence
 def _numbered(
     sequences: Sequence[Sequence[str | None]], numbers: dict[str | None, int], gap: int, *, grows: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The words of all sequences as numbers, each sequence with a gap after it, and the sequence of each word.
-
-    Adds new words to `numbers` if it `grows`; else they are gaps, and consecutive gaps become one.
-    """
+    """The words of all sequences as numbers, each sequence with a gap after it, and the sequence of each word. Adds new
+    words to `numbers` if it `grows`; else they are gaps, and consecutive gaps become one."""
     if grows:
         for sequence in sequences:
             for word in sequence:
@@ -68,10 +64,8 @@ def _numbered(
 
 
 def _names_of_runs(words: np.ndarray, longest: int) -> list[np.ndarray]:
-    """For runs of 1, 2, 4, ... words, up to `longest` or more: a name for the run from each place on.
-
-    Two places have the same name if and only if their runs are equal; names are in the order of the runs.
-    """
+    """For runs of 1, 2, 4, ... words, up to `longest` or more: a name for the run from each place on. Two places have
+    the same name if and only if their runs are equal; names are in the order of the runs."""
     names = [words.astype(np.int32)]
     while 1 << (len(names) - 1) < longest:
         half = names[-1].astype(np.int64)

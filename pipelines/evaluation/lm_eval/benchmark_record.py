@@ -14,10 +14,8 @@ from pipelines.evaluation.statistics.significance import p_value_text, permutati
 def benchmark_results(
     outcomes: Mapping[str, Sequence[MetricOutcome]], base: str, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Return `results` of benchmark.json: each metric of every model, and the differences from `base`.
-
-    A difference is paired by item; it is None if the metric is not a mean or ratio over items.
-    """
+    """Return `results` of benchmark.json: each metric of every model, and the differences from `base`. A difference is
+    paired by item; it is None if the metric is not a mean or ratio over items."""
     by_metric = {model: {(one.task, one.metric): one for one in found} for model, found in outcomes.items()}
     results = []
     for first in outcomes[base]:

@@ -86,10 +86,8 @@ def run_tasks(
 
 
 def as_harness_model(loaded: LoadedModel, batch_size: int, with_template: bool) -> Any:
-    """Wrap the model for the harness. Log-softmax is computed in float32, also for a model in bfloat16.
-
-    A chat template writes all special tokens itself: the tokenizer must not add a BOS.
-    """
+    """Wrap the model for the harness. Log-softmax is computed in float32, also for a model in bfloat16. A chat template
+    writes all special tokens itself: the tokenizer must not add a BOS."""
     from lm_eval.models.huggingface import HFLM
 
     if loaded.tokenizer.eos_token_id is None:

@@ -85,9 +85,7 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
 @contextmanager
 def quiet_harness() -> Iterator[Counter[str]]:
     """Print nothing of the harness except, on a terminal, progress bars; yield the counts of the warnings in `_NOTES`.
-
-    Standard errors are bootstrapped in this process: the harness would start one for each core.
-    """
+    Standard errors are bootstrapped in this process: the harness would start one for each core."""
     os.environ.setdefault("DISABLE_MULTIPROC", "1")
     counts: Counter[str] = Counter()
     handler = logging.Handler(logging.WARNING)

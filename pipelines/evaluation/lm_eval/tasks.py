@@ -47,9 +47,7 @@ def harness_version() -> str:
 
 def load_tasks(choice: TaskChoice, seed: int) -> dict[str, Any]:
     """Return tasks and groups as `lm_eval.evaluator.evaluate` takes them; few-shot examples are drawn with `seed`.
-
-    Raises `UserError` for an unknown name, a task with code that the user does not trust, and missing data.
-    """
+    Raises `UserError` for an unknown name, a task with code that the user does not trust, and missing data."""
     harness_version()
     import lm_eval.utils
 

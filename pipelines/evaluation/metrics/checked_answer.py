@@ -13,11 +13,8 @@ MAX_SHORT_REFERENCE_WORDS = 10
 
 @dataclass(frozen=True)
 class CheckedAnswer:
-    """An answer and what it is checked against.
-
-    `references` are all right answers, `number` is the expected number, `requested` the Python function that the
-    instruction asks for, `has_tests` whether the prompt has tests of code.
-    """
+    """An answer and what it is checked against. `references` are all right answers, `number` is the expected number,
+    `requested` the Python function that the instruction asks for, `has_tests` whether the prompt has tests of code."""
 
     text: str
     n_tokens: int = 0

@@ -98,18 +98,14 @@ def follows(answer: str, constraint: Constraint) -> bool:
 
 
 def constraints_of(row: Mapping[str, Any], where: str) -> tuple[Constraint, ...]:
-    """Read the constraints of a row, its own before IFEval's; an empty tuple if it has none.
-
-    Raises `UserError` for an unknown one or wrong arguments; `where` names the row.
-    """
+    """Read the constraints of a row, its own before IFEval's; an empty tuple if it has none. Raises `UserError` for an
+    unknown one or wrong arguments; `where` names the row."""
     ours = _list_in(row, "constraints", where)
     ids = _list_in(row, "instruction_id_list", where)
     arguments = _list_in(row, "kwargs", where) if ids else []  # a row may have `kwargs` of its own
     if len(ids) != len(arguments):
-        raise UserError(
-            f"{where} has {len(arguments)} entries in `kwargs` for {len(ids)} in `instruction_id_list`",
-            "give one for each, {} for an instruction without arguments",
-        )
+        problem = f"{where} has {len(arguments)} entries in `kwargs` for {len(ids)} in `instruction_id_list`"
+        raise UserError(problem, "give one for each, {} for an instruction without arguments")
     pairs = [(str(id), _present(given, where)) for id, given in zip(ids, arguments, strict=True)]
     return (
         *(_own_constraint(one, where) for one in ours),
@@ -138,10 +134,8 @@ def _ifeval_constraint(id: str, given: Mapping[str, Any], where: str) -> Constra
     if "relation" in names.values():
         relation, number = arguments.pop("relation", None), arguments.pop("number", None)
         if relation not in ("less than", "at least") or not isinstance(number, int | float):
-            raise UserError(
-                f"{id} in {where} has the relation {relation!r} and the number {number!r}",
-                'give "less than" or "at least", and a number',
-            )
+            problem = f"{id} in {where} has the relation {relation!r} and the number {number!r}"
+            raise UserError(problem, 'give "less than" or "at least", and a number')
         arguments |= {"at_least": number} if relation == "at least" else {"at_most": number - 1}
     return _checked(id, kind, {**arguments, **_IFEVAL_CONSTANTS.get(id, {})}, where)
 

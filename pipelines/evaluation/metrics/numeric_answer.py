@@ -17,10 +17,8 @@ _NUMBER = re.compile(
 
 
 def numeric_answer(answer: str, expected: str | int | float) -> bool:
-    """Whether the answer's number equals `expected` exactly: 42 is 42.0, 0.75 is 3/4, 1/3 is not 0.33.
-
-    Raises `UserError` if `expected` is not a number.
-    """
+    """Whether the answer's number equals `expected` exactly: 42 is 42.0, 0.75 is 3/4, 1/3 is not 0.33. Raises
+    `UserError` if `expected` is not a number."""
     wanted = number_of(str(expected))
     if wanted is None:
         raise UserError(f"{str(expected)[:40]!r} is not a number", "write it as 42, 0.5 or 3/4")

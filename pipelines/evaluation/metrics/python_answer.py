@@ -112,10 +112,8 @@ def _parse_or_error_line(code: str) -> tuple[ast.Module | None, int]:
 
 
 def _longest_parsable_start(code: str) -> ast.Module | None:
-    """The tree of the longest run of first lines that parses, None if there is none within 150,000 parsed characters.
-
-    A run that includes the line of a syntax error cannot parse, so most tries are skipped.
-    """
+    """The tree of the longest run of first lines that parses, None if there is none within 150,000 parsed characters. A
+    run that includes the line of a syntax error cannot parse, so most tries are skipped."""
     lines = code[:MAX_CODE_CHARACTERS].split("\n")
     n_lines, n_parsed = len(lines), 0
     while n_lines > 0 and n_parsed <= _MAX_PARSED_CHARACTERS:

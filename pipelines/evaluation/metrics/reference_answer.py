@@ -15,11 +15,8 @@ _LETTERS_OR_DIGITS = re.compile(r"[^\W_]+")
 
 
 def normalized(text: str) -> str:
-    """Normalize as SQuAD does: lower case, no ASCII punctuation, no articles a, an, the, single spaces.
-
-    P. Rajpurkar et al., SQuAD: 100,000+ Questions for Machine Comprehension
-    of Text (EMNLP 2016), section 6.1.
-    """
+    """Normalize as SQuAD does: lower case, no ASCII punctuation, no articles a, an, the, single spaces. P. Rajpurkar et
+    al., SQuAD: 100,000+ Questions for Machine Comprehension of Text (EMNLP 2016), section 6.1."""
     return " ".join(_ARTICLE.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -29,10 +26,8 @@ def exact_match(answer: str, references: Sequence[str]) -> bool:
 
 
 def token_f1(answer: str, references: Sequence[str]) -> float:
-    """Harmonic mean of precision and recall over the words of the normalized texts, as bags (SQuAD, section 6.1).
-
-    Where one of the two has no words it is 1 if both have none, else 0.
-    """
+    """Harmonic mean of precision and recall over the words of the normalized texts, as bags (SQuAD, section 6.1). Where
+    one of the two has no words it is 1 if both have none, else 0."""
     words = _comparable(answer).split()
     return max(_f1(words, _comparable(reference).split()) for reference in references)
 

@@ -18,10 +18,8 @@ def repetition(text: str) -> float:
 
 
 def distinct(text: str, n: int) -> float | None:
-    """Distinct n-grams / n-grams over words and single symbols of one answer; None for fewer than `n` of them.
-
-    J. Li et al., A Diversity-Promoting Objective Function for Neural Conversation Models (NAACL 2016).
-    """
+    """Distinct n-grams / n-grams over words and single symbols of one answer; None for fewer than `n` of them. J. Li et
+    al., A Diversity-Promoting Objective Function for Neural Conversation Models (NAACL 2016)."""
     runs = ngrams(words_and_symbols(text), n)
     return len(set(runs)) / len(runs) if runs else None
 

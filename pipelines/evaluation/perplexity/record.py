@@ -27,10 +27,8 @@ def perplexity_record(
     *,
     by_source: bool = False,
 ) -> dict[str, Any]:
-    """perplexity.json; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`.
-
-    `by_source` adds the figures of each source of at least two documents.
-    """
+    """perplexity.json; `dataset` is the description of `DatasetRows`. Raises as `perplexity_results`. `by_source` adds
+    the figures of each source of at least two documents."""
     parts = [part for one in measurements for part in _parts(one, by_source)]
     return {
         "kind": "perplexity",
@@ -136,10 +134,8 @@ def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
     for one in measurements:
         empty = next((number for number, found in enumerate(one.documents, start=1) if found.n_tokens == 0), None)
         if empty is not None:
-            raise UserError(
-                f"document {empty} has no scored token under {one.model}",
-                "give its tokenizer a bos_token or eos_token, or remove such documents",
-            )
+            problem = f"document {empty} has no scored token under {one.model}"
+            raise UserError(problem, "give its tokenizer a bos_token or eos_token, or remove such documents")
         if [found.n_bytes for found in one.documents] != [found.n_bytes for found in first.documents]:
             raise UserError(
                 f"scope {one.scope.value} has {_sum(first, 'n_bytes')} bytes for {first.model} and "

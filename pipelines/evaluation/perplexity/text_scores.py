@@ -79,10 +79,8 @@ def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     lines = [] if file is None else [line.rstrip("\r") for line in read_text(file).split("\n")]
     found = list(texts or []) if file is None else [line for line in lines if line.strip()]
     if not found or not all(found):
-        raise UserError(
-            "a --text is empty" if file is None else f"{file} has no text",
-            "write one text after each --text, or one on each line of --file",
-        )
+        problem = "a --text is empty" if file is None else f"{file} has no text"
+        raise UserError(problem, "write one text after each --text, or one on each line of --file")
     return found
 
 
@@ -95,19 +93,15 @@ def refuse_other_suffix(output: Path) -> None:
 def score_texts(
     loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8, measured_by: MeasuredBy = measured_here
 ) -> list[TextScore]:
-    """Score the texts under the model; equal texts have equal scores, to the last bit.
-
-    Raises `UserError` if no token of a text can be scored.
-    """
+    """Score the texts under the model; equal texts have equal scores, to the last bit. Raises `UserError` if no token
+    of a text can be scored."""
     distinct = list(dict.fromkeys(texts))  # two equal texts in different batches would differ by rounding
     tables = token_log_probabilities(loaded, distinct, batch_size=batch_size, measured_by=measured_by)
     scores = {text: TextScore(text, tuple(tokens)) for text, tokens in zip(distinct, tables, strict=True)}
     for score in scores.values():
         if score.n_tokens == 0:
-            raise UserError(
-                f"{score.text!r} is a single token, which needs a BOS or EOS in the tokenizer of {loaded.path}",
-                "give a longer text",
-            )
+            problem = f"{score.text!r} is a single token, which needs a BOS or EOS in the tokenizer of {loaded.path}"
+            raise UserError(problem, "give a longer text")
     return [scores[text] for text in texts]
 
 
@@ -120,10 +114,8 @@ def ranking(scores: Sequence[TextScore]) -> list[int]:
 def refuse_partly_scored(scores: Sequence[TextScore]) -> None:
     """Raise `UserError` for several texts whose first tokens could not be scored: their totals are incomplete."""
     if len(scores) > 1 and any(token.log_prob is None for score in scores for token in score.tokens):
-        raise UserError(
-            "the tokenizer has no BOS or EOS token, so the first token of each text has no probability",
-            "set bos_token in its tokenizer_config.json, or score one --text at a time",
-        )
+        problem = "the tokenizer has no BOS or EOS token, so the first token of each text has no probability"
+        raise UserError(problem, "set bos_token in its tokenizer_config.json, or score one --text at a time")
 
 
 def token_file(scores: Sequence[TextScore], suffix: str) -> str:
@@ -181,19 +173,15 @@ class Pair:
 
 
 def given_pairs(file: Path) -> list[Pair]:
-    """Read the rows of `file` with their texts `good` and `bad` and an optional `category`.
-
-    Raises `UserError` for a row without both texts.
-    """
+    """Read the rows of `file` with their texts `good` and `bad` and an optional `category`. Raises `UserError` for a
+    row without both texts."""
     pairs = []
     for number, row in enumerate(read_rows(file), start=1):
         texts = [row.get(column) for column in ("good", "bad")]
         if not all(isinstance(text, str) and text for text in texts):
             columns = f"the columns {', '.join(column for column, value in row.items() if value) or '(none)'}"
-            raise UserError(
-                f"row {number} of {file} has {columns}, expected the texts `good` and `bad`",
-                'write each pair as {"good": ..., "bad": ...}',
-            )
+            problem = f"row {number} of {file} has {columns}, expected the texts `good` and `bad`"
+            raise UserError(problem, 'write each pair as {"good": ..., "bad": ...}')
         category = row.get("category")
         pairs.append(Pair(str(texts[0]), str(texts[1]), None if category is None else str(category), group_of(row)))
     return pairs

@@ -29,10 +29,8 @@ class GivenTemplate:
 
     @classmethod
     def read(cls, path: str | None) -> "GivenTemplate | None":
-        """Read the template of a .jinja file or of a tokenizer's folder, None for no path.
-
-        Raises `UserError` if there is none.
-        """
+        """Read the template of a .jinja file or of a tokenizer's folder, None for no path. Raises `UserError` if there
+        is none."""
         if path is None:
             return None
         place = Path(path)
@@ -60,9 +58,7 @@ class GivenTemplate:
 
 def template_losses(loaded: "LoadedModel", asked: Sequence[str | Conversation | PlainText]) -> dict[str, int]:
     """Count the conversations of which the model's template loses something, by reason; also prints them to stderr.
-
-    Training drops such rows, so the model has not seen what is measured here. Single requests lose nothing.
-    """
+    Training drops such rows, so the model has not seen what is measured here. Single requests lose nothing."""
     from pipelines.inference.processes import is_main_process
     from pipelines.modeling import lost_in_template
 

@@ -120,10 +120,8 @@ def _check_utf8(text: str, name: str, where: str) -> None:
 def _raise_unasked(row: dict[str, Any], where: str) -> NoReturn:
     named = [name for name in ("instruction", "prompt", "messages", "conversations") if name in row]
     found = f"an empty {named[0]!r}" if named else f"the columns {', '.join(map(str, row)) or '(none)'}"
-    raise UserError(
-        f"{where} has {found}, expected `instruction`, `prompt` or `messages`",
-        "name the columns instruction, input, output, or prompt, or messages",
-    )
+    problem = f"{where} has {found}, expected `instruction`, `prompt` or `messages`"
+    raise UserError(problem, "name the columns instruction, input, output, or prompt, or messages")
 
 
 def _references(row: dict[str, Any], where: str) -> tuple[str, ...]:

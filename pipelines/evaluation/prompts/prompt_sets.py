@@ -42,10 +42,8 @@ def read_prompts(path: Path, split: str = "test", *, first_id: int = 0, all_turn
 def held_out_prompts(
     path: Path, split: str, *, limit: int | None, seed: int, first_id: int = 0, all_turns: bool = False
 ) -> list[Prompt]:
-    """Read the prompts of a comparison, or draw `limit` with `seed`, since the first can all be of one source.
-
-    Raises `UserError` as `read_prompts`, and for fewer than two, which have no interval.
-    """
+    """Read the prompts of a comparison, or draw `limit` with `seed`, since the first can all be of one source. Raises
+    `UserError` as `read_prompts`, and for fewer than two, which have no interval."""
     prompts = read_prompts(path, split, first_id=first_id, all_turns=all_turns)
     if limit is not None and limit < len(prompts):
         prompts = sorted(random.Random(seed).sample(prompts, max(0, limit)), key=lambda prompt: prompt.id)
@@ -59,10 +57,8 @@ def held_out_prompts(
 def prompts_of_row(
     row: dict[str, Any], first_id: int, number: int, where: str, *, all_turns: bool = False
 ) -> Iterator[Prompt]:
-    """Read the prompt of a row, or that of each turn. The row's checks belong to its last turn.
-
-    Raises `UserError` as `read_prompts`.
-    """
+    """Read the prompt of a row, or that of each turn. The row's checks belong to its last turn. Raises `UserError` as
+    `read_prompts`."""
     turns = turns_of_row(row, where)
     group = group_of(row)
     if group is None and all_turns and len(turns) > 1:

@@ -72,10 +72,8 @@ def verdict_of(estimate: Estimate, p_corrected: float, better: str) -> Verdict:
 
 
 def corrected_differences(tables: Sequence[MetricTable], model: str, base: str) -> dict[str, CorrectedDifference]:
-    """The differences of `model` to `base` by metric, where both have it, with p-values corrected together.
-
-    A metric that is repeated on sampled answers is not a further metric: repeats are corrected among themselves.
-    """
+    """The differences of `model` to `base` by metric, where both have it, with p-values corrected together. A metric
+    that is repeated on sampled answers is not a further metric: repeats are corrected among themselves."""
     corrected: dict[str, CorrectedDifference] = {}
     for is_repeat in (False, True):
         family = {

@@ -33,10 +33,8 @@ class BootstrapOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure over `n` documents with its 95% interval (low, high), all in the figure's own unit.
-
-    `n_groups` and `effective_groups` count the groups of dependent documents, None where no documents share a group.
-    """
+    """A figure over `n` documents with its 95% interval (low, high), all in the figure's own unit. `n_groups` and
+    `effective_groups` count the groups of dependent documents, None where no documents share a group."""
 
     value: float
     ci95: tuple[float, float]
@@ -56,10 +54,8 @@ class Estimate:
         return self.n_groups is not None and are_too_few(self.n_groups, self.effective_groups or 0)
 
     def to_json(self) -> dict[str, Any]:
-        """`{"value", "ci95": [low, high], "n", "n_groups"}`, the form of every figure in the records.
-
-        Where documents share groups, `effective_groups` too, and `too_few_groups: true` if they support no claim.
-        """
+        """`{"value", "ci95": [low, high], "n", "n_groups"}`, the form of every figure in the records. Where documents
+        share groups, `effective_groups` too, and `too_few_groups: true` if they support no claim."""
         record = {"value": self.value, "ci95": list(self.ci95), "n": self.n, "n_groups": self.n_groups or self.n}
         if self.effective_groups is not None:
             record["effective_groups"] = round(self.effective_groups, 1)
@@ -67,10 +63,8 @@ class Estimate:
 
 
 def bootstrap_mean(values: ArrayLike, **options: Unpack[BootstrapOptions]) -> Estimate:
-    """Mean of `values` (shape [n]). For yes or no use `share`: all-yes resamples have an interval of width 0.
-
-    Raises `ValueError` below two values, or if one is not finite.
-    """
+    """Mean of `values` (shape [n]). For yes or no use `share`: all-yes resamples have an interval of width 0. Raises
+    `ValueError` below two values, or if one is not finite."""
     return _bootstrap([values], lambda sums: sums[0] / sums[1], **options)
 
 
@@ -107,10 +101,8 @@ def paired_relative_change_of_ratios(
     denominators_b: ArrayLike,
     **options: Unpack[BootstrapOptions],
 ) -> Estimate:
-    """(ratio of a - ratio of b) / ratio of b over the same documents: -0.15 means that a is 15% below b.
-
-    Raises as `bootstrap_ratio`, and `ValueError` for a numerator of b that is not positive.
-    """
+    """(ratio of a - ratio of b) / ratio of b over the same documents: -0.15 means that a is 15% below b. Raises as
+    `bootstrap_ratio`, and `ValueError` for a numerator of b that is not positive."""
     columns = [numerators_a, _positive(denominators_a), _positive(numerators_b), _positive(denominators_b)]
     return _bootstrap(columns, lambda sums: (sums[0] / sums[1]) / (sums[2] / sums[3]) - 1, **options)
 

@@ -5,11 +5,8 @@ from enum import StrEnum
 
 
 class Aspect(StrEnum):
-    """The three questions of a summary, one line each.
-
-    `form`: does the model answer in the right shape, with an end. `correctness`: is the answer right. `lost`: what did
-    it forget or memorize.
-    """
+    """The three questions of a summary, one line each. `form`: does the model answer in the right shape, with an end.
+    `correctness`: is the answer right. `lost`: what did it forget or memorize."""
 
     FORM = "form"
     CORRECTNESS = "correctness"

@@ -62,10 +62,8 @@ class MetricTable:
         decoding: str | None = None,
         has_greedy_version: bool = True,
     ) -> "MetricTable":
-        """A number (or yes and no) for each item; the figure is their mean.
-
-        A sampled metric without a greedy version keeps its plain name.
-        """
+        """A number (or yes and no) for each item; the figure is their mean. A sampled metric without a greedy version
+        keeps its plain name."""
         tables = {
             model: np.column_stack([np.array(found, dtype=np.float64), np.ones(len(found))])  # None becomes NaN
             for model, found in values.items()
@@ -79,10 +77,8 @@ class MetricTable:
         numerators: Mapping[str, Sequence[float | None]],
         denominators: Mapping[str, Sequence[float | None]],
     ) -> "MetricTable":
-        """Two numbers for each item; the figure is the sum of the first over the sum of the second.
-
-        An item whose second number is 0 does not count.
-        """
+        """Two numbers for each item; the figure is the sum of the first over the sum of the second. An item whose
+        second number is 0 does not count."""
         tables = {}
         for model, found in numerators.items():
             table = np.array(list(zip(found, denominators[model], strict=True)), dtype=np.float64).reshape(-1, 2)
@@ -93,10 +89,8 @@ class MetricTable:
     def of_sums(
         cls, definition: MetricDefinition, tables: Mapping[str, np.ndarray], statistic: Statistic
     ) -> "MetricTable":
-        """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums.
-
-        The interval is corrected for bias: resampling raises a mean of distances such as a calibration error.
-        """
+        """Several numbers for each item (shape [n_items, n_columns]); the figure is any function of their sums. The
+        interval is corrected for bias: resampling raises a mean of distances such as a calibration error."""
         return cls(definition, tables, statistic, has_item_values=False)
 
     @property
@@ -119,10 +113,8 @@ class MetricTable:
         return replace(self, groups=groups)
 
     def on_shared_items(self) -> "MetricTable":
-        """The same metric over the items that all models have, so that figures of a row are of the same items.
-
-        Ignores a model without any item; returns the table unchanged if fewer than two items are shared.
-        """
+        """The same metric over the items that all models have, so that figures of a row are of the same items. Ignores
+        a model without any item; returns the table unchanged if fewer than two items are shared."""
         known = {model: ~np.isnan(table).any(axis=1) for model, table in self.tables.items()}
         having = [found for found in known.values() if found.any()]
         shared = np.all(having, axis=0) if having else np.zeros(0, dtype=bool)
@@ -155,9 +147,7 @@ class MetricTable:
 
     def difference(self, model: str, base: str, *, tested: bool = True) -> Difference | None:
         """The model's figure minus the base's, None for fewer than two items that both have, or a model without.
-
-        `tested` False skips the permutation test, which takes as long as the interval.
-        """
+        `tested` False skips the permutation test, which takes as long as the interval."""
         if not {model, base} <= self.tables.keys():
             return None
         a, b = self.tables[model], self.tables[base]

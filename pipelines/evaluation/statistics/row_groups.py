@@ -62,10 +62,8 @@ class RowGroups:
 
     @classmethod
     def of(cls, labels: Groups | None, n: int) -> "RowGroups":
-        """The groups of `n` rows: equal labels are one group; None makes each row a group of its own.
-
-        Raises `ValueError` unless there is a label for each row.
-        """
+        """The groups of `n` rows: equal labels are one group; None makes each row a group of its own. Raises
+        `ValueError` unless there is a label for each row."""
         if labels is None:
             return cls(np.arange(n))
         if len(labels) != n:
@@ -120,9 +118,7 @@ class RowGroups:
     @property
     def tail_percent(self) -> float:
         """Percent of resamples to cut off at either end of a 95% interval: 2.5, less where rows are grouped.
-
-        Hesterberg's expanded percentile interval.
-        """
+        Hesterberg's expanded percentile interval."""
         if self.are_resampled_by_row:
             return 2.5
         n = self.n_effective

@@ -20,11 +20,8 @@ _ROUNDING = 1e-9  # sums in another order differ in their last digits, and count
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """A two-sided p-value, and `floor`, the smallest p-value that the test can give.
-
-    The floor is 1 / (n_permutations + 1) for random permutations, and 2 / 2^m where few (m) pairs or groups differ and
-    all permutations are tried.
-    """
+    """A two-sided p-value, and `floor`, the smallest p-value that the test can give. The floor is 1 / (n_permutations +
+    1) for random permutations, and 2 / 2^m where few (m) pairs or groups differ and all permutations are tried."""
 
     p_value: float
     floor: float = 0.0
@@ -94,10 +91,8 @@ def p_value_text(p_value: float, *, is_at_floor: bool = False) -> str:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Correct p-values for multiple tests: the chance of any false one below 5% is at most 5%.
-
-    S. Holm, A Simple Sequentially Rejective Multiple Test Procedure (Scandinavian Journal of Statistics 6, 1979).
-    """
+    """Correct p-values for multiple tests: the chance of any false one below 5% is at most 5%. S. Holm, A Simple
+    Sequentially Rejective Multiple Test Procedure (Scandinavian Journal of Statistics 6, 1979)."""
     corrected: dict[str, float] = {}
     largest = 0.0
     for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
