@@ -29,7 +29,7 @@ ARGUMENTS: dict[Stage, tuple[str, ...]] = {
 
 _DATASET = ("dataset_name", "datasets")
 REQUIRED: dict[Stage, tuple[tuple[str, ...], ...]] = {  # at least one key of each tuple
-    Stage.SFT: (("model_name_or_path",), _DATASET),
+    Stage.SFT: (("model_name_or_path", "adapter_name_or_path"), _DATASET),
     Stage.DPO: (("model_name_or_path", "adapter_name_or_path"), _DATASET),
     Stage.PRETRAIN: (_DATASET,),
 }
