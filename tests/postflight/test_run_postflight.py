@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from pipelines.postflight import PostflightReport, measure_baseline, read_general_text, run_postflight
 from pipelines.postflight.measurement import Measurement
 from pipelines.records.finding import Finding, Severity
-from pipelines.report.doctor.postflight_results import examinations
+from pipelines.report.doctor.postflight_results import check_results
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, sft, sft_recipe
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -76,9 +76,9 @@ def test_the_report_reads_the_record(
     gpt2_base: Path, tmp_path: Path, general_text: Path, options: dict[str, Any]
 ) -> None:
     _, found = examined(sft(sft_recipe(tmp_path, gpt2_base, **options)), general_text)
-    view = examinations({"after_run": json.loads(json.dumps(found.to_json()))})["after_run"]
+    view = check_results({"after_run": json.loads(json.dumps(found.to_json()))})["after_run"]
     assert view is not None
-    assert [deed.name for deed in view.deeds][1:] == ["End token", "General text", "Loss"]
+    assert [fact.name for fact in view.facts][1:] == ["End token", "General text", "Loss"]
     assert len(view.alarms) == len(found.findings)
 
 

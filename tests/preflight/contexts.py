@@ -1,6 +1,7 @@
 """Cases for the checks' tests: real recipes over short rows and tiny bases, opened as the doctor opens them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,8 @@ def write_jsonl(path: Path, texts: Iterable[str]) -> Path:
     """A corpus with a row for each text."""
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return path
+
+
+def without_codes(line: str) -> str:
+    """`line` without the doctor's own escape codes; others stay."""
+    return re.sub(r"\x1b\[(?:0|1|2|1;31|1;33|1;36|4;32|1;4;32|1;7;31|9;31)m", "", line)

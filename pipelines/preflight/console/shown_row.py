@@ -1,7 +1,7 @@
 """A row to show: every token with its role, long stretches counted instead of shown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,7 @@ _MIN_GAP = 8  # fewer tokens are shown rather than counted
 
 
 class Role(StrEnum):
-    """What a token is in its row: what opens it, prompt, answer, the end token of an answer, or not read at all."""
+    """The role of a token: start of the row, prompt, answer, end token of an answer, or cut off."""
 
     BEGIN = "begin"
     PROMPT = "prompt"
@@ -36,19 +36,15 @@ class ShownToken:
 
 @dataclass(frozen=True)
 class Gap:
-    """`n_tokens` in a row that are not shown; `role` is theirs, None where they have several."""
+    """`n_tokens` consecutive tokens that are not shown; `role` is None if they have several."""
 
     n_tokens: int
     role: Role | None
     n_trained: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The gap as a page's record has it."""
-        return {
-            "n_tokens": self.n_tokens,
-            "n_trained": self.n_trained,
-            "role": self.role.value if self.role else None,
-        }
+        """The gap in a page's record."""
+        return asdict(self)
 
 
 Piece = ShownToken | Gap
@@ -56,7 +52,7 @@ Piece = ShownToken | Gap
 
 @dataclass(frozen=True)
 class ShownExample:
-    """One training example of a row, with what was cut of it in place; the counts are of the whole example."""
+    """One training example of a row, with what was cut off in its place; the counts are of the whole example."""
 
     title: str | None
     pieces: tuple[Piece, ...]
@@ -65,19 +61,14 @@ class ShownExample:
     n_cut: int
 
     def to_json(self) -> dict[str, Any]:
-        """The example as a page's record has it."""
-        return {
-            "title": self.title,
-            "n_tokens": self.n_tokens,
-            "n_trained": self.n_trained,
-            "n_cut": self.n_cut,
-            "tokens": [piece.to_json() for piece in self.pieces],
-        }
+        """The example in a page's record."""
+        counts = {name: value for name, value in vars(self).items() if name != "pieces"}
+        return {**counts, "tokens": [piece.to_json() for piece in self.pieces]}
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row by its number in the split (from 0), what became of it, and its examples."""
+    """A row by its number in the split (from 0), its fate, and its examples."""
 
     number: int
     split: str
@@ -101,17 +92,11 @@ class ShownRow:
         return sum(example.n_cut for example in self.examples)
 
     def to_json(self) -> dict[str, Any]:
-        """The row as a page's record has it."""
-        return {
-            "row": self.number,
-            "split": self.split,
-            "fate": self.fate.value,
-            "reason": self.reason,
-            "n_tokens": self.n_tokens,
-            "n_trained": self.n_trained,
-            "n_cut": self.n_cut,
-            "examples": [example.to_json() for example in self.examples],
-        }
+        """The row in a page's record."""
+        counts = {"n_tokens": self.n_tokens, "n_trained": self.n_trained, "n_cut": self.n_cut}
+        examples = [example.to_json() for example in self.examples]
+        facts = {"row": self.number, "split": self.split, "fate": self.fate.value, "reason": self.reason}
+        return {**facts, **counts, "examples": examples}
 
 
 def kept_places(roles: Sequence[Role | None], around: int, most: int) -> list[bool]:

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks import CHECKS
 from pipelines.preflight.console.console_report import finding_lines, report_lines
-from pipelines.preflight.console.terminal import one_line, supports_color, token_text, wrapped
+from pipelines.preflight.console.terminal import one_line, supports_color, token_text
 from pipelines.preflight.run_checks import PreflightReport
 from pipelines.records.finding import Evidence, Finding, LabelledToken, Severity
-from tests.preflight.contexts import base_of, context_of, rows_of
+from tests.preflight.contexts import base_of, context_of, rows_of, without_codes
 
 FINDING = Finding(
     "END_TOKEN_NOT_TRAINED",
@@ -68,7 +68,7 @@ def test_a_certain_remedy_names_the_flag_that_does_it() -> None:
 def test_colours_change_no_text() -> None:
     plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=False)
     colored = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=True)
-    assert [without_paint(line) for line in colored] == plain
+    assert [without_codes(line) for line in colored] == plain
     assert colored[0].startswith("\x1b[1;31mERROR")
 
 
@@ -137,20 +137,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, t
     assert not supports_color(Terminal())
 
 
-def test_words_are_wrapped_by_the_cells_they_take() -> None:
-    assert wrapped("one two three", 7) == ["one two", "three"]
-    assert wrapped("宽宽宽 a", 4) == ["宽宽", "宽 a"]
-    assert wrapped("e\u0301" * 4, 4) == ["e\u0301" * 4]
-    assert wrapped("", 4) == [""]
-
-
 def test_white_space_and_what_has_no_width_can_be_seen() -> None:
     assert one_line("a\r\n\tb") == "a␍⏎→b"
     assert token_text(" a b") == "·a·b"
     assert token_text("\u200d") == "⟨U+200D⟩"
-
-
-def without_paint(line: str) -> str:
-    for code in ("0", "1", "2", "1;31", "4;32"):
-        line = line.replace(f"\x1b[{code}m", "")
-    return line

@@ -15,7 +15,15 @@ from pipelines.preflight.console.shown_row import Gap, Role, ShownExample, Shown
 from pipelines.preflight.console.terminal import columns
 from pipelines.preflight.console.token_view import PIECE, legend_line, row_lines, shown_rows
 from pipelines.training.data.ledger import RowFate
-from tests.preflight.contexts import FAMILIES, Bases, context_of, pretraining_context, rows_of, write_jsonl
+from tests.preflight.contexts import (
+    FAMILIES,
+    Bases,
+    context_of,
+    pretraining_context,
+    rows_of,
+    without_codes,
+    write_jsonl,
+)
 
 Make = Callable[..., CheckContext]
 LONG = {"instruction": "Count " + "one two three " * 60, "output": "four five six " * 60 + "end."}
@@ -196,7 +204,7 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
     context = make(rows, max_length=65_536)
     for shown in shown_rows(context, len(rows)):
         plain, colored = row_lines(shown, color=False), row_lines(shown, color=True)
-        for line in (*plain, *map(without_paint, colored)):
+        for line in (*plain, *map(without_codes, colored)):
             assert all(character.isprintable() or character == "\u200d" for character in line), repr(line)
             assert cell_len(line) <= columns()
 
@@ -226,10 +234,3 @@ def test_the_legend_names_the_marks() -> None:
     assert "[[in the loss]]" in legend_line(color=False)
     assert "\x1b[" not in legend_line(color=False)
     assert "\x1b[" in legend_line(color=True)
-
-
-def without_paint(line: str) -> str:
-    """`line` without this project's own sequences."""
-    for code in ("0", "1", "2", "1;31", "1;33", "4;32", "1;4;32", "1;7;31", "9;31"):
-        line = line.replace(f"\x1b[{code}m", "")
-    return line
