@@ -71,8 +71,8 @@ class PostflightReport:
 
     def lines(self) -> list[str]:
         """One line for each result and each finding."""
-        told = [f"{one.severity.value} {one.id}: {one.summary}; {one.remedy}" for one in self.findings]
-        return [*(part.line for part in self.parts.values()), *told]
+        findings = [f"{one.severity.value} {one.id}: {one.summary}; {one.remedy}" for one in self.findings]
+        return [*(part.line for part in self.parts.values()), *findings]
 
 
 def measure_baseline(trainer: Trainer, general: GeneralText | None = None) -> Baseline:

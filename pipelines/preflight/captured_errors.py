@@ -1,4 +1,4 @@
-"""Errors that would stop a run, as findings: the doctor goes on and reports all problems at once."""
+"""Errors that would stop a run, as findings: the doctor continues and reports all problems at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

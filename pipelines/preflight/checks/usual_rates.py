@@ -36,19 +36,19 @@ class UsualRates:
 
 # LoRA: the best of a sweep over some thirty models from 1B to 400B was 1e-4 to 1e-3, ten times that of full fine-tuning
 # (tinker-cookbook, hyperparam_utils.py: get_lr; Schulman et al. 2025, LoRA Without Regret). Twice and a fifth of it are
-# let pass: TRL's own guide to that paper runs 2e-5.
+# allowed: TRL's own guide to that paper runs 2e-5.
 _LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4)
 _SFT_LORA = UsualRates("LoRA", 2e-5, 2e-3, 2e-4, fits_default=False)
 # Full: a tenth of these, 1e-5 to 1e-4, and less for large ones (Tulu 3: 5e-6 for 8B, 2e-6 for 70B). SmolLM2's own
-# recipes go higher (3e-4 for 1.7B, alignment-handbook, recipes/smollm2), where LoRA's rate by mistake lies as well.
+# recipes go higher (3e-4 for 1.7B, alignment-handbook, recipes/smollm2), where a LoRA rate by mistake is too.
 _SFT_FULL = UsualRates("full fine-tuning", 5e-7, 1.5e-4, 2e-5)
-# DPO: 5e-7 for whole models (Zephyr, Tulu 3), 5e-6 for LoRA (alignment-handbook); ten times more is let pass.
+# DPO: 5e-7 for whole models (Zephyr, Tulu 3), 5e-6 for LoRA (alignment-handbook); ten times more is allowed.
 _DPO_LORA = UsualRates("DPO with LoRA", 1e-7, 7e-5, 5e-6)
 _DPO_FULL = UsualRates("DPO of the whole model", 5e-8, 2e-5, 1e-6)
 # From scratch: 6e-5 for GPT-3 175B to 6e-4 for 125M (Brown et al. 2020, table 2.1), 1e-3 and more for small models.
 _SCRATCH = UsualRates("training from scratch", 2e-5, 3e-3, 1e-3, fits_default=False)
-# Beside Muon AdamW trains embeddings and norms alone, which take rates up to 0.3 (nanochat's embedding_lr).
-_BESIDE_MUON = UsualRates("AdamW beside Muon", 2e-5, 0.3, 3e-3)
+# With Muon, AdamW trains only embeddings and norms, which take rates up to 0.3 (nanochat's embedding_lr).
+_WITH_MUON = UsualRates("AdamW with Muon", 2e-5, 0.3, 3e-3)
 _CONTINUED = UsualRates("continued pretraining of the whole model", 1e-6, 1e-3, 1e-4)
 
 
@@ -59,7 +59,7 @@ def usual_rates(context: CheckContext) -> UsualRates | None:
         return None
     adapts = context.model.use_peft or context.base.adapter is not None
     usual = _by_method(context, adapts=adapts)
-    if usual is _BESIDE_MUON:
+    if usual is _WITH_MUON:
         return usual
     n_parameters = context.base.skeleton.num_parameters()
     size = min(_MAX_SIZE_FACTOR, max(1.0, math.sqrt(_N_PARAMETERS / n_parameters)))
@@ -74,7 +74,7 @@ def _by_method(context: CheckContext, *, adapts: bool) -> UsualRates:
     if context.stage is Stage.DPO:
         return _DPO_LORA if adapts else _DPO_FULL
     if isinstance(context.data, PretrainingArguments) and context.data.muon_learning_rate is not None:
-        return _BESIDE_MUON
+        return _WITH_MUON
     return _SCRATCH if context.base.from_scratch else _LORA if adapts else _CONTINUED
 
 

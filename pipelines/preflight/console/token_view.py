@@ -170,7 +170,7 @@ def _n_alike(one: Sequence[int], other: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Single tokens as text. A character of several tokens stands at the last of them."""
+    """Single tokens as text. A character of several tokens is shown at the last of them."""
 
     tokenizer: PreTrainedTokenizerBase
     token_ids: list[int]

@@ -24,7 +24,7 @@ class TrainingLoad:
 
     `n_tokens` is what one forward and backward takes in, padding included: sequences of the batch times their longest
     length, for preferences chosen and rejected together. `weight_bytes` is the size of a weight that is loaded in the
-    recipe's dtype. `trains_tokens`: rows of the embeddings are trained beside LoRA, because a chat template is new to
+    recipe's dtype. `trains_tokens`: rows of the embeddings are trained with LoRA, because a chat template is new to
     the base. `fused_head`: the loss is computed in tiles of the logits, as TRL's trainers do. `packed`: the rows of a
     batch are laid end to end, and a mask over all their tokens keeps examples apart. `compute_bytes` is the size of a
     number in the arithmetic: 2 for bfloat16 and float16, 4 for float32. `n_adapter` are the weights of an adapter that
@@ -54,7 +54,7 @@ def training_load(
     trains_tokens: bool = False,
     adapter: ModelConfig | None = None,
 ) -> TrainingLoad:
-    """The load of a recipe. `adapter` is the recipe of the adapter that DPO goes on from.
+    """The load of a recipe. `adapter` is the recipe of the adapter that DPO trains further.
 
     It computes in 16 bits where `training` says so (bf16, fp16), or where the weights are loaded in them.
     """

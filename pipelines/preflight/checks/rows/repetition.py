@@ -17,7 +17,7 @@ _MANY_COPIES, _SOME_COPIES = 0.02, 0.001
 _SOME_CONFLICTS = 0.01
 _MANY_CONFLICTING_LABELS = 0.05  # a label is right or wrong; below it, annotators who disagree
 _MANY_FLIPPED = 0.01
-# One request in a tenth of the rows with different answers: the column that told the rows apart was lost.
+# One request in a tenth of the rows with different answers: the column that distinguished the rows was lost.
 _SAME_REQUEST, _SAME_REQUEST_ROWS = 0.1, 20
 _SAME_ANSWER, _SAME_OPENING = 0.2, 0.5
 _MIN_REQUESTS = 10  # different ones with the same answer
