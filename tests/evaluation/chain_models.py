@@ -37,18 +37,10 @@ def save_successors(
     """
     width = len(tokenizer) + len(tokenizer) % 2
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        head_dim=8,
-        max_position_embeddings=max_positions,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+        head_dim=8, max_position_embeddings=max_positions, tie_word_embeddings=False, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
     with torch.no_grad():

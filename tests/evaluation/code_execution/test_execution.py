@@ -4,12 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from pipelines.evaluation.code_execution.execution import (
-    execution_results,
-    pass_at_k,
-    pass_at_k_definition,
-    run_texts,
-)
+from pipelines.evaluation.code_execution.execution import execution_results, pass_at_k, pass_at_k_definition, run_texts
 from pipelines.evaluation.code_execution.sandbox import Outcome, RunLimits, RunResult
 from pipelines.evaluation.prompts.code_tests import CodeTests, code_tests_of
 from pipelines.evaluation.prompts.prompt import Prompt
@@ -92,10 +87,8 @@ def test_the_outcome_and_its_reason_are_those_of_the_code(name: str, results: di
 def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> None:
     tests = code_tests_of(HUMAN_EVAL)
     texts = [
-        "    return math.floor(x / 2)\n\nprint(half(",
-        "def half(x):\n    return math.floor(x / 2)",
-        "    return x",
-    ]
+        "    return math.floor(x / 2)\n\nprint(half(", "def half(x):\n    return math.floor(x / 2)", "    return x",
+    ]  # fmt: skip
     assert [result.passes_tests for result in run_texts(texts, [tests] * 3)] == [True, True, False]
 
 
@@ -110,10 +103,8 @@ def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_as
     broken = Answer("def f(x) return", 4, True, ())
     found = execution_results(prompts, [[wrong, right, broken], [right], [wrong, broken]])
     assert [[one and (one.runs, one.passes_tests) for one in own] for own in found] == [
-        [(True, False), (True, True), (False, False)],
-        [None],
-        [(True, None), (False, None)],
-    ]
+        [(True, False), (True, True), (False, False)], [None], [(True, None), (False, None)],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("n", range(1, 9))

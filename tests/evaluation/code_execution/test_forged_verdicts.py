@@ -104,8 +104,7 @@ CASES = {
     "reports events of its own": AGAINST_THE_HOOK.replace("REPLACE", EVENTS),
     "imports a text of its own kind": AGAINST_THE_HOOK.replace("REPLACE", "__import__(Odd('colorsys'))"),
     "ends the hook at the edge of the stack": AGAINST_THE_HOOK.replace("REPLACE", EDGE_OF_THE_STACK),
-    "prints that it passed": "print('OK')\nprint('passed')",
-    "exits with 0": "import sys\nsys.exit(0)",
+    "prints that it passed": "print('OK')\nprint('passed')", "exits with 0": "import sys\nsys.exit(0)",
     "raises SystemExit in the test": "def f():\n    raise SystemExit(0)",
     "ends the process with 0": "import os\nos._exit(0)",
     "ends the process with 0 in the test": "import os\ndef f():\n    os._exit(0)",
@@ -114,8 +113,7 @@ CASES = {
     "stops itself": "import signal\nsignal.raise_signal(signal.SIGSTOP)",
     "ends the thread": "import _thread\n_thread.exit()",
     "exits at the end of the process": "import atexit, os\natexit.register(os._exit, 0)",
-    "exits when it is dropped": DIE_LATE,
-    "defines its own check": "class f:\n    pass\nAssertionError = None",
+    "exits when it is dropped": DIE_LATE, "defines its own check": "class f:\n    pass\nAssertionError = None",
     "replaces what might report": PATCHED,
     "looks at other threads' frames": "import sys\nprint([one for one in sys._current_frames()])",
     "searches the heap": "import gc\nprint([one for one in gc.get_objects() if type(one) is dict and 'ran' in one])",
@@ -130,7 +128,7 @@ CASES = {
     "reads the harness's main module": "import __main__\nprint(__main__.main)",
     "interrupts the main thread": "import _thread\n_thread.interrupt_main()",
     "raises what cannot be shown": "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E()",
-}
+}  # fmt: skip
 DENIED = ["looks at other threads' frames", "searches the heap", "traces", "reads raw memory"]
 DENIED += ["loads ctypes by another name", "loads ctypes by a hyphen", "loads machine code of its own"]
 

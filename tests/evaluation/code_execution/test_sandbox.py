@@ -33,16 +33,8 @@ def test_without_bwrap_the_error_says_how_to_install_it(tmp_path: Path, monkeypa
         run_texts([f"open({str(tmp_path / 'ran')!r}, 'w')"], [None])
     assert list(tmp_path.iterdir()) == []
     flags = [
-        "--base",
-        "none",
-        "--instruct",
-        "none",
-        "--prompts",
-        "none",
-        "--output",
-        str(tmp_path / "out"),
-        "--run_code",
-    ]
+        "--base", "none", "--instruct", "none", "--prompts", "none", "--output", str(tmp_path / "out"), "--run_code",
+    ]  # fmt: skip
     with pytest.raises(UserError, match="bwrap is not installed"):  # before models and prompts are looked at
         compare.main(flags)
 
@@ -64,16 +56,11 @@ def test_forbidden_namespaces_are_reported_in_the_words_of_bwrap(
 
 
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize(
-    ("removed", "added", "problem"),
-    [
-        ("--unshare-net", "", "reach the network"),
-        ("--clearenv", "", "read the environment"),
-        ("--remount-ro /", "--chmod 0777 /", "write outside /tmp"),
-        ("", "--ro-bind /etc /etc", "read files of this machine"),
-        ("", "--proc /proc", "see other processes"),
-    ],
-)
+@pytest.mark.parametrize(("removed", "added", "problem"), [
+    ("--unshare-net", "", "reach the network"), ("--clearenv", "", "read the environment"),
+    ("--remount-ro /", "--chmod 0777 /", "write outside /tmp"),
+    ("", "--ro-bind /etc /etc", "read files of this machine"), ("", "--proc /proc", "see other processes"),
+])  # fmt: skip
 def test_the_probe_sees_each_protection_that_is_missing(
     removed: str, added: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,15 +45,11 @@ def model(
         for style, found in nats.items()
     }
     return MeasuredModel(
-        name=role.value,
-        role=role,
-        path=f"models/{role.value}",
-        fingerprint="sha256:0",
+        name=role.value, role=role, path=f"models/{role.value}", fingerprint="sha256:0",
         prompt_style=PromptStyle.PLAIN if role is Role.BASE else PromptStyle.CHAT,
         greedy=[answer(*one) for one in texts],
-        samples=[[answer(*one) for one in several] for several in samples or []],
-        likelihoods=likelihoods,
-    )
+        samples=[[answer(*one) for one in several] for several in samples or []], likelihoods=likelihoods,
+    )  # fmt: skip
 
 
 BASE = model(
@@ -157,11 +153,9 @@ def test_a_metric_that_applies_to_no_prompt_is_not_reported() -> None:
 
 def cut(measured: MeasuredModel, start: int) -> MeasuredModel:
     return replace(
-        measured,
-        greedy=measured.greedy[start:],
-        samples=[],
+        measured, greedy=measured.greedy[start:], samples=[],
         likelihoods={style: found[start:] for style, found in measured.likelihoods.items()},
-    )
+    )  # fmt: skip
 
 
 def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks() -> None:
@@ -239,8 +233,6 @@ def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pas
     series = {one.name: one for one in answer_tables(lines, ["base", "instruct"])}
     assert "passes_tests_sampled" not in series
     figure, difference = series["pass_at_1"].figure("base"), series["pass_at_1"].difference("instruct", "base")
-    assert figure is not None
-    assert difference is not None
     assert figure.value == 0
     assert figure.ci95[1] > 0.2
     assert difference.estimate.ci95[0] < 0.7

@@ -9,13 +9,10 @@ from pipelines.evaluation.compare.preferences import pair_groups, preference_lin
 def scores(chosen: list[float], rejected: list[float], reference: list[float]) -> dict[str, np.ndarray]:
     n = len(chosen)
     return {
-        "chosen": np.array(chosen),
-        "rejected": np.array(rejected),
-        "reference_chosen": np.array(reference[:n]),
-        "reference_rejected": np.array(reference[n:]),
-        "n_chosen": np.array([10.0, 2.0, 4.0, 4.0]),
+        "chosen": np.array(chosen), "rejected": np.array(rejected), "reference_chosen": np.array(reference[:n]),
+        "reference_rejected": np.array(reference[n:]), "n_chosen": np.array([10.0, 2.0, 4.0, 4.0]),
         "n_rejected": np.array([2.0, 10.0, 4.0, 4.0]),
-    }
+    }  # fmt: skip
 
 
 CHOSEN, REJECTED = [-8.0, -2.0, -4.0, -5.0], [-4.0, -8.0, -4.0, -4.0]

@@ -48,10 +48,8 @@ def test_each_aspect_names_one_measure_with_its_figures() -> None:
     record = compared(BASE, INSTRUCT, further=(general,))
     summary = record["summary"]["instruct"]
     assert [summary[one]["metric"] for one in ("form", "correctness", "lost")] == [
-        "stopped_by_itself",
-        "exact_match",
-        "general_bits_per_byte",
-    ]
+        "stopped_by_itself", "exact_match", "general_bits_per_byte",
+    ]  # fmt: skip
     form = summary["form"]
     assert (form["value"], form["difference"], form["n"], form["n_groups"], form["verdict"]) == (1, 1, N, 20, "better")
     assert form["against"]["base"]["value"] == 0

@@ -42,14 +42,11 @@ def test_a_retry_after_may_be_a_date_and_is_limited_and_one_that_is_neither_is_i
         assert (time.monotonic() - start >= 0.2) or in_an_hour not in values
 
 
-@pytest.mark.parametrize(
-    ("status", "text", "error", "words", "n_calls"),
-    [
-        (500, "overloaded, you sent {}", CallFailed, r"HTTP 500: overloaded.*after 3 tries", 3),
-        (401, "no such key: {}", UserError, "HTTP 401: no such key", 1),
-        (400, "too many tokens", CallFailed, r"HTTP 400: too many tokens$", 1),
-    ],
-)
+@pytest.mark.parametrize(("status", "text", "error", "words", "n_calls"), [
+    (500, "overloaded, you sent {}", CallFailed, r"HTTP 500: overloaded.*after 3 tries", 3),
+    (401, "no such key: {}", UserError, "HTTP 401: no such key", 1),
+    (400, "too many tokens", CallFailed, r"HTTP 400: too many tokens$", 1),
+])  # fmt: skip
 def test_an_error_response_is_retried_if_that_can_help_and_quoted_without_the_key(
     status: int, text: str, error: type[Exception], words: str, n_calls: int
 ) -> None:

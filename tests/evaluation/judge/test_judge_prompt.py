@@ -27,19 +27,13 @@ def test_hostile_characters_and_braces_stay_as_they_are_and_half_a_surrogate_pai
     text.encode("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("reply", "place"),
-    [
-        ('{"reason": "r", "winner": "first"}', Place.FIRST),
-        ('```json\n{"reason": "r", "winner": "Second "}\n```', Place.SECOND),
-        ('First I thought {"winner": "first"} but no: {"winner": "tie", "reason": "r"}', Place.TIE),
-        ('{"winner": "both"}', None),
-        ('{"winner": 1}', None),
-        ("The first answer is better.", None),
-        ("{" * 5_000, None),
-        ("", None),
-    ],
-)
+@pytest.mark.parametrize(("reply", "place"), [
+    ('{"reason": "r", "winner": "first"}', Place.FIRST),
+    ('```json\n{"reason": "r", "winner": "Second "}\n```', Place.SECOND),
+    ('First I thought {"winner": "first"} but no: {"winner": "tie", "reason": "r"}', Place.TIE),
+    ('{"winner": "both"}', None), ('{"winner": 1}', None), ("The first answer is better.", None), ("{" * 5_000, None),
+    ("", None),
+])  # fmt: skip
 def test_a_verdict_is_read_in_the_form_that_was_asked_for_and_never_guessed(reply: str, place: Place | None) -> None:
     assert read_reply(reply)[0] is place
 

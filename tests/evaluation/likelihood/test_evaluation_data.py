@@ -15,21 +15,18 @@ def rows_file(folder: Path, *rows: dict[str, object]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("row", "item"),
-    [
-        ({"good": "a b", "bad": "b a"}, CapabilityItem(None, ("a b", "b a"), 0)),
-        (
-            {"question": "What?", "choices": ["x", "y"], "answer": "B", "category": "facts"},
-            CapabilityItem("Question: What?\nAnswer:", ("x", "y"), 1, "facts"),
-        ),
-        (
-            {"context": "Read.", "question": "What?", "choices": ["x", "y"], "answer": 0, "subject": "law"},
-            CapabilityItem("Read.\n\nQuestion: What?\nAnswer:", ("x", "y"), 0, "law"),
-        ),
-        ({"prompt": "Once", "choices": ["x", "y", "z"], "answer": "2"}, CapabilityItem("Once", ("x", "y", "z"), 2)),
-    ],
-)
+@pytest.mark.parametrize(("row", "item"), [
+    ({"good": "a b", "bad": "b a"}, CapabilityItem(None, ("a b", "b a"), 0)),
+    (
+        {"question": "What?", "choices": ["x", "y"], "answer": "B", "category": "facts"},
+        CapabilityItem("Question: What?\nAnswer:", ("x", "y"), 1, "facts"),
+    ),
+    (
+        {"context": "Read.", "question": "What?", "choices": ["x", "y"], "answer": 0, "subject": "law"},
+        CapabilityItem("Read.\n\nQuestion: What?\nAnswer:", ("x", "y"), 0, "law"),
+    ),
+    ({"prompt": "Once", "choices": ["x", "y", "z"], "answer": "2"}, CapabilityItem("Once", ("x", "y", "z"), 2)),
+])  # fmt: skip
 def test_an_item_is_a_minimal_pair_or_a_question_with_choices(row: dict[str, object], item: CapabilityItem) -> None:
     assert capability_item(row, "row 1") == item
 
@@ -54,7 +51,6 @@ def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text("A paragraph.\n\nAnother one.\n\nThe last.\n")
     data = EvaluationData.read(general=path)
-    assert data.general is not None
     assert data.general.items == ["A paragraph.\n\n", "Another one.\n\n", "The last.\n"]
     assert data.general.follow_on
     described = data.descriptions["general"]

@@ -55,10 +55,8 @@ def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_da
         }
     )
     difference = series.difference("after", "before")
-    assert difference is not None
     assert difference.estimate.n == 3
     assert difference.estimate.ci95[0] > 0.2
-    assert difference.relative is not None
     assert difference.relative.value > 0.2
 
 
@@ -81,16 +79,13 @@ def test_a_model_that_knows_what_follows_is_right(tiny: LoadedModel, tmp_path: P
     max_id, find_id = (tokenizer(text)["input_ids"][0] for text in (" max", " find"))
     folder = save_successors(tokenizer, tmp_path / "chain", {max_id: find_id})
     items = [
-        CapabilityItem("the max", ("find", "numbers"), 0),
-        CapabilityItem("the max", ("numbers", "find", "x"), 1),
-        CapabilityItem(None, (" max find", " max numbers"), 0),
-        CapabilityItem(None, (" max numbers", " max find"), 0),
-    ]
+        CapabilityItem("the max", ("find", "numbers"), 0), CapabilityItem("the max", ("numbers", "find", "x"), 1),
+        CapabilityItem(None, (" max find", " max numbers"), 0), CapabilityItem(None, (" max numbers", " max find"), 0),
+    ]  # fmt: skip
     by_sum, by_byte = capability_tables(items, {"chain": capability_scores(load_for_inference(str(folder)), items)})
     assert by_sum.item_values("chain").tolist() == [1, 1, 1, 0]
     assert by_byte.item_values("chain")[:2].tolist() == [1, 1]
     figure = by_byte.figure("chain")
-    assert figure is not None
     assert figure.n == 2
 
 

@@ -59,7 +59,6 @@ def plain_distributions(loaded: LoadedModel, prompt: Prompt, style: PromptStyle)
     """The distribution at each place of the reference and behind it (float64), and the reference's tokens."""
     request = render_prompt(loaded.tokenizer, prompt.asked, style)
     answer = inner_token_ids(loaded.tokenizer, str(prompt.reference))
-    assert loaded.max_positions is not None
     begin = max(0, len(request) + len(answer) + 1 - loaded.max_positions)
     rows = []
     with torch.no_grad():
@@ -82,7 +81,6 @@ def test_every_number_equals_a_plain_float64_loop(tiny: LoadedModel, style: Prom
             continue
         rows, answer = plain_distributions(tiny, prompt, style)
         assert scores.n_tokens == len(answer)
-        assert scores.p_end is not None
         np.testing.assert_allclose(scores.p_end, [row[stops[0]] + row[stops[1]] for row in rows], rtol=1e-8)
         np.testing.assert_allclose(
             scores.log_probs, [math.log(row[t]) for row, t in zip(rows, answer, strict=False)], rtol=1e-8
@@ -125,11 +123,9 @@ def test_the_calibration_error_equals_a_plain_loop_over_tokens(name: str, reques
     assert name == "tiny" or sum(hit for _, hit in places) > 10
     accuracy_series, error_series = calibration_tables({"one": found})
     figure = error_series.figure("one")
-    assert figure is not None
     assert figure.value == pytest.approx(error, rel=1e-9)
     assert figure.n == 4
     accuracy = accuracy_series.figure("one")
-    assert accuracy is not None
     assert accuracy.value == pytest.approx(sum(hit for _, hit in places) / len(places), rel=1e-12)
     bins = reliability(found)
     assert len(bins) == n_bins
@@ -205,7 +201,6 @@ def test_the_ends_of_a_base_without_a_template_are_its_own(tiny: LoadedModel, ti
     bare = replace(bare, model=tiny.model)
     [scores] = known(reference_scores(bare, PROMPTS[3:4], PromptStyle.PLAIN))
     rows, _ = plain_distributions(tiny, PROMPTS[3], PromptStyle.PLAIN)
-    assert scores.p_end is not None
     np.testing.assert_allclose(scores.p_end, rows[:, tiny.tokenizer.eos_token_id], rtol=1e-8)
     assert pickle.loads(pickle.dumps(scores)).p_end.tolist() == scores.p_end.tolist()
 

@@ -127,7 +127,6 @@ def test_a_metric_that_is_not_a_mean_has_no_items(base: LoadedModel, tmp_path: P
 
 def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base: LoadedModel, tmp_path: Path) -> None:
     [found] = run_tasks(base, local_tasks(tmp_path, READING), BenchmarkPlan(), with_template=False)
-    assert found.items is not None
     for row, (bits, n_bytes) in zip(items(), found.items, strict=True):
         ids = [base.tokenizer.eos_token_id, *token_ids(base, row["question"])]
         assert bits == pytest.approx(-log_likelihood(base, ids, 1) / math.log(2), rel=1e-5)

@@ -46,23 +46,20 @@ def test_python_is_found_behind_includes_groups_and_tags(folder: Path) -> None:
     assert not (folder / "it_ran").exists()
 
 
-@pytest.mark.parametrize(
-    ("own", "what"),
-    [
-        (CHOOSING.replace("metric: acc", "metric: ./answers.py"), r"the metric ./answers.py"),
-        (CHOOSING.replace("metric: acc", "metric: acc\n    hf_evaluate: true"), "the metric acc"),
-        (CHOOSING.replace("metric: acc", "metric: !function answers.rows"), "!function answers.rows"),
-        (
-            CHOOSING.replace("doc_to_text: ", "doc_to_text: !function answers.rows\ndoc_to_text: "),
-            "!function answers.rows",
-        ),
-        (f"first: &it {{{FUNCTION}}}\n<<: *it\n{CHOOSING}", "!function answers.rows"),
-        (f"class: !function answers.rows\n{CHOOSING}", "!function answers.rows"),
-        (WRITING + "\nunsafe_code: true", "unsafe_code.*--run_code_unconfined"),
-        (CHOOSING.replace("{{answer}}", "{{ ''.__class__.__mro__ }}"), "SecurityError|unsafe"),
-        (CHOOSING.replace("{{answer}}", "{{ nothing }}"), "'nothing' is undefined"),
-    ],
-)
+@pytest.mark.parametrize(("own", "what"), [
+    (CHOOSING.replace("metric: acc", "metric: ./answers.py"), r"the metric ./answers.py"),
+    (CHOOSING.replace("metric: acc", "metric: acc\n    hf_evaluate: true"), "the metric acc"),
+    (CHOOSING.replace("metric: acc", "metric: !function answers.rows"), "!function answers.rows"),
+    (
+        CHOOSING.replace("doc_to_text: ", "doc_to_text: !function answers.rows\ndoc_to_text: "),
+        "!function answers.rows",
+    ),
+    (f"first: &it {{{FUNCTION}}}\n<<: *it\n{CHOOSING}", "!function answers.rows"),
+    (f"class: !function answers.rows\n{CHOOSING}", "!function answers.rows"),
+    (WRITING + "\nunsafe_code: true", "unsafe_code.*--run_code_unconfined"),
+    (CHOOSING.replace("{{answer}}", "{{ ''.__class__.__mro__ }}"), "SecurityError|unsafe"),
+    (CHOOSING.replace("{{answer}}", "{{ nothing }}"), "'nothing' is undefined"),
+])  # fmt: skip
 def test_other_ways_to_run_code_are_refused(folder: Path, own: str, what: str) -> None:
     write_task(folder, "odd", own)
     with pytest.raises(UserError, match=what):

@@ -29,8 +29,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"kind": "excludes", "words": ["sea", "c++"]}, "seas, C", "C++!"),
     ({"kind": "one_of", "options": ["yes.", "no."]}, "My answer is no.", "Maybe."),
     ({"kind": "language", "language": "en"}, ENGLISH, "der beste Weg ist, jede Woche Stunden zu nehmen"),
-    ({"kind": "json"}, '{"a": [1, null]}', "{'a': 1}"),
-    ({"kind": "json"}, '```json\n["a"]\n```', "[NaN]"),
+    ({"kind": "json"}, '{"a": [1, null]}', "{'a': 1}"), ({"kind": "json"}, '```json\n["a"]\n```', "[NaN]"),
     ({"kind": "json", "keys": ["a", "b"]}, '{"a": 1, "b": 2, "c": 3}', '{"a": 1}'),
     ({"kind": "code_block"}, "So:\n```\nx\n```\nend", "```\nx"),
     ({"kind": "code_block", "language": "python"}, "```text\na\n```\n```Python\nx\n```", "```text\n```python\n"),
@@ -41,16 +40,14 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"kind": "starts_with", "phrase": "Dear"}, "dear me", "Oh dear"),
     ({"kind": "ends_with", "phrase": "The End."}, '"It is the end."', "The end. Or not"),
     (
-        {"kind": "first_word_of_paragraph", "word": "then", "paragraph": 2, "n_paragraphs": 2},
-        'first\n\n"Then, it',
+        {"kind": "first_word_of_paragraph", "word": "then", "paragraph": 2, "n_paragraphs": 2}, 'first\n\n"Then, it',
         "then\n\nfirst",
     ),
     ({"kind": "upper_case"}, "ALL OF IT, 3 TIMES", "ALL of it"),
     ({"kind": "upper_case", "language": "en"}, ENGLISH.upper(), "DER BESTE WEG IST, JEDE WOCHE STUNDEN ZU NEHMEN"),
-    ({"kind": "lower_case"}, "all of it", "All of it"),
-    ({"kind": "no_commas"}, "one; two", "one, two"),
+    ({"kind": "lower_case"}, "all of it", "All of it"), ({"kind": "no_commas"}, "one; two", "one, two"),
     ({"kind": "quotation"}, ' "quoted" ', '"'),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("row", "followed", "not_followed"), CASES, ids=lambda case: str(case)[:40])
@@ -70,40 +67,32 @@ IFEVAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "keywords:frequency": ({"keyword": "a", "relation": "less than", "frequency": 3}, {"keyword": "a", "at_most": 2}),
     "keywords:forbidden_words": ({"forbidden_words": ["a"]}, {"words": ["a"]}),
     "keywords:letter_frequency": (
-        {"letter": "a", "let_relation": "at least", "let_frequency": 3},
-        {"letter": "a", "at_least": 3},
+        {"letter": "a", "let_relation": "at least", "let_frequency": 3}, {"letter": "a", "at_least": 3},
     ),
     "language:response_language": ({"language": "de"}, {"language": "de"}),
     "length_constraints:number_sentences": ({"relation": "at least", "num_sentences": 2}, {"at_least": 2}),
     "length_constraints:number_paragraphs": ({"num_paragraphs": 2}, {"exactly": 2, "separator": "***"}),
     "length_constraints:number_words": ({"relation": "less than", "num_words": 9.0}, {"at_most": 8}),
     "length_constraints:nth_paragraph_first_word": (
-        {"first_word": "a", "nth_paragraph": 1, "num_paragraphs": 2},
-        {"word": "a", "paragraph": 1, "n_paragraphs": 2},
+        {"first_word": "a", "nth_paragraph": 1, "num_paragraphs": 2}, {"word": "a", "paragraph": 1, "n_paragraphs": 2},
     ),
     "detectable_content:number_placeholders": ({"num_placeholders": 2}, {"at_least": 2}),
     "detectable_content:postscript": ({"postscript_marker": "P.S."}, {"marker": "P.S."}),
     "detectable_format:number_bullet_lists": ({"num_bullets": 2}, {"exactly": 2}),
     "detectable_format:constrained_response": (
-        {},
-        {"options": ["My answer is yes.", "My answer is no.", "My answer is maybe."]},
+        {}, {"options": ["My answer is yes.", "My answer is no.", "My answer is maybe."]},
     ),
     "detectable_format:number_highlighted_sections": ({"num_highlights": 2}, {"at_least": 2}),
     "detectable_format:multiple_sections": (
-        {"section_spliter": "Day", "num_sections": 2},
-        {"heading": "Day", "at_least": 2},
+        {"section_spliter": "Day", "num_sections": 2}, {"heading": "Day", "at_least": 2},
     ),
-    "detectable_format:json_format": ({}, {}),
-    "detectable_format:title": ({}, {}),
-    "combination:two_responses": ({}, {}),
-    "combination:repeat_prompt": ({"prompt_to_repeat": "a"}, {"prompt": "a"}),
-    "startend:end_checker": ({"end_phrase": "a"}, {"phrase": "a"}),
-    "startend:quotation": ({}, {}),
+    "detectable_format:json_format": ({}, {}), "detectable_format:title": ({}, {}),
+    "combination:two_responses": ({}, {}), "combination:repeat_prompt": ({"prompt_to_repeat": "a"}, {"prompt": "a"}),
+    "startend:end_checker": ({"end_phrase": "a"}, {"phrase": "a"}), "startend:quotation": ({}, {}),
     "change_case:capital_word_frequency": ({"capital_relation": "at least", "capital_frequency": 2}, {"at_least": 2}),
-    "change_case:english_capital": ({}, {"language": "en"}),
-    "change_case:english_lowercase": ({}, {"language": "en"}),
+    "change_case:english_capital": ({}, {"language": "en"}), "change_case:english_lowercase": ({}, {"language": "en"}),
     "punctuation:no_comma": ({}, {}),
-}
+}  # fmt: skip
 
 
 def test_a_row_of_ifeval_is_read_with_the_empty_columns_of_its_table() -> None:
@@ -133,10 +122,8 @@ def test_own_constraints_come_first_and_names_alone_will_do() -> None:
     row = {"constraints": own, "instruction_id_list": ["startend:quotation"], "kwargs": [{}]}
     found = constraints_of(row, "row 1")
     assert [(one.name, one.kind, dict(one.arguments)) for one in found] == [
-        ("title", "title", {}),
-        ("json", "json", {}),
-        ("startend:quotation", "quotation", {}),
-    ]
+        ("title", "title", {}), ("json", "json", {}), ("startend:quotation", "quotation", {}),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("row", "problem", "fix"), [

@@ -31,11 +31,9 @@ RULES = {
     "predictions": ["one, two", '"x"', "x", "x"],
     "constraints": [
         ["no_commas", {"kind": "n_words", "at_most": 2}],
-        {"instruction_id_list": ["startend:quotation"], "kwargs": [{}]},
-        [],
-        ["unknown"],
+        {"instruction_id_list": ["startend:quotation"], "kwargs": [{}]}, [], ["unknown"],
     ],
-}
+}  # fmt: skip
 STOPS = {"predictions": ["Paris.", "", "x"], "n_tokens": [2, 1, 4], "stopped": [True, True, False]}
 CODE_ASKED = {"predictions": [ADD, "Sure!", ADD], "prompts": [SIGNATURE, SIGNATURE, ECHO]}
 SPOKEN = ["I would say that it depends on the weather.", "Die Hauptstadt heißt heute Paris.", "Oh"]
@@ -44,8 +42,7 @@ N_ERRORS = {"follows_all_constraints": 1, "constraints_followed": 1, "numeric_an
 # Inputs, and the values by hand.
 CASES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "empty_answers": ({"predictions": ["Paris.", "", " \n"]}, [False, True, True]),
-    "stopped_by_itself": (STOPS, [True, False, False]),
-    "n_tokens": (STOPS, [2, 1, 4]),
+    "stopped_by_itself": (STOPS, [True, False, False]), "n_tokens": (STOPS, [2, 1, 4]),
     "n_words": ({"predictions": [*WORDS, ""]}, [4, 8, 0]),
     "repetition": ({"predictions": [*WORDS, ""]}, [0.0, 0.8, None]),
     "distinct_2": ({"predictions": [*WORDS, "x"]}, [1.0, 1 / 7, None]),
@@ -54,16 +51,13 @@ CASES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "begins_with_prompt": ({"predictions": [ECHO, "Paris", "Hi"], "prompts": [ECHO, ECHO, "Hi!"]}, [True, False, None]),
     "same_language": ({"predictions": SPOKEN, "prompts": [ECHO] * 3}, [True, False, None]),
     "follows_all_constraints": (RULES, [False, True, None, None]),
-    "constraints_followed": (RULES, [0.5, 1.0, None, None]),
-    "exact_match": (AGAINST, [True, False, None]),
-    "token_f1": (AGAINST, [1.0, 0.5, None]),
-    "rouge_l": (AGAINST, [2 / 3, 0.5, None]),
+    "constraints_followed": (RULES, [0.5, 1.0, None, None]), "exact_match": (AGAINST, [True, False, None]),
+    "token_f1": (AGAINST, [1.0, 0.5, None]), "rouge_l": (AGAINST, [2 / 3, 0.5, None]),
     "chrf": ({"predictions": ["sky", "abc", "x"], "references": ["sky", "xyz", ""]}, [1.0, 0.0, None]),
-    "numeric_answer": (NUMBERS, [True, False, None]),
-    "parses": (CODE_ASKED, [True, False, None]),
+    "numeric_answer": (NUMBERS, [True, False, None]), "parses": (CODE_ASKED, [True, False, None]),
     "defines_requested_name": (CODE_ASKED, [True, False, None]),
     "takes_requested_parameters": (CODE_ASKED | {"predictions": [ADD, "def add(b, a): ...", ADD]}, [True, False, None]),
-}
+}  # fmt: skip
 
 
 def loaded(name: str) -> evaluate.EvaluationModule:

@@ -30,12 +30,10 @@ def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it
 ) -> None:
     found = measure([ModelRef(str(untemplated)), ModelRef(str(tiny_model_folder))], STYLES, Reading())
     assert [(one.model, one.scope, one.prompt_style) for one in found] == [
-        ("base", Scope.TEXT, None),
-        ("base", Scope.RESPONSE, PromptStyle.PLAIN),
-        ("base", Scope.RESPONSE, PromptStyle.CHAT),
-        ("tiny", Scope.TEXT, None),
+        ("base", Scope.TEXT, None), ("base", Scope.RESPONSE, PromptStyle.PLAIN),
+        ("base", Scope.RESPONSE, PromptStyle.CHAT), ("tiny", Scope.TEXT, None),
         ("tiny", Scope.RESPONSE, PromptStyle.CHAT),
-    ]
+    ]  # fmt: skip
     assert found[2].documents == found[4].documents, "equal weights behind an equal template are equally good"
     assert found[1].documents != found[2].documents
 

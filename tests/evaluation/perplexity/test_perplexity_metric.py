@@ -46,10 +46,8 @@ def test_the_metric_loads_in_a_clean_home_without_any_network(tmp_path: Path) ->
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_", "TRANSFORMERS_"))}
     done = subprocess.run(
-        [sys.executable, "-c", script, str(METRIC_FOLDER)],
-        env={**kept, "HOME": str(tmp_path)},
-        capture_output=True,
+        [sys.executable, "-c", script, str(METRIC_FOLDER)], env={**kept, "HOME": str(tmp_path)}, capture_output=True,
         text=True,
-    )
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(math.e)

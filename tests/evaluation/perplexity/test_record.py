@@ -29,10 +29,8 @@ ALL = [
 def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles() -> None:
     found = perplexity_differences(ALL, seed=0)
     assert [(one["scope"], one["prompt_style"], one["against"], one["against_prompt_style"]) for one in found] == [
-        ("text", None, "base", None),
-        ("response", "chat", "base", "plain"),
-        ("response", "chat", "base", "chat"),
-    ]
+        ("text", None, "base", None), ("response", "chat", "base", "plain"), ("response", "chat", "base", "chat"),
+    ]  # fmt: skip
     assert found[1]["bits_per_byte"]["value"] == pytest.approx(-0.2 * BITS.mean())
     assert found[1]["relative"]["value"] == pytest.approx(-0.2)
     assert found[1]["relative"]["ci95"] == pytest.approx([-0.2, -0.2])
@@ -68,10 +66,8 @@ def test_by_source_each_source_of_two_documents_has_results_and_differences_of_i
     in_a = np.array([source == "a" for source in sources])
     assert record["results"][2]["bits_per_byte"] == pytest.approx(BITS[in_a].mean())
     assert [(one["source"], one["bits_per_byte"]["n"]) for one in record["differences"]] == [
-        (None, 30),
-        ("b", 14),
-        ("a", 15),
-    ]
+        (None, 30), ("b", 14), ("a", 15),
+    ]  # fmt: skip
     assert record["differences"][2]["bits_per_byte"]["value"] == pytest.approx(-0.1 * BITS[in_a].mean())
     assert "tuned minus base, text of a: -0." in table(record)
     assert record["dataset"]["n_documents"] == 30
@@ -134,8 +130,5 @@ def test_one_result_of_each_model_and_scope_is_the_headline() -> None:
     results = perplexity_record(ALL, Reading(), {}, seed=0)["results"]
     found = [(one["model"], one["scope"], one["prompt_style"]) for one in results if one["is_headline"]]
     assert found == [
-        ("base", "text", None),
-        ("base", "response", "plain"),
-        ("tuned", "text", None),
-        ("tuned", "response", "chat"),
-    ]
+        ("base", "text", None), ("base", "response", "plain"), ("tuned", "text", None), ("tuned", "response", "chat"),
+    ]  # fmt: skip

@@ -27,7 +27,6 @@ def test_mbpp_imports_and_setup_run_between_answer_and_tests() -> None:
 
 def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head() -> None:
     tests = code_tests_of(COMPLETION)
-    assert tests is not None
     assert tests.statements == ("check(double)",)
     before, answer = tests.program_of("ignored", "def double(x):\n    return x + x")
     assert before == "import math\n\ndef helper(x):\n    return math.floor(x)"
@@ -36,7 +35,6 @@ def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head() -> None:
 
 def test_a_continuation_of_a_head_counts_up_to_the_margin() -> None:
     tests = code_tests_of(COMPLETION)
-    assert tests is not None
     text = "    y = x\n\n    return x + y\n\ndef other():\n    retu"
     assert tests.program_of(text, text) == ("", COMPLETION["prompt"] + "    y = x\n\n    return x + y\n")
 

@@ -57,7 +57,6 @@ def test_examples_are_drawn_with_the_seed_of_different_groups_and_never_what_is_
 ) -> None:
     pool = FewShotPool.read(3, Path("held_out.jsonl"), file, HELD_OUT, seed=0)
     shots = pool.examples_for(tiny)
-    assert shots is not None
     again = FewShotPool.read(3, Path("held_out.jsonl"), file, HELD_OUT, seed=0).examples_for(tiny)
     assert shots == again != FewShotPool.read(3, Path("held_out.jsonl"), file, HELD_OUT, seed=1).examples_for(tiny)
     assert len({one.group for one in shots.examples}) == 3
@@ -71,7 +70,6 @@ def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path: Path,
     made = [row | provenance | {"group": row["instruction"]} for row in rows(60)]
     write_dataset_folder(folder, made, kind=DatasetKind.INSTRUCTIONS, split_sizes=SplitSizes(0, 0.5), **described)
     shots = FewShotPool.read(2, folder, None, HELD_OUT, 0).examples_for(tiny)
-    assert shots is not None
     assert shots.to_json()["source"] == "train split of set"
 
 
@@ -98,7 +96,6 @@ def test_the_base_reads_the_examples_and_then_the_prompt_and_fewer_where_there_i
     before = f"Say 3.\n\n3{SEPARATOR}Say 4.\n\nplease\n\n4{SEPARATOR}"
     asked = shots.asked(tiny, HELD_OUT[0], n_new=8).asked
     assert asked == PlainText(before + "Say 1.\n\n", "")
-    assert tiny.max_positions is not None
     for left_out in (1, 2):
         text = "".join(example_text(one) for one in EXAMPLES[left_out:]) + "Say 1.\n\n"
         n_new = tiny.max_positions - len(render_prompt(tiny.tokenizer, PlainText(text, "")))
@@ -134,7 +131,6 @@ def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(
     measurement = Measurement(HELD_OUT, plan)
     loaded = load_for_inference(str(base), name="base")
     few_shot = measurement.few_shot_base(loaded)
-    assert few_shot is not None
     assert (few_shot.name, few_shot.role) == ("base (2-shot)", Role.FEW_SHOT_BASE)
     assert [one.text for one in few_shot.greedy] == ["1", "1"]
     models = [measurement.base(loaded, ModelRef(str(instruct)))]

@@ -27,10 +27,8 @@ def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> 
         {"instruction": "Name one.", "input": None, "output": "", "category": None},
     ]
     assert read_prompts(prompts_file(tmp_path, rows), first_id=4) == [
-        Prompt(4, "Add.", "1 2", "3", "sums"),
-        Prompt(5, "Say hello."),
-        Prompt(6, "Name one."),
-    ]
+        Prompt(4, "Add.", "1 2", "3", "sums"), Prompt(5, "Say hello."), Prompt(6, "Name one."),
+    ]  # fmt: skip
 
 
 def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) -> None:
@@ -47,7 +45,6 @@ def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) 
     assert [one.number for one in checked] == ["3", None, "3", None]
     assert others.reference is None
     assert [one.kind for one in (*others.constraints, *ifeval.constraints)] == ["no_commas", "quotation"]
-    assert others.tests is not None
     assert others.tests.statements == ("assert add(1, 2) == 3",)
     assert marked.number is None
     assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]

@@ -73,7 +73,6 @@ def test_what_is_measured_and_served_are_the_tokens_that_are_trained(
     [example] = trained.examples(row, 0).examples
     served = render_prompt(tiny.tokenizer, prompt.asked)
     assert example.token_ids[: len(served)] == served
-    assert prompt.response is not None
     response = prompt.response
     context, text = render_reference(tiny.tokenizer, response.asked, response.text, thought=response.thought)
     measured = [*context, *text]
@@ -176,7 +175,6 @@ def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: P
         "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}A:"
     )
     given = GivenTemplate.read(str(tmp_path / "other.jinja"))
-    assert given is not None
     loaded = load_for_inference(str(tiny_model_folder), name="instruct")
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0), template=given)
     measured = Measurement([Prompt(0, "Add.", reference="4")], plan).instruct(loaded)
@@ -189,7 +187,6 @@ def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: P
     assert loaded.tokenizer.decode(rendered) == "user: Add.<|im_end|>A:"
     assert "im_start" in str(loaded.tokenizer.chat_template), "the model's own is as before"
     folder = GivenTemplate.read(str(tiny_model_folder))
-    assert folder is not None
     assert folder.text == loaded.tokenizer.chat_template
 
 
@@ -198,10 +195,8 @@ def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, caps
     tools = [{"type": "function", "function": {"name": "add_up", "parameters": {"type": "object", "properties": {}}}}]
     called = {"role": "assistant", "content": "", "tool_calls": [call]}
     asked = [
-        Conversation([ASK, called, {"role": "tool", "content": "4"}], tools),
-        Conversation([ASK, ANSWER, AGAIN]),
-        "a",
-    ]
+        Conversation([ASK, called, {"role": "tool", "content": "4"}], tools), Conversation([ASK, ANSWER, AGAIN]), "a",
+    ]  # fmt: skip
     tiny = GivenTemplate("no tools", TEMPLATES["think"]).on(tiny)
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=2, num_samples=0))
     prompts = [Prompt(place, "a", context=None if one == "a" else one) for place, one in enumerate(asked)]

@@ -229,12 +229,10 @@ def test_the_group_of_a_row_is_a_text_or_none(given: object, expected: str | Non
 
 def test_prompts_of_a_file_have_the_groups_of_their_rows(tmp_path: Path) -> None:
     rows = [
-        {"instruction": "Sum up.", "input": "a", "group": "book"},
-        {"instruction": "Sum up.", "input": "b"},
-        {"instruction": "sum up.", "input": "c"},
-        {"instruction": "Rhyme."},
+        {"instruction": "Sum up.", "input": "a", "group": "book"}, {"instruction": "Sum up.", "input": "b"},
+        {"instruction": "sum up.", "input": "c"}, {"instruction": "Rhyme."},
         {"messages": [{"role": "user", "content": "Rhyme."}, {"role": "assistant", "content": "x"}], "group": 7},
-    ]
+    ]  # fmt: skip
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     prompts = read_prompts(path)

@@ -50,12 +50,9 @@ def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
     record = json.loads(output.read_text())
     results = record["results"]
     assert [(one["model"], one["scope"], one["prompt_style"]) for one in results] == [
-        ("tiny", "text", None),
-        ("tiny", "response", "plain"),
-        ("tiny", "response", "chat"),
-        ("adapter", "text", None),
+        ("tiny", "text", None), ("tiny", "response", "plain"), ("tiny", "response", "chat"), ("adapter", "text", None),
         ("adapter", "response", "chat"),
-    ]
+    ]  # fmt: skip
     assert {one["n_bytes"] for one in results} == {sum(len(row["output"].encode()) for row in ROWS)}
     assert results[0]["nll_nats"] != results[3]["nll_nats"]
     for one in results:

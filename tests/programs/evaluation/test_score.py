@@ -120,11 +120,9 @@ def test_the_table_has_each_token_with_its_probability_and_the_sum_so_far() -> N
     tokens = (TokenLogProbability("a", 1, None, 0, 1), TokenLogProbability("\n", 2, math.log(0.5), 1, 2))
     score = TextScore("a\n", (*tokens, TokenLogProbability("b", 3, math.log(0.25), 2, 3)))
     assert [line.split() for line in scores_table(score).splitlines()] == [
-        ["token", "log", "p", "p", "sum"],
-        ["'a'", "-", "-", "0.0000"],
-        ["'\\n'", "-0.6931", "0.5", "-0.6931"],
+        ["token", "log", "p", "p", "sum"], ["'a'", "-", "-", "0.0000"], ["'\\n'", "-0.6931", "0.5", "-0.6931"],
         ["'b'", "-1.3863", "0.25", "-2.0794"],
-    ]
+    ]  # fmt: skip
     assert (score.n_tokens, score.n_bytes, score.bits_per_byte) == (2, 2, pytest.approx(1.5))
 
 
