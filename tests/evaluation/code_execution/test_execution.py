@@ -74,7 +74,7 @@ def results() -> dict[str, RunResult]:
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("name", CASES)
-def test_the_outcome_and_its_reason_are_those_of_the_code(name: str, results: dict[str, RunResult]) -> None:
+def test_the_outcome_and_its_reason_are_those_of_the_code(name, results):
     _, tests, outcome, reason = CASES[name]
     result = results[name]
     assert (result.outcome, result.reason) == (outcome, reason)
@@ -84,7 +84,7 @@ def test_the_outcome_and_its_reason_are_those_of_the_code(name: str, results: di
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> None:
+def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function():
     tests = code_tests_of(HUMAN_EVAL)
     texts = [
         "    return math.floor(x / 2)\n\nprint(half(", "def half(x):\n    return math.floor(x / 2)", "    return x",
@@ -93,7 +93,7 @@ def test_a_head_is_completed_by_its_body_or_answered_by_a_whole_function() -> No
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_asked_for() -> None:
+def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_asked_for():
     prompts = [
         Prompt(0, "Write a Python function f(x).", tests=PLUS_ONE),
         Prompt(1, "Name a river."),
@@ -108,14 +108,14 @@ def test_results_are_in_the_order_of_the_answers_and_none_where_no_python_was_as
 
 
 @pytest.mark.parametrize("n", range(1, 9))
-def test_pass_at_k_is_the_share_of_all_choices_of_k_samples_with_one_that_passed(n: int) -> None:
+def test_pass_at_k_is_the_share_of_all_choices_of_k_samples_with_one_that_passed(n):
     for c in range(n + 1):
         for k in range(1, n + 1):
             choices = list(combinations([True] * c + [False] * (n - c), k))
             assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices), abs=1e-12)
 
 
-def test_pass_at_k_of_many_samples_does_not_overflow_and_each_k_is_a_metric_of_its_own() -> None:
+def test_pass_at_k_of_many_samples_does_not_overflow_and_each_k_is_a_metric_of_its_own():
     assert pass_at_k(10_000, 1, 100) == pytest.approx(0.01)
     assert pass_at_k(10_000, 9_999, 5_000) == 1.0
     assert [pass_at_k_definition(k).name for k in (1, 10)] == ["pass_at_1", "pass_at_10"]
@@ -123,6 +123,6 @@ def test_pass_at_k_of_many_samples_does_not_overflow_and_each_k_is_a_metric_of_i
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
-def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+def test_impossible_counts_are_refused(n, c, k):
     with pytest.raises(ValueError, match=f"n = {n}, c = {c}, k = {k}"):
         pass_at_k(n, c, k)

@@ -140,21 +140,21 @@ def results() -> dict[str, RunResult]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_has_failed(name: str, results: dict[str, RunResult]) -> None:
+def test_it_has_failed(name, results):
     assert results[name].passes_tests is False, results[name]
     assert results[name].outcome not in (Outcome.PASSED, Outcome.RAN)
     if name in DENIED:
         assert results[name].outcome == Outcome.DENIED, results[name]
 
 
-def test_no_frame_holds_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_frame_holds_a_token(monkeypatch):
     """Even without the audit hook, which ends code that asks for other threads' frames."""
     monkeypatch.setattr(sandbox, "_RUNNER", sandbox._RUNNER.replace("sys.addaudithook(_audit_hook())", ""))
     reply = run_sources({"answer": ALL_FRAMES, "test 1": "assert f()[0] == 0 and f()[1] >= 3, f()"}, RunLimits())
     assert reply.passes_tests, reply
 
 
-def test_the_right_answer_passes_despite_an_error_that_python_ignores() -> None:
+def test_the_right_answer_passes_despite_an_error_that_python_ignores():
     code = "class Noisy:\n    def __del__(self):\n        1 / 0\nNoisy()\ndef f():\n    Noisy()\n    return 1"
     (result,) = run_texts([code], [TESTS])
     assert result.outcome == Outcome.PASSED

@@ -137,7 +137,7 @@ def results(folder: Path, reached: list[str]) -> dict[str, RunResult]:
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_it_is_stopped_and_counted_as_failed(name: str, results: dict[str, RunResult]) -> None:
+def test_it_is_stopped_and_counted_as_failed(name, results):
     result = results[name]
     assert result.passes_tests is False
     assert result.outcome not in (Outcome.PASSED, Outcome.RAN)
@@ -145,9 +145,7 @@ def test_it_is_stopped_and_counted_as_failed(name: str, results: dict[str, RunRe
     assert SECRET not in result.reason
 
 
-def test_nothing_outside_was_touched_and_no_listener_was_reached(
-    folder: Path, reached: list[str], results: dict[str, RunResult]
-) -> None:
+def test_nothing_outside_was_touched_and_no_listener_was_reached(folder, reached, results):
     assert len(results) == len(FAILING) + len(HARMLESS)
     victim = folder / "victim.txt"
     assert victim.read_text() == "untouched"
@@ -160,7 +158,7 @@ def test_nothing_outside_was_touched_and_no_listener_was_reached(
     assert wait_until(lambda: reached == ["tcp"])
 
 
-def test_no_process_is_left_and_one_that_is_would_be_seen(results: dict[str, RunResult]) -> None:
+def test_no_process_is_left_and_one_that_is_would_be_seen(results):
     assert results
     assert wait_until(lambda: not processes_in_sandboxes())
     with subprocess.Popen(["bwrap", "--unshare-uts", "--unshare-user", "--ro-bind", "/", "/", "sleep", "20"]) as left:

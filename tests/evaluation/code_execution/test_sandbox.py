@@ -27,7 +27,7 @@ def put_bwrap(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_without_bwrap_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bwrap_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"bwrap is not installed; install it: apt install .*dnf install .*pacman -S"):
         run_texts([f"open({str(tmp_path / 'ran')!r}, 'w')"], [None])
@@ -39,15 +39,13 @@ def test_without_bwrap_the_error_says_how_to_install_it(tmp_path: Path, monkeypa
         compare.main(flags)
 
 
-def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_system_is_refused(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(UserError, match=r"--run_code needs Linux on x86_64 or aarch64, this is \w+ on riscv64"):
         sandbox.refuse_unless_sandboxed()
 
 
-def test_forbidden_namespaces_are_reported_in_the_words_of_bwrap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forbidden_namespaces_are_reported_in_the_words_of_bwrap(tmp_path, monkeypatch):
     put_bwrap(tmp_path, "echo 'bwrap: No permissions to create new namespace' >&2; exit 1", monkeypatch)
     with pytest.raises(UserError, match="bwrap: No permissions to create new namespace; allow user namespaces"):
         sandbox.refuse_unless_sandboxed()
@@ -61,9 +59,7 @@ def test_forbidden_namespaces_are_reported_in_the_words_of_bwrap(
     ("--remount-ro /", "--chmod 0777 /", "write outside /tmp"),
     ("", "--ro-bind /etc /etc", "read files of this machine"), ("", "--proc /proc", "see other processes"),
 ])  # fmt: skip
-def test_the_probe_sees_each_protection_that_is_missing(
-    removed: str, added: str, problem: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_probe_sees_each_protection_that_is_missing(removed, added, problem, monkeypatch):
     """A bwrap that leaves one option out, or has one more."""
     command = sandbox._bwrap_command
 
@@ -79,7 +75,7 @@ def test_the_probe_sees_each_protection_that_is_missing(
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_a_limit_on_processes_that_does_not_hold_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_on_processes_that_does_not_hold_is_seen(monkeypatch):
     monkeypatch.setattr(
         sandbox, "_RUNNER", sandbox._RUNNER.replace('RLIMIT_NPROC: limits["n_threads"]', "RLIMIT_NPROC: 999")
     )
@@ -93,7 +89,7 @@ def test_a_limit_on_processes_that_does_not_hold_is_seen(monkeypatch: pytest.Mon
     ["libc.fork()", "libc.ptrace(0, 0, 0, 0)", "libc.unshare(0x10000000)", "libc.syscall({nr}, 0, 0, 0, 0, 0, 0)"],
     ids=["fork", "ptrace", "unshare", "process_vm_readv"],
 )
-def test_the_filter_refuses_calls_that_reach_other_processes(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_filter_refuses_calls_that_reach_other_processes(call, monkeypatch):
     """By ctypes, which the audit hook would end: the filter holds without it."""
     monkeypatch.setattr(sandbox, "_RUNNER", sandbox._RUNNER.replace("sys.addaudithook(_audit_hook())", ""))
     number = {"x86_64": 310, "aarch64": 270}[platform.machine()]
@@ -103,6 +99,6 @@ def test_the_filter_refuses_calls_that_reach_other_processes(call: str, monkeypa
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_code_that_ignores_its_alarm_is_stopped() -> None:
+def test_code_that_ignores_its_alarm_is_stopped():
     code = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
     assert run_sources({"answer": code}, LIMITS).outcome == Outcome.TIMEOUT

@@ -83,7 +83,7 @@ def value(record: dict[str, Any], name: str, metric: str) -> tuple[float, int]:
     return pytest.approx(figure["value"]), figure["n"]
 
 
-def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies(record: dict[str, Any]) -> None:
+def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies(record):
     assert value(record, "base", "stopped_by_itself") == (1 / 4, 4)
     assert value(record, "instruct", "stopped_by_itself") == (1.0, 4)
     assert value(record, "base", "parses") == (1 / 2, 2)
@@ -93,7 +93,7 @@ def test_figures_rest_on_the_counted_prompts_to_which_the_metric_applies(record:
     assert value(record, "base", "repetition") == ((2 / 3) / 4, 4)
 
 
-def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples(record: dict[str, Any]) -> None:
+def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples(record):
     assert value(record, "base", "defines_requested_name_sampled") == (1 / 4, 2)
     assert value(record, "instruct", "defines_requested_name_sampled") == (3 / 4, 2)
     assert record["metric_definitions"]["parses_sampled"]["decoding"] == "sampled"
@@ -101,7 +101,7 @@ def test_a_sampled_figure_is_the_mean_over_prompts_of_the_mean_over_samples(reco
     assert record["metric_definitions"]["response_bits_per_byte"]["decoding"] is None
 
 
-def test_bits_per_byte_are_the_bits_of_all_answers_over_all_their_bytes(record: dict[str, Any]) -> None:
+def test_bits_per_byte_are_the_bits_of_all_answers_over_all_their_bytes(record):
     assert value(record, "base", "response_bits_per_byte") == (60 / math.log(2) / 30, 3)
     assert value(record, "instruct", "response_bits_per_byte") == (36 / math.log(2) / 30, 3)
     difference = record["differences"]["instruct"]["response_bits_per_byte"]
@@ -112,7 +112,7 @@ def test_bits_per_byte_are_the_bits_of_all_answers_over_all_their_bytes(record: 
 
 
 @pytest.mark.parametrize("better", [PromptStyle.PLAIN, PromptStyle.CHAT])
-def test_the_base_is_compared_in_the_prompt_style_that_suits_it_better(better: PromptStyle) -> None:
+def test_the_base_is_compared_in_the_prompt_style_that_suits_it_better(better):
     worse = PromptStyle.CHAT if better is PromptStyle.PLAIN else PromptStyle.PLAIN
     plain, chat = BASE.likelihoods[PromptStyle.PLAIN], BASE.likelihoods[PromptStyle.CHAT]
     base = replace(BASE, likelihoods={better: plain, worse: chat})
@@ -126,7 +126,7 @@ def test_the_base_is_compared_in_the_prompt_style_that_suits_it_better(better: P
     assert first["answers"]["base"]["response_bits_per_byte"] == pytest.approx(20 / math.log(2) / 10)
 
 
-def test_differences_are_instruct_minus_base_on_the_same_prompts(record: dict[str, Any]) -> None:
+def test_differences_are_instruct_minus_base_on_the_same_prompts(record):
     found = record["differences"]["instruct"]
     assert found["stopped_by_itself"]["value"] == pytest.approx(3 / 4)
     assert found["n_tokens"]["value"] == pytest.approx((4 + 4 + 1 + 2) / 4 - (4 + 4 + 6 + 1) / 4)
@@ -136,14 +136,14 @@ def test_differences_are_instruct_minus_base_on_the_same_prompts(record: dict[st
     assert low < found["defines_requested_name"]["value"] == 1.0 == high
 
 
-def test_samples_that_all_agree_have_no_interval_of_width_zero() -> None:
+def test_samples_that_all_agree_have_no_interval_of_width_zero():
     agreeing = [replace(one, samples=[[answer("x", True)] * 2] * 5) for one in (BASE, INSTRUCT)]
     record = compared(*agreeing)
     assert record["models"]["base"]["metrics"]["stopped_by_itself_sampled"]["ci95"][0] < 0.6
     assert record["differences"]["instruct"]["stopped_by_itself_sampled"]["ci95"][0] < -0.3
 
 
-def test_a_metric_that_applies_to_no_prompt_is_not_reported() -> None:
+def test_a_metric_that_applies_to_no_prompt_is_not_reported():
     record = comparison_of(PROMPTS[3:], parts := [cut(BASE, 3), cut(INSTRUCT, 3)], responses_of(PROMPTS[3:], parts))
     assert "parses" not in record["models"]["base"]["metrics"]
     assert "parses" not in record["metric_definitions"]
@@ -158,7 +158,7 @@ def cut(measured: MeasuredModel, start: int) -> MeasuredModel:
     )  # fmt: skip
 
 
-def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks() -> None:
+def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks():
     lines = responses_of(PROMPTS, [BASE, INSTRUCT])
     assert [line["id"] for line in lines] == [0, 1, 2, 3, 4]
     assert [line["counted"] for line in lines] == [False, True, True, True, True]
@@ -174,7 +174,7 @@ def test_a_response_line_holds_the_prompt_and_every_answer_with_its_checks() -> 
     assert lines[4]["answers"]["instruct"]["response_bits_per_byte"] is None
 
 
-def test_each_difference_has_its_p_value_its_wins_and_its_word(record: dict[str, Any]) -> None:
+def test_each_difference_has_its_p_value_its_wins_and_its_word(record):
     found = record["differences"]["instruct"]
     assert found["stopped_by_itself"]["p_value"] == 0.25
     assert found["stopped_by_itself"]["verdict"] == "no difference shown"
@@ -187,7 +187,7 @@ def test_each_difference_has_its_p_value_its_wins_and_its_word(record: dict[str,
     assert "metrics is not below 0.05" in found["stopped_by_itself"]["why"]
 
 
-def test_flips_name_the_prompts_on_which_a_check_turned(record: dict[str, Any]) -> None:
+def test_flips_name_the_prompts_on_which_a_check_turned(record):
     flips = record["flips"]["instruct"]
     assert flips["stopped_by_itself"] == {"gained": [1, 2, 3], "lost": []}
     assert flips["parses"] == {"gained": [1], "lost": []}
@@ -195,7 +195,7 @@ def test_flips_name_the_prompts_on_which_a_check_turned(record: dict[str, Any]) 
     assert compared(INSTRUCT, replace(BASE, name="b", role=Role.INSTRUCT))["flips"]["b"]["parses"]["lost"] == [1]
 
 
-def test_each_category_has_figures_of_its_own(record: dict[str, Any]) -> None:
+def test_each_category_has_figures_of_its_own(record):
     categories = record["categories"]
     assert {name: one["n"] for name, one in categories.items()} == {"code": 2, "talk": 2}
     assert categories["code"]["models"]["base"]["stopped_by_itself"]["value"] == 0
@@ -204,12 +204,12 @@ def test_each_category_has_figures_of_its_own(record: dict[str, Any]) -> None:
     assert "parses" not in categories["talk"]["models"]["base"]
 
 
-def test_prompts_of_one_category_are_not_split() -> None:
+def test_prompts_of_one_category_are_not_split():
     prompts = [replace(one, category="all") for one in PROMPTS]
     assert comparison_of(prompts, [BASE, INSTRUCT], responses_of(prompts, [BASE, INSTRUCT]))["categories"] == {}
 
 
-def test_the_table_shows_each_metric_with_models_and_difference_side_by_side(record: dict[str, Any]) -> None:
+def test_the_table_shows_each_metric_with_models_and_difference_side_by_side(record):
     lines = comparison_table(record).splitlines()
     assert lines[0].split() == ["metric", "base", "instruct", "instruct", "-", "base", "(95%", "interval)", "p", "n"]
     [stops] = [line for line in lines if line.startswith("stops on its own  ")]
@@ -221,7 +221,7 @@ def test_the_table_shows_each_metric_with_models_and_difference_side_by_side(rec
     assert lines[-1] == "instruct, lost: not measured: give --general or --capability"
 
 
-def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pass() -> None:
+def test_pass_at_k_is_counted_once_and_has_an_interval_where_all_fail_or_all_pass():
     prompts = [Prompt(number, "Write a Python function f(x).") for number in range(12)]
     lines = []
     for prompt in prompts:

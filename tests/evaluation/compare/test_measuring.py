@@ -18,9 +18,7 @@ PROMPTS = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Say it again.", "now
 PLAN = MeasurementPlan(DecodingPlan(max_new_tokens=12, num_samples=2), batch_size=2)
 
 
-def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(tiny_model_folder, tmp_path):
     base = save_chain_model(tiny_model_folder, tmp_path / "base", [" max"], ends=False)
     instruct = save_chain_model(tiny_model_folder, tmp_path / "instruct", ["def find"], ends=True)
     measured, seconds = measure_models(str(base), [str(instruct)], PROMPTS, PLAN)
@@ -42,14 +40,14 @@ def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(
     assert any(name.startswith("instruct: sampled") for name in seconds)
 
 
-def test_samples_are_left_out_with_num_samples_0(tiny_model_folder: Path) -> None:
+def test_samples_are_left_out_with_num_samples_0(tiny_model_folder):
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0, temperature=0.0))
     measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
     assert [one.samples for one in measured] == [[], []]
     assert all(len(one.greedy) == 3 for one in measured)
 
 
-def test_the_first_greedy_answers_keep_the_probability_of_each_token(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_the_first_greedy_answers_keep_the_probability_of_each_token(tiny_model_folder, tmp_path):
     folder = str(save_chain_model(tiny_model_folder, tmp_path / "sure", ["def find"], ends=True))
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=8, num_samples=0), n_token_choices=2)
     measured, _ = measure_models(folder, [folder], PROMPTS, plan)
@@ -59,9 +57,7 @@ def test_the_first_greedy_answers_keep_the_probability_of_each_token(tiny_model_
     assert all(one.probability > 0.99 for one in choices)
 
 
-def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(tiny_model_folder, tmp_path):
     plan = replace(PLAN, base_prompt_style=PromptStyle.CHAT)
     measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
     assert [one.prompt_style for one in measured] == [PromptStyle.CHAT] * 2
@@ -72,9 +68,7 @@ def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(
         measure_models(str(bare), [str(tiny_model_folder)], PROMPTS, plan)
 
 
-def test_a_model_without_a_template_gets_plain_prompts_and_says_so(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_without_a_template_gets_plain_prompts_and_says_so(tiny_model_folder, tmp_path, capsys):
     folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (folder / "chat_template.jinja").unlink()
     measured, _ = measure_models(str(folder), [str(folder)], PROMPTS, PLAN)
@@ -88,8 +82,8 @@ def test_a_model_without_a_template_gets_plain_prompts_and_says_so(
 
 @pytest.mark.parametrize("kind", ["another model", "renumbered"])
 def test_a_template_of_another_vocabulary_is_not_used_with_the_base(
-    kind: str, tiny_model_folder: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    kind, tiny_model_folder, shared_data, tmp_path, capsys
+):
     base = shared_data / "models" / "hf-stories260K"
     if kind == "renumbered":  # the same tokens under other numbers
         base = Path(shutil.copytree(tiny_model_folder, tmp_path / "renumbered"))
@@ -107,7 +101,7 @@ def test_a_template_of_another_vocabulary_is_not_used_with_the_base(
     ({"temperature": 0.0}, "temperature is 0, expected above 0 for samples"),
     ({"max_new_tokens": 0}, "max_new_tokens is 0, expected 1 or more"), ({"top_p": 2.0}, "top_p is 2.0"),
 ])  # fmt: skip
-def test_an_invalid_plan_is_an_error(values: dict[str, float], message: str) -> None:
+def test_an_invalid_plan_is_an_error(values, message):
     with pytest.raises(UserError) as error:
         DecodingPlan(**values)  # type: ignore[arg-type]
     assert str(error.value).startswith(message)

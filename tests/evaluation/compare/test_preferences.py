@@ -20,7 +20,7 @@ BEFORE = scores(CHOSEN, REJECTED, CHOSEN + REJECTED)
 AFTER = scores([-6.0, -2.0, -3.0, -6.0], [-8.0, -8.0, -4.0, -4.0], CHOSEN + REJECTED)
 
 
-def test_the_figures_are_those_of_the_definition() -> None:
+def test_the_figures_are_those_of_the_definition():
     metrics = preference_metrics(BEFORE, AFTER, beta=0.5)
     assert metrics["likelihood_accuracy"]["before"]["value"] == 0.25
     assert metrics["likelihood_accuracy"]["after"]["value"] == 0.75
@@ -31,26 +31,26 @@ def test_the_figures_are_those_of_the_definition() -> None:
     assert metrics["reward_margin"]["after"]["value"] == pytest.approx(0.5 * (6 + 0 + 1 - 1) / 4)
 
 
-def test_before_training_every_margin_is_a_tie_and_no_accuracy_is_claimed() -> None:
+def test_before_training_every_margin_is_a_tie_and_no_accuracy_is_claimed():
     metrics = preference_metrics(BEFORE, AFTER, beta=0.5)
     assert metrics["reward_accuracy"]["before"] == {"value": None, "n": 4, "n_ties": 4}
     assert metrics["largest_gap_to_reference_before"] == 0
     assert metrics["reward_accuracy"]["difference_from_chance"]["value"] == 0
 
 
-def test_one_pair_has_figures_without_a_bootstrap() -> None:
+def test_one_pair_has_figures_without_a_bootstrap():
     one = {name: values[:1] for name, values in AFTER.items()}
     assert preference_metrics(one, one, beta=0.1)["reward_margin"]["after"]["ci95"] is None
 
 
-def test_the_line_names_n_both_shares_and_the_interval() -> None:
+def test_the_line_names_n_both_shares_and_the_interval():
     line = preference_line(preference_metrics(BEFORE, AFTER, beta=0.5))
     assert line.startswith("4 held-out pairs")
     assert "25.0% before and 75.0% after (+50.0 points" in line
     assert "reward accuracy 50.0%" in line
 
 
-def test_pairs_of_one_group_or_of_equal_prompts_are_resampled_together() -> None:
+def test_pairs_of_one_group_or_of_equal_prompts_are_resampled_together():
     rows = [{"prompt": f"Say {number // 2}.", "chosen": "a", "rejected": str(number)} for number in range(8)]
     labels = pair_groups(rows, {0, 3})
     assert len(labels) == 6
@@ -59,7 +59,7 @@ def test_pairs_of_one_group_or_of_equal_prompts_are_resampled_together() -> None
     assert pair_groups(rows, ())[:2] == ["tree", "tree"]
 
 
-def test_figures_of_grouped_pairs_count_their_groups_and_are_wider() -> None:
+def test_figures_of_grouped_pairs_count_their_groups_and_are_wider():
     n = 40
     generator = np.random.default_rng(1)
     margins = np.repeat(generator.normal(0.5, 1.0, n // 4), 4)

@@ -38,7 +38,7 @@ def compared(*models: MeasuredModel, prompts: list[Prompt] = PROMPTS, further: t
     return comparison_of(prompts, models, responses_of(prompts, models), further)
 
 
-def test_each_aspect_names_one_measure_with_its_figures() -> None:
+def test_each_aspect_names_one_measure_with_its_figures():
     base = np.random.default_rng(0).normal(1.0, 0.05, 30)
     general = MetricTable.of_ratios(
         GENERAL,
@@ -63,12 +63,12 @@ def test_each_aspect_names_one_measure_with_its_figures() -> None:
         assert f"instruct, {aspect}: {summary[aspect]['text']}" in comparison_table(record)
 
 
-def test_an_unmeasured_aspect_names_its_flags() -> None:
+def test_an_unmeasured_aspect_names_its_flags():
     lost = compared(BASE, INSTRUCT)["summary"]["instruct"]["lost"]
     assert (lost["metric"], lost["text"]) == (None, "not measured: give --general or --capability")
 
 
-def test_a_further_metric_that_is_worse_is_named() -> None:
+def test_a_further_metric_that_is_worse_is_named():
     looping = replace(INSTRUCT, greedy=[Answer("so it is, so it is, so it is, so it is, so it is,", 15, True, ())] * N)
     form = compared(BASE, looping)["summary"]["instruct"]["form"]
     assert form["verdict"] == "better"
@@ -76,7 +76,7 @@ def test_a_further_metric_that_is_worse_is_named() -> None:
     assert "; worse: repetition" in form["text"]
 
 
-def test_a_metric_of_few_prompts_is_not_the_headline() -> None:
+def test_a_metric_of_few_prompts_is_not_the_headline():
     """One prompt in ten has a reference of a few words; chrF is there for all."""
     long = "It is a sum that one can count on the fingers of two hands, which is "
     prompts = [replace(one, reference=(long if one.id % 10 else "") + str(one.reference)) for one in PROMPTS]
@@ -85,7 +85,7 @@ def test_a_metric_of_few_prompts_is_not_the_headline() -> None:
     assert record["summary"]["instruct"]["correctness"]["metric"] == "chrf"
 
 
-def test_a_further_baseline_has_differences_of_its_own_and_a_place_in_the_text() -> None:
+def test_a_further_baseline_has_differences_of_its_own_and_a_place_in_the_text():
     class Further(str):
         value = "base with examples"
 
@@ -102,7 +102,7 @@ def test_a_further_baseline_has_differences_of_its_own_and_a_place_in_the_text()
     assert record["against"]["few-shot"]["sentences"]["instruct"].startswith("no difference at all")
 
 
-def test_values_side_by_side_and_their_difference_are_of_the_same_prompts() -> None:
+def test_values_side_by_side_and_their_difference_are_of_the_same_prompts():
     """The base has no text on half of the prompts; its repetition is compared on the others alone."""
     half = [text if place % 2 else "" for place, text in enumerate(RIGHT)]
     base = replace(BASE, greedy=[Answer(text, 3, True, ()) for text in half])
@@ -121,9 +121,7 @@ def test_values_side_by_side_and_their_difference_are_of_the_same_prompts() -> N
     ((BASE, INSTRUCT), [replace(one, group=f"group {one.id // 10}") for one in PROMPTS], ["too_few_groups"]),
     ((BASE, INSTRUCT), [replace(one, counted=one.id < 19, group=None) for one in PROMPTS], ["few_prompts"]),
 ])  # fmt: skip
-def test_each_warning_is_in_the_record_and_in_the_table(
-    models: tuple[MeasuredModel, ...], prompts: list[Prompt], expected: list[str]
-) -> None:
+def test_each_warning_is_in_the_record_and_in_the_table(models, prompts, expected):
     record = compared(*models, prompts=prompts)
     assert [one["id"] for one in record["warnings"]] == expected
     for one in record["warnings"]:
@@ -131,7 +129,7 @@ def test_each_warning_is_in_the_record_and_in_the_table(
 
 
 @pytest.mark.parametrize(("n_empty", "is_warned"), [(6, False), (7, True), (45, True)])
-def test_more_than_a_tenth_of_empty_answers_is_a_warning(n_empty: int, is_warned: bool) -> None:
+def test_more_than_a_tenth_of_empty_answers_is_a_warning(n_empty, is_warned):
     texts = [" \n"] * n_empty + RIGHT[n_empty:]
     instruct = replace(INSTRUCT, greedy=[Answer(text, 3, True, ()) for text in texts])
     warnings = compared(BASE, instruct)["warnings"]

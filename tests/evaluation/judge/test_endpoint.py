@@ -12,7 +12,7 @@ from tests.evaluation.judge.judge_server import KEY, Reply, endless_server, judg
 MESSAGES = [{"role": "user", "content": "which?"}]
 
 
-def test_a_call_posts_model_messages_and_temperature_0_with_the_key_to_chat_completions() -> None:
+def test_a_call_posts_model_messages_and_temperature_0_with_the_key_to_chat_completions():
     with judge_server(lambda _: Reply("fine")) as server:
         assert server.endpoint().answer(MESSAGES) == "fine"
         assert JudgeEndpoint(server.url + "/", "judge-1").answer(MESSAGES) == "fine"
@@ -23,7 +23,7 @@ def test_a_call_posts_model_messages_and_temperature_0_with_the_key_to_chat_comp
     assert (with_key.body["model"], with_key.body["messages"], with_key.body["temperature"]) == ("judge-1", MESSAGES, 0)
 
 
-def test_a_busy_server_is_retried_after_its_retry_after() -> None:
+def test_a_busy_server_is_retried_after_its_retry_after():
     replies = iter([Reply("", 429, {"Retry-After": "0.3"}), Reply("", 500), Reply("at last")])
     start = time.monotonic()
     with judge_server(lambda _: next(replies)) as server:
@@ -32,7 +32,7 @@ def test_a_busy_server_is_retried_after_its_retry_after() -> None:
     assert len(server.asked) == 3
 
 
-def test_a_retry_after_may_be_a_date_and_is_limited_and_one_that_is_neither_is_ignored() -> None:
+def test_a_retry_after_may_be_a_date_and_is_limited_and_one_that_is_neither_is_ignored():
     in_an_hour = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     for values in ([in_an_hour, "soon"], ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999"]):
         replies = iter([*(Reply("", 503, {"Retry-After": value}) for value in values), Reply("ok")])
@@ -47,9 +47,7 @@ def test_a_retry_after_may_be_a_date_and_is_limited_and_one_that_is_neither_is_i
     (401, "no such key: {}", UserError, "HTTP 401: no such key", 1),
     (400, "too many tokens", CallFailed, r"HTTP 400: too many tokens$", 1),
 ])  # fmt: skip
-def test_an_error_response_is_retried_if_that_can_help_and_quoted_without_the_key(
-    status: int, text: str, error: type[Exception], words: str, n_calls: int
-) -> None:
+def test_an_error_response_is_retried_if_that_can_help_and_quoted_without_the_key(status, text, error, words, n_calls):
     with judge_server(lambda asked: Reply(status=status, text=text.format(asked.authorization))) as server:
         endpoint = server.endpoint()
         with pytest.raises(error, match=words) as raised:
@@ -59,7 +57,7 @@ def test_an_error_response_is_retried_if_that_can_help_and_quoted_without_the_ke
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_named_and_not_followed(status: int) -> None:
+def test_a_redirect_is_named_and_not_followed(status):
     with judge_server(lambda _: Reply("stolen")) as thief:
         elsewhere = thief.url.replace("127.0.0.1", "localhost") + "/chat/completions"
         for target, words in ((elsewhere, "redirect to localhost"), ("http://[x", "redirect to another path")):
@@ -72,7 +70,7 @@ def test_a_redirect_is_named_and_not_followed(status: int) -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 200_000, "<html>", "{}", '{"choices": []}', "[1]", '{"choices": [{"message": 1}]}']
 )
-def test_a_malformed_response_is_retried_and_then_fails(text: str) -> None:
+def test_a_malformed_response_is_retried_and_then_fails(text):
     with judge_server(lambda _: Reply(text=text)) as server, pytest.raises(CallFailed, match="after 3 tries"):
         server.endpoint().answer(MESSAGES)
     assert len(server.asked) == 3
@@ -91,26 +89,26 @@ def test_a_malformed_response_is_retried_and_then_fails(text: str) -> None:
     ],
     ids=["nothing", "body", "headers", "interim answers", "size of a chunk", "error body", "TLS handshake"],
 )
-def test_a_slow_response_times_out_in_every_phase(scheme: str, beginning: bytes, repeated: bytes, problem: str) -> None:
+def test_a_slow_response_times_out_in_every_phase(scheme, beginning, repeated, problem):
     with endless_server(beginning, repeated) as address:
         endpoint = JudgeEndpoint(f"{scheme}://{address}", "judge-1", max_seconds=0.4, max_tries=1)
         with pytest.raises(CallFailed, match=problem):
             endpoint.answer(MESSAGES)
 
 
-def test_no_server_is_a_failed_call() -> None:
+def test_no_server_is_a_failed_call():
     with judge_server(lambda _: Reply("gone")) as server:
         endpoint = server.endpoint(max_tries=2)
     with pytest.raises(CallFailed, match="ConnectError"):
         endpoint.answer(MESSAGES)
 
 
-def test_a_key_in_a_reply_is_replaced() -> None:
+def test_a_key_in_a_reply_is_replaced():
     with judge_server(lambda asked: Reply(f"you are {asked.authorization}")) as server:
         assert server.endpoint().answer(MESSAGES) == "you are Bearer ***"
 
 
-def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json() -> None:
+def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json():
     key = 'sk/a"b'
     spellings = ["".join(f"\\u{ord(one):04X}" for one in key), json.dumps(key)[1:-1], "sk\\/a\\u0022b"]
     endpoint = JudgeEndpoint("https://a/v1", "judge-1", key)
@@ -122,15 +120,13 @@ def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json() -> None:
 @pytest.mark.parametrize(
     "url", ["api.example.com/v1", "ftp://a/v1", "https://me:secret@a/v1", "https://a/v1?key=secret"]
 )
-def test_an_invalid_url_or_one_with_a_secret_is_refused_without_repeating_it(url: str) -> None:
+def test_an_invalid_url_or_one_with_a_secret_is_refused_without_repeating_it(url):
     with pytest.raises(UserError, match="judge_url") as error:
         JudgeEndpoint(url, "judge-1")
     assert "secret" not in str(error.value)
 
 
-def test_the_key_comes_from_the_environment_and_one_with_a_line_end_is_refused_without_showing_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_key_comes_from_the_environment_and_one_with_a_line_end_is_refused_without_showing_it(monkeypatch):
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\n")
     assert JudgeEndpoint.with_key_from_environment("https://a/v1", "m").api_key == KEY
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\nX-Other: 1")

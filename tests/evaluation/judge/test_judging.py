@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ BASE = ["short", "a long answer", "same len", "equal"]
 INSTRUCT = ["a longer answer", "short", "len same", "equal"]
 
 
-def test_a_fair_judge_is_asked_in_both_orders_and_both_have_to_agree() -> None:
+def test_a_fair_judge_is_asked_in_both_orders_and_both_have_to_agree():
     with judge_server(longer_wins) as server:
         judgements = judge_pairs(PROMPTS, BASE, INSTRUCT, server.endpoint())
         record = judge_record({"instruct": judgements}, server.endpoint())
@@ -33,7 +32,7 @@ def test_a_fair_judge_is_asked_in_both_orders_and_both_have_to_agree() -> None:
     json.dumps(record, allow_nan=False)
 
 
-def test_a_judge_that_always_prefers_the_first_answer_shows_no_difference_and_no_agreement() -> None:
+def test_a_judge_that_always_prefers_the_first_answer_shows_no_difference_and_no_agreement():
     prompts = [Prompt(number, "r") for number in range(20)]
     with judge_server(lambda _: verdict("first")) as server:
         judgements = judge_pairs(prompts, [f"b{n}" for n in range(20)], [f"i{n}" for n in range(20)], server.endpoint())
@@ -46,7 +45,7 @@ def test_a_judge_that_always_prefers_the_first_answer_shows_no_difference_and_no
     assert 0.4 < low < 0.5 < high < 0.6
 
 
-def test_unreadable_verdicts_and_failed_calls_are_errors_and_no_verdicts() -> None:
+def test_unreadable_verdicts_and_failed_calls_are_errors_and_no_verdicts():
     def judge(asked: Asked) -> Reply:
         if "broken" in asked.first + asked.second:
             return Reply(status=500, text=f"down for {asked.authorization}")
@@ -63,7 +62,7 @@ def test_unreadable_verdicts_and_failed_calls_are_errors_and_no_verdicts() -> No
     assert KEY not in json.dumps([record, *[one.to_json() for one in judgements]])
 
 
-def test_a_broken_endpoint_ends_after_one_call_and_one_that_breaks_later_after_ten() -> None:
+def test_a_broken_endpoint_ends_after_one_call_and_one_that_breaks_later_after_ten():
     prompts = [Prompt(number, "r") for number in range(40)]
     answers = [f"i{number}" for number in range(40)]
     with judge_server(lambda _: Reply(status=404, text="no model judge-1")) as server:
@@ -76,7 +75,7 @@ def test_a_broken_endpoint_ends_after_one_call_and_one_that_breaks_later_after_t
         assert len(server.asked) < 40
 
 
-def test_cached_replies_are_not_asked_for_again_and_an_incomplete_line_is(tmp_path: Path) -> None:
+def test_cached_replies_are_not_asked_for_again_and_an_incomplete_line_is(tmp_path):
     kept = tmp_path / "judge.jsonl"
     with judge_server(longer_wins) as server:
         endpoint = server.endpoint()
@@ -94,7 +93,7 @@ def test_cached_replies_are_not_asked_for_again_and_an_incomplete_line_is(tmp_pa
     assert KEY not in kept.read_text()
 
 
-def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason() -> None:
+def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason():
     with judge_server(lambda _: verdict("first", "long " * 400)) as server:
         [judgement] = judge_pairs(PROMPTS[:1], ["b"], ["i"], server.endpoint())
     found = json.loads(json.dumps(judgement.to_json()))
@@ -103,7 +102,7 @@ def test_a_judgement_for_the_record_has_its_orders_verdict_and_a_short_reason() 
     assert len(found["reason"]) <= 500
 
 
-def test_a_key_in_a_reply_or_in_the_cache_is_in_no_record(tmp_path: Path) -> None:
+def test_a_key_in_a_reply_or_in_the_cache_is_in_no_record(tmp_path):
     escaped = "".join(f"\\u{ord(one):04x}" for one in KEY)
     kept = tmp_path / "judge.jsonl"
     with judge_server(lambda _: Reply(f'{{"reason": "{escaped}", "winner": "tie"}}')) as server:
@@ -120,7 +119,7 @@ ENDPOINT = JudgeEndpoint("https://judge.example.com/v1", "m", "secret-key")
 BETTER, WORSE, TIE = Winner.INSTRUCT, Winner.BASE, Winner.TIE
 
 
-def test_ties_count_half_and_an_order_that_says_tie_takes_a_win_away() -> None:
+def test_ties_count_half_and_an_order_that_says_tie_takes_a_win_away():
     judged = [Judgement(BETTER, BETTER)] * 5 + [Judgement(WORSE, WORSE)] * 2 + [Judgement(BETTER, TIE)] * 3
     found = judge_record({"a": judged}, ENDPOINT)["models"]["a"]
     assert (found["n_wins"], found["n_ties"], found["n_losses"]) == (5, 3, 2)
@@ -129,13 +128,13 @@ def test_ties_count_half_and_an_order_that_says_tie_takes_a_win_away() -> None:
 
 
 @pytest.mark.parametrize("winner", [BETTER, WORSE, TIE])
-def test_equal_judgements_still_have_an_interval(winner: Winner) -> None:
+def test_equal_judgements_still_have_an_interval(winner):
     found = judge_record({"a": [Judgement(winner, winner)] * 30}, ENDPOINT)["models"]["a"]["win_share"]
     assert found["ci95"][1] - found["ci95"][0] > 0.05
     assert found["ci95"][0] - 1e-9 <= found["value"] <= found["ci95"][1] + 1e-9
 
 
-def test_without_any_verdict_there_are_no_shares_and_every_pair_is_an_error() -> None:
+def test_without_any_verdict_there_are_no_shares_and_every_pair_is_an_error():
     record = judge_record({"a": [Judgement(None, WORSE)] * 3, "b": [Judgement(WORSE, WORSE)]}, ENDPOINT)
     assert (record["n"], record["n_errors"]) == (4, 3)
     assert record["models"]["a"]["win_share"] is None

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ def rows_of(*rows: dict[str, Any]) -> DatasetRows:
     ("paragraph", ["Title", "One line.\nAnother.", "  Last, indented."]),
     ("line", ["Title", "One line.", "Another.", "  Last, indented."]),
 ])  # fmt: skip
-def test_a_text_file_is_one_text_in_passages_or_cut_into_documents(tmp_path: Path, cut: str, texts: list[str]) -> None:
+def test_a_text_file_is_one_text_in_passages_or_cut_into_documents(tmp_path, cut, texts):
     path = tmp_path / "text.raw"
     path.write_text(TEXT)
     dataset = read_dataset(str(path), "test", text_documents=TextDocuments(cut))
@@ -33,14 +32,14 @@ def test_a_text_file_is_one_text_in_passages_or_cut_into_documents(tmp_path: Pat
     }  # fmt: skip
 
 
-def test_a_text_without_blank_lines_has_its_lines_as_passages(tmp_path: Path) -> None:
+def test_a_text_without_blank_lines_has_its_lines_as_passages(tmp_path):
     (tmp_path / "text.txt").write_text("one\ntwo\nthree")
     dataset = read_dataset(str(tmp_path / "text.txt"), "test")
     assert dataset.in_scope(Scope.TEXT).items == ["one\n", "two\n", "three"]
     assert dataset.limited(2, seed=5).in_scope(Scope.TEXT).items == ["one\n", "two\n"], "a text is cut at its end"
 
 
-def test_a_sample_of_rows_keeps_their_order_and_their_numbers() -> None:
+def test_a_sample_of_rows_keeps_their_order_and_their_numbers():
     dataset = rows_of(*({"text": str(number)} for number in range(1, 101)))
     drawn = dataset.limited(10, seed=3).rows
     assert drawn == dataset.limited(10, seed=3).rows != dataset.limited(10, seed=4).rows
@@ -50,7 +49,7 @@ def test_a_sample_of_rows_keeps_their_order_and_their_numbers() -> None:
     assert dataset.limited(None, seed=3) is dataset
 
 
-def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sources() -> None:
+def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sources():
     instructions = rows_of(*({"instruction": "a", "output": f"b{n}"} for n in range(2)))
     assert rows_of({"text": "a"}).default_scopes() == [Scope.TEXT]
     assert instructions.default_scopes() == [Scope.RESPONSE]
@@ -68,24 +67,24 @@ def test_the_scope_follows_the_rows_and_empty_texts_are_left_out_with_their_sour
     ({"instruction": "a", "output": ["b"]}, Scope.RESPONSE, "'output' in row 7 of f is a list, expected text"),
     ({"text": "alone"}, Scope.TEXT, "f has 1 document with text, expected two or more, for an interval"),
 ])  # fmt: skip
-def test_rows_that_cannot_be_measured_are_refused_by_number(row: dict[str, object], scope: Scope, message: str) -> None:
+def test_rows_that_cannot_be_measured_are_refused_by_number(row, scope, message):
     with pytest.raises(UserError, match=message):
         DatasetRows([(7, row)], {"path": "f"}).in_scope(scope)
 
 
 @pytest.mark.parametrize("name", ["no/dataset-of-this-name", "no-dataset-of-this-name"])
-def test_a_hub_id_that_cannot_be_had_is_refused_in_one_line(name: str) -> None:
+def test_a_hub_id_that_cannot_be_had_is_refused_in_one_line(name):
     with pytest.raises(UserError, match=f"cannot load the split test of {name}"):
         read_dataset(name, "test", config="default", revision="main")
 
 
 @pytest.mark.parametrize("path", ["no/such.jsonl", "no-such.txt", "no/folder/of/ours"])
-def test_what_can_only_be_a_path_is_not_asked_of_the_hub(path: str) -> None:
+def test_what_can_only_be_a_path_is_not_asked_of_the_hub(path):
     with pytest.raises(UserError, match=f"--dataset {path} does not exist; give a dataset folder"):
         read_dataset(path, "test")
 
 
-def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path: Path) -> None:
+def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path):
     with pytest.raises(UserError, match=r"cannot load the split test of .*any data file"):
         read_dataset(str(tmp_path), "test")
     for split, text in {"train": "a", "test": "b"}.items():
@@ -101,7 +100,7 @@ def test_a_folder_of_another_kind_is_read_as_the_hub_would_read_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize("flag", ["config", "revision"])
-def test_what_belongs_to_the_hub_is_refused_for_a_local_file(tmp_path: Path, flag: str) -> None:
+def test_what_belongs_to_the_hub_is_refused_for_a_local_file(tmp_path, flag):
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(UserError, match=r"are for a Hub dataset, but .* is local; leave those flags out"):
         read_dataset(str(tmp_path / "rows.jsonl"), "test", **{flag: "main"})  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ def rows_file(folder: Path, *rows: dict[str, object]) -> Path:
     ),
     ({"prompt": "Once", "choices": ["x", "y", "z"], "answer": "2"}, CapabilityItem("Once", ("x", "y", "z"), 2)),
 ])  # fmt: skip
-def test_an_item_is_a_minimal_pair_or_a_question_with_choices(row: dict[str, object], item: CapabilityItem) -> None:
+def test_an_item_is_a_minimal_pair_or_a_question_with_choices(row, item):
     assert capability_item(row, "row 1") == item
 
 
@@ -41,13 +41,13 @@ def test_an_item_is_a_minimal_pair_or_a_question_with_choices(row: dict[str, obj
     ({"prompt": "p", "choices": ["a", "b"], "answer": "C"}, "has the answer 'C', expected an index from 0 to 1"),
     ({"prompt": "p", "choices": ["a", "b"]}, "has the answer None, expected an index from 0 to 1, or its letter"),
 ])  # fmt: skip
-def test_a_row_that_is_not_an_item_is_an_error(row: dict[str, object], message: str) -> None:
+def test_a_row_that_is_not_an_item_is_an_error(row, message):
     with pytest.raises(UserError) as error:
         capability_item(row, "row 7 of f")
     assert str(error.value).startswith(f"row 7 of f {message}")
 
 
-def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
+def test_general_text_is_read_as_for_perplexity(tmp_path):
     path = tmp_path / "book.txt"
     path.write_text("A paragraph.\n\nAnother one.\n\nThe last.\n")
     data = EvaluationData.read(general=path)
@@ -57,7 +57,7 @@ def test_general_text_is_read_as_for_perplexity(tmp_path: Path) -> None:
     assert (described["path"], described["n"], described["sha256"]) == (str(path), 3, sha256_of_file(path))
 
 
-def test_training_answers_are_the_target_texts(tmp_path: Path) -> None:
+def test_training_answers_are_the_target_texts(tmp_path):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     rows = rows_file(tmp_path, {"instruction": "i", "output": "o"}, {"messages": [*turns, *turns]}, {"chosen": turns})
     assert EvaluationData.read(training_rows=rows).training_answers == ["o", "a\n\na", "a"]
@@ -71,9 +71,7 @@ def test_training_answers_are_the_target_texts(tmp_path: Path) -> None:
     ("capability", [{"good": "a", "bad": "b"}], "has 1 item, expected two or more"),
     ("general", None, "--general .*absent.jsonl does not exist; give more text, or another file, with --general"),
 ])  # fmt: skip
-def test_files_that_cannot_be_measured_on_are_errors(
-    flag: str, rows: list[dict[str, object]] | None, message: str, tmp_path: Path
-) -> None:
+def test_files_that_cannot_be_measured_on_are_errors(flag, rows, message, tmp_path):
     path = tmp_path / "absent.jsonl" if rows is None else rows_file(tmp_path, *rows)
     with pytest.raises(UserError, match=message):
         EvaluationData.read(**{flag: path})

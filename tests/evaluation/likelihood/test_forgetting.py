@@ -40,7 +40,7 @@ def disturbed(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_data: Path) -> None:
+def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_data):
     path = str(shared_data / "models" / "hf-stories260K")
     texts = [
         "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.",
@@ -60,7 +60,7 @@ def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_da
     assert difference.relative.value > 0.2
 
 
-def test_log_p_of_a_choice_equals_a_plain_float64_loop(tiny: LoadedModel) -> None:
+def test_log_p_of_a_choice_equals_a_plain_float64_loop(tiny):
     found = capability_scores(tiny, ITEMS, batch_size=3)
     encode: Any = tiny.tokenizer
     for item, score in zip(ITEMS, found, strict=True):
@@ -74,7 +74,7 @@ def test_log_p_of_a_choice_equals_a_plain_float64_loop(tiny: LoadedModel) -> Non
             assert log_prob == pytest.approx(plain_log_probs(tiny, before + after, len(before)).sum(), rel=1e-9)
 
 
-def test_a_model_that_knows_what_follows_is_right(tiny: LoadedModel, tmp_path: Path) -> None:
+def test_a_model_that_knows_what_follows_is_right(tiny, tmp_path):
     tokenizer = tiny.tokenizer
     max_id, find_id = (tokenizer(text)["input_ids"][0] for text in (" max", " find"))
     folder = save_successors(tokenizer, tmp_path / "chain", {max_id: find_id})
@@ -89,7 +89,7 @@ def test_a_model_that_knows_what_follows_is_right(tiny: LoadedModel, tmp_path: P
     assert figure.n == 2
 
 
-def test_a_tie_is_not_right_and_bytes_can_change_the_choice() -> None:
+def test_a_tie_is_not_right_and_bytes_can_change_the_choice():
     items = [CapabilityItem("q", ("a", "bbbb"), 1, "letters"), CapabilityItem("q", ("a", "b"), 0, "ties")]
     scores = [CapabilityScore((-2.0, -4.0), (1, 4)), CapabilityScore((-1.0, -1.0), (1, 1))]
     by_sum, by_byte = capability_tables(items, {"one": scores})
@@ -97,7 +97,7 @@ def test_a_tie_is_not_right_and_bytes_can_change_the_choice() -> None:
     assert by_byte.item_values("one").tolist() == [1, 0]
 
 
-def test_the_details_have_chance_and_categories() -> None:
+def test_the_details_have_chance_and_categories():
     details = capability_details(
         ITEMS, {"one": [CapabilityScore(tuple(-float(n) for n in range(len(i.choices))), (1, 1, 1)) for i in ITEMS]}
     )

@@ -48,9 +48,7 @@ def stories(shared_data: Path) -> LoadedModel:
 
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize(("name", "condition"), [("tiny", "<|endoftext|>"), ("stories", "<s>")])
-def test_likelihoods_equal_a_plain_float64_loop(
-    name: str, condition: str, batch_size: int, request: pytest.FixtureRequest
-) -> None:
+def test_likelihoods_equal_a_plain_float64_loop(name, condition, batch_size, request):
     loaded: LoadedModel = request.getfixturevalue(name)
     token_id = loaded.tokenizer.convert_tokens_to_ids(condition)
     found = text_likelihoods(loaded, TEXTS, batch_size=batch_size)
@@ -59,7 +57,7 @@ def test_likelihoods_equal_a_plain_float64_loop(
     assert [one.n_tokens for one in found] == [len(encode_text(loaded.tokenizer, text)) for text in TEXTS]
 
 
-def test_rows_of_one_length_need_no_padding_and_give_the_same(tiny: LoadedModel) -> None:
+def test_rows_of_one_length_need_no_padding_and_give_the_same(tiny):
     texts = ["abc def", "abd def", "xbc dex"]
     alone = [text_likelihoods(tiny, [text])[0].nll_nats for text in texts]
     with_padding = text_likelihoods(tiny, [*texts, "a much longer text than the others " * 4], batch_size=4)[:3]
@@ -68,7 +66,7 @@ def test_rows_of_one_length_need_no_padding_and_give_the_same(tiny: LoadedModel)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_tokenizers_padding_side_and_pad_token_do_not_matter(tiny_model_folder: Path, side: str) -> None:
+def test_the_tokenizers_padding_side_and_pad_token_do_not_matter(tiny_model_folder, side):
     loaded = load_for_inference(str(tiny_model_folder), dtype="float64")
     expected = [one.nll_nats for one in text_likelihoods(loaded, TEXTS, batch_size=7)]
     loaded.tokenizer.padding_side = side
@@ -76,7 +74,7 @@ def test_the_tokenizers_padding_side_and_pad_token_do_not_matter(tiny_model_fold
     assert [one.nll_nats for one in text_likelihoods(loaded, TEXTS, batch_size=7)] == expected
 
 
-def test_float32_weights_are_exact_enough_for_a_perplexity(shared_data: Path, stories: LoadedModel) -> None:
+def test_float32_weights_are_exact_enough_for_a_perplexity(shared_data, stories):
     loaded = load_for_inference(str(shared_data / "models" / "hf-stories260K"))
     texts = [text for text in TEXTS if text]
     single, double = (
@@ -86,7 +84,7 @@ def test_float32_weights_are_exact_enough_for_a_perplexity(shared_data: Path, st
 
 
 @pytest.mark.parametrize(("window", "stride"), [(16, 8), (16, 15), (16, 1), (17, 5)])
-def test_a_long_text_equals_a_naive_window_for_each_token(tiny: LoadedModel, window: int, stride: int) -> None:
+def test_a_long_text_equals_a_naive_window_for_each_token(tiny, window, stride):
     text = "def find_max(numbers):\n    return sorted(numbers)[-1]\n" * 2
     token_ids = [tiny.tokenizer.eos_token_id, *encode_text(tiny.tokenizer, text)]
     n = len(token_ids)
@@ -103,21 +101,21 @@ def test_a_long_text_equals_a_naive_window_for_each_token(tiny: LoadedModel, win
         assert found.n_tokens == n - 1
 
 
-def test_by_default_a_text_longer_than_the_model_is_read_in_windows(tiny: LoadedModel) -> None:
+def test_by_default_a_text_longer_than_the_model_is_read_in_windows(tiny):
     text = "return max(numbers) " * 100
     [found] = text_likelihoods(tiny, [text])
     assert found.n_tokens == len(encode_text(tiny.tokenizer, text)) > 256
     assert found.nll_nats == text_likelihoods(tiny, [text], window=256, stride=128)[0].nll_nats
 
 
-def test_a_window_may_be_longer_than_the_model_by_its_last_token_which_is_not_read(tiny: LoadedModel) -> None:
+def test_a_window_may_be_longer_than_the_model_by_its_last_token_which_is_not_read(tiny):
     token_ids = encode_text(tiny.tokenizer, "return max(numbers) " * 100)[:300]
     [found] = log_probabilities(tiny, [TokenSequence(token_ids, 1)], window=257, stride=256)
     parts = [plain_log_probs(tiny, token_ids[:257], 1), plain_log_probs(tiny, token_ids[-257:], 257 - 43)]
     assert found.tolist() == pytest.approx(np.concatenate(parts).tolist(), rel=1e-9)
 
 
-def test_passages_of_one_text_share_its_likelihood_by_where_their_tokens_begin(stories: LoadedModel) -> None:
+def test_passages_of_one_text_share_its_likelihood_by_where_their_tokens_begin(stories):
     passages = ["Lily ate 😀.\n\n", "She was ", "happy </s>.\n \n", "The end"]
     found = passage_likelihoods(stories, passages, window=24, stride=12)
     [whole] = text_likelihoods(stories, ["".join(passages)], window=24, stride=12)
@@ -129,13 +127,13 @@ def test_passages_of_one_text_share_its_likelihood_by_where_their_tokens_begin(s
     assert found[3].nll_nats != pytest.approx(text_likelihoods(stories, passages[3:])[0].nll_nats), "it has a context"
 
 
-def test_the_first_passage_of_a_tokenizer_without_a_condition_counts_a_token_less(tiny: LoadedModel) -> None:
+def test_the_first_passage_of_a_tokenizer_without_a_condition_counts_a_token_less(tiny):
     loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0), model=_Uniform(256))
     found = passage_likelihoods(loaded, ["abc", "de"])
     assert [(one.n_tokens, one.n_bytes) for one in found] == [(2, 2), (2, 2)]
 
 
-def test_any_figures_of_the_scored_places_can_be_read_from_the_same_pass(tiny: LoadedModel) -> None:
+def test_any_figures_of_the_scored_places_can_be_read_from_the_same_pass(tiny):
     def own_and_best(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         log_probs = logits.log_softmax(dim=-1)
         return torch.stack([log_probs.gather(1, targets[:, None])[:, 0], log_probs.max(dim=-1).values], dim=1)
@@ -148,12 +146,12 @@ def test_any_figures_of_the_scored_places_can_be_read_from_the_same_pass(tiny: L
     assert (tables[2][:, 1] >= tables[2][:, 0]).all()
 
 
-def test_the_condition_is_told_by_its_spelling(tiny: LoadedModel, stories: LoadedModel) -> None:
+def test_the_condition_is_told_by_its_spelling(tiny, stories):
     conditions = [condition_token(tokenizer) for tokenizer in (tiny.tokenizer, stories.tokenizer, _byte_tokenizer(0))]
     assert conditions == ["<|endoftext|>", "<s>", None]
 
 
-def test_a_response_is_scored_on_its_own_text_tokens_after_the_prompt(tiny: LoadedModel) -> None:
+def test_a_response_is_scored_on_its_own_text_tokens_after_the_prompt(tiny):
     for style in PromptStyle:
         expected = []
         for row in ROWS:
@@ -166,7 +164,7 @@ def test_a_response_is_scored_on_its_own_text_tokens_after_the_prompt(tiny: Load
             assert [one.n_bytes for one in found] == [len(row.text.encode()) for row in ROWS]
 
 
-def test_a_prompt_too_long_is_cut_at_its_left_and_counted_and_the_answer_is_whole(tiny: LoadedModel) -> None:
+def test_a_prompt_too_long_is_cut_at_its_left_and_counted_and_the_answer_is_whole(tiny):
     row = Response("word " * 200, "def f(x):\n    return x")
     prompt = render_prompt(tiny.tokenizer, row.asked, style=PromptStyle.CHAT)
     answer = encode_text(tiny.tokenizer, row.text)
@@ -177,14 +175,14 @@ def test_a_prompt_too_long_is_cut_at_its_left_and_counted_and_the_answer_is_whol
     assert found.nll_nats == pytest.approx(-plain_log_probs(tiny, kept, 256 - len(answer)).sum(), rel=1e-9)
 
 
-def test_an_answer_longer_than_the_model_is_read_in_windows(tiny: LoadedModel) -> None:
+def test_an_answer_longer_than_the_model_is_read_in_windows(tiny):
     row = Response("Write.", "return max(numbers) " * 100)
     [found] = response_likelihoods(tiny, [row], PromptStyle.CHAT)
     assert found.n_tokens == len(encode_text(tiny.tokenizer, row.text)) > 256
     assert found.n_bytes == len(row.text)
 
 
-def test_logits_are_computed_for_scored_positions_only(tiny: LoadedModel) -> None:
+def test_logits_are_computed_for_scored_positions_only(tiny):
     shapes = []
     hook = tiny.model.lm_head.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape[1]))
     row = Response("word " * 20, "def f(x):")
@@ -193,16 +191,14 @@ def test_logits_are_computed_for_scored_positions_only(tiny: LoadedModel) -> Non
     assert shapes == [found.n_tokens]
 
 
-def test_a_batch_of_long_windows_holds_fewer_rows(tiny: LoadedModel) -> None:
+def test_a_batch_of_long_windows_holds_fewer_rows(tiny):
     model = _Uniform(256, max_positions=4096)
     sequences = [TokenSequence([1] * 3000, 1)] * 5 + [TokenSequence([1] * 10, 1)] * 5
     log_probabilities(dataclasses.replace(tiny, model=model), sequences, batch_size=8)  # the last token is not read
     assert model.shapes == [(2, 2999), (2, 2999), (2, 2999), (4, 9)]
 
 
-def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equal_probability(
-    tiny: LoadedModel,
-) -> None:
+def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equal_probability(tiny):
     """A model that is uniform over 256 tokens spends 8 bits a token: one byte a token, with a BOS or without any."""
     uniform = dataclasses.replace(tiny, model=_Uniform(256))
     text = "größer 😀"
@@ -215,13 +211,13 @@ def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equa
         assert one.nll_nats / (math.log(2) * one.n_bytes) == pytest.approx(8.0)
 
 
-def test_log_probabilities_of_a_model_with_infinite_weights_are_refused(tiny: LoadedModel) -> None:
+def test_log_probabilities_of_a_model_with_infinite_weights_are_refused(tiny):
     broken = dataclasses.replace(tiny, model=_Uniform(256, math.nan))
     with pytest.raises(UserError, match="tiny gives log probabilities that are NaN or infinite"):
         log_probabilities(broken, [TokenSequence([1, 2, 3], 1)])
 
 
-def test_unknown_tokens_are_counted(tiny: LoadedModel) -> None:
+def test_unknown_tokens_are_counted(tiny):
     core = Tokenizer(models.WordLevel({"<unk>": 0, "ab": 1}, unk_token="<unk>"))
     loaded = dataclasses.replace(tiny, tokenizer=PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>"))
     row = Response("ab", "é")
@@ -230,7 +226,7 @@ def test_unknown_tokens_are_counted(tiny: LoadedModel) -> None:
     assert text_likelihoods(loaded, ["ab"])[0].n_unknown == 0
 
 
-def test_token_log_probabilities_sum_to_the_texts_likelihood(stories: LoadedModel, tiny: LoadedModel) -> None:
+def test_token_log_probabilities_sum_to_the_texts_likelihood(stories, tiny):
     text = "Once upon a time, Lily ate 😀."
     for loaded in (stories, tiny):
         tokens = token_log_probabilities(loaded, [text])[0]
@@ -239,7 +235,7 @@ def test_token_log_probabilities_sum_to_the_texts_likelihood(stories: LoadedMode
         assert (tokens[0].begin_byte, tokens[-1].end_byte) == (0, len(text.encode()))
 
 
-def test_a_first_token_without_condition_has_no_probability(tiny: LoadedModel) -> None:
+def test_a_first_token_without_condition_has_no_probability(tiny):
     loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0))
     tokens = token_log_probabilities(loaded, ["abc"])[0]
     assert [one.log_prob is None for one in tokens] == [True, False, False]

@@ -33,9 +33,7 @@ def data(tmp_path: Path) -> EvaluationData:
     return EvaluationData.read(**paths)
 
 
-def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
-    tiny_model_folder: Path, tmp_path: Path, data: EvaluationData
-) -> None:
+def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(tiny_model_folder, tmp_path, data):
     bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (bare / "chat_template.jinja").unlink()
     measured = {
@@ -66,7 +64,7 @@ def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(
     }  # fmt: skip
 
 
-def test_without_references_and_files_nothing_applies(tiny_model_folder: Path) -> None:
+def test_without_references_and_files_nothing_applies(tiny_model_folder):
     prompts = [Prompt(0, "Say."), Prompt(1, "Say more.")]
     answers = {"base": ANSWERS[:2]}
     measured = {

@@ -27,7 +27,7 @@ ANSWERS = {
 }
 
 
-def test_a_planted_row_is_found_with_its_exact_length_and_number() -> None:
+def test_a_planted_row_is_found_with_its_exact_length_and_number():
     (lengths, repeats), overlaps = memorization(PROMPTS, ANSWERS, ROWS)
     assert lengths.item_values("instruct").tolist() == [11, 12, 0]
     np.testing.assert_equal(lengths.item_values("base"), [3, 0, np.nan])  # an empty answer has no part in it
@@ -40,12 +40,12 @@ def test_a_planted_row_is_found_with_its_exact_length_and_number() -> None:
     ]
 
 
-def test_what_the_prompt_says_too_is_not_memorised() -> None:
+def test_what_the_prompt_says_too_is_not_memorised():
     words = words_not_in_prompt("he said one two three four five and one two three", "one two three four five\n")
     assert words == ["he", "said", None, None, None, None, None, "and", "one", "two", "three"]
 
 
-def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_on() -> None:
+def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_on():
     eight = " ".join(ROWS[1].split()[:8])
     seven = " ".join(ROWS[1].split()[:7])
     padding = " other" * 18
@@ -54,7 +54,7 @@ def test_a_run_is_a_repetition_from_eight_words_and_three_tenths_of_the_answer_o
     assert repeats.item_values("one").tolist() == [1, 0, 0]
 
 
-def test_a_long_overlap_is_truncated_in_the_record() -> None:
+def test_a_long_overlap_is_truncated_in_the_record():
     text = " ".join(f"word{number}" for number in range(100))
     _, [shown] = memorization(PROMPTS[:1], {"one": said(text)}, [text])
     assert (shown["n_words"], shown["text"]) == (100, text[:200])

@@ -71,7 +71,7 @@ def plain_distributions(loaded: LoadedModel, prompt: Prompt, style: PromptStyle)
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_every_number_equals_a_plain_float64_loop(tiny: LoadedModel, style: PromptStyle, batch_size: int) -> None:
+def test_every_number_equals_a_plain_float64_loop(tiny, style, batch_size):
     found = reference_scores(tiny, PROMPTS, style, batch_size=batch_size)
     assert found[1] is None
     stops = [tiny.tokenizer.convert_tokens_to_ids(token) for token in ("<|endoftext|>", "<|im_end|>")]
@@ -93,7 +93,7 @@ def known(found: Sequence[ReferenceScores | None]) -> list[ReferenceScores]:
     return [one for one in found if one is not None]
 
 
-def test_the_likelihood_is_that_of_the_response(tiny: LoadedModel) -> None:
+def test_the_likelihood_is_that_of_the_response(tiny):
     rows = [Response(one.asked, one.reference or "") for one in PROMPTS[2:4]]
     expected = [one.nll_nats for one in response_likelihoods(tiny, rows, PromptStyle.CHAT)]
     found = known(reference_scores(tiny, PROMPTS[2:4], PromptStyle.CHAT))
@@ -101,7 +101,7 @@ def test_the_likelihood_is_that_of_the_response(tiny: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "stories"])
-def test_the_calibration_error_equals_a_plain_loop_over_tokens(name: str, request: pytest.FixtureRequest) -> None:
+def test_the_calibration_error_equals_a_plain_loop_over_tokens(name, request):
     loaded: LoadedModel = request.getfixturevalue(name)
     story = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."
     prompts = [*PROMPTS[:4], Prompt(5, "Tell me a story.", "", story)]
@@ -139,13 +139,13 @@ def scores_of(confidences: Sequence[float], hits: Sequence[bool]) -> ReferenceSc
     return ReferenceScores(np.zeros(len(hits)), np.array(confidences), np.array(hits), None)
 
 
-def test_confidences_on_a_bins_bound_belong_to_the_bin_below_it() -> None:
+def test_confidences_on_a_bins_bound_belong_to_the_bin_below_it():
     [first, last] = reliability([scores_of([1 / 15, 1.0, 1.0 + 1e-7], [True, True, False])])
     assert (first["begin"], first["n_tokens"], first["accuracy"]) == (0.0, 1, 1.0)
     assert (last["end"], last["n_tokens"], last["accuracy"]) == (1.0, 2, 0.5)
 
 
-def test_a_model_as_sure_as_it_is_right_has_no_calibration_error_and_a_sure_one_that_is_wrong_has_all() -> None:
+def test_a_model_as_sure_as_it_is_right_has_no_calibration_error_and_a_sure_one_that_is_wrong_has_all():
     calibrated = scores_of([0.75] * 4, [True, True, True, False])
     wrong = scores_of([1.0] * 4, [False] * 4)
     _, series = calibration_tables({"calibrated": [calibrated, calibrated], "wrong": [wrong, wrong]})
@@ -155,7 +155,7 @@ def test_a_model_as_sure_as_it_is_right_has_no_calibration_error_and_a_sure_one_
     np.testing.assert_allclose(expected_calibration_error(sums), np.full(7, 0.15))
 
 
-def test_the_position_buckets_equal_a_plain_loop_over_tokens(tiny: LoadedModel) -> None:
+def test_the_position_buckets_equal_a_plain_loop_over_tokens(tiny):
     found = reference_scores(tiny, PROMPTS, PromptStyle.PLAIN)
     bits: dict[int, list[float]] = {}
     for prompt in PROMPTS:
@@ -172,15 +172,15 @@ def test_the_position_buckets_equal_a_plain_loop_over_tokens(tiny: LoadedModel) 
         assert one["ci95"][0] <= one["bits_per_token"] <= one["ci95"][1]
 
 
-def test_without_two_references_there_is_no_likelihood_by_position() -> None:
+def test_without_two_references_there_is_no_likelihood_by_position():
     assert likelihood_by_position({"one": [None, scores_of([1.0], [True])]}) == {}
     assert likelihood_by_position({}) == {}
 
 
 @pytest.mark.parametrize("kind", ["learned", "never", "always"])
 def test_p_end_tells_a_model_that_learned_to_stop_from_one_that_never_or_always_stops(
-    kind: str, tiny_model_folder: Path, tmp_path: Path, tiny: LoadedModel
-) -> None:
+    kind, tiny_model_folder, tmp_path, tiny
+):
     if kind == "always":
         [end] = token_ids_of(tiny_model_folder, "<|im_end|>")
         tokens = [*token_ids_of(tiny_model_folder, "\n"), *token_ids_of(tiny_model_folder, "def find")]
@@ -195,7 +195,7 @@ def test_p_end_tells_a_model_that_learned_to_stop_from_one_that_never_or_always_
     assert (at_end < 0.001, inside < 0.001) == (kind == "never", kind != "always")
 
 
-def test_the_ends_of_a_base_without_a_template_are_its_own(tiny: LoadedModel, tiny_model_folder: Path) -> None:
+def test_the_ends_of_a_base_without_a_template_are_its_own(tiny, tiny_model_folder):
     bare = load_for_inference(str(tiny_model_folder), dtype="float64")
     bare.tokenizer.chat_template = None
     bare = replace(bare, model=tiny.model)
@@ -205,7 +205,7 @@ def test_the_ends_of_a_base_without_a_template_are_its_own(tiny: LoadedModel, ti
     assert pickle.loads(pickle.dumps(scores)).p_end.tolist() == scores.p_end.tolist()
 
 
-def test_figures_by_token_are_not_compared_with_a_model_that_cuts_other_tokens() -> None:
+def test_figures_by_token_are_not_compared_with_a_model_that_cuts_other_tokens():
     def scored(n_tokens: int) -> ReferenceScores:
         return ReferenceScores(*(np.full(n_tokens + extra, 0.5) for extra in (0, 0, 0, 1)))
 

@@ -23,7 +23,7 @@ def naive_run(query: list[str | None], texts: list[list[str]]) -> int:
 
 
 @pytest.mark.parametrize("n_words", [2, 3, 12])
-def test_the_longest_run_is_that_of_a_comparison_of_all_places(n_words: int) -> None:
+def test_the_longest_run_is_that_of_a_comparison_of_all_places(n_words):
     generator = random.Random(n_words)
     vocabulary = [f"w{number}" for number in range(n_words)]
     texts = [generator.choices(vocabulary, k=generator.randrange(30)) for _ in range(12)]
@@ -41,18 +41,18 @@ def test_the_longest_run_is_that_of_a_comparison_of_all_places(n_words: int) -> 
         assert any(text[place : place + run.n_words] == words for place in range(len(text)))
 
 
-def test_no_run_crosses_from_one_text_or_query_into_the_next() -> None:
+def test_no_run_crosses_from_one_text_or_query_into_the_next():
     found = longest_shared_runs([["b", "c"], ["d"], ["a"], ["b"]], [["a", "b"], ["c", "d"], ["a", "b"]])
     assert [run.n_words for run in found] == [1, 1, 1, 1]
 
 
-def test_nothing_is_shared_with_nothing() -> None:
+def test_nothing_is_shared_with_nothing():
     assert longest_shared_runs([["a"], []], []) == [SharedRun(0, 0, None)] * 2
     assert longest_shared_runs([["a"], []], [[], ["b"]]) == [SharedRun(0, 0, None)] * 2
     assert longest_shared_runs([], [["a"]]) == []
 
 
-def test_the_first_of_rows_that_all_repeat_one_long_passage_is_found() -> None:
+def test_the_first_of_rows_that_all_repeat_one_long_passage_is_found():
     passage = [f"w{number}" for number in range(300)]
     texts = [[*passage, f"row{number}"] for number in range(500)]
     found = longest_shared_runs([["well", *passage, "row77"]] * 20, texts)

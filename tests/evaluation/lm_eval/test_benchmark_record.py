@@ -15,7 +15,7 @@ def outcome(items: tuple[float, ...] | None, value: float = 0.0, metric: str = "
     return MetricOutcome("sums", "1.0", 2, metric, "higher", n, value, 0.1, pairs)
 
 
-def test_a_metric_by_item_has_its_paired_difference_and_p_value_and_another_has_none() -> None:
+def test_a_metric_by_item_has_its_paired_difference_and_p_value_and_another_has_none():
     ratings = (0.5, 1.0, 0.25, 0.75), (0.0, 0.5, 0.25, 0.25)
     outcomes = {
         "base": [outcome(ratings[1], metric="f"), outcome(None, 0.2, "mcc")],
@@ -31,7 +31,7 @@ def test_a_metric_by_item_has_its_paired_difference_and_p_value_and_another_has_
     assert second["difference"] == {"instruct": None}
 
 
-def test_a_model_against_itself_differs_by_nothing() -> None:
+def test_a_model_against_itself_differs_by_nothing():
     items = (1.0, 0.0, 1.0, 1.0)
     [result] = benchmark_results({"base": [outcome(items)], "instruct": [outcome(items)]}, "base")
     found = result["difference"]["instruct"]
@@ -39,7 +39,7 @@ def test_a_model_against_itself_differs_by_nothing() -> None:
     assert found["ci95"][0] < 0 < found["ci95"][1]
 
 
-def test_bits_per_byte_differ_by_ratios_of_sums() -> None:
+def test_bits_per_byte_differ_by_ratios_of_sums():
     n_bytes = (10.0, 40.0, 25.0)
     bits = (20.0, 30.0, 10.0), (30.0, 30.0, 40.0)
     outcomes = {
@@ -51,7 +51,7 @@ def test_bits_per_byte_differ_by_ratios_of_sums() -> None:
     assert result["difference"]["instruct"]["p_value"] == 0.5  # two pairs differ, both in one direction
 
 
-def test_the_table_has_a_line_for_each_metric_and_for_each_difference_and_a_dash_for_no_number() -> None:
+def test_the_table_has_a_line_for_each_metric_and_for_each_difference_and_a_dash_for_no_number():
     no_number = replace(outcome(None, metric="f"), value=None, stderr=None)
     outcomes = {"base": [outcome((0.0, 1.0, 0.0, 0.0)), no_number], "instruct": [outcome((1.0, 1.0, 1.0, 0.0))]}
     record = {

@@ -76,9 +76,7 @@ def greedy_text(loaded: LoadedModel, question: str, with_template: bool) -> str:
 
 
 @pytest.mark.parametrize("with_template", [False, True])
-def test_choices_of_a_local_task_are_those_of_a_loop_without_the_harness(
-    base: LoadedModel, adapted: LoadedModel, tmp_path: Path, with_template: bool
-) -> None:
+def test_choices_of_a_local_task_are_those_of_a_loop_without_the_harness(base, adapted, tmp_path, with_template):
     tasks = local_tasks(tmp_path, CHOOSING)
     for loaded in (base, adapted):
         [accuracy] = run_tasks(loaded, tasks, BenchmarkPlan(), with_template=with_template)
@@ -90,7 +88,7 @@ def test_choices_of_a_local_task_are_those_of_a_loop_without_the_harness(
 
 
 @pytest.mark.parametrize("with_template", [False, True])
-def test_a_bos_of_the_tokenizer_is_added_to_plain_text_only(base: LoadedModel, with_template: bool) -> None:
+def test_a_bos_of_the_tokenizer_is_added_to_plain_text_only(base, with_template):
     tokenizer = deepcopy(base.tokenizer)
     tokenizer.bos_token = "<|endoftext|>"
     bos = [("<|endoftext|>", tokenizer.bos_token_id)]
@@ -107,9 +105,7 @@ def test_a_bos_of_the_tokenizer_is_added_to_plain_text_only(base: LoadedModel, w
 
 
 @pytest.mark.parametrize("with_template", [False, True])
-def test_answers_to_a_local_task_are_those_of_the_model_one_by_one(
-    base: LoadedModel, adapted: LoadedModel, tmp_path: Path, with_template: bool
-) -> None:
+def test_answers_to_a_local_task_are_those_of_the_model_one_by_one(base, adapted, tmp_path, with_template):
     for loaded in (base, adapted):
         texts = [greedy_text(loaded, row["question"], with_template) for row in items()]
         written = [text if number % 3 else "another" for number, text in enumerate(texts)]
@@ -118,14 +114,14 @@ def test_answers_to_a_local_task_are_those_of_the_model_one_by_one(
         assert found.items == tuple((float(number % 3 > 0), 1.0) for number in range(N_ITEMS))
 
 
-def test_a_metric_that_is_not_a_mean_has_no_items(base: LoadedModel, tmp_path: Path) -> None:
+def test_a_metric_that_is_not_a_mean_has_no_items(base, tmp_path):
     tasks = local_tasks(tmp_path, CHOOSING + DISTANCE)
     found = run_tasks(base, tasks, BenchmarkPlan(limit=6), with_template=False)
     assert {one.metric: one.items is None for one in found} == {"acc": False, "brier_score": True}
     assert {one.n for one in found} == {6}
 
 
-def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base: LoadedModel, tmp_path: Path) -> None:
+def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base, tmp_path):
     [found] = run_tasks(base, local_tasks(tmp_path, READING), BenchmarkPlan(), with_template=False)
     for row, (bits, n_bytes) in zip(items(), found.items, strict=True):
         ids = [base.tokenizer.eos_token_id, *token_ids(base, row["question"])]
@@ -136,9 +132,7 @@ def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base: L
     assert found.better == "lower"
 
 
-def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_ones(
-    base: LoadedModel, tmp_path: Path
-) -> None:
+def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_ones(base, tmp_path):
     tasks = local_tasks(tmp_path, CHOOSING, seed=3, num_fewshot=2)
     contexts = []
     for with_template in (False, True):
@@ -153,7 +147,7 @@ def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_o
         ]
 
 
-def test_a_limit_draws_items_with_the_seed(base: LoadedModel, tmp_path: Path) -> None:
+def test_a_limit_draws_items_with_the_seed(base, tmp_path):
     tasks = local_tasks(tmp_path, CHOOSING)
 
     def measured(seed: int) -> list[str]:
@@ -165,9 +159,7 @@ def test_a_limit_draws_items_with_the_seed(base: LoadedModel, tmp_path: Path) ->
     assert len(measured(0)) == 4
 
 
-def test_the_harness_prints_nothing_and_prompts_that_were_cut_are_counted(
-    base: LoadedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_harness_prints_nothing_and_prompts_that_were_cut_are_counted(base, tmp_path, capfd):
     with quiet_harness() as notes:
         tasks = local_tasks(tmp_path, f"description: '{'padding ' * 200}'\n{CHOOSING}")
         run_tasks(base, tasks, BenchmarkPlan(limit=2), with_template=False)
@@ -175,13 +167,13 @@ def test_the_harness_prints_nothing_and_prompts_that_were_cut_are_counted(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_task_that_does_not_fit_the_model_is_one_line(base: LoadedModel, tmp_path: Path) -> None:
+def test_a_task_that_does_not_fit_the_model_is_one_line(base, tmp_path):
     tasks = local_tasks(tmp_path, WRITING.replace("max_gen_toks: 8", "max_gen_toks: 256"))
     with pytest.raises(UserError, match=r"local.*maximum sequence length"):
         run_tasks(base, tasks, BenchmarkPlan(), with_template=False)
 
 
-def test_the_harness_leaves_the_adapter_unchanged(adapted: LoadedModel, tmp_path: Path) -> None:
+def test_the_harness_leaves_the_adapter_unchanged(adapted, tmp_path):
     ids = torch.tensor([[2, 40, 3, 50]])
     with torch.no_grad():
         before = adapted.model(input_ids=ids).logits

@@ -51,14 +51,14 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("row", "followed", "not_followed"), CASES, ids=lambda case: str(case)[:40])
-def test_a_kind_is_followed_and_is_not(row: dict[str, Any], followed: str, not_followed: str) -> None:
+def test_a_kind_is_followed_and_is_not(row, followed, not_followed):
     (constraint,) = constraints_of({"constraints": [row]}, "row 1")
     assert follows(followed, constraint) is True
     assert follows(not_followed, constraint) is False
     assert follows(" \n", constraint) is False
 
 
-def test_every_kind_has_a_case() -> None:
+def test_every_kind_has_a_case():
     assert {row["kind"] for row, _, _ in CASES} == KINDS.keys()
 
 
@@ -95,7 +95,7 @@ IFEVAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def test_a_row_of_ifeval_is_read_with_the_empty_columns_of_its_table() -> None:
+def test_a_row_of_ifeval_is_read_with_the_empty_columns_of_its_table():
     assert tuple(IFEVAL) == IFEVAL_IDS
     assert len(IFEVAL) == 25
     everything = dict.fromkeys(name for given, _ in IFEVAL.values() for name in given)
@@ -112,12 +112,12 @@ def ifeval(id: str, **kwargs: Any) -> dict[str, Any]:
     return {"instruction_id_list": [id], "kwargs": [kwargs]}
 
 
-def test_rows_without_constraints_have_none() -> None:
+def test_rows_without_constraints_have_none():
     for row in ({}, {"constraints": None}, {"constraints": []}, {"constraints": ""}, {"kwargs": [1]}):
         assert constraints_of(row, "row 1") == ()
 
 
-def test_own_constraints_come_first_and_names_alone_will_do() -> None:
+def test_own_constraints_come_first_and_names_alone_will_do():
     own = '["title", {"kind": "json", "keys": null}]'
     row = {"constraints": own, "instruction_id_list": ["startend:quotation"], "kwargs": [{}]}
     found = constraints_of(row, "row 1")
@@ -150,9 +150,7 @@ def test_own_constraints_come_first_and_names_alone_will_do() -> None:
     (ifeval("startend:quotation", n=1), "startend:quotation in row 7 has no argument 'n'", "arguments are none"),
     (ifeval("startend:end_checker"), "startend:end_checker in row 7 is missing phrase", "arguments are phrase"),
 ])  # fmt: skip
-def test_a_constraint_that_cannot_be_checked_is_an_error_of_one_line(
-    row: dict[str, Any], problem: str, fix: str
-) -> None:
+def test_a_constraint_that_cannot_be_checked_is_an_error_of_one_line(row, problem, fix):
     with pytest.raises(UserError) as error:
         constraints_of(row, "row 7")
     assert problem in error.value.problem

@@ -28,9 +28,7 @@ FIND_MAX = RequestedFunction("find_max", ("numbers",))
     ("Write a Python function now().", "now", []),
     ("Write a Python function parse(text). Return the def line(x) of some Java code.", "parse", ["text"]),
 ])  # fmt: skip
-def test_the_requested_function_is_recovered_from_the_instruction(
-    instruction: str, name: str, parameters: list[str]
-) -> None:
+def test_the_requested_function_is_recovered_from_the_instruction(instruction, name, parameters):
     assert requested_function(instruction) == RequestedFunction(name, tuple(parameters))
 
 
@@ -41,7 +39,7 @@ def test_the_requested_function_is_recovered_from_the_instruction(
     "What would be the output of this Python code? def add(a, b): return a + b",
     "Translate the following Python code to JavaScript: ```python\ndef square(x): return x * x\n```", "",
 ])  # fmt: skip
-def test_an_instruction_that_asks_for_no_python_function_requests_none(instruction: str) -> None:
+def test_an_instruction_that_asks_for_no_python_function_requests_none(instruction):
     assert requested_function(instruction) is None
 
 
@@ -59,12 +57,12 @@ def test_an_instruction_that_asks_for_no_python_function_requests_none(instructi
     ("", False, False, False), ("\n  \n", False, False, False), ("# only a comment", False, False, False),
     ("Here you are: a function.", False, False, False),
 ])  # fmt: skip
-def test_an_answer_is_judged_by_its_syntax_tree(answer: str, parses: bool, defines: bool, takes: bool) -> None:
+def test_an_answer_is_judged_by_its_syntax_tree(answer, parses, defines, takes):
     checks = python_checks(answer, FIND_MAX)
     assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (parses, defines, takes)
 
 
-def test_an_answer_cut_by_the_limit_is_judged_on_its_longest_start_that_parses() -> None:
+def test_an_answer_cut_by_the_limit_is_judged_on_its_longest_start_that_parses():
     cut = "def find_max(numbers):\n    best = numbers[0]\n    for number in numb"
     checks = python_checks(cut, FIND_MAX)
     assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (False, True, True)
@@ -75,38 +73,38 @@ def test_an_answer_cut_by_the_limit_is_judged_on_its_longest_start_that_parses()
     'text = """never\nclosed\n', "if x:\n" * 3, "  stray indent\nmore = 1\nlines = 2\n",
     "from x import (\n    a,\n    b\nc = = 3\n",
 ])  # fmt: skip
-def test_whatever_follows_the_code_that_parses_is_left_out(rest: str) -> None:
+def test_whatever_follows_the_code_that_parses_is_left_out(rest):
     code = f"def find_max(numbers):\n    return max(numbers)\n{rest}"
     checks = python_checks(code, FIND_MAX)
     assert (checks.parses, checks.takes_requested_parameters) == (False, True)
     assert not python_checks("(\n" + code, FIND_MAX).defines_requested_name
 
 
-def test_code_that_is_too_long_is_judged_on_its_start() -> None:
+def test_code_that_is_too_long_is_judged_on_its_start():
     code = "def find_max(numbers):\n    return 1\n" + "x = 1\n" * (MAX_CODE_CHARACTERS // 6)
     checks = python_checks(code, FIND_MAX)
     assert (checks.parses, checks.defines_requested_name) == (False, True)
 
 
-def test_a_definition_after_the_first_mistake_is_not_found() -> None:
+def test_a_definition_after_the_first_mistake_is_not_found():
     assert not python_checks("x = = 1\ndef find_max(numbers):\n    return 1", FIND_MAX).defines_requested_name
 
 
-def test_the_first_python_block_of_a_fenced_answer_is_judged() -> None:
+def test_the_first_python_block_of_a_fenced_answer_is_judged():
     answer = "Sure!\n\n```python\ndef find_max(numbers):\n    return max(numbers)\n```\nIt works:\n```\nfind_max()\n```"
     assert code_of(answer) == "def find_max(numbers):\n    return max(numbers)"
     assert python_checks(answer, FIND_MAX).takes_requested_parameters
     assert code_of("```python\nx = 1\ny") == "x = 1\ny", "the token limit left the fence open"
 
 
-def test_a_fence_inside_a_docstring_of_code_that_parses_is_left_alone() -> None:
+def test_a_fence_inside_a_docstring_of_code_that_parses_is_left_alone():
     answer = (
         'def find_max(numbers):\n    """Like this:\n\n    ```python\n    find_max([1])\n    ```\n    """\n    return 1'
     )
     assert code_of(answer) == answer
 
 
-def test_a_block_in_another_language_is_no_python() -> None:
+def test_a_block_in_another_language_is_no_python():
     assert not python_checks("```javascript\nx\n```", FIND_MAX).parses
 
 
@@ -114,18 +112,18 @@ def test_a_block_in_another_language_is_no_python() -> None:
     "x = '\0'", "(" * 5000, "~" * 20_000 + "1", "f(" * 150 + ")" * 150, "x = '\\q' and '\ud800'", "{" * 90 + "\ufffd",
     "\x0c\x1b[31m",
 ])  # fmt: skip
-def test_strange_output_neither_raises_nor_warns(answer: str, recwarn: pytest.WarningsRecorder) -> None:
+def test_strange_output_neither_raises_nor_warns(answer, recwarn):
     python_checks(answer, FIND_MAX)
     assert not recwarn.list
 
 
-def test_generated_code_is_never_executed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_code_is_never_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     python_checks("open('executed', 'w').close()\ndef find_max(numbers=open('executed', 'w')):\n    pass", FIND_MAX)
     assert not (tmp_path / "executed").exists()
 
 
-def test_the_parameters_of_a_long_signature_equal_those_of_its_own_tree() -> None:
+def test_the_parameters_of_a_long_signature_equal_those_of_its_own_tree():
     signature = "a, b=(1, 2), *rest, c: 'dict[str, list[int]]' = {}, **more"
     requested = requested_function(f"Write a Python function f({signature}) please")
     assert requested == RequestedFunction("f", ("a", "b", "*rest", "c", "**more"))

@@ -19,7 +19,7 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def test_texts_are_normalized_as_in_squad() -> None:
+def test_texts_are_normalized_as_in_squad():
     assert normalized("  The quick,  brown fox's\ta den! ") == "quick brown foxs den"
     assert normalized("Another theory") == "another theory"
 
@@ -28,7 +28,7 @@ def test_texts_are_normalized_as_in_squad() -> None:
     ("the Paris.", ["Paris"], True), ("Paris, France", ["Paris", "paris france"], True),
     ("In Paris", ["Paris"], False), ("", ["Paris"], False),
 ])  # fmt: skip
-def test_an_exact_match_is_one_of_the_references(answer: str, references: list[str], expected: bool) -> None:
+def test_an_exact_match_is_one_of_the_references(answer, references, expected):
     assert exact_match(answer, references) is expected
 
 
@@ -37,23 +37,23 @@ def test_an_exact_match_is_one_of_the_references(answer: str, references: list[s
     ("red red red", ["red"], 2 * (1 / 3) / (1 + 1 / 3)), ("red", ["green"], 0.0), ("", ["green"], 0.0),
     ("the", ["a"], 0.0), ("blue sky", ["green grass", "blue"], 2 * (1 / 2) / (1 + 1 / 2)),
 ])  # fmt: skip
-def test_token_f1_is_the_harmonic_mean_over_bags_of_words(answer: str, references: list[str], expected: float) -> None:
+def test_token_f1_is_the_harmonic_mean_over_bags_of_words(answer, references, expected):
     assert token_f1(answer, references) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("answer", "reference"), PAIRS)
-def test_rouge_l_and_chrf_are_those_of_the_libraries(answer: str, reference: str) -> None:
+def test_rouge_l_and_chrf_are_those_of_the_libraries(answer, reference):
     assert rouge_l(answer, [reference]) == pytest.approx(RougeScorer(["rougeL"]).score(reference, answer)["rougeL"][2])
     assert chrf(answer, [reference]) == pytest.approx(CHRF().sentence_score(answer, [reference]).score / 100)
 
 
-def test_rouge_l_reads_every_script_and_the_best_reference_counts() -> None:
+def test_rouge_l_reads_every_script_and_the_best_reference_counts():
     assert rouge_l("сегодня хорошая погода", ["сегодня плохая погода"]) == pytest.approx(2 / 3)
     assert rouge_l("blue sky", ["green grass", "blue sky"]) == 1.0
     assert chrf("blue sky", ["green grass", "blue sky"]) == pytest.approx(1.0)
 
 
-def test_rouge_l_of_a_long_text_counts_all_words_and_matches_the_first_thousand() -> None:
+def test_rouge_l_of_a_long_text_counts_all_words_and_matches_the_first_thousand():
     common = [f"word{number}" for number in range(MAX_ROUGE_WORDS + 500)]
     assert rouge_l(" ".join(common), [" ".join(common)]) == pytest.approx(MAX_ROUGE_WORDS / len(common))
     short = " ".join(common[:10])
@@ -63,6 +63,6 @@ def test_rouge_l_of_a_long_text_counts_all_words_and_matches_the_first_thousand(
 @pytest.mark.parametrize(("answer", "reference", "same"), [
     ("", "A", False), ("the", "A", False), ("a", "A", True), ("", "+", False), ("-", "+", False), ("!=", "!=", True),
 ])  # fmt: skip
-def test_a_reference_that_normalization_empties_is_compared_unchanged(answer: str, reference: str, same: bool) -> None:
+def test_a_reference_that_normalization_empties_is_compared_unchanged(answer, reference, same):
     assert exact_match(answer, [reference]) is same
     assert token_f1(answer, [reference]) == float(same)

@@ -64,14 +64,14 @@ def loaded(name: str) -> evaluate.EvaluationModule:
     return evaluate.load(MODULE, name, keep_in_memory=True)
 
 
-def test_every_metric_has_a_case_and_an_unknown_name_is_an_error() -> None:
+def test_every_metric_has_a_case_and_an_unknown_name_is_an_error():
     assert list(CASES) == list(METRICS)
     with pytest.raises(UserError, match="'rouge' is not the name of a metric; load one of empty_answers, "):
         loaded("rouge")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_evaluate_gives_the_figure_by_hand(name: str) -> None:
+def test_evaluate_gives_the_figure_by_hand(name):
     inputs, values = CASES[name]
     metric = loaded(name)
     found = metric.compute(**inputs, n_resamples=200)
@@ -86,12 +86,12 @@ def test_evaluate_gives_the_figure_by_hand(name: str) -> None:
     assert "predictions" in metric.inputs_description
 
 
-def test_several_references_are_one_list_for_each_answer() -> None:
+def test_several_references_are_one_list_for_each_answer():
     found = loaded("token_f1").compute(predictions=["blue sky", "red"], references=[["red", "blue sky"], ["green"]])
     assert found["values"] == [1.0, 0.0]
 
 
-def test_too_few_answers_have_a_value_without_an_interval() -> None:
+def test_too_few_answers_have_a_value_without_an_interval():
     alone = pytest.approx(0.2)
     one = {"n": 1, "value": alone, "ci95": None, "n_errors": 0, "values": [alone]}
     assert loaded("repetition").compute(predictions=["a b c d a b c d"]) == one
@@ -99,7 +99,7 @@ def test_too_few_answers_have_a_value_without_an_interval() -> None:
     assert none == {"n": 0, "value": None, "ci95": None, "n_errors": 0, "values": [None]}
 
 
-def test_lone_surrogates_are_checked_and_inputs_of_unequal_length_are_an_error() -> None:
+def test_lone_surrogates_are_checked_and_inputs_of_unequal_length_are_an_error():
     assert loaded("n_words").compute(predictions=["\ud800 x \0 y", "z"])["values"] == [2, 1]
     with pytest.raises(IndexError):
         loaded("follows_all_constraints").compute(predictions=["a", "b"], constraints=[["json"]])
@@ -160,11 +160,11 @@ CODE = "def find_max(numbers):\n    return max(numbers)"
         ),
     ],
 )
-def test_a_check_applies_only_where_it_means_something(prompt: Prompt, text: str, expected: set[str]) -> None:
+def test_a_check_applies_only_where_it_means_something(prompt, text, expected):
     assert applying(text, prompt) == expected
 
 
-def test_an_empty_answer_succeeds_in_nothing() -> None:
+def test_an_empty_answer_succeeds_in_nothing():
     prompt = replace(FUNCTION, reference="Paris", number="4", constraints=EVERYTHING)
     for text in ("", " \n"):
         checks = response_checks(Answer(text, 0, True, ()), prompt)
@@ -177,7 +177,7 @@ def test_an_empty_answer_succeeds_in_nothing() -> None:
         assert harmless == [], "an empty answer repeats nothing, which is no merit"
 
 
-def test_the_checks_are_the_metrics_in_their_order() -> None:
+def test_the_checks_are_the_metrics_in_their_order():
     assert list(response_checks(answer("x"), FUNCTION)) == [definition.name for definition in DEFINITIONS]
     assert len({definition.label for definition in DEFINITIONS}) == len(DEFINITIONS)
     groups = [definition.group for definition in DEFINITIONS]
@@ -214,10 +214,10 @@ DEMANDING = replace(QUESTION, reference=LONG_REFERENCE, number="4", constraints=
 
 
 @pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_PROSE.values()], ids=[*FOR_ALL, *FOR_PROSE])
-def test_no_answer_to_a_question_breaks_the_checks(text: str) -> None:
+def test_no_answer_to_a_question_breaks_the_checks(text):
     assert response_checks(answer(text), DEMANDING).keys() >= {"n_tokens", "same_language", "chrf", "parses"}
 
 
 @pytest.mark.parametrize("text", [*FOR_ALL.values(), *FOR_CODE.values()], ids=[*FOR_ALL, *FOR_CODE])
-def test_no_code_breaks_the_checks(text: str) -> None:
+def test_no_code_breaks_the_checks(text):
     assert response_checks(answer(text), FUNCTION)["parses"] in (True, False)

@@ -22,7 +22,7 @@ GERMAN = "Am besten nimmt man ein paar Stunden bei einem guten Lehrer und übt d
 ASKED = "What is the capital of France, my friend? Say it in one word."
 
 
-def test_words_are_runs_of_letters_and_digits() -> None:
+def test_words_are_runs_of_letters_and_digits():
     assert words("Don't stop: it's 3.5 größer_x!") == ["Don", "t", "stop", "it", "s", "3", "5", "größer_x"]
 
 
@@ -31,11 +31,11 @@ def test_words_are_runs_of_letters_and_digits() -> None:
     ("Dr. Smith met Mr. J. Jones at 3.5 p.m. in St. Louis.", 1), ('He said "Stop!" Then he left.', 2),
     ("a heading\n\nA sentence. And one", 3), ("今日は。明日は？", 2), ("e.g. this", 1), ("See you, e.g.", 1),
 ])  # fmt: skip
-def test_sentences_end_at_marks_and_blank_lines(text: str, expected: int) -> None:
+def test_sentences_end_at_marks_and_blank_lines(text, expected):
     assert n_sentences(text) == expected
 
 
-def test_paragraphs_and_items_are_counted() -> None:
+def test_paragraphs_and_items_are_counted():
     assert paragraphs("\n\none\ntwo\n \t\n\nthree\n") == ["one\ntwo", "three"]
     assert paragraphs(" \n ") == []
     text = "Things:\n* one\n  - two\n• three\n-four\n**bold** no\n---\n-\n* * *\n1. a\n2) b\n(3) c\n1.5 no\n2020 no"
@@ -46,7 +46,7 @@ def test_paragraphs_and_items_are_counted() -> None:
     ("", 0.0), ("one two three", 0.0), ("one two three four", 0.0), ("a a a a a a a a", 1 - 1 / 5),
     ("a b c d a b c d", 1 - 4 / 5), ("x=1;x=1;", 1 - 4 / 5),
 ])  # fmt: skip
-def test_repetition_is_the_share_of_4_grams_seen_before(text: str, expected: float) -> None:
+def test_repetition_is_the_share_of_4_grams_seen_before(text, expected):
     assert repetition(text) == pytest.approx(expected)
 
 
@@ -54,7 +54,7 @@ def test_repetition_is_the_share_of_4_grams_seen_before(text: str, expected: flo
     ("", 1, None), ("one", 1, 1.0), ("one", 2, None), ("to be or not to be", 1, 4 / 6),
     ("to be or not to be", 2, 4 / 5), ("x = x", 1, 2 / 3),
 ])  # fmt: skip
-def test_distinct_counts_n_grams_once(text: str, n: int, expected: float | None) -> None:
+def test_distinct_counts_n_grams_once(text, n, expected):
     assert distinct(text, n) == (None if expected is None else pytest.approx(expected))
 
 
@@ -79,11 +79,11 @@ def test_distinct_counts_n_grams_once(text: str, n: int, expected: float | None)
     (" ".join(map(str, range(500))), False),
     ("\n" * 500, False),
 ])  # fmt: skip
-def test_a_loop_is_an_end_repeated_three_times(text: str, is_loop: bool) -> None:
+def test_a_loop_is_an_end_repeated_three_times(text, is_loop):
     assert ends_in_loop(text) is is_loop
 
 
-def test_loops_are_found_as_by_a_search_over_every_length() -> None:
+def test_loops_are_found_as_by_a_search_over_every_length():
     def n_matching(text: str, n: int) -> int:
         matching = 0
         while matching + n < len(text) and text[-1 - matching] == text[-1 - matching - n]:
@@ -105,7 +105,7 @@ def test_loops_are_found_as_by_a_search_over_every_length() -> None:
     ("What is the capital city of France", 1 / 4), ("The capital of France is Paris", 1 / 3),
     ("The capital of Spain is Madrid", 0.0),
 ])  # fmt: skip
-def test_the_echo_is_the_share_of_4_grams_of_the_prompt(answer: str, expected: float) -> None:
+def test_the_echo_is_the_share_of_4_grams_of_the_prompt(answer, expected):
     assert prompt_echo(answer, ASKED) == pytest.approx(expected)
 
 
@@ -116,8 +116,8 @@ def test_the_echo_is_the_share_of_4_grams_of_the_prompt(answer: str, expected: f
     ("Name three colors: red, green, blue", "Name three colors:", True), ("Hello there", "Hello?", None),
 ])  # fmt: skip
 def test_the_first_eight_words_and_symbols_decide_whether_an_answer_begins_with_the_prompt(
-    answer: str, instruction: str, expected: bool | None
-) -> None:
+    answer, instruction, expected
+):
     assert begins_with_prompt(answer, instruction) is expected
 
 
@@ -129,7 +129,7 @@ def test_the_first_eight_words_and_symbols_decide_whether_an_answer_begins_with_
     ("\0" * 100, None), ("for (let i = 0; i < items.length; i++) { total += items[i].price; }", None),
     ("import os\nreturned = os.getcwd\nprint", None),
 ])  # fmt: skip
-def test_the_language_of_prose_that_is_long_enough_is_identified(text: str, expected: str | None) -> None:
+def test_the_language_of_prose_that_is_long_enough_is_identified(text, expected):
     assert language_of(text) == expected
 
 
@@ -139,11 +139,11 @@ def test_the_language_of_prose_that_is_long_enough_is_identified(text: str, expe
     (GERMAN, "Translate the following sentence for my grandmother, please: take lessons.", None),
     (GERMAN, "How would you say it in German if somebody asked you about lessons?", None),
 ])  # fmt: skip
-def test_languages_are_compared_where_both_are_known(answer: str, prompt: str, expected: bool | None) -> None:
+def test_languages_are_compared_where_both_are_known(answer, prompt, expected):
     assert same_language(answer, prompt) is expected
 
 
-def test_a_requested_language_must_be_the_most_probable_one() -> None:
+def test_a_requested_language_must_be_the_most_probable_one():
     assert is_in_language(GERMAN, "de")
     assert not is_in_language(GERMAN, "en")
     assert is_in_language("Ja.", "de"), "too short to identify"
@@ -160,7 +160,7 @@ def test_a_requested_language_must_be_the_most_probable_one() -> None:
     ("#### 1 and #### 2", "2"), ("seven", None), ("", None), ("1" * 5000, None), ("1" * 39, "1" * 39),
     ("1e5", "100000"), ("about 1.5e3 m", "1500"), ("2.5E-1", "1/4"), ("x 1e5x", "5"),
 ])  # fmt: skip
-def test_the_number_is_the_marked_one_or_the_last(text: str, expected: str | None) -> None:
+def test_the_number_is_the_marked_one_or_the_last(text, expected):
     assert number_of(text) == (None if expected is None else Fraction(expected))
 
 
@@ -168,11 +168,11 @@ def test_the_number_is_the_marked_one_or_the_last(text: str, expected: str | Non
     ("It is 42.0", "42", True), ("It is 42", 42, True), ("0.75", "3/4", True), ("0.1", 0.1, True),
     ("0.33", "1/3", False), ("-42", "42", False), ("no idea", "42", False), ("", "42", False),
 ])  # fmt: skip
-def test_numbers_are_compared_exactly(answer: str, expected: str | float, right: bool) -> None:
+def test_numbers_are_compared_exactly(answer, expected, right):
     assert numeric_answer(answer, expected) is right
 
 
-def test_only_a_marked_number_makes_a_reference_numeric() -> None:
+def test_only_a_marked_number_makes_a_reference_numeric():
     assert marked_number("3 + 4 = 7\n#### 1,007 ") == "1,007"
     assert marked_number("3 + 4 = 7") is None
     assert marked_number("#### none") is None

@@ -96,21 +96,19 @@ def equals_the_harness(folder: Path, text: Path, max_length: int | None) -> None
 
 @pytest.mark.parametrize("text", [(name, N_CHARACTERS) for name in FILES], indirect=True, ids=FILES)
 @pytest.mark.parametrize("model", MODELS)
-def test_the_perplexity_of_a_model_equals_a_float64_loop(shared_data: Path, model: str, text: Path) -> None:
+def test_the_perplexity_of_a_model_equals_a_float64_loop(shared_data, model, text):
     equals_the_float64_loop(shared_data / "models" / model, text)
 
 
 @pytest.mark.parametrize("text", [(name, N_CHARACTERS) for name in FILES], indirect=True, ids=FILES)
 @pytest.mark.parametrize(("model", "max_length"), zip(MODELS, [100, None], strict=True))
-def test_word_and_byte_perplexity_equal_those_of_the_harness_for_the_same_window(
-    shared_data: Path, model: str, max_length: int | None, text: Path
-) -> None:
+def test_word_and_byte_perplexity_equal_those_of_the_harness_for_the_same_window(shared_data, model, max_length, text):
     equals_the_harness(shared_data / "models" / model, text, max_length)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [(name, None) for name in FILES], indirect=True, ids=FILES)
 @pytest.mark.parametrize("model", MODELS)
-def test_whole_files_equal_both(shared_data: Path, model: str, text: Path) -> None:
+def test_whole_files_equal_both(shared_data, model, text):
     equals_the_float64_loop(shared_data / "models" / model, text)
     equals_the_harness(shared_data / "models" / model, text, None)

@@ -25,9 +25,7 @@ def untemplated(tiny_model_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
-def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it(
-    untemplated: Path, tiny_model_folder: Path
-) -> None:
+def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it(untemplated, tiny_model_folder):
     found = measure([ModelRef(str(untemplated)), ModelRef(str(tiny_model_folder))], STYLES, Reading())
     assert [(one.model, one.scope, one.prompt_style) for one in found] == [
         ("base", Scope.TEXT, None), ("base", Scope.RESPONSE, PromptStyle.PLAIN),
@@ -38,22 +36,20 @@ def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it
     assert found[1].documents != found[2].documents
 
 
-def test_a_first_model_with_a_template_of_its_own_is_given_both_styles_too(tiny_model_folder: Path) -> None:
+def test_a_first_model_with_a_template_of_its_own_is_given_both_styles_too(tiny_model_folder):
     found = measure([ModelRef(str(tiny_model_folder))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN, PromptStyle.CHAT]
 
 
-def test_without_any_template_a_base_is_measured_plain_and_that_is_said(
-    untemplated: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_any_template_a_base_is_measured_plain_and_that_is_said(untemplated, capsys):
     found = measure([ModelRef(str(untemplated))], {Scope.RESPONSE: ANSWERS}, Reading())
     assert [one.prompt_style for one in found] == [PromptStyle.PLAIN]
     assert "base: plain prompts only, no template" in capsys.readouterr().err
 
 
 def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_given(
-    untemplated: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    untemplated, tiny_model_folder, capsys
+):
     choices = [ModelRef(str(folder)) for folder in (untemplated, tiny_model_folder, untemplated)]
     found = measure(choices, {Scope.TEXT: TEXTS}, Reading())
     assert [one.model for one in found] == ["base", "tiny", "base_2"]
@@ -63,12 +59,12 @@ def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_give
     ]  # fmt: skip
 
 
-def test_a_measurement_knows_the_condition_and_the_sources(tiny_model_folder: Path) -> None:
+def test_a_measurement_knows_the_condition_and_the_sources(tiny_model_folder):
     [found] = measure([ModelRef(str(tiny_model_folder))], {Scope.TEXT: TEXTS}, Reading(dtype="float64"))
     assert (found.condition, found.sources, found.source) == ("<|endoftext|>", ["a", None], None)
 
 
-def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder: Path) -> None:
+def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder):
     choices = [ModelRef(str(tiny_model_folder))]
     on, anew = (
         measure(choices, {Scope.TEXT: Documents(TEXTS.items, TEXTS.sources, follow_on)}, Reading())[0].documents

@@ -2,7 +2,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import evaluate
 import pytest
@@ -15,7 +14,7 @@ def metric() -> evaluate.EvaluationModule:
     return evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
 
 
-def test_perplexity_is_weighted_by_tokens_and_no_mean_of_means(metric: evaluate.EvaluationModule) -> None:
+def test_perplexity_is_weighted_by_tokens_and_no_mean_of_means(metric):
     computed = metric.compute(nll_nats=[10.0, 300.0], n_tokens=[10, 100], n_bytes=[40, 410], n_resamples=50)
     assert computed["perplexity"] == pytest.approx(math.exp(310 / 110))
     assert computed["perplexity"] != pytest.approx(math.exp((10 / 10 + 300 / 100) / 2), rel=0.01)
@@ -24,9 +23,7 @@ def test_perplexity_is_weighted_by_tokens_and_no_mean_of_means(metric: evaluate.
     assert (computed["n_documents"], computed["n_tokens"], computed["n_bytes"]) == (2, 110, 450)
 
 
-def test_bits_per_byte_do_not_depend_on_how_many_tokens_the_text_was_cut_into(
-    metric: evaluate.EvaluationModule,
-) -> None:
+def test_bits_per_byte_do_not_depend_on_how_many_tokens_the_text_was_cut_into(metric):
     nats, n_bytes = [50.0, 80.0, 20.0], [60, 110, 30]
     words = metric.compute(nll_nats=nats, n_tokens=[15, 25, 8], n_bytes=n_bytes, seed=1)
     letters = metric.compute(nll_nats=nats, n_tokens=n_bytes, n_bytes=n_bytes, seed=1)
@@ -35,7 +32,7 @@ def test_bits_per_byte_do_not_depend_on_how_many_tokens_the_text_was_cut_into(
     assert words["perplexity"] > 2 * letters["perplexity"]
 
 
-def test_the_metric_loads_in_a_clean_home_without_any_network(tmp_path: Path) -> None:
+def test_the_metric_loads_in_a_clean_home_without_any_network(tmp_path):
     script = (
         "import socket, sys\n"
         "def refuse(*_, **__): raise OSError('no network')\n"

@@ -26,7 +26,7 @@ ALL = [
 ]  # fmt: skip
 
 
-def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles() -> None:
+def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles():
     found = perplexity_differences(ALL, seed=0)
     assert [(one["scope"], one["prompt_style"], one["against"], one["against_prompt_style"]) for one in found] == [
         ("text", None, "base", None), ("response", "chat", "base", "plain"), ("response", "chat", "base", "chat"),
@@ -37,7 +37,7 @@ def test_each_model_is_compared_with_the_first_one_in_each_of_its_styles() -> No
     assert found[1]["bits_per_byte"]["n"] == 30
 
 
-def test_results_hold_what_the_metric_computed() -> None:
+def test_results_hold_what_the_metric_computed():
     [result] = perplexity_results(ALL[:1], seed=0)
     assert result["bits_per_byte"] == pytest.approx(BITS.mean())
     assert result["perplexity"] == pytest.approx(2 ** (4 * BITS.mean()))
@@ -46,7 +46,7 @@ def test_results_hold_what_the_metric_computed() -> None:
     assert low < result["bits_per_byte"] < high
 
 
-def test_the_table_compares_with_the_first_model_at_its_better_prompt() -> None:
+def test_the_table_compares_with_the_first_model_at_its_better_prompt():
     text = table(perplexity_record(ALL, Reading(), {"path": "d"}, seed=0))
     lines = text.splitlines()
     assert lines[0].split()[:3] == ["model", "scope", "prompt"]
@@ -55,7 +55,7 @@ def test_the_table_compares_with_the_first_model_at_its_better_prompt() -> None:
     assert lines[7].endswith("-20.0% [-20.0%, -20.0%]")
 
 
-def test_by_source_each_source_of_two_documents_has_results_and_differences_of_its_own() -> None:
+def test_by_source_each_source_of_two_documents_has_results_and_differences_of_its_own():
     sources = ["b", "a", "alone", *["b", "a"] * 13, "a"]
     both = [replace(one, sources=sources, condition="<s>") for one in (ALL[0], ALL[3])]
     record = perplexity_record(both, Reading(), {"path": "d"}, seed=0, by_source=True)
@@ -73,7 +73,7 @@ def test_by_source_each_source_of_two_documents_has_results_and_differences_of_i
     assert record["dataset"]["n_documents"] == 30
 
 
-def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_are_refused() -> None:
+def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_are_refused():
     record = perplexity_record([replace(ALL[0], sources=["a", "b"] * 15)], Reading(), {}, seed=0)
     assert [one["source"] for one in record["results"]] == [None]
     assert "source" not in table(record).splitlines()[0]
@@ -81,7 +81,7 @@ def test_without_by_source_the_sources_make_no_difference_and_rows_without_them_
         refuse_without_sources([Documents(["a", "b"], [None, None])])
 
 
-def test_the_condition_of_the_first_token_is_in_the_record_and_in_the_table() -> None:
+def test_the_condition_of_the_first_token_is_in_the_record_and_in_the_table():
     both = [replace(ALL[0], condition="<s>"), ALL[3]]
     record = perplexity_record(both, Reading(), {}, seed=0)
     assert record["condition"] == {"base": {"token": "<s>"}, "tuned": {"token": None}}
@@ -90,7 +90,7 @@ def test_the_condition_of_the_first_token_is_in_the_record_and_in_the_table() ->
     assert "tuned: the first token of a document was not scored" in table(record)
 
 
-def test_the_table_says_what_makes_a_figure_doubtful() -> None:
+def test_the_table_says_what_makes_a_figure_doubtful():
     documents = [DocumentLikelihood(3.0, 2, 4, n_context_cut=5), DocumentLikelihood(3.0, 2, 4, n_unknown=2)]
     one = Measurement("m", "m", Scope.RESPONSE, PromptStyle.PLAIN, documents)
     text = table(perplexity_record([one], Reading(), {}, seed=0))
@@ -98,7 +98,7 @@ def test_the_table_says_what_makes_a_figure_doubtful() -> None:
     assert "m: 2 tokens are the unknown token" in text
 
 
-def test_other_bytes_and_documents_without_a_scored_token_are_errors() -> None:
+def test_other_bytes_and_documents_without_a_scored_token_are_errors():
     other = measured("other", list(BITS), n_bytes=99)
     with pytest.raises(UserError, match="scope text has 3000 bytes for base and 2970 for other, expected the same"):
         perplexity_results([ALL[0], other], seed=0)
@@ -107,7 +107,7 @@ def test_other_bytes_and_documents_without_a_scored_token_are_errors() -> None:
         perplexity_results([empty], seed=0)
 
 
-def test_documents_of_one_group_are_resampled_together_and_counted() -> None:
+def test_documents_of_one_group_are_resampled_together_and_counted():
     groups = [f"conversation {number // 2}" if number < 20 else None for number in range(30)]
     both = [replace(one, groups=groups) for one in (ALL[0], ALL[3])]
     record = perplexity_record(both, Reading(), {}, seed=0)
@@ -126,7 +126,7 @@ def test_documents_of_one_group_are_resampled_together_and_counted() -> None:
     assert [(one["n_documents"], one["n_groups"]) for one in by_source[1:3]] == [(15, 15), (15, 15)]
 
 
-def test_one_result_of_each_model_and_scope_is_the_headline() -> None:
+def test_one_result_of_each_model_and_scope_is_the_headline():
     results = perplexity_record(ALL, Reading(), {}, seed=0)["results"]
     found = [(one["model"], one["scope"], one["prompt_style"]) for one in results if one["is_headline"]]
     assert found == [

@@ -1,7 +1,5 @@
 """Tests are found in a row of ours, of MBPP and of HumanEval, and put around an answer in the right places."""
 
-from typing import Any
-
 import pytest
 
 from pipelines.errors import UserError
@@ -14,18 +12,18 @@ COMPLETION = {
 }  # fmt: skip
 
 
-def test_a_list_of_statements_is_ours() -> None:
+def test_a_list_of_statements_is_ours():
     assert code_tests_of({"tests": ["assert f(1) == 2", "assert f(2) == 3"]}) == CodeTests(
         ("assert f(1) == 2", "assert f(2) == 3")
     )
 
 
-def test_mbpp_imports_and_setup_run_between_answer_and_tests() -> None:
+def test_mbpp_imports_and_setup_run_between_answer_and_tests():
     row = {"test_list": ["assert f(root) == 1"], "test_setup_code": "root = Node(1)", "test_imports": ["import math"]}
     assert code_tests_of(row) == CodeTests(("assert f(root) == 1",), setup="import math\nroot = Node(1)")
 
 
-def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head() -> None:
+def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head():
     tests = code_tests_of(COMPLETION)
     assert tests.statements == ("check(double)",)
     before, answer = tests.program_of("ignored", "def double(x):\n    return x + x")
@@ -33,14 +31,14 @@ def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head() -> None:
     assert answer == "def double(x):\n    return x + x"
 
 
-def test_a_continuation_of_a_head_counts_up_to_the_margin() -> None:
+def test_a_continuation_of_a_head_counts_up_to_the_margin():
     tests = code_tests_of(COMPLETION)
     text = "    y = x\n\n    return x + y\n\ndef other():\n    retu"
     assert tests.program_of(text, text) == ("", COMPLETION["prompt"] + "    y = x\n\n    return x + y\n")
 
 
 @pytest.mark.parametrize("row", [{}, {"tests": []}, {"tests": None}, {"test": "x"}, {"test_list": []}])
-def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
+def test_a_row_without_tests_has_none(row):
     assert code_tests_of(row) is None
 
 
@@ -49,12 +47,12 @@ def test_a_row_without_tests_has_none(row: dict[str, Any]) -> None:
     ({"test_list": {"a": 1}}, "'test_list' is a dict, expected a list"),
     ({"tests": ["assert f(1) = 2"]}, "is not Python"),
 ])  # fmt: skip
-def test_tests_that_cannot_be_run_are_refused(row: dict[str, Any], words: str) -> None:
+def test_tests_that_cannot_be_run_are_refused(row, words):
     with pytest.raises(UserError, match=words):
         code_tests_of(row)
 
 
 @pytest.mark.parametrize("empty", ["", "# f(1) == 1", "\n"])
-def test_a_test_that_everything_passes_is_refused(empty: str) -> None:
+def test_a_test_that_everything_passes_is_refused(empty):
     with pytest.raises(UserError, match="so every answer passes it"):
         code_tests_of({"tests": ["assert f(1) == 1", empty]})

@@ -52,9 +52,7 @@ def with_separator(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-def test_examples_are_drawn_with_the_seed_of_different_groups_and_never_what_is_held_out(
-    file: Path, tiny: LoadedModel
-) -> None:
+def test_examples_are_drawn_with_the_seed_of_different_groups_and_never_what_is_held_out(file, tiny):
     pool = FewShotPool.read(3, Path("held_out.jsonl"), file, HELD_OUT, seed=0)
     shots = pool.examples_for(tiny)
     again = FewShotPool.read(3, Path("held_out.jsonl"), file, HELD_OUT, seed=0).examples_for(tiny)
@@ -63,7 +61,7 @@ def test_examples_are_drawn_with_the_seed_of_different_groups_and_never_what_is_
     assert not {one.instruction for one in pool.candidates} & {"Say 1.", "Say 9.", "Say."}
 
 
-def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path: Path, tiny: LoadedModel) -> None:
+def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path, tiny):
     folder = tmp_path / "set"
     described: dict[str, Any] = {"sources": [], "rejected": [], "command": "test", "seed": 0}
     provenance = {"input": "", "source": "s", "source_row": "0"}
@@ -76,9 +74,7 @@ def test_the_training_split_of_the_prompts_folder_is_the_default(tmp_path: Path,
 @pytest.mark.parametrize(
     ("n", "reason"), [(0, "turned off by --base_few_shot 0"), (3, "prompts.jsonl has no training split; give")]
 )
-def test_without_examples_the_reason_is_reported(
-    n: int, reason: str, tiny: LoadedModel, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_examples_the_reason_is_reported(n, reason, tiny, capsys):
     pool = FewShotPool.read(n, Path("prompts.jsonl"), None, HELD_OUT, 0)
     assert str(pool.why_not).startswith(reason)
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0), few_shot=pool)
@@ -86,12 +82,12 @@ def test_without_examples_the_reason_is_reported(
     assert ("no few-shot baseline: prompts.jsonl has no training split" in capsys.readouterr().err) == bool(n)
 
 
-def test_a_negative_number_of_examples_is_refused(file: Path) -> None:
+def test_a_negative_number_of_examples_is_refused(file):
     with pytest.raises(UserError, match="--base_few_shot is -1, expected 0 or more"):
         FewShotPool.read(-1, file, None, HELD_OUT, 0)
 
 
-def test_the_base_reads_the_examples_and_then_the_prompt_and_fewer_where_there_is_no_room(tiny: LoadedModel) -> None:
+def test_the_base_reads_the_examples_and_then_the_prompt_and_fewer_where_there_is_no_room(tiny):
     shots = FewShot(EXAMPLES, "train split of set")
     before = f"Say 3.\n\n3{SEPARATOR}Say 4.\n\nplease\n\n4{SEPARATOR}"
     asked = shots.asked(tiny, HELD_OUT[0], n_new=8).asked
@@ -106,9 +102,7 @@ def test_the_base_reads_the_examples_and_then_the_prompt_and_fewer_where_there_i
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("stop", ["(n", END_OF_ANSWER])
-def test_an_answer_ends_where_the_next_example_would_begin(
-    stop: str, batch_size: int, with_separator: Path, tmp_path: Path
-) -> None:
+def test_an_answer_ends_where_the_next_example_would_begin(stop, batch_size, with_separator, tmp_path):
     text = f"max{END_OF_ANSWER}" if stop == END_OF_ANSWER else "max(numbers"
     loaded = load_for_inference(str(save_chain_model(with_separator, tmp_path / "chain", [text], ends=False)))
     prompts = [render_prompt(loaded.tokenizer, PlainText(one, "")) for one in ("def\n", "\n", "d\n")]
@@ -121,9 +115,7 @@ def test_an_answer_ends_where_the_next_example_would_begin(
     assert not whole.stopped
 
 
-def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(
-    with_separator: Path, tmp_path: Path
-) -> None:
+def test_the_record_has_the_few_shot_base_as_a_model_and_the_differences_to_it(with_separator, tmp_path):
     base = save_chain_model(with_separator, tmp_path / "base", [f"1{END_OF_ANSWER}"], ends=False)
     instruct = save_chain_model(with_separator, tmp_path / "instruct", ["1"], ends=True)
     pool = FewShotPool(2, EXAMPLES, "train split of set")

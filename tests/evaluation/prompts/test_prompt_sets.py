@@ -20,7 +20,7 @@ def prompts_file(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> None:
+def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path):
     rows = [
         {"instruction": "Add.", "input": "1 2", "output": "3", "category": "sums"},
         {"prompt": "Say hello."},
@@ -31,7 +31,7 @@ def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) -> None:
+def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path):
     rows = [
         {"prompt": "Add.", "output": "3", "references": ["three", " "], "numeric_answer": 3},
         {"prompt": "Add.", "references": ["three"], "constraints": ["no_commas"], "tests": ["assert add(1, 2) == 3"]},
@@ -50,11 +50,11 @@ def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path: Path) 
     assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]
 
 
-def test_a_typed_prompt_is_marked_extra_and_not_counted() -> None:
+def test_a_typed_prompt_is_marked_extra_and_not_counted():
     assert typed_prompts(["Hello?"]) == [Prompt(0, "Hello?", category="extra", counted=False)]
 
 
-def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path: Path) -> None:
+def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path):
     path = prompts_file(tmp_path, [{"prompt": f"Question {n}"} for n in range(100)])
     drawn = held_out_prompts(path, "test", limit=10, seed=0)
     assert drawn == held_out_prompts(path, "test", limit=10, seed=0) == sorted(drawn, key=lambda prompt: prompt.id)
@@ -64,7 +64,7 @@ def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path: Path) -> Non
     assert len(held_out_prompts(path, "test", limit=1000, seed=0)) == 100
 
 
-def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Path) -> None:
+def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path):
     path = prompts_file(tmp_path, [{"prompt": "a"}, {"prompt": "b"}])
     prompts = typed_prompts(["extra"]) + read_prompts(path, first_id=1)
     assert describe_prompts(path, "test", prompts) == {
@@ -88,12 +88,12 @@ def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path: Pat
     ({"messages": []}, "row 2 of .* cannot be read: no_messages"),
     ({"messages": [{"role": "assistant", "content": [{"type": "image"}]}]}, "cannot be read: content_is_not_text"),
 ])  # fmt: skip
-def test_a_row_that_cannot_be_measured_is_an_error(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+def test_a_row_that_cannot_be_measured_is_an_error(tmp_path, row, message):
     with pytest.raises(UserError, match=message):
         held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}, row]), "test", limit=None, seed=0)
 
 
-def test_fewer_than_two_prompts_are_an_error(tmp_path: Path) -> None:
+def test_fewer_than_two_prompts_are_an_error(tmp_path):
     for limit, n in ((None, 1), (-1, 0)):
         with pytest.raises(UserError, match=f"only {n} prompt to measure, expected two or more"):
             held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}]), "test", limit=limit, seed=0)
@@ -102,7 +102,7 @@ def test_fewer_than_two_prompts_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "kept"), [(1e-05, "0.00001"), (1e16, "10000000000000000"), (42, "42"), ("3/4", "3/4")]
 )
-def test_a_number_in_a_row_keeps_its_value(given: float | str, kept: str, tmp_path: Path) -> None:
+def test_a_number_in_a_row_keeps_its_value(given, kept, tmp_path):
     row = {"instruction": "How much?", "numeric_answer": given}
     assert read_prompts(prompts_file(tmp_path, [row]))[0].number == kept
 
@@ -128,9 +128,7 @@ SYSTEM = {"role": "system", "content": "Be brief."}
     ({"prompt": "Two and two?", "system": "Be brief."}, [SYSTEM, ASK], None),
     ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
 ])  # fmt: skip
-def test_each_row_format_gives_what_comes_before_the_answer(
-    row: dict[str, Any], context: list[dict[str, Any]], reference: str | None, tmp_path: Path
-) -> None:
+def test_each_row_format_gives_what_comes_before_the_answer(row, context, reference, tmp_path):
     [prompt] = read_prompts(prompts_file(tmp_path, [row]))
     assert prompt.messages == context
     assert prompt.reference == reference
@@ -138,13 +136,13 @@ def test_each_row_format_gives_what_comes_before_the_answer(
     assert (prompt.context is None) == (context == [ASK]), "a lone request has no further context"
 
 
-def test_a_prompt_and_completion_of_plain_text_are_no_conversation(tmp_path: Path) -> None:
+def test_a_prompt_and_completion_of_plain_text_are_no_conversation(tmp_path):
     [prompt] = read_prompts(prompts_file(tmp_path, [{"prompt": "def f(x):", "completion": " return x"}]))
     assert prompt.asked == PlainText("def f(x):", " return x")
     assert (prompt.messages, prompt.reference, prompt.full_text) == (None, " return x", "def f(x):")
 
 
-def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_to_the_last(tmp_path: Path) -> None:
+def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_to_the_last(tmp_path):
     rows = [
         {"messages": [ASK, ANSWER, AGAIN, SIX], "numeric_answer": 6},
         {"instruction": "One?", "output": "1", "group": "g"},
@@ -159,7 +157,7 @@ def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_t
     assert [one.group for one in read_prompts(path)] == [None, "g", "g"]
 
 
-def test_a_system_text_is_added_where_a_row_has_none() -> None:
+def test_a_system_text_is_added_where_a_row_has_none():
     [prompt] = typed_prompts(["Two and two?"])
     with_one = prompt.with_system("Be brief.")
     assert with_one.messages == [SYSTEM, ASK]

@@ -63,9 +63,7 @@ def prompt_of(row: dict[str, Any], folder: Path) -> Prompt:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_measured_and_served_are_the_tokens_that_are_trained(
-    name: str, tiny: LoadedModel, tmp_path: Path
-) -> None:
+def test_what_is_measured_and_served_are_the_tokens_that_are_trained(name, tiny, tmp_path):
     row = FORMATS[name]
     prompt = prompt_of(row, tmp_path)
     tiny = GivenTemplate("t", THOUGHTS).on(tiny) if name == "thoughts" else tiny  # ChatML has no place for them
@@ -93,9 +91,7 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("model", ["tiny", "hf-stories260K"])
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_each_turn_of_other_templates_is_measured_as_it_is_trained(
-    name: str, model: str, tiny: LoadedModel, request: pytest.FixtureRequest
-) -> None:
+def test_each_turn_of_other_templates_is_measured_as_it_is_trained(name, model, tiny, request):
     tokenizer = tiny.tokenizer
     if model != "tiny":
         tokenizer = load_tokenizer(str(request.getfixturevalue("shared_data") / "models" / model))
@@ -114,7 +110,7 @@ def test_each_turn_of_other_templates_is_measured_as_it_is_trained(
         assert tokenizer.decode(text).strip() == row["messages"][turn]["content"]
 
 
-def test_what_a_template_writes_before_the_text_is_context(tiny: LoadedModel) -> None:
+def test_what_a_template_writes_before_the_text_is_context(tiny):
     tokenizer = GivenTemplate("t", THOUGHTS).on_tokenizer(tiny.tokenizer)
     context, text = render_reference(tokenizer, "Two and two?", "Four.", thought="Two twos.")
     assert tokenizer.decode(text) == "Four."
@@ -129,7 +125,7 @@ def likelihoods(tiny_model_folder: Path, path: Path) -> dict[PromptStyle | None,
     return {one.prompt_style: list(one.documents) for one in found}
 
 
-def test_a_system_column_changes_the_likelihood_in_both_styles(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_system_column_changes_the_likelihood_in_both_styles(tiny_model_folder, tmp_path):
     row = FORMATS["instruction"]
     without = likelihoods(tiny_model_folder, rows_file(tmp_path, row, row))
     systems = likelihoods(tiny_model_folder, rows_file(tmp_path, *[row | {"system": "Be brief."}] * 2))
@@ -139,7 +135,7 @@ def test_a_system_column_changes_the_likelihood_in_both_styles(tiny_model_folder
         assert without[style][0].nll_nats != systems[style][0].nll_nats
 
 
-def test_each_trained_turn_is_a_document_given_what_comes_before_it(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_each_trained_turn_is_a_document_given_what_comes_before_it(tiny_model_folder, tmp_path):
     path = rows_file(tmp_path, {"messages": [ASK, ANSWER, AGAIN, SIX]}, {"messages": [ASK, ANSWER | {"weight": 0}]})
     documents = read_dataset(str(path), "test").in_scope(Scope.RESPONSE)
     assert documents.groups == ["row 1", "row 1"]
@@ -153,9 +149,7 @@ def test_each_trained_turn_is_a_document_given_what_comes_before_it(tiny_model_f
     assert nats[0] == pytest.approx(nats[2], rel=1e-12)
 
 
-def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(tiny_model_folder, tmp_path):
     path = rows_file(tmp_path, FORMATS["raw"], FORMATS["raw"])
     assert set(likelihoods(tiny_model_folder, path)) == {PromptStyle.RAW}
     prompts = read_prompts(path)
@@ -170,7 +164,7 @@ def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(
     }  # fmt: skip
 
 
-def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder, tmp_path):
     (tmp_path / "other.jinja").write_text(
         "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}A:"
     )
@@ -190,7 +184,7 @@ def test_a_given_template_takes_the_place_of_the_models_own(tiny_model_folder: P
     assert folder.text == loaded.tokenizer.chat_template
 
 
-def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_template_loses_is_counted_and_reported(tiny, capsys):
     call = {"type": "function", "function": {"name": "add_up", "arguments": {"a": 2}}}
     tools = [{"type": "function", "function": {"name": "add_up", "parameters": {"type": "object", "properties": {}}}}]
     called = {"role": "assistant", "content": "", "tool_calls": [call]}
@@ -208,7 +202,7 @@ def test_what_the_template_loses_is_counted_and_reported(tiny: LoadedModel, caps
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
-def test_a_place_without_a_template_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_place_without_a_template_is_refused(name, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"--chat_template .* (has no chat template|does not exist); give a"):
         GivenTemplate.read(str(tmp_path / name))

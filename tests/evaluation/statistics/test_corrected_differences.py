@@ -19,7 +19,7 @@ def table(label: str, better: str, shift: float) -> MetricTable:
     return MetricTable.of_values(definition, {"base": list(BASE), "instruct": list(BASE + shift + NOISE)})
 
 
-def test_a_verdict_needs_an_interval_clear_of_zero_and_a_corrected_p_value_below_5_percent() -> None:
+def test_a_verdict_needs_an_interval_clear_of_zero_and_a_corrected_p_value_below_5_percent():
     clear, unclear = Estimate(0.2, (0.1, 0.3), 50), Estimate(0.2, (-0.1, 0.5), 50)
     assert verdict_of(clear, 0.01, "higher") is Verdict.BETTER
     assert verdict_of(clear, 0.01, "lower") is Verdict.WORSE
@@ -28,7 +28,7 @@ def test_a_verdict_needs_an_interval_clear_of_zero_and_a_corrected_p_value_below
     assert verdict_of(unclear, 0.01, "higher") is Verdict.NO_DIFFERENCE
 
 
-def test_a_model_compared_with_itself_shows_no_difference_at_all() -> None:
+def test_a_model_compared_with_itself_shows_no_difference_at_all():
     same = table("stops", "higher", 0.0)
     same = MetricTable.of_values(same.definition, {name: list(BASE) for name in ("base", "instruct")})
     found = corrected_differences([same], "instruct", "base")
@@ -37,7 +37,7 @@ def test_a_model_compared_with_itself_shows_no_difference_at_all() -> None:
     assert found["stops"].is_zero
 
 
-def test_twenty_measures_of_noise_are_corrected_for_their_number() -> None:
+def test_twenty_measures_of_noise_are_corrected_for_their_number():
     """One of them is below 5% by chance; together they show nothing."""
     generator = np.random.default_rng(7)
     measured = []
@@ -50,7 +50,7 @@ def test_twenty_measures_of_noise_are_corrected_for_their_number() -> None:
     assert all(one.verdict is Verdict.NO_DIFFERENCE for one in found.values())
 
 
-def test_sampled_repeats_of_a_metric_do_not_enlarge_the_family() -> None:
+def test_sampled_repeats_of_a_metric_do_not_enlarge_the_family():
     """The greedy p-value is corrected for two metrics, not for four; the samples are corrected among themselves."""
     stops, bits = table("stops", "higher", 0.03), table("bits", "lower", 0.02)
     sampled = [replace(one, decoding="sampled") for one in (stops, bits)]
@@ -64,7 +64,7 @@ def test_sampled_repeats_of_a_metric_do_not_enlarge_the_family() -> None:
     assert corrected_differences([bits, only_sampled], "instruct", "base")["stops"].n_metrics == 2
 
 
-def test_too_few_groups_support_no_claim() -> None:
+def test_too_few_groups_support_no_claim():
     clear = table("stops", "higher", 1.0)
     for groups, verdict in (
         (range(60), Verdict.BETTER),
@@ -83,7 +83,7 @@ def test_too_few_groups_support_no_claim() -> None:
     assert found.to_json()["why"] == found.why
 
 
-def test_an_interval_and_a_p_value_that_disagree_are_reported() -> None:
+def test_an_interval_and_a_p_value_that_disagree_are_reported():
     stops = table("stops", "higher", 1.0)
     found = corrected_differences([stops], "instruct", "base")["stops"]
     assert (found.verdict, found.why) == (Verdict.BETTER, None)
@@ -97,7 +97,7 @@ def test_an_interval_and_a_p_value_that_disagree_are_reported() -> None:
     assert by_test.why == "the corrected p is below 0.05, but the interval includes zero"
 
 
-def test_nan_shows_no_difference() -> None:
+def test_nan_shows_no_difference():
     nan = float("nan")
     assert verdict_of(Estimate(nan, (nan, nan), 20), 0.001, "lower") is Verdict.NO_DIFFERENCE
     assert verdict_of(Estimate(0.2, (0.1, 0.3), 20), nan, "higher") is Verdict.NO_DIFFERENCE

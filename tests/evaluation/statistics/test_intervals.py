@@ -17,13 +17,13 @@ def _documents(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return n_tokens * generator.normal(3.0, 0.5, size=n), n_tokens
 
 
-def test_a_ratio_is_weighted_by_tokens_and_is_not_the_mean_of_the_documents_means() -> None:
+def test_a_ratio_is_weighted_by_tokens_and_is_not_the_mean_of_the_documents_means():
     estimate = bootstrap_ratio([10.0, 300.0], [10.0, 100.0], n_resamples=100)
     assert estimate.value == pytest.approx(310 / 110)
     assert estimate.value != pytest.approx((1.0 + 3.0) / 2)
 
 
-def test_numerator_and_denominator_of_a_document_are_resampled_together() -> None:
+def test_numerator_and_denominator_of_a_document_are_resampled_together():
     nats, n_tokens = _documents()
     estimate = bootstrap_ratio(2.0 * n_tokens, n_tokens)
     assert estimate.ci95 == pytest.approx((2.0, 2.0))
@@ -32,7 +32,7 @@ def test_numerator_and_denominator_of_a_document_are_resampled_together() -> Non
     )
 
 
-def test_equal_seeds_give_equal_intervals_and_other_seeds_give_close_ones() -> None:
+def test_equal_seeds_give_equal_intervals_and_other_seeds_give_close_ones():
     nats, n_tokens = _documents()
     first, again, other = (bootstrap_ratio(nats, n_tokens, seed=seed) for seed in (1, 1, 2))
     assert first == again
@@ -40,20 +40,20 @@ def test_equal_seeds_give_equal_intervals_and_other_seeds_give_close_ones() -> N
     assert first.ci95 == pytest.approx(other.ci95, rel=0.01)
 
 
-def test_many_documents_are_resampled_in_several_chunks_of_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_documents_are_resampled_in_several_chunks_of_bounded_memory(monkeypatch):
     values = np.arange(50.0)
     whole = bootstrap_mean(values, n_resamples=500)
     monkeypatch.setattr("pipelines.evaluation.statistics.intervals._DRAWS_AT_A_TIME", 120)
     assert bootstrap_mean(values, n_resamples=500) == whole
 
 
-def test_the_interval_of_a_mean_agrees_with_the_normal_one_on_many_values() -> None:
+def test_the_interval_of_a_mean_agrees_with_the_normal_one_on_many_values():
     values = np.random.default_rng(1).normal(5.0, 2.0, size=2000)
     error = 1.96 * values.std() / np.sqrt(len(values))
     assert bootstrap_mean(values).ci95 == pytest.approx((values.mean() - error, values.mean() + error), abs=0.1 * error)
 
 
-def test_a_paired_interval_is_narrower_than_an_unpaired_one_where_documents_are_hard_for_both() -> None:
+def test_a_paired_interval_is_narrower_than_an_unpaired_one_where_documents_are_hard_for_both():
     nats, n_tokens = _documents()
     better = nats - 0.1 * n_tokens * np.random.default_rng(5).random(len(nats))
     paired = paired_difference_of_ratios(better, n_tokens, nats, n_tokens)
@@ -64,7 +64,7 @@ def test_a_paired_interval_is_narrower_than_an_unpaired_one_where_documents_are_
     assert paired.ci95[1] - paired.ci95[0] < 0.2 * unpaired_width
 
 
-def test_a_paired_difference_of_means_is_the_mean_of_the_differences() -> None:
+def test_a_paired_difference_of_means_is_the_mean_of_the_differences():
     generator = np.random.default_rng(7)
     a, b = generator.random(40), generator.random(40)
     difference, mean = paired_difference_of_means(a, b), bootstrap_mean(a - b)
@@ -72,7 +72,7 @@ def test_a_paired_difference_of_means_is_the_mean_of_the_differences() -> None:
     assert difference.ci95 == pytest.approx(mean.ci95)
 
 
-def test_a_relative_change_says_by_what_share_a_is_below_b() -> None:
+def test_a_relative_change_says_by_what_share_a_is_below_b():
     nats, n_tokens = _documents()
     change = paired_relative_change_of_ratios(0.85 * nats, n_tokens, nats, n_tokens)
     assert change.value == pytest.approx(-0.15)
@@ -84,10 +84,10 @@ def test_a_relative_change_says_by_what_share_a_is_below_b() -> None:
     ([1.0, float("nan")], [1.0, 1.0], "NaN or infinity"),
     ([1.0, 2.0], [1.0, 2.0, 3.0], "one number for each document"),
 ])  # fmt: skip
-def test_data_without_an_interval_are_refused(numerators: list[float], denominators: list[float], message: str) -> None:
+def test_data_without_an_interval_are_refused(numerators, denominators, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_ratio(numerators, denominators)
 
 
-def test_an_estimate_is_written_as_value_interval_and_n() -> None:
+def test_an_estimate_is_written_as_value_interval_and_n():
     assert Estimate(1.5, (1.0, 2.0), 9).to_json() == {"value": 1.5, "ci95": [1.0, 2.0], "n": 9, "n_groups": 9}

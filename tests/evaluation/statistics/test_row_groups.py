@@ -5,7 +5,6 @@ Groups have a shared part: intra-class correlations of 0.05 to 0.3, groups of on
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,7 +46,7 @@ def share_of(hits: list[bool]) -> float:
 
 @pytest.mark.parametrize("correlation", [0.05, 0.3])
 @pytest.mark.parametrize("name", SIZES)
-def test_intervals_of_means_cover_the_truth_by_groups_and_not_by_rows(name: str, correlation: float) -> None:
+def test_intervals_of_means_cover_the_truth_by_groups_and_not_by_rows(name, correlation):
     generator = np.random.default_rng(1)
     codes = codes_of(name)
     by_group, by_row = [], []
@@ -63,7 +62,7 @@ def test_intervals_of_means_cover_the_truth_by_groups_and_not_by_rows(name: str,
     assert share_of(by_row) < (0.95 if correlation < 0.1 else 0.85), share_of(by_row)
 
 
-def test_over_all_sizes_95_percent_intervals_cover_92_to_98_percent() -> None:
+def test_over_all_sizes_95_percent_intervals_cover_92_to_98_percent():
     """Ratios weighted by lengths, as bits per byte are, and their paired differences."""
     generator = np.random.default_rng(2)
     figures, differences, naive = [], [], []
@@ -87,7 +86,7 @@ def test_over_all_sizes_95_percent_intervals_cover_92_to_98_percent() -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.05, 0.15, 0.3])
-def test_intervals_of_shares_cover_the_truth_by_groups_and_not_by_rows(correlation: float) -> None:
+def test_intervals_of_shares_cover_the_truth_by_groups_and_not_by_rows(correlation):
     """Flags whose probability is drawn for each group from a beta distribution of that intra-class correlation."""
     generator = np.random.default_rng(3)
     by_group, by_row = [], []
@@ -106,7 +105,7 @@ def test_intervals_of_shares_cover_the_truth_by_groups_and_not_by_rows(correlati
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.5, 0.5), (0.9, 0.6), (0.97, 0.05)])
-def test_intervals_of_paired_shares_cover_the_truth_by_groups_and_not_by_rows(first: float, second: float) -> None:
+def test_intervals_of_paired_shares_cover_the_truth_by_groups_and_not_by_rows(first, second):
     from statistics import NormalDist
 
     generator = np.random.default_rng(4)
@@ -127,7 +126,7 @@ def test_intervals_of_paired_shares_cover_the_truth_by_groups_and_not_by_rows(fi
     assert share_of(by_row) < 0.9, share_of(by_row)
 
 
-def test_without_a_difference_about_5_percent_of_tests_by_groups_say_there_is_one_and_far_more_by_rows() -> None:
+def test_without_a_difference_about_5_percent_of_tests_by_groups_say_there_is_one_and_far_more_by_rows():
     generator = np.random.default_rng(5)
     by_group, by_row = [], []
     for name in SIZES:
@@ -141,7 +140,7 @@ def test_without_a_difference_about_5_percent_of_tests_by_groups_say_there_is_on
     assert share_of(by_row) > 0.15, share_of(by_row)
 
 
-def test_rows_that_are_each_a_group_have_the_figures_of_rows() -> None:
+def test_rows_that_are_each_a_group_have_the_figures_of_rows():
     generator = np.random.default_rng(6)
     a, b, flags = generator.normal(0, 1, 50), generator.normal(0.3, 1, 50), generator.random(50) < 0.4
     alone = [f"row {number}" for number in range(50)]
@@ -153,7 +152,7 @@ def test_rows_that_are_each_a_group_have_the_figures_of_rows() -> None:
     assert not bootstrap_mean(a[:3], groups=alone[:3]).has_too_few_groups
 
 
-def test_copies_of_a_row_do_not_narrow_the_interval() -> None:
+def test_copies_of_a_row_do_not_narrow_the_interval():
     """Copies of 40 rows: by groups the interval is about that of the rows, by rows it is less than half as wide."""
     values = np.random.default_rng(7).normal(0, 1, 40)
     copies, groups = np.repeat(values, 5), list(np.repeat(np.arange(40), 5))
@@ -165,7 +164,7 @@ def test_copies_of_a_row_do_not_narrow_the_interval() -> None:
     assert grouped.ci95 == pytest.approx(alone.ci95, abs=0.02)
 
 
-def test_an_estimate_counts_its_groups() -> None:
+def test_an_estimate_counts_its_groups():
     values = np.arange(24.0)
     record = bootstrap_mean(values, groups=[number // 2 for number in range(24)]).to_json()
     assert (record["n"], record["n_groups"], record["effective_groups"]) == (24, 12, 12.0)
@@ -180,13 +179,13 @@ def test_an_estimate_counts_its_groups() -> None:
     assert (one["n_groups"], one["too_few_groups"]) == (1, True)
 
 
-def test_equal_flags_of_grouped_rows_count_each_effective_group_once() -> None:
+def test_equal_flags_of_grouped_rows_count_each_effective_group_once():
     groups = [number // 8 for number in range(200)]
     assert share([True] * 200, groups).ci95[0] < share([True] * 25).ci95[0] < share([True] * 200).ci95[0]
     assert share([True] * 200, groups).ci95[1] == 1.0
 
 
-def test_few_groups_are_permuted_exactly_and_the_floor_is_recorded() -> None:
+def test_few_groups_are_permuted_exactly_and_the_floor_is_recorded():
     groups = [number // 5 for number in range(20)]
     a, b = np.repeat([3.0, 2.0, 4.0, 1.0], 5)[:, None], np.zeros((20, 1))
     test = permutation_test_of_sums(a, b, lambda sums: sums[0], groups=groups)
@@ -199,14 +198,14 @@ def test_few_groups_are_permuted_exactly_and_the_floor_is_recorded() -> None:
     assert (same.p_value, same.is_at_floor) == (1.0, False)
 
 
-def test_pairs_of_a_group_are_swapped_together() -> None:
+def test_pairs_of_a_group_are_swapped_together():
     """Within each group the differences cancel: by groups there is nothing to swap, by rows there is."""
     a = np.tile([1.0, -1.0], 10)
     assert paired_permutation_p_value(a, np.zeros(20), groups=[number // 2 for number in range(20)]) == 1.0
     assert RowGroups.of([number // 2 for number in range(20)], 20).sums(a[:, None]).tolist() == [[0.0]] * 10
 
 
-def test_rows_without_a_group_are_grouped_by_equal_instructions() -> None:
+def test_rows_without_a_group_are_grouped_by_equal_instructions():
     asked = ["Sum up.", "sum  up.", "Translate.", "Rhyme.", None, None]
     groups = groups_by_instruction([None, None, None, "poems", None, "poems"], asked)
     assert groups == ["sum up.", "sum up.", None, "poems", None, "poems"]
@@ -214,7 +213,7 @@ def test_rows_without_a_group_are_grouped_by_equal_instructions() -> None:
     assert groups_by_instruction([None] * 3, ["Sum up."] * 3) == [None] * 3, "their inputs differ"
 
 
-def test_labels_that_are_not_one_for_each_row_are_refused() -> None:
+def test_labels_that_are_not_one_for_each_row_are_refused():
     with pytest.raises(ValueError, match="a group for each of 3 rows, got 2"):
         bootstrap_mean([1.0, 2.0, 3.0], groups=["a", "b"])
 
@@ -222,12 +221,12 @@ def test_labels_that_are_not_one_for_each_row_are_refused() -> None:
 @pytest.mark.parametrize(("given", "expected"), [
     ("m", "m"), (3, "3"), (0, "0"), (" m ", "m"), ("", None), (" ", None), (None, None), (math.nan, None),
 ])  # fmt: skip
-def test_the_group_of_a_row_is_a_text_or_none(given: object, expected: str | None) -> None:
+def test_the_group_of_a_row_is_a_text_or_none(given, expected):
     assert group_of({"group": given}) == expected
     assert group_of({}) is None
 
 
-def test_prompts_of_a_file_have_the_groups_of_their_rows(tmp_path: Path) -> None:
+def test_prompts_of_a_file_have_the_groups_of_their_rows(tmp_path):
     rows = [
         {"instruction": "Sum up.", "input": "a", "group": "book"}, {"instruction": "Sum up.", "input": "b"},
         {"instruction": "sum up.", "input": "c"}, {"instruction": "Rhyme."},

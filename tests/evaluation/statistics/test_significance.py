@@ -24,7 +24,7 @@ def simulated_pairs(difference: float) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def test_the_95_percent_interval_covers_a_known_difference_in_93_to_97_percent_of_1000_simulations() -> None:
+def test_the_95_percent_interval_covers_a_known_difference_in_93_to_97_percent_of_1000_simulations():
     covered = 0
     for seed, (a, b) in enumerate(simulated_pairs(0.3)):
         low, high = paired_difference_of_means(a, b, seed=seed, n_resamples=1_000).ci95
@@ -32,7 +32,7 @@ def test_the_95_percent_interval_covers_a_known_difference_in_93_to_97_percent_o
     assert 0.93 <= covered / N_SIMULATIONS <= 0.97, covered
 
 
-def test_without_a_difference_4_to_6_percent_of_1000_permutation_tests_say_there_is_one() -> None:
+def test_without_a_difference_4_to_6_percent_of_1000_permutation_tests_say_there_is_one():
     p_values = [
         paired_permutation_p_value(a, b, seed=seed, n_permutations=999)
         for seed, (a, b) in enumerate(simulated_pairs(0.0))
@@ -41,12 +41,12 @@ def test_without_a_difference_4_to_6_percent_of_1000_permutation_tests_say_there
     assert 0.04 <= false_positives <= 0.06, false_positives
 
 
-def test_a_difference_that_is_there_is_found() -> None:
+def test_a_difference_that_is_there_is_found():
     a, b = simulated_pairs(0.5)[0]
     assert paired_permutation_p_value(a, b) == pytest.approx(1 / 10_001)
 
 
-def test_few_pairs_are_tested_exactly() -> None:
+def test_few_pairs_are_tested_exactly():
     a, b = np.array([3.0, 1.0, 4.0, 1.0, 7.0]), np.array([2.0, 1.5, 1.0, 1.0, 2.0])
     differences = a - b
     signs = list(itertools.product((1, -1), repeat=5))
@@ -56,7 +56,7 @@ def test_few_pairs_are_tested_exactly() -> None:
     assert paired_permutation_p_value(a, a) == 1.0
 
 
-def test_a_ratio_is_tested_on_sums_and_not_on_means_of_documents() -> None:
+def test_a_ratio_is_tested_on_sums_and_not_on_means_of_documents():
     """One long document decides a token-weighted figure: swapping it swaps the sign, so nothing is shown."""
     bits_a, bits_b = np.ones(30), np.ones(30)
     n_bytes = np.ones(30)
@@ -66,14 +66,14 @@ def test_a_ratio_is_tested_on_sums_and_not_on_means_of_documents() -> None:
     assert permutation_test_of_sums(a, b, lambda sums: sums[0] / sums[1]).p_value > 0.4
 
 
-def test_tables_that_do_not_fit_are_refused() -> None:
+def test_tables_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="in pairs"):
         paired_permutation_p_value([1.0, 2.0], [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="finite"):
         paired_permutation_p_value([1.0, np.nan], [1.0, 2.0])
 
 
-def test_holm_is_the_textbook_example() -> None:
+def test_holm_is_the_textbook_example():
     """Four p-values: 0.005 * 4, 0.01 * 3, then 0.03 * 2, and 0.04 not below it."""
     corrected = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
     assert corrected == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})

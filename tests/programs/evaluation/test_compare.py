@@ -18,7 +18,7 @@ from pipelines.evaluation.prompts.prompt_sets import held_out_prompts
 from pipelines.files import read_jsonl
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.records import read_record
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import one_line_error
 from tests.evaluation.chain_models import save_chain_model
 
 ANSWER = "def find_max(numbers):\n    return 1"
@@ -55,9 +55,7 @@ def run(*arguments: str | Path, output: Path) -> tuple[dict[str, Any], list[dict
     return read_record(output / "comparison.json"), list(read_jsonl(output / "responses.jsonl"))
 
 
-def test_two_models_become_records_and_a_report(
-    run_cli: RunCli, base: Path, instruct: Path, prompts: Path, tmp_path: Path
-) -> None:
+def test_two_models_become_records_and_a_report(run_cli, base, instruct, prompts, tmp_path):
     output = tmp_path / "comparison"
     done = run_cli(
         "pipelines/compare.py", "--base", base, "--instruct", instruct, "--prompts", prompts, "--max_new_tokens", "16",
@@ -84,9 +82,7 @@ def test_two_models_become_records_and_a_report(
     assert any(line.startswith("defines the requested name  ") for line in done.stdout.splitlines())
 
 
-def test_a_model_compared_with_itself_has_all_differences_zero(
-    tiny_model_folder: Path, prompts: Path, tmp_path: Path
-) -> None:
+def test_a_model_compared_with_itself_has_all_differences_zero(tiny_model_folder, prompts, tmp_path):
     bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (bare / "chat_template.jinja").unlink()
     record, responses = run("--base", bare, "--instruct", bare, "--prompts", prompts, output=tmp_path / "out")
@@ -97,9 +93,7 @@ def test_a_model_compared_with_itself_has_all_differences_zero(
     assert "+0.0 points" in (tmp_path / "out" / "report.md").read_text()
 
 
-def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(
-    base: Path, instruct: Path, tmp_path: Path
-) -> None:
+def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(base, instruct, tmp_path):
     ask, answer = {"role": "user", "content": "Write find_max."}, {"role": "assistant", "content": ANSWER}
     rows = [{"messages": [{"role": "system", "content": "Be brief."}, ask, answer, ask, answer]}] * 2
     path, template = rows_file(tmp_path / "rows.jsonl", rows), tmp_path / "plain.jinja"
@@ -119,7 +113,7 @@ def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(
     assert last["few_shot"]["why_not"].startswith("rows.jsonl has no training split")
 
 
-def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path) -> None:
+def test_a_broken_instruct_model_is_called_worse(instruct, tmp_path):
     """A random adapter on a model that answers every prompt rightly."""
     model = AutoModelForCausalLM.from_pretrained(instruct)
     torch.manual_seed(0)
@@ -138,7 +132,7 @@ def test_a_broken_instruct_model_is_called_worse(instruct: Path, tmp_path: Path)
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap (bwrap) is not installed")
-def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -> None:
+def test_code_is_run_only_if_asked(base, instruct, tmp_path):
     rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "tests": ["assert find_max([1]) == 1"]}
             for n in range(3)]  # fmt: skip
     flags = ["--base", base, "--instruct", instruct, "--prompts", rows_file(tmp_path / "prompts.jsonl", rows)]
@@ -153,9 +147,7 @@ def test_code_is_run_only_if_asked(base: Path, instruct: Path, tmp_path: Path) -
     assert "SyntaxError" in responses[0]["answers"]["base"]["greedy"]["checks"]["why_it_failed"]
 
 
-def test_what_was_forgotten_and_memorized_is_measured_on_the_files_given(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path
-) -> None:
+def test_what_was_forgotten_and_memorized_is_measured_on_the_files_given(base, instruct, prompts, tmp_path):
     (tmp_path / "general.txt").write_text("The first paragraph.\n\nAnother one.\n\nA third.\n")
     (tmp_path / "pairs.jsonl").write_text('{"good": "a b", "bad": "b a"}\n' * 2)
     (tmp_path / "rows.jsonl").write_text(json.dumps({"instruction": "x", "output": ANSWER}) + "\n")
@@ -169,9 +161,7 @@ def test_what_was_forgotten_and_memorized_is_measured_on_the_files_given(
     assert record["details"]["likelihood_by_position"]["base"][0]["n_tokens"] > 0
 
 
-def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(base, instruct, prompts, tmp_path, capsys):
     """The answers so far are put where a killed comparison leaves them."""
     flags = ("--base", base, "--instruct", instruct, "--prompts", prompts)
     whole, responses = run(*flags, output=tmp_path / "whole")
@@ -190,7 +180,7 @@ def test_an_interrupted_comparison_goes_on_with_resume_and_ends_the_same(
     assert not list((tmp_path / "cut").glob("*.partial*"))
 
 
-def test_the_test_split_of_a_dataset_folder_is_measured(base: Path, instruct: Path, tmp_path: Path) -> None:
+def test_the_test_split_of_a_dataset_folder_is_measured(base, instruct, tmp_path):
     rows = [
         {"instruction": f"Write a Python function f{n}(x).", "input": "", "output": f"def f{n}(x): ...", "source": "s",
          "source_row": str(n), "group": f"group {n}"}
@@ -212,7 +202,7 @@ def test_the_test_split_of_a_dataset_folder_is_measured(base: Path, instruct: Pa
     assert limited["prompts"]["n"] == 3
 
 
-def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path, prompts: Path, tmp_path: Path) -> None:
+def test_odd_characters_survive_the_records(tiny_model_folder, base, prompts, tmp_path):
     odd = save_chain_model(tiny_model_folder, tmp_path / "odd", ["</script>\0\x1b\u2028é"], ends=True)
     record, responses = run("--base", base, "--instruct", odd, "--prompts", prompts, output=tmp_path / "out")
     assert responses[0]["answers"]["instruct"]["greedy"]["text"] == "</script>\0\x1b\u2028é"
@@ -231,9 +221,9 @@ def test_odd_characters_survive_the_records(tiny_model_folder: Path, base: Path,
     ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
 ])  # fmt: skip
 def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path, changes: dict[str, str], message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    base, instruct, prompts, tmp_path, changes, message,
+    capsys
+):  # fmt: skip
     (tmp_path / "wrong.json").write_text('{"kind": "run"}')
     output = tmp_path / "out"
     flags = {"--base": base, "--instruct": instruct, "--prompts": prompts, "--output": output} | changes
@@ -244,7 +234,7 @@ def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
     assert not output.exists()
 
 
-def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts: Path, tmp_path: Path) -> None:
+def test_an_output_folder_with_files_is_refused_at_once(run_cli, prompts, tmp_path):
     (tmp_path / "comparison.json").write_text("{}")
     done = run_cli(
         "pipelines/compare.py", "--base", "x", "--instruct", "y", "--prompts", prompts, "--output", tmp_path, expect=2
@@ -253,9 +243,7 @@ def test_an_output_folder_with_files_is_refused_at_once(run_cli: RunCli, prompts
     assert (tmp_path / "comparison.json").read_text() == "{}"
 
 
-def test_two_processes_compare_as_one_does(
-    base: Path, instruct: Path, prompts: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_two_processes_compare_as_one_does(base, instruct, prompts, tmp_path, run_cli):
     flags = ["--base", base, "--instruct", instruct, "--prompts", prompts]
     alone, responses = run(*flags, output=tmp_path / "one")
     program = ["pipelines/compare.py", *flags, "--max_new_tokens", "32", "--output", tmp_path / "two"]

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.perplexity import main
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import one_line_error
 
 ROWS = [
     {"instruction": "Write a Python function double(x).", "input": "", "output": "def double(x):\n    return 2 * x"},
@@ -39,8 +39,8 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
-    run_cli: RunCli, tiny_model_folder: Path, adapter: Path, dataset: Path, tmp_path: Path
-) -> None:
+    run_cli, tiny_model_folder, adapter, dataset, tmp_path
+):
     output = tmp_path / "out" / "perplexity.json"
     base = ("--model_name_or_path", tiny_model_folder)
     done = run_cli(
@@ -71,9 +71,7 @@ def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
     assert str(output) in done.stdout.splitlines()[-1]
 
 
-def test_two_processes_give_the_record_of_one(
-    tiny_model_folder: Path, adapter: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_two_processes_give_the_record_of_one(tiny_model_folder, adapter, tmp_path, run_cli):
     dataset = tmp_path / "rows.jsonl"
     rows = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(ROWS * 3)]
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -92,9 +90,7 @@ def test_two_processes_give_the_record_of_one(
     assert done.stdout.count("record written") == done.stderr.count("measuring tiny") == 1
 
 
-def test_figures_of_a_text_file_name_their_condition_and_their_windows(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_figures_of_a_text_file_name_their_condition_and_their_windows(tiny_model_folder, tmp_path, capsys):
     text, output = tmp_path / "text.txt", tmp_path / "out.json"
     text.write_text("return max(numbers)\n\n" * 40)
     main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(text), "--output", str(output),
@@ -106,7 +102,7 @@ def test_figures_of_a_text_file_name_their_condition_and_their_windows(
     assert "tiny: the first token of a document was conditioned on <|endoftext|>" in capsys.readouterr().out
 
 
-def test_an_existing_record_is_not_overwritten(tiny_model_folder: Path, dataset: Path, tmp_path: Path) -> None:
+def test_an_existing_record_is_not_overwritten(tiny_model_folder, dataset, tmp_path):
     output = tmp_path / "perplexity.json"
     output.write_text("mine")
     with pytest.raises(UserError, match=r"perplexity\.json exists; choose another"):
@@ -114,7 +110,7 @@ def test_an_existing_record_is_not_overwritten(tiny_model_folder: Path, dataset:
     assert output.read_text() == "mine"
 
 
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_model_folder: Path) -> None:
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli, tiny_model_folder):
     done = run_cli(
         "pipelines/perplexity.py", "--model_name_or_path", tiny_model_folder, "--dataset", "no/such.jsonl", expect=2
     )
@@ -132,9 +128,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tiny_m
     (["--model_name_or_path", "{tiny}", "--window", "8", "--stride", "8"], "the stride is 8 tokens, expected"),
     (["--model_name_or_path", "{tiny}", "--limit", "1"], "has 1 document with text, expected two or more"),
 ])  # fmt: skip
-def test_wrong_flags_are_refused(
-    tiny_model_folder: Path, dataset: Path, tmp_path: Path, flags: list[str], message: str
-) -> None:
+def test_wrong_flags_are_refused(tiny_model_folder, dataset, tmp_path, flags, message):
     output = tmp_path / "perplexity.json"
     given = [flag.format(tiny=tiny_model_folder) for flag in flags]
     with pytest.raises(UserError, match=message):

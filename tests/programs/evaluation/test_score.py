@@ -1,7 +1,6 @@
 import csv
 import json
 import math
-from pathlib import Path
 
 import pytest
 
@@ -18,15 +17,13 @@ from pipelines.evaluation.perplexity.text_scores import (
 )
 from pipelines.inference.loading import load_for_inference
 from pipelines.score import main
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import one_line_error
 from tests.evaluation.plain_likelihood import plain_nll
 
 GOOD, BAD = "The sky is blue.", "A sky was the blue."
 
 
-def test_good_english_is_ranked_over_bad_and_totals_are_exact(
-    run_cli: RunCli, shared_data: Path, tmp_path: Path
-) -> None:
+def test_good_english_is_ranked_over_bad_and_totals_are_exact(run_cli, shared_data, tmp_path):
     folder, output = shared_data / "models" / "hf-babyllama-tok361", tmp_path / "score.json"
     done = run_cli(
         "pipelines/score.py", "--model_name_or_path", folder, "--text", BAD, "--text", GOOD, "--output", output
@@ -42,9 +39,7 @@ def test_good_english_is_ranked_over_bad_and_totals_are_exact(
         assert score["bits_per_byte"] == pytest.approx(-score["log_prob"] / math.log(2) / len(text.encode()))
 
 
-def test_a_file_gives_one_text_for_each_line(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_gives_one_text_for_each_line(tiny_model_folder, tmp_path, capsys):
     (tmp_path / "texts.txt").write_text("return x\n\nx return y\r\n")
     main(["--model_name_or_path", str(tiny_model_folder), "--file", str(tmp_path / "texts.txt")])
     printed = capsys.readouterr().out
@@ -61,9 +56,7 @@ PAIRS = [
 ]
 
 
-def test_pairs_are_counted_in_which_the_good_text_is_likelier(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pairs_are_counted_in_which_the_good_text_is_likelier(shared_data, tmp_path, capsys):
     folder, output = str(shared_data / "models" / "hf-babyllama-tok361"), tmp_path / "pairs.json"
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
     flags = ["--model_name_or_path", folder, "--pairs", str(tmp_path / "pairs.jsonl"), "--batch_size", "3"]
@@ -85,7 +78,7 @@ def test_pairs_are_counted_in_which_the_good_text_is_likelier(
     assert len(printed) == 1 + 3 + 1
 
 
-def test_a_longer_good_text_wins_by_the_averages_though_not_by_the_total() -> None:
+def test_a_longer_good_text_wins_by_the_averages_though_not_by_the_total():
     good, bad = (
         TextScore("x" * n, tuple(TokenLogProbability("x", 1, log_prob, place, place + 1) for place in range(n)))
         for n, log_prob in ((4, -1.0), (2, -1.5))
@@ -98,9 +91,7 @@ def test_a_longer_good_text_wins_by_the_averages_though_not_by_the_total() -> No
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_the_tables_are_a_file_of_tokens_if_its_name_says_so(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
-) -> None:
+def test_the_tables_are_a_file_of_tokens_if_its_name_says_so(tiny_model_folder, tmp_path, capsys, suffix):
     output = tmp_path / f"tokens{suffix}"
     texts = ['a, "b"\n😀', "return x"]
     main(["--model_name_or_path", str(tiny_model_folder), *(part for text in texts for part in ("--text", text)),
@@ -116,7 +107,7 @@ def test_the_tables_are_a_file_of_tokens_if_its_name_says_so(
     assert "token " not in capsys.readouterr().out, "what is written is not printed too"
 
 
-def test_the_table_has_each_token_with_its_probability_and_the_sum_so_far() -> None:
+def test_the_table_has_each_token_with_its_probability_and_the_sum_so_far():
     tokens = (TokenLogProbability("a", 1, None, 0, 1), TokenLogProbability("\n", 2, math.log(0.5), 1, 2))
     score = TextScore("a\n", (*tokens, TokenLogProbability("b", 3, math.log(0.25), 2, 3)))
     assert [line.split() for line in scores_table(score).splitlines()] == [
@@ -126,14 +117,14 @@ def test_the_table_has_each_token_with_its_probability_and_the_sum_so_far() -> N
     assert (score.n_tokens, score.n_bytes, score.bits_per_byte) == (2, 2, pytest.approx(1.5))
 
 
-def test_texts_whose_first_token_has_no_probability_are_not_ranked() -> None:
+def test_texts_whose_first_token_has_no_probability_are_not_ranked():
     score = TextScore("ab", (TokenLogProbability("a", 1, None, 0, 1), TokenLogProbability("b", 2, -1.0, 1, 2)))
     assert ranking([score]) == [0]
     with pytest.raises(UserError, match="the tokenizer has no BOS or EOS token"):
         ranking([score, score])
 
 
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli, tmp_path):
     done = run_cli("pipelines/score.py", "--model_name_or_path", tmp_path / "none", "--text", "a", expect=2)
     assert str(tmp_path / "none") in one_line_error(done)
 
@@ -148,7 +139,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli: RunCli, tmp_pa
     (["--text", "a", "--output", "{folder}/blank.txt"], "blank.txt exists; choose another"),
     (["--text", "a", "--output", "{folder}/new.txt"], "new.txt, expected .json, .csv or .jsonl at the end"),
 ])  # fmt: skip
-def test_wrong_texts_are_refused(tiny_model_folder: Path, tmp_path: Path, flags: list[str], message: str) -> None:
+def test_wrong_texts_are_refused(tiny_model_folder, tmp_path, flags, message):
     (tmp_path / "blank.txt").write_text("\n \n")
     (tmp_path / "pairs.jsonl").write_text('{"good": "a", "bad": "b"}\n{"good": "a", "bad": ""}\n')
     with pytest.raises(UserError, match=message):
