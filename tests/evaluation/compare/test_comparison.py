@@ -202,9 +202,6 @@ def test_each_category_has_figures_of_its_own(record):
     assert categories["talk"]["models"]["base"]["stopped_by_itself"]["value"] == 0.5
     assert categories["code"]["differences"]["instruct"]["stopped_by_itself"]["value"] == 1.0
     assert "parses" not in categories["talk"]["models"]["base"]
-
-
-def test_prompts_of_one_category_are_not_split():
     prompts = [replace(one, category="all") for one in PROMPTS]
     assert comparison_of(prompts, [BASE, INSTRUCT], responses_of(prompts, [BASE, INSTRUCT]))["categories"] == {}
 

@@ -10,7 +10,6 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasurementPlan, measure_models
 from pipelines.evaluation.prompts.prompt import Prompt
-from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 from tests.evaluation.chain_models import save_chain_model
 
@@ -18,66 +17,24 @@ PROMPTS = [Prompt(0, "Say it.", "", "def find"), Prompt(1, "Say it again.", "now
 PLAN = MeasurementPlan(DecodingPlan(max_new_tokens=12, num_samples=2), batch_size=2)
 
 
-def test_the_base_gets_plain_prompts_and_the_instruct_model_its_template(tiny_model_folder, tmp_path):
-    base = save_chain_model(tiny_model_folder, tmp_path / "base", [" max"], ends=False)
-    instruct = save_chain_model(tiny_model_folder, tmp_path / "instruct", ["def find"], ends=True)
-    measured, seconds = measure_models(str(base), [str(instruct)], PROMPTS, PLAN)
-    assert [(one.name, one.role, one.prompt_style) for one in measured] == [
-        ("base", Role.BASE, PromptStyle.PLAIN),
-        ("instruct", Role.INSTRUCT, PromptStyle.CHAT),
-    ]
-    assert [one.text for one in measured[1].greedy] == ["def find"] * 3
-    assert [one.stopped for one in measured[1].greedy] == [True] * 3
-    assert [one.text for one in measured[0].greedy] == [" max" * 12] * 3
-    assert [one.stopped for one in measured[0].greedy] == [False] * 3
-    assert [[sample.text for sample in samples] for samples in measured[1].samples] == [["def find"] * 2] * 3
-    assert set(measured[0].likelihoods) == {PromptStyle.PLAIN, PromptStyle.CHAT}
-    assert set(measured[1].likelihoods) == {PromptStyle.CHAT}
-    found = measured[1].likelihoods[PromptStyle.CHAT]
-    assert found[2] is None
-    assert found[0].n_bytes == 8
-    assert found[0].nll_nats < 0.01
-    assert any(name.startswith("instruct: sampled") for name in seconds)
-
-
-def test_samples_are_left_out_with_num_samples_0(tiny_model_folder):
-    plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0, temperature=0.0))
-    measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
-    assert [one.samples for one in measured] == [[], []]
-    assert all(len(one.greedy) == 3 for one in measured)
-
-
 def test_the_first_greedy_answers_keep_the_probability_of_each_token(tiny_model_folder, tmp_path):
     folder = str(save_chain_model(tiny_model_folder, tmp_path / "sure", ["def find"], ends=True))
-    plan = MeasurementPlan(DecodingPlan(max_new_tokens=8, num_samples=0), n_token_choices=2)
+    plan = MeasurementPlan(DecodingPlan(max_new_tokens=8, num_samples=0, temperature=0.0), n_token_choices=2)
     measured, _ = measure_models(folder, [folder], PROMPTS, plan)
     assert set(measured[1].token_choices) == {0, 1}
     choices = measured[1].token_choices[0]
     assert [one.token_id for one in choices] == list(measured[1].greedy[0].token_ids)
     assert all(one.probability > 0.99 for one in choices)
+    assert [one.samples for one in measured] == [[], []]
 
 
-def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(tiny_model_folder, tmp_path):
+def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(tiny_model_folder, untemplated):
     plan = replace(PLAN, base_prompt_style=PromptStyle.CHAT)
     measured, _ = measure_models(str(tiny_model_folder), [str(tiny_model_folder)], PROMPTS, plan)
     assert [one.prompt_style for one in measured] == [PromptStyle.CHAT] * 2
     assert measured[0].greedy == measured[1].greedy
-    bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
-    (bare / "chat_template.jinja").unlink()
-    with pytest.raises(UserError, match=r"--base_prompt_style is chat, but .*bare has no chat template"):
-        measure_models(str(bare), [str(tiny_model_folder)], PROMPTS, plan)
-
-
-def test_a_model_without_a_template_gets_plain_prompts_and_says_so(tiny_model_folder, tmp_path, capsys):
-    folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
-    (folder / "chat_template.jinja").unlink()
-    measured, _ = measure_models(str(folder), [str(folder)], PROMPTS, PLAN)
-    assert measured[1].prompt_style is PromptStyle.PLAIN
-    assert set(measured[0].likelihoods) == {PromptStyle.PLAIN}
-    assert measured[0].greedy == measured[1].greedy
-    assert measured[0].samples == measured[1].samples
-    assert measured[0].likelihoods == measured[1].likelihoods
-    assert f"instruct: no chat template in {folder}" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--base_prompt_style is chat, but .*base has no chat template"):
+        measure_models(str(untemplated), [str(tiny_model_folder)], PROMPTS, plan)
 
 
 @pytest.mark.parametrize("kind", ["another model", "renumbered"])

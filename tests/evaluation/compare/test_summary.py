@@ -63,11 +63,6 @@ def test_each_aspect_names_one_measure_with_its_figures():
         assert f"instruct, {aspect}: {summary[aspect]['text']}" in comparison_table(record)
 
 
-def test_an_unmeasured_aspect_names_its_flags():
-    lost = compared(BASE, INSTRUCT)["summary"]["instruct"]["lost"]
-    assert (lost["metric"], lost["text"]) == (None, "not measured: give --general or --capability")
-
-
 def test_a_further_metric_that_is_worse_is_named():
     looping = replace(INSTRUCT, greedy=[Answer("so it is, so it is, so it is, so it is, so it is,", 15, True, ())] * N)
     form = compared(BASE, looping)["summary"]["instruct"]["form"]

@@ -1,18 +1,10 @@
-import json
-from pathlib import Path
-
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.likelihood.forgetting import CapabilityItem, capability_item
 from pipelines.files import sha256_of_file
-
-
-def rows_file(folder: Path, *rows: dict[str, object]) -> Path:
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from tests.run_files import write_jsonl
 
 
 @pytest.mark.parametrize(("row", "item"), [
@@ -59,8 +51,12 @@ def test_general_text_is_read_as_for_perplexity(tmp_path):
 
 def test_training_answers_are_the_target_texts(tmp_path):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    rows = rows_file(tmp_path, {"instruction": "i", "output": "o"}, {"messages": [*turns, *turns]}, {"chosen": turns})
-    assert EvaluationData.read(training_rows=rows).training_answers == ["o", "a\n\na", "a"]
+    rows = [{"instruction": "i", "output": "o"}, {"messages": [*turns, *turns]}, {"chosen": turns}]
+    assert EvaluationData.read(training_rows=write_jsonl(tmp_path / "rows.jsonl", rows)).training_answers == [
+        "o",
+        "a\n\na",
+        "a",
+    ]
 
 
 @pytest.mark.parametrize(("flag", "rows", "message"), [
@@ -72,6 +68,6 @@ def test_training_answers_are_the_target_texts(tmp_path):
     ("general", None, "--general .*absent.jsonl does not exist; give more text, or another file, with --general"),
 ])  # fmt: skip
 def test_files_that_cannot_be_measured_on_are_errors(flag, rows, message, tmp_path):
-    path = tmp_path / "absent.jsonl" if rows is None else rows_file(tmp_path, *rows)
+    path = tmp_path / "absent.jsonl" if rows is None else write_jsonl(tmp_path / "rows.jsonl", rows)
     with pytest.raises(UserError, match=message):
         EvaluationData.read(**{flag: path})

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +23,6 @@ ITEMS = [
     CapabilityItem("What comes after max?\n\nQuestion: max\nAnswer:", ("find", "numbers numbers", "x"), 2),
     CapabilityItem("max ", ("find", "numbers"), 1, "others"),
 ]
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_model_folder: Path) -> LoadedModel:
-    return load_for_inference(str(tiny_model_folder), dtype="float64")
 
 
 def disturbed(loaded: LoadedModel) -> LoadedModel:

@@ -1,6 +1,5 @@
 import dataclasses
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,16 +35,6 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def tiny(tiny_model_folder: Path) -> LoadedModel:
-    return load_for_inference(str(tiny_model_folder), dtype="float64")
-
-
-@pytest.fixture(scope="module")
-def stories(shared_data: Path) -> LoadedModel:
-    return load_for_inference(str(shared_data / "models" / "hf-stories260K"), dtype="float64")
-
-
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize(("name", "condition"), [("tiny", "<|endoftext|>"), ("stories", "<s>")])
 def test_likelihoods_equal_a_plain_float64_loop(name, condition, batch_size, request):
@@ -74,15 +63,6 @@ def test_the_tokenizers_padding_side_and_pad_token_do_not_matter(tiny_model_fold
     assert [one.nll_nats for one in text_likelihoods(loaded, TEXTS, batch_size=7)] == expected
 
 
-def test_float32_weights_are_exact_enough_for_a_perplexity(shared_data, stories):
-    loaded = load_for_inference(str(shared_data / "models" / "hf-stories260K"))
-    texts = [text for text in TEXTS if text]
-    single, double = (
-        sum(one.nll_nats for one in text_likelihoods(model, texts, batch_size=7)) for model in (loaded, stories)
-    )
-    assert single == pytest.approx(double, rel=1e-6)
-
-
 @pytest.mark.parametrize(("window", "stride"), [(16, 8), (16, 15), (16, 1), (17, 5)])
 def test_a_long_text_equals_a_naive_window_for_each_token(tiny, window, stride):
     text = "def find_max(numbers):\n    return sorted(numbers)[-1]\n" * 2
@@ -97,8 +77,7 @@ def test_a_long_text_equals_a_naive_window_for_each_token(tiny, window, stride):
     expected = -plain_log_probs(tiny, token_ids, 1, begin_of).sum()
     for batch_size in (1, 7):
         [found] = text_likelihoods(tiny, [text], batch_size=batch_size, window=window, stride=stride)
-        assert found.nll_nats == pytest.approx(expected, rel=1e-9)
-        assert found.n_tokens == n - 1
+        assert (found.nll_nats, found.n_tokens) == (pytest.approx(expected, rel=1e-9), n - 1)
 
 
 def test_by_default_a_text_longer_than_the_model_is_read_in_windows(tiny):
@@ -131,6 +110,8 @@ def test_the_first_passage_of_a_tokenizer_without_a_condition_counts_a_token_les
     loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0), model=_Uniform(256))
     found = passage_likelihoods(loaded, ["abc", "de"])
     assert [(one.n_tokens, one.n_bytes) for one in found] == [(2, 2), (2, 2)]
+    tokens = token_log_probabilities(loaded, ["abc"])[0]
+    assert [one.log_prob is None for one in tokens] == [True, False, False]
 
 
 def test_any_figures_of_the_scored_places_can_be_read_from_the_same_pass(tiny):
@@ -233,12 +214,6 @@ def test_token_log_probabilities_sum_to_the_texts_likelihood(stories, tiny):
         assert sum(one.log_prob for one in tokens) == pytest.approx(-text_likelihoods(loaded, [text])[0].nll_nats)
         assert "".join(one.token for one in tokens) == text.replace("😀", "\\xf0\\x9f\\x98\\x80")
         assert (tokens[0].begin_byte, tokens[-1].end_byte) == (0, len(text.encode()))
-
-
-def test_a_first_token_without_condition_has_no_probability(tiny):
-    loaded = dataclasses.replace(tiny, tokenizer=_byte_tokenizer(0))
-    tokens = token_log_probabilities(loaded, ["abc"])[0]
-    assert [one.log_prob is None for one in tokens] == [True, False, False]
 
 
 class _Uniform(torch.nn.Module):

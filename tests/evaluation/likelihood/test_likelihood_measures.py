@@ -1,6 +1,5 @@
 import json
 import pickle
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.inference.generation import Answer
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import PromptStyle
+from tests.run_files import write_jsonl
 
 PROMPTS = [
     Prompt(0, "Write find_max.", "", "def find_max(numbers):\n    return max(numbers)\n"), Prompt(1, "Say nothing."),
@@ -27,17 +27,14 @@ def data(tmp_path: Path) -> EvaluationData:
         "capability": [{"good": "a b", "bad": "a c"}, {"prompt": "a", "choices": ["b", "c"], "answer": "A"}],
         "training_rows": [{"output": "def f():\n    return max(numbers)"}],
     }
-    paths = {name: tmp_path / f"{name}.jsonl" for name in contents}
-    for name, rows in contents.items():
-        paths[name].write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return EvaluationData.read(**paths)
+    return EvaluationData.read(
+        **{name: write_jsonl(tmp_path / f"{name}.jsonl", rows) for name, rows in contents.items()}
+    )
 
 
-def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(tiny_model_folder, tmp_path, data):
-    bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
-    (bare / "chat_template.jinja").unlink()
+def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(tiny_model_folder, untemplated, data):
     measured = {
-        "base": likelihood_scores(load_for_inference(str(bare)), PROMPTS, PromptStyle.PLAIN, data),
+        "base": likelihood_scores(load_for_inference(str(untemplated)), PROMPTS, PromptStyle.PLAIN, data),
         "instruct": likelihood_scores(load_for_inference(str(tiny_model_folder)), PROMPTS, PromptStyle.CHAT, data),
     }
     measured = pickle.loads(pickle.dumps(measured))

@@ -41,11 +41,6 @@ def test_the_longest_run_is_that_of_a_comparison_of_all_places(n_words):
         assert any(text[place : place + run.n_words] == words for place in range(len(text)))
 
 
-def test_no_run_crosses_from_one_text_or_query_into_the_next():
-    found = longest_shared_runs([["b", "c"], ["d"], ["a"], ["b"]], [["a", "b"], ["c", "d"], ["a", "b"]])
-    assert [run.n_words for run in found] == [1, 1, 1, 1]
-
-
 def test_nothing_is_shared_with_nothing():
     assert longest_shared_runs([["a"], []], []) == [SharedRun(0, 0, None)] * 2
     assert longest_shared_runs([["a"], []], [[], ["b"]]) == [SharedRun(0, 0, None)] * 2

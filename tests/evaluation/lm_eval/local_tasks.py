@@ -1,11 +1,11 @@
 """Tasks on this machine for lm-evaluation-harness: sums to choose from, and sums to write."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, load_tasks
+from tests.run_files import write_jsonl
 
 N_ITEMS = 12
 _TASK = """\
@@ -71,7 +71,7 @@ def write_rows(folder: Path, written: Sequence[str] = ()) -> None:
     """train.jsonl and test.jsonl; `written` has what a model is expected to write for each item."""
     rows = [{**row, "written": text} for row, text in zip(items(), [*written, *["?"] * N_ITEMS], strict=False)]
     for split, found in (("train", rows[:4]), ("test", rows)):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+        write_jsonl(folder / f"{split}.jsonl", found)
 
 
 def write_task(folder: Path, name: str, own: str) -> Path:

@@ -128,8 +128,7 @@ def test_bits_per_byte_of_a_text_are_those_of_a_loop_without_the_harness(base, t
         assert bits == pytest.approx(-log_likelihood(base, ids, 1) / math.log(2), rel=1e-5)
         assert n_bytes == len(row["question"].encode())
     total_bits, total_bytes = map(sum, zip(*found.items, strict=True))
-    assert found.value == pytest.approx(total_bits / total_bytes)
-    assert found.better == "lower"
+    assert (found.value, found.better) == (pytest.approx(total_bits / total_bytes), "lower")
 
 
 def test_examples_are_text_for_a_base_and_turns_behind_a_template_and_the_same_ones(base, tmp_path):

@@ -55,17 +55,14 @@ def test_an_instruction_that_asks_for_no_python_function_requests_none(instructi
     ("def outer():\n    def find_max(numbers):\n        return 1", True, False, False),
     ("find_max = max", True, False, False), ("    def find_max(numbers):\n        return 1", True, True, True),
     ("", False, False, False), ("\n  \n", False, False, False), ("# only a comment", False, False, False),
-    ("Here you are: a function.", False, False, False),
+    ("Here you are: a function.", False, False, False), ("```javascript\nx\n```", False, False, False),
+    ("x = = 1\ndef find_max(numbers):\n    return 1", False, False, False),  # a definition after the first mistake
+    ("def find_max(numbers):\n    best = numbers[0]\n    for number in numb", False, True, True),  # cut by the limit
+    ("def find_max(numbers):\n    return 1\n" + "x = 1\n" * (MAX_CODE_CHARACTERS // 6), False, True, True),  # too long
 ])  # fmt: skip
 def test_an_answer_is_judged_by_its_syntax_tree(answer, parses, defines, takes):
     checks = python_checks(answer, FIND_MAX)
     assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (parses, defines, takes)
-
-
-def test_an_answer_cut_by_the_limit_is_judged_on_its_longest_start_that_parses():
-    cut = "def find_max(numbers):\n    best = numbers[0]\n    for number in numb"
-    checks = python_checks(cut, FIND_MAX)
-    assert (checks.parses, checks.defines_requested_name, checks.takes_requested_parameters) == (False, True, True)
 
 
 @pytest.mark.parametrize("rest", [
@@ -80,16 +77,6 @@ def test_whatever_follows_the_code_that_parses_is_left_out(rest):
     assert not python_checks("(\n" + code, FIND_MAX).defines_requested_name
 
 
-def test_code_that_is_too_long_is_judged_on_its_start():
-    code = "def find_max(numbers):\n    return 1\n" + "x = 1\n" * (MAX_CODE_CHARACTERS // 6)
-    checks = python_checks(code, FIND_MAX)
-    assert (checks.parses, checks.defines_requested_name) == (False, True)
-
-
-def test_a_definition_after_the_first_mistake_is_not_found():
-    assert not python_checks("x = = 1\ndef find_max(numbers):\n    return 1", FIND_MAX).defines_requested_name
-
-
 def test_the_first_python_block_of_a_fenced_answer_is_judged():
     answer = "Sure!\n\n```python\ndef find_max(numbers):\n    return max(numbers)\n```\nIt works:\n```\nfind_max()\n```"
     assert code_of(answer) == "def find_max(numbers):\n    return max(numbers)"
@@ -102,10 +89,6 @@ def test_a_fence_inside_a_docstring_of_code_that_parses_is_left_alone():
         'def find_max(numbers):\n    """Like this:\n\n    ```python\n    find_max([1])\n    ```\n    """\n    return 1'
     )
     assert code_of(answer) == answer
-
-
-def test_a_block_in_another_language_is_no_python():
-    assert not python_checks("```javascript\nx\n```", FIND_MAX).parses
 
 
 @pytest.mark.parametrize("answer", [

@@ -36,8 +36,7 @@ def test_sentences_end_at_marks_and_blank_lines(text, expected):
 
 
 def test_paragraphs_and_items_are_counted():
-    assert paragraphs("\n\none\ntwo\n \t\n\nthree\n") == ["one\ntwo", "three"]
-    assert paragraphs(" \n ") == []
+    assert (paragraphs("\n\none\ntwo\n \t\n\nthree\n"), paragraphs(" \n ")) == (["one\ntwo", "three"], [])
     text = "Things:\n* one\n  - two\n• three\n-four\n**bold** no\n---\n-\n* * *\n1. a\n2) b\n(3) c\n1.5 no\n2020 no"
     assert (n_bullets(text), n_numbered(text)) == (4, 3)
 

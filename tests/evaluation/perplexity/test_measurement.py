@@ -1,28 +1,15 @@
-from pathlib import Path
-
 import pytest
 
 from pipelines.evaluation.likelihood.documents import Documents, Scope
 from pipelines.evaluation.perplexity.measurement import Reading, measure
 from pipelines.evaluation.prompts.prompt import Response
 from pipelines.hub.model_ref import ModelRef
-from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import PromptStyle
 
 ROWS = [Response("Write f(x).", "def f(x):\n    return x"), Response("Say it in German.\n\nblue", "blau")]
 TEXTS = Documents([row.text for row in ROWS], ["a", None])
 ANSWERS = Documents(ROWS, ["a", None])
 STYLES = {Scope.TEXT: TEXTS, Scope.RESPONSE: ANSWERS}
-
-
-@pytest.fixture
-def untemplated(tiny_model_folder: Path, tmp_path: Path) -> Path:
-    """The tiny model as a base whose tokenizer has no chat template."""
-    loaded = load_for_inference(str(tiny_model_folder))
-    loaded.tokenizer.chat_template = None
-    loaded.model.save_pretrained(tmp_path / "base")
-    loaded.tokenizer.save_pretrained(tmp_path / "base")
-    return tmp_path / "base"
 
 
 def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it(untemplated, tiny_model_folder):
@@ -34,11 +21,6 @@ def test_a_base_is_given_the_plain_prompt_and_the_template_of_the_model_after_it
     ]  # fmt: skip
     assert found[2].documents == found[4].documents, "equal weights behind an equal template are equally good"
     assert found[1].documents != found[2].documents
-
-
-def test_a_first_model_with_a_template_of_its_own_is_given_both_styles_too(tiny_model_folder):
-    found = measure([ModelRef(str(tiny_model_folder))], {Scope.RESPONSE: ANSWERS}, Reading())
-    assert [one.prompt_style for one in found] == [PromptStyle.PLAIN, PromptStyle.CHAT]
 
 
 def test_without_any_template_a_base_is_measured_plain_and_that_is_said(untemplated, capsys):
@@ -57,11 +39,6 @@ def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_give
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")] == [
         "measuring base", "measuring base_2", "measuring tiny",
     ]  # fmt: skip
-
-
-def test_a_measurement_knows_the_condition_and_the_sources(tiny_model_folder):
-    [found] = measure([ModelRef(str(tiny_model_folder))], {Scope.TEXT: TEXTS}, Reading(dtype="float64"))
-    assert (found.condition, found.sources, found.source) == ("<|endoftext|>", ["a", None], None)
 
 
 def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder):

@@ -23,15 +23,6 @@ def test_perplexity_is_weighted_by_tokens_and_no_mean_of_means(metric):
     assert (computed["n_documents"], computed["n_tokens"], computed["n_bytes"]) == (2, 110, 450)
 
 
-def test_bits_per_byte_do_not_depend_on_how_many_tokens_the_text_was_cut_into(metric):
-    nats, n_bytes = [50.0, 80.0, 20.0], [60, 110, 30]
-    words = metric.compute(nll_nats=nats, n_tokens=[15, 25, 8], n_bytes=n_bytes, seed=1)
-    letters = metric.compute(nll_nats=nats, n_tokens=n_bytes, n_bytes=n_bytes, seed=1)
-    assert words["bits_per_byte"] == letters["bits_per_byte"]
-    assert words["ci95"]["bits_per_byte"] == letters["ci95"]["bits_per_byte"]
-    assert words["perplexity"] > 2 * letters["perplexity"]
-
-
 def test_the_metric_loads_in_a_clean_home_without_any_network(tmp_path):
     script = (
         "import socket, sys\n"

@@ -1,6 +1,5 @@
 """The few-shot base: which examples, what the base reads, where its answer ends, what the record says."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pipelines.inference.loading import Role, load_for_inference
 from pipelines.inference.sampling import SamplingPolicy
 from pipelines.modeling import LoadedModel, load_tokenizer, render_prompt
 from tests.evaluation.chain_models import save_chain_model
+from tests.run_files import write_jsonl
 
 HELD_OUT = [Prompt(0, "Say 1.", "", "1"), Prompt(1, "Say 9.", "", "9", group="g")]
 EXAMPLES = (Prompt(0, "Say 3.", "", "3"), Prompt(1, "Say 4.", "please", "4"))
@@ -32,9 +32,7 @@ def rows(n: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows(20), {"instruction": "Say.", "output": ""}]))
-    return path
+    return write_jsonl(tmp_path / "rows.jsonl", [*rows(20), {"instruction": "Say.", "output": ""}])
 
 
 @pytest.fixture(scope="module")

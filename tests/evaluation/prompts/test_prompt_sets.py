@@ -1,8 +1,6 @@
 """Prompts: what a row must hold, what --limit draws, what is counted."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,12 +10,7 @@ from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.prompt_sets import describe_prompts, held_out_prompts, read_prompts, typed_prompts
 from pipelines.files import sha256_of_file
 from pipelines.inference.generation import Answer
-
-
-def prompts_file(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from tests.run_files import write_jsonl
 
 
 def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path):
@@ -26,7 +19,7 @@ def test_rows_with_an_instruction_or_a_prompt_alone_are_read(tmp_path):
         {"prompt": "Say hello."},
         {"instruction": "Name one.", "input": None, "output": "", "category": None},
     ]
-    assert read_prompts(prompts_file(tmp_path, rows), first_id=4) == [
+    assert read_prompts(write_jsonl(tmp_path / "rows.jsonl", rows), first_id=4) == [
         Prompt(4, "Add.", "1 2", "3", "sums"), Prompt(5, "Say hello."), Prompt(6, "Name one."),
     ]  # fmt: skip
 
@@ -39,7 +32,7 @@ def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path):
         {"prompt": "Write a Python function add(a, b).", "output": "3"},
         {"prompt": "Add.", "instruction_id_list": ["startend:quotation"], "kwargs": [{"num_words": None}]},
     ]
-    both, others, marked, function, ifeval = read_prompts(prompts_file(tmp_path, rows))
+    both, others, marked, function, ifeval = read_prompts(write_jsonl(tmp_path / "rows.jsonl", rows))
     checked = [one.checked(Answer("x", 1, True, ())) for one in (both, others, marked, function)]
     assert [one.references for one in checked][:2] == [("3", "three"), ("three",)]
     assert [one.number for one in checked] == ["3", None, "3", None]
@@ -50,12 +43,8 @@ def test_what_an_answer_is_checked_against_is_read_from_the_row(tmp_path):
     assert [one.asks_for_code for one in (both, others, function)] == [False, True, True]
 
 
-def test_a_typed_prompt_is_marked_extra_and_not_counted():
-    assert typed_prompts(["Hello?"]) == [Prompt(0, "Hello?", category="extra", counted=False)]
-
-
 def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path):
-    path = prompts_file(tmp_path, [{"prompt": f"Question {n}"} for n in range(100)])
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"prompt": f"Question {n}"} for n in range(100)])
     drawn = held_out_prompts(path, "test", limit=10, seed=0)
     assert drawn == held_out_prompts(path, "test", limit=10, seed=0) == sorted(drawn, key=lambda prompt: prompt.id)
     assert drawn != held_out_prompts(path, "test", limit=10, seed=1)
@@ -65,7 +54,7 @@ def test_a_limit_draws_a_seeded_sample_in_the_files_order(tmp_path):
 
 
 def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path):
-    path = prompts_file(tmp_path, [{"prompt": "a"}, {"prompt": "b"}])
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
     prompts = typed_prompts(["extra"]) + read_prompts(path, first_id=1)
     assert describe_prompts(path, "test", prompts) == {
         "path": str(path), "split": None, "sha256": sha256_of_file(path), "n": 2, "n_with_system": 0,
@@ -90,13 +79,13 @@ def test_the_record_names_the_file_and_counts_what_figures_rest_on(tmp_path):
 ])  # fmt: skip
 def test_a_row_that_cannot_be_measured_is_an_error(tmp_path, row, message):
     with pytest.raises(UserError, match=message):
-        held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}, row]), "test", limit=None, seed=0)
+        held_out_prompts(write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "a"}, row]), "test", limit=None, seed=0)
 
 
 def test_fewer_than_two_prompts_are_an_error(tmp_path):
     for limit, n in ((None, 1), (-1, 0)):
         with pytest.raises(UserError, match=f"only {n} prompt to measure, expected two or more"):
-            held_out_prompts(prompts_file(tmp_path, [{"prompt": "a"}]), "test", limit=limit, seed=0)
+            held_out_prompts(write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "a"}]), "test", limit=limit, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +93,7 @@ def test_fewer_than_two_prompts_are_an_error(tmp_path):
 )
 def test_a_number_in_a_row_keeps_its_value(given, kept, tmp_path):
     row = {"instruction": "How much?", "numeric_answer": given}
-    assert read_prompts(prompts_file(tmp_path, [row]))[0].number == kept
+    assert read_prompts(write_jsonl(tmp_path / "rows.jsonl", [row]))[0].number == kept
 
 
 ASK, ANSWER = {"role": "user", "content": "Two and two?"}, {"role": "assistant", "content": "Four."}
@@ -129,15 +118,14 @@ SYSTEM = {"role": "system", "content": "Be brief."}
     ({"messages": None, "instruction": "Two and two?", "output": "Four."}, [ASK], "Four."),
 ])  # fmt: skip
 def test_each_row_format_gives_what_comes_before_the_answer(row, context, reference, tmp_path):
-    [prompt] = read_prompts(prompts_file(tmp_path, [row]))
-    assert prompt.messages == context
-    assert prompt.reference == reference
+    [prompt] = read_prompts(write_jsonl(tmp_path / "rows.jsonl", [row]))
+    assert (prompt.messages, prompt.reference) == (context, reference)
     assert prompt.instruction == context[-1]["content"]
     assert (prompt.context is None) == (context == [ASK]), "a lone request has no further context"
 
 
 def test_a_prompt_and_completion_of_plain_text_are_no_conversation(tmp_path):
-    [prompt] = read_prompts(prompts_file(tmp_path, [{"prompt": "def f(x):", "completion": " return x"}]))
+    [prompt] = read_prompts(write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "def f(x):", "completion": " return x"}]))
     assert prompt.asked == PlainText("def f(x):", " return x")
     assert (prompt.messages, prompt.reference, prompt.full_text) == (None, " return x", "def f(x):")
 
@@ -148,7 +136,7 @@ def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_t
         {"instruction": "One?", "output": "1", "group": "g"},
         {"messages": [ASK, ANSWER, AGAIN], "group": "g"},
     ]
-    path = prompts_file(tmp_path, rows)
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
     found = read_prompts(path, all_turns=True)
     assert [one.id for one in found] == [0, 1, 2, 3, 4]
     assert [one.reference for one in found] == ["Four.", "Six.", "1", "Four.", None]
@@ -160,6 +148,5 @@ def test_all_turns_give_a_prompt_each_of_one_group_and_what_is_checked_belongs_t
 def test_a_system_text_is_added_where_a_row_has_none():
     [prompt] = typed_prompts(["Two and two?"])
     with_one = prompt.with_system("Be brief.")
-    assert with_one.messages == [SYSTEM, ASK]
-    assert with_one.with_system("Be long.") == with_one
+    assert (with_one.messages, with_one.with_system("Be long.")) == ([SYSTEM, ASK], with_one)
     assert prompt.with_system(None) is prompt

@@ -1,6 +1,5 @@
 """The prompt that is trained is the prompt that is measured and served, in every row format."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from pipelines.evaluation.prompts.prompt_sets import read_prompts
 from pipelines.files import sha256_of_text
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import load_for_inference
-from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, render_reference
+from pipelines.modeling import PromptStyle, load_tokenizer, render_prompt, render_reference
 from pipelines.training.data.labels import RowTokenizer
+from tests.run_files import write_jsonl
 
 ASK, ANSWER = {"role": "user", "content": "Two and two?"}, {"role": "assistant", "content": "Four."}
 AGAIN, SIX = {"role": "user", "content": "And two?"}, {"role": "assistant", "content": "Six."}
@@ -47,19 +47,8 @@ THOUGHTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def tiny(tiny_model_folder: Path) -> LoadedModel:
-    return load_for_inference(str(tiny_model_folder), name="tiny", dtype="float64")
-
-
-def rows_file(folder: Path, *rows: dict[str, Any]) -> Path:
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 def prompt_of(row: dict[str, Any], folder: Path) -> Prompt:
-    return read_prompts(rows_file(folder, row))[0]
+    return read_prompts(write_jsonl(folder / "rows.jsonl", [row]))[0]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -127,8 +116,8 @@ def likelihoods(tiny_model_folder: Path, path: Path) -> dict[PromptStyle | None,
 
 def test_a_system_column_changes_the_likelihood_in_both_styles(tiny_model_folder, tmp_path):
     row = FORMATS["instruction"]
-    without = likelihoods(tiny_model_folder, rows_file(tmp_path, row, row))
-    systems = likelihoods(tiny_model_folder, rows_file(tmp_path, *[row | {"system": "Be brief."}] * 2))
+    without = likelihoods(tiny_model_folder, write_jsonl(tmp_path / "rows.jsonl", [row, row]))
+    systems = likelihoods(tiny_model_folder, write_jsonl(tmp_path / "rows.jsonl", [row | {"system": "Be brief."}] * 2))
     assert set(without) == set(systems) == {PromptStyle.PLAIN, PromptStyle.CHAT}
     for style in without:
         assert without[style][0].n_bytes == systems[style][0].n_bytes
@@ -136,21 +125,22 @@ def test_a_system_column_changes_the_likelihood_in_both_styles(tiny_model_folder
 
 
 def test_each_trained_turn_is_a_document_given_what_comes_before_it(tiny_model_folder, tmp_path):
-    path = rows_file(tmp_path, {"messages": [ASK, ANSWER, AGAIN, SIX]}, {"messages": [ASK, ANSWER | {"weight": 0}]})
+    rows = [{"messages": [ASK, ANSWER, AGAIN, SIX]}, {"messages": [ASK, ANSWER | {"weight": 0}]}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
     documents = read_dataset(str(path), "test").in_scope(Scope.RESPONSE)
     assert documents.groups == ["row 1", "row 1"]
     assert read_dataset(str(path), "test").default_scopes() == [Scope.RESPONSE]
     found = likelihoods(tiny_model_folder, path)[PromptStyle.CHAT]
     assert [one.n_bytes for one in found] == [5, 4]
     alone = [FORMATS["history"], {"instruction": "Two and two?", "output": "Four."}]
-    expected = likelihoods(tiny_model_folder, rows_file(tmp_path, *alone))[PromptStyle.CHAT]
+    expected = likelihoods(tiny_model_folder, write_jsonl(tmp_path / "rows.jsonl", alone))[PromptStyle.CHAT]
     nats = [one.nll_nats for one in expected]  # of history's turn, its last turn, and the single one
     assert [one.nll_nats for one in found] == pytest.approx(nats[:2], rel=1e-12)
     assert nats[0] == pytest.approx(nats[2], rel=1e-12)
 
 
 def test_rows_trained_as_plain_text_are_given_to_every_model_as_they_are(tiny_model_folder, tmp_path):
-    path = rows_file(tmp_path, FORMATS["raw"], FORMATS["raw"])
+    path = write_jsonl(tmp_path / "rows.jsonl", [FORMATS["raw"], FORMATS["raw"]])
     assert set(likelihoods(tiny_model_folder, path)) == {PromptStyle.RAW}
     prompts = read_prompts(path)
     plan = MeasurementPlan(DecodingPlan(max_new_tokens=4, num_samples=0))

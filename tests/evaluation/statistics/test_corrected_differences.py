@@ -28,15 +28,6 @@ def test_a_verdict_needs_an_interval_clear_of_zero_and_a_corrected_p_value_below
     assert verdict_of(unclear, 0.01, "higher") is Verdict.NO_DIFFERENCE
 
 
-def test_a_model_compared_with_itself_shows_no_difference_at_all():
-    same = table("stops", "higher", 0.0)
-    same = MetricTable.of_values(same.definition, {name: list(BASE) for name in ("base", "instruct")})
-    found = corrected_differences([same], "instruct", "base")
-    assert found["stops"].difference.estimate.value == 0
-    assert found["stops"].verdict is Verdict.NO_DIFFERENCE
-    assert found["stops"].is_zero
-
-
 def test_twenty_measures_of_noise_are_corrected_for_their_number():
     """One of them is below 5% by chance; together they show nothing."""
     generator = np.random.default_rng(7)

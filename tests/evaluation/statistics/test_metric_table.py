@@ -65,11 +65,6 @@ def test_a_single_item_or_a_model_that_was_not_measured_has_no_figure():
         assert table.difference(model, "instruct") is None
 
 
-def test_a_subset_of_the_items_has_its_own_figures():
-    table = MetricTable.of_values(LENGTH, {"base": [1.0, 5.0, 3.0]}).subset([0, 2])
-    assert table.figure("base") == bootstrap_mean([1.0, 3.0])
-
-
 def test_samples_that_disagree_make_a_share_a_mean():
     table = MetricTable.of_values(FLAG, {"base": [0.5, 1.0, 0.0]}, decoding="sampled")
     assert table.figure("base") == bootstrap_mean([0.5, 1.0, 0.0])

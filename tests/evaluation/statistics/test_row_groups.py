@@ -3,7 +3,6 @@
 Groups have a shared part: intra-class correlations of 0.05 to 0.3, groups of one size and of very different sizes.
 """
 
-import json
 import math
 
 import numpy as np
@@ -20,6 +19,7 @@ from pipelines.evaluation.statistics.row_groups import RowGroups, group_of, grou
 from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 from pipelines.evaluation.statistics.significance import permutation_test_of_sums
 from tests.evaluation.p_values import paired_permutation_p_value
+from tests.run_files import write_jsonl
 
 N_SIMULATIONS = 400
 SIZES = {
@@ -232,9 +232,7 @@ def test_prompts_of_a_file_have_the_groups_of_their_rows(tmp_path):
         {"instruction": "sum up.", "input": "c"}, {"instruction": "Rhyme."},
         {"messages": [{"role": "user", "content": "Rhyme."}, {"role": "assistant", "content": "x"}], "group": 7},
     ]  # fmt: skip
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    prompts = read_prompts(path)
+    prompts = read_prompts(write_jsonl(tmp_path / "rows.jsonl", rows))
     assert [prompt.group for prompt in prompts[:3]] == ["book", "sum up.", "sum up."]
     assert prompts[4].group == "7"
     assert len({prompt.dependence for prompt in prompts}) == 4

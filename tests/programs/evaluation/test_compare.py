@@ -20,6 +20,7 @@ from pipelines.inference.answer_store import AnswerStore
 from pipelines.records import read_record
 from tests.conftest import one_line_error
 from tests.evaluation.chain_models import save_chain_model
+from tests.run_files import write_jsonl
 
 ANSWER = "def find_max(numbers):\n    return 1"
 
@@ -30,7 +31,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = "Write a Python function find_max(numbers)."
     rows = [{"instruction": request, "output": ANSWER, "category": "code"}] * 2
     rows += [{"instruction": request, "input": "Be quick."}, {"prompt": "Name a color."}]
-    return rows_file(tmp_path_factory.mktemp("prompts") / "prompts.jsonl", rows)
+    return write_jsonl(tmp_path_factory.mktemp("prompts") / "prompts.jsonl", rows)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,6 @@ def base(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def instruct(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An instruct model that gives the right answer to everything and stops."""
     return save_chain_model(tiny_model_folder, tmp_path_factory.mktemp("models") / "i", [ANSWER], ends=True)
-
-
-def rows_file(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def run(*arguments: str | Path, output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -69,26 +65,32 @@ def test_two_models_become_records_and_a_report(run_cli, base, instruct, prompts
             assert figures["base"][metric + suffix]["value"] == 0
             assert figures["instruct"][metric + suffix]["value"] == 1
             assert record["differences"]["instruct"][metric + suffix]["value"] == 1
-    assert figures["instruct"]["stopped_by_itself"]["n"] == 4
-    assert figures["instruct"]["parses"]["n"] == 3
+    assert (figures["instruct"]["stopped_by_itself"]["n"], figures["instruct"]["parses"]["n"]) == (4, 3)
     assert figures["instruct"]["response_bits_per_byte"]["n"] == 2
     assert record["differences"]["instruct"]["response_bits_per_byte"]["relative"]["value"] < -0.9
     responses = list(read_jsonl(output / "responses.jsonl"))
     assert responses[0]["instruction"].endswith("<now>")
-    assert responses[1]["answers"]["instruct"]["greedy"]["text"] == ANSWER
+    answers = responses[1]["answers"]
+    assert answers["instruct"]["greedy"]["text"] == ANSWER
+    assert answers["base"]["greedy"]["text"].startswith("max(numbers")
+    assert {sample["text"] for sample in answers["instruct"]["samples"]} == {ANSWER}
+    assert set(record["base_prompt_styles"]) == {"plain", "chat"}
+    assert any(name.startswith("instruct: sampled") for name in record["seconds"])
     page = (output / "report.html").read_text()
     assert "find_max(numbers) &lt;now&gt;" in page
     assert done.stdout.splitlines()[-1] == str(output / "report.html")
     assert any(line.startswith("defines the requested name  ") for line in done.stdout.splitlines())
 
 
-def test_a_model_compared_with_itself_has_all_differences_zero(tiny_model_folder, prompts, tmp_path):
+def test_a_model_compared_with_itself_has_all_differences_zero(tiny_model_folder, prompts, tmp_path, capsys):
     bare = Path(shutil.copytree(tiny_model_folder, tmp_path / "bare"))
     (bare / "chat_template.jinja").unlink()
     record, responses = run("--base", bare, "--instruct", bare, "--prompts", prompts, output=tmp_path / "out")
     assert {difference["value"] for difference in record["differences"]["instruct"].values()} == {0}
     assert all(line["answers"]["base"] == line["answers"]["instruct"] for line in responses)
     assert record["flips"]["instruct"] == {}
+    assert record["prompts"]["style"] == {"base": "plain", "instruct": "plain"}
+    assert f"instruct: no chat template in {bare}" in capsys.readouterr().err
     assert record["sentences"]["instruct"].startswith("no difference at all: equal on every item of all ")
     assert "+0.0 points" in (tmp_path / "out" / "report.md").read_text()
 
@@ -96,7 +98,7 @@ def test_a_model_compared_with_itself_has_all_differences_zero(tiny_model_folder
 def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(base, instruct, tmp_path):
     ask, answer = {"role": "user", "content": "Write find_max."}, {"role": "assistant", "content": ANSWER}
     rows = [{"messages": [{"role": "system", "content": "Be brief."}, ask, answer, ask, answer]}] * 2
-    path, template = rows_file(tmp_path / "rows.jsonl", rows), tmp_path / "plain.jinja"
+    path, template = write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "plain.jinja"
     template.write_text("{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}assistant\n\n")
     flags = ["--base", base, "--instruct", instruct, "--prompts", path, "--num_samples", "0"]
     record, responses = run(*flags, "--all_turns", "--chat_template", template, output=tmp_path / "all")
@@ -120,7 +122,7 @@ def test_a_broken_instruct_model_is_called_worse(instruct, tmp_path):
     config = LoraConfig(r=8, lora_alpha=10_000, target_modules=["o_proj", "down_proj"], init_lora_weights=False)
     get_peft_model(model, config).save_pretrained(tmp_path / "broken")
     rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "output": ANSWER} for n in range(24)]
-    flags = ["--prompts", rows_file(tmp_path / "many.jsonl", rows), "--num_samples", "0"]
+    flags = ["--prompts", write_jsonl(tmp_path / "many.jsonl", rows), "--num_samples", "0"]
     record, _ = run("--base", instruct, "--instruct", tmp_path / "broken", *flags, output=tmp_path / "out")
     found = record["differences"]["instruct"]
     for metric in ("defines_requested_name", "chrf", "response_bits_per_byte"):
@@ -135,7 +137,7 @@ def test_a_broken_instruct_model_is_called_worse(instruct, tmp_path):
 def test_code_is_run_only_if_asked(base, instruct, tmp_path):
     rows = [{"instruction": f"Write a Python function find_max(numbers) {n}.", "tests": ["assert find_max([1]) == 1"]}
             for n in range(3)]  # fmt: skip
-    flags = ["--base", base, "--instruct", instruct, "--prompts", rows_file(tmp_path / "prompts.jsonl", rows)]
+    flags = ["--base", base, "--instruct", instruct, "--prompts", write_jsonl(tmp_path / "prompts.jsonl", rows)]
     record, _ = run(*flags, output=tmp_path / "parsed")
     assert record["run_code"] is None
     assert not {"runs", "passes_tests", "pass_at_1"} & set(record["metric_definitions"])
@@ -155,8 +157,7 @@ def test_what_was_forgotten_and_memorized_is_measured_on_the_files_given(base, i
     flags += ["--training_rows", tmp_path / "rows.jsonl"]
     record, _ = run("--base", base, "--instruct", instruct, "--prompts", prompts, *flags, output=tmp_path / "out")
     figures = record["models"]["instruct"]["metrics"]
-    assert figures["general_bits_per_byte"]["n"] == 3
-    assert figures["capability"]["n"] == 2
+    assert (figures["general_bits_per_byte"]["n"], figures["capability"]["n"]) == (3, 2)
     assert figures["longest_overlap"]["value"] == len(ANSWER.split())
     assert record["details"]["likelihood_by_position"]["base"][0]["n_tokens"] > 0
 

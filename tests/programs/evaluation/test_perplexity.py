@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.perplexity import main
-from tests.conftest import one_line_error
+from tests.run_files import write_jsonl
 
 ROWS = [
     {"instruction": "Write a Python function double(x).", "input": "", "output": "def double(x):\n    return 2 * x"},
@@ -33,9 +33,7 @@ def adapter(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
-    return path
+    return write_jsonl(tmp_path / "rows.jsonl", ROWS)
 
 
 def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
@@ -72,9 +70,8 @@ def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
 
 
 def test_two_processes_give_the_record_of_one(tiny_model_folder, adapter, tmp_path, run_cli):
-    dataset = tmp_path / "rows.jsonl"
     rows = [{**row, "source": "ab"[number % 2]} for number, row in enumerate(ROWS * 3)]
-    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dataset = write_jsonl(tmp_path / "rows.jsonl", rows)
     arguments = (
         "--model_name_or_path", tiny_model_folder, "--adapter", adapter, "--model_name_or_path", tiny_model_folder,
         "--dataset", dataset, "--scope", "text", "--scope", "response", "--by_source", "--batch_size", "2",
@@ -108,13 +105,6 @@ def test_an_existing_record_is_not_overwritten(tiny_model_folder, dataset, tmp_p
     with pytest.raises(UserError, match=r"perplexity\.json exists; choose another"):
         main(["--model_name_or_path", str(tiny_model_folder), "--dataset", str(dataset), "--output", str(output)])
     assert output.read_text() == "mine"
-
-
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli, tiny_model_folder):
-    done = run_cli(
-        "pipelines/perplexity.py", "--model_name_or_path", tiny_model_folder, "--dataset", "no/such.jsonl", expect=2
-    )
-    assert "no/such.jsonl" in one_line_error(done)
 
 
 @pytest.mark.parametrize(("flags", "message"), [

@@ -17,7 +17,6 @@ from pipelines.evaluation.perplexity.text_scores import (
 )
 from pipelines.inference.loading import load_for_inference
 from pipelines.score import main
-from tests.conftest import one_line_error
 from tests.evaluation.plain_likelihood import plain_nll
 
 GOOD, BAD = "The sky is blue.", "A sky was the blue."
@@ -122,11 +121,6 @@ def test_texts_whose_first_token_has_no_probability_are_not_ranked():
     assert ranking([score]) == [0]
     with pytest.raises(UserError, match="the tokenizer has no BOS or EOS token"):
         ranking([score, score])
-
-
-def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(run_cli, tmp_path):
-    done = run_cli("pipelines/score.py", "--model_name_or_path", tmp_path / "none", "--text", "a", expect=2)
-    assert str(tmp_path / "none") in one_line_error(done)
 
 
 @pytest.mark.parametrize(("flags", "message"), [
