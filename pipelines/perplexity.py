@@ -103,12 +103,8 @@ def _parser() -> ArgumentParser:
     add("--chat_template", metavar="T", help="instead of the models' own: .jinja file, or folder of a tokenizer")
     add_dtype(parser, "float64")
     add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
-    add(
-        "--limit",
-        type=positive_number,
-        metavar="N",
-        help="measure N rows drawn with the seed (of one text its first N passages)",
-    )
+    drawn = "measure N rows drawn with the seed (of one text its first N passages)"
+    add("--limit", type=positive_number, metavar="N", help=drawn)
     add("--output", type=Path, metavar="FILE.json", help="where to write the record")
     return parser
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.command_line import ArgumentParser, add_dtype, positive_number, run_program
+from pipelines.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,18 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = resolve_model(options.model_name_or_path, options.adapter)
     from pipelines.evaluation.perplexity import text_scores
     from pipelines.inference.loading import load_for_inference
-    from pipelines.inference.processes import is_main_process, measured_by_all
+    from pipelines.inference.processes import is_main_process
 
-    if options.output:
-        text_scores.refuse_other_suffix(options.output)
+    if options.output and options.output.suffix not in (".json", ".csv", ".jsonl"):
+        problem = f"--output is {options.output}, expected .json, .csv or .jsonl at the end"
+        raise UserError(problem, "use one of them")
     pairs = text_scores.given_pairs(options.pairs) if options.pairs else []
-    texts = text_scores.texts_of(pairs) or text_scores.given_texts(options.text, options.file)
+    in_pairs = [text for pair in pairs for text in (pair.good, pair.bad)]
+    texts = in_pairs or text_scores.given_texts(options.text, options.file)
     dtype = options.dtype or ("float64" if options.text else "auto")
     loaded = load_for_inference(model, dtype=dtype)
-    scores = text_scores.score_texts(loaded, texts, batch_size=options.batch_size, measured_by=measured_by_all)
+    scores = text_scores.score_texts(loaded, texts, batch_size=options.batch_size)
     if not is_main_process():
         return
-    content: dict[str, Any] = {}
+    content: dict[str, Any]
     if pairs:
         content = {"shares": text_scores.pair_shares(pairs, scores), "pairs": text_scores.pairs_json(pairs, scores)}
         print(text_scores.shares_table(content["shares"]))
@@ -63,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for score in [] if options.output else scores:
             print(f"{score.text!r}\n{text_scores.scores_table(score)}\n")
         for place, n in enumerate(content["ranking"], start=1):
-            print(text_scores.ranking_line(place, scores[n]))
+            averages = f"{scores[n].log_prob_by(text_scores.Length.TOKEN):.4f} per token, {scores[n].bits_per_byte:.4f}"
+            print(f"{place}. log p {scores[n].log_prob:.4f}, {averages} bits per byte: {scores[n].text!r}")
     if options.output:
         if options.output.suffix in (".csv", ".jsonl"):
             write_text_atomically(options.output, text_scores.token_file(scores, options.output.suffix))

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.inference.processes import is_main_process, processes
@@ -23,11 +22,9 @@ class Answer:
 
 
 class AnswerStore:
-    """Answers by key in JSON lines, on disk when `add` returns.
-
-    Each process appends to its own file, `path` or `path.1`, `path.2`, ..., and reads all of them at its start. An
-    incomplete last line (after a kill) is ignored. Raises `UserError` for any other line that is no answer.
-    """
+    """Answers by key in JSON lines, on disk when `add` returns. Each process appends to its own file, `path` or
+    `path.1`, `path.2`, ..., and reads all of them at its start. An incomplete last line (after a kill) is ignored.
+    Raises `UserError` for any other line that is no answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +54,8 @@ class AnswerStore:
         own.parent.mkdir(parents=True, exist_ok=True)
         with own.open("ab+") as file:
             if not self._is_whole:
-                _cut_torn_line(file)
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)  # an incomplete last line
                 self._is_whole = True
             file.write(lines.encode())
             file.flush()
@@ -94,15 +92,3 @@ def _answers_in(file: Path) -> dict[str, Answer]:
             problem = f"line {number} of {file} is no finished answer: {line[:60].decode(errors='replace')!r}"
             raise UserError(problem, "remove that line, or the file to start again") from error
     return answers
-
-
-def _cut_torn_line(file: Any) -> None:
-    """Remove text after the last line end, so that the next line starts on its own."""
-    end = file.seek(0, os.SEEK_END)
-    if end == 0:
-        return
-    file.seek(0)
-    kept = file.read().rfind(b"\n") + 1
-    if kept < end:
-        file.truncate(kept)
-    file.seek(0, os.SEEK_END)

@@ -93,11 +93,19 @@ class ContinuousBatch:
             self.requests, self.new_ids = [None for _ in rows], [[] for _ in rows]
         for row, request in zip(rows, requests, strict=True):
             self.requests[row], self.new_ids[row] = request, []
-        if moves_in:
-            self._move_in(torch.tensor(rows, device=mask.device), cache, mask, uniforms, chosen, positions[:, -1:])
-        else:
+        if not moves_in:
             self.cache, self.mask, self.uniforms = cache, mask, uniforms
             self.last, self.position = chosen, positions[:, -1:]
+        else:
+            taken = torch.tensor(rows, device=mask.device)
+            layer: Any
+            for layer, new in zip(self.cache.layers, cache.layers, strict=True):
+                layer.place(taken, new)
+            self.mask[taken] = torch.nn.functional.pad(mask, (self.mask.shape[1] - mask.shape[1], 0))
+            self.last[taken], self.position[taken] = chosen, positions[:, -1:]
+            if self.uniforms is not None and uniforms is not None:
+                self.uniforms[taken] = uniforms
+            self._cut_padding()
         yield from self._record(rows, chosen)
 
     def step(self) -> Iterator[tuple[Request, list[int]]]:
@@ -120,24 +128,6 @@ class ContinuousBatch:
         self.mask, self.last, self.position = self.mask[kept], self.last[kept], self.position[kept]
         self.uniforms = None if self.uniforms is None else self.uniforms[kept]
         self.requests, self.new_ids = [self.requests[row] for row in rows], [self.new_ids[row] for row in rows]
-        self._cut_padding()
-
-    def _move_in(
-        self,
-        rows: torch.Tensor,
-        cache: DynamicCache,
-        mask: torch.Tensor,
-        uniforms: torch.Tensor | None,
-        chosen: torch.Tensor,
-        position: torch.Tensor,
-    ) -> None:
-        layer: Any
-        for layer, new in zip(self.cache.layers, cache.layers, strict=True):
-            layer.place(rows, new)
-        self.mask[rows] = torch.nn.functional.pad(mask, (self.mask.shape[1] - mask.shape[1], 0))
-        self.last[rows], self.position[rows] = chosen, position
-        if self.uniforms is not None and uniforms is not None:
-            self.uniforms[rows] = uniforms
         self._cut_padding()
 
     def _cut_padding(self) -> None:
@@ -168,9 +158,7 @@ class ContinuousBatch:
     def _ends_in_stop_text(self, new_ids: Sequence[int]) -> bool:
         """Whether the last tokens contain the policy's stop text; each token has at least one byte of it."""
         stop = self.policy.stop_text
-        if stop is None:
-            return False
-        return stop in str(self.loaded.tokenizer.decode(list(new_ids[-len(stop.encode()) - 1 :])))
+        return stop is not None and stop in str(self.loaded.tokenizer.decode(list(new_ids[-len(stop.encode()) - 1 :])))
 
     def _record(self, rows: Sequence[int], chosen: torch.Tensor) -> Iterator[tuple[Request, list[int]]]:
         for row, [token_id] in zip(rows, chosen.tolist(), strict=True):

@@ -6,7 +6,6 @@ round to the same logit, and their order may change with the batch: of 60 answer
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from pipelines.files import sha256_of_text
 from pipelines.hub.model_ref import model_fingerprint
 from pipelines.inference.answer_store import Answer, AnswerStore
 from pipelines.inference.decoding import decode, plain_generation_config
-from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.inference.processes import log, measured_by_all
 from pipelines.inference.sampling import Request, SamplingPolicy
 from pipelines.modeling import LoadedModel
 from pipelines.modeling.loading import origin
@@ -29,6 +28,7 @@ __all__ = ["Answer", "AnswerStore", "SamplingPolicy", "TokenChoice", "generate_a
 
 _METASPACE = "\u2581"  # SentencePiece's spelling of a space
 _MAX_LOGIT_BYTES = 2**28  # of one batch of token choices
+_model_fingerprint = cache(model_fingerprint)  # reads all weights
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def generate_answers(
     requests.sort(key=lambda one: len(one.token_ids), reverse=True)  # so that processes get equal shares of each length
     names = {} if store is None else _names(loaded, requests, policy, stop_ids)
     n_finished = 0 if store is None else sum(store.get(name) is not None for name in names.values())
-    if n_finished and is_main_process():
-        print(f"{loaded.name}: {n_finished} of {len(requests)} answers were finished before", file=sys.stderr)
+    if n_finished:
+        log(f"{loaded.name}: {n_finished} of {len(requests)} answers were finished before")
     work = _Work(loaded, policy, batch_size, store, names, stop_ids)
     found = zip(requests, measured_by_all(requests, work.answers), strict=True)
     answers = {(one.token_ids, one.sample): answer for one, answer in found}
@@ -172,15 +172,10 @@ def _names(
     model: Any = loaded.model
     weights = [loaded.name, loaded.fingerprint]
     if isinstance(model, PeftModel):
-        weights.append(_fingerprint_of_base(origin(model)))
+        weights.append(_model_fingerprint(origin(model)))
     rules = {name: value for name, value in asdict(policy).items() if name != "num_samples"}
     decided = json.dumps([weights, str(model.dtype), list(stop_ids), rules, "transformers"], sort_keys=True)
     return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
-
-
-@cache
-def _fingerprint_of_base(name_or_path: str) -> str:
-    return model_fingerprint(name_or_path)  # reads all weights
 
 
 def room_after(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
@@ -202,9 +197,8 @@ def _print_limits(
         lines.append(f"{n_without} of {len(prompts)} prompts fill its {loaded.max_positions} positions: empty answers")
     if n_less:
         lines.append(f"{n_less} of {len(prompts)} prompts leave less room than {policy.max_new_tokens} new tokens")
-    if is_main_process():
-        for line in lines:
-            print(f"{loaded.name}: {line}", file=sys.stderr)
+    for line in lines:
+        log(f"{loaded.name}: {line}")
 
 
 def _shown(loaded: LoadedModel, token_id: int) -> str:

@@ -148,10 +148,9 @@ def _logits(loaded: LoadedModel, token_ids: torch.Tensor, mask: torch.Tensor, fi
 
 
 def _in_chunks(figures_of: FiguresOf, logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
-    parts = []
-    for rows, ids in zip(logits.split(_POSITIONS_AT_A_TIME), targets.split(_POSITIONS_AT_A_TIME), strict=True):
-        parts.append(figures_of(rows if rows.dtype == torch.float64 else rows.float(), ids).double())
-    return torch.cat(parts).cpu().numpy()
+    chunks = zip(logits.split(_POSITIONS_AT_A_TIME), targets.split(_POSITIONS_AT_A_TIME), strict=True)
+    wide = ((rows if rows.dtype == torch.float64 else rows.float(), ids) for rows, ids in chunks)
+    return torch.cat([figures_of(rows, ids).double() for rows, ids in wide]).cpu().numpy()
 
 
 def _log_softmax_at(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

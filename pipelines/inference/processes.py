@@ -1,6 +1,7 @@
 """Measuring with several processes: each takes a share of the items, all get all results."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -24,6 +25,12 @@ def processes() -> PartialState:
 def is_main_process() -> bool:
     """Whether this process writes and prints; known before torch connects the processes."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def log(line: str) -> None:
+    """Print `line` to stderr once, not in every process."""
+    if is_main_process():
+        print(line, file=sys.stderr, flush=True)
 
 
 def measured_by_all(items: Sequence[T], measure: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:

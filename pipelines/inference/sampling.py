@@ -15,11 +15,9 @@ _N_SORTED = 64  # the nucleus is searched among the 64 best tokens first: sortin
 
 @dataclass(frozen=True)
 class SamplingPolicy:
-    """How answers are decoded.
-
-    `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens with this share of the probability. A sample
-    depends only on `seed`, its number and its prompt. An answer also ends before `stop_text`, if given.
-    """
+    """How answers are decoded. `temperature` 0 is greedy. `top_p` keeps the smallest set of tokens with this share of
+    the probability. A sample depends only on `seed`, its number and its prompt. An answer also ends before `stop_text`,
+    if given."""
 
     temperature: float = 0.0
     top_p: float = 1.0

@@ -79,17 +79,10 @@ def execution_results(
     prompts: Sequence[Prompt], answers: Sequence[Sequence[Answer]], limits: RunLimits | None = None
 ) -> list[list[RunResult | None]]:
     """Run all answers to all prompts; None where the prompt asks for no Python and has no tests."""
-    asked = [
-        (answer.text, prompt.tests)
-        for prompt, own in zip(prompts, answers, strict=True)
-        for answer in own
-        if prompt.asks_for_code
-    ]
+    pairs = list(zip(prompts, answers, strict=True))
+    asked = [(answer.text, prompt.tests) for prompt, own in pairs for answer in own if prompt.asks_for_code]
     results = iter(run_texts([text for text, _ in asked], [tests for _, tests in asked], limits))
-    return [
-        [next(results) if prompt.asks_for_code else None for _ in own]
-        for prompt, own in zip(prompts, answers, strict=True)
-    ]
+    return [[next(results) if prompt.asks_for_code else None for _ in own] for prompt, own in pairs]
 
 
 def _sources_of(text: str, tests: CodeTests | None) -> dict[str, str] | None:

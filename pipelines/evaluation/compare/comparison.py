@@ -59,7 +59,8 @@ def comparison_of(
     further_baselines = [model.name for model in models[1:] if model.role not in (Role.BASE, Role.INSTRUCT)]
     baselines = [names[0], *further_baselines]
     groups = [prompt.dependence for prompt in prompts if prompt.counted]
-    of_prompts = _page_order([*answer_tables(lines, names), likelihood_table(prompts, models)])
+    of_prompts = [*answer_tables(lines, names), likelihood_table(prompts, models)]
+    of_prompts.sort(key=lambda one: ("greedy", None, "sampled").index(one.decoding))  # the order of a page
     of_prompts = [one.with_groups(groups).on_shared_items() for one in of_prompts]
     measured = [*of_prompts, *(one.on_shared_items() for one in further)]
     figures = {one: {name: one.figure(name) for name in names} for one in measured}
@@ -120,11 +121,6 @@ def _against_first(differences: Mapping[str, Mapping[str, Differences]], values:
         summary[name] = summary_of(found, values, name)
         sentences[name] = sentence_of(found[baseline], summary[name])
     return {"differences": records, "summary": summary, "sentences": sentences}
-
-
-def _page_order(tables: Sequence[MetricTable]) -> list[MetricTable]:
-    """Greedy answers, the reference's likelihood, then samples."""
-    return sorted(tables, key=lambda one: ("greedy", None, "sampled").index(one.decoding))
 
 
 def _difference_record(corrected: CorrectedDifference) -> dict[str, Any]:

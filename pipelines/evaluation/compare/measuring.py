@@ -1,6 +1,5 @@
 """Run models over prompts, one after another: answers, likelihood of the reference, and the other likelihood scores."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pipelines.hub.model_ref import ModelRef, resolve_compared
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.inference.generation import Answer, SamplingPolicy, TokenChoice, generate_answers, token_choices_of
 from pipelines.inference.loading import Role, compared_names, load_in_turn, with_template_of
-from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.inference.processes import log, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
 
 
@@ -61,11 +60,9 @@ class DecodingPlan:
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """What is measured of each model, besides the likelihood of the reference answers.
-
-    The first `n_token_choices` greedy answers keep the probability of each token. A `store` keeps finished answers, so
-    that an interrupted measurement can be resumed. A `template` replaces the models' own.
-    """
+    """What is measured of each model, besides the likelihood of the reference answers. The first `n_token_choices`
+    greedy answers keep the probability of each token. A `store` keeps finished answers, so that an interrupted
+    measurement can be resumed. A `template` replaces the models' own."""
 
     decoding: DecodingPlan
     base_prompt_style: PromptStyle = PromptStyle.PLAIN
@@ -127,7 +124,7 @@ class Measurement:
         tokenizer, given = load_tokenizer(*template_of.tokenizer_source), self.plan.template
         templated = with_template_of(loaded, given.on_tokenizer(tokenizer) if given else tokenizer)
         if templated is None:
-            _log("base: likelihood with plain prompts only (no template for its vocabulary)")
+            log("base: likelihood with plain prompts only (no template for its vocabulary)")
             return measured
         chat = _reference_likelihoods(templated, self.prompts, PromptStyle.CHAT)
         self._end_phase("base: likelihood, chat template")
@@ -139,7 +136,7 @@ class Measurement:
         shots = self.plan.few_shot.examples_for(loaded)
         if shots is None:
             if self.plan.few_shot.n_wanted:
-                _log(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
+                log(f"no few-shot baseline: {self.plan.few_shot.why_not or 'no example fits into the base'}")
             return None
         greedy = replace(self.plan.decoding.greedy, stop_text=END_OF_ANSWER)
         prompts = [shots.asked(loaded, one, greedy.max_new_tokens) for one in self.prompts]
@@ -160,7 +157,7 @@ class Measurement:
         if self.plan.template:
             loaded = self.plan.template.on(loaded)
         if not loaded.has_chat_template:
-            _log(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
+            log(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
         return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
 
     def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
@@ -196,7 +193,7 @@ class Measurement:
         now = time.perf_counter()
         self.seconds[phase] = round(now - self._start, 3)
         self._start = now
-        _log(f"{phase} ({self.seconds[phase]:.1f} s)")
+        log(f"{phase} ({self.seconds[phase]:.1f} s)")
 
 
 def measure_models(
@@ -236,8 +233,3 @@ def _reference_likelihoods(
     scores = response_likelihoods(loaded, list(asked.values()), style, measured_by=measured_by_all)
     found = dict(zip(asked, scores, strict=True))
     return [found.get(place) for place in range(len(prompts))]
-
-
-def _log(line: str) -> None:
-    if is_main_process():
-        print(line, file=sys.stderr)

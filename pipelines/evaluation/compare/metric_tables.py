@@ -40,7 +40,7 @@ def answer_tables(lines: Lines, models: Sequence[str]) -> list[MetricTable]:
 def likelihood_table(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> MetricTable:
     """Bits per byte of the counted prompts' reference answers."""
     found = {model.name: _counted(headline_likelihoods(model, prompts), prompts) for model in models}
-    bits = {name: [bits_of(one) if one else None for one in column] for name, column in found.items()}
+    bits = {name: [one.bits if one else None for one in column] for name, column in found.items()}
     n_bytes = {name: [one.n_bytes if one else None for one in column] for name, column in found.items()}
     return MetricTable.of_ratios(BITS_PER_BYTE, bits, n_bytes)
 
@@ -51,13 +51,10 @@ def prompt_style_figures(prompts: Sequence[Prompt], model: MeasuredModel) -> dic
     headline = headline_likelihoods(model, prompts)
     figures = {}
     for style, found in model.likelihoods.items():
-        known = [
-            (one, prompt.dependence)
-            for one, prompt in zip(found, prompts, strict=True)
-            if one is not None and prompt.counted
-        ]
+        pairs = zip(found, prompts, strict=True)
+        known = [(one, prompt.dependence) for one, prompt in pairs if one is not None and prompt.counted]
         if len(known) >= 2:
-            bits, n_bytes = [bits_of(one) for one, _ in known], [one.n_bytes for one, _ in known]
+            bits, n_bytes = [one.bits for one, _ in known], [one.n_bytes for one, _ in known]
             estimate = bootstrap_ratio(bits, n_bytes, groups=[group for _, group in known])
             figures[style.value] = {**estimate.to_json(), "is_headline": found is headline}
     return figures
@@ -67,11 +64,6 @@ def headline_likelihoods(model: MeasuredModel, prompts: Sequence[Prompt]) -> Lik
     """Those of the model's better prompt style: a base is compared at its best."""
     styles = {style: _mean_bits(_counted(found, prompts)) for style, found in model.likelihoods.items()}
     return model.likelihoods[min(styles, key=lambda style: styles[style])] if styles else [None] * len(prompts)
-
-
-def bits_of(likelihood: DocumentLikelihood) -> float:
-    """-log2 of the probability."""
-    return likelihood.nll_nats / math.log(2)
 
 
 def _values(lines: Lines, model: str, definition: MetricDefinition, decoding: str) -> list[float | None]:
@@ -104,4 +96,4 @@ def _counted(likelihoods: Likelihoods, prompts: Sequence[Prompt]) -> list[Docume
 
 def _mean_bits(likelihoods: Likelihoods) -> float:
     known = [one for one in likelihoods if one is not None]
-    return sum(bits_of(one) for one in known) / sum(one.n_bytes for one in known) if known else math.inf
+    return sum(one.bits for one in known) / sum(one.n_bytes for one in known) if known else math.inf

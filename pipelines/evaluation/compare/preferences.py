@@ -37,8 +37,8 @@ def preference_metrics(before: Scores, after: Scores, beta: float, groups: Group
     return {
         "n_pairs": rewards.n,
         "beta": beta,
-        "likelihood_accuracy": _both(_is_likelier(before), _is_likelier(after), groups),
-        "likelihood_accuracy_normalised": _both(_is_likelier_by_token(before), _is_likelier_by_token(after), groups),
+        "likelihood_accuracy": _likelihood_accuracy(before, after, groups),
+        "likelihood_accuracy_normalised": _likelihood_accuracy(_by_token(before), _by_token(after), groups),
         "reward_accuracy": {
             "before": {"value": None, "n": rewards.n, "n_ties": int((margins["before"] == 0).sum())},
             "after": {**rewards.to_json(), "n_ties": int((margins["after"] == 0).sum())},
@@ -80,20 +80,14 @@ def _margins(scores: Scores, beta: float) -> np.ndarray:
     return beta * (chosen - (scores["rejected"] - scores["reference_rejected"]))
 
 
-def _is_likelier(scores: Scores) -> np.ndarray:
-    return scores["chosen"] > scores["rejected"]
+def _by_token(scores: Scores) -> Scores:
+    return {name: scores[name] / scores[f"n_{name}"] for name in ("chosen", "rejected")}
 
 
-def _is_likelier_by_token(scores: Scores) -> np.ndarray:
-    return scores["chosen"] / scores["n_chosen"] > scores["rejected"] / scores["n_rejected"]
-
-
-def _both(before: np.ndarray, after: np.ndarray, groups: Groups | None) -> dict[str, Any]:
-    return {
-        "before": share(before, groups).to_json(),
-        "after": share(after, groups).to_json(),
-        "difference": paired_difference_of_shares(after, before, groups).to_json(),
-    }
+def _likelihood_accuracy(before: Scores, after: Scores, groups: Groups | None) -> dict[str, Any]:
+    flags = {name: one["chosen"] > one["rejected"] for name, one in (("before", before), ("after", after))}
+    difference = paired_difference_of_shares(flags["after"], flags["before"], groups).to_json()
+    return {**{name: share(found, groups).to_json() for name, found in flags.items()}, "difference": difference}
 
 
 def _mean(values: np.ndarray, groups: Groups | None) -> dict[str, Any]:

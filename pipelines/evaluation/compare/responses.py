@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.evaluation.code_execution.execution import execution_results
 from pipelines.evaluation.code_execution.sandbox import RunLimits, RunResult
 from pipelines.evaluation.compare.measuring import MeasuredModel
-from pipelines.evaluation.compare.metric_tables import bits_of, headline_likelihoods
+from pipelines.evaluation.compare.metric_tables import headline_likelihoods
 from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
@@ -89,7 +89,7 @@ def _answers_of(model: MeasuredModel, prompts: Sequence[Prompt], run_code: RunLi
             greedy["tokens"] = [{key: one[key] for key in ("token", "probability", "alternatives")} for one in tokens]
         checked = [_checked(answer, prompt, one) for answer, one in zip(samples[place], others, strict=True)]
         likelihood = likelihoods[place]
-        bits = bits_of(likelihood) / likelihood.n_bytes if likelihood and likelihood.n_bytes else None
+        bits = likelihood.bits / likelihood.n_bytes if likelihood and likelihood.n_bytes else None
         column.append({"greedy": greedy, "samples": checked, "response_bits_per_byte": bits})
     return column
 

@@ -1,6 +1,5 @@
 """Bits per byte of held-out text before and after training, over the same documents, with intervals."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,5 +64,5 @@ def _changes(before: Sequence[DocumentLikelihood] | None, after: Sequence[Docume
 
 
 def _bits_and_bytes(scored: Sequence[DocumentLikelihood], kept: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    nats = np.array([scored[number].nll_nats for number in kept])
-    return nats / math.log(2), np.array([scored[number].n_bytes for number in kept], dtype=float)
+    bits, n_bytes = ([getattr(scored[number], name) for number in kept] for name in ("bits", "n_bytes"))
+    return np.array(bits), np.array(n_bytes, dtype=float)

@@ -1,6 +1,5 @@
 """Read the documents to measure: a dataset folder, a file of rows or of text, or a Hub dataset, in each scope."""
 
-import hashlib
 import json
 import random
 import re
@@ -16,13 +15,14 @@ from pipelines.errors import UserError
 from pipelines.evaluation.prompts.prompt import Response
 from pipelines.evaluation.prompts.prompt_rows import turns_of_row
 from pipelines.evaluation.statistics.row_groups import group_of, groups_by_instruction
-from pipelines.files import read_text, sha256_of_file
+from pipelines.files import read_text, sha256_of_file, sha256_of_text
 
 Row = Mapping[str, Any]
 
 _TEXT_SUFFIXES = (".txt", ".text", ".raw", ".md")  # a file, never a Hub id
 _COLUMNS_OF_ANSWERS = {"output", "completion", "messages", "conversations"}
 _NEEDS_ANSWERS = "give rows with an answer each, or measure --scope text"
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
@@ -49,10 +49,8 @@ class TextDocuments(StrEnum):
 @dataclass(frozen=True)
 class Documents:
     """Texts or responses, with the source of each (None: unknown) and its group: documents of one group depend on each
-    other, such as the turns of one conversation (None: a group of its own).
-
-    `follow_on` means that the texts are the passages of one text, in order.
-    """
+    other, such as the turns of one conversation (None: a group of its own). `follow_on` means that the texts are the
+    passages of one text, in order."""
 
     items: Sequence[Any]
     sources: Sequence[str | None]
@@ -89,10 +87,8 @@ class DatasetRows:
 
     def in_scope(self, scope: Scope) -> Documents:
         """Read the texts (`text`, or `output` of instruction rows), or a response for each trained turn of each row.
-
         Skips empty texts. Raises `UserError` for a row without text or answer, and below two documents, which have no
-        interval.
-        """
+        interval."""
         documents_of = _text if scope is Scope.TEXT else _responses
         found = [
             (document, row, group_of(row) or (f"row {number}" if len(documents) > 1 else None))
@@ -139,9 +135,10 @@ def read_dataset(
     elif path.is_file():
         rows = read_rows(path)
         described |= {"sha256": sha256_of_file(path)}
-    elif path.is_dir() or _can_be_hub_id(dataset):
+    elif path.is_dir() or (_HUB_ID.fullmatch(dataset) and row_suffix(path) not in ROW_SUFFIXES + _TEXT_SUFFIXES):
         rows = list(load_rows(dataset, split, name=config, revision=revision))
-        described |= {"split": split, "sha256": _sha256_of_rows(rows), "config": config, "revision": revision}
+        content = "\n".join(json.dumps(row, sort_keys=True, default=str) for row in rows)
+        described |= {"split": split, "sha256": sha256_of_text(content), "config": config, "revision": revision}
     else:
         raise UserError(
             f"--dataset {dataset} does not exist",
@@ -160,19 +157,6 @@ def _texts_in(text: str, text_documents: TextDocuments) -> list[str]:
     ends = [found.end() for found in _BLANK_LINES.finditer(text) if found.start() > begin]
     passages = [text[begin:end] for begin, end in pairwise(dict.fromkeys([0, *ends, len(text)]))]
     return passages if len(passages) > 1 else text.splitlines(keepends=True)
-
-
-def _sha256_of_rows(rows: Iterable[Row]) -> str:
-    digest = hashlib.sha256()
-    for number, row in enumerate(rows):
-        text = json.dumps(row, sort_keys=True, default=str)
-        digest.update(f"\n{text}".encode() if number else text.encode())
-    return digest.hexdigest()
-
-
-def _can_be_hub_id(dataset: str) -> bool:
-    looks_so = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset) is not None
-    return looks_so and row_suffix(Path(dataset)) not in ROW_SUFFIXES + _TEXT_SUFFIXES
 
 
 def _text(row: Row, place: str) -> list[str]:

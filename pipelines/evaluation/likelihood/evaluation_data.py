@@ -17,11 +17,9 @@ _HELD_OUT_FIRST = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Data to measure forgetting and memorization on; what was not given is None.
-
-    `general` is text like that of the base's training, `capability` questions for a base, `training_answers` the target
-    texts of the instruct model's training. `descriptions` are those of the files in comparison.json.
-    """
+    """Data to measure forgetting and memorization on; what was not given is None. `general` is text like that of the
+    base's training, `capability` questions for a base, `training_answers` the target texts of the instruct model's
+    training. `descriptions` are those of the files in comparison.json."""
 
     general: Documents | None = None
     capability: Sequence[CapabilityItem] | None = None
@@ -32,11 +30,9 @@ class EvaluationData:
     def read(
         cls, general: Path | None = None, capability: Path | None = None, training_rows: Path | None = None
     ) -> "EvaluationData":
-        """Read the files: dataset folders, or files of rows; `general` can be a plain text file too.
-
-        Of a dataset folder `general` and `capability` take the test split, else the validation or training split.
-        Raises `UserError` for a file that cannot be measured on.
-        """
+        """Read the files: dataset folders, or files of rows; `general` can be a plain text file too. Of a dataset
+        folder `general` and `capability` take the test split, else the validation or training split. Raises `UserError`
+        for a file that cannot be measured on."""
         documents, items, answers = None, None, None
         described: dict[str, dict[str, Any]] = {}
         if general:

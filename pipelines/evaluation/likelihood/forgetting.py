@@ -1,6 +1,5 @@
 """Forgetting: likelihood of general text, and capability items (minimal pairs, multiple choice). No chat template."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,17 +134,17 @@ def capability_scores(
     return scores
 
 
-def general_likelihoods(loaded: LoadedModel, documents: Documents, *, batch_size: int = 8) -> list[DocumentLikelihood]:
+def general_likelihoods(loaded: LoadedModel, documents: Documents) -> list[DocumentLikelihood]:
     """Likelihood of each document, as perplexity.py measures it. Raises as `text_likelihoods`."""
     likelihoods = passage_likelihoods if documents.follow_on else text_likelihoods
-    return likelihoods(loaded, documents.items, batch_size=batch_size, measured_by=measured_by_all)
+    return likelihoods(loaded, documents.items, measured_by=measured_by_all)
 
 
 def general_table(likelihoods: Mapping[str, Sequence[DocumentLikelihood]]) -> MetricTable:
     """Bits per byte over the general documents that have a scored byte."""
     return MetricTable.of_ratios(
         GENERAL_BITS_PER_BYTE,
-        {name: [one.nll_nats / math.log(2) for one in found] for name, found in likelihoods.items()},
+        {name: [one.bits for one in found] for name, found in likelihoods.items()},
         {name: [one.n_bytes for one in found] for name, found in likelihoods.items()},
     )
 
@@ -154,10 +153,14 @@ def capability_tables(
     items: Sequence[CapabilityItem], scores: Mapping[str, Sequence[CapabilityScore]]
 ) -> list[MetricTable]:
     """The items that each model has right: by log p, and for multiple choice by log p per byte too."""
-    by_sum, by_byte = (
-        {name: [right(item, one) for item, one in zip(items, found, strict=True)] for name, found in scores.items()}
-        for right in (_is_right, _is_right_per_byte)
-    )
+    by_sum: dict[str, list[bool]] = {}
+    by_byte: dict[str, list[bool | None]] = {}
+    for name, found in scores.items():
+        pairs = list(zip(items, found, strict=True))
+        by_sum[name] = [_is_right(item, one) for item, one in pairs]
+        by_byte[name] = [
+            _is_right(item, one, per_byte=True) if item.context is not None else None for item, one in pairs
+        ]
     return [MetricTable.of_values(CAPABILITY, by_sum), MetricTable.of_values(CAPABILITY_PER_BYTE, by_byte)]
 
 
@@ -191,16 +194,7 @@ def _continuation(loaded: LoadedModel, context: str, choice: str) -> TokenSequen
     return TokenSequence([*before, *answer.token_ids[: answer.n_text_tokens]], first_scored=len(before))
 
 
-def _is_right(item: CapabilityItem, score: CapabilityScore) -> bool:
-    return _has_highest(item.answer, score.log_probs)
-
-
-def _is_right_per_byte(item: CapabilityItem, score: CapabilityScore) -> bool | None:
-    if item.context is None:
-        return None
-    return _has_highest(item.answer, [total / n for total, n in zip(score.log_probs, score.n_bytes, strict=True)])
-
-
-def _has_highest(answer: int, scores: Sequence[float]) -> bool:
+def _is_right(item: CapabilityItem, score: CapabilityScore, *, per_byte: bool = False) -> bool:
     """Whether the right choice has the highest score; a tie is not right."""
-    return all(scores[answer] > one for place, one in enumerate(scores) if place != answer)
+    scores = [total / (n if per_byte else 1) for total, n in zip(score.log_probs, score.n_bytes, strict=True)]
+    return all(scores[item.answer] > one for place, one in enumerate(scores) if place != item.answer)

@@ -6,6 +6,7 @@ because a fine-tuned model's EOS is often its end of turn.) If a tokenizer has n
 not scored and its bytes are not counted.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
@@ -33,17 +34,20 @@ class ReadingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class DocumentLikelihood:
-    """A document's negative log-likelihood in nats over `n_tokens` scored tokens of `n_bytes` of UTF-8.
-
-    `n_context_cut` tokens of its prompt did not fit into the model; `n_unknown` scored tokens are the unknown token, so
-    their text was not predicted.
-    """
+    """A document's negative log-likelihood in nats over `n_tokens` scored tokens of `n_bytes` of UTF-8. `n_context_cut`
+    tokens of its prompt did not fit into the model; `n_unknown` scored tokens are the unknown token, so their text was
+    not predicted."""
 
     nll_nats: float
     n_tokens: int
     n_bytes: int
     n_context_cut: int = 0
     n_unknown: int = 0
+
+    @property
+    def bits(self) -> float:
+        """-log2 of the probability."""
+        return self.nll_nats / math.log(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def response_likelihoods(
     are too long together, the prompt is cut at its left (`n_context_cut`), never the answer; an answer that does not
     fit on its own is read in windows. Raises as `text_likelihoods`.
     """
-    sequences = [_response_sequence(loaded, one, style) for one in responses]
+    sequences = [response_sequence(loaded, one, style) for one in responses]
     scores = log_probabilities(loaded, sequences, **options)
     size, step = window_and_stride(loaded.max_positions, options.get("window"), options.get("stride"))
     documents = []
@@ -160,7 +164,8 @@ def _text_sequence(loaded: LoadedModel, text: str, condition: int | None) -> Tok
     return TokenSequence(token_ids if condition is None else [condition, *token_ids], first_scored=1)
 
 
-def _response_sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
+def response_sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
+    """The tokens of a prompt and its answer, of which those of the answer are scored."""
     context, text = render_reference(loaded.tokenizer, one.asked, one.text, style, thought=one.thought)
     return TokenSequence([*context, *text], first_scored=len(context))
 

@@ -28,14 +28,14 @@ class LikelihoodScores:
 
 
 def likelihood_scores(
-    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, data: EvaluationData, *, batch_size: int = 8
+    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, data: EvaluationData
 ) -> LikelihoodScores:
     """Score one model while it is in memory: references after prompts in `style`, the rest without a template. Every
     process has to call this. Raises `UserError` for a model whose outputs are not finite."""
     return LikelihoodScores(
-        reference_metrics.reference_scores(loaded, prompts, style, batch_size=batch_size),
-        forgetting.general_likelihoods(loaded, data.general, batch_size=batch_size) if data.general else None,
-        forgetting.capability_scores(loaded, data.capability, batch_size=batch_size) if data.capability else None,
+        reference_metrics.reference_scores(loaded, prompts, style),
+        forgetting.general_likelihoods(loaded, data.general) if data.general else None,
+        forgetting.capability_scores(loaded, data.capability) if data.capability else None,
     )
 
 

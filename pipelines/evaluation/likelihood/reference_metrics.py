@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipelines.evaluation.prompts.prompt import Prompt, Response
+from pipelines.evaluation.likelihood.likelihood import response_sequence
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.intervals import bootstrap_ratio
 from pipelines.evaluation.statistics.metric_definition import Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.evaluation.statistics.row_groups import Groups
 from pipelines.inference.log_probabilities import TokenSequence, scored_places
 from pipelines.inference.processes import measured_by_all
-from pipelines.modeling import LoadedModel, PromptStyle, render_reference, stop_token_ids
+from pipelines.modeling import LoadedModel, PromptStyle, stop_token_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +53,12 @@ def reference_scores(
     is read in windows, as for its likelihood; but the position after the answer must fit too. Raises `UserError` for a
     model whose outputs are not finite.
     """
-    sequences = {
-        place: _sequence(loaded, response, style)
-        for place, prompt in enumerate(prompts)
-        if (response := prompt.response)
-    }
+    responses = {place: response for place, prompt in enumerate(prompts) if (response := prompt.response)}
+    sequences = {place: response_sequence(loaded, one, style) for place, one in responses.items()}
+    for sequence in sequences.values():  # this token only marks the position where the answer ends: no model reads it
+        sequence.token_ids.append(int(loaded.tokenizer.eos_token_id or 0))
     found = dict(zip(sequences, _scores(loaded, list(sequences.values()), batch_size), strict=True))
     return [one if (one := found.get(place)) and one.n_tokens else None for place in range(len(prompts))]
-
-
-def _sequence(loaded: LoadedModel, one: Response, style: PromptStyle) -> TokenSequence:
-    context, text = render_reference(loaded.tokenizer, one.asked, one.text, style, thought=one.thought)
-    # The last token only marks the position where the answer ends: no model reads it.
-    return TokenSequence([*context, *text, int(loaded.tokenizer.eos_token_id or 0)], first_scored=len(context))
 
 
 def _scores(loaded: LoadedModel, sequences: Sequence[TokenSequence], batch_size: int) -> list[ReferenceScores]:

@@ -25,11 +25,9 @@ _TASK_ERRORS = (
 
 @dataclass(frozen=True)
 class TaskChoice:
-    """The tasks, groups or task files that a user names, and what code of theirs may run.
-
-    `num_fewshot` None keeps each task's own number. `trust_task_code` lets task files run their Python,
-    `run_code_unconfined` lets tasks run the Python that a model wrote.
-    """
+    """The tasks, groups or task files that a user names, and what code of theirs may run. `num_fewshot` None keeps each
+    task's own number. `trust_task_code` lets task files run their Python, `run_code_unconfined` lets tasks run the
+    Python that a model wrote."""
 
     names: Sequence[str]
     include_path: Path | None = None
@@ -90,11 +88,9 @@ def one_line_errors(names: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _refusing_task_code() -> Iterator[None]:
-    """Raise `UserError` where a task would run Python that is not part of the installed harness.
-
-    Three ways lead there: `!function` imports and calls a file next to the task file, an unknown metric is fetched and
-    run by `evaluate`, and the dataset reader `pandas` unpickles.
-    """
+    """Raise `UserError` where a task would run Python that is not part of the installed harness. Three ways lead there:
+    `!function` imports and calls a file next to the task file, an unknown metric is fetched and run by `evaluate`, and
+    the dataset reader `pandas` unpickles."""
     import lm_eval.api.metrics  # fills the registry
     import lm_eval.api.task
     import lm_eval.tasks._yaml_loader as loader

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NoReturn
 
 from pipelines.evaluation.metrics.language import is_in_language
@@ -98,11 +99,8 @@ def has_code_block(text: str, language: str | None = None) -> bool:
 
 def has_title(text: str) -> bool:
     """Whether a line has text between << and >>."""
-    for line in text.splitlines():
-        begin, end = line.find("<<"), line.rfind(">>")
-        if 0 <= begin < end and line[begin:end].strip("<> \t"):
-            return True
-    return False
+    places = ((line, line.find("<<"), line.rfind(">>")) for line in text.splitlines())
+    return any(0 <= begin < end and line[begin:end].strip("<> \t") for line, begin, end in places)
 
 
 def has_postscript(text: str, marker: str) -> bool:
@@ -117,7 +115,7 @@ def are_two_responses(text: str) -> bool:
     return len(given) == 2 and given[0] != given[1] and all(parts[1:-1])
 
 
-def is_case(text: str, *, upper: bool, language: str | None) -> bool:
+def is_case(text: str, *, upper: bool, language: str | None = None) -> bool:
     """Whether all letters are upper case, or all lower case, and the text is in `language` if given."""
     return (text.isupper() if upper else text.islower()) and (language is None or is_in_language(text, language))
 
@@ -172,12 +170,8 @@ KINDS: dict[str, Kind] = {
     "starts_with": Kind(starts_with, {"phrase": str}),
     "ends_with": Kind(ends_with, {"phrase": str}),
     "first_word_of_paragraph": Kind(begins_paragraph, {"word": str, "paragraph": int, "n_paragraphs": int}),
-    "upper_case": Kind(
-        lambda text, language=None: is_case(text, upper=True, language=language), takes={"language": str}
-    ),
-    "lower_case": Kind(
-        lambda text, language=None: is_case(text, upper=False, language=language), takes={"language": str}
-    ),
+    "upper_case": Kind(partial(is_case, upper=True), takes={"language": str}),
+    "lower_case": Kind(partial(is_case, upper=False), takes={"language": str}),
     "no_commas": Kind(lambda text: "," not in text),
     "quotation": Kind(is_quoted),
 }

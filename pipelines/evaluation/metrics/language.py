@@ -49,10 +49,11 @@ def same_language(answer: str, prompt: str) -> bool | None:
 
 def is_in_language(text: str, language: str) -> bool:
     """Whether `language` is the most probable one of the text; a text too short to identify passes."""
-    found = language_of(text)
-    if found is None:
-        return sum(map(str.isalpha, text)) < _MIN_LETTERS or _most_probable(text) == _VARIETIES.get(language, language)
-    return found == _VARIETIES.get(language, language)
+    found, wanted = language_of(text), _VARIETIES.get(language, language)
+    if found is not None or sum(map(str.isalpha, text)) < _MIN_LETTERS:
+        return found in (None, wanted)
+    label = _identifier().classify(text[:MAX_CHARACTERS])[0]
+    return _VARIETIES.get(label, label) == wanted
 
 
 def known_languages() -> list[str]:
@@ -65,11 +66,6 @@ def looks_like_code(text: str) -> bool:
     visible = [character for character in text if not character.isspace()]
     n_symbols = sum(character in _CODE_SYMBOLS for character in visible)
     return n_symbols > _MAX_CODE_SHARE * len(visible) or ("\n" in text.strip() and is_python(text))
-
-
-def _most_probable(text: str) -> str:
-    label = _identifier().classify(text[:MAX_CHARACTERS])[0]
-    return _VARIETIES.get(label, label)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,5 @@
 """Measure the likelihood of documents under models, with one base in memory at a time."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,7 @@ from pipelines.evaluation.prompts.given_template import GivenTemplate, template_
 from pipelines.evaluation.prompts.prompt import are_plain_text
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.loading import distinct_names, load_in_turn, with_template_of
-from pipelines.inference.log_probabilities import MeasuredBy
-from pipelines.inference.processes import is_main_process, measured_by_all
+from pipelines.inference.processes import log, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
 
 
@@ -34,17 +32,13 @@ class Reading:
     stride: int | None = None
     dtype: str = "auto"
     template: GivenTemplate | None = None
-    measured_by: MeasuredBy = measured_by_all
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model's likelihoods of all documents of a scope, in order; no prompt style in the text scope.
-
-    `condition` is the token that a text's first token is conditioned on, `sources` the source of each document,
-    `source` that of all of them (None for all sources), `groups` the group of each document, `dtype` that of the
-    computation.
-    """
+    """One model's likelihoods of all documents of a scope, in order; no prompt style in the text scope. `condition` is
+    the token that a text's first token is conditioned on, `sources` the source of each document, `source` that of all
+    of them (None for all sources), `groups` the group of each document, `dtype` that of the computation."""
 
     model: str
     path: str
@@ -75,7 +69,7 @@ def measure(models: Sequence[ModelRef], documents: Mapping[Scope, Documents], re
     found: dict[int, list[Measurement]] = {}
     in_turn = load_in_turn([models[n] for n in order], [names[n] for n in order], dtype=reading.dtype)
     for number, loaded in zip(order, in_turn, strict=True):
-        _say(f"measuring {loaded.name}")
+        log(f"measuring {loaded.name}")
         if given and (number or loaded.has_chat_template or len(models) == 1):
             loaded = given.on(loaded)  # a base without one gets that of the last model, with its vocabulary
         found[number] = list(_measure(loaded, documents, reading, template, is_first=number == 0))
@@ -90,7 +84,7 @@ def _measure(
     is_first: bool,
 ) -> Iterator[Measurement]:
     options: dict[str, Any] = {"batch_size": reading.batch_size, "window": reading.window, "stride": reading.stride}
-    options["measured_by"] = reading.measured_by
+    options["measured_by"] = measured_by_all
     condition = condition_token(loaded.tokenizer)
     for scope, ones in documents.items():
         facts: dict[str, Any] = {"groups": ones.groups, "dtype": loaded.computed_in}
@@ -117,9 +111,4 @@ def _prompt_styles(
     if loaded.has_chat_template or borrowed is not None:
         yield PromptStyle.CHAT, borrowed or loaded
     else:
-        _say(f"{loaded.name}: plain prompts only, no template for its vocabulary was given")
-
-
-def _say(line: str) -> None:
-    if is_main_process():
-        print(line, file=sys.stderr, flush=True)
+        log(f"{loaded.name}: plain prompts only, no template for its vocabulary was given")

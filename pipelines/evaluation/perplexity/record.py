@@ -1,6 +1,5 @@
 """Likelihoods -> perplexity.json and the console table: the `evaluate` metric, and paired differences."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +60,11 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
         _refuse_different_bytes(group)
     metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
     results = [_result(one, metric, seed) for one in measurements]
-    return [{**one, "is_headline": one is _best_style(one, results)} for one in results]
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}  # the prompt style of the fewest bits
+    for result in results:
+        key = (result["model"], result["scope"], result["source"])
+        best[key] = min(best.get(key, result), result, key=lambda found: found["bits_per_byte"])
+    return [{**result, "is_headline": any(result is one for one in best.values())} for result in results]
 
 
 def perplexity_differences(measurements: Sequence[Measurement], seed: int) -> list[dict[str, Any]]:
@@ -106,7 +109,11 @@ def table(record: dict[str, Any]) -> str:
         if "effective_groups" in result and not result["source"]
     ]
     if any(result["scope"] == Scope.TEXT.value for result in results):
-        notes += [_condition_line(model, condition["token"]) for model, condition in record["condition"].items()]
+        for model, condition in record["condition"].items():
+            how = f"conditioned on {condition['token']}"
+            if condition["token"] is None:
+                how = "not scored, because the tokenizer has no BOS or EOS"
+            notes.append(f"{model}: the first token of a document was {how}")
     return "\n".join([*lines, *(_difference_line(one) for one in best.values()), *dict.fromkeys(notes)])
 
 
@@ -180,15 +187,7 @@ def _difference(one: Measurement, first: Measurement, seed: int) -> dict[str, An
 
 
 def _bits_and_bytes(measurement: Measurement) -> tuple[list[float], list[float]]:
-    bits = [one.nll_nats / math.log(2) for one in measurement.documents]
-    return bits, [float(one.n_bytes) for one in measurement.documents]
-
-
-def _best_style(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The result of the fewest bits among those that differ from `result` only in the prompt style."""
-    keys = ("model", "scope", "source")
-    alike = [one for one in results if all(one[key] == result[key] for key in keys)]
-    return min(alike, key=lambda one: one["bits_per_byte"])
+    return [one.bits for one in measurement.documents], [float(one.n_bytes) for one in measurement.documents]
 
 
 def _labels(measurement: Measurement) -> Groups | None:
@@ -210,12 +209,6 @@ def _table_row(result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['perplexity']:.3f} [{perplexity[0]:.3f}, {perplexity[1]:.3f}]",
         f"{result['bits_per_byte']:.4f} [{bits[0]:.4f}, {bits[1]:.4f}]",
     )
-
-
-def _condition_line(model: str, token: str | None) -> str:
-    if token is None:
-        return f"{model}: the first token of a document was not scored, because the tokenizer has no BOS or EOS"
-    return f"{model}: the first token of a document was conditioned on {token}"
 
 
 def _difference_line(one: dict[str, Any]) -> str:

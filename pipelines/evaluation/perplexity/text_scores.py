@@ -16,7 +16,7 @@ from pipelines.evaluation.likelihood.likelihood import TokenLogProbability, cond
 from pipelines.evaluation.statistics.row_groups import group_of, labels_of
 from pipelines.evaluation.statistics.shares import share
 from pipelines.files import read_text
-from pipelines.inference.log_probabilities import MeasuredBy, measured_here
+from pipelines.inference.processes import measured_by_all
 from pipelines.modeling import LoadedModel
 from pipelines.records import versions
 
@@ -84,19 +84,11 @@ def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     return found
 
 
-def refuse_other_suffix(output: Path) -> None:
-    """Raise `UserError` for an unknown suffix of `output`."""
-    if output.suffix not in (".json", ".csv", ".jsonl"):
-        raise UserError(f"--output is {output}, expected .json, .csv or .jsonl at the end", "use one of them")
-
-
-def score_texts(
-    loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8, measured_by: MeasuredBy = measured_here
-) -> list[TextScore]:
+def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8) -> list[TextScore]:
     """Score the texts under the model; equal texts have equal scores, to the last bit. Raises `UserError` if no token
     of a text can be scored."""
     distinct = list(dict.fromkeys(texts))  # two equal texts in different batches would differ by rounding
-    tables = token_log_probabilities(loaded, distinct, batch_size=batch_size, measured_by=measured_by)
+    tables = token_log_probabilities(loaded, distinct, batch_size=batch_size, measured_by=measured_by_all)
     scores = {text: TextScore(text, tuple(tokens)) for text, tokens in zip(distinct, tables, strict=True)}
     for score in scores.values():
         if score.n_tokens == 0:
@@ -140,23 +132,11 @@ def scores_table(score: TextScore) -> str:
     return "\n".join(lines)
 
 
-def ranking_line(place: int, score: TextScore) -> str:
-    """A text's place in the ranking with its total and averages."""
-    return (
-        f"{place}. log p {score.log_prob:.4f}, {score.log_prob_by(Length.TOKEN):.4f} per token, "
-        f"{score.bits_per_byte:.4f} bits per byte: {score.text!r}"
-    )
-
-
 def score_record(loaded: LoadedModel, content: Mapping[str, Any]) -> dict[str, Any]:
     """The record: the model, the token that a text's first token was conditioned on, and `content`."""
-    return {
-        "kind": "score",
-        "model": {"path": loaded.path, "fingerprint": loaded.fingerprint, "computed_in": loaded.computed_in},
-        "condition": {"token": condition_token(loaded.tokenizer)},
-        "versions": versions(),
-        **content,
-    }
+    model = {name: getattr(loaded, name) for name in ("path", "fingerprint", "computed_in")}
+    condition = {"token": condition_token(loaded.tokenizer)}
+    return {"kind": "score", "model": model, "condition": condition, "versions": versions(), **content}
 
 
 Both: TypeAlias = tuple[TextScore, TextScore]
@@ -187,20 +167,15 @@ def given_pairs(file: Path) -> list[Pair]:
     return pairs
 
 
-def texts_of(pairs: Sequence[Pair]) -> list[str]:
-    """Good and bad text of the first pair, of the second, and so on."""
-    return [text for pair in pairs for text in (pair.good, pair.bad)]
-
-
 def pair_shares(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> dict[str, Any]:
     """For each `Length` the share of pairs whose good text is more likely, with Wilson's interval (whole groups where
     rows have a `group`); then by category.
 
-    `scores` are those of `texts_of`. A tie counts as wrong. Protocol of minimal pairs: A. Warstadt et al., BLiMP (TACL
-    8, 2020), which compares totals. Raises as `refuse_partly_scored`.
+    `scores` are those of the good and the bad text of each pair, in turn. A tie counts as wrong. Minimal pairs: A.
+    Warstadt et al., BLiMP (TACL 8, 2020), which compares totals. Raises as `refuse_partly_scored`.
     """
     refuse_partly_scored(scores)
-    scored = list(zip(pairs, _in_pairs(scores), strict=True))
+    scored = list(zip(pairs, zip(scores[::2], scores[1::2], strict=True), strict=True))
     by_category: dict[str, list[tuple[Pair, Both]]] = {}
     for pair, both in scored:
         if pair.category is not None:
@@ -218,7 +193,7 @@ def pairs_json(pairs: Sequence[Pair], scores: Sequence[TextScore]) -> list[dict[
             "good": good.to_json(),
             "bad": bad.to_json(),
         }
-        for pair, (good, bad) in zip(pairs, _in_pairs(scores), strict=True)
+        for pair, (good, bad) in zip(pairs, zip(scores[::2], scores[1::2], strict=True), strict=True)
     ]
 
 
@@ -233,10 +208,6 @@ def shares_table(shares: Mapping[str, Any]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-def _in_pairs(scores: Sequence[TextScore]) -> list[Both]:
-    return list(zip(scores[::2], scores[1::2], strict=True))
 
 
 def _good_is_likelier(both: Both, length: Length) -> bool:

@@ -11,11 +11,9 @@ from pipelines.errors import UserError
 
 @dataclass(frozen=True)
 class CodeTests:
-    """Statements that raise unless the answer is right; they run after the answer, in its namespace.
-
-    `before` runs before the answer, `setup` between the answer and the statements. If the prompt is the head of a
-    function to complete (HumanEval), `completes` is that head and `entry_point` the function's name.
-    """
+    """Statements that raise unless the answer is right; they run after the answer, in its namespace. `before` runs
+    before the answer, `setup` between the answer and the statements. If the prompt is the head of a function to
+    complete (HumanEval), `completes` is that head and `entry_point` the function's name."""
 
     statements: tuple[str, ...]
     setup: str = ""

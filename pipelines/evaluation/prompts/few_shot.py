@@ -40,10 +40,8 @@ class FewShotPool:
         cls, n_wanted: int, prompts: Path, given: Path | None, held_out: Sequence[Prompt], seed: int
     ) -> "FewShotPool":
         """Draw rows with `seed` from `given` (a folder's training split, or a file), else from the training split of
-        the folder `prompts`, without rows that equal a held-out prompt.
-
-        Raises `UserError` for a `given` that cannot be read, and for a negative `n_wanted`.
-        """
+        the folder `prompts`, without rows that equal a held-out prompt. Raises `UserError` for a `given` that cannot be
+        read, and for a negative `n_wanted`."""
         if n_wanted < 0:
             raise UserError(f"--base_few_shot is {n_wanted}, expected 0 or more", "give 0 for no examples")
         if n_wanted == 0:

@@ -22,11 +22,9 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's figure minus the base's over the items that both have, with its permutation test (if made).
-
-    `relative` is the difference as a share of the base's figure, None where that has no meaning; the counts are the
-    items where the model's value is higher than, equal to and lower than the base's, None without values of items.
-    """
+    """A model's figure minus the base's over the items that both have, with its permutation test (if made). `relative`
+    is the difference as a share of the base's figure, None where that has no meaning; the counts are the items where
+    the model's value is higher than, equal to and lower than the base's, None without values of items."""
 
     estimate: Estimate
     test: PermutationTest | None
