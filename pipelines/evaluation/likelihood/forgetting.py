@@ -196,5 +196,7 @@ def _continuation(loaded: LoadedModel, context: str, choice: str) -> TokenSequen
 
 def _is_right(item: CapabilityItem, score: CapabilityScore, *, per_byte: bool = False) -> bool:
     """Whether the right choice has the highest score; a tie is not right."""
-    scores = [total / (n if per_byte else 1) for total, n in zip(score.log_probs, score.n_bytes, strict=True)]
+    scores: Sequence[float] = score.log_probs
+    if per_byte:
+        scores = [total / n for total, n in zip(scores, score.n_bytes, strict=True)]
     return all(scores[item.answer] > one for place, one in enumerate(scores) if place != item.answer)
