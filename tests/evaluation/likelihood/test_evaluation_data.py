@@ -53,10 +53,8 @@ def test_training_answers_are_the_target_texts(tmp_path):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     rows = [{"instruction": "i", "output": "o"}, {"messages": [*turns, *turns]}, {"chosen": turns}]
     assert EvaluationData.read(training_rows=write_jsonl(tmp_path / "rows.jsonl", rows)).training_answers == [
-        "o",
-        "a\n\na",
-        "a",
-    ]
+        "o", "a\n\na", "a",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("flag", "rows", "message"), [

@@ -4,13 +4,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import CHRF
 
-from pipelines.evaluation.metrics.reference_answer import (
-    MAX_ROUGE_WORDS,
-    chrf,
-    exact_match,
-    rouge_l,
-    token_f1,
-)
+from pipelines.evaluation.metrics.reference_answer import MAX_ROUGE_WORDS, chrf, exact_match, rouge_l, token_f1
 
 PAIRS = [
     ("The cat sat on the mat.", "A cat is on the mat"), ("police killed the gunman", "police kill the gunman"),

@@ -12,15 +12,16 @@ COMPLETION = {
 }  # fmt: skip
 
 
-def test_a_list_of_statements_is_ours():
-    assert code_tests_of({"tests": ["assert f(1) == 2", "assert f(2) == 3"]}) == CodeTests(
-        ("assert f(1) == 2", "assert f(2) == 3")
-    )
+MBPP = {"test_list": ["assert f(root) == 1"], "test_setup_code": "root = Node(1)", "test_imports": ["import math"]}
 
 
-def test_mbpp_imports_and_setup_run_between_answer_and_tests():
-    row = {"test_list": ["assert f(root) == 1"], "test_setup_code": "root = Node(1)", "test_imports": ["import math"]}
-    assert code_tests_of(row) == CodeTests(("assert f(root) == 1",), setup="import math\nroot = Node(1)")
+@pytest.mark.parametrize(("row", "tests"), [
+    ({"tests": ["assert f(1) == 2", "assert f(2) == 3"]}, CodeTests(("assert f(1) == 2", "assert f(2) == 3"))),
+    (MBPP, CodeTests(("assert f(root) == 1",), setup="import math\nroot = Node(1)")),  # between answer and tests
+    ({}, None), ({"tests": []}, None), ({"tests": None}, None), ({"test": "x"}, None), ({"test_list": []}, None),
+])  # fmt: skip
+def test_tests_are_read_from_a_row_of_ours_or_of_mbpp(row, tests):
+    assert code_tests_of(row) == tests
 
 
 def test_a_whole_answer_to_a_head_gets_what_stands_above_the_head():
@@ -35,11 +36,6 @@ def test_a_continuation_of_a_head_counts_up_to_the_margin():
     tests = code_tests_of(COMPLETION)
     text = "    y = x\n\n    return x + y\n\ndef other():\n    retu"
     assert tests.program_of(text, text) == ("", COMPLETION["prompt"] + "    y = x\n\n    return x + y\n")
-
-
-@pytest.mark.parametrize("row", [{}, {"tests": []}, {"tests": None}, {"test": "x"}, {"test_list": []}])
-def test_a_row_without_tests_has_none(row):
-    assert code_tests_of(row) is None
 
 
 @pytest.mark.parametrize(("row", "words"), [

@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.evaluation.statistics.intervals import (
-    bootstrap_mean,
-    bootstrap_ratio,
-    paired_difference_of_ratios,
-)
+from pipelines.evaluation.statistics.intervals import bootstrap_mean, bootstrap_ratio, paired_difference_of_ratios
 
 
 def _documents(n: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,6 @@ from pipelines.evaluation.prompts.prompt_sets import held_out_prompts
 from pipelines.files import read_jsonl
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.records import read_record
-from tests.conftest import one_line_error
 from tests.evaluation.chain_models import save_chain_model
 from tests.run_files import write_jsonl
 
@@ -102,9 +101,7 @@ def test_every_turn_of_a_conversation_is_a_prompt_behind_a_given_template(base, 
     template.write_text("{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}assistant\n\n")
     flags = ["--base", base, "--instruct", instruct, "--prompts", path, "--num_samples", "0"]
     record, responses = run(*flags, "--all_turns", "--chat_template", template, output=tmp_path / "all")
-    assert (record["prompts"]["n"], record["prompts"]["n_with_system"], record["prompts"]["n_with_earlier_turns"]) == (
-        4, 4, 2,
-    )  # fmt: skip
+    assert [record["prompts"][key] for key in ("n", "n_with_system", "n_with_earlier_turns")] == [4, 4, 2]
     assert record["prompts"]["chat_template"]["name"] == "plain.jinja"
     assert record["prompts"]["style"] == {"base": "plain", "instruct": "chat"}
     assert [len(line["messages"]) for line in responses] == [2, 4, 2, 4]
@@ -219,6 +216,7 @@ def test_odd_characters_survive_the_records(tiny_model_folder, base, prompts, tm
     ({"--max_new_tokens": "none"}, "--max_new_tokens: 'none' is not a whole number"), ({"--base": "a/b/c"}, "a/b/c"),
     ({"--instruct": "{folder}/no/such/model"}, "no/such/model"), ({"--prompt": " "}, "a --prompt is empty"),
     ({"--perplexity": "{folder}/wrong.json"}, "wrong.json is a record of kind 'run', expected 'perplexity'"),
+    ({"--output": "{folder}"}, "is not empty"),
     ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
 ])  # fmt: skip
 def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
@@ -233,15 +231,8 @@ def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
     assert message in str(error.value)
     assert "greedy answers" not in capsys.readouterr().err
     assert not output.exists()
-
-
-def test_an_output_folder_with_files_is_refused_at_once(run_cli, prompts, tmp_path):
-    (tmp_path / "comparison.json").write_text("{}")
-    done = run_cli(
-        "pipelines/compare.py", "--base", "x", "--instruct", "y", "--prompts", prompts, "--output", tmp_path, expect=2
-    )
-    assert one_line_error(done).startswith(f"error: the folder {tmp_path} is not empty")
-    assert (tmp_path / "comparison.json").read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.json"]
+    assert (tmp_path / "wrong.json").read_text() == '{"kind": "run"}'
 
 
 def test_two_processes_compare_as_one_does(base, instruct, prompts, tmp_path, run_cli):
