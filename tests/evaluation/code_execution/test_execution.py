@@ -46,9 +46,7 @@ CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
     "no tests": ("x = 1\nprint(x)", None, Outcome.RAN, ""),
     "raises": ("x = 1\ny = x / 0", None, Outcome.ERROR, "ZeroDivisionError in answer, line 2: division by zero"),
     "raises in a test": (
-        "def f(x):\n    return x + '1'",
-        PLUS_ONE,
-        Outcome.ERROR,
+        "def f(x):\n    return x + '1'", PLUS_ONE, Outcome.ERROR,
         "TypeError in answer, line 2: unsupported operand type(s) for +: 'int' and 'str'",
     ),
     "own assertion": ("assert False, 'no'", PLUS_ONE, Outcome.ERROR, "AssertionError in answer, line 1: no"),
@@ -57,7 +55,7 @@ CASES: dict[str, tuple[str, CodeTests | None, Outcome, str]] = {
     "empty": ("", None, Outcome.NO_CODE, ""),
     "asks the user": ("x = input()", None, Outcome.ERROR, "EOFError in answer, line 1: EOF when reading a line"),
     "an exit is no success": ("import sys\nsys.exit(0)", None, Outcome.ENDED, "ended before its tests did"),
-}
+}  # fmt: skip
 HUMAN_EVAL = {
     "prompt": 'import math\n\ndef half(x):\n    """Half of x, rounded down."""\n',
     "test": "def check(candidate):\n    assert candidate(5) == 2\n",

@@ -38,9 +38,7 @@ def test_a_base_gets_its_own_template_if_asked_and_is_refused_without_one(tiny_m
 
 
 @pytest.mark.parametrize("kind", ["another model", "renumbered"])
-def test_a_template_of_another_vocabulary_is_not_used_with_the_base(
-    kind, tiny_model_folder, shared_data, tmp_path, capsys
-):
+def test_a_template_of_another_vocabulary_is_not_used(kind, tiny_model_folder, shared_data, tmp_path, capsys):
     base = shared_data / "models" / "hf-stories260K"
     if kind == "renumbered":  # the same tokens under other numbers
         base = Path(shutil.copytree(tiny_model_folder, tmp_path / "renumbered"))

@@ -159,9 +159,7 @@ def test_without_two_references_there_is_no_likelihood_by_position():
 
 
 @pytest.mark.parametrize("kind", ["learned", "never", "always"])
-def test_p_end_tells_a_model_that_learned_to_stop_from_one_that_never_or_always_stops(
-    kind, tiny_model_folder, tmp_path, tiny
-):
+def test_p_end_shows_whether_a_model_learned_to_stop(kind, tiny_model_folder, tmp_path, tiny):
     if kind == "always":
         [end] = token_ids_of(tiny_model_folder, "<|im_end|>")
         tokens = [*token_ids_of(tiny_model_folder, "\n"), *token_ids_of(tiny_model_folder, "def find")]

@@ -131,35 +131,27 @@ ENGLISH = "Two million people live in the city of Paris, which is the capital."
 CODE = "def find_max(numbers):\n    return max(numbers)"
 
 
-@pytest.mark.parametrize(
-    ("prompt", "text", "expected"),
-    [
-        (QUESTION, ENGLISH, ALWAYS | PROSE),
-        (QUESTION, "", OF_ANY),
-        (QUESTION, " \n", OF_ANY),
-        (QUESTION, "Paris.", ALWAYS | PROSE - {"same_language"}),
-        (replace(QUESTION, reference="Paris"), ENGLISH, ALWAYS | PROSE | SHORT),
-        (replace(QUESTION, reference=" \n"), ENGLISH, ALWAYS | PROSE),
-        (replace(QUESTION, references=("Paris",)), ENGLISH, ALWAYS | PROSE | SHORT),
-        (replace(QUESTION, reference="word " * 11), ENGLISH, ALWAYS | PROSE | {"rouge_l", "chrf"}),
-        (replace(QUESTION, reference="the " * 11 + "word"), ENGLISH, ALWAYS | PROSE | SHORT),
-        (
-            replace(QUESTION, reference="2 + 2 makes four and nobody says that it is five.\n#### 4"),
-            ENGLISH,
-            ALWAYS | PROSE | {"rouge_l", "chrf", "numeric_answer"},
-        ),
-        (replace(QUESTION, number="4"), ENGLISH, ALWAYS | PROSE | {"numeric_answer"}),
-        (FUNCTION, CODE, ALWAYS | PYTHON),
-        (replace(FUNCTION, reference="def find_max(n): ..."), CODE, ALWAYS | PYTHON | {"chrf"}),
-        (replace(QUESTION, tests=CodeTests(("assert f",))), CODE, ALWAYS),
-        (Prompt(2, "def find_min(numbers: list[int]) -> int:\n    '''Find it.'''", ""), CODE, ALWAYS | PYTHON),
-        (
-            replace(QUESTION, constraints=EVERYTHING),
-            ENGLISH,
-            ALWAYS | PROSE - {"same_language"} | {"follows_all_constraints", "constraints_followed"},
-        ),
-    ],
-)
+@pytest.mark.parametrize(("prompt", "text", "expected"), [
+    (QUESTION, ENGLISH, ALWAYS | PROSE), (QUESTION, "", OF_ANY), (QUESTION, " \n", OF_ANY),
+    (QUESTION, "Paris.", ALWAYS | PROSE - {"same_language"}),
+    (replace(QUESTION, reference="Paris"), ENGLISH, ALWAYS | PROSE | SHORT),
+    (replace(QUESTION, reference=" \n"), ENGLISH, ALWAYS | PROSE),
+    (replace(QUESTION, references=("Paris",)), ENGLISH, ALWAYS | PROSE | SHORT),
+    (replace(QUESTION, reference="word " * 11), ENGLISH, ALWAYS | PROSE | {"rouge_l", "chrf"}),
+    (replace(QUESTION, reference="the " * 11 + "word"), ENGLISH, ALWAYS | PROSE | SHORT),
+    (
+        replace(QUESTION, reference="2 + 2 makes four and nobody says that it is five.\n#### 4"), ENGLISH,
+        ALWAYS | PROSE | {"rouge_l", "chrf", "numeric_answer"},
+    ),
+    (replace(QUESTION, number="4"), ENGLISH, ALWAYS | PROSE | {"numeric_answer"}), (FUNCTION, CODE, ALWAYS | PYTHON),
+    (replace(FUNCTION, reference="def find_max(n): ..."), CODE, ALWAYS | PYTHON | {"chrf"}),
+    (replace(QUESTION, tests=CodeTests(("assert f",))), CODE, ALWAYS),
+    (Prompt(2, "def find_min(numbers: list[int]) -> int:\n    '''Find it.'''", ""), CODE, ALWAYS | PYTHON),
+    (
+        replace(QUESTION, constraints=EVERYTHING), ENGLISH,
+        ALWAYS | PROSE - {"same_language"} | {"follows_all_constraints", "constraints_followed"},
+    ),
+])  # fmt: skip
 def test_a_check_applies_only_where_it_means_something(prompt, text, expected):
     assert applying(text, prompt) == expected
 

@@ -114,9 +114,7 @@ def test_the_echo_is_the_share_of_4_grams_of_the_prompt(answer, expected):
     ("Paris. What is the capital of France, my friend?", ASKED, False),
     ("Name three colors: red, green, blue", "Name three colors:", True), ("Hello there", "Hello?", None),
 ])  # fmt: skip
-def test_the_first_eight_words_and_symbols_decide_whether_an_answer_begins_with_the_prompt(
-    answer, instruction, expected
-):
+def test_an_answer_begins_with_the_prompt_by_its_first_eight_words_and_symbols(answer, instruction, expected):
     assert begins_with_prompt(answer, instruction) is expected
 
 

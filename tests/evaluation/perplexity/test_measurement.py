@@ -29,16 +29,13 @@ def test_without_any_template_a_base_is_measured_plain_and_that_is_said(untempla
     assert "base: plain prompts only, no template" in capsys.readouterr().err
 
 
-def test_models_of_one_base_are_measured_side_by_side_and_told_in_the_order_given(
-    untemplated, tiny_model_folder, capsys
-):
+def test_models_of_one_base_are_measured_together_and_kept_in_order(untemplated, tiny_model_folder, capsys):
     choices = [ModelRef(str(folder)) for folder in (untemplated, tiny_model_folder, untemplated)]
     found = measure(choices, {Scope.TEXT: TEXTS}, Reading())
     assert [one.model for one in found] == ["base", "tiny", "base_2"]
     assert found[0].documents == found[2].documents
-    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")] == [
-        "measuring base", "measuring base_2", "measuring tiny",
-    ]  # fmt: skip
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring")]
+    assert lines == ["measuring base", "measuring base_2", "measuring tiny"]
 
 
 def test_a_text_in_passages_is_read_on_and_one_in_documents_begun_anew(tiny_model_folder):

@@ -219,10 +219,7 @@ def test_odd_characters_survive_the_records(tiny_model_folder, base, prompts, tm
     ({"--output": "{folder}"}, "is not empty"),
     ({"--judge_url": "http://localhost:1"}, "only one of --judge_url and --judge_model is given"),
 ])  # fmt: skip
-def test_wrong_use_is_an_error_before_anything_is_measured_or_written(
-    base, instruct, prompts, tmp_path, changes, message,
-    capsys
-):  # fmt: skip
+def test_wrong_use_is_an_error_at_once(base, instruct, prompts, tmp_path, changes, message, capsys):
     (tmp_path / "wrong.json").write_text('{"kind": "run"}')
     output = tmp_path / "out"
     flags = {"--base": base, "--instruct": instruct, "--prompts": prompts, "--output": output} | changes

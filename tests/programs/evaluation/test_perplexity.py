@@ -36,9 +36,7 @@ def dataset(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "rows.jsonl", ROWS)
 
 
-def test_base_and_adapter_are_measured_on_the_same_bytes_in_one_call(
-    run_cli, tiny_model_folder, adapter, dataset, tmp_path
-):
+def test_base_and_adapter_are_measured_on_the_same_bytes(run_cli, tiny_model_folder, adapter, dataset, tmp_path):
     output = tmp_path / "out" / "perplexity.json"
     base = ("--model_name_or_path", tiny_model_folder)
     done = run_cli(
