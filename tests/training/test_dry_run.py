@@ -18,12 +18,12 @@ KINDS = {
 }
 
 
-def recipe_of(program: str, base: Path, flags: str) -> Recipe:
+def recipe_of(program: str, base: Path, flags: str, *more: str) -> Recipe:
     """A recipe without rows: none are read."""
     common = f"--model_name_or_path {base} --dataset_name absent --output_dir absent --bf16 false"
     if "report_to" not in flags:
         common += " --report_to none"
-    return parse_recipe(KINDS[program], f"{common} {flags}".split())
+    return parse_recipe(KINDS[program], [*f"{common} {flags}".split(), *more])
 
 
 def refusal(program: str, base: Path, flags: str) -> UserError:
@@ -41,13 +41,11 @@ def refusal(program: str, base: Path, flags: str) -> UserError:
         ("dpo", "--use_peft --eval_strategy steps"),
         ("dpo", "--precompute_ref_log_probs"),
         ("pretrain", "--eval_strategy epoch --lr_scheduler_type cosine"),
-        ("sft", "--lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {min_lr_rate:0.1}".replace(":", ": ")),
+        ("sft", '--lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {"min_lr_rate":0.1}'),
     ],
 )
 def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags: str) -> None:
-    words = flags.replace(": ", ":")
-    recipe = recipe_of(program, tiny_model_folder, words.replace("{min_lr_rate:0.1}", '{"min_lr_rate":0.1}'))
-    refuse_impossible_training(recipe)
+    refuse_impossible_training(recipe_of(program, tiny_model_folder, flags))
 
 
 @pytest.mark.parametrize(
@@ -65,9 +63,7 @@ def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags
         ("sft", "--torch_compile_backend nope", "Invalid backend: 'nope'", "torch_compile_backend"),
     ],
 )
-def test_what_a_library_refuses_is_one_line_that_names_the_key_and_quotes_the_library(
-    tiny_model_folder: Path, program: str, flags: str, got: str, key: str
-) -> None:
+def test_errors_name_key_and_cause(tiny_model_folder: Path, program: str, flags: str, got: str, key: str) -> None:
     error = refusal(program, tiny_model_folder, flags)
     assert got in error.problem
     assert f"({key}: " in error.problem
@@ -78,12 +74,7 @@ def test_what_a_library_refuses_is_one_line_that_names_the_key_and_quotes_the_li
 def test_the_remedy_for_a_schedule_without_its_arguments_works(tiny_model_folder: Path, kind: str) -> None:
     error = refusal("sft", tiny_model_folder, f"--lr_scheduler_type {kind}")
     key, _, value = str(error.fix).removeprefix(f"for {kind} write ").partition(": ")
-    recipe = parse_recipe(
-        KINDS["sft"],
-        [f"--{key}", value, "--lr_scheduler_type", kind, "--model_name_or_path", str(tiny_model_folder), "--bf16",
-         "false", "--report_to", "none", "--output_dir", "absent"],
-    )  # fmt: skip
-    refuse_impossible_training(recipe)
+    refuse_impossible_training(recipe_of("sft", tiny_model_folder, f"--lr_scheduler_type {kind}", f"--{key}", value))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from trl import DPOConfig, DPOTrainer, ModelConfig
 
@@ -17,14 +16,9 @@ from pipelines.inference.loading import load_for_inference
 from pipelines.modeling.loading import resize_embeddings
 from pipelines.recipe.arguments import RunArguments
 from pipelines.training.fine_tuning import save_trained
-from pipelines.training.preference_tuning import (
-    PreferenceTrainer,
-    load_policy,
-    load_policy_tokenizer,
-    preference_trainer,
-    score_pairs,
-)
+from pipelines.training.preference_tuning import load_policy, load_policy_tokenizer, preference_trainer, score_pairs
 from pipelines.training.starting_point import starting_point
+from tests.run_files import adapter_weights
 from tests.training.data.preference_models import adapter_on, base_without_template, tokenized, training_arguments
 
 
@@ -54,13 +48,22 @@ def plain_log_probability(model: Any, prompt_ids: list[int], answer_ids: list[in
     return log_p.gather(1, ids[0, 1:, None])[len(prompt_ids) - 1 :].sum().item()
 
 
-def losses(trainer: DPOTrainer) -> list[float]:
-    return [log["loss"] for log in trainer.state.log_history if "loss" in log]
-
-
 def weights_of(trainer: DPOTrainer, *, named: str) -> dict[str, torch.Tensor]:
     parameters = trainer.model.named_parameters(remove_duplicate=False)
     return {name: value.detach().clone() for name, value in parameters if named in name.split(".")}
+
+
+def train_and_score(trainer: DPOTrainer) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The scores before and after a training whose loss falls: against a reference that was the policy and stays."""
+    before = score_pairs(trainer)
+    assert np.array_equal(before["chosen"], before["reference_chosen"])
+    trainer.train()
+    after = score_pairs(trainer)
+    for side in ("reference_chosen", "reference_rejected"):
+        assert np.array_equal(before[side], after[side])
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert losses[-1] < losses[0]
+    return before, after
 
 
 @pytest.mark.parametrize(
@@ -68,9 +71,7 @@ def weights_of(trainer: DPOTrainer, *, named: str) -> dict[str, torch.Tensor]:
     [(True, {}), (False, {}), (True, {"use_dora": True}), (True, {"lora_modules_to_save": ["embed_tokens"]})],
     ids=["tied", "untied", "dora", "whole embeddings"],
 )
-def test_the_reference_of_an_adapter_is_the_adapter_with_its_rows_of_new_tokens(
-    tiny_model_folder: Path, tmp_path: Path, tied: bool, options: dict
-) -> None:
+def test_the_reference_is_the_whole_adapter(tiny_model_folder: Path, tmp_path: Path, tied: bool, options: dict) -> None:
     base = base_without_template(tiny_model_folder, tmp_path / "base", tied=tied)
     adapter = adapter_on(base, tmp_path / "adapter", **options)
     trainer = trainer_on(base, adapter, training_arguments(tmp_path / "run"))
@@ -83,9 +84,7 @@ def test_the_reference_of_an_adapter_is_the_adapter_with_its_rows_of_new_tokens(
             assert scores[f"reference_{side}"][number] == pytest.approx(expected, rel=1e-5)
 
 
-def test_trl_alone_leaves_the_rows_of_new_tokens_out_of_its_reference(
-    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trl_alone_forgets_new_tokens(base: Path, adapter: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """If this fails, TRL copies them itself and `complete_reference` can go."""
     monkeypatch.setattr("pipelines.training.preference_tuning.complete_reference", lambda _: None)
     scores = score_pairs(trainer_on(base, adapter, training_arguments(tmp_path)))
@@ -94,38 +93,29 @@ def test_trl_alone_leaves_the_rows_of_new_tokens_out_of_its_reference(
 
 def test_steps_on_an_adapter_change_that_adapter_only(base: Path, adapter: Path, tmp_path: Path) -> None:
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, max_steps=5))
-    before, reference = weights_of(trainer, named="default"), weights_of(trainer, named="ref")
-    frozen = {
-        n: p.detach().clone() for n, p in trainer.model.named_parameters() if not {"default", "ref"} & {*n.split(".")}
-    }
-    scores = score_pairs(trainer)
-    trainer.train()
+    before = weights_of(trainer, named="default")
+    kept = {n: p.detach().clone() for n, p in trainer.model.named_parameters() if "default" not in n.split(".")}
+    assert any("ref" in name.split(".") for name in kept)
+    scores, trained = train_and_score(trainer)
     after = weights_of(trainer, named="default")
     assert any("trainable_tokens_delta" in name for name in after)
     assert all(not torch.equal(before[name], after[name]) for name in before)
-    assert all(torch.equal(value, weights_of(trainer, named="ref")[name]) for name, value in reference.items())
-    assert all(torch.equal(value, trainer.model.get_parameter(name)) for name, value in frozen.items())
-    assert losses(trainer)[0] == pytest.approx(np.log(2), abs=1e-5)
-    assert losses(trainer)[-1] < 0.9 * losses(trainer)[0]
-    trained = score_pairs(trainer)
-    assert np.array_equal(scores["reference_chosen"], trained["reference_chosen"])
+    assert all(torch.equal(value, trainer.model.get_parameter(name)) for name, value in kept.items())
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert losses[0] == pytest.approx(np.log(2), abs=1e-5)
+    assert losses[-1] < 0.9 * losses[0]
     assert (trained["chosen"] - trained["rejected"]).mean() > (scores["chosen"] - scores["rejected"]).mean()
 
 
-def test_what_is_saved_is_one_adapter_that_gives_the_trained_logits_on_the_original_base(
-    base: Path, adapter: Path, tmp_path: Path
-) -> None:
+def test_what_is_saved_is_one_adapter_with_the_trained_logits(base: Path, adapter: Path, tmp_path: Path) -> None:
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, save_strategy="steps", save_steps=2))
     trainer.train()
     save_trained(trainer, tmp_path)
     assert not list(tmp_path.rglob("ref"))
-    assert not [
-        name for name in load_file(tmp_path / "adapter_model.safetensors") if name.endswith("embed_tokens.weight")
-    ]
+    assert not [name for name in adapter_weights(tmp_path) if name.endswith("embed_tokens.weight")]
     assert (tmp_path / "checkpoint-2" / "adapter_model.safetensors").is_file()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     plain = AutoModelForCausalLM.from_pretrained(base)
-    resize_embeddings(plain, tokenizer)
+    resize_embeddings(plain, AutoTokenizer.from_pretrained(tmp_path))
     loaded = PeftModel.from_pretrained(plain, tmp_path).eval()
     assert list(loaded.peft_config) == ["default"]
     assert loaded.peft_config["default"].base_model_name_or_path == str(base)
@@ -137,38 +127,20 @@ def test_what_is_saved_is_one_adapter_that_gives_the_trained_logits_on_the_origi
     assert (tmp_path / "generation_config.json").is_file()
 
 
-def test_an_adapter_folder_as_the_model_names_its_own_base(base: Path, adapter: Path) -> None:
-    start = starting_point(ModelConfig(model_name_or_path=str(adapter)), None)
-    assert (start.base, start.adapter) == (str(base), str(adapter))
-    assert starting_point(ModelConfig(), str(adapter)) == start
-
-
-def test_a_new_adapter_is_compared_with_the_model_without_it(tiny_model_folder: Path, tmp_path: Path) -> None:
-    trainer = trainer_on(tiny_model_folder, None, training_arguments(tmp_path), use_peft=True)
-    assert list(trainer.model.peft_config) == ["default"]
-    before = score_pairs(trainer)
-    assert np.array_equal(before["chosen"], before["reference_chosen"])
-    trainer.train()
-    after = score_pairs(trainer)
-    assert np.array_equal(before["reference_chosen"], after["reference_chosen"])
+@pytest.mark.parametrize("use_peft", [True, False])
+def test_without_an_adapter_the_reference_is_the_model(
+    tiny_model_folder: Path, base: Path, tmp_path: Path, use_peft: bool
+) -> None:
+    """A new adapter is compared with the model without it, a fully trained model with a copy that has the new rows."""
+    arguments = training_arguments(tmp_path, learning_rate=1e-2 if use_peft else 1e-3)
+    trainer = trainer_on(tiny_model_folder if use_peft else base, None, arguments, use_peft=use_peft)
+    assert list(getattr(trainer.model, "peft_config", [])) == ["default"] * use_peft
+    before, after = train_and_score(trainer)
     assert not np.array_equal(before["chosen"], after["chosen"])
-    assert losses(trainer)[-1] < losses(trainer)[0]
-
-
-def test_full_training_has_an_explicit_reference_with_the_same_new_rows(base: Path, tmp_path: Path) -> None:
-    trainer = trainer_on(base, None, training_arguments(tmp_path, learning_rate=1e-3))
-    before = score_pairs(trainer)
-    assert np.array_equal(before["chosen"], before["reference_chosen"])
-    trainer.train()
-    after = score_pairs(trainer)
-    assert np.array_equal(before["reference_rejected"], after["reference_rejected"])
-    assert losses(trainer)[-1] < losses(trainer)[0]
 
 
 @pytest.mark.parametrize("kind", ["adapter", "full"])
-def test_reference_scores_computed_beforehand_are_the_same(
-    base: Path, adapter: Path, tmp_path: Path, kind: str
-) -> None:
+def test_precomputed_reference_scores_are_the_same(base: Path, adapter: Path, tmp_path: Path, kind: str) -> None:
     on = adapter if kind == "adapter" else None
     now = score_pairs(trainer_on(base, on, training_arguments(tmp_path / "a")))
     early = score_pairs(trainer_on(base, on, training_arguments(tmp_path / "b", precompute_ref_log_probs=True)))
@@ -183,36 +155,28 @@ def test_a_four_bit_base_keeps_the_adapter_and_its_reference_alike(tiny_model_fo
     base = base_without_template(tmp_path / "wide", tmp_path / "base")
     adapter = adapter_on(base, tmp_path / "adapter")
     trainer = trainer_on(base, adapter, training_arguments(tmp_path / "run", max_steps=5), load_in_4bit=True)
-    scores = score_pairs(trainer)
-    assert np.abs(scores["chosen"] - scores["reference_chosen"]).max() == 0
-    trainer.train()
-    assert losses(trainer)[-1] < losses(trainer)[0]
+    train_and_score(trainer)
 
 
-def test_full_training_of_a_quantized_base_is_refused(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="set use_peft: true"):
-        trainer_on(base, None, training_arguments(tmp_path), load_in_4bit=True)
-
-
-def test_no_model_two_adapters_and_keys_that_do_not_go_together_are_refused(
-    base: Path, adapter: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_names_its_base_and_contradictions_are_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+    start = starting_point(ModelConfig(model_name_or_path=str(adapter)), None)
+    assert (start.base, start.adapter) == (str(base), str(adapter))
+    assert starting_point(ModelConfig(), str(adapter)) == start
     with pytest.raises(UserError, match="name a folder or a Hub id"):
         starting_point(ModelConfig(), None)
     with pytest.raises(UserError, match=r"is the adapter .*: expected a base"):
         starting_point(ModelConfig(model_name_or_path=str(adapter)), str(adapter))
-    with pytest.raises(
-        UserError, match=r"has lora_r: 8, use_dora: True, the adapter .* has lora_r: 4, use_dora: False; remove"
-    ):
+    both = r"has lora_r: 8, use_dora: True, the adapter .* has lora_r: 4, use_dora: False; remove"
+    with pytest.raises(UserError, match=both):
         starting_point(ModelConfig(), str(adapter), {"lora_r": 8, "seed": 1, "use_dora": True, "lora_dropout": 0.0})
     same = {"lora_r": 4, "lora_target_modules": "all-linear"}
     assert starting_point(ModelConfig(), str(adapter), same).adapter == str(adapter)
     with pytest.raises(UserError, match="sync_ref_model"):
         trainer_on(base, adapter, training_arguments(tmp_path, sync_ref_model=True))
+    with pytest.raises(UserError, match="set use_peft: true"):
+        trainer_on(base, None, training_arguments(tmp_path), load_in_4bit=True)
 
 
 def test_nothing_is_left_for_trl_to_cut(base: Path, adapter: Path, tmp_path: Path) -> None:
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, max_length=8))
-    assert isinstance(trainer, PreferenceTrainer)
-    pair = trainer.train_dataset[0]
-    assert trainer.data_collator([pair])["input_ids"].shape[1] > 8
+    assert trainer.data_collator([trainer.train_dataset[0]])["input_ids"].shape[1] > 8

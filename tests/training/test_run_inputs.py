@@ -1,6 +1,5 @@
 """What a run is made of: each split's rows, licences of their sources, each part of a mixture or a corpus."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from pipelines.records import Inputs
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.pretrain.corpus import open_corpus
 from pipelines.training.run_inputs import fine_tuning_inputs, pretraining_inputs
+from tests.run_files import write_jsonl
 
 
 def write_rows(path: Path, n_rows: int) -> str:
-    rows = [{"instruction": f"Add {n}", "output": f"x + {n}"} for n in range(n_rows)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return str(write_jsonl(path, ({"instruction": f"Add {n}", "output": f"x + {n}"} for n in range(n_rows))))
 
 
 def inputs_of(tiny_model_folder: Path, evaluates: bool = True, **data: Any) -> Inputs:
@@ -36,10 +34,8 @@ def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model
         {"instruction": f"Add {n}", "input": "", "output": str(n), "source": "s", "source_row": "0", "group": str(n)}
         for n in range(20)
     ]
-    packages = [
-        {"name": "numpy", "version": "2.0", "license": "BSD-3-Clause"},
-        {"name": "x", "version": "1", "license": ""},
-    ]
+    named = [("numpy", "2.0", "BSD-3-Clause"), ("x", "1", "")]
+    packages = [dict(zip(("name", "version", "license"), package, strict=True)) for package in named]
     write_dataset_folder(
         tmp_path / "rows", rows, kind=DatasetKind.INSTRUCTIONS, split_sizes=SplitSizes(0.3, 0.0), seed=0,
         sources=[{"name": "tree", "sha256": "1", "distributions": packages}], rejected=[], command="a test",
@@ -65,21 +61,13 @@ def test_a_mixture_names_its_parts(tiny_model_folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_corpus_names_each_part_and_what_is_held_out_of_it(
-    tiny_model_folder: Path, tmp_path: Path, streaming: bool
-) -> None:
-    for name in ("a", "b"):
-        lines = [json.dumps({"text": f"{name} {n} " + "word " * 40}) for n in range(12)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
-    paths = [str(tmp_path / f"{name}.jsonl") for name in ("a", "b")]
-    corpus_keys: dict[str, Any] = (
-        {"datasets": [{"path": path} for path in paths]} if streaming else {"dataset_name": paths[0]}
-    )
-    arguments = PretrainingArguments(
-        **corpus_keys, streaming=streaming, max_length=16, n_validation_documents=3, text_validation_share=0.25
-    )
+def test_a_corpus_names_each_part_and_held_out_text(tokenizer: Any, tmp_path: Path, streaming: bool) -> None:
+    texts = {name: [{"text": f"{name} {n} " + "word " * 40} for n in range(12)] for name in ("a", "b")}
+    paths = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in texts.items()]
+    keys: dict[str, Any] = {"datasets": [{"path": path} for path in paths]} if streaming else {"dataset_name": paths[0]}
+    keys |= {"streaming": streaming, "max_length": 16, "n_validation_documents": 3, "text_validation_share": 0.25}
+    arguments = PretrainingArguments(**keys)
     training = TrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True, max_steps=1, report_to="none")
-    tokenizer = load_tokenizer(str(tiny_model_folder))
     corpus = open_corpus(arguments, training, tokenizer)
     found = pretraining_inputs(arguments, corpus, tokenizer, ModelConfig())
     assert found.base is None
@@ -91,8 +79,7 @@ def test_a_corpus_names_each_part_and_what_is_held_out_of_it(
     assert len({one.fingerprint for one in found.datasets}) == len(found.datasets)
 
 
-def test_the_tokenizer_is_known_by_what_it_does_and_not_by_how_it_was_last_called(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
+def test_the_tokenizer_is_known_by_what_it_does(tokenizer: Any, tiny_model_folder: Path) -> None:
     before = tokenizer_sha256(tokenizer)
     tokenizer(["one", "another text"], truncation=True, max_length=3, padding=True)
     assert tokenizer_sha256(tokenizer) == before

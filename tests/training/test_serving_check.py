@@ -31,12 +31,8 @@ def how(request: pytest.FixtureRequest, tiny_model_folder: Path) -> RowTokenizer
     return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, None)
 
 
-def test_every_readable_row_is_trained_as_it_is_served(how: RowTokenizer) -> None:
-    assert refuse_prompt_mismatch(how, ROWS, 8) == 2
-    assert refuse_prompt_mismatch(how, ROWS, 1) == 1
-
-
-def test_the_trained_prompt_is_what_generate_renders(how: RowTokenizer) -> None:
+def test_every_readable_row_is_trained_as_generate_renders_it(how: RowTokenizer) -> None:
+    assert [refuse_prompt_mismatch(how, ROWS, n) for n in (8, 1)] == [2, 1]
     fitted = how.examples(ROWS[0], 0)
     ids, labels = fitted.examples[0].token_ids, fitted.examples[0].labels
     n_prompt = sum(label == IGNORED for label in labels)
@@ -52,8 +48,7 @@ def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> 
     ensure_chat_template(how.tokenizer)
     conversation: Any = read_row(ROWS[0], RowFormat.INSTRUCTION)
     assert isinstance(conversation, Conversation)
-    examples = how.examples_of(conversation)
-    served = load_tokenizer(str(tiny_model_folder))
+    examples, served = how.examples_of(conversation), load_tokenizer(str(tiny_model_folder))
     served.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>", "<|eot|>"]})
     own = served.chat_template = how.tokenizer.chat_template
     last = "{%- set end = '<|eot|>' if loop.last and message['role'] == 'assistant' else '<|im_end|>' -%}"

@@ -17,9 +17,8 @@ _PLAIN = {"text": "one"}
 
 def rows_of(row: dict[str, Any], **keys: Any) -> InstructionSet:
     own = {key: keys[key] for key in keys if key == "train_on"}
-    training = SFTConfig(
-        output_dir="unused", bf16=False, report_to="none", **{k: keys[k] for k in keys if k not in own}
-    )
+    others = {key: keys[key] for key in keys if key not in own}
+    training = SFTConfig(output_dir="unused", bf16=False, report_to="none", **others)
     return instruction_set(Dataset.from_list([row]), None, InstructionArguments(**own), training, keys)
 
 
@@ -35,23 +34,19 @@ def rows_of(row: dict[str, Any], **keys: Any) -> InstructionSet:
         (_INSTRUCTION, {"completion_only_loss": False}, True),
     ],
 )
-def test_a_loss_on_every_token_is_what_a_recipe_asks_for_in_trl_s_keys(
-    row: dict[str, Any], keys: dict[str, Any], every_token: bool
-) -> None:
+def test_the_keys_of_trl_choose_the_loss(row: dict[str, Any], keys: dict[str, Any], every_token: bool) -> None:
     assert rows_of(row, **keys).trains_every_token is every_token
 
 
-@pytest.mark.parametrize("key", ["completion_only_loss", "assistant_only_loss"])
-def test_train_on_and_a_loss_on_every_token_are_refused_together(key: str) -> None:
-    with pytest.raises(UserError, match=f"train_on: last_turn contradicts {key}: false"):
-        rows_of(_TALK, train_on="last_turn", **{key: False})
-
-
-def test_train_on_is_refused_for_plain_text() -> None:
-    with pytest.raises(UserError, match="conversations"):
-        rows_of(_PLAIN, train_on="last_turn")
-
-
-def test_an_unknown_choice_of_train_on_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="all_turns, last_turn, marked"):
-        rows_of(_TALK, train_on="last")
+@pytest.mark.parametrize(
+    ("row", "train_on", "keys", "complaint"),
+    [
+        (_TALK, "last_turn", {"completion_only_loss": False}, "train_on: last_turn contradicts completion_only_loss"),
+        (_TALK, "last_turn", {"assistant_only_loss": False}, "train_on: last_turn contradicts assistant_only_loss"),
+        (_PLAIN, "last_turn", {}, "conversations"),
+        (_TALK, "last", {}, "all_turns, last_turn, marked"),
+    ],
+)
+def test_a_wrong_train_on_is_refused(row: dict[str, Any], train_on: str, keys: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        rows_of(row, train_on=train_on, **keys)

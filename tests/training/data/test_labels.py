@@ -1,7 +1,6 @@
 """The loss is on the assistant's turns and their end tokens, and every row has a fate."""
 
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,25 +9,23 @@ from datasets import Dataset, Features, Json
 from data_prep.conversation import RowFormat, TrainOn
 from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
-from pipelines.modeling import load_tokenizer
 from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.training.data.labels import RowTokenizer, tokenize_rows
 from pipelines.training.data.ledger import RowFate
+
+_TURNS = [("user", "one?"), ("assistant", "1"), ("user", "two?"), ("assistant", "2")]
 
 
 def rows(*pairs: tuple[str, str]) -> Dataset:
     return Dataset.from_list([{"instruction": q, "input": "", "output": a} for q, a in pairs])
 
 
-@pytest.fixture
-def tokenizer(tiny_model_folder: Path):  # type: ignore[no-untyped-def]
-    return load_tokenizer(str(tiny_model_folder))
+def how(tokenizer: Any, max_length: int | None = None, policy: str = "drop") -> RowTokenizer:
+    return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, max_length, TruncationPolicy(policy))
 
 
-def how(
-    tokenizer: Any, max_length: int | None = None, policy: TruncationPolicy = TruncationPolicy.DROP
-) -> RowTokenizer:
-    return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, max_length, policy)
+def talks(*rows: dict[str, Any]) -> Dataset:
+    return Dataset.from_list(list(rows), features=Features({name: Json() for name in rows[0]}))
 
 
 def trained_text(tokenizer: Any, example: dict[str, list[int]]) -> str:
@@ -43,25 +40,11 @@ def test_the_prompt_is_masked_and_the_answer_with_its_end_token_is_trained(token
     assert tokenizer.decode(tokenized[0]["input_ids"][:n_prompt]).endswith("<|im_start|>assistant\n")
 
 
-def test_all_turns_of_the_assistant_are_trained_and_nothing_else(tokenizer: Any) -> None:
-    messages = [
-        {"role": role, "content": text}
-        for role, text in [("system", "s"), ("user", "one?"), ("assistant", "1"), ("user", "two?"), ("assistant", "2")]
-    ]
-    one = Dataset.from_list([{"messages": messages}], features=Features({"messages": Json()}))
-    tokenized, _ = tokenize_rows(one, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
-    assert trained_text(tokenizer, tokenized[0]) == "1<|im_end|>2<|im_end|>"
-    whole = tokenizer.apply_chat_template(messages, tokenize=False).rstrip("\n")
-    assert tokenizer.decode(tokenized[0]["input_ids"]) == whole
-
-
 def test_a_prompt_of_plain_text_is_masked_and_text_alone_is_trained_with_its_end(tokenizer: Any) -> None:
-    pair = Dataset.from_list([{"prompt": "Q: 2?", "completion": " two"}])
-    tokenized, _ = tokenize_rows(pair, RowTokenizer(tokenizer, RowFormat.PROMPT_COMPLETION, None))
-    assert trained_text(tokenizer, tokenized[0]) == " two" + tokenizer.eos_token
-    text = Dataset.from_list([{"text": "a story"}])
-    tokenized, _ = tokenize_rows(text, RowTokenizer(tokenizer, RowFormat.TEXT, None))
-    assert trained_text(tokenizer, tokenized[0]) == "a story" + tokenizer.eos_token
+    pair, text = {"prompt": "Q: 2?", "completion": " two"}, {"text": "a story"}
+    for row, kind, trained in ((pair, RowFormat.PROMPT_COMPLETION, " two"), (text, RowFormat.TEXT, "a story")):
+        tokenized, _ = tokenize_rows(Dataset.from_list([row]), RowTokenizer(tokenizer, kind, None))
+        assert trained_text(tokenizer, tokenized[0]) == trained + tokenizer.eos_token
 
 
 def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer: Any) -> None:
@@ -69,17 +52,11 @@ def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer: Any) -> None
     record = ledger.to_json()
     assert (record["n_rows"], record["kept"], record["dropped"]) == (3, 1, 2)
     assert record["reasons"] == {"longer_than_max_length": 1, "empty_output": 1}
-    assert [(row["row"], row["reason"]) for row in record["rows"]] == [
-        (1, "longer_than_max_length"),
-        (2, "empty_output"),
-    ]
+    assert [(row["row"], row["reason"]) for row in record["rows"]] == [*enumerate(record["reasons"], 1)]
     assert record["n_tokens"] == len(tokenized[0]["input_ids"])
     assert record["n_tokens_trained"] == sum(label != IGNORED for label in tokenized[0]["labels"])
     assert record["n_tokens_lost"] > 400
-
-
-def test_a_row_of_exactly_max_length_is_kept_whole(tokenizer: Any) -> None:
-    n_tokens = len(tokenize_rows(rows(("a", "fits")), how(tokenizer))[0][0]["input_ids"])
+    n_tokens = len(tokenized[0]["input_ids"])
     assert tokenize_rows(rows(("a", "fits")), how(tokenizer, n_tokens))[1].to_json()["kept"] == 1
     with pytest.raises(UserError, match=r"no row of 1 .*: 1 longer_than_max_length"):
         tokenize_rows(rows(("a", "fits")), how(tokenizer, n_tokens - 1))
@@ -87,7 +64,7 @@ def test_a_row_of_exactly_max_length_is_kept_whole(tokenizer: Any) -> None:
 
 def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and_the_answer(tokenizer: Any) -> None:
     request = "".join(f"word{n} " for n in range(60)) + "last?"
-    tokenized, ledger = tokenize_rows(rows((request, "yes")), how(tokenizer, 64, TruncationPolicy.TRUNCATE_PROMPT))
+    tokenized, ledger = tokenize_rows(rows((request, "yes")), how(tokenizer, 64, "truncate_prompt"))
     text = tokenizer.decode(tokenized[0]["input_ids"])
     assert len(tokenized[0]["input_ids"]) <= 64
     assert text.startswith("<|im_start|>user\n")
@@ -95,63 +72,52 @@ def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and
     assert ledger.fates[RowFate.PROMPT_CUT] == 1
     assert ledger.n_tokens_lost > 0
     with pytest.raises(UserError, match="answer_longer_than_max_length"):
-        tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, TruncationPolicy.TRUNCATE_PROMPT))
+        tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, "truncate_prompt"))
 
 
 def test_keep_end_token_cuts_the_answer_and_ends_it(tokenizer: Any) -> None:
-    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, TruncationPolicy.KEEP_END_TOKEN))
+    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, "keep_end_token"))
     assert len(tokenized[0]["input_ids"]) == 64
     assert tokenized[0]["labels"][-1] == tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert set(trained_text(tokenizer, tokenized[0]).removesuffix("<|im_end|>")) == {"x"}
     assert ledger.fates[RowFate.ANSWER_CUT] == 1
     with pytest.raises(UserError, match="prompt_longer_than_max_length"):
-        tokenize_rows(rows(("x" * 500, "a")), how(tokenizer, 64, TruncationPolicy.KEEP_END_TOKEN))
+        tokenize_rows(rows(("x" * 500, "a")), how(tokenizer, 64, "keep_end_token"))
 
 
-def test_split_keeps_every_trained_token_in_examples_that_fit(tokenizer: Any) -> None:
+def test_split_keeps_every_trained_token_and_error_names_the_first_long_row(tokenizer: Any) -> None:
     whole, _ = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer))
-    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer, 64, TruncationPolicy.SPLIT))
+    tokenized, ledger = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer, 64, "split"))
     assert all(len(example["input_ids"]) <= 64 for example in tokenized)
     assert list(chain.from_iterable(tokenized["input_ids"])) == list(chain.from_iterable(whole["input_ids"]))
     assert (ledger.fates[RowFate.SPLIT], ledger.fates[RowFate.KEPT]) == (1, 1)
     assert ledger.n_examples == len(tokenized) > 2
-
-
-def test_error_stops_at_the_first_long_row_and_names_it(tokenizer: Any) -> None:
     with pytest.raises(UserError, match=r"row 1 has .* tokens"):
-        tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, TruncationPolicy.ERROR))
+        tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, "error"))
 
 
 def test_two_processes_tokenize_as_one_does(tokenizer: Any) -> None:
     many = rows(*((f"q{n}", "x" * (20 * n)) for n in range(8)))
-    one, ledger = tokenize_rows(many, how(tokenizer, 100))
-    two, same = tokenize_rows(many, how(tokenizer, 100), num_proc=2)
-    assert one.to_list() == two.to_list()
-    assert ledger.to_json() == same.to_json()
+    results = [tokenize_rows(many, how(tokenizer, 100), num_proc=n) for n in (None, 2)]
+    one, two = ((tokenized.to_list(), ledger.to_json()) for tokenized, ledger in results)
+    assert one == two
 
 
 def test_tools_need_a_template_that_keeps_them(tokenizer: Any) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    row = {"messages": messages, "tools": [{"name": "area", "parameters": {}}]}
-    one = Dataset.from_list([row], features=Features({"messages": Json(), "tools": Json()}))
+    one = talks({"messages": messages, "tools": [{"name": "area", "parameters": {}}]})
     kind = RowTokenizer(tokenizer, RowFormat.MESSAGES, None)
     assert "area" in tokenizer.decode(tokenize_rows(one, kind)[0][0]["input_ids"])
-    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" + (
-        "{% if add_generation_prompt %}assistant\n{% endif %}"
-    )
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    tokenizer.chat_template += "{% if add_generation_prompt %}assistant\n{% endif %}"
     with pytest.raises(UserError, match=r"no row of 1 .*: 1 template_drops_tools: the tools"):
         tokenize_rows(one, kind)
 
 
 def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer: Any) -> None:
-    questions = [{"role": "user", "content": "a"}]
-    features = Features({"messages": Json()})
-    rows_of_questions = Dataset.from_list([{"messages": questions}] * 3, features=features)
+    questions = talks(*[{"messages": [{"role": "user", "content": "a"}]}] * 3)
     with pytest.raises(UserError, match=r"no row of 3 .*: 3 no_assistant_turn"):
-        tokenize_rows(rows_of_questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
-
-
-_TURNS = [("user", "one?"), ("assistant", "1"), ("user", "two?"), ("assistant", "2")]
+        tokenize_rows(questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
 
 
 def talk(**marks: Any) -> Dataset:
@@ -160,7 +126,7 @@ def talk(**marks: Any) -> Dataset:
     for key, (first, last) in marks.items():
         messages[1] |= {} if first is None else {key: first}
         messages[3] |= {} if last is None else {key: last}
-    return Dataset.from_list([{"messages": messages}], features=Features({"messages": Json()}))
+    return talks({"messages": messages})
 
 
 @pytest.mark.parametrize(
@@ -174,9 +140,7 @@ def talk(**marks: Any) -> Dataset:
         ("marked", {"train": (False, True)}, "2<|im_end|>"),
     ],
 )
-def test_the_turns_that_are_trained_are_those_of_train_on_and_of_the_rows_own_marks(
-    tokenizer: Any, train_on: str, marks: dict[str, Any], trained: str
-) -> None:
+def test_train_on_and_marks_choose_the_turns(tokenizer: Any, train_on: str, marks: dict, trained: str) -> None:
     chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
     tokenized, ledger = tokenize_rows(talk(**marks), chooses)
     assert "".join(trained_text(tokenizer, example) for example in tokenized) == trained
@@ -186,9 +150,7 @@ def test_the_turns_that_are_trained_are_those_of_train_on_and_of_the_rows_own_ma
 @pytest.mark.parametrize(
     ("train_on", "marks"), [("marked", {}), ("all_turns", {"weight": (0, 0)}), ("last_turn", {"train": (True, False)})]
 )
-def test_a_row_without_a_trained_turn_is_dropped_for_that_reason(
-    tokenizer: Any, train_on: str, marks: dict[str, Any]
-) -> None:
+def test_a_row_without_a_trained_turn_is_dropped(tokenizer: Any, train_on: str, marks: dict[str, Any]) -> None:
     chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
     assert chooses.examples(talk(**marks)[0], 0).reason == "no_trained_turn"
 

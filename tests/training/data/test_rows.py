@@ -1,6 +1,5 @@
 """A recipe's rows come from a folder of ours, a file, the Hub or a mixture, or the run does not start."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +8,32 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.recipe.arguments import DataArguments
 from pipelines.training.data.rows import recipe_rows, rows_fingerprint
+from tests.run_files import write_jsonl
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return str(write_jsonl(path, rows))
+
+
+def train_rows(**keys: Any) -> Any:
+    return recipe_rows(DataArguments(**keys), 0, evaluates=False)[0]
+
+
+def mixed(*paths: str, **keys: Any) -> Any:
+    return train_rows(datasets=[{"path": path, **keys} for path in paths])
 
 
 def numbered(path: Path, name: str, n: int) -> str:
     return jsonl(path / f"{name}.jsonl", *({"instruction": f"{name} {i}", "output": "a"} for i in range(n)))
 
 
-def test_a_local_file_is_understood_as_it_is(tmp_path: Path) -> None:
+def test_a_local_file_is_read_and_nested_values_keep_their_own_keys(tmp_path: Path) -> None:
     name = jsonl(tmp_path / "rows.jsonl", {"instruction": "q", "output": "a", "note": 3})
     train, held_out = recipe_rows(DataArguments(dataset_name=name), 0, evaluates=False)
     assert train.to_list() == [{"instruction": "q", "output": "a", "note": "3"}]
     assert held_out is None
-
-
-def test_nested_values_of_a_file_keep_their_own_keys(tmp_path: Path) -> None:
-    calls: list[dict[str, Any]] = [{"arguments": {"city": "Ulm"}}, {"arguments": {"a": 1, "b": [2]}}]
-    name = jsonl(tmp_path / "rows.jsonl", *({"messages": [call]} for call in calls))
-    train, _ = recipe_rows(DataArguments(dataset_name=name), 0, evaluates=False)
-    assert [row["messages"] for row in train] == [[call] for call in calls]
+    rows: list[dict[str, Any]] = [{"messages": [{"x": {"city": "Ulm"}}]}, {"messages": [{"x": {"a": 1, "b": [2]}}]}]
+    assert train_rows(dataset_name=jsonl(tmp_path / "rows.jsonl", *rows)).to_list() == rows
 
 
 def test_a_single_file_is_split_by_test_split_size_with_the_seed(tmp_path: Path) -> None:
@@ -50,11 +52,9 @@ def test_a_single_file_is_split_by_test_split_size_with_the_seed(tmp_path: Path)
 
 def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) -> None:
     one, two = numbered(tmp_path, "one", 30), numbered(tmp_path, "two", 10)
-    parts = [{"path": one, "fraction": 0.5}, {"path": two, "fraction": 0.5}]
-    train, _ = recipe_rows(DataArguments(datasets=parts), 0, evaluates=False)  # type: ignore[arg-type]
+    train = mixed(one, two, fraction=0.5)
     assert [sum(text.startswith(name) for text in train["instruction"]) for name in ("one", "two")] == [10, 10]
-    whole, _ = recipe_rows(DataArguments(datasets=[{"path": one}, {"path": two}]), 0, evaluates=False)  # type: ignore[list-item]
-    assert len(set(whole["instruction"])) == 40
+    assert len(set(mixed(one, two)["instruction"])) == 40
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) ->
 def test_a_mixture_that_cannot_be_meant_is_one_line(tmp_path: Path, part: dict[str, Any], complaint: str) -> None:
     one = numbered(tmp_path, "one", 3)
     with pytest.raises(UserError, match=complaint):
-        recipe_rows(DataArguments(datasets=[{"path": one, **part}, {"path": one}]), 0, evaluates=False)  # type: ignore[list-item]
+        train_rows(datasets=[{"path": one, **part}, {"path": one}])
 
 
 def test_parts_with_other_columns_are_named(tmp_path: Path) -> None:
     one, two = numbered(tmp_path, "one", 3), jsonl(tmp_path / "two.jsonl", {"output": {"deep": 1}})
     with pytest.raises(UserError, match=r"one\.jsonl: instruction, output; .*two\.jsonl: output"):
-        recipe_rows(DataArguments(datasets=[{"path": one}, {"path": two}]), 0, evaluates=False)  # type: ignore[list-item]
+        mixed(one, two)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_parts_with_other_columns_are_named(tmp_path: Path) -> None:
 )
 def test_a_dataset_that_is_not_there_is_one_line(keys: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        recipe_rows(DataArguments(**keys), 0, evaluates=False)
+        train_rows(**keys)
 
 
 def test_the_fingerprint_follows_the_rows_and_not_their_place(tmp_path: Path) -> None:
     def fingerprint(name: str, output: str) -> str:
         path = jsonl(tmp_path / name, {"instruction": "q", "output": output})
-        return rows_fingerprint(recipe_rows(DataArguments(dataset_name=path), 0, evaluates=False)[0])
+        return rows_fingerprint(train_rows(dataset_name=path))
 
     assert fingerprint("one.jsonl", "a") == fingerprint("two.jsonl", "a") != fingerprint("three.jsonl", "b")
 
@@ -106,39 +106,35 @@ def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path: Path) -> None
     (folder / "README.md").write_text(card)
     for n in (3, 5):
         jsonl(folder / "data" / "train.jsonl", *({"instruction": f"q{i}", "output": "a"} for i in range(n)))
-        rows, _ = recipe_rows(DataArguments(dataset_name=str(folder)), 0, evaluates=False)
-        assert len(rows) == n
+        assert len(train_rows(dataset_name=str(folder))) == n
 
 
 def test_slices_are_obeyed_in_a_recipe_and_in_a_mixture(tmp_path: Path) -> None:
     name = numbered(tmp_path, "rows", 40)
     for split, n_rows in (("train[:10]", 10), ("train[75%:]", 10), ("train", 40)):
-        train, _ = recipe_rows(DataArguments(dataset_name=name, dataset_train_split=split), 0, evaluates=False)
+        train = train_rows(dataset_name=name, dataset_train_split=split)
         assert len(train) == n_rows
-        mixed, _ = recipe_rows(DataArguments(datasets=[{"path": name, "split": split}]), 0, evaluates=False)  # type: ignore[list-item]
-        assert mixed["instruction"] == train["instruction"]
+        assert mixed(name, split=split)["instruction"] == train["instruction"]
 
 
 def test_parts_of_a_mixture_are_each_read_by_their_own_format(tmp_path: Path) -> None:
     one = jsonl(tmp_path / "one.jsonl", {"instruction": "a", "output": "b"})
-    two = jsonl(
-        tmp_path / "two.jsonl", {"conversations": [{"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]}
-    )
-    three = jsonl(
-        tmp_path / "three.jsonl", {"messages": [{"role": "user", "content": "e"}], "chat_template_kwargs": {"x": 1}}
-    )
-    train, _ = recipe_rows(DataArguments(datasets=[{"path": path} for path in (one, two, three)]), 0, evaluates=False)  # type: ignore[misc]
+    turns = [{"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]
+    two = jsonl(tmp_path / "two.jsonl", {"conversations": turns})
+    messages = [{"role": "user", "content": "e"}]
+    three = jsonl(tmp_path / "three.jsonl", {"messages": messages, "chat_template_kwargs": {"x": 1}})
+    train = mixed(one, two, three)
     assert [row["messages"][0]["content"] for row in train] == ["a", "c", "e"]
     assert [row["chat_template_kwargs"] for row in train] == [None, None, {"x": 1}]
     text = jsonl(tmp_path / "text.jsonl", {"text": "a"})
     with pytest.raises(UserError, match=r"one\.jsonl: instruction, output; .*text\.jsonl: text"):
-        recipe_rows(DataArguments(datasets=[{"path": one}, {"path": text}]), 0, evaluates=False)  # type: ignore[list-item]
+        mixed(one, text)
 
 
 def test_columns_of_the_same_kind_but_other_nesting_are_mixed(tmp_path: Path) -> None:
     turn = [{"role": "user", "content": "a"}]
     one = jsonl(tmp_path / "one.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"})
     two = jsonl(tmp_path / "two.jsonl", {"prompt": turn, "chosen": turn, "rejected": turn, "tools": [{"name": "f"}]})
-    train, _ = recipe_rows(DataArguments(datasets=[{"path": one}, {"path": two}]), 0, evaluates=False)  # type: ignore[list-item]
+    train = mixed(one, two)
     assert [row["prompt"] for row in train] == ["a", turn]
     assert [row["tools"] for row in train] == [None, [{"name": "f"}]]

@@ -1,18 +1,16 @@
 """A corpus becomes blocks without losing a document boundary or miscounting a byte."""
 
 import math
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_tokenizer
 from pipelines.training.pretrain.blocks import cut_into_blocks
 
 
-def test_joined_documents_have_the_end_token_between_them_and_are_cut(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
+def test_joined_documents_have_the_end_token_between_them_and_are_cut(tokenizer: Any) -> None:
     texts = ["def f():\n    return 1\n", "café 🙂\n" * 3, "x"]
     blocks = cut_into_blocks(texts, tokenizer, 4)
     stream = [i for text in texts for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
@@ -23,8 +21,7 @@ def test_joined_documents_have_the_end_token_between_them_and_are_cut(tiny_model
     assert blocks[0]["input_ids"].tolist() == blocks[0]["labels"].tolist() == stream[:4]
 
 
-def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
+def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(tokenizer: Any) -> None:
     separator = tokenizer.eos_token_id
     blocks = cut_into_blocks(["AB", "CDE"], tokenizer, 9, respect_documents=True)
     [a, b], [c, d, e] = (tokenizer(text)["input_ids"] for text in ("AB", "CDE"))
@@ -32,20 +29,15 @@ def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(t
     assert blocks[0]["labels"].tolist() == [-100, a, b, separator, -100, c, d, e, separator]
     assert blocks[0]["position_ids"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4]
     assert (blocks.n_tokens, blocks.n_scored, blocks.n_bytes) == (9, 7, 5)
-
-
-def test_a_document_that_is_cut_goes_on_in_the_next_block_at_position_zero(tiny_model_folder: Path) -> None:
-    blocks = cut_into_blocks(["ABCDEFG"], load_tokenizer(str(tiny_model_folder)), 4, respect_documents=True)
+    # a document that is cut goes on in the next block at position 0
+    blocks = cut_into_blocks(["ABCDEFG"], tokenizer, 4, respect_documents=True)
     assert [block["position_ids"].tolist() for block in (blocks[0], blocks[1])] == [[0, 1, 2, 3]] * 2
     assert blocks[1]["labels"].tolist() == blocks[1]["input_ids"].tolist()
 
 
-def test_bits_per_byte_spread_the_loss_of_all_tokens_over_all_bytes(tiny_model_folder: Path) -> None:
-    blocks = cut_into_blocks(["é" * 40], load_tokenizer(str(tiny_model_folder)), 4)
+def test_bits_per_byte_are_of_all_tokens_and_bytes_and_need_one_block(tokenizer: Any) -> None:
+    blocks = cut_into_blocks(["é" * 40], tokenizer, 4)
     assert blocks.n_bytes == 80
     assert blocks.bits_per_byte(2 * math.log(2)) == pytest.approx(2 * blocks.n_tokens / 80)
-
-
-def test_a_corpus_without_one_block_is_refused(tiny_model_folder: Path) -> None:
     with pytest.raises(UserError, match="fewer than one block of 512"):
-        cut_into_blocks(["too short"], load_tokenizer(str(tiny_model_folder)), 512)
+        cut_into_blocks(["too short"], tokenizer, 512)

@@ -1,18 +1,18 @@
 """Documents side by side in one block do not see one another, whatever the attention and the architecture."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, TrainingArguments
 
 from pipelines.errors import UserError
-from pipelines.modeling import load_tokenizer
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.training.pretrain.blocks import cut_into_blocks
 from pipelines.training.pretrain.corpus import open_corpus
 from pipelines.training.pretrain.document_boundaries import refuse_leaking_attention, separators_of, stack_blocks
+from tests.run_files import write_jsonl
 
 SIZES = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
@@ -31,9 +31,8 @@ def tiny_model(model_type: str, attention: str) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def log_probs_of_second_document(model: PreTrainedModel, folder: Path, first: str, *, respect: bool) -> torch.Tensor:
+def log_probs_of_second_document(model: PreTrainedModel, tokenizer: Any, first: str, *, respect: bool) -> torch.Tensor:
     """Of two rows, the second of which holds two documents: the row before must not disturb the positions either."""
-    tokenizer = load_tokenizer(str(folder))
     blocks = [
         cut_into_blocks(texts, tokenizer, 16, respect_documents=respect)
         for texts in (["ANOTHER ROW IS HERE"], [first, "SECOND..."])
@@ -48,24 +47,18 @@ def log_probs_of_second_document(model: PreTrainedModel, folder: Path, first: st
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
 @pytest.mark.parametrize("respect", [True, False])
-def test_another_document_before_it_changes_nothing_for_a_document(
-    model_type: str, attention: str, respect: bool, tiny_model_folder: Path
-) -> None:
+def test_an_earlier_document_changes_nothing(model_type: str, attention: str, respect: bool, tokenizer: Any) -> None:
     model = tiny_model(model_type, attention)
     one, other = (
-        log_probs_of_second_document(model, tiny_model_folder, first, respect=respect) for first in ("ABCDEF", "UVWXYZ")
+        log_probs_of_second_document(model, tokenizer, first, respect=respect) for first in ("ABCDEF", "UVWXYZ")
     )
     assert one.shape[0] >= 8
     assert torch.equal(one, other) is respect
-
-
-def test_an_isolated_document_is_scored_as_if_it_stood_alone(tiny_model_folder: Path) -> None:
-    model, tokenizer = tiny_model("llama", "sdpa"), load_tokenizer(str(tiny_model_folder))
-    second = log_probs_of_second_document(model, tiny_model_folder, "ABCDEF", respect=True)
-    ids = torch.tensor(separators_of(tokenizer, True).around(tokenizer("SECOND...")["input_ids"])[None, : len(second)])
-    with torch.no_grad():
-        alone = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
-    torch.testing.assert_close(second, alone, atol=1e-5, rtol=0)
+    if respect:  # as if it stood alone
+        ids = separators_of(tokenizer, True).around(tokenizer("SECOND...")["input_ids"])[: len(one)]
+        with torch.no_grad():
+            alone = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].log_softmax(-1)
+        torch.testing.assert_close(one, alone, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("model_type", ["opt", "bloom"])
@@ -78,18 +71,13 @@ def test_the_probe_for_leaks_lets_good_models_pass_and_leaves_them_as_they_were(
     model = tiny_model("gpt2", "sdpa").train()
     refuse_leaking_attention(model)
     assert model.training
-
-
-def test_flash_attention_is_refused() -> None:
-    """It reads position ids only in a batch of one row."""
-    model = tiny_model("llama", "sdpa")
+    # it reads position ids only in a batch of one row
     model.config._attn_implementation_internal = "flash_attention_2"
     with pytest.raises(UserError, match="got flash_attention_2; set respect_documents: false"):
         refuse_leaking_attention(model)
 
 
-def test_a_document_begins_with_what_evaluation_conditions_it_on(tiny_model_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(tiny_model_folder))
+def test_a_document_begins_with_what_evaluation_conditions_it_on(tokenizer: Any) -> None:
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     tokenizer.eos_token = "<|im_end|>"
     assert separators_of(tokenizer, True).opening == [tokenizer.convert_tokens_to_ids("<|endoftext|>")]
@@ -99,15 +87,14 @@ def test_a_document_begins_with_what_evaluation_conditions_it_on(tiny_model_fold
     assert separators_of(tokenizer, False).opening == []
 
 
-def test_the_same_text_in_other_documents_has_another_fingerprint(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_the_same_text_in_other_documents_has_another_fingerprint(tokenizer: Any, tmp_path: Path) -> None:
     words = ["one river ", "two rivers ", "three rivers ", "four rivers "] * 8
     fingerprints = set()
     pairs = [one + other for one, other in zip(words[::2], words[1::2], strict=True)]
     for name, documents in (("apart", words), ("joined", pairs)):
-        file = tmp_path / f"{name}.jsonl"
-        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*documents, *["held out "] * 2]))
+        file = write_jsonl(tmp_path / f"{name}.jsonl", ({"text": text} for text in [*documents, *["held out "] * 2]))
         arguments = PretrainingArguments(dataset_name=str(file), max_length=8, n_validation_documents=2)
         training = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
-        corpus = open_corpus(arguments, training, load_tokenizer(str(tiny_model_folder)))
+        corpus = open_corpus(arguments, training, tokenizer)
         fingerprints.add(corpus.facts["fingerprint"])
     assert len(fingerprints) == 2

@@ -2,28 +2,29 @@
 
 import gzip
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset, IterableDataset
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import TrainingArguments
 
 from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
 from pipelines.errors import UserError
-from pipelines.modeling import load_tokenizer
 from pipelines.recipe.arguments import MixturePart, PretrainingArguments
 from pipelines.training.pretrain.blocks import Blocks
 from pipelines.training.pretrain.corpus import Corpus, open_corpus
 from pipelines.training.pretrain.corpus_sources import corpus_source, text_column
 from pipelines.training.pretrain.corpus_stream import CorpusStream
+from tests.run_files import write_jsonl
+
+Open = Callable[..., Corpus]
 
 TEXTS = [f"DOCUMENT {number}: {'WORDS ' * (number % 5)}" for number in range(40)]
 FORMS = ["jsonl", "jsonl.gz", "parquet", "csv", "folder of jsonl", "folder of text", "corpus folder", "gz text folder"]
-
-
-@pytest.fixture
-def tokenizer(tiny_model_folder: Path) -> PreTrainedTokenizerBase:
-    return load_tokenizer(str(tiny_model_folder))
 
 
 def written(form: str, folder: Path) -> Path:
@@ -32,17 +33,17 @@ def written(form: str, folder: Path) -> Path:
     lines = [json.dumps(row) + "\n" for row in rows]
     path = folder / f"corpus.{form}"
     if form == "jsonl":
-        path.write_text("".join(lines))
+        write_jsonl(path, rows)
     elif form == "jsonl.gz":
         path.write_bytes(gzip.compress("".join(lines).encode()))
     elif form in ("parquet", "csv"):
         getattr(Dataset.from_list(rows), f"to_{form}")(str(path))
     elif form == "corpus folder":
         sourced = [{"text": text, "source": "s", "source_row": str(n), "group": str(n)} for n, text in enumerate(TEXTS)]
+        split = {"split_sizes": SplitSizes(validation=0.2, test=0.0), "seed": 0}
         write_dataset_folder(
-            path, sourced, kind=DatasetKind.CORPUS, split_sizes=SplitSizes(validation=0.2, test=0.0), seed=0,
-            sources=[], rejected=[], command="test", overwrite=False,
-        )  # fmt: skip
+            path, sourced, kind=DatasetKind.CORPUS, **split, sources=[], rejected=[], command="test", overwrite=False
+        )
     else:
         path.mkdir()
         for n, text in enumerate(TEXTS):
@@ -55,34 +56,30 @@ def written(form: str, folder: Path) -> Path:
     return path
 
 
-def opened(
-    tokenizer: PreTrainedTokenizerBase, folder: Path, *, max_steps: int = 4, workers: int = 0, **keys: object
-) -> Corpus:
-    training = TrainingArguments(
-        output_dir=str(folder / "run"), max_steps=max_steps, use_cpu=True, dataloader_num_workers=workers
-    )
-    arguments = PretrainingArguments(**{"max_length": 16, "n_validation_documents": 8, **keys})
-    return open_corpus(arguments, training, tokenizer)
+@pytest.fixture
+def opened(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Corpus]:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+    def opened(max_steps: int = 4, workers: int = 0, **keys: object) -> Corpus:
+        options = {"max_steps": max_steps, "use_cpu": True, "dataloader_num_workers": workers}
+        training = TrainingArguments(output_dir=str(tmp_path / "run"), **options)
+        arguments = PretrainingArguments(**{"max_length": 16, "n_validation_documents": 8, **keys})
+        return open_corpus(arguments, training, tokenizer)
+
+    return opened
 
 
-def trained_texts(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, n_blocks: int) -> set[str]:
-    blocks = [corpus.train[n] for n in range(len(corpus.train))] if isinstance(corpus.train, Blocks) else []
-    if isinstance(corpus.train, CorpusStream):
-        source = iter(corpus.train)
-        blocks = [next(source) for _ in range(n_blocks)]
+def trained_texts(corpus: Corpus, tokenizer: Any, n_blocks: int) -> set[str]:
+    train: Any = corpus.train
+    blocks = islice(train, n_blocks) if isinstance(train, CorpusStream) else [train[n] for n in range(len(train))]
     text = tokenizer.decode([token for block in blocks for token in block["input_ids"].tolist()])
     return {piece for piece in text.split("<|endoftext|>") if piece in TEXTS}
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_each_document_to_training_or_to_the_held_out_text(
-    form: str, streaming: bool, tokenizer: PreTrainedTokenizerBase, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    path = written(form, tmp_path)
-    corpus = opened(tokenizer, tmp_path, dataset_name=str(path), streaming=streaming)
+def test_each_document_has_one_place(form: str, streaming: bool, opened: Open, tokenizer: Any, tmp_path: Path) -> None:
+    corpus = opened(dataset_name=str(written(form, tmp_path)), streaming=streaming)
     [held_out] = corpus.held_out_texts.values()
     trained = trained_texts(corpus, tokenizer, 120)
     assert isinstance(corpus.train, CorpusStream if streaming else Blocks)
@@ -93,10 +90,10 @@ def test_every_form_gives_each_document_to_training_or_to_the_held_out_text(
         assert held_out == TEXTS[:8]
 
 
-def test_a_text_file_holds_out_its_end_in_pieces(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_a_text_file_holds_out_its_end_in_pieces(opened: Open, tmp_path: Path) -> None:
     text = "\n".join(f"LINE {number}" for number in range(900))
     (tmp_path / "input.txt").write_text(text)
-    corpus = opened(tokenizer, tmp_path, dataset_name=str(tmp_path / "input.txt"), text_validation_share=0.25)
+    corpus = opened(dataset_name=str(tmp_path / "input.txt"), text_validation_share=0.25)
     [pieces] = corpus.held_out_texts.values()
     assert text.endswith("".join(pieces))
     assert len("".join(pieces)) == pytest.approx(len(text) / 4, abs=1)
@@ -104,35 +101,26 @@ def test_a_text_file_holds_out_its_end_in_pieces(tokenizer: PreTrainedTokenizerB
     assert all(piece.startswith("LINE") for piece in pieces[1:])
 
 
-def test_a_folder_tells_its_splits_by_the_names_of_its_files(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
+def test_a_folder_has_its_splits_by_file_names(opened: Open, tokenizer: Any, tmp_path: Path) -> None:
     for name, texts in {"train-0": TEXTS[:20], "train-1": TEXTS[20:30], "validation": TEXTS[30:]}.items():
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"content": text}) + "\n" for text in texts))
+        write_jsonl(tmp_path / f"{name}.jsonl", ({"content": text} for text in texts))
     (tmp_path / "README.md").write_text("no document")
-    corpus = opened(tokenizer, tmp_path, dataset_name=str(tmp_path), streaming=True)
+    corpus = opened(dataset_name=str(tmp_path), streaming=True)
     assert corpus.held_out_texts == {str(tmp_path): TEXTS[30:38]}
     assert trained_texts(corpus, tokenizer, 80) == set(TEXTS[:30])
 
 
-def test_a_mixture_that_is_not_streamed_is_shuffled_and_keeps_held_out_text_of_every_part(
-    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
+def test_a_mixture_is_shuffled_and_holds_out_of_every_part(opened: Open, tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     paths = [written("parquet", tmp_path), written("jsonl", tmp_path / "a")]
     entries = [{"path": str(path), "weight": weight} for path, weight in zip(paths, (3, 1), strict=True)]
-    corpus = opened(tokenizer, tmp_path, datasets=entries)
+    corpus = opened(datasets=entries)
     assert isinstance(corpus.train, CorpusStream)
     assert [len(texts) for texts in corpus.held_out_texts.values()] == [4, 4]
-    text = tokenizer.decode([t for _, block in zip(range(30), corpus.train, strict=False) for t in block["input_ids"]])
+    text = tokenizer.decode([t for block in islice(corpus.train, 30) for t in block["input_ids"]])
     first = [piece for piece in text.split("<|endoftext|>") if piece in TEXTS]
     assert first != sorted(first, key=TEXTS.index)
     assert [part["weight"] for part in corpus.facts["parts"]] == [3, 1]
-
-
-def test_streaming_reads_nothing_into_memory(tmp_path: Path) -> None:
-    rows = corpus_source(MixturePart(path=str(written("jsonl", tmp_path))), streaming=True).rows("train")
-    assert isinstance(rows, IterableDataset)
 
 
 def test_the_text_column_is_found_or_named() -> None:
@@ -162,20 +150,17 @@ def test_the_text_column_is_found_or_named() -> None:
         ({"dataset_name": "{broken}", "streaming": True}, "cannot read a corpus"),
     ],
 )  # fmt: skip
-def test_a_corpus_that_cannot_be_had_is_one_line(
-    keys: dict, complaint: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+def test_a_wrong_corpus_is_one_line(keys: dict, complaint: str, opened: Open, tmp_path: Path) -> None:
     places = {name: tmp_path / name for name in ("folder", "empty", "numbers", "broken")}
     for place in places.values():
         place.mkdir()
-    (places["folder"] / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    write_jsonl(places["folder"] / "rows.jsonl", ({"text": text} for text in TEXTS))
     (places["numbers"] / "rows.jsonl").write_text('{"text": 1}\n' * 40)
     (places["broken"] / "rows.jsonl").write_text('{"text": \n')
     filled = json.loads(json.dumps(keys).replace("{folder}", str(places["folder"])))
     filled = {key: value.format(**places) if isinstance(value, str) else value for key, value in filled.items()}
     with pytest.raises(UserError, match=complaint) as raised:
-        opened(tokenizer, tmp_path, **filled)
+        opened(**filled)
     assert "\n" not in str(raised.value)
 
 
@@ -189,7 +174,9 @@ def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path: Path
         assert [row["text"] for row in rows] == texts
 
 
-def test_a_slice_of_a_corpus_is_refused(tmp_path: Path) -> None:
-    part = MixturePart(path=str(written("jsonl", tmp_path)), split="train[:10]")
+def test_streaming_reads_nothing_into_memory_and_refuses_a_slice(tmp_path: Path) -> None:
+    part = MixturePart(path=str(written("jsonl", tmp_path)))
+    assert isinstance(corpus_source(part, streaming=True).rows("train"), IterableDataset)
+    part = replace(part, split="train[:10]")
     with pytest.raises(UserError, match=r"train\[:10\] is no split name"):
         corpus_source(part, streaming=True)
