@@ -39,12 +39,12 @@ def commands(page: str, mark: str) -> list[str]:
     return [line for block in joined for line in block.splitlines() if line and not line.startswith("#")]
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short():
     assert len(README.splitlines()) <= 220
     assert len(README.split()) <= 2200
 
 
-def test_every_block_of_commands_says_who_runs_it() -> None:
+def test_every_block_of_commands_says_who_runs_it():
     pages = ["README.md", *MANUALS]
     marks = [mark for page in pages for mark, _ in blocks(page)]
     assert len(marks) >= 20
@@ -53,14 +53,14 @@ def test_every_block_of_commands_says_who_runs_it() -> None:
     assert {needs for _, needs in TABLE} == NEEDS
 
 
-def test_every_program_has_a_command_in_its_manual() -> None:
+def test_every_program_has_a_command_in_its_manual():
     for page in MANUALS:
         programs = {path.name for path in (PROJECT / page).parent.glob("*.py")} - {"__init__.py"}
         folder = Path(page).parent
         assert programs == {one for one in programs if f"python {folder}/{one}" in (PROJECT / page).read_text()}
 
 
-def test_every_path_that_the_documentation_names_exists() -> None:
+def test_every_path_that_the_documentation_names_exists():
     files = {path.name for folder in ROOTS for path in (PROJECT / folder).rglob("*.py")}
     missing = []
     for page in PAGES:
@@ -74,7 +74,7 @@ def test_every_path_that_the_documentation_names_exists() -> None:
     assert not missing
 
 
-def test_every_make_target_that_the_documentation_names_exists() -> None:
+def test_every_make_target_that_the_documentation_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     named = {target for page in PAGES for target in re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8"))}
     assert named | {command.split()[1] for command in commands("README.md", "make")} <= targets
@@ -130,12 +130,12 @@ def after_the_readme(users_folder: Path, run_cli: RunCli) -> Path:
     return users_folder
 
 
-def test_the_commands_of_the_readme_run_as_printed(after_the_readme: Path) -> None:
+def test_the_commands_of_the_readme_run_as_printed(after_the_readme):
     assert (after_the_readme / "runs" / "comparison" / "report.html").is_file()
     assert (after_the_readme / "runs" / "my-merged" / "merge.json").is_file()
 
 
-def test_the_commands_of_the_manuals_run_as_printed(after_the_readme: Path, run_cli: RunCli) -> None:
+def test_the_commands_of_the_manuals_run_as_printed(after_the_readme, run_cli):
     marks = {"test", "needs bubblewrap"} if shutil.which("bwrap") else {"test"}
     for page in MANUALS:
         for mark in sorted(marks, reverse=True):
@@ -146,7 +146,7 @@ def test_the_commands_of_the_manuals_run_as_printed(after_the_readme: Path, run_
 
 
 @pytest.mark.slow
-def test_the_long_commands_run_as_printed(users_folder: Path) -> None:
+def test_the_long_commands_run_as_printed(users_folder):
     """The environment of `make` is lent to the folder, so that make has nothing to install."""
     if not (PROJECT / ".venv" / "installed").is_file():
         pytest.skip("no .venv: run this by `make test-slow`")
@@ -157,7 +157,7 @@ def test_the_long_commands_run_as_printed(users_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_make_quickstart_prints_the_path_of_its_report_last() -> None:
+def test_make_quickstart_prints_the_path_of_its_report_last():
     done = subprocess.run(["make", "--no-print-directory", "quickstart"], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = PROJECT / done.stdout.strip().splitlines()[-1]

@@ -26,14 +26,14 @@ def name_of(path: Path) -> str:
 every_recipe = pytest.mark.parametrize("path", RECIPES, ids=name_of)
 
 
-def test_there_are_recipes_for_every_stage_and_model() -> None:
+def test_there_are_recipes_for_every_stage_and_model():
     assert {path.parent.name for path in RECIPES} == KINDS.keys()
     for model in ARCHITECTURES:
         assert {path.parent.name for path in RECIPES if path.parents[1].name == model} == KINDS.keys()
 
 
 @every_recipe
-def test_a_shipped_recipe_is_understood_to_the_last_key(path: Path, tmp_path: Path) -> None:
+def test_a_shipped_recipe_is_understood_to_the_last_key(path, tmp_path):
     recipe = parse_recipe(KINDS[path.parent.name], ["--config", str(path), "--output_dir", str(tmp_path / "run")])
     written = yaml.safe_load(path.read_text())
     values = {key: value for part in recipe.arguments for key, value in vars(part).items()}
@@ -43,7 +43,7 @@ def test_a_shipped_recipe_is_understood_to_the_last_key(path: Path, tmp_path: Pa
         assert values[key] == written[key]
 
 
-def test_recipes_have_a_comment_a_readme_their_launch_command_an_output_of_their_own_and_no_hardware_keys() -> None:
+def test_recipes_have_a_comment_a_readme_their_launch_command_an_output_of_their_own_and_no_hardware_keys():
     hardware = {
         "use_cpu",
         "fsdp",
@@ -87,7 +87,7 @@ def shared_tokenizers(request: pytest.FixtureRequest) -> Path:
 
 
 @every_recipe
-def test_a_recipe_trains_the_twin_of_its_model(path: Path, twins: TwinRuns) -> None:
+def test_a_recipe_trains_the_twin_of_its_model(path, twins):
     folder = twins.run(path)
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
     logs: list[dict[str, Any]] = json.loads((folder / "trainer_state.json").read_text())["log_history"]
@@ -117,6 +117,6 @@ def assert_trained(path: Path, folder: Path, twins: TwinRuns) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "accelerate_configs").glob("*.yaml")), ids=lambda p: p.name)
-def test_an_accelerate_config_is_one_that_accelerate_loads(path: Path) -> None:
+def test_an_accelerate_config_is_one_that_accelerate_loads(path):
     config = load_config_from_file(str(path))
     assert config.num_processes >= 1

@@ -66,15 +66,15 @@ def climbs(path: Path) -> list[str]:
     return found
 
 
-def test_imports_point_down_only() -> None:
+def test_imports_point_down_only():
     assert [climb for path in SOURCES if path not in PROGRAMS for climb in climbs(path)] == []
 
 
-def test_every_room_is_on_a_floor() -> None:
+def test_every_room_is_on_a_floor():
     assert {".".join(room.parts) for room in ROOMS if room.parts[0] == "pipelines"} <= FLOOR_OF.keys()
 
 
-def test_the_readme_of_each_package_lists_its_programs_and_rooms() -> None:
+def test_the_readme_of_each_package_lists_its_programs_and_rooms():
     for package in ("pipelines", "data_prep"):
         text = (PROJECT / package / "README.md").read_text()
         names = [f"`{one.name}" for one in (*PROGRAMS, *ROOMS) if one.parent.name == package]
@@ -82,13 +82,13 @@ def test_the_readme_of_each_package_lists_its_programs_and_rooms() -> None:
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
-def test_a_program_is_one_page_and_no_program_imports_another(path: Path) -> None:
+def test_a_program_is_one_page_and_no_program_imports_another(path):
     assert len(path.read_text().splitlines()) <= 120
     programs = {f"{p.parent.name}.{p.stem}" for p in PROGRAMS}
     assert not imported_modules(path) & programs
 
 
-def test_files_and_functions_are_short() -> None:
+def test_files_and_functions_are_short():
     long = [str(path.relative_to(PROJECT)) for path in SOURCES if len(path.read_text().splitlines()) > 300]
     for path in SOURCES:
         for one in ast.walk(ast.parse(path.read_text())):
@@ -97,7 +97,7 @@ def test_files_and_functions_are_short() -> None:
     assert long == []
 
 
-def test_no_import_goes_in_a_circle() -> None:
+def test_no_import_goes_in_a_circle():
     """Inside a room neither: a module is read from the top, and what it needs is read before it."""
     named = {".".join(path.relative_to(PROJECT).with_suffix("").parts): path for path in SOURCES}
     named = {name.removesuffix(".__init__"): path for name, path in named.items()}
@@ -105,12 +105,12 @@ def test_no_import_goes_in_a_circle() -> None:
     sorter.prepare()  # raises CycleError, which names the circle
 
 
-def test_a_folder_holds_at_most_15_files() -> None:
+def test_a_folder_holds_at_most_15_files():
     folders = Counter(Path(name).parent for name in LISTED)
     assert [str(folder) for folder, n_files in folders.items() if n_files > 15] == []
 
 
-def test_no_program_or_room_shadows_an_installed_module() -> None:
+def test_no_program_or_room_shadows_an_installed_module():
     """`accelerate launch pipelines/sft.py` puts pipelines/ first on sys.path."""
     names = {p.stem for p in PROGRAMS} | {p.parent.name for p in SOURCES if p.parent.parent.parent == PROJECT}
     names -= {"pipelines", "data_prep"}
@@ -121,7 +121,7 @@ def test_no_program_or_room_shadows_an_installed_module() -> None:
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.name)
-def test_help_is_the_docstring_and_imports_no_torch(path: Path) -> None:
+def test_help_is_the_docstring_and_imports_no_torch(path):
     code = (
         "import runpy, sys; sys.argv = [sys.argv[1], '--help']\n"
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
@@ -136,7 +136,7 @@ def test_help_is_the_docstring_and_imports_no_torch(path: Path) -> None:
     assert f"python {path.parent.name}/{path.name}" in manual
 
 
-def test_the_rooms_below_modeling_import_no_torch() -> None:
+def test_the_rooms_below_modeling_import_no_torch():
     rooms = ["pipelines.errors", "pipelines.files", "pipelines.command_line", "pipelines.recipe", "pipelines.records"]
     rooms += ["data_prep.dataset_folder", "data_prep.conversation", "pipelines.report", "pipelines.hub"]
     code = f"import sys, {', '.join(rooms)}; assert 'torch' not in sys.modules"
@@ -144,7 +144,7 @@ def test_the_rooms_below_modeling_import_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_top_level_is_the_design() -> None:
+def test_the_top_level_is_the_design():
     top = {name.split("/")[0] for name in LISTED}
     assert top <= {
         "README.md", "pyproject.toml", "pipelines", "recipes", "data_prep", "tests", "accelerate_configs",
@@ -152,7 +152,7 @@ def test_the_top_level_is_the_design() -> None:
     }  # fmt: skip
 
 
-def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
+def test_no_test_is_named_by_bytes(request):
     """Those of gzip hold the second they were made in, and two processes would collect different tests."""
     for item in request.session.items:
         cases = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -161,7 +161,7 @@ def test_no_test_is_named_by_bytes(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "tests" / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
-def test_what_a_benchmark_takes_from_the_project_is_there(path: Path) -> None:
+def test_what_a_benchmark_takes_from_the_project_is_there(path):
     """No test runs a benchmark, so that one can rot unseen."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("pipelines", "data_prep", "tests")):

@@ -27,13 +27,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "installed"
 
 
-def test_the_wheel_holds_every_file_but_the_manuals(installed: Path) -> None:
+def test_the_wheel_holds_every_file_but_the_manuals(installed):
     here = {path.relative_to(PROJECT) for name in PACKAGES for path in (PROJECT / name).rglob("*") if path.is_file()}
     wanted = {path for path in here if path.name != "README.md" and "__pycache__" not in path.parts}
     assert {path for path in wanted if not (installed / path).is_file()} == set()
 
 
-def test_what_is_installed_reads_its_templates(installed: Path, tmp_path: Path) -> None:
+def test_what_is_installed_reads_its_templates(installed, tmp_path):
     code = (
         "from pipelines.modeling.chat_template import CHATML\n"
         "from pipelines.report.rendering import environment_with, page_parts\n"

@@ -24,7 +24,7 @@ def question(instruction: str = "Hello", policy: SamplingPolicy | None = None) -
     return Question(instruction, "and this", PromptStyle.PLAIN, policy or SamplingPolicy(max_new_tokens=20))
 
 
-def test_the_last_scene_has_both_answers_with_each_tokens_probability_and_five_rivals(pair: ModelPair) -> None:
+def test_the_last_scene_has_both_answers_with_each_tokens_probability_and_five_rivals(pair):
     *before, last = put_to_both(pair, question(), lambda: False)
     assert last.is_last
     assert not any(scene.is_last for scene in before)
@@ -40,7 +40,7 @@ def test_the_last_scene_has_both_answers_with_each_tokens_probability_and_five_r
     assert [len(one) for one in last.base.choices] == [20]
 
 
-def test_a_system_text_comes_first_and_each_model_reads_its_own_earlier_answers(pair: ModelPair) -> None:
+def test_a_system_text_comes_first_and_each_model_reads_its_own_earlier_answers(pair):
     asked = replace(question(), system="Be brief.", earlier=(Exchange("Hi", "base says", "instruct says"),))
     *_, last = put_to_both(pair, asked, lambda: False)
     assert last.base.read == (
@@ -52,7 +52,7 @@ def test_a_system_text_comes_first_and_each_model_reads_its_own_earlier_answers(
     assert "base says" not in read
 
 
-def test_a_stop_ends_both_and_still_shows_the_probabilities_of_what_was_said(pair: ModelPair) -> None:
+def test_a_stop_ends_both_and_still_shows_the_probabilities_of_what_was_said(pair):
     policy = SamplingPolicy(max_new_tokens=200)
     told_at_once = list(put_to_both(pair, question(policy=policy), lambda: True))
     assert [scene.was_stopped for scene in told_at_once] == [False, True]
@@ -63,12 +63,12 @@ def test_a_stop_ends_both_and_still_shows_the_probabilities_of_what_was_said(pai
     assert [len(one) for one in last.base.choices] == [n_said]
 
 
-def test_a_stop_after_the_end_changes_nothing(pair: ModelPair) -> None:
+def test_a_stop_after_the_end_changes_nothing(pair):
     *_, last = put_to_both(pair, question(policy=SamplingPolicy(max_new_tokens=1)), lambda: True)
     assert not last.was_stopped
 
 
-def test_an_empty_prompt_and_one_too_long_are_refused(pair: ModelPair) -> None:
+def test_an_empty_prompt_and_one_too_long_are_refused(pair):
     with pytest.raises(UserError, match="the prompt is empty"):
         question(" \n")
     with pytest.raises(UserError, match="expected fewer than 256 for the base model"):

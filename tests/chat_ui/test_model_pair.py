@@ -52,7 +52,7 @@ def answer_of(loaded: LoadedModel, style: PromptStyle) -> Answer:
     return generate_answers(loaded, [prompt], SamplingPolicy(max_new_tokens=30))[0][0]
 
 
-def test_each_model_answers_as_it_does_alone(pair: ModelPair, base: Path, adapter: Path) -> None:
+def test_each_model_answers_as_it_does_alone(pair, base, adapter):
     alone = answer_of(load_for_inference(str(base)), PromptStyle.PLAIN)
     adapted = answer_of(load_for_inference(str(base), str(adapter)), PromptStyle.CHAT)
     assert answer_of(pair.instruct, PromptStyle.CHAT) == adapted
@@ -60,14 +60,14 @@ def test_each_model_answers_as_it_does_alone(pair: ModelPair, base: Path, adapte
     assert answer_of(pair.instruct, PromptStyle.PLAIN) != alone
 
 
-def test_an_adapter_shares_the_weights_of_its_base(pair: ModelPair, base: Path) -> None:
+def test_an_adapter_shares_the_weights_of_its_base(pair, base):
     assert pair.shares_weights
     one = load_pair(str(base), str(base))
     assert not one.shares_weights
     assert pair.n_bytes < one.n_bytes
 
 
-def test_the_base_is_asked_plainly_or_behind_the_template_of_the_instruct_model(pair: ModelPair) -> None:
+def test_the_base_is_asked_plainly_or_behind_the_template_of_the_instruct_model(pair):
     assert pair.base_styles == [PromptStyle.PLAIN, PromptStyle.RAW, PromptStyle.CHAT]
     (base, style), (instruct, instruct_style) = pair.asked(PromptStyle.CHAT)
     assert base.tokenizer is instruct.tokenizer
@@ -76,13 +76,13 @@ def test_the_base_is_asked_plainly_or_behind_the_template_of_the_instruct_model(
     assert pair.asked(PromptStyle.PLAIN)[0] == (pair.base, PromptStyle.PLAIN)
 
 
-def test_without_a_template_both_get_plain_prompts(base: Path) -> None:
+def test_without_a_template_both_get_plain_prompts(base):
     pair = load_pair(str(base), str(base))
     assert pair.base_styles == [PromptStyle.PLAIN, PromptStyle.RAW]
     assert pair.instruct_style is PromptStyle.PLAIN
 
 
-def test_an_adapter_of_another_base_is_refused(adapter: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused(adapter, tiny_model_folder, tmp_path):
     other = save_chain_model(tiny_model_folder, tmp_path / "other", ["find"], ends=True)
     with pytest.raises(UserError, match="was trained on"):
         load_pair(str(other), str(adapter))

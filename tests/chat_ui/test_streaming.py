@@ -27,14 +27,14 @@ def prompt_of(loaded: LoadedModel, text: str = "Hello") -> list[int]:
 @pytest.mark.parametrize(
     "policy", [SamplingPolicy(max_new_tokens=40), SamplingPolicy(1.5, 0.9, 3, seed=7, max_new_tokens=40)]
 )
-def test_the_last_answers_are_those_of_generate_answers(tiny: LoadedModel, policy: SamplingPolicy) -> None:
+def test_the_last_answers_are_those_of_generate_answers(tiny, policy):
     [expected] = generate_answers(tiny, [prompt_of(tiny)], policy)
     *_, last = stream_answers(tiny, prompt_of(tiny), policy)
     assert last.is_done
     assert list(last.answers) == expected
 
 
-def test_answers_grow_by_one_token_a_step_and_keep_what_they_had(tiny: LoadedModel) -> None:
+def test_answers_grow_by_one_token_a_step_and_keep_what_they_had(tiny):
     progress = list(stream_answers(tiny, prompt_of(tiny), SamplingPolicy(max_new_tokens=12), A_STEP))
     token_ids = [one.answers[0].token_ids for one in progress]
     assert [len(ids) for ids in token_ids] == list(range(1, 13))
@@ -45,7 +45,7 @@ def test_answers_grow_by_one_token_a_step_and_keep_what_they_had(tiny: LoadedMod
     assert progress[-1].tokens_per_second == pytest.approx(12 / progress[-1].seconds)
 
 
-def test_an_answer_that_ends_waits_for_the_others_and_does_not_grow(tiny: LoadedModel) -> None:
+def test_an_answer_that_ends_waits_for_the_others_and_does_not_grow(tiny):
     policy = SamplingPolicy(3.0, 1.0, 6, seed=1, max_new_tokens=150)
     [expected] = generate_answers(tiny, [prompt_of(tiny)], policy)
     lengths = {len(one.token_ids) for one in expected}
@@ -54,14 +54,14 @@ def test_an_answer_that_ends_waits_for_the_others_and_does_not_grow(tiny: Loaded
     assert list(last.answers) == expected
 
 
-def test_an_end_token_ends_the_answer_and_is_no_text(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_an_end_token_ends_the_answer_and_is_no_text(tiny_model_folder, tmp_path):
     loaded = load_for_inference(str(save_chain_model(tiny_model_folder, tmp_path, [" find max"], ends=True)))
     *_, last = stream_answers(loaded, prompt_of(loaded), SamplingPolicy(max_new_tokens=50))
     [answer] = last.answers
     assert (answer.text, answer.n_tokens, answer.stopped, len(answer.token_ids)) == (" find max", 2, True, 3)
 
 
-def test_a_character_is_shown_once_all_its_bytes_are_there(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_character_is_shown_once_all_its_bytes_are_there(tiny_model_folder, tmp_path):
     tokenizer = load_tokenizer(str(tiny_model_folder))
     newline, first, second, end = tokenizer.convert_tokens_to_ids(["Ċ", "Ã", "©", "<|im_end|>"])  # é is two bytes
     folder = save_successors(tokenizer, tmp_path / "m", {newline: first, first: second, second: end})
@@ -70,7 +70,7 @@ def test_a_character_is_shown_once_all_its_bytes_are_there(tiny_model_folder: Pa
     assert texts == ["", "é", "é"]
 
 
-def test_a_long_prompt_leaves_less_room(tiny: LoadedModel) -> None:
+def test_a_long_prompt_leaves_less_room(tiny):
     prompt = prompt_of(tiny) * 20
     prompt = prompt[: (tiny.max_positions or 0) - 3]
     *_, last = stream_answers(tiny, prompt, SamplingPolicy(max_new_tokens=50))
@@ -80,7 +80,7 @@ def test_a_long_prompt_leaves_less_room(tiny: LoadedModel) -> None:
     assert (full.answers[0].token_ids, full.n_room, full.is_done) == ((), 0, True)
 
 
-def test_two_models_speak_in_turn_until_both_are_done() -> None:
+def test_two_models_speak_in_turn_until_both_are_done():
     def stream(n_turns: int) -> Iterator[Progress]:
         yield from (Progress((), number, 0, number == n_turns) for number in range(1, n_turns + 1))
 

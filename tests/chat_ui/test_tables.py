@@ -36,7 +36,7 @@ def choice(token: str, probability: float, *rivals: tuple[str, float]) -> TokenC
     return TokenChoice(token, 0, probability, rivals)
 
 
-def test_a_row_has_a_token_its_probability_and_its_rivals() -> None:
+def test_a_row_has_a_token_its_probability_and_its_rivals():
     table = Cells(token_table("base", [choice(" find", 0.5, ("\n", 0.25), ("x", 0.1)), choice("max", 1.0)]))
     assert table.rows == [
         ["", "token", "probability", "alternatives"],
@@ -45,17 +45,17 @@ def test_a_row_has_a_token_its_probability_and_its_rivals() -> None:
     ]
 
 
-def test_the_first_tokens_are_ranked_and_the_taken_one_is_marked() -> None:
+def test_the_first_tokens_are_ranked_and_the_taken_one_is_marked():
     table = Cells(first_token_table([choice("b", 0.2, ("a", 0.5))], [choice("c", 0.9), choice("later", 1.0)]))
     assert table.rows[1:] == [["'a'", "0.5000", "'c' ←", "0.9000"], ["'b' ←", "0.2000", "", ""]]
 
 
-def test_a_model_that_said_nothing_has_empty_cells() -> None:
+def test_a_model_that_said_nothing_has_empty_cells():
     assert Cells(first_token_table([], [choice("c", 0.9)])).rows[1:] == [["", "", "'c' ←", "0.9000"]]
     assert Cells(first_token_table([], [])).rows[1:] == []
 
 
-def test_hostile_tokens_stay_text() -> None:
+def test_hostile_tokens_stay_text():
     hostile = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "${alert(1)}", "{{#each value}}", "</td>"]
     page = token_table("base", [choice(token, 0.5, (token, 0.1)) for token in hostile])
     table = Cells(page)
@@ -64,6 +64,6 @@ def test_hostile_tokens_stay_text() -> None:
     assert not set("${}`") & set(page)
 
 
-def test_direction_marks_and_control_characters_are_spelled_out() -> None:
+def test_direction_marks_and_control_characters_are_spelled_out():
     table = Cells(token_table("base", [choice("\u202e\x00", 0.5)]))
     assert table.rows[1][1] == "'\\u202e\\x00'"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -42,7 +41,7 @@ def _same_handler_after() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "said"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "terminated\n")], ids=["Ctrl-C", "kill"]
 )
-def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals, said: str) -> None:
+def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path, number, said):
     program = subprocess.Popen(
         [sys.executable, "-c", _HALF_WRITTEN, str(tmp_path / "out")],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -57,7 +56,7 @@ def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path: Path, num
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_is_killed_by_the_system_whatever_it_waits_for() -> None:
+def test_a_worker_is_killed_by_the_system_whatever_it_waits_for():
     """A handler in Python is not called in a worker that a signal reaches just before it waits for a semaphore."""
     program = (
         "import multiprocessing, signal\nfrom pipelines.command_line import run_program\n"
@@ -72,7 +71,7 @@ def test_a_worker_is_killed_by_the_system_whatever_it_waits_for() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_place_that_refuses_is_one_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_that_refuses_is_one_line(number, capsys):
     def main(_: Sequence[str] | None) -> NoReturn:
         raise OSError(number, os.strerror(number), "/data/out")
 
@@ -84,13 +83,13 @@ def test_a_place_that_refuses_is_one_line(number: int, capsys: pytest.CaptureFix
     assert line.startswith(f"error: cannot {verb} /data/out: {os.strerror(number).lower()}; ")
 
 
-def test_a_file_that_a_program_has_lost_itself_keeps_its_traceback(tmp_path: Path) -> None:
+def test_a_file_that_a_program_has_lost_itself_keeps_its_traceback(tmp_path):
     with pytest.raises(FileNotFoundError):
         run_program(lambda _: (tmp_path / "none").read_text() and None)
 
 
 @pytest.mark.parametrize(("text", "is_size"), [("5GB", True), ("0.5MB", True), ("5", False), ("5GiB", False)])
-def test_a_size_of_files_has_a_unit(text: str, is_size: bool) -> None:
+def test_a_size_of_files_has_a_unit(text, is_size):
     if is_size:
         assert size_of_files(text) == text
     else:
@@ -99,14 +98,14 @@ def test_a_size_of_files_has_a_unit(text: str, is_size: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "a lot"])
-def test_a_bound_is_a_number(text: str) -> None:
+def test_a_bound_is_a_number(text):
     with pytest.raises(argparse.ArgumentTypeError, match="number of 0 or more"):
         not_negative(text)
     assert not_negative("1e-5") == 1e-5
 
 
 @pytest.mark.parametrize("text", ["0", "5", "1.01"])
-def test_a_share_is_a_part_of_the_whole(text: str) -> None:
+def test_a_share_is_a_part_of_the_whole(text):
     with pytest.raises(argparse.ArgumentTypeError, match="above 0 and at most 1"):
         share(text)
     assert share("1") == 1

@@ -20,7 +20,7 @@ from pipelines.files import (
 )
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "record.json"
     write_json_atomically(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
-def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "out"
 
     def fail_half_way() -> None:
@@ -54,9 +54,7 @@ def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["link", "dangling", "."])
-def test_what_no_folder_can_replace_is_refused_before_there_is_work_to_lose(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_no_folder_can_replace_is_refused_before_there_is_work_to_lose(place, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -66,7 +64,7 @@ def test_what_no_folder_can_replace_is_refused_before_there_is_work_to_lose(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "empty", "link"]
 
 
-def test_a_full_folder_is_overwritten_only_when_asked(tmp_path: Path) -> None:
+def test_a_full_folder_is_overwritten_only_when_asked(tmp_path):
     write_text_atomically(tmp_path / "out" / "old.txt", "old")
     with pytest.raises(UserError, match="add --overwrite"), fresh_folder(tmp_path / "out"):
         pass
@@ -75,21 +73,21 @@ def test_a_full_folder_is_overwritten_only_when_asked(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["new.txt"]
 
 
-def test_a_broken_line_is_named_by_its_number(tmp_path: Path) -> None:
+def test_a_broken_line_is_named_by_its_number(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n\n{"a": \n')
     with pytest.raises(UserError, match="on line 3"):
         list(read_jsonl(path))
 
 
-def test_a_line_that_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_line_that_is_no_object_is_refused(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n[1]\n')
     with pytest.raises(UserError, match=r"line 2 of .* is a list"):
         list(read_jsonl(path))
 
 
-def test_text_that_is_not_utf8_says_which_byte(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_says_which_byte(tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes("café".encode("latin1"))
     with pytest.raises(UserError, match="byte 0xe9 at offset 3"):
@@ -97,12 +95,12 @@ def test_text_that_is_not_utf8_says_which_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent.json", "."])
-def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path, name):
     with pytest.raises(UserError, match="check the path"):
         read_json(tmp_path / name)
 
 
-def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> None:
+def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path):
     for folder in ("a", "b"):
         write_text_atomically(tmp_path / folder / "x.txt", "x")
     hashes = [sha256_of_files([tmp_path / f / "x.txt"], tmp_path / f) for f in ("a", "b")]
@@ -112,7 +110,7 @@ def test_a_folder_hash_depends_on_names_and_contents_only(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x", "/proc/x/y"])
-def test_a_place_that_is_no_disk_is_one_line(place: str) -> None:
+def test_a_place_that_is_no_disk_is_one_line(place):
     for write in (lambda path: write_text_atomically(path, "x"), refuse_unwritable, open_fresh):
         with pytest.raises(UserError, match=f"^cannot write {place}: ") as caught:
             write(Path(place))
@@ -124,7 +122,7 @@ def open_fresh(path: Path) -> None:
         pass
 
 
-def test_asking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_asking_whether_a_place_can_be_written_leaves_nothing(tmp_path):
     refuse_unwritable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "c").mkdir()

@@ -1,7 +1,6 @@
 """Absolute paths in records: cut to their last part, and nothing else touched."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,22 +34,22 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (None, None),
     ],
 )
-def test_a_text_that_is_an_absolute_path_becomes_its_last_part(before: Any, after: Any) -> None:
+def test_a_text_that_is_an_absolute_path_becomes_its_last_part(before, after):
     assert without_local_paths(before) == after
 
 
-def test_lists_values_and_keys_are_all_looked_at() -> None:
+def test_lists_values_and_keys_are_all_looked_at():
     before = {"/a/b": ["/c/d", {"e": "/f/g", "diff": "/h/i"}], "diff": "/h/i"}
     assert without_local_paths(before, but=("diff",)) == {"b": ["d", {"e": "g", "diff": "/h/i"}], "diff": "/h/i"}
 
 
-def test_a_path_under_the_home_folder_is_cut_within_a_text_too(home: Path) -> None:
+def test_a_path_under_the_home_folder_is_cut_within_a_text_too(home):
     before = f"python pipelines/sft.py --config '{home}/my/lora.yaml' --output_dir={home}/runs/mine, and {home}x/y"
     after = f"python pipelines/sft.py --config 'lora.yaml' --output_dir=mine, and {home}x/y"
     assert without_local_paths(before) == after
 
 
-def test_a_user_whose_home_is_the_root_of_the_disk_has_no_home_to_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_whose_home_is_the_root_of_the_disk_has_no_home_to_cut(monkeypatch):
     monkeypatch.setenv("HOME", "/")
     line = "see https://huggingface.co/me/x"
     assert without_local_paths([line, "/data/rows"]) == [line, "rows"]

@@ -32,12 +32,12 @@ def other_weights(base: Path, folder: Path) -> Path:
     return folder
 
 
-def test_its_own_base_passes_by_any_spelling_of_its_path(adapter: Path, tiny_model_folder: Path) -> None:
+def test_its_own_base_passes_by_any_spelling_of_its_path(adapter, tiny_model_folder):
     refuse_other_base(str(adapter), str(tiny_model_folder))
     refuse_other_base(str(adapter), f"{tiny_model_folder}/../{tiny_model_folder.name}/")
 
 
-def test_another_base_is_named_with_the_right_one(adapter: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_another_base_is_named_with_the_right_one(adapter, tiny_model_folder, tmp_path):
     for other in ("someone/some-model", str(other_weights(tiny_model_folder, tmp_path / "other"))):
         with pytest.raises(UserError) as refused:
             refuse_other_base(str(adapter), other)
@@ -46,9 +46,7 @@ def test_another_base_is_named_with_the_right_one(adapter: Path, tiny_model_fold
         assert "\n" not in str(refused.value)
 
 
-def test_a_base_that_was_moved_is_known_by_its_fingerprint(
-    adapter: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_base_that_was_moved_is_known_by_its_fingerprint(adapter, tiny_model_folder, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(tiny_model_folder, moved)
     refuse_other_base(str(adapter), str(moved))  # by the weights of the place that the adapter names
@@ -60,7 +58,7 @@ def test_a_base_that_was_moved_is_known_by_its_fingerprint(
     refuse_other_base(str(adapter), str(moved))
 
 
-def test_a_base_that_was_trained_on_under_its_name_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_base_that_was_trained_on_under_its_name_is_refused(tiny_model_folder, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny_model_folder, base)
     adapter = adapter_on(base, tmp_path / "adapter")
@@ -72,7 +70,7 @@ def test_a_base_that_was_trained_on_under_its_name_is_refused(tiny_model_folder:
         refuse_other_base(str(adapter), str(base))
 
 
-def test_an_adapter_named_alone_is_refused_once_its_base_has_changed(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_named_alone_is_refused_once_its_base_has_changed(tiny_model_folder, tmp_path):
     """By the lock alone, as in a folder that was pulled: loading would give a model that was never trained."""
     base = tmp_path / "base"
     shutil.copytree(tiny_model_folder, base)
@@ -93,9 +91,7 @@ def test_an_adapter_named_alone_is_refused_once_its_base_has_changed(tiny_model_
         assert f"the base {base} with other weights ({here}, locked: {locked['fingerprint']})" in refused.value.problem
 
 
-def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(tiny_model_folder, tmp_path):
     shutil.copytree(tiny_model_folder, tmp_path / "base")
     before = model_fingerprint(str(tmp_path / "base"))
     assert before == model_fingerprint(str(tiny_model_folder))
@@ -106,7 +102,7 @@ def test_a_fingerprint_follows_a_file_of_the_same_size_that_was_written_over(
     assert model_fingerprint(str(tmp_path / "base")) != before
 
 
-def test_a_folder_without_an_adapter_is_one_line(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_an_adapter_is_one_line(tiny_model_folder, tmp_path):
     with pytest.raises(UserError, match="no PEFT adapter at"):
         refuse_other_base(str(tmp_path), str(tiny_model_folder))
 
@@ -133,12 +129,12 @@ def places(tmp_path: Path) -> Path:
         ("empty", r"has no config\.json"),
     ],
 )
-def test_a_path_that_is_no_model_is_described(name: str, message: str, places: Path) -> None:
+def test_a_path_that_is_no_model_is_described(name, message, places):
     with pytest.raises(UserError, match=message):
         refuse_unusable_model(str(places / name))
 
 
-def test_an_adapter_given_as_a_base_is_refused_and_its_base_is_named(places: Path) -> None:
+def test_an_adapter_given_as_a_base_is_refused_and_its_base_is_named(places):
     adapter = str(places / "adapter")
     refuse_unusable_model(adapter)
     for pair in ((adapter, adapter), (BASE, BASE)):

@@ -1,7 +1,6 @@
 """Names become files of one commit, fetched from a Hub without what could run; what cannot be had is one line."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,9 +72,7 @@ def pull(client: RealClient, name: str, *, weights: bool = False) -> list[Any]:
     return answer
 
 
-def test_only_what_cannot_run_is_fetched_and_weights_when_they_are_asked_for(
-    hub: LocalHub, client: RealClient, model: str
-) -> None:
+def test_only_what_cannot_run_is_fetched_and_weights_when_they_are_asked_for(hub, client, model):
     before = len(hub.requests)
     _, head, pinned, files = pull(client, model)
     assert set(files) == FETCHED
@@ -87,7 +84,7 @@ def test_only_what_cannot_run_is_fetched_and_weights_when_they_are_asked_for(
     assert len(bodies) == len(FETCHED) + 1
 
 
-def test_a_branch_means_one_commit_as_long_as_the_process_lives(hub: LocalHub, client: RealClient, model: str) -> None:
+def test_a_branch_means_one_commit_as_long_as_the_process_lives(hub, client, model):
     _, head, _, _ = pull(client, model)
     newer = commit(client, **{"config.json": "newer"})
     assert pull(client, model)[1] == head
@@ -97,7 +94,7 @@ def test_a_branch_means_one_commit_as_long_as_the_process_lives(hub: LocalHub, c
 
 
 @pytest.mark.usefixtures("model")
-def test_commits_that_differ_in_the_card_alone_have_the_same_weights(client: RealClient) -> None:
+def test_commits_that_differ_in_the_card_alone_have_the_same_weights(client):
     first = commit(client, **{"README.md": "one"})
     card = commit(client, **{"README.md": "two"})
     weights = commit(client, **{"model.safetensors": "others"})
@@ -106,14 +103,14 @@ def test_commits_that_differ_in_the_card_alone_have_the_same_weights(client: Rea
     assert client.run(ask, one=card, other=weights) is False
 
 
-def test_a_folder_is_taken_as_it_is_and_asks_nobody(hub: LocalHub, client: RealClient, tmp_path: Path) -> None:
+def test_a_folder_is_taken_as_it_is_and_asks_nobody(hub, client, tmp_path):
     before = len(hub.requests)
     folder, head, pinned, _ = pull(client, str(tmp_path), weights=True)
     assert (folder, head, pinned) == (str(tmp_path), None, str(tmp_path))
     assert len(hub.requests) == before
 
 
-def test_what_cannot_be_had_is_told_in_one_line(hub: LocalHub, client: RealClient, model: str, token: str) -> None:
+def test_what_cannot_be_had_is_told_in_one_line(hub, client, model, token):
     client.run("[api.create_repo(f'ann/{name}', private=name == 'private') for name in ('private', 'gated')]")
     commit(client, "ann/gated", **{"config.json": "{}"})
     hub.repository("ann/gated").gated = True
@@ -144,18 +141,14 @@ def test_what_cannot_be_had_is_told_in_one_line(hub: LocalHub, client: RealClien
     [({"status": 503}, r"status 503 \(asked with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
     ids=["broken", "cut"],
 )
-def test_a_hub_that_does_not_answer_is_told_in_one_line(
-    hub: LocalHub, client: RealClient, model: str, fault: dict[str, int], words: str
-) -> None:
+def test_a_hub_that_does_not_answer_is_told_in_one_line(hub, client, model, fault, words):
     hub.faults.append(Fault(r"GET /api/models/ann/model/revision/", **fault))  # type: ignore[arg-type]
     with pytest.raises(ClientError, match=words) as refused:
         pull(client, f"{model}@step-000100")
     assert refused.value.name == "UserError"
 
 
-def test_without_network_the_cache_answers_and_what_it_lacks_is_told(
-    hub: LocalHub, client: RealClient, model: str, environment: dict[str, str]
-) -> None:
+def test_without_network_the_cache_answers_and_what_it_lacks_is_told(hub, client, model, environment):
     here = pull(client, f"{model}@v1", weights=True)
     before = len(hub.requests)
     with RealClient({**environment, "HF_HUB_OFFLINE": "1"}) as offline:
@@ -165,7 +158,7 @@ def test_without_network_the_cache_answers_and_what_it_lacks_is_told(
     assert len(hub.requests) == before
 
 
-def test_a_dataset_of_the_hub_is_loaded_at_a_revision_with_dates_as_text(client: RealClient) -> None:
+def test_a_dataset_of_the_hub_is_loaded_at_a_revision_with_dates_as_text(client):
     client.run("api.create_repo('ann/rows', repo_type='dataset')")
     add = (
         "operations = [CommitOperationAdd('train.jsonl', rows.encode())]\n"

@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying
 from pipelines.errors import UserError
 from pipelines.hub.retry import RetryPolicy, hide_signed_urls, with_retries
 from tests.hub.conftest import FAST_RETRIES
-from tests.hub_server import Fault, LocalHub
+from tests.hub_server import Fault
 
 
 def asked(token: str) -> Any:
@@ -27,12 +27,12 @@ def thing(token: str) -> str:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_passes_is_asked_again(hub: LocalHub, thing: str, status: int) -> None:
+def test_what_passes_is_asked_again(hub, thing, status):
     hub.faults.append(Fault("GET /api/models/me/thing", status=status, times=FAST_RETRIES.n_retries))
     assert asked(thing).id == "me/thing"
 
 
-def test_what_does_not_pass_ends_in_one_line(hub: LocalHub, thing: str) -> None:
+def test_what_does_not_pass_ends_in_one_line(hub, thing):
     hub.faults.append(Fault("GET /api/models/me/thing", status=500, times=99))
     with pytest.raises(UserError, match=r"did not accept me/thing: status 500 after 3 tries; push again later"):
         asked(thing)
@@ -50,7 +50,7 @@ def test_what_does_not_pass_ends_in_one_line(hub: LocalHub, thing: str) -> None:
         (400, "the Hub refused the request for me/thing"),
     ],
 )
-def test_a_refusal_is_final_and_says_what_to_do(hub: LocalHub, thing: str, status: int, words: str) -> None:
+def test_a_refusal_is_final_and_says_what_to_do(hub, thing, status, words):
     hub.faults.append(Fault("GET /api/models/me/thing", status=status, times=99))
     with pytest.raises(UserError) as caught:
         asked(thing)
@@ -60,25 +60,25 @@ def test_a_refusal_is_final_and_says_what_to_do(hub: LocalHub, thing: str, statu
     assert hub.requests.count(("GET", "/api/models/me/thing")) == 1
 
 
-def test_the_hubs_own_wish_is_waited_for(hub: LocalHub, thing: str) -> None:
+def test_the_hubs_own_wish_is_waited_for(hub, thing):
     hub.faults.append(Fault("GET /api/models/me/thing", status=429, headers={"Retry-After": "1"}))
     began = time.monotonic()
     asked(thing)
     assert time.monotonic() - began >= 1.0
 
 
-def test_a_wish_for_a_long_wait_ends_the_push(hub: LocalHub, thing: str) -> None:
+def test_a_wish_for_a_long_wait_ends_the_push(hub, thing):
     hub.faults.append(Fault("GET /api/models/me/thing", status=429, headers={"Retry-After": "600"}))
     with pytest.raises(UserError, match=r"status 429 after 1 try, and the Hub asks to wait 600 s"):
         asked(thing)
 
 
-def test_a_lost_answer_is_asked_for_again(hub: LocalHub, thing: str) -> None:
+def test_a_lost_answer_is_asked_for_again(hub, thing):
     hub.faults.append(Fault("GET /api/models/me/thing", lose_answer=True))
     assert asked(thing).id == "me/thing"
 
 
-def test_a_hub_that_falls_silent_is_a_cut_connection(hub: LocalHub, thing: str) -> None:
+def test_a_hub_that_falls_silent_is_a_cut_connection(hub, thing):
     hub.faults.append(Fault("POST /api/repos/create", seconds_delay=1.5))
     policy = replace(FAST_RETRIES, seconds_of_silence=0.3)
     api = HfApi(token=thing)
@@ -86,14 +86,14 @@ def test_a_hub_that_falls_silent_is_a_cut_connection(hub: LocalHub, thing: str) 
     assert hub.requests.count(("POST", "/api/repos/create")) > 1
 
 
-def test_a_hub_that_is_not_there_is_one_line(thing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_not_there_is_one_line(thing, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"no complete answer for me/thing after 3 tries \(ConnectError"):
         asked(thing)
 
 
 @pytest.mark.parametrize("error", [PermissionError("denied"), FileNotFoundError("gone"), ValueError("malformed")])
-def test_what_no_waiting_mends_is_not_asked_again(error: Exception) -> None:
+def test_what_no_waiting_mends_is_not_asked_again(error):
     tries: list[Exception] = []
 
     def ask() -> None:
@@ -105,13 +105,13 @@ def test_what_no_waiting_mends_is_not_asked_again(error: Exception) -> None:
     assert len(tries) == 1
 
 
-def test_nobody_is_asked_while_offline(thing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_asked_while_offline(thing, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         asked(thing)
 
 
-def test_waits_double_up_to_a_limit_with_jitter() -> None:
+def test_waits_double_up_to_a_limit_with_jitter():
     policy = RetryPolicy(seconds_first_wait=1, seconds_longest_wait=5)
     state = RetryCallState(Retrying(), None, (), {})
     for attempt, (shortest, longest) in enumerate([(1, 2), (2, 3), (4, 5), (5, 5)], start=1):
@@ -121,7 +121,7 @@ def test_waits_double_up_to_a_limit_with_jitter() -> None:
         assert len(set(waits)) > 1 or shortest == longest
 
 
-def test_the_clients_warnings_hold_no_signed_address(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_clients_warnings_hold_no_signed_address(caplog):
     hide_signed_urls()
     with caplog.at_level(logging.WARNING, "huggingface_hub"):
         caplog.handler.addFilter(lambda _: True)

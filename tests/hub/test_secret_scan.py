@@ -41,7 +41,7 @@ def leak_in(content: Path | str | bytes, name: str = "lock.json") -> str:
         (r"C:\Users\grete", "the user's name in a path"),
     ],
 )
-def test_what_is_private_is_named_by_file_and_line(line: str, what: str) -> None:
+def test_what_is_private_is_named_by_file_and_line(line, what):
     assert leak_in(f"one\ntwo\n{line}\nfour") == f"{what} in lock.json (line 3)"
 
 
@@ -57,26 +57,26 @@ def test_what_is_private_is_named_by_file_and_line(line: str, what: str) -> None
         "fingerprint sha256:0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9",
     ],
 )
-def test_what_only_looks_like_it_passes(line: str) -> None:
+def test_what_only_looks_like_it_passes(line):
     refuse_secrets([UploadFile("README.md", line.encode())], HERE)
 
 
-def test_all_leaks_are_told_at_once_and_many_are_counted() -> None:
+def test_all_leaks_are_told_at_once_and_many_are_counted():
     assert leak_in(f"{TOKEN}\n" * 7).endswith("(line 5) and 2 more")
 
 
-def test_the_header_of_safetensors_is_read(tmp_path: Path) -> None:
+def test_the_header_of_safetensors_is_read(tmp_path):
     path = write_weights(tmp_path / "model.safetensors", metadata={"from": "/home/grete/base"})
     assert leak_in(path, path.name) == "the path of the home folder in model.safetensors (its header)"
     refuse_secrets([UploadFile("model.safetensors", write_weights(tmp_path / "clean.safetensors"))], HERE)
 
 
-def test_the_metadata_of_gguf_is_read() -> None:
+def test_the_metadata_of_gguf_is_read():
     assert "its metadata" in leak_in(b"GGUF\x03\x00general.source\x00/home/grete/base\x00", "mine.gguf")
     assert "a token in mine.gguf" in leak_in(b"GGUF\x03" + TOKEN.encode(), "mine.gguf")
 
 
-def test_a_vocabulary_may_have_any_path_as_a_token_but_no_secret() -> None:
+def test_a_vocabulary_may_have_any_path_as_a_token_but_no_secret():
     model = {"vocab": {"/home/grete": 0, "/grete/": 1}, "merges": ["/home /grete"]}
     tokenizer = {"model": model, "added_tokens": []}
     refuse_secrets([UploadFile("tokenizer.json", json.dumps(tokenizer).encode())], HERE)
@@ -84,19 +84,19 @@ def test_a_vocabulary_may_have_any_path_as_a_token_but_no_secret() -> None:
     assert leak_in(json.dumps({TOKEN: 0}), "vocab.json") == "a token in vocab.json (line 1)"
 
 
-def test_what_stands_beside_the_vocabulary_is_looked_at() -> None:
+def test_what_stands_beside_the_vocabulary_is_looked_at():
     tokenizer = {"model": {"vocab": {}, "merges": []}, "post_processor": {"from": "/home/grete/x"}}
     assert leak_in(json.dumps(tokenizer, indent=2), "tokenizer.json").endswith("the home folder in tokenizer.json")
 
 
-def test_a_tokenizer_with_thousands_of_added_tokens_without_secrets_passes() -> None:
+def test_a_tokenizer_with_thousands_of_added_tokens_without_secrets_passes():
     added = [{"id": number, "content": f"<unused{number}>"} for number in range(6_000)]
     model = {"vocab": {f"t{number}": number for number in range(60_000)}}
     file = UploadFile("tokenizer.json", json.dumps({"added_tokens": added, "model": model}, indent=2).encode())
     refuse_secrets([file], HERE)
 
 
-def test_private_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_private_is_what_the_environment_says(monkeypatch, tmp_path):
     for name, value in {"HOME": str(tmp_path), "USER": "grete", "HF_TOKEN": TOKEN, "WANDB_API_KEY": SECRET,
                         "SOME_TOKEN": "short", "PATH_OF_THINGS": "/long/enough/but/no/secret"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
@@ -107,7 +107,7 @@ def test_private_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, t
     assert local_secrets("grete").user is None
 
 
-def test_without_a_home_folder_no_slash_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_no_slash_is_taken_for_one(monkeypatch):
     for name, value in {"HOME": "/", "USER": "", "LOGNAME": ""}.items():
         monkeypatch.setenv(name, value)
     here = local_secrets("me")

@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 
 from pipelines.errors import UserError
 from pipelines.hub.base import HubBase
-from pipelines.hub.repository import Repository, writable_repository
+from pipelines.hub.repository import writable_repository
 from pipelines.hub.upload import plan_lines, upload
 from pipelines.hub.upload_plan import PublishedRun, UploadPlan
 from tests.hub.conftest import FAST_RETRIES
@@ -36,9 +36,7 @@ def commits(hub: LocalHub) -> int:
     return sum("/commit/" in path for method, path in hub.requests if method == "POST")
 
 
-def test_exactly_the_published_files_arrive_in_one_private_commit(
-    hub: LocalHub, repository: Repository, folder: Path
-) -> None:
+def test_exactly_the_published_files_arrive_in_one_private_commit(hub, repository, folder):
     [line] = upload(repository, [plan_of(folder)], private=True)
     there = hub.repository("me/instruct")
     files = there.files()
@@ -49,7 +47,7 @@ def test_exactly_the_published_files_arrive_in_one_private_commit(
     assert re.fullmatch(rf"{hub.url}/me/instruct/tree/main: commit {there.branches['main'][:8]}", line)
 
 
-def test_a_plan_lists_all_and_sends_nothing(hub: LocalHub, repository: Repository, folder: Path) -> None:
+def test_a_plan_lists_all_and_sends_nothing(hub, repository, folder):
     lines = plan_lines(repository, [plan_of(folder)], private=True)
     assert lines[0] == "me/instruct: will be created, private"
     assert re.fullmatch(r"branch main \(new\), 8 files, 1\.\d kB", lines[1])
@@ -58,9 +56,7 @@ def test_a_plan_lists_all_and_sends_nothing(hub: LocalHub, repository: Repositor
     assert {method for method, _ in hub.requests} == {"GET"}
 
 
-def test_a_repository_keeps_its_visibility_and_the_plan_says_so(
-    hub: LocalHub, repository: Repository, folder: Path, token: str
-) -> None:
+def test_a_repository_keeps_its_visibility_and_the_plan_says_so(hub, repository, folder, token):
     HfApi(token=token).create_repo("me/instruct", private=False)
     [first, *_] = plan_lines(repository, [plan_of(folder)], private=True)
     assert first == "me/instruct: exists and stays public (change that on its settings page)"
@@ -68,7 +64,7 @@ def test_a_repository_keeps_its_visibility_and_the_plan_says_so(
     assert not hub.repository("me/instruct").private
 
 
-def test_a_second_push_sends_what_changed(hub: LocalHub, repository: Repository, folder: Path) -> None:
+def test_a_second_push_sends_what_changed(hub, repository, folder):
     upload(repository, [plan_of(folder)], private=True)
     n_puts, first = len(puts(hub)), hub.repository("me/instruct").branches["main"]
     [line] = upload(repository, [plan_of(folder)], private=True)
@@ -81,9 +77,7 @@ def test_a_second_push_sends_what_changed(hub: LocalHub, repository: Repository,
     assert hub.repository("me/instruct").files()["README.md"].endswith(b"more\n")
 
 
-def test_a_file_that_the_new_push_lacks_is_removed_and_others_stay(
-    hub: LocalHub, repository: Repository, folder: Path, token: str
-) -> None:
+def test_a_file_that_the_new_push_lacks_is_removed_and_others_stay(hub, repository, folder, token):
     (folder / "perplexity.json").write_text("{}")
     upload(repository, [plan_of(folder)], private=True)
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"png", path_in_repo="figure.png")
@@ -93,9 +87,7 @@ def test_a_file_that_the_new_push_lacks_is_removed_and_others_stay(
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB | {"figure.png"}
 
 
-def test_files_of_something_else_are_not_written_over_unasked(
-    hub: LocalHub, repository: Repository, folder: Path, token: str
-) -> None:
+def test_files_of_something_else_are_not_written_over_unasked(hub, repository, folder, token):
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
     for refused in (plan_lines, upload):
@@ -107,9 +99,7 @@ def test_files_of_something_else_are_not_written_over_unasked(
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"base": "org/base"}'])
-def test_a_lock_of_something_else_is_no_earlier_push(
-    repository: Repository, folder: Path, token: str, content: bytes
-) -> None:
+def test_a_lock_of_something_else_is_no_earlier_push(repository, folder, token, content):
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=content, path_in_repo="lock.json")
     from_scratch = PublishedRun(folder, lock_of() | {"base": None}, CARD, None).plan("main")
@@ -118,9 +108,7 @@ def test_a_lock_of_something_else_is_no_earlier_push(
             upload(repository, [plan], private=True)
 
 
-def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_too(
-    hub: LocalHub, repository: Repository, folder: Path, token: str
-) -> None:
+def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_too(hub, repository, folder, token):
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
     hub.faults.append(Fault("POST .*/commit/v2", status=500))
@@ -129,9 +117,7 @@ def test_a_new_branch_beside_files_of_something_else_is_written_after_a_failure_
     assert hub.repository("me/instruct").files()["README.md"] == b"mine"
 
 
-def test_an_adapter_of_another_base_is_not_written_over_unasked(
-    hub: LocalHub, repository: Repository, folder: Path
-) -> None:
+def test_an_adapter_of_another_base_is_not_written_over_unasked(hub, repository, folder):
     upload(repository, [plan_of(folder)], private=True)
     before = dict(hub.repository("me/instruct").branches)
     other = plan_of(folder, base=HubBase("org/other", COMMIT))
@@ -142,7 +128,7 @@ def test_an_adapter_of_another_base_is_not_written_over_unasked(
     assert b"org/other" in hub.repository("me/instruct").files()["adapter_config.json"]
 
 
-def test_each_form_has_a_branch_of_its_own(hub: LocalHub, repository: Repository, folder: Path, tmp_path: Path) -> None:
+def test_each_form_has_a_branch_of_its_own(hub, repository, folder, tmp_path):
     merged, gguf = write_base(tmp_path / "merged"), tmp_path / "mine.gguf"
     gguf.write_bytes(b"GGUF")
     run = PublishedRun(folder, lock_of(), CARD, BASE)
@@ -165,9 +151,7 @@ def test_each_form_has_a_branch_of_its_own(hub: LocalHub, repository: Repository
     assert there.files("merged")["README.md"].startswith(b"---\nlicense: mit\nlibrary_name: peft\n---\n\n> This branch")
 
 
-def test_something_private_stops_all_before_the_first_request(
-    hub: LocalHub, repository: Repository, folder: Path
-) -> None:
+def test_something_private_stops_all_before_the_first_request(hub, repository, folder):
     n_requests = len(hub.requests)
     clean, leaking = plan_of(folder), plan_of(folder, "v2", card=f"{CARD}{repository.token}\n")
     for refused in (plan_lines, upload):
@@ -181,24 +165,20 @@ def test_something_private_stops_all_before_the_first_request(
     "pattern", ["POST /api/repos/create", "POST .*/preupload/", "POST .*/commit/", "GET /api/models/me/instruct"]
 )
 @pytest.mark.parametrize("status", [429, 500])
-def test_a_busy_hub_gets_the_whole_push_all_the_same(
-    hub: LocalHub, repository: Repository, folder: Path, pattern: str, status: int
-) -> None:
+def test_a_busy_hub_gets_the_whole_push_all_the_same(hub, repository, folder, pattern, status):
     hub.faults.append(Fault(pattern, status=status))
     upload(repository, [plan_of(folder)], private=True)
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
 
 
-def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub: LocalHub, repository: Repository, folder: Path) -> None:
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub, repository, folder):
     hub.faults.append(Fault("POST .*/commit/", lose_answer=True))
     upload(repository, [plan_of(folder)], private=True)
     assert commits(hub) == 1
     assert hub.repository("me/instruct").files().keys() == PUBLISHED | OF_THE_HUB
 
 
-def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
-    hub: LocalHub, repository: Repository, folder: Path
-) -> None:
+def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(hub, repository, folder):
     hub.faults.append(Fault("POST .*/commit/", cut_after_bytes=10, times=99))
     with pytest.raises(UserError, match=r"after 3 tries.*that have arrived are not uploaded again"):
         upload(repository, [plan_of(folder)], private=True)
@@ -210,9 +190,7 @@ def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(
     assert weights == (folder / "adapter_model.safetensors").read_bytes()
 
 
-def test_a_push_in_between_is_not_written_over(
-    repository: Repository, folder: Path, token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_push_in_between_is_not_written_over(repository, folder, token, monkeypatch):
     upload(repository, [plan_of(folder)], private=True)
     write_weights(folder / "adapter_model.safetensors", seed=5)
     real = HfApi.create_commit
@@ -227,7 +205,7 @@ def test_a_push_in_between_is_not_written_over(
         upload(repository, [plan_of(folder)], private=True)
 
 
-def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository, folder: Path) -> None:
+def test_metadata_that_the_hub_does_not_take_is_one_line(repository, folder):
     with pytest.raises(UserError) as caught:
         upload(repository, [plan_of(folder, card="---\nlicense: [\n---\n")], private=True)
     assert "README.md" in str(caught.value)
@@ -242,14 +220,14 @@ def test_metadata_that_the_hub_does_not_take_is_one_line(repository: Repository,
         ("in valid", "write", "Repo id must use alphanumeric chars"),
     ],
 )
-def test_who_may_not_write_is_told_before_anything(hub: LocalHub, name: str, role: str, words: str) -> None:
+def test_who_may_not_write_is_told_before_anything(hub, name, role, words):
     token = hub.add_user("me", role=role)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=words):
         writable_repository(name, token, FAST_RETRIES)
     assert all(method == "GET" for method, _ in hub.requests)
 
 
-def test_no_token_and_a_wrong_one_are_told(hub: LocalHub) -> None:
+def test_no_token_and_a_wrong_one_are_told(hub):
     with pytest.raises(UserError, match=r"there is no token for the Hub; run `hf auth login`"):
         writable_repository("me/instruct", None, FAST_RETRIES)
     with pytest.raises(UserError, match=r"does not accept the token \(status 401"):
@@ -257,7 +235,7 @@ def test_no_token_and_a_wrong_one_are_told(hub: LocalHub) -> None:
     assert all(method == "GET" for method, _ in hub.requests)
 
 
-def test_an_organization_takes_what_its_members_push(hub: LocalHub, token: str, folder: Path) -> None:
+def test_an_organization_takes_what_its_members_push(hub, token, folder):
     repository = writable_repository("team/instruct", token, FAST_RETRIES)
     upload(repository, [plan_of(folder)], private=True)
     assert hub.repository("team/instruct").files().keys() == PUBLISHED | OF_THE_HUB

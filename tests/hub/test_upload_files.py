@@ -32,7 +32,7 @@ def text_of(file: UploadFile) -> str:
     return file.read(file.n_bytes).decode()
 
 
-def test_an_adapter_leaves_with_what_loads_and_explains_it_and_nothing_else(tmp_path: Path) -> None:
+def test_an_adapter_leaves_with_what_loads_and_explains_it_and_nothing_else(tmp_path):
     files = files_of(write_run(tmp_path / "run"))
     assert files.keys() == PUBLISHED
     assert not files.keys() & KEPT_BACK.keys()
@@ -40,7 +40,7 @@ def test_an_adapter_leaves_with_what_loads_and_explains_it_and_nothing_else(tmp_
     assert list(files) == sorted(files)
 
 
-def test_the_adapter_names_its_base_by_the_hubs_id_and_commit(tmp_path: Path) -> None:
+def test_the_adapter_names_its_base_by_the_hubs_id_and_commit(tmp_path):
     files = files_of(write_run(tmp_path / "run"))
     config = json.loads(text_of(files["adapter_config.json"]))
     assert (config["base_model_name_or_path"], config["revision"], config["r"]) == ("me/base", COMMIT, 4)
@@ -50,19 +50,19 @@ def test_the_adapter_names_its_base_by_the_hubs_id_and_commit(tmp_path: Path) ->
     }  # fmt: skip
 
 
-def test_paths_are_cut_in_the_lock_but_not_in_its_diff(tmp_path: Path) -> None:
+def test_paths_are_cut_in_the_lock_but_not_in_its_diff(tmp_path):
     lock = json.loads(text_of(files_of(write_run(tmp_path / "run"))["lock.json"]))
     assert lock["recipe"] == {"dataset_name": "rows.jsonl", "output_dir": "runs/mine", "learning_rate": 1e-4}
     assert lock["datasets"][0]["path"] == "rows.jsonl"
     assert lock["git"]["diff"] == "+ a line with /opt/thing/path\n"
 
 
-def test_a_tokenizer_does_not_say_where_it_was_loaded(tmp_path: Path) -> None:
+def test_a_tokenizer_does_not_say_where_it_was_loaded(tmp_path):
     config = json.loads(text_of(files_of(write_run(tmp_path / "run"))["tokenizer_config.json"]))
     assert config == {"eos_token": "a"}
 
 
-def test_every_file_of_a_tokenizer_leaves_its_further_templates_too(tmp_path: Path) -> None:
+def test_every_file_of_a_tokenizer_leaves_its_further_templates_too(tmp_path):
     run = write_run(tmp_path / "run")
     of_a_tokenizer = ["tekken.json", "additional_chat_templates/tool_use.jinja"]
     for name in (*of_a_tokenizer, "checkpoint-1/chat_template.jinja"):
@@ -71,12 +71,12 @@ def test_every_file_of_a_tokenizer_leaves_its_further_templates_too(tmp_path: Pa
     assert files_of(run).keys() == PUBLISHED | set(of_a_tokenizer)
 
 
-def test_weights_leave_as_they_are(tmp_path: Path) -> None:
+def test_weights_leave_as_they_are(tmp_path):
     folder = write_run(tmp_path / "run")
     assert files_of(folder)["adapter_model.safetensors"].content == folder / "adapter_model.safetensors"
 
 
-def test_a_whole_model_in_shards_leaves_with_its_index(tmp_path: Path) -> None:
+def test_a_whole_model_in_shards_leaves_with_its_index(tmp_path):
     folder = write_base(tmp_path / "model")
     (folder / "model.safetensors").unlink()
     for number in (1, 2):
@@ -89,7 +89,7 @@ def test_a_whole_model_in_shards_leaves_with_its_index(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_evaluations_records_go_along_and_its_answers_do_not(tmp_path: Path) -> None:
+def test_the_evaluations_records_go_along_and_its_answers_do_not(tmp_path):
     records = tmp_path / "comparison"
     records.mkdir()
     write_json(records / "comparison.json", {"models": [{"path": "/home/x/runs/mine", "n": 3}]})
@@ -101,7 +101,7 @@ def test_the_evaluations_records_go_along_and_its_answers_do_not(tmp_path: Path)
     assert json.loads(text_of(files["comparison.json"])) == {"models": [{"path": "mine", "n": 3}]}
 
 
-def test_no_answer_that_repeats_a_training_row_leaves_in_the_comparison(tmp_path: Path) -> None:
+def test_no_answer_that_repeats_a_training_row_leaves_in_the_comparison(tmp_path):
     records = tmp_path / "comparison"
     records.mkdir()
     quoted = [{"model": "mine", "id": 1, "n_words": 9, "text": "my number is 0151 234", "row": 7}]
@@ -112,14 +112,14 @@ def test_no_answer_that_repeats_a_training_row_leaves_in_the_comparison(tmp_path
         assert json.loads(text_of(files["comparison.json"])) == {"details": others}
 
 
-def test_pickled_weights_alone_are_refused(tmp_path: Path) -> None:
+def test_pickled_weights_alone_are_refused(tmp_path):
     folder = write_run(tmp_path / "run")
     (folder / "adapter_model.safetensors").unlink()
     with pytest.raises(UserError, match="no safetensors weights"):
         files_of(folder)
 
 
-def test_a_gguf_file_leaves_with_card_and_lock(tmp_path: Path) -> None:
+def test_a_gguf_file_leaves_with_card_and_lock(tmp_path):
     (tmp_path / "mine.gguf").write_bytes(b"GGUF")
     names = {file.name for file in gguf_files(tmp_path / "mine.gguf", lock=lock_of(), base=BASE, card=CARD)}
     assert names == {"README.md", "lock.json", "mine.gguf"}
@@ -141,12 +141,12 @@ def test_a_gguf_file_leaves_with_card_and_lock(tmp_path: Path) -> None:
         "additional_chat_templates/rag.jinja",
     ],
 )
-def test_a_push_owns_the_names_that_it_writes(name: str) -> None:
+def test_a_push_owns_the_names_that_it_writes(name):
     assert is_published(name)
 
 
 @pytest.mark.parametrize(
     "name", [".gitattributes", "figure.png", "notes.md", "training_args.bin", "a/README.md", "model/1.safetensors"]
 )
-def test_a_push_owns_no_other_names(name: str) -> None:
+def test_a_push_owns_no_other_names(name):
     assert not is_published(name)

@@ -19,7 +19,7 @@ HOSTILE = Answer('a\n"b"\u2028\x00\ud800</script>\u202e', 3, True, (5, 6, 7, 0))
 PLAIN = Answer("c", 1, False, (8,))
 
 
-def test_answers_are_found_again_as_they_were(tmp_path: Path) -> None:
+def test_answers_are_found_again_as_they_were(tmp_path):
     store = AnswerStore(tmp_path / "new" / "store")
     store.add({"a": HOSTILE})
     store.add({"b": PLAIN})
@@ -27,7 +27,7 @@ def test_answers_are_found_again_as_they_were(tmp_path: Path) -> None:
     assert (again.get("a"), again.get("b"), again.get("c"), len(again)) == (HOSTILE, PLAIN, None, 2)
 
 
-def test_a_torn_last_line_counts_as_not_written_and_another_that_is_no_answer_is_named(tmp_path: Path) -> None:
+def test_a_torn_last_line_counts_as_not_written_and_another_that_is_no_answer_is_named(tmp_path):
     path = tmp_path / "store"
     AnswerStore(path).add({"a": HOSTILE, "b": PLAIN})
     whole = path.read_bytes()
@@ -42,7 +42,7 @@ def test_a_torn_last_line_counts_as_not_written_and_another_that_is_no_answer_is
         AnswerStore(path)
 
 
-def test_the_files_of_all_processes_are_read_and_removed(tmp_path: Path) -> None:
+def test_the_files_of_all_processes_are_read_and_removed(tmp_path):
     for number, name in enumerate(["s", "s.1", "s.12"]):
         AnswerStore(tmp_path / name).add({str(number): PLAIN})
     (tmp_path / "s.bak").write_text("mine")
@@ -52,7 +52,7 @@ def test_the_files_of_all_processes_are_read_and_removed(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["s.bak"]
 
 
-def test_a_leftover_is_refused_unless_it_is_to_be_resumed(tmp_path: Path) -> None:
+def test_a_leftover_is_refused_unless_it_is_to_be_resumed(tmp_path):
     output = tmp_path / "answers.jsonl"
     open_answer_store(output, resume=False).add({"a": PLAIN})
     with pytest.raises(UserError, match=r"answers\.jsonl\.partial has 1 answers of an interrupted call; add --resume"):
@@ -82,9 +82,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 SAMPLED = SamplingPolicy(temperature=1.0, num_samples=2, max_new_tokens=5)
 
 
-def test_what_is_stored_is_not_generated_again(
-    loaded: LoadedModel, tmp_path: Path, generated: list[Request], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_stored_is_not_generated_again(loaded, tmp_path, generated, capsys):
     expected = generate_answers(loaded, PROMPTS, SAMPLED)
     generated.clear()
     generate_answers(loaded, PROMPTS[:2], SAMPLED, store=AnswerStore(tmp_path / "s"), batch_size=3)
@@ -100,9 +98,7 @@ def test_what_is_stored_is_not_generated_again(
 
 
 @pytest.mark.parametrize("change", ["seed", "temperature", "max_new_tokens", "end_token", "dtype", "weights"])
-def test_an_answer_of_other_settings_is_not_found(
-    loaded: LoadedModel, tiny_model_folder: Path, tmp_path: Path, generated: list[Request], change: str
-) -> None:
+def test_an_answer_of_other_settings_is_not_found(loaded, tiny_model_folder, tmp_path, generated, change):
     generate_answers(loaded, PROMPTS, SAMPLED, store=AnswerStore(tmp_path / "s"))
     generated.clear()
     policy, other = SAMPLED, loaded
@@ -121,7 +117,7 @@ def test_an_answer_of_other_settings_is_not_found(
     assert len(generated) == 8
 
 
-def test_answers_reach_the_disk_batch_by_batch(loaded: LoadedModel, tmp_path: Path) -> None:
+def test_answers_reach_the_disk_batch_by_batch(loaded, tmp_path):
     class Interrupted(AnswerStore):
         n_batches = 0
 

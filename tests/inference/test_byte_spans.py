@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from pipelines.errors import UserError
@@ -15,7 +13,7 @@ from pipelines.modeling import load_tokenizer
         ("tokenizers/qwen2.5", "if</s>", [b"if", b"</", b"s", b">"]),
     ],
 )
-def test_each_byte_belongs_to_one_token(shared_data: Path, folder: str, text: str, expected: list[bytes]) -> None:
+def test_each_byte_belongs_to_one_token(shared_data, folder, text, expected):
     tokenizer = load_tokenizer(str(shared_data / folder))
     for one in (text, "", "a\n\n  b\t", " leading", "naïve </s> 😀"):
         spans = token_byte_spans(tokenizer, one)
@@ -24,13 +22,13 @@ def test_each_byte_belongs_to_one_token(shared_data: Path, folder: str, text: st
     assert [text.encode()[begin:end] for begin, end in token_byte_spans(tokenizer, text)] == expected
 
 
-def test_a_special_token_written_in_a_text_is_ordinary_text(shared_data: Path) -> None:
+def test_a_special_token_written_in_a_text_is_ordinary_text(shared_data):
     tokenizer = load_tokenizer(str(shared_data / "models" / "hf-stories260K"))
     assert tokenizer.eos_token_id in tokenizer("a</s>")["input_ids"]
     assert tokenizer.eos_token_id not in encode_text(tokenizer, "a</s>")
 
 
-def test_a_tokenizer_without_offsets_is_refused() -> None:
+def test_a_tokenizer_without_offsets_is_refused():
     class Slow:
         is_fast, name_or_path = False, "somewhere"
 

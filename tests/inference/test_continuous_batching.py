@@ -39,7 +39,7 @@ def rolled(loaded: LoadedModel, asked: Sequence[Request], policy: SamplingPolicy
 
 
 @pytest.mark.parametrize("policy", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-def test_answers_are_those_of_model_generate(lively: LoadedModel, policy: SamplingPolicy) -> None:
+def test_answers_are_those_of_model_generate(lively, policy):
     asked = requests(40)
     with torch.inference_mode(), plain_generation_config(lively) as stop_ids:
         alone = dict(decode_padded(lively, asked, policy, stop_ids, 1))
@@ -51,7 +51,7 @@ def test_answers_are_those_of_model_generate(lively: LoadedModel, policy: Sampli
         assert rolled(lively, asked, policy, batch_size) == alone
 
 
-def test_rows_are_refilled_and_padding_is_cut_off(lively: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_refilled_and_padding_is_cut_off(lively, monkeypatch):
     shapes = []
     scores = ContinuousBatch._scores
 
@@ -68,7 +68,7 @@ def test_rows_are_refilled_and_padding_is_cut_off(lively: LoadedModel, monkeypat
     assert min(columns for rows, columns in shapes[-10:]) < 90  # the 120 tokens of the first prompts are gone
 
 
-def test_a_position_table_is_never_left_by_rows_that_have_ended(tiny_model_folder: Path) -> None:
+def test_a_position_table_is_never_left_by_rows_that_have_ended(tiny_model_folder):
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=285, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
@@ -79,7 +79,7 @@ def test_a_position_table_is_never_left_by_rows_that_have_ended(tiny_model_folde
     assert [len(answers[one]) for one in asked] == [2, 30, 31]
 
 
-def test_logits_that_are_not_numbers_are_refused_in_one_line(tiny_model_folder: Path) -> None:
+def test_logits_that_are_not_numbers_are_refused_in_one_line(tiny_model_folder):
     loaded = load_for_inference(str(tiny_model_folder))
     with torch.no_grad():
         loaded.model.get_input_embeddings().weight[7] = float("nan")

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -39,7 +38,7 @@ def plainly(loaded: LoadedModel, prompt: list[int], n_tokens: int) -> list[int]:
     return token_ids[len(prompt) :]
 
 
-def test_greedy_answers_are_those_of_each_prompt_alone(lively: LoadedModel) -> None:
+def test_greedy_answers_are_those_of_each_prompt_alone(lively):
     expected = [plainly(lively, prompt, 120) for prompt in PROMPTS]
     lengths = {len(token_ids) for token_ids in expected}
     assert min(lengths) < 64 < max(lengths) == 120  # some rows leave the batch, some stay
@@ -49,7 +48,7 @@ def test_greedy_answers_are_those_of_each_prompt_alone(lively: LoadedModel) -> N
         assert [list(only.token_ids) for [only] in answers] == expected
 
 
-def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_folder: Path) -> None:
+def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_folder):
     torch.manual_seed(4)
     sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = MistralConfig(vocab_size=285, num_key_value_heads=2, sliding_window=6, initializer_range=0.5, **sizes)
@@ -61,7 +60,7 @@ def test_a_model_with_sliding_windows_keeps_its_own_kind_of_cache(tiny_model_fol
     assert [list(only.token_ids) for [only] in answers] == [plainly(loaded, prompt, 40) for prompt in PROMPTS]
 
 
-def test_samples_depend_on_the_seed_and_not_on_batch_neighbors_or_the_random_state(lively: LoadedModel) -> None:
+def test_samples_depend_on_the_seed_and_not_on_batch_neighbors_or_the_random_state(lively):
     torch.manual_seed(3)
     drawn = torch.rand(1)
     torch.manual_seed(3)
@@ -87,26 +86,26 @@ def newline_prompt(loaded: LoadedModel, n_before: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize(("n_new", "stopped"), [(7, False), (8, False), (9, True), (20, True)])
-def test_an_answer_has_stopped_if_its_end_token_came(hello: LoadedModel, n_new: int, stopped: bool) -> None:
+def test_an_answer_has_stopped_if_its_end_token_came(hello, n_new, stopped):
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=n_new))
     assert (answer.text, answer.stopped, answer.n_tokens) == ("helo wrd"[:n_new], stopped, min(n_new, 8))
     assert answer.token_ids[8:] == ((hello.tokenizer.convert_tokens_to_ids("<|im_end|>"),) if stopped else ())
 
 
-def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello: LoadedModel) -> None:
+def test_a_row_that_ends_early_is_not_filled_up_by_its_batch(hello):
     d = hello.tokenizer.convert_tokens_to_ids("d")
     answers = generate_answers(hello, [newline_prompt(hello, 3), [50, d], [d]], SamplingPolicy(max_new_tokens=20))
     assert [(one.text, one.stopped, one.n_tokens) for [one] in answers] == [("helo wrd", True, 8)] + [("", True, 0)] * 2
 
 
-def test_without_an_end_token_answers_run_to_the_limit(hello: LoadedModel, monkeypatch: Any, capsys: Any) -> None:
+def test_without_an_end_token_answers_run_to_the_limit(hello, monkeypatch, capsys):
     monkeypatch.setattr("pipelines.inference.decoding.stop_token_ids", lambda *_: [])
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=12))
     assert (answer.stopped, answer.n_tokens, answer.text[:8]) == (False, 12, "helo wrd")
     assert "no end token in its tokenizer or generation config, so every answer runs to" in capsys.readouterr().err
 
 
-def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_folder, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
     ids = tokenizer.convert_tokens_to_ids
     smile = tokenizer("\U0001f600", add_special_tokens=False)["input_ids"]
@@ -122,7 +121,7 @@ def test_special_tokens_and_broken_characters_do_not_break_the_text(tiny_model_f
     assert shown[-1] == "<|endoftext|>"
 
 
-def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello: LoadedModel) -> None:
+def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello):
     prompts = [newline_prompt(hello, n) for n in (0, 250, 251, 254, 255, 300)]
     answers = [one for [one] in generate_answers(hello, prompts, SamplingPolicy(max_new_tokens=20), batch_size=6)]
     assert [one.n_tokens for one in answers] == [8, 5, 4, 1, 0, 0]
@@ -130,9 +129,7 @@ def test_a_prompt_near_the_models_last_position_gets_what_room_there_is(hello: L
     assert answers[-1] == Answer("", 0, False, ())
 
 
-def test_a_folder_s_decoding_settings_are_not_used(
-    tiny_model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_a_folder_s_decoding_settings_are_not_used(tiny_model_folder, tmp_path, caplog, recwarn):
     folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "opinionated"))
     wishes = {"do_sample": True, "temperature": 9.0, "top_k": 3, "repetition_penalty": 5.0, "max_length": 9}
     wishes |= {"suppress_tokens": list(range(4, 200)), "num_beams": 3, "min_new_tokens": 5}
@@ -149,14 +146,14 @@ def test_a_folder_s_decoding_settings_are_not_used(
     assert not recwarn.list
 
 
-def test_an_end_token_of_the_generation_config_ends_answers(hello: LoadedModel, monkeypatch: Any) -> None:
+def test_an_end_token_of_the_generation_config_ends_answers(hello, monkeypatch):
     w = hello.tokenizer.convert_tokens_to_ids("w")
     monkeypatch.setattr(hello.model.generation_config, "eos_token_id", [0, w])
     [[answer]] = generate_answers(hello, [newline_prompt(hello)], SamplingPolicy(max_new_tokens=20))
     assert (answer.text, answer.stopped) == ("helo ", True)
 
 
-def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder: Path) -> None:
+def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder):
     loaded = load_for_inference(str(tiny_model_folder), dtype="float64")
     torch.manual_seed(2)
     before = loaded.model.generation_config
@@ -169,7 +166,7 @@ def test_an_adapter_answers_like_its_merged_weights(tiny_model_folder: Path) -> 
     assert answers == generate_answers(merged, PROMPTS, policy)
 
 
-def test_choices_are_the_model_s_own_and_alternatives_come_in_order(lively: LoadedModel, monkeypatch: Any) -> None:
+def test_choices_are_the_model_s_own_and_alternatives_come_in_order(lively, monkeypatch):
     policy = SamplingPolicy(temperature=2.0, seed=3, max_new_tokens=6)
     answers = [only for [only] in generate_answers(lively, PROMPTS, policy)]
     answers[1] = Answer("", 0, False, ())
@@ -189,7 +186,7 @@ def test_choices_are_the_model_s_own_and_alternatives_come_in_order(lively: Load
             assert [p for _, p in choice.alternatives] == pytest.approx(others.values.tolist(), rel=1e-5)
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
 
@@ -203,6 +200,6 @@ def test_a_batch_that_does_not_fit_into_memory_is_one_line(hello: LoadedModel, m
     ("prompts", "batch_size", "message"),
     [([], 0, "batch_size is 0, expected 1"), ([[5], []], 1, "prompt 2 has no tokens")],
 )
-def test_an_empty_batch_or_prompt_is_refused(hello: LoadedModel, prompts: list, batch_size: int, message: str) -> None:
+def test_an_empty_batch_or_prompt_is_refused(hello, prompts, batch_size, message):
     with pytest.raises(UserError, match=message):
         generate_answers(hello, prompts, SamplingPolicy(), batch_size=batch_size)

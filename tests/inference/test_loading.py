@@ -77,7 +77,7 @@ def in_turn(*choices: ModelRef) -> Iterator[LoadedModel]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_adapter_leaves_the_base_as_it_was(base_folder: Path, adapters: dict[str, Path], kind: str) -> None:
+def test_an_adapter_leaves_the_base_as_it_was(base_folder, adapters, kind):
     base, adapted = ModelRef(str(base_folder)), ModelRef(str(base_folder), str(adapters[kind]))
     alone = {name: tensor.clone() for name, tensor in load_base_model(str(base_folder)).state_dict().items()}
     found, places = [], []
@@ -94,7 +94,7 @@ def test_an_adapter_leaves_the_base_as_it_was(base_folder: Path, adapters: dict[
     assert found[1] == pytest.approx(nats(load_for_inference(str(base_folder), str(adapters[kind]))), rel=1e-6)
 
 
-def test_models_and_adapters_in_turn(base_folder: Path, adapters: dict[str, Path], tiny_model_folder: Path) -> None:
+def test_models_and_adapters_in_turn(base_folder, adapters, tiny_model_folder):
     paths = [tiny_model_folder, *adapters.values(), base_folder, tiny_model_folder]
     found = [(one.path, nats(one)) for one in in_turn(*(resolve_model(str(path)) for path in paths))]
     assert [path for path, _ in found] == [str(path) for path in paths]
@@ -103,14 +103,14 @@ def test_models_and_adapters_in_turn(base_folder: Path, adapters: dict[str, Path
     assert len({tuple(values) for _, values in found}) == len(paths) - 1
 
 
-def test_a_model_is_emptied_when_the_next_is_asked_for(base_folder: Path, tiny_model_folder: Path) -> None:
+def test_a_model_is_emptied_when_the_next_is_asked_for(base_folder, tiny_model_folder):
     models = in_turn(ModelRef(str(base_folder)), ModelRef(str(tiny_model_folder)))
     first, second = next(models), next(models)
     assert all(parameter.numel() == 0 for parameter in first.model.parameters())
     assert all(parameter.numel() > 0 for parameter in second.model.parameters())
 
 
-def test_a_base_that_is_written_in_two_ways_is_one(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_that_is_written_in_two_ways_is_one(base_folder, monkeypatch):
     monkeypatch.chdir(base_folder.parent)
     choices = [ModelRef(base_folder.name), ModelRef(f"./{base_folder.name}/"), ModelRef(str(base_folder))]
     assert len({choice.base_folder for choice in choices}) == 1
@@ -118,13 +118,13 @@ def test_a_base_that_is_written_in_two_ways_is_one(base_folder: Path, monkeypatc
     assert len(set(places)) == 1
 
 
-def test_an_adapter_of_another_base_is_refused(tiny_model_folder: Path, adapters: Any, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused(tiny_model_folder, adapters, tmp_path):
     models = in_turn(ModelRef(str(tmp_path / "absent")), ModelRef(str(tiny_model_folder), str(adapters["lora"])))
     with pytest.raises(UserError, match=r"the adapter .*lora was trained on .* as the base, or an adapter"):
         next(models)
 
 
-def test_a_template_with_tokens_new_to_the_base(base_folder: Path, adapters: dict[str, Path]) -> None:
+def test_a_template_with_tokens_new_to_the_base(base_folder, adapters):
     def grown_tokenizer() -> Any:
         tokenizer = load_tokenizer(str(base_folder))
         tokenizer.chat_template = CHATML.replace("<|im_start|>", "<|turn|>")
@@ -143,7 +143,7 @@ def test_a_template_with_tokens_new_to_the_base(base_folder: Path, adapters: dic
     assert with_template_of(adapted, load_tokenizer(str(base_folder))).model is adapted.model
 
 
-def test_names_that_differ(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_names_that_differ(tiny_model_folder, tmp_path):
     choices = [ModelRef("a/base"), ModelRef("a/base", "runs/base"), ModelRef("b/instruct/")]
     assert distinct_names(choices) == ["base", "base_2", "instruct"]
     folders = [tmp_path / name for name in ("x/a", "y/a_4", "z/a", "z/base")]

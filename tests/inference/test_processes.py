@@ -1,12 +1,9 @@
 """Several processes measure as one does: every item once, results in order, and an error of one ends all."""
 
-from pathlib import Path
-
 import pytest
 
 from pipelines.errors import UserError
 from pipelines.inference.processes import is_main_process, measured_by_all
-from tests.conftest import RunCli
 from tests.run_files import read_json
 
 SCRIPT = """
@@ -41,7 +38,7 @@ run_program(main)
 """
 
 
-def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path, run_cli: RunCli) -> None:
+def test_two_processes_share_the_items_and_both_get_all_results(tmp_path, run_cli):
     (tmp_path / "script.py").write_text(SCRIPT)
     run_cli(tmp_path / "script.py", tmp_path, n_processes=2)
     first, second = (read_json(tmp_path / f"{rank}.json") for rank in (0, 1))
@@ -51,7 +48,7 @@ def test_two_processes_share_the_items_and_both_get_all_results(tmp_path: Path, 
     assert (first["main"], second["main"]) == (True, False)
 
 
-def test_one_process_measures_all_and_its_error_stays_what_it_is() -> None:
+def test_one_process_measures_all_and_its_error_stays_what_it_is():
     def refuse(_: object) -> list[int]:
         raise UserError("a", "b")
 

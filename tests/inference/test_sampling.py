@@ -15,7 +15,7 @@ def drawn(logits: list[float], policy: SamplingPolicy, n: int = 20_000) -> Count
     return Counter(scores.argmax(dim=-1).tolist())
 
 
-def test_samples_follow_the_tempered_distribution() -> None:
+def test_samples_follow_the_tempered_distribution():
     logits, temperature, n = [1.0, -0.5, 2.0, 0.3], 0.7, 20_000
     expected = (torch.tensor(logits) / temperature).softmax(dim=-1)
     counts = drawn(logits, SamplingPolicy(temperature=temperature), n)
@@ -23,7 +23,7 @@ def test_samples_follow_the_tempered_distribution() -> None:
         assert counts[token] / n == pytest.approx(probability, abs=4 * (probability * (1 - probability) / n) ** 0.5)
 
 
-def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
+def test_top_p_keeps_the_smallest_set_that_holds_the_share():
     logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log().tolist()
     for top_p, tokens in ((0.75, {1, 3}), (0.85, {0, 1, 3}), (0.01, {1}), (1.0, {0, 1, 2, 3})):
         assert set(drawn(logits, SamplingPolicy(temperature=1.0, top_p=top_p))) == tokens
@@ -45,7 +45,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_share() -> None:
         ({"num_samples": 2}, "temperature is 0 for 2 samples"),
     ],
 )
-def test_a_policy_that_cannot_be_followed_is_refused(values: dict[str, float], message: str) -> None:
+def test_a_policy_that_cannot_be_followed_is_refused(values, message):
     with pytest.raises(UserError) as error:
         SamplingPolicy(**values)  # type: ignore[arg-type]
     assert str(error.value).startswith(message)

@@ -4,7 +4,7 @@ from pipelines.errors import UserError
 from pipelines.inference.windows import WINDOW_WITHOUT_LIMIT, sliding_windows, window_and_stride
 
 
-def test_by_default_a_window_is_the_models_longest_sequence_and_half_of_it_the_stride() -> None:
+def test_by_default_a_window_is_the_models_longest_sequence_and_half_of_it_the_stride():
     assert window_and_stride(256, None, None) == (256, 128)
     assert window_and_stride(256, 10, None) == (10, 5)
     assert window_and_stride(256, 257, 256) == (257, 256), "the last token is predicted, not read"
@@ -14,7 +14,7 @@ def test_by_default_a_window_is_the_models_longest_sequence_and_half_of_it_the_s
 @pytest.mark.parametrize(
     ("n_tokens", "first", "window", "stride"), [(50, 1, 8, 3), (50, 30, 8, 4), (50, 45, 8, 7), (8, 1, 8, 4)]
 )
-def test_windows_score_each_position_once(n_tokens: int, first: int, window: int, stride: int) -> None:
+def test_windows_score_each_position_once(n_tokens, first, window, stride):
     windows = sliding_windows(n_tokens, first, window, stride)
     scored = [place for one in windows for place in range(one.first_scored, one.end)]
     assert scored == list(range(first, n_tokens))
@@ -31,6 +31,6 @@ def test_windows_score_each_position_once(n_tokens: int, first: int, window: int
         (8, 8, "the stride is 8 tokens, expected 1 to 7 for a window of 8"),
     ],
 )
-def test_a_window_that_cannot_be_read_is_refused(window: int, stride: int | None, message: str) -> None:
+def test_a_window_that_cannot_be_read_is_refused(window, stride, message):
     with pytest.raises(UserError, match=message):
         window_and_stride(256, window, stride)

@@ -45,7 +45,7 @@ def delta_of(base: Path, mix: AdapterMix) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("rslora", [False, True])
-def test_cat_is_the_weighted_sum_of_the_adapters(rslora: bool, twin: Twin, saved: Saved) -> None:
+def test_cat_is_the_weighted_sum_of_the_adapters(rslora, twin, saved):
     base = twin("llama-3.2-1b")
     one, two = (saved(f"{n}-{rslora}", seed=n, r=4 * n, use_rslora=rslora) for n in (1, 2))
     summed = 0.7 * delta_of(base, AdapterMix((one,))) - 0.3 * delta_of(base, AdapterMix((two,)))
@@ -53,7 +53,7 @@ def test_cat_is_the_weighted_sum_of_the_adapters(rslora: bool, twin: Twin, saved
     assert (mixed - summed).abs().max() < 1e-6 < summed.abs().max()
 
 
-def test_a_single_adapter_has_its_weight_too(twin: Twin, saved: Saved) -> None:
+def test_a_single_adapter_has_its_weight_too(twin, saved):
     base, one = twin("llama-3.2-1b"), saved("one", seed=1)
     whole, half, less = (delta_of(base, AdapterMix((one,), (weight,))) for weight in (1.0, 0.5, -0.25))
     assert (half - 0.5 * whole).abs().max() < 1e-6 < whole.abs().max()
@@ -65,9 +65,7 @@ def test_a_single_adapter_has_its_weight_too(twin: Twin, saved: Saved) -> None:
 
 
 @pytest.mark.parametrize("how", [one for one in Combination if one is not Combination.CAT])
-def test_each_combination_of_peft_works_and_says_the_same_with_the_same_seed(
-    how: Combination, twin: Twin, saved: Saved
-) -> None:
+def test_each_combination_of_peft_works_and_says_the_same_with_the_same_seed(how, twin, saved):
     adapters = (saved("one", seed=1), saved("two", seed=2))
     mix = AdapterMix(adapters, (0.5, 0.5), how, 0.5 if how.prunes else None, seed=3)
     one, again = (delta_of(twin("llama-3.2-1b"), mix) for _ in range(2))
@@ -75,7 +73,7 @@ def test_each_combination_of_peft_works_and_says_the_same_with_the_same_seed(
     assert one.abs().max() > 0
 
 
-def test_a_mix_with_trained_rows_is_merged_and_proven(twin: Twin, tmp_path: Path) -> None:
+def test_a_mix_with_trained_rows_is_merged_and_proven(twin, tmp_path):
     base = twin("gpt2")
     rows: dict[str, Any] = {"fan_in_fan_out": True, "trained_rows_of": ("wte",)}
     adapters = [save_adapter(base, tmp_path / str(n), seed=n, **rows) for n in (1, 2)]
@@ -100,18 +98,18 @@ def test_a_mix_with_trained_rows_is_merged_and_proven(twin: Twin, tmp_path: Path
         ({"target_modules": ["q_proj"], "bias": "all"}, "trained biases"),
     ],
 )
-def test_what_is_more_than_matrices_is_not_combined(lora: dict[str, Any], reason: str, saved: Saved) -> None:
+def test_what_is_more_than_matrices_is_not_combined(lora, reason, saved):
     with pytest.raises(UserError, match=reason):
         AdapterMix((saved("one", seed=1), saved(f"with {next(iter(lora))}", **lora)), (0.5, 0.5))
 
 
-def test_ranks_that_linear_cannot_sum_are_refused_in_one_line(twin: Twin, saved: Saved) -> None:
+def test_ranks_that_linear_cannot_sum_are_refused_in_one_line(twin, saved):
     mix = AdapterMix((saved("one", seed=1), saved("2-False", seed=2, r=8)), (0.5, 0.5), Combination.LINEAR)
     with pytest.raises(UserError, match=r"same r value .*choose another --combination"):
         delta_of(twin("llama-3.2-1b"), mix)
 
 
-def test_the_flags_of_a_mix_belong_together(saved: Saved) -> None:
+def test_the_flags_of_a_mix_belong_together(saved):
     adapters = (saved("one", seed=1), saved("two", seed=2))
     with pytest.raises(UserError, match="1 --weight for 2 adapters"):
         AdapterMix(adapters, (1.0,))

@@ -19,7 +19,6 @@ from pipelines.merging.merge_into_base import MergedModel
 from pipelines.merging.proof import MAX_KL, Proof, ProofPlan, merge_and_prove
 from pipelines.modeling.loading import load_base_model
 from tests.merging.adapters import read_here, save_adapter
-from tests.merging.conftest import Twin
 
 PLAN = ProofPlan(n_rows=6, max_new_tokens=6)
 
@@ -88,7 +87,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in FURTHER else []) for name in CASES]
 )
 @pytest.mark.filterwarnings("ignore")
-def test_a_merged_adapter_computes_what_it_computed_on_its_base(name: str, twin: Twin, tmp_path: Path) -> None:
+def test_a_merged_adapter_computes_what_it_computed_on_its_base(name, twin, tmp_path):
     case, base = CASES[name], twin(CASES[name].base)
     adapter = save_adapter(base, tmp_path / "adapter", **case.lora)
     written, proof = merged(base, adapter, tmp_path / "merged")
@@ -106,7 +105,7 @@ def test_a_merged_adapter_computes_what_it_computed_on_its_base(name: str, twin:
     assert moved
 
 
-def test_an_adapter_of_a_4_bit_base_goes_into_the_full_precision_base(twin: Twin, tmp_path: Path) -> None:
+def test_an_adapter_of_a_4_bit_base_goes_into_the_full_precision_base(twin, tmp_path):
     base = twin("llama-3.2-1b")
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16, bnb_4bit_quant_type="nf4")
     adapter = save_adapter(base, tmp_path / "adapter", options={"quantization_config": four_bit})
@@ -121,7 +120,7 @@ def test_an_adapter_of_a_4_bit_base_goes_into_the_full_precision_base(twin: Twin
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_16_bits_may_cost_what_rounding_costs(dtype: str, twin: Twin, tmp_path: Path) -> None:
+def test_16_bits_may_cost_what_rounding_costs(dtype, twin, tmp_path):
     base = twin("qwen2.5-0.5b")
     adapter = save_adapter(base, tmp_path / "adapter")
     written, proof = merged(base, adapter, tmp_path / "merged", dtype)
@@ -133,7 +132,7 @@ def test_16_bits_may_cost_what_rounding_costs(dtype: str, twin: Twin, tmp_path: 
 
 
 @pytest.mark.parametrize("which", ["base", "adapter"])
-def test_weights_that_are_cut_short_are_one_line(which: str, twin: Twin, tmp_path: Path) -> None:
+def test_weights_that_are_cut_short_are_one_line(which, twin, tmp_path):
     shutil.copytree(twin("llama-3.2-1b"), tmp_path / "base")
     save_adapter(tmp_path / "base", tmp_path / "adapter")
     (cut,) = (tmp_path / which).glob("*.safetensors")
@@ -143,9 +142,7 @@ def test_weights_that_are_cut_short_are_one_line(which: str, twin: Twin, tmp_pat
 
 
 @pytest.mark.parametrize(("largest", "is_held"), [(60_000.0, True), (70_000.0, False)])
-def test_a_weight_near_the_end_of_float16_is_proven_and_one_beyond_it_refused(
-    largest: float, is_held: bool, twin: Twin, tmp_path: Path
-) -> None:
+def test_a_weight_near_the_end_of_float16_is_proven_and_one_beyond_it_refused(largest, is_held, twin, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(twin("llama-3.2-1b"), base)
     weights = weights_of(base)
@@ -161,7 +158,7 @@ def test_a_weight_near_the_end_of_float16_is_proven_and_one_beyond_it_refused(
             merged(base, adapter, tmp_path / "merged", "float16")
 
 
-def test_a_base_saved_without_its_prefix_is_merged(twin: Twin, tmp_path: Path) -> None:
+def test_a_base_saved_without_its_prefix_is_merged(twin, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     for file in twin("gpt2").iterdir():
@@ -174,7 +171,7 @@ def test_a_base_saved_without_its_prefix_is_merged(twin: Twin, tmp_path: Path) -
     assert proof.measured.kl_mean <= MAX_KL * 1e-6
 
 
-def test_experts_that_transformers_joins_while_loading_are_merged(twin: Twin, tmp_path: Path) -> None:
+def test_experts_that_transformers_joins_while_loading_are_merged(twin, tmp_path):
     llama = twin("llama-3.2-1b")
     vocab_size = AutoConfig.from_pretrained(llama).vocab_size
     config = AutoConfig.for_model(
@@ -192,7 +189,7 @@ def test_experts_that_transformers_joins_while_loading_are_merged(twin: Twin, tm
     assert proof.measured.kl_mean <= MAX_KL * 1e-6
 
 
-def test_a_base_that_was_saved_quantized_is_refused(twin: Twin, tmp_path: Path) -> None:
+def test_a_base_that_was_saved_quantized_is_refused(twin, tmp_path):
     adapter = save_adapter(twin("llama-3.2-1b"), tmp_path / "adapter")
     four_bit = BitsAndBytesConfig(load_in_4bit=True)
     load_base_model(str(twin("llama-3.2-1b")), quantization_config=four_bit).save_pretrained(tmp_path / "4-bit")
@@ -200,7 +197,7 @@ def test_a_base_that_was_saved_quantized_is_refused(twin: Twin, tmp_path: Path) 
         merged(tmp_path / "4-bit", adapter, tmp_path / "merged")
 
 
-def test_a_base_that_needs_code_of_its_own_is_refused(twin: Twin, tmp_path: Path) -> None:
+def test_a_base_that_needs_code_of_its_own_is_refused(twin, tmp_path):
     adapter = save_adapter(twin("llama-3.2-1b"), tmp_path / "adapter")
     config = AutoConfig.from_pretrained(twin("llama-3.2-1b"))
     config.auto_map = {"AutoModelForCausalLM": "modeling.Model"}

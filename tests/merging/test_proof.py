@@ -74,9 +74,7 @@ def scaled_adapter(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_an_adapter_scaled_by_a_tenth_more_is_refused(
-    dtype: str, merge: Merge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adapter_scaled_by_a_tenth_more_is_refused(dtype, merge, tmp_path, monkeypatch):
     right = merge.prove(merge.into(tmp_path / "right", dtype))
     assert right.measured.kl_mean <= right.max_kl
     scaled_adapter(monkeypatch, 1.1)
@@ -95,7 +93,7 @@ def files_limited_to(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge: Merge, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge, tmp_path):
     with files_limited_to(50_000), pytest.raises(UserError, match=r"cannot write the merged model to .* too large"):
         merge.into(tmp_path / "half")
     subject = merge.into(tmp_path / "merged")
@@ -107,7 +105,7 @@ def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge: Merge, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "merged"]
 
 
-def test_a_larger_tolerance_is_the_users_own(merge: Merge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_tolerance_is_the_users_own(merge, tmp_path, monkeypatch):
     scaled_adapter(monkeypatch, 1.001)
     subject = merge.into(tmp_path / "merged")
     assert 0 < merge.prove(subject, max_kl=1.0).measured.kl_mean < 1e-4
@@ -115,7 +113,7 @@ def test_a_larger_tolerance_is_the_users_own(merge: Merge, tmp_path: Path, monke
         merge.prove(subject, max_kl=1e-12)
 
 
-def test_a_module_left_out_is_refused(merge: Merge, tmp_path: Path) -> None:
+def test_a_module_left_out_is_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
     name = "model.layers.1.mlp.down_proj.weight"
     change(subject.folder, **{name.replace(".", "__"): lambda _: load_file(merge.base / "model.safetensors")[name]})
@@ -123,7 +121,7 @@ def test_a_module_left_out_is_refused(merge: Merge, tmp_path: Path) -> None:
         merge.prove(subject)
 
 
-def test_a_head_untied_with_other_rows_is_refused(merge: Merge, tmp_path: Path) -> None:
+def test_a_head_untied_with_other_rows_is_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
     change(subject.folder, lm_head__weight=lambda old: old["model.embed_tokens.weight"].roll(1, 0).contiguous())
     config = json.loads((subject.folder / "config.json").read_text())
@@ -136,7 +134,7 @@ def test_a_head_untied_with_other_rows_is_refused(merge: Merge, tmp_path: Path) 
         merge.prove(untied)
 
 
-def test_a_tokenizer_of_another_size_is_refused(merge: Merge, tmp_path: Path) -> None:
+def test_a_tokenizer_of_another_size_is_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
     tokenizer = AutoTokenizer.from_pretrained(subject.folder)
     tokenizer.add_tokens(["<|one more|>"])
@@ -145,7 +143,7 @@ def test_a_tokenizer_of_another_size_is_refused(merge: Merge, tmp_path: Path) ->
         merge.prove(subject)
 
 
-def test_another_template_or_end_token_is_refused(merge: Merge, tmp_path: Path) -> None:
+def test_another_template_or_end_token_is_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
     template = subject.folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("assistant", "helper"))
@@ -158,14 +156,14 @@ def test_another_template_or_end_token_is_refused(merge: Merge, tmp_path: Path) 
         merge.prove(subject)
 
 
-def test_a_tensor_that_is_missing_is_refused(merge: Merge, tmp_path: Path) -> None:
+def test_a_tensor_that_is_missing_is_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
     change(subject.folder, model__norm__weight=lambda _: None)
     with pytest.raises(AnswerIsNo, match=r"differs in not loaded: .*model.norm.weight"):
         merge.prove(subject)
 
 
-def test_texts_that_differ_though_the_logits_do_not_are_refused(merge: Merge, tmp_path: Path) -> None:
+def test_texts_that_differ_though_the_logits_do_not_are_refused(merge, tmp_path):
     subject = merge.into(tmp_path / "merged")
 
     def reader(place: Path, request: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What the assistant says is found in any template, with marks or without, and tokenized as it is served."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ def trained(tokenizer: Any, segments: list[Any]) -> list[str]:
     return [tokenizer.decode(one.token_ids) for one in segments if one.trained]
 
 
-def test_every_turn_is_trained_with_its_end_and_no_header(tokenizer: Any) -> None:
+def test_every_turn_is_trained_with_its_end_and_no_header(tokenizer):
     [segments] = render_turns(tokenizer, TALK)
     end = end_token(tokenizer)
     assert trained(tokenizer, segments) == [f"The first.{end}", f"The second.{end}"]
@@ -58,7 +57,7 @@ def test_every_turn_is_trained_with_its_end_and_no_header(tokenizer: Any) -> Non
     assert trained(tokenizer, segments) == [f"The second.{end}"]
 
 
-def test_a_template_that_rewrites_history_gives_each_turn_an_example_of_its_own(tiny: Any) -> None:
+def test_a_template_that_rewrites_history_gives_each_turn_an_example_of_its_own(tiny):
     """Thoughts of earlier turns are dropped as soon as another message follows."""
     tiny.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -84,12 +83,12 @@ def test_a_template_that_rewrites_history_gives_each_turn_an_example_of_its_own(
         ([TALK[0], TALK[0], TALK[1]], "template_refuses: Conversation roles must alternate"),
     ],
 )
-def test_a_conversation_without_an_answer_has_a_reason(tokenizer: Any, messages: list[Any], reason: str) -> None:
+def test_a_conversation_without_an_answer_has_a_reason(tokenizer, messages, reason):
     with pytest.raises(UnrenderableError, match=reason):
         render_turns(tokenizer, messages)
 
 
-def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning() -> None:
+def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning():
     """SentencePiece tokenizers write a beginning with a space; an answer follows its prompt and begins nothing."""
     pieces = ["<unk>", "</s>", "\u2581", "a", "b", "\u2581a", "ab", "\u2581ab"]
     core = Tokenizer(models.BPE({p: n for n, p in enumerate(pieces)}, [("\u2581", "a"), ("a", "b"), ("\u2581", "ab")]))
@@ -101,7 +100,7 @@ def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning() -> 
     assert tokenizer.convert_ids_to_tokens(inner_token_ids(tokenizer, "ab")) == ["ab"]
 
 
-def test_real_tool_conversations_train_calls_and_answers_and_never_results(shared_data: Path) -> None:
+def test_real_tool_conversations_train_calls_and_answers_and_never_results(shared_data):
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
     ensure_chat_template(tokenizer)
     rows = json.loads((shared_data / "llamafactory-demos" / "glaive_toolcall_en_demo.json").read_text())[:60]

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -36,7 +35,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
         return model(input_ids=torch.tensor([[5, 6, 7]])).logits
 
 
-def test_an_adapter_folder_alone_is_base_and_adapter(tiny_model_folder: Path, adapter_folder: Path) -> None:
+def test_an_adapter_folder_alone_is_base_and_adapter(tiny_model_folder, adapter_folder):
     base = load_for_inference(str(tiny_model_folder))
     alone = load_for_inference(str(adapter_folder))
     together = load_for_inference(str(tiny_model_folder), str(adapter_folder))
@@ -49,7 +48,7 @@ def test_an_adapter_folder_alone_is_base_and_adapter(tiny_model_folder: Path, ad
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_config])
-def test_custom_code_is_refused_without_a_question(tmp_path: Path, monkeypatch: Any, load: Any) -> None:
+def test_custom_code_is_refused_without_a_question(tmp_path, monkeypatch, load):
     classes = {"AutoConfig": "other/code--one.Config", "AutoModelForCausalLM": "other/code--one.Model"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
     tokenizer = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["other/code--one.Tokenizer", None]}}
@@ -62,14 +61,14 @@ def test_custom_code_is_refused_without_a_question(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_tokenizer, load_for_inference])
-def test_a_missing_model_is_one_line(tmp_path: Path, load: Any) -> None:
+def test_a_missing_model_is_one_line(tmp_path, load):
     with pytest.raises(UserError, match="check the path"):
         load(str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize("which", ["base", "adapter"])
 @pytest.mark.usefixtures("adapter_folder")
-def test_weights_that_are_cut_short_are_one_line(which: str, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_weights_that_are_cut_short_are_one_line(which, tiny_model_folder, tmp_path):
     shutil.copytree(tiny_model_folder, tmp_path / "base")
     (file,) = (tmp_path / which).glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-100])
@@ -77,14 +76,14 @@ def test_weights_that_are_cut_short_are_one_line(which: str, tiny_model_folder: 
         load_for_inference(str(tmp_path / which))
 
 
-def test_a_record_beside_an_adapter_that_is_no_object_says_nothing(adapter_folder: Path) -> None:
+def test_a_record_beside_an_adapter_that_is_no_object_says_nothing(adapter_folder):
     named = base_of_adapter(str(adapter_folder))
     (adapter_folder / "lock.json").write_text("[]")
     assert base_of_adapter(str(adapter_folder)) == named
     assert value_in_records(str(adapter_folder), "base") == {}
 
 
-def test_pickled_weights_are_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_refused(tiny_model_folder, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
@@ -92,7 +91,7 @@ def test_pickled_weights_are_refused(tiny_model_folder: Path, tmp_path: Path) ->
         load_base_model(str(tmp_path))
 
 
-def test_lora_goes_to_all_linear_layers_unless_told_otherwise(tiny_model_folder: Path) -> None:
+def test_lora_goes_to_all_linear_layers_unless_told_otherwise(tiny_model_folder):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     config = lora_config(ModelConfig(use_peft=True), model, [])
     assert config is not None
@@ -106,7 +105,7 @@ def test_lora_goes_to_all_linear_layers_unless_told_otherwise(tiny_model_folder:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_rows_of_new_tokens_are_trained_in_embeddings_and_head(tiny_model_folder: Path, tied: bool) -> None:
+def test_rows_of_new_tokens_are_trained_in_embeddings_and_head(tiny_model_folder, tied):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder, tie_word_embeddings=tied)
     adapted = get_peft_model(model, lora_config(ModelConfig(use_peft=True), model, [2, 3]))
     before = logits(adapted)
@@ -119,7 +118,7 @@ def test_rows_of_new_tokens_are_trained_in_embeddings_and_head(tiny_model_folder
     assert (moved > 1e-3).nonzero().flatten().tolist() == [2, 3], "only the new tokens' logits may move for other input"
 
 
-def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Path, tiny: Any) -> None:
+def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder, tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     size = model.get_input_embeddings().num_embeddings
     tiny.add_tokens(["<new>"])
@@ -129,7 +128,7 @@ def test_embeddings_grow_for_added_tokens_and_never_shrink(tiny_model_folder: Pa
 
 
 @pytest.mark.parametrize("bf16", [True, False, None])  # None: outside of a run, in what the machine is fast in
-def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(bf16: Any, tmp_path: Path) -> None:
+def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(bf16, tmp_path):
     training = None if bf16 is None else TrainingArguments(str(tmp_path), use_cpu=True, bf16=bf16)
     with with_bfloat16():
         config = quantization_config(ModelConfig(load_in_4bit=True), training)
@@ -140,14 +139,14 @@ def test_a_four_bit_base_computes_in_what_the_run_does_with_double_quantization(
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
-def test_an_adapter_that_does_not_fit_is_refused(tiny_model_folder: Path, tmp_path: Path, change: dict) -> None:
+def test_an_adapter_that_does_not_fit_is_refused(tiny_model_folder, tmp_path, change):
     adapter = adapter_on(tiny_model_folder, tmp_path / "adapter", lora_target_modules=["q_proj", "v_proj"])
     config = LlamaConfig.from_pretrained(tiny_model_folder, **change)
     with pytest.raises(UserError, match="does not fit the base other"):
         attach_trainable_adapter(LlamaForCausalLM(config), str(adapter), "other")
 
 
-def test_the_attached_adapter_is_trainable_and_names_its_base(adapter_folder: Path, tiny_model_folder: Path) -> None:
+def test_the_attached_adapter_is_trainable_and_names_its_base(adapter_folder, tiny_model_folder):
     base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     model = attach_trainable_adapter(base, str(adapter_folder), "here")
     assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
@@ -163,7 +162,7 @@ def gradient_at_the_bottom(model: LlamaForCausalLM) -> torch.Tensor:
     return embedded.grad
 
 
-def test_an_evaluation_on_a_cpu_does_not_take_the_gradients_away(tmp_path: Path) -> None:
+def test_an_evaluation_on_a_cpu_does_not_take_the_gradients_away(tmp_path):
     sizes = {"vocab_size": 64, "hidden_size": 128, "intermediate_size": 256}
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)).save_pretrained(tmp_path)

@@ -32,7 +32,7 @@ def tokenizer(request: pytest.FixtureRequest, tiny_model_folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
-def test_prompt_and_answer_are_those_of_the_template_with_one_end_token(tokenizer: Any, text: str) -> None:
+def test_prompt_and_answer_are_those_of_the_template_with_one_end_token(tokenizer, text):
     answer = render_answer(tokenizer, text, PromptStyle.CHAT)
     rendered = tokenizer.decode([*render_prompt(tokenizer, "Say it.\n\nthe input"), *answer.token_ids])
     question = [{"role": "user", "content": "Say it.\n\nthe input"}]
@@ -42,13 +42,13 @@ def test_prompt_and_answer_are_those_of_the_template_with_one_end_token(tokenize
     assert len(answer.token_ids) == answer.n_text_tokens + 1
 
 
-def test_a_raw_or_plain_prompt_has_no_mark_of_the_template(tokenizer: Any) -> None:
+def test_a_raw_or_plain_prompt_has_no_mark_of_the_template(tokenizer):
     assert tokenizer.decode(render_prompt(tokenizer, "ROMEO:", style=PromptStyle.RAW)) == "ROMEO:"
     assert tokenizer.decode(render_prompt(tokenizer, "Say it.", style=PromptStyle.PLAIN)) == "Say it.\n\n"
 
 
 @pytest.mark.parametrize("style", list(PromptStyle), ids=str)
-def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data: Path, style: PromptStyle) -> None:
+def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data, style):
     tokenizer = load_tokenizer(str(shared_data / "models" / "hf-stories260K"))
     ensure_chat_template(tokenizer)
     token_ids = render_prompt(tokenizer, "Tell a story.", style=style)
@@ -56,7 +56,7 @@ def test_there_is_exactly_one_bos_where_the_tokenizer_wants_one(shared_data: Pat
     assert token_ids[0] == tokenizer.bos_token_id
 
 
-def test_a_base_without_template_gets_chatml_and_an_instruct_tokenizer_keeps_its_own(shared_data: Path) -> None:
+def test_a_base_without_template_gets_chatml_and_an_instruct_tokenizer_keeps_its_own(shared_data):
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
     with pytest.raises(UserError, match="has no chat template"):
         render_prompt(tokenizer, "Say it.")
@@ -79,7 +79,7 @@ def test_a_base_without_template_gets_chatml_and_an_instruct_tokenizer_keeps_its
         ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "a special token"),
     ],
 )
-def test_a_bad_template_is_refused(tiny: Any, tmp_path: Path, template: str, complaint: str) -> None:
+def test_a_bad_template_is_refused(tiny, tmp_path, template, complaint):
     (tmp_path / "bad.jinja").write_text(template)
     with pytest.raises(UserError, match=complaint):
         ensure_chat_template(tiny, str(tmp_path / "bad.jinja"))
@@ -94,7 +94,7 @@ def test_a_bad_template_is_refused(tiny: Any, tmp_path: Path, template: str, com
     ],
     ids=["llama3", "gemma", "chatml"],
 )
-def test_reserved_marks_get_their_template_and_are_trained(shared_data: Path, marks: list[str], end: str) -> None:
+def test_reserved_marks_get_their_template_and_are_trained(shared_data, marks, end):
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "gpt2-hf"))
     tokenizer.add_special_tokens({"bos_token": "<bos>", "extra_special_tokens": ["<unused>", *marks]})
     size = len(tokenizer)
@@ -111,7 +111,7 @@ ASKED = [
 ]
 
 
-def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_transcript(tiny: Any) -> None:
+def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_transcript(tiny):
     served = tiny.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
     assert tiny.decode(render_prompt(tiny, Conversation(ASKED))) == served
     plain = tiny.decode(render_prompt(tiny, Conversation(ASKED), PromptStyle.PLAIN))
@@ -124,7 +124,7 @@ def test_a_conversation_is_rendered_by_the_template_and_in_plain_style_as_a_tran
 
 
 @pytest.mark.parametrize("style", PromptStyle)
-def test_a_prompt_trained_as_plain_text_is_rendered_as_it_is(tiny: Any, style: PromptStyle) -> None:
+def test_a_prompt_trained_as_plain_text_is_rendered_as_it_is(tiny, style):
     how = RowTokenizer(tiny, RowFormat.PROMPT_COMPLETION, 256)
     row = {"prompt": "def f(x):", "completion": "\n    return x"}
     assert render_prompt(tiny, PlainText("def f(x):", ""), style) == how.prompt_ids(row)

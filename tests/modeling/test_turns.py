@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +69,7 @@ def assert_served(tokenizer: Any, talk: list[Any]) -> None:
     ]
 
 
-def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_turn(shared_data: Path) -> None:
+def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_turn(shared_data):
     """Qwen's tokenizer joins the header's newline with those of the answer once the prompt has both."""
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
     ensure_chat_template(tokenizer)
@@ -80,7 +79,7 @@ def test_leading_newlines_of_an_answer_do_not_change_the_context_of_the_next_tur
 
 
 @pytest.mark.parametrize("model", ["hf-stories260K", "hf-babyllama-tok361"])
-def test_an_answer_has_no_token_that_serving_does_not_give(model: str, shared_data: Path) -> None:
+def test_an_answer_has_no_token_that_serving_does_not_give(model, shared_data):
     tokenizer = load_tokenizer(str(shared_data / "models" / model))
     ensure_chat_template(tokenizer)
     talk = [user("One?"), said("once."), user("Two?"), said("twice.")]
@@ -89,7 +88,7 @@ def test_an_answer_has_no_token_that_serving_does_not_give(model: str, shared_da
     assert not tokenizer.convert_ids_to_tokens(first.token_ids)[0].startswith("\u2581")
 
 
-def test_a_template_that_moves_the_system_turn_is_trained_as_a_fresh_process_serves_it(tmp_path: Path) -> None:
+def test_a_template_that_moves_the_system_turn_is_trained_as_a_fresh_process_serves_it(tmp_path):
     tokenizer = ready("MISTRAL")
     talk = [{"role": "system", "content": "Be brief."}, user("One?"), said("First."), user("Two?"), said("Second.")]
     first, second = assistant_turns(tokenizer, talk)
@@ -108,7 +107,7 @@ def test_a_template_that_moves_the_system_turn_is_trained_as_a_fresh_process_ser
     assert json.loads(run.stdout.splitlines()[-1]) == contexts(tokenizer, talk)
 
 
-def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
+def test_ids_of_calls_are_supplied_only_where_the_row_has_none():
     talk = [user("Where?"), said("", tool_calls=[call(place="Bath")]), {"role": "tool", "content": "51 N"}]
     [_, spoken, result] = template_messages(ready("MISTRAL"), talk)
     assert spoken["tool_calls"][0]["id"] == result["tool_call_id"] == "call00000"
@@ -117,13 +116,13 @@ def test_ids_of_calls_are_supplied_only_where_the_row_has_none() -> None:
     assert template_messages(ready("MISTRAL"), talk)[1]["tool_calls"][0]["id"] == "abcdefghi"
 
 
-def test_arguments_are_json_text_where_the_template_joins_strings() -> None:
+def test_arguments_are_json_text_where_the_template_joins_strings():
     talk = [user("Where?"), said("", tool_calls=[call(place="Köln", near=None)])]
     [turn] = assistant_turns(ready("DEEPSEEK_V3"), talk)  # calls need no tools
     assert '<｜tool▁sep｜>{"place": "Köln", "near": null}<｜tool▁call▁end｜>' in turn.text
 
 
-def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
+def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused():
     talk = [user("Who?"), said("Jane.", reasoning_content="It was Jane.")]
     for name in ("qwen3", "qwen3_6", "nemotron_3_nano"):
         with pytest.raises(UnrenderableError, match="prompt_is_no_prefix"):
@@ -132,18 +131,18 @@ def test_a_thought_after_a_prompt_that_turns_thinking_off_is_refused() -> None:
         assert turn.text == "Jane.<|im_end|>"
 
 
-def test_what_follows_an_end_inside_a_turn_is_not_trained() -> None:
+def test_what_follows_an_end_inside_a_turn_is_not_trained():
     with pytest.raises(UnrenderableError, match=r"end_token_inside_turn: 'Here.<\|eot\|>'"):
         assistant_turns(ready("NEMOTRON_NANO"), [user("Where?"), said("Here.", tool_calls=[call(place="Bath")])])
 
 
-def test_an_end_that_the_row_spells_itself_does_not_end_the_turn() -> None:
+def test_an_end_that_the_row_spells_itself_does_not_end_the_turn():
     for text, trained in (("a<|im_end|>b", "a<|im_end|>b<|im_end|>"), ("a<|im_end|>", "a<|im_end|>")):
         [turn] = assistant_turns(with_template(_PLAIN), [user("Write ChatML."), said(text)])
         assert turn.text == trained
 
 
-def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_stops_there(tmp_path: Path) -> None:
+def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_stops_there(tmp_path):
     """GLM writes no end: generation stops at the mark of the next turn, <|user|> or <|observation|>."""
     tokenizer = tokenizer_of("glm4moe")
     with pytest.raises(UserError, match="expected a special token"):
@@ -170,7 +169,7 @@ def test_a_turn_that_ends_with_what_comes_next_needs_a_generation_config_that_st
         (said("Hm.", tool_calls=[call()]), "true", "template_drops_tools: the name of a call"),
     ],
 )
-def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: str, reason: str) -> None:
+def test_what_a_template_drops_is_the_reason_of_the_row(message, template, reason):
     kept = _PLAIN.replace("endfor", "endif -%}{%- endfor").replace("-%}{{-", f"-%}}{{%- if {template} -%}}{{{{-", 1)
     tokenizer = with_template(kept)
     assert assistant_turns(tokenizer, [user("Where?"), said("Here.")])
@@ -178,7 +177,7 @@ def test_what_a_template_drops_is_the_reason_of_the_row(message: Any, template: 
         assistant_turns(tokenizer, [user("Hi."), message, user("Where?"), said("Here.")], trained_turns=[3])
 
 
-def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_it_reads_text() -> None:
+def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_it_reads_text():
     parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
     each = "(m.content if m.content is string else m.content | map(attribute='text') | join(' | '))"
     for content, text in (("m.content", "One.\nTwo."), (each, "One. | Two."), ("m.content | string", "One.\nTwo.")):
@@ -186,7 +185,7 @@ def test_text_parts_are_a_list_where_the_template_writes_each_and_joined_where_i
         assert text in assistant_turns(tokenizer, [user(parts), said("Yes.")])[0].prompt
 
 
-def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> None:
+def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day():
     tokenizer = ready("llama3_2")
     assert pin_date(ready("qwen3"), "2024-02-29") is None
     assert pin_date(tokenizer, None) == date.today().isoformat()
@@ -198,7 +197,7 @@ def test_a_template_that_writes_the_date_is_rendered_with_the_pinned_day() -> No
         pin_date(tokenizer, "yesterday")
 
 
-def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white_space_alone() -> None:
+def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white_space_alone():
     """As in templates that are written over several lines, whose indentation is rendered."""
     tokenizer = with_template(
         "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + ('    ' if m.role == 'assistant' else '') -}}"
@@ -212,14 +211,14 @@ def test_an_answer_begins_at_its_own_text_where_prompt_and_whole_differ_in_white
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_is_right_or_refused_for_the_true_reason(name: str, tmp_path: Path) -> None:
+def test_a_family_is_right_or_refused_for_the_true_reason(name, tmp_path):
     found = {column: verdict(name, column, tmp_path) for column in COLUMNS}
     assert {column: text for column, text in found.items() if not text.startswith(("right", "refused: "))} == {}
     for column, text in found.items():
         assert text.startswith("refused") == FAMILIES[name].expected(column).startswith("!")
 
 
-def test_every_template_that_trl_ships_is_in_the_table() -> None:
+def test_every_template_that_trl_ships_is_in_the_table():
     plain = {path.stem for path in TRL.glob("*.jinja") if not path.stem.endswith("_training")}
     assert plain == OF_TRL.keys()
     assert len(FAMILIES) >= 40

@@ -9,7 +9,7 @@ from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding, Severity
-from tests.planted_faults.clean_pairs import CLEAN_PAIRS, CleanPair
+from tests.planted_faults.clean_pairs import CLEAN_PAIRS
 from tests.planted_faults.examined import examined
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair, Stage, write_pair
@@ -24,12 +24,12 @@ def alarms(findings: Sequence[Finding]) -> list[str]:
 
 
 @pytest.mark.parametrize("clean", CLEAN_PAIRS, ids=lambda clean: f"{clean.name} ({clean.family})")
-def test_nothing_is_said_of_a_clean_pair(clean: CleanPair, bases: Mapping[Family, Path], tmp_path: Path) -> None:
+def test_nothing_is_said_of_a_clean_pair(clean, bases, tmp_path):
     pair = clean.pair()
     assert not alarms(examined(write_pair(pair, tmp_path, bases[clean.family]), pair.stage))
 
 
-def test_there_are_clean_pairs_of_all_families() -> None:
+def test_there_are_clean_pairs_of_all_families():
     assert len(CLEAN_PAIRS) >= 20
     assert {clean.family for clean in CLEAN_PAIRS} == set(Family)
 
@@ -49,9 +49,7 @@ def real_bases(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> M
 
 
 @pytest.mark.parametrize(("name", "model"), PAIRS)
-def test_of_real_rows_only_what_is_true_is_said(
-    name: str, model: str, real_bases: Mapping[str, Path], shared_data: Path, tmp_path: Path
-) -> None:
+def test_of_real_rows_only_what_is_true_is_said(name, model, real_bases, shared_data, tmp_path):
     keys = {"dtype": "bfloat16", "bf16": True, "max_length": 1024 if model == "gpt2" else 4096}
     recipe = write_pair(Pair(sample_of(name, shared_data), keys=keys), tmp_path, real_bases[model])
     findings = examined(recipe, Stage.SFT)
@@ -66,7 +64,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> ShippedRecipes:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(PROJECT / "recipes")))
-def test_nothing_is_said_of_a_shipped_recipe_over_clean_rows(path: Path, shipped: ShippedRecipes) -> None:
+def test_nothing_is_said_of_a_shipped_recipe_over_clean_rows(path, shipped):
     stage = Stage(path.parent.name)
     recipe = parse_recipe(ARGUMENTS[stage], shipped.flags(path))
     assert not alarms(run_checks(recipe, stage).findings)

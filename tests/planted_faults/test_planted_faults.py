@@ -1,23 +1,19 @@
 """Every planted fault is caught by its own id, at its own severity, and nothing else is said."""
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 
 from pipelines.records.finding import Severity
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family
-from tests.planted_faults.faults import FAULTS, PlantedFault
+from tests.planted_faults.faults import FAULTS
 from tests.planted_faults.pair import write_pair
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.id}: {fault.name}")
-def test_a_planted_fault_is_caught_by_its_id_and_nothing_else_is_said(
-    fault: PlantedFault, bases: Mapping[Family, Path], tmp_path: Path
-) -> None:
+def test_a_planted_fault_is_caught_by_its_id_and_nothing_else_is_said(fault, bases, tmp_path):
     pair = fault.pair()
     recipe = write_pair(pair, tmp_path, bases[fault.family])
     with without_hub_token() if pair.keys.get("push_to_hub") else nullcontext():
@@ -31,10 +27,10 @@ def test_a_planted_fault_is_caught_by_its_id_and_nothing_else_is_said(
     assert found.n_rows is None or found.evidence, "the rows are named"
 
 
-def test_there_are_enough_faults_over_all_families() -> None:
+def test_there_are_enough_faults_over_all_families():
     assert len({fault.id for fault in FAULTS}) >= 25
     assert min(Counter(fault.family for fault in FAULTS)[family] for family in Family) >= 8
 
 
-def test_each_fault_has_its_own_name() -> None:
+def test_each_fault_has_its_own_name():
     assert len({(fault.id, fault.name) for fault in FAULTS}) == len(FAULTS)

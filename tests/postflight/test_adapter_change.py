@@ -1,6 +1,5 @@
 """The norms are those of the products written out, whatever the adapter, and what did not change is named."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ def deltas(model: Any, adapter: str = "default") -> dict[str, torch.Tensor]:
     }
 
 
-def test_the_norm_of_a_product_is_that_of_the_product_written_out() -> None:
+def test_the_norm_of_a_product_is_that_of_the_product_written_out():
     torch.manual_seed(0)
     left, right = torch.randn(3, 50, 4, dtype=torch.float64), torch.randn(3, 4, 70, dtype=torch.float64)
     assert product_norm(left, right) == pytest.approx(float((left @ right).norm()))
@@ -39,9 +38,7 @@ def test_the_norm_of_a_product_is_that_of_the_product_written_out() -> None:
     ],
     ids=["lora", "rslora", "dora", "embeddings", "qlora", "qdora"],
 )  # fmt: skip
-def test_the_norm_of_each_module_is_that_of_what_peft_adds(
-    qwen_base: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
+def test_the_norm_of_each_module_is_that_of_what_peft_adds(qwen_base, tmp_path, options):
     trainer = sft(sft_recipe(tmp_path, qwen_base, **options))
     _, found = examined(trainer)
     facts = found.parts["change"].facts
@@ -57,7 +54,7 @@ def test_the_norm_of_each_module_is_that_of_what_peft_adds(
     assert "ADAPTER_DID_NOT_MOVE" not in ids_of(found)
 
 
-def test_the_share_is_of_the_bases_own_weights(gpt2_base: Path, tmp_path: Path) -> None:
+def test_the_share_is_of_the_bases_own_weights(gpt2_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path, gpt2_base))
     _, found = examined(trainer)
     name = "transformer.h.0.attn.c_attn"  # GPT-2's weights are the other way round
@@ -66,7 +63,7 @@ def test_the_share_is_of_the_bases_own_weights(gpt2_base: Path, tmp_path: Path) 
     assert found.parts["change"].facts["modules"][name]["relative"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_rows_of_new_tokens_and_whole_modules_are_measured_against_the_base(gpt2_base: Path, tmp_path: Path) -> None:
+def test_rows_of_new_tokens_and_whole_modules_are_measured_against_the_base(gpt2_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path / "rows", gpt2_base))
     _, found = examined(trainer)
     adapter = next(m for m in trainer.model.modules() if hasattr(m, "trainable_tokens_delta"))
@@ -81,7 +78,7 @@ def test_rows_of_new_tokens_and_whole_modules_are_measured_against_the_base(gpt2
     assert facts["transformer.wte (whole module)"]["norm"] == pytest.approx(float(moved.norm()), rel=1e-4)
 
 
-def test_an_adapter_that_was_never_trained_is_an_error(qwen_base: Path, tmp_path: Path) -> None:
+def test_an_adapter_that_was_never_trained_is_an_error(qwen_base, tmp_path):
     for options in ({}, {"use_dora": True}):
         _, found = examined(sft(sft_recipe(tmp_path / str(len(options)), qwen_base, learning_rate=0.0, **options)))
         [finding] = [one for one in found.findings if one.id == "ADAPTER_DID_NOT_MOVE"]
@@ -90,7 +87,7 @@ def test_an_adapter_that_was_never_trained_is_an_error(qwen_base: Path, tmp_path
         assert found.to_json()["n_errors"] == 1
 
 
-def test_a_single_module_without_movement_is_named(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_single_module_without_movement_is_named(qwen_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path, qwen_base))
     name = "model.layers.1.mlp.up_proj"
     trainer.train()
@@ -103,7 +100,7 @@ def test_a_single_module_without_movement_is_named(qwen_base: Path, tmp_path: Pa
     assert part.line.startswith("adapter: 13 of 14 modules changed")
 
 
-def test_magnitudes_alone_are_movement(qwen_base: Path, tmp_path: Path) -> None:
+def test_magnitudes_alone_are_movement(qwen_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path, qwen_base, use_dora=True))
     start = adapter_start(trainer.model)
     for module in trainer.model.modules():
@@ -116,9 +113,7 @@ def test_magnitudes_alone_are_movement(qwen_base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("learning_rate", [1e-2, 0.0])
-def test_an_adapter_that_is_trained_on_is_compared_with_what_it_was(
-    gpt2_base: Path, tmp_path: Path, learning_rate: float
-) -> None:
+def test_an_adapter_that_is_trained_on_is_compared_with_what_it_was(gpt2_base, tmp_path, learning_rate):
     examined(sft(sft_recipe(tmp_path / "sft", gpt2_base)))
     adapter = str(tmp_path / "sft" / "run")
     trainer = dpo(
@@ -136,11 +131,11 @@ def test_an_adapter_that_is_trained_on_is_compared_with_what_it_was(
     assert ("ADAPTER_DID_NOT_MOVE" in ids_of(found)) == (learning_rate == 0)
 
 
-def test_what_a_new_adapter_begins_with_is_not_copied(qwen_base: Path, tmp_path: Path) -> None:
+def test_what_a_new_adapter_begins_with_is_not_copied(qwen_base, tmp_path):
     assert adapter_start(sft(sft_recipe(tmp_path, qwen_base)).model) == {}
 
 
-def test_an_adapter_on_stacked_experts_is_measured_over_all_of_them() -> None:
+def test_an_adapter_on_stacked_experts_is_measured_over_all_of_them():
     config = MixtralConfig(
         vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=2, num_local_experts=3,
@@ -163,7 +158,7 @@ def test_an_adapter_on_stacked_experts_is_measured_over_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}])
-def test_the_saved_adapter_says_the_same(qwen_base: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_the_saved_adapter_says_the_same(qwen_base, tmp_path, options):
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base, **options)))
     saved = saved_adapter_change(tmp_path / "run").facts
     facts = found.parts["change"].facts

@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from pipelines.postflight.forgetting import (
 from tests.postflight.runs import FULL, GENERAL, examined, ids_of, sft, sft_recipe
 
 
-def test_a_short_file_is_measured_whole(general_text: Path) -> None:
+def test_a_short_file_is_measured_whole(general_text):
     general = read_general_text(str(general_text))
     assert "".join(general.pieces) == GENERAL
     assert general.n_bytes == general.n_bytes_of_file == len(GENERAL)
@@ -28,7 +27,7 @@ def test_a_short_file_is_measured_whole(general_text: Path) -> None:
     assert all(piece.endswith("\n") for piece in general.pieces)
 
 
-def test_of_a_long_file_the_same_pieces_are_drawn_each_time_from_all_of_it(tmp_path: Path) -> None:
+def test_of_a_long_file_the_same_pieces_are_drawn_each_time_from_all_of_it(tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("".join(f"Line {n} of a long file is here.\n\n" for n in range(20_000)))
     general = read_general_text(str(path))
@@ -40,7 +39,7 @@ def test_of_a_long_file_the_same_pieces_are_drawn_each_time_from_all_of_it(tmp_p
     assert numbers[-1] > 18_000
 
 
-def test_rows_are_never_joined_and_long_lines_are_cut(tmp_path: Path) -> None:
+def test_rows_are_never_joined_and_long_lines_are_cut(tmp_path):
     path = tmp_path / "rows.jsonl"
     texts = ["Eins.\nZwei.", "x" * 5_000, "\u4f60\u597d" * 400]
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -51,7 +50,7 @@ def test_rows_are_never_joined_and_long_lines_are_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "one line", b"\xff\xfe\x00"])
-def test_a_file_that_gives_no_interval_is_refused(tmp_path: Path, content: str | bytes | None) -> None:
+def test_a_file_that_gives_no_interval_is_refused(tmp_path, content):
     path = tmp_path / "some.txt"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -60,9 +59,7 @@ def test_a_file_that_gives_no_interval_is_refused(tmp_path: Path, content: str |
 
 
 @pytest.mark.parametrize("options", [{}, {"load_in_4bit": True}, FULL], ids=["lora", "qlora", "full"])
-def test_before_is_the_base_and_after_the_model_that_was_trained(
-    qwen_base: Path, tmp_path: Path, general_text: Path, options: dict[str, Any]
-) -> None:
+def test_before_is_the_base_and_after_the_model_that_was_trained(qwen_base, tmp_path, general_text, options):
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base, **options))
     before, found = examined(trainer, general_text)
     facts = found.parts["forgetting"].facts
@@ -96,7 +93,7 @@ def change(factors: list[float]) -> Any:
     return forgetting(general, before, after)
 
 
-def test_forgetting_is_a_clear_rise_of_more_than_a_tenth() -> None:
+def test_forgetting_is_a_clear_rise_of_more_than_a_tenth():
     [finding] = change([1.2, 1.25, 1.3, 1.2] * 8).findings
     assert (finding.id, finding.severity.value) == ("FORGOT_GENERAL_TEXT", "warning")
     assert finding.summary.startswith("general text needs +23.8% bits per byte [+22.")
@@ -105,7 +102,7 @@ def test_forgetting_is_a_clear_rise_of_more_than_a_tenth() -> None:
     assert not change([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.2] * 2).findings, "not certain"
 
 
-def test_a_run_that_overwrites_the_base_is_told(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_run_that_overwrites_the_base_is_told(qwen_base, tmp_path):
     """First the base learns the general text, then that is overwritten."""
     text = tmp_path / "general.txt"
     text.write_text("the cat sat on the mat and the dog sat on the log\n\n" * 60)

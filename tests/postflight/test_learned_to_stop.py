@@ -1,6 +1,5 @@
 """A model that learned to stop raises no finding, one that did not does, and plain text is not asked."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.preflight.contexts import rows_of
 SAME = [{"instruction": "Say x.", "output": "x"}] * 8
 
 
-def test_a_model_that_learned_to_stop_shows_it_and_is_no_finding(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_model_that_learned_to_stop_shows_it_and_is_no_finding(qwen_base, tmp_path):
     recipe = sft_recipe(tmp_path, qwen_base, rows=SAME, held_out=SAME[:4], max_steps=30, eval_steps=15, **FULL)
     trainer = sft(recipe)
     _, found = examined(trainer)
@@ -26,14 +25,14 @@ def test_a_model_that_learned_to_stop_shows_it_and_is_no_finding(qwen_base: Path
     assert found.parts["learned_to_stop"].line.startswith("end token: P(end) 0.00")
 
 
-def test_a_model_that_never_learned_where_an_answer_ends_is_told(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_model_that_never_learned_where_an_answer_ends_is_told(qwen_base, tmp_path):
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base)))
     [finding] = [one for one in found.findings if one.id == "STOP_NOT_LEARNED"]
     assert finding.severity.value == "warning"
     assert "num_train_epochs" in finding.remedy
 
 
-def test_ends_that_are_no_likelier_than_places_inside_are_told(qwen_base: Path, tmp_path: Path) -> None:
+def test_ends_that_are_no_likelier_than_places_inside_are_told(qwen_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path, qwen_base))
     before, _ = examined(trainer)
 
@@ -49,16 +48,14 @@ def test_ends_that_are_no_likelier_than_places_inside_are_told(qwen_base: Path, 
 
 
 @pytest.mark.parametrize("columns", [{"text": "{output}"}, {"text": "{instruction} {output}"}])
-def test_rows_of_plain_text_are_not_asked_where_they_end(
-    qwen_base: Path, tmp_path: Path, columns: dict[str, str]
-) -> None:
+def test_rows_of_plain_text_are_not_asked_where_they_end(qwen_base, tmp_path, columns):
     rows = [{key: form.format(**row) for key, form in columns.items()} for row in rows_of(12)]
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base, rows=rows[:8], held_out=rows[8:])))
     assert found.parts["learned_to_stop"].facts["last"]["p_end"] < MIN_AT_END
     assert "STOP_NOT_LEARNED" not in ids_of(found)
 
 
-def test_preference_tuning_is_measured_at_the_chosen_answers(qwen_base: Path, tmp_path: Path) -> None:
+def test_preference_tuning_is_measured_at_the_chosen_answers(qwen_base, tmp_path):
     _, found = examined(dpo(dpo_recipe(tmp_path, qwen_base)))
     facts = found.parts["learned_to_stop"].facts
     assert facts["before"]["n_rows"] == 4
@@ -66,7 +63,7 @@ def test_preference_tuning_is_measured_at_the_chosen_answers(qwen_base: Path, tm
     assert "pipelines/sft.py" in finding.remedy
 
 
-def test_a_run_without_evaluation_says_so(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_run_without_evaluation_says_so(qwen_base, tmp_path):
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base, held_out=()))
     _, found = examined(trainer)
     assert "no evaluation" in found.parts["learned_to_stop"].facts["reason"]

@@ -1,6 +1,5 @@
 """Overfitting is a held-out loss that rose, and nothing else is called so."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ def arguments(**options: Any) -> TrainingArguments:
         ([-1.0, -3.0, -1.5], "level"),
     ],
 )  # fmt: skip
-def test_the_course_of_the_held_out_loss(held_out: list[float], course: str) -> None:
+def test_the_course_of_the_held_out_loss(held_out, course):
     part = loss_gap(history(held_out), arguments())
     assert part.facts["course"] == course
     assert [finding.id for finding in part.findings] == (["OVERFITTED"] if course == "rose" else [])
@@ -41,7 +40,7 @@ def test_the_course_of_the_held_out_loss(held_out: list[float], course: str) -> 
     assert part.facts["best"]["value"] == min(held_out)
 
 
-def test_the_remedy_is_where_the_loss_was_best() -> None:
+def test_the_remedy_is_where_the_loss_was_best():
     losses = [2.0, 1.8, 1.7, 1.6, 1.5, 1.7, 1.9]
     [finding] = loss_gap(history(losses), arguments()).findings
     assert finding.summary == "the held-out loss rose by 27%, from 1.5 after step 50 to 1.9 at the end"
@@ -51,7 +50,7 @@ def test_the_remedy_is_where_the_loss_was_best() -> None:
     assert finding.remedy.startswith("set `max_steps: 50`, or")
 
 
-def test_an_evaluation_of_the_best_checkpoint_after_the_run_is_the_last_word() -> None:
+def test_an_evaluation_of_the_best_checkpoint_after_the_run_is_the_last_word():
     logs = history([2.0, 1.5, 1.9])
     logs.append({"step": 30, "eval_loss": 1.5})
     part = loss_gap(logs, arguments())
@@ -59,7 +58,7 @@ def test_an_evaluation_of_the_best_checkpoint_after_the_run_is_the_last_word() -
     assert not part.findings
 
 
-def test_the_training_loss_at_the_end_is_the_mean_of_its_last_tenth() -> None:
+def test_the_training_loss_at_the_end_is_the_mean_of_its_last_tenth():
     logs: list[dict[str, Any]] = [{"step": n, "loss": 3.0} for n in range(18)]
     logs += [{"step": 18, "loss": 1.0}, {"step": 19, "loss": 2.0}]
     assert loss_gap(logs, arguments()).facts["train"] == {"value": 1.5, "n_logs": 2}
@@ -67,18 +66,18 @@ def test_the_training_loss_at_the_end_is_the_mean_of_its_last_tenth() -> None:
     assert "logging_steps" in loss_gap([{"step": 3, "eval_loss": 1.0}], arguments()).facts["reason"]
 
 
-def test_losses_that_are_no_numbers_are_left_out() -> None:
+def test_losses_that_are_no_numbers_are_left_out():
     logs = [*history([2.0, 1.5]), {"step": 30, "loss": float("nan")}, {"step": 30, "eval_loss": float("inf")}]
     assert loss_gap(logs, arguments()).facts["last"] == {"step": 20, "value": 1.5}
 
 
-def test_packing_in_one_of_the_two_is_told() -> None:
+def test_packing_in_one_of_the_two_is_told():
     assert loss_gap(history([1.0]), arguments()).facts["averaged_alike"]
     assert loss_gap(history([1.0]), arguments(packing=True)).facts["averaged_alike"]
     assert not loss_gap(history([1.0]), arguments(packing=True, eval_packing=False)).facts["averaged_alike"]
 
 
-def test_a_run_that_learns_its_rows_by_heart_overfits(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_run_that_learns_its_rows_by_heart_overfits(qwen_base, tmp_path):
     rows = [{"instruction": f"Say {word}.", "output": word * 3} for word in ("sun", "moon", "tide", "oak")]
     keys = {"max_steps": 60, "eval_steps": 10, "logging_steps": 5, "learning_rate": 5e-3}
     recipe = sft_recipe(tmp_path, qwen_base, rows=rows, **keys, **FULL)

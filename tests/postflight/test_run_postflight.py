@@ -1,7 +1,6 @@
 """The examination changes nothing of a run, breaks nothing, and its record is plain JSON."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +22,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(
-    qwen_base: Path, tmp_path: Path, general_text: Path, method: str
-) -> None:
+def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(qwen_base, tmp_path, general_text, method):
     trained = []
     for name in ("with", "without"):
         trainer = sft(sft_recipe(tmp_path / name, qwen_base, **METHODS[method]))
@@ -41,7 +38,7 @@ def test_a_run_that_is_examined_ends_in_the_very_weights_of_one_that_is_not(
     assert all(torch.equal(trained[0][key], trained[1][key]) for key in trained[0])
 
 
-def test_the_model_is_left_as_it_was(gpt2_base: Path, tmp_path: Path, general_text: Path) -> None:
+def test_the_model_is_left_as_it_was(gpt2_base, tmp_path, general_text):
     trainer: Any = sft(sft_recipe(tmp_path, gpt2_base))
     before, _ = examined(trainer, general_text)
     trainer.model.train()
@@ -54,7 +51,7 @@ def test_the_model_is_left_as_it_was(gpt2_base: Path, tmp_path: Path, general_te
     assert all(module.training for module in trainer.model.modules())
 
 
-def test_the_record_is_plain_json_with_every_part(gpt2_base: Path, tmp_path: Path, general_text: Path) -> None:
+def test_the_record_is_plain_json_with_every_part(gpt2_base, tmp_path, general_text):
     _, found = examined(sft(sft_recipe(tmp_path, gpt2_base)), general_text)
     record = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert list(record) == [
@@ -72,9 +69,7 @@ def test_the_record_is_plain_json_with_every_part(gpt2_base: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     "options", [{}, {"use_dora": True}, FULL, {"held_out": ()}], ids=["lora", "dora", "full", "no evaluation"]
 )
-def test_the_report_reads_the_record(
-    gpt2_base: Path, tmp_path: Path, general_text: Path, options: dict[str, Any]
-) -> None:
+def test_the_report_reads_the_record(gpt2_base, tmp_path, general_text, options):
     _, found = examined(sft(sft_recipe(tmp_path, gpt2_base, **options)), general_text)
     view = check_results({"after_run": json.loads(json.dumps(found.to_json()))})["after_run"]
     assert view is not None
@@ -82,7 +77,7 @@ def test_the_report_reads_the_record(
     assert len(view.alarms) == len(found.findings)
 
 
-def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
+def test_what_is_not_measured_says_why(qwen_base, tmp_path):
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base, held_out=())))
     record = found.to_json()
     assert record["forgetting"] == {"reason": "the recipe has no general_text"}
@@ -90,7 +85,7 @@ def test_what_is_not_measured_says_why(qwen_base: Path, tmp_path: Path) -> None:
     assert record["change"]["n_modules"] == 14
 
 
-def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base: Path, tmp_path: Path) -> None:
+def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base, tmp_path):
     trainer = sft(sft_recipe(tmp_path, qwen_base))
     examined(trainer)
     parts = run_postflight(trainer).parts
@@ -98,9 +93,7 @@ def test_without_a_look_before_the_run_the_rest_is_still_told(qwen_base: Path, t
     assert "before" not in parts["learned_to_stop"].facts
 
 
-def test_a_model_in_shards_is_known_by_what_was_saved(
-    qwen_base: Path, tmp_path: Path, general_text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_in_shards_is_known_by_what_was_saved(qwen_base, tmp_path, general_text, monkeypatch):
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     _, whole = examined(trainer)
     trainer.is_fsdp_enabled = True
@@ -113,7 +106,7 @@ def test_a_model_in_shards_is_known_by_what_was_saved(
     assert "continued an adapter" in run_postflight(trainer, before).parts["change"].facts["reason"]
 
 
-def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
+def test_ranks_that_do_not_write_measure_nothing(qwen_base, tmp_path, general_text):
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     trainer.is_world_process_zero = lambda: False
     before = measure_baseline(trainer, read_general_text(str(general_text)))
@@ -126,9 +119,7 @@ def test_ranks_that_do_not_write_measure_nothing(qwen_base: Path, tmp_path: Path
     }
 
 
-def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
-    qwen_base: Path, tmp_path: Path, general_text: Path
-) -> None:
+def test_a_model_without_numbers_does_not_break_the_end_of_a_run(qwen_base, tmp_path, general_text):
     trainer: Any = sft(sft_recipe(tmp_path, qwen_base))
     before, _ = examined(trainer, general_text)
     name = "base_model.model.model.layers.0.mlp.up_proj"
@@ -139,7 +130,7 @@ def test_a_model_without_numbers_does_not_break_the_end_of_a_run(
     json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_errors_come_before_warnings() -> None:
+def test_errors_come_before_warnings():
     def finding(severity: Severity) -> Finding:
         return Finding(severity.name, severity, "s", "w", "r")
 
@@ -149,6 +140,6 @@ def test_errors_come_before_warnings() -> None:
     assert [one.id for one in found.findings] == ["ERROR", "WARNING"]
 
 
-def test_preferences_are_examined_as_well(qwen_base: Path, tmp_path: Path, general_text: Path) -> None:
+def test_preferences_are_examined_as_well(qwen_base, tmp_path, general_text):
     _, found = examined(dpo(dpo_recipe(tmp_path, qwen_base)), general_text)
     assert all("reason" not in part.facts for part in found.parts.values())

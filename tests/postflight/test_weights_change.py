@@ -1,7 +1,6 @@
 """Full fine-tuning is measured against the files of the base."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from pipelines.records.finding import Severity
 from tests.postflight.runs import FULL, dpo, dpo_recipe, examined, ids_of, sft, sft_recipe
 
 
-def test_the_distance_is_that_of_all_weights_over_the_rows_that_both_have(gpt2_base: Path, tmp_path: Path) -> None:
+def test_the_distance_is_that_of_all_weights_over_the_rows_that_both_have(gpt2_base, tmp_path):
     _, found = examined(sft(sft_recipe(tmp_path, gpt2_base, **FULL)))
     facts = found.parts["change"].facts
     before, after = load_file(gpt2_base / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
@@ -28,40 +27,36 @@ def test_the_distance_is_that_of_all_weights_over_the_rows_that_both_have(gpt2_b
     assert "ADAPTER_DID_NOT_MOVE" not in ids_of(found)
 
 
-def test_a_model_that_is_still_its_base_is_an_error(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_still_its_base_is_an_error(qwen_base, tmp_path):
     _, found = examined(sft(sft_recipe(tmp_path, qwen_base, learning_rate=0.0, **FULL)))
     [finding] = [one for one in found.findings if one.id == "ADAPTER_DID_NOT_MOVE"]
     assert finding.severity is Severity.ERROR
     assert found.parts["change"].facts["relative"] == 0.0
 
 
-def test_a_base_that_was_loaded_in_bfloat16_has_not_moved_by_that(qwen_base: Path, tmp_path: Path) -> None:
+def test_a_base_that_was_loaded_in_bfloat16_has_not_moved_by_that(qwen_base, tmp_path):
     recipe = sft_recipe(tmp_path, qwen_base, learning_rate=0.0, dtype="bfloat16", **FULL)
     _, found = examined(sft(recipe))
     assert found.parts["change"].facts["norm"] == 0.0
 
 
-def test_preference_tuning_in_full_is_measured_too(qwen_base: Path, tmp_path: Path) -> None:
+def test_preference_tuning_in_full_is_measured_too(qwen_base, tmp_path):
     _, found = examined(dpo(dpo_recipe(tmp_path, qwen_base, **FULL)))
     assert found.parts["change"].facts["relative"] > 0
 
 
-def test_of_a_large_model_some_tensors_are_compared(
-    qwen_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_large_model_some_tensors_are_compared(qwen_base, tmp_path, monkeypatch):
     shutil.copytree(qwen_base, tmp_path / "same")
     monkeypatch.setattr(module, "_MAX_BYTES", (qwen_base / "model.safetensors").stat().st_size / 2.5)
     facts = weights_change(tmp_path / "same", qwen_base).facts
     assert (facts["n_compared"], facts["n_tensors"]) == (9, 26), "every third"
 
 
-def test_other_names_are_no_change_but_a_reason(qwen_base: Path, gpt2_base: Path) -> None:
+def test_other_names_are_no_change_but_a_reason(qwen_base, gpt2_base):
     assert "no tensor" in weights_change(qwen_base, gpt2_base).facts["reason"]
 
 
-def test_a_base_of_the_hub_is_found_where_it_was_downloaded(
-    qwen_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_of_the_hub_is_found_where_it_was_downloaded(qwen_base, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
     config = AutoConfig.from_pretrained(qwen_base)

@@ -69,11 +69,11 @@ CHANGES: list[tuple[dict[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("fixes", "diff"), CHANGES)
-def test_only_the_lines_of_the_keys_change_and_their_comments_stay(fixes: dict[str, object], diff: list[str]) -> None:
+def test_only_the_lines_of_the_keys_change_and_their_comments_stay(fixes, diff):
     assert changed(RECIPE, fixed_recipe(RECIPE, fixes)) == diff
 
 
-def test_a_removed_list_goes_with_all_its_lines_but_the_comment_after_it() -> None:
+def test_a_removed_list_goes_with_all_its_lines_but_the_comment_after_it():
     after = fixed_recipe(RECIPE, {"datasets": None, "dataset_name": "rows.jsonl"})
     assert "dataset_name: rows.jsonl\n\n  # the end of the list\nmax_length: 512\n" in after
     assert "- path" not in after
@@ -85,7 +85,7 @@ def test_a_removed_list_goes_with_all_its_lines_but_the_comment_after_it() -> No
      ("long_rows", TruncationPolicy.SPLIT, "\n# Training"), ("packing_strategy", "bfd", "\n# Training"),
      ("eos_token", "<|im_end|>", "\n# Training")],
 )  # fmt: skip
-def test_a_new_key_goes_to_the_end_of_its_section(key: str, value: object, before: str) -> None:
+def test_a_new_key_goes_to_the_end_of_its_section(key, value, before):
     assert f"{key}: {value}\n{before}" in fixed_recipe(RECIPE, {key: value})
 
 
@@ -118,7 +118,7 @@ TEXTS: list[tuple[str, dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("before", "fixes", "after"), TEXTS)
-def test_a_recipe_is_rewritten_as_a_person_would(before: str, fixes: dict[str, object], after: str) -> None:
+def test_a_recipe_is_rewritten_as_a_person_would(before, fixes, after):
     assert fixed_recipe(before, fixes) == after
 
 
@@ -127,7 +127,7 @@ def test_a_recipe_is_rewritten_as_a_person_would(before: str, fixes: dict[str, o
     ["no", "1e-4", "null", "", " x", "- a", "[a", "a, b", "{a", "#", "@", "ключ", "a\nb", "<|im_end|>", "it's", True, 3,
      2e-5, 1e20, [1, "a, b"], ["no"], {"a": {"b": [1, None]}}, [], {}],
 )  # fmt: skip
-def test_every_value_is_read_back_as_it_was_meant(value: object) -> None:
+def test_every_value_is_read_back_as_it_was_meant(value):
     for before in ("a: 1\nb: x  # c\nd: 2\n", "a: 1\nb:\n- x\n- y\nd: 2\n", "a: 1\nb:\nd: 2\n", "a: 1\nd: 2\n"):
         assert yaml.safe_load(fixed_recipe(before, {"b": value})) == {"a": 1, "b": value, "d": 2}
 
@@ -139,7 +139,7 @@ def test_every_value_is_read_back_as_it_was_meant(value: object) -> None:
      "b: one\n  two\n  three", 'b: "one\n  two"',
      "b:\n  nested:\n    max_length: 1\n    # c\n    a: 1", "b:\n  # c\n  word", "b: !!str 5", "b : 5"],
 )  # fmt: skip
-def test_every_form_of_an_old_value_is_replaced_and_removed(old: str) -> None:
+def test_every_form_of_an_old_value_is_replaced_and_removed(old):
     before = f"# top\na: 1\n{old}\n\n# next\nc: 2\n"
     assert yaml.safe_load(before).keys() == {"a", "b", "c"}
     replaced, removed = fixed_recipe(before, {"b": 7}), fixed_recipe(before, {"b": None})
@@ -152,13 +152,13 @@ def test_every_form_of_an_old_value_is_replaced_and_removed(old: str) -> None:
 @pytest.mark.parametrize(
     "text", ["{a: 1, b: 2}\n", "a: &x [1]\nb: *x\n", "- a\n", "", "a: [\n", "base: &x {a: 1}\n<<: *x\n"]
 )
-def test_text_that_cannot_be_rewritten_is_refused(text: str) -> None:
+def test_text_that_cannot_be_rewritten_is_refused(text):
     with pytest.raises(UserError, match="rewritten"):
         fixed_recipe(text, {"a": None})
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: "-".join(path.parts[-3:]))
-def test_every_shipped_recipe_can_be_fixed(path: Path) -> None:
+def test_every_shipped_recipe_can_be_fixed(path):
     before = path.read_text()
     keys = yaml.safe_load(before)
     fixes = {"learning_rate": 0.5, "seed": None, "report_to": "none", "lora_r": 3, "datasets": [{"path": "a"}]}
@@ -170,14 +170,14 @@ def test_every_shipped_recipe_can_be_fixed(path: Path) -> None:
     assert yaml.safe_load(restored) == keys
 
 
-def test_the_worst_finding_is_followed_and_a_check_comes_before_a_value_kept() -> None:
+def test_the_worst_finding_is_followed_and_a_check_comes_before_a_value_kept():
     renamed = finding("RENAMED_KEY", max_seq_length=None, max_length=4096)
     found = [renamed, finding("LONGER_THAN_POSITIONS", max_length=1024), finding("B", max_length=7, seed=1)]
     assert fixes_of(found) == {"max_seq_length": None, "max_length": 1024, "seed": 1}
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
-def test_the_diff_is_one_that_patch_takes(tmp_path: Path) -> None:
+def test_the_diff_is_one_that_patch_takes(tmp_path):
     for text in (RECIPE, RECIPE.replace("\n", "\r\n"), RECIPE.rstrip("\n")):
         path = tmp_path / "recipe.yaml"
         path.write_bytes(text.encode())
@@ -193,7 +193,7 @@ def test_the_diff_is_one_that_patch_takes(tmp_path: Path) -> None:
         assert diff_of(path, fixes) == ""
 
 
-def test_a_link_stays_a_link_and_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_link_stays_a_link_and_a_byte_order_mark_is_no_hindrance(tmp_path):
     (tmp_path / "real.yaml").write_bytes(b"\xef\xbb\xbfseed: 1\n")
     link = tmp_path / "recipe.yaml"
     link.symlink_to(tmp_path / "real.yaml")
@@ -202,12 +202,12 @@ def test_a_link_stays_a_link_and_a_byte_order_mark_is_no_hindrance(tmp_path: Pat
     assert (tmp_path / "real.yaml").read_text() == "seed: 2\n"
 
 
-def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_recipe_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         diff_of(tmp_path / "absent.yaml", {"a": 1})
 
 
-def test_a_token_is_never_printed_and_a_private_recipe_stays_private(tmp_path: Path) -> None:
+def test_a_token_is_never_printed_and_a_private_recipe_stays_private(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("hub_token: hf_secret\nmax_seq_length: 512\neos_token: <|end|>\n")
     recipe.chmod(0o600)

@@ -1,7 +1,5 @@
 """Old and unknown keys are findings: each kind once, with every key, and a fix where the new name is certain."""
 
-from pathlib import Path
-
 from trl import ModelConfig, SFTConfig
 
 from pipelines.preflight.autofix import fixed_recipe, fixes_of
@@ -25,7 +23,7 @@ bf16: false
 """
 
 
-def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path) -> None:
+def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(OLD)
     findings = config_findings(parse_leniently(KINDS, ["--config", str(path)])[1])
@@ -47,11 +45,11 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path: Path)
     )  # fmt: skip
 
 
-def test_a_recipe_without_faults_has_no_findings() -> None:
+def test_a_recipe_without_faults_has_no_findings():
     assert config_findings([]) == []
 
 
-def test_a_fixed_recipe_is_one_that_runs(tmp_path: Path) -> None:
+def test_a_fixed_recipe_is_one_that_runs(tmp_path):
     path = tmp_path / "recipe.yaml"
     lines = [line for line in OLD.split("\n") if not line.startswith(("chat_template", "learnig", "color"))]
     path.write_text("\n".join(lines))

@@ -26,10 +26,10 @@ TESTS = "\n".join(
 )
 
 
-def test_the_readme_names_all_findings_and_no_other() -> None:
+def test_the_readme_names_all_findings_and_no_other():
     assert len(IN_CODE) > 60
     assert IN_README == IN_CODE
 
 
-def test_every_finding_is_in_a_test_or_planted() -> None:
+def test_every_finding_is_in_a_test_or_planted():
     assert [name for name in sorted(IN_CODE) if f'"{name}"' not in TESTS and name not in PLANTED] == []

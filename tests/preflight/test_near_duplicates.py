@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -47,11 +46,11 @@ def likeness_among_others(one: Row, other: Row) -> Similarity | None:
         (Row("", PASSAGE), Row("", PASSAGE.replace(".", ""))),
     ],
 )
-def test_rows_that_differ_in_case_white_space_and_punctuation_are_equal(one: Row, other: Row) -> None:
+def test_rows_that_differ_in_case_white_space_and_punctuation_are_equal(one, other):
     assert likeness_among_others(one, other) is Similarity.EQUAL
 
 
-def test_an_equal_request_with_another_answer_is_told_apart() -> None:
+def test_an_equal_request_with_another_answer_is_told_apart():
     cows, owls = (Row("Tell me a joke.", f"Two {animal} met a baker and laughed.") for animal in ("cows", "owls"))
     assert likeness_among_others(cows, owls) is Similarity.REQUEST
 
@@ -71,7 +70,7 @@ def test_an_equal_request_with_another_answer_is_told_apart() -> None:
         (Row("", f"{PASSAGE} {ANSWER}"), Row("", f"{PASSAGE} {ANSWER} And so on.")),
     ],
 )
-def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one: Row, other: Row) -> None:
+def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one, other):
     assert likeness_among_others(one, other) is Similarity.EDITED
 
 
@@ -99,7 +98,7 @@ def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one: Row, other: Row
         (Row("?!", "..."), Row("...", "?")),
     ],
 )
-def test_other_tasks_are_not_near(one: Row, other: Row) -> None:
+def test_other_tasks_are_not_near(one, other):
     assert likeness_among_others(one, other) is None
     assert similarity(one, other) is None
 
@@ -150,33 +149,33 @@ TEMPLATES: dict[str, Callable[[int], Row]] = {
 
 @pytest.mark.parametrize("kind", TEMPLATES)
 @pytest.mark.parametrize("n_rows", [100, 400])
-def test_rows_of_one_template_are_not_near(kind: str, n_rows: int) -> None:
+def test_rows_of_one_template_are_not_near(kind, n_rows):
     rows = [TEMPLATES[kind](i) for i in range(n_rows)]
     random.Random(0).shuffle(rows)
     cut = n_rows // 10
     assert near_duplicates(rows[cut:], rows[:cut]) == []
 
 
-def test_a_templates_row_that_differs_in_case_alone_is_found_all_the_same() -> None:
+def test_a_templates_row_that_differs_in_case_alone_is_found_all_the_same():
     rows = [letter(i) for i in range(200)]
     again = Row(rows[70].request.lower(), rows[70].answer)
     [pair] = near_duplicates(rows, [again])
     assert (pair.train, pair.similarity) == (70, Similarity.EQUAL)
 
 
-def test_copies_of_a_training_row_do_not_hide_it() -> None:
+def test_copies_of_a_training_row_do_not_hide_it():
     rows = [*filler(), *[Row("How do I bake a cake?", ANSWER)] * 50]
     [pair] = near_duplicates(rows, [Row("How do I bkae a cake?", ANSWER)])
     assert (pair.train, pair.similarity) == (300, Similarity.EDITED)
 
 
-def test_words_are_whole_numbers_single_ideographs_and_telling_marks() -> None:
+def test_words_are_whole_numbers_single_ideographs_and_telling_marks():
     assert words_of("It's 3.5 - 2, e-mail C# x*y.") == ["its", "3.5", "-", "2", "e", "mail", "c", "#", "x", "*", "y"]
     assert words_of("Python语言，好！") == ["python", "语", "言", "好"]
     assert words_of("Straße и Ёлка") == ["strasse", "и", "ёлка"]
 
 
-def test_the_ends_of_long_documents_are_enough_to_find_them() -> None:
+def test_the_ends_of_long_documents_are_enough_to_find_them():
     rng = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = ["".join(rng.choices(letters, k=5)) for _ in range(5_000)]
@@ -188,7 +187,7 @@ def test_the_ends_of_long_documents_are_enough_to_find_them() -> None:
     assert [pair.train for pair in pairs] == list(range(500, 520))
 
 
-def test_a_typo_in_real_rows_is_found_and_no_pair_is_wrong(shared_data: Path) -> None:
+def test_a_typo_in_real_rows_is_found_and_no_pair_is_wrong(shared_data):
     import json
 
     lines = (shared_data / "splits" / "dolly_dev.jsonl").read_text().split("\n")[:2_000]

@@ -26,7 +26,7 @@ def said(speaker: str, text: str) -> dict:
     return {"from": speaker, "value": text}
 
 
-def test_every_form_of_a_pair_becomes_four_texts(run_cli: RunCli, tmp_path: Path) -> None:
+def test_every_form_of_a_pair_becomes_four_texts(run_cli, tmp_path):
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     rows = [
         {"instruction": "a", "input": "i", "chosen": "b\n", "rejected": "c"},
@@ -44,7 +44,7 @@ def test_every_form_of_a_pair_becomes_four_texts(run_cli: RunCli, tmp_path: Path
         "instruction", "input", "chosen", "rejected", "source", "source_row", "group"]  # fmt: skip
 
 
-def test_whole_conversations_need_no_prompt_and_keep_their_system_text(run_cli: RunCli, tmp_path: Path) -> None:
+def test_whole_conversations_need_no_prompt_and_keep_their_system_text(run_cli, tmp_path):
     begin = [said("human", "a"), said("gpt", "x"), said("human", "y")]
     asked = said("human", "z")
     rows = [
@@ -58,7 +58,7 @@ def test_whole_conversations_need_no_prompt_and_keep_their_system_text(run_cli: 
     assert [one["content"] for one in second["prompt"]] == ["z"]
 
 
-def test_each_row_left_out_has_its_reason(run_cli: RunCli, tmp_path: Path) -> None:
+def test_each_row_left_out_has_its_reason(run_cli, tmp_path):
     several = [said("human", "a"), said("gpt", "b"), said("human", "c")]
     rows = [
         {"instruction": "keep", "chosen": "b", "rejected": "c"},
@@ -78,7 +78,7 @@ def test_each_row_left_out_has_its_reason(run_cli: RunCli, tmp_path: Path) -> No
     assert "chosen_equals_rejected" in stdout
 
 
-def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli: RunCli, tmp_path: Path) -> None:
+def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli, tmp_path):
     call = {"type": "function", "function": {"name": "now", "arguments": {"zone": None, "day": 1}}}
     tools = [{"type": "function", "function": {"name": "now", "parameters": {"default": None}}}]
     several = [said("human", "a"), said("gpt", "b"), said("human", "c")]
@@ -105,12 +105,12 @@ def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli: RunCli, 
     ({"instruction": "x", "chosen": "b", "rejected": "b"}, "1 rejected as chosen_equals_rejected"),
     ({"instruction": "x", "output": "b"}, "rows.jsonl has no column for chosen (chosen), only instruction"),
 ])  # fmt: skip
-def test_rows_without_any_preference_are_one_line(run_cli: RunCli, tmp_path: Path, row: dict, complaint: str) -> None:
+def test_rows_without_any_preference_are_one_line(run_cli, tmp_path, row, complaint):
     assert complaint in build(run_cli, write(tmp_path / "rows.jsonl", [row]), tmp_path / "folder", expect=2)
     assert not (tmp_path / "folder").exists()
 
 
-def test_python_files_hold_no_preferences(run_cli: RunCli, tmp_path: Path) -> None:
+def test_python_files_hold_no_preferences(run_cli, tmp_path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("x = 1\n")
     assert "holds no such file" in build(run_cli, tmp_path / "code", tmp_path / "out", expect=2)

@@ -13,7 +13,7 @@ import pytest
 from data_prep import build_corpus, build_instructions, train_tokenizer
 from data_prep.dataset_folder import read_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
-from tests.conftest import PROJECT, RunCli
+from tests.conftest import PROJECT
 
 Program = Callable[[Sequence[str]], None]
 INSTRUCTIONS, CORPUS, TOKENIZER = (
@@ -44,7 +44,7 @@ def groups_of(folder: Path) -> dict[str, set[str]]:
     return {split: set(read_dataset_folder(folder, split)["group"]) for split in n_rows if n_rows[split]}
 
 
-def test_from_python_files_to_instructions_corpus_and_tokenizer(package: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_from_python_files_to_instructions_corpus_and_tokenizer(package, tmp_path, run_cli):
     done = run_cli(INSTRUCTIONS, "--source", package, "--output", tmp_path / "instructions")
     assert "120 rows of kind instructions" in done.stdout
     rows = [row for split in ("train", "validation", "test") for row in read_rows(tmp_path / "instructions", split)]
@@ -64,7 +64,7 @@ def test_from_python_files_to_instructions_corpus_and_tokenizer(package: Path, t
     assert record["command"].startswith("python data_prep/train_tokenizer.py --corpus ")
 
 
-def test_modules_tested_on_are_never_in_the_corpus_that_trains(package: Path, tmp_path: Path) -> None:
+def test_modules_tested_on_are_never_in_the_corpus_that_trains(package, tmp_path):
     for seed in ("0", "1", "2"):
         shared = ["--source", str(package), "--seed", seed, "--validation_size", "0.1", "--test_size", "0.1"]
         build_instructions.main([*shared, "--output", str(tmp_path / f"instructions{seed}")])
@@ -74,7 +74,7 @@ def test_modules_tested_on_are_never_in_the_corpus_that_trains(package: Path, tm
         assert not corpus["train"] & (instructions["test"] | instructions["validation"])
 
 
-def test_the_standard_librarys_test_modules_are_never_in_the_corpus_that_trains(tmp_path: Path) -> None:
+def test_the_standard_librarys_test_modules_are_never_in_the_corpus_that_trains(tmp_path):
     source = Path(sysconfig.get_path("stdlib")) / "email"
     build_instructions.main(["--source", str(source), "--output", str(tmp_path / "i"), "--max_output_chars", "600"])
     build_corpus.main(["--source", str(source), "--output", str(tmp_path / "c"), "--held_out", str(tmp_path / "i")])
@@ -84,7 +84,7 @@ def test_the_standard_librarys_test_modules_are_never_in_the_corpus_that_trains(
     assert not corpus["train"] & (instructions["test"] | instructions["validation"])
 
 
-def test_a_copied_module_is_kept_out_of_the_corpus_by_its_lines(package: Path, tmp_path: Path) -> None:
+def test_a_copied_module_is_kept_out_of_the_corpus_by_its_lines(package, tmp_path):
     build_instructions.main(["--source", str(package), "--output", str(tmp_path / "i")])
     held_out = read_rows(tmp_path / "i", "test") + read_rows(tmp_path / "i", "validation")
     vendored = tmp_path / "vendored"
@@ -98,7 +98,7 @@ def test_a_copied_module_is_kept_out_of_the_corpus_by_its_lines(package: Path, t
     assert not [group for group in groups_of(tmp_path / "c")["train"] if group.startswith("copy")]
 
 
-def test_the_same_command_twice_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
+def test_the_same_command_twice_gives_the_same_bytes(package, tmp_path):
     for name in ("a", "b"):
         build_instructions.main(["--source", str(package), "--output", str(tmp_path / name), "--num_proc", "2"])
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.parquet"))
@@ -106,7 +106,7 @@ def test_the_same_command_twice_gives_the_same_bytes(package: Path, tmp_path: Pa
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
 
 
-def test_rows_without_an_output_are_kept_with_their_reason(tmp_path: Path, run_cli: RunCli) -> None:
+def test_rows_without_an_output_are_kept_with_their_reason(tmp_path, run_cli):
     rows = [{"instruction": f"Say {n}.", "output": str(n)} for n in range(30)]
     rows += [{"instruction": "Say nothing.", "output": ""}, {"instruction": "Say less."}, rows[3]]
     source = write(tmp_path / "rows.jsonl", "\n".join(json.dumps(row) for row in rows))
@@ -122,7 +122,7 @@ def test_rows_without_an_output_are_kept_with_their_reason(tmp_path: Path, run_c
     assert lines[0]["row"]["instruction"] == "Say nothing."
 
 
-def test_alpacas_28_empty_outputs_are_found(shared_data: Path, tmp_path: Path) -> None:
+def test_alpacas_28_empty_outputs_are_found(shared_data, tmp_path):
     source = shared_data / "alpaca-52k" / "alpaca_data.json.gz"
     build_instructions.main(["--source", str(source), "--output", str(tmp_path / "out")])
     manifest = read_manifest(tmp_path / "out")
@@ -130,7 +130,7 @@ def test_alpacas_28_empty_outputs_are_found(shared_data: Path, tmp_path: Path) -
     assert sum(manifest["n_rows"].values()) == 52002 - 28
 
 
-def test_two_sources_of_one_name_are_told_apart_and_duplicates_between_them_found(tmp_path: Path) -> None:
+def test_two_sources_of_one_name_are_told_apart_and_duplicates_between_them_found(tmp_path):
     for folder, answers in (("a", "xy"), ("b", "yz")):
         (tmp_path / folder).mkdir()
         rows = [{"question": f"What is {answer}?", "answer": answer} for answer in answers]
@@ -146,14 +146,14 @@ def test_two_sources_of_one_name_are_told_apart_and_duplicates_between_them_foun
     assert [source["name"] for source in read_manifest(tmp_path / "out")["sources"]] == ["rows.json", "rows.json#2"]
 
 
-def test_a_limit_keeps_so_many_rows_and_counts_the_others(package: Path, tmp_path: Path) -> None:
+def test_a_limit_keeps_so_many_rows_and_counts_the_others(package, tmp_path):
     build_instructions.main(["--source", str(package), "--output", str(tmp_path / "out"), "--limit", "50"])
     manifest = read_manifest(tmp_path / "out")
     assert sum(manifest["n_rows"].values()) == 50
     assert manifest["n_rejected"] == {"over_limit": 70}
 
 
-def test_a_character_tokenizer_of_one_text_file(tmp_path: Path, run_cli: RunCli) -> None:
+def test_a_character_tokenizer_of_one_text_file(tmp_path, run_cli):
     text = write(tmp_path / "text.txt", "To be, or not to be.\n" * 50)
     done = run_cli(TOKENIZER, "--corpus", text, "--kind", "char", "--output", tmp_path / "out")
     assert f"char tokenizer of {len(set(text.read_text())) + 5} tokens" in done.stdout
@@ -175,9 +175,7 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path: Path, run_cli: RunCli)
     (train_tokenizer.main, ["--corpus", "x.txt", "--vocab_size", "99"], "--vocab_size is 99, expected at least 260"),
     (train_tokenizer.main, ["--corpus", "x.txt", "--kind", "char", "--vocab_size", "99"], "remove --vocab_size"),
 ])  # fmt: skip
-def test_what_cannot_be_built_says_why_and_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program, flags: list[str], message: str
-) -> None:
+def test_what_cannot_be_built_says_why_and_writes_nothing(tmp_path, monkeypatch, program, flags, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "x.txt", "some text\nmore text\n")
     write(tmp_path / "x.json", '[{"instruction": "a", "output": "b"}]')
@@ -188,7 +186,7 @@ def test_what_cannot_be_built_says_why_and_writes_nothing(
 
 
 @pytest.mark.parametrize("program", [build_instructions.main, build_corpus.main, train_tokenizer.main])
-def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, program: Program) -> None:
+def test_an_output_folder_that_holds_files_is_refused(tmp_path, program):
     (tmp_path / "out").mkdir()
     write(tmp_path / "out" / "thesis.tex", "years")
     source = str(write(tmp_path / "x.txt", "text\n" * 30))
@@ -199,15 +197,13 @@ def test_an_output_folder_that_holds_files_is_refused(tmp_path: Path, program: P
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
-def test_a_tokenizer_of_a_small_text_says_that_the_vocabulary_is_smaller(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tokenizer_of_a_small_text_says_that_the_vocabulary_is_smaller(tmp_path, capsys):
     text = write(tmp_path / "x.txt", "aa bb\n")
     train_tokenizer.main(["--corpus", str(text), "--vocab_size", "1000", "--output", str(tmp_path / "out")])
     assert "the corpus holds no more; 1,000 were asked for" in capsys.readouterr().out
 
 
-def test_data_prep_never_imports_torch() -> None:
+def test_data_prep_never_imports_torch():
     """Every module in one fresh interpreter, and the functions that import a library when they are called."""
     names = sorted(
         ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.recipe import ARGUMENTS, Stage
 from pipelines.recipe.accepted_keys import accepted_keys
-from tests.first_errors import MISTAKES, Mistake, make_places, run_watched
+from tests.first_errors import MISTAKES, make_places, run_watched
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda one: one.title)
-def test_a_mistake_is_one_line_before_the_stack_is_imported(mistake: Mistake, places: dict[str, str]) -> None:
+def test_a_mistake_is_one_line_before_the_stack_is_imported(mistake, places):
     done, imported = run_watched(mistake.command(places))
     lines = done.stderr.splitlines()
     assert done.returncode == 2, done.stderr
@@ -26,7 +26,7 @@ def test_a_mistake_is_one_line_before_the_stack_is_imported(mistake: Mistake, pl
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_the_keys_read_from_source_are_those_of_the_classes(stage: Stage) -> None:
+def test_the_keys_read_from_source_are_those_of_the_classes(stage):
     paths = [path.rpartition(".") for path in ARGUMENTS[stage]]
     kinds = [getattr(importlib.import_module(module), name) for module, _, name in paths]
     names = {field.name for kind in kinds for field in dataclasses.fields(kind) if field.init}

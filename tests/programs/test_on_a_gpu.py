@@ -64,7 +64,7 @@ def instruct(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [{}, {"packing": True, "dtype": "bfloat16"}, {"load_in_4bit": True}, {"load_in_8bit": True}, {"use_dora": True}],
     ids=["lora", "packed", "qlora", "8 bits", "dora"],
 )
-def test_every_method_learns_and_moves_all_its_modules(rows: Path, tmp_path: Path, keys: dict[str, Any]) -> None:
+def test_every_method_learns_and_moves_all_its_modules(rows, tmp_path, keys):
     record = train(rows, tmp_path / "run", **keys)
     assert record["machine"]["accelerators"]
     assert record["peak_memory_bytes"] > 1 << 20
@@ -79,7 +79,7 @@ def test_every_method_learns_and_moves_all_its_modules(rows: Path, tmp_path: Pat
     assert {tensor.dtype for tensor in adapter.values()} == {torch.float32}
 
 
-def test_packed_examples_have_the_loss_that_they_have_alone(rows: Path, tmp_path: Path) -> None:
+def test_packed_examples_have_the_loss_that_they_have_alone(rows, tmp_path):
     losses = []
     keys = {"per_device_eval_batch_size": 64, "max_steps": 1, "learning_rate": 1e-9}  # one batch: one mean over tokens
     for packing in (False, True):
@@ -88,7 +88,7 @@ def test_packed_examples_have_the_loss_that_they_have_alone(rows: Path, tmp_path
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)  # bfloat16
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(rows: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_an_unbroken_one_does(rows, tmp_path):
     saves = {"save_strategy": "steps", "save_steps": 5, "max_steps": 10}
     train(rows, tmp_path / "whole", **saves)
     broken = tmp_path / "broken"
@@ -105,7 +105,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(rows: Path, tmp_path: Pat
     assert largest < 1e-4
 
 
-def test_perplexity_is_that_of_the_cpu(instruct: Path, rows: Path, tmp_path: Path, run_cli: Any) -> None:
+def test_perplexity_is_that_of_the_cpu(instruct, rows, tmp_path, run_cli):
     words = ["--model_name_or_path", BASE, "--model_name_or_path", instruct, "--dataset", rows, "--scope", "response",
              "--dtype", "float32", "--output"]  # fmt: skip
     run("perplexity", *words, tmp_path / "device.json")
@@ -120,7 +120,7 @@ def test_perplexity_is_that_of_the_cpu(instruct: Path, rows: Path, tmp_path: Pat
     assert on_device == pytest.approx(on_cpu, rel=1e-4)
 
 
-def test_greedy_answers_are_those_of_the_cpu(instruct: Path, tmp_path: Path, run_cli: Any) -> None:
+def test_greedy_answers_are_those_of_the_cpu(instruct, tmp_path, run_cli):
     prompts = [word for n in range(250, 270) for word in ("--prompt", f"Write a Python function plus_{n}(x)")]
     words = ["--model_name_or_path", instruct, *prompts, "--dtype", "float32", "--max_new_tokens", "64", "--output"]
     run("generate", *words, tmp_path / "device.jsonl")

@@ -1,8 +1,5 @@
 """Every key of every program is obeyed, refused or named; keys of other trainers lead to the right ones."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from pipelines.recipe import ARGUMENTS, Stage
@@ -46,14 +43,14 @@ OBEYED = set(_OBEYED.split())
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_every_key_of_a_program_is_looked_at(stage: Stage) -> None:
+def test_every_key_of_a_program_is_looked_at(stage):
     named = {one.key for one in UNSUPPORTED} | {key for one in DEPENDENT for key in one.keys}
     of_libraries = accepted_keys([*ARGUMENTS[stage][1:], "trl.ScriptArguments"])
     assert set(of_libraries) - OBEYED - named == set()
     assert named & OBEYED == set()
 
 
-def test_the_tables_name_keys_that_exist() -> None:
+def test_the_tables_name_keys_that_exist():
     keys = {key for stage in Stage for key in accepted_keys(ARGUMENTS[stage])}
     named = {one.key for one in UNSUPPORTED} | {key for one in DEPENDENT for key in one.keys} | OBEYED
     assert named - keys == set()
@@ -73,7 +70,7 @@ def test_the_tables_name_keys_that_exist() -> None:
     ({"lora_r": 8}, "lora_r without use_peft"),
     ({"datasets": [{"path": "a"}], "dataset_name": "b"}, "expected datasets or dataset_name"),
 ])  # fmt: skip
-def test_a_key_that_is_not_obeyed_is_refused(keys: dict[str, Any], problem: str) -> None:
+def test_a_key_that_is_not_obeyed_is_refused(keys, problem):
     [error] = unsupported_keys(Stage.SFT, keys)
     assert problem in str(error)
 
@@ -83,17 +80,17 @@ def test_a_key_that_is_not_obeyed_is_refused(keys: dict[str, Any], problem: str)
     {"lora_r": 8, "use_peft": False}, {"lora_r": 8, "use_peft": True, "eval_strategy": "steps", "eval_steps": 5},
     {"padding_free": True},
 ])  # fmt: skip
-def test_what_is_done_anyway_is_not_refused(keys: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_anyway_is_not_refused(keys, capsys):
     assert list(unsupported_keys(Stage.SFT, keys)) == []
     assert capsys.readouterr().err == ""
 
 
-def test_padding_free_is_not_obeyed_by_dpo() -> None:
+def test_padding_free_is_not_obeyed_by_dpo():
     [error] = unsupported_keys(Stage.DPO, {"padding_free": True})
     assert "dpo.py" in str(error)
 
 
-def test_keys_without_effect_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_without_effect_are_named(capsys):
     keys = {"eval_steps": 5, "num_train_epochs": 2, "max_steps": 9, "hub_model_id": "me/it", "dataset_num_proc": 4}
     assert list(unsupported_keys(Stage.DPO, keys)) == []
     (line,) = capsys.readouterr().err.splitlines()
@@ -144,7 +141,7 @@ mask_history: true
          "attn_implementation": "flash_attention_2", "train_on": "last_turn"},
     ),
 ], ids=["axolotl", "LLaMA-Factory"])  # fmt: skip
-def test_the_keys_of_another_trainer_are_translated(text: str, keys: dict[str, Any], tmp_path: Path) -> None:
+def test_the_keys_of_another_trainer_are_translated(text, keys, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     reading = _read(ARGUMENTS[Stage.SFT], ["--config", str(path)])
@@ -160,14 +157,14 @@ def test_the_keys_of_another_trainer_are_translated(text: str, keys: dict[str, A
     ("stage: sft", "the program itself"), ("wandb_project:", "remove it, it is empty"),
     ("device_map: auto", "`accelerate launch` places the model"),
 ])  # fmt: skip
-def test_a_key_of_another_trainer_says_what_to_write(line: str, remedy: str, tmp_path: Path) -> None:
+def test_a_key_of_another_trainer_says_what_to_write(line, remedy, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(line)
     [fault] = _read(ARGUMENTS[Stage.SFT], ["--config", str(path)]).faults
     assert remedy in str(fault.error)
 
 
-def test_a_value_that_is_not_certain_is_not_translated() -> None:
+def test_a_value_that_is_not_certain_is_not_translated():
     assert same_meaning("finetuning_type", "freeze") is None
     assert same_meaning("lora_target", "q_proj,v_proj") == {"lora_target_modules": "q_proj,v_proj"}
     assert same_meaning("val_set_size", 0) == {}
@@ -180,14 +177,14 @@ def test_a_value_that_is_not_certain_is_not_translated() -> None:
     ("datasets: [{path: a, type: alpaca}]", "remove or rename type"), ("datasets: [{name: a}]", "name its path"),
     ("datasets: [{path: a, fraction: much}]", "expected a number"),
 ])  # fmt: skip
-def test_a_value_or_a_form_of_another_trainer_is_explained(line: str, remedy: str, tmp_path: Path) -> None:
+def test_a_value_or_a_form_of_another_trainer_is_explained(line, remedy, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(line)
     [fault] = _read(ARGUMENTS[Stage.SFT], ["--config", str(path)]).faults
     assert remedy in str(fault.error)
 
 
-def test_the_paths_of_a_recipe_exist_or_are_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paths_of_a_recipe_exist_or_are_of_the_hub(tmp_path, monkeypatch):
     (tmp_path / "runs" / "one").mkdir(parents=True)
     (tmp_path / "runs" / "one" / "run.json").write_text("{}")
     monkeypatch.chdir(tmp_path)

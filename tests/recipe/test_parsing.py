@@ -28,7 +28,7 @@ def refusal(folder: Path, text: str, *flags: str) -> str:
     return str(caught.value)
 
 
-def test_the_keys_of_trl_reach_their_objects_and_the_command_line_wins(tmp_path: Path) -> None:
+def test_the_keys_of_trl_reach_their_objects_and_the_command_line_wins(tmp_path):
     path = recipe_file(tmp_path, "learning_rate: 1.0e-3\nlora_r: 4\nuse_peft: true\ndataset_name: rows.jsonl\n")
     recipe = parse_recipe(KINDS, ["--config", str(path), "--learning_rate", "1e-4", "--lora_alpha=7"])
     data, training, model = recipe.arguments
@@ -37,7 +37,7 @@ def test_the_keys_of_trl_reach_their_objects_and_the_command_line_wins(tmp_path:
     assert recipe.keys["learning_rate"] == 1e-4
 
 
-def test_an_unknown_key_names_the_closest_known_one(tmp_path: Path) -> None:
+def test_an_unknown_key_names_the_closest_known_one(tmp_path):
     assert "unknown key `learnig_rate`; did you mean `learning_rate`?" in refusal(tmp_path, "learnig_rate: 1.0e-3\n")
 
 
@@ -45,26 +45,24 @@ def test_an_unknown_key_names_the_closest_known_one(tmp_path: Path) -> None:
     ("old", "new"), [("torch_dtype", "dtype"), ("max_seq_length", "max_length"), ("warmup_ratio", "warmup_steps"),
                      ("evaluation_strategy", "eval_strategy")]
 )  # fmt: skip
-def test_a_renamed_key_says_its_new_name(tmp_path: Path, old: str, new: str) -> None:
+def test_a_renamed_key_says_its_new_name(tmp_path, old, new):
     assert f"`{old}` is now {new}" in refusal(tmp_path, f"{old}: 1\n")
 
 
-def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path):
     text = refusal(tmp_path, "learnig_rate: 1\nmax_seq_length: 10\nlora_r: many\n", "--packing", "perhaps", "stray")
     assert "recipe.yaml: (1) " in text
     for part in ("4 problems in ", "learnig_rate", "max_seq_length", "`lora_r`", "--packing", "'stray'"):
         assert part in text
 
 
-def test_values_that_do_not_go_together_are_one_line(tmp_path: Path) -> None:
+def test_values_that_do_not_go_together_are_one_line(tmp_path):
     text = refusal(tmp_path, "load_best_model_at_end: true\neval_strategy: epoch\nsave_strategy: steps\n")
     assert "TRL and transformers reject these values: " in text
     assert "\n" not in text
 
 
-def test_a_machine_without_accelerator_trains_on_the_cpu_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_accelerator_trains_on_the_cpu_and_says_so(tmp_path, capsys, monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
@@ -90,9 +88,7 @@ def leniently(folder: Path, text: str, *flags: str) -> tuple[dict[str, Any], dic
     ("overwrite_output_dir: true", {}), ("save_safetensors: true", {}), ("use_flash_attention_2: false", {}),
     ("use_flash_attention_2: true", {"attn_implementation": "flash_attention_2"}),
 ])  # fmt: skip
-def test_a_renamed_key_is_read_by_its_new_name_where_that_is_certain(
-    line: str, fix: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_renamed_key_is_read_by_its_new_name_where_that_is_certain(line, fix, tmp_path):
     old = line.split(":")[0]
     with with_bfloat16():  # without it, weights that a recipe wants in bfloat16 are loaded in float32
         values, faults = leniently(tmp_path, f"{line}\nlora_r: 7\n")
@@ -107,25 +103,25 @@ def test_a_renamed_key_is_read_by_its_new_name_where_that_is_certain(
     "dataset_mixture: {a: 1}", "tokenizer: gpt2", "max_seq_length: 5\nmax_length: 6", "group_by_length: perhaps",
     "save_safetensors: false", "torch_dtype: null",
 ])  # fmt: skip
-def test_a_renamed_key_is_left_out_where_its_meaning_is_not_certain(lines: str, tmp_path: Path) -> None:
+def test_a_renamed_key_is_left_out_where_its_meaning_is_not_certain(lines, tmp_path):
     _, faults = leniently(tmp_path, lines + "\n")
     assert faults == {lines.split(":")[0]: {}}
 
 
-def test_a_renamed_key_that_says_the_same_as_the_new_one_just_goes(tmp_path: Path) -> None:
+def test_a_renamed_key_that_says_the_same_as_the_new_one_just_goes(tmp_path):
     values, faults = leniently(tmp_path, "max_seq_length: 64\nmax_length: 64\n")
     assert values["max_length"] == 64
     assert faults == {"max_seq_length": {"max_seq_length": None, "max_length": 64}}
 
 
-def test_a_slip_of_the_pen_is_never_mended_by_itself(tmp_path: Path) -> None:
+def test_a_slip_of_the_pen_is_never_mended_by_itself(tmp_path):
     recipe, [fault] = parse_leniently(KINDS, ["--config", str(recipe_file(tmp_path, "learnig_rate: 1.0e-3\n"))])
     assert (fault.kind, fault.fix, fault.error.fix) == (FaultKind.UNKNOWN, {}, "did you mean `learning_rate`?")
     assert "learnig_rate" not in recipe.keys
     assert recipe.arguments[1].learning_rate == 2e-5
 
 
-def test_a_lenient_parse_of_a_right_recipe_is_the_strict_one(tmp_path: Path) -> None:
+def test_a_lenient_parse_of_a_right_recipe_is_the_strict_one(tmp_path):
     words = ["--config", str(recipe_file(tmp_path, "learning_rate: 1e-4\neval_strategy: no\n")), "--lora_r", "5"]
     strict, (lenient, faults) = parse_recipe(KINDS, words), parse_leniently(KINDS, words)
     assert faults == []
@@ -134,7 +130,7 @@ def test_a_lenient_parse_of_a_right_recipe_is_the_strict_one(tmp_path: Path) -> 
     assert (lenient.arguments[0], lenient.arguments[2]) == (strict.arguments[0], strict.arguments[2])
 
 
-def test_what_is_no_matter_of_names_is_refused_by_the_lenient_parser_too(tmp_path: Path) -> None:
+def test_what_is_no_matter_of_names_is_refused_by_the_lenient_parser_too(tmp_path):
     path = recipe_file(tmp_path, "lora_r: many\nlearnig_rate: 1\n")
     with pytest.raises(UserError, match=r"2 problems in .*recipe\.yaml: ") as caught:
         parse_leniently(KINDS, ["--config", str(path), "stray"])
@@ -142,24 +138,24 @@ def test_what_is_no_matter_of_names_is_refused_by_the_lenient_parser_too(tmp_pat
     assert "learnig_rate" not in str(caught.value)
 
 
-def test_a_renamed_key_of_the_command_line_is_read_alike(tmp_path: Path) -> None:
+def test_a_renamed_key_of_the_command_line_is_read_alike(tmp_path):
     values, faults = leniently(tmp_path, "lora_r: 3\n", "--max_seq_length", "99")
     assert (values["max_length"], list(faults)) == (99, ["max_seq_length"])
 
 
-def test_variables_of_the_environment_are_no_unknown_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_environment_are_no_unknown_key(tmp_path, monkeypatch):
     monkeypatch.delenv("A_RECIPES_VARIABLE", raising=False)
     _, faults = leniently(tmp_path, "env: {A_RECIPES_VARIABLE: 3}\n")
     assert faults == {}
 
 
-def test_the_written_keys_are_those_of_file_and_command_line(tmp_path: Path) -> None:
+def test_the_written_keys_are_those_of_file_and_command_line(tmp_path):
     path = recipe_file(tmp_path, "learnig_rate: 1\nlora_r: many\n")
     keys = written_keys(["--config", str(path), "--lora_r", "4"])
     assert keys == {"output_dir": str(tmp_path / "run"), "report_to": "none", "learnig_rate": 1, "lora_r": 4}
 
 
-def test_the_tables_of_renamed_keys_agree() -> None:
+def test_the_tables_of_renamed_keys_agree():
     for key in RENAMED_KEYS:
         new = successor_of(key)
         replacements = [certain_replacement(key, value) for value in (0.5, True)]

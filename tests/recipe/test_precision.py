@@ -43,9 +43,7 @@ LACKS = "computing in float32: this processor has no bfloat16 arithmetic (measur
     (FAST, "float32", WishedBy.RECIPE, "float32", "computing in float32: as the recipe says"),
     (SLOW, "float32", WishedBy.COMMAND_LINE, "float32", "computing in float32: as the command line says"),
 ])  # fmt: skip
-def test_the_machine_decides_unless_the_command_line_says_otherwise(
-    found: Arithmetic, wish: str | None, by: WishedBy | None, choice: str, line: str
-) -> None:
+def test_the_machine_decides_unless_the_command_line_says_otherwise(found, wish, by, choice, line):
     decided = decide(found, wish, by)
     assert (decided.choice, decided.line()) == (choice, line)
     record = json.loads(json.dumps(decided.to_json()))
@@ -85,9 +83,7 @@ def parsed(folder: Path, keys: str, *flags: str) -> Recipe:
     (FAST, "dtype: bfloat16", "--bf16 false", (False, "no", "bfloat16", "bfloat16")),
     (FAST, "dtype: auto", "", (True, "bf16", "auto", "bfloat16")),
 ])  # fmt: skip
-def test_what_the_keys_of_a_recipe_become(
-    found: Arithmetic, keys: str, flags: str, expected: tuple[Any, ...], on: Any, tmp_path: Path
-) -> None:
+def test_what_the_keys_of_a_recipe_become(found, keys, flags, expected, on, tmp_path):
     on(found)
     recipe = parsed(tmp_path, keys, *flags.split())
     _, training, model = recipe.arguments
@@ -99,9 +95,7 @@ def test_what_the_keys_of_a_recipe_become(
 
 
 @pytest.mark.parametrize(("found", "loaded"), [(SLOW, "float32"), (FAST, "bfloat16")])
-def test_weights_that_model_init_kwargs_want_in_16_bits_follow_the_machine_too(
-    found: Arithmetic, loaded: str, on: Any, tmp_path: Path
-) -> None:
+def test_weights_that_model_init_kwargs_want_in_16_bits_follow_the_machine_too(found, loaded, on, tmp_path):
     on(found)
     recipe = parsed(tmp_path, "model_init_kwargs: {dtype: bfloat16, attn_implementation: eager}")
     assert recipe.arguments[1].model_init_kwargs == {"dtype": loaded, "attn_implementation": "eager"}
@@ -113,16 +107,14 @@ def test_weights_that_model_init_kwargs_want_in_16_bits_follow_the_machine_too(
     (FAST, "no", "", "bf16"), (FAST, "bf16", "", "bf16"),
 ])  # fmt: skip
 def test_the_recipe_and_the_machine_stand_over_the_word_of_accelerate_launch(
-    found: Arithmetic, launched: str, keys: str, expected: str, on: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    found, launched, keys, expected, on, tmp_path, monkeypatch
+):
     on(found)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
     assert parsed(tmp_path, keys).arguments[1].mixed_precision == expected
 
 
-def test_only_what_was_not_asked_for_or_costs_something_is_said(
-    on: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_what_was_not_asked_for_or_costs_something_is_said(on, tmp_path, capsys, monkeypatch):
     on(SLOW)
     parsed(tmp_path, "bf16: false")
     assert capsys.readouterr().err == ""
@@ -138,14 +130,12 @@ def test_only_what_was_not_asked_for_or_costs_something_is_said(
     (SLOW, "auto", "float32", "auto"), (SLOW, "auto", "float64", "auto"), (SLOW, "auto", None, "float32"),
     (SLOW, "bfloat16", None, "bfloat16"), (SLOW, "float64", None, "float64"), (OLD_GPU, "auto", "bfloat16", "float32"),
 ])  # fmt: skip
-def test_weights_are_loaded_as_they_were_saved_where_that_is_fast(
-    found: Arithmetic, dtype: str, saved: str | None, expected: str, on: Any
-) -> None:
+def test_weights_are_loaded_as_they_were_saved_where_that_is_fast(found, dtype, saved, expected, on):
     on(found)
     assert inference_dtype(dtype, saved) == expected
 
 
-def test_the_measurement_leaves_threads_and_random_numbers_as_they_were() -> None:
+def test_the_measurement_leaves_threads_and_random_numbers_as_they_were():
     before = torch.get_num_threads(), torch.random.get_rng_state()
     arithmetic.cache_clear()
     arithmetic("bfloat16", on_cpu=True)
@@ -160,7 +150,7 @@ PROBE = (
 )
 
 
-def test_a_processor_without_its_bfloat16_instructions_computes_in_float32() -> None:
+def test_a_processor_without_its_bfloat16_instructions_computes_in_float32():
     """torch's query does not see these two variables; the measurement does."""
     environment = {**os.environ, **AVX2}
     done = subprocess.run(
@@ -172,7 +162,7 @@ def test_a_processor_without_its_bfloat16_instructions_computes_in_float32() -> 
     assert "computing in float32: this processor has no bfloat16 arithmetic (measured " in done.stderr
 
 
-def test_a_processor_with_bfloat16_instructions_computes_in_bfloat16() -> None:
+def test_a_processor_with_bfloat16_instructions_computes_in_bfloat16():
     features = torch.cpu.get_capabilities()
     named = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     if not named or any(name in os.environ for name in AVX2):

@@ -26,7 +26,7 @@ def read(folder: Path, text: str | bytes) -> dict[str, object]:
     ("a: [1\n", "on line 2"), ("a: 'text\n", "is not valid YAML"),
     ("a: *unknown\n", "undefined alias 'unknown' on line 1"), ("? [a]\n: 1\n", "unhashable key on line 1"),
 ])  # fmt: skip
-def test_what_is_no_plain_mapping_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+def test_what_is_no_plain_mapping_is_refused(text, problem, tmp_path):
     with pytest.raises(UserError) as caught:
         read(tmp_path, text)
     assert problem in str(caught.value)
@@ -43,17 +43,17 @@ def test_what_is_no_plain_mapping_is_refused(text: str, problem: str, tmp_path: 
         ('{"a": 1, "b": [true]}', {"a": 1, "b": [True]}),
     ],
 )
-def test_plain_yaml_is_read(text: str | bytes, keys: dict[str, object], tmp_path: Path) -> None:
+def test_plain_yaml_is_read(text, keys, tmp_path):
     assert read(tmp_path, text) == keys
 
 
-def test_a_merged_key_at_the_top_is_a_key(tmp_path: Path) -> None:
+def test_a_merged_key_at_the_top_is_a_key(tmp_path):
     assert read(tmp_path, "env: &e {seed: 1, max_steps: 2}\n<<: *e\nseed: 3\n") == {
         "env": {"seed": 1, "max_steps": 2}, "seed": 3, "max_steps": 2,
     }  # fmt: skip
 
 
-def test_words_that_are_neither_key_nor_value_are_returned() -> None:
+def test_words_that_are_neither_key_nor_value_are_returned():
     path, keys, problems = read_raw_values(["stray", "--lora_r", "4", "--config"])
     assert (path, as_values(keys)) == (None, {"lora_r": 4})
     assert [problem.problem for problem in problems] == ["'stray' is not a --key", "--config has no path, expected one"]

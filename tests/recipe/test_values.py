@@ -60,7 +60,7 @@ def from_words(*words: str, stage: Stage = Stage.SFT) -> Any:
         ("attn_implementation: kernels-community/flash-attn", "kernels-community/flash-attn"),
     ],
 )
-def test_a_value_is_of_the_type_of_its_key(line: str, value: Any, tmp_path: Path) -> None:
+def test_a_value_is_of_the_type_of_its_key(line, value, tmp_path):
     read = from_yaml(tmp_path, line)
     assert (read, type(read)) == (value, type(value))
 
@@ -75,12 +75,12 @@ def test_a_value_is_of_the_type_of_its_key(line: str, value: Any, tmp_path: Path
     (["--packing", "no"], False), (["--run_name", "007"], "007"), (["--eos_token", "None"], None),
     (["--max-steps=-1"], -1),
 ])  # fmt: skip
-def test_a_word_of_the_command_line_is_of_the_type_of_its_key(words: list[str], value: Any) -> None:
+def test_a_word_of_the_command_line_is_of_the_type_of_its_key(words, value):
     read = from_words(*words)
     assert (read, type(read)) == (value, type(value))
 
 
-def test_several_losses_with_their_weights() -> None:
+def test_several_losses_with_their_weights():
     assert from_words("--loss_type", "sigmoid", "sft", stage=Stage.DPO) == ["sigmoid", "sft"]
     assert from_words("--loss_weights", "0.8,0.2", stage=Stage.DPO) == [0.8, 0.2]
     with pytest.raises(UserError, match="did you mean sigmoid"):
@@ -101,14 +101,14 @@ def test_several_losses_with_their_weights() -> None:
     ("long_rows", "trunc_prompt", "truncate_prompt"), ("train_on", "all_turn", "all_turns"),
     ("doctor", "warning", "warn"),
 ])  # fmt: skip
-def test_a_misspelt_choice_is_refused_with_the_choices(key: str, wrong: str, close: str) -> None:
+def test_a_misspelt_choice_is_refused_with_the_choices(key, wrong, close):
     with pytest.raises(UserError) as caught:
         from_words(f"--{key}", wrong)
     choices = ", ".join(choices_of(ACCEPTED[key]))
     assert str(caught.value) == f"`{key}` is {wrong!r}, expected one of {choices}; did you mean {close}?"
 
 
-def test_the_choices_are_those_that_the_libraries_accept() -> None:
+def test_the_choices_are_those_that_the_libraries_accept():
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
     from transformers.trainer_utils import HubStrategy, SaveStrategy, SchedulerType
     from transformers.training_args import OptimizerNames
@@ -150,7 +150,7 @@ def test_the_choices_are_those_that_the_libraries_accept() -> None:
         (["--max_answer_cut_share", "1.5"], "a number from 0 to 1"),
     ],
 )
-def test_a_value_that_no_run_can_have_is_refused(words: list[str], expected: str) -> None:
+def test_a_value_that_no_run_can_have_is_refused(words, expected):
     with pytest.raises(UserError) as caught:
         from_words(*words)
     assert caught.value.problem.endswith(f"expected {expected}")
@@ -162,7 +162,7 @@ def test_a_value_that_no_run_can_have_is_refused(words: list[str], expected: str
     ("lora_modules_to_save: {a: 5}", "a list of words"),
     ("datasets: rows.jsonl", "a list of mappings, each with a path"), ("lora_r: [8]", "a whole number"),
 ])  # fmt: skip
-def test_a_value_of_another_form_is_refused(line: str, expected: str, tmp_path: Path) -> None:
+def test_a_value_of_another_form_is_refused(line, expected, tmp_path):
     with pytest.raises(UserError) as caught:
         from_yaml(tmp_path, line)
     assert caught.value.problem.endswith(f"expected {expected}")

@@ -1,7 +1,5 @@
 """License and commit of a model or dataset are what its card says, a folder's own or the Hub's."""
 
-from pathlib import Path
-
 import pytest
 
 from pipelines.records import card_of
@@ -21,17 +19,17 @@ from tests.hub_server.real_client import RealClient
         (None, None),
     ],
 )
-def test_the_license_of_a_folder_is_what_its_card_says(tmp_path: Path, card: str | None, license: str | None) -> None:
+def test_the_license_of_a_folder_is_what_its_card_says(tmp_path, card, license):
     if card is not None:
         (tmp_path / "README.md").write_text(card)
     assert card_of(str(tmp_path)).license == license
 
 
-def test_nothing_is_known_of_a_repository_that_cannot_be_reached() -> None:
+def test_nothing_is_known_of_a_repository_that_cannot_be_reached():
     assert card_of("no-such-org/no-such-model", "main").revision is None
 
 
-def test_the_card_of_the_hub_tells_the_commit_and_its_copy_on_disk_does_so_without_network(tmp_path: Path) -> None:
+def test_the_card_of_the_hub_tells_the_commit_and_its_copy_on_disk_does_so_without_network(tmp_path):
     asked = "from pipelines.records import card_of\nfound = card_of('ann/rows', None, repo_type='dataset')\n"
     with LocalHub(tmp_path / "hub") as hub, RealClient(hub.environment(hub.add_user("ann"))) as client:
         client.run("api.create_repo('ann/rows', repo_type='dataset')")

@@ -43,7 +43,7 @@ def start(folder: Path, **changes: Any) -> Run:
     return run
 
 
-def test_the_lock_has_all_inputs_before_there_is_a_result(tmp_path: Path) -> None:
+def test_the_lock_has_all_inputs_before_there_is_a_result(tmp_path):
     start(tmp_path / "run", recipe={"dataset_name": "rows"}).lock(INPUTS)
     lock = read_lock(tmp_path / "run")
     run = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -60,7 +60,7 @@ def test_the_lock_has_all_inputs_before_there_is_a_result(tmp_path: Path) -> Non
     assert run["dataset"] == {"path": "rows", "fingerprint": "sha256:1", "n_rows": 10}
 
 
-def test_a_run_that_finishes_completes_its_lock(tmp_path: Path) -> None:
+def test_a_run_that_finishes_completes_its_lock(tmp_path):
     folder = tmp_path / "run"
     run = start(folder)
     run.lock(INPUTS)
@@ -75,7 +75,7 @@ def test_a_run_that_finishes_completes_its_lock(tmp_path: Path) -> None:
     assert result["weights_sha256"] == weights(folder)
 
 
-def test_a_resumed_run_with_another_input_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_resumed_run_with_another_input_is_refused_by_its_name(tmp_path):
     start(tmp_path / "run").lock(INPUTS)
     start(tmp_path / "run", resume=True).lock(INPUTS)
     changed = replace(INPUTS, datasets=(replace(INPUTS.datasets[0], fingerprint="sha256:9"), INPUTS.datasets[1]))
@@ -84,7 +84,7 @@ def test_a_resumed_run_with_another_input_is_refused_by_its_name(tmp_path: Path)
     assert fingerprints(read_lock(tmp_path / "run"))["train dataset"] == "sha256:1"
 
 
-def test_a_rank_that_does_not_write_locks_nothing(tmp_path: Path) -> None:
+def test_a_rank_that_does_not_write_locks_nothing(tmp_path):
     start(tmp_path / "run", writes=False).lock(INPUTS)
     assert not (tmp_path / "run").exists()
 
@@ -96,7 +96,7 @@ class Part:
     weight: float | None = None
 
 
-def test_no_secret_reaches_the_lock_and_entries_of_a_mixture_stay_entries(tmp_path: Path) -> None:
+def test_no_secret_reaches_the_lock_and_entries_of_a_mixture_stay_entries(tmp_path):
     recipe = {
         "hub_token": "hf_secret",
         "model_init_kwargs": {"token": "hf_secret"},
@@ -123,7 +123,7 @@ def weights(folder: Path) -> str | None:
     return weights_sha256(folder)
 
 
-def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path: Path) -> None:
+def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path):
     def hash_of(name: str, *files: bytes) -> str | None:
         (tmp_path / name).mkdir()
         for number, file in enumerate(files):
@@ -139,7 +139,7 @@ def test_weights_are_known_by_their_tensors_and_not_by_their_files(tmp_path: Pat
     assert hash_of("none") is None
 
 
-def test_keys_that_were_others_before_a_run_was_resumed_are_kept(tmp_path: Path) -> None:
+def test_keys_that_were_others_before_a_run_was_resumed_are_kept(tmp_path):
     def lock_with(rate: float, *, resume: bool = True) -> dict[str, Any]:
         recipe = {"learning_rate": rate, "seed": 1, "resume": resume}
         start(tmp_path / "run", recipe=recipe, resume=resume).lock(INPUTS)
@@ -152,7 +152,7 @@ def test_keys_that_were_others_before_a_run_was_resumed_are_kept(tmp_path: Path)
     assert lock_with(0.1)["before_resume"] == {"learning_rate": 0.2}
 
 
-def test_the_precision_is_locked_and_so_is_that_of_a_run_before_it_was_resumed(tmp_path: Path) -> None:
+def test_the_precision_is_locked_and_so_is_that_of_a_run_before_it_was_resumed(tmp_path):
     def lock_in(choice: str, *, resume: bool = True) -> dict[str, Any]:
         run = start(tmp_path / "run", resume=resume)
         run.note(precision={"choice": choice, "wish": None, "wished_by": None, "reason": "measured"})
@@ -187,13 +187,13 @@ def _changed(value: Any, place: list[Any], new: Any) -> Any:
         ("result.loss_curve.0", ["a", None], "result.loss_curve.0.0"),
     ],
 )
-def test_a_lock_that_was_edited_is_told_by_the_place(place: str, new: Any, named: str) -> None:
+def test_a_lock_that_was_edited_is_told_by_the_place(place, new, named):
     whole, steps = whole_lock(), [int(step) if step.isdecimal() else step for step in place.split(".")]
     assert first_misfit(whole) is None
     assert first_misfit(_changed(whole, steps, new)) == named
 
 
-def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_a_lock_that_is_none_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"there is no lock\.json"):
         read_lock(tmp_path)
     (tmp_path / "lock.json").write_text(json.dumps({"kind": "lock", "version": 2}))
@@ -207,7 +207,7 @@ def test_a_lock_that_is_none_is_one_line(tmp_path: Path) -> None:
         read_lock(tmp_path)
 
 
-def test_the_launcher_says_how_processes_share_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launcher_says_how_processes_share_their_work(monkeypatch):
     assert (parallelism(1), parallelism(2)) == (Parallelism.NONE, Parallelism.DDP)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert parallelism(2) is Parallelism.FSDP
@@ -223,7 +223,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_code_is_known_by_its_commit_and_what_was_changed_since(checkout: Path) -> None:
+def test_code_is_known_by_its_commit_and_what_was_changed_since(checkout):
     clean = git_state(checkout)
     assert (clean["diff_sha256"], clean["diff"]) == (None, None)
     (checkout / "file.txt").write_text("two\n")
@@ -238,12 +238,12 @@ def test_code_is_known_by_its_commit_and_what_was_changed_since(checkout: Path) 
 @pytest.mark.parametrize(
     "text", ["x" * 201_000, "hub_token: hf_" + "a" * 34, "wandb_api_key = 'abcdefghijklmnopqrstuvwx'"]
 )
-def test_a_diff_that_is_long_or_holds_a_token_is_known_by_its_hash_alone(checkout: Path, text: str) -> None:
+def test_a_diff_that_is_long_or_holds_a_token_is_known_by_its_hash_alone(checkout, text):
     (checkout / "file.txt").write_text(text)
     state = git_state(checkout)
     assert state["diff"] is None
     assert state["diff_sha256"]
 
 
-def test_outside_a_checkout_nothing_is_said_of_the_code(tmp_path: Path) -> None:
+def test_outside_a_checkout_nothing_is_said_of_the_code(tmp_path):
     assert set(git_state(tmp_path).values()) == {None}

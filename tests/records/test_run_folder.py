@@ -15,14 +15,14 @@ def start(folder: Path, **changes: Any) -> Any:
     return open_run(folder, **{**options, **changes})
 
 
-def test_a_run_is_on_disk_as_started_before_anything_else(tmp_path: Path) -> None:
+def test_a_run_is_on_disk_as_started_before_anything_else(tmp_path):
     start(tmp_path / "run", recipe={"learning_rate": 1e-4})
     record = read_record(tmp_path / "run" / "run.json")
     assert (record["status"], record["recipe"], record["program"]) == ("started", {"learning_rate": 1e-4}, "sft")
     assert {"python", "torch", "trl"} <= record["versions"].keys()
 
 
-def test_a_finished_run_keeps_what_was_noted_and_its_wall_time(tmp_path: Path) -> None:
+def test_a_finished_run_keeps_what_was_noted_and_its_wall_time(tmp_path):
     run = start(tmp_path / "run")
     run.note(base={"path": "b"})
     run.finish(metrics={"loss": 1.5})
@@ -31,7 +31,7 @@ def test_a_finished_run_keeps_what_was_noted_and_its_wall_time(tmp_path: Path) -
     assert record["seconds_wall"] >= 0
 
 
-def test_a_finished_run_is_never_overwritten_not_even_by_resume(tmp_path: Path) -> None:
+def test_a_finished_run_is_never_overwritten_not_even_by_resume(tmp_path):
     start(tmp_path / "run").finish()
     before = (tmp_path / "run" / "run.json").read_bytes()
     for resume in (False, True):
@@ -40,38 +40,38 @@ def test_a_finished_run_is_never_overwritten_not_even_by_resume(tmp_path: Path) 
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
-def test_an_unfinished_run_is_continued_only_when_asked(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_continued_only_when_asked(tmp_path):
     start(tmp_path / "run")
     with pytest.raises(UserError, match="add --resume"):
         start(tmp_path / "run")
     start(tmp_path / "run", resume=True)
 
 
-def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path: Path) -> None:
+def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="start it without --resume"):
         start(tmp_path / "run", resume=True)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="files of something else"):
         start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_rank_that_does_not_write_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_rank_that_does_not_write_leaves_no_trace(tmp_path):
     run = start(tmp_path / "run", writes=False)
     run.finish()
     assert not (tmp_path / "run").exists()
 
 
-def test_no_token_reaches_the_record(tmp_path: Path) -> None:
+def test_no_token_reaches_the_record(tmp_path):
     start(tmp_path / "run", recipe={"hub_token": "hf_secret", "eos_token": "</s>"})
     text = (tmp_path / "run" / "run.json").read_text()
     assert "hf_secret" not in text
     assert json.loads(text)["recipe"] == {"eos_token": "</s>"}
 
 
-def test_an_absent_record_names_the_stage_to_finish(tmp_path: Path) -> None:
+def test_an_absent_record_names_the_stage_to_finish(tmp_path):
     with pytest.raises(UserError, match="finish the stage"):
         read_record(tmp_path / "run.json")

@@ -58,7 +58,7 @@ def focused(page: Page) -> str:
     return page.evaluate("document.activeElement.closest('details.prompt')?.id ?? document.activeElement.id")
 
 
-def test_search_and_filters_show_what_they_count(opened: Page) -> None:
+def test_search_and_filters_show_what_they_count(opened):
     assert shown(opened) == 20
     expect(opened.locator("#count")).to_have_text("1 to 20 of 31 prompts")
     option = opened.locator("#flips option", has_text="gained: parses")
@@ -74,7 +74,7 @@ def test_search_and_filters_show_what_they_count(opened: Page) -> None:
     expect(opened.locator("#count")).to_have_text("1 of 31 prompts")
 
 
-def test_keys_alone_walk_open_and_search(opened: Page) -> None:
+def test_keys_alone_walk_open_and_search(opened):
     opened.locator("#answers-title").scroll_into_view_if_needed()
     opened.locator("details.prompt summary").first.focus()
     opened.keyboard.press("j")
@@ -94,7 +94,7 @@ def test_keys_alone_walk_open_and_search(opened: Page) -> None:
     assert shown(opened) == 20
 
 
-def test_answers_are_paged_by_twenty(opened: Page) -> None:
+def test_answers_are_paged_by_twenty(opened):
     expect(opened.locator("#previous")).to_be_disabled()
     opened.locator("#next").click()
     assert shown(opened) == 11
@@ -108,7 +108,7 @@ def test_answers_are_paged_by_twenty(opened: Page) -> None:
     expect(opened.locator("#pages")).to_be_hidden()
 
 
-def test_the_list_of_keys_opens_and_can_turn_them_off(opened: Page) -> None:
+def test_the_list_of_keys_opens_and_can_turn_them_off(opened):
     similar = opened.locator(f"#prompt-{SIMILAR_ID} > summary")
     similar.evaluate("element => { element.scrollIntoView(); element.focus({ preventScroll: true }) }")
     opened.keyboard.press("?")
@@ -122,7 +122,7 @@ def test_the_list_of_keys_opens_and_can_turn_them_off(opened: Page) -> None:
     assert focused(opened) == f"prompt-{SIMILAR_ID}"
 
 
-def test_the_difference_is_shown_by_a_key_and_by_a_button(opened: Page) -> None:
+def test_the_difference_is_shown_by_a_key_and_by_a_button(opened):
     diff = opened.locator(f"#prompt-{SIMILAR_ID} details.diff pre")
     opened.locator(f"#prompt-{SIMILAR_ID} > summary").focus()
     opened.keyboard.press("d")
@@ -134,7 +134,7 @@ def test_the_difference_is_shown_by_a_key_and_by_a_button(opened: Page) -> None:
     expect(diff).to_be_visible()
 
 
-def test_token_probabilities_show_on_focus_hover_and_tap(opened: Page) -> None:
+def test_token_probabilities_show_on_focus_hover_and_tap(opened):
     tip, tokens = opened.locator("#tip"), opened.locator("#prompt-0 section").last.locator(".token")
     tokens.first.focus()
     expect(tip).to_contain_text("Likeliest here:")
@@ -153,7 +153,7 @@ def test_token_probabilities_show_on_focus_hover_and_tap(opened: Page) -> None:
     expect(tip).to_be_visible()
 
 
-def test_the_theme_can_be_chosen(browser: Browser, urls: dict[str, str]) -> None:
+def test_the_theme_can_be_chosen(browser, urls):
     opened = Opened(browser, urls["ordinary"], DESKTOP, scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
     dark = opened.page.evaluate(paper)
@@ -168,7 +168,7 @@ def test_the_theme_can_be_chosen(browser: Browser, urls: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("kind", ["ordinary", "hostile"])
-def test_a_phone_never_scrolls_sideways(browser: Browser, urls: dict[str, str], kind: str) -> None:
+def test_a_phone_never_scrolls_sideways(browser, urls, kind):
     opened = Opened(browser, urls[kind], PHONE)
     opened.page.evaluate("document.querySelectorAll('details').forEach((element) => { element.open = true })")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
@@ -177,7 +177,7 @@ def test_a_phone_never_scrolls_sideways(browser: Browser, urls: dict[str, str], 
     opened.close()
 
 
-def test_hostile_records_run_nothing_and_are_read_as_text(browser: Browser, urls: dict[str, str]) -> None:
+def test_hostile_records_run_nothing_and_are_read_as_text(browser, urls):
     opened = Opened(browser, urls["hostile"], DESKTOP)
     page = opened.page
     assert page.locator("script, img, iframe, link[rel=stylesheet]").count() == 1
@@ -194,7 +194,7 @@ def test_hostile_records_run_nothing_and_are_read_as_text(browser: Browser, urls
     opened.close()
 
 
-def test_text_has_enough_contrast_in_both_themes(browser: Browser, urls: dict[str, str]) -> None:
+def test_text_has_enough_contrast_in_both_themes(browser, urls):
     for scheme in ("light", "dark"):
         opened = Opened(browser, urls["ordinary"], DESKTOP, scheme)
         opened.page.locator("#diff-all").click()
@@ -228,7 +228,7 @@ _CONTRASTS = """() => {
 }"""
 
 
-def test_without_its_script_the_page_shows_everything(browser: Browser, urls: dict[str, str]) -> None:
+def test_without_its_script_the_page_shows_everything(browser, urls):
     page = browser.new_page(java_script_enabled=False)
     page.goto(urls["ordinary"])
     assert shown(page) == 31
@@ -237,7 +237,7 @@ def test_without_its_script_the_page_shows_everything(browser: Browser, urls: di
     page.close()
 
 
-def test_the_file_is_the_only_thing_that_is_needed(browser: Browser, urls: dict[str, str], tmp_path: Path) -> None:
+def test_the_file_is_the_only_thing_that_is_needed(browser, urls, tmp_path):
     alone = tmp_path / "alone.html"
     alone.write_bytes(Path(urls["ordinary"].removeprefix("file://")).read_bytes())
     opened = Opened(browser, alone.as_uri() + "#prompt-5", DESKTOP)

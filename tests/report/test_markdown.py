@@ -1,7 +1,6 @@
 """report.md: the same figures for a pull request."""
 
 import re
-from pathlib import Path
 
 from pipelines.report import write_report
 from tests.report.samples.hostile_records import write_hostile_records
@@ -9,7 +8,7 @@ from tests.report.samples.sample_answers import answer, responses
 from tests.report.samples.sample_records import write_records
 
 
-def test_warnings_then_answers_then_three_lines_then_figures(markdown: str) -> None:
+def test_warnings_then_answers_then_three_lines_then_figures(markdown):
     assert markdown.splitlines()[2] == "> **Warning:** The prompts are of 18 groups: intervals are rough"
     order = [line for line in markdown.splitlines() if line.startswith("## ")]
     assert order[:3] == ["## Side by side", "## Summary", "## Metrics"]
@@ -18,7 +17,7 @@ def test_warnings_then_answers_then_three_lines_then_figures(markdown: str) -> N
     assert "**Reference**" in markdown
 
 
-def test_every_table_row_has_as_many_cells_as_its_head(markdown: str) -> None:
+def test_every_table_row_has_as_many_cells_as_its_head(markdown):
     widths: list[int] = []
     for line in markdown.splitlines():
         if not line.startswith("|"):
@@ -28,7 +27,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(markdown: str) -> None:
         assert widths[-1] == widths[0], line
 
 
-def test_the_tables_hold_the_records_figures(markdown: str) -> None:
+def test_the_tables_hold_the_records_figures(markdown):
     assert (
         "| response bits per byte (lower is better; n = 148) | 1.213 [1.182, 1.244] | 0.982 [0.954, 1.010] "
         "| −0.232 [−0.256, −0.208] (−19.1% [−21.0, −17.2]) | better, p ≤ 0.0024 |"
@@ -38,7 +37,7 @@ def test_the_tables_hold_the_records_figures(markdown: str) -> None:
     assert len(markdown) < 13_000
 
 
-def test_categories_are_the_largest_ones_where_there_are_many(tmp_path: Path) -> None:
+def test_categories_are_the_largest_ones_where_there_are_many(tmp_path):
     lines = responses(40)
     for line in lines[1:]:
         line["category"] = f"kind {line['id'] % 9}"
@@ -47,7 +46,7 @@ def test_categories_are_the_largest_ones_where_there_are_many(tmp_path: Path) ->
     assert "kind 1 (n = 5) |" in text
 
 
-def test_provenance_names_models_prompts_commit_and_versions(markdown: str) -> None:
+def test_provenance_names_models_prompts_commit_and_versions(markdown):
     for fact in (
         "- base: recipes/quickstart/base, abababababab…", "- prompts: sha256: 9f9f9f9f9f9f…",
         "- git\\_commit: 1f2e3d4c5b6a",
@@ -56,7 +55,7 @@ def test_provenance_names_models_prompts_commit_and_versions(markdown: str) -> N
         assert fact in markdown
 
 
-def test_three_examples_are_chosen_by_rule_find_max_first(markdown: str) -> None:
+def test_three_examples_are_chosen_by_rule_find_max_first(markdown):
     titles = re.findall(r"^### Prompt (\d+)(.*)$", markdown, re.MULTILINE)
     assert titles[0] == ("0", "")
     assert titles[1][1].startswith(", instruct better: stops on its own")
@@ -64,7 +63,7 @@ def test_three_examples_are_chosen_by_rule_find_max_first(markdown: str) -> None
     assert "```python\ndef find_max(numbers):\n    return max(numbers)" in markdown
 
 
-def test_a_worse_answer_is_among_the_examples(tmp_path: Path) -> None:
+def test_a_worse_answer_is_among_the_examples(tmp_path):
     lines = responses(12)
     lines[9]["answers"]["base"]["greedy"] = answer("fine", parses=True)
     lines[9]["answers"]["instruct"]["greedy"] = answer("broken", stopped=False, parses=False)
@@ -90,7 +89,7 @@ def outside_of_fences(text: str) -> tuple[list[str], str | None]:
     return outside, fence
 
 
-def test_no_answer_can_leave_its_fence(tmp_path: Path) -> None:
+def test_no_answer_can_leave_its_fence(tmp_path):
     lines = responses(3)
     attack = "```\n# Not ours\n`````\n<script>alert(1)</script>\n\x00 \u202e"
     for line in lines:
@@ -105,7 +104,7 @@ def test_no_answer_can_leave_its_fence(tmp_path: Path) -> None:
     assert "␀ ⟨U+202E⟩" in text
 
 
-def test_hostile_names_are_text_outside_of_fences_too(tmp_path: Path) -> None:
+def test_hostile_names_are_text_outside_of_fences_too(tmp_path):
     text = write_report(*write_hostile_records(tmp_path))[1].read_text()
     outside, fence = outside_of_fences(text)
     assert fence is None
@@ -116,7 +115,7 @@ def test_hostile_names_are_text_outside_of_fences_too(tmp_path: Path) -> None:
     assert len(text) < 60_000
 
 
-def test_a_long_answer_is_cut_with_a_count(tmp_path: Path) -> None:
+def test_a_long_answer_is_cut_with_a_count(tmp_path):
     lines = responses(3)
     lines[0]["answers"]["instruct"]["greedy"] = answer("word " * 40_000)
     text = write_report(*write_records(tmp_path, lines))[1].read_text()
@@ -124,7 +123,7 @@ def test_a_long_answer_is_cut_with_a_count(tmp_path: Path) -> None:
     assert len(text) < 30_000
 
 
-def test_it_names_the_records(records: tuple[Path, Path], markdown: str) -> None:
+def test_it_names_the_records(records, markdown):
     for folder, name in ((records[0], "comparison.json"), (records[0], "responses.jsonl"), (records[1], "run.json")):
         assert f"- `{folder.name}/{name}`" in markdown
         assert str(folder) not in markdown

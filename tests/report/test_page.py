@@ -6,8 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +21,7 @@ from tests.report.samples.sample_records import comparison, write_json, write_li
 from tests.report.samples.sample_run_records import perplexity, run, trainer_state
 
 
-def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Page) -> None:
+def test_warnings_come_first_then_answers_then_three_lines_then_figures(page):
     assert " ".join(page.texts["h1"][0].split()) == "Is instruct better than base?"
     order = [
         "The prompts are of 18 groups: intervals are rough",
@@ -38,13 +36,13 @@ def test_warnings_come_first_then_answers_then_three_lines_then_figures(page: Pa
     assert places == sorted(places)
 
 
-def test_models_have_their_real_names_prompts_and_template(page: Page) -> None:
+def test_models_have_their_real_names_prompts_and_template(page):
     assert "base base, plain prompts" in page.text
     assert "few-shot base none: rows.jsonl is no dataset folder with a training split" in page.text
     assert "instruct instruct, an adapter on base, prompts in its chat template (sha256 121212121212…)" in page.text
 
 
-def test_no_absolute_path_is_on_the_page(tmp_path: Path) -> None:
+def test_no_absolute_path_is_on_the_page(tmp_path):
     lines = responses(3)
     record = comparison(lines)
     record["prompts"]["path"] = "/somewhere/rows"
@@ -60,7 +58,7 @@ def test_no_absolute_path_is_on_the_page(tmp_path: Path) -> None:
     assert "Is b better than a?" in path.read_text()
 
 
-def test_figures_in_the_page_equal_the_records(page: Page, comparison_record: dict[str, Any]) -> None:
+def test_figures_in_the_page_equal_the_records(page, comparison_record):
     read = comparison_of(comparison_record)
     instruct = read.others[0]
     for measure in read.measures:
@@ -71,12 +69,12 @@ def test_figures_in_the_page_equal_the_records(page: Page, comparison_record: di
     assert f"After the chat prompt they are {value_text(bits, Unit.BITS_PER_BYTE)} [1.362, 1.442]." in page.text
 
 
-def test_likelihoods_equal_the_record(page: Page) -> None:
+def test_likelihoods_equal_the_record(page):
     assert "whole text base – 1.052 [1.022, 1.082] 5.02 [4.77, 5.27] 148 18,342 61,204" in page.text
     assert "−0.232 ▲ better [−0.256, −0.208] −19.1% [−21.0, −17.2] p ≤ 0.0024" in page.text
 
 
-def test_bits_per_byte_of_one_thing_have_one_figure(page: Page, few: Path, tmp_path: Path) -> None:
+def test_bits_per_byte_of_one_thing_have_one_figure(page, few, tmp_path):
     assert page.text.count("1.213 [") == page.text.count("0.982 [") == page.text.count("1.402 [") == 1
     assert "answers only base chat see Metrics 7.73 [7.35, 8.12] 148 18,342 61,204" in page.text
     shutil.copytree(few, tmp_path / "other")
@@ -87,7 +85,7 @@ def test_bits_per_byte_of_one_thing_have_one_figure(page: Page, few: Path, tmp_p
     assert "answers only base chat 1.402 [1.372, 1.432] 7.73 [7.35, 8.12] 148 18,342 61,204" in other.text
 
 
-def test_effects_have_the_interval_first_and_the_p_value_after(page: Page, comparison_record: dict[str, Any]) -> None:
+def test_effects_have_the_interval_first_and_the_p_value_after(page, comparison_record):
     found = comparison_record["differences"]["instruct"]["parses"]
     counts = f"{found['n_wins']} won, {found['n_ties']} tied, {found['n_losses']} lost"
     assert re.search(rf"\+7\d\.\d points ▲ better \[[^]]*\] p ≤ 0\.0024 {counts}", page.text)
@@ -96,14 +94,14 @@ def test_effects_have_the_interval_first_and_the_p_value_after(page: Page, compa
     assert "= no difference shown" not in page.text
 
 
-def test_measures_stand_in_the_groups_of_the_record(page: Page) -> None:
+def test_measures_stand_in_the_groups_of_the_record(page):
     titles = [" ".join(text.split()) for text in page.texts["th"]]
     order = [title for title in titles if title in ("Stopping and length", "Text of the answer", "Python")]
     assert order == ["Stopping and length", "Text of the answer", "Python"] * 2, "greedy ones, then sampled ones"
     assert "Sampled answers (temperature 0.7, top-p 0.95, 2 for each prompt)" in page.text
 
 
-def test_differences_are_drawn_around_zero(page: Page) -> None:
+def test_differences_are_drawn_around_zero(page):
     bits = page.having("svg", x=f"{50 - 50 * 0.2318 / 0.3:.2f}%")
     assert bits, "the largest end of an interval is 0.256, so the scale ends at 0.3"
     assert len(page.having("line", **{"class": "zero", "x1": "50%"})) == len(
@@ -111,7 +109,7 @@ def test_differences_are_drawn_around_zero(page: Page) -> None:
     )
 
 
-def test_rows_that_say_little_are_folded(tmp_path: Path) -> None:
+def test_rows_that_say_little_are_folded(tmp_path):
     lines = responses(40)
     record = comparison(lines)
     for model in record["models"].values():
@@ -127,7 +125,7 @@ def test_rows_that_say_little_are_folded(tmp_path: Path) -> None:
     assert "Metrics that are zero for every model, or have fewer than 20 prompts, are in report.html." in markdown
 
 
-def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> None:
+def test_a_further_baseline_has_a_column_and_no_difference(tmp_path):
     lines = responses(25)
     for line in lines:
         line["answers"] = {"base": line["answers"]["base"], "few-shot": line["answers"]["base"],
@@ -156,7 +154,7 @@ def test_a_further_baseline_has_a_column_and_no_difference(tmp_path: Path) -> No
     assert page.mistakes == []
 
 
-def test_the_difference_of_each_prompt_is_drawn_in_order(page: Page) -> None:
+def test_the_difference_of_each_prompt_is_drawn_in_order(page):
     names = [str(have["aria-label"]) for have in page.having("div", role="img")]
     told = next(name for name in names if name.startswith("defines the requested name: difference from base"))
     assert re.search(r"higher on 1\d\d, equal on \d+, lower on \d+ of 148 prompts; median \+100\.0 points", told)
@@ -175,7 +173,7 @@ def test_the_difference_of_each_prompt_is_drawn_in_order(page: Page) -> None:
     assert chart.curves[0].note == "higher on 1, equal on 1, lower on 1 of 3 prompts; median 0.000."
 
 
-def test_earlier_messages_are_folded_above_the_request(tmp_path: Path) -> None:
+def test_earlier_messages_are_folded_above_the_request(tmp_path):
     lines = responses(3)
     call = {"function": {"name": "look", "arguments": {"at": "<b>"}}}
     lines[1]["messages"] = [
@@ -189,7 +187,7 @@ def test_earlier_messages_are_folded_above_the_request(tmp_path: Path) -> None:
     assert any('"arguments": {"at": "<b>"}' in code for code in page.texts["code"])
 
 
-def test_sorting_by_length_explains_the_saw_tooth(few: Path, tmp_path: Path, page: Page) -> None:
+def test_sorting_by_length_explains_the_saw_tooth(few, tmp_path, page):
     record = run()
     record["recipe"]["train_sampling_strategy"] = "group_by_length"
     write_json(tmp_path / "run.json", record)
@@ -199,7 +197,7 @@ def test_sorting_by_length_explains_the_saw_tooth(few: Path, tmp_path: Path, pag
     assert told not in page.text
 
 
-def test_charts_have_text_alternatives(page: Page) -> None:
+def test_charts_have_text_alternatives(page):
     labels = [str(have["aria-label"]) for have in page.having("div", role="img")]
     beginnings = ("Bits per token of", "Share of most likely", "Loss over", "Probability of the end")
     assert [sum(label.startswith(one) for label in labels) for one in beginnings] == [1, 1, 1, 1]
@@ -211,7 +209,7 @@ def test_charts_have_text_alternatives(page: Page) -> None:
     )
 
 
-def test_every_section_of_the_record_is_there(page: Page) -> None:
+def test_every_section_of_the_record_is_there(page):
     for words in (
         "arc_easy version 1, n = 100", "some-judge at judge.example saw 148 pairs of answers",
         "instruct 3 14 812 return the number of items in the list", "statistics (n = 30)",
@@ -222,7 +220,7 @@ def test_every_section_of_the_record_is_there(page: Page) -> None:
         assert words in page.text, words
 
 
-def test_answers_have_their_difference_their_tokens_and_the_judges_reason(page: Page) -> None:
+def test_answers_have_their_difference_their_tokens_and_the_judges_reason(page):
     assert any(text.startswith("− ") and "yield" in text for text in page.texts["del"])
     assert any(text.startswith("+ ") and "return" in text for text in page.texts["ins"])
     tokens = page.having("span", role="button")
@@ -232,7 +230,7 @@ def test_answers_have_their_difference_their_tokens_and_the_judges_reason(page: 
     assert "It returns what was asked." in page.texts["q"][0]
 
 
-def test_extra_prompts_come_first_and_open(page: Page) -> None:
+def test_extra_prompts_come_first_and_open(page):
     prompts = page.having("details", **{"class": "prompt"})
     assert len(prompts) == 149
     assert "open" in prompts[0]
@@ -245,7 +243,7 @@ def test_extra_prompts_come_first_and_open(page: Page) -> None:
     )
 
 
-def test_filters_count_what_they_show(page: Page, comparison_record: dict[str, Any]) -> None:
+def test_filters_count_what_they_show(page, comparison_record):
     labels = [" ".join(text.split()) for text in page.texts["option"]]
     for metric, label in (("parses", "parses"), ("stopped_by_itself", "stops on its own")):
         for side, ids in comparison_record["flips"]["instruct"][metric].items():
@@ -257,7 +255,7 @@ def test_filters_count_what_they_show(page: Page, comparison_record: dict[str, A
             assert any(have["value"] in tags for tags in tagged)
 
 
-def test_controls_have_labels_and_headings_do_not_skip(page: Page) -> None:
+def test_controls_have_labels_and_headings_do_not_skip(page):
     assert page.having("label", **{"for": "search"})
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
@@ -266,7 +264,7 @@ def test_controls_have_labels_and_headings_do_not_skip(page: Page) -> None:
     assert len(names) == len(set(names))
 
 
-def test_what_was_run_is_told(page: Page) -> None:
+def test_what_was_run_is_told(page):
     for fact in (
         "made 2026-01-05 10:20:30 UTC", "git_commit 1f2e3d4c5b6a", "learning_rate 0.002", "seconds_wall 2 min 43 s",
         "peak_memory_bytes 1.8 GiB", "dropped 83", "tokens lost 60,210", "torch 2.13.0", "seeds.data_seed 42",
@@ -276,20 +274,20 @@ def test_what_was_run_is_told(page: Page) -> None:
         assert fact in page.text
 
 
-def test_a_lock_is_shown_whole(few: Path, tmp_path: Path) -> None:
+def test_a_lock_is_shown_whole(few, tmp_path):
     write_json(tmp_path / "lock.json", {"packages": {"torch": "2.13.0"}, "base": {"sha256": "ab" * 32}})
     page = Page(write_report(few, tmp_path)[0].read_text())
     assert "Lock (lock.json) packages.torch 2.13.0 base.sha256 " + "ab" * 32 in page.text
 
 
-def test_an_unfinished_run_is_called_unfinished(few: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_called_unfinished(few, tmp_path):
     write_json(tmp_path / "run.json", run() | {"status": "started", "versions": {"torch": "2.12.0"}})
     page = Page(write_report(few, tmp_path)[0].read_text())
     assert "status started (no record that it finished)" in page.text
     assert "torch 2.13.0 (training: 2.12.0)" in page.text
 
 
-def test_several_instruct_models_are_columns_of_one_table(tmp_path: Path) -> None:
+def test_several_instruct_models_are_columns_of_one_table(tmp_path):
     lines = responses(25)
     record = comparison(lines, ("instruct",))
     record["models"]["second"] = copy.deepcopy(record["models"]["instruct"]) | {"path": "runs/quickstart/second"}
@@ -311,7 +309,7 @@ def test_several_instruct_models_are_columns_of_one_table(tmp_path: Path) -> Non
     assert widths == {9}
 
 
-def test_hundreds_of_long_prompts_stay_under_a_few_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hundreds_of_long_prompts_stay_under_a_few_megabytes(tmp_path, monkeypatch):
     monkeypatch.setattr(answers, "MAX_PAGE_CHARACTERS", answers.MAX_PAGE_CHARACTERS // 4)
     lines = responses(200)
     for line in lines:
@@ -325,13 +323,13 @@ def test_hundreds_of_long_prompts_stay_under_a_few_megabytes(tmp_path: Path, mon
     assert len(Page(html.read_text()).having("details", **{"class": "prompt"})) == 201
 
 
-def test_the_same_records_give_the_same_bytes(few: Path) -> None:
+def test_the_same_records_give_the_same_bytes(few):
     before = [path.read_bytes() for path in write_report(few)]
     assert [path.read_bytes() for path in write_report(few)] == before
     assert not [path for path in few.iterdir() if path.name.startswith(".")], "no temporary file is left"
 
 
-def test_the_report_needs_no_torch() -> None:
+def test_the_report_needs_no_torch():
     code = "import sys, pipelines.report; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -17,20 +17,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(write_report(*write_hostile_records(folder))[0].read_text(encoding="utf-8"))
 
 
-def test_every_element_is_closed(page: Page, hostile: Page) -> None:
+def test_every_element_is_closed(page, hostile):
     for one in (page, hostile):
         assert one.mistakes == []
         assert one.open == []
 
 
-def test_nothing_is_loaded_from_anywhere(page: Page, hostile: Page) -> None:
+def test_nothing_is_loaded_from_anywhere(page, hostile):
     for one in (page, hostile):
         loading = [have[key] for _, have in one.elements for key in ("src", "href", "srcset", "data") if key in have]
         assert all(str(target).startswith(("#", "data:")) for target in loading), loading
         assert not re.search(r"@import|url\(", "".join(one.texts["style"]))
 
 
-def test_only_the_pages_own_script_may_run(page: Page, hostile: Page) -> None:
+def test_only_the_pages_own_script_may_run(page, hostile):
     for one in (page, hostile):
         assert len(one.texts["script"]) == 1
         digest = base64.b64encode(hashlib.sha256(one.texts["script"][0].encode()).digest()).decode()
@@ -39,7 +39,7 @@ def test_only_the_pages_own_script_may_run(page: Page, hostile: Page) -> None:
         assert "default-src 'none'" in policy
 
 
-def test_hostile_text_is_text(hostile: Page) -> None:
+def test_hostile_text_is_text(hostile):
     assert not {"img", "i"} & {tag for tag, _ in hostile.elements}
     assert len(hostile.texts["h1"]) == 1
     assert not [key for _, have in hostile.elements for key in have if key.startswith("on")]
@@ -54,7 +54,7 @@ def test_hostile_text_is_text(hostile: Page) -> None:
     assert "<b>path</b>" in hostile.text
 
 
-def test_hostile_names_and_words_are_text_in_every_place(hostile: Page) -> None:
+def test_hostile_names_and_words_are_text_in_every_place(hostile):
     shown = NAME.replace("\u202e", "⟨U+202E⟩")
     assert f"The judge: {shown}" in hostile.text
     assert sum(shown in text for text in hostile.texts["table"]) >= 6, (
@@ -69,22 +69,22 @@ def test_hostile_names_and_words_are_text_in_every_place(hostile: Page) -> None:
     assert all(re.fullmatch(r"[bcfu w]\d+(-\d+)*", tag) for tag in tags), "no name of a record becomes a tag"
 
 
-def test_control_characters_do_not_reach_the_page(hostile: Page) -> None:
+def test_control_characters_do_not_reach_the_page(hostile):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", hostile.source)
 
 
-def test_a_very_long_answer_is_cut_with_a_count(hostile: Page) -> None:
+def test_a_very_long_answer_is_cut_with_a_count(hostile):
     assert max(len(code) for code in hostile.texts["code"]) <= 4_000
     assert "196,000 more characters are in responses.jsonl." in hostile.text
     assert len(hostile.source) < 500_000
 
 
-def test_direction_is_isolated(page: Page) -> None:
+def test_direction_is_isolated(page):
     assert "unicode-bidi: isolate" in page.texts["style"][0]
     assert {have.get("dir") for have in page.having("pre", **{"class": "code"})} == {"ltr"}
 
 
-def test_boxes_that_may_scroll_are_reached_by_keyboard_and_the_others_are_not(hostile: Page) -> None:
+def test_boxes_that_may_scroll_are_reached_by_keyboard_and_the_others_are_not(hostile):
     boxes = [have for have in hostile.having("pre") if str(have.get("aria-label", "")).startswith("Answer of")]
     boxes = [have for have in boxes if have.get("role") == "region"]
     assert boxes

@@ -22,18 +22,18 @@ def folder(few: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(few, tmp_path / "compare", ignore=shutil.ignore_patterns("report.*")))
 
 
-def test_a_missing_comparison_says_so(tmp_path: Path) -> None:
+def test_a_missing_comparison_says_so(tmp_path):
     with pytest.raises(UserError, match=r"comparison\.json"):
         write_report(tmp_path)
 
 
-def test_missing_responses_say_so(folder: Path) -> None:
+def test_missing_responses_say_so(folder):
     (folder / "responses.jsonl").unlink()
     with pytest.raises(UserError, match=r"responses\.jsonl"):
         write_report(folder)
 
 
-def test_broken_json_names_the_line(folder: Path) -> None:
+def test_broken_json_names_the_line(folder):
     (folder / "comparison.json").write_text('{"kind": "comparison",\n oops}')
     with pytest.raises(UserError, match=r"comparison\.json is not valid JSON: .* on line 2"):
         write_report(folder)
@@ -69,7 +69,7 @@ def _remove(*path: str) -> Callable[[dict[str, Any]], object]:
         (lambda record: record.update(models=[]), "'list' object has no attribute 'items'"),
     ],
 )
-def test_a_record_with_a_hole_is_refused(folder: Path, change: Callable[[Any], object], message: str) -> None:
+def test_a_record_with_a_hole_is_refused(folder, change, message):
     record = json.loads((folder / "comparison.json").read_text())
     change(record)
     write_json(folder / "comparison.json", record)
@@ -82,7 +82,7 @@ def test_a_record_with_a_hole_is_refused(folder: Path, change: Callable[[Any], o
 
 
 @pytest.mark.parametrize("hole", ["instruction", "answers", "id"])
-def test_a_response_with_a_hole_is_refused(folder: Path, hole: str) -> None:
+def test_a_response_with_a_hole_is_refused(folder, hole):
     lines = (folder / "responses.jsonl").read_text().splitlines()
     row = json.loads(lines[3])
     del row[hole]
@@ -92,37 +92,37 @@ def test_a_response_with_a_hole_is_refused(folder: Path, hole: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", '{"results": [{}]}', '{"results": 3}', "{"])
-def test_a_broken_optional_record_is_refused_too(folder: Path, content: str) -> None:
+def test_a_broken_optional_record_is_refused_too(folder, content):
     (folder / "perplexity.json").write_text(content)
     with pytest.raises(UserError, match=r"perplexity\.json"):
         write_report(folder)
 
 
 @pytest.mark.parametrize("content", ["[]", '{"results": [{}], "models": {}}', '{"results": []}'])
-def test_a_broken_benchmark_is_refused_too(folder: Path, content: str) -> None:
+def test_a_broken_benchmark_is_refused_too(folder, content):
     (folder / "benchmark.json").write_text(content)
     with pytest.raises(UserError, match=r"benchmark\.json"):
         write_report(folder)
 
 
-def test_broken_training_samples_are_refused_too(folder: Path, tmp_path: Path) -> None:
+def test_broken_training_samples_are_refused_too(folder, tmp_path):
     (tmp_path / "samples.jsonl").write_text('{"step": 3}\n')
     with pytest.raises(UserError, match=r"samples\.jsonl is broken: no key"):
         write_report(folder, tmp_path)
 
 
-def test_a_broken_loss_log_is_refused_too(folder: Path, tmp_path: Path) -> None:
+def test_a_broken_loss_log_is_refused_too(folder, tmp_path):
     write_json(tmp_path / "trainer_state.json", {"log_history": [1, 2]})
     with pytest.raises(UserError, match=r"trainer_state\.json"):
         write_report(folder, tmp_path)
 
 
-def test_a_run_folder_that_is_not_there_is_refused(folder: Path) -> None:
+def test_a_run_folder_that_is_not_there_is_refused(folder):
     with pytest.raises(UserError, match="there is no run folder"):
         write_report(folder, folder / "nowhere")
 
 
-def test_missing_optional_records_leave_their_sections_out(folder: Path, tmp_path: Path) -> None:
+def test_missing_optional_records_leave_their_sections_out(folder, tmp_path):
     (folder / "perplexity.json").unlink()
     (folder / "benchmark.json").unlink()
     record = json.loads((folder / "comparison.json").read_text())
@@ -141,7 +141,7 @@ def test_missing_optional_records_leave_their_sections_out(folder: Path, tmp_pat
             assert kept in html
 
 
-def test_a_metric_that_applied_to_no_prompt_is_left_out(folder: Path) -> None:
+def test_a_metric_that_applied_to_no_prompt_is_left_out(folder):
     record = json.loads((folder / "comparison.json").read_text())
     record["models"]["base"]["metrics"]["parses"] = {"n": 0, "value": None, "ci95": None}
     record["differences"]["instruct"]["parses"] = {"n": 0, "value": None, "ci95": None}

@@ -59,7 +59,7 @@ def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_report_reads_what_the_comparison_writes(comparison_folder: Path) -> None:
+def test_the_report_reads_what_the_comparison_writes(comparison_folder):
     html, markdown = write_report(comparison_folder)
     record = json.loads((comparison_folder / "comparison.json").read_text())
     page = Page(html.read_text())

@@ -1,7 +1,6 @@
 """Records that are shown as tables: every figure of them, and what is missing as a dash."""
 
 import copy
-from typing import Any
 
 from pipelines.report.comparison_record import comparison_of
 from pipelines.report.tables import (
@@ -22,7 +21,7 @@ def texts(table: Table) -> list[list[str]]:
     return [[f"{cell.text} ({cell.small})" if cell.small else cell.text for cell in row] for row in table.rows]
 
 
-def test_benchmarks_have_values_with_errors_then_differences() -> None:
+def test_benchmarks_have_values_with_errors_then_differences():
     table = benchmark_table(benchmark())
     assert table.head[3:] == ("base (without its template)", "instruct (with its template)", "Difference of instruct")
     assert texts(table) == [
@@ -32,7 +31,7 @@ def test_benchmarks_have_values_with_errors_then_differences() -> None:
     ]  # fmt: skip
 
 
-def test_the_judge_has_counts_and_agreement_and_may_have_none() -> None:
+def test_the_judge_has_counts_and_agreement_and_may_have_none():
     record = judge(("a", "b"))
     record["models"]["b"] = {
         "n_wins": 0,
@@ -48,13 +47,13 @@ def test_the_judge_has_counts_and_agreement_and_may_have_none() -> None:
     ]
 
 
-def test_overlaps_lead_to_the_prompts_that_are_shown() -> None:
+def test_overlaps_lead_to_the_prompts_that_are_shown():
     table = overlap_table(details()["longest_overlaps"], frozenset({3}))
     assert [row[1].href for row in table.rows] == ["#prompt-3", ""]
     assert texts(table)[0] == ["instruct", "3", "14", "812", "return the number of items in the list"]
 
 
-def test_categories_have_the_largest_first_and_what_they_lack_as_a_dash(comparison_record: dict[str, Any]) -> None:
+def test_categories_have_the_largest_first_and_what_they_lack_as_a_dash(comparison_record):
     record = copy.deepcopy(comparison_record)
     ends = {"base": {"parses": figure(0.1, 0.05)}, "instruct": {"parses": figure(0.4, 0.05)}}
     record["categories"] = {
@@ -68,11 +67,11 @@ def test_categories_have_the_largest_first_and_what_they_lack_as_a_dash(comparis
     assert table.rows[0][1].is_strong
 
 
-def test_without_categories_there_is_no_table(comparison_record: dict[str, Any]) -> None:
+def test_without_categories_there_is_no_table(comparison_record):
     assert category_tables(comparison_of(comparison_record | {"categories": {}})) == []
 
 
-def test_likelihoods_name_their_source_and_what_the_first_token_came_from() -> None:
+def test_likelihoods_name_their_source_and_what_the_first_token_came_from():
     record = perplexity()
     record["results"][0]["source"] = "wiki"
     first, differences = likelihood_tables(record)

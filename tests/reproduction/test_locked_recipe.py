@@ -26,7 +26,7 @@ def written(locked: dict[str, Any], *overrides: str) -> dict[str, Any]:
     return keys
 
 
-def test_commits_are_pinned_and_the_user_s_keys_are_over_the_locked_ones() -> None:
+def test_commits_are_pinned_and_the_user_s_keys_are_over_the_locked_ones():
     keys = written(with_keys(model_revision="main"), "--dataset_name", "elsewhere", "--learning_rate", "1e-4")
     assert (keys["model_name_or_path"], keys["model_revision"]) == ("org/base@c0ffee", "main")
     assert (keys["dataset_name"], keys["learning_rate"]) == ("elsewhere", 1e-4)
@@ -34,7 +34,7 @@ def test_commits_are_pinned_and_the_user_s_keys_are_over_the_locked_ones() -> No
     assert written(lock(), "--model_name_or_path", "my/copy")["model_name_or_path"] == "my/copy"
 
 
-def test_a_precision_that_the_command_line_asked_for_is_asked_for_again() -> None:
+def test_a_precision_that_the_command_line_asked_for_is_asked_for_again():
     asked = {**with_keys(bf16=True, dtype="bfloat16"), "precision": {"choice": "bfloat16", "wished_by": "command line"}}
     for locked, overrides, flags in (
         (asked, [], ("--bf16", "true", "--dtype", "bfloat16")),
@@ -46,7 +46,7 @@ def test_a_precision_that_the_command_line_asked_for_is_asked_for_again() -> Non
             assert again.flags == flags
 
 
-def test_a_hub_dataset_and_each_part_of_a_mixture_are_pinned_to_their_commits() -> None:
+def test_a_hub_dataset_and_each_part_of_a_mixture_are_pinned_to_their_commits():
     one = lock()["datasets"][0]
     assert written(lock(datasets=[one | {"revision": "d00d"}]))["dataset_revision"] == "d00d"
     parts = [{"path": "org/a", "revision": "d00d"}, {"path": "b", "revision": None}]
@@ -55,7 +55,7 @@ def test_a_hub_dataset_and_each_part_of_a_mixture_are_pinned_to_their_commits() 
     assert keys["datasets"] == [{"path": "org/a", "revision": "d00d"}, {"path": "b", "split": "all"}]
 
 
-def test_a_second_run_pushes_nothing_and_sets_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_pushes_nothing_and_sets_no_variable(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "here")
     keys = written(
         with_keys(
@@ -71,17 +71,17 @@ def test_a_second_run_pushes_nothing_and_sets_no_variable(monkeypatch: pytest.Mo
     ("trust_remote_code", True), ("model_init_kwargs", {"trust_remote_code": True}),
     ("attn_implementation", "org/kernel"),
 ])  # fmt: skip
-def test_code_of_the_hub_is_refused_until_the_user_asks_for_it(key: str, value: Any) -> None:
+def test_code_of_the_hub_is_refused_until_the_user_asks_for_it(key, value):
     with pytest.raises(UserError, match=f"repeat --{key}"):
         written(with_keys(**{key: value}))
     assert written(with_keys(**{key: value}), f"--{key}", yaml.safe_dump(value, default_flow_style=True))[key] == value
 
 
-def test_a_lock_of_no_training_program_is_refused() -> None:
+def test_a_lock_of_no_training_program_is_refused():
     with pytest.raises(UserError, match="expected one of pretrain, sft, dpo"):
         written(lock(program="../../evil"))
 
 
-def test_a_stray_word_and_an_unknown_key_are_told() -> None:
+def test_a_stray_word_and_an_unknown_key_are_told():
     with pytest.raises(UserError, match="2 problems in "):
         written(lock(), "stray", "--learnig_rate", "1")

@@ -1,7 +1,6 @@
 """sft.py --adapter_name_or_path: an adapter is trained further on other rows, with its own tokenizer and shape."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_adapter_goes_on_and_keeps_its_shape(untied: Path, run_sft: Any, tmp_path: Path, shape: str) -> None:
+def test_an_adapter_goes_on_and_keeps_its_shape(untied, run_sft, tmp_path, shape):
     first, second = tmp_path / "first", tmp_path / "second"
     run_sft(first, f"--model_name_or_path {untied} {LORA} {SHAPES[shape]} --max_steps 8")
     quantized = "--load_in_4bit" if shape == "qlora" else ""
@@ -50,7 +49,7 @@ def test_an_adapter_goes_on_and_keeps_its_shape(untied: Path, run_sft: Any, tmp_
         ("--model_name_or_path {other}", "was trained on"),
     ],
 )
-def test_contradictions_are_refused(untied: Path, run_sft: Any, tmp_path: Path, more: str, complaint: str) -> None:
+def test_contradictions_are_refused(untied, run_sft, tmp_path, more, complaint):
     first, template, other = tmp_path / "first", tmp_path / "other.jinja", tmp_path / "other"
     run_sft(first, f"--model_name_or_path {untied} {LORA} --max_steps 1")
     template.write_text(

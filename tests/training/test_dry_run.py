@@ -44,7 +44,7 @@ def refusal(program: str, base: Path, flags: str) -> UserError:
         ("sft", '--lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {"min_lr_rate":0.1}'),
     ],
 )
-def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags: str) -> None:
+def test_a_recipe_that_works_passes(tiny_model_folder, program, flags):
     refuse_impossible_training(recipe_of(program, tiny_model_folder, flags))
 
 
@@ -63,7 +63,7 @@ def test_a_recipe_that_works_passes(tiny_model_folder: Path, program: str, flags
         ("sft", "--torch_compile_backend nope", "Invalid backend: 'nope'", "torch_compile_backend"),
     ],
 )
-def test_errors_name_key_and_cause(tiny_model_folder: Path, program: str, flags: str, got: str, key: str) -> None:
+def test_errors_name_key_and_cause(tiny_model_folder, program, flags, got, key):
     error = refusal(program, tiny_model_folder, flags)
     assert got in error.problem
     assert f"({key}: " in error.problem
@@ -71,7 +71,7 @@ def test_errors_name_key_and_cause(tiny_model_folder: Path, program: str, flags:
 
 
 @pytest.mark.parametrize("kind", ["warmup_stable_decay", "cosine_with_min_lr", "cosine_warmup_with_min_lr"])
-def test_the_remedy_for_a_schedule_without_its_arguments_works(tiny_model_folder: Path, kind: str) -> None:
+def test_the_remedy_for_a_schedule_without_its_arguments_works(tiny_model_folder, kind):
     error = refusal("sft", tiny_model_folder, f"--lr_scheduler_type {kind}")
     key, _, value = str(error.fix).removeprefix(f"for {kind} write ").partition(": ")
     refuse_impossible_training(recipe_of("sft", tiny_model_folder, f"--lr_scheduler_type {kind}", f"--{key}", value))
@@ -91,7 +91,7 @@ def mixture_of_experts(tiny_model_folder: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("program", ["sft", "dpo", "pretrain"])
-def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of_experts: Path, program: str) -> None:
+def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of_experts, program):
     flags = "--use_peft --lora_target_modules all-linear"
     error = refusal(program, mixture_of_experts, flags)
     assert "lora_dropout: 0.05" in error.problem
@@ -99,6 +99,6 @@ def test_lora_dropout_on_experts_is_one_line_with_a_remedy_that_works(mixture_of
     refuse_impossible_training(recipe_of(program, mixture_of_experts, f"{flags} --lora_dropout 0.0"))
 
 
-def test_attention_that_is_not_installed_is_one_line(tiny_model_folder: Path) -> None:
+def test_attention_that_is_not_installed_is_one_line(tiny_model_folder):
     error = refusal("sft", tiny_model_folder, "--attn_implementation flash_attention_2")
     assert "attn_implementation" in str(error.fix)

@@ -40,7 +40,7 @@ RunSft = Callable[..., dict[str, Any]]
     ],
     ids=["lora", "rslora", "dora", "neftune", "qdora", "qlora", "8bit"],
 )
-def test_an_adapter_moves_everywhere(base: Path, run_sft: RunSft, tmp_path: Path, more: str, setting: dict) -> None:
+def test_an_adapter_moves_everywhere(base, run_sft, tmp_path, more, setting):
     before = (base / "model.safetensors").read_bytes()
     assert run_sft(tmp_path, f"{LORA} {more}")["status"] == "finished"
     config, weights = read_json(tmp_path / "adapter_config.json"), adapter_weights(tmp_path)
@@ -61,7 +61,7 @@ def test_an_adapter_moves_everywhere(base: Path, run_sft: RunSft, tmp_path: Path
     ],
     ids=["small steps on a 4-bit base", "magnitudes of DoRA"],
 )
-def test_more_steps_move_all(run_sft: RunSft, tmp_path: Path, more: str, n_steps: int, part: str, share: float) -> None:
+def test_more_steps_move_all(run_sft, tmp_path, more, n_steps, part, share):
     for steps in (1, n_steps):
         run_sft(tmp_path / str(steps), f"{LORA} {more} --max_steps {steps} --num_train_epochs 9")
     one, last = (adapter_weights(tmp_path / str(steps)) for steps in (1, n_steps))
@@ -69,7 +69,7 @@ def test_more_steps_move_all(run_sft: RunSft, tmp_path: Path, more: str, n_steps
     assert min(moved.values()) > share, moved
 
 
-def test_neftune_changes_the_course_of_training(run_sft: RunSft, tmp_path: Path) -> None:
+def test_neftune_changes_the_course_of_training(run_sft, tmp_path):
     losses = []
     for number, more in enumerate(("", "--neftune_noise_alpha 5", "--neftune_noise_alpha 5")):
         losses.append(run_sft(tmp_path / str(number), f"{LORA} {more}")["metrics"]["train_loss"])
@@ -77,7 +77,7 @@ def test_neftune_changes_the_course_of_training(run_sft: RunSft, tmp_path: Path)
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_peft(tmp_path: Path, tied: bool) -> None:
+def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_peft(tmp_path, tied):
     base = bare_base(tmp_path / "base", tied=tied)
     same_answer = write_jsonl(tmp_path / "rows.jsonl", ({**row, "output": "so it is"} for row in ROWS))
     named = f"--model_name_or_path {base} --dataset_name {same_answer} --output_dir {tmp_path}/run"
@@ -122,7 +122,7 @@ def test_a_saved_adapter_with_new_tokens_is_the_trained_one_in_plain_peft(tmp_pa
     assert answer.index("<|im_end|>") == len(answer) - len("<|im_end|>")
 
 
-def test_tied_heads_stay_tied_when_modules_are_saved_whole(base: Path, run_sft: RunSft, tmp_path: Path) -> None:
+def test_tied_heads_stay_tied_when_modules_are_saved_whole(base, run_sft, tmp_path):
     run_sft(tmp_path, f"{LORA} --lora_modules_to_save embed_tokens")
     assert read_json(tmp_path / "adapter_config.json")["ensure_weight_tying"]
     model = AutoModelForCausalLM.from_pretrained(base)
@@ -131,14 +131,14 @@ def test_tied_heads_stay_tied_when_modules_are_saved_whole(base: Path, run_sft: 
     assert torch.equal(loaded.get_output_embeddings().weight, loaded.get_input_embeddings().weight)
 
 
-def test_the_same_seed_gives_the_same_adapter(run_sft: RunSft, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_adapter(run_sft, tmp_path):
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
         run_sft(tmp_path / name, f"{LORA} --lora_dropout 0.1 --seed {seed}")
     assert same_weights(tmp_path / "one", tmp_path / "same")
     assert not same_weights(tmp_path / "one", tmp_path / "other")
 
 
-def test_plain_text_keeps_the_end_of_the_base_which_must_have_one(base: Path, run_sft: RunSft, tmp_path: Path) -> None:
+def test_plain_text_keeps_the_end_of_the_base_which_must_have_one(base, run_sft, tmp_path):
     path = write_jsonl(tmp_path / "text.jsonl", ({"text": row["output"]} for row in ROWS))
     run_sft(tmp_path / "run", LORA, path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run")
@@ -161,20 +161,20 @@ def test_plain_text_keeps_the_end_of_the_base_which_must_have_one(base: Path, ru
         ("--dataset_text_field body", "has the columns question, answer"),
     ],
 )
-def test_what_cannot_work_is_refused(run_sft: RunSft, tmp_path: Path, more: str, complaint: str) -> None:
+def test_what_cannot_work_is_refused(run_sft, tmp_path, more, complaint):
     other_rows = {"rows": write_jsonl(tmp_path / "rows.jsonl", [{"question": "q", "answer": "a"}])}
     with pytest.raises(UserError, match=complaint):
         run_sft(tmp_path / "run", f"{LORA} --doctor off {more}", **(other_rows if "body" in more else {}))
 
 
-def test_a_base_of_an_unknown_model_type_is_one_line(base: Path, run_sft: RunSft, tmp_path: Path) -> None:
+def test_a_base_of_an_unknown_model_type_is_one_line(base, run_sft, tmp_path):
     other = Path(shutil.copytree(base, tmp_path / "base"))
     (other / "config.json").write_text(json.dumps({**read_json(base / "config.json"), "model_type": "lamma"}))
     with pytest.raises(UserError, match="lamma"):
         run_sft(tmp_path / "run", f"{LORA} --model_name_or_path {other}")
 
 
-def test_a_run_that_diverges_is_one_line_and_saves_nothing(base: Path, run_sft: RunSft, tmp_path: Path) -> None:
+def test_a_run_that_diverges_is_one_line_and_saves_nothing(base, run_sft, tmp_path):
     broken = Path(shutil.copytree(base, tmp_path / "base"))
     model = AutoModelForCausalLM.from_pretrained(base)
     with torch.no_grad():
@@ -186,7 +186,7 @@ def test_a_run_that_diverges_is_one_line_and_saves_nothing(base: Path, run_sft: 
     assert record_of(tmp_path / "run")["status"] == "started"
 
 
-def test_tokens_beyond_the_embeddings_are_trained(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_tokens_beyond_the_embeddings_are_trained(tiny_model_folder, tmp_path):
     """A base with a template of its own, whose tokenizer was given a token that its embeddings have not."""
     base = Path(shutil.copytree(tiny_model_folder, tmp_path / "base"))
     tokenizer = AutoTokenizer.from_pretrained(base)

@@ -71,7 +71,7 @@ def train_and_score(trainer: DPOTrainer) -> tuple[dict[str, np.ndarray], dict[st
     [(True, {}), (False, {}), (True, {"use_dora": True}), (True, {"lora_modules_to_save": ["embed_tokens"]})],
     ids=["tied", "untied", "dora", "whole embeddings"],
 )
-def test_the_reference_is_the_whole_adapter(tiny_model_folder: Path, tmp_path: Path, tied: bool, options: dict) -> None:
+def test_the_reference_is_the_whole_adapter(tiny_model_folder, tmp_path, tied, options):
     base = base_without_template(tiny_model_folder, tmp_path / "base", tied=tied)
     adapter = adapter_on(base, tmp_path / "adapter", **options)
     trainer = trainer_on(base, adapter, training_arguments(tmp_path / "run"))
@@ -84,14 +84,14 @@ def test_the_reference_is_the_whole_adapter(tiny_model_folder: Path, tmp_path: P
             assert scores[f"reference_{side}"][number] == pytest.approx(expected, rel=1e-5)
 
 
-def test_trl_alone_forgets_new_tokens(base: Path, adapter: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_trl_alone_forgets_new_tokens(base, adapter, tmp_path, monkeypatch):
     """If this fails, TRL copies them itself and `complete_reference` can go."""
     monkeypatch.setattr("pipelines.training.preference_tuning.complete_reference", lambda _: None)
     scores = score_pairs(trainer_on(base, adapter, training_arguments(tmp_path)))
     assert np.abs(scores["chosen"] - scores["reference_chosen"]).max() > 0.1
 
 
-def test_steps_on_an_adapter_change_that_adapter_only(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_steps_on_an_adapter_change_that_adapter_only(base, adapter, tmp_path):
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, max_steps=5))
     before = weights_of(trainer, named="default")
     kept = {n: p.detach().clone() for n, p in trainer.model.named_parameters() if "default" not in n.split(".")}
@@ -107,7 +107,7 @@ def test_steps_on_an_adapter_change_that_adapter_only(base: Path, adapter: Path,
     assert (trained["chosen"] - trained["rejected"]).mean() > (scores["chosen"] - scores["rejected"]).mean()
 
 
-def test_what_is_saved_is_one_adapter_with_the_trained_logits(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_what_is_saved_is_one_adapter_with_the_trained_logits(base, adapter, tmp_path):
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, save_strategy="steps", save_steps=2))
     trainer.train()
     save_trained(trainer, tmp_path)
@@ -128,9 +128,7 @@ def test_what_is_saved_is_one_adapter_with_the_trained_logits(base: Path, adapte
 
 
 @pytest.mark.parametrize("use_peft", [True, False])
-def test_without_an_adapter_the_reference_is_the_model(
-    tiny_model_folder: Path, base: Path, tmp_path: Path, use_peft: bool
-) -> None:
+def test_without_an_adapter_the_reference_is_the_model(tiny_model_folder, base, tmp_path, use_peft):
     """A new adapter is compared with the model without it, a fully trained model with a copy that has the new rows."""
     arguments = training_arguments(tmp_path, learning_rate=1e-2 if use_peft else 1e-3)
     trainer = trainer_on(tiny_model_folder if use_peft else base, None, arguments, use_peft=use_peft)
@@ -140,7 +138,7 @@ def test_without_an_adapter_the_reference_is_the_model(
 
 
 @pytest.mark.parametrize("kind", ["adapter", "full"])
-def test_precomputed_reference_scores_are_the_same(base: Path, adapter: Path, tmp_path: Path, kind: str) -> None:
+def test_precomputed_reference_scores_are_the_same(base, adapter, tmp_path, kind):
     on = adapter if kind == "adapter" else None
     now = score_pairs(trainer_on(base, on, training_arguments(tmp_path / "a")))
     early = score_pairs(trainer_on(base, on, training_arguments(tmp_path / "b", precompute_ref_log_probs=True)))
@@ -148,7 +146,7 @@ def test_precomputed_reference_scores_are_the_same(base: Path, adapter: Path, tm
     assert np.allclose(now["reference_chosen"], early["reference_chosen"], atol=1e-4)
 
 
-def test_a_four_bit_base_keeps_the_adapter_and_its_reference_alike(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_four_bit_base_keeps_the_adapter_and_its_reference_alike(tiny_model_folder, tmp_path):
     config = LlamaConfig.from_pretrained(tiny_model_folder, hidden_size=128, intermediate_size=256, head_dim=64)
     shutil.copytree(tiny_model_folder, tmp_path / "wide")
     LlamaForCausalLM(config).save_pretrained(tmp_path / "wide")  # bitsandbytes packs columns by 64
@@ -158,7 +156,7 @@ def test_a_four_bit_base_keeps_the_adapter_and_its_reference_alike(tiny_model_fo
     train_and_score(trainer)
 
 
-def test_an_adapter_names_its_base_and_contradictions_are_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_an_adapter_names_its_base_and_contradictions_are_refused(base, adapter, tmp_path):
     start = starting_point(ModelConfig(model_name_or_path=str(adapter)), None)
     assert (start.base, start.adapter) == (str(base), str(adapter))
     assert starting_point(ModelConfig(), str(adapter)) == start
@@ -177,6 +175,6 @@ def test_an_adapter_names_its_base_and_contradictions_are_refused(base: Path, ad
         trainer_on(base, None, training_arguments(tmp_path), load_in_4bit=True)
 
 
-def test_nothing_is_left_for_trl_to_cut(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_for_trl_to_cut(base, adapter, tmp_path):
     trainer = trainer_on(base, adapter, training_arguments(tmp_path, max_length=8))
     assert trainer.data_collator([trainer.train_dataset[0]])["input_ids"].shape[1] > 8

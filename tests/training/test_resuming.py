@@ -73,7 +73,7 @@ def interrupted(finished: Path, tmp_path: Path) -> Interrupt:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_resumed_run_gives_the_same_model(program: str, finished: Path, interrupted: Interrupt, run: Run) -> None:
+def test_a_resumed_run_gives_the_same_model(program, finished, interrupted, run):
     folder = interrupted(program)
     record = run(program, folder, "--resume")
     assert same_weights(finished / program, folder)
@@ -92,7 +92,7 @@ def test_a_resumed_run_gives_the_same_model(program: str, finished: Path, interr
     assert "checkpoints" not in record
 
 
-def test_the_cost_is_noted_at_each_checkpoint(finished: Path, run: Run, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_cost_is_noted_at_each_checkpoint(finished, run, tmp_path, monkeypatch):
     save = SFTTrainer.save_model
 
     def power_cut(trainer: Any, *arguments: Any, **options: Any) -> None:
@@ -125,7 +125,7 @@ def test_the_cost_is_noted_at_each_checkpoint(finished: Path, run: Run, tmp_path
     ],
 )
 @pytest.mark.parametrize("program", ["sft", "dpo"])
-def test_other_keys_refused(program: str, more: str, before: str, here: str, interrupted: Interrupt, run: Run) -> None:
+def test_other_keys_refused(program, more, before, here, interrupted, run):
     folder = interrupted(program)
     kept = (folder / "run.json").read_text()
     with pytest.raises(UserError) as caught:
@@ -136,12 +136,12 @@ def test_other_keys_refused(program: str, more: str, before: str, here: str, int
     assert (folder / "run.json").read_text() == kept
 
 
-def test_other_rows_are_refused(interrupted: Interrupt, run: Run) -> None:
+def test_other_rows_are_refused(interrupted, run):
     with pytest.raises(UserError, match="another train dataset"):
         run("sft", interrupted("sft"), "--resume", rows="fewer")
 
 
-def test_other_keys_hold_from_here_on(interrupted: Interrupt, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_keys_hold_from_here_on(interrupted, run, capsys):
     folder = interrupted("sft")
     record = run("sft", folder, "--resume --max_steps 8 --learning_rate 0.01 --logging_steps 2")
     printed = capsys.readouterr().err
@@ -160,7 +160,7 @@ FAULTS = {"no trainer_state.json": Path.unlink, **{f"{name} is cut off": cut_off
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_broken_checkpoint_is_left(fault: str, finished: Path, interrupted: Interrupt, run: Run, capsys: Any) -> None:
+def test_broken_checkpoint_is_left(fault, finished, interrupted, run, capsys):
     folder = interrupted("sft")
     FAULTS[fault](folder / "checkpoint-4" / fault.removeprefix("no ").removesuffix(" is cut off"))
     run("sft", folder, "--resume")
@@ -168,7 +168,7 @@ def test_broken_checkpoint_is_left(fault: str, finished: Path, interrupted: Inte
     assert same_weights(finished / "sft", folder)
 
 
-def test_no_whole_checkpoint_is_one_line(interrupted: Interrupt, run: Run) -> None:
+def test_no_whole_checkpoint_is_one_line(interrupted, run):
     folder = interrupted("sft")
     for path in folder.glob("checkpoint-*"):
         (path / "trainer_state.json").unlink()
@@ -176,7 +176,7 @@ def test_no_whole_checkpoint_is_one_line(interrupted: Interrupt, run: Run) -> No
         run("sft", folder, "--resume")
 
 
-def test_checkpoints_without_the_optimizer_are_refused_with_a_remedy_that_works(run: Run, tmp_path: Path) -> None:
+def test_checkpoints_without_the_optimizer_are_refused_with_a_remedy_that_works(run, tmp_path):
     first = tmp_path / "first"
     run("sft", first, "--save_only_model true --max_steps 4")
     mark_started(first)
@@ -188,9 +188,7 @@ def test_checkpoints_without_the_optimizer_are_refused_with_a_remedy_that_works(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_resume_from_checkpoint_is_obeyed_or_refused(
-    program: str, finished: Path, interrupted: Interrupt, run: Run, tmp_path: Path, capsys: Any
-) -> None:
+def test_resume_from_checkpoint_is_obeyed_or_refused(program, finished, interrupted, run, tmp_path, capsys):
     foreign, folder = finished / program / "checkpoint-4", interrupted(program)
     for place, complaint in (
         ("/nowhere", ", which does not exist.*; remove it; --resume"),

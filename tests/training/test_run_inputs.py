@@ -29,7 +29,7 @@ def inputs_of(tiny_model_folder: Path, evaluates: bool = True, **data: Any) -> I
     return fine_tuning_inputs(arguments, rows, tokenizer, ModelRef(str(tiny_model_folder)))
 
 
-def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model_folder, tmp_path):
     rows = [
         {"instruction": f"Add {n}", "input": "", "output": str(n), "source": "s", "source_row": "0", "group": str(n)}
         for n in range(20)
@@ -51,7 +51,7 @@ def test_each_split_has_its_own_fingerprint_and_the_folder_s_licences(tiny_model
     assert len(inputs_of(tiny_model_folder, evaluates=False, dataset_name=str(tmp_path / "rows")).datasets) == 1
 
 
-def test_a_mixture_names_its_parts(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_mixture_names_its_parts(tiny_model_folder, tmp_path):
     paths = [write_rows(tmp_path / "a.jsonl", 4), write_rows(tmp_path / "b.jsonl", 6)]
     found = inputs_of(tiny_model_folder, evaluates=False, datasets=[{"path": path} for path in paths])
     [train] = found.to_json()["datasets"]
@@ -61,7 +61,7 @@ def test_a_mixture_names_its_parts(tiny_model_folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_corpus_names_each_part_and_held_out_text(tokenizer: Any, tmp_path: Path, streaming: bool) -> None:
+def test_a_corpus_names_each_part_and_held_out_text(tokenizer, tmp_path, streaming):
     texts = {name: [{"text": f"{name} {n} " + "word " * 40} for n in range(12)] for name in ("a", "b")}
     paths = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in texts.items()]
     keys: dict[str, Any] = {"datasets": [{"path": path} for path in paths]} if streaming else {"dataset_name": paths[0]}
@@ -79,7 +79,7 @@ def test_a_corpus_names_each_part_and_held_out_text(tokenizer: Any, tmp_path: Pa
     assert len({one.fingerprint for one in found.datasets}) == len(found.datasets)
 
 
-def test_the_tokenizer_is_known_by_what_it_does(tokenizer: Any, tiny_model_folder: Path) -> None:
+def test_the_tokenizer_is_known_by_what_it_does(tokenizer, tiny_model_folder):
     before = tokenizer_sha256(tokenizer)
     tokenizer(["one", "another text"], truncation=True, max_length=3, padding=True)
     assert tokenizer_sha256(tokenizer) == before

@@ -31,7 +31,7 @@ def how(request: pytest.FixtureRequest, tiny_model_folder: Path) -> RowTokenizer
     return RowTokenizer(tokenizer, RowFormat.INSTRUCTION, None)
 
 
-def test_every_readable_row_is_trained_as_generate_renders_it(how: RowTokenizer) -> None:
+def test_every_readable_row_is_trained_as_generate_renders_it(how):
     assert [refuse_prompt_mismatch(how, ROWS, n) for n in (8, 1)] == [2, 1]
     fitted = how.examples(ROWS[0], 0)
     ids, labels = fitted.examples[0].token_ids, fitted.examples[0].labels
@@ -43,7 +43,7 @@ def test_every_readable_row_is_trained_as_generate_renders_it(how: RowTokenizer)
     assert [place for place, token_id in enumerate(ids) if token_id == bos] == [0] * wants_one
 
 
-def test_another_template_or_another_end_is_refused(tiny_model_folder: Path) -> None:
+def test_another_template_or_another_end_is_refused(tiny_model_folder):
     how = RowTokenizer(load_tokenizer(str(tiny_model_folder)), RowFormat.INSTRUCTION, None)
     ensure_chat_template(how.tokenizer)
     conversation: Any = read_row(ROWS[0], RowFormat.INSTRUCTION)

@@ -46,40 +46,40 @@ def held_out_folder(folder: Path, kind: DatasetKind = DatasetKind.INSTRUCTIONS) 
     return folder
 
 
-def test_empty_instructions_and_outputs_are_rejected_and_empty_inputs_are_not() -> None:
+def test_empty_instructions_and_outputs_are_rejected_and_empty_inputs_are_not():
     kept, rejected = filter_rows([row(), row(output=" \n"), row(instruction="")], [reject_reason_empty])
     assert len(kept) == 1
     assert [item.reason for item in rejected] == ["empty_output", "empty_instruction"]
     assert rejected[0].row == {"instruction": "Ask.", "input": "", "output": " \n"}
 
 
-def test_the_output_limit_is_inclusive_and_none_is_off() -> None:
+def test_the_output_limit_is_inclusive_and_none_is_off():
     rows = [row(output="x" * 10), row(output="x" * 11)]
     assert [item.reason for item in filter_rows(rows, [reject_reason_too_long(10)])[1]] == ["output_too_long"]
     assert filter_rows(rows, [reject_reason_too_long(None)]) == (rows, [])
 
 
-def test_of_equal_rows_the_first_stays() -> None:
+def test_of_equal_rows_the_first_stays():
     rows = [row(number=1), row(number=2), row(output="Else.", number=3)]
     kept, rejected = filter_rows(rows, [reject_reason_duplicate()])
     assert [item.source_row for item in kept] == ["1", "3"]
     assert [(item.source_row, item.reason) for item in rejected] == [("2", "duplicate")]
 
 
-def test_a_row_is_rejected_for_its_first_reason_only() -> None:
+def test_a_row_is_rejected_for_its_first_reason_only():
     rows = [row(output=""), row(output="")]
     assert [r.reason for r in filter_rows(rows, [reject_reason_empty, reject_reason_duplicate()])[1]] == [
         "empty_output"
     ] * 2
 
 
-def test_the_text_of_a_rejected_document_is_not_copied() -> None:
+def test_the_text_of_a_rejected_document_is_not_copied():
     rejected = filter_rows([document(" ", "a")], [reject_reason_empty])[1]
     assert rejected[0].row is None
     assert rejected[0].reason == "empty_text"
 
 
-def test_a_limit_keeps_a_seeded_sample_in_order_and_counts_the_rest() -> None:
+def test_a_limit_keeps_a_seeded_sample_in_order_and_counts_the_rest():
     rows = [row(number=number) for number in range(100)]
     kept, rejected = sample_rows(rows, 10, seed=0)
     numbers = [int(item.source_row) for item in kept]
@@ -93,7 +93,7 @@ def test_a_limit_keeps_a_seeded_sample_in_order_and_counts_the_rest() -> None:
     assert sample_rows(rows, None, seed=0) == sample_rows(rows, 100, seed=0) == (rows, [])
 
 
-def test_windows_are_five_long_lines_whatever_the_blanks_and_the_indentation() -> None:
+def test_windows_are_five_long_lines_whatever_the_blanks_and_the_indentation():
     text = "\n".join(LONG_LINES[:5])
     assert len(set(line_windows(text))) == 1
     assert set(line_windows(text)) == set(line_windows("\n\n".join("  " + line + "  " for line in LONG_LINES[:5])))
@@ -102,7 +102,7 @@ def test_windows_are_five_long_lines_whatever_the_blanks_and_the_indentation() -
     assert len(set(line_windows("\n".join(LONG_LINES)))) == 4
 
 
-def test_a_training_document_with_a_held_out_answer_in_it_is_rejected(tmp_path: Path) -> None:
+def test_a_training_document_with_a_held_out_answer_in_it_is_rejected(tmp_path):
     folder = held_out_folder(tmp_path / "instructions")
     test_rows, train_rows = (read_dataset_folder(folder, split).to_list() for split in ("test", "train"))
     copied = "import os\n\nclass A:\n    " + test_rows[0]["output"].replace("\n", "\n    ") + "\n"
@@ -121,7 +121,7 @@ def test_a_training_document_with_a_held_out_answer_in_it_is_rejected(tmp_path: 
     ]
 
 
-def test_held_out_answers_of_conversations_are_kept_out_too(tmp_path: Path) -> None:
+def test_held_out_answers_of_conversations_are_kept_out_too(tmp_path):
     code = "\n".join(LONG_LINES)
     rows = [
         {
@@ -139,7 +139,7 @@ def test_held_out_answers_of_conversations_are_kept_out_too(tmp_path: Path) -> N
     assert [item.reason for item in rejected] == ["overlaps_held_out"]
 
 
-def test_a_document_that_is_held_out_itself_may_overlap(tmp_path: Path) -> None:
+def test_a_document_that_is_held_out_itself_may_overlap(tmp_path):
     folder = held_out_folder(tmp_path / "instructions")
     test_row = read_dataset_folder(folder, "test")[0]
     own = document(test_row["output"], test_row["group"])
@@ -147,7 +147,7 @@ def test_a_document_that_is_held_out_itself_may_overlap(tmp_path: Path) -> None:
     assert filter_rows([own], [reject_reason_held_out(folder, splits)]) == ([own], [])
 
 
-def test_held_out_must_be_an_instruction_dataset(tmp_path: Path) -> None:
+def test_held_out_must_be_an_instruction_dataset(tmp_path):
     with pytest.raises(UserError, match=r"--held_out .* is a corpus folder, expected instructions or conversations"):
         reject_reason_held_out(held_out_folder(tmp_path / "corpus", DatasetKind.CORPUS), {})
     with pytest.raises(UserError, match="does not exist"):

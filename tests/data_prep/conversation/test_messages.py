@@ -28,7 +28,7 @@ def conversation(*messages: dict[str, Any], **columns: Any) -> Conversation:
 
 @pytest.mark.parametrize("key", ["weight", "train", "training", "loss", "loss_mask"])
 @pytest.mark.parametrize("zero", [0, 0.0, False])
-def test_a_turn_that_its_row_marks_with_zero_is_context(key: str, zero: Any) -> None:
+def test_a_turn_that_its_row_marks_with_zero_is_context(key, zero):
     talk = conversation(
         ASKED, {"role": "assistant", "content": "5", key: zero}, ASKED, {"role": "assistant", "content": "4"}
     )
@@ -37,7 +37,7 @@ def test_a_turn_that_its_row_marks_with_zero_is_context(key: str, zero: Any) -> 
     assert all(key not in message for message in talk.messages)  # a template that dumps messages must not see it
 
 
-def test_sharegpt_weights_and_a_system_column_keep_their_places() -> None:
+def test_sharegpt_weights_and_a_system_column_keep_their_places():
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 1}]
     read = read_row({"conversations": turns * 2, "system": "s"}, RowFormat.SHAREGPT)
     assert isinstance(read, Conversation)
@@ -52,18 +52,18 @@ def test_sharegpt_weights_and_a_system_column_keep_their_places() -> None:
     ({"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "tool_call_arguments_are_no_json"),
     ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "tool_call_arguments_are_no_object"),
 ])  # fmt: skip
-def test_what_cannot_be_read_has_a_reason(message: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_read_has_a_reason(message, reason):
     with pytest.raises(UnreadableRowError, match=f"^{reason}$"):
         conversation(ASKED, {"role": "assistant", "content": "4", **message})
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
-def test_thoughts_of_every_name_are_kept(key: str) -> None:
+def test_thoughts_of_every_name_are_kept(key):
     talk = conversation(ASKED, {"role": "assistant", "content": "4", key: "Add."})
     assert talk.messages[1] == {"role": "assistant", "content": "4", "reasoning_content": "Add."}
 
 
-def test_text_parts_are_kept_for_the_template() -> None:
+def test_text_parts_are_kept_for_the_template():
     parts = [{"type": "text", "text": "2"}, {"type": "text", "text": "plus 2?"}]
     talk = conversation({"role": "user", "content": parts}, {"role": "assistant", "content": "4"})
     assert talk.messages[0]["content"] == parts
@@ -71,14 +71,14 @@ def test_text_parts_are_kept_for_the_template() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, "{}", "", None])
-def test_a_call_without_arguments_has_the_empty_object(arguments: Any) -> None:
+def test_a_call_without_arguments_has_the_empty_object(arguments):
     calls = [{"type": "function", "function": {"name": "now", "arguments": arguments}}]
     for spelled in (calls, json.dumps(calls)):
         talk = conversation(ASKED, {"role": "assistant", "content": None, "tool_calls": spelled})
         assert talk.messages[1]["tool_calls"] == [{"type": "function", "function": {"name": "now", "arguments": {}}}]
 
 
-def test_null_is_what_the_row_says() -> None:
+def test_null_is_what_the_row_says():
     schema = {"type": "function", "function": {"name": "f", "parameters": {"default": None}}}
     call = {"function": {"name": "f", "arguments": {"unit": None}}}
     for tools in ([schema], json.dumps([schema]), [json.dumps(schema)]):
@@ -87,7 +87,7 @@ def test_null_is_what_the_row_says() -> None:
         assert talk.messages[1]["tool_calls"][0]["function"]["arguments"] == {"unit": None}
 
 
-def test_history_comes_before_the_question() -> None:
+def test_history_comes_before_the_question():
     row = {"instruction": "And its double?", "input": "", "output": "8", "history": [["2 + 2?", "4"]]}
     read = read_row(row, RowFormat.INSTRUCTION)
     assert isinstance(read, Conversation)
@@ -101,12 +101,12 @@ def test_history_comes_before_the_question() -> None:
     ('[{"role": "user", "content": "a", "mask": 1}]', ["mask"]), ("no messages", []),
     ([{"name": "f", "parameters": {}}], []),
 ])  # fmt: skip
-def test_keys_of_messages_that_are_not_read(value: Any, keys: list[str]) -> None:
+def test_keys_of_messages_that_are_not_read(value, keys):
     assert unread_message_keys(value) == keys
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(4, "4"), (4.0, "4.0"), (True, "true"), (None, ""), (float("nan"), ""), ("NaN", "NaN")]
 )
-def test_a_scalar_is_its_json_text(value: Any, text: str) -> None:
+def test_a_scalar_is_its_json_text(value, text):
     assert scalar_text(value) == text == content_text({"content": value})

@@ -57,7 +57,7 @@ def write(
     )
 
 
-def test_every_row_comes_back_once_and_groups_stay_together(tmp_path: Path) -> None:
+def test_every_row_comes_back_once_and_groups_stay_together(tmp_path):
     write(tmp_path / "out")
     back = {split: read_dataset_folder(tmp_path / "out", split).to_list() for split in ("train", "validation", "test")}
     assert sorted((row for rows in back.values() for row in rows), key=lambda r: int(r["source_row"])) == ROWS
@@ -68,21 +68,21 @@ def test_every_row_comes_back_once_and_groups_stay_together(tmp_path: Path) -> N
     assert not groups[1] & groups[2]
 
 
-def test_load_dataset_reads_the_folder_as_it_is(tmp_path: Path) -> None:
+def test_load_dataset_reads_the_folder_as_it_is(tmp_path):
     write(tmp_path / 'it\'s "odd"')
     loaded = datasets.load_dataset(str(tmp_path / 'it\'s "odd"'), cache_dir=str(tmp_path / "cache"))
     assert {split: rows.num_rows for split, rows in loaded.items()} == read_manifest(tmp_path / 'it\'s "odd"')["n_rows"]
     assert loaded["test"].to_list() == read_dataset_folder(tmp_path / 'it\'s "odd"', "test").to_list()
 
 
-def test_load_dataset_reads_a_folder_without_held_out_splits(tmp_path: Path) -> None:
+def test_load_dataset_reads_a_folder_without_held_out_splits(tmp_path):
     write(tmp_path / "out", sizes=SplitSizes(0.0, 0.0))
     loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert list(loaded) == ["train"]
     assert loaded["train"].num_rows == len(ROWS)
 
 
-def test_the_manifest_counts_rows_and_rejects_and_names_sources(tmp_path: Path) -> None:
+def test_the_manifest_counts_rows_and_rejects_and_names_sources(tmp_path):
     manifest = write(tmp_path / "out")
     assert manifest == read_manifest(tmp_path / "out")
     assert sum(manifest["n_rows"].values()) == 40
@@ -95,7 +95,7 @@ def test_the_manifest_counts_rows_and_rejects_and_names_sources(tmp_path: Path) 
     assert lines[1] == {"source": "toy", "source_row": "42", "reason": "duplicate"}
 
 
-def test_the_content_hash_follows_the_rows_and_nothing_else(tmp_path: Path) -> None:
+def test_the_content_hash_follows_the_rows_and_nothing_else(tmp_path):
     first = write(tmp_path / "a")["content_sha256"]
     assert write(tmp_path / "b")["content_sha256"] == first
     changed = [{**row, "output": row["output"] + "."} if row["source_row"] == "3" else row for row in ROWS]
@@ -103,12 +103,12 @@ def test_the_content_hash_follows_the_rows_and_nothing_else(tmp_path: Path) -> N
     assert sum(first[split] != other[split] for split in first) == 1
 
 
-def test_the_fingerprint_of_a_split_is_its_content_hash(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_split_is_its_content_hash(tmp_path):
     manifest = write(tmp_path / "out")
     assert manifest["content_sha256"]["train"].startswith(read_dataset_folder(tmp_path / "out", "train")._fingerprint)
 
 
-def test_files_are_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_files_are_never_overwritten_unasked(tmp_path):
     write(tmp_path / "out")
     before = (tmp_path / "out" / "manifest.json").read_bytes()
     with pytest.raises(UserError, match="is not empty; choose another --output or add --overwrite"):
@@ -118,7 +118,7 @@ def test_files_are_never_overwritten_unasked(tmp_path: Path) -> None:
     assert sum(read_manifest(tmp_path / "out")["n_rows"].values()) == 10
 
 
-def test_overwrite_replaces_dataset_folders_only(tmp_path: Path) -> None:
+def test_overwrite_replaces_dataset_folders_only(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match=r"--overwrite replaces only folders with manifest.json"):
@@ -130,19 +130,19 @@ def test_overwrite_replaces_dataset_folders_only(tmp_path: Path) -> None:
     assert (tmp_path / "file").exists()
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write(tmp_path / "out", [*ROWS, {**ROWS[0], "output": "\ud800"}])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_row_at_all_is_an_error_that_counts_the_reasons(tmp_path: Path) -> None:
+def test_no_row_at_all_is_an_error_that_counts_the_reasons(tmp_path):
     with pytest.raises(UserError, match=r"usable row.*1 rejected as duplicate, 1 rejected as empty_output"):
         write(tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_without_a_manifest_is_no_dataset_folder(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_no_dataset_folder(tmp_path):
     write(tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
     assert not is_dataset_folder(tmp_path / "out")
@@ -152,13 +152,13 @@ def test_a_folder_without_a_manifest_is_no_dataset_folder(tmp_path: Path) -> Non
         read_manifest(tmp_path / "nowhere")
 
 
-def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_of_something_else_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "a web app"}')
     with pytest.raises(UserError, match="is not a dataset manifest"):
         read_manifest(tmp_path)
 
 
-def test_an_unknown_and_an_empty_split_are_refused_with_the_splits_there_are(tmp_path: Path) -> None:
+def test_an_unknown_and_an_empty_split_are_refused_with_the_splits_there_are(tmp_path):
     write(tmp_path / "out", sizes=SplitSizes(0.0, 0.2))
     with pytest.raises(UserError, match=r"has no split 'dev'; choose train \(\d+ rows\), test \(\d+ rows\)"):
         read_dataset_folder(tmp_path / "out", "dev")
@@ -166,7 +166,7 @@ def test_an_unknown_and_an_empty_split_are_refused_with_the_splits_there_are(tmp
         read_dataset_folder(tmp_path / "out", "validation")
 
 
-def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_folder_is_refused(tmp_path):
     write(tmp_path / "out")
     parquet = {split: tmp_path / "out" / "data" / f"{split}-00000-of-00001.parquet" for split in ("train", "test")}
     parquet["train"].write_bytes(parquet["test"].read_bytes())
@@ -180,14 +180,14 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
         read_dataset_folder(tmp_path / "out", "train")
 
 
-def test_read_rows_takes_a_dataset_folder_and_a_file(tmp_path: Path) -> None:
+def test_read_rows_takes_a_dataset_folder_and_a_file(tmp_path):
     write(tmp_path / "out")
     assert read_rows(tmp_path / "out", "test") == read_dataset_folder(tmp_path / "out", "test").to_list()
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
     assert read_rows(tmp_path / "prompts.jsonl") == [{"prompt": "Hi"}]
 
 
-def test_read_rows_refuses_what_holds_no_rows(tmp_path: Path) -> None:
+def test_read_rows_refuses_what_holds_no_rows(tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(UserError, match=r"empty\.jsonl has no rows"):
         read_rows(tmp_path / "empty.jsonl")
@@ -197,7 +197,7 @@ def test_read_rows_refuses_what_holds_no_rows(tmp_path: Path) -> None:
         read_rows(tmp_path)
 
 
-def test_the_summary_says_when_a_wanted_split_stayed_empty(tmp_path: Path) -> None:
+def test_the_summary_says_when_a_wanted_split_stayed_empty(tmp_path):
     text = summary(write(tmp_path / "out", ROWS[:2]), tmp_path / "out")
     assert "validation and test have no rows: too few groups (1)" in text
     assert "stayed empty" not in summary(write(tmp_path / "more"), tmp_path / "more")
@@ -206,14 +206,12 @@ def test_the_summary_says_when_a_wanted_split_stayed_empty(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("licenses", "stated"), [([], None), (["mit"], "mit"), (["mit", "cc-by-4.0"], ["mit", "cc-by-4.0"])]
 )
-def test_the_card_has_the_licence_where_the_hub_looks_for_it(
-    tmp_path: Path, licenses: list[str], stated: object
-) -> None:
+def test_the_card_has_the_licence_where_the_hub_looks_for_it(tmp_path, licenses, stated):
     assert write(tmp_path / "out", licenses=licenses)["licenses"] == licenses
     assert (metadata_load(tmp_path / "out" / "README.md") or {}).get("license") == stated
 
 
-def test_rows_above_a_tenth_of_a_held_out_split_are_rejected_by_name_and_counted(tmp_path: Path) -> None:
+def test_rows_above_a_tenth_of_a_held_out_split_are_rejected_by_name_and_counted(tmp_path):
     rows = [
         {"instruction": f"Say {group} {number}.", "input": "", "output": "x", "source": "toy",
          "source_row": f"{group}:{number}", "group": f"module {group}"}

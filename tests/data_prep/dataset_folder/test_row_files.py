@@ -33,12 +33,12 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_all_formats_give_the_same_rows(tmp_path: Path, name: str) -> None:
+def test_all_formats_give_the_same_rows(tmp_path, name):
     WRITERS[name](tmp_path / name)
     assert read_row_file(tmp_path / name) == ROWS
 
 
-def test_the_suffix_is_seen_through_gz() -> None:
+def test_the_suffix_is_seen_through_gz():
     assert [row_suffix(Path(name)) for name in ("a.json.gz", "b.ndjson", "c.tar.gz", "README", "d.CSV")] == [
         ".json",
         ".jsonl",
@@ -60,19 +60,19 @@ def test_the_suffix_is_seen_through_gz() -> None:
     ("a.csv", b"x,y\n1,2\n1,2,3\n", "line 3 of .* has 3 values, expected 2 .*; quote values that hold a comma"),
     ("a.parquet", b"PAR1", "is not a Parquet file"),
 ])  # fmt: skip
-def test_a_broken_file_is_named_with_its_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_a_broken_file_is_named_with_its_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_row_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv", "a.json.gz", "a.parquet"])
-def test_a_missing_file_is_a_user_error(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_a_user_error(tmp_path, name):
     with pytest.raises(UserError, match=r"does not exist|no such file"):
         read_row_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.csv"])
-def test_an_empty_file_has_no_rows(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_has_no_rows(tmp_path, name):
     (tmp_path / name).write_text("\n" if name != "a.csv" else "x,y\n")
     assert read_row_file(tmp_path / name) == []

@@ -85,7 +85,7 @@ def conversation(row: dict[str, Any]) -> Conversation:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_conversation_comes_back_from_the_folder_as_it_was(tmp_path: Path, name: str) -> None:
+def test_a_conversation_comes_back_from_the_folder_as_it_was(tmp_path, name):
     row, other = ROWS[name], {"messages": [said("user", "x"), said("assistant", "y", tool_calls=[])]}
     output = tmp_path / "out"
     jsonl(tmp_path / "rows" / "a.jsonl", [row])
@@ -102,7 +102,7 @@ def test_a_conversation_comes_back_from_the_folder_as_it_was(tmp_path: Path, nam
     assert list(trained) == list(plain) == built
 
 
-def test_rows_of_text_alone_stay_instructions_and_keep_their_system_text(tmp_path: Path) -> None:
+def test_rows_of_text_alone_stay_instructions_and_keep_their_system_text(tmp_path):
     rows = [{"system": "In capitals.", "instruction": "a", "input": "", "output": "B"},
             {"instruction": "c", "input": "", "output": "d", "history": [], "tools": None}]  # fmt: skip
     built = build(jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "out")
@@ -111,7 +111,7 @@ def test_rows_of_text_alone_stay_instructions_and_keep_their_system_text(tmp_pat
     assert [one["content"] for one in conversation(built[0]).messages] == ["In capitals.", "a", "B"]
 
 
-def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path: Path) -> None:
+def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path):
     jsonl(tmp_path / "rows" / "a.jsonl", [{"instruction": "a", "input": "i", "output": "b"}] * 2)
     jsonl(tmp_path / "rows" / "b.jsonl", [{"messages": [said("user", "c"), said("assistant", "d")]}])
     jsonl(tmp_path / "rows" / "c.jsonl", [{"question": "e", "answer": "f"}])
@@ -124,7 +124,7 @@ def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path: Path) -> Non
         build(tmp_path / "rows", tmp_path / "other")
 
 
-def test_files_of_every_row_format_in_a_folder_are_read(tmp_path: Path) -> None:
+def test_files_of_every_row_format_in_a_folder_are_read(tmp_path):
     folder = tmp_path / "rows"
     jsonl(folder / "a.jsonl", [{"instruction": "a", "output": "1.10"}])
     (folder / "b.csv").write_text("question;answer\nb;NA\n")
@@ -137,7 +137,7 @@ def test_files_of_every_row_format_in_a_folder_are_read(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out")["n_rejected"] == {"file_holds_no_rows": 1}
 
 
-def test_one_file_may_mix_rows_of_several_formats(tmp_path: Path) -> None:
+def test_one_file_may_mix_rows_of_several_formats(tmp_path):
     rows = [{"instruction": "a", "output": "b"}, {"messages": [said("user", "c"), said("assistant", "d")]},
             {"instruction": None, "output": None, "messages": None}]  # fmt: skip
     built = build(jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "out")
@@ -145,7 +145,7 @@ def test_one_file_may_mix_rows_of_several_formats(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out")["n_rejected"] == {"empty_prompt": 1}
 
 
-def test_what_compare_reads_is_kept_and_the_rest_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_compare_reads_is_kept_and_the_rest_is_named(tmp_path, capsys):
     kept: dict[str, Any] = {
         "category": "sums", "references": ["4", "four"], "constraints": [{"kind": "n_words", "at_most": 3}],
         "tests": ["assert True"], "numeric_answer": 4.5,
@@ -160,7 +160,7 @@ def test_what_compare_reads_is_kept_and_the_rest_is_named(tmp_path: Path, capsys
     assert "not kept: `url` (2 rows)" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_columns_of_known_test_sets_are_kept(tmp_path: Path) -> None:
+def test_columns_of_known_test_sets_are_kept(tmp_path):
     head = 'def f(a):\n    """Half."""\n'
     code = {
         "prompt": head,
@@ -185,13 +185,13 @@ def test_columns_of_known_test_sets_are_kept(tmp_path: Path) -> None:
         assert built.get("prompt") == (head if number == 0 else None)
 
 
-def test_unread_keys_of_messages_are_named(tmp_path: Path) -> None:
+def test_unread_keys_of_messages_are_named(tmp_path):
     rows = [{"messages": [said("user", "a", images=["x"], tool_responses=None), said("assistant", "b", score=3)]}]
     build(jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "out")
     assert read_manifest(tmp_path / "out")["unread_columns"] == {"messages.images": 1, "messages.score": 1}
 
 
-def test_reasons_to_leave_a_conversation_out(tmp_path: Path) -> None:
+def test_reasons_to_leave_a_conversation_out(tmp_path):
     whole = [said("user", "a"), said("assistant", "b"), said("user", "c"), said("assistant", "d")]
     rows = [
         {"messages": whole},
@@ -214,7 +214,7 @@ def test_reasons_to_leave_a_conversation_out(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_conversations_that_begin_alike_share_a_group_and_own_groups_win(tmp_path: Path) -> None:
+def test_conversations_that_begin_alike_share_a_group_and_own_groups_win(tmp_path):
     def row(first: str, last: str, **more: Any) -> dict[str, Any]:
         return {"messages": [said("system", last), said("user", first), said("assistant", last)], **more}
 

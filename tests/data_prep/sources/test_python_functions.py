@@ -41,13 +41,11 @@ def request_of(tmp_path: Path, definition: str) -> str:
     ("def f(*, key):", "Write a Python function f(*, key). Do it."),
     ("async def f(a):", "Write an async Python function f(a). Do it."),
 ])  # fmt: skip
-def test_the_request_names_parameters_without_defaults_and_annotations(
-    tmp_path: Path, definition: str, expected: str
-) -> None:
+def test_the_request_names_parameters_without_defaults_and_annotations(tmp_path, definition, expected):
     assert request_of(tmp_path, definition) == expected
 
 
-def test_a_function_in_a_class_is_asked_for_as_a_method_and_dedented(tmp_path: Path) -> None:
+def test_a_function_in_a_class_is_asked_for_as_a_method_and_dedented(tmp_path):
     row = row_of(
         tmp_path,
         '''
@@ -77,7 +75,7 @@ def test_a_function_in_a_class_is_asked_for_as_a_method_and_dedented(tmp_path: P
     assert row.source == "toy"
 
 
-def test_async_methods_and_nested_functions_say_what_they_are(tmp_path: Path) -> None:
+def test_async_methods_and_nested_functions_say_what_they_are(tmp_path):
     items = items_of(
         tmp_path,
         '''
@@ -107,11 +105,11 @@ def test_async_methods_and_nested_functions_say_what_they_are(tmp_path: Path) ->
     ("def f(a):\n    'Do.' ' It.'\n    return a", "def f(a):\n    return a"),
     ('def f(a):\n    """Do."""\n    return """x\n  y"""', 'def f(a):\n    return """x\n  y"""'),
 ])  # fmt: skip
-def test_only_the_docstring_is_cut_out(tmp_path: Path, source: str, output: str) -> None:
+def test_only_the_docstring_is_cut_out(tmp_path, source, output):
     assert row_of(tmp_path, source).fields["output"] == output
 
 
-def test_the_inside_of_a_string_is_not_dedented(tmp_path: Path) -> None:
+def test_the_inside_of_a_string_is_not_dedented(tmp_path):
     source = '''\
 class A:
     def f(self):
@@ -141,11 +139,11 @@ three"""
     ('""">>> f()\n    1\n    """\n    return 1', "empty_docstring_summary"),
     ('"""-----"""\n    return 1', "empty_docstring_summary"), ('"""Do \\udc80."""\n    return 1', "not_unicode"),
 ])  # fmt: skip
-def test_a_function_that_makes_no_row_has_a_reason(tmp_path: Path, body: str, reason: str) -> None:
+def test_a_function_that_makes_no_row_has_a_reason(tmp_path, body, reason):
     assert items_of(tmp_path, f"def f():\n    {body}\n") == [RejectedRow("toy", "pkg/module.py:1:f", reason)]
 
 
-def test_a_function_whose_docstring_cannot_be_cut_cleanly_is_rejected(tmp_path: Path) -> None:
+def test_a_function_whose_docstring_cannot_be_cut_cleanly_is_rejected(tmp_path):
     items = items_of(tmp_path, 'def f(a): "Do."; \\\n    return a\n')
     assert items == [RejectedRow("toy", "pkg/module.py:1:f", "answer_does_not_reparse")]
 
@@ -153,23 +151,23 @@ def test_a_function_whose_docstring_cannot_be_cut_cleanly_is_rejected(tmp_path: 
 @pytest.mark.parametrize(("content", "reason"), [
     (b"def f(:\n", "does_not_parse"), (b"x = '\xe9'\n", "not_utf8"), (b"x = 1\0\n", "does_not_parse"),
 ])  # fmt: skip
-def test_a_file_that_cannot_be_read_is_rejected_whole(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_rejected_whole(tmp_path, content, reason):
     (tmp_path / "bad.py").write_bytes(content)
     assert functions_of_python_file(tmp_path / "bad.py", tmp_path, "toy") == [RejectedRow("toy", "bad.py", reason)]
 
 
-def test_a_file_with_a_long_chain_of_elifs_is_read(tmp_path: Path) -> None:
+def test_a_file_with_a_long_chain_of_elifs_is_read(tmp_path):
     chain = "if x == 0:\n    pass\n" + "".join(f"elif x == {n}:\n    pass\n" for n in range(700))
     items = items_of(tmp_path, chain + 'def f():\n    """Do."""\n    return 1\n')
     assert [type(item) for item in items] == [SourceRow]
 
 
-def test_the_summary_is_the_first_paragraph_on_one_line() -> None:
+def test_the_summary_is_the_first_paragraph_on_one_line():
     assert summary_of("Return the\n    largest.\n\n    Never the second.") == "Return the largest."
     assert summary_of("Return it. >>> f(1)\n1") == "Return it."
 
 
-def test_a_long_summary_is_cut_at_a_sentence_or_else_at_a_word() -> None:
+def test_a_long_summary_is_cut_at_a_sentence_or_else_at_a_word():
     sentences = "This sentence has some words in it. " * 20
     assert summary_of(sentences).endswith("words in it.")
     assert 250 < len(summary_of(sentences)) <= 300
@@ -180,7 +178,7 @@ def test_a_long_summary_is_cut_at_a_sentence_or_else_at_a_word() -> None:
     assert len(summary_of("See it. " + "word " * 100)) > 250
 
 
-def test_every_function_of_the_standard_library_survives_the_cut() -> None:
+def test_every_function_of_the_standard_library_survives_the_cut():
     """Real code is stranger than toys: each answer must mean the function that was read, without its docstring."""
     root = Path(sysconfig.get_path("stdlib"))
     names = ("argparse.py", "inspect.py", "typing.py", "json/decoder.py", "turtle.py", "statistics.py", "tempfile.py")

@@ -34,14 +34,14 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     ("instruction", "input", "output"), ("instruction", "input", "response"), ("question", "context", "answer"),
     ("prompt", "context", "completion"),
 ])  # fmt: skip
-def test_known_column_names_need_no_map(tmp_path: Path, names: tuple[str, str, str]) -> None:
+def test_known_column_names_need_no_map(tmp_path, names):
     path = write_rows(tmp_path / "a.json", [dict(zip(names, (" Add. ", "1 2", "3\n"), strict=True))])
     (row,) = read(path).rows
     assert row.fields == {"instruction": "Add.", "input": "1 2", "output": "3"}
     assert (row.source, row.source_row) == ("a.json", "1")
 
 
-def test_a_column_map_wins_over_known_names(tmp_path: Path) -> None:
+def test_a_column_map_wins_over_known_names(tmp_path):
     path = write_rows(tmp_path / "a.json", [{"instruction": "no", "ask": "yes", "output": "no", "say": "yes"}])
     assert read(path, column_map="instruction=ask, output=say").rows[0].fields == {
         "instruction": "yes",
@@ -50,7 +50,7 @@ def test_a_column_map_wins_over_known_names(tmp_path: Path) -> None:
     }
 
 
-def test_the_own_name_wins_over_an_alias(tmp_path: Path) -> None:
+def test_the_own_name_wins_over_an_alias(tmp_path):
     path = write_rows(tmp_path / "a.json", [{"prompt": "no", "instruction": "yes", "answer": "no", "output": "yes"}])
     assert set(read(path).rows[0].fields.values()) == {"yes", ""}
 
@@ -66,20 +66,18 @@ def test_the_own_name_wins_over_an_alias(tmp_path: Path) -> None:
     ([{"instruction": "a", "output": "b"}], "input=ctx", r"no column for input \(ctx\)"),
     ([], None, "a.json has no rows"),
 ])  # fmt: skip
-def test_rows_whose_columns_are_unknown_are_an_error(
-    tmp_path: Path, rows: list[dict[str, Any]], column_map: str | None, message: str
-) -> None:
+def test_rows_whose_columns_are_unknown_are_an_error(tmp_path, rows, column_map, message):
     with pytest.raises(UserError, match=message):
         read(write_rows(tmp_path / "a.json", rows), column_map=column_map)
 
 
 @pytest.mark.parametrize("text", ["answer=output", "output", "output=", "text=a"])
-def test_a_column_map_that_maps_nothing_of_ours_is_refused(text: str) -> None:
+def test_a_column_map_that_maps_nothing_of_ours_is_refused(text):
     with pytest.raises(UserError, match="expected pairs with instruction, input, output before each ="):
         parse_column_map(text, INSTRUCTIONS)
 
 
-def test_values_that_are_no_text_are_rejected_and_numbers_are_written_out(tmp_path: Path) -> None:
+def test_values_that_are_no_text_are_rejected_and_numbers_are_written_out(tmp_path):
     values: list[Any] = [4, 0.5, None, ["a"], {"b": 1}, True, "\ud800"]
     path = write_rows(tmp_path / "a.json", [{"instruction": "a", "output": value} for value in values])
     content = read(path)
@@ -88,20 +86,20 @@ def test_values_that_are_no_text_are_rejected_and_numbers_are_written_out(tmp_pa
     assert reasons == [(n, "output_is_not_text") for n in "45"] + [("7", "not_unicode")]
 
 
-def test_the_first_line_of_a_code_answer_keeps_its_indentation(tmp_path: Path) -> None:
+def test_the_first_line_of_a_code_answer_keeps_its_indentation(tmp_path):
     answers = ["\n    a = 1\n    return a\n\n", "  one line \n"]
     path = write_rows(tmp_path / "a.json", [{"instruction": "a", "output": answer} for answer in answers])
     assert [row.fields["output"] for row in read(path).rows] == ["    a = 1\n    return a", "one line"]
 
 
-def test_equal_instructions_share_a_group_whatever_their_case_and_blanks(tmp_path: Path) -> None:
+def test_equal_instructions_share_a_group_whatever_their_case_and_blanks(tmp_path):
     asked = ["What is  love?", "what is love? ", "What is hate?"]
     path = write_rows(tmp_path / "a.json", [{"instruction": text, "output": text} for text in asked])
     groups = [row.group for row in read(path).rows]
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_a_folder_of_row_files_is_read_in_order_with_file_names(tmp_path: Path) -> None:
+def test_a_folder_of_row_files_is_read_in_order_with_file_names(tmp_path):
     write_rows(tmp_path / "set" / "b.json", [{"instruction": "b", "output": "b"}])
     write_rows(tmp_path / "set" / "a.json", [{"instruction": "a", "output": "a"}] * 2)
     (tmp_path / "set" / "README.md").write_text("# A set")
@@ -111,20 +109,20 @@ def test_a_folder_of_row_files_is_read_in_order_with_file_names(tmp_path: Path) 
     assert len(content.entry["sha256"]) == 64
 
 
-def test_a_source_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
+def test_a_source_that_is_nowhere_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"--source .*rows\.jsonl is no file"):
         read(tmp_path / "rows.jsonl")
     with pytest.raises(UserError, match="is no file, no folder and no Hub id"):
         read_source("data/rows.csv", INSTRUCTIONS, "auto", {})
 
 
-def test_a_hub_id_without_the_hub_is_an_error_of_one_line() -> None:
+def test_a_hub_id_without_the_hub_is_an_error_of_one_line():
     with pytest.raises(UserError, match="is not a path, and reading it from the Hub failed") as raised:
         read_source("nobody/nothing@v1", INSTRUCTIONS, "auto", {})
     assert "\n" not in str(raised.value)
 
 
-def test_a_built_dataset_folder_is_no_source(tmp_path: Path) -> None:
+def test_a_built_dataset_folder_is_no_source(tmp_path):
     row = dict.fromkeys(("instruction", "input", "output", "source", "source_row", "group"), "x")
     sizes = SplitSizes(0.0, 0.0)
     write_dataset_folder(
@@ -135,14 +133,14 @@ def test_a_built_dataset_folder_is_no_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [INSTRUCTIONS, CORPUS])
-def test_an_empty_folder_is_an_error(tmp_path: Path, kind: DatasetKind) -> None:
+def test_an_empty_folder_is_an_error(tmp_path, kind):
     with pytest.raises(UserError, match="holds no such file"):
         read(tmp_path, kind)
     with pytest.raises(UserError, match=r"has no files ending in .*; name another --source"):
         read_source(str(tmp_path), kind, "python_tree", {})
 
 
-def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path):
     package = tree(
         tmp_path / "package", {"a.py": "", "b.py": "", "README.md": "x", "tests/1.json": "", "tests/2.json": ""}
     )
@@ -156,7 +154,7 @@ def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path: Path) -
         read_source(str(books), INSTRUCTIONS, "text_tree", {})
 
 
-def test_test_code_and_installed_packages_are_skipped_and_counted(tmp_path: Path) -> None:
+def test_test_code_and_installed_packages_are_skipped_and_counted(tmp_path):
     kept = {"b.py": FUNCTION.format(1), "a/__init__.py": FUNCTION.format(2), "a/b/c.py": FUNCTION.format(3)}
     skipped = dict.fromkeys(
         [
@@ -181,13 +179,13 @@ def test_test_code_and_installed_packages_are_skipped_and_counted(tmp_path: Path
     }
 
 
-def test_several_processes_give_the_same_rows_in_the_same_order(tmp_path: Path) -> None:
+def test_several_processes_give_the_same_rows_in_the_same_order(tmp_path):
     files = {f"m{number}.py": FUNCTION.format(number) for number in range(40)}
     root = tree(tmp_path / "src", {**files, "broken.py": "def"})
     assert read(root, num_proc=2) == read(root)
 
 
-def test_corpus_documents_are_whole_files_with_module_groups(tmp_path: Path) -> None:
+def test_corpus_documents_are_whole_files_with_module_groups(tmp_path):
     root = tree(tmp_path / "src", {"a/__init__.py": "\n\nx = 1\n\n", "a/b.py": "", "c.py": "def", "d.py": "y = 2"})
     content = read(root, CORPUS)
     assert [(row.fields["text"], row.group) for row in content.rows] == [("x = 1\n", "a"), ("y = 2\n", "d")]
@@ -197,7 +195,7 @@ def test_corpus_documents_are_whole_files_with_module_groups(tmp_path: Path) -> 
     }
 
 
-def test_text_files_are_documents_of_their_own_group(tmp_path: Path) -> None:
+def test_text_files_are_documents_of_their_own_group(tmp_path):
     root = tree(tmp_path / "books", {"a.txt": "Alice\n", "b/c.md": "# Bob", "empty.rst": " \n"})
     (root / "latin.txt").write_bytes(b"caf\xe9")
     content = read(root, CORPUS)
@@ -218,14 +216,14 @@ def test_text_files_are_documents_of_their_own_group(tmp_path: Path) -> None:
     ("License: ====\n        Copyright 2015\nClassifier: License :: OSI Approved :: BSD License\n", "BSD License"),
     ("", "not stated"),
 ])  # fmt: skip
-def test_a_pip_target_tree_lists_its_packages_with_licences(tmp_path: Path, metadata: str, licence: str) -> None:
+def test_a_pip_target_tree_lists_its_packages_with_licences(tmp_path, metadata, licence):
     head = f"Metadata-Version: 2.4\nName: toy-package\nVersion: 1.2\n{metadata}"
     root = tree(tmp_path / "target", {"toy/a.py": FUNCTION.format(1), "toy_package-1.2.dist-info/METADATA": head})
     assert read(root).entry["distributions"] == [{"name": "toy-package", "version": "1.2", "license": licence}]
     assert "distributions" not in read(root / "toy").entry
 
 
-def test_real_rows_are_read_with_their_own_column_names(shared_data: Path) -> None:
+def test_real_rows_are_read_with_their_own_column_names(shared_data):
     files = {
         "alpaca-52k/alpaca_data.json.gz": 52002,
         "splits/dolly_dev.jsonl": 13977,

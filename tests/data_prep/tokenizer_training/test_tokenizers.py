@@ -54,7 +54,7 @@ def loaded(tmp_path: Path, kind: TokenizerKind, texts: list[str], vocab_size: in
 
 
 @pytest.mark.parametrize("kind", [TokenizerKind.BPE, TokenizerKind.UNIGRAM])
-def test_byte_level_tokenizers_give_back_any_text_exactly(tmp_path: Path, kind: TokenizerKind) -> None:
+def test_byte_level_tokenizers_give_back_any_text_exactly(tmp_path, kind):
     tokenizer = loaded(tmp_path, kind, TEXTS, 400)
     draw = random.Random(0)
     ranges = [*range(0x20), *range(0x250), *range(0x4E00, 0x4F00), *range(0x1F600, 0x1F640), *range(0x2000, 0x2070)]
@@ -63,7 +63,7 @@ def test_byte_level_tokenizers_give_back_any_text_exactly(tmp_path: Path, kind: 
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_a_character_tokenizer_has_one_token_for_each_character(tmp_path: Path) -> None:
+def test_a_character_tokenizer_has_one_token_for_each_character(tmp_path):
     tokenizer = loaded(tmp_path, TokenizerKind.CHAR, ["hello\r\n wörld 🌍\u2028"], None)
     assert len(tokenizer) == len(set("hello\r\n wörld 🌍\u2028")) + len(SPECIAL_TOKENS) + 1
     text = "  world,\r\nöl 🌍\u2028".replace(",", "")
@@ -73,7 +73,7 @@ def test_a_character_tokenizer_has_one_token_for_each_character(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", TokenizerKind)
-def test_auto_tokenizer_finds_a_base_models_special_tokens(tmp_path: Path, kind: TokenizerKind) -> None:
+def test_auto_tokenizer_finds_a_base_models_special_tokens(tmp_path, kind):
     tokenizer = loaded(tmp_path, kind, TEXTS, None if kind is TokenizerKind.CHAR else 320)
     assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token) == ("<|endoftext|>", "<|pad|>", None)
     assert tokenizer.chat_template is None
@@ -87,7 +87,7 @@ def test_auto_tokenizer_finds_a_base_models_special_tokens(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("kind", [TokenizerKind.BPE, TokenizerKind.UNIGRAM])
-def test_the_vocabulary_keeps_to_the_size_asked_for_and_holds_all_bytes(kind: TokenizerKind) -> None:
+def test_the_vocabulary_keeps_to_the_size_asked_for_and_holds_all_bytes(kind):
     tokenizer = train(TEXTS, kind, 330)
     # unigram keeps fewer where fewer pieces explain the text as well
     assert tokenizer.get_vocab_size() == 330 or kind is TokenizerKind.UNIGRAM
@@ -96,7 +96,7 @@ def test_the_vocabulary_keeps_to_the_size_asked_for_and_holds_all_bytes(kind: To
     assert tokenizer.decode(tokenizer.encode(everything).ids) == everything
 
 
-def test_code_is_cut_where_code_has_joints() -> None:
+def test_code_is_cut_where_code_has_joints():
     tokenizer = train(TEXTS, TokenizerKind.BPE, 600)
 
     def pieces(text: str) -> list[str]:
@@ -109,14 +109,14 @@ def test_code_is_cut_where_code_has_joints() -> None:
 
 
 @pytest.mark.parametrize("kind", [TokenizerKind.BPE, TokenizerKind.UNIGRAM])
-def test_every_training_gives_the_same_tokenizer(kind: TokenizerKind) -> None:
+def test_every_training_gives_the_same_tokenizer(kind):
     trained = [train([*TEXTS, *ODD_TEXTS], kind, 500) for _ in range(4)]
     assert len({tokenizer.to_str() for tokenizer in trained}) == 1
     special = [trained[0].id_to_token(number) for number in range(len(SPECIAL_TOKENS))]
     assert special == list(SPECIAL_TOKENS)
 
 
-def test_a_unigram_tokenizer_in_fixed_order_cuts_as_the_library_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unigram_tokenizer_in_fixed_order_cuts_as_the_library_s_own(monkeypatch):
     fixed = train(TEXTS, TokenizerKind.UNIGRAM, 500)
     monkeypatch.setattr(training, "_in_fixed_order", lambda tokenizer: tokenizer)
     own = train(TEXTS, TokenizerKind.UNIGRAM, 500)
@@ -124,21 +124,21 @@ def test_a_unigram_tokenizer_in_fixed_order_cuts_as_the_library_s_own(monkeypatc
 
 
 @pytest.mark.parametrize("vocab_size", [1, 259])
-def test_a_vocabulary_without_room_for_all_bytes_is_refused(vocab_size: int) -> None:
+def test_a_vocabulary_without_room_for_all_bytes_is_refused(vocab_size):
     with pytest.raises(UserError, match=f"--vocab_size is {vocab_size}, expected at least 260"):
         train(TEXTS, TokenizerKind.BPE, vocab_size)
 
 
-def test_a_character_tokenizer_takes_no_vocabulary_size() -> None:
+def test_a_character_tokenizer_takes_no_vocabulary_size():
     with pytest.raises(UserError, match="--vocab_size 300 with --kind char"):
         train(TEXTS, TokenizerKind.CHAR, 300)
 
 
-def test_bytes_per_token_counts_utf8_bytes() -> None:
+def test_bytes_per_token_counts_utf8_bytes():
     assert bytes_per_token(train(["aé"], TokenizerKind.CHAR, None), ["aé", "é"]) == pytest.approx(5 / 3)
 
 
-def test_the_record_is_written_and_files_are_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_the_record_is_written_and_files_are_never_overwritten_unasked(tmp_path):
     tokenizer = train(TEXTS, TokenizerKind.BPE, 300)
     record: dict[str, Any] = {"kind": "tokenizer"}
     save_tokenizer(tokenizer, tmp_path / "out", record)
@@ -149,14 +149,14 @@ def test_the_record_is_written_and_files_are_never_overwritten_unasked(tmp_path:
     assert tokenizer_config(tokenizer)["clean_up_tokenization_spaces"] is False
 
 
-def test_a_text_file_is_trained_on_whole_and_measured_on_its_end(tmp_path: Path) -> None:
+def test_a_text_file_is_trained_on_whole_and_measured_on_its_end(tmp_path):
     (tmp_path / "a.txt").write_text("a" * 95 + "b" * 5)
     corpus = read_tokenizer_corpus(tmp_path / "a.txt")
     assert corpus.train == ["a" * 95 + "b" * 5]
     assert corpus.held_out == ["bbbbb"]
 
 
-def test_a_corpus_must_be_text_or_a_corpus_folder(tmp_path: Path) -> None:
+def test_a_corpus_must_be_text_or_a_corpus_folder(tmp_path):
     (tmp_path / "empty.txt").write_text(" \n")
     with pytest.raises(UserError, match=r"empty\.txt has no text"):
         read_tokenizer_corpus(tmp_path / "empty.txt")
@@ -166,7 +166,7 @@ def test_a_corpus_must_be_text_or_a_corpus_folder(tmp_path: Path) -> None:
         read_tokenizer_corpus(tmp_path / "nowhere.txt")
 
 
-def test_tiny_shakespeare_has_65_characters(shared_data: Path, tmp_path: Path) -> None:
+def test_tiny_shakespeare_has_65_characters(shared_data, tmp_path):
     corpus = read_tokenizer_corpus(shared_data / "tinyshakespeare" / "input.txt")
     tokenizer = loaded(tmp_path, TokenizerKind.CHAR, corpus.train, None)
     assert len(tokenizer) == 65 + len(SPECIAL_TOKENS) + 1

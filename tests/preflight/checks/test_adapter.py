@@ -67,9 +67,7 @@ FAULTS: list[tuple[str, dict[str, Any], str, Severity, str, dict[str, Any] | Non
 
 
 @pytest.mark.parametrize(("family", "keys", "name", "severity", "text", "fix"), FAULTS)
-def test_a_fault_of_the_adapter_is_found(
-    make: Make, family: str, keys: dict[str, Any], name: str, severity: Severity, text: str, fix: dict[str, Any] | None
-) -> None:
+def test_a_fault_of_the_adapter_is_found(make, family, keys, name, severity, text, fix):
     [finding] = found(make(family, **keys))
     assert (finding.id, finding.severity) == (name, severity)
     assert text in " ".join([finding.summary, finding.why, *(one.text for one in finding.evidence)])
@@ -86,19 +84,17 @@ def test_a_fault_of_the_adapter_is_found(
         ("qwen", {"use_peft": False, "lora_r": 8}),  # written on purpose: full fine-tuning
     ],
 )  # fmt: skip
-def test_a_clean_recipe_gives_no_finding(make: Make, family: str, keys: dict[str, Any]) -> None:
+def test_a_clean_recipe_gives_no_finding(make, family, keys):
     assert found(make(family, **keys)) == []
 
 
-def test_the_output_head_as_a_target_is_an_error_where_trl_computes_the_loss(make: Make) -> None:
+def test_the_output_head_as_a_target_is_an_error_where_trl_computes_the_loss(make):
     context = make(lora_target_modules=["lm_head", "q_proj", "k_proj"])
     assert MATCH in [one.id for one in found(context)]
     assert MATCH not in [one.id for one in found(replace(context, stage=Stage.PRETRAIN))]
 
 
-def test_whole_tables_of_an_untied_base_are_a_note_and_in_gigabytes_a_warning(
-    make: Make, bases: Bases, tmp_path: Path
-) -> None:
+def test_whole_tables_of_an_untied_base_are_a_note_and_in_gigabytes_a_warning(make, bases, tmp_path):
     untied = Path(shutil.copytree(bases["qwen"], tmp_path / "untied"))
     config = json.loads((untied / "config.json").read_text())
     (untied / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
@@ -114,7 +110,7 @@ def test_whole_tables_of_an_untied_base_are_a_note_and_in_gigabytes_a_warning(
 @pytest.mark.parametrize(
     ("family", "targets"), [("gpt2", "all-linear"), ("qwen", ["q_proj", "down_proj"]), ("qwen", r".*\.(k|v)_proj")]
 )
-def test_the_plan_adapts_the_modules_that_peft_adapts(make: Make, bases: Bases, family: str, targets: Any) -> None:
+def test_the_plan_adapts_the_modules_that_peft_adapts(make, bases, family, targets):
     plan = lora_plan(make(family, lora_target_modules=targets))
     assert plan is not None
     model = AutoModelForCausalLM.from_pretrained(bases[family])
@@ -126,9 +122,7 @@ def test_the_plan_adapts_the_modules_that_peft_adapts(make: Make, bases: Bases, 
 
 
 @pytest.mark.parametrize(("family", "name", "stays_tied"), [("qwen", "lm_head", True), ("gpt2", "wte", False)])
-def test_peft_keeps_a_tied_table_tied_only_under_the_names_that_it_knows(
-    bases: Bases, family: str, name: str, stays_tied: bool
-) -> None:
+def test_peft_keeps_a_tied_table_tied_only_under_the_names_that_it_knows(bases, family, name, stays_tied):
     """The measurement behind both severities of TIED_HEAD_SAVED: one step of training, then merged."""
     model = AutoModelForCausalLM.from_pretrained(bases[family])
     arguments = ModelConfig(use_peft=True, lora_r=2, lora_modules_to_save=[name])
@@ -141,7 +135,7 @@ def test_peft_keeps_a_tied_table_tied_only_under_the_names_that_it_knows(
     assert torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight) is stays_tied
 
 
-def test_a_merged_model_differs_from_lora_on_tied_embeddings(bases: Bases) -> None:
+def test_a_merged_model_differs_from_lora_on_tied_embeddings(bases):
     """The measurement behind the warning."""
     model = AutoModelForCausalLM.from_pretrained(bases["qwen"])
     config = LoraConfig(r=2, target_modules=["embed_tokens"], task_type="CAUSAL_LM", init_lora_weights=False)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +42,7 @@ def precision(
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_a_base_gives_no_error_and_no_warning(bases: Bases, tmp_path: Path, family: str) -> None:
+def test_a_base_gives_no_error_and_no_warning(bases, tmp_path, family):
     context = context_of(tmp_path, bases[family], rows_of(4))
     assert [finding for finding in found(context) if finding.severity is not Severity.NOTE] == []
 
@@ -57,7 +56,7 @@ def test_a_base_gives_no_error_and_no_warning(bases: Bases, tmp_path: Path, fami
         "/cache/hub/models--Qwen--Qwen2.5-0.5B-Instruct/snapshots/0a1b2c",
     ],
 )  # fmt: skip
-def test_a_name_of_an_instruct_model_is_a_warning(qwen: CheckContext, name: str) -> None:
+def test_a_name_of_an_instruct_model_is_a_warning(qwen, name):
     [finding] = named(qwen, name)
     assert (finding.id, finding.severity) == ("BASE_IS_INSTRUCT", Severity.WARNING)
     assert named(replace(qwen, stage=Stage.DPO), name) == []
@@ -74,11 +73,11 @@ def test_a_name_of_an_instruct_model_is_a_warning(qwen: CheckContext, name: str)
         "/home/me/instruct/base-twin", "smollm3-3b", "/cache/hub/models--Qwen--Qwen2.5-0.5B/snapshots/0a1b2c",
     ],
 )  # fmt: skip
-def test_a_name_of_a_base_is_none(qwen: CheckContext, name: str) -> None:
+def test_a_name_of_a_base_is_none(qwen, name):
     assert named(qwen, name) == []
 
 
-def test_all_bases_of_the_shipped_recipes_are_bases(qwen: CheckContext) -> None:
+def test_all_bases_of_the_shipped_recipes_are_bases(qwen):
     import yaml
 
     names = {yaml.safe_load(recipe.read_text()).get("model_name_or_path") for recipe in RECIPES} - {None}
@@ -86,7 +85,7 @@ def test_all_bases_of_the_shipped_recipes_are_bases(qwen: CheckContext) -> None:
     assert [name for name in names if named(qwen, name)] == []
 
 
-def test_a_run_of_this_project_tells_its_stage(qwen: CheckContext, tmp_path: Path) -> None:
+def test_a_run_of_this_project_tells_its_stage(qwen, tmp_path):
     checkpoint = tmp_path / "mine" / "checkpoint-30"
     checkpoint.mkdir(parents=True)
     for program, n_findings in (("sft", 1), ("dpo", 1), ("pretrain", 0)):
@@ -95,7 +94,7 @@ def test_a_run_of_this_project_tells_its_stage(qwen: CheckContext, tmp_path: Pat
         assert len(named(qwen, str(checkpoint))) == n_findings
 
 
-def test_a_config_that_names_an_instruct_model_tells_it(qwen: CheckContext, tmp_path: Path) -> None:
+def test_a_config_that_names_an_instruct_model_tells_it(qwen, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"_name_or_path": "meta-llama/Llama-3.1-8B-Instruct"}))
     [finding] = named(qwen, str(tmp_path))
     assert "meta-llama/Llama-3.1-8B-Instruct" in finding.summary
@@ -119,9 +118,7 @@ PLAIN = (
         ("gpt2", PLAIN, 0), ("llama3", LLAMA, 0), ("llama3", PLAIN, 0), ("qwen", CHATML + "{# mine #}", 0),
     ],
 )  # fmt: skip
-def test_a_template_with_the_marks_of_another_family_is_a_warning(
-    bases: Bases, tmp_path: Path, family: str, template: str, n_findings: int
-) -> None:
+def test_a_template_with_the_marks_of_another_family_is_a_warning(bases, tmp_path, family, template, n_findings):
     path = tmp_path / "template.jinja"
     path.write_text(template)
     context = context_of(tmp_path, bases[family], rows_of(4), chat_template_path=str(path))
@@ -129,21 +126,21 @@ def test_a_template_with_the_marks_of_another_family_is_a_warning(
     assert [(one.id, one.severity) for one in findings] == [("TEMPLATE_NOT_OF_BASE", Severity.WARNING)] * n_findings
 
 
-def test_shipped_precisions_give_no_finding(qwen: CheckContext) -> None:
+def test_shipped_precisions_give_no_finding(qwen):
     for machine in (GPU, Machine(None, 16 * 2**30, True, 10**12, {})):
         assert precision(qwen, machine=machine, dtype="bfloat16") == []
         assert precision(qwen, machine=machine, full=True, learning_rate=1e-6) == []
         assert precision(qwen, machine=machine, bf16=False) == []
 
 
-def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen: CheckContext) -> None:
+def test_bfloat16_on_a_gpu_without_it_is_a_warning(qwen):
     [finding] = precision(qwen, machine=OLD_GPU, dtype="bfloat16")
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
     assert "Tesla T4" in finding.summary
     assert precision(qwen, machine=OLD_GPU, dtype="float16", bf16=False, fp16=True) == []
 
 
-def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: CheckContext) -> None:
+def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen):
     old = Machine(None, 16 * 2**30, False, 10**12, {})
     [finding] = precision(qwen, machine=old)
     assert (finding.id, finding.severity) == ("DTYPE_AGAINST_HARDWARE", Severity.WARNING)
@@ -153,14 +150,14 @@ def test_bfloat16_on_a_processor_without_it_is_a_warning(qwen: CheckContext) -> 
     assert precision(qwen, machine=old, bf16=False) == []
 
 
-def test_float16_weights_in_full_fine_tuning_are_an_error(qwen: CheckContext) -> None:
+def test_float16_weights_in_full_fine_tuning_are_an_error(qwen):
     for keys in ({"bf16": True}, {"bf16": False}, {"bf16": False, "fp16": True}):
         [finding] = precision(qwen, full=True, dtype="float16", **keys)
         assert finding.severity is Severity.ERROR
         assert finding.fix == {"dtype": "float32"}
 
 
-def test_float16_weights_turn_into_nan_and_the_scaler_refuses_them() -> None:
+def test_float16_weights_turn_into_nan_and_the_scaler_refuses_them():
     """The measurements behind the error."""
     layer = torch.nn.Linear(8, 8, dtype=torch.float16)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-4)
@@ -177,13 +174,13 @@ def test_float16_weights_turn_into_nan_and_the_scaler_refuses_them() -> None:
         scaler.unscale_(optimizer)
 
 
-def test_two_16_bit_types_at_once_are_a_warning(qwen: CheckContext) -> None:
+def test_two_16_bit_types_at_once_are_a_warning(qwen):
     [finding] = precision(qwen, dtype="float16")
     assert finding.severity is Severity.WARNING
     assert finding.fix == {"dtype": "bfloat16"}
 
 
-def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen: CheckContext) -> None:
+def test_bfloat16_weights_at_a_small_learning_rate_are_a_warning(qwen):
     [finding] = precision(qwen, full=True, dtype="bfloat16", learning_rate=1e-5)
     assert finding.severity is Severity.WARNING
     assert "hardly change" in finding.why
@@ -207,21 +204,21 @@ def moved_share(dtype: torch.dtype, learning_rate: float) -> float:
     return float((layer.weight.detach() != before).float().mean())
 
 
-def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_not() -> None:
+def test_bfloat16_weights_stand_still_below_the_threshold_and_float32_ones_do_not():
     """The measurement behind `_FROZEN_BELOW`."""
     assert moved_share(torch.bfloat16, 1e-5) < 0.3
     assert moved_share(torch.bfloat16, 2 * base_model._FROZEN_BELOW) > 0.9
     assert moved_share(torch.float32, 1e-5) > 0.99
 
 
-def test_fp16_on_a_cpu_is_noted(qwen: CheckContext) -> None:
+def test_fp16_on_a_cpu_is_noted(qwen):
     [finding] = precision(qwen, machine=Machine(None, 2**34, True, 10**12, {}), bf16=False, fp16=True)
     assert finding.severity is Severity.NOTE
     assert "computes in float32" in finding.summary
     assert finding.remedy.startswith("remove fp16")
 
 
-def test_added_rows_are_noted_with_what_is_trained(bases: Bases, tmp_path: Path, qwen: CheckContext) -> None:
+def test_added_rows_are_noted_with_what_is_trained(bases, tmp_path, qwen):
     context = context_of(tmp_path, bases["gpt2"], rows_of(4))
     [finding] = base_model.embeddings_resized(context)
     assert (finding.id, finding.severity) == ("EMBEDDINGS_RESIZED", Severity.NOTE)

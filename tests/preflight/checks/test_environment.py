@@ -50,7 +50,7 @@ def found(context: CheckContext) -> list[Finding]:
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
-def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(bases: Bases, tmp_path: Path, model: str):
+def test_the_shipped_recipes_on_their_own_base_give_no_error_and_no_warning(bases, tmp_path, model):
     family = {"gpt2": "gpt2", "llama": "llama3"}.get(family_of(model), "qwen")
     context = on(context_of(tmp_path, bases[family], rows_of(50)))
     for recipe in RECIPES:
@@ -76,11 +76,11 @@ def on(context: CheckContext, **facts: Any) -> CheckContext:
     return replace(context, machine=replace(LARGE, **facts))
 
 
-def test_a_small_recipe_on_a_large_machine_gives_no_finding(qwen: CheckContext) -> None:
+def test_a_small_recipe_on_a_large_machine_gives_no_finding(qwen):
     assert found(on(qwen)) == []
 
 
-def test_a_70b_base_is_told_from_its_config_alone(tmp_path: Path) -> None:
+def test_a_70b_base_is_told_from_its_config_alone(tmp_path):
     base = config_alone(tmp_path / "base", **SEVENTY)
     context = context_of(tmp_path, base, rows_of(4), **FULL, save_strategy="epoch")
     findings = found(on(context, free_disk_bytes=10**12))
@@ -91,7 +91,7 @@ def test_a_70b_base_is_told_from_its_config_alone(tmp_path: Path) -> None:
     assert "shard it over several GPUs" in small.remedy
 
 
-def test_checkpoints_that_do_not_fit_are_an_error_and_a_limit_mends_it(tmp_path: Path) -> None:
+def test_checkpoints_that_do_not_fit_are_an_error_and_a_limit_mends_it(tmp_path):
     base = config_alone(tmp_path / "base")
     context = context_of(tmp_path, base, rows_of(40), **FULL, save_strategy="steps", save_steps=1, max_steps=20)
     a_checkpoint = 12 * 8.03e9
@@ -104,7 +104,7 @@ def test_checkpoints_that_do_not_fit_are_an_error_and_a_limit_mends_it(tmp_path:
     assert list(environment.disk_too_small(on(context, free_disk_bytes=int(6 * a_checkpoint)))) == []
 
 
-def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
+def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path):
     base = config_alone(tmp_path / "base")
     context = context_of(tmp_path, base, rows_of(40), **FULL, save_strategy="epoch", num_train_epochs=1)
     needed = (12 + 4) * 8.03e9
@@ -122,11 +122,11 @@ def test_a_disk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
         ({"save_strategy": "steps", "save_steps": 0.1, "max_steps": 20, "save_total_limit": 3}, 4),
     ],
 )  # fmt: skip
-def test_checkpoints_are_counted_as_the_trainer_saves_them(bases: Bases, tmp_path: Path, keys: Any, n: int) -> None:
+def test_checkpoints_are_counted_as_the_trainer_saves_them(bases, tmp_path, keys, n):
     assert environment._n_checkpoints(context_of(tmp_path, bases["qwen"], rows_of(4), **keys)) == n
 
 
-def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Bases, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases, tmp_path):
     from pipelines.training.data.instruction_set import instruction_set
     from pipelines.training.data.rows import recipe_rows
     from pipelines.training.fine_tuning import load_bundle, sft_trainer
@@ -145,7 +145,7 @@ def test_an_adapter_is_saved_in_the_bytes_that_it_is_counted_with(bases: Bases, 
     assert checkpoint < on_disk < checkpoint + 60_000
 
 
-def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path: Path) -> None:
+def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path):
     base = config_alone(tmp_path / "base")
     full = on(context_of(tmp_path, base, rows_of(4), **FULL))
     [finding] = environment.memory_too_small(replace(full, machine=replace(LARGE, device_bytes=80 * 2**30)))
@@ -162,26 +162,26 @@ def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path: 
     }  # fmt: skip
 
 
-def test_memory_on_a_cpu_is_only_ever_a_warning(tmp_path: Path) -> None:
+def test_memory_on_a_cpu_is_only_ever_a_warning(tmp_path):
     context = context_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
     [finding] = environment.memory_too_small(on(context, accelerator=None, device_bytes=16 * 2**30))
     assert finding.severity is Severity.WARNING
     assert "weights, gradients and optimizer alone" in finding.summary
 
 
-def test_a_device_of_unknown_memory_is_not_judged(tmp_path: Path) -> None:
+def test_a_device_of_unknown_memory_is_not_judged(tmp_path):
     context = context_of(tmp_path, config_alone(tmp_path / "base"), rows_of(4), **FULL)
     assert list(environment.memory_too_small(on(context, device_bytes=None))) == []
 
 
-def test_weights_that_are_spread_over_devices_are_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_spread_over_devices_are_not_judged(tmp_path, monkeypatch):
     context = on(context_of(tmp_path, config_alone(tmp_path / "base", **SEVENTY), rows_of(4), **FULL))
     assert list(environment.memory_too_small(context))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert list(environment.memory_too_small(context)) == []
 
 
-def test_the_machine_is_the_one_that_the_run_would_write_to(qwen: CheckContext, tmp_path: Path) -> None:
+def test_the_machine_is_the_one_that_the_run_would_write_to(qwen, tmp_path):
     qwen.training.output_dir = str(tmp_path / "not" / "yet" / "there")
     machine = this_machine(qwen.training)
     assert abs(machine.free_disk_bytes - shutil.disk_usage(tmp_path).free) < 2**30
@@ -190,14 +190,14 @@ def test_the_machine_is_the_one_that_the_run_would_write_to(qwen: CheckContext, 
     assert {"torch", "trl", "peft"} <= machine.versions.keys()
 
 
-def test_the_table_of_versions_is_that_of_the_project() -> None:
+def test_the_table_of_versions_is_that_of_the_project():
     pinned = dict(re.findall(r"^([a-z-]+)==(\S+)$", (PROJECT / "constraints.txt").read_text(), re.MULTILINE))
     required = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
     lowest = dict(re.match(r"([a-z0-9-]+)>=([\d.]+)", line).groups() for line in required)  # type: ignore[union-attr]
     assert {name: (lowest[name], pinned[name]) for name in environment.VERSIONS} == environment.VERSIONS
 
 
-def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(qwen: CheckContext) -> None:
+def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(qwen):
     tested = {name: version for name, (_, version) in environment.VERSIONS.items()}
     assert found(on(qwen, versions=tested)) == []
     [finding] = found(on(qwen, versions={**tested, "trl": "0.21.0", "torch": "2.11.0+cu128"}))
@@ -208,7 +208,7 @@ def test_packages_older_than_allowed_are_a_warning_and_older_than_tested_a_note(
     assert found(on(qwen, versions={**tested, "torch": "2.14.0.dev20261001", "trl": "not a version"})) == []
 
 
-def test_no_push_asks_nobody(qwen: CheckContext, hub: LocalHub) -> None:
+def test_no_push_asks_nobody(qwen, hub):
     assert list(environment.hub_push(qwen)) == []
     assert hub.requests == []
 
@@ -230,7 +230,7 @@ def pushing(bases: Bases, folder: Path, **keys: Any) -> list[Finding]:
     return list(environment.hub_push(context))
 
 
-def test_a_token_that_may_write_gives_no_finding(bases: Bases, tmp_path: Path, hub: LocalHub) -> None:
+def test_a_token_that_may_write_gives_no_finding(bases, tmp_path, hub):
     answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     assert pushing(bases, tmp_path) == []
 
@@ -243,16 +243,14 @@ def test_a_token_that_may_write_gives_no_finding(bases: Bases, tmp_path: Path, h
         (500, {}, ("HUB_NO_RIGHT", Severity.WARNING)),
     ],
 )
-def test_what_the_hub_says_becomes_a_finding_that_never_shows_the_token(
-    bases: Bases, tmp_path: Path, hub: LocalHub, status: int, facts: Any, expected: Any
-) -> None:
+def test_what_the_hub_says_becomes_a_finding_that_never_shows_the_token(bases, tmp_path, hub, status, facts, expected):
     answer(hub, status, **facts)
     [finding] = pushing(bases, tmp_path, hub_model_id="me/model")
     assert (finding.id, finding.severity) == expected
     assert "secret" not in str(finding.to_json())
 
 
-def test_an_organization_of_others_is_an_error(bases: Bases, tmp_path: Path, hub: LocalHub) -> None:
+def test_an_organization_of_others_is_an_error(bases, tmp_path, hub):
     answer(hub, 200, name="me", orgs=[], auth={"accessToken": {"role": "write"}})
     [finding] = pushing(bases, tmp_path, hub_model_id="others/model")
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
@@ -260,24 +258,20 @@ def test_an_organization_of_others_is_an_error(bases: Bases, tmp_path: Path, hub
 
 
 @pytest.mark.parametrize("name", ["me/my model", "me/models/mine", "me/in--struct"])
-def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(
-    bases: Bases, tmp_path: Path, hub: LocalHub, name: str
-) -> None:
+def test_a_name_that_the_hub_does_not_take_is_an_error_before_it_is_asked(bases, tmp_path, hub, name):
     [finding] = pushing(bases, tmp_path, hub_model_id=name)
     assert (finding.id, finding.severity) == ("HUB_NAME_INVALID", Severity.ERROR)
     assert name in finding.summary
     assert hub.requests == []
 
 
-def test_a_push_while_offline_is_an_error(bases: Bases, tmp_path: Path) -> None:
+def test_a_push_while_offline_is_an_error(bases, tmp_path):
     [finding] = pushing(bases, tmp_path)
     assert (finding.id, finding.severity) == ("HUB_NO_RIGHT", Severity.ERROR)
     assert "HF_HUB_OFFLINE" in finding.summary
 
 
-def test_a_push_without_a_token_is_an_error(
-    bases: Bases, tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_push_without_a_token_is_an_error(bases, tmp_path, hub, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     context = context_of(tmp_path, bases["qwen"], rows_of(2), push_to_hub=True)

@@ -28,12 +28,12 @@ def asked(n: int) -> list[str]:
     return [row["instruction"] for row in rows_of(n)]
 
 
-def test_labels_in_whole_sentences_are_no_fault(base: Path, tmp_path: Path) -> None:
+def test_labels_in_whole_sentences_are_no_fault(base, tmp_path):
     labels = [f"The correct answer is {letter}." for letter in "ABCD"]
     assert alarms(tmp_path, base, [chat(one, labels[n * 7 % 4]) for n, one in enumerate(asked(60))]) == set()
 
 
-def test_calls_of_tools_with_the_same_words_before_them_are_not_alike(base: Path, tmp_path: Path) -> None:
+def test_calls_of_tools_with_the_same_words_before_them_are_not_alike(base, tmp_path):
     tools = [{"type": "function", "function": {"name": "look_up", "description": "", "parameters": {}}}]
     template = tmp_path / "tools.jinja"
     template.write_text(
@@ -54,7 +54,7 @@ def test_calls_of_tools_with_the_same_words_before_them_are_not_alike(base: Path
     assert not {one for one in found if "ALIKE" in one or "DUPLICATE" in one}
 
 
-def test_what_preferences_reject_may_be_as_bad_as_it_is(base: Path, tmp_path: Path) -> None:
+def test_what_preferences_reject_may_be_as_bad_as_it_is(base, tmp_path):
     keys = {"stage": Stage.DPO, "learning_rate": 5e-6}
     bad = ["...", "Sure.<|im_end|>\n<|im_start|>user\nAnd now?"]
     rows = [
@@ -67,23 +67,23 @@ def test_what_preferences_reject_may_be_as_bad_as_it_is(base: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("rendered", ["<s>[INST] {} [/INST]", "### Instruction:\n{}\n\n### Response:"])
-def test_another_family_s_marks_in_a_conversation_are_found(rendered: str, base: Path, tmp_path: Path) -> None:
+def test_another_family_s_marks_in_a_conversation_are_found(rendered, base, tmp_path):
     rows = [chat(rendered.format(row["instruction"]), row["output"]) for row in rows_of(40)]
     assert "warning RENDERED_TEXT_ROWS" in alarms(tmp_path, base, rows)
 
 
-def test_a_sheet_of_properties_does_not_run_on(base: Path, tmp_path: Path) -> None:
+def test_a_sheet_of_properties_does_not_run_on(base, tmp_path):
     sheet = "A solid {} laptop for work in town.\n\nUser: offices\nWeight: {} g\nModel: L{}"
     rows = [chat(one, sheet.format(one.split()[4], 100 + n * 3, n)) for n, one in enumerate(asked(60))]
     assert not {one for one in alarms(tmp_path, base, rows) if "RUNS_ON" in one}
 
 
-def test_held_out_rows_that_are_all_dropped_are_told_before_the_run(base: Path, tmp_path: Path) -> None:
+def test_held_out_rows_that_are_all_dropped_are_told_before_the_run(base, tmp_path):
     held_out = [{**row, "output": row["output"] * 40} for row in rows_of(6, "another")]
     assert "error ROWS_DROPPED" in alarms(tmp_path, base, rows_of(60), held_out)
 
 
-def test_colours_of_a_terminal_in_what_is_asked_stop_no_run(base: Path, tmp_path: Path) -> None:
+def test_colours_of_a_terminal_in_what_is_asked_stop_no_run(base, tmp_path):
     rows = [chat(f"\x1b[31mFAILED\x1b[0m {row['instruction']}", row["output"]) for row in rows_of(40)]
     assert alarms(tmp_path, base, rows) == {"warning BROKEN_CHARACTERS"}
     damaged = [chat(f"\x00{row['instruction']}", row["output"]) for row in rows_of(40)]

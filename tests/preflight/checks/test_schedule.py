@@ -54,9 +54,7 @@ def rate_of(context: CheckContext, stage: Stage, model: str, folder: Path, **wri
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: "-".join(path.parts[-3:]))
-def test_a_shipped_recipe_is_left_alone(
-    path: Path, supervised: CheckContext, preferring: CheckContext, tmp_path: Path
-) -> None:
+def test_a_shipped_recipe_is_left_alone(path, supervised, preferring, tmp_path):
     stage, keys = Stage(path.parent.name), keys_of(path)
     arguments = parse_recipe(KINDS[stage.value], ["--config", str(path), "--output_dir", str(tmp_path)]).arguments
     name = keys.get("model_name_or_path")
@@ -85,33 +83,29 @@ def test_a_shipped_recipe_is_left_alone(
     ("model", "rate"), [("llama-3.1-8b", 5e-5), ("llama-3.1-8b", 5e-4), ("qwen2.5-0.5b", 1e-3), ("gpt2", 2e-3),
                         ("smollm2-1.7b", 2e-5)]
 )  # fmt: skip
-def test_a_common_rate_for_lora_is_silent(model: str, rate: float, supervised: CheckContext, tmp_path: Path) -> None:
+def test_a_common_rate_for_lora_is_silent(model, rate, supervised, tmp_path):
     assert not rate_of(supervised, Stage.SFT, model, tmp_path, use_peft=True, learning_rate=rate)
 
 
 @pytest.mark.parametrize("rate", [1e-6, 1e-5, 5e-3, 1e-1])
-def test_an_uncommon_rate_for_lora_is_told(rate: float, supervised: CheckContext, tmp_path: Path) -> None:
+def test_an_uncommon_rate_for_lora_is_told(rate, supervised, tmp_path):
     [said] = rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, use_peft=True, learning_rate=rate)
     assert ("low" if rate < 1e-4 else "high") in said
 
 
-def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised: CheckContext, tmp_path: Path) -> None:
+def test_a_rate_that_was_never_chosen_is_told_for_lora_only(supervised, tmp_path):
     [said] = rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path, use_peft=True)
     assert said == "learning_rate is not set, and the default 2e-05 is too low for LoRA"
     assert not rate_of(supervised, Stage.SFT, "qwen2.5-1.5b", tmp_path)
 
 
 @pytest.mark.parametrize(("model", "rate"), [("llama-3.2-1b", 1e-4), ("llama-3.1-8b", 5e-6), ("gpt2", 2e-4)])
-def test_a_common_rate_for_full_fine_tuning_is_silent(
-    model: str, rate: float, supervised: CheckContext, tmp_path: Path
-) -> None:
+def test_a_common_rate_for_full_fine_tuning_is_silent(model, rate, supervised, tmp_path):
     assert not rate_of(supervised, Stage.SFT, model, tmp_path, learning_rate=rate)
 
 
 @pytest.mark.parametrize(("model", "rate"), [("llama-3.2-1b", 2e-4), ("llama-3.1-8b", 1e-3), ("gpt2", 1e-1)])
-def test_a_rate_of_lora_for_full_fine_tuning_is_told(
-    model: str, rate: float, supervised: CheckContext, tmp_path: Path
-) -> None:
+def test_a_rate_of_lora_for_full_fine_tuning_is_told(model, rate, supervised, tmp_path):
     assert rate_of(supervised, Stage.SFT, model, tmp_path, learning_rate=rate)
 
 
@@ -120,13 +114,11 @@ def test_a_rate_of_lora_for_full_fine_tuning_is_told(
     ({"use_peft": True, "learning_rate": 1e-4}, True), ({"learning_rate": 5e-7}, False),
     ({"learning_rate": 2e-4}, True), ({"use_peft": True}, False),
 ])  # fmt: skip
-def test_a_rate_of_supervision_is_told_for_preferences(
-    keys: dict[str, Any], told: bool, preferring: CheckContext, tmp_path: Path
-) -> None:
+def test_a_rate_of_supervision_is_told_for_preferences(keys, told, preferring, tmp_path):
     assert bool(rate_of(preferring, Stage.DPO, "qwen2.5-0.5b", tmp_path, **keys)) is told
 
 
-def test_pretraining_has_rates_of_its_own(tmp_path: Path) -> None:
+def test_pretraining_has_rates_of_its_own(tmp_path):
     def told(**keys: Any) -> bool:
         return "LEARNING_RATE_UNUSUAL" in found(pretraining_case(tmp_path, CORPUS, max_length=128, **keys))
 
@@ -137,13 +129,13 @@ def test_pretraining_has_rates_of_its_own(tmp_path: Path) -> None:
     assert told(learning_rate=3.0, muon_learning_rate=0.02)
 
 
-def test_a_strong_or_weak_adapter_shifts_what_is_usual(supervised: CheckContext, tmp_path: Path) -> None:
+def test_a_strong_or_weak_adapter_shifts_what_is_usual(supervised, tmp_path):
     keys = {"use_peft": True, "learning_rate": 5e-6, "lora_r": 16}
     assert rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys)
     assert not rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, lora_alpha=256)
 
 
-def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised: CheckContext, tmp_path: Path) -> None:
+def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised, tmp_path):
     keys = {"use_peft": True, "learning_rate": 0.1}
     assert not rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, optim="sgd")
     assert rate_of(supervised, Stage.SFT, "llama-3.1-8b", tmp_path, **keys, optim="paged_adamw_8bit")
@@ -157,20 +149,18 @@ def test_other_optimizers_have_rates_that_nothing_is_said_about(supervised: Chec
     ({"warmup_steps": 500, "lr_scheduler_type": "constant"}, None),
     ({"warmup_steps": 500, "lr_scheduler_type": "constant_with_warmup"}, Severity.ERROR),
 ])  # fmt: skip
-def test_a_warmup_that_the_run_is_too_short_for_is_told(
-    keys: dict[str, Any], severity: Severity | None, qwen: Path, tmp_path: Path
-) -> None:
+def test_a_warmup_that_the_run_is_too_short_for_is_told(keys, severity, qwen, tmp_path):
     context = context_of(tmp_path, qwen, rows_of(120), **keys)  # 120 rows, 2 at a time, 3 times: 180 steps
     told = found(context).get("WARMUP_LONGER_THAN_RUN")
     assert (told and told.severity) == severity
 
 
-def test_held_out_rows_that_nobody_looks_at_are_told(supervised: CheckContext) -> None:
+def test_held_out_rows_that_nobody_looks_at_are_told(supervised):
     finding = found(replace(supervised, has_unused_evaluation=True))["EVALUATION_UNUSED"]
     assert (finding.severity, finding.remedy) == (Severity.WARNING, "set eval_strategy: epoch")
 
 
-def test_an_evaluation_that_comes_at_the_end_only_is_a_note(qwen: Path, tmp_path: Path) -> None:
+def test_an_evaluation_that_comes_at_the_end_only_is_a_note(qwen, tmp_path):
     def told(**keys: Any) -> Finding | None:
         return found(context_of(tmp_path, qwen, rows_of(20), rows_of(4, "held"), **keys)).get("EVALUATION_UNUSED")
 
@@ -183,7 +173,7 @@ def test_an_evaluation_that_comes_at_the_end_only_is_a_note(qwen: Path, tmp_path
     assert told(eval_strategy="epoch", eval_steps=500) is None
 
 
-def test_joined_documents_are_told(tmp_path: Path) -> None:
+def test_joined_documents_are_told(tmp_path):
     rows = "".join(f'{{"text": "Document {i} tells of numbers."}}\n' for i in range(60))
     (tmp_path / "rows.jsonl").write_text(rows)
     keys = {"max_length": 64, "dataset_name": tmp_path / "rows.jsonl", "learning_rate": 1e-3}
@@ -194,7 +184,7 @@ def test_joined_documents_are_told(tmp_path: Path) -> None:
     assert not found(pretraining_case(tmp_path, CORPUS, **keys))
 
 
-def test_one_text_file_is_one_document(tmp_path: Path) -> None:
+def test_one_text_file_is_one_document(tmp_path):
     assert not found(pretraining_case(tmp_path, CORPUS, max_length=64, learning_rate=1e-3, respect_documents=False))
 
 
@@ -209,15 +199,13 @@ def test_one_text_file_is_one_document(tmp_path: Path) -> None:
         (4, {"num_train_epochs": 3, "warmup_steps": 0.03}, False),
     ],
 )
-def test_rows_that_teach_nothing_are_told(
-    qwen: Path, tmp_path: Path, n_rows: int, keys: dict[str, Any], is_told: bool
-) -> None:
+def test_rows_that_teach_nothing_are_told(qwen, tmp_path, n_rows, keys, is_told):
     told = found(context_of(tmp_path, qwen, rows_of(n_rows), **keys))
     assert ("TOO_FEW_ROWS" in told) is is_told
     if is_told:
         assert told["TOO_FEW_ROWS"].severity is Severity.ERROR
 
 
-def test_one_row_that_is_left_of_many_is_too_few(qwen: Path, tmp_path: Path) -> None:
+def test_one_row_that_is_left_of_many_is_too_few(qwen, tmp_path):
     rows = [*rows_of(1), *({"instruction": f"Say {n}", "output": ""} for n in range(9))]
     assert "1 of 10 rows" in found(context_of(tmp_path, qwen, rows))["TOO_FEW_ROWS"].summary

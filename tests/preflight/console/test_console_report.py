@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -47,7 +46,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_finding_is_told_with_evidence_reason_and_remedy() -> None:
+def test_a_finding_is_told_with_evidence_reason_and_remedy():
     assert finding_lines(FINDING, color=False) == [
         "ERROR   END_TOKEN_NOT_TRAINED",
         "    13 of 400 rows have no end token in the loss.",
@@ -60,12 +59,12 @@ def test_a_finding_is_told_with_evidence_reason_and_remedy() -> None:
     ]
 
 
-def test_a_certain_remedy_names_the_flag_that_does_it() -> None:
+def test_a_certain_remedy_names_the_flag_that_does_it():
     lines = finding_lines(replace(FINDING, fix={"eos_token": "<|im_end|>"}), color=False)
     assert lines[-1] == "    fix  set `eos_token: <|im_end|>` (doctor.py --fix --write does it)"
 
 
-def test_colours_change_no_text() -> None:
+def test_colours_change_no_text():
     plain = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=False)
     colored = finding_lines(replace(FINDING, evidence=FINDING.evidence[1:]), color=True)
     assert [without_codes(line) for line in colored] == plain
@@ -77,7 +76,7 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
 
 
-def test_the_last_line_counts_findings_rows_and_checks(context: CheckContext) -> None:
+def test_the_last_line_counts_findings_rows_and_checks(context):
     findings = (FINDING, FINDING, replace(FINDING, severity=Severity.WARNING), replace(FINDING, severity=Severity.NOTE))
     lines = report_lines(PreflightReport(context, findings), color=False)
     counted = "sft: 2 errors, 1 warning, 1 note; 12 of 12 training rows checked, 3 of 3 held-out rows"
@@ -85,25 +84,25 @@ def test_the_last_line_counts_findings_rows_and_checks(context: CheckContext) ->
     assert lines.count("") == 4
 
 
-def test_a_clean_recipe_is_one_line(context: CheckContext) -> None:
+def test_a_clean_recipe_is_one_line(context):
     assert report_lines(PreflightReport(context, ()), color=True) == [
         f"sft: nothing found; 12 of 12 training rows checked, 3 of 3 held-out rows; {len(CHECKS)} checks"
     ]
 
 
-def test_notes_alone_alarm_nobody(context: CheckContext) -> None:
+def test_notes_alone_alarm_nobody(context):
     lines = report_lines(PreflightReport(context, (replace(FINDING, severity=Severity.NOTE),)), color=False)
     assert lines[-1].startswith("sft: no errors, no warnings, 1 note; ")
 
 
-def test_a_sample_says_how_to_see_every_row(context: CheckContext) -> None:
+def test_a_sample_says_how_to_see_every_row(context):
     many = replace(context, train=replace(context.train, n_rows=52_002))
     line = report_lines(PreflightReport(many, ()), color=False)[-1]
     assert "12 of 52002 training rows checked (--all for every row), 3 of 3 held-out rows" in line
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_nothing_of_a_row_reaches_the_terminal_raw(text: str) -> None:
+def test_nothing_of_a_row_reaches_the_terminal_raw(text):
     token = LabelledToken(text, 1, True)
     evidence = Evidence(text, 1, text, (token, token))
     finding = replace(FINDING, summary=f"{text} is there", why=text, remedy=text, evidence=(evidence,))
@@ -115,7 +114,7 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(text: str) -> None:
     assert sum(map(len, evidence_only)) < 2_000
 
 
-def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_fit_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "50")
     finding = replace(FINDING, summary="一二三四五" * 20, evidence=(Evidence("many words " * 30, 3, "held-out"),))
     lines = finding_lines(finding, color=False)
@@ -123,7 +122,7 @@ def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(line.startswith("    ") for line in lines[1:]), "a continued line stays in its block"
 
 
-def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_colour_is_for_terminals_that_want_it(monkeypatch, tmp_path):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert supports_color(Terminal())
@@ -137,7 +136,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch, t
     assert not supports_color(Terminal())
 
 
-def test_white_space_and_what_has_no_width_can_be_seen() -> None:
+def test_white_space_and_what_has_no_width_can_be_seen():
     assert one_line("a\r\n\tb") == "a␍⏎→b"
     assert token_text(" a b") == "·a·b"
     assert token_text("\u200d") == "⟨U+200D⟩"

@@ -44,7 +44,7 @@ def text_of(example: ShownExample, *roles: Role) -> str:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_prompt_answer_and_end_token_are_told_apart(make: Make, family: str) -> None:
+def test_prompt_answer_and_end_token_are_told_apart(make, family):
     [row] = rows_of(1)
     context = make([row], family)
     [shown] = shown_rows(context, 1)
@@ -58,7 +58,7 @@ def test_prompt_answer_and_end_token_are_told_apart(make: Make, family: str) -> 
     assert shown.n_trained == len(tokens_of(example, Role.ANSWER, Role.END))
 
 
-def test_marks_stand_around_what_is_in_the_loss(make: Make) -> None:
+def test_marks_stand_around_what_is_in_the_loss(make):
     context = make([{"instruction": "Greet.", "output": "Hi you.\n\tBye."}])
     head, *lines = row_lines(shown_rows(context, 1)[0], color=False)
     assert head.startswith("row 0 (train): ")
@@ -67,7 +67,7 @@ def test_marks_stand_around_what_is_in_the_loss(make: Make) -> None:
     assert text.startswith("<|im_start|>user⏎Greet.<|im_end|>⏎<|im_start|>assistant⏎[[Hi·you.⏎→Bye.<|im_end|>⟨end⟩]]")
 
 
-def test_an_end_token_that_is_not_in_the_loss_stands_out(make: Make) -> None:
+def test_an_end_token_that_is_not_in_the_loss_stands_out(make):
     context = make(rows_of(1))
     [row] = context.train.rows
     [example] = row.examples
@@ -81,7 +81,7 @@ def test_an_end_token_that_is_not_in_the_loss_stands_out(make: Make) -> None:
     assert "\x1b[1;7;31m<|im_end|>" in "\n".join(row_lines(shown, color=True))
 
 
-def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make: Make) -> None:
+def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make):
     context = make([*rows_of(3), {"instruction": "Count.", "output": "seven eight nine " * 30}], max_length=128,
                 long_rows="keep_end_token")  # fmt: skip
     shown = shown_rows(context, 2)
@@ -97,7 +97,7 @@ def test_a_cut_answer_shows_what_was_cut_before_its_end_token(make: Make) -> Non
     assert "~~" in "".join(row_lines(shown[1], color=False))
 
 
-def test_a_cut_prompt_shows_its_left_as_cut(make: Make) -> None:
+def test_a_cut_prompt_shows_its_left_as_cut(make):
     context = make([{"instruction": "alpha beta gamma delta " * 8, "output": "Yes."}], max_length=128,
                 long_rows="truncate_prompt")  # fmt: skip
     [shown] = shown_rows(context, 1)
@@ -108,7 +108,7 @@ def test_a_cut_prompt_shows_its_left_as_cut(make: Make) -> None:
     assert text_of(example, Role.PROMPT).startswith("<|im_start|>user\n")
 
 
-def test_a_dropped_row_is_shown_as_cut_as_a_whole(make: Make) -> None:
+def test_a_dropped_row_is_shown_as_cut_as_a_whole(make):
     context = make([*rows_of(2), LONG], max_length=128)
     row = shown_rows(context, 2)[1]
     assert (row.fate, row.n_tokens, row.n_trained) == (RowFate.DROPPED, 0, 0)
@@ -118,7 +118,7 @@ def test_a_dropped_row_is_shown_as_cut_as_a_whole(make: Make) -> None:
     )
 
 
-def test_pieces_of_a_split_row_are_shown_one_by_one(make: Make) -> None:
+def test_pieces_of_a_split_row_are_shown_one_by_one(make):
     row = {"instruction": "Go.", "output": "red green blue " * 40}
     context = make([*rows_of(1), row], max_length=128, long_rows="split")
     shown = shown_rows(context, 2)[1]
@@ -128,7 +128,7 @@ def test_pieces_of_a_split_row_are_shown_one_by_one(make: Make) -> None:
     ]  # fmt: skip
 
 
-def test_a_pair_is_shown_as_chosen_and_rejected(make: Make) -> None:
+def test_a_pair_is_shown_as_chosen_and_rejected(make):
     pairs = [{"prompt": f"Say {n}.", "chosen": f"It is {n}.", "rejected": "No."} for n in range(3)]
     [shown] = shown_rows(make(pairs, stage=Stage.DPO), 1)
     assert [(one.title, text_of(one, Role.ANSWER)) for one in shown.examples] == [
@@ -137,7 +137,7 @@ def test_a_pair_is_shown_as_chosen_and_rejected(make: Make) -> None:
     assert all(tokens_of(one, Role.END)[-1].trained for one in shown.examples)
 
 
-def test_a_document_is_shown_with_its_separators(bases: Bases, tmp_path: Path) -> None:
+def test_a_document_is_shown_with_its_separators(bases, tmp_path):
     corpus = write_jsonl(tmp_path / "corpus.jsonl", (row["output"] for row in rows_of(20)))
     context = pretraining_context(tmp_path, model_name_or_path=bases["llama3"], dataset_name=corpus, max_length=64)
     [shown] = shown_rows(context, 1)
@@ -148,19 +148,19 @@ def test_a_document_is_shown_with_its_separators(bases: Bases, tmp_path: Path) -
     assert text_of(example, Role.END) == context.tokenizer.eos_token
 
 
-def test_a_row_without_tokens_is_told_in_one_line(make: Make) -> None:
+def test_a_row_without_tokens_is_told_in_one_line(make):
     context = make([{"instruction": "Say it.", "output": ""}, *rows_of(1)])
     shown = shown_rows(context, 2)
     assert [row.number for row in shown] == [1, 0]
     assert row_lines(shown[1], color=False) == ["row 0 (train): no tokens; dropped (empty output)"]
 
 
-def test_as_many_rows_as_asked_for_and_there(make: Make) -> None:
+def test_as_many_rows_as_asked_for_and_there(make):
     context = make(rows_of(3))
     assert [len(shown_rows(context, n)) for n in (0, 1, 3, 9)] == [0, 1, 3, 3]
 
 
-def test_a_character_of_several_tokens_stands_at_the_last_of_them(make: Make) -> None:
+def test_a_character_of_several_tokens_stands_at_the_last_of_them(make):
     [shown] = shown_rows(make([{"instruction": "Write.", "output": "你好 👋 é"}]), 1)
     texts = [piece.text for piece in tokens_of(shown.examples[0], Role.ANSWER)]
     assert "".join(text for text in texts if text != PIECE) == "你好 👋 é"
@@ -168,7 +168,7 @@ def test_a_character_of_several_tokens_stands_at_the_last_of_them(make: Make) ->
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(texts)
 
 
-def test_a_long_row_is_shortened_between_its_boundaries(make: Make) -> None:
+def test_a_long_row_is_shortened_between_its_boundaries(make):
     context = make([LONG], max_length=65_536)
     [shown] = shown_rows(context, 1)
     [example] = shown.examples
@@ -183,7 +183,7 @@ def test_a_long_row_is_shortened_between_its_boundaries(make: Make) -> None:
     assert text.count(" tokens … ") == 2
 
 
-def test_very_many_turns_are_cut_in_the_middle(make: Make) -> None:
+def test_very_many_turns_are_cut_in_the_middle(make):
     turn = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "Yes, I do."}]
     context = make([{"messages": turn * 120}], max_length=65_536)
     [shown] = shown_rows(context, 1)
@@ -199,7 +199,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
+def test_nothing_of_a_row_reaches_the_terminal_raw(make):
     rows = [{"instruction": text + " in", "output": text + " out"} for text in HOSTILE]
     context = make(rows, max_length=65_536)
     for shown in shown_rows(context, len(rows)):
@@ -209,7 +209,7 @@ def test_nothing_of_a_row_reaches_the_terminal_raw(make: Make) -> None:
             assert cell_len(line) <= columns()
 
 
-def test_one_token_of_any_length_is_cut(make: Make) -> None:
+def test_one_token_of_any_length_is_cut(make):
     token = ShownToken("y" * 100_000, 7, True, Role.ANSWER)
     [shown] = shown_rows(make(rows_of(1)), 1)
     lines = row_lines(replace(shown, examples=(replace(shown.examples[0], pieces=(token,)),)), color=False)
@@ -217,20 +217,20 @@ def test_one_token_of_any_length_is_cut(make: Make) -> None:
     assert "99,920 more characters" in "".join(lines)
 
 
-def test_lines_keep_to_a_narrow_terminal(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_keep_to_a_narrow_terminal(make, monkeypatch):
     monkeypatch.setenv("COLUMNS", "44")
     context = make([{"instruction": "长" * 60, "output": "宽" * 60 + "word" * 30}])
     assert max(map(cell_len, row_lines(shown_rows(context, 1)[0], color=False)[1:])) <= 44
 
 
-def test_the_record_of_a_row_is_json_without_loss(make: Make) -> None:
+def test_the_record_of_a_row_is_json_without_loss(make):
     [shown] = shown_rows(make(rows_of(1)), 1)
     record: dict[str, Any] = json.loads(json.dumps(shown.to_json(), allow_nan=False))
     assert record == shown.to_json()
     assert record["examples"][0]["tokens"][-2][3] == "end" or record["examples"][0]["tokens"][-1][3] == "end"
 
 
-def test_the_legend_names_the_marks() -> None:
+def test_the_legend_names_the_marks():
     assert "[[in the loss]]" in legend_line(color=False)
     assert "\x1b[" not in legend_line(color=False)
     assert "\x1b[" in legend_line(color=True)

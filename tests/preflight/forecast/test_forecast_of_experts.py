@@ -1,7 +1,5 @@
 """The forecast of a mixture of experts counts what PEFT trains: attention, router and experts."""
 
-from pathlib import Path
-
 import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3MoeConfig, Qwen3MoeForCausalLM
@@ -12,7 +10,7 @@ from tests.preflight.contexts import base_of, context_of, rows_of
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
-def test_the_adapter_on_experts_is_counted_as_peft_makes_it(tmp_path: Path, targets: str | list[str]) -> None:
+def test_the_adapter_on_experts_is_counted_as_peft_makes_it(tmp_path, targets):
     tokenizer = AutoTokenizer.from_pretrained(base_of("qwen", tmp_path / "qwen"))
     base = tmp_path / "experts"
     config = Qwen3MoeConfig(

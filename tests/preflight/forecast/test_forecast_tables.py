@@ -9,7 +9,7 @@ from tests.twins.runs import PROJECT, RECIPES
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
-def test_the_table_of_a_readme_is_computed_and_says_that_it_is_predicted(model: str) -> None:
+def test_the_table_of_a_readme_is_computed_and_says_that_it_is_predicted(model):
     text = (PROJECT / "recipes" / model / "README.md").read_text(encoding="utf-8")
     assert text == with_table(text, model), "run: python -m tests.twins.forecast_tables"
     assert "## Forecast, not measured" in text
@@ -17,12 +17,12 @@ def test_the_table_of_a_readme_is_computed_and_says_that_it_is_predicted(model: 
         assert f"[`{recipe.parent.name}/{recipe.name}`]" in text
 
 
-def test_the_list_of_recipes_is_complete() -> None:
+def test_the_list_of_recipes_is_complete():
     listed = (PROJECT / "recipes" / "README.md").read_text(encoding="utf-8")
     assert not [path for path in RECIPES if f"({path.relative_to(PROJECT / 'recipes')})" not in listed]
 
 
-def test_a_load_is_read_from_the_recipe() -> None:
+def test_a_load_is_read_from_the_recipe():
     recipes = PROJECT / "recipes" / "llama-3.1-8b"
     qlora = load_of(recipes / "sft" / "qlora.yaml")
     assert (qlora.method, qlora.n_tokens, qlora.lora_rank) == (Method.QLORA, 2048, 16)

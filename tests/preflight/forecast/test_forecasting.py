@@ -27,7 +27,7 @@ def packed(folder: Path, base: Path, **keys: Any) -> CheckContext:
     return context_of(folder, base, rows_of(40), **{**shown, **keys})
 
 
-def test_the_forecast_of_a_case_is_that_of_its_recipe(llama: Path, tmp_path: Path) -> None:
+def test_the_forecast_of_a_case_is_that_of_its_recipe(llama, tmp_path):
     context = packed(tmp_path, llama, load_in_4bit=True)
     forecast = forecast_of(context)
     assert forecast is not None
@@ -37,7 +37,7 @@ def test_the_forecast_of_a_case_is_that_of_its_recipe(llama: Path, tmp_path: Pat
     assert forecast.memory == memory_forecast(model_shape(real_config("llama-3.1-8b")), load)
 
 
-def test_rows_that_are_not_packed_count_with_their_own_length(llama: Path, tmp_path: Path) -> None:
+def test_rows_that_are_not_packed_count_with_their_own_length(llama, tmp_path):
     context = context_of(tmp_path, llama, rows_of(20), max_length=2048, per_device_train_batch_size=2)
     longest = max(map(len, context.examples()))
     assert longest_sequence(context) == longest < 2048
@@ -47,7 +47,7 @@ def test_rows_that_are_not_packed_count_with_their_own_length(llama: Path, tmp_p
     assert longest_sequence(packed(tmp_path / "packed", llama)) == 2048
 
 
-def test_the_tokens_of_a_run_are_those_of_the_rows_times_epochs_or_of_its_steps(llama: Path, tmp_path: Path) -> None:
+def test_the_tokens_of_a_run_are_those_of_the_rows_times_epochs_or_of_its_steps(llama, tmp_path):
     context = context_of(tmp_path, llama, rows_of(20), num_train_epochs=3)
     n_row_tokens = sum(map(len, context.examples()))
     forecast = forecast_of(context)
@@ -62,7 +62,7 @@ def test_the_tokens_of_a_run_are_those_of_the_rows_times_epochs_or_of_its_steps(
     assert steps.hours == pytest.approx(steps.n_tokens / 1e6 * steps.seconds_per_million_tokens / 3600)
 
 
-def test_auto_is_the_dtype_of_the_base(llama: Path, tmp_path: Path) -> None:
+def test_auto_is_the_dtype_of_the_base(llama, tmp_path):
     context = packed(tmp_path, llama, dtype="auto")
     context.base.config.dtype = "bfloat16"
     forecast = forecast_of(context)
@@ -70,7 +70,7 @@ def test_auto_is_the_dtype_of_the_base(llama: Path, tmp_path: Path) -> None:
     assert forecast.load.weight_bytes == 2
 
 
-def test_the_forecast_counts_the_precision_that_is_computed_in(llama: Path, tmp_path: Path) -> None:
+def test_the_forecast_counts_the_precision_that_is_computed_in(llama, tmp_path):
     found = {
         bf16: forecast_of(packed(tmp_path / str(bf16), llama, bf16=bf16, dtype="float32")) for bf16 in (True, False)
     }
@@ -80,7 +80,7 @@ def test_the_forecast_counts_the_precision_that_is_computed_in(llama: Path, tmp_
     assert found[True].memory.activations < found[False].memory.activations
 
 
-def test_a_processor_without_bfloat16_forecasts_a_gpu_by_the_recipe(llama: Path, tmp_path: Path) -> None:
+def test_a_processor_without_bfloat16_forecasts_a_gpu_by_the_recipe(llama, tmp_path):
     context = packed(tmp_path, llama, bf16=None)
     context.training.bf16, context.model.dtype = False, "float32"  # as this processor would compute
     context = replace(context, machine=Machine(None, 2**34, False, 10**12, {}))
@@ -89,7 +89,7 @@ def test_a_processor_without_bfloat16_forecasts_a_gpu_by_the_recipe(llama: Path,
     assert forecast_lines(asked)[0].startswith("forecast for one GPU that computes in float32")
 
 
-def test_preferences_count_both_answers_and_the_adapter_that_is_there(tmp_path: Path) -> None:
+def test_preferences_count_both_answers_and_the_adapter_that_is_there(tmp_path):
     rows = [{"prompt": f"Question {i}?", "chosen": f"Good {i}.", "rejected": f"Bad answer {i}."} for i in range(4)]
     base = base_of("qwen", tmp_path / "base")
     keys = {"stage": Stage.DPO, "use_peft": None, "lora_r": None, "lora_target_modules": None}
@@ -111,7 +111,7 @@ def _adapter(base: Path, folder: Path) -> Path:
     return folder
 
 
-def test_the_lines_name_every_part_the_run_and_what_is_assumed(llama: Path, tmp_path: Path) -> None:
+def test_the_lines_name_every_part_the_run_and_what_is_assumed(llama, tmp_path):
     context = packed(tmp_path, llama)
     on_gpu = replace(context, machine=Machine("NVIDIA H200", 150 * 2**30, True, 10**12, {}))
     text = "\n".join(forecast_lines(on_gpu))
@@ -122,7 +122,7 @@ def test_the_lines_name_every_part_the_run_and_what_is_assumed(llama: Path, tmp_
     assert "this machine has no GPU to compare it with" in "\n".join(forecast_lines(on_cpu))
 
 
-def test_an_architecture_without_attention_has_no_forecast(llama: Path, tmp_path: Path) -> None:
+def test_an_architecture_without_attention_has_no_forecast(llama, tmp_path):
     context = packed(tmp_path, llama)
     mamba = replace(context, base=replace(context.base, config=MambaConfig(num_hidden_layers=2, hidden_size=64)))
     assert forecast_of(mamba) is None

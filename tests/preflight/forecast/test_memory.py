@@ -48,9 +48,7 @@ LORA = TrainingLoad(Method.LORA, n_tokens=2 * 2048, sequence_length=2048, lora_r
     ],
     ids=["8B LoRA", "8B QLoRA", "3B full in bfloat16", "3B LoRA", "3B LoRA without checkpointing and fused head"],
 )  # fmt: skip
-def test_the_forecast_is_near_a_published_peak(
-    model: str, load: TrainingLoad, measured_gib: float, deviation: float, request: pytest.FixtureRequest
-) -> None:
+def test_the_forecast_is_near_a_published_peak(model, load, measured_gib, deviation, request):
     predicted = memory_forecast(request.getfixturevalue(model), load).allocated / GIB
     assert predicted / measured_gib - 1 == pytest.approx(deviation, abs=0.01)
     assert abs(predicted / measured_gib - 1) < 0.25
@@ -66,9 +64,7 @@ def test_the_forecast_is_near_a_published_peak(
     ],
     ids=["full", "LoRA", "QLoRA", "LoRA on eight packed rows"],
 )
-def test_the_forecast_is_near_the_peak_that_was_measured_on_an_h200(
-    recipe: str, flags: list[str], measured_gib: float, deviation: float
-) -> None:
+def test_the_forecast_is_near_the_peak_that_was_measured_on_an_h200(recipe, flags, measured_gib, deviation):
     """Peaks of allocated memory by tests/benchmarks/recipes_on_a_device.py."""
     path = PROJECT / "recipes" / f"{recipe}.yaml"
     shape = model_shape(real_config(recipe.partition("/")[0]))
@@ -76,7 +72,7 @@ def test_the_forecast_is_near_the_peak_that_was_measured_on_an_h200(
     assert predicted / measured_gib - 1 == pytest.approx(deviation, abs=0.02)
 
 
-def test_qlora_takes_less_than_lora_and_lora_less_than_full(llama_8b: ModelShape) -> None:
+def test_qlora_takes_less_than_lora_and_lora_less_than_full(llama_8b):
     methods = [Method.QLORA, Method.LORA_8BIT, Method.LORA, Method.FULL]
     totals = [memory_forecast(llama_8b, replace(LORA, method=method)).total for method in methods]
     assert totals == sorted(totals)
@@ -99,12 +95,12 @@ def test_qlora_takes_less_than_lora_and_lora_less_than_full(llama_8b: ModelShape
     ],
     ids=lambda more: next(iter(more)),
 )
-def test_more_of_anything_takes_more_memory(llama_8b: ModelShape, more: dict[str, int]) -> None:
+def test_more_of_anything_takes_more_memory(llama_8b, more):
     less = memory_forecast(llama_8b, LORA).total
     assert memory_forecast(llama_8b, replace(LORA, **more)).total > less
 
 
-def test_full_training_takes_eighteen_bytes_for_a_weight(llama_8b: ModelShape) -> None:
+def test_full_training_takes_eighteen_bytes_for_a_weight(llama_8b):
     """float32 weights, gradients and two moments, and the bfloat16 copies of the matrices and the head."""
     load = TrainingLoad(Method.FULL, n_tokens=1, sequence_length=1, weight_bytes=4)
     forecast = memory_forecast(llama_8b, load)
@@ -112,24 +108,24 @@ def test_full_training_takes_eighteen_bytes_for_a_weight(llama_8b: ModelShape) -
     assert state / llama_8b.n_parameters == pytest.approx(18, rel=0.01)
 
 
-def test_a_four_bit_matrix_takes_a_little_more_than_half_a_byte(llama_8b: ModelShape) -> None:
+def test_a_four_bit_matrix_takes_a_little_more_than_half_a_byte(llama_8b):
     quantized = memory_forecast(llama_8b, replace(LORA, method=Method.QLORA, lora_rank=0)).weights
     others = 2 * (llama_8b.n_parameters - llama_8b.n_matrix_parameters)
     assert (quantized - others) / llama_8b.n_matrix_parameters == pytest.approx(0.516, abs=0.001)
 
 
-def test_the_adapter_of_a_quantized_base_is_trained_in_float32(llama_8b: ModelShape) -> None:
+def test_the_adapter_of_a_quantized_base_is_trained_in_float32(llama_8b):
     for method in (Method.LORA, Method.QLORA, Method.LORA_8BIT):
         forecast = memory_forecast(llama_8b, replace(LORA, method=method))
         assert forecast.gradients == 4 * llama_8b.n_lora_parameters(8)
         assert forecast.optimizer == 2 * forecast.gradients
 
 
-def test_full_training_in_float32_keeps_no_copies_in_bfloat16(llama_8b: ModelShape) -> None:
+def test_full_training_in_float32_keeps_no_copies_in_bfloat16(llama_8b):
     load = TrainingLoad(Method.FULL, n_tokens=1, sequence_length=1, weight_bytes=4, compute_bytes=4)
     assert memory_forecast(llama_8b, load).weights == 4 * llama_8b.n_parameters
 
 
-def test_the_total_is_the_sum_of_its_parts(llama_8b: ModelShape) -> None:
+def test_the_total_is_the_sum_of_its_parts(llama_8b):
     forecast = memory_forecast(llama_8b, LORA)
     assert forecast.total == pytest.approx(sum(vars(forecast).values()))

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.benchmark import main
 from pipelines.errors import UserError
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import one_line_error
 from tests.evaluation.lm_eval.local_tasks import CHOOSING, WRITING, write_rows, write_task
 
 
@@ -17,9 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_two_local_tasks_are_run_offline_and_recorded_side_by_side(
-    tiny_model_folder: Path, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_local_tasks_are_run_offline_and_recorded_side_by_side(tiny_model_folder, folder, capsys):
     models = ["--base", str(tiny_model_folder), *["--instruct", str(tiny_model_folder)] * 2]
     tasks = ["--tasks", "choosing,writing", "--include_path", str(folder), "--num_fewshot", "1", "--limit", "6"]
     output = folder / "benchmark.json"
@@ -48,22 +46,20 @@ def test_two_local_tasks_are_run_offline_and_recorded_side_by_side(
         main([*models, *tasks, "--output", str(output)])
 
 
-def test_an_instruct_model_without_a_chat_template_is_refused_before_anything_runs(
-    shared_data: Path, tiny_model_folder: Path
-) -> None:
+def test_an_instruct_model_without_a_chat_template_is_refused_before_anything_runs(shared_data, tiny_model_folder):
     bare = str(shared_data / "models" / "hf-stories260K")
     with pytest.raises(UserError, match="chat template"):
         main(["--base", str(tiny_model_folder), "--instruct", bare, "--tasks", "no such task"])
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--tasks", " , "), ("--limit", "0"), ("--num_fewshot", "-1")])
-def test_a_flag_that_means_nothing_is_refused(flag: str, value: str) -> None:
+def test_a_flag_that_means_nothing_is_refused(flag, value):
     with pytest.raises(UserError, match=flag):
         main(["--base", "b", "--instruct", "i", "--tasks", "t", flag, value])
 
 
 @pytest.mark.slow
-def test_the_program_prints_a_table_or_one_line(tiny_model_folder: Path, folder: Path, run_cli: RunCli) -> None:
+def test_the_program_prints_a_table_or_one_line(tiny_model_folder, folder, run_cli):
     call = ["pipelines/benchmark.py", "--base", tiny_model_folder, "--instruct", tiny_model_folder]
     tasks = ["--tasks", "choosing,writing", "--include_path", folder]
     done = run_cli(*call, *tasks)

@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipelines import generate
 from pipelines.errors import UserError
 from pipelines.inference.answer_store import Answer, AnswerStore
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import PROJECT, one_line_error
 from tests.evaluation.chain_models import save_chain_model
 from tests.run_files import read_json, read_jsonl, write_jsonl
 
@@ -40,7 +39,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Path, tmp_path: Path) -> None:
+def test_the_program_answers_prompts_and_writes_them(run_cli, model, tmp_path):
     output = tmp_path / "answers.jsonl"
     done = run_cli("pipelines/generate.py", "--model_name_or_path", model, "--prompt", "Hello", "--prompt", "World",
                    "--max_new_tokens", "8", "--output", output)  # fmt: skip
@@ -53,7 +52,7 @@ def test_the_program_answers_prompts_and_writes_them(run_cli: RunCli, model: Pat
     assert not list(tmp_path.glob("*.partial*"))
 
 
-def test_conversations_are_continued_and_get_the_system_text(tiny_model_folder: Path, tmp_path: Path, run: Run) -> None:
+def test_conversations_are_continued_and_get_the_system_text(tiny_model_folder, tmp_path, run):
     ask, answer = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}
     rows = [{"messages": [ask, answer, ask, answer]}, {"instruction": "Hello", "output": "x", "system": "Be kind."}]
     flags = [tiny_model_folder, "--prompts", write_jsonl(tmp_path / "rows.jsonl", rows), "--max_new_tokens", "4"]
@@ -66,7 +65,7 @@ def test_conversations_are_continued_and_get_the_system_text(tiny_model_folder: 
     assert read_jsonl(tmp_path / "without.jsonl")[0]["n_prompt_tokens"] < first["n_prompt_tokens"]
 
 
-def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(tiny_model_folder: Path, run: Run) -> None:
+def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(tiny_model_folder, run):
     flags = [tiny_model_folder, "--prompt", "Hi", "--num_samples", "3", "--max_new_tokens", "9"]
     first, again, other = run(*flags)[0], run(*flags)[0], run(*flags, "--seed", "1")[0]
     assert first == again != other
@@ -74,7 +73,7 @@ def test_several_samples_of_one_prompt_differ_and_a_seed_repeats_them(tiny_model
     assert len(texts) == len({text.partition("\n")[2] for text in texts}) == 3
 
 
-def test_probabilities_are_listed_for_each_token_with_five_alternatives(model: Path, tmp_path: Path, run: Run) -> None:
+def test_probabilities_are_listed_for_each_token_with_five_alternatives(model, tmp_path, run):
     out, _ = run(model, "--prompt", "Hello", "--show_probabilities", "--output", tmp_path / "a.jsonl")
     [answer] = read_json(tmp_path / "a.jsonl")["answers"]
     assert [token["token"] for token in answer["tokens"]] == [" find", " max", "<|im_end|>"]
@@ -82,27 +81,27 @@ def test_probabilities_are_listed_for_each_token_with_five_alternatives(model: P
     assert " 0.9998  ' find'" in out
 
 
-def test_plain_prompts_are_continued_without_the_template(model: Path, tmp_path: Path, run: Run) -> None:
+def test_plain_prompts_are_continued_without_the_template(model, tmp_path, run):
     run(model, "--prompt", "def find", "--plain", "--output", tmp_path / "a.jsonl")
     line = read_json(tmp_path / "a.jsonl")
     assert (line["prompt_style"], line["answers"][0]["text"]) == ("raw", " max")
 
 
-def test_a_model_without_a_template_says_that_it_continues_the_prompt(shared_data: Path, run: Run) -> None:
+def test_a_model_without_a_template_says_that_it_continues_the_prompt(shared_data, run):
     folder = shared_data / "models" / "hf-stories260K"
     out, err = run(folder, "--prompt", "Once upon a time", "--max_new_tokens", "9")
     assert "the model has no chat template, so it continues the prompts as they are" in err
     assert ", there was a little girl" in out
 
 
-def test_a_file_of_prompts_is_answered_with_its_inputs(model: Path, tmp_path: Path, run: Run) -> None:
+def test_a_file_of_prompts_is_answered_with_its_inputs(model, tmp_path, run):
     rows = [{"instruction": "Add.", "input": "1 2"}, {"prompt": "Say."}]
     out, _ = run(model, "--prompts", write_jsonl(tmp_path / "prompts.jsonl", rows))
     assert out.count("--- answer 1 of 1") == 2
     assert "=== Add.\n1 2\n" in out
 
 
-def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) -> None:
+def test_a_missing_model_is_one_line_on_stderr(run_cli, tmp_path):
     done = run_cli("pipelines/generate.py", "--model_name_or_path", tmp_path / "none", "--prompt", "Hello", expect=2)
     assert one_line_error(done).startswith("error: there is no folder")
 
@@ -118,13 +117,13 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli: RunCli, tmp_path: Path) 
         (["--prompt", "Hi", "--resume"], "--resume needs --output"),
     ],
 )
-def test_wrong_use_is_refused_before_a_model_is_loaded(flags: list[str], message: str) -> None:
+def test_wrong_use_is_refused_before_a_model_is_loaded(flags, message):
     with pytest.raises(UserError) as error:
         generate.main(["--model_name_or_path", BASE, *flags])
     assert str(error.value).startswith(message)
 
 
-def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> None:
+def test_an_existing_output_is_not_overwritten(model, tmp_path):
     output = tmp_path / "answers.jsonl"
     output.write_text("mine")
     with pytest.raises(UserError, match=r"exists|is not empty"):
@@ -132,7 +131,7 @@ def test_an_existing_output_is_not_overwritten(model: Path, tmp_path: Path) -> N
     assert output.read_text() == "mine"
 
 
-def test_a_prompt_that_fills_the_model_is_reported(model: Path, tmp_path: Path, run: Run) -> None:
+def test_a_prompt_that_fills_the_model_is_reported(model, tmp_path, run):
     output = tmp_path / "answers.jsonl"
     out, err = run(model, "--plain", "--prompt", "x" * 256, "--prompt", "y" * 250, "--output", output)
     assert "model: 1 of 2 prompts fill its 256 positions: empty answers" in err
@@ -141,7 +140,7 @@ def test_a_prompt_that_fills_the_model_is_reported(model: Path, tmp_path: Path, 
     assert [line["n_prompt_tokens"] for line in read_jsonl(output)] == [256, 250]
 
 
-def test_a_killed_call_is_resumed(tiny_model_folder: Path, tmp_path: Path, run: Run, monkeypatch: Any) -> None:
+def test_a_killed_call_is_resumed(tiny_model_folder, tmp_path, run, monkeypatch):
     output, partial, uninterrupted = (tmp_path / name for name in ("a.jsonl", "a.jsonl.partial", "b.jsonl"))
     prompts = write_jsonl(tmp_path / "prompts.jsonl", ({"prompt": f"Say {n}."} for n in range(400)))
     flags = [str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8", "--max_new_tokens", "40"]
@@ -170,7 +169,7 @@ def test_a_killed_call_is_resumed(tiny_model_folder: Path, tmp_path: Path, run: 
     assert output.read_text() == uninterrupted.read_text()
 
 
-def test_two_processes_answer_as_one_does(tiny_model_folder: Path, tmp_path: Path, run: Run, run_cli: RunCli) -> None:
+def test_two_processes_answer_as_one_does(tiny_model_folder, tmp_path, run, run_cli):
     rows = [{"prompt": "Say " + "x" * (n % 7)} for n in range(21)]
     flags = [str(tiny_model_folder), "--prompts", str(write_jsonl(tmp_path / "prompts.jsonl", rows))]
     flags += ["--max_new_tokens", "24"]

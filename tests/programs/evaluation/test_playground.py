@@ -134,9 +134,7 @@ def answers_of_generate(
     return list(json.loads(output.read_text())["answers"])
 
 
-def test_both_answers_grow_side_by_side_into_those_of_generate(
-    visit: Visit, models: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_answers_grow_side_by_side_into_those_of_generate(visit, models, tmp_path, capsys):
     visit.page.evaluate(
         """() => { window.seen = []; window.watch = setInterval(() => {
             const length = document.querySelector('#base-1 textarea').value.length;
@@ -160,9 +158,7 @@ def test_both_answers_grow_side_by_side_into_those_of_generate(
     assert len(visit.cells("first-token", 1)) == 6
 
 
-def test_several_samples_are_those_of_generate_and_each_has_its_probabilities(
-    visit: Visit, models: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_samples_are_those_of_generate_and_each_has_its_probabilities(visit, models, tmp_path, capsys):
     visit.page.get_by_label("the prompt as it is, to be continued").check()
     visit.ask("find", temperature=1.5, top_p=0.9, samples=3, seed=5)
     flags = ["--plain", "--temperature", "1.5", "--top_p", "0.9", "--num_samples", "3", "--seed", "5"]
@@ -177,7 +173,7 @@ def test_several_samples_are_those_of_generate_and_each_has_its_probabilities(
     assert visit.cells("base-tokens", 2) == tokens
 
 
-def test_hostile_prompts_and_answers_are_shown_as_text(visit: Visit) -> None:
+def test_hostile_prompts_and_answers_are_shown_as_text(visit):
     visit.ask("".join(HOSTILE))
     assert visit.text("instruct-1") == "".join(HOSTILE)
     assert visit.cells("instruct-tokens", 2) == [repr(token) for token in [*HOSTILE, "<|im_end|>"]]
@@ -188,7 +184,7 @@ def test_hostile_prompts_and_answers_are_shown_as_text(visit: Visit) -> None:
     assert visit.page.evaluate("window.hacked") is None
 
 
-def test_a_conversation_continues_from_the_answers_that_were_kept(visit: Visit) -> None:
+def test_a_conversation_continues_from_the_answers_that_were_kept(visit):
     visit.page.get_by_label("the prompt and an empty line").check()
     visit.page.fill("#system textarea", "Be brief.")
     visit.ask("find max", max_new_tokens=4)
@@ -206,7 +202,7 @@ def test_a_conversation_continues_from_the_answers_that_were_kept(visit: Visit) 
     assert visit.text("instruct-read") == "<|im_start|>user\nfind max<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_the_stop_button_ends_both_answers(visit: Visit) -> None:
+def test_the_stop_button_ends_both_answers(visit):
     visit.ask("Hello", ends="answering", max_new_tokens=4000)
     visit.page.click("#stop")
     visit.wait_for("stopped by you")
@@ -217,12 +213,12 @@ def test_the_stop_button_ends_both_answers(visit: Visit) -> None:
     assert len(visit.cells("base-tokens", 1)) == n_said
 
 
-def test_a_mistake_is_told_in_the_status_line(visit: Visit) -> None:
+def test_a_mistake_is_told_in_the_status_line(visit):
     visit.ask(" ", ends="expected a prompt; got an empty one")
     visit.ask("Hello", ends="temperature is 0 for 2 samples", samples=2)
 
 
-def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
+def test_a_phone_needs_no_sideways_scrolling(visit):
     visit.ask("find max")
     visit.page.set_viewport_size({"width": 390, "height": 844})
     width = "() => document.documentElement.scrollWidth"
@@ -232,13 +228,13 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_nothing_was_asked_of_another_host_and_the_console_is_quiet(visit: Visit, address: str) -> None:
+def test_nothing_was_asked_of_another_host_and_the_console_is_quiet(visit, address):
     assert len(visit.requests) > 10
     assert [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))] == []
     assert visit.complaints == []
 
 
-def test_the_page_is_for_this_machine_alone(address: str) -> None:
+def test_the_page_is_for_this_machine_alone(address):
     port = int(address.rstrip("/").rpartition(":")[2])
     listed = Path("/proc/net/tcp")
     if not listed.is_file():
@@ -247,7 +243,7 @@ def test_the_page_is_for_this_machine_alone(address: str) -> None:
     assert [one for one in listening if one.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
 
 
-def test_a_port_that_cannot_be_had_is_told_before_anything_is_loaded() -> None:
+def test_a_port_that_cannot_be_had_is_told_before_anything_is_loaded():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -258,7 +254,7 @@ def test_a_port_that_cannot_be_had_is_told_before_anything_is_loaded() -> None:
         playground.main(["--base", "x", "--instruct", "y", "--port", "70000"])
 
 
-def test_without_gradio_one_line_names_the_extra(tmp_path: Path) -> None:
+def test_without_gradio_one_line_names_the_extra(tmp_path):
     (tmp_path / "gradio.py").write_text("raise ModuleNotFoundError(\"No module named 'gradio'\", name='gradio')")
     done = subprocess.run(
         [sys.executable, PROJECT / "pipelines/playground.py", "--base", BASE, "--instruct", BASE],

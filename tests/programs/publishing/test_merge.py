@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.merge import main
 from pipelines.merging import proof as proving
-from tests.conftest import PROJECT, RunCli
+from tests.conftest import PROJECT
 from tests.merging.adapters import read_here, save_adapter
 
 
@@ -27,9 +27,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proving, "in_fresh_process", read_here)
 
 
-def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(
-    adapter: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(adapter, tmp_path, run_cli):
     output = tmp_path / "merged"
     done = run_cli("pipelines/merge.py", "--adapter", adapter, "--output", output, "--max_shard_size", "40KB",
                    "--limit", "5", "--max_new_tokens", "5")  # fmt: skip
@@ -54,16 +52,14 @@ def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_refused_merge_leaves_nothing(adapter: Path, tmp_path: Path) -> None:
+def test_a_refused_merge_leaves_nothing(adapter, tmp_path):
     words = ["--adapter", adapter, "--output", tmp_path / "merged", "--max_kl", "0", "--limit", "3"]
     with pytest.raises(AnswerIsNo, match=r"not the base with its adapter: KL"):
         main([str(word) for word in words])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_adapter_of_another_base_is_refused_with_both_names(
-    adapter: Path, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_the_adapter_of_another_base_is_refused_with_both_names(adapter, tiny_model_folder, tmp_path):
     other = tmp_path / "other"
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     model.model.norm.weight.data += 1
@@ -76,9 +72,7 @@ def test_the_adapter_of_another_base_is_refused_with_both_names(
     assert not (tmp_path / "merged").exists()
 
 
-def test_gguf_without_llama_cpp_says_how_to_get_it(
-    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gguf_without_llama_cpp_says_how_to_get_it(adapter, tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
     words = ["--adapter", adapter, "--output", tmp_path / "merged", "--gguf", tmp_path / "model.gguf"]
     with pytest.raises(UserError, match=r"git clone https://github\.com/ggml-org/llama"):
@@ -87,9 +81,7 @@ def test_gguf_without_llama_cpp_says_how_to_get_it(
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_converter_that_fails_is_quoted_and_the_merged_model_stays(
-    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_converter_that_fails_is_quoted_and_the_merged_model_stays(adapter, tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
     script = "import sys; open(sys.argv[3], 'w').write('half'); sys.exit('BPE pre-tokenizer was not recognized')"
     (tmp_path / "convert_hf_to_gguf.py").write_text(script)
@@ -100,12 +92,12 @@ def test_a_converter_that_fails_is_quoted_and_the_merged_model_stays(
     assert not (tmp_path / "model.gguf").exists()
 
 
-def test_what_exists_is_not_overwritten(adapter: Path) -> None:
+def test_what_exists_is_not_overwritten(adapter):
     with pytest.raises(UserError, match="is not empty"):
         main(["--adapter", str(adapter), "--output", str(adapter)])
 
 
-def test_the_fresh_process_imports_nothing_of_peft_or_of_this_project(adapter: Path) -> None:
+def test_the_fresh_process_imports_nothing_of_peft_or_of_this_project(adapter):
     code = "import runpy, sys; runpy.run_path(sys.argv[1]); assert not {'peft', 'pipelines'} & sys.modules.keys()"
     script = PROJECT / "pipelines" / "merging" / "reload_check.py"
     subprocess.run([sys.executable, "-P", "-c", code, str(script)], check=True, cwd=adapter)

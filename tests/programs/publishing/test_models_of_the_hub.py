@@ -110,16 +110,12 @@ def folder_answers(published: Published, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("name", ["ann/base", "ann/base@v1", "ann/adapter", "ann/adapter@v1"])
-def test_generate_answers_as_from_the_folder(
-    published: Published, folder_answers: dict[str, list[dict[str, Any]]], tmp_path: Path, name: str
-) -> None:
+def test_generate_answers_as_from_the_folder(published, folder_answers, tmp_path, name):
     from_hub = answers(published, name, tmp_path / "hub.jsonl")
     assert [other for other, told in folder_answers.items() if told == from_hub] == [name]
 
 
-def test_perplexity_is_that_of_the_folders_and_models_keep_the_names_they_were_given(
-    published: Published, tmp_path: Path
-) -> None:
+def test_perplexity_is_that_of_the_folders_and_models_keep_the_names_they_were_given(published, tmp_path):
     records = []
     for place in ("hub", "folders"):
         name = {one: one if place == "hub" else str(folder) for one, folder in published.folders.items()}
@@ -140,7 +136,7 @@ def test_perplexity_is_that_of_the_folders_and_models_keep_the_names_they_were_g
     ]
 
 
-def test_an_adapter_on_another_commit_of_its_base_is_refused(published: Published, tmp_path: Path) -> None:
+def test_an_adapter_on_another_commit_of_its_base_is_refused(published, tmp_path):
     record = tmp_path / "scores.json"
     score = ("score", "--adapter", "ann/adapter", "--text", "def f1(x):", "--output", record, "--model_name_or_path")
     with pytest.raises(ClientError) as refused:
@@ -155,7 +151,7 @@ def test_an_adapter_on_another_commit_of_its_base_is_refused(published: Publishe
     }
 
 
-def test_a_run_on_a_base_of_the_hub_records_its_commit(published: Published, tmp_path: Path) -> None:
+def test_a_run_on_a_base_of_the_hub_records_its_commit(published, tmp_path):
     published.run(
         "sft", "--model_name_or_path", "ann/base@v1", "--dataset_name", published.rows, "--use_peft", "true",
         "--max_steps", "1", "--dtype", "float32", "--bf16", "false", "--report_to", "none", "--doctor", "off",
@@ -169,9 +165,7 @@ def test_a_run_on_a_base_of_the_hub_records_its_commit(published: Published, tmp
     assert answers(published, tmp_path / "run", tmp_path / "answers.jsonl")
 
 
-def test_an_adapter_is_merged_into_its_base_of_the_hub_at_the_commit_it_stands_on(
-    published: Published, folder_answers: dict[str, list[dict[str, Any]]], tmp_path: Path
-) -> None:
+def test_an_adapter_is_merged_into_its_base_of_the_hub_at_the_commit_it_stands_on(published, folder_answers, tmp_path):
     published.run(
         "merge", "--adapter", "ann/adapter", "--output", tmp_path / "merged", "--prompts", published.rows,
         "--max_new_tokens", "8",

@@ -37,7 +37,7 @@ def stored_bytes(hub: LocalHub) -> list[tuple[str, bytes]]:
     return [one for repository in hub.repositories.values() for one in repository.stored()]
 
 
-def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed: Pushed) -> None:
+def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed):
     there = pushed.there
     assert there.branches.keys() == {"main", "step-000001", "step-000002"}
     assert there.private
@@ -49,7 +49,7 @@ def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed: Pus
     assert f"{pushed.hub.url}/me/mine/tree/main: commit " in pushed.log
 
 
-def test_what_arrived_names_the_hubs_base_and_is_described_by_records(pushed: Pushed) -> None:
+def test_what_arrived_names_the_hubs_base_and_is_described_by_records(pushed):
     files, base = pushed.there.files(), pushed.hub.repository("me/base").branches["main"]
     config, lock = json.loads(files["adapter_config.json"]), json.loads(files["lock.json"])
     assert (config["base_model_name_or_path"], config["revision"]) == ("me/base", base)
@@ -60,7 +60,7 @@ def test_what_arrived_names_the_hubs_base_and_is_described_by_records(pushed: Pu
     assert files["README.md"].startswith(b"---\nbase_model: me/base\n")
 
 
-def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> None:
+def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed):
     contents = stored_bytes(pushed.hub)
     assert any(b"adapter_model" in content for _, content in contents)
     assert any(b"Push of 8 files" in content for _, content in contents)
@@ -69,25 +69,25 @@ def test_no_token_home_folder_or_users_name_reaches_the_hub(pushed: Pushed) -> N
             assert private.encode() not in content, path
 
 
-def test_the_run_folder_holds_the_projects_card(pushed: Pushed) -> None:
+def test_the_run_folder_holds_the_projects_card(pushed):
     card = (pushed.run / "README.md").read_text()
     assert "is a LoRA adapter of rank 4 on `base`, fine-tuned (SFT) on 12 rows of `rows.jsonl`" in card
     assert "It was not compared with its base." in card
     assert "More Information Needed" not in card
 
 
-def test_no_token_stays_in_the_log_or_in_the_run_folder(pushed: Pushed) -> None:
+def test_no_token_stays_in_the_log_or_in_the_run_folder(pushed):
     assert pushed.token not in pushed.log
     for path in pushed.run.rglob("*"):
         assert not path.is_file() or pushed.token.encode() not in path.read_bytes(), path
 
 
-def test_transformers_own_push_uploads_nothing_beside_ours(pushed: Pushed) -> None:
+def test_transformers_own_push_uploads_nothing_beside_ours(pushed):
     commits = [path for method, path in pushed.hub.requests if method == "POST" and "/me/mine/commit/" in path]
     assert [path.rpartition("/")[2] for path in commits] == ["step-000001", "step-000002", "main"]
 
 
-def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed: Pushed) -> None:
+def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed):
     def call(*more: str) -> tuple[str, set[str]]:
         n_before = len(pushed.hub.requests)
         arguments = [str(pushed.run), "--repo_id", "listed", "--base_model", "me/base", *more]
@@ -111,7 +111,7 @@ def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed:
     assert "PUT" not in methods
 
 
-def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_check(pushed: Pushed) -> None:
+def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_check(pushed):
     n_before = len(pushed.hub.requests)
 
     def call(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
@@ -142,9 +142,7 @@ def test_a_dry_run_without_a_token_lists_the_files_and_says_what_it_did_not_chec
         ("special_tokens_map.json", '{"x": "/data/{user}/x"}', "the user's name in a path"),
     ],
 )
-def test_something_planted_is_refused_by_the_files_name(
-    pushed: Pushed, monkeypatch: pytest.MonkeyPatch, name: str, line: str, what: str
-) -> None:
+def test_something_planted_is_refused_by_the_files_name(pushed, monkeypatch, name, line, what):
     monkeypatch.setenv("HOME", str(pushed.home))
     monkeypatch.setenv("USER", USER)
     path = pushed.run / name
@@ -162,7 +160,7 @@ def test_something_planted_is_refused_by_the_files_name(
     assert ("POST", "/api/repos/create") not in pushed.hub.requests[-4:]
 
 
-def test_a_broken_hub_ends_in_one_line(pushed: Pushed) -> None:
+def test_a_broken_hub_ends_in_one_line(pushed):
     pushed.hub.faults.append(Fault("POST .*/commit/", status=500, times=99))
     try:
         with pytest.raises(UserError, match=r"did not accept me/broken: status 500 after 3 tries"):
@@ -174,14 +172,12 @@ def test_a_broken_hub_ends_in_one_line(pushed: Pushed) -> None:
     assert b'name, revision="v2"' in pushed.hub.repository("me/broken").files("v2")["README.md"]
 
 
-def test_public_is_asked_for(pushed: Pushed) -> None:
+def test_public_is_asked_for(pushed):
     again(pushed, "me/public", "--public")
     assert not pushed.hub.repository("me/public").private
 
 
-def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
-    pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(pushed, tiny_model_folder, tmp_path):
     merged = tmp_path / "merged"
     shutil.copytree(tiny_model_folder, merged)
     with pytest.raises(UserError, match=r"holds no merge\.json, expected this run's adapter merged"):
@@ -198,7 +194,7 @@ def test_a_merge_of_another_adapter_is_not_pushed_beside_this_run(
     assert {"merge.json", "model.safetensors"} <= there.files("merged").keys()
 
 
-def test_figures_of_weights_that_the_run_folder_no_longer_holds_are_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
+def test_figures_of_weights_that_the_run_folder_no_longer_holds_are_not_pushed(pushed, tmp_path):
     with pytest.raises(UserError, match=r"holds no comparison\.json"):
         again(pushed, "me/compared", "--comparison", tmp_path)
     models = {"mine": {"path": str(pushed.run), "fingerprint": "sha256:before"}}
@@ -207,9 +203,7 @@ def test_figures_of_weights_that_the_run_folder_no_longer_holds_are_not_pushed(p
         again(pushed, "me/compared", "--comparison", tmp_path)
 
 
-def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(
-    pushed: Pushed, tiny_model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(pushed, tiny_model_folder, tmp_path):
     (tmp_path / "corpus.txt").write_text("def find_max(numbers):\n    return max(numbers)\n\n" * 40)
     shape = "{hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2}"
     words = (
@@ -225,7 +219,7 @@ def test_a_model_from_scratch_goes_whole_and_at_its_end_alone(
     assert "scratch is a full model, pretrained on" in (tmp_path / "scratch" / "README.md").read_text()
 
 
-def test_preferences_go_on_the_same_way(pushed: Pushed, tmp_path: Path) -> None:
+def test_preferences_go_on_the_same_way(pushed, tmp_path):
     pairs = [{"instruction": f"Say {n}.", "chosen": f"{n} it is", "rejected": f"no {n}"} for n in range(8)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     words = (
@@ -239,7 +233,7 @@ def test_preferences_go_on_the_same_way(pushed: Pushed, tmp_path: Path) -> None:
     assert "tuned to preferences (DPO) on 8 pairs" in (tmp_path / "preferred" / "README.md").read_text()
 
 
-def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_pushed(pushed, tmp_path):
     (tmp_path / "run.json").write_text('{"kind": "run", "status": "started"}')
     with pytest.raises(UserError, match="a finished run"):
         pushing(tmp_path, "--repo_id", "me/unfinished")
@@ -258,7 +252,7 @@ def test_an_unfinished_run_is_not_pushed(pushed: Pushed, tmp_path: Path) -> None
         ("--hub_model_id me/base --hub_base_model me/base", "files of something else"),
     ],
 )
-def test_a_recipe_whose_push_would_fail_does_not_train(pushed: Pushed, tmp_path: Path, keys: str, words: str) -> None:
+def test_a_recipe_whose_push_would_fail_does_not_train(pushed, tmp_path, keys, words):
     where = f"--model_name_or_path {pushed.home}/base --dataset_name {pushed.home}/rows/rows.jsonl"
     with pytest.raises(UserError, match=words):
         sft.main(f"{KEYS} {where} --output_dir {tmp_path}/run --push_to_hub true {keys}".split())
@@ -266,7 +260,7 @@ def test_a_recipe_whose_push_would_fail_does_not_train(pushed: Pushed, tmp_path:
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_pushes_and_both_hear_a_refusal(pushed: Pushed, tmp_path: Path) -> None:
+def test_of_two_processes_one_pushes_and_both_hear_a_refusal(pushed, tmp_path):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml"]
     where = f"--model_name_or_path {pushed.home}/base --dataset_name {pushed.home}/rows/rows.jsonl"
     keys = f"{KEYS} {where} --output_dir {tmp_path}/both --push_to_hub true --hub_base_model me/base"

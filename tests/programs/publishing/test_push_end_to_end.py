@@ -78,9 +78,7 @@ def answer_of(model: str | Path, prompt: str, *flags: str, **options: dict[str, 
     return said.partition("--- answer 1 of 1")[2].partition("\n")[2].rstrip()
 
 
-def test_a_stranger_gets_the_same_answer_by_the_cards_snippet(
-    pushed: tuple[LocalHub, str, Path], stranger: Path, tmp_path: Path
-) -> None:
+def test_a_stranger_gets_the_same_answer_by_the_cards_snippet(pushed, stranger, tmp_path):
     hub, token, folder = pushed
     card = hub.repository("me/instruct").files()["README.md"].decode()
     [snippet] = re.findall(r"```python\n(.*?from_pretrained.*?)```", card, re.DOTALL)
@@ -97,7 +95,7 @@ def test_a_stranger_gets_the_same_answer_by_the_cards_snippet(
     assert said.rstrip() == expected
 
 
-def test_the_merged_branch_answers_without_peft(pushed: tuple[LocalHub, str, Path]) -> None:
+def test_the_merged_branch_answers_without_peft(pushed):
     hub, token, folder = pushed
     there = hub.repository("me/instruct").files("merged")
     assert {"model.safetensors", "config.json", "merge.json", "README.md"} <= there.keys()
@@ -105,7 +103,7 @@ def test_the_merged_branch_answers_without_peft(pushed: tuple[LocalHub, str, Pat
     assert by_the_hub == answer_of(folder / "merged", PROMPT)
 
 
-def test_transformers_serve_answers_from_the_merged_folder(pushed: tuple[LocalHub, str, Path], tmp_path: Path) -> None:
+def test_transformers_serve_answers_from_the_merged_folder(pushed, tmp_path):
     _, _, folder = pushed
     run(sys.executable, "-m", "pip", "install", "--quiet", "-c", PROJECT / "constraints.txt",
         "--target", tmp_path / "packages", "fastapi", "openai", "pydantic", "uvicorn")  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunCli, one_line_error
+from tests.conftest import one_line_error
 
 DOCTOR = "pipelines/doctor.py"
 
@@ -30,16 +30,14 @@ def clean(chain: Path, output: Path) -> list[str | Path]:
             chain / "instructions", "--output_dir", output, "--learning_rate", "2e-3"]  # fmt: skip
 
 
-def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain, tmp_path, run_cli):
     done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--forecast")
     assert done.stdout.startswith("sft: nothing found; 69 of 69 training rows checked")
     assert "GiB" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_is_told_with_its_line_shown_as_a_page_and_mended_as_a_diff(
-    recipe: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_an_error_is_told_with_its_line_shown_as_a_page_and_mended_as_a_diff(recipe, tmp_path, run_cli):
     page = tmp_path / "doctor.html"
     done = run_cli(DOCTOR, "--config", recipe, "--show_rows", "1", "--html", page, "--fix", expect=1)
     assert "END_TOKEN_MISMATCH" in one_line_error(done)
@@ -49,7 +47,7 @@ def test_an_error_is_told_with_its_line_shown_as_a_page_and_mended_as_a_diff(
     assert "eos_token: <|endoftext|>" in recipe.read_text(), "a diff writes nothing"
 
 
-def test_the_fix_is_written_when_asked_and_mends_it(recipe: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_the_fix_is_written_when_asked_and_mends_it(recipe, tmp_path, run_cli):
     copy = tmp_path / "copy.yaml"
     copy.write_text(recipe.read_text())
     run_cli(DOCTOR, "--config", copy, "--fix", "--write", expect=1)
@@ -58,7 +56,7 @@ def test_the_fix_is_written_when_asked_and_mends_it(recipe: Path, tmp_path: Path
     run_cli(DOCTOR, "--config", copy)
 
 
-def test_json_is_one_object_and_nothing_else_on_stdout(recipe: Path, run_cli: RunCli) -> None:
+def test_json_is_one_object_and_nothing_else_on_stdout(recipe, run_cli):
     record: dict[str, Any] = json.loads(run_cli(DOCTOR, "--config", recipe, "--json", "--fix", expect=1).stdout)
     assert record["kind"] == "diagnosis"
     assert record["n_errors"] == 1
@@ -67,27 +65,25 @@ def test_json_is_one_object_and_nothing_else_on_stdout(recipe: Path, run_cli: Ru
     assert record["diff"].startswith("---")
 
 
-def test_what_is_not_there_leaves_with_2(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_what_is_not_there_leaves_with_2(chain, tmp_path, run_cli):
     done = run_cli(DOCTOR, "--config", tmp_path / "none.yaml", expect=2)
     assert "none.yaml" in one_line_error(done)
     done = run_cli(DOCTOR, *clean(chain, tmp_path), "--dataset_name", tmp_path / "none.jsonl", expect=2)
     assert "none.jsonl" in one_line_error(done)
 
 
-def test_a_page_that_cannot_be_written_and_a_lonely_write_are_wrong_use(recipe: Path, run_cli: RunCli) -> None:
+def test_a_page_that_cannot_be_written_and_a_lonely_write_are_wrong_use(recipe, run_cli):
     assert "cannot write" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--html", recipe / "x.html", expect=2))
     assert "--fix" in one_line_error(run_cli(DOCTOR, "--config", recipe, "--write", expect=2))
 
 
-def test_training_stops_before_anything_is_written(recipe: Path, run_cli: RunCli) -> None:
+def test_training_stops_before_anything_is_written(recipe, run_cli):
     done = run_cli("pipelines/sft.py", "--config", recipe, expect=1)
     assert "END_TOKEN_MISMATCH" in one_line_error(done)
     assert not (recipe.parent / "run").exists()
 
 
-def test_training_goes_on_with_warn_and_the_record_has_what_was_said(
-    chain: Path, tmp_path: Path, run_cli: RunCli
-) -> None:
+def test_training_goes_on_with_warn_and_the_record_has_what_was_said(chain, tmp_path, run_cli):
     cut = ("--max_length", "56", "--long_rows", "keep_end_token", "--max_steps", "1", "--eval_strategy", "no")
     done = run_cli("pipelines/sft.py", *clean(chain, tmp_path / "run"), *cut, expect=1)
     assert "ANSWERS_CUT" in one_line_error(done)
@@ -99,7 +95,7 @@ def test_training_goes_on_with_warn_and_the_record_has_what_was_said(
     assert json.loads((tmp_path / "unseen" / "run.json").read_text())["doctor"] is None
 
 
-def test_two_processes_stop_as_one(recipe: Path, run_cli: RunCli) -> None:
+def test_two_processes_stop_as_one(recipe, run_cli):
     done = run_cli("pipelines/sft.py", "--config", recipe, expect=1, n_processes=2)
     assert done.stderr.count("error: the doctor found") == 2, done.stderr
     assert not (recipe.parent / "run").exists()

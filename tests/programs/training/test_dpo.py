@@ -55,7 +55,7 @@ def preferred(chain: Path, preferences: Path, run_cli: RunCli) -> Path:
     return chain / "preferred"
 
 
-def test_the_record_says_what_held_out_pairs_gained(chain: Path, preferences: Path, preferred: Path) -> None:
+def test_the_record_says_what_held_out_pairs_gained(chain, preferences, preferred):
     assert adapter_weights(preferred).keys() == adapter_weights(chain / "instruct").keys()
     record = record_of(preferred)
     assert record["status"] == "finished"
@@ -71,7 +71,7 @@ def test_the_record_says_what_held_out_pairs_gained(chain: Path, preferences: Pa
     assert read_json(preferred / "ledger.json")["kept"] == manifest["n_rows"]["train"]
 
 
-def test_a_resumed_run_ends_as_a_straight_one(chain: Path, preferred: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_a_resumed_run_ends_as_a_straight_one(chain, preferred, tmp_path, run_cli):
     folder = Path(shutil.copytree(preferred, tmp_path / "run"))
     shutil.rmtree(folder / "checkpoint-4")
     mark_started(folder)
@@ -81,7 +81,7 @@ def test_a_resumed_run_ends_as_a_straight_one(chain: Path, preferred: Path, tmp_
 
 
 @pytest.mark.usefixtures("preferences")
-def test_full_training_reads_trl_messages_and_an_adapter_can_follow(chain: Path, tmp_path: Path) -> None:
+def test_full_training_reads_trl_messages_and_an_adapter_can_follow(chain, tmp_path):
     roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
     columns = {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"}
     rows = [
@@ -110,7 +110,7 @@ def test_full_training_reads_trl_messages_and_an_adapter_can_follow(chain: Path,
     ],
 )
 @pytest.mark.usefixtures("preferences")
-def test_bad_input_is_one_line(chain: Path, tmp_path: Path, key: str, value: str, complaint: str) -> None:
+def test_bad_input_is_one_line(chain, tmp_path, key, value, complaint):
     write_jsonl(tmp_path / "instructions.jsonl", [{"instruction": "x", "output": "y"}])
     write_jsonl(tmp_path / "equal.jsonl", [{**pair("add", 1), "rejected": f" {pair('add', 1)['chosen']}\n"}] * 2)
     shutil.copytree(chain / "base", tmp_path / "other")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +32,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_missing_path_is_one_line_before_torch_is_imported(name: str, tmp_path: Path) -> None:
+def test_a_missing_path_is_one_line_before_torch_is_imported(name, tmp_path):
     command, message = COMMANDS[name]
     rows = write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
     program, *given = " ".join(WORDS.get(word, word) for word in command.split()).replace("ROWS", str(rows)).split()

@@ -62,7 +62,7 @@ def scratch(corpora: Path, from_scratch: Any) -> Path:
     return corpora / "scratch"
 
 
-def test_a_streamed_mixture_is_trained_on_in_its_shares_and_recorded(scratch: Path) -> None:
+def test_a_streamed_mixture_is_trained_on_in_its_shares_and_recorded(scratch):
     record = record_of(scratch)
     code, prose = record["dataset"]["parts"]
     assert record["n_tokens"] == 6 * 8 * 32
@@ -75,7 +75,7 @@ def test_a_streamed_mixture_is_trained_on_in_its_shares_and_recorded(scratch: Pa
     assert all("before" not in figures and figures["after"]["n"] == 8 for figures in held_out.values())
 
 
-def test_an_interrupted_stream_ends_with_the_same_weights(scratch: Path, from_scratch: Any, tmp_path: Path) -> None:
+def test_an_interrupted_stream_ends_with_the_same_weights(scratch, from_scratch, tmp_path):
     """The run is cut back to its checkpoint of step 3, as a power cut after it would leave it."""
     folder = Path(shutil.copytree(scratch, tmp_path / "scratch"))
     shutil.rmtree(folder / "checkpoint-6")
@@ -91,7 +91,7 @@ def test_an_interrupted_stream_ends_with_the_same_weights(scratch: Path, from_sc
         from_scratch(folder, "--resume")
 
 
-def test_continued_pretraining_measures_held_out(scratch: Path, corpora: Path, tmp_path: Path, capsys: Any) -> None:
+def test_continued_pretraining_measures_held_out(scratch, corpora, tmp_path, capsys):
     more = ("--model_name_or_path", scratch, "--max_steps", "12", "--save_strategy", "no")
     record = pretrain(corpora / "continue.yaml", tmp_path / "more", *more)
     assert record["base"]["fingerprint"].startswith("sha256:")
@@ -105,7 +105,7 @@ def test_continued_pretraining_measures_held_out(scratch: Path, corpora: Path, t
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
-def test_an_adapter_is_trained_on_a_corpus(method: str, corpora: Path, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_trained_on_a_corpus(method, corpora, tiny_model_folder, tmp_path):
     flags = "--load_in_4bit true" if method == "qlora" else "--activation_checkpointing true"
     flags += " --use_peft true --lora_r 8 --learning_rate 3e-2 --lora_dropout 0 --save_strategy no"
     record = pretrain(
@@ -121,14 +121,14 @@ def test_an_adapter_is_trained_on_a_corpus(method: str, corpora: Path, tiny_mode
     assert (tmp_path / "run" / "tokenizer_config.json").is_file()
 
 
-def test_warmup_stable_decay_is_flat_and_then_falls(from_scratch: Any, tmp_path: Path) -> None:
+def test_warmup_stable_decay_is_flat_and_then_falls(from_scratch, tmp_path):
     flags = "--save_strategy no --max_steps 8 --warmup_steps 2 --lr_scheduler_type warmup_stable_decay"
     from_scratch(tmp_path, *flags.split(), "--lr_scheduler_kwargs", "{num_decay_steps: 3, decay_type: linear}")
     rates = [rate / 3e-3 for rate in logged(tmp_path, "learning_rate")]
     assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 2 / 3, 1 / 3])
 
 
-def test_two_ranks_share_a_stream(corpora: Path, from_scratch: Any, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_two_ranks_share_a_stream(corpora, from_scratch, tiny_model_folder, tmp_path):
     """Two processes with half the batch each train on what one trains on."""
     keys = json.dumps({**SIZES, "n_layer": 1, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0})
     flags = ["--max_steps", "2", "--save_strategy", "no", "--bf16", "false", "--model_config", keys]
@@ -169,7 +169,7 @@ def test_two_ranks_share_a_stream(corpora: Path, from_scratch: Any, tiny_model_f
         (["--max_steps", "-1"], "max_steps is not set"),
     ],
 )
-def test_a_wrong_recipe_is_one_line(flags: list[str], complaint: str, from_scratch: Any, tmp_path: Path) -> None:
+def test_a_wrong_recipe_is_one_line(flags, complaint, from_scratch, tmp_path):
     with pytest.raises(UserError) as raised:
         from_scratch(tmp_path / "run", *flags)
     assert complaint in str(raised.value)

@@ -58,7 +58,7 @@ def in_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
 
 
-def test_the_same_adapter_comes_out_bit_by_bit(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_same_adapter_comes_out_bit_by_bit(place, capfd):
     reproduce.main(["run"])
     assert "bit-identical" in capfd.readouterr().out.splitlines()
     record = json.loads((place / "run-reproduced" / "reproduction.json").read_text())
@@ -71,7 +71,7 @@ def test_the_same_adapter_comes_out_bit_by_bit(place: Path, capfd: pytest.Captur
     assert files[0] == files[1]
 
 
-def test_the_lock_has_the_recipe_as_it_was_given_and_neither_token_nor_place(place: Path) -> None:
+def test_the_lock_has_the_recipe_as_it_was_given_and_neither_token_nor_place(place):
     lock = read_lock(place / "run")
     assert {key: lock["recipe"][key] for key in ("model_name_or_path", "dataset_name", "output_dir")} == {
         "model_name_or_path": "base", "dataset_name": "rows", "output_dir": "run",
@@ -83,7 +83,7 @@ def test_the_lock_has_the_recipe_as_it_was_given_and_neither_token_nor_place(pla
     assert lock["machine"]["n_threads"] == int(os.environ["OMP_NUM_THREADS"])
 
 
-def test_one_row_of_the_data_changed_is_named_by_its_split_and_nothing_is_run(tmp_path: Path) -> None:
+def test_one_row_of_the_data_changed_is_named_by_its_split_and_nothing_is_run(tmp_path):
     build_rows(tmp_path / "rows", last_answer="def f_39(x):\n    return x + 40")
     with pytest.raises(AnswerIsNo) as refused:
         reproduce.main(["run", "--dataset_name", str(tmp_path / "rows"), "--output_dir", str(tmp_path / "again")])
@@ -93,15 +93,13 @@ def test_one_row_of_the_data_changed_is_named_by_its_split_and_nothing_is_run(tm
     assert not (tmp_path / "again").exists()
 
 
-def test_the_same_rows_in_another_place_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_rows_in_another_place_are_the_same(tmp_path, capsys):
     build_rows(tmp_path / "moved")
     reproduce.main(["run/lock.json", "--dataset_name", str(tmp_path / "moved"), "--check_only"])
     assert "the run can be reproduced here" in capsys.readouterr().out
 
 
-def test_a_mixture_is_made_again_and_with_a_changed_part_it_is_refused(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mixture_is_made_again_and_with_a_changed_part_it_is_refused(place, tmp_path, capsys):
     for part in ("one", "two"):
         row = json.dumps({"instruction": f"Say {part}", "input": "", "output": f"It is {part}."})
         (tmp_path / f"{part}.jsonl").write_text(f"{row}\n" * 8)
@@ -120,7 +118,7 @@ def test_a_mixture_is_made_again_and_with_a_changed_part_it_is_refused(
         reproduce.main([str(tmp_path / "run"), "--check_only"])
 
 
-def test_another_base_is_named_by_its_fingerprint(place: Path, tmp_path: Path) -> None:
+def test_another_base_is_named_by_its_fingerprint(place, tmp_path):
     shutil.copytree(place / "base", tmp_path / "base")
     weights = load_file(tmp_path / "base" / "model.safetensors")
     save_file({k: v + 1 for k, v in weights.items()}, tmp_path / "base" / "model.safetensors", {"format": "pt"})
@@ -128,9 +126,7 @@ def test_another_base_is_named_by_its_fingerprint(place: Path, tmp_path: Path) -
         reproduce.main(["run", "--model_name_or_path", str(tmp_path / "base"), "--check_only"])
 
 
-def test_what_is_not_there_says_where_paths_count_from_and_which_key_names_it(
-    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_there_says_where_paths_count_from_and_which_key_names_it(tmp_path, place, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as refused:
         reproduce.main([str(place / "run"), "--model_name_or_path", str(place / "base"), "--check_only"])
@@ -150,9 +146,7 @@ def with_changes(place: Path, folder: Path, **changes: Any) -> Path:
     return folder / "lock.json"
 
 
-def test_another_version_is_said_and_does_not_refuse(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_version_is_said_and_does_not_refuse(place, tmp_path, capsys):
     versions = read_lock(place / "run")["versions"] | {"torch": "1.0"}
     reproduce.main([str(with_changes(place, tmp_path, versions=versions)), "--check_only"])
     said = capsys.readouterr().out
@@ -160,15 +154,13 @@ def test_another_version_is_said_and_does_not_refuse(
     assert "the run can be reproduced here" in said
 
 
-def test_an_output_dir_that_is_taken_is_refused_before_anything_is_read() -> None:
+def test_an_output_dir_that_is_taken_is_refused_before_anything_is_read():
     with pytest.raises(UserError, match="choose another --output_dir"):
         reproduce.main(["run", "--output_dir", "base", "--dataset_name", "absent"])
 
 
 @pytest.mark.slow
-def test_with_another_version_a_loss_nearby_is_enough_and_with_the_same_one_it_is_not(
-    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_with_another_version_a_loss_nearby_is_enough_and_with_the_same_one_it_is_not(place, tmp_path, capfd):
     lock = read_lock(place / "run")
     curve = [[step, loss * 1.001] for step, loss in lock["result"]["loss_curve"]]
     result = lock["result"] | {"loss_curve": curve, "weights_sha256": "sha256:another"}
@@ -182,9 +174,7 @@ def test_with_another_version_a_loss_nearby_is_enough_and_with_the_same_one_it_i
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_is_made_again_by_two_processes(
-    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_two_processes_is_made_again_by_two_processes(place, tmp_path, capfd):
     config = PROJECT / "accelerate_configs" / "cpu_ddp.yaml"
     command = [
         sys.executable,

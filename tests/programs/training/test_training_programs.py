@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.conftest import PROJECT, RunCli, one_line_error
+from tests.conftest import PROJECT, one_line_error
 from tests.run_files import logged, mark_started, read_json, record_of, write_jsonl
 
 
@@ -20,7 +19,7 @@ def sft(chain: Path, output: Path, *more: str | Path, recipe: Path | None = None
             "--dataset_name", chain / "instructions", "--output_dir", output, *more]  # fmt: skip
 
 
-def test_pretraining_from_scratch_learns_and_plain_transformers_loads_it(chain: Path) -> None:
+def test_pretraining_from_scratch_learns_and_plain_transformers_loads_it(chain):
     record = record_of(chain / "base")
     assert record["status"] == "finished"
     assert record["metrics"]["eval_bits_per_byte"] > 0
@@ -32,7 +31,7 @@ def test_pretraining_from_scratch_learns_and_plain_transformers_loads_it(chain: 
     assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(chain / "base")) == 320
 
 
-def test_pretraining_continues_from_a_checkpoint_in_another_dtype(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_pretraining_continues_from_a_checkpoint_in_another_dtype(chain, tmp_path, run_cli):
     run_cli("pipelines/pretrain.py", "--dataset_name", chain / "corpus.txt", "--model_name_or_path", chain / "base",
             "--max_length", "64", "--max_steps", "2", "--output_dir", tmp_path / "more", "--save_dtype", "bfloat16",
             "--report_to", "none", "--save_strategy", "no", "--logging_steps", "1")  # fmt: skip
@@ -42,7 +41,7 @@ def test_pretraining_continues_from_a_checkpoint_in_another_dtype(chain: Path, t
     assert record_of(tmp_path / "more")["base"]["fingerprint"].startswith("sha256:")
 
 
-def test_the_record_has_base_rows_metrics_and_recipe(chain: Path) -> None:
+def test_the_record_has_base_rows_metrics_and_recipe(chain):
     record = record_of(chain / "instruct")
     assert record["status"] == "finished"
     assert record["base"] == {"path": str(chain / "base"), "fingerprint": record["base"]["fingerprint"]}
@@ -55,7 +54,7 @@ def test_the_record_has_base_rows_metrics_and_recipe(chain: Path) -> None:
     assert 0 < ledger["n_tokens_trained"] < ledger["n_tokens"]
 
 
-def test_a_finished_run_is_not_overwritten(chain: Path, run_cli: RunCli) -> None:
+def test_a_finished_run_is_not_overwritten(chain, run_cli):
     before = (chain / "instruct" / "run.json").read_bytes()
     done = run_cli(*sft(chain, chain / "instruct"), expect=2)
     assert "a finished run" in one_line_error(done)
@@ -68,14 +67,14 @@ def launch(config: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_full_fine_tuning_with_packing_by_accelerate_launch(chain: Path, tmp_path: Path) -> None:
+def test_full_fine_tuning_with_packing_by_accelerate_launch(chain, tmp_path):
     launch("cpu.yaml", *sft(chain, tmp_path, "--use_peft", "false", "--packing", "true", "--eval_strategy", "no",
                             "--max_steps", "2", "--save_strategy", "no"))  # fmt: skip
     before, after = (load_file(folder / "model.safetensors") for folder in (chain / "base", tmp_path))
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_two_processes_share_one_run_folder_and_one_adapter(chain: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_two_processes_share_one_run_folder_and_one_adapter(chain, tmp_path, run_cli):
     launch("cpu_ddp.yaml", *sft(chain, tmp_path, "--max_steps", "2", "--save_strategy", "no"))
     record = record_of(tmp_path)
     assert (record["status"], record["n_processes"]) == ("finished", 2)
@@ -94,12 +93,12 @@ def test_two_processes_share_one_run_folder_and_one_adapter(chain: Path, tmp_pat
         (["--dataset_name", "absent.jsonl"], "absent.jsonl"),
     ],
 )
-def test_a_wrong_recipe_fails(chain: Path, tmp_path: Path, run_cli: RunCli, flags: list[str], complaint: str) -> None:
+def test_a_wrong_recipe_fails(chain, tmp_path, run_cli, flags, complaint):
     assert complaint in one_line_error(run_cli(*sft(chain, tmp_path / "run", *flags), expect=2))
     assert not (tmp_path / "run" / "adapter_model.safetensors").exists()
 
 
-def test_float32_without_bfloat16_arithmetic(chain: Path, tmp_path: Path, run_cli: RunCli, monkeypatch: Any) -> None:
+def test_float32_without_bfloat16_arithmetic(chain, tmp_path, run_cli, monkeypatch):
     """The two variables take its instructions from a newer processor."""
     for name, value in (("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ATEN_CPU_CAPABILITY", "avx2")):
         monkeypatch.setenv(name, value)
@@ -150,7 +149,7 @@ output_dir: {folder}/run
 """
 
 
-def test_a_recipe_for_trl_sft_runs_unchanged(tiny_model_folder: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_a_recipe_for_trl_sft_runs_unchanged(tiny_model_folder, tmp_path, run_cli):
     for name in ("one", "two"):
         talks = ([("user", f"{name} {n}?"), ("assistant", f"{n}.")] for n in range(10))
         rows = ({"messages": [{"role": role, "content": text} for role, text in talk]} for talk in talks)

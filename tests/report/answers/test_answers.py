@@ -30,7 +30,7 @@ def row(number: int, base: dict[str, Any], instruct: dict[str, Any], **more: Any
     return plain | {"answers": given} | more
 
 
-def test_flips_come_from_the_record_and_a_fault_that_is_gained_is_worse(comparison: Comparison) -> None:
+def test_flips_come_from_the_record_and_a_fault_that_is_gained_is_worse(comparison):
     first, second, third = shown_prompts([row(n, answer(""), answer("")) for n in (1, 2, 3)], comparison)
     assert (first.answers[1].improved, first.answers[1].worsened) == (("parses",), ("echoes the prompt",))
     assert (second.answers[1].improved, second.answers[1].worsened) == ((), ("not: parses",))
@@ -38,7 +38,7 @@ def test_flips_come_from_the_record_and_a_fault_that_is_gained_is_worse(comparis
     assert first.answers[0].improved == ()
 
 
-def test_filters_have_the_flips_of_each_check_and_count_what_they_show(comparison: Comparison) -> None:
+def test_filters_have_the_flips_of_each_check_and_count_what_they_show(comparison):
     rows = [row(n, answer(""), answer("", stopped=n > 2), category="ab"[n % 2]) for n in (1, 2, 3)]
     filters = filters_of(shown_prompts(rows, comparison), comparison)
     ((model, choices),) = filters.flips
@@ -52,17 +52,17 @@ def test_filters_have_the_flips_of_each_check_and_count_what_they_show(compariso
         assert sum(choice.tag in tags.split() for tags in filters.tags.values()) == choice.n
 
 
-def test_one_category_is_no_choice(comparison: Comparison) -> None:
+def test_one_category_is_no_choice(comparison):
     rows = [row(1, answer(""), answer(""), category="a"), row(2, answer(""), answer(""), category="extra")]
     assert filters_of(shown_prompts(rows, comparison), comparison).categories == ()
 
 
-def test_extra_prompts_come_first_and_the_rest_keeps_its_order(comparison: Comparison) -> None:
+def test_extra_prompts_come_first_and_the_rest_keeps_its_order(comparison):
     rows = [row(n, answer(""), answer(""), category="extra" if n == 3 else None) for n in (1, 2, 3)]
     assert [prompt.id for prompt in shown_prompts(rows, comparison)] == [3, 1, 2]
 
 
-def test_badges_say_each_check_in_words(comparison: Comparison) -> None:
+def test_badges_say_each_check_in_words(comparison):
     given = answer("def f(): pass", stopped=False, parses=True, defines_requested_name=False, repetition=0.125)
     given["checks"] |= {"echoes_prompt": True, "mystery": True, "why_it_failed": "timeout: more than 5 seconds\n" * 50}
     (prompt,) = shown_prompts([row(1, given, given)], comparison)
@@ -82,7 +82,7 @@ def test_badges_say_each_check_in_words(comparison: Comparison) -> None:
     assert len(shown.facts[1]) < 250
 
 
-def test_a_fault_that_an_answer_does_not_have_is_not_told(comparison: Comparison) -> None:
+def test_a_fault_that_an_answer_does_not_have_is_not_told(comparison):
     (prompt,) = shown_prompts([row(1, answer("Yes."), answer("No."))], comparison)
     shown = prompt.answers[1].greedy
     assert shown is not None
@@ -90,14 +90,14 @@ def test_a_fault_that_an_answer_does_not_have_is_not_told(comparison: Comparison
     assert not prompt.is_code
 
 
-def test_a_model_without_an_answer_has_an_empty_column(comparison: Comparison) -> None:
+def test_a_model_without_an_answer_has_an_empty_column(comparison):
     one = row(1, answer(""), answer(""))
     del one["answers"]["instruct"]
     (prompt,) = shown_prompts([one], comparison)
     assert [given.greedy is None for given in prompt.answers] == [False, True]
 
 
-def test_tokens_have_their_probabilities_and_alternatives(comparison: Comparison) -> None:
+def test_tokens_have_their_probabilities_and_alternatives(comparison):
     given = with_tokens(answer("a b"), alternatives=9)
     given["tokens"][0] |= {"token": "\n\ta\u202e", "probability": 0.0004}
     given["tokens"][1] |= {"probability": 0.3}
@@ -112,21 +112,21 @@ def test_tokens_have_their_probabilities_and_alternatives(comparison: Comparison
     assert prompt.has_tokens
 
 
-def test_a_probability_that_is_none_is_refused(comparison: Comparison) -> None:
+def test_a_probability_that_is_none_is_refused(comparison):
     given = with_tokens(answer("a"))
     given["tokens"][0]["probability"] = 1.5
     with pytest.raises(ValueError, match=r"a probability of 1\.5"):
         shown_prompts([row(1, answer("a"), given)], comparison)
 
 
-def test_tokens_end_where_the_page_has_no_room(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_end_where_the_page_has_no_room(comparison, monkeypatch):
     monkeypatch.setattr(answers, "MAX_PAGE_TOKENS", 5)
     rows = [row(n, answer("a b c"), with_tokens(answer("a b c"))) for n in (1, 2)]
     first, second = shown_prompts(rows, comparison)
     assert (first.has_tokens, second.has_tokens) == (True, False)
 
 
-def test_a_judgement_is_told_in_words(comparison: Comparison) -> None:
+def test_a_judgement_is_told_in_words(comparison):
     said = {"base_first": "instruct", "instruct_first": None, "verdict": None, "reason": "because\n" * 400}
     (prompt,) = shown_prompts([row(1, answer(""), answer(""), judgements={"instruct": said})], comparison)
     shown = prompt.answers[1].judgement
@@ -136,9 +136,7 @@ def test_a_judgement_is_told_in_words(comparison: Comparison) -> None:
     assert "\n" not in shown["reason"]
 
 
-def test_a_page_that_would_be_too_large_shows_less_of_each_answer(
-    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_would_be_too_large_shows_less_of_each_answer(comparison, monkeypatch):
     monkeypatch.setattr(answers, "MAX_PAGE_CHARACTERS", 30_000)
     long = answer("x" * 5_000)
     prompts = shown_prompts([row(number, long, long) for number in range(10)], comparison)
@@ -148,6 +146,6 @@ def test_a_page_that_would_be_too_large_shows_less_of_each_answer(
     assert prompts[0].answers[1].diff is None, "no difference of answers that are not shown whole"
 
 
-def test_at_most_so_many_prompts_are_shown(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_so_many_prompts_are_shown(comparison, monkeypatch):
     monkeypatch.setattr(answers, "MAX_PROMPTS", 3)
     assert len(shown_prompts([row(number, answer(""), answer("")) for number in range(9)], comparison)) == 3

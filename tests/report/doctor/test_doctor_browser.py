@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from pipelines.report import write_diagnosis_page
 from tests.report.samples.sample_diagnosis import clean_diagnosis, diagnosis, hostile_diagnosis
@@ -23,9 +23,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", _KINDS)
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
-def test_it_is_quiet_and_never_scrolls_sideways(
-    browser: Browser, urls: dict[str, str], kind: str, size: tuple[int, int]
-) -> None:
+def test_it_is_quiet_and_never_scrolls_sideways(browser, urls, kind, size):
     opened = Opened(browser, urls[kind], size)
     opened.page.locator(".token").last.click()
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= size[0]
@@ -35,13 +33,13 @@ def test_it_is_quiet_and_never_scrolls_sideways(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", ["ordinary", "clean"])
-def test_text_has_enough_contrast(browser: Browser, urls: dict[str, str], scheme: str, kind: str) -> None:
+def test_text_has_enough_contrast(browser, urls, scheme, kind):
     opened = Opened(browser, urls[kind], DESKTOP, scheme)
     assert opened.page.evaluate(_CONTRASTS) == []
     opened.close()
 
 
-def test_a_token_tells_its_id_by_key_and_by_hover(browser: Browser, urls: dict[str, str]) -> None:
+def test_a_token_tells_its_id_by_key_and_by_hover(browser, urls):
     opened = Opened(browser, urls["ordinary"], DESKTOP)
     tip, tokens = opened.page.locator("#tip"), opened.page.locator(".row .token")
     tokens.first.focus()

@@ -29,14 +29,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return rendered(tmp_path_factory.mktemp("hostile"), hostile_diagnosis())
 
 
-def test_it_opens_with_what_was_found_and_what_was_looked_at(page: Page) -> None:
+def test_it_opens_with_what_was_found_and_what_was_looked_at(page):
     assert "What would go wrong in recipes/quickstart/sft/lora.yaml?" in page.text
     assert "2 errors, 1 warning and 1 note. Do not train with this recipe yet" in page.text
     assert "Training rows checked 10,000 of 52,002 a sample; --all for every one" in page.text
     assert "Held-out rows checked 500 of 500 Checks 41" in page.text
 
 
-def test_a_finding_has_severity_evidence_reason_remedy_and_fix(page: Page) -> None:
+def test_a_finding_has_severity_evidence_reason_remedy_and_fix(page):
     for part in (
         "✗ error END_TOKEN_NOT_TRAINED 13 of 400 rows have no end token in the loss.",
         "row 17 of train",
@@ -58,7 +58,7 @@ def test_a_finding_has_severity_evidence_reason_remedy_and_fix(page: Page) -> No
     ]  # fmt: skip
 
 
-def test_tokens_are_classed_by_role_and_tell_their_id(page: Page) -> None:
+def test_tokens_are_classed_by_role_and_tell_their_id(page):
     tokens = [one for one in page.having("span") if (one.get("class") or "").startswith("token ")]
     of_row = tokens[4:12]
     assert [str(one["class"]).removeprefix("token ") for one in of_row] == [
@@ -71,7 +71,7 @@ def test_tokens_are_classed_by_role_and_tell_their_id(page: Page) -> None:
     assert [str(one["tabindex"]) for one in of_row] == ["0", *["-1"] * 7], "one stop for the tab key, arrows go on"
 
 
-def test_rows_tell_counts_fate_and_what_is_left_out(page: Page) -> None:
+def test_rows_tell_counts_fate_and_what_is_left_out(page):
     assert "Row 0 of train 1,819 tokens, 3 in the loss, 1 cut off kept" in page.text
     assert "1,812 tokens" in page.text
     assert "Chosen 1,819 tokens" in page.text
@@ -79,17 +79,17 @@ def test_rows_tell_counts_fate_and_what_is_left_out(page: Page) -> None:
     assert "Row 3 of train no tokens dropped: empty output No tokens: this row could not be read." in page.text
 
 
-def test_a_clean_recipe_says_so_and_has_no_findings(tmp_path: Path) -> None:
+def test_a_clean_recipe_says_so_and_has_no_findings(tmp_path):
     clean = rendered(tmp_path, clean_diagnosis())
     assert "Nothing found. The run can start." in clean.text
     assert "Findings" not in clean.texts.get("h2", [])
 
 
-def test_a_page_without_rows_has_no_place_for_them(tmp_path: Path) -> None:
+def test_a_page_without_rows_has_no_place_for_them(tmp_path):
     assert "What the model reads" not in rendered(tmp_path, diagnosis(shown_rows=[])).text
 
 
-def test_the_page_is_whole_and_asks_for_nothing(page: Page, hostile: Page) -> None:
+def test_the_page_is_whole_and_asks_for_nothing(page, hostile):
     for one in (page, hostile):
         assert one.mistakes == []
         assert one.open == []
@@ -99,7 +99,7 @@ def test_the_page_is_whole_and_asks_for_nothing(page: Page, hostile: Page) -> No
         assert not re.search(r"(src|href)=\"(?!#|data:,)", one.source)
 
 
-def test_hostile_text_is_text(hostile: Page) -> None:
+def test_hostile_text_is_text(hostile):
     assert not hostile.having("img")
     assert not hostile.having("svg")
     assert "<script>alert(1)</script>" in hostile.text
@@ -109,14 +109,14 @@ def test_hostile_text_is_text(hostile: Page) -> None:
     assert not [name for _, attributes in hostile.elements for name in attributes if name.startswith("on")]
 
 
-def test_two_findings_of_one_id_have_places_of_their_own(tmp_path: Path) -> None:
+def test_two_findings_of_one_id_have_places_of_their_own(tmp_path):
     page = rendered(tmp_path, diagnosis(findings=[finding(), finding(summary="Again.")]))
     assert [one["id"] for one in page.having("li") if one.get("id")] == [
         "END_TOKEN_NOT_TRAINED", "END_TOKEN_NOT_TRAINED-2",
     ]  # fmt: skip
 
 
-def test_long_text_is_cut_and_counted(tmp_path: Path) -> None:
+def test_long_text_is_cut_and_counted(tmp_path):
     evidence = {"text": "y" * 100_000, "row": 1, "split": "train", "tokens": [["z" * 100_000, 1, True]]}
     tokens = [["w" * 100_000, 1, True, "answer"]]
     record = diagnosis(
@@ -128,7 +128,7 @@ def test_long_text_is_cut_and_counted(tmp_path: Path) -> None:
     assert len(page.source) < 60_000
 
 
-def test_the_section_is_made_of_run_jsons_record_too() -> None:
+def test_the_section_is_made_of_run_jsons_record_too():
     record = {"mode": "error", **{key: value for key, value in diagnosis().items() if key != "shown_rows"}}
     found = findings_section(record)
     assert findings_sentence(found) == "2 errors, 1 warning and 1 note"
@@ -140,19 +140,19 @@ def test_the_section_is_made_of_run_jsons_record_too() -> None:
     ("text", "shown"),
     [("set it", "Set it"), ("learning_rate is high", "learning_rate is high"), ("13 of 9", "13 of 9")],
 )
-def test_a_sentence_begins_with_a_capital_but_a_key_stays(text: str, shown: str) -> None:
+def test_a_sentence_begins_with_a_capital_but_a_key_stays(text, shown):
     assert findings_section({"findings": [finding(summary=text)]})[0].summary[0][0] == shown
 
 
 @pytest.mark.parametrize(
     "broken", [{"findings": None}, {"findings": [{}]}, {"findings": [finding(severity="worse")]}, {}]
 )
-def test_a_broken_record_is_told_by_an_error(broken: dict[str, Any]) -> None:
+def test_a_broken_record_is_told_by_an_error(broken):
     with pytest.raises((KeyError, TypeError, ValueError)):
         findings_section(broken)
 
 
-def test_spaces_of_a_token_stay_spaces_and_what_has_no_width_is_named() -> None:
+def test_spaces_of_a_token_stay_spaces_and_what_has_no_width_is_named():
     assert list(token_view("  a b\n", 1, True, "answer").parts) == [
         ("  ", "space"), ("a", ""), (" ", "space"), ("b", ""), ("⏎\n", "mark"),
     ]  # fmt: skip

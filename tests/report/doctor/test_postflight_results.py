@@ -25,7 +25,7 @@ def report_of(few: Path, folder: Path, **keys: Any) -> tuple[Page, str]:
     return Page(html.read_text(encoding="utf-8")), markdown.read_text(encoding="utf-8")
 
 
-def test_the_doctor_is_told_with_counts_findings_and_remedies(few: Path, tmp_path: Path) -> None:
+def test_the_doctor_is_told_with_counts_findings_and_remedies(few, tmp_path):
     page, markdown = report_of(few, tmp_path, doctor=doctor(WARNING, NOTE))
     said = "Before the run the doctor made 58 checks on 10,000 of 27,840 rows of train and 148 rows of held-out: "
     assert f"The doctor's findings {said}1 warning and 1 note." in page.text
@@ -39,7 +39,7 @@ def test_the_doctor_is_told_with_counts_findings_and_remedies(few: Path, tmp_pat
     assert page.mistakes == []
 
 
-def test_a_clean_run_is_called_clean(few: Path, tmp_path: Path) -> None:
+def test_a_clean_run_is_called_clean(few, tmp_path):
     page, markdown = report_of(few, tmp_path, doctor=doctor(), after_run=after_run())
     assert "rows of held-out: clean, nothing found." in page.text
     assert "Doctor before the run: clean" in page.text
@@ -47,7 +47,7 @@ def test_a_clean_run_is_called_clean(few: Path, tmp_path: Path) -> None:
     assert "No problems were found after the run." in markdown
 
 
-def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: Path) -> None:
+def test_what_the_run_did_is_told_with_the_records_figures(few, tmp_path):
     page, markdown = report_of(few, tmp_path, after_run=after_run())
     for words in (
         "Adapter 3 of 3 modules changed",
@@ -71,7 +71,7 @@ def test_what_the_run_did_is_told_with_the_records_figures(few: Path, tmp_path: 
     assert "- Loss: 1.241 on training rows, 1.312 on held-out rows (gap +0.071; best" in markdown
 
 
-def test_modules_that_did_not_move_are_named(few: Path, tmp_path: Path) -> None:
+def test_modules_that_did_not_move_are_named(few, tmp_path):
     record = after_run(finding("ADAPTER_DID_NOT_MOVE", "error"))
     names = [f"model.layers.{n}.q_proj" for n in range(14)]
     record["change"] |= {"n_modules": 20, "n_unmoved": 14, "unmoved": names}
@@ -82,7 +82,7 @@ def test_modules_that_did_not_move_are_named(few: Path, tmp_path: Path) -> None:
     assert page.having("a", href="#after-run", **{"class": "error"})
 
 
-def test_full_fine_tuning_has_its_distance(few: Path, tmp_path: Path) -> None:
+def test_full_fine_tuning_has_its_distance(few, tmp_path):
     full = {
         "kind": "full", "norm": 3.1, "relative": 0.00001234, "n_tensors": 290, "n_compared": 145, "n_unmoved": 1,
         "unmoved": ["model.norm.weight"],
@@ -93,7 +93,7 @@ def test_full_fine_tuning_has_its_distance(few: Path, tmp_path: Path) -> None:
     assert "145 of 290 were compared" in page.text
 
 
-def test_what_was_not_measured_says_why(few: Path, tmp_path: Path) -> None:
+def test_what_was_not_measured_says_why(few, tmp_path):
     reason = {"reason": "no evaluation"}
     loss = {"train": {"value": 1.5, "n_logs": 1}, "reason": "no evaluation"}
     parts = {"change": reason, "learned_to_stop": reason, "forgetting": reason, "loss": loss}
@@ -103,7 +103,7 @@ def test_what_was_not_measured_says_why(few: Path, tmp_path: Path) -> None:
     assert "- General text: not measured (no evaluation)" in markdown
 
 
-def test_without_figures_from_before_the_first_evaluation_stands_in(few: Path, tmp_path: Path) -> None:
+def test_without_figures_from_before_the_first_evaluation_stands_in(few, tmp_path):
     record = after_run()
     del record["learned_to_stop"]["before"]
     record["change"]["is_new"] = False
@@ -116,7 +116,7 @@ def test_without_figures_from_before_the_first_evaluation_stands_in(few: Path, t
     assert "Packed in one of the two only" in page.text
 
 
-def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few: Path, tmp_path: Path) -> None:
+def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few, tmp_path):
     page, markdown = report_of(few, tmp_path)
     assert not [have for _, have in page.elements if have.get("href") in ("#doctor", "#after-run")]
     for text in (page.text, markdown):
@@ -128,13 +128,13 @@ def test_runs_of_before_the_doctor_and_runs_without_it_have_no_such_section(few:
     assert "Doctor before the run" not in page.text
 
 
-def test_errors_that_were_overruled_are_said_to_be(few: Path, tmp_path: Path) -> None:
+def test_errors_that_were_overruled_are_said_to_be(few, tmp_path):
     record = doctor(finding("END_TOKEN_NOT_TRAINED", "error"), mode="warn")
     page, _ = report_of(few, tmp_path, doctor=record)
     assert "1 error. The run was started anyway (doctor: warn)." in page.text
 
 
-def test_hostile_records_stay_text(few: Path, tmp_path: Path) -> None:
+def test_hostile_records_stay_text(few, tmp_path):
     findings = [
         finding(NAME, "warning", summary=text, why=text, remedy=text, fix={NAME: text},
                 evidence=[{"text": text, "row": None, "split": NAME, "tokens": [[text[:50], 3, True]]}])
@@ -155,7 +155,7 @@ def test_hostile_records_stay_text(few: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["change", "learned_to_stop", "findings"])
-def test_a_broken_record_is_refused_in_one_line(few: Path, tmp_path: Path, key: str) -> None:
+def test_a_broken_record_is_refused_in_one_line(few, tmp_path, key):
     record = after_run()
     del record[key]
     with pytest.raises(UserError, match=f"no key '{key}'"):

@@ -27,7 +27,7 @@ def card(folders: tuple[Path, Path]) -> str:
     return model_card(folders[1], comparison_folder=folders[0], repo_id="me/my-model", base_model="org/base")
 
 
-def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str, folders: tuple[Path, Path]) -> None:
+def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card, folders):
     lines = json.loads((folders[0] / "comparison.json").read_text())["summary"]["instruct"].values()
     told = "; ".join(line["text"] for line in lines).replace("->", "→").replace("<=", "≤")
     opening = section(card, "# my-model").strip().split("\n\n")[0]
@@ -38,9 +38,7 @@ def test_it_says_in_two_sentences_what_it_is_and_what_it_is_worth(card: str, fol
     ]
 
 
-def test_the_table_has_both_values_the_paired_difference_and_the_verdict_of_each_measure(
-    card: str, folders: tuple[Path, Path]
-) -> None:
+def test_the_table_has_both_values_the_paired_difference_and_the_verdict_of_each_measure(card, folders):
     record = json.loads((folders[0] / "comparison.json").read_text())
     rows = [line for line in section(card, "## Is it better than its base?").split("\n") if "; n = " in line]
     greedy = [name for name, words in record["metric_definitions"].items() if words["decoding"] != "sampled"]
@@ -57,7 +55,7 @@ def test_the_table_has_both_values_the_paired_difference_and_the_verdict_of_each
         assert f"| {difference['verdict']}, p {'≤' if difference['p_at_floor'] else '='} " in row
 
 
-def test_every_table_row_has_as_many_cells_as_its_head(card: str) -> None:
+def test_every_table_row_has_as_many_cells_as_its_head(card):
     outside, fence = outside_of_fences(card)
     assert fence is None
     widths: list[int] = []
@@ -66,7 +64,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(card: str) -> None:
         assert not widths or widths[-1] == widths[0], line
 
 
-def test_answers_of_both_are_shown_and_a_long_one_is_cut_with_a_mark(card: str) -> None:
+def test_answers_of_both_are_shown_and_a_long_one_is_cut_with_a_mark(card):
     answers = section(card, "## Answers side by side")
     assert answers.count("**Prompt**") == 3
     assert answers.count("**base**") == answers.count("**instruct**") == 3
@@ -78,7 +76,7 @@ def test_answers_of_both_are_shown_and_a_long_one_is_cut_with_a_mark(card: str) 
     assert max(len(text) for text, found in zip(fenced, cut, strict=True) if not found) <= 600
 
 
-def test_the_data_are_told_with_splits_rejects_sources_and_licenses(card: str) -> None:
+def test_the_data_are_told_with_splits_rejects_sources_and_licenses(card):
     data = section(card, "## Data")
     for line in (
         "| train | 2,784 | 310 |", "| test | 148 | 18 |", "| no docstring | 9,702 |", "| duplicate | 83 |",
@@ -90,7 +88,7 @@ def test_the_data_are_told_with_splits_rejects_sources_and_licenses(card: str) -
     assert "Proposed for this model: `apache-2.0`." in data
 
 
-def test_the_curve_has_held_out_losses_at_steps_of_the_log(card: str) -> None:
+def test_the_curve_has_held_out_losses_at_steps_of_the_log(card):
     training = section(card, "## Training")
     history = trainer_state()["log_history"]
     losses = {row["step"]: row["eval_loss"] for row in history if "eval_loss" in row}
@@ -99,7 +97,7 @@ def test_the_curve_has_held_out_losses_at_steps_of_the_log(card: str) -> None:
     assert [held_out for _, _, held_out, _ in rows] == [f"{losses[step]:.3f}" for step in sorted(losses)]
 
 
-def test_the_cost_is_the_runs(card: str) -> None:
+def test_the_cost_is_the_runs(card):
     for line in (
         "| time of the whole run | 2 min 43 s |", "| tokens trained on, without padding | 412,345 |",
         "| tokens per second | 2,527 |", "| peak memory | 1.8 GiB |",
@@ -108,21 +106,21 @@ def test_the_cost_is_the_runs(card: str) -> None:
         assert line in card
 
 
-def test_the_examinations_before_and_after_the_run_are_told(card: str) -> None:
+def test_the_examinations_before_and_after_the_run_are_told(card):
     assert "- note TRAIN\\_EVAL\\_OVERLAP: 2 of 169 rows overlap." in section(card, "### Before the run")
     after = section(card, "### After the run")
     assert "- Adapter: 3 of 3 modules changed" in after
     assert "- General text: 1.052 → 1.064 bits per byte" in after
 
 
-def test_what_was_measured_is_not_among_the_limits(card: str) -> None:
+def test_what_was_measured_is_not_among_the_limits(card):
     found = section(card, "## Limits")
     assert "- Not measured: losses of other capabilities and how truthful, fair and safe the answers are." in found
     assert "(forgetting): 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]." in found
     assert "not on the Hub" not in found
 
 
-def test_the_recipe_that_makes_it_again_is_the_runs_but_for_paths(card: str) -> None:
+def test_the_recipe_that_makes_it_again_is_the_runs_but_for_paths(card):
     again = section(card, "## Reproduce")
     recipe = yaml.safe_load(again.split("```yaml\n")[1].split("\n```")[0])
     assert recipe == lock()["recipe"]
@@ -130,7 +128,7 @@ def test_the_recipe_that_makes_it_again_is_the_runs_but_for_paths(card: str) -> 
     assert "`python pipelines/reproduce.py lock.json`" in again
 
 
-def test_the_lock_is_folded_with_whole_hashes_and_without_the_diff(card: str) -> None:
+def test_the_lock_is_folded_with_whole_hashes_and_without_the_diff(card):
     folded = card.split("<details><summary>Lock</summary>")[1].split("</details>")[0]
     for line in (
         f"| result.weights\\_sha256 | sha256:{'78' * 32} |", f"| datasets.1.fingerprint | sha256:{'ef' * 32} |",
@@ -141,7 +139,7 @@ def test_the_lock_is_folded_with_whole_hashes_and_without_the_diff(card: str) ->
     assert "loss_curve" not in card.replace("\\", "")
 
 
-def test_no_absolute_path_is_on_the_card(tmp_path: Path) -> None:
+def test_no_absolute_path_is_on_the_card(tmp_path):
     compared, trained = write_card_records(tmp_path, 2)
     here = {"model_name_or_path": "/home/somebody/models/base", "dataset_name": "/srv/data/functions"}
     change_run(trained, recipe=here, base={"path": "/home/somebody/models/base", "fingerprint": "ab"})
@@ -151,7 +149,7 @@ def test_no_absolute_path_is_on_the_card(tmp_path: Path) -> None:
     assert "model_name_or_path: base\ndataset_name: functions" in text
 
 
-def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders: tuple[Path, Path]) -> None:
+def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders):
     text = model_card(folders[1], repo_id="me/my-model")
     assert "model-index" not in text
     assert "It was not compared with its base." in text
@@ -160,7 +158,7 @@ def test_without_a_comparison_it_has_no_results_and_says_how_to_get_them(folders
     assert "## Answers side by side" not in text
 
 
-def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Path) -> None:
+def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path):
     write_json(tmp_path / "run.json", {"kind": "run", "program": "sft", "status": "started"})
     text = model_card(tmp_path)
     for sentence in (
@@ -173,7 +171,7 @@ def test_a_run_with_nothing_but_its_record_has_a_card_that_says_so(tmp_path: Pat
     assert "reproduce.py" not in text
 
 
-def test_a_run_folder_that_was_moved_is_known_by_its_name(tmp_path: Path) -> None:
+def test_a_run_folder_that_was_moved_is_known_by_its_name(tmp_path):
     compared, trained = write_card_records(tmp_path, 2)
     (tmp_path / "elsewhere").mkdir()
     moved = trained.rename(tmp_path / "elsewhere" / "sft")
@@ -183,13 +181,13 @@ def test_a_run_folder_that_was_moved_is_known_by_its_name(tmp_path: Path) -> Non
         model_card(moved, comparison_folder=compared)
 
 
-def test_the_report_of_another_run_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_report_of_another_run_is_refused(folders, tmp_path):
     write_json(tmp_path / "run.json", json.loads((folders[1] / "run.json").read_text()))
     with pytest.raises(UserError, match=r"not among the models of .*comparison.json: .*sft; compare this run"):
         model_card(tmp_path, comparison_folder=folders[0])
 
 
-def test_broken_records_and_names_are_one_line_errors(tmp_path: Path) -> None:
+def test_broken_records_and_names_are_one_line_errors(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     with pytest.raises(UserError, match="expected a Hub id such as org/name"):
         model_card(trained, base_model="../base")

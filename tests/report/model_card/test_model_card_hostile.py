@@ -60,7 +60,7 @@ def _rename_models(path: Path, trained: Path) -> None:
     write_json(path, record)
 
 
-def test_the_metadata_are_whole_and_end_where_they_end(card: str) -> None:
+def test_the_metadata_are_whole_and_end_where_they_end(card):
     found = ModelCard(card)
     assert str(found) == card
     assert found.data.get("license") == "unknown"
@@ -70,7 +70,7 @@ def test_the_metadata_are_whole_and_end_where_they_end(card: str) -> None:
     assert found.text.startswith("\n# ")
 
 
-def test_rendered_as_markdown_it_has_the_cards_own_elements_and_no_others(card: str) -> None:
+def test_rendered_as_markdown_it_has_the_cards_own_elements_and_no_others(card):
     markdown_it = pytest.importorskip("markdown_it")
     html = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table").render(ModelCard(card).text)
     page = Page(f"<body>{html}</body>")
@@ -85,28 +85,28 @@ def test_rendered_as_markdown_it_has_the_cards_own_elements_and_no_others(card: 
     assert len(page.texts["details"]) == 2
 
 
-def test_nothing_outside_of_code_is_katex(card: str) -> None:
+def test_nothing_outside_of_code_is_katex(card):
     page = "\n".join(outside_of_fences(ModelCard(card).text)[0])
     page = re.sub(r"``.*?``", "", page)
     assert "\\(" not in page
     assert "$$" not in page
 
 
-def test_every_table_keeps_its_columns(card: str) -> None:
+def test_every_table_keeps_its_columns(card):
     widths: list[int] = []
     for line in outside_of_fences(ModelCard(card).text)[0]:
         widths = [*widths, len(re.findall(r"(?<!\\)\|", line))] if line.startswith("|") else []
         assert not widths or widths[-1] == widths[0], line
 
 
-def test_nothing_hides_or_reorders_text(card: str) -> None:
+def test_nothing_hides_or_reorders_text(card):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", card)
     assert len(card) - len(HOSTILE[16]) < 60_000, "the recipe has the longest text whole, and nothing else has"
     card.encode()
 
 
 @pytest.mark.parametrize("text", [visible(text) for text in (*HOSTILE[:16], BREAKS)])
-def test_a_prompt_is_a_string_in_the_snippet_and_nothing_else(text: str) -> None:
+def test_a_prompt_is_a_string_in_the_snippet_and_nothing_else(text):
     for has_template in (True, False):
         snippet = loading_snippet(
             text, text, is_adapter=True, has_template=has_template, revision=text, max_new_tokens=None

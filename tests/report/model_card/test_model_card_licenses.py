@@ -27,11 +27,11 @@ from pipelines.report.model_card.licenses import PERMISSIVE, WITH_TERMS, Work, l
         (None, "unknown"),
     ],
 )
-def test_a_stated_license_has_an_identifier(stated: str | None, identifier: str) -> None:
+def test_a_stated_license_has_an_identifier(stated, identifier):
     assert license_identifier(stated) == identifier
 
 
-def test_the_hubs_own_identifiers_are_kept() -> None:
+def test_the_hubs_own_identifiers_are_kept():
     assert not PERMISSIVE & WITH_TERMS
     assert all(license_identifier(name) == name for name in PERMISSIVE | WITH_TERMS)
     creative = {name for name in PERMISSIVE if name.startswith("cc-by")}
@@ -55,9 +55,7 @@ def test_the_hubs_own_identifiers_are_kept() -> None:
         ("Acme Non-Commercial 1.0", ["apple-amlr"], "other", ["Not for commercial use: Acme", "Several licenses"]),
     ],
 )
-def test_the_stricter_license_is_proposed_with_warnings(
-    base: str | None, data: list[str | None], proposed: str, warnings: list[str]
-) -> None:
+def test_the_stricter_license_is_proposed_with_warnings(base, data, proposed, warnings):
     works = [Work("the base", base), *(Work(f"data {number}", one) for number, one in enumerate(data))]
     found = proposed_license(works)
     assert found.identifier == proposed
@@ -66,10 +64,10 @@ def test_the_stricter_license_is_proposed_with_warnings(
     assert (found.name is not None) == (proposed == "other")
 
 
-def test_names_of_other_licenses_are_joined() -> None:
+def test_names_of_other_licenses_are_joined():
     assert proposed_license([Work("a", "llama3"), Work("b", "gemma")]).name == "llama3-and-gemma"
     assert re.fullmatch("b-x{40,60}", str(proposed_license([Work("a", "<b>\n---\n" + "x" * 500)]).name))
 
 
-def test_a_model_made_from_nothing_on_record_has_an_unknown_license() -> None:
+def test_a_model_made_from_nothing_on_record_has_an_unknown_license():
     assert proposed_license([]).identifier == "unknown"

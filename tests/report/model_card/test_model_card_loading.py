@@ -68,7 +68,7 @@ def _asked(tokenizer: Any) -> Any:
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=False)
 
 
-def test_an_adapter_answers_as_it_was_saved(adapter: Written) -> None:
+def test_an_adapter_answers_as_it_was_saved(adapter):
     folder, model, tokenizer = adapter
     card = model_card(folder, repo_id=str(folder))
     expected = _answer(model, tokenizer, _asked(tokenizer))
@@ -89,8 +89,8 @@ def test_an_adapter_answers_as_it_was_saved(adapter: Written) -> None:
     ids=["lora", "rslora", "modules_to_save", "dora", "new_tokens"],
 )
 def test_a_card_warns_of_transformers_where_it_loads_another_model(
-    tiny_model_folder: Path, tmp_path: Path, kind: dict[str, Any], n_new_tokens: int, why: str
-) -> None:
+    tiny_model_folder, tmp_path, kind, n_new_tokens, why
+):
     import torch
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM
@@ -112,7 +112,7 @@ def test_a_card_warns_of_transformers_where_it_loads_another_model(
     assert ("\n- transformers\n" in card) == (not why)
 
 
-def test_a_full_model_answers_as_it_was_saved(tiny_model_folder: Path, adapter: Written, tmp_path: Path) -> None:
+def test_a_full_model_answers_as_it_was_saved(tiny_model_folder, adapter, tmp_path):
     from transformers import AutoModelForCausalLM
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model_folder), adapter[2]
@@ -127,7 +127,7 @@ def test_a_full_model_answers_as_it_was_saved(tiny_model_folder: Path, adapter: 
     assert _printed(card) == _answer(model, tokenizer, ids)
 
 
-def test_the_revision_is_where_the_snippet_loads_from(adapter: Written) -> None:
+def test_the_revision_is_where_the_snippet_loads_from(adapter):
     snippet = model_card(adapter[0], repo_id="me/it", revision="step-000100").split("```python\n")[1].split("\n```")[0]
     assert snippet.count('from_pretrained(name, revision="step-000100"') == 3
     assert f"name = {json.dumps('me/it')}" in snippet

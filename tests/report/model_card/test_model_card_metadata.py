@@ -34,7 +34,7 @@ def metadata(text: str) -> ModelCardData:
     return data
 
 
-def test_base_library_task_license_and_tags_are_the_runs(text: str) -> None:
+def test_base_library_task_license_and_tags_are_the_runs(text):
     found = metadata(text).to_dict()
     assert {key: value for key, value in found.items() if key != "model-index"} == {
         "base_model": "org/base",
@@ -46,7 +46,7 @@ def test_base_library_task_license_and_tags_are_the_runs(text: str) -> None:
     }
 
 
-def test_each_measure_is_a_result_with_the_records_value(text: str, folders: tuple[Path, Path]) -> None:
+def test_each_measure_is_a_result_with_the_records_value(text, folders):
     record = json.loads((folders[0] / "comparison.json").read_text())
     results = metadata(text).eval_results
     assert results
@@ -57,14 +57,14 @@ def test_each_measure_is_a_result_with_the_records_value(text: str, folders: tup
     assert one.source_url == "https://huggingface.co/me/my-model/blob/step-000100/comparison.json"
 
 
-def test_each_benchmark_task_is_a_result_too(text: str) -> None:
+def test_each_benchmark_task_is_a_result_too(text):
     results = metadata(text).eval_results
     assert results
     tasks = [(one.dataset_type, one.metric_type, one.metric_value) for one in results if one.dataset_args]
     assert tasks == [("arc_easy", "acc", 0.29), ("wikitext", "bits_per_byte", 1.064)]
 
 
-def test_the_metadata_survive_a_round_trip(text: str) -> None:
+def test_the_metadata_survive_a_round_trip(text):
     card = ModelCard(text)
     assert str(card) == text
     index = card.data.to_dict()["model-index"]
@@ -75,7 +75,7 @@ def test_the_metadata_survive_a_round_trip(text: str) -> None:
     assert yaml.safe_load(card.data.to_yaml()) == card.data.to_dict()
 
 
-def test_a_full_model_is_a_finetune_for_transformers(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_full_model_is_a_finetune_for_transformers(folders, tmp_path):
     run = json.loads((folders[1] / "run.json").read_text())
     base = {"path": "org/base", "fingerprint": f"hub:org/base@{COMMIT}"}
     write_json(tmp_path / "run.json", run | {"base": base})
@@ -87,7 +87,7 @@ def test_a_full_model_is_a_finetune_for_transformers(folders: tuple[Path, Path],
 
 
 @pytest.mark.parametrize(("path", "name"), [(".", "prompts"), (r"C:\Users\grete\rows", "rows"), ("data/rows/", "rows")])
-def test_prompts_of_a_folder_have_its_last_part_as_their_name(tmp_path: Path, path: str, name: str) -> None:
+def test_prompts_of_a_folder_have_its_last_part_as_their_name(tmp_path, path, name):
     compared, trained = write_card_records(tmp_path, 2)
     record = json.loads((compared / "comparison.json").read_text())
     write_json(compared / "comparison.json", record | {"prompts": record["prompts"] | {"path": path}})
@@ -97,13 +97,13 @@ def test_prompts_of_a_folder_have_its_last_part_as_their_name(tmp_path: Path, pa
     assert "grete" not in card
 
 
-def test_a_base_in_a_local_folder_is_no_base_model(folders: tuple[Path, Path]) -> None:
+def test_a_base_in_a_local_folder_is_no_base_model(folders):
     found = metadata(model_card(folders[1]))
     assert found.base_model is None
     assert "base_model_relation" not in found
 
 
-def test_datasets_are_those_with_a_commit_on_the_hub(tmp_path: Path) -> None:
+def test_datasets_are_those_with_a_commit_on_the_hub(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     train = lock()["datasets"][0]
     parts = [{"path": "org/rows", "revision": COMMIT}, {"path": "data/local", "revision": None}]
@@ -115,7 +115,7 @@ def test_datasets_are_those_with_a_commit_on_the_hub(tmp_path: Path) -> None:
     assert metadata(model_card(trained)).datasets is None
 
 
-def test_a_license_that_the_hub_has_no_identifier_for_is_other_with_its_name(tmp_path: Path) -> None:
+def test_a_license_that_the_hub_has_no_identifier_for_is_other_with_its_name(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     base = lock()["base"] | {"license": "Tongyi Qianwen"}
     write_json(trained / "lock.json", lock(base=base))
@@ -123,7 +123,7 @@ def test_a_license_that_the_hub_has_no_identifier_for_is_other_with_its_name(tmp
     assert (found.license, found.license_name) == ("other", "tongyi-qianwen")
 
 
-def test_a_run_without_a_lock_has_an_unknown_license(tmp_path: Path) -> None:
+def test_a_run_without_a_lock_has_an_unknown_license(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     (trained / "lock.json").unlink()
     change_run(trained, git_commit="1f2e3d")

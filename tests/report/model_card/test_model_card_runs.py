@@ -2,8 +2,6 @@
 
 import json
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +12,7 @@ from tests.report.samples.sample_records import write_json
 from tests.report.samples.sample_run_records import figure
 
 
-def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stands_on(tmp_path: Path) -> None:
+def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stands_on(tmp_path):
     compared, trained = write_card_records(tmp_path, 20)
     record = json.loads((compared / "comparison.json").read_text())
     record["differences"]["instruct"]["parses"]["verdict"] = "worse"
@@ -36,7 +34,7 @@ def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stand
     assert "- Its base is not on the Hub: you need a copy of it to load this model." in found
 
 
-def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path: Path) -> None:
+def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     write_json(tmp_path / "functions" / "manifest.json", manifest(n_train=2783))
     assert "Splits, rejects and sources were not recorded" in model_card(trained)
@@ -51,14 +49,14 @@ def test_a_dataset_folder_that_is_another_one_by_now_is_not_described(tmp_path: 
         ({"peft_type": "VERA"}, {}, "a VERA adapter"),
     ],
 )
-def test_the_kind_of_adapter_is_told(tmp_path: Path, adapter: Any, recipe: Any, told: str) -> None:
+def test_the_kind_of_adapter_is_told(tmp_path, adapter, recipe, told):
     _, trained = write_card_records(tmp_path, 2)
     write_json(trained / "adapter_config.json", adapter)
     change_run(trained, recipe=recipe)
     assert f"sft is {told} on `recipes/quickstart/base`, fine-tuned" in model_card(trained)
 
 
-def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path) -> None:
+def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     change_run(trained, program="dpo", adapter={"path": "/srv/runs/first", "fingerprint": "sha256:aa"})
     text = model_card(trained)
@@ -66,7 +64,7 @@ def test_a_preference_run_names_the_adapter_that_it_goes_on_from(tmp_path: Path)
     assert "> **License unknown:** none was recorded for adapter first." in text
 
 
-def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path: Path) -> None:
+def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, before, license in ((first, None, "cc-by-nc-4.0"), (second, first, "mit")):
@@ -81,7 +79,7 @@ def test_what_an_earlier_adapter_was_trained_on_counts_for_the_license(tmp_path:
     assert "continued from the adapter `second`." in text
 
 
-def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path: Path) -> None:
+def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     packages = [{"name": "click", "version": "8.5.1"}, {"name": "mystery", "version": "0.1"}]
     sources = [{"name": "packages", "distributions": packages}, {"name": "my_rows.jsonl", "sha256": "aa"}]
@@ -103,7 +101,7 @@ def test_sources_without_a_license_are_said_beside_those_that_have_one(tmp_path:
     assert "on 5 rows of `org/rows + my_rows.jsonl`." in text
 
 
-def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path: Path) -> None:
+def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path):
     accuracy = {"before": figure(0.537, 0.08, 147), "after": figure(0.748, 0.07, 147),
                 "difference": figure(0.211, 0.068, 147)}  # fmt: skip
     reward = {"before": {"value": None}, "after": figure(0.871, 0.05, 147), "chance": 0.5,
@@ -121,7 +119,7 @@ def test_a_preference_run_shows_its_held_out_pairs_before_and_after(tmp_path: Pa
     ) in text
 
 
-def test_a_pretraining_shows_bits_per_byte_with_a_before_where_there_was_a_model(tmp_path: Path) -> None:
+def test_a_pretraining_shows_bits_per_byte_with_a_before_where_there_was_a_model(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     bits = {"corpus": {"after": figure(0.9, 0.1, 306)}}
     change_run(
@@ -139,7 +137,7 @@ def test_a_pretraining_shows_bits_per_byte_with_a_before_where_there_was_a_model
     assert "| 1.000 [0.900, 1.100] | 0.900 [0.800, 1.000] | −10.0% [−12.0, −8.0] |" in unescaped(model_card(trained))
 
 
-def test_a_full_model_needs_no_base_and_a_run_against_the_doctor_says_so(tmp_path: Path) -> None:
+def test_a_full_model_needs_no_base_and_a_run_against_the_doctor_says_so(tmp_path):
     _, trained = write_card_records(tmp_path, 2)
     assert "PEFT loads it from the path in `adapter_config.json`" in model_card(trained)
     (trained / "adapter_config.json").unlink()

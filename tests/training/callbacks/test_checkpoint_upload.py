@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_push_is_planned_by_its_keys_and_the_trainer_gets_no_token(tmp_path: Path, hub: LocalHub, token: str) -> None:
+def test_a_push_is_planned_by_its_keys_and_the_trainer_gets_no_token(tmp_path, hub, token):
     assert planned_push(recipe_of(tmp_path / "run", token, push_to_hub="false"), BASE) is None
     assert hub.requests == []
     recipe = recipe_of(tmp_path / "run", token)
@@ -77,7 +77,7 @@ def test_a_push_is_planned_by_its_keys_and_the_trainer_gets_no_token(tmp_path: P
     assert (plain.strategy, said.strategy) == (HubStrategy.EVERY_SAVE, HubStrategy.END)
 
 
-def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, token: str) -> None:
+def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path, token):
     callbacks: list[Any] = []
     trainer: Any = SimpleNamespace(add_callback=lambda one: callbacks.append(type(one)))
     for strategy in ("end", "every_save", "checkpoint", "all_checkpoints"):
@@ -94,12 +94,12 @@ def test_checkpoints_are_followed_unless_only_the_end_is_pushed(tmp_path: Path, 
         ({"hub_model_id": "me/in--valid"}, "Cannot have -- or"),
     ],
 )
-def test_a_push_that_would_fail_does_not_start(tmp_path: Path, token: str, keys: dict[str, str], words: str) -> None:
+def test_a_push_that_would_fail_does_not_start(tmp_path, token, keys, words):
     with pytest.raises(UserError, match=words):
         planned(tmp_path / "run", token, **keys)
 
 
-def test_a_checkpoint_goes_to_its_own_branch_with_its_card(hub: LocalHub, folder: Path, token: str) -> None:
+def test_a_checkpoint_goes_to_its_own_branch_with_its_card(hub, folder, token):
     push = planned(folder, token, hub_revision="v2")
     saved(push, 5)
     saved(push, 10)
@@ -111,7 +111,7 @@ def test_a_checkpoint_goes_to_its_own_branch_with_its_card(hub: LocalHub, folder
     assert there.private
 
 
-def test_a_failed_upload_is_printed_and_stops_nothing(hub: LocalHub, folder: Path, token: str, capsys: Any) -> None:
+def test_a_failed_upload_is_printed_and_stops_nothing(hub, folder, token, capsys):
     push = planned(folder, token)
     hub.faults.append(Fault("POST /api/repos/create", status=403, times=99))
     callback = CheckpointUploadCallback(push)
@@ -134,9 +134,7 @@ def test_a_failed_upload_is_printed_and_stops_nothing(hub: LocalHub, folder: Pat
          " --revision v2 --base_model me/base --public"),
     ],
 )  # fmt: skip
-def test_the_end_says_how_to_push_again_what_did_not_go(
-    hub: LocalHub, folder: Path, token: str, keys: dict[str, str], base: HubBase | None, flags: str
-) -> None:
+def test_the_end_says_how_to_push_again_what_did_not_go(hub, folder, token, keys, base, flags):
     spaced = folder.rename(folder.parent / "my run")
     push = replace(planned(spaced, token, hub_model_id="me/my-run", **keys), base=base)
     hub.faults.append(Fault("POST .*/commit/", status=403, times=99))
@@ -147,7 +145,7 @@ def test_the_end_says_how_to_push_again_what_did_not_go(
     assert str(caught.value).endswith(f"python pipelines/push.py '{spaced}' --repo_id me/my-run{flags}")
 
 
-def test_a_run_from_another_rank_pushes_nothing(hub: LocalHub, folder: Path) -> None:
+def test_a_run_from_another_rank_pushes_nothing(hub, folder):
     push = PlannedPush(folder, None, HubBase(BASE, COMMIT), "main", True, HubStrategy.EVERY_SAVE)
     saved(push, 5)
     push.finish(lambda *_, **__: "")

@@ -40,7 +40,7 @@ def lora(**options: Any) -> LoraConfig:
     return LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **options)
 
 
-def test_full_training_of_a_llama_is_six_flops_for_each_weight_but_the_embeddings() -> None:
+def test_full_training_of_a_llama_is_six_flops_for_each_weight_but_the_embeddings():
     flops = flops_of(model_of(LLAMA))
     assert (flops.body, flops.head) == (6 * LLAMA_BODY, 6 * LLAMA_HEAD)
     assert (flops.attention, flops.attention_in_window) == (12 * 2 * 64, 0)
@@ -49,20 +49,20 @@ def test_full_training_of_a_llama_is_six_flops_for_each_weight_but_the_embedding
     assert flops.of(**counts, reference=True) == pytest.approx(flops.of(**counts) * 4 / 3)  # DPO: one more forward
 
 
-def test_the_projections_of_gpt2_are_matrices_too() -> None:
+def test_the_projections_of_gpt2_are_matrices_too():
     flops = flops_of(model_of(GPT2Config(vocab_size=100, n_embd=48, n_layer=3, n_head=4, n_positions=64)))
     assert (flops.head, flops.attention) == (6 * 48 * 100, 12 * 3 * 48)
     assert flops.body == 6 * 3 * (48 * 144 + 48 * 48 + 2 * 48 * 192)
 
 
 @pytest.mark.parametrize("dora", [False, True])
-def test_lora_saves_the_gradients_of_frozen_weights_and_nothing_else(dora: bool) -> None:
+def test_lora_saves_the_gradients_of_frozen_weights_and_nothing_else(dora):
     flops = flops_of(get_peft_model(model_of(LLAMA), lora(use_dora=dora)))
     assert flops.body == 4 * LLAMA_BODY + 6 * 2 * (64 * 4 + 4 * 64)
     assert (flops.head, flops.attention) == (4 * LLAMA_HEAD, 12 * 2 * 64)
 
 
-def test_a_resting_adapter_the_original_of_a_copy_and_rows_of_new_tokens_cost_nothing() -> None:
+def test_a_resting_adapter_the_original_of_a_copy_and_rows_of_new_tokens_cost_nothing():
     model = get_peft_model(model_of(LLAMA), lora(modules_to_save=["lm_head"]))
     flops = flops_of(model)
     assert flops.head == 6 * LLAMA_HEAD
@@ -72,7 +72,7 @@ def test_a_resting_adapter_the_original_of_a_copy_and_rows_of_new_tokens_cost_no
     assert flops_of(get_peft_model(model_of(LLAMA), rows)).head == 4 * LLAMA_HEAD
 
 
-def test_a_4_bit_matrix_counts_like_the_one_that_it_packs(tmp_path: Any) -> None:
+def test_a_4_bit_matrix_counts_like_the_one_that_it_packs(tmp_path):
     model_of(LLAMA).save_pretrained(tmp_path)
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
     packed = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=four_bit)
@@ -80,7 +80,7 @@ def test_a_4_bit_matrix_counts_like_the_one_that_it_packs(tmp_path: Any) -> None
     assert flops_of(get_peft_model(packed, lora())).body == 4 * LLAMA_BODY + 6 * 2 * (64 * 4 + 4 * 64)
 
 
-def test_layers_with_a_window_count_no_more_than_the_window() -> None:
+def test_layers_with_a_window_count_no_more_than_the_window():
     config = Gemma3TextConfig(
         vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
         num_key_value_heads=1, head_dim=24, sliding_window=8,
@@ -92,7 +92,7 @@ def test_layers_with_a_window_count_no_more_than_the_window() -> None:
     assert (long, short) == (width * (32 * 32 + 2 * 32 * 8), width * 3 * 4 * 4)
 
 
-def test_a_mixture_of_experts_is_not_guessed_at() -> None:
+def test_a_mixture_of_experts_is_not_guessed_at():
     config = MixtralConfig(
         vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, num_local_experts=4,
@@ -110,5 +110,5 @@ def test_a_mixture_of_experts_is_not_guessed_at() -> None:
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
     ],
 )  # fmt: skip
-def test_the_peak_is_that_of_the_very_device_or_none(name: str, peak: float | None) -> None:
+def test_the_peak_is_that_of_the_very_device_or_none(name, peak):
     assert peak_flops(name) == peak

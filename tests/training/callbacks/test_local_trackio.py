@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from transformers.integrations import TrackioCallback
 
@@ -46,7 +45,7 @@ def run(code: str, *arguments: str | Path, **variables: str | Path) -> "subproce
     return done
 
 
-def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_folder, tmp_path):
     done = run(TRAINING, tiny_model_folder, tmp_path / "run", "demo", TRACKIO_DIR=tmp_path / "trackio")
     assert "Trackio" not in done.stdout
     n_runs, logs = json.loads(run(READING, TRACKIO_DIR=tmp_path / "trackio").stdout)
@@ -56,7 +55,7 @@ def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_fol
     assert b"hf_secret" not in b"".join(path.read_bytes() for path in (tmp_path / "trackio").rglob("*.db*"))
 
 
-def test_a_refused_name_costs_the_tracker_only(tiny_model_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_refused_name_costs_the_tracker_only(tiny_model_folder, tmp_path, capsys):
     trainer = logged_trainer(tiny_model_folder, tmp_path, report_to="trackio", project="registry-x", max_steps=2)
     add_logging(trainer)
     trainer.train()
@@ -65,7 +64,7 @@ def test_a_refused_name_costs_the_tracker_only(tiny_model_folder: Path, tmp_path
     assert "step 2/2" in said.out
 
 
-def test_a_space_is_left_to_transformers(tiny_model_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_space_is_left_to_transformers(tiny_model_folder, tmp_path, monkeypatch):
     kinds = []
     for space in ("", "someone/board"):
         monkeypatch.setenv("TRACKIO_SPACE_ID", space)

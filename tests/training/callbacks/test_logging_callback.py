@@ -2,7 +2,6 @@
 
 import io
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,7 @@ from trl import DPOConfig, DPOTrainer
 
 from pipelines.training.callbacks.logging_callback import LoggingCallback, ThroughputLogging, add_logging, log_line, say
 from pipelines.training.callbacks.throughput import ThroughputMeter, batch_counts
-from tests.conftest import PROJECT, RunCli
+from tests.conftest import PROJECT
 from tests.run_files import read_json, read_jsonl
 from tests.training.callbacks.logged_trainers import logged_trainer, rows_of, tokenizer_of
 
@@ -42,7 +41,7 @@ def counted(trainer: Any) -> list[int]:
     "options", [{}, {"gradient_accumulation_steps": 2}, {"padding_free": True}, {"packing": True, "max_length": 48}]
 )
 @pytest.mark.parametrize("in_full", [False, True])
-def test_tokens_are_counted_exactly(tiny_model_folder: Path, tmp_path: Path, options: dict, in_full: bool) -> None:
+def test_tokens_are_counted_exactly(tiny_model_folder, tmp_path, options, in_full):
     rows = rows_of(tokenizer_of(tiny_model_folder), 15)
     if in_full:  # the first token of a row is never predicted
         rows = rows.map(lambda row: {"labels": row["input_ids"]})
@@ -52,7 +51,7 @@ def test_tokens_are_counted_exactly(tiny_model_folder: Path, tmp_path: Path, opt
     assert not in_full or counts[0] - counts[1] == 15
 
 
-def test_both_answers_of_preference_pairs_are_counted(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_both_answers_of_preference_pairs_are_counted(tiny_model_folder, tmp_path):
     tokenizer = tokenizer_of(tiny_model_folder)
     pairs = [{"prompt": f"number {n} is ", "chosen": "x" * (n + 1), "rejected": "no"} for n in range(6)]
     args = DPOConfig(output_dir=str(tmp_path), num_train_epochs=1, per_device_train_batch_size=4, use_cpu=True,
@@ -67,12 +66,12 @@ def test_both_answers_of_preference_pairs_are_counted(tiny_model_folder: Path, t
     assert trainer._has_reference_pass
 
 
-def test_blocks_without_a_mask_are_all_tokens() -> None:
+def test_blocks_without_a_mask_are_all_tokens():
     ids = torch.arange(12).reshape(2, 6)
     assert batch_counts({"input_ids": ids, "labels": ids}).tolist() == [12, 10, 72]
 
 
-def test_each_log_has_throughput_and_mfu(tiny_model_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_each_log_has_throughput_and_mfu(tiny_model_folder, tmp_path, monkeypatch):
     rows = rows_of(tokenizer_of(tiny_model_folder), 16)
     trainer = logged_trainer(tiny_model_folder, tmp_path, rows=rows, logging_steps=4)
     trainer.train()
@@ -102,7 +101,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     return clock
 
 
-def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock: Any) -> None:
+def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock):
     meter = ThroughputMeter()
     assert meter.seconds_left(0, 10) is None
     left = []
@@ -113,7 +112,7 @@ def test_the_time_left_falls_and_counts_the_steps_of_this_process_only(clock: An
     assert left[1:] == [16, 14, 12]
 
 
-def test_evaluation_is_no_training_time_but_is_waited_for(clock: Any) -> None:
+def test_evaluation_is_no_training_time_but_is_waited_for(clock):
     meter = ThroughputMeter()
     for step in range(2):
         meter.count(BATCH, step)
@@ -126,7 +125,7 @@ def test_evaluation_is_no_training_time_but_is_waited_for(clock: Any) -> None:
     assert meter.seconds_left(2, 4) == 30
 
 
-def test_lines_replace_the_printed_dicts(tiny_model_folder: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_lines_replace_the_printed_dicts(tiny_model_folder, tmp_path, capsys):
     trainer = logged_trainer(tiny_model_folder, tmp_path, eval_strategy="steps", eval_steps=2)
     add_logging(trainer)
     add_logging(trainer)
@@ -140,7 +139,7 @@ def test_lines_replace_the_printed_dicts(tiny_model_folder: Path, tmp_path: Path
     assert "% in loss" in lines[0]
 
 
-def test_progress_bars_stay_without_dicts(tiny_model_folder: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_progress_bars_stay_without_dicts(tiny_model_folder, tmp_path, capsys):
     trainer = logged_trainer(tiny_model_folder, tmp_path, disable_tqdm=False)
     add_logging(trainer)
     trainer.train()
@@ -150,7 +149,7 @@ def test_progress_bars_stay_without_dicts(tiny_model_folder: Path, tmp_path: Pat
     assert sum(isinstance(callback, ProgressCallback) for callback in trainer.callback_handler.callbacks) == 1
 
 
-def test_a_line_is_short_and_a_broken_gradient_is_loud() -> None:
+def test_a_line_is_short_and_a_broken_gradient_is_loud():
     logs = {"loss": 2.3141, "grad_norm": float("nan"), "learning_rate": 1e-4, "tokens_per_second": 3700.4,
             "loss_token_share": 0.62, "tflops_per_second": 402.1, "mfu": 0.4066, "peak_memory_gib": 3.12,
             "seconds_left": 130.0}  # fmt: skip
@@ -166,7 +165,7 @@ def test_a_line_is_short_and_a_broken_gradient_is_loud() -> None:
     assert log_line({"something": 1.0}, 1, 2) == ""
 
 
-def test_a_terminal_without_the_characters_gets_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_without_the_characters_gets_others(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     say("step 1 · loss 2 é")
@@ -174,7 +173,7 @@ def test_a_terminal_without_the_characters_gets_others(monkeypatch: pytest.Monke
     assert raw.getvalue() == b"step 1 | loss 2 \\xe9\n"
 
 
-def test_two_processes_add_their_tokens_up(tiny_model_folder: Path, tmp_path: Path, run_cli: RunCli) -> None:
+def test_two_processes_add_their_tokens_up(tiny_model_folder, tmp_path, run_cli):
     """Two ranks see 8 rows a step; the share is that of all of them, and rank 0 alone prints."""
     (tmp_path / "script.py").write_text(f"""
 import json, sys

@@ -53,7 +53,7 @@ def hand_probabilities(trainer: Any, rows: Any) -> tuple[list[float], list[float
     return at_end, inside
 
 
-def test_answers_are_on_disk_and_in_the_metrics(tiny_model_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_answers_are_on_disk_and_in_the_metrics(tiny_model_folder, tmp_path, capsys):
     trainer = sampled_trainer(tiny_model_folder, tmp_path, learning_rate=0.0)
     trainer.train()
     lines = lines_of(tmp_path)
@@ -75,7 +75,7 @@ def test_answers_are_on_disk_and_in_the_metrics(tiny_model_folder: Path, tmp_pat
     assert len(lines_of(tmp_path)) == 6  # nothing new was said
 
 
-def test_the_probability_of_the_end_equals_a_hand_computation(sampled: LoggedSFTTrainer, tokenizer: Any) -> None:
+def test_the_probability_of_the_end_equals_a_hand_computation(sampled, tokenizer):
     sampled.train()
     metrics = sampled.evaluate()
     at_end, inside = hand_probabilities(sampled, rows_of(tokenizer, 16))
@@ -84,7 +84,7 @@ def test_the_probability_of_the_end_equals_a_hand_computation(sampled: LoggedSFT
     assert np.mean(at_end) != pytest.approx(np.mean(inside), rel=1e-3)
 
 
-def test_a_model_that_learns_to_stop_is_seen_to_stop(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_that_learns_to_stop_is_seen_to_stop(tiny_model_folder, tmp_path):
     rows = rows_of(tokenizer_of(tiny_model_folder), 1).select([0] * 16)
     trainer = logged_trainer(tiny_model_folder, tmp_path, rows=rows, lora=False, max_steps=60, logging_steps=60)
     prompt = [token for token, label in zip(rows[0]["input_ids"], rows[0]["labels"], strict=True) if label == -100]
@@ -99,7 +99,7 @@ def test_a_model_that_learns_to_stop_is_seen_to_stop(tiny_model_folder: Path, tm
     assert lines_of(tmp_path)[-1]["answer"] == "x"
 
 
-def test_small_batches_give_what_one_batch_gives(sampled: Any, tokenizer: Any, monkeypatch: Any) -> None:
+def test_small_batches_give_what_one_batch_gives(sampled, tokenizer, monkeypatch):
     rows = [AnswerRow.of(row) for row in rows_of(tokenizer, 7)]
     with evaluation_mode(sampled.model), torch.no_grad():
         together = end_probabilities(sampled.model, rows)
@@ -110,7 +110,7 @@ def test_small_batches_give_what_one_batch_gives(sampled: Any, tokenizer: Any, m
     assert end_probabilities(sampled.model, []) == ([], [])
 
 
-def test_an_earlier_end_is_not_inside_and_a_cut_answer_has_no_end(sampled: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_an_earlier_end_is_not_inside_and_a_cut_answer_has_no_end(sampled, tokenizer, tmp_path):
     turns = {"input_ids": [5, 6, 3, 7, 8, 3], "labels": [-100, 6, 3, -100, 8, 3]}
     at_end, inside = end_probabilities(sampled.model, [AnswerRow.of(turns)])
     assert (len(at_end), len(inside)) == (1, 2)
@@ -118,14 +118,14 @@ def test_an_earlier_end_is_not_inside_and_a_cut_answer_has_no_end(sampled: Any, 
     assert SampleAnswersCallback(tokenizer, [], cut, tmp_path, 8).measure(sampled, "eval") == {}
 
 
-def test_a_prompt_that_fills_the_positions_has_no_answer(sampled: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_prompt_that_fills_the_positions_has_no_answer(sampled, tokenizer, tmp_path):
     callback = SampleAnswersCallback(tokenizer, [[5] * 256], None, tmp_path, 8)
     assert callback.measure(sampled, "eval") == {"eval_stop_rate": 0.0}
     assert lines_of(tmp_path)[0]["answer"] == ""
 
 
 @pytest.mark.parametrize("options", [{}, {"packing": True, "max_length": 64, "eval_packing": False}])
-def test_samples_do_not_change_the_weights(tiny_model_folder: Path, tmp_path: Path, options: dict) -> None:
+def test_samples_do_not_change_the_weights(tiny_model_folder, tmp_path, options):
     """Dropout draws from the same random numbers as the samples would."""
     for name in ("with", "without"):
         trainer = sampled_trainer(tiny_model_folder, tmp_path / name, **options)
@@ -139,7 +139,7 @@ def test_samples_do_not_change_the_weights(tiny_model_folder: Path, tmp_path: Pa
     )
 
 
-def test_measuring_leaves_random_states_mode_and_generation_config_alone(sampled: LoggedSFTTrainer) -> None:
+def test_measuring_leaves_random_states_mode_and_generation_config_alone(sampled):
     model: Any = sampled.model
     model.generation_config.repetition_penalty = 5.0
     model.train()
@@ -155,7 +155,7 @@ def test_measuring_leaves_random_states_mode_and_generation_config_alone(sampled
     assert model.generation_config is config
 
 
-def test_a_resumed_run_drops_the_answers_of_steps_that_it_repeats(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_drops_the_answers_of_steps_that_it_repeats(tiny_model_folder, tmp_path):
     options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
     sampled_trainer(tiny_model_folder, tmp_path, **options).train()
     whole = lines_of(tmp_path)
@@ -165,7 +165,7 @@ def test_a_resumed_run_drops_the_answers_of_steps_that_it_repeats(tiny_model_fol
     assert lines_of(tmp_path) == whole
 
 
-def test_logits_that_are_nan_end_no_training(sampled: Any, tokenizer: Any, tmp_path: Path, capsys: Any) -> None:
+def test_logits_that_are_nan_end_no_training(sampled, tokenizer, tmp_path, capsys):
     with torch.no_grad():
         sampled.model.get_input_embeddings().weight.fill_(float("nan"))
     callback = SampleAnswersCallback(tokenizer, [[5, 6]], None, tmp_path, 8)

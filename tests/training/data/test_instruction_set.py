@@ -34,7 +34,7 @@ def rows_of(row: dict[str, Any], **keys: Any) -> InstructionSet:
         (_INSTRUCTION, {"completion_only_loss": False}, True),
     ],
 )
-def test_the_keys_of_trl_choose_the_loss(row: dict[str, Any], keys: dict[str, Any], every_token: bool) -> None:
+def test_the_keys_of_trl_choose_the_loss(row, keys, every_token):
     assert rows_of(row, **keys).trains_every_token is every_token
 
 
@@ -47,6 +47,6 @@ def test_the_keys_of_trl_choose_the_loss(row: dict[str, Any], keys: dict[str, An
         (_TALK, "last", {}, "all_turns, last_turn, marked"),
     ],
 )
-def test_a_wrong_train_on_is_refused(row: dict[str, Any], train_on: str, keys: dict[str, Any], complaint: str) -> None:
+def test_a_wrong_train_on_is_refused(row, train_on, keys, complaint):
     with pytest.raises(UserError, match=complaint):
         rows_of(row, train_on=train_on, **keys)

@@ -32,7 +32,7 @@ def trained_text(tokenizer: Any, example: dict[str, list[int]]) -> str:
     return str(tokenizer.decode([label for label in example["labels"] if label != IGNORED]))
 
 
-def test_the_prompt_is_masked_and_the_answer_with_its_end_token_is_trained(tokenizer: Any) -> None:
+def test_the_prompt_is_masked_and_the_answer_with_its_end_token_is_trained(tokenizer):
     tokenized, _ = tokenize_rows(rows(("What is 2 + 2?", "four")), how(tokenizer))
     assert trained_text(tokenizer, tokenized[0]) == "four<|im_end|>"
     n_prompt = next(place for place, label in enumerate(tokenized[0]["labels"]) if label != IGNORED)
@@ -40,14 +40,14 @@ def test_the_prompt_is_masked_and_the_answer_with_its_end_token_is_trained(token
     assert tokenizer.decode(tokenized[0]["input_ids"][:n_prompt]).endswith("<|im_start|>assistant\n")
 
 
-def test_a_prompt_of_plain_text_is_masked_and_text_alone_is_trained_with_its_end(tokenizer: Any) -> None:
+def test_a_prompt_of_plain_text_is_masked_and_text_alone_is_trained_with_its_end(tokenizer):
     pair, text = {"prompt": "Q: 2?", "completion": " two"}, {"text": "a story"}
     for row, kind, trained in ((pair, RowFormat.PROMPT_COMPLETION, " two"), (text, RowFormat.TEXT, "a story")):
         tokenized, _ = tokenize_rows(Dataset.from_list([row]), RowTokenizer(tokenizer, kind, None))
         assert trained_text(tokenizer, tokenized[0]) == trained + tokenizer.eos_token
 
 
-def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer: Any) -> None:
+def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer):
     tokenized, ledger = tokenize_rows(rows(("a", "fits"), ("b", "x" * 500), ("c", "")), how(tokenizer, 64))
     record = ledger.to_json()
     assert (record["n_rows"], record["kept"], record["dropped"]) == (3, 1, 2)
@@ -62,7 +62,7 @@ def test_every_row_has_a_fate_and_every_token_is_counted(tokenizer: Any) -> None
         tokenize_rows(rows(("a", "fits")), how(tokenizer, n_tokens - 1))
 
 
-def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and_the_answer(tokenizer: Any) -> None:
+def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and_the_answer(tokenizer):
     request = "".join(f"word{n} " for n in range(60)) + "last?"
     tokenized, ledger = tokenize_rows(rows((request, "yes")), how(tokenizer, 64, "truncate_prompt"))
     text = tokenizer.decode(tokenized[0]["input_ids"])
@@ -75,7 +75,7 @@ def test_truncate_prompt_cuts_the_left_of_the_request_and_keeps_the_template_and
         tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, "truncate_prompt"))
 
 
-def test_keep_end_token_cuts_the_answer_and_ends_it(tokenizer: Any) -> None:
+def test_keep_end_token_cuts_the_answer_and_ends_it(tokenizer):
     tokenized, ledger = tokenize_rows(rows(("a", "x" * 500)), how(tokenizer, 64, "keep_end_token"))
     assert len(tokenized[0]["input_ids"]) == 64
     assert tokenized[0]["labels"][-1] == tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -85,7 +85,7 @@ def test_keep_end_token_cuts_the_answer_and_ends_it(tokenizer: Any) -> None:
         tokenize_rows(rows(("x" * 500, "a")), how(tokenizer, 64, "keep_end_token"))
 
 
-def test_split_keeps_every_trained_token_and_error_names_the_first_long_row(tokenizer: Any) -> None:
+def test_split_keeps_every_trained_token_and_error_names_the_first_long_row(tokenizer):
     whole, _ = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer))
     tokenized, ledger = tokenize_rows(rows(("a", "x" * 500), ("b", "fits")), how(tokenizer, 64, "split"))
     assert all(len(example["input_ids"]) <= 64 for example in tokenized)
@@ -96,14 +96,14 @@ def test_split_keeps_every_trained_token_and_error_names_the_first_long_row(toke
         tokenize_rows(rows(("a", "fits"), ("b", "x" * 500)), how(tokenizer, 64, "error"))
 
 
-def test_two_processes_tokenize_as_one_does(tokenizer: Any) -> None:
+def test_two_processes_tokenize_as_one_does(tokenizer):
     many = rows(*((f"q{n}", "x" * (20 * n)) for n in range(8)))
     results = [tokenize_rows(many, how(tokenizer, 100), num_proc=n) for n in (None, 2)]
     one, two = ((tokenized.to_list(), ledger.to_json()) for tokenized, ledger in results)
     assert one == two
 
 
-def test_tools_need_a_template_that_keeps_them(tokenizer: Any) -> None:
+def test_tools_need_a_template_that_keeps_them(tokenizer):
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     one = talks({"messages": messages, "tools": [{"name": "area", "parameters": {}}]})
     kind = RowTokenizer(tokenizer, RowFormat.MESSAGES, None)
@@ -114,7 +114,7 @@ def test_tools_need_a_template_that_keeps_them(tokenizer: Any) -> None:
         tokenize_rows(one, kind)
 
 
-def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer: Any) -> None:
+def test_a_set_without_one_trained_token_is_one_line_with_its_reasons(tokenizer):
     questions = talks(*[{"messages": [{"role": "user", "content": "a"}]}] * 3)
     with pytest.raises(UserError, match=r"no row of 3 .*: 3 no_assistant_turn"):
         tokenize_rows(questions, RowTokenizer(tokenizer, RowFormat.MESSAGES, None))
@@ -140,7 +140,7 @@ def talk(**marks: Any) -> Dataset:
         ("marked", {"train": (False, True)}, "2<|im_end|>"),
     ],
 )
-def test_train_on_and_marks_choose_the_turns(tokenizer: Any, train_on: str, marks: dict, trained: str) -> None:
+def test_train_on_and_marks_choose_the_turns(tokenizer, train_on, marks, trained):
     chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
     tokenized, ledger = tokenize_rows(talk(**marks), chooses)
     assert "".join(trained_text(tokenizer, example) for example in tokenized) == trained
@@ -150,12 +150,12 @@ def test_train_on_and_marks_choose_the_turns(tokenizer: Any, train_on: str, mark
 @pytest.mark.parametrize(
     ("train_on", "marks"), [("marked", {}), ("all_turns", {"weight": (0, 0)}), ("last_turn", {"train": (True, False)})]
 )
-def test_a_row_without_a_trained_turn_is_dropped(tokenizer: Any, train_on: str, marks: dict[str, Any]) -> None:
+def test_a_row_without_a_trained_turn_is_dropped(tokenizer, train_on, marks):
     chooses = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, train_on=TrainOn(train_on))
     assert chooses.examples(talk(**marks)[0], 0).reason == "no_trained_turn"
 
 
-def test_a_loss_on_every_token_has_the_turns_that_a_row_marks_as_untrained(tokenizer: Any) -> None:
+def test_a_loss_on_every_token_has_the_turns_that_a_row_marks_as_untrained(tokenizer):
     every = RowTokenizer(tokenizer, RowFormat.MESSAGES, None, whole_sequence=True)
     [example] = every.examples(talk(weight=(None, 0))[0], 0).examples
     assert example.labels == example.token_ids

@@ -68,7 +68,7 @@ def model_with(attention: str, folder: Path, architecture: str) -> PreTrainedMod
         pytest.param("flex_attention", "llama", True, marks=pytest.mark.slow),
     ],
 )
-def test_packing_keeps_the_loss(tiny_model_folder: Path, attention: str, architecture: str, compiles: bool) -> None:
+def test_packing_keeps_the_loss(tiny_model_folder, attention, architecture, compiles):
     model = model_with(attention, tiny_model_folder, architecture)
     rows = examples()[:2] if compiles else examples()
     apart = DataCollatorForLanguageModeling(pad_token_id=1)
@@ -94,7 +94,7 @@ def trainer_of(folder: Path, tmp_path: Path, **keys: Any) -> SFTTrainer:
 
 
 @pytest.mark.parametrize("vocab_size", [None, 28, 56, 112, 2])
-def test_contamination_is_refused(tiny_model_folder: Path, tmp_path: Path, vocab_size: int | None) -> None:
+def test_contamination_is_refused(tiny_model_folder, tmp_path, vocab_size):
     trainer = trainer_of(tiny_model_folder, tmp_path, packing=True)
     if vocab_size is not None:  # the probe takes its tokens from the vocabulary
         trainer.model.config.vocab_size = vocab_size
@@ -110,7 +110,7 @@ def test_contamination_is_refused(tiny_model_folder: Path, tmp_path: Path, vocab
         refuse_contamination(trainer)
 
 
-def test_nan_stops_a_packed_run_and_an_unpacked_one_is_not_probed(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_nan_stops_a_packed_run_and_an_unpacked_one_is_not_probed(tiny_model_folder, tmp_path):
     refuse_contamination(trainer_of(tiny_model_folder, tmp_path))
     trainer = trainer_of(tiny_model_folder, tmp_path, packing=True)
     with torch.no_grad():

@@ -1,7 +1,6 @@
 """Preference rows of any format to tokens: the prompt as it is served, one end token, and a fate for every row."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def pairs_of(rows: list[dict], tokenizer: Any, max_length: int | None, policy: s
     return tokenize_pairs(Dataset.from_list(rows), tokenizer, max_length, TruncationPolicy(policy))
 
 
-def test_the_prompt_is_the_served_one_and_each_answer_ends_with_one_end_token(tokenizer: Any) -> None:
+def test_the_prompt_is_the_served_one_and_each_answer_ends_with_one_end_token(tokenizer):
     pairs, ledger = pairs_of([ROW, {**ROW, "chosen": "Bonjour.<|im_end|>\n"}], tokenizer, None)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     for pair in pairs:
@@ -51,7 +50,7 @@ def test_the_prompt_is_the_served_one_and_each_answer_ends_with_one_end_token(to
     assert ledger.n_tokens_trained == 2 * n_answers
 
 
-def test_a_row_that_does_not_fit_is_dropped_with_its_tokens(tokenizer: Any) -> None:
+def test_a_row_that_does_not_fit_is_dropped_with_its_tokens(tokenizer):
     whole = pairs_of([ROW], tokenizer, None)[0][0]
     length = len(whole["prompt_ids"]) + len(whole["rejected_ids"])
     assert len(pairs_of([ROW], tokenizer, length)[0]) == 1
@@ -62,7 +61,7 @@ def test_a_row_that_does_not_fit_is_dropped_with_its_tokens(tokenizer: Any) -> N
     assert ledger.n_tokens_lost > 0
 
 
-def test_truncate_prompt_cuts_the_left_of_the_prompt_only(tokenizer: Any) -> None:
+def test_truncate_prompt_cuts_the_left_of_the_prompt_only(tokenizer):
     row = {**ROW, "input": "one two three four five six seven eight nine ten. " * 3 + "THE END"}
     whole = pairs_of([row], tokenizer, None)[0][0]
     max_length = len(whole["prompt_ids"]) + len(whole["rejected_ids"]) - 20
@@ -78,7 +77,7 @@ def test_truncate_prompt_cuts_the_left_of_the_prompt_only(tokenizer: Any) -> Non
         pairs_of([row], tokenizer, 20, "truncate_prompt")
 
 
-def test_keep_end_token_cuts_answers_and_drops_those_that_become_equal(tokenizer: Any) -> None:
+def test_keep_end_token_cuts_answers_and_drops_those_that_become_equal(tokenizer):
     alike = {**ROW, "chosen": "The very same beginning, yes", "rejected": "The very same beginning, no"}
     n_prompt = len(pairs_of([ROW], tokenizer, None)[0][0]["prompt_ids"])
     pairs, ledger = pairs_of([ROW, alike], tokenizer, n_prompt + 5, "keep_end_token")
@@ -89,21 +88,21 @@ def test_keep_end_token_cuts_answers_and_drops_those_that_become_equal(tokenizer
     assert ledger.reasons() == {"chosen_equals_rejected_when_cut": 1}
 
 
-def test_the_policies_error_and_split_refuse(tokenizer: Any) -> None:
+def test_the_policies_error_and_split_refuse(tokenizer):
     with pytest.raises(UserError, match=r"row 0 has .* tokens"):
         pairs_of([ROW], tokenizer, 20, "error")
     with pytest.raises(UserError, match="split"):
         preference_set(PreferenceArguments(dataset_name="x", long_rows="split"), DPOConfig(use_cpu=True, bf16=False))
 
 
-def test_nothing_but_equal_pairs_is_an_error_with_the_remedy(tokenizer: Any) -> None:
+def test_nothing_but_equal_pairs_is_an_error_with_the_remedy(tokenizer):
     complaint = r"none of 2 pairs .*, 2 chosen_equals_rejected; check that the columns chosen"
     with pytest.raises(UserError, match=complaint) as refused:
         pairs_of([{**ROW, "rejected": "Bonjour."}] * 2, tokenizer, 256)
     assert "\n" not in str(refused.value)
 
 
-def test_several_turns_with_tools_and_content_parts_are_rendered_as_they_are_served(shared_data: Path) -> None:
+def test_several_turns_with_tools_and_content_parts_are_rendered_as_they_are_served(shared_data):
     tokenizer = load_tokenizer(str(shared_data / "tokenizers" / "qwen2.5"))
     call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
     parts = [{"type": "text", "text": "And"}, {"type": "text", "text": "tomorrow?"}]
@@ -128,13 +127,13 @@ def test_several_turns_with_tools_and_content_parts_are_rendered_as_they_are_ser
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_all_formats_read_alike(row: dict) -> None:
+def test_all_formats_read_alike(row):
     refuse_other_columns(Dataset.from_list([row]), "rows")
     preference = read_preference(row)
     assert (preference.prompt, preference.chosen, preference.rejected) == ([USER], GOOD, BAD)
 
 
-def test_a_system_prompt_earlier_turns_and_tools_are_kept() -> None:
+def test_a_system_prompt_earlier_turns_and_tools_are_kept():
     before = [{"role": "system", "content": "Be brief."}, USER, GOOD, {"role": "user", "content": "Again."}]
     tools = [{"type": "function", "function": {"name": "greet"}}]
     row = {"prompt": before, "chosen": "Salut.", "rejected": "Hi.", "tools": json.dumps(tools)}
@@ -156,20 +155,20 @@ def test_a_system_prompt_earlier_turns_and_tools_are_kept() -> None:
         ({"chosen": [{"role": "assistant", "content": {"image": 1}}]}, "content_is_not_text"),
     ],
 )
-def test_a_row_without_a_preference_says_why(change: dict, reason: str) -> None:
+def test_a_row_without_a_preference_says_why(change, reason):
     with pytest.raises(UnreadableRowError, match=f"^{reason}$"):
         read_preference({**ROWS["ours"], **change})
 
 
 @pytest.mark.parametrize("columns", ["instruction, output", "chosen, rejected", "prompt, chosen"])
-def test_other_columns_are_refused_with_those_found_and_the_formats_known(columns: str) -> None:
+def test_other_columns_are_refused_with_those_found_and_the_formats_known(columns):
     with pytest.raises(UserError) as refused:
         refuse_other_columns(Dataset.from_list([dict.fromkeys(columns.split(", "), "text")]), "my.jsonl")
     assert f"has the columns {columns}, expected" in refused.value.problem
     assert "instruction + input + chosen + rejected" in refused.value.problem
 
 
-def test_real_rows_of_several_turns_are_read(shared_data: Path) -> None:
+def test_real_rows_of_several_turns_are_read(shared_data):
     rows = json.loads((shared_data / "llamafactory-demos" / "dpo_en_demo.json").read_text())
     preferences = [read_preference(row) for row in rows]
     assert max(len(preference.prompt) for preference in preferences) == 13

@@ -35,7 +35,7 @@ def run(run_sft: Any, alien_rows: Path, tiny_model_folder: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("packing", ["", "--packing"])
-def test_each_row_has_its_loss(run: Run, alien_rows: Path, tmp_path: Path, packing: str) -> None:
+def test_each_row_has_its_loss(run, alien_rows, tmp_path, packing):
     record = run(f"--max_steps 40 {packing}")
     table = pq.read_table(tmp_path / "row_losses.parquet").to_pylist()
     assert sorted(entry["row"] for entry in table) == [n for n in range(N_ROWS) if n != 3]
@@ -67,13 +67,13 @@ def plain_loss(folder: Path, rows_file: Path, number: int) -> float:
     return float(losses[-len(answer) :].mean())
 
 
-def test_a_sample_is_measured_if_all_rows_take_too_long(run: Run, monkeypatch: Any, capsys: Any) -> None:
+def test_a_sample_is_measured_if_all_rows_take_too_long(run, monkeypatch, capsys):
     monkeypatch.setattr("pipelines.training.data.row_losses._MIN_EXAMPLES", 4)
     said = run("--max_steps 2")["row_losses"]
     assert 4 <= said["n_rows"] < said["n_rows_trained"] == N_ROWS - 1
     assert f"over a sample of {said['n_rows']} of 39 rows" in capsys.readouterr().out
 
 
-def test_none_are_measured_without_row_losses(run: Run, tmp_path: Path) -> None:
+def test_none_are_measured_without_row_losses(run, tmp_path):
     assert run("--max_steps 1 --row_losses false")["row_losses"] is None
     assert not (tmp_path / "row_losses.parquet").exists()

@@ -27,7 +27,7 @@ def numbered(path: Path, name: str, n: int) -> str:
     return jsonl(path / f"{name}.jsonl", *({"instruction": f"{name} {i}", "output": "a"} for i in range(n)))
 
 
-def test_a_local_file_is_read_and_nested_values_keep_their_own_keys(tmp_path: Path) -> None:
+def test_a_local_file_is_read_and_nested_values_keep_their_own_keys(tmp_path):
     name = jsonl(tmp_path / "rows.jsonl", {"instruction": "q", "output": "a", "note": 3})
     train, held_out = recipe_rows(DataArguments(dataset_name=name), 0, evaluates=False)
     assert train.to_list() == [{"instruction": "q", "output": "a", "note": "3"}]
@@ -36,7 +36,7 @@ def test_a_local_file_is_read_and_nested_values_keep_their_own_keys(tmp_path: Pa
     assert train_rows(dataset_name=jsonl(tmp_path / "rows.jsonl", *rows)).to_list() == rows
 
 
-def test_a_single_file_is_split_by_test_split_size_with_the_seed(tmp_path: Path) -> None:
+def test_a_single_file_is_split_by_test_split_size_with_the_seed(tmp_path):
     name = numbered(tmp_path, "rows", 40)
     with pytest.raises(UserError, match="eval_strategy"):
         recipe_rows(DataArguments(dataset_name=name), 0, evaluates=True)
@@ -50,7 +50,7 @@ def test_a_single_file_is_split_by_test_split_size_with_the_seed(tmp_path: Path)
     assert not set(train["instruction"]) & set(test["instruction"])
 
 
-def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) -> None:
+def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path):
     one, two = numbered(tmp_path, "one", 30), numbered(tmp_path, "two", 10)
     train = mixed(one, two, fraction=0.5)
     assert [sum(text.startswith(name) for text in train["instruction"]) for name in ("one", "two")] == [10, 10]
@@ -65,13 +65,13 @@ def test_a_mixture_takes_its_fractions_and_draws_no_row_twice(tmp_path: Path) ->
         ({"fraction": 0.5}, "for every entry"),
     ],
 )
-def test_a_mixture_that_cannot_be_meant_is_one_line(tmp_path: Path, part: dict[str, Any], complaint: str) -> None:
+def test_a_mixture_that_cannot_be_meant_is_one_line(tmp_path, part, complaint):
     one = numbered(tmp_path, "one", 3)
     with pytest.raises(UserError, match=complaint):
         train_rows(datasets=[{"path": one, **part}, {"path": one}])
 
 
-def test_parts_with_other_columns_are_named(tmp_path: Path) -> None:
+def test_parts_with_other_columns_are_named(tmp_path):
     one, two = numbered(tmp_path, "one", 3), jsonl(tmp_path / "two.jsonl", {"output": {"deep": 1}})
     with pytest.raises(UserError, match=r"one\.jsonl: instruction, output; .*two\.jsonl: output"):
         mixed(one, two)
@@ -85,12 +85,12 @@ def test_parts_with_other_columns_are_named(tmp_path: Path) -> None:
         ({"dataset_name": "x", "dataset_streaming": True}, "remove streaming"),
     ],
 )
-def test_a_dataset_that_is_not_there_is_one_line(keys: dict[str, Any], expected: str) -> None:
+def test_a_dataset_that_is_not_there_is_one_line(keys, expected):
     with pytest.raises(UserError, match=expected):
         train_rows(**keys)
 
 
-def test_the_fingerprint_follows_the_rows_and_not_their_place(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_the_rows_and_not_their_place(tmp_path):
     def fingerprint(name: str, output: str) -> str:
         path = jsonl(tmp_path / name, {"instruction": "q", "output": output})
         return rows_fingerprint(train_rows(dataset_name=path))
@@ -98,7 +98,7 @@ def test_the_fingerprint_follows_the_rows_and_not_their_place(tmp_path: Path) ->
     assert fingerprint("one.jsonl", "a") == fingerprint("two.jsonl", "a") != fingerprint("three.jsonl", "b")
 
 
-def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path: Path) -> None:
+def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path):
     """`load_dataset` finds a folder with a card in its cache by name, and would give the old rows."""
     folder = tmp_path / "set"
     (folder / "data").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_a_folder_whose_files_changed_gives_its_new_rows(tmp_path: Path) -> None
         assert len(train_rows(dataset_name=str(folder))) == n
 
 
-def test_slices_are_obeyed_in_a_recipe_and_in_a_mixture(tmp_path: Path) -> None:
+def test_slices_are_obeyed_in_a_recipe_and_in_a_mixture(tmp_path):
     name = numbered(tmp_path, "rows", 40)
     for split, n_rows in (("train[:10]", 10), ("train[75%:]", 10), ("train", 40)):
         train = train_rows(dataset_name=name, dataset_train_split=split)
@@ -117,7 +117,7 @@ def test_slices_are_obeyed_in_a_recipe_and_in_a_mixture(tmp_path: Path) -> None:
         assert mixed(name, split=split)["instruction"] == train["instruction"]
 
 
-def test_parts_of_a_mixture_are_each_read_by_their_own_format(tmp_path: Path) -> None:
+def test_parts_of_a_mixture_are_each_read_by_their_own_format(tmp_path):
     one = jsonl(tmp_path / "one.jsonl", {"instruction": "a", "output": "b"})
     turns = [{"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]
     two = jsonl(tmp_path / "two.jsonl", {"conversations": turns})
@@ -131,7 +131,7 @@ def test_parts_of_a_mixture_are_each_read_by_their_own_format(tmp_path: Path) ->
         mixed(one, text)
 
 
-def test_columns_of_the_same_kind_but_other_nesting_are_mixed(tmp_path: Path) -> None:
+def test_columns_of_the_same_kind_but_other_nesting_are_mixed(tmp_path):
     turn = [{"role": "user", "content": "a"}]
     one = jsonl(tmp_path / "one.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"})
     two = jsonl(tmp_path / "two.jsonl", {"prompt": turn, "chosen": turn, "rejected": turn, "tools": [{"name": "f"}]})

@@ -1,7 +1,6 @@
 """A corpus becomes blocks without losing a document boundary or miscounting a byte."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from pipelines.errors import UserError
 from pipelines.training.pretrain.blocks import cut_into_blocks
 
 
-def test_joined_documents_have_the_end_token_between_them_and_are_cut(tokenizer: Any) -> None:
+def test_joined_documents_have_the_end_token_between_them_and_are_cut(tokenizer):
     texts = ["def f():\n    return 1\n", "café 🙂\n" * 3, "x"]
     blocks = cut_into_blocks(texts, tokenizer, 4)
     stream = [i for text in texts for i in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
@@ -21,7 +20,7 @@ def test_joined_documents_have_the_end_token_between_them_and_are_cut(tokenizer:
     assert blocks[0]["input_ids"].tolist() == blocks[0]["labels"].tolist() == stream[:4]
 
 
-def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(tokenizer: Any) -> None:
+def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(tokenizer):
     separator = tokenizer.eos_token_id
     blocks = cut_into_blocks(["AB", "CDE"], tokenizer, 9, respect_documents=True)
     [a, b], [c, d, e] = (tokenizer(text)["input_ids"] for text in ("AB", "CDE"))
@@ -35,7 +34,7 @@ def test_positions_begin_anew_at_each_document_and_its_first_token_is_no_label(t
     assert blocks[1]["labels"].tolist() == blocks[1]["input_ids"].tolist()
 
 
-def test_bits_per_byte_are_of_all_tokens_and_bytes_and_need_one_block(tokenizer: Any) -> None:
+def test_bits_per_byte_are_of_all_tokens_and_bytes_and_need_one_block(tokenizer):
     blocks = cut_into_blocks(["é" * 40], tokenizer, 4)
     assert blocks.n_bytes == 80
     assert blocks.bits_per_byte(2 * math.log(2)) == pytest.approx(2 * blocks.n_tokens / 80)

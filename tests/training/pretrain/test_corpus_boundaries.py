@@ -1,6 +1,5 @@
 """Documents side by side in one block do not see one another, whatever the attention and the architecture."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +46,7 @@ def log_probs_of_second_document(model: PreTrainedModel, tokenizer: Any, first: 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
 @pytest.mark.parametrize("respect", [True, False])
-def test_an_earlier_document_changes_nothing(model_type: str, attention: str, respect: bool, tokenizer: Any) -> None:
+def test_an_earlier_document_changes_nothing(model_type, attention, respect, tokenizer):
     model = tiny_model(model_type, attention)
     one, other = (
         log_probs_of_second_document(model, tokenizer, first, respect=respect) for first in ("ABCDEF", "UVWXYZ")
@@ -62,12 +61,12 @@ def test_an_earlier_document_changes_nothing(model_type: str, attention: str, re
 
 
 @pytest.mark.parametrize("model_type", ["opt", "bloom"])
-def test_an_architecture_that_lets_documents_look_into_one_another_is_refused(model_type: str) -> None:
+def test_an_architecture_that_lets_documents_look_into_one_another_is_refused(model_type):
     with pytest.raises(UserError, match="respect_documents: false"):
         refuse_leaking_attention(tiny_model(model_type, "eager"))
 
 
-def test_the_probe_for_leaks_lets_good_models_pass_and_leaves_them_as_they_were() -> None:
+def test_the_probe_for_leaks_lets_good_models_pass_and_leaves_them_as_they_were():
     model = tiny_model("gpt2", "sdpa").train()
     refuse_leaking_attention(model)
     assert model.training
@@ -77,7 +76,7 @@ def test_the_probe_for_leaks_lets_good_models_pass_and_leaves_them_as_they_were(
         refuse_leaking_attention(model)
 
 
-def test_a_document_begins_with_what_evaluation_conditions_it_on(tokenizer: Any) -> None:
+def test_a_document_begins_with_what_evaluation_conditions_it_on(tokenizer):
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     tokenizer.eos_token = "<|im_end|>"
     assert separators_of(tokenizer, True).opening == [tokenizer.convert_tokens_to_ids("<|endoftext|>")]
@@ -87,7 +86,7 @@ def test_a_document_begins_with_what_evaluation_conditions_it_on(tokenizer: Any)
     assert separators_of(tokenizer, False).opening == []
 
 
-def test_the_same_text_in_other_documents_has_another_fingerprint(tokenizer: Any, tmp_path: Path) -> None:
+def test_the_same_text_in_other_documents_has_another_fingerprint(tokenizer, tmp_path):
     words = ["one river ", "two rivers ", "three rivers ", "four rivers "] * 8
     fingerprints = set()
     pairs = [one + other for one, other in zip(words[::2], words[1::2], strict=True)]

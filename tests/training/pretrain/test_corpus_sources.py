@@ -78,7 +78,7 @@ def trained_texts(corpus: Corpus, tokenizer: Any, n_blocks: int) -> set[str]:
 
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_each_document_has_one_place(form: str, streaming: bool, opened: Open, tokenizer: Any, tmp_path: Path) -> None:
+def test_each_document_has_one_place(form, streaming, opened, tokenizer, tmp_path):
     corpus = opened(dataset_name=str(written(form, tmp_path)), streaming=streaming)
     [held_out] = corpus.held_out_texts.values()
     trained = trained_texts(corpus, tokenizer, 120)
@@ -90,7 +90,7 @@ def test_each_document_has_one_place(form: str, streaming: bool, opened: Open, t
         assert held_out == TEXTS[:8]
 
 
-def test_a_text_file_holds_out_its_end_in_pieces(opened: Open, tmp_path: Path) -> None:
+def test_a_text_file_holds_out_its_end_in_pieces(opened, tmp_path):
     text = "\n".join(f"LINE {number}" for number in range(900))
     (tmp_path / "input.txt").write_text(text)
     corpus = opened(dataset_name=str(tmp_path / "input.txt"), text_validation_share=0.25)
@@ -101,7 +101,7 @@ def test_a_text_file_holds_out_its_end_in_pieces(opened: Open, tmp_path: Path) -
     assert all(piece.startswith("LINE") for piece in pieces[1:])
 
 
-def test_a_folder_has_its_splits_by_file_names(opened: Open, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_folder_has_its_splits_by_file_names(opened, tokenizer, tmp_path):
     for name, texts in {"train-0": TEXTS[:20], "train-1": TEXTS[20:30], "validation": TEXTS[30:]}.items():
         write_jsonl(tmp_path / f"{name}.jsonl", ({"content": text} for text in texts))
     (tmp_path / "README.md").write_text("no document")
@@ -110,7 +110,7 @@ def test_a_folder_has_its_splits_by_file_names(opened: Open, tokenizer: Any, tmp
     assert trained_texts(corpus, tokenizer, 80) == set(TEXTS[:30])
 
 
-def test_a_mixture_is_shuffled_and_holds_out_of_every_part(opened: Open, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_mixture_is_shuffled_and_holds_out_of_every_part(opened, tokenizer, tmp_path):
     (tmp_path / "a").mkdir()
     paths = [written("parquet", tmp_path), written("jsonl", tmp_path / "a")]
     entries = [{"path": str(path), "weight": weight} for path, weight in zip(paths, (3, 1), strict=True)]
@@ -123,7 +123,7 @@ def test_a_mixture_is_shuffled_and_holds_out_of_every_part(opened: Open, tokeniz
     assert [part["weight"] for part in corpus.facts["parts"]] == [3, 1]
 
 
-def test_the_text_column_is_found_or_named() -> None:
+def test_the_text_column_is_found_or_named():
     assert text_column(["id", "content", "code"], None, "x") == "content"
     assert text_column(["id", "body"], "body", "x") == "body"
     with pytest.raises(UserError, match="x has the columns id, body, expected text or content or code"):
@@ -150,7 +150,7 @@ def test_the_text_column_is_found_or_named() -> None:
         ({"dataset_name": "{broken}", "streaming": True}, "cannot read a corpus"),
     ],
 )  # fmt: skip
-def test_a_wrong_corpus_is_one_line(keys: dict, complaint: str, opened: Open, tmp_path: Path) -> None:
+def test_a_wrong_corpus_is_one_line(keys, complaint, opened, tmp_path):
     places = {name: tmp_path / name for name in ("folder", "empty", "numbers", "broken")}
     for place in places.values():
         place.mkdir()
@@ -165,7 +165,7 @@ def test_a_wrong_corpus_is_one_line(keys: dict, complaint: str, opened: Open, tm
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path: Path, streaming: bool) -> None:
+def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path, streaming):
     texts = ["NA", "nan", "007", "a, b"]
     (tmp_path / "rows.csv").write_text("text;n\n" + "".join(f"{text};1\n" for text in texts))
     (tmp_path / "rows.tsv").write_text("text\tn\n" + "".join(f"{text}\t1\n" for text in texts))
@@ -174,7 +174,7 @@ def test_documents_in_a_csv_file_stay_text_whatever_its_separator(tmp_path: Path
         assert [row["text"] for row in rows] == texts
 
 
-def test_streaming_reads_nothing_into_memory_and_refuses_a_slice(tmp_path: Path) -> None:
+def test_streaming_reads_nothing_into_memory_and_refuses_a_slice(tmp_path):
     part = MixturePart(path=str(written("jsonl", tmp_path)))
     assert isinstance(corpus_source(part, streaming=True).rows("train"), IterableDataset)
     part = replace(part, split="train[:10]")

@@ -39,7 +39,7 @@ def text_of(blocks: Iterator[dict[str, torch.Tensor]], n: int, tokenizer: Any) -
 
 
 @pytest.mark.parametrize("n_blocks", [40, 200])
-def test_each_part_gives_its_share_of_the_tokens_to_one_document(n_blocks: int, tokenizer: Any, tmp_path: Path) -> None:
+def test_each_part_gives_its_share_of_the_tokens_to_one_document(n_blocks, tokenizer, tmp_path):
     parts = [part_of(tmp_path, "code", 500, 0.8), part_of(tmp_path, "prose", 30, 0.2)]
     stream = stream_of(parts, tokenizer)
     list(islice(stream, n_blocks))
@@ -50,7 +50,7 @@ def test_each_part_gives_its_share_of_the_tokens_to_one_document(n_blocks: int, 
     assert (code["n_epochs"], prose["n_epochs"] > 0) == (0, n_blocks == 200)
 
 
-def test_all_documents_come_in_order_and_then_anew(tokenizer: Any, tmp_path: Path) -> None:
+def test_all_documents_come_in_order_and_then_anew(tokenizer, tmp_path):
     stream = stream_of([part_of(tmp_path, "d", 150)], tokenizer)
     text = text_of(iter(stream), 200, tokenizer)
     numbers = [int(piece[1:5]) for piece in text.split("<|endoftext|>") if piece.startswith("d") and len(piece) > 4]
@@ -59,7 +59,7 @@ def test_all_documents_come_in_order_and_then_anew(tokenizer: Any, tmp_path: Pat
     assert next(iter(joined)).keys() == {"input_ids", "labels"}  # no positions
 
 
-def test_a_stream_goes_on_at_the_exact_token_from_its_state_in_json(tokenizer: Any, tmp_path: Path) -> None:
+def test_a_stream_goes_on_at_the_exact_token_from_its_state_in_json(tokenizer, tmp_path):
     """The state of step 9 is asked for when the stream is further, as the trainer and its prefetching do."""
     parts = [part_of(tmp_path, "code", 90, 0.7), part_of(tmp_path, "prose", 20, 0.3)]
     straight = iter(stream_of(parts, tokenizer))
@@ -79,7 +79,7 @@ def test_a_stream_goes_on_at_the_exact_token_from_its_state_in_json(tokenizer: A
 
 
 @pytest.mark.parametrize("changed", ["weight", "path", "respect"])
-def test_a_state_of_another_corpus_is_refused(changed: str, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_state_of_another_corpus_is_refused(changed, tokenizer, tmp_path):
     stream = stream_of([part_of(tmp_path, "d", 40)], tokenizer)
     state = stream.state_after(0)
     name, weight = ("e" if changed == "path" else "d"), (0.5 if changed == "weight" else 1.0)
@@ -92,7 +92,7 @@ def rows_part(folder: Path, rows: list[dict]) -> StreamedPart:
     return streamed_part("rows", [write_jsonl(folder / "rows.jsonl", rows)])
 
 
-def test_rows_without_text_are_passed_over(tokenizer: Any, tmp_path: Path) -> None:
+def test_rows_without_text_are_passed_over(tokenizer, tmp_path):
     stream = stream_of([rows_part(tmp_path, [{"text": ""}, {"text": "ABC"}, {"text": None}])], tokenizer)
     text = text_of(iter(stream), 8, tokenizer)
     assert set(text.split("<|endoftext|>")) <= {"", "ABC", "AB", "A", "BC", "C"}
@@ -100,12 +100,12 @@ def test_rows_without_text_are_passed_over(tokenizer: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("value", "complaint"), [("", "no document with text"), (7, "has a int, expected text")])
-def test_a_part_without_text_ends_in_one_line(value: object, complaint: str, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_part_without_text_ends_in_one_line(value, complaint, tokenizer, tmp_path):
     with pytest.raises(UserError, match=complaint):
         next(iter(stream_of([rows_part(tmp_path, [{"text": value}] * 3)], tokenizer)))
 
 
-def test_a_file_that_breaks_in_the_middle_ends_in_one_line(tokenizer: Any, tmp_path: Path) -> None:
+def test_a_file_that_breaks_in_the_middle_ends_in_one_line(tokenizer, tmp_path):
     part = rows_part(tmp_path, [{"text": "ABC"}] * 3)
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write('{"text": "AB\n')

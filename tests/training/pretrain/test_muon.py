@@ -26,7 +26,7 @@ def train(model: PreTrainedModel, optimizer: torch.optim.Optimizer, n_steps: int
     return loss.item()
 
 
-def test_every_parameter_has_exactly_one_optimizer(tiny_model_folder: Path) -> None:
+def test_every_parameter_has_exactly_one_optimizer(tiny_model_folder):
     model, optimizer = new(tiny_model_folder)
     muon = [p for group in optimizer.muon.param_groups for p in group["params"]]
     adamw = [p for group in optimizer.adamw.param_groups for p in group["params"]]
@@ -35,7 +35,7 @@ def test_every_parameter_has_exactly_one_optimizer(tiny_model_folder: Path) -> N
     assert id(model.get_input_embeddings().weight) in set(map(id, adamw))
 
 
-def test_both_learn_and_a_scheduler_drives_both(tiny_model_folder: Path) -> None:
+def test_both_learn_and_a_scheduler_drives_both(tiny_model_folder):
     model, optimizer = new(tiny_model_folder)
     first = train(model, optimizer, 1)
     assert train(model, optimizer, 20) < first - 1
@@ -46,7 +46,7 @@ def test_both_learn_and_a_scheduler_drives_both(tiny_model_folder: Path) -> None
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
-def test_a_restored_state_goes_on_exactly(tiny_model_folder: Path) -> None:
+def test_a_restored_state_goes_on_exactly(tiny_model_folder):
     model, optimizer = new(tiny_model_folder)
     train(model, optimizer, 3)
     again, restored = new(tiny_model_folder)

@@ -77,7 +77,7 @@ CLEAN: dict[str, list[Row]] = {
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_clean_rows_give_no_finding(tmp_path: Path, base: Path, name: str) -> None:
+def test_clean_rows_give_no_finding(tmp_path, base, name):
     assert not found_in(tmp_path, base, CLEAN[name])
 
 
@@ -115,9 +115,7 @@ FAULTS: list[tuple[list[Row], str, Severity, int, int, str]] = [
 
 
 @pytest.mark.parametrize(("rows", "name", "severity", "n_rows", "first", "text"), FAULTS)
-def test_a_fault_of_the_columns_is_found(
-    tmp_path: Path, base: Path, rows: list[Row], name: str, severity: Severity, n_rows: int, first: int, text: str
-) -> None:
+def test_a_fault_of_the_columns_is_found(tmp_path, base, rows, name, severity, n_rows, first, text):
     finding = found_in(tmp_path, base, rows)[name]
     assert (finding.severity, finding.n_rows, finding.evidence[0].row) == (severity, n_rows, first)
     assert text in finding.summary
@@ -125,7 +123,7 @@ def test_a_fault_of_the_columns_is_found(
         assert "prompt: This is statement number 0" in finding.evidence[0].text
 
 
-def test_preferences_are_checked_too(tmp_path: Path, base: Path) -> None:
+def test_preferences_are_checked_too(tmp_path, base):
     rows = pairs_of(rows_of(20))
     rows[3]["chosen"] = "<noinput>"
     rows.append({"prompt": "Say no.", "chosen": " ", "rejected": "No."})

@@ -1,8 +1,7 @@
 """Held-out rows that are in training: the same, nearly the same, of the same group."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,15 +30,15 @@ def other_rows(n: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("held_out", [rows_of(20, "another"), other_rows(20), rows_of(420)[400:]])
-def test_clean_splits_give_nothing(base: Path, tmp_path: Path, held_out: list[Row]) -> None:
+def test_clean_splits_give_nothing(base, tmp_path, held_out):
     assert findings_of(context_of(tmp_path, base, rows_of(200), held_out)) == {}
 
 
-def test_without_held_out_rows_there_is_nothing_to_leak(base: Path, tmp_path: Path) -> None:
+def test_without_held_out_rows_there_is_nothing_to_leak(base, tmp_path):
     assert findings_of(context_of(tmp_path, base, rows_of(20) * 2)) == {}
 
 
-def test_held_out_rows_that_are_trained_on_are_an_error_with_both_row_numbers(base: Path, tmp_path: Path) -> None:
+def test_held_out_rows_that_are_trained_on_are_an_error_with_both_row_numbers(base, tmp_path):
     rows = rows_of(100)
     held_out = [*other_rows(18), rows[40], rows[7]]
     found = findings_of(context_of(tmp_path, base, rows, held_out))
@@ -57,9 +56,7 @@ def test_held_out_rows_that_are_trained_on_are_an_error_with_both_row_numbers(ba
     ("n_leaked", "n_held_out", "severity"),
     [(1, 5, Severity.ERROR), (1, 100, Severity.WARNING), (2, 100, Severity.ERROR), (1, 250, Severity.NOTE)],
 )
-def test_the_share_of_leaked_rows_decides(
-    base: Path, tmp_path: Path, n_leaked: int, n_held_out: int, severity: Severity
-) -> None:
+def test_the_share_of_leaked_rows_decides(base, tmp_path, n_leaked, n_held_out, severity):
     rows = rows_of(60)
     held_out = [*other_rows(n_held_out - n_leaked), *rows[:n_leaked]]
     assert findings_of(context_of(tmp_path, base, rows, held_out))["TRAIN_EVAL_OVERLAP"].severity is severity
@@ -73,16 +70,14 @@ def jokes(n: int, first: int) -> list[Row]:
 
 
 @pytest.mark.parametrize(("n_jokes", "severity"), [(3, Severity.NOTE), (20, Severity.WARNING)])
-def test_a_generic_request_with_another_answer_is_no_error(
-    base: Path, tmp_path: Path, n_jokes: int, severity: Severity
-) -> None:
+def test_a_generic_request_with_another_answer_is_no_error(base, tmp_path, n_jokes, severity):
     context = context_of(tmp_path, base, [*rows_of(100), *jokes(2, 0)], [*other_rows(97), *jokes(n_jokes, 50)])
     found = findings_of(context)
     assert [(one.id, one.severity) for one in found.values()] == [("TRAIN_EVAL_OVERLAP", severity)]
     assert "with other answers" in found["TRAIN_EVAL_OVERLAP"].summary
 
 
-def test_another_system_prompt_is_no_other_request_and_a_shared_one_is_no_likeness(base: Path, tmp_path: Path) -> None:
+def test_another_system_prompt_is_no_other_request_and_a_shared_one_is_no_likeness(base, tmp_path):
     system = "You are a patient teacher. " + " ".join(f"Rule {i}: be kind and brief, and say so." for i in range(20))
 
     def conversation(row: Row, prompt: str) -> dict[str, Any]:
@@ -107,9 +102,7 @@ def mistyped(row: Row) -> Row:
 
 
 @pytest.mark.parametrize(("changed", "severity"), [(shouted, Severity.ERROR), (mistyped, Severity.WARNING)])
-def test_rows_changed_a_little_are_near(
-    base: Path, tmp_path: Path, changed: Callable[[Row], Row], severity: Severity
-) -> None:
+def test_rows_changed_a_little_are_near(base, tmp_path, changed, severity):
     rows = rows_of(100)
     found = findings_of(context_of(tmp_path, base, rows, [*other_rows(30), *map(changed, rows[20:24])]))
     assert list(found) == ["TRAIN_EVAL_NEAR_OVERLAP"]
@@ -120,7 +113,7 @@ def test_rows_changed_a_little_are_near(
     assert "is training row 20" in finding.evidence[0].text
 
 
-def test_evidence_shows_where_long_rows_part(base: Path, tmp_path: Path) -> None:
+def test_evidence_shows_where_long_rows_part(base, tmp_path):
     passage = " ".join(
         f"The {i}th house belongs to a {word}." for i, word in enumerate(["baker", "smith", "miller"] * 9)
     )
@@ -132,7 +125,7 @@ def test_evidence_shows_where_long_rows_part(base: Path, tmp_path: Path) -> None
     assert "first haus" in finding.evidence[0].text
 
 
-def test_short_texts_that_everybody_says_are_no_leak(base: Path, tmp_path: Path) -> None:
+def test_short_texts_that_everybody_says_are_no_leak(base, tmp_path):
     texts = [{"text": f"{one['instruction']} {one['output']}"} for one in rows_of(60)]
     held_out = [{"text": f"{one['instruction']} {one['output']}"} for one in other_rows(20)]
     thanks = {"text": "Thank you very much!"}
@@ -140,7 +133,7 @@ def test_short_texts_that_everybody_says_are_no_leak(base: Path, tmp_path: Path)
     assert (finding.id, finding.severity) == ("TRAIN_EVAL_OVERLAP", Severity.NOTE)
 
 
-def test_preferences_leak_too(base: Path, tmp_path: Path) -> None:
+def test_preferences_leak_too(base, tmp_path):
     def pairs(rows: Sequence[Row]) -> list[Row]:
         return [
             {"prompt": row["instruction"], "chosen": row["output"], "rejected": "I would rather not say it."}
@@ -154,7 +147,7 @@ def test_preferences_leak_too(base: Path, tmp_path: Path) -> None:
     assert "build_preferences.py" in finding.remedy
 
 
-def test_documents_of_a_corpus_leak_too(base: Path, tmp_path: Path) -> None:
+def test_documents_of_a_corpus_leak_too(base, tmp_path):
     texts = [f"{one['instruction']} {one['output']} Document {i}." for i, one in enumerate(rows_of(40))]
     corpus = write_jsonl(tmp_path / "corpus.jsonl", texts * 2)
     context = pretraining_context(tmp_path, model_name_or_path=base, dataset_name=corpus)
@@ -163,13 +156,13 @@ def test_documents_of_a_corpus_leak_too(base: Path, tmp_path: Path) -> None:
     assert "build_corpus.py" in finding.remedy
 
 
-def test_a_sample_is_said_to_be_one(base: Path, tmp_path: Path) -> None:
+def test_a_sample_is_said_to_be_one(base, tmp_path):
     recipe = recipe_of(tmp_path, base, rows_of(60), rows_of(60))
     context, _ = build_context(recipe, Stage.SFT, max_rows=30)
     assert "a sample of 30 of 60 train rows and 30 of 60" in findings_of(context)["TRAIN_EVAL_OVERLAP"].summary
 
 
-def test_rows_that_are_dropped_do_not_leak(base: Path, tmp_path: Path) -> None:
+def test_rows_that_are_dropped_do_not_leak(base, tmp_path):
     too_long = {"instruction": "Say it often.", "output": "It is said again and again. " * 300}
     assert findings_of(context_of(tmp_path, base, [*rows_of(20), too_long], [*other_rows(5), too_long])) == {}
 
@@ -181,7 +174,7 @@ def grouped(rows: Sequence[Row], groups: Sequence[str], **columns: str) -> list[
 OURS = {"source": "package", "source_row": "1"}
 
 
-def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base: Path, tmp_path: Path) -> None:
+def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base, tmp_path):
     train = grouped(rows_of(40), [f"module_{i // 4}" for i in range(40)], **OURS)
     held_out = grouped(other_rows(8), [f"module_{i + 7}" for i in range(8)], **OURS)
     [finding] = findings_of(context_of(tmp_path, base, train, held_out)).values()
@@ -190,7 +183,7 @@ def test_a_module_in_both_splits_of_a_dataset_folder_is_an_error(base: Path, tmp
     assert "module_7, also of training row 28" in finding.evidence[0].text
 
 
-def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base: Path, tmp_path: Path) -> None:
+def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base, tmp_path):
     rows = grouped(rows_of(40), [f"module_{i // 8}" for i in range(40)], **OURS)
     context = context_of(tmp_path, base, rows, test_split_size=0.2, eval_strategy="steps")
     [finding] = findings_of(context).values()
@@ -206,22 +199,20 @@ def test_a_random_split_of_a_dataset_folder_is_told_to_use_its_own(base: Path, t
         ([""] * 40, [""] * 8),
     ],
 )
-def test_groups_that_are_kept_apart_or_say_nothing_give_nothing(
-    base: Path, tmp_path: Path, train: list[str], held_out: list[str]
-) -> None:
+def test_groups_that_are_kept_apart_or_say_nothing_give_nothing(base, tmp_path, train, held_out):
     assert findings_of(context_of(tmp_path, base, grouped(rows_of(40), train), grouped(other_rows(8), held_out))) == {}
     ours = grouped(rows_of(40), train, **OURS), grouped(other_rows(8), held_out, **OURS)
     assert findings_of(context_of(tmp_path / "ours", base, *ours)) == {}
 
 
-def test_the_same_name_in_another_source_is_another_group(base: Path, tmp_path: Path) -> None:
+def test_the_same_name_in_another_source_is_another_group(base, tmp_path):
     names = [f"module_{i}" for i in range(8)]
     train = grouped(rows_of(8), names, source="one", source_row="1")
     held_out = grouped(other_rows(8), names, source="two", source_row="1")
     assert findings_of(context_of(tmp_path, base, train, held_out)) == {}
 
 
-def test_categories_and_rows_numbered_anew_are_no_groups_of_a_foreign_set(base: Path, tmp_path: Path) -> None:
+def test_categories_and_rows_numbered_anew_are_no_groups_of_a_foreign_set(base, tmp_path):
     topics = [["history", "physics"][i % 2] for i in range(60)]
     context = context_of(tmp_path / "topics", base, grouped(rows_of(60), topics), grouped(other_rows(8), topics[:8]))
     assert findings_of(context) == {}
@@ -230,7 +221,7 @@ def test_categories_and_rows_numbered_anew_are_no_groups_of_a_foreign_set(base: 
     assert findings_of(context) == {}
 
 
-def test_a_conversation_in_both_splits_is_a_warning(base: Path, tmp_path: Path) -> None:
+def test_a_conversation_in_both_splits_is_a_warning(base, tmp_path):
     train = [{**row, "conversation_id": f"c{i // 2}"} for i, row in enumerate(rows_of(40))]
     held_out = [{**row, "conversation_id": f"c{18 + i}"} for i, row in enumerate(other_rows(8))]
     [finding] = findings_of(context_of(tmp_path, base, train, held_out)).values()

@@ -1,7 +1,6 @@
 """Repetition: copies, conflicting answers, answers alike, one source over all."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +69,7 @@ CLEAN: list[tuple[list[Row], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("rows", "keys"), CLEAN)
-def test_clean_rows_give_nothing(base: Path, tmp_path: Path, rows: list[Row], keys: dict[str, Any]) -> None:
+def test_clean_rows_give_nothing(base, tmp_path, rows, keys):
     assert findings_of(context_of(tmp_path, base, rows, **keys)) == {}
 
 
@@ -105,9 +104,9 @@ FAULTS: list[tuple[list[Row], dict[str, Any], str, Severity, int | None, str]] =
 
 @pytest.mark.parametrize(("rows", "keys", "name", "severity", "n_rows", "text"), FAULTS)
 def test_repetition_is_found(
-    base: Path, tmp_path: Path, rows: list[Row], keys: dict[str, Any], name: str, severity: Severity, n_rows: int,
-    text: str,
-) -> None:  # fmt: skip
+    base, tmp_path, rows, keys, name, severity, n_rows,
+    text
+):  # fmt: skip
     [finding] = findings_of(context_of(tmp_path, base, rows, **keys)).values()
     assert (finding.id, finding.severity, finding.n_rows) == (name, severity, n_rows)
     assert text in " ".join([finding.summary, finding.remedy, *(one.text for one in finding.evidence)])
@@ -115,7 +114,7 @@ def test_repetition_is_found(
         assert finding.evidence[0].row == len(rows) - (n_rows or 0)
 
 
-def test_copies_of_documents_are_found(base: Path, tmp_path: Path) -> None:
+def test_copies_of_documents_are_found(base, tmp_path):
     corpus = write_jsonl(
         tmp_path / "corpus.jsonl", [f"{row['instruction']} {row['output']}" for row in rows_of(40)] * 2
     )
@@ -124,6 +123,6 @@ def test_copies_of_documents_are_found(base: Path, tmp_path: Path) -> None:
     assert "build_corpus.py" in finding.remedy
 
 
-def test_a_sample_is_named_as_one(base: Path, tmp_path: Path) -> None:
+def test_a_sample_is_named_as_one(base, tmp_path):
     context, _ = build_context(recipe_of(tmp_path, base, rows_of(20) * 4), Stage.SFT, max_rows=60)
     assert "(in a sample of 60 of 80)" in findings_of(context)["DUPLICATE_ROWS"].summary

@@ -58,27 +58,27 @@ def misread_as(text: str, encoding: str) -> str:
     )
 
 
-def test_honest_text_of_many_languages_gives_no_finding(tmp_path: Path, base: Path) -> None:
+def test_honest_text_of_many_languages_gives_no_finding(tmp_path, base):
     rows = [{"instruction": text, "output": f"{language}: {text}"} for language, text in HONEST.items()]
     assert not found_in(tmp_path, base, [*rows_of(40), *rows])
 
 
 @pytest.mark.parametrize("text", DAMAGED)
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
-def test_text_read_in_a_western_encoding_is_told_with_what_it_means(text: str, encoding: str) -> None:
+def test_text_read_in_a_western_encoding_is_told_with_what_it_means(text, encoding):
     found = mojibake_in(misread_as(text, encoding))
     assert found is not None
     [meant] = [one for one in text if repr(one) == found.split(" should read ")[1].split(": ")[0]][:1]
     assert repr(misread_as(meant, encoding)) in found
 
 
-def test_text_read_as_cp1251_or_mac_roman_is_told() -> None:
+def test_text_read_as_cp1251_or_mac_roman_is_told():
     assert mojibake_in(misread_as("Привет, мир", "cp1251"))
     for encoding in ("cp1251", "mac-roman"):
         assert "should read '’'" in str(mojibake_in(misread_as("It’s", encoding)))
 
 
-def test_rows_read_in_a_wrong_encoding_are_a_warning_and_many_of_them_an_error(tmp_path: Path, base: Path) -> None:
+def test_rows_read_in_a_wrong_encoding_are_a_warning_and_many_of_them_an_error(tmp_path, base):
     rows = rows_of(60)
     rows[7]["output"] = "It is a cafÃ© in Paris, isnâ€™t it?"
     finding = found_in(tmp_path / "one", base, rows)["MOJIBAKE"]
@@ -90,7 +90,7 @@ def test_rows_read_in_a_wrong_encoding_are_a_warning_and_many_of_them_an_error(t
     assert found_in(tmp_path / "many", base, many)["MOJIBAKE"].severity is Severity.ERROR
 
 
-def test_text_about_encodings_and_code_that_mends_them_are_honest(tmp_path: Path, base: Path) -> None:
+def test_text_about_encodings_and_code_that_mends_them_are_honest(tmp_path, base):
     rows = [
         {"instruction": "Why does my UTF-8 file show cafÃ©?", "output": "It is read as Latin-1: é became Ã©."},
         {"instruction": "Clean this string.", "output": "text = text.replace('â€™', \"'\").replace(\"Ã©\", 'e')"},
@@ -105,7 +105,7 @@ def test_text_about_encodings_and_code_that_mends_them_are_honest(tmp_path: Path
         ("锟斤拷", "U+951F"),
     ],
 )  # fmt: skip
-def test_characters_that_are_no_text_are_found(tmp_path: Path, base: Path, character: str, name: str) -> None:
+def test_characters_that_are_no_text_are_found(tmp_path, base, character, name):
     rows = rows_of(60)
     rows[3]["output"] = f"It is{character} so."
     finding = found_in(tmp_path, base, rows)["BROKEN_CHARACTERS"]
@@ -113,7 +113,7 @@ def test_characters_that_are_no_text_are_found(tmp_path: Path, base: Path, chara
     assert name in finding.evidence[0].text
 
 
-def test_many_broken_rows_are_an_error_and_invisible_characters_a_note(tmp_path: Path, base: Path) -> None:
+def test_many_broken_rows_are_an_error_and_invisible_characters_a_note(tmp_path, base):
     many = [{**row, "output": "It \ufffd"} if i % 10 == 0 else row for i, row in enumerate(rows_of(60))]
     assert found_in(tmp_path / "many", base, many)["BROKEN_CHARACTERS"].severity is Severity.ERROR
     invisible = [*rows_of(60), {"instruction": "\ufeffSay it.", "output": "It is so."}]
@@ -136,7 +136,7 @@ def test_many_broken_rows_are_an_error_and_invisible_characters_a_note(tmp_path:
         ("Human: hi\n\nAssistant:", " Hello.\n\nHuman:"),
     ],
 )
-def test_a_header_of_a_next_task_after_an_answer_is_found(asked: str, answer: str) -> None:
+def test_a_header_of_a_next_task_after_an_answer_is_found(asked, answer):
     begin = trailing_turn_start(asked, answer)
     assert begin is not None
     assert answer[:begin].strip()
@@ -159,11 +159,11 @@ def test_a_header_of_a_next_task_after_an_answer_is_found(asked: str, answer: st
         ("Translate.", "ok"),
     ],
 )
-def test_headers_that_were_asked_for_are_no_next_task(asked: str, answer: str) -> None:
+def test_headers_that_were_asked_for_are_no_next_task(asked, answer):
     assert trailing_turn_start(asked, answer) is None
 
 
-def test_answers_that_run_on_are_counted_in_rows(tmp_path: Path, base: Path) -> None:
+def test_answers_that_run_on_are_counted_in_rows(tmp_path, base):
     rows = rows_of(150)
     rows[40]["output"] = RUNS_ON
     finding = found_in(tmp_path / "one", base, rows)["ANSWER_RUNS_ON"]
@@ -174,14 +174,14 @@ def test_answers_that_run_on_are_counted_in_rows(tmp_path: Path, base: Path) -> 
     assert found_in(tmp_path / "five", base, rows)["ANSWER_RUNS_ON"].severity is Severity.ERROR
 
 
-def test_a_rejected_answer_may_run_on(tmp_path: Path, base: Path) -> None:
+def test_a_rejected_answer_may_run_on(tmp_path, base):
     rows = [{"prompt": f"Why is sky {i} blue?", "chosen": f"It scatters {i}.", "rejected": RUNS_ON} for i in range(10)]
     assert not found_in(tmp_path / "rejected", base, rows, stage=Stage.DPO)
     exchanged = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
     assert "ANSWER_RUNS_ON" in found_in(tmp_path / "chosen", base, exchanged, stage=Stage.DPO)
 
 
-def test_answers_cut_at_one_number_of_characters_are_found(tmp_path: Path, base: Path) -> None:
+def test_answers_cut_at_one_number_of_characters_are_found(tmp_path, base):
     long = [f"{i} " + " ".join(f"word{(i * 7 + k) % 97}" for k in range(40 + i)) + "." for i in range(60)]
     rows = [{"instruction": f"Tell story {i}.", "output": text} for i, text in enumerate(long)]
     assert not found_in(tmp_path / "whole", base, rows)
@@ -190,6 +190,6 @@ def test_answers_cut_at_one_number_of_characters_are_found(tmp_path: Path, base:
     assert "exactly 301 characters" in finding.summary
 
 
-def test_answers_of_one_length_that_end_whole_are_not_cut(tmp_path: Path, base: Path) -> None:
+def test_answers_of_one_length_that_end_whole_are_not_cut(tmp_path, base):
     rows = [{"instruction": f"Hash {i}.", "output": f"{i:04d}" * 60 + "."} for i in range(40)]
     assert not found_in(tmp_path, base, rows)

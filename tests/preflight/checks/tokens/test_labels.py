@@ -19,7 +19,7 @@ from pipelines.preflight.checks.tokens import labels
 from pipelines.preflight.checks.tokens.labels import CHECKS, lost_to_padding
 from pipelines.records.finding import Severity
 from pipelines.training.data.truncation import Example
-from tests.preflight.contexts import Bases, context_of, findings_by_id, opened, pairs_of, rows_of
+from tests.preflight.contexts import context_of, findings_by_id, opened, pairs_of, rows_of
 from tests.twins.models import save_twin
 
 # What tokenizers stumble over: scripts, composed and decomposed accents, joined emoji, tabs and blanks in code.
@@ -73,7 +73,7 @@ def changed_tokenizer(base: Path, folder: Path, **parts: Any) -> Path:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_clean_rows_of_every_script_give_nothing(family: str, bases: Bases, tmp_path: Path) -> None:
+def test_clean_rows_of_every_script_give_nothing(family, bases, tmp_path):
     rows = rows_in_scripts(60)
     for some in (
         rows_of(20),
@@ -86,7 +86,7 @@ def test_clean_rows_of_every_script_give_nothing(family: str, bases: Bases, tmp_
 
 
 @pytest.mark.parametrize("name", ["tokenizers/gpt2-hf", "tokenizers/qwen2.5", "models/hf-stories260K"])
-def test_real_tokenizers_give_nothing(name: str, shared_data: Path, tmp_path: Path) -> None:
+def test_real_tokenizers_give_nothing(name, shared_data, tmp_path):
     if not (shared_data / name).is_dir():
         pytest.skip(f"no {name} in {shared_data}")
     base = save_base(load_tokenizer(str(shared_data / name)), tmp_path / "base")
@@ -95,25 +95,25 @@ def test_real_tokenizers_give_nothing(name: str, shared_data: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
-def test_rows_that_were_made_to_fit_give_nothing(policy: str, bases: Bases, tmp_path: Path) -> None:
+def test_rows_that_were_made_to_fit_give_nothing(policy, bases, tmp_path):
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
     context = context_of(tmp_path, bases["llama3"], rows, long_rows=policy, max_length=180)
     assert found(context) == {}
 
 
-def test_a_recipe_that_trains_prompts_is_found(bases: Bases, tmp_path: Path) -> None:
+def test_a_recipe_that_trains_prompts_is_found(bases, tmp_path):
     finding = found(context_of(tmp_path, bases["gpt2"], rows_of(20), completion_only_loss=False))["PROMPT_IN_LOSS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
     assert found(context_of(tmp_path, bases["gpt2"], plain(rows_of(20)), completion_only_loss=False)) == {}
 
 
-def test_answers_that_begin_with_their_prompt_are_found(bases: Bases, tmp_path: Path) -> None:
+def test_answers_that_begin_with_their_prompt_are_found(bases, tmp_path):
     rows = [{**row, "output": f"{row['instruction']}\n{row['output']}"} for row in rows_of(20)]
     assert found(context_of(tmp_path, bases["gpt2"], rows))["PROMPT_IN_LOSS"].n_rows == 20
     assert found(context_of(tmp_path, bases["gpt2"], rows[:5] + rows_of(20)[5:])) == {}
 
 
-def test_empty_thoughts_of_the_rows_are_found(bases: Bases, tmp_path: Path) -> None:
+def test_empty_thoughts_of_the_rows_are_found(bases, tmp_path):
     rows = [{**row, "output": f"<think>\n\n</think>\n\n{row['output']}"} for row in rows_of(10)]
     finding = found(context_of(tmp_path, bases["gpt2"], rows + rows_of(10)))["EMPTY_THINK_TRAINED"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 10)
@@ -123,7 +123,7 @@ def test_empty_thoughts_of_the_rows_are_found(bases: Bases, tmp_path: Path) -> N
     assert found(context_of(tmp_path, bases["gpt2"], thoughtful + asked)) == {}
 
 
-def test_empty_thoughts_of_the_bases_own_template_are_found(bases: Bases, tmp_path: Path) -> None:
+def test_empty_thoughts_of_the_bases_own_template_are_found(bases, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(bases["qwen"], base)
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
@@ -133,7 +133,7 @@ def test_empty_thoughts_of_the_bases_own_template_are_found(bases: Bases, tmp_pa
     assert found(context)["EMPTY_THINK_TRAINED"].n_rows == 10
 
 
-def test_answers_that_the_tokenizer_drops_are_found(tmp_path: Path) -> None:
+def test_answers_that_the_tokenizer_drops_are_found(tmp_path):
     base = save_character_base(tmp_path / "base", knows_unknown=False)
     rows = [{"instruction": f"Say {i}.", "output": "你好" if i < 5 else f"hello {i}"} for i in range(20)]
     for context in (
@@ -146,9 +146,7 @@ def test_answers_that_the_tokenizer_drops_are_found(tmp_path: Path) -> None:
     assert found(context_of(tmp_path, base, rows[5:])) == {}
 
 
-def test_labels_that_padding_takes_away_are_found(
-    bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_that_padding_takes_away_are_found(bases, tmp_path, monkeypatch):
     context = context_of(tmp_path, bases["gpt2"], rows_of(3))
     examples = [example for row in context.train.rows for example in row.examples]
     tokenizer = context.tokenizer
@@ -168,7 +166,7 @@ def test_labels_that_padding_takes_away_are_found(
 
 
 @pytest.mark.parametrize("pad", [None, "<|im_end|>"])
-def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: Bases, tmp_path: Path) -> None:
+def test_the_collators_of_the_run_keep_every_label(pad, bases, tmp_path):
     short_and_long = [{**row, "output": row["output"] * (i + 1)} for i, row in enumerate(rows_of(3))]
     context = context_of(tmp_path, bases["gpt2"], short_and_long, pad_token=pad)
     assert found(context) == {}
@@ -177,7 +175,7 @@ def test_the_collators_of_the_run_keep_every_label(pad: str | None, bases: Bases
     assert found(replace(pairs, train=replace(pairs.train, rows=pairs.train.rows[:1]))) == {}
 
 
-def test_a_normalizing_tokenizer_is_found(bases: Bases, tmp_path: Path) -> None:
+def test_a_normalizing_tokenizer_is_found(bases, tmp_path):
     for name, normalizer, became in (("small", normalizers.Lowercase(), "a apple"), ("nfkc", normalizers.NFKC(), None)):
         base = changed_tokenizer(bases["gpt2"], tmp_path / name, normalizer=normalizer)
         rows = rows_of(20) if became else [{**row, "output": "x² ≤ ½"} for row in rows_of(20)]
@@ -189,14 +187,14 @@ def test_a_normalizing_tokenizer_is_found(bases: Bases, tmp_path: Path) -> None:
         )
 
 
-def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases: Bases, tmp_path: Path) -> None:
+def test_a_decoder_that_takes_the_first_blank_away_is_no_fault(bases, tmp_path):
     decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])  # as Llama 2's ends
     base = changed_tokenizer(bases["gpt2"], tmp_path / "base", decoder=decoder)
     assert load_tokenizer(str(base)).decode(load_tokenizer(str(base))("  two")["input_ids"]) == " two"
     assert found(context_of(tmp_path, base, [{**row, "output": f"  {row['output']}"} for row in rows_of(20)])) == {}
 
 
-def test_unknown_characters_are_found(tmp_path: Path) -> None:
+def test_unknown_characters_are_found(tmp_path):
     base = save_character_base(tmp_path / "base", knows_unknown=True)
     rows = [{**row, "output": f"{row['output']} é ok" if i < 2 else row["output"]} for i, row in enumerate(rows_of(20))]
     finding = found(context_of(tmp_path, base, rows))["UNKNOWN_TOKENS"]
@@ -209,7 +207,7 @@ def test_unknown_characters_are_found(tmp_path: Path) -> None:
     assert found(context_of(tmp_path, base, spelled)) == {}
 
 
-def test_a_text_that_brings_its_own_bos_is_found(bases: Bases, tmp_path: Path) -> None:
+def test_a_text_that_brings_its_own_bos_is_found(bases, tmp_path):
     rows = [{"text": f"<|begin_of_text|>{row['output']}"} for row in rows_of(20)]
     finding = found(context_of(tmp_path, bases["llama3"], rows))["DOUBLE_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 20)
@@ -219,7 +217,7 @@ def test_a_text_that_brings_its_own_bos_is_found(bases: Bases, tmp_path: Path) -
     assert found(context_of(tmp_path, bases["gpt2"], rows)) == {}
 
 
-def test_a_template_that_writes_bos_twice_is_found(bases: Bases, tmp_path: Path) -> None:
+def test_a_template_that_writes_bos_twice_is_found(bases, tmp_path):
     tokenizer = context_of(tmp_path, bases["llama3"], rows_of(2)).tokenizer
     path = tmp_path / "twice.jinja"
     path.write_text("{{- bos_token -}}" + str(tokenizer.chat_template))
@@ -229,7 +227,7 @@ def test_a_template_that_writes_bos_twice_is_found(bases: Bases, tmp_path: Path)
     assert "chat template" in finding.remedy
 
 
-def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: Bases, tmp_path: Path) -> None:
+def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases, tmp_path):
     path = tmp_path / "rounds.jinja"
     path.write_text(
         "{%- for message in messages -%}{{- (bos_token if message['role'] == 'user' else '') -}}"
@@ -243,7 +241,7 @@ def test_a_template_that_writes_bos_for_each_round_is_left_alone(bases: Bases, t
     assert found(context_of(tmp_path, bases["llama3"], [{"messages": said}] * 3, chat_template_path=str(path))) == {}
 
 
-def test_a_llama_without_its_bos_is_found(bases: Bases, tmp_path: Path) -> None:
+def test_a_llama_without_its_bos_is_found(bases, tmp_path):
     base = changed_tokenizer(bases["llama3"], tmp_path / "base", post_processor=processors.Sequence([]))
     finding = found(context_of(tmp_path, base, plain(rows_of(20))))["MISSING_BOS"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 20)
@@ -253,7 +251,7 @@ def test_a_llama_without_its_bos_is_found(bases: Bases, tmp_path: Path) -> None:
     assert found(context_of(tmp_path, base, begun)) == {}
 
 
-def test_the_remedy_for_a_template_without_bos_works(bases: Bases, tmp_path: Path) -> None:
+def test_the_remedy_for_a_template_without_bos_works(bases, tmp_path):
     """A tokenizer that adds BOS to a text does not add it to what a template wrote, nor does a server."""
     path = tmp_path / "own.jinja"
     path.write_text(CHATML)
@@ -264,13 +262,13 @@ def test_the_remedy_for_a_template_without_bos_works(bases: Bases, tmp_path: Pat
 
 
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma-3-1b", "mistral-7b-v0.3", "qwen2.5-0.5b"])
-def test_bases_with_their_own_habits_give_nothing(model: str, tmp_path: Path) -> None:
+def test_bases_with_their_own_habits_give_nothing(model, tmp_path):
     base = save_twin(model, tmp_path / model, Path("absent"))
     assert found(context_of(tmp_path, base, rows_of(10))) == {}
     assert found(context_of(tmp_path, base, plain(rows_of(10)))) == {}
 
 
-def test_a_chatml_mark_as_bos_is_no_bos(tmp_path: Path) -> None:
+def test_a_chatml_mark_as_bos_is_no_bos(tmp_path):
     base = save_twin("smollm2-135m", tmp_path / "base", Path("absent"))
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "bos_token": "<|im_start|>"}))

@@ -56,17 +56,17 @@ CORPUS = "".join(f"Line {i} of a book about numbers.\n" for i in range(300))
     [{}, {"long_rows": "truncate_prompt"}, {"long_rows": "keep_end_token"}, {"packing": True}, {"packing": True,
      "packing_strategy": "bfd_split"}, {"max_length": None}, {"max_length": 4096}, {"eval_packing": True}],
 )  # fmt: skip
-def test_clean_rows_give_nothing(keys: dict[str, Any], qwen: Path, tmp_path: Path) -> None:
+def test_clean_rows_give_nothing(keys, qwen, tmp_path):
     rows = rows_with_long_answers(200, 1, 600)
     assert not found(context_of(tmp_path, qwen, rows, **{"max_length": 512, **keys}))
 
 
-def test_clean_pairs_and_a_clean_corpus_give_nothing(qwen: Path, tmp_path: Path) -> None:
+def test_clean_pairs_and_a_clean_corpus_give_nothing(qwen, tmp_path):
     assert not found(context_of(tmp_path / "dpo", qwen, some_pairs(40), stage=Stage.DPO))
     assert not found(pretraining_case(tmp_path / "text", CORPUS, max_length=128))
 
 
-def test_more_cut_answers_than_allowed_are_an_error(qwen: Path, tmp_path: Path) -> None:
+def test_more_cut_answers_than_allowed_are_an_error(qwen, tmp_path):
     rows = rows_with_long_answers(60, 6)
     context = context_of(tmp_path, qwen, rows, long_rows="keep_end_token")
     finding = found(context)["ANSWERS_CUT"]
@@ -83,9 +83,7 @@ def test_more_cut_answers_than_allowed_are_an_error(qwen: Path, tmp_path: Path) 
     assert finding.evidence[0].tokens[-1].text == "<|im_end|>\n" or finding.evidence[0].tokens[-1].trained
 
 
-def test_more_dropped_rows_than_allowed_are_an_error_with_the_length_that_keeps_them(
-    qwen: Path, tmp_path: Path
-) -> None:
+def test_more_dropped_rows_than_allowed_are_an_error_with_the_length_that_keeps_them(qwen, tmp_path):
     rows = rows_with_long_answers(60, 9)
     finding = found(context_of(tmp_path, qwen, rows))["ROWS_DROPPED"]
     assert (finding.severity, finding.n_rows) == (Severity.ERROR, 9)
@@ -95,7 +93,7 @@ def test_more_dropped_rows_than_allowed_are_an_error_with_the_length_that_keeps_
     assert not found(context_of(tmp_path / "mended", qwen, rows, max_length=length))
 
 
-def test_dropped_pairs_are_measured_by_their_longer_answer(qwen: Path, tmp_path: Path) -> None:
+def test_dropped_pairs_are_measured_by_their_longer_answer(qwen, tmp_path):
     rows = some_pairs(20, 4)
     finding = found(context_of(tmp_path, qwen, rows, stage=Stage.DPO))["ROWS_DROPPED"]
     length = int(finding.remedy.split("max_length: ")[1].split()[0])
@@ -103,19 +101,19 @@ def test_dropped_pairs_are_measured_by_their_longer_answer(qwen: Path, tmp_path:
     assert not found(context_of(tmp_path / "mended", qwen, rows, stage=Stage.DPO, max_length=length))
 
 
-def test_rows_that_are_dropped_for_what_they_say_have_another_remedy(qwen: Path, tmp_path: Path) -> None:
+def test_rows_that_are_dropped_for_what_they_say_have_another_remedy(qwen, tmp_path):
     rows = [{**row, "output": "" if i < 5 else row["output"]} for i, row in enumerate(rows_of(20))]
     finding = found(context_of(tmp_path, qwen, rows))["ROWS_DROPPED"]
     assert "5 empty_output" in finding.summary
     assert finding.remedy.startswith("remove the rows without an answer")
 
 
-def test_a_length_is_not_suggested_beyond_the_models_positions(gpt2: Path, tmp_path: Path) -> None:
+def test_a_length_is_not_suggested_beyond_the_models_positions(gpt2, tmp_path):
     finding = found(context_of(tmp_path, gpt2, rows_with_long_answers(20, 8, 3000)))["ROWS_DROPPED"]
     assert finding.remedy.startswith("set long_rows: truncate_prompt")
 
 
-def test_the_gates_work_on_a_ledger_alone() -> None:
+def test_the_gates_work_on_a_ledger_alone():
     ledger = Ledger()
     for row in range(20):
         ledger.drop(row, 3000 + row, "longer_than_max_length")
@@ -137,11 +135,11 @@ def test_the_gates_work_on_a_ledger_alone() -> None:
     assert "of 100 rows (a sample of 1000)" in pairs[0].summary
 
 
-def test_rows_at_which_the_run_stops_are_no_dropped_ones(qwen: Path, tmp_path: Path) -> None:
+def test_rows_at_which_the_run_stops_are_no_dropped_ones(qwen, tmp_path):
     assert not found(context_of(tmp_path, qwen, rows_with_long_answers(20, 8), long_rows="error"))
 
 
-def test_rows_that_the_template_refuses_are_left_to_the_checks_of_the_template(tmp_path: Path) -> None:
+def test_rows_that_the_template_refuses_are_left_to_the_checks_of_the_template(tmp_path):
     folder = base_of("qwen", tmp_path / "qwen")
     template = folder / "chat_template.jinja"
     refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
@@ -154,14 +152,14 @@ def test_rows_that_the_template_refuses_are_left_to_the_checks_of_the_template(t
     assert found(context_of(tmp_path / "both", folder, both)).keys() == {"ROWS_DROPPED"}
 
 
-def test_few_rows_with_much_of_the_text_are_told(qwen: Path, tmp_path: Path) -> None:
+def test_few_rows_with_much_of_the_text_are_told(qwen, tmp_path):
     rows = rows_with_long_answers(60, 5, 3000)
     finding = found(context_of(tmp_path, qwen, rows))["TOKENS_DROPPED"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 5)
     assert found(context_of(tmp_path / "mended", qwen, rows, max_length=4096)).keys() == set()
 
 
-def test_many_cut_prompts_are_told(qwen: Path, tmp_path: Path) -> None:
+def test_many_cut_prompts_are_told(qwen, tmp_path):
     rows = rows_with_long_prompts(40, 4)
     finding = found(context_of(tmp_path, qwen, rows, long_rows="truncate_prompt", max_length=400))["PROMPTS_CUT"]
     assert (finding.severity, finding.n_rows) == (Severity.WARNING, 4)
@@ -169,13 +167,13 @@ def test_many_cut_prompts_are_told(qwen: Path, tmp_path: Path) -> None:
     assert not found(context_of(tmp_path / "few", qwen, few, long_rows="truncate_prompt", max_length=400))
 
 
-def test_wrapped_packing_is_an_error_with_a_certain_fix(qwen: Path, tmp_path: Path) -> None:
+def test_wrapped_packing_is_an_error_with_a_certain_fix(qwen, tmp_path):
     context = context_of(tmp_path, qwen, rows_of(20), packing=True, packing_strategy="wrapped")
     assert found(context)["PACKING_CONTAMINATES"].fix == {"packing_strategy": "bfd"}
     assert not found(context_of(tmp_path / "off", qwen, rows_of(20), packing_strategy="wrapped"))
 
 
-def test_packing_for_a_model_without_position_ids_is_an_error(tmp_path: Path) -> None:
+def test_packing_for_a_model_without_position_ids_is_an_error(tmp_path):
     config = AutoConfig.for_model("bloom", vocab_size=400, hidden_size=64, n_layer=1, n_head=2)
     folder = base_of("qwen", tmp_path / "bloom")
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
@@ -186,7 +184,7 @@ def test_packing_for_a_model_without_position_ids_is_an_error(tmp_path: Path) ->
     assert found(pretraining)["PACKING_CONTAMINATES"].fix == {"respect_documents": False}
 
 
-def test_packing_without_a_length_is_told_before_the_trainer_stops(qwen: Path, tmp_path: Path) -> None:
+def test_packing_without_a_length_is_told_before_the_trainer_stops(qwen, tmp_path):
     context = context_of(tmp_path, qwen, rows_of(20), packing=True)
     context.training.max_length = None
     finding = found(context)["PACKING_LOSES_TOKENS"]
@@ -194,7 +192,7 @@ def test_packing_without_a_length_is_told_before_the_trainer_stops(qwen: Path, t
     assert "set max_length: " in finding.remedy
 
 
-def test_a_corpus_whose_tail_is_large_is_told(tmp_path: Path) -> None:
+def test_a_corpus_whose_tail_is_large_is_told(tmp_path):
     n_tokens = pretraining_case(tmp_path / "whole", CORPUS, max_length=128).train.ledger.n_tokens
     context = pretraining_case(tmp_path / "tail", CORPUS, max_length=round(n_tokens / 1.5))
     finding = found(context)["PACKING_LOSES_TOKENS"]
@@ -205,7 +203,7 @@ def test_a_corpus_whose_tail_is_large_is_told(tmp_path: Path) -> None:
     }
 
 
-def test_a_row_beyond_a_table_of_positions_is_an_error(gpt2: Path, qwen: Path, tmp_path: Path) -> None:
+def test_a_row_beyond_a_table_of_positions_is_an_error(gpt2, qwen, tmp_path):
     rows = rows_with_long_answers(200, 1, 1500)
     finding = found(context_of(tmp_path, gpt2, rows, max_length=2048))["LONGER_THAN_POSITIONS"]
     assert (finding.severity, finding.n_rows, finding.fix) == (Severity.ERROR, 1, {"max_length": 1024})
@@ -214,7 +212,7 @@ def test_a_row_beyond_a_table_of_positions_is_an_error(gpt2: Path, qwen: Path, t
     assert not found(context_of(tmp_path / "rotary", qwen, rows, max_length=2048))
 
 
-def test_a_row_beyond_rotary_positions_is_a_warning(tmp_path: Path) -> None:
+def test_a_row_beyond_rotary_positions_is_a_warning(tmp_path):
     folder = base_of("qwen", tmp_path / "qwen")
     config = AutoConfig.from_pretrained(folder)
     config.max_position_embeddings = 1024
@@ -225,12 +223,12 @@ def test_a_row_beyond_rotary_positions_is_a_warning(tmp_path: Path) -> None:
     )
 
 
-def test_blocks_longer_than_the_positions_are_an_error(tmp_path: Path) -> None:
+def test_blocks_longer_than_the_positions_are_an_error(tmp_path):
     finding = found(pretraining_case(tmp_path / "text", CORPUS, max_length=300))["LONGER_THAN_POSITIONS"]
     assert (finding.severity, finding.fix) == (Severity.ERROR, {"max_length": 256})
 
 
-def test_evaluation_packed_otherwise_is_a_note(qwen: Path, tmp_path: Path) -> None:
+def test_evaluation_packed_otherwise_is_a_note(qwen, tmp_path):
     context = context_of(tmp_path, qwen, rows_of(20), rows_of(8, "held"), packing=True, eval_packing=False)
     assert found(context)["EVALUATION_PACKED_OTHERWISE"].severity is Severity.NOTE
     same = context_of(tmp_path / "same", qwen, rows_of(20), rows_of(8, "held"), packing=True, eval_packing=True)

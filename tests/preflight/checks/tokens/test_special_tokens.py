@@ -13,7 +13,7 @@ from pipelines.modeling import load_tokenizer
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.tokens.special_tokens import CHECKS
 from pipelines.records.finding import Severity
-from tests.preflight.contexts import Bases, context_of, findings_by_id, pairs_of, rows_of
+from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of
 from tests.twins.models import save_twin
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -40,7 +40,7 @@ with_prompts = partial(with_answers, column="instruction")
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3", "untied"])
-def test_clean_rows_and_common_recipes_give_nothing(family: str, bases: Bases, untied: Path, tmp_path: Path) -> None:
+def test_clean_rows_and_common_recipes_give_nothing(family, bases, untied, tmp_path):
     rows = with_answers(HARMLESS, "<div><p>a < b | c</p></div>") + with_prompts(HARMLESS)
     base = {**bases, "untied": untied}[family]
     for keys in ({}, {"use_peft": False}, {"lora_target_modules": "q_proj"} if family != "gpt2" else {}):
@@ -49,7 +49,7 @@ def test_clean_rows_and_common_recipes_give_nothing(family: str, bases: Bases, u
     assert found(context_of(tmp_path, base, pairs_of(rows), **DPO)) == {}
 
 
-def test_new_tokens_kept_untrained_by_another_module_are_found(bases: Bases, tmp_path: Path) -> None:
+def test_new_tokens_kept_untrained_by_another_module_are_found(bases, tmp_path):
     finding = found(context_of(tmp_path, bases["gpt2"], rows_of(5), lora_modules_to_save=["ln_f"]))[UNTRAINED]
     assert finding.severity is ERROR
     assert "2 tokens" in finding.summary
@@ -59,7 +59,7 @@ def test_new_tokens_kept_untrained_by_another_module_are_found(bases: Bases, tmp
         assert found(context_of(tmp_path, bases["gpt2"], rows_of(5), lora_modules_to_save=kept)) == {}
 
 
-def test_both_tables_of_an_untied_base_must_be_trained(untied: Path, tmp_path: Path) -> None:
+def test_both_tables_of_an_untied_base_must_be_trained(untied, tmp_path):
     for kept, severity in ((["lm_head"], WARNING), (["embed_tokens"], ERROR)):
         finding = found(context_of(tmp_path, untied, rows_of(5), lora_modules_to_save=kept))[UNTRAINED]
         assert (finding.severity, finding.fix) == (severity, {"lora_modules_to_save": None})
@@ -68,9 +68,7 @@ def test_both_tables_of_an_untied_base_must_be_trained(untied: Path, tmp_path: P
     assert found(context_of(tmp_path, untied, rows_of(5), **lora)) == {}
 
 
-def test_tokens_beyond_the_last_embedding_are_trained_unless_the_recipe_prevents_it(
-    bases: Bases, tmp_path: Path
-) -> None:
+def test_tokens_beyond_the_last_embedding_are_trained_unless_the_recipe_prevents_it(bases, tmp_path):
     base = Path(shutil.copytree(bases["qwen"], tmp_path / "base"))
     tokenizer = load_tokenizer(str(base))
     tokenizer.add_special_tokens({"extra_special_tokens": [f"<|mark_{n}|>" for n in range(20)]})
@@ -85,9 +83,7 @@ def test_tokens_beyond_the_last_embedding_are_trained_unless_the_recipe_prevents
 
 
 @pytest.mark.parametrize("trains_tokens", [True, False])
-def test_an_adapter_that_is_trained_further_without_its_tokens_is_found(
-    trains_tokens: bool, bases: Bases, tmp_path: Path
-) -> None:
+def test_an_adapter_that_is_trained_further_without_its_tokens_is_found(trains_tokens, bases, tmp_path):
     n_tokens = len(load_tokenizer(str(bases["gpt2"])))
     rows = {"trainable_token_indices": {"wte": [n_tokens, n_tokens + 1]}} if trains_tokens else {}
     config = LoraConfig(base_model_name_or_path=str(bases["gpt2"]), target_modules=["c_attn"], **rows)
@@ -118,9 +114,9 @@ MARKS: list[tuple[list[Row], str, dict[str, Any], str, Severity, int, str]] = [
 
 @pytest.mark.parametrize(("rows", "family", "keys", "name", "severity", "n_rows", "text"), MARKS)
 def test_special_tokens_in_text_are_found(
-    bases: Bases, tmp_path: Path, rows: list[Row], family: str, keys: dict[str, Any], name: str, severity: Severity,
-    n_rows: int, text: str,
-) -> None:  # fmt: skip
+    bases, tmp_path, rows, family, keys, name, severity,
+    n_rows, text
+):  # fmt: skip
     finding = found(context_of(tmp_path, bases[family], rows, **keys))[name]
     assert (finding.severity, finding.n_rows) == (severity, n_rows)
     assert text in f"{finding.summary} {finding.why}"
@@ -135,13 +131,11 @@ def test_special_tokens_in_text_are_found(
         (with_prompts(INJECTED), "llama3", {}),
     ],
 )
-def test_an_end_where_it_belongs_and_tokens_of_other_families_are_fine(
-    bases: Bases, tmp_path: Path, rows: list[Row], family: str, keys: dict[str, Any]
-) -> None:
+def test_an_end_where_it_belongs_and_tokens_of_other_families_are_fine(bases, tmp_path, rows, family, keys):
     assert found(context_of(tmp_path, bases[family], rows, **keys)) == {}
 
 
-def test_marks_of_a_template_that_are_not_tokens_are_found(bases: Bases, tmp_path: Path) -> None:
+def test_marks_of_a_template_that_are_not_tokens_are_found(bases, tmp_path):
     path = tmp_path / "template.jinja"
     path.write_text(
         "{%- for message in messages -%}{%- if message['role'] == 'user' -%}"
@@ -154,7 +148,7 @@ def test_marks_of_a_template_that_are_not_tokens_are_found(bases: Bases, tmp_pat
     assert found(context_of(tmp_path, bases["gpt2"], rows_of(5), **keys)) == {}
 
 
-def test_a_tokenizer_that_splits_special_tokens_reads_none(bases: Bases, tmp_path: Path) -> None:
+def test_a_tokenizer_that_splits_special_tokens_reads_none(bases, tmp_path):
     base = Path(shutil.copytree(bases["qwen"], tmp_path / "base"))
     settings = json.loads((base / "tokenizer_config.json").read_text())
     (base / "tokenizer_config.json").write_text(json.dumps({**settings, "split_special_tokens": True}))
@@ -176,7 +170,7 @@ RENDERED = {
 
 
 @pytest.mark.parametrize("name", RENDERED)
-def test_rendered_conversations_are_found(name: str, bases: Bases, tmp_path: Path) -> None:
+def test_rendered_conversations_are_found(name, bases, tmp_path):
     texts = [{"text": RENDERED[name] + f" {i}"} for i in range(4)] + [{"text": row["output"]} for row in rows_of(16)]
     finding = found(context_of(tmp_path, bases["gpt2"], texts))["RENDERED_TEXT_ROWS"]
     assert (finding.severity, finding.n_rows) == (WARNING, 4)
@@ -185,7 +179,7 @@ def test_rendered_conversations_are_found(name: str, bases: Bases, tmp_path: Pat
     assert found(context_of(tmp_path, bases["gpt2"], texts[3:])) == {}
 
 
-def test_prompts_with_a_template_are_found_and_prompt_formats_are_not(bases: Bases, tmp_path: Path) -> None:
+def test_prompts_with_a_template_are_found_and_prompt_formats_are_not(bases, tmp_path):
     begin, _, end = CHAT.partition("Seven.")
     chat = [{"prompt": begin, "completion": f"Seven {i}.{end}"} for i in range(10)]
     finding = found(context_of(tmp_path, bases["gpt2"], chat))["RENDERED_TEXT_ROWS"]

@@ -61,7 +61,7 @@ def conversations_of(n: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen", "llama3"])
-def test_clean_rows_of_every_kind_give_nothing(family: str, tmp_path: Path) -> None:
+def test_clean_rows_of_every_kind_give_nothing(family, tmp_path):
     base = base_of(family, tmp_path / family)
     plain = [{"text": row["output"]} for row in rows_of(30)]
     for rows in (rows_of(30), conversations_of(30), plain):
@@ -70,14 +70,14 @@ def test_clean_rows_of_every_kind_give_nothing(family: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("policy", ["split", "keep_end_token", "truncate_prompt"])
-def test_rows_that_were_made_to_fit_are_ended_all_the_same(policy: str, gpt2: Path, tmp_path: Path) -> None:
+def test_rows_that_were_made_to_fit_are_ended_all_the_same(policy, gpt2, tmp_path):
     rows = [{**row, "output": " ".join([row["output"]] * 4)} for row in rows_of(40)]
     context = context_of(tmp_path, gpt2, rows, long_rows=policy, max_length=150, max_dropped_share=1)
     assert {row.fate.value for row in context.train.rows} & {"split", "answer_cut", "dropped"}
     assert found(context) == {}
 
 
-def test_turns_that_end_otherwise_are_found_and_few_of_them_only_warn(case_with: Opened) -> None:
+def test_turns_that_end_otherwise_are_found_and_few_of_them_only_warn(case_with):
     end = "{{- '<|im_end|>\\n' if 'day' not in message['content'] else '<|im_next|>\\n' -}}"
     turn = "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] -}}" + end
     rows = rows_of(40)
@@ -88,7 +88,7 @@ def test_turns_that_end_otherwise_are_found_and_few_of_them_only_warn(case_with:
         assert finding.evidence[0].text.startswith("turn_without_end_token: Write one sentence")
 
 
-def test_an_end_token_that_the_tokenizer_splits_is_found(gpt2: Path, tmp_path: Path) -> None:
+def test_an_end_token_that_the_tokenizer_splits_is_found(gpt2, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(gpt2, base)
     settings = json.loads((base / "tokenizer_config.json").read_text())
@@ -99,7 +99,7 @@ def test_an_end_token_that_the_tokenizer_splits_is_found(gpt2: Path, tmp_path: P
     assert finding.evidence[0].tokens[-1].trained
 
 
-def test_a_middle_turn_without_the_end_token_is_found(gpt2: Path, tmp_path: Path) -> None:
+def test_a_middle_turn_without_the_end_token_is_found(gpt2, tmp_path):
     context = context_of(tmp_path, gpt2, conversations_of(4))
     row = context.train.rows[2]
     [example] = row.examples
@@ -112,7 +112,7 @@ def test_a_middle_turn_without_the_end_token_is_found(gpt2: Path, tmp_path: Path
     assert findings["END_TOKEN_NOT_TRAINED"].evidence[0].row == 2
 
 
-def test_a_base_that_stops_at_a_token_of_the_answers_is_found(gpt2: Path, tmp_path: Path) -> None:
+def test_a_base_that_stops_at_a_token_of_the_answers_is_found(gpt2, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(gpt2, base)
     [word] = load_tokenizer(str(gpt2))("t", add_special_tokens=False)["input_ids"]
@@ -131,7 +131,7 @@ def documents(folder: Path, base: Path) -> CheckContext:
     return pretraining_context(folder, model_name_or_path=base, dataset_name=corpus, **keys)
 
 
-def test_documents_that_end_otherwise_than_the_base_stops_are_found(gpt2: Path, tmp_path: Path) -> None:
+def test_documents_that_end_otherwise_than_the_base_stops_are_found(gpt2, tmp_path):
     assert found(documents(tmp_path, gpt2)) == {}
     base = tmp_path / "base"
     shutil.copytree(gpt2, base)
@@ -144,7 +144,7 @@ def test_documents_that_end_otherwise_than_the_base_stops_are_found(gpt2: Path, 
     assert "'<|endoftext|>'" in finding.summary
 
 
-def test_a_prompt_that_is_served_otherwise_is_found_in_every_row(gpt2: Path, tmp_path: Path) -> None:
+def test_a_prompt_that_is_served_otherwise_is_found_in_every_row(gpt2, tmp_path):
     context = context_of(tmp_path, gpt2, rows_of(80))
     served = load_tokenizer(str(gpt2))
     served.chat_template = CHATML.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant: '")
@@ -155,7 +155,7 @@ def test_a_prompt_that_is_served_otherwise_is_found_in_every_row(gpt2: Path, tmp
     assert "<|im_start|>assistant: '" in finding.summary
 
 
-def test_rows_whose_prompt_is_no_prefix_are_found(case_with: Opened) -> None:
+def test_rows_whose_prompt_is_no_prefix_are_found(case_with):
     other = "message['role'] == 'assistant' and messages[0]['role'] == 'system'"
     turn = f"{{%- set name = 'model' if {other} else message['role'] -%}}" + _TURN.replace("message['role']", "name")
     rows = [turns("Hi.", f"Hello {i}.", system="Be kind." * (i < 3)) for i in range(10)]
@@ -165,7 +165,7 @@ def test_rows_whose_prompt_is_no_prefix_are_found(case_with: Opened) -> None:
     assert finding.severity is Severity.WARNING
 
 
-def test_a_template_that_drops_the_system_turn_is_found(case_with: Opened) -> None:
+def test_a_template_that_drops_the_system_turn_is_found(case_with):
     turn = "{%- if message['role'] != 'system' -%}" + _TURN + "{%- endif -%}"
     findings = found(case_with(conversations_of(20), turn))
     assert set(findings) == {"TEMPLATE_DROPS_SYSTEM"}
@@ -175,7 +175,7 @@ def test_a_template_that_drops_the_system_turn_is_found(case_with: Opened) -> No
 
 
 @pytest.mark.parametrize("lost", ["SYSTEM", "TEXT"])
-def test_the_only_row_of_its_kind_is_rendered_among_many(lost: str, case_with: Opened) -> None:
+def test_the_only_row_of_its_kind_is_rendered_among_many(lost, case_with):
     dropped = "message['role'] == 'system'" if lost == "SYSTEM" else "'again' in message['content']"
     special = (
         turns("Hi.", "Hello.", system="Be kind.") if lost == "SYSTEM" else turns("Hi.", "Yes?", "Hi again.", "Yes?")
@@ -187,7 +187,7 @@ def test_the_only_row_of_its_kind_is_rendered_among_many(lost: str, case_with: O
     assert "in 1 of 300 rows, which are dropped" in finding.summary
 
 
-def test_a_template_that_cuts_long_turns_is_found(case_with: Opened) -> None:
+def test_a_template_that_cuts_long_turns_is_found(case_with):
     rows = [turns("Say it. " * 20, "It.") if i % 2 else turns("Hi.", f"Hello {i}.") for i in range(20)]
     [finding] = found(case_with(rows, _TURN.replace("message['content']", "message['content'][:40]"))).values()
     assert finding.id == "TEMPLATE_DROPS_TEXT"
@@ -201,13 +201,13 @@ def thinking(n: int) -> list[dict[str, Any]]:
 _ANSWER = "message['content'].split('</think>')[-1]"
 
 
-def test_thoughts_of_earlier_turns_may_be_dropped(case_with: Opened) -> None:
+def test_thoughts_of_earlier_turns_may_be_dropped(case_with):
     earlier = "message['role'] == 'assistant' and not loop.last"
     turn = "{%- set text = " + _ANSWER + f" if {earlier} else message['content'] -%}}" + _TURN
     assert found(case_with(thinking(10), turn.replace("+ message['content'] +", "+ text +"))) == {}
 
 
-def test_thoughts_that_are_never_trained_are_found(case_with: Opened) -> None:
+def test_thoughts_that_are_never_trained_are_found(case_with):
     finding = found(case_with(thinking(10), _TURN.replace("message['content']", _ANSWER)))["TEMPLATE_DROPS_TEXT"]
     assert finding.n_rows == 10
     apart = [turns("Why?", f"Because {i}.") for i in range(10)]
@@ -217,7 +217,7 @@ def test_thoughts_that_are_never_trained_are_found(case_with: Opened) -> None:
     assert finding.evidence[0].text.startswith("template_drops_thoughts: Why?")
 
 
-def test_words_beside_a_tool_call_that_are_dropped_leave_the_row_out(case_with: Opened) -> None:
+def test_words_beside_a_tool_call_that_are_dropped_leave_the_row_out(case_with):
     call = {"type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
     tool = {"type": "function", "function": {"name": "clock", "description": "", "parameters": {}}}
     rows = [
@@ -237,7 +237,7 @@ def test_words_beside_a_tool_call_that_are_dropped_leave_the_row_out(case_with: 
     assert found(case_with(rows, _TURN.replace("message['content']", f"message['content'] + {said}"), head)) == {}
 
 
-def test_rows_that_the_template_refuses_are_found(case_with: Opened) -> None:
+def test_rows_that_the_template_refuses_are_found(case_with):
     turn = "{%- if message['role'] == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}" + _TURN
     findings = found(case_with(conversations_of(20), turn))
     assert set(findings) == {"TEMPLATE_REFUSES_ROWS"}
@@ -246,21 +246,21 @@ def test_rows_that_the_template_refuses_are_found(case_with: Opened) -> None:
     assert finding.evidence[0].text.startswith("template_refuses: no system: Be brief 1.")
 
 
-def test_a_template_that_writes_today_s_date_is_noted(case_with: Opened) -> None:
+def test_a_template_that_writes_today_s_date_is_noted(case_with):
     date = "{{- strftime_now('%Y-%m-%d') -}}"
     finding = found(case_with(rows_of(5), _TURN, date + _HEAD))["TEMPLATE_WRITES_DATE"]
     assert finding.severity is Severity.NOTE
     assert "date_string" not in finding.remedy
 
 
-def test_marks_that_other_trainers_need_are_noted(case_with: Opened, gpt2: Path, tmp_path: Path) -> None:
+def test_marks_that_other_trainers_need_are_noted(case_with, gpt2, tmp_path):
     finding = found(case_with(rows_of(5), _TURN, assistant_only_loss=True))["NO_GENERATION_MARKS"]
     assert finding.severity is Severity.NOTE
     assert found(case_with(rows_of(5), _TURN)) == {}
     assert found(context_of(tmp_path, gpt2, rows_of(5), assistant_only_loss=True)) == {}
 
 
-def test_a_template_that_the_run_refuses_is_told_once(tmp_path: Path) -> None:
+def test_a_template_that_the_run_refuses_is_told_once(tmp_path):
     base = base_of("qwen", tmp_path / "qwen")
     path = tmp_path / "endless.jinja"
     path.write_text(_HEAD + _TURN.replace("<|im_end|>", "") + _TAIL)
