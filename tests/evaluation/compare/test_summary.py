@@ -40,16 +40,12 @@ def compared(*models: MeasuredModel, prompts: list[Prompt] = PROMPTS, further: t
 
 def test_each_aspect_names_one_measure_with_its_figures():
     base = np.random.default_rng(0).normal(1.0, 0.05, 30)
-    general = MetricTable.of_ratios(
-        GENERAL,
-        {"base": list(100 * base), "instruct": list(104 * base)},
-        dict.fromkeys(("base", "instruct"), [100] * 30),
-    )
+    bits, n_bytes = {"base": list(100 * base), "instruct": list(104 * base)}, [100] * 30
+    general = MetricTable.of_ratios(GENERAL, bits, {"base": n_bytes, "instruct": n_bytes})
     record = compared(BASE, INSTRUCT, further=(general,))
     summary = record["summary"]["instruct"]
-    assert [summary[one]["metric"] for one in ("form", "correctness", "lost")] == [
-        "stopped_by_itself", "exact_match", "general_bits_per_byte",
-    ]  # fmt: skip
+    named = [summary[one]["metric"] for one in ("form", "correctness", "lost")]
+    assert named == ["stopped_by_itself", "exact_match", "general_bits_per_byte"]
     form = summary["form"]
     assert (form["value"], form["difference"], form["n"], form["n_groups"], form["verdict"]) == (1, 1, N, 20, "better")
     assert form["against"]["base"]["value"] == 0

@@ -44,11 +44,9 @@ def test_a_base_without_a_template_and_an_instruct_model_are_measured_alike(tiny
     assert [one.name for one in tables] == OF_REFERENCES + names
     by_name = {one.name: one for one in tables}
     for name in ("general_bits_per_byte", "capability", "longest_overlap"):
-        difference = by_name[name].difference("instruct", "base")
-        assert difference.estimate.value == 0.0
+        assert by_name[name].difference("instruct", "base").estimate.value == 0.0
     for name in OF_REFERENCES:
-        figure = by_name[name].figure("instruct")
-        assert figure.n == 3
+        assert by_name[name].figure("instruct").n == 3
     assert by_name["p_end"].figure("base") != by_name["p_end"].figure("instruct")
 
     details = json.loads(json.dumps(details, allow_nan=False))

@@ -93,8 +93,7 @@ def test_the_calibration_error_equals_a_plain_loop_over_tokens(name, request):
         if prompt.reference:
             rows, answer = plain_distributions(loaded, prompt, PromptStyle.PLAIN)
             places += [(max(row), row.argmax() == token) for row, token in zip(rows, answer, strict=False)]
-    error = 0.0
-    n_bins = 0
+    error, n_bins = 0.0, 0
     for number in range(15):
         own = [(p, hit) for p, hit in places if number / 15 < p <= (number + 1) / 15]
         if own:
@@ -106,14 +105,12 @@ def test_the_calibration_error_equals_a_plain_loop_over_tokens(name, request):
     accuracy_series, error_series = calibration_tables({"one": found})
     figure = error_series.figure("one")
     assert (figure.value, figure.n) == (pytest.approx(error, rel=1e-9), 4)
-    accuracy = accuracy_series.figure("one")
-    assert accuracy.value == pytest.approx(sum(hit for _, hit in places) / len(places), rel=1e-12)
+    assert accuracy_series.figure("one").value == pytest.approx(sum(hit for _, hit in places) / len(places), rel=1e-12)
     bins = reliability(found)
     assert len(bins) == n_bins
     assert sum(one["n_tokens"] for one in bins) == len(places)
-    assert error == pytest.approx(
-        sum(one["n_tokens"] / len(places) * abs(one["accuracy"] - one["confidence"]) for one in bins)
-    )
+    gaps = [one["n_tokens"] / len(places) * abs(one["accuracy"] - one["confidence"]) for one in bins]
+    assert error == pytest.approx(sum(gaps))
 
 
 def scores_of(confidences: Sequence[float], hits: Sequence[bool]) -> ReferenceScores:
