@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 PROJECT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "transformers", "datasets", "trl", "pyarrow", "pandas")
 _WATCHED = f"""
@@ -15,9 +17,6 @@ try:
 finally:
     print(*sorted(set({HEAVY}) & sys.modules.keys()))
 """
-_SFT = "--model_name_or_path {base} --dataset_name {rows} --output_dir {folder}/run"
-_BOTH = "--base {base} --instruct {base}"
-_COMPARE = _BOTH + " --prompts {rows} --output {folder}/o"
 
 
 @dataclass(frozen=True)
@@ -40,142 +39,15 @@ class Mistake:
         return [self.program, *(word.format(**places) for word in self.arguments.split())]
 
 
-def _recipe_mistakes(program: str) -> list[Mistake]:
-    table = [
-        ("misspelt key", f"{_SFT} --lerning_rate 1e-4", "`learning_rate`"),
-        ("renamed key", f"{_SFT} --torch_dtype float32", "dtype"),
-        ("wrong type", f"{_SFT} --learning_rate fast", "learning_rate"),
-        ("out of range", f"{_SFT} --seed -1", "seed"),
-        ("none of the choices", f"{_SFT} --optim adamx", "optim"),
-        ("no value", "--config {recipe} --learning_rate", "--learning_rate has no value"),
-        ("an output_dir below a file", "--config {recipe} --output_dir /dev/null/run", "a part of it is a file"),
-        (
-            "four problems at once",
-            f"{_SFT} --seed -1 --learning_rate fast --general_text none.txt --optim x",
-            "4 problems in ",
-        ),
-        ("missing recipe", "--config {folder}/none.yaml", "none.yaml"),
-        ("output_dir is taken", "--config {recipe} --output_dir {taken}", "{taken}"),
-        ("missing rows", "--config {recipe} --dataset_name {folder}/none.jsonl", "none.jsonl"),
-        ("missing model", "--config {recipe} --model_name_or_path {folder}/none", "{folder}/none"),
-        ("missing general_text", "--config {recipe} --general_text {folder}/none.txt", "none.txt"),
-    ]
-    return [Mistake(name, f"pipelines/{program}.py", arguments, error) for name, arguments, error in table]
-
-
-def _mistakes(program: str, *table: tuple[str, str, str]) -> list[Mistake]:
-    folder = (
-        "data_prep"
-        if program in ("build_instructions", "build_corpus", "build_preferences", "train_tokenizer")
-        else "pipelines"
-    )
-    return [Mistake(name, f"{folder}/{program}.py", arguments, error) for name, arguments, error in table]
-
-
+_TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_OF_RECIPES = _TABLE.pop("recipes")
 MISTAKES = [
-    *(one for program in ("sft", "dpo", "pretrain") for one in _recipe_mistakes(program)),
-    *_mistakes(
-        "sft",
-        ("no --config", "", "model_name_or_path is missing"),
-        ("no dataset", "--model_name_or_path {base} --output_dir {folder}/run", "dataset_name or datasets is missing"),
-        ("folder that is no model", "--config {recipe} --model_name_or_path {folder}", "{folder}"),
-        ("folder that is no dataset", "--config {recipe} --dataset_name {folder}", "{folder}"),
-        ("missing adapter", "--config {recipe} --adapter_name_or_path {folder}/none", "{folder}/none"),
-        ("LoRA keys without use_peft", "--config {recipe} --lora_r 8", "use_peft"),
-        ("resume without a run", "--config {recipe} --resume", "resume"),
-        ("dataset with a bad revision", "--config {recipe} --dataset_name org/rows@", "org/rows@"),
-        ("Hub id with a bad revision", "--config {recipe} --model_name_or_path org/name@", "org/name@"),
-    ),
-    *_mistakes(
-        "doctor",
-        ("no --config", "", "--config"),
-        ("missing recipe", "--config {folder}/none.yaml", "none.yaml"),
-        ("wrong type", "--config {recipe} --learning_rate fast", "learning_rate"),
-        ("missing rows", "--config {recipe} --dataset_name {folder}/none.jsonl", "none.jsonl"),
-        ("missing model", "--config {recipe} --model_name_or_path {folder}/none", "none"),
-        ("unknown stage", "--config {recipe} --stage rl", "stage"),
-    ),
-    *_mistakes(
-        "compare",
-        ("no --base", "", "--base"),
-        ("misspelt flag", f"{_COMPARE} --promts x", "--promts"),
-        ("missing base", "--base {folder}/none --instruct {base} --prompts {rows} --output {folder}/o", "none"),
-        ("missing prompts", f"{_BOTH} --prompts {{folder}}/none.jsonl --output {{folder}}/o", "none.jsonl"),
-        ("--output is taken", f"{_BOTH} --prompts {{rows}} --output {{taken}}", "{taken}"),
-        ("missing --perplexity", f"{_COMPARE} --perplexity {{folder}}/none.json", "none.json"),
-        ("missing --general", f"{_COMPARE} --general {{folder}}/none.txt", "none.txt"),
-        ("num_samples -1", f"{_COMPARE} --num_samples -1", "num_samples"),
-    ),
-    *_mistakes(
-        "perplexity",
-        ("no model", "", "--model_name_or_path"),
-        ("missing model", "--model_name_or_path {folder}/none --dataset {rows}", "none"),
-        ("missing dataset", "--model_name_or_path {base} --dataset {folder}/none", "none"),
-    ),
-    *_mistakes(
-        "score",
-        ("no text", "--model_name_or_path {base}", "--text"),
-        ("missing file", "--model_name_or_path {base} --file {folder}/none.txt", "none.txt"),
-        ("missing model", "--model_name_or_path {folder}/none --text x", "none"),
-    ),
-    *_mistakes(
-        "generate",
-        ("no model", "", "--model_name_or_path"),
-        ("missing model", "--model_name_or_path {folder}/none --prompt x", "none"),
-        (
-            "missing prompts",
-            "--model_name_or_path {base} --prompts {folder}/none.jsonl --output {folder}/o",
-            "none.jsonl",
-        ),
-        ("top_p 0", "--model_name_or_path {base} --prompt x --temperature 1 --top_p 0", "top_p"),
-    ),
-    *_mistakes(
-        "merge",
-        ("no adapter", "", "--adapter"),
-        ("missing adapter", "--adapter {folder}/none --output {folder}/o", "none"),
-        ("--output is taken", "--adapter {base} --output {taken}", "{taken}"),
-    ),
-    *_mistakes(
-        "push",
-        ("missing run", "{folder}/none --repo_id me/it", "none"),
-        ("no --repo_id", "{folder}", "--repo_id is missing. Usage: "),
-        ("missing --merged", "{folder} --repo_id me/it --merged {folder}/none", "none"),
-        ("no run", "{folder} --repo_id me/it", "run.json"),
-    ),
-    *_mistakes("reproduce", ("missing lock", "{folder}/none", "none"), ("no lock", "{folder}", "lock.json")),
-    *_mistakes(
-        "benchmark",
-        ("no --tasks", _BOTH, "--tasks"),
-        ("missing base", "--base {folder}/none --instruct {base} --tasks arc_easy", "none"),
-        ("missing include_path", f"{_BOTH} --tasks x --include_path {{folder}}/none", "none"),
-    ),
-    *_mistakes(
-        "playground",
-        ("no --base", "", "--base"),
-        ("missing base", "--base {folder}/none --instruct {base}", "none"),
-        ("port out of range", f"{_BOTH} --port 70000", "70000"),
-    ),
-    *_mistakes(
-        "build_instructions",
-        ("no --source", "--output {folder}/o", "--source"),
-        ("missing source", "--source {folder}/none --output {folder}/o", "none"),
-        ("--output is taken", "--source {rows} --output {taken}", "{taken}"),
-    ),
-    *_mistakes(
-        "build_corpus",
-        ("no disk", "--source {rows} --output /dev/null/x", "cannot write /dev/null/x: "),
-        ("missing source", "--source {folder}/none --output {folder}/o", "none"),
-    ),
-    *_mistakes(
-        "build_preferences",
-        ("no disk", "--source {rows} --output /dev/null/x", "cannot write"),
-        ("missing source", "--source {folder}/none --output {folder}/o", "none"),
-    ),
-    *_mistakes(
-        "train_tokenizer",
-        ("no disk", "--corpus {rows} --output /dev/null/x", "cannot write"),
-        ("missing corpus", "--corpus {folder}/none --output {folder}/o", "none"),
-    ),
+    Mistake(name, program, arguments, error)
+    for program, table in [
+        *((f"pipelines/{one}.py", _OF_RECIPES) for one in ("sft", "dpo", "pretrain")),
+        *_TABLE.items(),
+    ]
+    for name, arguments, error in table
 ]
 
 
