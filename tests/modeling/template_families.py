@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import trl
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -19,10 +20,9 @@ from pipelines.errors import UserError
 from pipelines.modeling import ensure_chat_template
 from pipelines.modeling.assistant_masks import UnrenderableError, render_turns
 from pipelines.modeling.chat.template_input import template_messages
-from tests.modeling import small_templates
 
 TRL = Path(trl.__file__).parent / "chat_templates"
-NO_THOUGHTS, NO_TOOLS, OPEN = "!template_drops_thoughts", "!template_drops_tools", "!prompt_is_no_prefix"
+NO_THOUGHTS, NO_TOOLS = "!template_drops_thoughts", "!template_drops_tools"
 _MARK = re.compile(
     r"<\|[^<>|\s']{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|<\|[a-z_\"]{1,40}>|<[a-z_]{1,40}\|>|<(?:start|end)_of_\w+>|</?think>"
 )
@@ -47,118 +47,16 @@ class Family:
         return self.plain if self.plain.startswith("!") and not given.startswith("{") else given
 
 
-_THINKING = {
-    "plain": "\n</think>\n\n{answer}<|im_end|>", "thought": "{thought}\n</think>\n\n{answer}<|im_end|>",
-    "call": "\n</think>\n\n<tool_call>\n<function=look_up>\n<parameter=place>\nBath\n</parameter>\n<parameter=day>\n5\n"
-    "</parameter>\n</function>\n</tool_call><|im_end|>",
-    "null": "\n</think>\n\n<tool_call>\n<function=look_up>\n<parameter=place>\nnull\n</parameter>\n</function>\n"
-    "</tool_call><|im_end|>",
-}  # fmt: skip
-_HERMES = '<tool_call>\n{"name": "look_up", "arguments": {arguments}}\n</tool_call><|im_end|>'
-_GEMMA_CALL = '<|tool_call>call:look_up{day:5,place:<|"|>Bath<|"|>}<tool_call|>'
-_LLAMA = Family("{answer}<|eot_id|>", call='{"name": "look_up", "parameters": {arguments}}<|eot_id|>')
-_LFM = {
-    "plain": "{answer}<|im_end|>",
-    "call": "<|tool_call_start|>[look_up(place='Bath', day=5)]<|tool_call_end|><|im_end|>",
-    "null": "<|tool_call_start|>[look_up(place=None)]<|tool_call_end|><|im_end|>",
+_TABLE = {
+    name: entry
+    for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    for name in entry.pop("names")
 }
-# The finished turn has the empty thought that the prompt opens, without its line break.
-_NEMOTRON_TURNS = {
-    "plain": "</think>{answer}<|im_end|>",
-    "call": "</think>\n<tool_call>\n<function=look_up>\n<parameter=place>\nBath\n</parameter>\n<parameter=day>\n5\n"
-    "</parameter>\n</function>\n</tool_call>\n<|im_end|>",
-    "null": "!template_drops_null",
+OF_OUR_OWN: dict[str, str] = {name: entry["template"] for name, entry in _TABLE.items() if "template" in entry}
+FAMILIES: Mapping[str, Family] = {
+    name: Family(**{key: text for key, text in entry.items() if key != "template"}) for name, entry in _TABLE.items()
 }
-_NEMOTRON = Family(**_NEMOTRON_TURNS, thought="{thought}\n</think>\n{answer}<|im_end|>")
-_NEMOTRON_TIGHT = Family(**_NEMOTRON_TURNS, thought="{thought}</think>{answer}<|im_end|>")
-_QWEN = Family("{answer}<|im_end|>", call=_HERMES)
-_GEMMA_4 = {"plain": "{answer}<turn|>", "call": _GEMMA_CALL + "<|tool_response>", "null": "!template_drops_null"}
-_GEMMA_THOUGHT = "<|channel>thought\n{thought}\n<channel|>{answer}<turn|>"
-_GEMMA_NULL = "<|tool_call>call:look_up{place:null}<tool_call|><|tool_response>"
-_SENTENCE = "{answer}<｜end▁of▁sentence｜>"
-_DEEPSEEK = Family(
-    _SENTENCE, call="<｜tool▁call▁begin｜>look_up<｜tool▁sep｜>{arguments}<｜tool▁call▁end｜><｜end▁of▁sentence｜>"
-)
-_ATEM = ' to=look_up<|message|><atem:function_calls>\n<atem:invoke name="look_up">\n'
-_END_OF_ATEM = "</atem:invoke>\n</atem:function_calls><|eot|>"
-
-OF_TRL = {
-    "cohere": Family("{answer}<|END_OF_TURN_TOKEN|>"),
-    "cohere2": Family("{answer}<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
-    **dict.fromkeys(("deepseek_r1_distill", "deepseekv3"), Family(OPEN, thought=OPEN)),
-    **dict.fromkeys(("gemma4", "gemma4_v3", "gemma4_v4"), Family(**_GEMMA_4)),
-    **dict.fromkeys(("diffusion_gemma", "gemma4_v5"),
-                    Family(**{**_GEMMA_4, "thought": _GEMMA_THOUGHT, "null": _GEMMA_NULL})),
-    "gemma": Family("{answer}<end_of_turn>", system="!template_refuses: System role not supported"),
-    "gemma3": Family("{answer}<end_of_turn>"),
-    "gemma4_v2": Family(**{**_GEMMA_4, "call": _GEMMA_CALL + "<turn|>"}),
-    "glm4moe": Family("!expected a special token"),
-    "gptoss": Family(
-        "<|channel|>final<|message|>{answer}<|return|>",
-        thought="<|channel|>analysis<|message|>{thought}<|end|><|start|>assistant<|channel|>final<|message|>{answer}"
-        "<|return|>",
-        call=" to=functions.look_up<|channel|>commentary json<|message|>{arguments}<|call|>",
-    ),
-    **dict.fromkeys(("idefics3", "smolvlm"), Family("!drops the question and the answer")),
-    "lfm2": Family("{answer}<|im_end|>"),
-    "lfm2_v2": Family(**_LFM),
-    **dict.fromkeys(("lfm2_2_5", "lfm2_2_5_v2", "lfm2_2_5_vl"),
-                    Family(**_LFM, thought="<think>{thought}</think>{answer}<|im_end|>")),
-    "llama3": Family("{answer}<|eot_id|>"),
-    **dict.fromkeys(("llama3_1", "llama3_2"), _LLAMA),
-    "llava_next": Family("!does not render a question and an answer"),
-    "muse_glimmer": Family(
-        " to=user<|message|>{answer}<|eot|>",
-        thought=" to=self<|message|>{thought}<|eom|><|start|>assistant to=user<|message|>{answer}<|eot|>",
-        call=_ATEM + '<atem:parameter name="place">Bath</atem:parameter>\n'
-        '<atem:parameter name="day">5</atem:parameter>\n' + _END_OF_ATEM,
-        null=_ATEM + '<atem:parameter name="place">null</atem:parameter>\n' + _END_OF_ATEM,
-    ),
-    **dict.fromkeys(("nemotron_3_5_lightning", "nemotron_3_ultra"), _NEMOTRON_TIGHT),
-    **dict.fromkeys(("nemotron_3_nano", "nemotron_3_super"), _NEMOTRON),
-    **dict.fromkeys(("phi3", "phi3_5"), Family("{answer}<|end|>")),
-    **dict.fromkeys(("qwen2_5", "qwen3_instruct_2507", "qwen3_vl"), _QWEN),
-    "qwen2_5_vl": Family("{answer}<|im_end|>"),
-    "qwen3": Family(
-        "<think>\n\n</think>\n\n{answer}<|im_end|>",
-        thought="<think>\n{thought}\n</think>\n\n{answer}<|im_end|>",
-        call="<think>\n\n</think>\n\n" + _HERMES,
-    ),
-    "qwen3_5_nothink": Family("{answer}<|im_end|>", OPEN, _THINKING["call"].removeprefix("\n</think>\n\n"),
-                              "!template_drops_null"),
-    "qwen3_5_think": Family(**{**_THINKING, "null": "!template_drops_null"}),
-    **dict.fromkeys(("qwen3_6", "qwen3_8"), Family(**_THINKING)),
-}  # fmt: skip
-OF_OUR_OWN = {
-    "LLAMA_2": Family(" {answer} </s>", eos="</s>"),
-    "MISTRAL": Family(
-        " {answer}</s>",
-        call='[TOOL_CALLS] [{"name": "look_up", "arguments": {arguments}, "id": "call00000"}]</s>',
-        eos="</s>",
-    ),
-    "VICUNA": Family(" {answer}</s>", eos="</s>"),
-    "ZEPHYR": Family("{answer}</s>", eos="</s>"),
-    "COMMAND_A": Family("<|START_RESPONSE|>{answer}<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
-    "KIMI_K2": Family(
-        "{answer}<|im_end|>",
-        call="<|tool_calls_section_begin|><|tool_call_begin|>functions.look_up:0<|tool_call_argument_begin|>{arguments}"
-        "<|tool_call_end|><|tool_calls_section_end|><|im_end|>",
-    ),
-    **dict.fromkeys(("DEEPSEEK_V3", "QWQ", "DEEPSEEK_V3_2"), _DEEPSEEK),
-    "DEEPSEEK_R1": Family(OPEN, thought=OPEN),
-    "FUNCTIONARY": Family("{answer}<|eot|>", call="<function=look_up>{arguments}</function><|eom|>"),
-    "NEMOTRON_NANO": Family("{answer}<|eot|>", call="<function=look_up>{arguments}</function><|eot|>"),
-    "QWEN_1_5": Family("{answer}<|im_end|>", eos="<|im_end|>"),
-    "NO_GENERATION_PROMPT": Family("<|im_start|>assistant\n{answer}<|im_end|>"),
-    "PARTS_ALONE": Family("!drops the question and the answer"),
-    "ALPACA": Family("!expected a special token"),
-    "PYTHON_VALUES": Family(
-        "{answer}<|im_end|>",
-        call="<function=look_up><parameter=place>Bath</parameter><parameter=day>5</parameter></function><|im_end|>",
-        null="!template_drops_null",
-    ),
-}
-FAMILIES: Mapping[str, Family] = {**OF_TRL, **OF_OUR_OWN}
+OF_TRL = FAMILIES.keys() - OF_OUR_OWN.keys()
 
 _ASKED, _SYSTEM = {"role": "user", "content": "Who wrote it?"}, {"role": "system", "content": "Be brief."}
 _TEXTS = {"{answer}": "Jane did.", "{thought}": "It was Jane."}
@@ -193,7 +91,7 @@ COLUMNS: dict[str, tuple[list[dict[str, Any]], list[Any] | None]] = {
 
 def tokenizer_of(name: str) -> PreTrainedTokenizerFast:
     """A tokenizer of bytes with the marks of the family's template."""
-    template = (TRL / f"{name}.jinja").read_text("utf-8") if name in OF_TRL else getattr(small_templates, name)
+    template = OF_OUR_OWN.get(name) or (TRL / f"{name}.jinja").read_text("utf-8")
     eos = FAMILIES[name].eos
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE({character: place for place, character in enumerate(alphabet)}, []))
