@@ -14,34 +14,7 @@ from pipelines.recipe.arguments import TruncationPolicy
 from pipelines.records.finding import Finding, Severity
 from tests.twins.runs import RECIPES
 
-RECIPE = """\
-# A recipe with what recipes have.
-# accelerate launch ...
-
-# Model
-model_name_or_path: gpt2
-torch_dtype: "bfloat16"  # the dtype
-
-# LoRA
-use_peft: true
-lora_r: 16
-
-# Data
-datasets:  # two of them
-  - path: a
-    max_length: 3  # no key of the recipe
-  - path: b
-    columns: [x, y]
-
-  # the end of the list
-max_length: 512
-packing: true  # packed
-
-# Training
-output_dir: 'runs/a # no comment'
-overwrite_output_dir: true
-learning_rate: 2.0e-4   # high
-"""
+RECIPE = (Path(__file__).parent / "recipe_to_fix.yaml").read_text(encoding="utf-8")
 
 
 def finding(finding_id: str, **fix: object) -> Finding:

@@ -36,10 +36,7 @@ def likeness_among_others(one: Row, other: Row) -> Similarity | None:
     [
         (Row("How do I bake a cake?", ANSWER), Row("how do i bake a cake", ANSWER)),
         (Row("How do I bake a cake?", ANSWER), Row("  How do I bake\na cake ?", ANSWER.upper())),
-        (
-            Row("Define: photosynthesis", "It is light to sugar."),
-            Row("Define “photosynthesis”.", "It is light to sugar"),
-        ),
+        (Row("Define: rain", "It is water that falls."), Row("Define “rain”.", "It is water that falls")),
         (Row("Don't you think?", "No."), Row("Don’t you think?", "No")),
         (Row("ｗｈａｔ is this", "a test"), Row("What is this?", "A test.")),
         (Row("请介绍一下北京。", "北京是中国的首都。"), Row("请介绍一下北京", "北京是中国的首都")),
@@ -60,8 +57,8 @@ def test_an_equal_request_with_another_answer_is_told_apart():
     [
         (Row("How do I bake a cake?", ANSWER), Row("How do I bkae a cake?", ANSWER)),
         (
-            Row("Name three primary colors of light", "Red, green and blue."),
-            Row("Name three primry colors of light", "Red, green and blue."),
+            Row("Name three primary colors", "Red, green and blue."),
+            Row("Name three primry colors", "Red, green and blue."),
         ),
         (Row("How do I bake a cake?", ANSWER), Row("How do I bake a good cake at home?", ANSWER)),
         (Row("How do I bake a cake?", ANSWER), Row("How do I bake a cake?", ANSWER.replace("forty", "fifty"))),
@@ -84,14 +81,11 @@ def test_a_typo_or_a_changed_word_in_a_long_text_is_an_edit(one, other):
         (Row("Is a > b or c?", "Yes, it is."), Row("Is a < b or c?", "Yes, it is.")),
         (Row("What is the capital of France?", "Paris."), Row("What is the capital of Spain?", "Madrid.")),
         (
-            Row("Define affect in a few words.", "To act on something."),
-            Row("Define effect in a few words.", "What a cause brings about."),
+            Row("Define affect in few words.", "To act on it."),
+            Row("Define effect in few words.", "What a cause brings."),
         ),
         (Row(f"{PASSAGE} Is the red house old?", "Yes"), Row(f"{PASSAGE} Is the grey house new?", "Yes")),
-        (
-            Row(f"{PASSAGE} Write it for version 3.", f"{ANSWER} 3"),
-            Row(f"{PASSAGE} Write it for version 4.", f"{ANSWER} 4"),
-        ),
+        (Row(f"{PASSAGE} Write it for version 3.", ANSWER), Row(f"{PASSAGE} Write it for version 4.", f"{ANSWER} 4")),
         (Row("Say hello.", "Hello!"), Row("Say good night.", "Hello!")),
         (Row("", PASSAGE), Row("", ANSWER)),
         (Row("", ""), Row("", "")),

@@ -112,49 +112,14 @@ def test_float32_without_bfloat16_arithmetic(chain, tmp_path, run_cli, monkeypat
         assert (precision["choice"], precision["wish"], precision["wished_by"]) == ("float32", "bfloat16", "recipe")
 
 
-TRL_RECIPE = """
-# As `trl sft --config` takes it: ModelConfig, ScriptArguments, DatasetMixtureConfig and SFTConfig in one flat file
-model_name_or_path: {model}
-dtype: float32
-attn_implementation: eager
-use_peft: true
-lora_r: 8
-lora_alpha: 16
-lora_target_modules: [q_proj, v_proj]
-datasets:
-  - {{path: json, data_files: {folder}/one.jsonl, columns: [messages], fraction: 0.5}}
-  - {{path: json, data_files: {folder}/two.jsonl, columns: [messages], fraction: 0.5}}
-test_split_size: 0.2
-assistant_only_loss: true
-packing: true
-packing_strategy: bfd
-eval_packing: false
-max_length: 128
-learning_rate: 2.0e-4
-lr_scheduler_type: cosine
-warmup_steps: 0.1
-max_steps: 2
-per_device_train_batch_size: 2
-gradient_accumulation_steps: 2
-gradient_checkpointing: true
-bf16: false
-logging_steps: 1
-eval_strategy: steps
-eval_steps: 2
-save_strategy: "no"
-report_to: none
-seed: 7
-env: {{SOME_SETTING: "1"}}
-output_dir: {folder}/run
-"""
-
-
 def test_a_recipe_for_trl_sft_runs_unchanged(tiny_model_folder, tmp_path, run_cli):
     for name in ("one", "two"):
         talks = ([("user", f"{name} {n}?"), ("assistant", f"{n}.")] for n in range(10))
         rows = ({"messages": [{"role": role, "content": text} for role, text in talk]} for talk in talks)
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
-    (tmp_path / "recipe.yaml").write_text(TRL_RECIPE.format(model=tiny_model_folder, folder=tmp_path))
+    recipe = (PROJECT / "tests/programs/recipes/trl.yaml").read_text(encoding="utf-8")
+    recipe = recipe.replace("MODEL", str(tiny_model_folder)).replace("FOLDER", str(tmp_path))
+    (tmp_path / "recipe.yaml").write_text(recipe)
     run_cli("pipelines/sft.py", "--config", tmp_path / "recipe.yaml")
     record = record_of(tmp_path / "run")
     assert record["status"] == "finished"
