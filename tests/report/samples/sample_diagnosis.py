@@ -3,41 +3,17 @@
 from typing import Any
 
 from tests.report.samples.hostile_records import HOSTILE, NAME
+from tests.report.samples.sample_run_records import record
 
 
 def finding(**changed: Any) -> dict[str, Any]:
-    """One error with an excerpt, tokens and a certain remedy."""
-    tokens = [["The", 464, True], [" end", 886, True], ["\n", 198, True], ["<|im_end|>", 50_256, False]]
-    return {
-        "id": "END_TOKEN_NOT_TRAINED",
-        "severity": "error",
-        "summary": "13 of 400 rows have no end token in the loss.",
-        "why": "A model that never sees where an answer ends never stops.",
-        "remedy": "set `eos_token: <|im_end|>` and leave `old` out",
-        "n_rows": 13,
-        "fix": {"eos_token": "<|im_end|>", "max_length": 2048, "packing": False, "old": None},
-        "evidence": [
-            {"text": "ends without it", "row": 17, "split": "train", "tokens": tokens},
-            {"text": "learning_rate: 1", "row": None, "split": None, "tokens": []},
-        ],
-        **changed,
-    }
+    """One error with an excerpt, tokens and a certain fix."""
+    return record("finding") | changed
 
 
 def example(title: str | None = None, **changed: Any) -> dict[str, Any]:
     """A row's example with every role, and a gap."""
-    tokens: list[Any] = [
-        ["<s>", 1, False, "begin"],
-        ["user", 2, False, "prompt"],
-        {"n_tokens": 1812, "n_trained": 0, "role": "prompt"},
-        ["\n\n", 3, False, "prompt"],
-        ["An", 4, True, "answer"],
-        ["  answer\t", 5, True, "answer"],
-        ["</s>", 6, True, "end"],
-        [" gone", 7, False, "cut"],
-        ["</s>", 6, False, "end"],
-    ]
-    return {"title": title, "n_tokens": 1819, "n_trained": 3, "n_cut": 1, "tokens": tokens, **changed}
+    return record("example") | {"title": title} | changed
 
 
 def row(number: int, fate: str = "kept", reason: str | None = None, *examples: dict[str, Any]) -> dict[str, Any]:

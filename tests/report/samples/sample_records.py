@@ -12,6 +12,7 @@ from tests.report.samples.sample_run_records import (
     figure,
     ledger,
     perplexity,
+    record,
     run,
     trainer_state,
     training_samples,
@@ -96,33 +97,13 @@ def summary(differences: dict[str, Any]) -> dict[str, Any]:
 
 
 def details(others: tuple[str, ...] = ("instruct",)) -> dict[str, Any]:
-    """`details` with every key."""
-    edges = ((0, 4), (4, 8), (8, 16), (16, 32), (32, None))
-    shares = (0.15, 0.35, 0.55, 0.75, 0.95)
-    return {
-        "likelihood_by_position": {
-            name: [
-                {"begin": begin, "end": end, "n_tokens": 900 - 100 * number, "bits_per_token": worst - 0.3 * number,
-                 "ci95": [worst - 0.3 * number - 0.2, worst - 0.3 * number + 0.2]}
-                for number, (begin, end) in enumerate(edges)
-            ]
-            for worst, name in zip((3.4, 2.6, 2.2), ("base", *others), strict=False)
-        },
-        "reliability": {
-            name: [
-                {"begin": share - 0.15, "end": share + 0.05, "n_tokens": 500, "confidence": share,
-                 "accuracy": share**power}
-                for share in shares
-            ]
-            for power, name in zip((1.6, 1.1, 0.9), ("base", *others), strict=False)
-        },
-        "longest_overlaps": [
-            {"model": others[0], "id": 3, "n_words": 14, "text": "return the number of items in the list", "row": 812},
-            {"model": "base", "id": 99_999, "n_words": 9, "text": "raise TypeError", "row": 4},
-        ],
-        "general": {"path": "data/general.txt", "sha256": "77" * 32, "n": 40},
-        "training_rows": {"path": "data/functions", "sha256": "66" * 32, "n": 2784},
-    }  # fmt: skip
+    """`details` with every key, of at most two models beside the base."""
+    whole = record("details")
+    names = dict(zip(("base", "instruct", "other"), ("base", *others), strict=False))
+    for key in ("likelihood_by_position", "reliability"):
+        whole[key] = {mine: whole[key][sample] for sample, mine in names.items()}
+    whole["longest_overlaps"][0]["model"] = others[0]
+    return whole
 
 
 def judge(others: tuple[str, ...] = ("instruct",)) -> dict[str, Any]:
