@@ -19,7 +19,7 @@ IFEval, MBPP and HumanEval. Any other column is dropped, and reported with the n
 
 All rows of a group (a Python module; the row's own `group`; else equal first questions) are in one split. A group's
 split depends only on its name, the seed and the sizes. In validation and test, no group has more than a tenth of the
-rows (from ten groups on): the others are rejected as over_group_limit.
+rows (if there are ten or more): the others are rejected as over_group_limit.
 """
 
 from collections.abc import Sequence

@@ -59,13 +59,13 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
-    add("--instruct", required=True, action="append", metavar="M", help="model or adapter; again for more")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter; repeatable")
     add("--tasks", required=True, type=_names, metavar="A,B", help="tasks, groups, tags or task files")
     add("--include_path", type=Path, metavar="FOLDER", help="folder of your own task files")
-    add("--num_fewshot", type=whole_number, metavar="N", help="examples before an item (default: of each task)")
+    add("--num_fewshot", type=whole_number, metavar="N", help="few-shot examples per item (default: the task's)")
     add("--limit", type=positive_number, metavar="N", help="measure N items of each task, drawn with the seed")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="items at a time (default 8)")
-    add("--seed", type=int, default=0, help="of examples, items and statistics (default 0)")
+    add("--seed", type=int, default=0, help="seed of examples, items and statistics (default 0)")
     add("--trust_task_code", action="store_true", help="let task files run their own Python code")
     add(
         "--run_code_unconfined",

@@ -35,10 +35,10 @@ def parser() -> argparse.ArgumentParser:
     flags = ArgumentParser(__doc__)
     flags.add_argument("--model_name_or_path", required=True, metavar="M", help="model or adapter: folder or Hub id")
     flags.add_argument("--adapter", metavar="A", help="adapter for that model: folder or Hub id")
-    flags.add_argument("--prompt", action="append", default=[], metavar="P", help="a prompt; again for more")
+    flags.add_argument("--prompt", action="append", default=[], metavar="P", help="a prompt; repeatable")
     flags.add_argument("--prompts", type=Path, metavar="F", help="file of prompts, or dataset folder (its test split)")
     flags.add_argument("--system", metavar="TEXT", help="system text of each prompt that has none of its own")
-    flags.add_argument("--chat_template", metavar="T", help="instead of the model's: .jinja file or folder")
+    flags.add_argument("--chat_template", metavar="T", help="replaces the model's own: .jinja file or folder")
     flags.add_argument("--plain", action="store_true", help="no chat template")
     flags.add_argument("--num_samples", type=positive_number, default=1, help="answers to each prompt (default 1)")
     flags.add_argument("--temperature", type=not_negative, help="0 is greedy (default: 0 for one sample, else 0.7)")
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add_dtype(flags)
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its alternatives")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
-    flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="write the answers here too; must be new")
+    flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="also write the answers to this new file")
     flags.add_argument("--resume", action="store_true", help="continue an interrupted call: generate what is missing")
     return flags
 

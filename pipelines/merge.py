@@ -32,25 +32,25 @@ from pipelines.merging.combination import Combination
 def parser() -> argparse.ArgumentParser:
     """The program's flags."""
     flags = ArgumentParser(__doc__)
-    flags.add_argument("--adapter", action="append", required=True, metavar="A", help="adapter; again for more")
-    flags.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the merged model; new")
+    flags.add_argument("--adapter", action="append", required=True, metavar="A", help="adapter; repeatable")
+    flags.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the merged model")
     flags.add_argument("--model_name_or_path", metavar="M", help="the base (default: the one that the adapter names)")
     flags.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"],
-                       help="of the weights written (default: the base's)")  # fmt: skip
+                       help="type of the written weights (default: the base's)")  # fmt: skip
     flags.add_argument(
-        "--max_shard_size", type=size_of_files, default="5GB", help="of one safetensors file (default 5GB)"
+        "--max_shard_size", type=size_of_files, default="5GB", help="largest safetensors file (default 5GB)"
     )
-    flags.add_argument("--weight", action="append", type=float, metavar="W", help="of each adapter (default 1)")
+    flags.add_argument("--weight", action="append", type=float, metavar="W", help="weight of each adapter (default 1)")
     flags.add_argument("--combination", type=Combination, choices=list(Combination), default=Combination.CAT,
-                       metavar="HOW", help=f"of several adapters: {', '.join(Combination)} (default cat)")  # fmt: skip
-    flags.add_argument("--density", type=share, help="share that ties, dare and magnitude_prune keep")
+                       metavar="HOW", help=f"for several adapters: {', '.join(Combination)} (default cat)")  # fmt: skip
+    flags.add_argument("--density", type=share, help="share of weights that ties, dare and magnitude_prune keep")
     flags.add_argument("--prompts", type=Path, metavar="F", help="held-out rows: dataset folder, or file of rows")
-    flags.add_argument("--split", default="test", help="of a dataset folder (default test)")
-    flags.add_argument("--limit", type=positive_number, default=100, help="rows and greedy answers (default 100)")
-    flags.add_argument("--max_new_tokens", type=positive_number, default=64, help="of a greedy answer (default 64)")
+    flags.add_argument("--split", default="test", help="split of a dataset folder (default test)")
+    flags.add_argument("--limit", type=positive_number, default=100, help="number of rows to compare (default 100)")
+    flags.add_argument("--max_new_tokens", type=positive_number, default=64, help="limit of an answer (default 64)")
     flags.add_argument("--max_kl", type=not_negative, help="largest mean KL that passes, in nats per token")
-    flags.add_argument("--gguf", type=Path, metavar="FILE", help="write this GGUF file too; needs llama.cpp")
-    flags.add_argument("--seed", type=int, default=0, help="of the rows drawn and of dare (default 0)")
+    flags.add_argument("--gguf", type=Path, metavar="FILE", help="also write this GGUF file; needs llama.cpp")
+    flags.add_argument("--seed", type=int, default=0, help="seed of the row sample and of dare (default 0)")
     return flags
 
 

@@ -85,25 +85,25 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     parser.set_defaults(models=[])
     add = parser.add_argument
-    again = "folder, org/name or org/name@revision; again for more"
+    again = "folder, org/name or org/name@revision; repeatable"
     add("--model_name_or_path", action=_AddModel, required=True, metavar="MODEL", help=again)
     add("--adapter", action=_AddModel, help="adapter for the model named before it: folder or Hub id")
     add("--dataset", required=True, metavar="PATH_OR_HUB_ID", help="documents or instruction rows")
-    add("--dataset_config", metavar="NAME", help="of a Hub dataset")
+    add("--dataset_config", metavar="NAME", help="configuration of a Hub dataset")
     add("--dataset_revision", metavar="REVISION", help="commit, tag or branch of a Hub dataset")
-    add("--split", default="test", help="of a dataset folder or Hub dataset (default test)")
+    add("--split", default="test", help="split of a dataset folder or Hub dataset (default test)")
     add("--text_documents", default="file", choices=["file", "paragraph", "line"], help="how to split a text file")
     scopes = ["text", "response"]
-    add("--scope", action="append", default=[], choices=scopes, help="again for both (default: follows from the rows)")
+    add("--scope", action="append", default=[], choices=scopes, help="repeat for both (default: depends on the rows)")
     add("--by_source", action="store_true", help="add figures for each `source` of the rows")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
     longest = "tokens read at once (default: the model's context)"
     add("--window", type=positive_number, metavar="TOKENS", help=longest)
     add("--stride", type=positive_number, metavar="TOKENS", help="step between windows (default: half the window)")
-    add("--chat_template", metavar="T", help="instead of the models' own: .jinja file, or folder of a tokenizer")
+    add("--chat_template", metavar="T", help="replaces the models' own: .jinja file or tokenizer folder")
     add_dtype(parser, "float64")
-    add("--seed", type=int, default=0, help="of the bootstrap and of --limit (default 0)")
-    drawn = "measure N rows drawn with the seed (of one text its first N passages)"
+    add("--seed", type=int, default=0, help="seed of the bootstrap and of --limit (default 0)")
+    drawn = "measure N rows drawn with the seed (for a single text: its first N passages)"
     add("--limit", type=positive_number, metavar="N", help=drawn)
     add("--output", type=Path, metavar="FILE.json", help="where to write the record")
     return parser

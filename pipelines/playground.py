@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     flags = ArgumentParser(__doc__)
     flags.add_argument("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
     flags.add_argument("--instruct", required=True, metavar="M", help="instruct model, or adapter of the base")
-    flags.add_argument("--port", type=int, help="of the page (default: the first free one from 7860)")
+    flags.add_argument("--port", type=int, help="port of the page (default: the first free one from 7860)")
     flags.add_argument("--max_new_tokens", type=int, default=256, help="initial token limit on the page (default 256)")
     return flags
 

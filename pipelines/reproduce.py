@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("lock", type=Path, metavar="LOCK_FILE_OR_RUN_DIR", help="lock.json, or the folder that holds it")
-    add("--output_dir", type=Path, metavar="DIR", help="a new run folder (default: the locked one's, -reproduced)")
+    add("lock", type=Path, metavar="LOCK_FILE_OR_RUN_DIR", help="lock.json, or the folder that contains it")
+    add("--output_dir", type=Path, metavar="DIR", help="new run folder (default: the locked one + -reproduced)")
     add("--check_only", action="store_true", help="list what differs here and run nothing")
     add("--anyway", action="store_true", help="run even if inputs differ")
     add(
@@ -80,7 +80,7 @@ def _parser() -> ArgumentParser:
         metavar="SHARE",
         help=f"allowed difference of losses, a share of the mean loss (default {_TOLERANCE})",
     )
-    add("--accelerate_config", type=Path, metavar="FILE", help="for several processes (default: this project's)")
+    add("--accelerate_config", type=Path, metavar="FILE", help="config for several processes (default: this project's)")
     return parser
 
 

@@ -82,12 +82,12 @@ def _parser() -> ArgumentParser:
     add("--model_name_or_path", required=True, metavar="MODEL", help="folder, org/name or org/name@revision")
     add("--adapter", help="adapter for that model: folder or Hub id")
     texts = parser.add_mutually_exclusive_group(required=True)
-    texts.add_argument("--text", action="append", help="again for more")
-    texts.add_argument("--file", type=Path, help="one text on each line")
+    texts.add_argument("--text", action="append", help="text to score; repeatable")
+    texts.add_argument("--file", type=Path, help="file with one text per line")
     texts.add_argument("--pairs", type=Path, metavar="FILE", help="rows of good and bad (JSONL, JSON, CSV or Parquet)")
     add_dtype(parser, "float64", default=None, otherwise="float64 with --text, else auto")
     add("--batch_size", type=positive_number, default=8, metavar="N", help="texts at a time (default 8)")
-    add("--seed", type=int, default=0, help="changes nothing: nothing here is random")
+    add("--seed", type=int, default=0, help="no effect: nothing here is random")
     add("--output", type=Path, metavar="FILE", help="FILE.json for the record, .csv or .jsonl for the tokens")
     return parser
 

@@ -1,4 +1,4 @@
-"""The dataset folder: schema, split, parquet, card and manifest; the one way a dataset is written and read back."""
+"""The dataset folder: schema, split, parquet, card and manifest; all datasets are written and read here."""
 
 from data_prep.dataset_folder.card import summary
 from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason

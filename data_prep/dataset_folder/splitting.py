@@ -2,7 +2,7 @@
 
 With ten groups or more, no group has more than a tenth of the rows of validation or test, so that one large group does
 not dominate a metric. The rows above that limit, chosen by their name and the seed, are in no split: a held-out group
-stays held out whole.
+stays completely held out.
 """
 
 import hashlib

@@ -16,17 +16,17 @@ from data_prep.sources.rows import SourceContent
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--source` and how to read it, `--output` and how to split it."""
-    parser.add_argument("--source", action="append", required=True, help="file, folder or Hub id; again for more")
+    parser.add_argument("--source", action="append", required=True, help="file, folder or Hub id; repeatable")
     parser.add_argument("--format", default=AUTO, choices=FORMATS, help="how to read the sources (auto)")
     parser.add_argument("--column_map", help="column names in the source, as instruction=question,output=answer")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of --limit's sample (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split and of --limit's sample (0)")
     parser.add_argument("--num_proc", type=positive, default=1, help="processes that read Python files (1)")
     parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
     parser.add_argument("--license", action="append", type=_license, help="license of the rows, as on the Hub: mit")
-    parser.add_argument("--overwrite", action="store_true", help="replace what --output holds")
+    parser.add_argument("--overwrite", action="store_true", help="replace the contents of --output")
 
 
 def positive(text: str) -> int:

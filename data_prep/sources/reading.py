@@ -46,7 +46,7 @@ def read_source(
     path = Path(source)
     if not path.exists():
         if not is_hub_id(source):
-            raise UserError(f"--source {source} is no file, no folder and no Hub id", "check the path")
+            raise UserError(f"--source {source} is not a file, a folder or a Hub id", "check the path")
         rows, revision = read_hub_rows(source)
         entry = {"name": name or source, "format": "hub", "revision": revision}
         return _content_of_rows({"": rows}, kind, column_map, entry)

@@ -161,7 +161,7 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path, run_cli):
 
 
 @pytest.mark.parametrize(("program", "flags", "message"), [
-    (build_instructions.main, ["--source", "nowhere.jsonl"], "nowhere.jsonl is no file, no folder and no Hub id"),
+    (build_instructions.main, ["--source", "nowhere.jsonl"], "nowhere.jsonl is not a file, a folder or a Hub id"),
     (build_instructions.main, ["--source", "nobody/nothing"], "not a path, and reading it from the Hub failed"),
     (build_instructions.main, ["--source", "x.json", "--test_size", "1.5"], "leave no training split"),
     (build_instructions.main, ["--source", "x.json", "--column_map", "output=anser"], r"\(anser\), only instruction"),
@@ -200,7 +200,7 @@ def test_an_output_folder_that_holds_files_is_refused(tmp_path, program):
 def test_a_tokenizer_of_a_small_text_says_that_the_vocabulary_is_smaller(tmp_path, capsys):
     text = write(tmp_path / "x.txt", "aa bb\n")
     train_tokenizer.main(["--corpus", str(text), "--vocab_size", "1000", "--output", str(tmp_path / "out")])
-    assert "the corpus holds no more; 1,000 were asked for" in capsys.readouterr().out
+    assert "the corpus has no more; 1,000 were requested" in capsys.readouterr().out
 
 
 def test_data_prep_never_imports_torch():

@@ -20,16 +20,16 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     flags = ArgumentParser(manual)
     add = flags.add_argument
     add("--base", required=True, metavar="M", help="base model: folder, org/name or org/name@revision")
-    add("--instruct", required=True, action="append", metavar="M", help="model or adapter, as --base; again for more")
+    add("--instruct", required=True, action="append", metavar="M", help="model or adapter, as --base; repeatable")
     add("--prompts", required=True, type=Path, metavar="F", help="dataset folder, or file of prompts")
     add("--split", default="test", help="split of a dataset folder (default test)")
-    add("--prompt", action="append", default=[], metavar="P", help="one more prompt, shown and not counted")
+    add("--prompt", action="append", default=[], metavar="P", help="extra prompt, shown but not counted")
     add("--all_turns", action="store_true", help="a prompt for each assistant turn (default: only the last)")
     add("--limit", type=positive_number, metavar="N", help="measure N prompts, drawn with --seed (default all)")
-    add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="prompts of the base (default plain)")
-    add("--base_few_shot", type=int, default=3, metavar="K", help="examples of a second baseline, 0: none (default 3)")
-    add("--few_shot_from", type=Path, metavar="F", help="their source (default: training split of --prompts)")
-    add("--chat_template", metavar="T", help="instead of the models' own: .jinja file, or folder of a tokenizer")
+    add("--base_prompt_style", default="plain", choices=["plain", "chat"], help="its prompt style (default plain)")
+    add("--base_few_shot", type=int, default=3, metavar="K", help="examples for a second baseline (default 3; 0: none)")
+    add("--few_shot_from", type=Path, metavar="F", help="source of the examples (default: training split of --prompts)")
+    add("--chat_template", metavar="T", help="replaces the models' own: .jinja file or tokenizer folder")
     add_dtype(flags, default=None, otherwise="float32 on a CPU, else auto")
     add("--seed", type=int, default=0, help="seed of the samples and of --limit (default 0)")
     add("--output", required=True, type=Path, metavar="DIR", help="new or empty folder")
@@ -73,8 +73,8 @@ def _add_decoding(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--max_new_tokens", type=positive_number, default=256, help="token limit of an answer (default 256)")
     add("--num_samples", type=whole_number, default=2, help="samples of each prompt, 0 for none (default 2)")
-    add("--temperature", type=not_negative, default=0.7, help="of the samples (default 0.7)")
-    add("--top_p", type=share, default=0.95, help="of the samples (default 0.95)")
+    add("--temperature", type=not_negative, default=0.7, help="sampling temperature (default 0.7)")
+    add("--top_p", type=share, default=0.95, help="nucleus sampling threshold (default 0.95)")
     add("--batch_size", type=positive_number, default=32, help="answers generated together (default 32)")
     shown = "keep the token probabilities of the greedy answers to the first N prompts (default 8)"
     add("--show_probabilities", type=int, default=8, metavar="N", help=shown)
@@ -92,5 +92,5 @@ def _add_further(group: argparse._ArgumentGroup) -> None:
 
 def _add_judge(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--judge_url", metavar="URL", help="OpenAI-compatible endpoint (default none); its key in JUDGE_API_KEY")
+    add("--judge_url", metavar="URL", help="OpenAI-compatible endpoint (default none); JUDGE_API_KEY has its key")
     add("--judge_model", metavar="NAME", help="the judge's model at that endpoint")

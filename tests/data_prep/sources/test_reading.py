@@ -110,9 +110,9 @@ def test_a_folder_of_row_files_is_read_in_order_with_file_names(tmp_path):
 
 
 def test_a_source_that_is_nowhere_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"--source .*rows\.jsonl is no file"):
+    with pytest.raises(UserError, match=r"--source .*rows\.jsonl is not a file"):
         read(tmp_path / "rows.jsonl")
-    with pytest.raises(UserError, match="is no file, no folder and no Hub id"):
+    with pytest.raises(UserError, match="is not a file, a folder or a Hub id"):
         read_source("data/rows.csv", INSTRUCTIONS, "auto", {})
 
 
