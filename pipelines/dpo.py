@@ -48,7 +48,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
-    from pipelines.report.model_card import model_card, write_card
+    from pipelines.report.model_card.writing import model_card, write_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
     from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs

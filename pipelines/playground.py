@@ -17,9 +17,11 @@ no analytics, no external fonts, scripts or links.
 """
 
 import argparse
+import socket
 from collections.abc import Sequence
 
 from pipelines.command_line import ArgumentParser, run_program
+from pipelines.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,11 +37,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load both models and serve the page until Ctrl-C."""
     flags = parser().parse_args(arguments)
-    from pipelines.chat_ui.ports import refuse_taken
-    from pipelines.errors import UserError
     from pipelines.hub.model_ref import resolve_compared
 
-    refuse_taken(flags.port)
+    _refuse_taken(flags.port)
     resolve_compared(flags.base, [flags.instruct])
     try:
         from pipelines.chat_ui.page import Playground
@@ -54,6 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     playground = Playground(load_pair(flags.base, flags.instruct), flags.max_new_tokens)
     print(f"open {playground.serve(flags.port)} in a browser; Ctrl-C ends it", flush=True)
     playground.blocks.block_thread()
+
+
+def _refuse_taken(port: int | None) -> None:
+    """Raise `UserError` if the page cannot listen on `port` (None: any free one)."""
+    if port is None:
+        return
+    try:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just closed is free
+            trial.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "expected a port below 65536"
+        raise UserError(f"cannot use --port {port}: {reason}", "give another port, or none") from error
 
 
 if __name__ == "__main__":

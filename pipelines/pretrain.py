@@ -45,7 +45,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.preflight.before_training import run_preflight
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
-    from pipelines.report.model_card import model_card
+    from pipelines.report.model_card.writing import model_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.pretrain import pretraining_model as models
@@ -100,7 +100,7 @@ def _train(recipe: "Recipe") -> None:
 
 
 def _finish(folder: Path, lines: Sequence[str], examined: "PostflightReport") -> None:
-    from pipelines.report.model_card import write_card
+    from pipelines.report.model_card.writing import write_card
 
     write_card(folder)
     print(*lines, *examined.lines(), f"model written to {folder}", sep="\n")

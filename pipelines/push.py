@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.hub.upload import offline_plan_lines, plan_lines, upload
     from pipelines.hub.upload_plan import MAIN, PublishedRun, refuse_other_comparison, refuse_other_merge
     from pipelines.records import read_finished_run, read_lock
-    from pipelines.report.model_card import model_card
+    from pipelines.report.model_card.writing import model_card
 
     refuse_missing(comparison=flags.comparison, merged=flags.merged, gguf=flags.gguf)
     read_finished_run(flags.run_dir)

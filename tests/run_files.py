@@ -1,12 +1,17 @@
-"""Write rows, and read what a run leaves in its folder."""
+"""Write rows, read what a run leaves in its folder, and run as on a processor with bfloat16."""
 
 import json
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from safetensors.torch import load_file
+
+from pipelines.recipe import precision
+from pipelines.recipe.precision import Arithmetic
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
@@ -43,3 +48,17 @@ def adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
 def same_weights(one: Path, other: Path, name: str = "adapter_model.safetensors") -> bool:
     before, after = load_file(one / name), load_file(other / name)
     return before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+
+
+def with_bfloat16() -> AbstractContextManager[Any]:
+    """This process finds bfloat16 arithmetic and none of float16, whatever its processor has."""
+    found = {
+        "bfloat16": Arithmetic("bfloat16", "this processor", in_hardware=True, times_float32=0.5),
+        "float16": Arithmetic("float16", "this processor", in_hardware=False, times_float32=40.0),
+    }
+    return patch.object(precision, "arithmetic", lambda dtype, **_: found[dtype])
+
+
+def lock(**changes: Any) -> dict[str, Any]:
+    """A finished lock of sft.py, with `changes` in place of its keys."""
+    return read_json(Path(__file__).parent / "reproduction" / "lock.json") | changes

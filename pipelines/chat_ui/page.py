@@ -15,7 +15,6 @@ import gradio as gr
 
 from pipelines.chat_ui.conversation import Exchange, Question, Scene, Side, put_to_both
 from pipelines.chat_ui.model_pair import ModelPair
-from pipelines.chat_ui.ports import HOST
 from pipelines.chat_ui.tables import NONE_YET, first_token_table, token_table
 from pipelines.errors import UserError
 from pipelines.inference.sampling import SamplingPolicy
@@ -58,7 +57,7 @@ class Playground:
         """Serve the page to this machine only and return its address; `port` None: the first free one from 7860."""
         font = [gr.themes.Font("Arial"), gr.themes.Font("sans-serif")]
         _, address, _ = self.blocks.queue(default_concurrency_limit=1).launch(
-            server_name=HOST,
+            server_name="127.0.0.1",  # this machine only
             server_port=port,
             share=False,
             prevent_thread_lock=True,

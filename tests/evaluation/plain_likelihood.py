@@ -1,10 +1,12 @@
-"""The likelihood's definition, written without batches, padding or windows: one forward pass for each token."""
+"""Plain forms for tests: the likelihood by one forward pass for each token, and the permutation test on means."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
+from pipelines.evaluation.statistics.significance import permutation_test_of_sums
 from pipelines.modeling import LoadedModel
 
 
@@ -25,3 +27,8 @@ def plain_nll(loaded: LoadedModel, text: str, condition: int) -> float:
     """Nats of the whole text after the token `condition`."""
     text_ids = loaded.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return -float(plain_log_probs(loaded, [condition, *text_ids], 1).sum())
+
+
+def paired_permutation_p_value(a: ArrayLike, b: ArrayLike, **options) -> float:
+    first, second = (np.asarray(values, dtype=np.float64)[:, None] for values in (a, b))
+    return permutation_test_of_sums(first, second, lambda sums: sums[0] / len(first), **options).p_value

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi, constants
 from pipelines.hub.repository import Repository, writable_repository
 from pipelines.hub.retry import RetryPolicy
 from tests.hub.run_folder import write_base
-from tests.hub_server import LocalHub, ask_from_this_process
+from tests.hub_server.server import LocalHub, ask_from_this_process
 
 FAST_RETRIES = RetryPolicy(n_retries=2, seconds_first_wait=0.01, seconds_longest_wait=3.0, seconds_of_silence=2.0)
 

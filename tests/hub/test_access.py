@@ -4,7 +4,7 @@ import pytest
 from huggingface_hub import constants
 
 from pipelines.hub.access import HubAccess, TokenState, hub_access, invalid_name_reason
-from tests.hub_server import Fault
+from tests.hub_server.server import Fault
 
 TOKEN = "hf_" + "x" * 30
 

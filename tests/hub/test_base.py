@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from pipelines.errors import UserError
 from pipelines.hub.base import HubBase, hub_base
 from tests.hub.run_folder import COMMIT, write_weights
-from tests.hub_server import Fault
+from tests.hub_server.server import Fault
 
 FROM_THE_HUB = {"name_or_path": "org/base@v1", "revision": COMMIT, "fingerprint": f"hub:org/base@{COMMIT}"}
 

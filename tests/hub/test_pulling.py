@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.hub_server import Fault, LocalHub
 from tests.hub_server.real_client import ClientError, RealClient
+from tests.hub_server.server import Fault, LocalHub
 
 FETCHED = {
     "config.json", "tokenizer.json", "chat_template.jinja", "merges.txt", "tokenizer.model", "tekken.json",

@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying
 from pipelines.errors import UserError
 from pipelines.hub.retry import RetryPolicy, hide_signed_urls, with_retries
 from tests.hub.conftest import FAST_RETRIES
-from tests.hub_server import Fault
+from tests.hub_server.server import Fault
 
 
 def asked(token: str) -> Any:

@@ -13,7 +13,7 @@ from pipelines.hub.upload import plan_lines, upload
 from pipelines.hub.upload_plan import PublishedRun, UploadPlan
 from tests.hub.conftest import FAST_RETRIES
 from tests.hub.run_folder import CARD, COMMIT, PUBLISHED, lock_of, write_base, write_run, write_weights
-from tests.hub_server import Fault, LocalHub
+from tests.hub_server.server import Fault, LocalHub
 
 BASE = HubBase("org/base", COMMIT)
 OF_THE_HUB = {".gitattributes"}

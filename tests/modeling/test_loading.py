@@ -17,7 +17,7 @@ from pipelines.modeling import load_tokenizer, lora_config, stop_token_ids
 from pipelines.modeling.adapters import attach_trainable_adapter
 from pipelines.modeling.loading import load_base_model, load_config, resize_embeddings
 from pipelines.modeling.quantization import keep_four_bit_gradients, quantization_config
-from tests.processors import with_bfloat16
+from tests.run_files import with_bfloat16
 from tests.training.data.preference_models import adapter_on
 
 

@@ -12,7 +12,7 @@ from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe.parsing import parse_leniently
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding
-from tests.processors import with_bfloat16
+from tests.run_files import with_bfloat16
 
 
 def examined(recipe: Path, stage: Stage) -> tuple[Finding, ...]:

@@ -16,7 +16,7 @@ from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding
-from tests.processors import with_bfloat16
+from tests.run_files import with_bfloat16
 from tests.twins.models import save_twin
 
 Row = Mapping[str, Any]

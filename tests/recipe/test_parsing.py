@@ -11,7 +11,7 @@ from pipelines.recipe import parse_recipe
 from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.parsing import FaultKind, parse_leniently, written_keys
 from pipelines.recipe.renamed_keys import RENAMED_KEYS, certain_replacement, successor_of
-from tests.processors import with_bfloat16
+from tests.run_files import with_bfloat16
 
 KINDS = [DataArguments, SFTConfig, ModelConfig]
 

@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines.records import card_of
-from tests.hub_server import LocalHub
 from tests.hub_server.real_client import RealClient
+from tests.hub_server.server import LocalHub
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pipelines.records import (
 )
 from pipelines.records.lock import parallelism
 from pipelines.records.lock_shape import first_misfit
-from tests.reproduction.locks import lock as whole_lock
+from tests.run_files import lock as whole_lock
 
 INPUTS = Inputs(
     base=ModelIdentity("org/base", "c0ffee", "hub:org/base@c0ffee", "mit"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.reproduction.differences import Kind, differences, inputs_among
-from tests.reproduction.locks import lock
+from tests.run_files import lock
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

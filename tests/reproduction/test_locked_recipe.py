@@ -9,7 +9,7 @@ import yaml
 from pipelines.errors import UserError
 from pipelines.recipe import Stage
 from pipelines.reproduction.locked_recipe import locked_recipe
-from tests.reproduction.locks import lock
+from tests.run_files import lock
 
 
 def with_keys(**keys: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.reproduction.differences import Difference, Kind
 from pipelines.reproduction.outcome import Outcome, Verdict, loss_difference, outcome, refuse_unfinished
-from tests.reproduction.locks import lock
+from tests.run_files import lock
 
 OTHER_VERSION = [Difference("version of torch", "1", "2", Kind.CIRCUMSTANCE)]
 

@@ -5,7 +5,7 @@ import pytest
 from pipelines.evaluation.lm_eval.benchmark_record import benchmark_results, benchmark_table
 from pipelines.evaluation.lm_eval.benchmark_run import MetricOutcome
 from pipelines.evaluation.statistics.intervals import paired_difference_of_means
-from tests.evaluation.p_values import paired_permutation_p_value
+from tests.evaluation.plain_likelihood import paired_permutation_p_value
 
 
 def outcome(items: tuple[float, ...] | None, value: float = 0.0, metric: str = "acc") -> MetricOutcome:

@@ -18,7 +18,7 @@ from pipelines.evaluation.statistics.intervals import (
 from pipelines.evaluation.statistics.row_groups import RowGroups, group_of, groups_by_instruction, labels_of
 from pipelines.evaluation.statistics.shares import paired_difference_of_shares, share
 from pipelines.evaluation.statistics.significance import permutation_test_of_sums
-from tests.evaluation.p_values import paired_permutation_p_value
+from tests.evaluation.plain_likelihood import paired_permutation_p_value
 from tests.run_files import write_jsonl
 
 N_SIMULATIONS = 400

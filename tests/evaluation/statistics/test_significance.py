@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.evaluation.statistics.intervals import paired_difference_of_means
 from pipelines.evaluation.statistics.significance import holm, permutation_test_of_sums
-from tests.evaluation.p_values import paired_permutation_p_value
+from tests.evaluation.plain_likelihood import paired_permutation_p_value
 
 N_SIMULATIONS = 1_000
 N_DOCUMENTS = 200

@@ -17,7 +17,7 @@ from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import adapter, base_model, environment
 from pipelines.preflight.forecast.machine import this_machine
 from pipelines.records.finding import Finding, Severity
-from tests.hub_server import Fault, LocalHub, ask_from_this_process
+from tests.hub_server.server import Fault, LocalHub, ask_from_this_process
 from tests.preflight.contexts import Bases, context_of, rows_of
 from tests.twins.forecast_tables import parsed
 from tests.twins.models import ARCHITECTURES, family_of, real_config, save_twin_tokenizer

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from tests.conftest import PROJECT
 from tests.hub.conftest import FAST_RETRIES
 from tests.hub.run_folder import PUBLISHED
-from tests.hub_server import LocalHub, Repository, ask_from_this_process
+from tests.hub_server.server import LocalHub, Repository, ask_from_this_process
 
 USER = "-".join(("grete", "maier"))  # in pieces: a lock has the diff of a checkout that was changed, this file's too
 OF_A_RUN = PUBLISHED | {".gitattributes"}

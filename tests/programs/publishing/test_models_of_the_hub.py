@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.hub_server import LocalHub
 from tests.hub_server.real_client import ClientError, RealClient
+from tests.hub_server.server import LocalHub
 from tests.training.data.preference_models import adapter_on
 
 ROWS = [

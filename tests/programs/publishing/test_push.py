@@ -13,7 +13,7 @@ from pipelines import dpo, pretrain, push, sft
 from pipelines.errors import UserError
 from pipelines.hub.model_ref import model_fingerprint
 from tests.conftest import PROJECT
-from tests.hub_server import Fault, LocalHub
+from tests.hub_server.server import Fault, LocalHub
 from tests.programs.publishing.pushed_run import KEYS, OF_A_CHECKPOINT, OF_A_MODEL, OF_A_RUN, USER, Pushed, pushed_run
 
 

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from tests.conftest import PROJECT
-from tests.hub_server import LocalHub
+from tests.hub_server.server import LocalHub
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines.errors import UserError
-from pipelines.report.model_card import model_card
+from pipelines.report.model_card.writing import model_card
 from tests.report.samples.sample_card import change_run, lock, section, unescaped, write_card_records
 from tests.report.samples.sample_records import write_json
 from tests.report.samples.sample_run_records import trainer_state

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from pipelines.report.model_card import model_card
 from pipelines.report.model_card.loading import loading_snippet
+from pipelines.report.model_card.writing import model_card
 from pipelines.report.visible_text import visible
 from tests.report.conftest import Page
 from tests.report.samples.hostile_records import HOSTILE, NAME, write_hostile_records

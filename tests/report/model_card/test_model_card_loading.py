@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.report.model_card import model_card
+from pipelines.report.model_card.writing import model_card
 from tests.report.samples.sample_records import write_json
 
 Written = tuple[Path, Any, Any]

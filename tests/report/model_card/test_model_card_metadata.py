@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import ModelCardData, model_index_to_eval_results
 
-from pipelines.report.model_card import model_card
+from pipelines.report.model_card.writing import model_card
 from tests.report.samples.sample_card import COMMIT, change_run, lock, write_card_records
 from tests.report.samples.sample_records import write_json
 

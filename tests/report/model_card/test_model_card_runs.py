@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipelines.report.model_card import model_card
+from pipelines.report.model_card.writing import model_card
 from tests.report.samples.sample_card import change_run, lock, manifest, section, unescaped, write_card_records
 from tests.report.samples.sample_check_results import doctor, finding
 from tests.report.samples.sample_records import write_json

@@ -17,7 +17,7 @@ from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.arguments import InstructionArguments
 from pipelines.training.callbacks.checkpoint_upload import CheckpointUploadCallback, PlannedPush, planned_push
 from tests.hub.run_folder import COMMIT, PUBLISHED, lock_of, write_json, write_run
-from tests.hub_server import Fault, LocalHub, ask_from_this_process
+from tests.hub_server.server import Fault, LocalHub, ask_from_this_process
 
 BASE = "org/base"
 
