@@ -5,6 +5,7 @@ To add a format:
   `data_prep/dataset_folder/row_files.py`.
 - Other files (code, documents): write a module here with a function `(path, root, source) -> list of SourceRow and
   RejectedRow`, as in `text_files.py`, and add an entry to `FILE_FORMATS` in `formats.py`.
+New names for known columns go into `ALIASES` of `row_columns.py`.
 Then add a test to `tests/data_prep/sources/test_reading.py`. `--format` and the recognition by suffix use these tables.
 """
 
