@@ -2,8 +2,8 @@
 
 To add a metric, write a function of one `CheckedAnswer` in this file; None means that the metric does not apply. Its
 name is the metric's id, its docstring the meaning that reports print. Decorate it with `@_flag` (yes or no) or
-`@_number` (label, unit, direction, table), and add a case to `CASES` in tests/evaluation/metrics/test_registry.py, at its
-place in the order, and its name to the set of prompts it applies to there.
+`@_number` (label, unit, direction, table), and add a case to `CASES` in tests/evaluation/metrics/test_registry.py,
+at its place in the order, and its name to the set of prompts that it applies to.
 compare.py, the reports and `evaluate.load("pipelines/evaluation/metrics/answer", NAME)` then have it.
 """
 
