@@ -3,7 +3,7 @@
 #
 # `TrainingArguments` begins with the variable ACCELERATE_MIXED_PRECISION, which the launcher sets from its config file,
 # and takes `bf16` and `fp16` into account only where they are true. An explicit false is not obeyed, and
-# `args.bf16` goes on to say False while the trainer's autocast is on.
+# `args.bf16` still says False while the trainer's autocast is on.
 #
 # Output seen: bf16=False mixed_precision=bf16 / a product under the trainer's autocast is torch.bfloat16
 #

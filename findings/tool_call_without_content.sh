@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # transformers 5.23.0: `apply_chat_template` removes keys whose value is None from each message before it renders them.
 # A template that asks `message['content'] is none`, as those of DeepSeek-R1 and V3 do, never sees a None again: in Jinja
-# a missing key is undefined, and undefined is not none. So a tool call in OpenAI's form (`content: null` beside
+# a missing key is undefined, and undefined is not none. So a tool call in OpenAI's form (`content: null` next to
 # `tool_calls`) takes the branch of plain text, and name and arguments disappear without an error.
 #
 # Output seen:

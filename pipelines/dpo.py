@@ -13,8 +13,8 @@ turn of the chat template. And one of:
   - model_name_or_path with use_peft: a new adapter is trained; the reference is the model without it.
   - model_name_or_path alone: all weights are trained; the reference is a second copy.
 
-Output: a run folder as of sft.py, and in run.json how often the chosen answer of held-out pairs is the more likely one,
-before and after (held_out_pairs, unless eval_strategy is no). Any key of TRL's DPOConfig, ModelConfig and
+Output: a run folder like that of sft.py, and in run.json how often the chosen answer of held-out pairs is the more
+likely one, before and after (held_out_pairs, unless eval_strategy is no). Any key of DPOConfig, ModelConfig and
 ScriptArguments is a recipe key and a flag: --beta 0.1. --resume continues an unfinished run. The doctor's checks run
 first (--doctor error, warn or off).
 """

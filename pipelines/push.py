@@ -14,13 +14,13 @@ the base first. --merged, a folder of merge.py, goes to the branch `merged` of t
 A new repository is private unless you pass --public; an existing one keeps its visibility. A branch is replaced only if
 it holds an earlier push of a model on the same base, or with --overwrite; old commits stay in the history. Optimizer
 states, training_args.bin, checkpoints, run.json and answers are never uploaded, except the answers on the card.
-lock.json contains the uncommitted diff of this checkout, if there was one. Absolute paths in records are cut to their
-last part. A secret scan searches every file for tokens, the home folder and the user's name before the upload, and
-refuses a file that has one, with its line. --dry_run uploads nothing and lists what would be uploaded; without a token
-it also lists what it could not check.
+lock.json contains the uncommitted diff of this checkout, if there was one. Absolute paths in records are shortened to
+their last part. A secret scan searches every file for tokens, the home folder and the user's name before the upload,
+and rejects a file that has one, naming the line. --dry_run uploads nothing and lists what would be uploaded; without
+a token it also lists what it could not check.
 
-Temporary failures (429, 5xx, cut connections) are retried with growing pauses. Repeat an interrupted push with the same
-command: files that have arrived are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
+Temporary failures (429, 5xx, cut connections) are retried with increasing delays. Repeat an interrupted push with the
+same command: uploaded files are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def _parser() -> ArgumentParser:
     add("--merged", type=Path, metavar="DIR", help="also push merged weights, to the branch merged")
     add("--gguf", type=Path, metavar="FILE", help="also push a GGUF file, to the branch gguf")
     add("--public", action="store_true", help="make a new repository public (default private)")
-    add("--overwrite", action="store_true", help="overwrite files of something else, or a model on another base")
+    add("--overwrite", action="store_true", help="overwrite unrelated files, or a model on another base")
     add("--dry_run", action="store_true", help="list what would be uploaded, and upload nothing")
     return parser
 

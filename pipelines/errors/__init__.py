@@ -24,7 +24,7 @@ class UserError(Exception):
 
 
 class AnswerIsNo(Exception):
-    """The program ran and its answer is no (findings, a refused merge): exit code 1."""
+    """The program ran, and the result is negative (findings, a rejected merge): exit code 1."""
 
     exit_code = 1
 

@@ -87,7 +87,7 @@ def adapter_keys(adapter: str) -> Mapping[str, Any]:
     found = local_copy(adapter)
     keys = read_json(found.folder / "adapter_config.json") if found.has("adapter_config.json") else None
     if not isinstance(keys, dict):
-        raise UserError(f"no PEFT adapter at {adapter}: adapter_config.json is missing or no JSON object")
+        raise UserError(f"no PEFT adapter at {adapter}: adapter_config.json is missing or not a JSON object")
     return keys
 
 
@@ -150,7 +150,7 @@ def refuse_unusable_adapter(name: str) -> None:
     """Raise `UserError` if `name` is no adapter."""
     found = local_copy(name)
     if not found.has("adapter_config.json"):
-        what = "is a whole model" if found.has("config.json") else "has no adapter_config.json"
+        what = "is a full model" if found.has("config.json") else "has no adapter_config.json"
         raise UserError(f"{name} {what}, expected an adapter", "check the path")
 
 

@@ -93,7 +93,7 @@ def _model_files(repo_id: str, revision: str) -> dict[str, str]:
 @contextmanager
 def _one_line_errors(repo_id: str, revision: str) -> Iterator[None]:
     """Raise failed downloads as one `UserError`."""
-    asked = "asked with a token" if get_token() else "asked without a token"
+    asked = "requested with a token" if get_token() else "requested without a token"
     try:
         yield
     except GatedRepoError as error:
@@ -103,7 +103,7 @@ def _one_line_errors(repo_id: str, revision: str) -> Iterator[None]:
         raise UserError(f"{repo_id} has no branch, tag or commit {revision}", "check the revision") from error
     except RepositoryNotFoundError as error:
         raise UserError(
-            f"there is no folder {repo_id}, and no repository of this name at {constants.ENDPOINT} or a private one "
+            f"there is no folder {repo_id}, and at {constants.ENDPOINT} the repository does not exist or is private "
             f"({asked})",
             "check the path or the id; for a private repository log in with `hf auth login`",
         ) from error

@@ -32,7 +32,7 @@ def reference(name: str, revision: str | None = None) -> Reference:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        problem = f"there is no folder {name}, and it is not a Hub id such as org/name or org/name@revision"
+        problem = f"there is no folder {name}, and the name is not a Hub id such as org/name or org/name@revision"
         raise UserError(problem, "check the path") from error
     if at and not named:
         raise UserError(f"{name} has no revision after the @", "add one, or leave out the @")

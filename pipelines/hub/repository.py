@@ -97,6 +97,6 @@ def writable_repository(repo_id: str, token: str | None = None, policy: RetryPol
     if reason := access.why_not_writable(namespace):
         raise UserError(
             f"the token may not write to {namespace}: {reason}",
-            "choose a repository of your own, or log in with a token that has the role write",
+            "choose a repository of your own, or log in with a token with write permission",
         )
     return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, policy)

@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _FINAL = (ValueError, PermissionError, FileNotFoundError, OfflineModeIsEnabled)  # waiting cannot help
-_PUSH_AGAIN = "push again later: files that have arrived are not uploaded again"
+_PUSH_AGAIN = "push again later: uploaded files are not sent again"
 # status: (problem, fix)
 _REFUSALS = {
-    401: ("the Hub does not accept the token", "run `hf auth login` or set HF_TOKEN to a token that may write"),
-    403: ("the token may not write to {0}", "use a token with the role write, or choose a repository of your own"),
-    404: ("the Hub shows no repository {0}", "check the name; a fine-grained token sees the repositories in its list"),
+    401: ("the Hub does not accept the token", "run `hf auth login` or set HF_TOKEN to a token with write permission"),
+    403: ("the token may not write to {0}", "use a token with write permission, or choose a repository of your own"),
+    404: ("the Hub has no repository {0}, or hides it", "check the name and the repositories of a fine-grained token"),
     409: ("{0} changed during the push", "look at what changed, and push again"),
     412: ("{0} changed during the push", "look at what changed, and push again"),
 }
@@ -112,13 +112,13 @@ def _user_error(error: BaseException, repo_id: str, n_tries: int) -> UserError:
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error
         reason = f"{type(cause).__name__}: {_one_line(str(cause).partition('?')[0])}".rstrip(": ")
         if isinstance(error, _FINAL):
-            return UserError(f"cannot send {repo_id}: {reason}", "fix what it names, and push again")
-        return UserError(f"no complete answer for {repo_id} {tries} ({reason})", f"check the network; {_PUSH_AGAIN}")
+            return UserError(f"cannot upload {repo_id}: {reason}", "fix the cause, and push again")
+        return UserError(f"no complete response for {repo_id} {tries} ({reason})", f"check the network; {_PUSH_AGAIN}")
     status = response.response.status_code
     if status in _TRANSIENT:
         wait = f", and the Hub asks to wait {_retry_after(error):.0f} s" if _retry_after(error) else ""
         return UserError(f"the Hub did not accept {repo_id}: status {status} {tries}{wait}", _PUSH_AGAIN)
-    problem, fix = _REFUSALS.get(status, ("the Hub refused the request for {0}", "fix what it names"))
+    problem, fix = _REFUSALS.get(status, ("the Hub refused the request for {0}", "fix the cause"))
     words = _one_line(response.server_message or "" if response is error else str(error))  # str names the file
     return UserError(f"{problem.format(repo_id)} (status {status}{f': {words}' if words else ''})", fix)
 

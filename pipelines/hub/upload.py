@@ -62,7 +62,7 @@ def upload(repository: Repository, plans: Sequence[UploadPlan], *, private: bool
     lines = []
     for plan in plans:
         before, after = repository.with_retries(lambda one=plan: _commit(repository, one, private, overwrite))  # type: ignore[misc]
-        result = "was there already, nothing sent" if before == after else f"commit {after[:8]}"
+        result = "already up to date, nothing sent" if before == after else f"commit {after[:8]}"
         lines.append(f"{repository.api.endpoint}/{repository.repo_id}/tree/{plan.branch}: {result}")
     return lines
 
@@ -75,7 +75,7 @@ def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
         return
     fix = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
     if there.lock is None or there.lock.get("kind") != "lock":  # other projects have files of that name too
-        raise UserError(f"branch {there.name} of {repo_id} holds files of something else ({', '.join(taken[:3])})", fix)
+        raise UserError(f"branch {there.name} of {repo_id} holds unrelated files ({', '.join(taken[:3])})", fix)
     base_there = (there.lock.get("base") or {}).get("name_or_path")
     if base_there != base:
         found, wanted = (f"on {one}" if one else "from scratch" for one in (base_there, base))

@@ -89,6 +89,6 @@ def _answers_in(file: Path) -> dict[str, Answer]:
                 str(entry["text"]), int(entry["n_tokens"]), bool(entry["stopped"]), token_ids
             )
         except (ValueError, KeyError, TypeError) as error:
-            problem = f"line {number} of {file} is no finished answer: {line[:60].decode(errors='replace')!r}"
+            problem = f"line {number} of {file} is not a finished answer: {line[:60].decode(errors='replace')!r}"
             raise UserError(problem, "remove that line, or the file to start again") from error
     return answers

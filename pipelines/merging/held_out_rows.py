@@ -1,4 +1,4 @@
-"""The rows that a merge is proven on, rendered as in training; as many as the disk space for logits allows."""
+"""The rows that a merge is verified on, rendered as in training; as many as the disk space for logits allows."""
 
 import random
 from dataclasses import dataclass

@@ -215,9 +215,9 @@ def _compare(
     n_equal = len(answers) - len(differing)
     proof = Proof(measured, allowed, len(answers), n_equal, rows.source, rounding, quantized)
     if not measured.kl_mean <= allowed:
-        raise AnswerIsNo(f"the merged model is not the base with its adapter: {proof.line()}")
+        raise AnswerIsNo(f"the merged model differs from the base with its adapter: {proof.line()}")
     if apart > 2 * measured.max_logit_difference + _TIE:
-        raise AnswerIsNo(f"the merged model writes other texts, which differ by {apart:.2e} in a logit: {proof.line()}")
+        raise AnswerIsNo(f"the merged model gives other answers (logits differ by {apart:.2e}): {proof.line()}")
     return proof
 
 

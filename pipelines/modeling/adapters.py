@@ -91,7 +91,7 @@ def _targets(arguments: ModelConfig) -> str | list[str]:
         re.compile(targets)
     except re.error as error:
         raise UserError(
-            f"lora_target_modules {targets!r} is no regular expression ({error})",
+            f"lora_target_modules {targets!r} is not a valid regular expression ({error})",
             "write all-linear, module names or a regular expression",
         ) from error
     return targets

@@ -130,8 +130,8 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "ADAPTER_DID_NOT_MOVE",
         Severity.ERROR if is_whole else Severity.WARNING,
-        summary=f"{len(unmoved)} of {n} modules of the adapter did not move",
-        why="nothing was learned in modules whose product B A did not change",
+        summary=f"{len(unmoved)} of {n} modules of the adapter did not change",
+        why="modules whose product B A did not change learned nothing",
         remedy="set a higher `learning_rate` and train for more steps (`num_train_epochs`, `max_steps`)"
         if is_whole
         else "remove these modules from `lora_target_modules`, or check why they get no gradient",

@@ -100,7 +100,7 @@ def _findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "FORGOT_GENERAL_TEXT",
         Severity.WARNING,
-        summary=f"general text needs {change['value']:+.1%} bits per byte [{low:+.1%}, {high:+.1%}]: "
+        summary=f"bits per byte of general text changed by {change['value']:+.1%} [{low:+.1%}, {high:+.1%}]: "
         f"{facts['before']['value']:.3f} before the run, {facts['after']['value']:.3f} after it",
         why="the model forgot what the base knew, which a benchmark of the task does not show",
         remedy="set a lower `learning_rate` or fewer `num_train_epochs`, train a LoRA adapter (`use_peft: true`), or "

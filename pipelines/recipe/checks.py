@@ -103,7 +103,7 @@ def missing_paths(keys: Keys) -> Iterator[UserError]:
     """Yield an error for each path of a recipe that does not exist, is empty, or holds a shell variable."""
     for key, path in _paths(keys):
         if not path:
-            yield UserError(f"`{key}` is an empty text, expected a path", f"write one, or remove `{key}`")
+            yield UserError(f"`{key}` is an empty string, expected a path", f"write one, or remove `{key}`")
         elif _VARIABLE.search(path):
             yield UserError(
                 f"`{key}` is {path}, and variables are not expanded in a recipe",

@@ -23,7 +23,7 @@ _OTHER_VALUES = {
     ("gradient_checkpointing", "unsloth"): "write true",
     ("activation_checkpointing", "unsloth"): "write true",
 }
-# Choices that are in a registry of the library, and those that it accepts beside them.
+# Choices that are in a registry of the library, and those that it accepts in addition.
 _REGISTRIES = {
     "attn_implementation": (("transformers.modeling_utils", "_global_mapping"), ("eager",)),
     "report_to": (("transformers.integrations.integration_utils", "INTEGRATION_TO_CALLBACK"), ("all", "none")),

@@ -1,4 +1,4 @@
-"""What the doctor says: findings with an id, the evidence for it, why it matters and the line that mends it."""
+"""Findings of the doctor: an id, the evidence, why it matters, and the fix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault. `why` is one sentence; `remedy` is the recipe line, flag or command that mends it.
+    """A fault. `why` is one sentence; `remedy` is the recipe line, flag or command that fixes it.
 
     `fix` is given where the remedy is certain: recipe keys with the value they must have, `None` for a key that must
     go. `n_rows` is how many of the rows seen are concerned, None where it is no matter of rows.
@@ -59,7 +59,7 @@ class Finding:
     fix: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self, *, with_rows: bool = True) -> dict[str, Any]:
-        """The finding as it stands in run.json and in `doctor.py --json`; of evidence in rows the numbers alone where
+        """The finding as written to run.json and by `doctor.py --json`; of evidence in rows the numbers alone where
         `with_rows` is false."""
         return {
             "id": self.id,

@@ -165,4 +165,4 @@ def _refuse_taken(folder: Path, resume: bool) -> None:
     if status is None and resume:
         raise UserError(f"{folder} holds no run to resume", "start it without --resume")
     if status is None and folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} holds files of something else, expected a new or empty output_dir", fresh)
+        raise UserError(f"{folder} holds unrelated files, expected a new or empty output_dir", fresh)

@@ -138,7 +138,7 @@ def test_an_adapter_given_as_a_base_is_refused_and_its_base_is_named(places):
     adapter = str(places / "adapter")
     refuse_unusable_model(adapter)
     for pair in ((adapter, adapter), (BASE, BASE)):
-        with pytest.raises(UserError, match=r"is an adapter of org/base, expected a base|is a whole model, expected"):
+        with pytest.raises(UserError, match=r"is an adapter of org/base, expected a base|is a full model, expected"):
             resolve_model(*pair)
     with pytest.raises(UserError, match="was trained on org/base, got the base recipes/quickstart/base"):
         resolve_model(BASE, adapter)

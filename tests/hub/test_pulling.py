@@ -118,11 +118,11 @@ def test_what_cannot_be_had_is_told_in_one_line(hub, client, model, token):
     log_in = "import os; os.environ.pop('HF_TOKEN', None); os.environ.update({'HF_TOKEN': token} if token else {})"
     cases = [
         (None, f"{model}@v9", "ann/model has no branch, tag or commit v9"),
-        (None, "ann/nothing", r"no repository of this name at .* or a private one \(asked without a token\)"),
-        (None, "ann/private", r"no repository of this name at .* or a private one \(asked without a token\)"),
-        (stranger, "ann/private", r"no repository of this name at .* or a private one \(asked with a token\)"),
-        (stranger, "ann/gated", rf"a gated repository \(asked with a token\); request access at {hub.url}/ann/gated"),
-        ("hf_unknown", f"{model}@other", r"the Hub does not accept the token \(asked with a token\)"),
+        (None, "ann/nothing", r"at .* the repository does not exist or is private \(requested without a token\)"),
+        (None, "ann/private", r"at .* the repository does not exist or is private \(requested without a token\)"),
+        (stranger, "ann/private", r"at .* the repository does not exist or is private \(requested with a token\)"),
+        (stranger, "ann/gated", rf"gated repository \(requested with a token\); request access at {hub.url}/ann/gated"),
+        ("hf_unknown", f"{model}@other", r"the Hub does not accept the token \(requested with a token\)"),
     ]
     try:
         for other, name, words in cases:
@@ -138,7 +138,7 @@ def test_what_cannot_be_had_is_told_in_one_line(hub, client, model, token):
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [({"status": 503}, r"status 503 \(asked with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
+    [({"status": 503}, r"status 503 \(requested with a token\)"), ({"cut_after_bytes": 0}, "no answer")],
     ids=["broken", "cut"],
 )
 def test_a_hub_that_does_not_answer_is_told_in_one_line(hub, client, model, fault, words):

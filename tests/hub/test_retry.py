@@ -44,7 +44,7 @@ def test_what_does_not_pass_ends_in_one_line(hub, thing):
     [
         (401, "the Hub does not accept the token"),
         (403, "the token may not write to me/thing"),
-        (404, "the Hub shows no repository me/thing"),
+        (404, "the Hub has no repository me/thing, or hides it"),
         (409, "me/thing changed during the push"),
         (412, "me/thing changed during the push"),
         (400, "the Hub refused the request for me/thing"),
@@ -88,7 +88,7 @@ def test_a_hub_that_falls_silent_is_a_cut_connection(hub, thing):
 
 def test_a_hub_that_is_not_there_is_one_line(thing, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"no complete answer for me/thing after 3 tries \(ConnectError"):
+    with pytest.raises(UserError, match=r"no complete response for me/thing after 3 tries \(ConnectError"):
         asked(thing)
 
 
@@ -100,7 +100,7 @@ def test_what_no_waiting_mends_is_not_asked_again(error):
         tries.append(error)
         raise error
 
-    with pytest.raises(UserError, match=rf"{type(error).__name__}: {error}; fix what it names"):
+    with pytest.raises(UserError, match=rf"{type(error).__name__}: {error}; fix the cause"):
         with_retries(ask, repo_id="me/thing", policy=FAST_RETRIES)
     assert len(tries) == 1
 

@@ -68,7 +68,7 @@ def test_a_second_push_sends_what_changed(hub, repository, folder):
     upload(repository, [plan_of(folder)], private=True)
     n_puts, first = len(puts(hub)), hub.repository("me/instruct").branches["main"]
     [line] = upload(repository, [plan_of(folder)], private=True)
-    assert line.endswith("was there already, nothing sent")
+    assert line.endswith("already up to date, nothing sent")
     upload(repository, [plan_of(folder, card=f"{CARD}more\n")], private=True)
     assert len(puts(hub)) == n_puts
     last = hub.repository("me/instruct").commit()
@@ -91,7 +91,7 @@ def test_files_of_something_else_are_not_written_over_unasked(hub, repository, f
     HfApi(token=token).create_repo("me/instruct")
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=b"mine", path_in_repo="README.md")
     for refused in (plan_lines, upload):
-        with pytest.raises(UserError, match=r"files of something else \(README\.md\).*--overwrite"):
+        with pytest.raises(UserError, match=r"unrelated files \(README\.md\).*--overwrite"):
             refused(repository, [plan_of(folder)], private=True)
     assert hub.repository("me/instruct").files()["README.md"] == b"mine"
     upload(repository, [plan_of(folder)], private=True, overwrite=True)
@@ -104,7 +104,7 @@ def test_a_lock_of_something_else_is_no_earlier_push(repository, folder, token, 
     HfApi(token=token).upload_file(repo_id="me/instruct", path_or_fileobj=content, path_in_repo="lock.json")
     from_scratch = PublishedRun(folder, lock_of() | {"base": None}, CARD, None).plan("main")
     for plan in (from_scratch, plan_of(folder)):
-        with pytest.raises(UserError, match=r"files of something else \(lock\.json\)"):
+        with pytest.raises(UserError, match=r"unrelated files \(lock\.json\)"):
             upload(repository, [plan], private=True)
 
 
@@ -180,7 +180,7 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub, repository, folde
 
 def test_a_push_that_was_cut_off_goes_on_without_sending_again_what_arrived(hub, repository, folder):
     hub.faults.append(Fault("POST .*/commit/", cut_after_bytes=10, times=99))
-    with pytest.raises(UserError, match=r"after 3 tries.*that have arrived are not uploaded again"):
+    with pytest.raises(UserError, match=r"after 3 tries.*uploaded files are not sent again"):
         upload(repository, [plan_of(folder)], private=True)
     assert len(puts(hub)) == 1
     hub.faults.clear()

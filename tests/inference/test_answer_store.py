@@ -38,7 +38,7 @@ def test_a_torn_last_line_counts_as_not_written_and_another_that_is_no_answer_is
     store.add({"b": PLAIN})
     assert path.read_bytes() == whole
     path.write_text('{"key": "a"}\n')
-    with pytest.raises(UserError, match=r"line 1 of .*store is no finished answer: '\{\"key\": \"a\"\}'"):
+    with pytest.raises(UserError, match=r"line 1 of .*store is not a finished answer: '\{\"key\": \"a\"\}'"):
         AnswerStore(path)
 
 

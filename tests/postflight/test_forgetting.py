@@ -96,7 +96,7 @@ def change(factors: list[float]) -> Any:
 def test_forgetting_is_a_clear_rise_of_more_than_a_tenth():
     [finding] = change([1.2, 1.25, 1.3, 1.2] * 8).findings
     assert (finding.id, finding.severity.value) == ("FORGOT_GENERAL_TEXT", "warning")
-    assert finding.summary.startswith("general text needs +23.8% bits per byte [+22.")
+    assert finding.summary.startswith("bits per byte of general text changed by +23.8% [+22.")
     assert not change([1.05, 1.06, 1.04] * 8).findings
     assert not change([0.9] * 20).findings
     assert not change([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.2] * 2).findings, "not certain"

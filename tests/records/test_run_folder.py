@@ -54,7 +54,7 @@ def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="files of something else"):
+    with pytest.raises(UserError, match="unrelated files"):
         start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -303,7 +303,7 @@ def test_several_instruct_models_are_columns_of_one_table(tmp_path):
     assert "second Worse on 1 of 2 measures." in page.text
     assert "Metric base instruct second Difference instruct second" in page.text
     assert "−50.0 points ▼ worse [−60.0, −40.0]" in page.text
-    assert "No answer on record." in page.text
+    assert "No answer recorded." in page.text
     assert page.mistakes == []
     widths = {line.count("|") for line in markdown.read_text().splitlines() if line.startswith("| parses")}
     assert widths == {9}

@@ -1,4 +1,4 @@
-"""Run one answer and its tests inside the sandbox, and report on descriptor 3 how far they came.
+"""Run one answer and its tests inside the sandbox, and report on descriptor 3 how far they got.
 
 `sandbox` passes this source to `python -c`: nothing of the project is visible in there.
 
@@ -6,8 +6,8 @@ The verdict is a token that only the caller knows. The code runs as a chain of C
 last links write the token and end the process: no Python frame holds the token, and an early end (an exception,
 `sys.exit`, `os._exit`) never reaches the link that writes it. An audit hook (PEP 578) ends the process when code
 searches the heap, other frames or raw memory for it. This holds against wrong code, whatever it prints or raises, and
-against the known ways to look for a verdict. It is no proof against code written to attack this interpreter (crafted
-bytecode, say): such code could award itself a pass. It stays in the sandbox all the same.
+against the known ways to look for a verdict. It does not protect against code written to attack this interpreter
+(crafted bytecode, say): such code could report a pass, but it stays in the sandbox.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ def refuse_unless_sandboxed() -> None:
     bwrap is not installed, is not allowed to create namespaces, or does not isolate."""
     if not sys.platform.startswith("linux") or platform.machine() not in _REFUSED_CALLS:
         system = f"{platform.system()} on {platform.machine()}"
-        raise UserError(f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave --run_code off here")
+        raise UserError(f"--run_code needs Linux on x86_64 or aarch64, this is {system}", "leave out --run_code")
     if shutil.which("bwrap") is None:
         install = "install it: apt install bubblewrap, dnf install bubblewrap or pacman -S bubblewrap"
         raise UserError("--run_code needs bubblewrap, and bwrap is not installed", install)

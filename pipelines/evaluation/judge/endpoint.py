@@ -69,7 +69,7 @@ class JudgeEndpoint:
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise UserError("--judge_url has a user, a query or a fragment in it, which would be recorded", fix)
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            problem = f"the key in {API_KEY_VARIABLE} has a line end or another character that is not printable ASCII"
+            problem = f"the key in {API_KEY_VARIABLE} has a line break or another character that is not printable ASCII"
             raise UserError(problem, f"set {API_KEY_VARIABLE} again")
 
     @classmethod

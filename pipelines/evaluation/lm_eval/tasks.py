@@ -104,7 +104,7 @@ def _refusing_task_code() -> Iterator[None]:
 
     def function(name: str, folder: Path) -> Any:
         if not folder.resolve().is_relative_to(installed):
-            refuse(f"file in {folder} runs Python of its own: !function {name}")
+            refuse(f"file in {folder} runs its own Python code: !function {name}")
         return import_function(name, folder)
 
     def metric(name: str, hf_evaluate_metric: bool = False) -> Any:
@@ -172,6 +172,6 @@ def _set_examples(task: Any, num_fewshot: int | None) -> None:
     are_tested = task.has_test_docs() and not (task.has_training_docs() or task.has_validation_docs())
     if task.get_config("num_fewshot") and are_tested and not names_its_examples:
         raise UserError(
-            f"the few-shot examples of {task.task_name} are drawn from the test split, the tested item included",
+            f"the few-shot examples of {task.task_name} are drawn from the test split, which includes the tested item",
             "set `fewshot_split` in its file (the name of the test split leaves the item out), or --num_fewshot 0",
         )

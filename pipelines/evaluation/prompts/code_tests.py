@@ -25,7 +25,7 @@ class CodeTests:
         """Return what runs before the answer, and the answer's code: `code`, or the prompt completed by `text`.
 
         The prompt is completed if it is a function head that `code` does not define again. Then only the first lines
-        of `text` count, up to one without indent, where a base model goes on with something else (Chen et al.,
+        of `text` count, up to one without indent, where a base model continues with something else (Chen et al.,
         arXiv:2107.03374, section 3, stop there too).
         """
         # The code is not parsed here: generated code can break the parser.

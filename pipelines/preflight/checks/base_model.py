@@ -212,7 +212,7 @@ def _name_says(name: str) -> str | None:
     if not found and _GEMMA_STYLE.search(last):
         found = ["it"]
     if found:
-        return f"its name has {found[0]!r}"
+        return f"its name contains {found[0]!r}"
     is_id = len(parts) == 2 and not Path(name).exists()
     return "the base of this family has another name" if is_id and _WITHOUT_A_WORD.match(name.lower()) else None
 

@@ -142,7 +142,7 @@ def version_older_than_tested(context: CheckContext) -> Iterator[Finding]:
 def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
     where = "/".join([namespace or access.user or "your account", name])
     severity, problem = Severity.ERROR, str(access.why_not_writable(namespace))
-    remedy = "set hub_model_id to a repository of yours, or log in with a token that has write access there"
+    remedy = "set hub_model_id to your own repository, or log in with a token that has write access there"
     if access.state is TokenState.OFFLINE:
         problem, remedy = "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE, or set push_to_hub: false"
     elif access.state is TokenState.UNREACHABLE:
@@ -152,7 +152,7 @@ def _no_right(access: HubAccess, namespace: str | None, name: str) -> Finding:
         "HUB_NO_RIGHT",
         severity,
         summary=f"push_to_hub: true to {where}, but {problem}",
-        why="the push fails, and with it the run",
+        why="the push fails, and the run with it",
         remedy=remedy,
     )
 

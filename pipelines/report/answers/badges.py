@@ -19,7 +19,7 @@ class Badge:
     passed: bool | None
 
 
-# metric: (words where the check passes, words where it fails); the others are told by their label
+# metric: (words where the check passes, words where it fails); the others are shown by their label
 _WORDS = {
     "stopped_by_itself": ("stopped on its own", "did not stop on its own"),
     "parses": ("parses", "does not parse"),

@@ -121,7 +121,7 @@ def _evidence(record: Mapping[str, Any]) -> EvidenceView:
 
 
 def _words(text: str) -> Words:
-    """A sentence of the record, in which what stands in backticks is code; a key at its beginning stays as it is."""
+    """A sentence of the record, in which text in backticks is code; a key at its beginning stays as it is."""
     is_word = text.split(" ", 1)[0].isalpha()
     parts: Iterable[str] = _CODE.split(first_upper(text) if is_word else text)
     return tuple((part, bool(number % 2)) for number, part in enumerate(parts) if part)

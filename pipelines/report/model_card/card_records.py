@@ -16,7 +16,7 @@ class CardRecords:
     """The records of a run and, if it was compared, of its comparison: `comparison` has the base and this model alone.
 
     `manifest` is that of the dataset folder that was trained on, None where it is gone or another one by now; `before`
-    has (name, lock) of each adapter that the run goes on from, the nearest first, the lock None where there is none.
+    has (name, lock) of each adapter that the run continues, the nearest first, the lock None where there is none.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ def _manifest(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _before(run: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any] | None], ...]:
-    """The adapters that the run goes on from. A folder that comes up again ends the row."""
+    """The adapters that the run continues. A folder that occurs again ends the list."""
     found: dict[str, Mapping[str, Any] | None] = {}
     path = (run.get("adapter") or {}).get("path")
     while path and path not in found:
@@ -94,7 +94,7 @@ def _before(run: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any] | None
 
 
 def _own_model(comparison: Comparison, run_folder: Path, comparison_folder: Path) -> Model:
-    """The model of the comparison that lies in `run_folder`, or lay in a folder of that name that is gone."""
+    """The model of the comparison that is in `run_folder`, or was in a folder of that name that is gone."""
     here = run_folder.resolve()
     for model in comparison.others:
         if Path(model.path).resolve() == here:

@@ -13,7 +13,7 @@ MAX_SOURCES = 20
 
 
 def works_of(records: CardRecords, identity: Identity) -> list[Work]:
-    """The base and the sources of the training rows, also those of the adapters that the run goes on from; the licenses
+    """The base and the sources of the training rows, also those of the adapters that the run continues; the licenses
     are the locks', None where there is none."""
     base = (records.lock or {}).get("base") or {}
     found = [Work(f"base {identity.base}", base.get("license"))] if identity.base else []

@@ -1,4 +1,4 @@
-"""The snippet that loads the model: it runs as it stands where peft and transformers are installed."""
+"""The snippet that loads the model: it runs unchanged where peft and transformers are installed."""
 
 import json
 from collections.abc import Mapping, Sequence

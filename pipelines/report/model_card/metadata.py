@@ -74,7 +74,7 @@ def _measures(records: CardRecords, identity: Identity, folder: str | None) -> I
 
 
 def _tasks(records: CardRecords, folder: str | None) -> Iterator[EvalResult]:
-    """Each task of the benchmarks beside the comparison."""
+    """Each task of the benchmarks next to the comparison."""
     name = records.model.name if records.model else None
     for row in (records.benchmark or {}).get("results") or ():
         value = (row["models"].get(name) or {}).get("value")

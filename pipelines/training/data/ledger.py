@@ -1,4 +1,4 @@
-"""The ledger: the fate of every row between the dataset and the loss, in rows and in tokens."""
+"""The ledger: what happens to every row between the dataset and the loss, in rows and in tokens."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -86,7 +86,7 @@ def corpus_source(part: MixturePart, *, streaming: bool) -> CorpusSource:
     path = Path(part.path)
     if not re.fullmatch(r"[\w.-]+", part.split):
         raise UserError(
-            f"{part.split} is no split name of {part.path}, such as train",
+            f"{part.split} is not a split name of {part.path}, such as train",
             "name the whole split and set max_steps: only sft.py and dpo.py take slices",
         )
     if is_dataset_folder(path):

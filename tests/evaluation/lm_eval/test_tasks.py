@@ -41,7 +41,7 @@ def test_python_is_found_behind_includes_groups_and_tags(folder):
     (folder / "including.yaml").write_text(f"include: {base.name}\ntask: including\ntag: tagged\n")
     (folder / "group.yaml").write_text("group: outer\ntask:\n  - group: inner\n    task:\n      - task: including\n")
     for name in ("including", "tagged", "outer", str(folder / "including.yaml")):
-        with pytest.raises(UserError, match=r"runs Python of its own: !function answers.rows"):
+        with pytest.raises(UserError, match=r"runs its own Python code: !function answers.rows"):
             load_tasks(TaskChoice([name], folder), 0)
     assert not (folder / "it_ran").exists()
 

@@ -54,7 +54,7 @@ def test_a_merged_folder_is_a_model_that_answers_and_says_how_it_was_proven(adap
 @pytest.mark.usefixtures("in_this_process")
 def test_a_refused_merge_leaves_nothing(adapter, tmp_path):
     words = ["--adapter", adapter, "--output", tmp_path / "merged", "--max_kl", "0", "--limit", "3"]
-    with pytest.raises(AnswerIsNo, match=r"not the base with its adapter: KL"):
+    with pytest.raises(AnswerIsNo, match=r"differs from the base with its adapter: KL"):
         main([str(word) for word in words])
     assert list(tmp_path.iterdir()) == []
 

@@ -107,7 +107,7 @@ def test_the_program_lists_then_pushes_and_its_second_call_sends_nothing(pushed)
     assert "PUT" in call()[1]
     assert pushed.hub.repository("me/listed").files().keys() == OF_A_RUN
     said, methods = call()
-    assert said.endswith("main: was there already, nothing sent\n")
+    assert said.endswith("main: already up to date, nothing sent\n")
     assert "PUT" not in methods
 
 
@@ -249,7 +249,7 @@ def test_an_unfinished_run_is_not_pushed(pushed, tmp_path):
         ("--hub_model_id me/in--valid --hub_base_model me/base", "Cannot have -- or"),
         ("", "an adapter needs a base on the Hub"),
         ("--hub_base_model me/mine", "me/mine has different weights"),
-        ("--hub_model_id me/base --hub_base_model me/base", "files of something else"),
+        ("--hub_model_id me/base --hub_base_model me/base", "unrelated files"),
     ],
 )
 def test_a_recipe_whose_push_would_fail_does_not_train(pushed, tmp_path, keys, words):

@@ -178,5 +178,5 @@ def test_streaming_reads_nothing_into_memory_and_refuses_a_slice(tmp_path):
     part = MixturePart(path=str(written("jsonl", tmp_path)))
     assert isinstance(corpus_source(part, streaming=True).rows("train"), IterableDataset)
     part = replace(part, split="train[:10]")
-    with pytest.raises(UserError, match=r"train\[:10\] is no split name"):
+    with pytest.raises(UserError, match=r"train\[:10\] is not a split name"):
         corpus_source(part, streaming=True)

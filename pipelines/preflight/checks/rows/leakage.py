@@ -54,7 +54,7 @@ def train_eval_overlap(context: CheckContext) -> Iterator[Finding]:
         return
     n_rows, n_strong = len(_used(context.held_out)), sum(not pair.is_weak for pair in pairs)
     is_small = n_strong / n_rows < _NOTE_SHARE and not _are_many_requests(pairs, n_rows)
-    what = "have the request of a training row" if any(pair.held_out.asked for pair in pairs) else "are training rows"
+    what = "repeat the request of a training row" if any(pair.held_out.asked for pair in pairs) else "are training rows"
     severity = Severity.NOTE if is_small else Severity.WARNING
     yield Finding(
         "TRAIN_EVAL_OVERLAP",

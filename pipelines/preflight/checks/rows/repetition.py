@@ -80,7 +80,7 @@ def _several_answers(
     detail, remedy = "", "keep one row for each request, unless several answers are intended"
     if is_one_request:
         detail = f", {largest} of them the same request"
-        remedy = "check whether a column that tells these rows apart is not read; name it `input`"
+        remedy = "look for an unread column that distinguishes these rows, and name it `input`"
     elif labels_conflict:
         detail = f", {n_labels} of them with short answers such as labels"
         remedy = "decide which label is right and keep one row for each request"
@@ -107,7 +107,7 @@ def _flipped_pairs(
         yield Finding(
             "CONFLICTING_ANSWERS",
             Severity.WARNING if len(flipped) >= _MANY_FLIPPED * len(rows) else Severity.NOTE,
-            summary=f"{share_of(len(flipped), len(rows))} pairs are another pair with chosen and rejected swapped"
+            summary=f"{share_of(len(flipped), len(rows))} pairs repeat another pair with chosen and rejected swapped"
             f"{_of_sample(context)}",
             why="a pair and its opposite cancel each other",
             remedy="keep the right pair and drop the other",

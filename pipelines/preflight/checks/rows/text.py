@@ -131,7 +131,7 @@ def _is_literal(text: str, begin: int, end: int) -> bool:
 
 
 def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
-    """ANSWERS_END_ABRUPTLY: many answers have exactly the greatest length, and most of these are unfinished."""
+    """ANSWERS_END_ABRUPTLY: many answers have exactly the maximum, and most of these are unfinished."""
     if context.stage is Stage.PRETRAIN:
         return
     answers = [(row, one) for row in context.train.rows for one in wanted_answers(row, context.stage) if one]
@@ -145,8 +145,8 @@ def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "ANSWERS_END_ABRUPTLY",
         Severity.WARNING,
-        summary=f"{len(cut)} of {len(answers)} answers have exactly {longest} characters, the greatest length, and "
-        f"{n_open} of them end inside a sentence",
+        summary=f"{len(cut)} of {len(answers)} answers have exactly {longest} characters, the maximum, and "
+        f"{n_open} of them end in the middle of a sentence",
         why="the model learns to stop in the middle of a sentence",
         remedy="build the dataset again from its source without the limit, or remove these rows",
         evidence=row_evidence(cut.values(), lambda row: excerpt(row.answers[0], max(0, longest - 60), longest)),

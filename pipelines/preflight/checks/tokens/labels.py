@@ -119,7 +119,7 @@ def rows_without_labels(context: CheckContext) -> Iterator[Finding]:
             "ROWS_WITHOUT_LABELS",
             error_if_material(len(found), len(kept), few),
             summary=f"{len(found)} of {len(kept)} kept rows train nothing but their end token",
-            why="such a row teaches nothing, or to answer with nothing",
+            why="the model learns nothing from such a row, or learns to answer with nothing",
             remedy="remove these rows, or use a base whose tokenizer knows the characters of their answers",
             evidence=row_evidence(
                 found,

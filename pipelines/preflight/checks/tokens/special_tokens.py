@@ -76,9 +76,9 @@ def _untrained(context: CheckContext, plan: LoraPlan, token_ids: list[int], unsa
         Severity.ERROR if unsaid else Severity.WARNING,
         summary=f"{len(names)} tokens that are new to the base are not trained in its {where}: "
         f"{', '.join(names[:_N_NAMED])}",
-        why="an untrained row is the mean of all others and never the most likely: the model cannot write the token"
+        why="an untrained row is the mean of all others and never the most likely one: the model cannot write the token"
         if unsaid
-        else "untrained rows are all alike: the model cannot tell the start of a turn from its end",
+        else "untrained rows are identical: the model cannot tell the start of a turn from its end",
         remedy=f"remove lora_modules_to_save, or set it to {both}"
         if keeps_out
         else f"set lora_modules_to_save: {both}",

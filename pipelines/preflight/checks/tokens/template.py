@@ -59,7 +59,7 @@ def unlike_serving(context: CheckContext) -> Iterator[Finding]:
     if dropped and "TRAINING_PROMPT_NOT_SERVED" not in faults:
         yield _dropped(
             context, "TRAINING_PROMPT_NOT_SERVED", dropped, "the rendered turn does not continue the served prompt",
-            "the model would be served with another prompt, for example one that opens a thought",
+            "the model would be served with another prompt, for example one that opens a think block",
             "give the rows reasoning, or a column chat_template_kwargs such as "
             '{"enable_thinking": false}, or set chat_template_path to another template',
         )  # fmt: skip
