@@ -14,7 +14,7 @@ columns. An unknown kind lists the valid ones.
 The base gets plain prompts, the instruct models their chat template or --chat_template. Rows of `prompt` and
 `completion` as texts are given to all models unchanged. A second baseline is the base after --base_few_shot examples
 of the training split, the same for all prompts (greedy answers only). Each prompt is answered greedily and
-with --num_samples seeded samples. A --prompt is answered and shown first, and counts in no metric. --general (text) and
+with --num_samples seeded samples. A --prompt is answered and shown first; no metric counts it. --general (text) and
 --capability (rows of `good` and `bad`, or of `question`, `context` or `prompt` with `choices` and `answer`, an index
 from 0 or a letter) measure forgetting; --training_rows measures memorization. Generated code is parsed; it is run only
 with --run_code, in a sandbox. An OpenAI-compatible --judge_url compares answers in both orders. The records of

@@ -5,14 +5,14 @@ r"""Merge an adapter into its base: one model folder that needs no PEFT, verifie
     python pipelines/merge.py --adapter A --adapter B --weight 0.7 --weight 0.3 --combination cat --output MERGED
 
 Input: an adapter, such as a run folder of sft.py or dpo.py. Its base is the one that it names (--model_name_or_path if
-that base is somewhere else; another base is refused). An adapter trained on a 4-bit base is merged into the
+that base is somewhere else; another base is rejected). An adapter trained on a 4-bit base is merged into the
 full-precision base. Several adapters of one base are first combined by PEFT's add_weighted_adapter; cat is the exact
 weighted sum. Output, in --output: safetensors files of at most --max_shard_size, config.json, the tokenizer with its
 chat template, generation_config.json and merge.json. `transformers serve`, vLLM and AutoModelForCausalLM can open the
 folder. --gguf FILE also converts it, if llama.cpp's convert_hf_to_gguf.py is in $LLAMA_CPP_DIR or on the PATH.
 
 The whole model is in memory in float32 (4 bytes per parameter). Sums are computed in float32 and rounded once, to
---dtype. Then a fresh process that imports transformers alone opens the result, and its logits and
+--dtype. Then a new process that imports only transformers loads the result, and its logits and
 greedy answers are compared with those of base and adapter, unmerged, in float32: on --prompts (a dataset folder's
 --split or a file of rows), else on rows that the adapter's run held out, else on a few built-in ones. The mean KL may
 be 1e-5 nats per token in float32, and in 16 bits four times what rounding the base's own weights costs on the same

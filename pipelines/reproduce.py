@@ -6,7 +6,7 @@ r"""Run a locked run again and compare: the same weights and loss curve, or what
 
 Input: the lock.json that sft.py, dpo.py and pretrain.py write, or its run folder, as the first argument; then flags.
 Any recipe key is a flag too: --dataset_name names the path of the data here, and its fingerprint shows whether it is
-the same. Relative paths in a lock count from the folder in which its run was started, so start there. First the program
+the same. Relative paths in a lock refer to the folder in which its run was started, so start there. First the program
 lists every difference: base, data split by split, tokenizer, chat template, recipe, code, versions, machine. If the
 inputs differ, or the run was resumed with another recipe, it stops (--anyway runs it); other versions, code or machines
 do not stop it.

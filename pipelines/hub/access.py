@@ -1,4 +1,4 @@
-"""What the Hub knows about a token: its user, and the namespaces that it may write to."""
+"""Ask the Hub about a token: its user, and the namespaces that it may write to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -38,7 +38,7 @@ MAX_MARKDOWN_CHARACTERS = 1_500
 MAX_MARKDOWN_CATEGORIES = 6
 N_EXAMPLES = 3
 EXAMPLE_RULE = (
-    "Chosen by rule: the first extra prompt, the first that only improved, the first that got worse; where there is "
+    "Chosen by rule: the first extra prompt, the first that only improved, the first that got worse; if there is "
     "none, the next in order."
 )
 # colors and marks repeat beyond so many models; their order does not

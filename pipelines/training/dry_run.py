@@ -1,6 +1,6 @@
 """Dry run: one step of the recipe's trainer on a model of one layer, before rows or weights are read.
 
-TRL, transformers and their optional packages refuse recipes at different times: when the trainer is built, at the first
+TRL, transformers and their optional packages reject recipes at different times: when the trainer is built, at the first
 step, after the first evaluation. One step of the real trainer finds all of these in a second.
 """
 
@@ -84,7 +84,7 @@ def _refuse_trainer(recipe: Recipe) -> None:
     library = "TRL" if isinstance(training, SFTConfig | DPOConfig) else "transformers"
     written = ", ".join(f"{key}: {recipe.keys[key]}" for key in culprits)
     raise UserError(
-        f"{library} refuses the recipe: {message_of(error)}" + (f" ({written})" if written else ""),
+        f"{library} rejects the recipe: {message_of(error)}" + (f" ({written})" if written else ""),
         f"change or remove {' or '.join(culprits)}" if culprits else "change the keys in the message",
     ) from error
 

@@ -148,7 +148,7 @@ def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_o
     if not training.packing:
         settled.max_length = None  # longer rows are dropped already and in the ledger
     continued = adapter_weights(bundle.model)
-    with explain_library_errors("TRL's SFTTrainer refuses the recipe", "change these keys in the recipe"):
+    with explain_library_errors("TRL's SFTTrainer rejects the recipe", "change these keys in the recipe"):
         trainer = LoggedSFTTrainer(
             model=bundle.model,
             args=settled,

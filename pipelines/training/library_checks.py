@@ -1,4 +1,4 @@
-"""Checks of what TRL, transformers and PEFT refuse, before rows are read: schedule, base and adapter."""
+"""Checks of what TRL, transformers and PEFT reject, before rows are read: schedule, base and adapter."""
 
 import warnings
 from collections.abc import Iterator

@@ -107,7 +107,7 @@ def preference_trainer(
     settled = copy.copy(training)
     settled.model_init_kwargs = None  # the model is loaded
     settled.max_length = None  # TRL's collator would truncate silently; the ledger has the long rows
-    with explain_library_errors("TRL's DPOTrainer refuses the recipe", "change these keys in the recipe"):
+    with explain_library_errors("TRL's DPOTrainer rejects the recipe", "change these keys in the recipe"):
         trainer = PreferenceTrainer(
             policy.model,
             ref_model=policy.reference,

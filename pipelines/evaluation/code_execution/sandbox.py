@@ -1,7 +1,7 @@
 """Run a program in a sandbox: bubblewrap (`bwrap`) for files, network and processes, resource limits for the rest.
 
 Inside are Python with its standard library, read-only, and an empty /tmp in memory: no home folder, no /proc, no
-environment, no network, no other processes. Everything in it disappears with the program.
+environment, no network, no other processes. Its contents are deleted when the program ends.
 """
 
 import contextlib

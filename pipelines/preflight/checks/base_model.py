@@ -1,4 +1,4 @@
-"""Checks of the base model: it is a base, the template fits it, and the machine has the recipe's precision."""
+"""Checks of the base model: it is a base, the template fits it, and the machine supports the precision."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A row to show: every token with its role, long stretches counted instead of shown."""
+"""A row to show: every token with its role; long runs of tokens are counted, not shown."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""GPU memory of a training step, from the sizes of the model and of the batch; no GPU is needed to ask."""
+"""GPU memory of a training step, from the sizes of the model and of the batch; needs no GPU."""
 
 from dataclasses import dataclass
 

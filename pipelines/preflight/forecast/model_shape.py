@@ -1,4 +1,4 @@
-"""The sizes of a model, counted on the model itself without a byte of its weights."""
+"""The sizes of a model, counted on the model without loading its weights."""
 
 from dataclasses import dataclass
 from typing import cast

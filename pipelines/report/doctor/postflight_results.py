@@ -1,4 +1,4 @@
-"""What was found about the run of a report: by the doctor before it, and by the examination of the model after it."""
+"""Findings on the run of a report: from the doctor before it, and from the checks of the model after it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

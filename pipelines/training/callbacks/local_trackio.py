@@ -1,4 +1,4 @@
-"""Local trackio: a database in a folder, no network, nothing on the terminal, one run per program."""
+"""Local trackio: a database in a folder, no network, no terminal output, one run per program."""
 
 import atexit
 import contextlib

@@ -148,7 +148,7 @@ def new_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerBa
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    with explain_library_errors(f"{type(defaults).__name__} refuses the values in model_config", "correct them"):
+    with explain_library_errors(f"{type(defaults).__name__} rejects the values in model_config", "correct them"):
         return AutoConfig.for_model(arguments.model_type, **{**keys, **from_tokenizer})
 
 
