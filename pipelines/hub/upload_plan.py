@@ -83,7 +83,7 @@ def refuse_other_comparison(folder: Path, fingerprint: str) -> None:
     record = read_json(folder / "comparison.json") if (folder / "comparison.json").is_file() else None
     if record is None or fingerprint not in [one.get("fingerprint") for one in (record.get("models") or {}).values()]:
         found = "no comparison.json" if record is None else "a comparison of other weights"
-        problem = f"{folder} holds {found}, expected one of the weights that are pushed"
+        problem = f"{folder} holds {found}, expected a comparison of the pushed weights"
         fix = "compare again: python pipelines/compare.py --base BASE --instruct RUN_DIR --prompts PROMPTS"
         raise UserError(problem, fix)
 

@@ -29,7 +29,7 @@ def finding_lines(finding: Finding, color: bool) -> list[str]:
     lines += wrapped(one_line(finding.summary), columns(), first=_INDENT, rest=_INDENT)
     for evidence in finding.evidence:
         lines += _evidence_block(evidence, color)
-    remedy = f"{finding.remedy} (doctor.py --fix --write does it)" if finding.fix else finding.remedy
+    remedy = f"{finding.remedy} (doctor.py --fix --write applies it)" if finding.fix else finding.remedy
     for label, text in (("why", finding.why), ("fix", remedy)):
         first = _INDENT + rendered(Text(f"{label:<5}", "dim"), color)
         lines += wrapped(one_line(text), columns(), first=first, rest=_INDENT + " " * 5)

@@ -68,8 +68,8 @@ def reliability_chart(bins: Bins | None, models: Sequence[str]) -> Chart | None:
     title = "Reliability of the token probabilities"
     return Chart(
         title=title,
-        summary="Share of most likely tokens that were right, by their probability. On the diagonal a model is as "
-        "sure as it is right. " + _first_and_last(found, "accuracy"),
+        summary="Share of most likely tokens that were right, by their probability. On the diagonal, "
+        "confidence equals accuracy. " + _first_and_last(found, "accuracy"),
         x_label="mean probability of the most likely token, %",
         y_label="right, %",
         curves=tuple(

@@ -72,7 +72,7 @@ def _advice(record: Mapping[str, Any]) -> str:
     if record["n_errors"]:
         return "Do not train with this recipe yet: each error ruins the run."
     if record["n_warnings"]:
-        return "The run would start. Look at each warning before it does."
+        return "The run would start. Read each warning first."
     return "The run can start."
 
 

@@ -81,7 +81,7 @@ def _unmeasured(records: CardRecords) -> Iterator[str]:
     if not details.get("general") and "after" not in forgetting:
         yield "forgetting of general text"
     if not details.get("capability"):
-        yield "losses of other capabilities"
+        yield "loss of other capabilities"
     if not details.get("training_rows"):
         yield "whether answers repeat training rows"
     if not record.get("judge"):

@@ -61,7 +61,7 @@ def test_a_finding_is_told_with_evidence_reason_and_remedy():
 
 def test_a_certain_remedy_names_the_flag_that_does_it():
     lines = finding_lines(replace(FINDING, fix={"eos_token": "<|im_end|>"}), color=False)
-    assert lines[-1] == "    fix  set `eos_token: <|im_end|>` (doctor.py --fix --write does it)"
+    assert lines[-1] == "    fix  set `eos_token: <|im_end|>` (doctor.py --fix --write applies it)"
 
 
 def test_colours_change_no_text():

@@ -44,7 +44,7 @@ def test_a_finding_has_severity_evidence_reason_remedy_and_fix(page):
         "learning_rate: 1",
         "Why it matters A model that never sees",
         "What to do Set eos_token: <|im_end|> and leave old out",
-        "doctor.py --fix --write does this.",
+        "doctor.py --fix --write applies this.",
     ):
         assert part in page.text
     assert [text for text in page.texts["ins"] if text] == [

@@ -115,7 +115,7 @@ def test_the_examinations_before_and_after_the_run_are_told(card):
 
 def test_what_was_measured_is_not_among_the_limits(card):
     found = section(card, "## Limits")
-    assert "- Not measured: losses of other capabilities and how truthful, fair and safe the answers are." in found
+    assert "- Not measured: loss of other capabilities and how truthful, fair and safe the answers are." in found
     assert "(forgetting): 1.052 → 1.064 bits per byte, +1.1% \\[+0.7, +1.5\\]." in found
     assert "not on the Hub" not in found
 

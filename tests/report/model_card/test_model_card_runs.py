@@ -25,7 +25,7 @@ def test_limits_name_what_got_worse_what_nobody_measured_and_how_little_it_stand
     assert re.search(r"- Worse than base: parses, [\d.]+% → [\d.]+% \(\+[\d.]+ points", found)
     assert "- The figures are based on 20 held-out prompts and" in found
     assert (
-        "- Not measured: forgetting of general text, losses of other capabilities, whether answers "
+        "- Not measured: forgetting of general text, loss of other capabilities, whether answers "
         "repeat training rows, a judge's verdict on the answers, whether code in the answers runs, standard "
         "benchmarks and how truthful, fair and safe the answers are."
     ) in found
