@@ -125,22 +125,28 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
 
 def _clean_up_when_killed() -> None:
     """Let SIGTERM end this process like an exception, so that temporary folders are removed."""
-    program = os.getpid()
+    masks: list[set[signal.Signals | int]] = []  # before each fork
 
     def end(number: int, _frame: object) -> NoReturn:
-        if os.getpid() != program:  # a worker that was killed between the fork and the line below
-            os._exit(128 + number)
         print("terminated", file=sys.stderr)
         sys.exit(128 + number)
 
-    def end_at_once() -> None:
-        """A pool ends its workers with SIGTERM. If the signal arrives just before a worker waits for a semaphore,
-        Python does not call the handler: the worker, and with it the program, would wait forever."""
+    def hold() -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}))
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
+    def release_in_child() -> None:
+        """A pool ends its workers with SIGTERM, and Python may never call the handler in one that waits for a
+        semaphore. So a worker has the system's handler, and until it has, the signal is held back: Python would
+        discard one that is pending while its handler changes."""
         if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        release()
 
     signal.signal(signal.SIGTERM, end)
-    os.register_at_fork(after_in_child=end_at_once)
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release_in_child)
 
 
 def _leave_other_processes() -> None:

@@ -70,6 +70,20 @@ def test_a_worker_is_killed_by_the_system_whatever_it_waits_for():
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
+def test_a_worker_that_is_ended_as_it_begins_ends():
+    program = (
+        "import os, signal, time\nfrom pipelines.command_line import run_program\n"
+        "os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "def main(_):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n        time.sleep(30)\n        os._exit(0)\n"
+        "    print(-os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "run_program(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{signal.SIGTERM.value}\n", done.stderr
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_place_that_refuses_is_one_line(number, capsys):
     def main(_: Sequence[str] | None) -> NoReturn:

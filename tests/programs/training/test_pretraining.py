@@ -150,7 +150,7 @@ def test_two_ranks_share_a_stream(corpora, from_scratch, tiny_model_folder, tmp_
     ("flags", "complaint"),
     [
         (["--model_type", "lama"], "did you mean llama?"),
-        (["--model_type", "vit"], "which ViTConfig has not"),
+        (["--model_type", "vit"], "which ViTConfig does not have"),
         (["--model_config", "{hiden_size: 8}"], "hiden_size"),
         (["--model_config", "{n_embd: 33, n_head: 2}"], "model_type gpt2 can be built"),
         (["--model_config", "{n_embd: much}"], "n_embd"),
