@@ -2,7 +2,7 @@
 
 To add a check:
 1. Write `def my_check(context: CheckContext) -> Iterator[Finding]` in the module of its subject and yield
-   `Finding("MY_ID", Severity.WARNING, summary=..., why=..., remedy=...)`.
+   `Finding(ID, Severity.WARNING, summary=..., why=..., remedy=...)`.
 2. Append the function to `CHECKS` at the end of that module.
 3. Add the id to the table in preflight/README.md, and an entry to tests/planted_faults/faults.yaml.
 """
