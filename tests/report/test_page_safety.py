@@ -1,14 +1,20 @@
-"""report.html is self-contained and safe with any model output."""
+"""report.html is self-contained, reproducible, of bounded size, and safe with any model output."""
 
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 
 import pytest
 
 from pipelines.report import write_report
+from pipelines.report.answers import answers
 from tests.report.conftest import Page
 from tests.report.samples.hostile_records import HOSTILE, NAME, write_hostile_records
+from tests.report.samples.sample_answers import responses
+from tests.report.samples.sample_records import comparison, write_json, write_records
+from tests.report.samples.sample_run_records import run
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +96,45 @@ def test_boxes_that_may_scroll_are_reached_by_keyboard_and_the_others_are_not(ho
     assert boxes
     assert all(box["tabindex"] == "0" for box in boxes)
     assert len(boxes) < len(hostile.having("pre")) / 2
+
+
+def test_no_absolute_path_is_on_the_page(tmp_path):
+    lines = responses(3)
+    record = comparison(lines)
+    record["prompts"]["path"] = "/somewhere/rows"
+    record["models"]["base"]["path"], record["models"]["instruct"]["path"] = "/somewhere/a", "/somewhere/b"
+    compared, trained = write_records(tmp_path, lines, record)
+    write_json(trained / "run.json", run() | {"dataset": {"path": "/somewhere/data"}, "base": {"path": "/somewhere/a"}})
+    write_json(
+        trained / "lock.json", {"base": {"name_or_path": "/somewhere/a"}, "recipe": {"output_dir": "/somewhere"}}
+    )
+    for path in write_report(compared, trained):
+        assert "/somewhere" not in path.read_text()
+        assert str(tmp_path) not in path.read_text()
+    assert "Is b better than a?" in path.read_text()
+
+
+def test_hundreds_of_long_prompts_stay_under_a_few_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "MAX_PAGE_CHARACTERS", answers.MAX_PAGE_CHARACTERS // 4)
+    lines = responses(200)
+    for line in lines:
+        for given in line["answers"].values():
+            for one in (given["greedy"], *given["samples"]):
+                one["text"] = (one["text"] + "\n") * 12
+    compared, trained = write_records(tmp_path, lines)
+    html, markdown = write_report(compared, trained)
+    assert html.stat().st_size < 8_000_000 / 4
+    assert markdown.stat().st_size < 30_000
+    assert len(Page(html.read_text()).having("details", **{"class": "prompt"})) == 201
+
+
+def test_the_same_records_give_the_same_bytes(few):
+    before = [path.read_bytes() for path in write_report(few)]
+    assert [path.read_bytes() for path in write_report(few)] == before
+    assert not [path for path in few.iterdir() if path.name.startswith(".")], "no temporary file is left"
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys, pipelines.report; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
