@@ -18,19 +18,21 @@ class RowText:
     """One text of a row.
 
     `role` is `text` (a document), `system`, `user`, `input` (the input column of an instruction), `assistant`,
-    `reasoning` or `tool`. `is_trained` is false for a turn of weight 0; `has_calls` is true for a turn that calls tools.
+    `reasoning` or `tool`. `is_trained` is false for a turn of weight 0, `has_calls` true for one that calls tools.
+    `column` is where the text is from, such as `output`, or `messages` for every message of a conversation.
     """
 
     role: str
     text: str
     is_trained: bool = True
     has_calls: bool = False
+    column: str = ""
 
 
 def row_texts(fields: Mapping[str, Any]) -> list[RowText]:
     """Return the texts of a row in a fixed order: columns first, then messages with their reasoning."""
     found = [
-        RowText(role, fields[column])
+        RowText(role, fields[column], column=column)
         for column, role in _COLUMNS.items() if isinstance(fields.get(column), str)
     ]  # fmt: skip
     for column in _LISTS_OF_MESSAGES:
@@ -38,9 +40,9 @@ def row_texts(fields: Mapping[str, Any]) -> list[RowText]:
         if isinstance(value, list):
             for message in value:
                 is_trained, has_calls = message.get("weight") != 0, bool(message.get("tool_calls"))
-                found.append(RowText(message["role"], content_text(message), is_trained, has_calls))
+                found.append(RowText(message["role"], content_text(message), is_trained, has_calls, column))
                 if isinstance(message.get("reasoning_content"), str):
-                    found.append(RowText("reasoning", message["reasoning_content"], is_trained))
+                    found.append(RowText("reasoning", message["reasoning_content"], is_trained, column=column))
     return found
 
 

@@ -30,3 +30,4 @@ from data_prep.conversation.rows import (
     row_format,
     unread_columns,
 )
+from data_prep.conversation.trailing_turns import trailing_turn_start

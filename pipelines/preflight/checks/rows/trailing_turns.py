@@ -1,12 +1,8 @@
-"""A check for trailing turns: after the answer comes the header of another task or turn.
+"""A check for trailing turns: after the answer comes the header of another task or turn."""
 
-Generators that stop too late leave such text. Dialogues, quizzes and prompt guides have the same headers on purpose, so
-a header counts only at the beginning of a line, after an answer, and where the prompt did not ask for it.
-"""
-
-import re
 from collections.abc import Iterator
 
+from data_prep.conversation import trailing_turn_start
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.evidence import (
     Check,
@@ -19,24 +15,6 @@ from pipelines.preflight.checks.evidence import (
 from pipelines.records.finding import Finding
 
 _ERROR_SHARE = 0.01  # of the rows: a model does what one answer in a hundred does
-
-_SOME_LINES = r"[^\n]*\n(?:[^\n]*\n){0,40}?[ \t]*"
-_NUMBERED_TASK = re.compile(
-    rf"\n[ \t]*(\d+)\. ?(?:Instruction|Task|Question):{_SOME_LINES}\1\. ?(?:Input|Output|Answer):"
-)
-_HASHED = re.compile(r"\n[ \t]*### ?(?:Instruction|Human|User) ?:\s*[^\n]*")
-_TASK = re.compile(rf"\n[ \t]*Instruction:{_SOME_LINES}(?:Output|Response|Answer):")
-_TURN = re.compile(rf"\n[ \t]*(?:Human|User):{_SOME_LINES}(?:Assistant|AI|ChatGPT|GPT|Bot):")
-_OPEN_TURN = re.compile(r"\n[ \t]*(?:Human|User|Instruction):[ \t]*\Z")
-_CUE = re.compile(r"(?:Answer|A|Assistant|AI|Response|Output|Solution) ?:\s*\Z")  # a request that ends so is a pattern
-_HEADER = re.compile(r"^(?:Question|Q|Human|User|Problem)(?= ?:)", re.MULTILINE)
-_ASKS_FOR_TASKS = re.compile(r"instructions?:|\b(?:tasks|instructions|prompts?)\b|fine.?tun|few.?shot", re.IGNORECASE)
-_ASKS_FOR_TURNS = re.compile(
-    r"conversation|dialog|chat|script|role.?play|interview|transcript|scenario|examples?\b|sample|template|prompt|quiz"
-    r"|faq|q ?& ?a|questions|instruction|format|\btasks?\b|few.?shot|\bbot\b|assistant|\bgpt|language model",
-    re.IGNORECASE,
-)
-_SPEAKER = re.compile(r"\A\W*[A-Z][\w ]{0,20}:")  # an answer that begins with a speaker is a dialogue
 
 
 def trailing_turns(context: CheckContext) -> Iterator[Finding]:
@@ -60,29 +38,6 @@ def trailing_turns(context: CheckContext) -> Iterator[Finding]:
             evidence=evidence_of_splits(found),
             n_rows=len(found),
         )
-
-
-def trailing_turn_start(asked: str, answer: str) -> int | None:
-    """Where in `answer` the header of another task or turn starts that the prompt did not ask for, None without one."""
-    if "\n" not in answer or ":" not in answer or not asked.strip():
-        return None
-    is_pattern = _CUE.search(asked) is not None
-    if is_pattern:
-        headers = [re.compile(rf"\n[ \t]*{name} ?:[^\n]*") for name in sorted(set(_HEADER.findall(asked)))]
-    elif _SPEAKER.match(answer) or _ASKS_FOR_TURNS.search(asked):
-        headers = []
-    else:
-        headers = [_TASK, _TURN, _OPEN_TURN]
-    if is_pattern or not _ASKS_FOR_TASKS.search(asked):
-        headers += [_NUMBERED_TASK, _HASHED]
-    found = (header.search(answer) for header in headers)
-    starts = (match.start() for match in found if match and not _is_repeated(match.group().strip(), asked))
-    return min((start for start in starts if answer[:start].strip()), default=None)
-
-
-def _is_repeated(header: str, asked: str) -> bool:
-    """Whether the prompt has the same header with the same text."""
-    return header[-1] != ":" and header in asked
 
 
 CHECKS: tuple[Check, ...] = (trailing_turns,)
