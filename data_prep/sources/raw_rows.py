@@ -22,7 +22,7 @@ from data_prep.conversation import (
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
 from data_prep.sources.row_columns import CONVERSATION_COLUMNS, PROVENANCE, Columns, Row, column_in, has_value
-from data_prep.sources.rows import SourceRow, group_of_text, normalized
+from data_prep.sources.rows import Item, SourceRow, group_of_text, normalized
 
 _TEXTS = ("instruction", "input", "output", "system")
 _TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
@@ -50,24 +50,33 @@ def read_raw_rows(rows: Sequence[Row], columns: Columns, kind: DatasetKind, sour
 
     `source_row` is the row's number from 1, after `file` if the source is a folder.
     """
-    fields_of = {DatasetKind.CORPUS: _text_fields, DatasetKind.PREFERENCES: _pair_fields}.get(kind, _instruction_fields)
     read = RawRows()
     for number, row in enumerate(rows, start=1):
         source_row = f"{file}:{number}" if file else str(number)
-        theirs = {name: column_in(row, candidates) for name, candidates in columns.items()}
-        ours = {name: row[column] for name, column in theirs.items() if has_value(row.get(column))}
-        try:
-            fields = fields_of(ours)
-            if reason := unstorable_reason(fields):
-                raise UnreadableRowError(reason)
-        except UnreadableRowError as error:
-            read.rejected.append(RejectedRow(source, source_row, str(error)))
-            continue
-        read.kept.append(_with_provenance(fields, ours, source, source_row))
-        used = {theirs[name] for name in ours if name not in _unread(ours, kind)}
-        read.unread.update(name for name, value in row.items() if name not in used and has_value(value))
-        read.unread.update(f"messages.{key}" for key in _unread_keys(ours))
+        item = read_raw_row(row, columns, kind, source, source_row, read.unread)
+        if isinstance(item, SourceRow):
+            read.kept.append(item)
+        else:
+            read.rejected.append(item)
     return read
+
+
+def read_raw_row(
+    row: Row, columns: Columns, kind: DatasetKind, source: str, source_row: str, unread: Counter[str]
+) -> Item:
+    """Return one row in the fields of its kind, or why it is left out; its columns not read are counted in `unread`."""
+    theirs = {name: column_in(row, candidates) for name, candidates in columns.items()}
+    ours = {name: row[column] for name, column in theirs.items() if has_value(row.get(column))}
+    try:
+        fields = _FIELDS_OF.get(kind, _instruction_fields)(ours)
+        if reason := unstorable_reason(fields):
+            raise UnreadableRowError(reason)
+    except UnreadableRowError as error:
+        return RejectedRow(source, source_row, str(error))
+    used = {theirs[name] for name in ours if name not in _unread(ours, kind)}
+    unread.update(name for name, value in row.items() if name not in used and has_value(value))
+    unread.update(f"messages.{key}" for key in _unread_keys(ours))
+    return _with_provenance(fields, ours, source, source_row)
 
 
 def in_one_kind(rows: Sequence[SourceRow]) -> tuple[DatasetKind, list[SourceRow]]:
@@ -140,6 +149,9 @@ def _pair_fields(row: Row) -> dict[str, Any]:
         **({"system": content_text(pair.prompt[0])} if len(pair.prompt) > 1 else {}),
     }
     return {name: _trimmed(text, name) for name, text in texts.items()}
+
+
+_FIELDS_OF = {DatasetKind.CORPUS: _text_fields, DatasetKind.PREFERENCES: _pair_fields}
 
 
 def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: str) -> SourceRow:
