@@ -1,10 +1,16 @@
 """The dataset folder: schema, split, parquet, card and manifest; all datasets are written and read here."""
 
 from data_prep.dataset_folder.card import summary
-from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, unstorable_reason
+from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, text_table, unstorable_reason
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.loading import load_rows
-from data_prep.dataset_folder.reading import is_dataset_folder, read_dataset_folder, read_manifest, read_rows
+from data_prep.dataset_folder.reading import (
+    is_dataset_folder,
+    read_dataset_folder,
+    read_manifest,
+    read_rows,
+    split_files,
+)
 from data_prep.dataset_folder.row_files import ROW_SUFFIXES, csv_separator, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import (
     MANIFEST_NAME,
@@ -15,5 +21,20 @@ from data_prep.dataset_folder.schema import (
     RejectedRow,
     SplitSizes,
 )
-from data_prep.dataset_folder.splitting import assign_splits, group_position, split_of
-from data_prep.dataset_folder.writing import content_sha256, data_versions, refuse_output, write_dataset_folder
+from data_prep.dataset_folder.parquet_files import SplitFiles
+from data_prep.dataset_folder.splitting import (
+    assign_splits,
+    effective_number,
+    group_position,
+    over_group_limit,
+    position_in_group,
+    position_of,
+    split_codes,
+    split_of,
+)
+from data_prep.dataset_folder.writing import (
+    data_versions,
+    refuse_output,
+    write_card_and_manifest,
+    write_dataset_folder,
+)

@@ -12,7 +12,7 @@ from pipelines.files import is_utf8
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from pyarrow import Array, Table
+    from pyarrow import Table
 
 Row = Mapping[str, Any]
 _INT64 = range(-(2**63), 2**64)
@@ -32,13 +32,31 @@ def table_of(rows: Sequence[Row], columns: Sequence[str], nested: Iterable[str])
     A number or a truth value becomes its JSON text; a missing value and NaN become null. The JSON is written here
     because `Json.encode_example` rounds floats to ten digits and parses text that is JSON.
     """
+    return with_features(text_table(rows, columns, nested), nested)
+
+
+def text_table(rows: Sequence[Row], columns: Sequence[str], nested: Iterable[str]) -> "Table":
+    """Return `rows` as a table of text, with JSON text in `nested` columns. Does not import `datasets`."""
+    import pyarrow
+
+    as_json = set(nested)
+    convert = {name: _json_text if name in as_json else _text for name in columns}
+    arrays = [pyarrow.array([convert[name](row.get(name)) for row in rows], pyarrow.large_string()) for name in columns]
+    return pyarrow.table(arrays, names=list(columns))
+
+
+def with_features(table: "Table", nested: Iterable[str]) -> "Table":
+    """Return a `text_table` with the types and the metadata that `datasets` reads."""
     import pyarrow
     from datasets import Features, Json, Value
 
     as_json = set(nested)
-    features = Features({name: Json() if name in as_json else Value("large_string") for name in columns})
-    arrays = [_column([row.get(name) for row in rows], name in as_json) for name in columns]
-    table = pyarrow.table(arrays, names=list(columns))
+    features = Features({name: Json() if name in as_json else Value("large_string") for name in table.column_names})
+    json_type = pyarrow.json_(pyarrow.large_string())
+    for place, name in enumerate(table.column_names):
+        if name in as_json:
+            chunks = [pyarrow.ExtensionArray.from_storage(json_type, chunk) for chunk in table[name].chunks]
+            table = table.set_column(place, name, pyarrow.chunked_array(chunks, json_type))
     return table.replace_schema_metadata(features.arrow_schema.metadata)
 
 
@@ -66,14 +84,8 @@ def _unstorable(value: Any, inside: bool = True) -> str | None:
     return "integer_over_64_bits" if inside and isinstance(value, int) and value not in _INT64 else None
 
 
-def _column(values: list[Any], as_json: bool) -> "Array":
-    import pyarrow
-
-    if as_json:
-        json_type = pyarrow.json_(pyarrow.large_string())
-        texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
-        return pyarrow.ExtensionArray.from_storage(json_type, pyarrow.array(texts, pyarrow.large_string()))
-    return pyarrow.array([_text(value) for value in values], pyarrow.large_string())
+def _json_text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: Any) -> str | None:

@@ -36,6 +36,7 @@ def read_dataset_folder(folder: Path | str, split: str) -> "Dataset":
 
     Raises `UserError` if `folder` is not a dataset folder, if `split` is unknown or empty, or if its file is missing.
     """
+    import pyarrow
     from datasets import Dataset, NamedSplit
     from datasets.table import InMemoryTable
 
@@ -46,14 +47,21 @@ def read_dataset_folder(folder: Path | str, split: str) -> "Dataset":
         filled = ", ".join(f"{name} ({n_rows[name]} rows)" for name in SPLITS if n_rows.get(name))
         found = f"the split {split!r} of {folder} is empty" if split in SPLITS else f"{folder} has no split {split!r}"
         raise UserError(found, f"choose {filled}, or build it with a larger --validation_size or --test_size")
-    path = folder / "data" / f"{split}-00000-of-00001.parquet"
-    if not path.is_file() or split not in manifest["content_sha256"]:
-        raise UserError(f"{path.name} or its content hash is missing in {folder}", _REBUILD)
-    table = read_parquet_table(path)
+    files = split_files(folder, split)
+    if not files or split not in manifest["content_sha256"]:
+        raise UserError(f"the files of {split} in {folder}, or their content hash, are missing", _REBUILD)
+    table = pyarrow.concat_tables([read_parquet_table(file) for file in files])
     if table.num_rows != n_rows[split]:
-        raise UserError(f"{path} has {table.num_rows} rows, expected {n_rows[split]} as in the manifest", _REBUILD)
+        raise UserError(
+            f"{split} of {folder} has {table.num_rows} rows, expected {n_rows[split]} as in the manifest", _REBUILD
+        )
     table = InMemoryTable(table)
     return Dataset(table, split=NamedSplit(split), fingerprint=manifest["content_sha256"][split][:16])
+
+
+def split_files(folder: Path | str, split: str) -> list[Path]:
+    """Return the Parquet files of one split in order, as `datasets` reads them."""
+    return sorted((Path(folder) / "data").glob(f"{split}-*-of-*.parquet"))
 
 
 def read_rows(path: Path | str, split: str | None = None) -> list[dict[str, Any]]:

@@ -1,8 +1,6 @@
 """Write a dataset folder: rows split by group, parquet, card, rejected rows, and the manifest last."""
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_folder.card import dataset_card
-from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of
+from data_prep.dataset_folder.columns import columns_of, nested_columns
 from data_prep.dataset_folder.schema import (
     MANIFEST_NAME,
     REJECTED_NAME,
@@ -20,6 +18,7 @@ from data_prep.dataset_folder.schema import (
     RejectedRow,
     SplitSizes,
 )
+from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.splitting import assign_splits, effective_groups, within_group_limit
 from pipelines.errors import UserError
 from pipelines.files import (
@@ -30,8 +29,6 @@ from pipelines.files import (
     write_jsonl_atomically,
     write_text_atomically,
 )
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 def write_dataset_folder(
@@ -67,30 +64,37 @@ def write_dataset_folder(
         by_split[name], over_limit = within_group_limit(by_split[name], seed)
         rejected += [RejectedRow(row["source"], row["source_row"], "over_group_limit") for row in over_limit]
     columns, nested = columns_of(kept), nested_columns(kept)
-    manifest = Manifest(
-        kind=kind.value,
-        columns=columns,
-        n_rows={name: len(members) for name, members in by_split.items()},
-        n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
-        effective_groups={name: round(effective_groups(members), 1) for name, members in by_split.items()},
-        n_rejected=dict(sorted(Counter(row.reason for row in rejected).items())),
-        unread_columns=dict(sum((Counter(one.get("unread_columns", {})) for one in sources), Counter())),
-        content_sha256={name: content_sha256(members, columns) for name, members in by_split.items()},
-        sources=[dict(source) for source in sources],
-        licenses=list(licenses),
-        seed=seed,
-        split_sizes={"validation": split_sizes.validation, "test": split_sizes.test},
-        command=command,
-        versions=data_versions(),
-    )
     with fresh_folder(output, overwrite) as folder:
+        hashes = {}
         for name, members in by_split.items():
-            if members:
-                _write_parquet(folder / "data" / f"{name}-00000-of-00001.parquet", members, columns, nested)
+            with SplitFiles(folder, name, columns, nested) as files:
+                files.add_rows(members)
+            hashes[name] = files.content_sha256()
+        manifest = Manifest(
+            kind=kind.value,
+            columns=columns,
+            n_rows={name: len(members) for name, members in by_split.items()},
+            n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
+            effective_groups={name: round(effective_groups(members), 1) for name, members in by_split.items()},
+            n_rejected=dict(sorted(Counter(row.reason for row in rejected).items())),
+            unread_columns=dict(sum((Counter(one.get("unread_columns", {})) for one in sources), Counter())),
+            content_sha256=hashes,
+            sources=[dict(source) for source in sources],
+            licenses=list(licenses),
+            seed=seed,
+            split_sizes={"validation": split_sizes.validation, "test": split_sizes.test},
+            command=command,
+            versions=data_versions(),
+        )
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
-        write_text_atomically(folder / "README.md", dataset_card(manifest, output.name))
-        write_json_atomically(folder / MANIFEST_NAME, manifest)
+        write_card_and_manifest(folder, manifest, output.name)
     return manifest
+
+
+def write_card_and_manifest(folder: Path, manifest: Manifest, title: str) -> None:
+    """Write README.md, then manifest.json, whose presence means that the folder is complete."""
+    write_text_atomically(folder / "README.md", dataset_card(manifest, title))
+    write_json_atomically(folder / MANIFEST_NAME, manifest)
 
 
 def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAME) -> None:
@@ -106,22 +110,7 @@ def refuse_output(output: Path, overwrite: bool, record_name: str = MANIFEST_NAM
     refuse_unwritable(output)
 
 
-def content_sha256(rows: Rows, columns: Sequence[str]) -> str:
-    """Return the hex SHA-256 of the rows' values in order, which does not depend on pyarrow's version."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps([row.get(column) for column in columns], ensure_ascii=True).encode() + b"\n")
-    return digest.hexdigest()
-
-
 def data_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that determine a dataset's or a tokenizer's bytes."""
     libraries = ("datasets", "pyarrow", "tokenizers")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
-
-
-def _write_parquet(path: Path, rows: Rows, columns: Sequence[str], nested: set[str]) -> None:
-    import pyarrow.parquet
-
-    path.parent.mkdir(exist_ok=True)
-    pyarrow.parquet.write_table(table_of(rows, columns, nested), path, row_group_size=1000)

@@ -19,6 +19,7 @@ from data_prep.dataset_folder import (
     read_dataset_folder,
     read_manifest,
     row_suffix,
+    split_files,
 )
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
@@ -73,9 +74,9 @@ class CorpusSource:
         if is_dataset_folder(path):
             if not self.streaming:
                 return read_dataset_folder(path, split)
-            file = str(path / "data" / f"{split}-00000-of-00001.parquet")
+            files = list(map(str, split_files(path, split)))
             with one_line_errors(part.path):
-                return datasets.load_dataset("parquet", data_files={split: file}, **options)
+                return datasets.load_dataset("parquet", data_files={split: files}, **options)
         options |= {"revision": part.revision, "data_dir": part.data_dir, "data_files": part.data_files}
         with one_line_errors(part.path):
             return datasets.load_dataset(part.path, part.name, **options)
