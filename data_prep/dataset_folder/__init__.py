@@ -4,6 +4,7 @@ from data_prep.dataset_folder.card import summary
 from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, text_table, unstorable_reason
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.loading import load_rows
+from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.reading import (
     is_dataset_folder,
     read_dataset_folder,
@@ -21,7 +22,6 @@ from data_prep.dataset_folder.schema import (
     RejectedRow,
     SplitSizes,
 )
-from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.splitting import (
     assign_splits,
     effective_number,

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.dataset_folder.card import dataset_card
 from data_prep.dataset_folder.columns import columns_of, nested_columns
+from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.schema import (
     MANIFEST_NAME,
     REJECTED_NAME,
@@ -18,7 +19,6 @@ from data_prep.dataset_folder.schema import (
     RejectedRow,
     SplitSizes,
 )
-from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.splitting import assign_splits, effective_groups, within_group_limit
 from pipelines.errors import UserError
 from pipelines.files import (
