@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder.card import dataset_card
+from data_prep.dataset_folder.card import write_card
 from data_prep.dataset_folder.columns import columns_of, nested_columns
 from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.schema import (
@@ -27,7 +27,6 @@ from pipelines.files import (
     refuse_unwritable,
     write_json_atomically,
     write_jsonl_atomically,
-    write_text_atomically,
 )
 
 
@@ -93,7 +92,7 @@ def write_dataset_folder(
 
 def write_card_and_manifest(folder: Path, manifest: Manifest, title: str) -> None:
     """Write README.md, then manifest.json, whose presence means that the folder is complete."""
-    write_text_atomically(folder / "README.md", dataset_card(manifest, title))
+    write_card(folder, manifest, title)
     write_json_atomically(folder / MANIFEST_NAME, manifest)
 
 

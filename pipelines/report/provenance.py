@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.files.visible_text import excerpt, visible
 from pipelines.report.comparison_record import Comparison, Model
 from pipelines.report.figures import bytes_text, duration_text
 from pipelines.report.reading import Records
-from pipelines.report.visible_text import excerpt, visible
 
 
 @dataclass(frozen=True)

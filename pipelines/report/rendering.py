@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from pipelines.report.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
+from pipelines.files.visible_text import fenced, first_upper, listed, markdown_code, markdown_text, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.files.visible_text import first_upper
 from pipelines.report.comparison_record import Comparison, Measure, figure_of
 from pipelines.report.figures import Figure, Unit, number_text, p_value_text, perplexity_text, relative_text, value_text
-from pipelines.report.visible_text import first_upper
 
 DASH = "–"
 ABOVE = "see Metrics"

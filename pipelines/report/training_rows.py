@@ -9,9 +9,9 @@ from typing import Any
 from data_prep.dataset_folder import ROW_SUFFIXES, is_dataset_folder, load_rows, row_suffix
 from data_prep.dataset_folder.row_files import read_parquet_table
 from pipelines.errors import UserError
+from pipelines.files.visible_text import Excerpt, excerpt, one_line
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.figures import number_text
-from pipelines.report.visible_text import Excerpt, excerpt, one_line
 
 MAX_PROMPTS = 8
 MAX_STEPS = 12

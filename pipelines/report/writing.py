@@ -9,6 +9,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from pipelines.files import write_text_atomically
+from pipelines.files.visible_text import visible
 from pipelines.report.answers.answers import MAX_PROMPTS, Prompt, shown_prompts
 from pipelines.report.answers.filters import filters_of
 from pipelines.report.charts.charts import training_charts
@@ -32,7 +33,6 @@ from pipelines.report.tables import (
     overlap_table,
 )
 from pipelines.report.training_rows import hardest_rows, measured_rows, training_samples
-from pipelines.report.visible_text import visible
 
 MAX_MARKDOWN_CHARACTERS = 1_500
 MAX_MARKDOWN_CATEGORIES = 6

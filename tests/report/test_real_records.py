@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.files.visible_text import first_upper
 from pipelines.report import write_report
-from pipelines.report.visible_text import first_upper
 from tests.report.conftest import Page
 from tests.report.samples.sample_answers import FIND_MAX, requested_rows
 from tests.report.samples.sample_records import write_json

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from pipelines.report.visible_text import visible
+from pipelines.files.visible_text import visible
 
 MAX_CHARACTERS = 4_000
 # SequenceMatcher takes quadratic time on texts without anything in common: 1,000 prompts must not take a minute.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.visible_text import visible
+from pipelines.files.visible_text import visible
 
 MAX_TOKENS = 600
 MAX_ALTERNATIVES = 5

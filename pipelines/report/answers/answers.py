@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.conversation import Message, content_text
+from pipelines.files.visible_text import Excerpt, excerpt, one_line
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answers.answer_diff import AnswerDiff, answer_diff
 from pipelines.report.answers.answer_tokens import ShownToken, shown_tokens
 from pipelines.report.answers.badges import Badge, flag_badges, other_facts
 from pipelines.report.comparison_record import Better, Comparison, Measure, Model
 from pipelines.report.figures import number_text
-from pipelines.report.visible_text import Excerpt, excerpt, one_line
 
 EXTRA = "extra"
 MAX_PROMPTS = 1_000

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.files.visible_text import one_line
 from pipelines.report.comparison_record import Better, Measure
 from pipelines.report.figures import Unit, value_text
-from pipelines.report.visible_text import one_line
 
 MAX_REASON_CHARACTERS = 200
 

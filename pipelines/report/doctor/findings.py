@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.visible_text import Excerpt, excerpt, first_upper, listed, visible
+from pipelines.files.visible_text import Excerpt, excerpt, first_upper, listed, visible
 
 MAX_EXCERPT_CHARACTERS = 600
 MAX_TOKEN_CHARACTERS = 80  # a run of white space can be one token of any length

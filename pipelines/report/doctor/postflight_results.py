@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.files.visible_text import first_upper
 from pipelines.report.comparison_record import figure_of
 from pipelines.report.doctor.findings import FindingView, findings_section, findings_sentence
 from pipelines.report.figures import Unit, bytes_text, number_text, relative_text, significant_text, value_text
-from pipelines.report.visible_text import first_upper
 
 MAX_NAMES = 10  # of modules that did not change
 _COURSES = {

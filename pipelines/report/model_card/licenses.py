@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipelines.report.visible_text import listed, one_line
+from pipelines.files.visible_text import listed, one_line
 
 MAX_NAMES = 3  # works named in a sentence
 

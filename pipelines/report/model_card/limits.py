@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.files.visible_text import listed
 from pipelines.report.comparison_record import Verdict, figure_of
 from pipelines.report.figures import Unit, relative_text, value_text
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity
-from pipelines.report.visible_text import listed
 
 _COURSES = {
     "rose": "The held-out loss rose again before the end: the model is past its best.",

@@ -6,11 +6,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from pipelines.files.visible_text import one_line
 from pipelines.report.model_card.card_records import CardRecords
 from pipelines.report.model_card.identity import Identity, is_repo_id
 from pipelines.report.model_card.licenses import LicenseProposal
 from pipelines.report.model_card.loading import why_peft_only
-from pipelines.report.visible_text import one_line
 
 TASK = "text-generation"
 _URL = "https://huggingface.co/"

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment
 
 from pipelines.files import write_text_atomically
+from pipelines.files.visible_text import excerpt, markdown_text
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.report.answers.answers import Prompt, shown_prompts
 from pipelines.report.doctor.postflight_results import check_results
@@ -26,7 +27,6 @@ from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
 from pipelines.report.summary import summaries
-from pipelines.report.visible_text import excerpt, markdown_text
 from pipelines.report.writing import EXAMPLE_RULE, N_EXAMPLES, examples
 
 MAX_ANSWER_CHARACTERS = 600

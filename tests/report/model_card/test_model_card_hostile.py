@@ -10,9 +10,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from pipelines.files.visible_text import visible
 from pipelines.report.model_card.loading import loading_snippet
 from pipelines.report.model_card.writing import model_card
-from pipelines.report.visible_text import visible
 from tests.report.conftest import Page
 from tests.report.samples.hostile_records import HOSTILE, NAME, write_hostile_records
 from tests.report.samples.sample_card import change_run, lock, manifest

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipelines.report.visible_text import (
+from pipelines.files.visible_text import (
     excerpt,
     fenced,
     first_upper,
