@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.dataset_folder import ROW_SUFFIXES, DatasetKind, row_suffix
-from data_prep.sources.python_files import document_of_python_file, functions_of_python_file
+from data_prep.sources.file_formats.python_files import document_of_python_file, functions_of_python_file
+from data_prep.sources.file_formats.text_files import document_of_text_file
+from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item
-from data_prep.sources.text_files import document_of_text_file
 from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
 
@@ -31,7 +32,7 @@ FILE_FORMATS = {
     "text_tree": FileFormat((".txt", ".md", ".rst"), {DatasetKind.CORPUS: document_of_text_file}),
 }
 ROW_FORMATS = {suffix.removeprefix("."): suffix for suffix in ROW_SUFFIXES}
-FORMATS = (AUTO, *ROW_FORMATS, *FILE_FORMATS)  # the values of --format
+FORMATS = (AUTO, *ROW_FORMATS, *FOREIGN_FORMATS, *FILE_FORMATS)  # the values of --format
 
 
 def recognize(path: Path, kind: DatasetKind) -> str:

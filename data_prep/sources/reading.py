@@ -1,5 +1,6 @@
 """Read one `--source`: its rows, and its description for the manifest."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,8 +18,9 @@ from data_prep.dataset_folder import (
 )
 from data_prep.sources.formats import AUTO, FILE_FORMATS, ROW_FORMATS, recognize
 from data_prep.sources.hub import is_hub_id, read_hub_rows
-from data_prep.sources.raw_rows import RawRows, read_raw_rows
-from data_prep.sources.row_columns import choose_columns
+from data_prep.sources.raw_rows import read_raw_rows
+from data_prep.sources.row_columns import choose_conversion
+from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item, SourceContent, SourceRow
 from data_prep.sources.walk import distributions_of, files_of_tree
 from pipelines.errors import UserError
@@ -49,26 +51,35 @@ def read_source(
             raise UserError(f"--source {source} is not a file, a folder or a Hub id", "check the path")
         rows, revision = read_hub_rows(source)
         entry = {"name": name or source, "format": "hub", "revision": revision}
-        return _content_of_rows({"": rows}, kind, column_map, entry)
+        foreign = source_format if source_format in FOREIGN_FORMATS else None
+        return _content_of_rows({"": rows}, kind, column_map, entry, foreign)
     if is_dataset_folder(path):
         problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
         raise UserError(problem, "name the sources it was built from")
     name = name or path.resolve().name
-    chosen = recognize(path, kind) if source_format == AUTO else source_format
+    foreign = source_format if source_format in FOREIGN_FORMATS else None
+    chosen = recognize(path, kind) if source_format == AUTO or foreign else source_format
     if chosen in FILE_FORMATS:
         return _read_files(path, kind, chosen, num_proc, name)
-    return _read_rows(path, kind, chosen, column_map, name, only=source_format != AUTO)
+    return _read_rows(path, kind, chosen, column_map, name, foreign, only=source_format == chosen)
 
 
 def _read_rows(
-    path: Path, kind: DatasetKind, row_format: str, column_map: Mapping[str, str], name: str, *, only: bool
+    path: Path,
+    kind: DatasetKind,
+    row_format: str,
+    column_map: Mapping[str, str],
+    name: str,
+    foreign: str | None,
+    *,
+    only: bool,
 ) -> SourceContent:
     """The rows of a file, or of a folder's files: of all row formats, or of `row_format` `only`."""
     suffix = ROW_FORMATS[row_format]
     entry = {"name": name, "path": str(path), "format": row_format}
     if path.is_file():
         entry["sha256"] = sha256_of_file(path)
-        return _content_of_rows({"": read_row_file(path, suffix)}, kind, column_map, entry)
+        return _content_of_rows({"": read_row_file(path, suffix)}, kind, column_map, entry, foreign)
     wanted = (suffix,) if only else ROW_SUFFIXES
     found = files_of_tree(path, (*ROW_SUFFIXES, ".ndjson", ".gz"), name)[0]
     files = [file for file in found if row_suffix(file) in wanted]
@@ -82,7 +93,7 @@ def _read_rows(
                 raise
             rejected.append(RejectedRow(name, relative, "file_holds_no_rows"))  # such as package.json among JSONL
     entry["sha256"] = sha256_of_files(files, path)
-    content = _content_of_rows(rows_of_files, kind, column_map, entry)
+    content = _content_of_rows(rows_of_files, kind, column_map, entry, foreign)
     return SourceContent(content.rows, [*rejected, *content.rejected], content.entry)
 
 
@@ -91,17 +102,20 @@ def _content_of_rows(
     kind: DatasetKind,
     column_map: Mapping[str, str],
     entry: dict[str, Any],
+    format_name: str | None = None,
 ) -> SourceContent:
     name, n_rows = entry["name"], sum(map(len, rows_of_files.values()))
     if n_rows == 0:
         raise UserError(f"{name} has no rows", "name another --source")
-    read = RawRows()
+    kept, rejected, unread = list[SourceRow](), list[RejectedRow](), Counter[str]()
     for file, rows in rows_of_files.items():
         if rows:
-            columns = choose_columns(rows, column_map, kind, f"{name}/{file}" if file else name)
-            read.add(read_raw_rows(rows, columns, kind, name, file))
-    unread = {"unread_columns": dict(read.unread)} if read.unread else {}
-    return SourceContent(read.kept, read.rejected, {**entry, "n_rows": n_rows, **unread})
+            conversion = choose_conversion(rows, kind, column_map, f"{name}/{file}" if file else name, format_name)
+            numbered = ((f"{file}:{number}" if file else str(number), row) for number, row in enumerate(rows, start=1))
+            for item in read_raw_rows(numbered, conversion, name, unread):
+                (kept if isinstance(item, SourceRow) else rejected).append(item)  # type: ignore[arg-type]
+    counts = {"unread_columns": dict(unread)} if unread else {}
+    return SourceContent(kept, rejected, {**entry, "n_rows": n_rows, **counts})
 
 
 def _read_files(path: Path, kind: DatasetKind, format_name: str, num_proc: int, name: str) -> SourceContent:

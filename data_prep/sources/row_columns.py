@@ -1,10 +1,13 @@
-"""Map the columns of one file of raw rows to ours, by name or by `--column_map`."""
+"""Map the columns of raw rows to ours: by a foreign format, by name, or by `--column_map`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.conversation import CHECKED_COLUMNS, holds_messages
 from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.registry import FOREIGN_FORMATS, recognize_rows
+from data_prep.sources.row_formats.row_format import ForeignFormat
 from pipelines.errors import UserError
 
 Row = Mapping[str, Any]
@@ -47,29 +50,74 @@ def parse_column_map(text: str | None, kind: DatasetKind) -> dict[str, str]:
     return column_map
 
 
-def choose_columns(rows: Sequence[Row], column_map: Mapping[str, str], kind: DatasetKind, source: str) -> Columns:
-    """Return the columns of one file's `rows` for each of ours; in each row the first that is not null counts.
+@dataclass(frozen=True)
+class RowConversion:
+    """How the rows of one file are read. It is chosen by the file's first rows, and is the same for all its parts."""
 
+    kind: DatasetKind
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    format_name: str | None = None  # a name in FOREIGN_FORMATS
+
+    @property
+    def foreign_format(self) -> ForeignFormat | None:
+        """Return the foreign format, None if the columns are ours or other names of ours."""
+        return FOREIGN_FORMATS[self.format_name] if self.format_name else None
+
+    @property
+    def needs_whole_file(self) -> bool:
+        """Whether rows depend on other rows of their file: then no part of it can be read alone."""
+        return self.foreign_format is not None and self.kind in self.foreign_format.whole_file_for
+
+
+def choose_conversion(
+    head: Sequence[Row], kind: DatasetKind, column_map: Mapping[str, str], source: str, format_name: str | None = None
+) -> RowConversion:
+    """Return how the rows of a file are read whose first rows are `head`.
+
+    `format_name` is a name in `FOREIGN_FORMATS`; by default the format is recognized, unless columns are mapped.
     Raises `UserError` if a column of `column_map`, or a required one, is missing.
     """
-    present = list(dict.fromkeys(name for row in rows for name in row))
+    present = list(dict.fromkeys(name for row in head for name in row))
+    if format_name is not None:
+        foreign: ForeignFormat | None = FOREIGN_FORMATS[format_name]
+    else:
+        foreign = None if column_map else recognize_rows(present, head, kind)
+    if foreign is None:
+        _check_columns(head, present, column_map, kind, source)
+        return RowConversion(kind, column_map)
+    if kind not in foreign.kinds:
+        kinds = " or ".join(one.value for one in foreign.kinds)
+        raise UserError(f"--format {foreign.name} gives {kinds}, not {kind.value}", "use another program or --format")
+    return RowConversion(kind, {}, foreign.name)
+
+
+def columns_for(present: Iterable[str], column_map: Mapping[str, str], kind: DatasetKind) -> Columns:
+    """Return the columns in `present` for each of ours; in each row the first that is not null counts."""
+    names = set(present)
     chosen: dict[str, list[str]] = {}
     for ours in (*WANTED[kind], *OPTIONAL[kind]):
-        candidates = (column_map[ours],) if ours in column_map else ALIASES.get(ours, (ours,))
-        if theirs := [name for name in candidates if name in present]:
+        if theirs := [name for name in _candidates(ours, column_map) if name in names]:
             chosen[ours] = theirs
-        elif ours in column_map:
-            raise _no_column(ours, candidates, source, present)
-    needed = [ours for ours in WANTED[kind] if ours != "input"]
-    are_whole = any(holds_messages(row.get(name)) for row in rows for name in chosen.get("chosen", ()))
-    if are_whole or any(ours in chosen for ours in CONVERSATION_COLUMNS):
-        needed = [ours for ours in needed if ours in _ANSWERS and kind is DatasetKind.PREFERENCES]
-    for ours in needed:
-        if ours not in chosen:
-            raise _no_column(ours, ALIASES.get(ours, (ours,)), source, present)
-    if {"test", "entry_point"} <= chosen.keys() and "prompt" in present:
+    if {"test", "entry_point"} <= chosen.keys() and "prompt" in names:
         chosen["prompt"] = ["prompt"]  # HumanEval: the head of a function that its tests complete
     return chosen
+
+
+def _candidates(ours: str, column_map: Mapping[str, str]) -> Sequence[str]:
+    return (column_map[ours],) if ours in column_map else ALIASES.get(ours, (ours,))
+
+
+def _check_columns(
+    head: Sequence[Row], present: Sequence[str], column_map: Mapping[str, str], kind: DatasetKind, source: str
+) -> None:
+    chosen = columns_for(present, column_map, kind)
+    needed = [ours for ours in WANTED[kind] if ours != "input"]
+    are_whole = any(holds_messages(row.get(name)) for row in head for name in chosen.get("chosen", ()))
+    if are_whole or any(ours in chosen for ours in CONVERSATION_COLUMNS):
+        needed = [ours for ours in needed if ours in _ANSWERS and kind is DatasetKind.PREFERENCES]
+    for ours in (*column_map, *needed):
+        if ours not in chosen:
+            raise _no_column(ours, _candidates(ours, column_map), source, present)
 
 
 def column_in(row: Row, candidates: Sequence[str]) -> str:

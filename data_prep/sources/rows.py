@@ -7,15 +7,15 @@ from typing import Any
 from data_prep.dataset_folder import RejectedRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row as read: `fields` are the dataset's own columns, rows with equal `same_as` are duplicates."""
+    """One row as read: `fields` are the dataset's own columns, rows with equal `same_as` (16 bytes) are duplicates."""
 
     fields: dict[str, Any]
     source: str
     source_row: str
     group: str
-    same_as: str
+    same_as: bytes
 
     def columns(self) -> dict[str, Any]:
         """Return the row in the final columns of its dataset kind."""
@@ -43,6 +43,16 @@ def normalized(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def digest(text: str) -> bytes:
+    """Return 16 bytes that stand for `text`, the same on every machine."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def group_of_text(text: str) -> str:
     """Return the group of an independent row: equal texts (after `normalized`) are never in two splits."""
-    return hashlib.sha256(normalized(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return group_of_normalized(normalized(text))
+
+
+def group_of_normalized(text: str) -> str:
+    """Return the group of a text that went through `normalized`."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

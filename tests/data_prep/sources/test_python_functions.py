@@ -8,8 +8,8 @@ from textwrap import dedent
 import pytest
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.python_files import functions_of_python_file
-from data_prep.sources.python_functions import summary_of
+from data_prep.sources.file_formats.python_files import functions_of_python_file
+from data_prep.sources.file_formats.python_functions import summary_of
 from data_prep.sources.rows import SourceRow
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.python_functions import FunctionNode, request, source_without_docstring, summary_of
-from data_prep.sources.rows import Item, SourceRow
+from data_prep.sources.file_formats.python_functions import FunctionNode, request, source_without_docstring, summary_of
+from data_prep.sources.rows import Item, SourceRow, digest
 from data_prep.sources.walk import read_utf8
 from pipelines.files import is_utf8
 
@@ -38,8 +38,12 @@ def document_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
     if _parse(text) is None:
         return [RejectedRow(source, relative.as_posix(), "does_not_parse")]
     document = text.strip("\n") + "\n"
-    same_as = "\n".join(line.rstrip() for line in document.split("\n"))
-    return [SourceRow({"text": document}, source, relative.as_posix(), module_path(relative), same_as)]
+    same_as = _without_line_end_blanks(document)
+    return [SourceRow({"text": document}, source, relative.as_posix(), module_path(relative), digest(same_as))]
+
+
+def _without_line_end_blanks(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 def module_path(relative: Path) -> str:
@@ -92,7 +96,7 @@ def _function_item(
     fields = {"instruction": request(node, is_method, summary), "input": "", "output": answer}
     if not all(map(is_utf8, fields.values())):
         return RejectedRow(source, source_row, "not_unicode")
-    return SourceRow(fields, source, source_row, group, "\n".join(line.rstrip() for line in answer.split("\n")))
+    return SourceRow(fields, source, source_row, group, digest(_without_line_end_blanks(answer)))
 
 
 def _is_stub(statement: ast.stmt) -> bool:

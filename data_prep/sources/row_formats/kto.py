@@ -1,0 +1,106 @@
+"""KTO: one answer for each row, and whether it is desirable."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from data_prep.conversation import UnreadableRowError, holds_messages, read_messages
+from data_prep.conversation.messages import Message, content_text
+from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.row_format import (
+    ConvertedRow,
+    ForeignFormat,
+    NumberedRow,
+    Row,
+    is_false,
+    is_true,
+    without,
+)
+from data_prep.sources.rows import digest, normalized
+
+UNDESIRABLE, NO_OPPOSITE, NO_LABEL = "undesirable_answer", "no_opposite_answer", "label_is_not_true_or_false"
+_LABELS = ("label", "kto_tag")
+_PROMPTS = ("prompt", "instruction", "question")
+_READ = ("messages", "conversations", "completion", *_LABELS, *_PROMPTS)
+
+
+def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
+    label = next((name for name in _LABELS if name in columns), None)
+    has_answers = "completion" in columns or "messages" in columns or "conversations" in columns
+    return label is not None and has_answers and all(_label(row) is not None for row in head)
+
+
+def _label(row: Row) -> bool | None:
+    value = next((row[name] for name in _LABELS if row.get(name) is not None), None)
+    return True if is_true(value) else False if is_false(value) else None
+
+
+def _convert(rows: Iterable[NumberedRow], kind: DatasetKind) -> Iterator[ConvertedRow]:
+    return _pairs(rows) if kind is DatasetKind.PREFERENCES else _desirable(rows)
+
+
+def _desirable(rows: Iterable[NumberedRow]) -> Iterator[ConvertedRow]:
+    for source_row, row in rows:
+        label = _label(row)
+        if label:
+            yield source_row, {**without(row, _LABELS)}
+        else:
+            yield source_row, NO_LABEL if label is None else UNDESIRABLE
+
+
+def _pairs(rows: Iterable[NumberedRow]) -> Iterator[ConvertedRow]:
+    """Pair each answer with the first waiting one of the same prompt and the other label."""
+    waiting: dict[tuple[bytes, bool], list[tuple[str, Row, Any]]] = {}
+    for source_row, row in rows:
+        label = _label(row)
+        try:
+            if label is None:
+                raise UnreadableRowError(NO_LABEL)
+            prompt, answer = _prompt_and_answer(row)
+        except UnreadableRowError as error:
+            yield source_row, str(error)
+            continue
+        key = digest(normalized("\0".join(f"{one['role']}\0{content_text(one)}" for one in prompt)))
+        if opposite := waiting.get((key, not label)):
+            other_row, other, other_answer = opposite.pop(0)
+            if not opposite:
+                del waiting[key, not label]
+            better, worse = (answer, other_answer) if label else (other_answer, answer)
+            yield f"{other_row}+{source_row}", {**without(other, _READ), "prompt": prompt, **_sides(better, worse)}
+        else:
+            waiting.setdefault((key, label), []).append((source_row, row, answer))
+    for left in waiting.values():
+        yield from ((source_row, NO_OPPOSITE) for source_row, _, _ in left)
+
+
+def _sides(better: Message, worse: Message) -> dict[str, Any]:
+    return {"chosen": [better], "rejected": [worse]}
+
+
+def _prompt_and_answer(row: Row) -> tuple[list[Message], Message]:
+    column = next((name for name in ("messages", "conversations") if row.get(name) is not None), None)
+    if column is not None:
+        messages = read_messages(row[column])[0]
+        after = row.get("completion")
+        messages += _as_messages(after, "assistant") if after is not None else []
+    else:
+        asked = next((row[name] for name in _PROMPTS if row.get(name) is not None), "")
+        messages = [*_as_messages(asked, "user"), *_as_messages(row.get("completion"), "assistant")]
+    if messages[-1]["role"] != "assistant":
+        raise UnreadableRowError("no_answer")
+    return messages[:-1], messages[-1]
+
+
+def _as_messages(value: Any, role: str) -> list[Message]:
+    if holds_messages(value):
+        return read_messages(value if isinstance(value, list | str) else [value])[0]
+    return read_messages([{"role": role, "content": value}])[0]
+
+
+KTO = ForeignFormat(
+    "kto",
+    "prompt or messages, completion, and a label: true for a desirable answer",
+    (DatasetKind.INSTRUCTIONS, DatasetKind.PREFERENCES),
+    _recognizes,
+    _convert,
+    whole_file_for=(DatasetKind.PREFERENCES,),
+)

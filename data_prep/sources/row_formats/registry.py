@@ -1,0 +1,16 @@
+"""All foreign row formats by name, and how the format of a file's rows is recognized."""
+
+from collections.abc import Sequence
+
+from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.kto import KTO
+from data_prep.sources.row_formats.oasst import OASST, OASST_ALL_PATHS
+from data_prep.sources.row_formats.row_format import ForeignFormat, Row
+
+# the first that recognizes a file's rows is chosen
+FOREIGN_FORMATS: dict[str, ForeignFormat] = {one.name: one for one in (OASST, OASST_ALL_PATHS, KTO)}
+
+
+def recognize_rows(columns: Sequence[str], head: Sequence[Row], kind: DatasetKind) -> ForeignFormat | None:
+    """Return the foreign format of a file by its `columns` and first rows; None if its columns are ours or aliases."""
+    return next((one for one in FOREIGN_FORMATS.values() if kind in one.kinds and one.recognizes(columns, head)), None)
