@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.row_formats import oasst
 from tests.data_prep.sources.row_formats.conversions import convert
