@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from data_prep.conversation import (
@@ -25,11 +26,25 @@ from data_prep.sources.row_columns import (
     columns_for,
     has_value,
 )
-from data_prep.sources.row_fields import format_of, instruction_fields, is_nested, pair_fields, text_fields
+from data_prep.sources.row_fields import format_of, instruction_fields, is_nested, pair_fields, text_fields, trimmed
 from data_prep.sources.rows import Item, SourceRow, digest, group_of_normalized, normalized
+from pipelines.files import is_utf8
 
 _TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
 _MAX_SHAPES = 1000  # rows whose keys are data (a dictionary from name to value) have a new shape each
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What rows with the same keys have in common: their columns for each of ours, and those that are never read.
+
+    `plain` has the columns of instruction, input (None without one) and output, if there is no other but `checked`.
+    """
+
+    columns: Columns
+    never_read: tuple[str, ...]
+    plain: tuple[str, str | None, str] | None
+    checked: tuple[str, ...]
 
 
 def read_raw_rows(
@@ -40,31 +55,85 @@ def read_raw_rows(
     `unread` counts for each column that is not read the rows with a value there.
     """
     foreign, kind = conversion.foreign_format, conversion.kind
-    fields_of = {DatasetKind.CORPUS: text_fields, DatasetKind.PREFERENCES: pair_fields}.get(kind, instruction_fields)
-    shapes: dict[tuple[str, ...], Columns] = {}
+    shapes: dict[tuple[str, ...], _Shape] = {}
     for source_row, row in foreign.convert(rows, kind) if foreign else rows:
         if isinstance(row, str):
             yield RejectedRow(source, source_row, row)
             continue
-        shape = tuple(row)
-        columns = shapes.get(shape)
-        if columns is None:
+        keys = tuple(row)
+        shape = shapes.get(keys)
+        if shape is None:
             if len(shapes) == _MAX_SHAPES:
                 shapes.clear()
-            columns = shapes[shape] = columns_for(shape, conversion.column_map, kind)
-        theirs = {name: column_in(row, candidates) for name, candidates in columns.items()}
-        ours = {name: row[column] for name, column in theirs.items() if has_value(row.get(column))}
-        try:
-            fields = fields_of(ours)
-            if reason := unstorable_reason(fields):
-                raise UnreadableRowError(reason)
-        except UnreadableRowError as error:
-            yield RejectedRow(source, source_row, str(error))
-            continue
-        used = {theirs[name] for name in ours if name not in _unread(ours, kind)}
-        unread.update(name for name, value in row.items() if name not in used and has_value(value))
-        unread.update(f"messages.{key}" for key in _unread_keys(ours))
-        yield _with_provenance(fields, ours, source, source_row)
+            shape = shapes[keys] = _shape_of(keys, conversion)
+        item = _read_plain(row, shape, source, source_row, unread)
+        yield item or _read_any(row, shape.columns, kind, source, source_row, unread)
+
+
+def _shape_of(keys: tuple[str, ...], conversion: RowConversion) -> _Shape:
+    columns = columns_for(keys, conversion.column_map, conversion.kind)
+    checked = tuple(name for name in columns if name in CHECKED_COLUMNS and name != "kwargs")
+    plain = None
+    others = columns.keys() - {"instruction", "input", "output", *checked}
+    is_sure = all(len(candidates) == 1 for candidates in columns.values())
+    if (
+        conversion.kind is DatasetKind.INSTRUCTIONS
+        and not others
+        and is_sure
+        and {"instruction", "output"} <= set(columns)
+    ):
+        given = columns["input"][0] if "input" in columns else None
+        plain = (columns["instruction"][0], given, columns["output"][0])
+    read = {name for candidates in columns.values() for name in candidates}
+    return _Shape(columns, tuple(name for name in keys if name not in read), plain, checked)
+
+
+def _read_plain(row: Row, shape: _Shape, source: str, source_row: str, unread: Counter[str]) -> SourceRow | None:
+    """Read an instruction and its answer of text alone as `_read_any` does, several times as fast; None for others."""
+    if shape.plain is None:
+        return None
+    asked, given, answer = shape.plain
+    fields = {"instruction": row[asked], "input": row[given] if given is not None else "", "output": row[answer]}
+    if fields["input"] is None:
+        fields["input"] = ""
+    for name, text in fields.items():
+        if type(text) is not str or not (text.isascii() or is_utf8(text)):
+            return None
+        fields[name] = trimmed(text, name)
+    if fields["instruction"].startswith(("[", "{")):
+        return None  # may be messages
+    texts = [normalized(text) for text in fields.values()]
+    for name in shape.checked:
+        if has_value(row[name]):
+            if type(row[name]) is not str or not is_utf8(row[name]):
+                return None
+            fields[name] = row[name]
+    for name in shape.never_read:
+        if has_value(row[name]):
+            unread[name] += 1
+    return SourceRow(fields, source, source_row, group_of_normalized(texts[0]), digest("\0".join(texts)))
+
+
+def _read_any(
+    row: Row, columns: Columns, kind: DatasetKind, source: str, source_row: str, unread: Counter[str]
+) -> Item:
+    theirs = {name: column_in(row, candidates) for name, candidates in columns.items()}
+    ours = {name: row[column] for name, column in theirs.items() if has_value(row.get(column))}
+    try:
+        fields = _FIELDS_OF.get(kind, instruction_fields)(ours)
+        if reason := unstorable_reason(fields):
+            raise UnreadableRowError(reason)
+    except UnreadableRowError as error:
+        return RejectedRow(source, source_row, str(error))
+    not_read = _unread(ours, kind)
+    used = {theirs[name] for name in ours if name not in not_read}
+    unread.update([name for name, value in row.items() if name not in used and has_value(value)])
+    if keys := _unread_keys(ours):
+        unread.update(f"messages.{key}" for key in keys)
+    return _with_provenance(fields, ours, source, source_row)
+
+
+_FIELDS_OF = {DatasetKind.CORPUS: text_fields, DatasetKind.PREFERENCES: pair_fields}
 
 
 def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: str) -> SourceRow:

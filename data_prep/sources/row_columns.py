@@ -127,6 +127,8 @@ def column_in(row: Row, candidates: Sequence[str]) -> str:
 
 def has_value(value: Any) -> bool:
     """Whether a value is not null, NaN or empty."""
+    if type(value) is str:
+        return value != ""
     return value is not None and value == value and value not in ("", [], {})  # NaN is unlike itself
 
 

@@ -68,7 +68,7 @@ def instruction_fields(row: Row) -> dict[str, Any]:
         row = {**row, "prompt": row.get("instruction"), "completion": row.get("output")}
     if kind is not RowFormat.INSTRUCTION:
         return {**_conversation(row, kind).as_row(), **checked}
-    texts = {name: _trimmed(_text(row, name), name) for name in _TEXTS if name in row or name != "system"}
+    texts = {name: trimmed(_text(row, name), name) for name in _TEXTS if name in row or name != "system"}
     if any(row.get(name) not in (None, "[]", "{}") for name in _OF_CONVERSATIONS_ONLY):
         return {**_conversation({**row, **texts}, kind).as_row(), **checked}
     return {**texts, **checked}
@@ -94,7 +94,7 @@ def pair_fields(row: Row) -> dict[str, Any]:
         "rejected": content_text(pair.rejected),
         **({"system": content_text(pair.prompt[0])} if len(pair.prompt) > 1 else {}),
     }
-    return {name: _trimmed(text, name) for name, text in texts.items()}
+    return {name: trimmed(text, name) for name, text in texts.items()}
 
 
 def _text(row: Row, name: str) -> str:
@@ -107,7 +107,10 @@ def is_nested(value: Any) -> bool:
     return isinstance(value, list | Mapping)
 
 
-def _trimmed(value: str, name: str) -> str:
-    first_line, _, more = value.strip("\n").partition("\n")
-    # an answer of several lines may be code with an indented first line
-    return value.strip("\n").rstrip() if name in _ANSWERS and more.strip() and first_line.strip() else value.strip()
+def trimmed(value: str, name: str) -> str:
+    """Return `value` without outer white space; an answer of several lines, maybe code, keeps its first indentation."""
+    text = value.strip("\n")
+    if name not in _ANSWERS or not text[:1].isspace():
+        return value.strip()
+    first_line, _, more = text.partition("\n")
+    return text.rstrip() if more.strip() and first_line.strip() else value.strip()
