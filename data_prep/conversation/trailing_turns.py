@@ -11,6 +11,10 @@ _NUMBERED_TASK = re.compile(
     rf"\n[ \t]*(\d+)\. ?(?:Instruction|Task|Question):{_SOME_LINES}\1\. ?(?:Input|Output|Answer):"
 )
 _HASHED = re.compile(r"\n[ \t]*### ?(?:Instruction|Human|User) ?:\s*[^\n]*")
+# the marks of chat templates: ChatML, Llama 3, Zephyr, Gemma, Llama 2
+_MARK = re.compile(
+    r"<\|(?:im_start|start_header_id)\|>\s*(?:user|human)\b|<\|user\|>|<start_of_turn>\s*user\b|</s>\s*(?:<s>)?\s*\[INST\]"
+)
 _TASK = re.compile(rf"\n[ \t]*Instruction:{_SOME_LINES}(?:Output|Response|Answer):")
 _TURN = re.compile(rf"\n[ \t]*(?:Human|User):{_SOME_LINES}(?:Assistant|AI|ChatGPT|GPT|Bot):")
 _OPEN_TURN = re.compile(r"\n[ \t]*(?:Human|User|Instruction):[ \t]*\Z")
@@ -27,7 +31,8 @@ _SPEAKER = re.compile(r"\A\W*[A-Z][\w ]{0,20}:")  # an answer that begins with a
 
 def trailing_turn_start(asked: str, answer: str) -> int | None:
     """Where in `answer` the header of another task or turn starts that the prompt did not ask for, None without one."""
-    if "\n" not in answer or ":" not in answer or not asked.strip():
+    has_header, has_mark = "\n" in answer and ":" in answer, ("<|" in answer or "<s" in answer or "</s>" in answer)
+    if not (has_header or has_mark) or not asked.strip():
         return None
     is_pattern = _CUE.search(asked) is not None
     if is_pattern:
@@ -37,10 +42,15 @@ def trailing_turn_start(asked: str, answer: str) -> int | None:
     else:
         headers = [_TASK, _TURN, _OPEN_TURN]
     if is_pattern or not _ASKS_FOR_TASKS.search(asked):
-        headers += [_NUMBERED_TASK, _HASHED]
+        headers += [_NUMBERED_TASK, _HASHED, _MARK]
     found = (header.search(answer) for header in headers)
     starts = (match.start() for match in found if match and not _is_repeated(match.group().strip(), asked))
-    return min((start for start in starts if answer[:start].strip()), default=None)
+    return min((start for start in starts if answer[:start].strip() and not _is_fenced(answer, start)), default=None)
+
+
+def _is_fenced(answer: str, start: int) -> bool:
+    """Whether `start` is in fenced code, which quotes a header."""
+    return answer.count("```", 0, start) % 2 == 1
 
 
 def _is_repeated(header: str, asked: str) -> bool:

@@ -1,12 +1,14 @@
-"""Reject rows without an answer to learn from: empty, running on into another task, cut off, refusals, placeholders."""
+"""Reject rows without an answer to learn from: empty, continued with another task, cut off in the middle."""
 
+import re
 from collections.abc import Sequence
 
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import NoOptions, Rejected, RowStep, StepFunction, Verdict
-from data_prep.conversation import SYSTEM_ROLES
+from data_prep.conversation import SYSTEM_ROLES, trailing_turn_start
 
 _MAY_BE_EMPTY = ("input", "system", "prompt")
+_EXCERPT = 80
 
 
 def _empty(_: NoOptions) -> StepFunction:
@@ -38,6 +40,86 @@ def _reason_empty_conversation(messages: Sequence[RowText]) -> str | None:
     return "empty_output" if any(_is_blank(one.text) and not one.has_calls for one in trained) else None
 
 
+def is_wanted_answer(one: RowText) -> bool:
+    """Whether a text is an answer that a model learns to give: not context, and not the rejected one of a pair."""
+    return one.role == "assistant" and one.is_trained and one.column != "rejected"
+
+
+def request_before(texts: Sequence[RowText], answer: RowText) -> str:
+    """Return what an answer replies to: all texts of system, user and input before it."""
+    before = texts[: next(place for place, one in enumerate(texts) if one is answer)]
+    return "\n\n".join(one.text for one in before if one.role not in ("assistant", "reasoning", "tool"))
+
+
+def _runs_on(_: NoOptions) -> StepFunction:
+    def step(texts: Sequence[RowText]) -> Verdict:
+        for one in texts:
+            if is_wanted_answer(one) and _has_a_header(text := one.text):
+                start = trailing_turn_start(request_before(texts, one), text)
+                if start is not None:
+                    return Rejected("runs_on", {"excerpt": text[start : start + _EXCERPT].strip()})
+        return None
+
+    return step
+
+
+def _has_a_header(text: str) -> bool:
+    """Whether the text may have a header that `trailing_turn_start` looks for."""
+    return ("\n" in text and ":" in text) or "<|" in text or "<s" in text or "</s>" in text
+
+
+# Words that end no English sentence. "An" ends German ones and "a" is a grade, so the text must be English prose.
+_NEVER_LAST = frozenset({
+    "a", "an", "the", "and", "or", "but", "because", "than", "their", "our", "my", "your", "if", "which", "into",
+    "although", "whose", "every",
+})  # fmt: skip
+_AFTER_COMMA = frozenset({"and", "or", "but", "because", "which", "if", "although"})  # others are words of a list
+_BEGINS_A_SENTENCE = re.compile(
+    r"[a-z)\"”][.!?] (?:The|A|An|In|For|This|These|It|They|He|She|We|However|Additionally|To|With|As|If|When|By|Our)\Z"
+)
+_IS_ENGLISH = re.compile(r" (?:the|of|is|and|to) ")
+_MIN_WORDS = 8  # in the last line: lists, letters of notes and code have short ones
+_FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
+_LAST_CHARACTERS = 400
+
+
+def _cut_off(_: NoOptions) -> StepFunction:
+    def step(texts: Sequence[RowText]) -> Verdict:
+        for one in texts:
+            if is_wanted_answer(one) and ends_in_the_middle(one.text):
+                return Rejected("cut_off", {"excerpt": one.text.rstrip()[-_EXCERPT:]})
+        return None
+
+    return step
+
+
+def ends_in_the_middle(text: str) -> bool:
+    """Whether an answer stops in the middle: English prose after a word like "the", or fenced code in open brackets.
+
+    Most text that was cut is not recognized: lists, titles, poems and chat end without a period too.
+    """
+    end = text[-_LAST_CHARACTERS:].rstrip()
+    if end[-1:].isalpha() and _ends_in_a_sentence(end):
+        return True
+    if "```" in text and text.count("```") % 2:
+        fences = list(_FENCE.finditer(text))
+        code = text[fences[-1].end() :] if len(fences) % 2 else ""
+        return sum(map(code.count, "([{")) > sum(map(code.count, ")]}"))
+    return False
+
+
+def _ends_in_a_sentence(end: str) -> bool:
+    line = end[end.rfind("\n") + 1 :]
+    before, _, word = line.rpartition(" ")
+    if before.endswith(",") and word not in _AFTER_COMMA:
+        return False
+    if word not in _NEVER_LAST and not _BEGINS_A_SENTENCE.search(line):
+        return False
+    return len(line.split()) >= _MIN_WORDS and _IS_ENGLISH.search(line) is not None
+
+
 STEPS: list[RowStep] = [
     RowStep("empty", "rejects rows with an empty answer, request or document", _empty),
+    RowStep("runs_on", "rejects answers that continue with another task or turn", _runs_on),
+    RowStep("cut_off", "rejects answers that stop in the middle of a sentence or of fenced code", _cut_off),
 ]

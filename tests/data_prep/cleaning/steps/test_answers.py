@@ -43,3 +43,59 @@ CALL = {**EMPTY, "tool_calls": [{"type": "function", "function": {"name": "look"
 )
 def test_a_conversation_needs_a_question_and_answers(messages, expected):
     assert reason(STEPS, "empty", {"messages": messages}) == expected
+
+
+RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<noinput>\n14. Output:\nRoses are red."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RUNS_ON, "It scatters.\n\n### Instruction:\nWrite a poem.", "It scatters.<|im_end|>\n<|im_start|>user\nAnd?",
+        "It scatters.\n<|user|>\nAnd the sea?", "It scatters.</s><s>[INST] And the sea? [/INST]",
+    ],
+)  # fmt: skip
+def test_an_answer_that_continues_with_the_next_task_is_rejected(answer):
+    assert reason(STEPS, "runs_on", answered(answer, "Why is the sky blue?")) == "runs_on"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        answered("### Instruction:\nSort.\n\n### Response:\nSorted.", "Write two prompts for a language model."),
+        answered("Use this form:\n```\nHuman: hello\nAI: Hello.\nHuman:\n```", "How are completions sampled?"),
+        {"prompt": [{"role": "user", "content": "Why?"}], "chosen": [{"role": "assistant", "content": "So."}],
+         "rejected": [{"role": "assistant", "content": RUNS_ON}]},
+        {"text": RUNS_ON},
+    ],
+)  # fmt: skip
+def test_headers_that_were_asked_for_or_quoted_and_rejected_answers_stay(fields):
+    assert reason(STEPS, "runs_on", fields) is None
+
+
+PROSE = "The court was founded in 1789. It hears appeals from all of the states and it decides the cases that divide"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{PROSE} the", f"{PROSE} them. In", f"{PROSE} our",
+        "Here it is:\n```python\ndef area(radius):\n    return (3.14",
+    ],
+)  # fmt: skip
+def test_an_answer_that_stops_in_the_middle_is_rejected(answer):
+    assert reason(STEPS, "cut_off", answered(answer)) == "cut_off"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PROSE, "Paris", "1. Milk\n2. Eggs and", "Roses are red\nviolets are the", "A A G\nG A A\nA G A A",
+        "- Sand the wood of the table\n- Paint it white", "Dear Anna,\n\nthank you for all of it.\n\nBest wishes,",
+        "Er sagt, er ruft mich morgen früh um acht Uhr noch einmal an", "```python\nprint((1, 2))\n```",
+        "Run it:\n```\nmake install\n", "def area(radius):\n    return (3.14",
+        "The most common words of the text that I found are: the, of, and, to, a",
+    ],
+)  # fmt: skip
+def test_answers_that_end_without_a_period_stay(answer):
+    assert reason(STEPS, "cut_off", answered(answer)) is None

@@ -1,0 +1,147 @@
+"""Reject answers that are none: refusals, and placeholders such as <nooutput> or {{name}}."""
+
+import re
+from collections.abc import Sequence
+
+from data_prep.cleaning.row_texts import RowText
+from data_prep.cleaning.step import Changed, NoOptions, Rejected, RowStep, StepFunction, Verdict
+from data_prep.cleaning.steps.answers import is_wanted_answer, request_before
+
+MAX_REFUSAL_CHARACTERS = 600  # a longer answer says more than no
+
+_APOLOGY = r"(?:(?:i(?:['’]?m| am) (?:(?:really|very|so|truly) )?)?sorry|(?:i|my) apolog\w+|unfortunately|regrettably)"
+_AS_AN_AI = (
+    r"(?:as|being|since i am|since i['’]?m|i am|i['’]?m) (?:just |only |merely )?an? (?:\w+ )?(?:large )?"
+    r"(?:ai|a\.i\.|artificial intelligence|language model|llm|chat ?bot|virtual assistant|assistant)[\w ,\-()]{0,60}?"
+)
+_CANNOT = (
+    r"i(?:['’]?m| am)? (?:currently |simply |just |still |really )?(?:cannot|can['’]?t|can not|unable to|not able to"
+    r"|not capable of|not programmed to|not allowed to|not permitted to|won['’]?t|will not|must decline|have to decline"
+    r"|don['’]?t have (?:the (?:ability|capability)|access|information|any information|real.?time)"
+    r"|do not have (?:the (?:ability|capability)|access|information|any information|real.?time))"
+)
+_REFUSAL = re.compile(
+    rf"\W*(?:{_APOLOGY}[,.!]*\s+(?:but )?(?:{_AS_AN_AI}[, ]+(?:and )?)?(?:therefore |so )?{_CANNOT}\b"
+    rf"|{_AS_AN_AI}[, ]+(?:and )?(?:therefore |so )?{_CANNOT}\b"
+    r"|i (?:cannot|can['’]?t|can not|am unable to|am not able to) (?:assist|help|fulfill|comply|provide|generate|create"
+    r"|complete|engage|answer) (?:you )?(?:with |in )?(?:that|this|your|the|such|any)\b"
+    r"|sorry, (?:but )?(?:this|the|that) (?:task|instruction|request)\b"
+    r"|this (?:type of )?(?:instruction|task|request) (?:cannot|can['’]?t|can not) be"
+    r" (?:completed|done|fulfilled|performed)"
+    r"|(?:es tut mir leid|tut mir leid|entschuldigung)[,.]? (?:aber )?(?:ich kann|als (?:ein )?ki)"
+    r"|als (?:ein )?ki-?(?:sprachmodell|modell|assistent)?,? kann ich (?:leider )?(?:nicht|kein)"
+    r"|(?:je suis )?désolée?,? (?:mais )?je ne (?:peux|suis)|en tant qu['’](?:ia|intelligence)[\w ,’']{0,60} je ne"
+    r"|(?:lo siento|lamento),? (?:pero )?(?:no puedo|como (?:modelo|ia))"
+    r"|(?:很抱歉|抱歉|对不起)[，,]?\s*(?:但)?(?:我|作为)[^。\n]{0,30}(?:不能|无法|没有))",
+    re.IGNORECASE,
+)
+_FIRST_LETTERS = re.compile(r"\W*[asiburtendjl很抱对]", re.IGNORECASE)
+
+# What follows is an answer after all, or a fact: the request had a mistake.
+_ANSWERS_AFTER_ALL = re.compile(
+    r"\b(?:however|nevertheless|nonetheless|that said|for example|in general|generally|typically|because|mistake"
+    r"|but (?:i (?:can(?!['’]?t)|am able)|here|generally|in general|it|there|you|an?)|here (?:is|are|['’]s)"
+    r"|i can (?:only|tell|give|provide|offer|help|suggest|explain|try|describe|share|certainly|assist|calculate)"
+    r"|did you mean|do you mean|could you|can you|understand|if you (?:provide|give|share|tell|could|can)"
+    r"|please (?:provide|specify|clarify|share|give|let|tell|be more|try)"
+    r"|(?:more|additional|further) (?:information|details|context)|(?:previous|last|earlier) (?:response|answer)"
+    r"|without (?:know|more)|for all|(?:are|is) (?:both|not)|humans are)\b|\n\s*(?:\d+\.|[-*]) |```",
+    re.IGNORECASE,
+)
+# Data for tool calls teaches to say that no tool fits.
+_NO_TOOL = re.compile(
+    r"\bcapabilit(?:y|ies) (?:are|is|allow|at)|\bfunctions?\b|\bfunctionality|external tasks?|\btools?\b", re.IGNORECASE
+)
+_ASKED_FOR = re.compile(
+    r"refus|declin|apolog|reject|turn(?:ing)? down|excuse|\btone\b|formal|say(?:ing)? no\b|sorry|e-?mail|letter|reply"
+    r"|respon[ds]|customer|role.?play|dialog|story|conversation|tweet|message|translat|rewrite|rephrase|paraphrase|edit"
+    r"|correct|summari[sz]e|classif|\b(?:are|do|did|have|were|would) you\b|\byour(?:self)?\b|you['’]re",
+    re.IGNORECASE,
+)
+
+
+def _refusals(_: NoOptions) -> StepFunction:
+    def step(texts: Sequence[RowText]) -> Verdict:
+        for one in texts:
+            # in a pair, which answer is preferred is what a model learns: a refusal may be right
+            if (
+                _FIRST_LETTERS.match(one.text)
+                and is_wanted_answer(one)
+                and one.column != "chosen"
+                and is_refusal(one.text)
+                and not _ASKED_FOR.search(request_before(texts, one)[-2000:])
+            ):
+                return Rejected("refusal", {"excerpt": one.text.strip()[:80]})
+        return None
+
+    return step
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether an answer says only that it is none, such as "As an AI language model, I cannot ..."."""
+    if len(answer) > MAX_REFUSAL_CHARACTERS:
+        return False
+    if not _REFUSAL.match(answer):
+        return False
+    return not _ANSWERS_AFTER_ALL.search(answer) and not _NO_TOOL.search(answer)
+
+
+_OPEN, _CLOSE = r"[<(\[{\\\"'`]*\s*", r"[\\>)\]}\"'`.,;:?]*"
+_INPUT = rf"{_OPEN}no[ _-]?inputs?e?\s*(?:is )?(?:required|needed|provided|given|necessary)?{_CLOSE}"
+_PLACEHOLDER_INPUT = re.compile(rf"\s*(?:{_INPUT}|<?(?:n/a|none)>?\.?)\s*\Z", re.IGNORECASE)
+_PLACEHOLDER_OUTPUT = re.compile(
+    rf"\s*(?:{_INPUT}|[<\[(]\s*no[ _-]?output[^\n]{{0,200}}|no[ _-]?output(?: (?:required|needed|given|expected))?\.?"
+    r"|n/a\.?|[<\[]\s*(?:removed|deleted|insert [^>\]\n]{0,40})\s*[>\]])\s*\Z",
+    re.IGNORECASE,
+)
+# the input's placeholder before an answer
+_LEADING_INPUT = re.compile(r"\s*<\s*no ?input\s*>[.,:]?\s*(?:output:\s*)?(?=\S)", re.IGNORECASE)
+_MAX_PLACEHOLDER = 220
+_ABOUT_PLACEHOLDERS = re.compile(r"n/a\b|not applicable|no ?output|print|execut", re.IGNORECASE)
+
+_FIELD = re.compile(r"\{\{ ?[A-Za-z_]{2,30} ?\}\}")
+_ABOUT_TEMPLATES = re.compile(
+    r"\{\{|templat|placeholder|jinja|mustache|handlebars|vue|angular|django|flask|html|helm|ansible|liquid|latex|code"
+    r"|component|variable",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"```|[;<>=]|\{%|\b(?:def|class|import|function)\b")
+
+
+def _placeholders(_: NoOptions) -> StepFunction:
+    def step(texts: Sequence[RowText]) -> Verdict:
+        n_inputs, new = 0, None
+        for place, one in enumerate(texts):
+            text = one.text
+            if one.role == "input":
+                cleaned = "" if text and _PLACEHOLDER_INPUT.match(text) else text
+            elif one.role == "assistant" and is_wanted_answer(one):
+                if (rejected := _placeholder_answer(texts, one)) is not None:
+                    return rejected
+                cleaned = _LEADING_INPUT.sub("", text, count=1) if _LEADING_INPUT.match(text) else text
+            else:
+                continue
+            if cleaned is not text:
+                n_inputs += 1
+                new = new or [other.text for other in texts]
+                new[place] = cleaned
+        return None if new is None else Changed(new, {"placeholder_input": n_inputs})
+
+    return step
+
+
+def _placeholder_answer(texts: Sequence[RowText], answer: RowText) -> Rejected | None:
+    text = answer.text
+    if len(text) <= _MAX_PLACEHOLDER and _PLACEHOLDER_OUTPUT.match(text):
+        is_right = _ABOUT_PLACEHOLDERS.search(request_before(texts, answer))
+        return None if is_right else Rejected("placeholder_output", {"excerpt": text.strip()[:80]})
+    field = _FIELD.search(text) if "{{" in text else None
+    if field is None or _CODE.search(text) or _ABOUT_TEMPLATES.search(request_before(texts, answer)):
+        return None
+    return Rejected("unfilled_template", {"excerpt": field.group()})
+
+
+STEPS: list[RowStep] = [
+    RowStep("refusals", 'rejects answers that only refuse, such as "As an AI language model, I cannot"', _refusals),
+    RowStep("placeholders", 'rejects answers such as <nooutput>, empties inputs such as "No input"', _placeholders),
+]

@@ -1,0 +1,170 @@
+r"""What a cleaning step rejects or changes in the real sets, as a seeded sample to read by eye.
+
+    python -m tests.benchmarks.cleaning_rejects refusals --set alpaca --options '{"keep": ["en"]}'
+
+Out: for each set the numbers of rows, of rejects by reason and of changes, and `--sample` of them with excerpts. Sets
+are read from `--data`, a folder as data/README.md describes it; those that are absent are skipped.
+"""
+
+import argparse
+import gzip
+import importlib
+import json
+import pkgutil
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import data_prep.cleaning.steps
+from data_prep.cleaning.row_texts import RowText, row_texts
+from data_prep.cleaning.step import Changed, Rejected, RowStep
+from data_prep.conversation import RowFormat, read_preference, read_row
+
+Fields = dict[str, Any]
+N_CHARACTERS = 300
+DOCUMENT_CHARACTERS = 2_000
+
+
+def _json(path: Path) -> Iterator[Fields]:
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    yield from map(json.loads, content.splitlines()) if ".jsonl" in path.name else json.loads(content)
+
+
+def _instructions(path: Path) -> Iterator[Fields]:
+    for row in _json(path):
+        yield {**{name: row.get(name) or "" for name in ("instruction", "input")}, "output": _output(row)}
+
+
+def _output(row: Fields) -> str:
+    return str(row.get("output") or row.get("response") or "")
+
+
+def _conversations(path: Path) -> Iterator[Fields]:
+    for row in _json(path):
+        read = read_row(row, RowFormat.MESSAGES if "messages" in row else RowFormat.SHAREGPT)
+        yield read.as_row()  # type: ignore[union-attr]  # these formats are never plain text
+
+
+def _preferences(path: Path) -> Iterator[Fields]:
+    for row in _json(path):
+        pair = read_preference({**row, "prompt": row["conversations"]} if "conversations" in row else row)
+        yield {"prompt": pair.prompt, "chosen": [pair.chosen], "rejected": [pair.rejected]}
+
+
+def _messages_without_roles(path: Path) -> Iterator[Fields]:
+    yield from ({"instruction": "Go on.", "output": row["text"]} for row in _json(path))
+
+
+def _documents(path: Path) -> Iterator[Fields]:
+    yield from ({"text": row["text"]} for row in _json(path))
+
+
+def _lines(path: Path) -> Iterator[Fields]:
+    yield from ({"text": line.strip()} for line in path.read_text("utf-8").splitlines() if line.strip())
+
+
+def _pieces(folder: Path) -> Iterator[Fields]:
+    for path in sorted(folder.glob("*.txt")):
+        piece = ""
+        for paragraph in path.read_text("utf-8", errors="ignore").split("\n\n"):
+            piece += paragraph + "\n\n"
+            if len(piece) > DOCUMENT_CHARACTERS:
+                yield {"text": piece.strip()}
+                piece = ""
+
+
+SETS: dict[str, tuple[str, Callable[[Path], Iterator[Fields]]]] = {
+    "alpaca": ("alpaca-52k/alpaca_data.json.gz", _instructions),
+    "dolly": ("splits/dolly_dev.jsonl", _instructions),
+    "gpteacher": ("gpteacher/codegen-instruct.json", _instructions),
+    "llms": ("llms-from-scratch/instruction-data.json", _instructions),
+    "oasst": ("oasst1-en/en-train-messages.jsonl.gz", _messages_without_roles),
+    "alpaca_gpt4": ("llamafactory-demos/alpaca_en_demo.json", _instructions),
+    "identity": ("llamafactory-demos/identity.json", _instructions),
+    "dpo": ("llamafactory-demos/dpo_en_demo.json", _preferences),
+    "kto": ("llamafactory-demos/kto_en_demo.json", _conversations),
+    "glaive": ("llamafactory-demos/glaive_toolcall_en_demo.json", _conversations),
+    "c4": ("llamafactory-demos/c4_demo.jsonl", _documents),
+    "wiki_demo": ("llamafactory-demos/wiki_demo.txt", _lines),
+    "wikitext": ("wikitext2/wiki.valid.raw", _lines),
+    "tinystories": ("splits/tinystories_dev.jsonl", _documents),
+    "childrens": ("splits/childrens_dev.jsonl", _documents),
+    "gutenberg": ("gutenberg", _pieces),
+    "shakespeare": ("tinyshakespeare", _pieces),
+    "thealgorithms": ("python-thealgorithms/files.jsonl", _documents),
+}
+
+
+def row_steps() -> dict[str, RowStep]:
+    """Every row step by its name."""
+    names = [one.name for one in pkgutil.iter_modules(data_prep.cleaning.steps.__path__)]
+    modules = [importlib.import_module(f"data_prep.cleaning.steps.{name}") for name in names]
+    return {step.name: step for module in modules for step in getattr(module, "STEPS", ())}
+
+
+def rejected_excerpt(texts: Sequence[RowText], found: Rejected) -> str:
+    """The reason with the beginning and the end of every text."""
+    shown = [f"{found.reason} {dict(found.details)}"]
+    for one in texts:
+        whole = one.text
+        middle = f"{whole[:N_CHARACTERS]} [...] {whole[-N_CHARACTERS:]}"
+        shown.append(f"  {one.role}: {whole if len(whole) <= 2 * N_CHARACTERS else middle!r}")
+    return "\n".join(shown)
+
+
+def changed_excerpt(texts: Sequence[RowText], found: Changed) -> str:
+    """The counts with every changed text around its first difference."""
+    shown = [str(dict(found.counts))]
+    for one, after in zip(texts, found.texts, strict=True):
+        before = one.text
+        if before != after:
+            pairs = enumerate(zip(before, after, strict=False))
+            place = next((number for number, (a, b) in pairs if a != b), min(len(before), len(after)))
+            begin = max(0, place - N_CHARACTERS // 4)
+            shown.append(f"  {one.role}: {before[begin : place + N_CHARACTERS // 4]!r}")
+            shown.append(f"  {' ' * len(one.role)}> {after[begin : place + N_CHARACTERS // 4]!r}")
+    return "\n".join(shown)
+
+
+def report(name: str, rows: Iterator[Fields], step: Any, n_sample: int, seed: int) -> None:
+    """Print the counts of one set and a sample of its rejects and changes."""
+    reasons: Counter[str] = Counter()
+    n_rows, n_changed, shown = 0, 0, []
+    for fields in rows:
+        n_rows += 1
+        texts = row_texts(fields)
+        found = step(texts)
+        if isinstance(found, Rejected):
+            reasons[found.reason] += 1
+            shown.append(rejected_excerpt(texts, found))
+        elif isinstance(found, Changed):
+            n_changed += 1
+            shown.append("(secret)" if found.is_secret else changed_excerpt(texts, found))
+    print(f"## {name}: {n_rows:,} rows, rejected {dict(reasons) or 0}, changed {n_changed}", flush=True)
+    for number, text in enumerate(random.Random(seed).sample(shown, min(n_sample, len(shown))), start=1):
+        print(f"[{name} {number}] {text}\n", flush=True)
+
+
+def main() -> None:
+    """Run one step over the sets."""
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = row_steps()
+    flags.add_argument("step", choices=sorted(steps))
+    flags.add_argument("--set", choices=sorted(SETS), nargs="*", default=list(SETS))
+    flags.add_argument("--options", type=json.loads, default={}, help="the step's options as JSON")
+    flags.add_argument("--sample", type=int, default=30)
+    flags.add_argument("--seed", type=int, default=0)
+    flags.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options = flags.parse_args()
+    step = steps[options.step]
+    function = step.make(step.options(**options.options))
+    for name in options.set:
+        path, read = SETS[name]
+        if (options.data / path).exists():
+            report(name, read(options.data / path), function, options.sample, options.seed)
+
+
+if __name__ == "__main__":
+    main()
