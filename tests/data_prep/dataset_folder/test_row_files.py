@@ -54,9 +54,10 @@ def test_the_suffix_is_seen_through_gz():
     ("a.jsonl", b'{"x": 1}\n[2]\n', "line 2 of .* is a list, expected an object"),
     ("a.json", b'[{"x": 1}, "two"]', "row 2 of .* is a str, expected an object"),
     ("a.json", b'{"x": [\n1]}', r"is a dict, expected a list of rows"),
-    ("a.json", b'[{"x": "\xe9"}]', "is not UTF-8 text: byte 0xe9 at offset 8"),
-    ("a.json.gz", gzip.compress(b'["\xe9"]'), "is not UTF-8 text: byte 0xe9"), ("a.json.gz", b"[]", "is not gzip data"),
-    ("a.json.gz", gzip.compress(b"[" + bytes(1000))[:-9], "is not gzip data"),
+    ("a.json", b'[{"x": "\xe9"}]', "row 1 of .* is not UTF-8 text"),
+    ("a.json.gz", gzip.compress(b'["\xe9"]'), "row 1 of .* is not UTF-8 text"),
+    ("a.json.gz", b"[]", "is not gzip data"),
+    ("a.json.gz", gzip.compress(b"[" + b" " * 1000)[:-9], "is not gzip data"),
     ("a.csv", b"x,y\n1,2\n1,2,3\n", "line 3 of .* has 3 values, expected 2 .*; quote values that hold a comma"),
     ("a.parquet", b"PAR1", "is not a Parquet file"),
 ])  # fmt: skip
