@@ -1,6 +1,7 @@
 """Read one file of rows (JSON, JSONL, CSV, TSV, Parquet, Arrow; the text formats also compressed) as a stream."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,17 +41,31 @@ def row_suffix(path: Path) -> str:
     return _SAME_FORMAT.get(last, last)
 
 
-def iter_rows(path: Path, suffix: str | None = None, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[Read]:
+@dataclass(frozen=True)
+class FilePart:
+    """Part of a file: bytes of a plain JSONL file, or row groups of a Parquet file. `encoding` None is found."""
+
+    start: int = 0
+    stop: int | None = None
+    first_line: int = 1
+    encoding: str | None = None
+
+
+def iter_rows(
+    path: Path, suffix: str | None = None, max_row_bytes: int = MAX_ROW_BYTES, part: FilePart = FilePart()
+) -> Iterator[Read]:
     """Yield the rows of `path`, in order, each a dict or the `BadRow` in its place; one row and a block are in memory.
 
     `suffix` overrides the suffix of the name. Raises `UnreadableFile` where nothing more can be read.
     """
     suffix = suffix or row_suffix(path)
     if suffix == ".parquet":
-        return iter(parquet_rows(path))
+        return iter(parquet_rows(path, part.start, part.stop))
     if suffix == ".arrow":
         return iter(arrow_rows(path))
-    blocks = utf8_blocks(byte_blocks(path, max_row_bytes), path)
+    blocks = utf8_blocks(byte_blocks(path, max_row_bytes, part.start, part.stop), path)
+    if suffix == ".jsonl":
+        return json_rows(blocks, path, max_row_bytes, lines=True, first_line=part.first_line)
     return ROW_READERS.get(suffix, ROW_READERS[".json"])(blocks, path, max_row_bytes)
 
 

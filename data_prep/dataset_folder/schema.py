@@ -1,6 +1,7 @@
 """The parts of a dataset folder: kinds, columns, split names, rejected rows and the manifest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict
 
@@ -25,15 +26,18 @@ PROVENANCE_COLUMNS = ("source", "source_row", "group")
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row, function or file that was left out: where it came from, the reason, and its content if that is short."""
+    """A row, function or file that was left out: where it came from, the reason, its content if that is short, and
+    details such as the cleaning step."""
 
     source: str
     source_row: str
     reason: str
     row: dict[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        line: dict[str, Any] = {"source": self.source, "source_row": self.source_row, "reason": self.reason}
+        """Return the line of rejected.jsonl."""
+        line = {"source": self.source, "source_row": self.source_row, "reason": self.reason, **self.details}
         return line if self.row is None else {**line, "row": self.row}
 
 

@@ -11,7 +11,10 @@ Then add a test to `tests/data_prep/sources/test_reading.py`. `--format` and the
 
 from data_prep.sources.flags import add_source_flags, command_of, positive, read_sources, split_sizes
 from data_prep.sources.formats import recognize
+from data_prep.sources.planning import plan_source
 from data_prep.sources.reading import read_source
 from data_prep.sources.row_columns import ALIASES, parse_column_map
 from data_prep.sources.row_fields import in_one_kind, pairs_in_one_form
 from data_prep.sources.rows import SourceContent, SourceRow, group_of_text, normalized
+from data_prep.sources.unit_rows import read_unit
+from data_prep.sources.units import ReadCounts, ReadOptions, SourcePlan, Unit

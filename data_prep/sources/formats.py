@@ -10,10 +10,9 @@ from data_prep.sources.file_formats.python_files import document_of_python_file,
 from data_prep.sources.file_formats.text_files import document_of_text_file
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item
+from data_prep.sources.units import AUTO
 from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def recognize(path: Path, kind: DatasetKind) -> str:
         counts = Counter([row_suffix(path)])
     else:
         listed = [suffix for some in suffixes.values() for suffix in some]
-        counts = Counter(row_suffix(file) for file in files_of_tree(path, [*listed, ".ndjson", ".gz"], path.name)[0])
+        counts = Counter(row_suffix(file) for file in files_of_tree(path, listed, path.name)[0])
     n_files = {name: sum(counts[suffix] for suffix in some) for name, some in suffixes.items()}
     best = max(n_files, key=lambda name: (n_files[name], name != "text_tree"))
     if n_files[best] == 0:

@@ -81,7 +81,7 @@ def _read_rows(
         entry["sha256"] = sha256_of_file(path)
         return _content_of_rows({"": read_row_file(path, suffix)}, kind, column_map, entry, foreign)
     wanted = (suffix,) if only else ROW_SUFFIXES
-    found = files_of_tree(path, (*ROW_SUFFIXES, ".ndjson", ".gz"), name)[0]
+    found = files_of_tree(path, ROW_SUFFIXES, name)[0]
     files = [file for file in found if row_suffix(file) in wanted]
     rows_of_files, rejected = {}, []
     for file in files:

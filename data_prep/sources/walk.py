@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageMetadata
 from pathlib import Path
 
-from data_prep.dataset_folder import RejectedRow
+from data_prep.dataset_folder import RejectedRow, row_suffix
 
 _SKIPPED_FOLDERS = {
     "test": "test_folder",
@@ -18,7 +18,8 @@ _SKIPPED_FOLDERS = {
 
 
 def files_of_tree(root: Path, suffixes: Sequence[str], source: str) -> tuple[list[Path], list[RejectedRow]]:
-    """Return the files below `root` with one of `suffixes`, sorted by path, and what was skipped with its reason.
+    """Return the files below `root` with one of `suffixes`, compressed or not, sorted by path, and what was skipped
+    with its reason.
 
     A skipped folder is one rejected line. Test files of Python are skipped; links to folders are not followed.
     """
@@ -32,7 +33,7 @@ def files_of_tree(root: Path, suffixes: Sequence[str], source: str) -> tuple[lis
                 subfolders.remove(name)
                 rejected.append(RejectedRow(source, (here / name).relative_to(root).as_posix() + "/", reason))
         for path in (here / name for name in names):
-            if path.suffix.lower() not in suffixes or not path.is_file():
+            if row_suffix(path) not in suffixes or not path.is_file():
                 continue
             if path.suffix == ".py" and (path.stem.startswith("test_") or path.stem.endswith("_test")):
                 rejected.append(RejectedRow(source, path.relative_to(root).as_posix(), "test_file"))

@@ -1,0 +1,156 @@
+"""Plan the units of files of rows: how the rows of each file are converted, and its parts."""
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_folder import RejectedRow
+from data_prep.dataset_folder.file_readers.arrow_rows import row_groups
+from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, UnreadableFile
+from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
+from data_prep.dataset_folder.file_readers.text_encodings import byte_order_mark
+from data_prep.dataset_folder.row_files import iter_rows
+from data_prep.sources.formats import ROW_FORMATS
+from data_prep.sources.line_ranges import line_ranges
+from data_prep.sources.row_columns import RowConversion, choose_conversion
+from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
+from data_prep.sources.units import ReadOptions, Unit
+from pipelines.errors import UserError
+from pipelines.files import sha256_of_file, sha256_of_text
+
+HEAD_ROWS, HEAD_CHARS = 1000, 4 << 20
+_UNIT_BYTES, _UNIT_ROWS = 16 << 20, 20_000  # of the row groups of a Parquet file
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows; `name` goes before the row number, "" if the source is one file."""
+
+    path: Path
+    name: str
+    format: str  # a name in ROW_FORMATS
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the first rows of a file say: how its rows are converted, and why they cannot be. An empty file has neither;
+    a file of rows that cannot be read has both."""
+
+    conversion: RowConversion | None = None
+    error: UserError | None = None
+
+
+class RowUnits:
+    """Plans files of rows; `rejected` gets the files that cannot be read, `entry` the hash of all."""
+
+    def __init__(
+        self, files: Sequence[RowFile], root: Path, options: ReadOptions, entry: dict[str, Any],
+        rejected: list[RejectedRow],
+    ) -> None:  # fmt: skip
+        self._files, self._root, self._options, self._entry, self._rejected = files, root, options, entry, rejected
+        self._heads: dict[RowFile, _Head] = {}
+
+    def check(self) -> None:
+        """Raise `UserError` unless a file has rows with the columns that are wanted."""
+        errors = []
+        for file in self._files:
+            head = self._heads[file] = self._head(file)
+            if head.error is not None:
+                errors.append(head.error)
+            elif head.conversion is not None:
+                return
+        name = self._entry["name"]
+        if not errors:
+            raise UserError(f"{name} has no rows", "name another --source")
+        if len(errors) == 1:
+            raise errors[0]
+        problem = f"none of the {len(errors)} files of {name} can be read, the first because {errors[0].problem}"
+        raise UserError(problem, errors[0].fix)
+
+    def units(self) -> Iterator[Unit]:
+        """Yield the units of all files, in order."""
+        hashes: list[tuple[str, str]] = []
+        for file in self._files:
+            try:
+                head = self._heads.pop(file, None) or self._head(file)
+                if head.conversion is None and head.error is not None:
+                    raise head.error
+                hashed = yield from self._units_of(file, head.conversion)
+                hashes.append((file.name, hashed))
+            except OSError as error:
+                reason = str(error.strerror).lower()
+                self._reject(file, UnreadableFile(f"cannot read {file.path}: {reason}", "check the file"))
+            except UserError as error:
+                self._reject(file, error)
+        lines = [f"{hashed}  {name}\n" for name, hashed in hashes]
+        is_one_file = len(hashes) == 1 and hashes[0][0] == ""
+        self._entry["sha256"] = hashes[0][1] if is_one_file else sha256_of_text("".join(lines))
+
+    def _reject(self, file: RowFile, error: UserError) -> None:
+        if self._options.strict:
+            raise error
+        reason = getattr(error, "reason", "columns_not_found")
+        self._rejected.append(RejectedRow(self._entry["name"], file.name or file.path.name, reason))
+
+    def _head(self, file: RowFile) -> _Head:
+        """Read the first rows that can be read."""
+        rows, n_chars, bad = list[Row](), 0, None
+        try:
+            for row in iter_rows(file.path, ROW_FORMATS[file.format], self._options.max_row_bytes):
+                if isinstance(row, BadRow):
+                    bad = bad or row
+                    continue
+                rows.append(row)
+                n_chars += sum(len(str(value)) for value in row.values())
+                if len(rows) == HEAD_ROWS or n_chars > HEAD_CHARS:
+                    break
+        except UnreadableFile as error:
+            if not rows:
+                return _Head(error=error)
+        name, kind = self._entry["name"], self._options.kind
+        if not rows:
+            return _Head() if bad is None else _Head(RowConversion(kind), bad.error())
+        foreign = self._options.format if self._options.format in FOREIGN_FORMATS else None
+        place = f"{name}/{file.name}" if file.name else name
+        try:
+            return _Head(choose_conversion(rows, kind, self._options.column_map, place, foreign))
+        except UserError as error:
+            return _Head(error=error)
+
+    def _units_of(self, file: RowFile, conversion: RowConversion | None) -> Generator[Unit, None, str]:
+        """Yield the units of one file, and return its hash."""
+        whole = Unit(self._entry["name"], self._root, (file.path,), file.name, file.format, conversion=conversion)
+        can_be_cut = conversion is not None and not conversion.needs_whole_file
+        if can_be_cut and file.format == "jsonl" and not is_compressed(file.path) and _has_lines(file.path):
+            digest = hashlib.sha256()
+            for part in line_ranges(file.path, digest):
+                yield replace(
+                    whole, start=part.start, stop=part.stop, first_row=part.first_row, first_line=part.first_line
+                )
+            return digest.hexdigest()
+        if can_be_cut and file.format == "parquet":
+            yield from _parts_of_parquet(whole)
+        elif conversion is not None:
+            yield whole
+        return sha256_of_file(file.path)
+
+
+def _has_lines(path: Path) -> bool:
+    """Whether a JSONL file is UTF-8 with a row on each line: it may be a JSON array, or UTF-16."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_CHARS)
+    mark = byte_order_mark(head)
+    return (mark is None or mark[0] == "utf-8") and head[mark[1] if mark else 0 :].lstrip()[:1] != b"["
+
+
+def _parts_of_parquet(whole: Unit) -> Iterator[Unit]:
+    first_group = n_rows = n_bytes = 0
+    first_row = 1
+    groups = row_groups(whole.files[0])
+    for number, (rows_of_group, bytes_of_group) in enumerate(groups, start=1):
+        n_rows, n_bytes = n_rows + rows_of_group, n_bytes + bytes_of_group
+        if n_bytes >= _UNIT_BYTES or n_rows >= _UNIT_ROWS or number == len(groups):
+            yield replace(whole, start=first_group, stop=number, first_row=first_row)
+            first_row, first_group, n_rows, n_bytes = first_row + n_rows, number, 0, 0
