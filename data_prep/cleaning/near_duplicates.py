@@ -1,0 +1,92 @@
+"""Near duplicates: rows whose question and answer are those of an earlier row but for a few words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.cleaning.candidates import candidate_pairs
+from data_prep.cleaning.minhash import BandHashes, ComparisonText, signatures
+from data_prep.cleaning.near_equality import PreparedRow, row_similarity
+from pipelines.errors import UserError
+
+_ROWS_AT_ONCE = 512
+
+
+class NearDuplicateAction(StrEnum):
+    """What happens to a near duplicate: it is left out, or it stays, in the split of the row it is like."""
+
+    REJECT = "reject"
+    GROUP = "group"
+
+
+@dataclass(frozen=True)
+class NearDuplicateOptions:
+    """Options of the step `near_duplicates`.
+
+    `threshold` is the least Jaccard similarity of two rows' pairs of neighboring words: five changed words in fifty
+    make it 0.66. Rows of fewer than `min_words` words are not compared. More `n_bands` miss fewer pairs; each
+    takes 4 bytes of a row.
+    """
+
+    threshold: float = 0.6
+    min_words: int = 20
+    n_bands: int = 24
+    action: NearDuplicateAction = NearDuplicateAction.REJECT
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for values that cannot be used."""
+        if not 0.3 <= self.threshold <= 1:
+            problem = f"near_duplicates: threshold is {self.threshold}, expected 0.3 to 1"
+            raise UserError(problem, "0.6 finds rows with five changed words in forty, 0.8 with five in a hundred")
+        for name, value, limits in (("min_words", self.min_words, (1, 10**6)), ("n_bands", self.n_bands, (4, 128))):
+            if not limits[0] <= value <= limits[1]:
+                raise UserError(f"near_duplicates: {name} is {value}, expected {limits[0]} to {limits[1]}", "change it")
+        if self.action not in list(NearDuplicateAction):
+            problem = f"near_duplicates: action is {self.action!r}, expected reject or group"
+            raise UserError(problem, "reject leaves near duplicates out, group keeps them in one split")
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """A row, the earlier row that is kept for it, and their similarity. Rows are numbered in source order."""
+
+    row: int
+    kept_row: int
+    similarity: float
+
+
+def band_hashes(rows: Sequence[ComparisonText], options: NearDuplicateOptions) -> BandHashes:
+    """Return the MinHash bands of each row as (rows, `n_bands`) numbers of 32 bits; zeros for rows not compared."""
+    parts = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
+    found = [signatures(part, options.n_bands, options.min_words) for part in parts]
+    return np.concatenate(found) if found else np.zeros((0, options.n_bands), np.uint32)
+
+
+def near_duplicates(
+    bands: BandHashes,
+    alive: NDArray[np.bool_],
+    texts_of: Callable[[int], ComparisonText],
+    options: NearDuplicateOptions,
+) -> list[NearDuplicate]:
+    """Return the near duplicates among the `alive` rows in order; `texts_of` reads the texts of a candidate.
+
+    The first row in order is kept, and a row is compared with rows that are kept. With the action `group` nothing is
+    left out: `kept_row` is then the first row of the cluster, whose rows may be alike over others between them.
+    """
+    read = lru_cache(maxsize=256)(lambda row: PreparedRow(texts_of(row)))
+    grouping = options.action == NearDuplicateAction.GROUP
+    kept: dict[int, int] = {}  # of a near duplicate: the row it is kept under
+    found: list[NearDuplicate] = []
+    for row, candidates in candidate_pairs(bands, alive):
+        others = candidates if grouping else sorted({kept.get(one, one) for one in candidates})
+        for other in others:
+            similarity = row_similarity(read(row), read(other), options.threshold)
+            if similarity is not None:
+                kept[row] = kept.get(other, other)
+                found.append(NearDuplicate(row, kept[row], round(similarity, 3)))
+                break
+    return found

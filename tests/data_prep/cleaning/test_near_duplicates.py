@@ -1,0 +1,233 @@
+import itertools
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from data_prep.cleaning.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.near_duplicates import (
+    NearDuplicate,
+    NearDuplicateAction,
+    NearDuplicateOptions,
+    band_hashes,
+    near_duplicates,
+)
+from data_prep.cleaning.row_texts import row_texts
+from pipelines.errors import UserError
+
+OPTIONS = NearDuplicateOptions()
+GROUP = NearDuplicateOptions(action=NearDuplicateAction.GROUP)
+VOWELS = """def count_vowels(text):
+    count = 0
+    for letter in text.lower():
+        if letter in "aeiou":
+            count += 1
+    return count"""
+TIDES = (
+    "Tides rise and fall because the moon pulls the water of the oceans towards itself, and because the earth turns "
+    "under the bulge of water that this pull makes. The sun pulls as well, but less than half as strongly."
+)
+
+
+def row(question: str, answer: str) -> ComparisonText:
+    return comparison_text(row_texts({"instruction": question, "input": "", "output": answer}))
+
+
+def found(rows: list[ComparisonText], options: NearDuplicateOptions = OPTIONS) -> list[NearDuplicate]:
+    return near_duplicates(band_hashes(rows, options), np.ones(len(rows), bool), rows.__getitem__, options)
+
+
+def kept_rows(rows: list[ComparisonText], options: NearDuplicateOptions = OPTIONS) -> dict[int, int]:
+    return {one.row: one.kept_row for one in found(rows, options)}
+
+
+VOCABULARY = ["".join(letters) for letters in itertools.product("bdklmrst", "aeiou", "bdklmrst", "aeiou", "nst")]
+
+
+def sentences(rng: random.Random, n_words: int) -> str:
+    """Return text in a made-up language in which some words are frequent and most are rare."""
+    ranks = (int(rng.paretovariate(0.8)) * 3571 for _ in range(n_words))
+    return " ".join(VOCABULARY[rank % len(VOCABULARY)] for rank in ranks)
+
+
+def edited(rng: random.Random, text: str) -> str:
+    """Replace, leave out, add or misspell one word."""
+    words = text.split()
+    place = rng.randrange(len(words))
+    word = words[place]
+    changed = [[rng.choice(VOCABULARY)], [], [word, rng.choice(VOCABULARY)], [word + rng.choice(VOCABULARY)]]
+    return " ".join([*words[:place], *rng.choice(changed), *words[place + 1 :]])
+
+
+def with_edits(rng: random.Random, text: ComparisonText, n_edits: int) -> ComparisonText:
+    question, answer = text.questions[0], text.answers[0]
+    for _ in range(n_edits):
+        if rng.random() < len(question) / len(question + answer):
+            question = edited(rng, question)
+        else:
+            answer = edited(rng, answer)
+    return row(question, answer)
+
+
+def test_of_500_near_duplicates_among_20000_rows_95_percent_are_found_and_few_others():
+    rng = random.Random(0)
+    rows = [row(sentences(rng, rng.randint(6, 25)), sentences(rng, rng.randint(30, 120))) for _ in range(18_000)]
+    rows += [
+        row(
+            f"What is the capital of {name}, and why are there tides?",
+            f"The capital of {name} is {name[::-1]}. " + TIDES,
+        )
+        for name in VOCABULARY[:2_000]
+    ]
+    originals = rng.sample(range(18_000), 500)
+    planted = [with_edits(rng, rows[one], rng.randint(1, 5)) for one in originals]
+    kept = kept_rows(rows + planted)
+    right = sum(kept.get(20_000 + number) == original for number, original in enumerate(originals))
+    assert right >= 475
+    assert sum(number < 20_000 for number in kept) <= 20_000 * 0.01
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (row("Count the vowels of a text in Python.", VOWELS),
+         row("Please count all the vowels of a text in Python.", VOWELS)),
+        (row("Why are there tides?", TIDES), row("Why are there tides?", TIDES.replace("strongly", "hard"))),
+        (row("Why are there tides?", TIDES), row("why are there TIDES", TIDES.upper().replace(",", ""))),
+        (row("潮汐是什么？", "月球的引力使海水上涨和下落，地球自转使海水每天两次到达高点，太阳的引力也有影响。"),
+         row("潮汐是什么？", "月球的引力使海水上涨和下落，地球自转使海水每天两次到达最高点，太阳的引力也有影响。")),
+    ],
+    ids=["another wording of the request", "another word in the answer", "case and punctuation", "Chinese"],
+)  # fmt: skip
+def test_rows_that_differ_in_a_few_words_are_near_duplicates(first, second):
+    assert kept_rows([first, second]) == {1: 0}
+
+
+def templated(template: str, answer: str, *fillings: tuple[str, str]) -> list[ComparisonText]:
+    return [row(template.format(asked), answer.format(asked=asked, said=said)) for asked, said in fillings]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        templated("What is the capital of {}?", "The capital of {asked} is {said}, which is also its largest city and "
+                  "the seat of its government and parliament.", ("France", "Paris"), ("Italy", "Rome")),
+        templated("What is {}? Explain how you add two numbers.", "The sum is {said}. We add the ones first, then the "
+                  "tens, and carry what is over nine to the next place.", ("12 + 7", "19"), ("12 + 8", "20")),
+        templated("What is {}? Explain each step that you take, please.", "First we look at both numbers, then write "
+                  "the result, which has two digits at most: {said}.", ("12 + 3", "15"), ("12 * 3", "36")),
+        templated("Write a function that returns the {} of a list.", "def find(numbers):\n    best = numbers[0]\n"
+                  "    for number in numbers:\n        best = {said}(best, number)\n    return best",
+                  ("minimum", "min"), ("maximum", "max")),
+        [row("Why are there tides?", TIDES), row("Why are there tides?", "The moon's gravity attracts the sea, and the "
+             "rotation of our planet moves every coast through two high waters a day.")],
+        [row("Say hello in French.", "Bonjour!"), row("Say hello in French", "bonjour")],
+    ],
+    ids=["names", "numbers", "operators", "code", "another answer", "too short to judge"],
+)  # fmt: skip
+def test_rows_of_one_template_and_other_answers_are_no_near_duplicates(rows):
+    assert kept_rows(rows) == {}
+
+
+def test_one_instruction_with_two_inputs_is_no_near_duplicate():
+    instruction = "Decide whether this review of a restaurant is positive or negative and answer in a full sentence."
+    texts = ("We waited an hour for cold soup.", "The waiter was kind and the fish was fresh.")
+    rows = [{"instruction": instruction, "input": text, "output": "The review is what it says."} for text in texts]
+    assert kept_rows([comparison_text(row_texts(one)) for one in rows]) == {}
+
+
+def chat(*turns: str) -> ComparisonText:
+    roles = ("user", "assistant")
+    return comparison_text(
+        row_texts({"messages": [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]})
+    )
+
+
+def test_conversations_that_part_in_their_last_turn_are_no_near_duplicates():
+    first = ("Why are there tides?", TIDES, "And on other planets?")
+    other = "Any planet with seas and a moon would have them; we know of none so far."
+    assert kept_rows([chat(*first, "Seas need water, so no."), chat(*first, other)]) == {}
+    assert kept_rows([chat(*first, other), chat(*first, other.replace("none", "no one"))]) == {1: 0}
+
+
+def test_of_a_cluster_the_first_living_row_is_kept():
+    rows = [row("Why are there tides?", TIDES + ending) for ending in ("", " Yes.", " No.", " Truly.")]
+    assert kept_rows(rows) == {1: 0, 2: 0, 3: 0}
+    alive = np.array([False, True, True, True])
+    assert [one.kept_row for one in near_duplicates(band_hashes(rows, OPTIONS), alive, rows.__getitem__, OPTIONS)] == [
+        1,
+        1,
+    ]
+
+
+def chain(n_rows: int) -> list[ComparisonText]:
+    """Rows of which each is like the one before it, and unlike the one three before it."""
+    words = sentences(random.Random(1), 60 + 6 * n_rows).split()
+    return [row("What does this say to you?", " ".join(words[6 * n : 6 * n + 60])) for n in range(n_rows)]
+
+
+def test_a_row_is_left_out_for_a_kept_row_only_and_grouped_over_rows_between():
+    rows = chain(6)
+    rejected = kept_rows(rows)
+    assert rejected
+    assert not rejected.keys() & set(rejected.values())
+    assert kept_rows(rows, GROUP) == dict.fromkeys(range(1, 6), 0)
+
+
+def test_a_thousand_copies_are_found_with_one_comparison_each():
+    rows = [row("Why are there tides?", TIDES)] * 1_000
+    read: list[int] = []
+
+    def texts_of(number: int) -> ComparisonText:
+        read.append(number)
+        return rows[number]
+
+    kept = near_duplicates(band_hashes(rows, OPTIONS), np.ones(1_000, bool), texts_of, OPTIONS)
+    assert [one.kept_row for one in kept] == [0] * 999
+    assert len(read) == 1_000
+
+
+def test_the_result_is_the_same_for_any_batches_and_run_to_run():
+    rng = random.Random(3)
+    rows = [row(sentences(rng, 12), sentences(rng, rng.randint(0, 90))) for _ in range(300)]
+    together = band_hashes(rows, OPTIONS)
+    parts = [band_hashes(rows[start : start + 7], OPTIONS) for start in range(0, 300, 7)]
+    assert np.array_equal(together, np.concatenate(parts))
+    assert together.dtype == np.uint32
+    assert together[:2].tolist() == band_hashes(rows[:2], OPTIONS).tolist()
+
+
+def test_bands_may_be_a_memory_map(tmp_path):
+    rows = [row("Why are there tides?", TIDES)] * 3
+    np.save(tmp_path / "bands.npy", band_hashes(rows, OPTIONS))
+    bands = np.load(tmp_path / "bands.npy", mmap_mode="r")
+    assert len(near_duplicates(bands, np.ones(3, bool), rows.__getitem__, OPTIONS)) == 2
+
+
+def test_rows_that_are_empty_or_hold_any_bytes_are_no_error():
+    texts = ["", " ", "\0", "\ud800", "a\0b " * 20, "🙂" * 50, "é" * 2_000_000]
+    assert kept_rows([row(text, text) for text in texts]) == {}
+    assert band_hashes([], OPTIONS).shape == (0, OPTIONS.n_bands)
+    assert kept_rows([]) == {}
+
+
+def test_documents_are_compared_whole():
+    document = sentences(random.Random(5), 20_000)
+    others = [document + " the end", sentences(random.Random(6), 20_000), document[: len(document) // 2]]
+    rows = [comparison_text(row_texts({"text": text})) for text in (document, *others)]
+    assert kept_rows(rows) == {1: 0}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: NearDuplicateOptions(threshold=0.1), "threshold is 0.1, expected 0.3 to 1"),
+        (lambda: NearDuplicateOptions(min_words=0), "min_words is 0, expected 1 to 1000000"),
+        (lambda: NearDuplicateOptions(n_bands=1000), "n_bands is 1000, expected 4 to 128"),
+        (lambda: NearDuplicateOptions(action="drop"), "action is 'drop', expected reject or group"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(make: Callable[[], object], words: str):
+    with pytest.raises(UserError, match=words):
+        make()
