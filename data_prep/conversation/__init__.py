@@ -1,5 +1,6 @@
 """The row model: system, turns, tools, tool calls, reasoning, template arguments. Every row format is read into it."""
 
+from data_prep.conversation.columns import ALIASES, CONVERSATION_COLUMNS
 from data_prep.conversation.messages import (
     Message,
     UnreadableRowError,

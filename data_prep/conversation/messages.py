@@ -13,9 +13,11 @@ class UnreadableRowError(Exception):
 
 
 _ROLES = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant",
-    "bing": "assistant", "chatgpt": "assistant", "system": "system", "function_call": "function_call",
-    "observation": "tool", "tool": "tool", "function": "tool", "function_response": "tool", "developer": "developer",
+    "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant",
+    "model": "assistant", "bing": "assistant", "chatgpt": "assistant", "ai": "assistant", "bot": "assistant",
+    "system": "system", "developer": "developer", "function_call": "function_call", "tool_call": "function_call",
+    "observation": "tool", "tool": "tool", "function": "tool", "function_response": "tool", "tool_response": "tool",
+    "ipython": "tool",
 }  # fmt: skip
 
 # Where datasets keep the reasoning before an answer: DeepSeek's and Qwen's key, OpenAI's and gpt-oss's.
@@ -111,7 +113,7 @@ def scalar_text(value: Any) -> str:
 def _message(value: Any) -> Message:
     if not isinstance(value, Mapping):
         raise UnreadableRowError("message_is_no_object")
-    role = _ROLES.get(str(value.get("role", value.get("from"))))
+    role = _ROLES.get(str(value.get("role", value.get("from"))).lower())
     if role is None:
         raise UnreadableRowError(f"unknown_role: {value.get('role', value.get('from'))}")
     content = text_or_parts(value.get("content", value.get("value")))

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_prep.conversation.columns import ALIASES, CONVERSATION_COLUMNS
 from data_prep.conversation.messages import Message, UnreadableRowError, content_text, holds_messages, parsed_json
 from data_prep.conversation.model import Conversation
 from data_prep.conversation.rows import Row, RowFormat, read_row
 
 EQUAL_ANSWERS = "chosen_equals_rejected"
 _WITH_THE_PROMPT = ("input", "system", "tools", "chat_template_kwargs")
-PROMPT_COLUMNS = ("instruction", "prompt", "question", "conversations", "messages")
+PROMPT_COLUMNS = (*ALIASES["instruction"], *reversed(CONVERSATION_COLUMNS))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.conversation import (
     CHECKED_COLUMNS,
+    CONVERSATION_COLUMNS,
     RowFormat,
     UnreadableRowError,
     content_text,
@@ -17,7 +18,6 @@ from data_prep.conversation import (
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
 from data_prep.sources.row_columns import (
-    CONVERSATION_COLUMNS,
     PROVENANCE,
     Columns,
     Row,

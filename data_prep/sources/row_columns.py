@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_prep.conversation import CHECKED_COLUMNS, holds_messages
+from data_prep.conversation import ALIASES, CHECKED_COLUMNS, CONVERSATION_COLUMNS, holds_messages
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS, recognize_rows
 from data_prep.sources.row_formats.row_format import ForeignFormat
@@ -13,20 +13,11 @@ from pipelines.errors import UserError
 Row = Mapping[str, Any]
 Columns = Mapping[str, Sequence[str]]
 
-# own name first: a file that has both `output` and `answer` means `output`
-ALIASES: dict[str, tuple[str, ...]] = {
-    "instruction": ("instruction", "prompt", "question"),
-    "input": ("input", "context"),
-    "output": ("output", "response", "answer", "completion"),
-    "text": ("text", "content"),
-}
 WANTED = {
     DatasetKind.INSTRUCTIONS: ("instruction", "input", "output"),
     DatasetKind.CORPUS: ("text",),
     DatasetKind.PREFERENCES: ("instruction", "input", "chosen", "rejected"),
 }
-# columns of whole conversations, in place of those wanted
-CONVERSATION_COLUMNS = ("messages", "conversations")
 _OF_A_CONVERSATION = ("system", "tools", "chat_template_kwargs")
 _ANSWERS = ("chosen", "rejected")
 PROVENANCE = ("source", "group")  # a row's own values replace the file's name and the hash of its question
@@ -92,12 +83,22 @@ def choose_conversion(
 
 
 def columns_for(present: Iterable[str], column_map: Mapping[str, str], kind: DatasetKind) -> Columns:
-    """Return the columns in `present` for each of ours; in each row the first that is not null counts."""
+    """Return the columns in `present` for each of ours; in each row the first that is not null counts.
+
+    A name in other case counts if no column has the very name. Without an instruction, the input is the request.
+    """
     names = set(present)
+    by_lower_case = {name.lower(): name for name in reversed(list(names))}
     chosen: dict[str, list[str]] = {}
     for ours in (*WANTED[kind], *OPTIONAL[kind]):
-        if theirs := [name for name in _candidates(ours, column_map) if name in names]:
+        candidates = _candidates(ours, column_map)
+        theirs = [name for name in candidates if name in names]
+        if not theirs and ours not in column_map:
+            theirs = [by_lower_case[name] for name in candidates if name in by_lower_case]
+        if theirs:
             chosen[ours] = theirs
+    if kind is DatasetKind.INSTRUCTIONS and "instruction" not in chosen and {"input", "output"} <= chosen.keys():
+        chosen["instruction"] = chosen.pop("input")
     if {"test", "entry_point"} <= chosen.keys() and "prompt" in names:
         chosen["prompt"] = ["prompt"]  # HumanEval: the head of a function that its tests complete
     return chosen

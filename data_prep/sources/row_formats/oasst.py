@@ -15,6 +15,7 @@ from data_prep.sources.row_formats.row_format import (
     is_false,
     is_true,
     number,
+    only_by_name,
     without,
 )
 
@@ -38,10 +39,6 @@ class _OpenTree:
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     return set(columns) >= _FLAT or (bool(head) and all(map(_is_tree, head)))
-
-
-def _only_by_name(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: ARG001
-    return False
 
 
 def _is_tree(row: Row) -> bool:
@@ -139,7 +136,7 @@ OASST_ALL_PATHS = ForeignFormat(
     "oasst_all_paths",
     "OpenAssistant messages or trees; every path from a tree's root to a last answer",
     (DatasetKind.INSTRUCTIONS,),
-    _only_by_name,
+    only_by_name,
     _convert(all_paths),
     whole_file_for=(DatasetKind.INSTRUCTIONS,),
 )

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 
 from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.hh_rlhf import HH_RLHF
 from data_prep.sources.row_formats.kto import KTO
+from data_prep.sources.row_formats.named_columns import NAMED_COLUMNS
+from data_prep.sources.row_formats.natural_instructions import NATURAL_INSTRUCTIONS
 from data_prep.sources.row_formats.oasst import OASST, OASST_ALL_PATHS
 from data_prep.sources.row_formats.row_format import ForeignFormat, Row
+from data_prep.sources.row_formats.templated_text import TEMPLATED_TEXT
+from data_prep.sources.row_formats.turns import TURNS
+from data_prep.sources.row_formats.ultrafeedback import ULTRAFEEDBACK
 
 # the first that recognizes a file's rows is chosen
-FOREIGN_FORMATS: dict[str, ForeignFormat] = {one.name: one for one in (OASST, OASST_ALL_PATHS, KTO)}
+_FORMATS = (
+    OASST, OASST_ALL_PATHS, KTO, HH_RLHF, ULTRAFEEDBACK, NATURAL_INSTRUCTIONS, TURNS, TEMPLATED_TEXT, *NAMED_COLUMNS,
+)  # fmt: skip
+FOREIGN_FORMATS: dict[str, ForeignFormat] = {one.name: one for one in _FORMATS}
 
 
 def recognize_rows(columns: Sequence[str], head: Sequence[Row], kind: DatasetKind) -> ForeignFormat | None:

@@ -29,6 +29,11 @@ class ForeignFormat:
     whole_file_for: tuple[DatasetKind, ...] = ()  # rows depend on others of their file, which is read in one piece
 
 
+def only_by_name(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: ARG001
+    """Recognize nothing: the format is chosen by its name."""
+    return False
+
+
 def each_row(convert: Callable[[Row, DatasetKind], Row]) -> Callable[..., Iterator[ConvertedRow]]:
     """Return the `convert` of a format whose rows are converted one by one.
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from data_prep.conversation import ALIASES, CONVERSATION_COLUMNS
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.evidence import (
     Check,
@@ -24,9 +25,8 @@ _EMPTY_REASONS = {"empty_output", "empty_chosen", "empty_rejected"}  # in the le
 _NOTHING = re.compile(r"\s*(?:\.{1,3}|…|-{1,3}|–|—|_{1,3})?\s*")  # "?" and "+" may be answers; Morse code is longer
 
 # Columns that rows are read from; next to messages only the system prompt is read.
-_PROMPT_COLUMNS = ("instruction", "input", "system", "prompt", "question")
+_PROMPT_COLUMNS = (*ALIASES["instruction"], "input", "system")
 _ANSWER_COLUMNS = ("output", "completion", "chosen", "rejected")
-_MESSAGES = ("messages", "conversations")
 _NO_INPUT = re.compile(r"<no ?(?:input|output)>", re.IGNORECASE)  # the mark of self-instruct's generator
 # What pandas, JavaScript, Arrow and generators write for a missing value. "None" may be a real answer.
 _NO_VALUE = {"nan", "none", "null", "n/a", "<na>", "undefined", "no input", "noinput", "todo", "[object object]"}
@@ -125,7 +125,7 @@ def placeholder_values(context: CheckContext) -> Iterator[Finding]:
 
 def _placeholder_in(row: SampledRow) -> str | None:
     """The column or role of a text that certainly is a placeholder, with the text."""
-    has_messages = any(row.values.get(column) is not None for column in _MESSAGES)
+    has_messages = any(row.values.get(column) is not None for column in CONVERSATION_COLUMNS)
     columns = ("system",) if has_messages else (*_PROMPT_COLUMNS, *_ANSWER_COLUMNS)
     texts = [(column, row.values.get(column)) for column in columns]
     texts += [(one["role"], one.get("content")) for one in row.messages if has_messages]
