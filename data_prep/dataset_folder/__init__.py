@@ -3,6 +3,7 @@
 from data_prep.dataset_folder.card import summary
 from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, text_table, unstorable_reason
 from data_prep.dataset_folder.combining import combined
+from data_prep.dataset_folder.lengths import LengthCounts
 from data_prep.dataset_folder.loading import load_rows
 from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.reading import (

@@ -7,18 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from data_prep.conversation import content_text
 from data_prep.dataset_folder.batches import rows_at
+from data_prep.dataset_folder.excerpts import row_excerpts
 from data_prep.dataset_folder.lengths import TURNS
-from data_prep.dataset_folder.schema import PROVENANCE_COLUMNS, SPLITS
+from data_prep.dataset_folder.schema import SPLITS
 from pipelines.files import write_text_atomically
-from pipelines.files.visible_text import excerpt, fenced, markdown_code, markdown_text
+from pipelines.files.visible_text import fenced, markdown_code, markdown_text
 
 Row = Mapping[str, Any]
 
 N_EXAMPLES = 3
-_MAX_CHARACTERS = 300
-_MAX_MESSAGES = 6
 _BAR_LENGTH = 12
 _SIZES = (
     (1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"),
@@ -139,27 +137,8 @@ def _bar(share: float) -> str:
 
 
 def _example(row: Row) -> dict[str, Any]:
-    cut = ((name, excerpt(text, _MAX_CHARACTERS)) for name, text in _texts(row))
-    return {
-        "place": f"{row.get('source')}, row {row.get('source_row')}",
-        "texts": [(name, one.text, one.n_hidden) for name, one in cut],
-    }
-
-
-def _texts(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield (column or role, text) of what a row says."""
-    for column, value in row.items():
-        if column in PROVENANCE_COLUMNS or value in (None, "", []):
-            continue
-        if column in ("messages", "prompt", "chosen", "rejected") and isinstance(value, list):
-            for message in value[:_MAX_MESSAGES]:
-                calls = json.dumps(message["tool_calls"], ensure_ascii=False) if message.get("tool_calls") else ""
-                name = message["role"] if column == "messages" else f"{column}, {message['role']}"
-                yield name, "\n".join(part for part in (content_text(message), calls) if part)
-            if len(value) > _MAX_MESSAGES:
-                yield f"{column}, {len(value) - _MAX_MESSAGES} more messages", "..."
-        else:
-            yield column, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    place = f"{row.get('source')}, row {row.get('source_row')}"
+    return {"place": place, "texts": [(one.name, one.text, one.n_hidden) for one in row_excerpts(row)]}
 
 
 def _source(source: Row, licenses: Sequence[str]) -> dict[str, str]:
