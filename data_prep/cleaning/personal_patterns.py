@@ -22,10 +22,11 @@ _LONG_TLD = re.compile(
     r"international|network|center|systems|consulting|eco|earth|london|paris|berlin|tokyo|nyc"
 )
 _FILE_ENDINGS = ("js", "ts", "py", "rb", "rs", "cs", "md", "sh")  # `logo@2.js`; few people have an address in them
-# RFC 2606 and what authors write for "your address"
+# RFC 2606, what authors write for "your address", and message ids
 _EXAMPLE_EMAIL = re.compile(
-    r"(?i)@(?:[\w-]+\.)*(?:example\.\w+|example|test|invalid|localhost|local|yourdomain\.\w+|your-?company\.\w+|domain\.\w+)$"
-    r"|^(?:your|my)[._-]?(?:e?mail|name|user)|^git@"
+    r"(?i)@(?:[\w-]+\.)*(?:example|test|invalid|localhost|local|your-?domain|my-?domain|your-?company|domain)(?:\.\w+)*$"
+    r"|^(?:(?:your|my)[._-]?(?:\w*[._-])?(?:e?mail|address|name|user)|user(?:name)?|example|test|you|someone|name|foo|bar)"
+    r"(?:\d?|[._-].*)@|^\w@\w\.|^git@|^(?:\D*\d){14}.*@|^[\da-f]{8}-[\da-f]{4}-"
 )
 
 
@@ -43,7 +44,7 @@ _IPV6 = re.compile(r"(?<![\w:.])[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:])",
 _BEFORE_VERSION = re.compile(r"(?i)(?:version|ver\.?|release|build|section|chapter|clause|rule|[=<>~!]=|[$#]) {0,2}$")
 _BEFORE_IP = re.compile(r"(?i)(?:\bip\b|address|host|server|ping|ssh|//|@)\W{0,4}(?:\w+\W{1,3}){0,2}$")
 _RESOLVERS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "4.2.2.2", "208.67.222.222"))
-_PLACEHOLDER_IPS = frozenset(("1.2.3.4", "12.34.56.78", "123.45.67.89", "123.45.67.8", "123.456.78.9"))
+_PLACEHOLDER_IPS = ("1.2.3.", "1.1.1.", "12.34.56.78", "123.45.67.")
 
 
 def find_ip_addresses(text: str, keep_examples: bool = True) -> Iterator[Place]:
@@ -69,7 +70,7 @@ def _is_example_ip(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bo
     last = address.packed[-1]
     is_network = address.version == 4 and (last in (0, 255) or len(set(address.packed)) == 1)
     name = str(address)
-    is_known = name in _RESOLVERS or name in _PLACEHOLDER_IPS
+    is_known = name in _RESOLVERS or name.startswith(_PLACEHOLDER_IPS)
     return is_network or is_known or address.is_multicast or not address.is_global
 
 
@@ -80,8 +81,9 @@ _EXAMPLE_MAC = re.compile(
 
 
 def find_mac_addresses(text: str, keep_examples: bool = True) -> Iterator[Place]:
-    """Yield MAC addresses; examples are those of RFC 7042, repeated and ascending bytes."""
+    """Yield MAC addresses; examples are those of RFC 7042, those set by software, and groups of machines."""
     for match in _MAC.finditer(text):
         digits = match[0].replace(match[1], "")
-        if not digits.isdecimal() and not (keep_examples and _EXAMPLE_MAC.match(digits)):
+        is_example = int(digits[:2], 16) & 3 or _EXAMPLE_MAC.match(digits)  # bits: group, set by software
+        if not digits.isdecimal() and not (keep_examples and is_example):
             yield match.span()

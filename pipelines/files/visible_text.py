@@ -4,9 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# An access token of the Hub. No word boundary in front: in JSON a line that begins with one reads \nhf_...
-HUB_TOKEN = re.compile(r"(?:hf_(?:oauth_|jwt_)?|api_org_)[A-Za-z0-9]{20,}")
-
 # Invisible characters: C1 controls, zero-width marks, line separators, and the direction marks that reorder displayed
 # text. U+200C and U+200D stay: scripts and emoji need them.
 _NAMED = (

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pipelines.errors import UserError
-from pipelines.files.visible_text import HUB_TOKEN
+from pipelines.files.service_keys import HUB_TOKEN
 
 T = TypeVar("T")
 

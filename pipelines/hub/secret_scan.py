@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import get_token
 
 from pipelines.errors import UserError
-from pipelines.files.visible_text import HUB_TOKEN
+from pipelines.files.service_keys import HUB_TOKEN, find_service_keys
 from pipelines.hub.local_paths import home_folder
 from pipelines.hub.upload_files import UploadFile
 
@@ -36,6 +36,8 @@ class LocalSecrets:
         """Which kind of secret `text` contains, None without one."""
         if HUB_TOKEN.search(text) or any(token in text for token in self.tokens):
             return "a token"
+        if key := next(find_service_keys(text), None):
+            return f"a credential ({key[0]})"
         if paths and self.home and re.search(rf"{re.escape(self.home)}(?![\w-])", text):
             return "the path of the home folder"
         name = rf"[/\\]{re.escape(self.user)}(?![\w-])" if self.user else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import sha256_of_text
-from pipelines.files.visible_text import HUB_TOKEN
+from pipelines.files.service_keys import HUB_TOKEN
 
 _PACKAGES = (
     "base2instruct", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers",

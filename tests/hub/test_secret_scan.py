@@ -1,6 +1,7 @@
 """The last look: what is private is found in every kind of file and named by file and line, never repeated."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.hub.secret_scan import LocalSecrets, local_secrets, refuse_secrets
 from pipelines.hub.upload_files import UploadFile
+from tests.data_prep.cleaning.made_keys import MAKERS
 from tests.hub.run_folder import write_weights
 
 TOKEN = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
@@ -43,6 +45,12 @@ def leak_in(content: Path | str | bytes, name: str = "lock.json") -> str:
 )
 def test_what_is_private_is_named_by_file_and_line(line, what):
     assert leak_in(f"one\ntwo\n{line}\nfour") == f"{what} in lock.json (line 3)"
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("HUGGING_FACE_TOKEN", "PRIVATE_KEY")])
+def test_keys_of_other_services_are_named_by_kind(name):
+    key = MAKERS[name](random.Random(0))
+    assert leak_in(f"one\nkey: {key}\n") == f"a credential ({name}) in lock.json (line 2)"
 
 
 @pytest.mark.parametrize(
