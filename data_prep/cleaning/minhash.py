@@ -23,7 +23,10 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _OTHER_PUNCTUATION = re.compile(r"[^\x00-\x7f\w]")
 _SPACE = ord(" ")
-_TABLE = bytes(byte if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() else _SPACE for byte in range(256))
+_TABLE = bytes(
+    byte if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() or chr(byte) == "_" else _SPACE
+    for byte in range(256)
+)  # fmt: skip
 
 BandHashes = NDArray[np.uint32]
 
@@ -38,6 +41,7 @@ class ComparisonText:
 
 def comparison_text(texts: Sequence[RowText]) -> ComparisonText:
     """Return the questions (with system, input and tool texts) and the answers (or documents) of a row, in order."""
+    texts = [one for one in texts if one.text.strip()]
     questions = tuple(_shortened(one.text) for one in texts if one.role in _QUESTION_ROLES)
     answers = tuple(_shortened(one.text) for one in texts if one.role not in _QUESTION_ROLES)
     return ComparisonText(questions, answers)

@@ -13,6 +13,7 @@ from data_prep.cleaning.minhash import BandHashes, ComparisonText, signatures
 from data_prep.cleaning.near_equality import PreparedRow, row_similarity
 from pipelines.errors import UserError
 
+MIN_THRESHOLD = 0.5  # pairs below it are rarely candidates
 _ROWS_AT_ONCE = 512
 
 
@@ -28,20 +29,22 @@ class NearDuplicateOptions:
     """Options of the step `near_duplicates`.
 
     `threshold` is the least Jaccard similarity of two rows' pairs of neighboring words: five changed words in fifty
-    make it 0.66. Rows of fewer than `min_words` words are not compared. More `n_bands` miss fewer pairs; each
-    takes 4 bytes of a row.
+    make it 0.66. Documents have their own: files of one kind share much. Rows of fewer than `min_words` words are not
+    compared. More `n_bands` miss fewer pairs; each takes 4 bytes of a row.
     """
 
-    threshold: float = 0.6
+    threshold: float = 0.55
+    document_threshold: float = 0.85
     min_words: int = 20
     n_bands: int = 24
     action: NearDuplicateAction = NearDuplicateAction.REJECT
 
     def __post_init__(self) -> None:
         """Raise `UserError` for values that cannot be used."""
-        if not 0.3 <= self.threshold <= 1:
-            problem = f"near_duplicates: threshold is {self.threshold}, expected 0.3 to 1"
-            raise UserError(problem, "0.6 finds rows with five changed words in forty, 0.8 with five in a hundred")
+        for name, value in (("threshold", self.threshold), ("document_threshold", self.document_threshold)):
+            if not MIN_THRESHOLD <= value <= 1:
+                problem = f"near_duplicates: {name} is {value}, expected {MIN_THRESHOLD} to 1"
+                raise UserError(problem, "0.55 finds rows with five changed words in forty, 0.8 with five in a hundred")
         for name, value, limits in (("min_words", self.min_words, (1, 10**6)), ("n_bands", self.n_bands, (4, 128))):
             if not limits[0] <= value <= limits[1]:
                 raise UserError(f"near_duplicates: {name} is {value}, expected {limits[0]} to {limits[1]}", "change it")
@@ -84,7 +87,8 @@ def near_duplicates(
     for row, candidates in candidate_pairs(bands, alive):
         others = candidates if grouping else sorted({kept.get(one, one) for one in candidates})
         for other in others:
-            similarity = row_similarity(read(row), read(other), options.threshold)
+            threshold = options.threshold if read(row).questions else options.document_threshold
+            similarity = row_similarity(read(row), read(other), threshold)
             if similarity is not None:
                 kept[row] = kept.get(other, other)
                 found.append(NearDuplicate(row, kept[row], round(similarity, 3)))

@@ -8,11 +8,16 @@ from itertools import pairwise
 from data_prep.cleaning.minhash import ComparisonText, words
 
 MIN_PART_SIMILARITY = 0.3  # of each text; the threshold holds for all texts of a row together
+MIN_ANSWER_SIMILARITY = 0.5
 MAX_LENGTH_DIFFERENCE = 0.2  # of each text, as a share of the longer one's words: an answer to more is another answer
 WORDS_PER_OTHER_FIGURE = 100  # a question may have another number for so many words
 WORDS_PER_REPLACED_WORD = 25  # more replaced words of a question may change what it asks, and then the answer must be
 MAX_CHANGED = 0.1  # changed in this share of its words at most,
 MIN_WORDS_OF_ANSWER = 10  # and long enough to be no coincidence
+CHARS_PER_CODE_SIGN = 30  # a text with more brackets and the like is code
+N_REPEATED = 3  # a word with so many places in a document is what it is about
+MIN_WORDS_OF_CODE = 20
+_CODE_SIGNS = re.compile(r"[(){}\[\];=<>]")
 _FIGURES = re.compile(r"\d+|[+*/^%<>=]|-(?=\s?\d)")
 
 # Words that may be replaced in a question without changing what it asks.
@@ -47,33 +52,29 @@ def row_similarity(row: PreparedRow, other: PreparedRow, threshold: float) -> fl
     """
     if (len(row.questions), len(row.answers)) != (len(other.questions), len(other.answers)):
         row, other = row.joined(), other.joined()
-    places = [*zip(row.questions, other.questions, strict=True), *zip(row.answers, other.answers, strict=True)]
-    n_shared = n_all = 0
-    for mine, yours in places:
-        if abs(len(mine) - len(yours)) > 1 + MAX_LENGTH_DIFFERENCE * max(len(mine), len(yours)):
-            return None
-        shared, union = _shared_pairs(mine, yours)
-        if shared < MIN_PART_SIMILARITY * union:
-            return None
-        n_shared, n_all = n_shared + shared, n_all + union
-    similarity = n_shared / n_all if n_all else 0.0
-    if similarity < threshold or _has_other_figures(row, other) or _asks_something_else(row, other):
+    asked, said = _shared_pairs(row.questions, other.questions), _shared_pairs(row.answers, other.answers)
+    if asked is None or said is None or said[0] < MIN_ANSWER_SIMILARITY * said[1]:
         return None
-    if _is_same_template(row, other) or _is_same_template(other, row):
+    similarity = (asked[0] + said[0]) / max(asked[1] + said[1], 1)
+    if similarity < threshold or any(rule(row, other) for rule in _RULES):
         return None
     return similarity
 
 
-def _shared_pairs(mine: list[bytes], yours: list[bytes]) -> tuple[int, int]:
-    """Return the number of different word pairs in both texts and in either."""
-    if mine == yours:
-        n_pairs = len(set(pairwise(mine))) + 2 if mine else 0
-        return n_pairs, n_pairs
-    if not mine or not yours:
-        return 0, 1
-    first, second = (set(pairwise([b"", *one, b""])) for one in (mine, yours))
-    n_shared = len(first & second)
-    return n_shared, len(first) + len(second) - n_shared
+def _shared_pairs(row: list[list[bytes]], other: list[list[bytes]]) -> tuple[int, int] | None:
+    """Return the number of word pairs in both texts and in either, for all places; None if a place is not alike."""
+    n_shared = n_all = 0
+    for mine, yours in zip(row, other, strict=True):
+        if mine == yours:
+            shared = union = len(set(pairwise(mine))) + 2 if mine else 0
+        else:
+            first, second = (set(pairwise([b"", *one, b""])) for one in (mine, yours))
+            shared, union = len(first & second), len(first | second)
+        is_longer = abs(len(mine) - len(yours)) > 1 + MAX_LENGTH_DIFFERENCE * max(len(mine), len(yours))
+        if is_longer or shared < MIN_PART_SIMILARITY * union:
+            return None
+        n_shared, n_all = n_shared + shared, n_all + union
+    return n_shared, n_all
 
 
 def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
@@ -83,13 +84,27 @@ def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
     return n_different > sum(map(len, row.questions)) // WORDS_PER_OTHER_FIGURE
 
 
+def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
+    """Whether the answers are code (or formulas) and differ in more than a few names, or in any if they are short."""
+    answer = "".join(row.text.answers)
+    if len(_CODE_SIGNS.findall(answer)) * CHARS_PER_CODE_SIGN < len(answer):
+        return False
+    is_short = sum(map(len, row.answers)) < MIN_WORDS_OF_CODE
+    return _changed_share(row, other) > (0 if is_short else MAX_CHANGED)
+
+
 def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
     """Whether words of a question were replaced and the answers are short or differ in more than a few words."""
     if not any(map(_is_reworded, row.questions, other.questions)):
         return False
+    return sum(map(len, row.answers)) < MIN_WORDS_OF_ANSWER or _changed_share(row, other) > MAX_CHANGED
+
+
+def _changed_share(row: PreparedRow, other: PreparedRow) -> float:
+    """Return the changed words of the answers, as a share of the longer answer's."""
     mine, yours = ([word for text in one.answers for word in text] for one in (row, other))
     n_changed = max(_own_words(mine, yours).total(), _own_words(yours, mine).total())
-    return len(mine) < MIN_WORDS_OF_ANSWER or n_changed > MAX_CHANGED * len(mine)
+    return n_changed / max(len(mine), len(yours), 1)
 
 
 def _is_reworded(question: list[bytes], other: list[bytes]) -> bool:
@@ -99,7 +114,11 @@ def _is_reworded(question: list[bytes], other: list[bytes]) -> bool:
 
 
 def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
-    """Whether a word that only `row` has is in its question and its answer (`France`), maybe as a part (`minimum`)."""
+    """Whether a row's question and answer share a word that the other row lacks (`France`; `min` as in `minimum`)."""
+    return _has_own_word_twice(row, other) or _has_own_word_twice(other, row)
+
+
+def _has_own_word_twice(row: PreparedRow, other: PreparedRow) -> bool:
     words_of_other = {word for text in (*other.questions, *other.answers) for word in text}
     asked, said = (
         {word for text in texts for word in text} - words_of_other for texts in (row.questions, row.answers)
@@ -110,6 +129,18 @@ def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
     )  # fmt: skip
 
 
+def _is_same_kind(row: PreparedRow, other: PreparedRow) -> bool:
+    """Whether two documents each have a word of their own at several places (`floor`, `ceil`)."""
+    if row.questions:
+        return False
+    mine, yours = (Counter(word for text in one.answers for word in text) for one in (row, other))
+    repeated = [{word for word, n in one.items() if n >= N_REPEATED} for one in (mine, yours)]
+    return bool(repeated[0] - yours.keys()) and bool(repeated[1] - mine.keys())
+
+
 def _own_words(text: Sequence[bytes], other: Sequence[bytes]) -> Counter[bytes]:
     """Return the words that the first text has more often than the second."""
     return Counter() if text == other else Counter(text) - Counter(other)
+
+
+_RULES = (_has_other_figures, _is_other_code, _asks_something_else, _is_same_template, _is_same_kind)

@@ -18,12 +18,6 @@ from pipelines.errors import UserError
 
 OPTIONS = NearDuplicateOptions()
 GROUP = NearDuplicateOptions(action=NearDuplicateAction.GROUP)
-VOWELS = """def count_vowels(text):
-    count = 0
-    for letter in text.lower():
-        if letter in "aeiou":
-            count += 1
-    return count"""
 TIDES = (
     "Tides rise and fall because the moon pulls the water of the oceans towards itself, and because the earth turns "
     "under the bulge of water that this pull makes. The sun pulls as well, but less than half as strongly."
@@ -88,69 +82,6 @@ def test_of_500_near_duplicates_among_20000_rows_95_percent_are_found_and_few_ot
     assert sum(number < 20_000 for number in kept) <= 20_000 * 0.01
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        (row("Count the vowels of a text in Python.", VOWELS),
-         row("Please count all the vowels of a text in Python.", VOWELS)),
-        (row("Why are there tides?", TIDES), row("Why are there tides?", TIDES.replace("strongly", "hard"))),
-        (row("Why are there tides?", TIDES), row("why are there TIDES", TIDES.upper().replace(",", ""))),
-        (row("潮汐是什么？", "月球的引力使海水上涨和下落，地球自转使海水每天两次到达高点，太阳的引力也有影响。"),
-         row("潮汐是什么？", "月球的引力使海水上涨和下落，地球自转使海水每天两次到达最高点，太阳的引力也有影响。")),
-    ],
-    ids=["another wording of the request", "another word in the answer", "case and punctuation", "Chinese"],
-)  # fmt: skip
-def test_rows_that_differ_in_a_few_words_are_near_duplicates(first, second):
-    assert kept_rows([first, second]) == {1: 0}
-
-
-def templated(template: str, answer: str, *fillings: tuple[str, str]) -> list[ComparisonText]:
-    return [row(template.format(asked), answer.format(asked=asked, said=said)) for asked, said in fillings]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        templated("What is the capital of {}?", "The capital of {asked} is {said}, which is also its largest city and "
-                  "the seat of its government and parliament.", ("France", "Paris"), ("Italy", "Rome")),
-        templated("What is {}? Explain how you add two numbers.", "The sum is {said}. We add the ones first, then the "
-                  "tens, and carry what is over nine to the next place.", ("12 + 7", "19"), ("12 + 8", "20")),
-        templated("What is {}? Explain each step that you take, please.", "First we look at both numbers, then write "
-                  "the result, which has two digits at most: {said}.", ("12 + 3", "15"), ("12 * 3", "36")),
-        templated("Write a function that returns the {} of a list.", "def find(numbers):\n    best = numbers[0]\n"
-                  "    for number in numbers:\n        best = {said}(best, number)\n    return best",
-                  ("minimum", "min"), ("maximum", "max")),
-        [row("Why are there tides?", TIDES), row("Why are there tides?", "The moon's gravity attracts the sea, and the "
-             "rotation of our planet moves every coast through two high waters a day.")],
-        [row("Say hello in French.", "Bonjour!"), row("Say hello in French", "bonjour")],
-    ],
-    ids=["names", "numbers", "operators", "code", "another answer", "too short to judge"],
-)  # fmt: skip
-def test_rows_of_one_template_and_other_answers_are_no_near_duplicates(rows):
-    assert kept_rows(rows) == {}
-
-
-def test_one_instruction_with_two_inputs_is_no_near_duplicate():
-    instruction = "Decide whether this review of a restaurant is positive or negative and answer in a full sentence."
-    texts = ("We waited an hour for cold soup.", "The waiter was kind and the fish was fresh.")
-    rows = [{"instruction": instruction, "input": text, "output": "The review is what it says."} for text in texts]
-    assert kept_rows([comparison_text(row_texts(one)) for one in rows]) == {}
-
-
-def chat(*turns: str) -> ComparisonText:
-    roles = ("user", "assistant")
-    return comparison_text(
-        row_texts({"messages": [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]})
-    )
-
-
-def test_conversations_that_part_in_their_last_turn_are_no_near_duplicates():
-    first = ("Why are there tides?", TIDES, "And on other planets?")
-    other = "Any planet with seas and a moon would have them; we know of none so far."
-    assert kept_rows([chat(*first, "Seas need water, so no."), chat(*first, other)]) == {}
-    assert kept_rows([chat(*first, other), chat(*first, other.replace("none", "no one"))]) == {1: 0}
-
-
 def test_of_a_cluster_the_first_living_row_is_kept():
     rows = [row("Why are there tides?", TIDES + ending) for ending in ("", " Yes.", " No.", " Truly.")]
     assert kept_rows(rows) == {1: 0, 2: 0, 3: 0}
@@ -205,6 +136,10 @@ def test_bands_may_be_a_memory_map(tmp_path):
     assert len(near_duplicates(bands, np.ones(3, bool), rows.__getitem__, OPTIONS)) == 2
 
 
+def test_rows_too_short_to_judge_are_not_compared():
+    assert kept_rows([row("Say hello in French.", "Bonjour!"), row("Say hello in French", "bonjour")]) == {}
+
+
 def test_rows_that_are_empty_or_hold_any_bytes_are_no_error():
     texts = ["", " ", "\0", "\ud800", "a\0b " * 20, "🙂" * 50, "é" * 2_000_000]
     assert kept_rows([row(text, text) for text in texts]) == {}
@@ -222,7 +157,7 @@ def test_documents_are_compared_whole():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: NearDuplicateOptions(threshold=0.1), "threshold is 0.1, expected 0.3 to 1"),
+        (lambda: NearDuplicateOptions(threshold=0.1), "threshold is 0.1, expected 0.5 to 1"),
         (lambda: NearDuplicateOptions(min_words=0), "min_words is 0, expected 1 to 1000000"),
         (lambda: NearDuplicateOptions(n_bands=1000), "n_bands is 1000, expected 4 to 128"),
         (lambda: NearDuplicateOptions(action="drop"), "action is 'drop', expected reject or group"),

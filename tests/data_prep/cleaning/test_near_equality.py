@@ -1,0 +1,145 @@
+import pytest
+
+from data_prep.cleaning.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.near_duplicates import NearDuplicateOptions
+from data_prep.cleaning.near_equality import PreparedRow, row_similarity
+from data_prep.cleaning.row_texts import RowText, row_texts
+
+OPTIONS = NearDuplicateOptions()
+TIDES = (
+    "Tides rise and fall because the moon pulls the water of the oceans towards itself, and because the earth turns "
+    "under the bulge of water that this pull makes. The sun pulls as well, but less than half as strongly."
+)
+VOWELS = """def count_vowels(text):
+    count = 0
+    for letter in text.lower():
+        if letter in "aeiou":
+            count += 1
+    return count"""
+BEST = """def find(numbers):
+    best = numbers[0]
+    for number in numbers:
+        best = {1}(best, number)
+    return best"""
+BITWISE = """def bitwise_{0}(self, other):
+    mine, yours = digits_of(self), digits_of(other)
+    return [one {1} two for one, two in zip(mine, yours)]"""
+TRIP = "Take a train, walk along a lake, visit a farm with its animals, and read a book under a tree."
+FRENCH = "Les marées montent et descendent car la lune attire l'eau des océans et la terre tourne sous {} bourrelet."
+CHINESE = "月球的引力使海水上涨和下落，地球自转使海水每天两次到达{}高点，太阳的引力也有影响。"
+
+
+def row(question: str, answer: str, given: str = "") -> ComparisonText:
+    return comparison_text(row_texts({"instruction": question, "input": given, "output": answer}))
+
+
+def similarity(first: ComparisonText, second: ComparisonText) -> float | None:
+    threshold = OPTIONS.threshold if first.questions else OPTIONS.document_threshold
+    found = row_similarity(PreparedRow(first), PreparedRow(second), threshold)
+    assert found == row_similarity(PreparedRow(second), PreparedRow(first), threshold)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "fillings"),
+    [
+        ("{0} the vowels of a text in Python.", VOWELS, ["Count", "Please count"]),
+        ("Why are there tides?", TIDES + "{0}", ["", " Yes."]),
+        ("Why {0} there tides?", TIDES, ["are", "ARE, then,"]),
+        ("Pourquoi y a-t-il des marées ?", FRENCH, ["le", "ce"]),
+        ("潮汐是什么？", CHINESE, ["", "最"]),
+        (
+            "Sum up this text of 2024. " + TIDES * 4 + " {0}",
+            "The moon makes tides.",
+            ["It was 1 year.", "It was 2 years."],
+        ),
+    ],
+    ids=[
+        "the request's wording",
+        "a word more",
+        "case and punctuation",
+        "French",
+        "Chinese",
+        "a figure of a long text",
+    ],
+)
+def test_rows_that_differ_in_a_few_words_are_near_duplicates(question, answer, fillings):
+    first, second = (row(question.format(one), answer.format(one)) for one in fillings)
+    found = similarity(first, second)
+    assert found is not None
+    assert OPTIONS.threshold <= found < 1
+    assert similarity(first, first) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "fillings"),
+    [
+        ("What is the capital of {0}?", "The capital of {0} is {1}. " + TRIP, ["France Paris", "Italy Rome"]),
+        ("Add 12 and {0}.", "We add the ones, then the tens. So the sum is {1}. " + TRIP, ["7 19", "8 20"]),
+        ("What is 12 {0} 3?", "We write both numbers, and then the result: {1}. " + TRIP, ["+ 15", "* 36"]),
+        ("Write a function for the {0} of a list.", BEST, ["minimum min", "maximum max"]),
+        ("Write the bitwise {0} of two sets of digits.", BITWISE, ["and &", "or |"]),
+        ("Write items(self) that returns a view of the items.", "def items(self): return {0}(self)", ["View", "Items"]),
+        ("Is the one in this sentence a mammal, a fish or a bird? The {0} barks.", "It is a mammal.", ["dog", "cow"]),
+        ("Add one {0} to this sentence about a cat: The cat slept on a mat.", "The {1} cat slept on a mat.",
+         ["adverb calmly", "adjective black"]),
+    ],
+    ids=["names", "numbers", "operators", "parts of names", "names of functions", "short code", "short answers",
+         "changed answers"],
+)  # fmt: skip
+def test_rows_of_one_template_are_no_near_duplicates(question, answer, fillings):
+    first, second = (row(question.format(*one.split()), answer.format(*one.split())) for one in fillings)
+    assert similarity(first, second) is None
+
+
+def test_the_same_question_with_another_answer_is_no_near_duplicate():
+    other = "The moon's gravity attracts the sea, and the rotation of our planet moves every coast through high water."
+    assert similarity(row("Why are there tides?", TIDES), row("Why are there tides?", other)) is None
+
+
+def test_an_answer_to_more_is_no_near_duplicate():
+    more = row("What can we do on a trip with a child?", TRIP + " Swim, ride a bicycle, see a museum, or stay at home.")
+    assert similarity(row("What can we do on a trip?", TRIP), more) is None
+
+
+def test_one_instruction_with_two_inputs_is_no_near_duplicate():
+    instruction, answer = "Decide whether this review of a restaurant is positive or negative.", "The review is clear."
+    texts = ("We waited an hour for cold soup.", "The waiter was kind and the fish was fresh.")
+    assert similarity(*(row(instruction, answer, text) for text in texts)) is None
+
+
+def test_an_input_may_be_part_of_the_question():
+    request = "Sum up this text in one sentence, please."
+    assert similarity(
+        row(request, "The moon makes tides.", TIDES), row(f"{request}\n\n{TIDES}", "The moon makes tides.")
+    )
+
+
+def chat(*turns: str) -> ComparisonText:
+    roles = ("user", "assistant")
+    messages = [{"role": roles[number % 2], "content": turn} for number, turn in enumerate(turns)]
+    return comparison_text(row_texts({"messages": messages}))
+
+
+def test_conversations_that_part_in_their_last_turn_are_no_near_duplicates():
+    first = ("Why are there tides?", TIDES, "And on other planets?")
+    other = "Any planet with seas and a moon would have them, as far as anyone knows today."
+    assert similarity(chat(*first, "Seas need liquid water, so there are none."), chat(*first, other)) is None
+    assert similarity(chat(*first, other), chat(*first, other.replace("today", "now")))
+    assert similarity(chat(*first, other), chat(*first, other, "Thank you!", "You are welcome.")) is None
+
+
+def test_two_files_of_one_kind_are_no_near_duplicates():
+    body = "    for item in sorted(items, key=size_of):\n        yield item, size_of(item), name_of(item)\n" * 20
+    files = [
+        comparison_text([RowText("text", f"def {name}(items):\n    # {name}\n{body}\nprint({name}([1, 2])){ending}")])
+        for name, ending in (("largest", ""), ("smallest", ""), ("largest", "# end"))
+    ]
+    assert similarity(files[0], files[1]) is None
+    assert similarity(files[0], files[2])
+
+
+@pytest.mark.parametrize("texts", [("", ""), (" ", "x"), ("\0", "\0 \0"), ("\ud800", "🙂"), ("𝒳" * 9, "é" * 9)])
+def test_any_text_can_be_compared(texts):
+    rows = [row(text, text) for text in texts]
+    assert similarity(*rows) is None or texts[0] == texts[1]
