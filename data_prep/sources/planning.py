@@ -9,7 +9,7 @@ from data_prep.sources.formats import FILE_FORMATS, ROW_FORMATS, recognize
 from data_prep.sources.hub import is_hub_id
 from data_prep.sources.row_units import RowFile, RowUnits
 from data_prep.sources.units import ReadOptions, SourcePlan, Unit
-from data_prep.sources.walk import distributions_of, files_of_tree
+from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_files
 
@@ -70,9 +70,10 @@ def _plan_documents(path: Path, options: ReadOptions, entry: dict[str, Any]) -> 
     if options.kind not in chosen.readers:
         problem = f"--format {entry['format']} has no rows for a {options.kind.value} dataset"
         raise UserError(problem, _OTHER_SOURCES.get(options.kind))
+    chosen.refuse_missing_extra()
     root, files, rejected = path.parent, [path], list[RejectedRow]()
     if path.is_dir():
-        root, (files, rejected) = path, files_of_tree(path, chosen.suffixes, name)
+        root, (files, rejected) = path, chosen.list_files(path, chosen.suffixes, name)
     if not files:
         raise UserError(f"{name} has no files ending in {', '.join(chosen.suffixes)}", "name another --source")
 
@@ -80,7 +81,6 @@ def _plan_documents(path: Path, options: ReadOptions, entry: dict[str, Any]) -> 
         for start in range(0, len(files), _FILES_OF_UNIT):
             yield Unit(name, root, tuple(files[start : start + _FILES_OF_UNIT]), "", entry["format"])
         entry["sha256"], entry["n_files"] = sha256_of_files(files, root), len(files)
-        if path.is_dir() and (distributions := distributions_of(path)):
-            entry["distributions"] = distributions
+        entry.update(chosen.describe(path) if path.is_dir() else {})
 
     return SourcePlan(entry, rejected, units())

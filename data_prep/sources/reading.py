@@ -22,7 +22,7 @@ from data_prep.sources.raw_rows import read_raw_rows
 from data_prep.sources.row_columns import choose_conversion
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item, SourceContent, SourceRow
-from data_prep.sources.walk import distributions_of, files_of_tree
+from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file, sha256_of_files
 
@@ -126,7 +126,7 @@ def _read_files(path: Path, kind: DatasetKind, format_name: str, num_proc: int, 
     if path.is_file():
         root, files, skipped = path.parent, [path], list[RejectedRow]()
     else:
-        root, (files, skipped) = path, files_of_tree(path, suffixes, name)
+        root, (files, skipped) = path, FILE_FORMATS[format_name].list_files(path, suffixes, name)
     if not files:
         raise UserError(f"{name} has no files ending in {', '.join(suffixes)}", "name another --source")
     read = partial(reader, root=root, source=name)  # type: ignore[call-arg]
@@ -139,6 +139,5 @@ def _read_files(path: Path, kind: DatasetKind, format_name: str, num_proc: int, 
     rejected = [item for item in items if isinstance(item, RejectedRow)]
     entry: dict[str, Any] = {"name": name, "path": str(path), "format": format_name}
     entry |= {"sha256": sha256_of_files(files, root), "n_files": len(files), "n_rows": len(rows)}
-    if path.is_dir() and (distributions := distributions_of(path)):
-        entry["distributions"] = distributions
+    entry |= FILE_FORMATS[format_name].describe(path) if path.is_dir() else {}
     return SourceContent(rows, skipped + rejected, entry)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from importlib.metadata import PackageMetadata
 from pathlib import Path
+from typing import Any
 
 from data_prep.dataset_folder import RejectedRow, row_suffix
 
@@ -28,18 +29,32 @@ def files_of_tree(root: Path, suffixes: Sequence[str], source: str) -> tuple[lis
     for folder, subfolders, names in os.walk(root):
         here = Path(folder)
         for name in sorted(subfolders):
-            reason = "hidden_folder" if name.startswith(".") else _SKIPPED_FOLDERS.get(name)
+            reason = _folder_reason(name)
             if reason is not None:
                 subfolders.remove(name)
                 rejected.append(RejectedRow(source, (here / name).relative_to(root).as_posix() + "/", reason))
         for path in (here / name for name in names):
             if row_suffix(path) not in suffixes or not path.is_file():
                 continue
-            if path.suffix == ".py" and (path.stem.startswith("test_") or path.stem.endswith("_test")):
+            if _is_test_file(path):
                 rejected.append(RejectedRow(source, path.relative_to(root).as_posix(), "test_file"))
             else:
                 found.append(path)
     return sorted(found), sorted(rejected, key=lambda row: row.source_row)
+
+
+def skip_reason(relative: Path) -> str | None:
+    """Return why `files_of_tree` skips a file with this path below the root, None if it does not."""
+    reasons = [_folder_reason(name) for name in relative.parts[:-1]]
+    return next(filter(None, reasons), "test_file" if _is_test_file(relative) else None)
+
+
+def _folder_reason(name: str) -> str | None:
+    return "hidden_folder" if name.startswith(".") else _SKIPPED_FOLDERS.get(name)
+
+
+def _is_test_file(path: Path) -> bool:
+    return path.suffix == ".py" and (path.stem.startswith("test_") or path.stem.endswith("_test"))
 
 
 def read_utf8(path: Path) -> str | None:
@@ -48,6 +63,12 @@ def read_utf8(path: Path) -> str | None:
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         return None
+
+
+def description_of_tree(root: Path) -> dict[str, Any]:
+    """Return what the manifest says of a source tree: the packages it holds, if any."""
+    distributions = distributions_of(root)
+    return {"distributions": distributions} if distributions else {}
 
 
 def distributions_of(root: Path) -> list[dict[str, str]]:

@@ -1,12 +1,21 @@
-"""Read Python files: each function with a docstring is an instruction row, or each file is a document."""
+"""Read Python files: each function (and class) with a docstring is an instruction row, or each file is a document."""
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.file_formats.python_functions import FunctionNode, request, source_without_docstring, summary_of
+from data_prep.sources.file_formats.python_functions import (
+    DefinitionNode,
+    FunctionNode,
+    request,
+    request_for_class,
+    source_without_docstring,
+    summary_of,
+)
 from data_prep.sources.rows import Item, SourceRow, digest
 from data_prep.sources.walk import read_utf8
 from pipelines.files import is_utf8
@@ -24,9 +33,25 @@ def functions_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
     lines = text.split("\n")
     group = module_path(relative)
     return [
-        _function_item(node, is_method, lines, source, f"{relative.as_posix()}:{node.lineno}:{name}", group)
-        for node, is_method, name in _functions(tree)
-    ]
+        _item(node, partial(request, is_method), lines, source, f"{relative.as_posix()}:{node.lineno}:{name}", group)
+        for node, is_method, name in _definitions(tree) if isinstance(node, FunctionNode)
+    ]  # fmt: skip
+
+
+def functions_and_classes_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
+    """Return the rows of `functions_of_python_file`, then one for each class with a docstring and a body."""
+    items = functions_of_python_file(path, root, source)
+    text = read_utf8(path)
+    tree = None if text is None else _parse(text)
+    if text is None or tree is None:
+        return items
+    relative, lines = path.relative_to(root), text.split("\n")
+    group = module_path(relative)
+    classes = (
+        _item(node, request_for_class, lines, source, f"{relative.as_posix()}:{node.lineno}:{name}", group)
+        for node, _, name in _definitions(tree) if isinstance(node, ast.ClassDef)
+    )  # fmt: skip
+    return [*items, *classes]
 
 
 def document_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
@@ -64,22 +89,22 @@ def _parse(text: str) -> ast.Module | None:
             return None
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[FunctionNode, bool, str]]:
-    """Yield functions in source order, whether they are methods, and their qualified names."""
+def _definitions(tree: ast.Module) -> Iterator[tuple[DefinitionNode, bool, str]]:
+    """Yield functions and classes in source order, whether they are in a class, and their qualified names."""
     pending: list[tuple[ast.AST, bool, str]] = [(tree, False, "")]
     while pending:  # no recursion: some hundred `elif`s are nested that deep
         node, in_class, prefix = pending.pop()
-        if isinstance(node, FunctionNode):
+        if isinstance(node, DefinitionNode):
             yield node, in_class, prefix + node.name
-        if isinstance(node, (FunctionNode, ast.ClassDef)):
             in_class, prefix = isinstance(node, ast.ClassDef), f"{prefix}{node.name}."
         children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
         pending += [(child, in_class, prefix) for child in reversed(children)]
 
 
-def _function_item(
-    node: FunctionNode, is_method: bool, lines: list[str], source: str, source_row: str, group: str
+def _item(
+    node: DefinitionNode, ask: Callable[[Any, str], str], lines: list[str], source: str, source_row: str, group: str
 ) -> Item:
+    """The row of one definition, or why it has none; `ask` makes the request from the node and its summary."""
     docstring = ast.get_docstring(node)
     if docstring is None:
         return RejectedRow(source, source_row, "no_docstring")
@@ -93,7 +118,7 @@ def _function_item(
     answer = source_without_docstring(lines, node)
     if answer is None:
         return RejectedRow(source, source_row, "answer_does_not_reparse")
-    fields = {"instruction": request(node, is_method, summary), "input": "", "output": answer}
+    fields = {"instruction": ask(node, summary), "input": "", "output": answer}
     if not all(map(is_utf8, fields.values())):
         return RejectedRow(source, source_row, "not_unicode")
     return SourceRow(fields, source, source_row, group, digest(_without_line_end_blanks(answer)))

@@ -1,4 +1,4 @@
-"""Turn a Python function into an instruction row: a request in plain words, and its source as the answer."""
+"""Turn a Python function or class into an instruction row: a request in plain words, and its source as the answer."""
 
 import ast
 import io
@@ -7,12 +7,24 @@ import tokenize
 
 MAX_SUMMARY_CHARS = 300
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+DefinitionNode = FunctionNode | ast.ClassDef
+_MAX_METHODS = 12
 
 
-def request(node: FunctionNode, is_method: bool, summary: str) -> str:
+def request(is_method: bool, node: FunctionNode, summary: str) -> str:
     """`Write a Python function find_max(numbers). Return the largest number.`"""
     kind = "an async Python" if isinstance(node, ast.AsyncFunctionDef) else "a Python"
     return f"Write {kind} {'method' if is_method else 'function'} {bare_signature(node)}. {summary}"
+
+
+def request_for_class(node: ast.ClassDef, summary: str) -> str:
+    """`Write a Python class Stack(Sequence) with the methods push(self, item) and pop(self). A stack of items.`"""
+    bases = ", ".join(ast.unparse(base) for base in (*node.bases, *node.keywords))
+    methods = [one for one in node.body if isinstance(one, FunctionNode) and not one.name.startswith("_")]
+    named = [bare_signature(one) for one in methods[:_MAX_METHODS]]
+    listed = " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))
+    with_methods = f" with the method{'s' if len(named) > 1 else ''} {listed}" if named else ""
+    return f"Write a Python class {node.name}{f'({bases})' if bases else ''}{with_methods}. {summary}"
 
 
 def bare_signature(node: FunctionNode) -> str:
@@ -51,8 +63,8 @@ def _cut(text: str, max_chars: int) -> str:
     return (head or text[:max_chars]).rstrip(" ,;:")
 
 
-def source_without_docstring(lines: list[str], node: FunctionNode) -> str | None:
-    """Return the function's dedented text with decorators and comments; None if it would not be the same function.
+def source_without_docstring(lines: list[str], node: DefinitionNode) -> str | None:
+    """Return the definition's dedented text with decorators and comments; None if it would not be the same function.
 
     `lines` are the file's lines without line ends. The docstring is the request: in the answer it would teach a model
     to repeat the question.
@@ -64,7 +76,7 @@ def source_without_docstring(lines: list[str], node: FunctionNode) -> str | None
     return answer if _same_function(answer, node) else None
 
 
-def _cut_docstring(lines: list[str], node: FunctionNode, first: int) -> list[str]:
+def _cut_docstring(lines: list[str], node: DefinitionNode, first: int) -> list[str]:
     docstring, following = node.body[0], node.body[1]
     before, after = lines[first - 1 : docstring.lineno - 1], lines[docstring.end_lineno : node.end_lineno]
     # ast counts columns in UTF-8 bytes
@@ -108,7 +120,7 @@ def _lines_inside_strings(lines: list[str]) -> set[int]:
     return inside
 
 
-def _same_function(answer: str, node: FunctionNode) -> bool:
+def _same_function(answer: str, node: DefinitionNode) -> bool:
     """Whether `answer` parses to `node` without its docstring; a wrong cut or dedent would not."""
     without = type(node)(**{**dict(ast.iter_fields(node)), "body": node.body[1:]})
     try:

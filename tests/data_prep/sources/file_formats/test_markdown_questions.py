@@ -1,0 +1,99 @@
+"""Questions and answers of Markdown files."""
+
+from pathlib import Path
+
+from data_prep.dataset_folder import DatasetKind, RejectedRow
+from data_prep.sources.file_formats.markdown_questions import questions_of_markdown_file
+from data_prep.sources.formats import recognize
+from data_prep.sources.rows import SourceRow
+
+FAQ = """---
+title: FAQ
+---
+# Installing
+
+Some words of greeting.
+
+## 1. What do I *need*? {#need}
+
+Python and a disk.
+
+### On Windows
+
+```bash
+# Is this a heading?
+pip install it
+```
+
+[Back to the top](#installing)
+
+---
+
+## Does it cost [anything](prices.md)?
+
+### Not even a little?
+
+No.
+
+### Empty?
+
+Who wrote this?
+---------------
+A. Author did.
+
+**Q: Is it
+fast?**
+
+**A:** It is.
+Very.
+
+Q2. And small?
+A2. Yes.
+
+Q: No answer here
+
+## License
+"""
+
+
+def read(tmp_path: Path, text: str) -> tuple[dict[str, str], dict[str, str]]:
+    path = tmp_path / "docs" / "faq.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    items = questions_of_markdown_file(path, tmp_path, "docs")
+    rows = {item.fields["instruction"]: item.fields["output"] for item in items if isinstance(item, SourceRow)}
+    return rows, {item.source_row: item.reason for item in items if isinstance(item, RejectedRow)}
+
+
+def test_headings_that_ask_and_q_and_a_are_rows(tmp_path):
+    rows, rejected = read(tmp_path, FAQ)
+    assert rows == {
+        "What do I *need*?": "Python and a disk.\n\n### On Windows\n\n"
+        "```bash\n# Is this a heading?\npip install it\n```",
+        "Not even a little?": "No.",
+        "Who wrote this?": "A. Author did.",
+        "Is it fast?": "It is.\nVery.",
+        "And small?": "Yes.",
+    }
+    assert rejected == {
+        "docs/faq.md:4": "heading_asks_nothing", "docs/faq.md:23": "question_without_answer",
+        "docs/faq.md:29": "question_without_answer", "docs/faq.md:44": "question_without_answer",
+        "docs/faq.md:46": "heading_asks_nothing",
+    }  # fmt: skip
+
+
+def test_a_file_without_headings_has_a_reason(tmp_path):
+    assert read(tmp_path, "Is this a question?\n\n| a | b |\n|---|---|\n") == ({}, {"docs/faq.md": "no_question"})
+    (tmp_path / "latin.md").write_bytes(b"# caf\xe9?")
+    [item] = questions_of_markdown_file(tmp_path / "latin.md", tmp_path, "docs")
+    assert isinstance(item, RejectedRow)
+    assert item.reason == "not_utf8"
+
+
+def test_markdown_is_only_recognized_where_there_are_no_rows(tmp_path):
+    (tmp_path / "a.md").write_text("# Why?\nSo.")
+    (tmp_path / "b.md").write_text("# Who?\nI.")
+    assert recognize(tmp_path, DatasetKind.INSTRUCTIONS) == "markdown"
+    assert recognize(tmp_path, DatasetKind.CORPUS) == "text_tree"
+    (tmp_path / "rows.jsonl").write_text("")
+    assert recognize(tmp_path, DatasetKind.INSTRUCTIONS) == "jsonl"
