@@ -1,0 +1,153 @@
+"""Run the stages of a datatrove pipeline: in processes of this machine, on Ray, or as Slurm jobs."""
+
+import importlib.util
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from datatrove.executor.base import PipelineExecutor
+
+_OBJECT_STORE_BYTES = 100_000_000  # stages exchange files, so Ray's shared memory holds executors only
+_MEM_PER_CPU_GB = 2
+
+
+class Executor(StrEnum):
+    """Where tasks run; the value is that of --executor."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+    RAY = "ray"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks that `n_tasks` tasks run, each on its part of the data. All tasks end before the next stage begins."""
+
+    name: str
+    blocks: Sequence[Any]  # datatrove's PipelineStep, or a function of data, rank and number of tasks
+    n_tasks: int
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """The partition and the time limit of each Slurm task, such as 12:00:00."""
+
+    partition: str
+    time: str
+
+
+def refuse_missing_executor(executor: Executor) -> None:
+    """Raise `UserError` if the packages of `executor`, or Slurm's commands, are not installed. Imports none of them."""
+    needed = ["datatrove", "spacy", *(["ray"] if executor is Executor.RAY else [])]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        fix = "pip install -e '.[scale]'"
+        raise UserError(f"--executor {executor} needs {' and '.join(missing)}, which is not installed", fix)
+    if executor is Executor.SLURM and shutil.which("sbatch") is None:
+        problem = "--executor slurm needs the command sbatch, which is not on PATH"
+        raise UserError(problem, "run this on a login node of the cluster, or use --executor local")
+
+
+def run_stages(stages: Sequence[Stage], executor: Executor, n_workers: int, folder: Path) -> None:
+    """Run `stages` in order, `n_workers` tasks at a time; datatrove's records are written below `folder`.
+
+    Raises `UserError` if a task is killed or, on Ray, if it fails.
+    """
+    if executor is Executor.RAY:
+        with _ray_cluster(n_workers):
+            for stage in stages:
+                _run_on_ray(stage, n_workers, folder)
+    else:
+        for stage in stages:
+            _run_locally(stage, n_workers, folder)
+
+
+def _run_locally(stage: Stage, n_workers: int, folder: Path) -> None:
+    from data_prep.scaling.local_tasks import LocalTasks
+
+    LocalTasks(list(stage.blocks), stage.n_tasks, n_workers, str(folder / stage.name)).run()
+
+
+@contextmanager
+def _ray_cluster(n_workers: int) -> Iterator[None]:
+    """Connect to the cluster that RAY_ADDRESS names, or else start one on this machine, which is ended afterwards."""
+    if "RAY_ADDRESS" in os.environ:
+        import ray
+
+        ray.init(log_to_driver=False)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # a short path: Unix sockets in it may have 107 characters
+    temporary = tempfile.mkdtemp(prefix="ray-")
+    before = dict(os.environ)
+    # a token of this run: Ray's default would leave one in the home directory
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", TMPDIR=temporary)
+    import ray  # reads RAY_AUTH_MODE
+
+    try:
+        ray.init(
+            num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES, _temp_dir=temporary, _node_ip_address="127.0.0.1",
+        )  # fmt: skip
+        yield
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
+    from datatrove.executor import RayPipelineExecutor
+
+    from data_prep.scaling.local_tasks import quiet
+
+    logs = folder / stage.name
+    with quiet():
+        one = RayPipelineExecutor(
+            list(stage.blocks), tasks=stage.n_tasks, workers=n_workers, logging_dir=str(logs), mem_per_cpu_gb=0
+        )
+        one.run()
+    # an error in a task is not raised, only logged
+    if failed := one.get_incomplete_ranks():
+        log = logs / "logs" / f"task_{failed[0]:05}.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+        last = next((line for line in reversed(lines) if line.strip()), "no log was written")
+        problem = f"{len(failed)} of {stage.n_tasks} tasks of the stage {stage.name} failed on Ray: {last}"
+        raise UserError(problem, "run it with --executor local to see the whole error")
+
+
+def submit_stages(stages: Sequence[Stage], options: SlurmOptions, folder: Path) -> str:
+    """Submit one job array for each stage, which begins when the one before has succeeded; return the last job's id."""
+    from datatrove.executor import SlurmPipelineExecutor
+
+    from data_prep.scaling.local_tasks import quiet
+
+    activate = Path(sys.prefix) / "bin" / "activate"
+    last: PipelineExecutor | None = None
+    for stage in stages:
+        last = SlurmPipelineExecutor(
+            list(stage.blocks), tasks=stage.n_tasks, time=options.time, partition=options.partition, depends=last,
+            logging_dir=str(folder / stage.name), job_name=stage.name, qos=None, mem_per_cpu_gb=_MEM_PER_CPU_GB,
+            venv_path=str(activate) if activate.is_file() else None,
+        )  # fmt: skip
+    assert last is not None
+    with quiet():
+        last.run()
+    return str(last.job_id)
