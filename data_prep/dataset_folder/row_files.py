@@ -12,7 +12,7 @@ from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Read
 from data_prep.dataset_folder.file_readers.byte_blocks import BLOCK_BYTES, COMPRESSED_SUFFIXES, byte_blocks
 from data_prep.dataset_folder.file_readers.json_rows import json_rows
 from data_prep.dataset_folder.file_readers.separated_rows import found_separator, separated_rows
-from data_prep.dataset_folder.file_readers.text_encodings import utf8_blocks
+from data_prep.dataset_folder.file_readers.text_encodings import TextEncoding, utf8_blocks
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,27 +43,34 @@ def row_suffix(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FilePart:
-    """Part of a file: bytes of a plain JSONL file, or row groups of a Parquet file. `encoding` None is found."""
+    """Part of a file: bytes of a plain JSONL file, or row groups of a Parquet file."""
 
     start: int = 0
     stop: int | None = None
     first_line: int = 1
-    encoding: str | None = None
+
+
+WHOLE_FILE = FilePart()
 
 
 def iter_rows(
-    path: Path, suffix: str | None = None, max_row_bytes: int = MAX_ROW_BYTES, part: FilePart = FilePart()
+    path: Path,
+    suffix: str | None = None,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    part: FilePart = WHOLE_FILE,
+    encoding: TextEncoding | None = None,
 ) -> Iterator[Read]:
     """Yield the rows of `path`, in order, each a dict or the `BadRow` in its place; one row and a block are in memory.
 
-    `suffix` overrides the suffix of the name. Raises `UnreadableFile` where nothing more can be read.
+    `suffix` overrides the suffix of the name; an `encoding` without a name gets the one that is found. Raises
+    `UnreadableFile` where nothing more can be read.
     """
     suffix = suffix or row_suffix(path)
     if suffix == ".parquet":
         return iter(parquet_rows(path, part.start, part.stop))
     if suffix == ".arrow":
         return iter(arrow_rows(path))
-    blocks = utf8_blocks(byte_blocks(path, max_row_bytes, part.start, part.stop), path)
+    blocks = utf8_blocks(byte_blocks(path, max_row_bytes, part.start, part.stop), path, encoding)
     if suffix == ".jsonl":
         return json_rows(blocks, path, max_row_bytes, lines=True, first_line=part.first_line)
     return ROW_READERS.get(suffix, ROW_READERS[".json"])(blocks, path, max_row_bytes)

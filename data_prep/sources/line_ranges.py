@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, encoding_of
+
 RANGE_BYTES = 8 << 20
 _BLANK_LINE = re.compile(rb"^[ \t\r\v\f]*\n", re.MULTILINE)
 _BLANKS = b" \t\r\v\f\n"
@@ -22,14 +24,20 @@ class LineRange:
     first_line: int
 
 
-def line_ranges(path: Path, digest: Any, range_bytes: int = RANGE_BYTES) -> Iterator[LineRange]:
-    """Yield ranges of about `range_bytes`, or one longer line. All bytes of the file update `digest`."""
+def line_ranges(path: Path, digest: Any, encoding: TextEncoding, range_bytes: int = RANGE_BYTES) -> Iterator[LineRange]:
+    """Yield ranges of about `range_bytes`, or one longer line.
+
+    All bytes of the file update `digest`; `encoding` gets its name, if it has none, before the first range that is not
+    ASCII is yielded.
+    """
     start = position = 0
     row = line = 1
     is_begun = False  # whether the line that is not complete has more than blanks
     with path.open("rb") as file:
         while block := file.read(range_bytes):
             digest.update(block)
+            if encoding.name is None and not block.isascii():
+                encoding.name = encoding_of(block) or UTF8
             end = block.rfind(b"\n") + 1
             if end:
                 whole_lines = block[:end]

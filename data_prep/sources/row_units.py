@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from data_prep.dataset_folder import RejectedRow
 from data_prep.dataset_folder.file_readers.arrow_rows import row_groups
 from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, UnreadableFile
 from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
-from data_prep.dataset_folder.file_readers.text_encodings import byte_order_mark
+from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark
 from data_prep.dataset_folder.row_files import iter_rows
 from data_prep.sources.formats import ROW_FORMATS
 from data_prep.sources.line_ranges import line_ranges
@@ -98,7 +98,8 @@ class RowUnits:
         """Read the first rows that can be read."""
         rows, n_chars, bad = list[Row](), 0, None
         try:
-            for row in iter_rows(file.path, ROW_FORMATS[file.format], self._options.max_row_bytes):
+            encoding = TextEncoding(self._options.encoding)
+            for row in iter_rows(file.path, ROW_FORMATS[file.format], self._options.max_row_bytes, encoding=encoding):
                 if isinstance(row, BadRow):
                     bad = bad or row
                     continue
@@ -121,14 +122,20 @@ class RowUnits:
 
     def _units_of(self, file: RowFile, conversion: RowConversion | None) -> Generator[Unit, None, str]:
         """Yield the units of one file, and return its hash."""
-        whole = Unit(self._entry["name"], self._root, (file.path,), file.name, file.format, conversion=conversion)
+        whole = Unit(
+            self._entry["name"],
+            self._root,
+            (file.path,),
+            file.name,
+            file.format,
+            encoding=self._options.encoding,
+            conversion=conversion,
+        )
         can_be_cut = conversion is not None and not conversion.needs_whole_file
         if can_be_cut and file.format == "jsonl" and not is_compressed(file.path) and _has_lines(file.path):
-            digest = hashlib.sha256()
-            for part in line_ranges(file.path, digest):
-                yield replace(
-                    whole, start=part.start, stop=part.stop, first_row=part.first_row, first_line=part.first_line
-                )
+            digest, encoding = hashlib.sha256(), TextEncoding(self._options.encoding)
+            for part in line_ranges(file.path, digest, encoding):
+                yield replace(whole, encoding=encoding.name or UTF8, **asdict(part))
             return digest.hexdigest()
         if can_be_cut and file.format == "parquet":
             yield from _parts_of_parquet(whole)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from data_prep.dataset_folder import RejectedRow
 from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, UnreadableFile
+from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding
 from data_prep.dataset_folder.row_files import FilePart, iter_rows
 from data_prep.sources.formats import FILE_FORMATS, ROW_FORMATS
 from data_prep.sources.raw_rows import read_raw_rows
@@ -60,10 +61,12 @@ class _NumberedRows:
     def __iter__(self) -> Iterator[tuple[str, Row]]:
         unit, counts = self._unit, self._counts
         prefix = f"{unit.file_name}:" if unit.file_name else ""
-        part = FilePart(unit.start, unit.stop, unit.first_line, unit.encoding)
-        read = iter_rows(unit.files[0], ROW_FORMATS[unit.format], self._options.max_row_bytes, part)
+        part, encoding = FilePart(unit.start, unit.stop, unit.first_line), TextEncoding(unit.encoding)
+        read = iter_rows(unit.files[0], ROW_FORMATS[unit.format], self._options.max_row_bytes, part, encoding)
         for number, row in enumerate(read, start=unit.first_row):
             counts.n_rows += 1
+            if encoding.name not in (None, UTF8):
+                counts.encodings[unit.place()] = encoding.name
             if not isinstance(row, BadRow):
                 yield f"{prefix}{number}", row
             elif self._options.strict:

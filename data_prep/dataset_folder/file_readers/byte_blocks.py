@@ -1,11 +1,9 @@
 """Read a file as blocks of bytes: plain, or decompressed from gzip, zstd or xz, in bounded memory."""
 
-import gzip
 import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from data_prep.dataset_folder.file_readers.bad_rows import UnreadableFile
 
@@ -24,7 +22,8 @@ def is_compressed(path: Path) -> bool:
 def byte_blocks(path: Path, max_row_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """Yield the bytes of a file, decompressed; `start` and `stop` are for plain files.
 
-    Raises `UnreadableFile` if the file is missing, is no valid compressed data, or expands like a decompression bomb.
+    Raises `UnreadableFile` if the file cannot be opened, is no valid compressed data, or expands to more than
+    `max_row_bytes` and `MAX_EXPANSION` times its size, as a decompression bomb does.
     """
     try:
         with path.open("rb") as file:
@@ -33,12 +32,16 @@ def byte_blocks(path: Path, max_row_bytes: int, start: int = 0, stop: int | None
             else:
                 file.seek(start)
                 yield from _plain(file, None if stop is None else stop - start)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UnreadableFile(f"{path} does not exist", "check the path", reason="missing_file") from error
-    except PermissionError as error:
-        raise UnreadableFile(
-            f"cannot read {path}: permission denied", "check its rights", reason="no_access"
-        ) from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def cannot_read(path: Path, error: OSError) -> UnreadableFile:
+    """Return the error for a file that cannot be opened or read."""
+    if isinstance(error, FileNotFoundError):
+        return UnreadableFile(f"{path} does not exist", "check the path", reason="missing_file")
+    problem = f"cannot read {path}: {(error.strerror or str(error)).lower()}"
+    return UnreadableFile(problem, "check the file and its rights", reason="cannot_be_opened")
 
 
 def _plain(file: IO[bytes], n_bytes: int | None) -> Iterator[bytes]:
@@ -49,57 +52,44 @@ def _plain(file: IO[bytes], n_bytes: int | None) -> Iterator[bytes]:
 
 
 def _decompressed(file: IO[bytes], path: Path, max_row_bytes: int) -> Iterator[bytes]:
-    import zstandard
-
-    suffix, n_bytes = path.suffix.lower(), 0
+    name, n_bytes = _NAMES[path.suffix.lower()], 0
+    limit = max(max_row_bytes, MAX_EXPANSION * path.stat().st_size)
+    blocks = _xz_blocks(file) if name == "xz" else _pyarrow_blocks(path, name)
     try:
-        for block in _OPENERS[suffix](file):
+        for block in blocks:
             n_bytes += len(block)
-            if n_bytes > max(max_row_bytes, MAX_EXPANSION * file.tell()):
+            if n_bytes > limit:
                 problem = f"{path} expands to over {MAX_EXPANSION} times its size, like a decompression bomb"
                 fix = "decompress it yourself if its contents are right"
                 raise UnreadableFile(problem, fix, reason=f"expands_over_{MAX_EXPANSION}_times")
             yield block
-    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
-        name = _NAMES[suffix]
+    except (OSError, EOFError, lzma.LZMAError) as error:
         problem = f"{path} is not {name} data: {str(error).lower()}"
         raise UnreadableFile(problem, "download or compress it again", reason=f"not_{name}") from error
+    if n_bytes == 0 and path.stat().st_size == 0:
+        problem = f"{path} is not {name} data: it is empty"
+        raise UnreadableFile(problem, "download or compress it again", reason=f"not_{name}")
 
 
-def _gzip_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    with gzip.GzipFile(fileobj=file) as opened:
-        while block := opened.read1(BLOCK_BYTES):
-            yield block
+def _pyarrow_blocks(path: Path, name: str) -> Iterator[bytes]:
+    """gzip and zstd; the package zstandard would not report a file that ends in the middle."""
+    import pyarrow
 
-
-def _zstd_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    import zstandard
-
-    size = zstandard.DECOMPRESSION_RECOMMENDED_INPUT_SIZE
-    with zstandard.ZstdDecompressor().stream_reader(file, size, read_across_frames=True, closefd=False) as opened:
+    with pyarrow.OSFile(str(path)) as file, pyarrow.CompressedInputStream(file, name) as opened:
         while block := opened.read(BLOCK_BYTES):
             yield block
-    if file.tell() == 0:
-        raise EOFError("the file is empty")
 
 
 def _xz_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Like `lzma.LZMAFile`, which has no memory limit."""
-    data = b""
-    decompressor: Any = None
-    while data := data or file.read(BLOCK_BYTES):
-        if decompressor is None:
-            data = data.lstrip(b"\0")  # padding between two streams
-            decompressor = lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY)
+    data = file.read(BLOCK_BYTES)
+    while data:
+        decompressor = lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY)
         while not decompressor.eof:
+            if decompressor.needs_input and not (data := data or file.read(BLOCK_BYTES)):
+                raise EOFError("it ends in the middle")
             if block := decompressor.decompress(data, BLOCK_BYTES):
                 yield block
             data = b""
-            if decompressor.needs_input and not decompressor.eof and not (data := file.read(BLOCK_BYTES)):
-                raise EOFError("the data ends in the middle")
-        data, decompressor = decompressor.unused_data, None
-
-
-_OPENERS: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
-    ".gz": _gzip_blocks, ".zst": _zstd_blocks, ".xz": _xz_blocks,
-}  # fmt: skip
+        # other streams, and padding with zeros, may follow
+        data = decompressor.unused_data.lstrip(b"\0") or file.read(BLOCK_BYTES).lstrip(b"\0")

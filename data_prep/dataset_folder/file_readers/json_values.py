@@ -42,7 +42,7 @@ def parse_line(line: bytes) -> Any:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return JSON_DECODER.decode(line.decode())
+        return JSON_DECODER.decode(line.decode("utf-8-sig"))  # joined files have marks in the middle
     return JSON_DECODER.decode(line.decode()) if holds_float(value) else value
 
 
