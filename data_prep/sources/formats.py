@@ -89,7 +89,8 @@ def recognize(path: Path, kind: DatasetKind) -> str:
         counts = Counter([row_suffix(path)])
     else:
         listed = [suffix for some in suffixes.values() for suffix in some]
-        counts = Counter(row_suffix(file) for file in files_of_tree(path, listed, path.name)[0])
+        files = files_of_tree(path, listed, path.name)[0] or files_of_tree(path, listed, path.name, with_tests=True)[0]
+        counts = Counter(map(row_suffix, files))
     n_files = {name: sum(counts[suffix] for suffix in some) for name, some in suffixes.items()}
     fallbacks = {name for name in n_files if name in FILE_FORMATS and FILE_FORMATS[name].is_fallback}
     best = max(n_files, key=lambda name: (n_files[name] * (name not in fallbacks), n_files[name], name != "text_tree"))

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder import ROW_SUFFIXES, DatasetKind, RejectedRow, is_dataset_folder, row_suffix
+from data_prep.dataset_folder import ROW_SUFFIXES, DatasetKind, RejectedRow, is_dataset_folder
 from data_prep.sources.formats import FILE_FORMATS, ROW_FORMATS, recognize
-from data_prep.sources.hub import is_hub_id
 from data_prep.sources.row_units import RowFile, RowUnits
+from data_prep.sources.source_files.hub import hub_files, is_hub_id
+from data_prep.sources.source_files.row_folders import PICKLE_SUFFIXES, is_saved, row_files_of_folder, saved_files
 from data_prep.sources.units import ReadOptions, SourcePlan, Unit
-from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_files
 
@@ -18,7 +18,6 @@ _OTHER_SOURCES = {
     DatasetKind.PREFERENCES: "name a JSON, JSONL, CSV or Parquet file, or a Hub id, with chosen and rejected answers",
     DatasetKind.INSTRUCTIONS: "use data_prep/build_corpus.py for plain text",
 }
-_FORMAT_OF_SUFFIX = {suffix: name for name, suffix in ROW_FORMATS.items()}
 
 
 def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
@@ -26,34 +25,31 @@ def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
 
     Raises `UserError` if the source is missing, if no file of it can be read, or if a column is missing.
     """
-    path = Path(source)
+    path, rejected = Path(source), list[RejectedRow]()
     if not path.exists():
         if not is_hub_id(source):
             raise UserError(f"--source {source} is not a file, a folder or a Hub id", "check the path")
-        raise UserError(f"--source {source} is on the Hub", "download it")
+        files, described = hub_files(source, options.split, options.config)
+        return _plan_rows(files, Path(), options, {"name": name, **described}, rejected)
     if is_dataset_folder(path):
         problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
         raise UserError(problem, "name the sources it was built from")
+    if path.suffix.lower() in PICKLE_SUFFIXES and path.is_file():
+        problem = f"--source {source} is a pickle, which can run any code when it is read"
+        raise UserError(problem, "convert it to JSONL or Parquet in a place where you trust it")
+    entry = {"name": name, "path": str(path)}
+    if path.is_dir() and is_saved(path):
+        files, described = saved_files(path, options.split, name, rejected)
+        return _plan_rows(files, path, options, entry | {"format": "arrow"} | described, rejected)
     is_named = options.format in FILE_FORMATS or options.format in ROW_FORMATS
     chosen = options.format if is_named else recognize(path, options.kind)
-    entry = {"name": name, "path": str(path), "format": chosen}
     if chosen in FILE_FORMATS:
-        return _plan_documents(path, options, entry)
-    rejected: list[RejectedRow] = []
-    files = _row_files(path, name, chosen, is_named, rejected)
-    return _plan_rows(files, path if path.is_dir() else path.parent, options, entry, rejected)
-
-
-def _row_files(
-    path: Path, name: str, chosen: str, is_named: bool, rejected: list[RejectedRow]
-) -> list[RowFile]:  # fmt: skip
-    """The file itself, or the files of a folder: of all row formats, or only of the named one."""
+        return _plan_documents(path, options, entry | {"format": chosen})
     if path.is_file():
-        return [RowFile(path, "", chosen)]
-    wanted = (ROW_FORMATS[chosen],) if is_named else ROW_SUFFIXES
-    found, skipped = files_of_tree(path, wanted, name)
-    rejected += skipped
-    return [RowFile(file, file.relative_to(path).as_posix(), _FORMAT_OF_SUFFIX[row_suffix(file)]) for file in found]
+        return _plan_rows([RowFile(path, "", chosen)], path.parent, options, entry | {"format": chosen}, rejected)
+    suffixes = (ROW_FORMATS[chosen],) if is_named else ROW_SUFFIXES
+    files, described = row_files_of_folder(path, suffixes, options.split, name, rejected)
+    return _plan_rows(files, path, options, entry | {"format": chosen} | described, rejected)
 
 
 def _plan_rows(

@@ -17,11 +17,11 @@ from data_prep.dataset_folder import (
     row_suffix,
 )
 from data_prep.sources.formats import AUTO, FILE_FORMATS, ROW_FORMATS, recognize
-from data_prep.sources.hub import is_hub_id, read_hub_rows
 from data_prep.sources.raw_rows import read_raw_rows
 from data_prep.sources.row_columns import choose_conversion
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item, SourceContent, SourceRow
+from data_prep.sources.source_files.hub import hub_files, is_hub_id
 from data_prep.sources.walk import files_of_tree
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file, sha256_of_files
@@ -49,7 +49,8 @@ def read_source(
     if not path.exists():
         if not is_hub_id(source):
             raise UserError(f"--source {source} is not a file, a folder or a Hub id", "check the path")
-        rows, revision = read_hub_rows(source)
+        files, described = hub_files(source, None, None)
+        rows, revision = [row for file in files for row in read_row_file(file.path)], described["revision"]
         entry = {"name": name or source, "format": "hub", "revision": revision}
         foreign = source_format if source_format in FOREIGN_FORMATS else None
         return _content_of_rows({"": rows}, kind, column_map, entry, foreign)

@@ -13,9 +13,9 @@ from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
 from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark
 from data_prep.dataset_folder.row_files import iter_rows
 from data_prep.sources.formats import ROW_FORMATS
-from data_prep.sources.line_ranges import line_ranges
 from data_prep.sources.row_columns import RowConversion, choose_conversion
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
+from data_prep.sources.source_files.line_ranges import line_ranges
 from data_prep.sources.units import ReadOptions, Unit
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file, sha256_of_text

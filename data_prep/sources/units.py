@@ -19,6 +19,7 @@ class ReadOptions:
     kind: DatasetKind
     format: str = AUTO
     column_map: Mapping[str, str] = field(default_factory=dict)
+    config: str | None = None  # of a dataset on the Hub that has several
     split: str | None = None  # splits joined by "+", or "all"; by default train, if there is one
     encoding: str | None = None  # of text files; by default found
     max_row_mb: int = 64  # a longer row is rejected, so that one row cannot fill the memory

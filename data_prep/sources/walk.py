@@ -1,4 +1,4 @@
-"""Walk a source tree in a fixed order, read its files as UTF-8 text, and list the packages it holds."""
+"""Walk a source tree in a fixed order, read its files as text, and list the packages it holds."""
 
 import importlib.metadata
 import os
@@ -10,36 +10,47 @@ from typing import Any
 from data_prep.dataset_folder import RejectedRow, row_suffix
 
 _SKIPPED_FOLDERS = {
-    "test": "test_folder",
-    "tests": "test_folder",
     "site-packages": "installed_packages_folder",
     "dist-packages": "installed_packages_folder",
     "__pycache__": "cache_folder",
 }
+_TEST_FOLDERS = {"test": "test_folder", "tests": "test_folder"}
+OUTSIDE = "outside_the_folder"
+_SNAPSHOTS = "snapshots"  # of the Hub's cache: their files are links to ../../blobs
 
 
-def files_of_tree(root: Path, suffixes: Sequence[str], source: str) -> tuple[list[Path], list[RejectedRow]]:
+def files_of_tree(
+    root: Path, suffixes: Sequence[str], source: str, *, with_tests: bool = False
+) -> tuple[list[Path], list[RejectedRow]]:
     """Return the files below `root` with one of `suffixes`, compressed or not, sorted by path, and what was skipped
     with its reason.
 
-    A skipped folder is one rejected line. Test files of Python are skipped; links to folders are not followed.
+    A skipped folder is one rejected line. Links to folders are not followed, nor are links to files outside `root`.
+    Folders of tests and test files of Python are skipped unless `with_tests`.
     """
     found: list[Path] = []
     rejected: list[RejectedRow] = []
-    for folder, subfolders, names in os.walk(root):
+
+    def reject(path: Path, reason: str, is_folder: bool = False) -> None:
+        rejected.append(RejectedRow(source, path.relative_to(root).as_posix() + "/" * is_folder, reason))
+
+    unreadable: list[Path] = []
+    for folder, subfolders, names in os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename))):
         here = Path(folder)
         for name in sorted(subfolders):
-            reason = _folder_reason(name)
+            reason = _folder_reason(name, with_tests)
             if reason is not None:
                 subfolders.remove(name)
-                rejected.append(RejectedRow(source, (here / name).relative_to(root).as_posix() + "/", reason))
-        for path in (here / name for name in names):
-            if row_suffix(path) not in suffixes or not path.is_file():
-                continue
-            if _is_test_file(path):
-                rejected.append(RejectedRow(source, path.relative_to(root).as_posix(), "test_file"))
+                reject(here / name, reason, is_folder=True)
+            elif (here / name).is_symlink():
+                reject(here / name, "link_to_folder" if is_inside(here / name, root) else OUTSIDE, is_folder=True)
+        for path in (here / name for name in names if row_suffix(Path(name)) in suffixes):
+            if reason := "test_file" if _is_test_file(path) and not with_tests else _unusable(path, root):
+                reject(path, reason)
             else:
                 found.append(path)
+    for path in unreadable:
+        reject(path, "cannot_be_opened", is_folder=True)
     return sorted(found), sorted(rejected, key=lambda row: row.source_row)
 
 
@@ -49,12 +60,26 @@ def skip_reason(relative: Path) -> str | None:
     return next(filter(None, reasons), "test_file" if _is_test_file(relative) else None)
 
 
-def _folder_reason(name: str) -> str | None:
-    return "hidden_folder" if name.startswith(".") else _SKIPPED_FOLDERS.get(name)
+def _folder_reason(name: str, with_tests: bool = False) -> str | None:
+    if name.startswith("."):
+        return "hidden_folder"
+    return _SKIPPED_FOLDERS.get(name) or (None if with_tests else _TEST_FOLDERS.get(name))
 
 
 def _is_test_file(path: Path) -> bool:
     return path.suffix == ".py" and (path.stem.startswith("test_") or path.stem.endswith("_test"))
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether `path`, links followed, is below `root`."""
+    top = root.resolve()
+    return path.resolve().is_relative_to(top.parent.parent if top.parent.name == _SNAPSHOTS else top)
+
+
+def _unusable(path: Path, root: Path) -> str | None:
+    if path.is_symlink() and not is_inside(path, root):
+        return OUTSIDE
+    return None if path.is_file() else "not_a_file"  # a broken link, a pipe
 
 
 def read_utf8(path: Path) -> str | None:
