@@ -15,28 +15,21 @@ module in the instruction dataset's test split is in the corpus's test split as 
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.cleaning import build_dataset, reject_reason_duplicate, reject_reason_empty, reject_reason_held_out
-from data_prep.cleaning.filters import RejectReason
-from data_prep.dataset_folder import DatasetKind, assign_splits
-from data_prep.sources import SourceRow, add_source_flags, command_of, read_sources, split_sizes
+from data_prep.building.build import build_dataset
+from data_prep.building.flags import add_build_flags
+from data_prep.dataset_folder import DatasetKind
+from data_prep.sources import add_source_flags, command_of
 from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, filter, split and write the documents."""
+    """Read, clean, split and write the documents."""
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
+    add_build_flags(parser)
     parser.add_argument("--held_out", type=Path, help="an instruction dataset folder to keep out of training")
     options = parser.parse_args(arguments)
-
-    def decontamination(rows: Sequence[SourceRow]) -> RejectReason:
-        splits = assign_splits((row.group for row in rows), options.seed, split_sizes(options))
-        return reject_reason_held_out(options.held_out, splits)
-
-    content = read_sources(options, DatasetKind.CORPUS)
-    filters = [reject_reason_empty, reject_reason_duplicate()]
-    last = decontamination if options.held_out is not None else None
-    build_dataset(options, DatasetKind.CORPUS, content, filters, command_of("build_corpus.py", arguments), last)
+    build_dataset(options, DatasetKind.CORPUS, command_of("build_corpus.py", arguments))
 
 
 if __name__ == "__main__":

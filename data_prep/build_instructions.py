@@ -23,25 +23,22 @@ rows (if there are ten or more): the others are rejected as over_group_limit.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from data_prep.cleaning import build_dataset, reject_reason_duplicate, reject_reason_empty, reject_reason_too_long
+from data_prep.building.build import build_dataset
+from data_prep.building.flags import add_build_flags
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources import add_source_flags, command_of, in_one_kind, positive, read_sources
+from data_prep.sources import add_source_flags, command_of, positive
 from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, filter, split and write the rows."""
+    """Read, clean, split and write the rows."""
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
+    add_build_flags(parser)
     parser.add_argument("--max_output_chars", type=positive, help="leave out rows with longer outputs (off)")
     options = parser.parse_args(arguments)
-    content = read_sources(options, DatasetKind.INSTRUCTIONS)
-    kind, rows = in_one_kind(content.rows)
-    filters = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]
-    command = command_of("build_instructions.py", arguments)
-    build_dataset(options, kind, replace(content, rows=rows), filters, command)
+    build_dataset(options, DatasetKind.INSTRUCTIONS, command_of("build_instructions.py", arguments))
 
 
 if __name__ == "__main__":

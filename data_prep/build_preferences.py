@@ -15,24 +15,22 @@ which depends only on the instruction, the seed and the sizes.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from data_prep.cleaning import build_dataset, reject_reason_duplicate, reject_reason_empty, reject_reason_too_long
+from data_prep.building.build import build_dataset
+from data_prep.building.flags import add_build_flags
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources import add_source_flags, command_of, pairs_in_one_form, positive, read_sources
+from data_prep.sources import add_source_flags, command_of, positive
 from pipelines.command_line import ArgumentParser, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read, filter, split and write the pairs."""
+    """Read, clean, split and write the pairs."""
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
+    add_build_flags(parser)
     parser.add_argument("--max_output_chars", type=positive, help="leave out pairs with a longer answer (off)")
     options = parser.parse_args(arguments)
-    content = read_sources(options, DatasetKind.PREFERENCES)
-    content = replace(content, rows=pairs_in_one_form(content.rows))
-    filters = [reject_reason_empty, reject_reason_too_long(options.max_output_chars), reject_reason_duplicate()]
-    build_dataset(options, DatasetKind.PREFERENCES, content, filters, command_of("build_preferences.py", arguments))
+    build_dataset(options, DatasetKind.PREFERENCES, command_of("build_preferences.py", arguments))
 
 
 if __name__ == "__main__":

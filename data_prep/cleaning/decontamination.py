@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.cleaning.filters import RejectReason
 from data_prep.conversation import content_text
 from data_prep.dataset_folder import DatasetKind, read_dataset_folder, read_manifest
 from data_prep.sources import SourceRow
@@ -24,32 +23,27 @@ def line_windows(text: str) -> Iterator[int]:
             yield hash(tuple(window))
 
 
-def reject_reason_held_out(folder: Path, splits: dict[str, str]) -> RejectReason:
-    """Return a filter that rejects training documents with part of a validation or test answer of `folder`, or of a
-    held-out group, as `overlaps_held_out`.
+class HeldOutRows:
+    """The validation and test rows of a dataset folder, which a training corpus must not hold."""
 
-    `splits` has the split of each group of the corpus: a document that is itself held out may overlap. Raises
-    `UserError` if `folder` is not a dataset folder of instructions or conversations.
-    """
-    manifest = read_manifest(folder)
-    if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
-        problem = f"--held_out {folder} is a {manifest['kind']} folder, expected instructions or conversations"
-        raise UserError(problem, "name a folder made by data_prep/build_instructions.py")
-    windows: set[int] = set()
-    groups: set[str] = set()
-    for split in HELD_OUT_SPLITS:
-        if manifest["n_rows"].get(split):
-            rows = read_dataset_folder(folder, split)
-            groups.update(rows["group"])
-            windows.update(window for row in rows for answer in _answers(row) for window in line_windows(answer))
+    def __init__(self, folder: Path) -> None:
+        """Raise `UserError` if `folder` is not a dataset folder of instructions or conversations."""
+        manifest = read_manifest(folder)
+        if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
+            problem = f"--held_out {folder} is a {manifest['kind']} folder, expected instructions or conversations"
+            raise UserError(problem, "name a folder made by data_prep/build_instructions.py")
+        self._windows: set[int] = set()
+        self._groups: set[str] = set()
+        for split in HELD_OUT_SPLITS:
+            if manifest["n_rows"].get(split):
+                rows = read_dataset_folder(folder, split)
+                self._groups.update(rows["group"])
+                answers = (answer for row in rows for answer in _answers(row))
+                self._windows.update(window for answer in answers for window in line_windows(answer))
 
-    def reason(row: SourceRow) -> str | None:
-        if splits.get(row.group) != "train":
-            return None
-        overlaps = row.group in groups or any(window in windows for window in line_windows(row.fields["text"]))
-        return "overlaps_held_out" if overlaps else None
-
-    return reason
+    def overlaps(self, row: SourceRow) -> bool:
+        """Whether a document has part of a held-out answer, or its group is held out."""
+        return row.group in self._groups or any(one in self._windows for one in line_windows(row.fields["text"]))
 
 
 def _answers(row: Mapping[str, Any]) -> list[str]:

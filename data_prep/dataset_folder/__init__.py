@@ -15,7 +15,9 @@ from data_prep.dataset_folder.reading import (
 )
 from data_prep.dataset_folder.row_files import ROW_SUFFIXES, csv_separator, read_row_file, row_suffix
 from data_prep.dataset_folder.schema import (
+    CHANGED_NAME,
     MANIFEST_NAME,
+    PROVENANCE_COLUMNS,
     REJECTED_NAME,
     SPLITS,
     DatasetKind,

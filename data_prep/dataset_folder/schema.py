@@ -9,6 +9,7 @@ from pipelines.errors import UserError
 
 MANIFEST_NAME = "manifest.json"
 REJECTED_NAME = "rejected.jsonl"
+CHANGED_NAME = "changed.jsonl"
 SPLITS = ("train", "validation", "test")
 
 
@@ -66,7 +67,12 @@ class Manifest(TypedDict):
     n_rows: dict[str, int]
     n_groups: dict[str, int]
     effective_groups: dict[str, float]
+    n_read: int
     n_rejected: dict[str, int]
+    rejected_by_source: dict[str, dict[str, int]]
+    n_changed: dict[str, dict[str, int]]
+    lengths: dict[str, Any]
+    steps: list[dict[str, Any]]
     unread_columns: dict[str, int]
     content_sha256: dict[str, str]
     sources: list[dict[str, Any]]

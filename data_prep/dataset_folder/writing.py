@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.dataset_folder.card import write_card
 from data_prep.dataset_folder.columns import columns_of, nested_columns
+from data_prep.dataset_folder.lengths import LengthCounts
 from data_prep.dataset_folder.parquet_files import SplitFiles
 from data_prep.dataset_folder.schema import (
     MANIFEST_NAME,
@@ -64,8 +65,10 @@ def write_dataset_folder(
         rejected += [RejectedRow(row["source"], row["source_row"], "over_group_limit") for row in over_limit]
     columns, nested = columns_of(kept), nested_columns(kept)
     with fresh_folder(output, overwrite) as folder:
-        hashes = {}
+        hashes, lengths = {}, LengthCounts()
         for name, members in by_split.items():
+            for row in members:
+                lengths.add_row(row)
             with SplitFiles(folder, name, columns, nested) as files:
                 files.add_rows(members)
             hashes[name] = files.content_sha256()
@@ -75,7 +78,12 @@ def write_dataset_folder(
             n_rows={name: len(members) for name, members in by_split.items()},
             n_groups={name: len({row["group"] for row in members}) for name, members in by_split.items()},
             effective_groups={name: round(effective_groups(members), 1) for name, members in by_split.items()},
+            n_read=len(kept) + len(rejected),
             n_rejected=dict(sorted(Counter(row.reason for row in rejected).items())),
+            rejected_by_source=_rejected_by_source(rejected),
+            n_changed={},
+            lengths=lengths.to_json(),
+            steps=[],
             unread_columns=dict(sum((Counter(one.get("unread_columns", {})) for one in sources), Counter())),
             content_sha256=hashes,
             sources=[dict(source) for source in sources],
@@ -88,6 +96,13 @@ def write_dataset_folder(
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
         write_card_and_manifest(folder, manifest, output.name)
     return manifest
+
+
+def _rejected_by_source(rejected: Sequence[RejectedRow]) -> dict[str, dict[str, int]]:
+    by_source: dict[str, Counter[str]] = {}
+    for row in rejected:
+        by_source.setdefault(row.source, Counter())[row.reason] += 1
+    return {source: dict(sorted(counts.items())) for source, counts in by_source.items()}
 
 
 def write_card_and_manifest(folder: Path, manifest: Manifest, title: str) -> None:

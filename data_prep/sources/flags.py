@@ -7,16 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.dataset_folder import DatasetKind, SplitSizes, refuse_output
+from data_prep.dataset_folder import DatasetKind, SplitSizes
 from data_prep.sources.formats import AUTO, FORMATS
-from data_prep.sources.reading import read_source
 from data_prep.sources.row_columns import parse_column_map
-from data_prep.sources.rows import SourceContent
+from data_prep.sources.units import ReadOptions
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--source` and how to read it, `--output` and how to split it."""
-    parser.add_argument("--source", action="append", required=True, help="file, folder or Hub id; repeatable")
+    parser.add_argument("--source", action="append", help="file, folder or Hub id; repeatable")
     parser.add_argument("--format", default=AUTO, choices=FORMATS, help="how to read the sources (auto)")
     parser.add_argument("--column_map", help="column names in the source, as instruction=question,output=answer")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
@@ -49,27 +48,13 @@ def split_sizes(options: argparse.Namespace) -> SplitSizes:
     return SplitSizes(options.validation_size, options.test_size)
 
 
-def read_sources(options: argparse.Namespace, kind: DatasetKind) -> SourceContent:
-    """Return rows and rejected rows of all `--source`s in order; `entry["sources"]` is the manifest's list.
-
-    Raises `UserError` first if `--output` or the split sizes cannot be used.
-    """
-    split_sizes(options)
-    refuse_output(options.output, options.overwrite)  # before the work
-    column_map = parse_column_map(options.column_map, kind)
-    contents = [
-        read_source(source, kind, options.format, column_map, options.num_proc, name)
-        for source, name in zip(options.source, _distinct_names(options.source), strict=True)
-    ]
-    return SourceContent(
-        rows=[row for content in contents for row in content.rows],
-        rejected=[row for content in contents for row in content.rejected],
-        entry={"sources": [content.entry for content in contents]},
-    )
+def read_options(options: argparse.Namespace, kind: DatasetKind) -> ReadOptions:
+    """Return how the flags say that sources are read. Raises `UserError` for a wrong `--column_map`."""
+    return ReadOptions(kind, options.format, parse_column_map(options.column_map, kind))
 
 
-def _distinct_names(sources: Sequence[str]) -> list[str]:
-    """The `source` of rows: the last part of its path (a Hub id whole), numbered if two are equal."""
+def distinct_names(sources: Sequence[str]) -> list[str]:
+    """Return the `source` of rows: the last part of its path (a Hub id whole), numbered if two are equal."""
     names: list[str] = []
     for source in sources:
         name = Path(source).resolve().name if Path(source).exists() else source

@@ -148,6 +148,11 @@ def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: 
     return SourceRow(fields, own.get("source", source), source_row, group, digest("\0".join(texts)))
 
 
+def same_as_of(fields: Row) -> bytes:
+    """Return the key of a row's duplicates: all that is said in it, without differences of case and white space."""
+    return digest("\0".join(normalized(text) for _, text in _spoken_texts(fields)))
+
+
 def _spoken_texts(fields: Row) -> list[tuple[str, str]]:
     """(speaker, text) of all texts of a row, for its group and for duplicates."""
     if "text" in fields:

@@ -1,7 +1,6 @@
 """The fields of one row in its kind of dataset: a text, an instruction, a conversation or a pair."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from data_prep.conversation import (
@@ -16,36 +15,24 @@ from data_prep.conversation import (
     read_row,
     scalar_text,
 )
-from data_prep.dataset_folder import DatasetKind
+from data_prep.dataset_folder import PROVENANCE_COLUMNS
 from data_prep.sources.row_columns import Row
-from data_prep.sources.rows import SourceRow
 
 _TEXTS = ("instruction", "input", "output", "system")
 _OF_CONVERSATIONS_ONLY = ("history", "tools", "chat_template_kwargs")
 _ANSWERS = ("output", "chosen", "rejected")
 
 
-def in_one_kind(rows: Sequence[SourceRow]) -> tuple[DatasetKind, list[SourceRow]]:
-    """Return the rows of a folder of instructions; if any is a conversation, all become conversations."""
-    if not any("messages" in row.fields for row in rows):
-        return DatasetKind.INSTRUCTIONS, list(rows)
-    return DatasetKind.CONVERSATIONS, [
-        row if "messages" in row.fields else replace(row, fields=_as_conversation(row.fields)) for row in rows
-    ]
-
-
-def pairs_in_one_form(rows: Sequence[SourceRow]) -> list[SourceRow]:
-    """Return the rows of a folder of preferences; if any has a prompt of messages, all get messages."""
-    if not any("prompt" in row.fields for row in rows):
-        return list(rows)
-    return [
-        row if "prompt" in row.fields else replace(row, fields=read_preference(row.fields).as_row()) for row in rows
-    ]
-
-
-def _as_conversation(fields: Row) -> dict[str, Any]:
+def as_conversation(fields: Row) -> dict[str, Any]:
+    """Return the fields of an instruction as those of a conversation."""
     others = {name: value for name, value in fields.items() if name not in _TEXTS}
     return {**_conversation(fields, RowFormat.INSTRUCTION).as_row(), **others}
+
+
+def as_pair_of_messages(fields: Row) -> dict[str, Any]:
+    """Return the fields of a pair of texts as those of a pair of messages, with the provenance that they have."""
+    others = {name: fields[name] for name in PROVENANCE_COLUMNS if name in fields}
+    return {**read_preference(fields).as_row(), **others}
 
 
 def _conversation(row: Row, kind: RowFormat) -> Conversation:

@@ -1,0 +1,1 @@
+"""Build a dataset folder from sources: read and clean in all processes, choose rows, write. Memory stays constant."""

@@ -1,0 +1,205 @@
+"""Build a dataset folder from the sources that the command line names."""
+
+import argparse
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from data_prep.building.choosing import Choice, ChoiceOptions, Fate, choose_rows, group_sizes
+from data_prep.building.flags import chosen_steps, licenses_of, mixture_parts, read_options_of
+from data_prep.building.job import Job, UnitResult
+from data_prep.building.mixture import MixturePart
+from data_prep.building.preview import print_preview
+from data_prep.building.progress import Progress, bytes_of, bytes_of_source, stage
+from data_prep.building.reading import NumberedUnit, read_units
+from data_prep.building.shards import Shards
+from data_prep.building.writing import FinalForm, Written, final_form, join_lines, write_rows
+from data_prep.cleaning.registry import ChosenStep
+from data_prep.dataset_folder import (
+    CHANGED_NAME,
+    REJECTED_NAME,
+    DatasetKind,
+    Manifest,
+    data_versions,
+    effective_number,
+    refuse_output,
+    summary,
+    write_card_and_manifest,
+)
+from data_prep.sources import SourcePlan, distinct_names, plan_source, split_sizes
+from pipelines.errors import UserError
+from pipelines.files import fresh_folder, write_jsonl_atomically
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+_WORK_FOLDER = ".building"
+_MIN_ROWS_OF_A_SOURCE = 100  # a share of fewer rows says little
+
+
+@dataclass
+class Totals:
+    """What the first pass counted. Sources are numbered in the order of the command line."""
+
+    n_read: Counter[int] = field(default_factory=Counter)
+    n_kept: Counter[int] = field(default_factory=Counter)
+    n_rejected: Counter[tuple[int, str, str]] = field(default_factory=Counter)  # source, step or "", reason
+    n_changed: Counter[tuple[str, str]] = field(default_factory=Counter)  # step, what
+    unread: dict[int, Counter[str]] = field(default_factory=dict)
+
+    def add(self, result: UnitResult) -> None:
+        """Count the rows of one unit."""
+        source = result.source
+        self.n_read[source] += result.n_read
+        self.n_kept[source] += sum(shard.n_rows for shard in result.shards)
+        self.n_rejected.update({(source, *why): n for why, n in result.n_rejected.items()})
+        self.n_changed.update(result.n_changed)
+        self.unread.setdefault(source, Counter()).update(result.unread)
+
+    def add_choice(self, choice: Choice, sources: "ndarray") -> None:
+        """Count the rows that the second pass left out."""
+        for fate in Fate:
+            if fate is not Fate.KEPT:
+                for source, n in Counter(sources[choice.fates == fate].tolist()).items():
+                    self.n_rejected[source, fate.step or "", fate.name.lower()] += n
+
+    def reasons(self, source: int | None = None) -> dict[str, int]:
+        """Return rejected rows by reason, of one source or of all."""
+        found: Counter[str] = Counter()
+        for (number, _, reason), n in self.n_rejected.items():
+            if source in (None, number):
+                found[reason] += n
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is built, from what."""
+
+    options: argparse.Namespace
+    command: str
+    steps: Sequence[ChosenStep]
+    parts: Sequence[MixturePart]
+    plans: Sequence[SourcePlan]
+
+
+def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) -> None:
+    """Read, clean, choose and write the rows of all sources as the folder `--output`, whole or not at all."""
+    sizes, steps, parts = split_sizes(options), chosen_steps(options, kind), mixture_parts(options)
+    refuse_output(options.output, options.overwrite)
+    names = distinct_names([part.source for part in parts])
+    reads = [read_options_of(part, options, kind) for part in parts]
+    plans = [plan_source(part.source, *one) for part, one in zip(parts, zip(reads, names, strict=True), strict=True)]
+    if options.preview:
+        print_preview(plans, reads, steps, options.preview)
+        return
+    build = Build(options, command, steps, parts, plans)
+    with fresh_folder(options.output, options.overwrite) as folder:
+        work = folder / _WORK_FOLDER
+        work.mkdir()
+        job = Job(tuple(reads), tuple(steps), options.seed, work, getattr(options, "held_out", None))
+        shards, totals = _read(plans, job, options.num_proc)
+        with stage("choosing rows", shards.n_rows):
+            chosen = ChoiceOptions(options.seed, sizes, options.limit, options.max_group_share, parts)
+            choice = choose_rows(shards, job, chosen)
+        totals.add_choice(choice, shards.sources())
+        _refuse_empty(choice, plans, totals)
+        _refuse_too_much_removed(plans, totals, options.max_removed_share)
+        form = final_form(kind, shards.shards)
+        write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for plan in plans for row in plan.rejected))
+        join_lines(work, ".rejected", folder / REJECTED_NAME)
+        join_lines(work, ".changed", folder / CHANGED_NAME)
+        with stage("writing rows", shards.n_rows):
+            written = write_rows(folder, shards, choice, form, parts, options.seed)
+        manifest = _manifest(build, totals, choice, form, written)
+        shutil.rmtree(work)
+        write_card_and_manifest(folder, manifest, options.output.name)
+    print(summary(manifest, options.output))
+
+
+def _read(plans: Sequence[SourcePlan], job: Job, num_proc: int) -> tuple[Shards, Totals]:
+    sizes: list[int] = []  # bytes of each unit, in order
+
+    def units() -> Iterator[NumberedUnit]:
+        for source, plan in enumerate(plans):
+            for unit in plan.units():
+                sizes.append(bytes_of(unit))
+                yield len(sizes) - 1, source, unit
+
+    totals, shards = Totals(), []
+    progress = Progress(sum(bytes_of_source(plan) for plan in plans))
+    for number, result in enumerate(read_units(units(), job, num_proc)):
+        totals.add(result)
+        shards += result.shards
+        progress.add(result.n_read, sizes[number])
+    for source, plan in enumerate(plans):
+        for row in plan.rejected:
+            totals.n_rejected[source, "", row.reason] += 1
+    return Shards(job.folder, shards), totals
+
+
+def _refuse_empty(choice: Choice, plans: Sequence[SourcePlan], totals: Totals) -> None:
+    """Raise `UserError` if a source has no row that the first pass keeps, or if no row is left at all."""
+    for source, plan in enumerate(plans):
+        if not totals.n_kept[source]:
+            raise _no_row_error(f"{plan.entry['name']} has no usable row", totals.reasons(source))
+    if not (choice.fates == Fate.KEPT).any():
+        raise _no_row_error("the sources have no usable row", totals.reasons())
+
+
+def _no_row_error(problem: str, n_rejected: dict[str, int]) -> UserError:
+    reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in n_rejected.items())
+    return UserError(f"{problem}{f' ({reasons})' if reasons else ''}", "check --source, --format and --column_map")
+
+
+def _refuse_too_much_removed(plans: Sequence[SourcePlan], totals: Totals, max_share: float) -> None:
+    """Raise `UserError` if one cleaning step removed more than `max_share` of the rows of one source."""
+    removed: Counter[tuple[str, int]] = Counter()
+    for (source, step, _), n in totals.n_rejected.items():
+        if step:
+            removed[step, source] += n
+    for (step, source), n in removed.items():
+        n_read = totals.n_read[source]
+        if n_read >= _MIN_ROWS_OF_A_SOURCE and n > max_share * n_read:
+            name = plans[source].entry["name"]
+            problem = (
+                f"{step} would remove {n:,} of {n_read:,} rows of {name}, more than --max_removed_share {max_share}"
+            )
+            raise UserError(problem, f"look at them with --preview, change the options of {step}, or raise the share")
+
+
+def _manifest(build: Build, totals: Totals, choice: Choice, form: FinalForm, written: Written) -> Manifest:
+    options, plans = build.options, build.plans
+    names = [plan.entry["name"] for plan in plans]
+    unread: Counter[str] = sum(totals.unread.values(), Counter())
+    changed: dict[str, dict[str, int]] = {}
+    for (step, what), n in sorted(totals.n_changed.items()):
+        changed.setdefault(step, {})[what] = n
+    entries = [
+        {**plan.entry, "n_rows": totals.n_read[number]}
+        | ({"unread_columns": dict(found)} if (found := totals.unread.get(number)) else {})
+        for number, plan in enumerate(plans)
+    ]
+    return Manifest(
+        kind=form.kind.value,
+        columns=list(form.columns),
+        n_rows=written.n_rows,
+        n_groups={split: len(sizes) for split, sizes in group_sizes(choice).items()},
+        effective_groups={split: round(effective_number(sizes), 1) for split, sizes in group_sizes(choice).items()},
+        n_read=totals.n_read.total(),
+        n_rejected=totals.reasons(),
+        rejected_by_source={name: totals.reasons(number) for number, name in enumerate(names)},
+        n_changed=changed,
+        lengths=written.lengths,
+        steps=[step.to_json() for step in build.steps],
+        unread_columns=dict(unread),
+        content_sha256=written.content_sha256,
+        sources=entries,
+        licenses=licenses_of(options, build.parts),
+        seed=options.seed,
+        split_sizes={"validation": options.validation_size, "test": options.test_size},
+        command=build.command,
+        versions=data_versions(),
+    )

@@ -1,0 +1,141 @@
+"""Choose rows with arrays: duplicates, near duplicates, samples, splits. The same for any number of processes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from data_prep.building.job import Job
+from data_prep.building.mixture import MixturePart, copies_of_rows, rows_not_sampled
+from data_prep.building.shards import Shards
+from data_prep.cleaning.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.near_duplicates import NearDuplicateAction, near_duplicates
+from data_prep.cleaning.row_texts import row_texts
+from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, position_of, split_codes
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+
+class Fate(IntEnum):
+    """Why a row is left out; the lower-case name is the reject reason."""
+
+    KEPT = 0
+    DUPLICATE = 1
+    NEAR_DUPLICATE = 2
+    NOT_SAMPLED = 3
+    OVER_LIMIT = 4
+    OVERLAPS_HELD_OUT = 5
+    OVER_GROUP_LIMIT = 6
+
+    @property
+    def step(self) -> str | None:
+        """The cleaning step that leaves such rows out."""
+        return {Fate.DUPLICATE: "exact_duplicates", Fate.NEAR_DUPLICATE: "near_duplicates"}.get(self)
+
+
+@dataclass
+class Choice:
+    """What was decided for each row: its fate, its split (0 train, 1 validation, 2 test) and how often it is written.
+
+    `details` has, for a near duplicate, the row that is kept and the similarity; `groups` the new group of a row that
+    joins the group of another.
+    """
+
+    fates: "ndarray"
+    splits: "ndarray"
+    copies: "ndarray"
+    numbers: "ndarray"
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """How rows are sampled and split."""
+
+    seed: int
+    sizes: SplitSizes
+    limit: int | None
+    max_group_share: float
+    parts: Sequence[MixturePart]
+
+
+def choose_rows(shards: Shards, job: Job, options: ChoiceOptions) -> Choice:
+    """Decide for every row whether it is kept, its split, and its number of copies."""
+    import numpy as np
+
+    numbers = shards.numbers()
+    n_rows = len(numbers)
+    choice = Choice(np.zeros(n_rows, np.uint8), np.zeros(n_rows, np.uint8), np.ones(n_rows, np.uint16), numbers)
+    if job.step("exact_duplicates"):
+        choice.fates[repeated_keys(numbers["key"])] = Fate.DUPLICATE
+    if step := job.step("near_duplicates"):
+        _mark_near_duplicates(shards, choice, step.options, options.seed)
+    sources = shards.sources()
+    alive = choice.fates == Fate.KEPT
+    choice.fates[rows_not_sampled(alive, sources, numbers["position"], options.parts)] = Fate.NOT_SAMPLED
+    _mark_over_limit(choice, options.limit)
+    alive = np.flatnonzero(choice.fates == Fate.KEPT)
+    choice.splits[alive] = split_codes(numbers["group"][alive], options.sizes)
+    held_out = alive[numbers["overlaps"][alive] & (choice.splits[alive] == 0)]
+    choice.fates[held_out] = Fate.OVERLAPS_HELD_OUT
+    for split in (1, 2):
+        rows = np.flatnonzero((choice.fates == Fate.KEPT) & (choice.splits == split))
+        over = over_group_limit(numbers["group"][rows], numbers["in_group"][rows], options.max_group_share)
+        choice.fates[rows[over]] = Fate.OVER_GROUP_LIMIT
+    in_train = (choice.fates == Fate.KEPT) & (choice.splits == SPLITS.index("train"))
+    choice.copies = copies_of_rows(in_train, sources, numbers["position"], options.parts)
+    return choice
+
+
+def repeated_keys(keys: "ndarray") -> "ndarray":
+    """Return for each row whether an earlier row has the same 16-byte key."""
+    import numpy as np
+
+    order = np.argsort(keys.view("S16") if keys.dtype.kind == "S" else _as_pairs(keys), kind="stable")
+    repeated = np.zeros(len(keys), bool)
+    repeated[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+    return repeated
+
+
+def _as_pairs(keys: "ndarray") -> "ndarray":
+    """View 16 bytes as two numbers, which NumPy can sort."""
+    return keys.view([("high", "u8"), ("low", "u8")])
+
+
+def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, seed: int) -> None:
+    import numpy as np
+
+    def texts_of(number: int) -> ComparisonText:
+        return comparison_text(row_texts(shards.row(number)))
+
+    found = near_duplicates(shards.bands(), choice.fates == Fate.KEPT, texts_of, step_options)
+    for one in found:
+        kept = shards.row(one.kept_row)
+        if step_options.action is NearDuplicateAction.GROUP:
+            choice.groups[one.row] = choice.groups.get(one.kept_row, kept["group"])
+            choice.numbers["group"][one.row] = np.uint64(position_of(choice.groups[one.row], seed))
+        else:
+            choice.fates[one.row] = Fate.NEAR_DUPLICATE
+            name = {"source": kept["source"], "source_row": kept["source_row"]}
+            choice.details[one.row] = {"kept": name, "similarity": one.similarity}
+
+
+def _mark_over_limit(choice: Choice, limit: int | None) -> None:
+    """Keep a seeded sample of `limit` rows: those with the smallest positions."""
+    import numpy as np
+
+    alive = np.flatnonzero(choice.fates == Fate.KEPT)
+    if limit is not None and len(alive) > limit:
+        by_position = alive[np.argsort(choice.numbers["position"][alive], kind="stable")]
+        choice.fates[by_position[limit:]] = Fate.OVER_LIMIT
+
+
+def group_sizes(choice: Choice) -> dict[str, list[int]]:
+    """Return for each split the number of rows of each of its groups."""
+    import numpy as np
+
+    kept = choice.fates == Fate.KEPT
+    groups = {split: choice.numbers["group"][kept & (choice.splits == code)] for code, split in enumerate(SPLITS)}
+    return {split: np.unique(found, return_counts=True)[1].tolist() for split, found in groups.items()}

@@ -1,0 +1,113 @@
+"""Mixtures: sources with weights, caps, several phrasings of a request, and a share of replayed general text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_prep.cleaning.yaml_options import dataclass_of, read_yaml_list
+from data_prep.dataset_folder import position_of
+from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+MAX_WEIGHT = 100.0
+
+
+@dataclass(frozen=True)
+class MixturePart:
+    """One source of a mixture, an entry of the file that `--mixture` names.
+
+    `weight` is how often a training row is written: 0.5 keeps half of the rows, 2.0 writes each twice. `max_rows` keeps
+    a seeded sample. `phrasings` are texts with `{instruction}`; each row, and each copy of it, takes another one.
+    `replay_share` makes this source that share (0 to 1) of all rows, by a sample, against forgetting.
+    """
+
+    source: str
+    format: str | None = None
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = None
+    weight: float = 1.0
+    max_rows: int | None = None
+    phrasings: tuple[str, ...] = ()
+    replay_share: float | None = None
+    license: str | None = None
+
+
+def rows_not_sampled(
+    alive: "ndarray", sources: "ndarray", positions: "ndarray", parts: Sequence[MixturePart]
+) -> "ndarray":
+    """Return the rows that `max_rows`, a weight below 1 and `replay_share` leave out: those with large positions."""
+    import numpy as np
+
+    targets = []
+    rows_of = [np.flatnonzero(alive & (sources == number)) for number in range(len(parts))]
+    for part, rows in zip(parts, rows_of, strict=True):
+        n_kept = round(len(rows) * min(part.weight, 1.0))
+        targets.append(n_kept if part.max_rows is None else min(n_kept, part.max_rows))
+    shares = [part.replay_share for part in parts]
+    n_others = sum(n for n, share in zip(targets, shares, strict=True) if share is None)
+    n_all = n_others / (1 - sum(share or 0.0 for share in shares))
+    left_out = [
+        rows[np.argsort(positions[rows], kind="stable")][min(target, round(n_all * share)) if share else target :]
+        for rows, target, share in zip(rows_of, targets, shares, strict=True)
+    ]
+    return np.concatenate(left_out) if left_out else np.zeros(0, np.int64)
+
+
+def copies_of_rows(
+    in_train: "ndarray", sources: "ndarray", positions: "ndarray", parts: Sequence[MixturePart]
+) -> "ndarray":
+    """Return how often each row is written: once, or in training as often as its source's weight, on average."""
+    import numpy as np
+
+    copies = np.ones(len(in_train), np.uint16)
+    for number, part in enumerate(parts):
+        if part.weight > 1:
+            rows = np.flatnonzero(in_train & (sources == number))
+            whole = math.floor(part.weight)
+            again = positions[rows] / 2.0**64 < part.weight - whole
+            copies[rows] = whole + again
+    return copies
+
+
+def read_mixture(path: Path) -> list[MixturePart]:
+    """Read the YAML file of a mixture, a list of sources. Raises `UserError` for what is not as documented."""
+    entries = read_yaml_list(path, "--mixture")
+    parts = [dataclass_of(MixturePart, one, f"entry {number} of {path}") for number, one in enumerate(entries, 1)]
+    for number, part in enumerate(parts, start=1):
+        if wrong := _wrong_value(part):
+            raise UserError(f"entry {number} of {path}: {wrong}", "correct the value")
+    share = sum(part.replay_share or 0.0 for part in parts)
+    if share >= 1 or (share and all(part.replay_share for part in parts)):
+        raise UserError(f"the replay shares of {path} leave no room for other rows", "make them add up to less than 1")
+    return parts
+
+
+def _wrong_value(part: MixturePart) -> str | None:
+    if not 0 < part.weight <= MAX_WEIGHT:
+        return f"weight is {part.weight}, expected above 0 and at most {MAX_WEIGHT}"
+    if part.max_rows is not None and part.max_rows < 1:
+        return f"max_rows is {part.max_rows}, expected 1 or more"
+    if part.replay_share is not None and not 0 < part.replay_share < 1:
+        return f"replay_share is {part.replay_share}, expected above 0 and below 1"
+    wrong = next((text for text in part.phrasings if "{instruction}" not in text), None)
+    return f"the phrasing {wrong!r} lacks {{instruction}}" if wrong is not None else None
+
+
+def phrased(row: Mapping[str, Any], phrasings: Sequence[str], copy: int, seed: int) -> dict[str, Any]:
+    """Return the row with its request, or its first user turn, in one of `phrasings`.
+
+    Which one follows from the row's name and the seed; the copies of a row take the next ones.
+    """
+    first = position_of(f"{row['source']}\0{row['source_row']}\0phrasing", seed) % len(phrasings)
+    phrasing = phrasings[(first + copy - 1) % len(phrasings)]
+    if isinstance(row.get("instruction"), str):
+        return {**row, "instruction": phrasing.replace("{instruction}", row["instruction"])}
+    turns = [dict(message) for message in row["messages"]]
+    asked = next((one for one in turns if one["role"] == "user" and isinstance(one["content"], str)), None)
+    if asked is not None:
+        asked["content"] = phrasing.replace("{instruction}", asked["content"])
+    return {**row, "messages": turns}

@@ -1,0 +1,134 @@
+"""First pass: read and clean units in all processes, and write the rows as shards."""
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.connection import wait
+from typing import IO, Any
+
+from data_prep.building.cleaner import ChangedRow, Cleaner
+from data_prep.building.job import Job, Shard, UnitResult
+from data_prep.building.shards import write_bands, write_shard
+from data_prep.cleaning.decontamination import HeldOutRows
+from data_prep.cleaning.row_texts import row_texts
+from data_prep.dataset_folder import RejectedRow
+from data_prep.sources import ReadCounts, SourceRow, Unit, read_unit
+from pipelines.errors import UserError
+
+_ROWS_OF_A_SHARD = 4000
+_CHARS_OF_A_SHARD = 16 << 20
+_UNITS_WAITING = 3  # for each process: results are taken in order, so that some wait
+
+NumberedUnit = tuple[int, int, Unit]  # number of the unit, number of its source, unit
+
+
+class UnitReader:
+    """Reads units in one process."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._cleaner = job, Cleaner(job.steps)
+        self._held_out = None if job.held_out is None else HeldOutRows(job.held_out)
+
+    def read(self, unit: NumberedUnit) -> UnitResult:
+        """Read, clean and write the rows of one unit."""
+        number, source, part = unit
+        result, counts = UnitResult(source), ReadCounts()
+        waiting: list[SourceRow] = []
+        n_chars = 0
+        folder = self._job.folder
+        with (
+            (folder / f"{number:06}.rejected").open("w") as rejected,
+            (folder / f"{number:06}.changed").open("w") as changed,
+        ):
+            for item in read_unit(part, self._job.read[source], counts):
+                row = self._cleaned(item, result, rejected, changed)
+                if row is not None:
+                    waiting.append(row)
+                    n_chars += sum(len(text) for text in row.fields.values() if isinstance(text, str))
+                    if len(waiting) >= _ROWS_OF_A_SHARD or n_chars >= _CHARS_OF_A_SHARD:
+                        result.shards.append(self._write(number, source, len(result.shards), waiting))
+                        waiting, n_chars = [], 0
+            if waiting:
+                result.shards.append(self._write(number, source, len(result.shards), waiting))
+        result.n_read, result.unread = counts.n_rows, counts.unread
+        return result
+
+    def _cleaned(
+        self, item: SourceRow | RejectedRow, result: UnitResult, rejected: IO[str], changed: IO[str]
+    ) -> SourceRow | None:
+        changes: list[ChangedRow] = []
+        if isinstance(item, SourceRow):
+            item, changes = self._cleaner.clean(item)
+        if isinstance(item, RejectedRow):
+            rejected.write(json.dumps(item.to_json(), ensure_ascii=False) + "\n")
+            result.n_rejected[item.details.get("step", ""), item.reason] += 1
+            return None
+        for one in changes:
+            changed.write(json.dumps(one.to_json(item), ensure_ascii=False) + "\n")
+            result.n_changed.update({(one.step, what): n for what, n in one.counts.items()})
+        return item
+
+    def _write(self, unit: int, source: int, number: int, rows: Sequence[SourceRow]) -> Shard:
+        name = f"{unit:06}-{number:04}"
+        overlaps = [self._held_out is not None and self._held_out.overlaps(row) for row in rows]
+        if step := self._job.step("near_duplicates"):
+            write_bands(self._job.folder, name, [row_texts(row.fields) for row in rows], step.options)
+        return write_shard(self._job.folder, name, source, rows, overlaps, self._job.seed)
+
+
+def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int) -> Iterator[UnitResult]:
+    """Yield the result of each unit in order; `units` may be planned while others are read.
+
+    A single unit, or `num_proc` 1, is read in this process. Raises `UserError` if a process dies.
+    """
+    remaining = iter(units)
+    first = list(islice(remaining, 2))
+    if num_proc == 1 or len(first) < 2:
+        reader = UnitReader(job)
+        yield from map(reader.read, chain(first, remaining))
+        return
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(num_proc, get_context(method), _start, (job,)) as pool:
+        try:
+            yield from _in_order(pool, chain(first, remaining), num_proc * _UNITS_WAITING)
+        except BrokenProcessPool as error:
+            problem = "a process that read rows was killed, usually because memory ran out"
+            raise UserError(problem, "use a smaller --num_proc or --max_row_mb") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, units: Iterator[NumberedUnit], n_waiting: int) -> Iterator[UnitResult]:
+    waiting: deque[Future[UnitResult]] = deque(pool.submit(_read, unit) for unit in islice(units, n_waiting))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(_read, unit) for unit in islice(units, 1))
+        yield result
+
+
+_reader: UnitReader | None = None
+
+
+def _start(job: Job) -> None:
+    """Set up one process of the pool. It ends with its parent, even if the parent is killed."""
+    global _reader
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _reader = UnitReader(job)
+
+
+def _end_with_parent() -> None:
+    parent: Any = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _read(unit: NumberedUnit) -> UnitResult:
+    assert _reader is not None
+    return _reader.read(unit)
