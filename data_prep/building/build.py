@@ -101,11 +101,13 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
         work.mkdir()
         job = Job(tuple(reads), tuple(steps), options.seed, work, getattr(options, "held_out", None))
         shards, totals = _read(plans, job, options.num_proc)
+        _refuse_unusable(plans, totals)
         with stage("choosing rows", shards.n_rows):
             chosen = ChoiceOptions(options.seed, sizes, options.limit, options.max_group_share, parts)
             choice = choose_rows(shards, job, chosen)
         totals.add_choice(choice, shards.sources())
-        _refuse_empty(choice, plans, totals)
+        if not (choice.fates == Fate.KEPT).any():
+            raise _no_row_error("the sources have no usable row", totals.reasons())
         _refuse_too_much_removed(plans, totals, options.max_removed_share)
         form = final_form(kind, shards.shards)
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for plan in plans for row in plan.rejected))
@@ -140,13 +142,11 @@ def _read(plans: Sequence[SourcePlan], job: Job, num_proc: int) -> tuple[Shards,
     return Shards(job.folder, shards), totals
 
 
-def _refuse_empty(choice: Choice, plans: Sequence[SourcePlan], totals: Totals) -> None:
-    """Raise `UserError` if a source has no row that the first pass keeps, or if no row is left at all."""
+def _refuse_unusable(plans: Sequence[SourcePlan], totals: Totals) -> None:
+    """Raise `UserError` if the first pass keeps no row of a source."""
     for source, plan in enumerate(plans):
         if not totals.n_kept[source]:
             raise _no_row_error(f"{plan.entry['name']} has no usable row", totals.reasons(source))
-    if not (choice.fates == Fate.KEPT).any():
-        raise _no_row_error("the sources have no usable row", totals.reasons())
 
 
 def _no_row_error(problem: str, n_rejected: dict[str, int]) -> UserError:

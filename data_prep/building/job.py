@@ -32,6 +32,7 @@ class Shard:
     n_rows: int
     columns: tuple[str, ...]
     nested: frozenset[str]
+    all_messages: bool  # every row is a conversation or a pair of messages
 
 
 @dataclass

@@ -44,7 +44,8 @@ def write_shard(
     numbers["n_chars"] = [sum(len(value) for value in one.values() if isinstance(value, str)) for one in fields]
     numbers["overlaps"] = overlaps
     np.save(folder / f"{name}.npy", numbers)
-    return Shard(name, source, len(rows), tuple(columns), frozenset(nested))
+    all_messages = all(isinstance(row.get("messages", row.get("prompt")), list) for row in fields)
+    return Shard(name, source, len(rows), tuple(columns), frozenset(nested), all_messages)
 
 
 class Shards:

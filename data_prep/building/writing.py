@@ -49,10 +49,9 @@ class FinalForm:
         return row
 
     def converts(self, shard: Shard) -> bool:
-        """Whether rows of `shard` are in another form: plain instructions or pairs among conversations."""
-        return (self.kind is DatasetKind.CONVERSATIONS and "messages" not in shard.columns) or (
-            self.kind is DatasetKind.PREFERENCES and "prompt" in self.columns and "prompt" not in shard.columns
-        )
+        """Whether rows of `shard` are in another form: plain instructions or pairs among messages."""
+        of_messages = self.kind is DatasetKind.CONVERSATIONS or "prompt" in self.columns
+        return of_messages and self.kind is not DatasetKind.INSTRUCTIONS and not shard.all_messages
 
 
 @dataclass(frozen=True)

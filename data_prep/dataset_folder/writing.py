@@ -57,12 +57,8 @@ def write_dataset_folder(
         reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in n_rejected)
         problem = f"the sources have no usable row{f' ({reasons})' if reasons else ''}"
         raise UserError(problem, "check --source, --format and --column_map")
-    splits = assign_splits((row["group"] for row in kept), seed, split_sizes)
-    by_split = {name: [row for row in kept if splits[row["group"]] == name] for name in SPLITS}
-    rejected = list(rejected)
-    for name in ("validation", "test"):
-        by_split[name], over_limit = within_group_limit(by_split[name], seed)
-        rejected += [RejectedRow(row["source"], row["source_row"], "over_group_limit") for row in over_limit]
+    by_split, over_limit = _split_rows(kept, split_sizes, seed)
+    rejected = [*rejected, *over_limit]
     columns, nested = columns_of(kept), nested_columns(kept)
     with fresh_folder(output, overwrite) as folder:
         hashes, lengths = {}, LengthCounts()
@@ -96,6 +92,18 @@ def write_dataset_folder(
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
         write_card_and_manifest(folder, manifest, output.name)
     return manifest
+
+
+def _split_rows(
+    rows: Sequence[Mapping[str, Any]], sizes: SplitSizes, seed: int
+) -> tuple[dict[str, list[Mapping[str, Any]]], list[RejectedRow]]:
+    splits = assign_splits((row["group"] for row in rows), seed, sizes)
+    by_split = {name: [row for row in rows if splits[row["group"]] == name] for name in SPLITS}
+    rejected = []
+    for name in ("validation", "test"):
+        by_split[name], over_limit = within_group_limit(by_split[name], seed)
+        rejected += [RejectedRow(row["source"], row["source_row"], "over_group_limit") for row in over_limit]
+    return by_split, rejected
 
 
 def _rejected_by_source(rejected: Sequence[RejectedRow]) -> dict[str, dict[str, int]]:

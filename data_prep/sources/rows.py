@@ -1,7 +1,7 @@
 """What every reader returns: rows with their provenance, and rejected rows."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from data_prep.dataset_folder import RejectedRow
@@ -27,15 +27,6 @@ class SourceRow:
 
 
 Item = SourceRow | RejectedRow
-
-
-@dataclass(frozen=True)
-class SourceContent:
-    """The rows of one `--source`; `entry` describes it in the manifest."""
-
-    rows: list[SourceRow]
-    rejected: list[RejectedRow]
-    entry: dict[str, Any] = field(default_factory=dict)
 
 
 def normalized(text: str) -> str:

@@ -4,14 +4,15 @@ r"""Rows per second and peak memory of build_instructions.py, beside the same st
     python -m tests.benchmarks.data_build --rows 20000 --against_map
     python -m tests.benchmarks.data_build --rows 100000 --steps three.yaml --against_checkout ../before
 
-Rows are recombined with a seed from the sets of ../shared/data: the request of one real row, the answer of another. Out:
-a line for each run with seconds on the clock and of the processors, rows/s, and the memory of all processes together
-(proportional set size, sampled twice a second). --against_checkout builds the same rows with another checkout's program,
-which needs its own .venv, in turn with this one.
+Rows are recombined with a seed from the sets of ../shared/data: the request of one real row, the answer of another.
+Out: a line for each run with seconds on the clock and of the processors, rows/s, and the memory of all processes
+together (proportional set size), sampled twice a second. --against_checkout builds the same rows with the program of
+another checkout, which needs its own .venv, in turn with this one.
 """
 
 import argparse
 import gzip
+import itertools
 import json
 import random
 import resource
@@ -106,7 +107,7 @@ def build_by_map(source: Path) -> None:
     def signature(row: dict) -> dict:
         words = f"{row['instruction']} {row['input']} {row['output']}".lower().split()
         sketch = MinHash(num_perm=128)
-        for pair in zip(words, words[1:], strict=False):
+        for pair in itertools.pairwise(words):
             sketch.update(" ".join(pair).encode())
         return {"signature": sketch.hashvalues}
 

@@ -11,7 +11,6 @@ import pytest
 from data_prep import build_instructions
 from data_prep.conversation import Conversation, RowFormat, read_row, row_format
 from data_prep.dataset_folder import read_manifest, read_rows
-from pipelines.errors import UserError
 from pipelines.recipe.arguments import DataArguments
 from pipelines.training.data.rows import recipe_rows
 
@@ -120,8 +119,8 @@ def test_each_file_of_a_folder_is_read_by_its_own_columns(tmp_path):
     assert texts == [["a\n\ni", "b"], ["c", "d"], ["e", "f"]]
     assert read_manifest(tmp_path / "out")["n_rejected"] == {"duplicate": 1}
     jsonl(tmp_path / "rows" / "d.jsonl", [{"title": "no"}])
-    with pytest.raises(UserError, match=r"rows/d\.jsonl has no column for instruction .*, only title"):
-        build(tmp_path / "rows", tmp_path / "other")
+    build(tmp_path / "rows", tmp_path / "other")
+    assert read_manifest(tmp_path / "other")["n_rejected"] == {"duplicate": 1, "columns_not_found": 1}
 
 
 def test_files_of_every_row_format_in_a_folder_are_read(tmp_path):
@@ -134,7 +133,7 @@ def test_files_of_every_row_format_in_a_folder_are_read(tmp_path):
     built = build(folder, tmp_path / "out")
     assert [(row["instruction"], row["input"], row["output"]) for row in built] == [
         ("a", "", "1.10"), ("b", "", "NA"), ("c", "", "1.10"), ("d", "", "true")]  # fmt: skip
-    assert read_manifest(tmp_path / "out")["n_rejected"] == {"file_holds_no_rows": 1}
+    assert read_manifest(tmp_path / "out")["n_rejected"] == {"not_a_list_of_rows": 1}
 
 
 def test_one_file_may_mix_rows_of_several_formats(tmp_path):
@@ -142,7 +141,7 @@ def test_one_file_may_mix_rows_of_several_formats(tmp_path):
             {"instruction": None, "output": None, "messages": None}]  # fmt: skip
     built = build(jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "out")
     assert [row["messages"][0]["content"] for row in built] == ["a", "c"]
-    assert read_manifest(tmp_path / "out")["n_rejected"] == {"empty_prompt": 1}
+    assert read_manifest(tmp_path / "out")["n_rejected"] == {"empty_instruction": 1}
 
 
 def test_what_compare_reads_is_kept_and_the_rest_is_named(tmp_path, capsys):

@@ -1,12 +1,21 @@
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
-from data_prep.sources import SourceContent, parse_column_map, read_source, recognize
+from data_prep.dataset_folder import DatasetKind, RejectedRow, SplitSizes, write_dataset_folder
+from data_prep.sources import (
+    ReadCounts,
+    ReadOptions,
+    SourceRow,
+    parse_column_map,
+    plan_source,
+    read_unit,
+    recognize,
+)
 from pipelines.errors import UserError
 
 INSTRUCTIONS, CORPUS = DatasetKind.INSTRUCTIONS, DatasetKind.CORPUS
@@ -19,8 +28,28 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def read(path: Path, kind: DatasetKind = INSTRUCTIONS, column_map: str | None = None, **named: Any) -> SourceContent:
-    return read_source(str(path), kind, "auto", parse_column_map(column_map, kind), **named)
+@dataclass
+class Content:
+    """All that reading a source gives."""
+
+    rows: list[SourceRow]
+    rejected: list[RejectedRow]
+    entry: dict[str, Any]
+
+
+def read(
+    path: Path, kind: DatasetKind = INSTRUCTIONS, column_map: str | None = None, name: str | None = None
+) -> Content:
+    return read_source(str(path), kind, "auto", parse_column_map(column_map, kind), name)
+
+
+def read_source(source, kind, source_format, column_map, name=None) -> Content:
+    options, counts = ReadOptions(kind, source_format, column_map), ReadCounts()
+    plan = plan_source(source, options, name or Path(source).name)
+    items = [item for unit in plan.units() for item in read_unit(unit, options, counts)]
+    rejected = [*plan.rejected, *(item for item in items if isinstance(item, RejectedRow))]
+    entry = plan.entry | {"n_rows": counts.n_rows, "unread_columns": dict(counts.unread)}
+    return Content([item for item in items if isinstance(item, SourceRow)], rejected, entry)
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -177,12 +206,6 @@ def test_test_code_and_installed_packages_are_skipped_and_counted(tmp_path):
         "cache_folder": 1,
         "test_file": 2,
     }
-
-
-def test_several_processes_give_the_same_rows_in_the_same_order(tmp_path):
-    files = {f"m{number}.py": FUNCTION.format(number) for number in range(40)}
-    root = tree(tmp_path / "src", {**files, "broken.py": "def"})
-    assert read(root, num_proc=2) == read(root)
 
 
 def test_corpus_documents_are_whole_files_with_module_groups(tmp_path):
