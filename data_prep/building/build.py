@@ -24,6 +24,7 @@ from data_prep.dataset_folder import (
     Manifest,
     data_versions,
     effective_number,
+    no_row_error,
     refuse_output,
     summary,
     write_card_and_manifest,
@@ -107,7 +108,7 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
             choice = choose_rows(shards, job, chosen)
         totals.add_choice(choice, shards.sources())
         if not (choice.fates == Fate.KEPT).any():
-            raise _no_row_error("the sources have no usable row", totals.reasons())
+            raise no_row_error("the sources have no usable row", totals.reasons())
         _refuse_too_much_removed(plans, totals, options.max_removed_share)
         form = final_form(kind, shards.shards)
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for plan in plans for row in plan.rejected))
@@ -146,12 +147,7 @@ def _refuse_unusable(plans: Sequence[SourcePlan], totals: Totals) -> None:
     """Raise `UserError` if the first pass keeps no row of a source."""
     for source, plan in enumerate(plans):
         if not totals.n_kept[source]:
-            raise _no_row_error(f"{plan.entry['name']} has no usable row", totals.reasons(source))
-
-
-def _no_row_error(problem: str, n_rejected: dict[str, int]) -> UserError:
-    reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in n_rejected.items())
-    return UserError(f"{problem}{f' ({reasons})' if reasons else ''}", "check --source, --format and --column_map")
+            raise no_row_error(f"{plan.entry['name']} has no usable row", totals.reasons(source))
 
 
 def _refuse_too_much_removed(plans: Sequence[SourcePlan], totals: Totals, max_share: float) -> None:

@@ -37,6 +37,7 @@ from data_prep.dataset_folder.splitting import (
 )
 from data_prep.dataset_folder.writing import (
     data_versions,
+    no_row_error,
     refuse_output,
     write_card_and_manifest,
     write_dataset_folder,

@@ -53,10 +53,7 @@ def write_dataset_folder(
     refuse_output(output, overwrite)
     kept = list(rows)
     if not kept:
-        n_rejected = sorted(Counter(row.reason for row in rejected).items())
-        reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in n_rejected)
-        problem = f"the sources have no usable row{f' ({reasons})' if reasons else ''}"
-        raise UserError(problem, "check --source, --format and --column_map")
+        raise no_row_error("the sources have no usable row", Counter(row.reason for row in rejected))
     by_split, over_limit = _split_rows(kept, split_sizes, seed)
     rejected = [*rejected, *over_limit]
     columns, nested = columns_of(kept), nested_columns(kept)
@@ -92,6 +89,12 @@ def write_dataset_folder(
         write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for row in rejected))
         write_card_and_manifest(folder, manifest, output.name)
     return manifest
+
+
+def no_row_error(problem: str, n_rejected: Mapping[str, int]) -> UserError:
+    """Return the error of a source, or of all, without a row to keep; it names the reject reasons."""
+    reasons = ", ".join(f"{count} rejected as {reason}" for reason, count in sorted(n_rejected.items()))
+    return UserError(f"{problem}{f' ({reasons})' if reasons else ''}", "check --source, --format and --column_map")
 
 
 def _split_rows(
