@@ -22,7 +22,7 @@ from data_prep.sources.file_formats.python_files import (
     functions_and_classes_of_python_file,
     functions_of_python_file,
 )
-from data_prep.sources.file_formats.text_files import document_of_text_file
+from data_prep.sources.file_formats.text_files import document_of_text_file, documents_of_lines, looks_like_text
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
 from data_prep.sources.rows import Item
 from data_prep.sources.units import AUTO
@@ -61,6 +61,7 @@ FILE_FORMATS = {
         (".py",), {_INSTRUCTIONS: functions_and_classes_of_python_file}, is_recognized=False
     ),
     "text_tree": FileFormat((".txt", ".md", ".rst"), {_CORPUS: document_of_text_file}),
+    "text_lines": FileFormat((".txt",), {_CORPUS: documents_of_lines}, is_recognized=False),
     "markdown": FileFormat(
         (".md", ".markdown", ".mdx"), {_INSTRUCTIONS: questions_of_markdown_file}, is_fallback=True
     ),
@@ -94,6 +95,8 @@ def recognize(path: Path, kind: DatasetKind) -> str:
     n_files = {name: sum(counts[suffix] for suffix in some) for name, some in suffixes.items()}
     fallbacks = {name for name in n_files if name in FILE_FORMATS and FILE_FORMATS[name].is_fallback}
     best = max(n_files, key=lambda name: (n_files[name] * (name not in fallbacks), n_files[name], name != "text_tree"))
+    if n_files[best] == 0 and kind is DatasetKind.CORPUS and path.is_file() and looks_like_text(path):
+        return "text_tree"
     if n_files[best] == 0:
         found = "holds no such file" if path.is_dir() else f"ends in {path.suffix or 'nothing'}"
         endings = ", ".join((*ROW_SUFFIXES, *(suffix for name in FILE_FORMATS for suffix in suffixes.get(name, ()))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from data_prep.conversation import ALIASES, CHECKED_COLUMNS, CONVERSATION_COLUMNS, holds_messages
@@ -134,8 +135,12 @@ def has_value(value: Any) -> bool:
 
 
 def _no_column(ours: str, candidates: Sequence[str], source: str, present: Sequence[str]) -> UserError:
-    or_messages = ", or messages=NAME for a column of messages" if ours == "instruction" else ""
-    return UserError(
-        f"{source} has no column for {ours} ({' or '.join(candidates)}), only {', '.join(present)}",
-        f"name it with --column_map {ours}=NAME{or_messages}",
-    )
+    wanted = " or ".join(candidates)
+    if len(candidates) == 1 and (near := get_close_matches(candidates[0], present, 2)):
+        fix = f"did you mean {' or '.join(near)}?"
+    else:
+        or_messages = ", or messages=NAME for a column of messages" if ours == "instruction" else ""
+        fix = f"name it with --column_map {ours}=NAME{or_messages}"
+        if ours == "instruction" and any(name in present for name in ALIASES["text"]):
+            fix += "; for texts without a question use data_prep/build_corpus.py"
+    return UserError(f"{source} has no column for {ours} ({wanted}), only {', '.join(present)}", fix)

@@ -8,7 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Read, UnreadableFile, row_not_utf8, row_over_limit
+from data_prep.dataset_folder.file_readers.bad_rows import (
+    BadRow,
+    Read,
+    Row,
+    UnreadableFile,
+    row_not_utf8,
+    row_over_limit,
+)
 from data_prep.dataset_folder.file_readers.json_values import JSON_DECODER, parse_line
 from pipelines.files import is_utf8
 
@@ -20,7 +27,7 @@ _LONGEST_ESCAPE = len("\\ud800\\udc00")
 def json_rows(blocks: Iterator[bytes], path: Path, max_bytes: int, lines: bool, first_line: int = 1) -> Iterator[Read]:
     """Yield the rows of UTF-8 `blocks`. A text that begins with [ is an array, any other text has a row on each line.
 
-    Without `lines` the first line must be a whole object: a file that is one object over several lines is an error.
+    Without `lines`, one object over several lines is one row if it holds a list of objects, else an error.
     """
     head = b""
     while not head.strip() and (block := next(blocks, b"")):
@@ -30,7 +37,9 @@ def json_rows(blocks: Iterator[bytes], path: Path, max_bytes: int, lines: bool, 
         return
     if not lines and head.strip():
         head = _with_first_line(head, blocks, max_bytes)
-        _refuse_other_values(head, path)
+        if not _is_row(head, path):
+            yield _one_object(chain([head], blocks), path, max_bytes)
+            return
     yield from _line_rows(split_lines(chain([head], blocks), max_bytes), path, max_bytes, first_line)
 
 
@@ -88,18 +97,44 @@ def _with_first_line(head: bytes, blocks: Iterator[bytes], max_bytes: int) -> by
     return head
 
 
-def _refuse_other_values(head: bytes, path: Path) -> None:
+def _is_row(head: bytes, path: Path) -> bool:
+    """Whether the first line is a whole object, or the start of one. Raises `UnreadableFile` for anything else."""
     line = head.lstrip().split(b"\n", 1)[0]
     try:
-        if isinstance(parse_line(line), dict):
-            return
+        value = parse_line(line)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        if line[:1] != b"{":
-            problem = f"{path} is not valid JSON: expecting value on line 1, column 1"
-            raise UnreadableFile(problem, "fix that line", reason="not_json") from None
-    kind = "dict" if line[:1] == b"{" else type(parse_line(line)).__name__
-    problem = f"{path} is a {kind}, expected a list of rows, [{{...}}, ...]"
-    raise UnreadableFile(problem, "write the rows as a JSON list or as JSON lines", reason="not_a_list_of_rows")
+        if line[:1] == b"{":
+            return False
+        problem = f"{path} is not valid JSON: expecting value on line 1, column 1"
+        raise UnreadableFile(problem, "fix that line", reason="not_json") from None
+    if isinstance(value, dict):
+        return True
+    raise _no_rows(value, path)
+
+
+def _no_rows(value: Any, path: Path) -> UnreadableFile:
+    problem = f"{path} is a {type(value).__name__}, expected a list of rows, [{{...}}, ...]"
+    return UnreadableFile(problem, "write the rows as a JSON list or as JSON lines", reason="not_a_list_of_rows")
+
+
+def _one_object(blocks: Iterator[bytes], path: Path, max_bytes: int) -> Read:
+    """Return a file that is one object over several lines as one row, such as a task with its instances.
+
+    Raises `UnreadableFile` if it holds no list of objects.
+    """
+    pieces, n_bytes = [], 0
+    for block in blocks:
+        pieces.append(block)
+        n_bytes += len(block)
+        if n_bytes > max_bytes:
+            return row_over_limit(f"the object in {path}", max_bytes)
+    try:
+        row: Row = parse_line(b"".join(pieces))
+        if not any(isinstance(one, list) and one and isinstance(one[0], dict) for one in row.values()):
+            raise _no_rows(row, path)
+        return row
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _bad_line(error, path, error.lineno if isinstance(error, json.JSONDecodeError) else 1)
 
 
 def _array_rows(blocks: Iterator[bytes], path: Path, max_bytes: int) -> Iterator[Read]:

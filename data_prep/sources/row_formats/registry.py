@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.chosen_answers import CHOSEN_ANSWERS
 from data_prep.sources.row_formats.hh_rlhf import HH_RLHF
 from data_prep.sources.row_formats.kto import KTO
 from data_prep.sources.row_formats.named_columns import NAMED_COLUMNS
@@ -15,7 +16,8 @@ from data_prep.sources.row_formats.ultrafeedback import ULTRAFEEDBACK
 
 # the first that recognizes a file's rows is chosen
 _FORMATS = (
-    OASST, OASST_ALL_PATHS, KTO, HH_RLHF, ULTRAFEEDBACK, NATURAL_INSTRUCTIONS, TURNS, TEMPLATED_TEXT, *NAMED_COLUMNS,
+    OASST, OASST_ALL_PATHS, KTO, HH_RLHF, ULTRAFEEDBACK, CHOSEN_ANSWERS, NATURAL_INSTRUCTIONS, TURNS, TEMPLATED_TEXT,
+    *NAMED_COLUMNS,
 )  # fmt: skip
 FOREIGN_FORMATS: dict[str, ForeignFormat] = {one.name: one for one in _FORMATS}
 

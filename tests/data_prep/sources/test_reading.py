@@ -257,3 +257,34 @@ def test_real_rows_are_read_with_their_own_column_names(shared_data):
         content = read(shared_data / name)
         assert len(content.rows) == content.entry["n_rows"] == n_rows, name
         assert all(row.fields["instruction"] for row in content.rows), name
+
+
+def test_a_json_file_of_one_task_is_read_by_its_instances(tmp_path):
+    instances = [{"id": "1", "input": "2 + 2", "output": ["4"]}]
+    (tmp_path / "task.json").write_text(json.dumps({"Definition": ["Add."], "Instances": instances}, indent=1))
+    [row] = read(tmp_path / "task.json").rows
+    assert row.fields == {"instruction": "Add.", "input": "2 + 2", "output": "4"}
+    (tmp_path / "task.json").write_text('{\n"Definition": ["Add."], "Instances": [\n')
+    with pytest.raises(UserError, match=r"task\.json is not valid JSON: .* on line 3"):
+        read(tmp_path / "task.json")
+
+
+def test_a_text_file_of_any_name_is_a_document_of_a_corpus(tmp_path):
+    (tmp_path / "wiki.raw").write_text("= Title =\nWords.\n")
+    (tmp_path / "picture.raw").write_bytes(b"\x89PNG\0\1")
+    assert [row.fields for row in read(tmp_path / "wiki.raw", CORPUS).rows] == [{"text": "= Title =\nWords.\n"}]
+    with pytest.raises(UserError, match=r"ends in \.raw"):
+        read(tmp_path / "picture.raw", CORPUS)
+    lines = read_source(str(tmp_path / "wiki.raw"), CORPUS, "text_lines", {}).rows
+    assert [(row.source_row, row.fields["text"]) for row in lines] == [
+        ("wiki.raw:1", "= Title ="),
+        ("wiki.raw:2", "Words."),
+    ]
+
+
+def test_a_wrong_column_names_the_nearest_ones(tmp_path):
+    path = write_rows(tmp_path / "a.json", [{"question_text": "a", "answer_text": "b"}])
+    with pytest.raises(UserError, match=r"only question_text, answer_text; did you mean question_text"):
+        read(path, column_map="instruction=questiontext,output=answer_text")
+    with pytest.raises(UserError, match=r"for texts without a question use data_prep/build_corpus\.py"):
+        read(write_rows(tmp_path / "b.json", [{"text": "a"}]))
