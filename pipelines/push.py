@@ -1,8 +1,8 @@
-r"""Push a finished run to the Hub: adapter or model, tokenizer, model card, lock and evaluation, nothing else.
+r"""Push a finished run to the Hub (adapter or model, tokenizer, card, lock and evaluation), or a dataset folder.
 
     python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --comparison runs/comparison --dry_run
-
     python pipelines/push.py runs/my-instruct --repo_id me/my-instruct --base_model me/my-base --merged runs/merged
+    python pipelines/push.py data/my-chats --repo_id me/my-chats
 
 Input: the run folder of sft.py, dpo.py or pretrain.py, and a token with write permission (`hf auth login`, or
 HF_TOKEN). Output: one commit on --revision (default main). The card is made from the run's records and, with
@@ -19,14 +19,19 @@ their last part. A secret scan searches every file for tokens, the home folder a
 and rejects a file that has one, naming the line. --dry_run uploads nothing and lists what would be uploaded; without
 a token it also lists what it could not check.
 
+Of a dataset folder, the Parquet files, card and manifest are pushed, each row after the same scan for tokens;
+rejected.jsonl and changed.jsonl are not, because they quote what cleaning removed.
 Temporary failures (429, 5xx, cut connections) are retried with increasing delays. Repeat an interrupted push with the
 same command: uploaded files are not sent again. In a recipe, push_to_hub: true pushes at the end of the run.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.command_line import ArgumentParser, run_program
+from pipelines.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,16 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from huggingface_hub import get_token
 
+    from data_prep.dataset_folder import is_dataset_folder
     from pipelines.files import refuse_missing
     from pipelines.hub.base import hub_base
     from pipelines.hub.model_ref import is_adapter, model_fingerprint
     from pipelines.hub.repository import refuse_invalid_name, writable_repository
-    from pipelines.hub.upload import offline_plan_lines, plan_lines, upload
     from pipelines.hub.upload_plan import MAIN, PublishedRun, refuse_other_comparison, refuse_other_merge
     from pipelines.records import read_finished_run, read_lock
     from pipelines.report.model_card.writing import model_card
 
     refuse_missing(comparison=flags.comparison, merged=flags.merged, gguf=flags.gguf)
+    if is_dataset_folder(flags.run_dir):
+        _push_dataset(flags)
+        return
     read_finished_run(flags.run_dir)
     refuse_invalid_name(flags.repo_id)
     if flags.comparison or flags.merged:
@@ -70,19 +78,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plans.append(run.merged_plan(flags.merged, flags.revision, repo_id))
     if flags.gguf:
         plans.append(run.gguf_plan(flags.gguf, flags.revision))
-    if repository is None:
-        print(*offline_plan_lines(repo_id, plans, base, private=not flags.public), sep="\n")
-        print("nothing was sent (--dry_run)")
-        return
-    how = {"private": not flags.public, "overwrite": flags.overwrite}
-    print(*plan_lines(repository, plans, **how), sep="\n", flush=True)
-    print(*(["nothing was sent (--dry_run)"] if flags.dry_run else upload(repository, plans, **how)), sep="\n")
+    _push(flags, repository, repo_id, plans, base)
+
+
+def _push_dataset(flags: argparse.Namespace) -> None:
+    from huggingface_hub import get_token
+
+    from pipelines.hub.dataset_upload import dataset_plan, writable_dataset
+
+    if given := [name for name in ("base_model", "comparison", "merged", "gguf") if getattr(flags, name)]:
+        raise UserError(f"{flags.run_dir} is a dataset folder, and --{given[0]} is for models", "leave it out")
+    plan = dataset_plan(flags.run_dir, flags.revision)
+    repository = None if flags.dry_run and get_token() is None else writable_dataset(flags.repo_id)
+    _push(flags, repository, repository.repo_id if repository else flags.repo_id, [plan])
+
+
+def _push(flags: argparse.Namespace, *what: Any) -> None:
+    from pipelines.hub.upload import push_lines
+
+    for line in push_lines(*what, private=not flags.public, overwrite=flags.overwrite, dry_run=flags.dry_run):
+        print(line, flush=True)
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("run_dir", type=Path, metavar="RUN_DIR", help="output_dir of a finished run")
+    add("run_dir", type=Path, metavar="RUN_DIR", help="output_dir of a finished run, or a dataset folder")
     add("--repo_id", required=True, metavar="NAME", help="NAMESPACE/NAME, or NAME under the token's user")
     add("--revision", default="main", metavar="BRANCH", help="branch to push to (default main)")
     add("--base_model", metavar="HUB_ID", help="the base on the Hub, if the run's base was a local folder")

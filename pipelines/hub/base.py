@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import DatasetInfo, ModelInfo
 from huggingface_hub.utils.sha import git_hash
 
 from pipelines.errors import UserError
@@ -64,7 +64,7 @@ def hub_base(
     return HubBase(repo_id, info.sha)
 
 
-def _refuse_other_weights(folder: Path, info: ModelInfo, named: str) -> None:
+def _refuse_other_weights(folder: Path, info: ModelInfo | DatasetInfo, named: str) -> None:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(

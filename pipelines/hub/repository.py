@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from huggingface_hub import HfApi, constants, get_session, get_token
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import DatasetInfo, ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from pipelines.errors import UserError
@@ -14,18 +14,21 @@ from pipelines.hub.access import HubAccess, TokenState, invalid_name_reason, who
 from pipelines.hub.retry import RetryPolicy, hide_signed_urls, with_retries
 
 T = TypeVar("T")
+RepoType = Literal["model", "dataset"]
+_RECORDS: dict[RepoType, str] = {"model": "lock.json", "dataset": "manifest.json"}
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A branch before a push. `is_private` is None without a repository, `head` without the branch; `lock` is the
-    lock.json of the earlier push. One that `is_copy` holds the main branch's commit, as a new branch does."""
+    """A branch before a push. `is_private` is None without a repository, `head` without the branch; `record` is
+    the lock.json or manifest.json of the earlier push. One that `is_copy` holds the main branch's commit, as a new
+    branch does."""
 
     name: str
     is_private: bool | None = None
     head: str | None = None
     files: tuple[str, ...] = ()
-    lock: Mapping[str, Any] | None = None
+    record: Mapping[str, Any] | None = None
     is_copy: bool = False
 
 
@@ -37,20 +40,29 @@ class Repository:
     api: HfApi = field(repr=False)
     token: str = field(repr=False)
     policy: RetryPolicy
+    repo_type: RepoType = "model"
 
     @property
     def namespace(self) -> str:
         """The user or the organization that owns it."""
         return self.repo_id.partition("/")[0]
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.api.endpoint}/{'datasets/' if self.repo_type == 'dataset' else ''}{self.repo_id}"
+
     def with_retries(self, call: Callable[[], T], repo_id: str | None = None) -> T:
         """`call` with this repository's retry policy; errors name `repo_id`, by default this repository."""
         return with_retries(call, repo_id=repo_id or self.repo_id, policy=self.policy)
 
-    def info(self, repo_id: str, revision: str | None = None, *, files_metadata: bool = False) -> ModelInfo:
-        """Ask for a model once. The timeout is given here because this call ignores the session's."""
+    def info(
+        self, repo_id: str, revision: str | None = None, *, files_metadata: bool = False
+    ) -> ModelInfo | DatasetInfo:
+        """Ask for a repository once. The timeout is given here because this call ignores the session's."""
+        ask = self.api.dataset_info if self.repo_type == "dataset" else self.api.model_info
         limit = self.policy.seconds_of_silence
-        return self.api.model_info(repo_id, revision=revision, files_metadata=files_metadata, timeout=limit)
+        return ask(repo_id, revision=revision, files_metadata=files_metadata, timeout=limit)
 
     def branch(self, name: str) -> Branch:
         """The current state of a branch, asked once without retries."""
@@ -63,13 +75,13 @@ class Repository:
         except RevisionNotFoundError:
             return Branch(name, main.private)
         files = tuple(one.rfilename for one in info.siblings or [])
-        lock = self._json("lock.json", str(info.sha)) if "lock.json" in files else None
+        name_of_record = _RECORDS[self.repo_type]
+        record = self._json(name_of_record, str(info.sha)) if name_of_record in files else None
         is_copy = name != constants.DEFAULT_REVISION and info.sha == main.sha
-        return Branch(name, main.private, info.sha, files, lock, is_copy)
+        return Branch(name, main.private, info.sha, files, record, is_copy)
 
     def _json(self, file: str, commit: str) -> Mapping[str, Any]:
-        url = f"{self.api.endpoint}/{self.repo_id}/resolve/{commit}/{file}"
-        response = get_session().get(url, headers=build_hf_headers(token=self.token))
+        response = get_session().get(f"{self.url}/resolve/{commit}/{file}", headers=build_hf_headers(token=self.token))
         hf_raise_for_status(response)
         value = response.json()
         return value if isinstance(value, dict) else {}
@@ -81,7 +93,9 @@ def refuse_invalid_name(repo_id: str) -> None:
         raise UserError(f"the Hub does not allow the name {repo_id}: {reason}", "choose a name such as me/my-instruct")
 
 
-def writable_repository(repo_id: str, token: str | None = None, policy: RetryPolicy | None = None) -> Repository:
+def writable_repository(
+    repo_id: str, token: str | None = None, policy: RetryPolicy | None = None, repo_type: RepoType = "model"
+) -> Repository:
     """The repository `repo_id` (NAME or NAMESPACE/NAME), existing or still to be created.
 
     Raises `UserError` for an invalid name, and for a token that is missing, unknown or may not write there.
@@ -99,4 +113,4 @@ def writable_repository(repo_id: str, token: str | None = None, policy: RetryPol
             f"the token may not write to {namespace}: {reason}",
             "choose a repository of your own, or log in with a token with write permission",
         )
-    return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, policy)
+    return Repository(f"{namespace}/{repo_id.rpartition('/')[2]}", HfApi(token=token), token, policy, repo_type)

@@ -22,6 +22,7 @@ _URL = re.compile(r"https?://[^\s\"'<>)\]]+")
 _VOCABULARIES = ("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
 _MAX_HEAD_BYTES = 64 * 2**20  # metadata and vocabulary of a GGUF file come before its tensors
 _MAX_SHOWN = 5
+_BATCH_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def _scan(file: UploadFile, secrets: LocalSecrets) -> Iterator[tuple[str, str]]:
         size = int.from_bytes(file.read(8), "little")
         header = file.read(8 + min(size, _MAX_HEAD_BYTES))[8:].decode("utf-8", "replace")
         found = [(" (its header)", secrets.found_in(header))]
+    elif file.name.endswith(".parquet") and isinstance(file.content, Path):
+        found = [(f" (row {row})", "a token") for row in _rows_with_tokens(file.content, secrets)]
     elif file.name.endswith(".gguf"):
         head = file.read(_MAX_HEAD_BYTES).decode("latin-1")
         # the home folder counts only with more path behind it: alone it can be a token of the vocabulary
@@ -86,6 +89,25 @@ def _scan(file: UploadFile, secrets: LocalSecrets) -> Iterator[tuple[str, str]]:
             for number, line in enumerate(lines, start=1)
         ]
     yield from ((place, what) for place, what in found if what)
+
+
+def _rows_with_tokens(path: Path, secrets: LocalSecrets) -> Iterator[int]:
+    """The rows, from 1, that contain a token in any column. Paths in rows are the data's own."""
+    import pyarrow.compute
+    from pyarrow.parquet import ParquetFile
+
+    pattern = "|".join([HUB_TOKEN.pattern, *map(re.escape, secrets.tokens)])
+    n_before = 0
+    with ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS):
+            rows: set[int] = set()
+            for column in batch.columns:
+                texts = getattr(column, "storage", column)  # of a column of JSON
+                if pyarrow.types.is_string(texts.type) or pyarrow.types.is_large_string(texts.type):
+                    hits = pyarrow.compute.match_substring_regex(texts, pattern)
+                    rows.update(pyarrow.compute.indices_nonzero(hits).to_pylist())
+            yield from (n_before + row + 1 for row in sorted(rows))
+            n_before += batch.num_rows
 
 
 def _without_vocabulary(text: str) -> list[str]:

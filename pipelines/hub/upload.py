@@ -1,17 +1,36 @@
 """Upload: one commit for each branch. Files that no push of this program wrote are not overwritten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from pipelines.errors import UserError
 from pipelines.hub.base import HubBase
 from pipelines.hub.repository import Branch, Repository
 from pipelines.hub.secret_scan import local_secrets, refuse_secrets
-from pipelines.hub.upload_files import is_published
 from pipelines.hub.upload_plan import MAIN, UploadPlan
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def push_lines(
+    repository: Repository | None,
+    repo_id: str,
+    plans: Sequence[UploadPlan],
+    base: HubBase | None = None,
+    *,
+    private: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> Iterator[str]:
+    """Describe the upload, then carry it out unless `dry_run`; without a `repository`, only describe it."""
+    if repository is None:
+        yield from offline_plan_lines(repo_id, plans, base, private=private)
+    else:
+        yield from plan_lines(repository, plans, private=private, overwrite=overwrite)
+    if repository is None or dry_run:
+        yield "nothing was sent (--dry_run)"
+    else:
+        yield from upload(repository, plans, private=private, overwrite=overwrite)
 
 
 def plan_lines(
@@ -26,11 +45,11 @@ def plan_lines(
     for plan in plans:
         there = repository.with_retries(lambda name=plan.branch: repository.branch(name))  # type: ignore[misc]
         if not overwrite:
-            refuse_foreign(repository.repo_id, there, plan.base)
+            plan.refuse_foreign(repository.repo_id, there)
         if not lines:
             lines.append(f"{repository.repo_id}: {_visibility(there, private)}")
         lines += _file_lines(plan, f"over commit {there.head[:8]}" if there.head else "new")
-        lines += [f"  {name:<32} {'removed':>10}" for name in _stale_files(there, plan.names)]
+        lines += [f"  {name:<32} {'removed':>10}" for name in _stale_files(there, plan)]
     return lines
 
 
@@ -63,28 +82,13 @@ def upload(repository: Repository, plans: Sequence[UploadPlan], *, private: bool
     for plan in plans:
         before, after = repository.with_retries(lambda one=plan: _commit(repository, one, private, overwrite))  # type: ignore[misc]
         result = "already up to date, nothing sent" if before == after else f"commit {after[:8]}"
-        lines.append(f"{repository.api.endpoint}/{repository.repo_id}/tree/{plan.branch}: {result}")
+        lines.append(f"{repository.url}/tree/{plan.branch}: {result}")
     return lines
 
 
-def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
-    """Raise `UserError` if the branch holds files that a push would replace or remove, and that are neither from an
-    earlier push of a model on `base` (None: from scratch) nor a copy of the main branch."""
-    taken = [name for name in there.files if is_published(name)]
-    if not taken or there.is_copy:
-        return
-    fix = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
-    if there.lock is None or there.lock.get("kind") != "lock":  # other projects have files of that name too
-        raise UserError(f"branch {there.name} of {repo_id} holds unrelated files ({', '.join(taken[:3])})", fix)
-    base_there = (there.lock.get("base") or {}).get("name_or_path")
-    if base_there != base:
-        found, wanted = (f"on {one}" if one else "from scratch" for one in (base_there, base))
-        raise UserError(f"branch {there.name} of {repo_id} holds a model {found}, expected one {wanted}", fix)
-
-
-def _stale_files(there: Branch, names: set[str]) -> list[str]:
-    """Files of an earlier push that the new one lacks: they would be taken for this model's."""
-    return [name for name in there.files if is_published(name) and name not in names]
+def _stale_files(there: Branch, plan: UploadPlan) -> list[str]:
+    """Files of an earlier push that the new one lacks: they would be taken for the new one's."""
+    return [name for name in there.files if plan.owns(name) and name not in plan.names]
 
 
 def _file_lines(plan: UploadPlan, state: str) -> list[str]:
@@ -97,24 +101,25 @@ def _file_lines(plan: UploadPlan, state: str) -> list[str]:
 
 def _commit(repository: Repository, plan: UploadPlan, private: bool, overwrite: bool) -> tuple[str | None, str]:
     """Return the branch's head before and after. A retry starts over: a lost answer may have been a success."""
-    api, repo_id = repository.api, repository.repo_id
+    api, repo_id, repo_type = repository.api, repository.repo_id, repository.repo_type
     there = repository.branch(plan.branch)
     if not overwrite:
-        refuse_foreign(repo_id, there, plan.base)
+        plan.refuse_foreign(repo_id, there)
     if there.is_private is None:
-        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.create_repo(repo_id, private=private, exist_ok=True, repo_type=repo_type)
     if there.head is None:
         if plan.branch != MAIN:
-            api.create_branch(repo_id, branch=plan.branch, exist_ok=True)
+            api.create_branch(repo_id, branch=plan.branch, exist_ok=True, repo_type=repo_type)
         there = repository.branch(plan.branch)
     done = api.create_commit(
         repo_id,
         operations=[
             *(CommitOperationAdd(file.name, file.content) for file in plan.files),
-            *(CommitOperationDelete(name) for name in _stale_files(there, plan.names)),
+            *(CommitOperationDelete(name) for name in _stale_files(there, plan)),
         ],
         commit_message=f"Push of {len(plan.files)} files",
         revision=plan.branch,
+        repo_type=repo_type,
         parent_commit=there.head,  # the Hub refuses the commit if somebody else has pushed since
     )
     return there.head, done.oid

@@ -9,7 +9,8 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.hub.base import HubBase
-from pipelines.hub.upload_files import LOCK, UploadFile, gguf_files, run_files
+from pipelines.hub.repository import Branch
+from pipelines.hub.upload_files import LOCK, UploadFile, gguf_files, is_published, run_files
 
 MAIN = "main"
 
@@ -31,6 +32,14 @@ class UploadPlan:
         """The base that its lock names, None for a model from scratch."""
         lock = next(file for file in self.files if file.name == LOCK)
         return (json.loads(lock.read(lock.n_bytes)).get("base") or {}).get("name_or_path")
+
+    def owns(self, name: str) -> bool:
+        """Whether a push of this kind writes files of this name, and so may replace or remove one."""
+        return is_published(name)
+
+    def refuse_foreign(self, repo_id: str, there: Branch) -> None:
+        """Raise `UserError` if the branch `there` holds something else that this push would replace or remove."""
+        refuse_foreign(repo_id, there, self.base)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,21 @@ class PublishedRun:
 
     def _files(self, folder: Path, card: str) -> list[UploadFile]:
         return run_files(folder, lock=self.lock, base=self.base, card=card, records=self.records)
+
+
+def refuse_foreign(repo_id: str, there: Branch, base: str | None) -> None:
+    """Raise `UserError` if the branch holds files that a push would replace or remove, and that are neither from an
+    earlier push of a model on `base` (None: from scratch) nor a copy of the main branch."""
+    taken = [name for name in there.files if is_published(name)]
+    if not taken or there.is_copy:
+        return
+    fix = "choose another repository or branch, or push with --overwrite (the old commits stay in the history)"
+    if there.record is None or there.record.get("kind") != "lock":  # other projects have files of that name too
+        raise UserError(f"branch {there.name} of {repo_id} holds unrelated files ({', '.join(taken[:3])})", fix)
+    base_there = (there.record.get("base") or {}).get("name_or_path")
+    if base_there != base:
+        found, wanted = (f"on {one}" if one else "from scratch" for one in (base_there, base))
+        raise UserError(f"branch {there.name} of {repo_id} holds a model {found}, expected one {wanted}", fix)
 
 
 def refuse_other_merge(folder: Path, fingerprint: str) -> None:

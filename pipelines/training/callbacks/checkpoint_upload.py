@@ -21,8 +21,8 @@ from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.model_ref import is_adapter
 from pipelines.hub.repository import Repository, writable_repository
 from pipelines.hub.retry import RetryPolicy
-from pipelines.hub.upload import refuse_foreign, upload
-from pipelines.hub.upload_plan import MAIN, PublishedRun, checkpoint_card
+from pipelines.hub.upload import upload
+from pipelines.hub.upload_plan import MAIN, PublishedRun, checkpoint_card, refuse_foreign
 from pipelines.recipe import Recipe
 from pipelines.records import read_lock
 
