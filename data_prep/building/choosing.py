@@ -74,18 +74,21 @@ def choose_rows(shards: Shards, job: Job, options: ChoiceOptions) -> Choice:
         _mark_near_duplicates(shards, choice, step.options, options.seed)
     sources = shards.sources()
     alive = choice.fates == Fate.KEPT
-    choice.fates[rows_not_sampled(alive, sources, numbers["position"], options.parts)] = Fate.NOT_SAMPLED
-    _mark_over_limit(choice, options.limit)
+    are_sampled = options.limit is not None or any(part.is_sampled for part in options.parts)
+    positions = shards.positions(np.arange(n_rows), options.seed) if are_sampled else np.zeros(n_rows, np.uint64)
+    choice.fates[rows_not_sampled(alive, sources, positions, options.parts)] = Fate.NOT_SAMPLED
+    _mark_over_limit(choice, positions, options.limit)
     alive = np.flatnonzero(choice.fates == Fate.KEPT)
     choice.splits[alive] = split_codes(numbers["group"][alive], options.sizes)
     held_out = alive[numbers["overlaps"][alive] & (choice.splits[alive] == 0)]
     choice.fates[held_out] = Fate.OVERLAPS_HELD_OUT
     for split in (1, 2):
         rows = np.flatnonzero((choice.fates == Fate.KEPT) & (choice.splits == split))
-        over = over_group_limit(numbers["group"][rows], numbers["in_group"][rows], options.max_group_share)
+        order = shards.positions(rows, options.seed, in_group=True)
+        over = over_group_limit(numbers["group"][rows], order, options.max_group_share)
         choice.fates[rows[over]] = Fate.OVER_GROUP_LIMIT
     in_train = (choice.fates == Fate.KEPT) & (choice.splits == SPLITS.index("train"))
-    choice.copies = copies_of_rows(in_train, sources, numbers["position"], options.parts)
+    choice.copies = copies_of_rows(in_train, sources, positions, options.parts)
     return choice
 
 
@@ -122,13 +125,13 @@ def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, see
             choice.details[one.row] = {"kept": name, "similarity": one.similarity}
 
 
-def _mark_over_limit(choice: Choice, limit: int | None) -> None:
+def _mark_over_limit(choice: Choice, positions: "ndarray", limit: int | None) -> None:
     """Keep a seeded sample of `limit` rows: those with the smallest positions."""
     import numpy as np
 
     alive = np.flatnonzero(choice.fates == Fate.KEPT)
     if limit is not None and len(alive) > limit:
-        by_position = alive[np.argsort(choice.numbers["position"][alive], kind="stable")]
+        by_position = alive[np.argsort(positions[alive], kind="stable")]
         choice.fates[by_position[limit:]] = Fate.OVER_LIMIT
 
 

@@ -38,8 +38,8 @@ class Cleaner:
             (step.name, ROW_STEPS[step.name].make(step.options)) for step in steps if step.name in ROW_STEPS
         ]
 
-    def clean(self, row: SourceRow) -> tuple[SourceRow | RejectedRow, list[ChangedRow]]:
-        """Return the row with its changes, or the reason why it is left out."""
+    def clean(self, row: SourceRow) -> tuple[SourceRow | RejectedRow, list[ChangedRow], list[RowText]]:
+        """Return the row with its changes and texts, or the reason why it is left out."""
         texts = row_texts(row.fields)
         changes: list[ChangedRow] = []
         is_secret = False
@@ -49,15 +49,15 @@ class Cleaner:
                 continue
             is_secret = is_secret or verdict.is_secret
             if isinstance(verdict, Rejected):
-                return self._rejected(row, texts, name, verdict, is_secret), []
+                return self._rejected(row, texts, name, verdict, is_secret), [], texts
             changes.append(_change(name, texts, verdict))
             texts = [replace(old, text=new) for old, new in zip(texts, verdict.texts, strict=True)]
         if not changes:
-            return row, []
+            return row, [], texts
         fields = with_texts(row.fields, [one.text for one in texts])
         if is_secret:  # an excerpt of another step could hold part of the secret
             changes = [ChangedRow(one.step, one.counts) for one in changes]
-        return replace(row, fields=fields, same_as=same_as_of(fields)), changes
+        return replace(row, fields=fields, same_as=same_as_of(fields)), changes, texts
 
     def _rejected(
         self, row: SourceRow, texts: Sequence[RowText], step: str, verdict: Rejected, is_secret: bool

@@ -35,6 +35,11 @@ class MixturePart:
     replay_share: float | None = None
     license: str | None = None
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether not every row is written once."""
+        return self.weight != 1 or self.max_rows is not None or self.replay_share is not None
+
 
 def rows_not_sampled(
     alive: "ndarray", sources: "ndarray", positions: "ndarray", parts: Sequence[MixturePart]

@@ -27,7 +27,7 @@ def print_preview(
 
 
 def _print_cleaned(row: SourceRow, cleaner: Cleaner) -> None:
-    cleaned, changes = cleaner.clean(row)
+    cleaned, changes, _ = cleaner.clean(row)
     if isinstance(cleaned, RejectedRow):
         print(f"{'(personal data or a secret)' if cleaned.row is None else _shown(row)}\nrejected: {cleaned.reason}")
         return

@@ -16,7 +16,7 @@ from data_prep.building.cleaner import ChangedRow, Cleaner
 from data_prep.building.job import Job, Shard, UnitResult
 from data_prep.building.shards import write_bands, write_shard
 from data_prep.cleaning.decontamination import HeldOutRows
-from data_prep.cleaning.row_texts import row_texts
+from data_prep.cleaning.row_texts import RowText
 from data_prep.dataset_folder import RejectedRow
 from data_prep.sources import ReadCounts, SourceRow, Unit, read_unit
 from pipelines.errors import UserError
@@ -25,6 +25,7 @@ _ROWS_OF_A_SHARD = 4000
 _CHARS_OF_A_SHARD = 16 << 20
 _UNITS_WAITING = 3  # for each process: results are taken in order, so that some wait
 
+CleanRow = tuple[SourceRow, list[RowText]]
 NumberedUnit = tuple[int, int, Unit]  # number of the unit, number of its source, unit
 
 
@@ -39,7 +40,7 @@ class UnitReader:
         """Read, clean and write the rows of one unit."""
         number, source, part = unit
         result, counts = UnitResult(source), ReadCounts()
-        waiting: list[SourceRow] = []
+        waiting: list[CleanRow] = []
         n_chars = 0
         folder = self._job.folder
         with (
@@ -47,10 +48,10 @@ class UnitReader:
             (folder / f"{number:06}.changed").open("w") as changed,
         ):
             for item in read_unit(part, self._job.read[source], counts):
-                row = self._cleaned(item, result, rejected, changed)
-                if row is not None:
-                    waiting.append(row)
-                    n_chars += sum(len(text) for text in row.fields.values() if isinstance(text, str))
+                clean = self._cleaned(item, result, rejected, changed)
+                if clean is not None:
+                    waiting.append(clean)
+                    n_chars += sum([len(one.text) for one in clean[1]])
                     if len(waiting) >= _ROWS_OF_A_SHARD or n_chars >= _CHARS_OF_A_SHARD:
                         result.shards.append(self._write(number, source, len(result.shards), waiting))
                         waiting, n_chars = [], 0
@@ -61,10 +62,11 @@ class UnitReader:
 
     def _cleaned(
         self, item: SourceRow | RejectedRow, result: UnitResult, rejected: IO[str], changed: IO[str]
-    ) -> SourceRow | None:
+    ) -> CleanRow | None:
         changes: list[ChangedRow] = []
+        texts: list[RowText] = []
         if isinstance(item, SourceRow):
-            item, changes = self._cleaner.clean(item)
+            item, changes, texts = self._cleaner.clean(item)
         if isinstance(item, RejectedRow):
             rejected.write(json.dumps(item.to_json(), ensure_ascii=False) + "\n")
             result.n_rejected[item.details.get("step", ""), item.reason] += 1
@@ -72,13 +74,14 @@ class UnitReader:
         for one in changes:
             changed.write(json.dumps(one.to_json(item), ensure_ascii=False) + "\n")
             result.n_changed.update({(one.step, what): n for what, n in one.counts.items()})
-        return item
+        return item, texts
 
-    def _write(self, unit: int, source: int, number: int, rows: Sequence[SourceRow]) -> Shard:
+    def _write(self, unit: int, source: int, number: int, cleaned: Sequence[CleanRow]) -> Shard:
         name = f"{unit:06}-{number:04}"
+        rows = [row for row, _ in cleaned]
         overlaps = [self._held_out is not None and self._held_out.overlaps(row) for row in rows]
         if step := self._job.step("near_duplicates"):
-            write_bands(self._job.folder, name, [row_texts(row.fields) for row in rows], step.options)
+            write_bands(self._job.folder, name, [texts for _, texts in cleaned], step.options)
         return write_shard(self._job.folder, name, source, rows, overlaps, self._job.seed)
 
 

@@ -10,18 +10,22 @@ from data_prep.building.job import Shard
 from data_prep.cleaning.minhash import comparison_text
 from data_prep.cleaning.near_duplicates import NearDuplicateOptions, band_hashes
 from data_prep.cleaning.row_texts import RowText
-from data_prep.dataset_folder import columns_of, nested_columns, position_in_group, position_of, text_table
+from data_prep.dataset_folder import (
+    PROVENANCE_COLUMNS,
+    columns_of,
+    nested_columns,
+    position_in_group,
+    position_of,
+    text_table,
+)
 from data_prep.sources import SourceRow
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from pyarrow import Table
 
-# Numbers of a row: key of exact duplicates, position of its group, its position in the group and among all rows,
-# characters, and whether it overlaps the rows of --held_out.
-ROW_NUMBERS = [
-    ("key", "V16"), ("group", "u8"), ("in_group", "u8"), ("position", "u8"), ("n_chars", "u4"), ("overlaps", "?"),
-]  # fmt: skip
+# Numbers of a row: key of exact duplicates, position of its group, and whether it overlaps the rows of --held_out.
+ROW_NUMBERS = [("key", "V16"), ("group", "u8"), ("overlaps", "?")]
 
 
 def write_shard(
@@ -39,9 +43,6 @@ def write_shard(
     numbers = np.zeros(len(rows), ROW_NUMBERS)
     numbers["key"] = np.frombuffer(b"".join(row.same_as for row in rows), "V16")
     numbers["group"] = [position_of(row.group, seed) for row in rows]
-    numbers["in_group"] = [position_in_group(row.group, row.source, row.source_row, seed) for row in rows]
-    numbers["position"] = [position_of(f"{row.source}\0{row.source_row}", seed) for row in rows]
-    numbers["n_chars"] = [sum(len(value) for value in one.values() if isinstance(value, str)) for one in fields]
     numbers["overlaps"] = overlaps
     np.save(folder / f"{name}.npy", numbers)
     all_messages = all(isinstance(row.get("messages", row.get("prompt")), list) for row in fields)
@@ -61,7 +62,7 @@ class Shards:
         self._open = lru_cache(maxsize=64)(self._read)
 
     def numbers(self) -> "ndarray":
-        """Return the numbers of all rows, 45 bytes a row."""
+        """Return the numbers of all rows, 25 bytes a row."""
         import numpy as np
 
         parts = [np.load(self.folder / f"{shard.name}.npy") for shard in self.shards]
@@ -89,6 +90,22 @@ class Shards:
     def table(self, place: int) -> "Table":
         """Return the table of one shard; it stays on disk until its values are read."""
         return self._open(place)
+
+    def positions(self, numbers: "ndarray", seed: int, *, in_group: bool = False) -> "ndarray":
+        """Return the positions of some rows by their names, or `in_group` by their names within their groups."""
+        import numpy as np
+
+        found = np.zeros(len(numbers), np.uint64)
+        places = np.searchsorted(self.starts, numbers, side="right") - 1
+        for place in np.unique(places):
+            here = np.flatnonzero(places == place)
+            names = self.table(place).select(list(PROVENANCE_COLUMNS)).take(numbers[here] - self.starts[place])
+            found[here] = [
+                position_in_group(row["group"], row["source"], row["source_row"], seed) if in_group
+                else position_of(f"{row['source']}\0{row['source_row']}", seed)
+                for row in names.to_pylist()
+            ]  # fmt: skip
+        return found
 
     def row(self, number: int) -> dict[str, Any]:
         """Return one row as it was written, with its nested columns."""

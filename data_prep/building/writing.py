@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
 Row = dict[str, Any]
-_TEXTS = ("instruction", "input", "output", "chosen", "rejected", "text")
+_ROLES = {"output": "answer", "chosen": "chosen", "rejected": "rejected", "text": "document"}
+_JOIN_CHARS = len("\n\n")  # between an instruction and its input
 _WITHOUT_CONTENT = (Fate.NOT_SAMPLED, Fate.OVER_LIMIT, Fate.OVER_GROUP_LIMIT, Fate.OVERLAPS_HELD_OUT)
 
 
@@ -155,14 +156,23 @@ class _ShardRows:
 
 def count_lengths(table: "Table", nested: frozenset[str], lengths: LengthCounts) -> None:
     """Add the lengths of the rows of a `text_table` to `lengths`."""
+    import pyarrow.compute as compute
+
     if nested:
         for row in rows_of(table, nested):
             lengths.add_row(row)
         return
-    columns = [table[name].to_pylist() for name in _TEXTS if name in table.column_names]
-    names = [name for name in _TEXTS if name in table.column_names]
-    for values in zip(*columns, strict=True):
-        lengths.add_row(dict(zip(names, values, strict=True)))
+    n_chars = {
+        name: compute.fill_null(compute.utf8_length(table[name]), 0).to_numpy()
+        for name in table.column_names
+        if name in (*_ROLES, "instruction", "input")
+    }
+    if "instruction" in n_chars:
+        given = n_chars.get("input", 0)
+        lengths.add_all("question", n_chars["instruction"] + given + _JOIN_CHARS * (given > 0))
+    for name, role in _ROLES.items():
+        if name in n_chars:
+            lengths.add_all(role, n_chars[name])
 
 
 def _with_columns(table: "Table", columns: Sequence[str]) -> "Table":

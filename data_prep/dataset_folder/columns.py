@@ -89,6 +89,8 @@ def _json_text(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str | None:
+    if type(value) is str:
+        return value
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return None if missing else scalar_text(value)
 

@@ -4,9 +4,12 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.conversation import content_text
+
+if TYPE_CHECKING:
+    from numpy import ndarray
 
 TURNS = "turns"  # counted in messages; every other role in characters
 _COLUMNS = {"text": "document", "output": "answer", "chosen": "chosen", "rejected": "rejected"}
@@ -42,6 +45,13 @@ class LengthCounts:
     def add(self, role: str, length: int) -> None:
         """Count one length."""
         self.counts.setdefault(role, Counter())[_rounded(length)] += 1
+
+    def add_all(self, role: str, lengths: "ndarray") -> None:
+        """Count the lengths of many rows."""
+        import numpy as np
+
+        for length, n in zip(*np.unique(lengths, return_counts=True), strict=True):
+            self.counts.setdefault(role, Counter())[_rounded(int(length))] += int(n)
 
     def add_row(self, fields: Mapping[str, Any]) -> None:
         """Count the characters of each text of a row, and the messages of a conversation as `turns`."""

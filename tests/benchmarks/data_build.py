@@ -101,7 +101,7 @@ def build_by_map(source: Path) -> None:
     cleaner = Cleaner(default_steps(DatasetKind.INSTRUCTIONS))
 
     def clean(row: dict, number: int) -> dict:
-        cleaned, _ = cleaner.clean(SourceRow(row, "rows", str(number), "", b""))
+        cleaned, _, _ = cleaner.clean(SourceRow(row, "rows", str(number), "", b""))
         return {"kept": isinstance(cleaned, SourceRow), **(cleaned.fields if isinstance(cleaned, SourceRow) else row)}
 
     def signature(row: dict) -> dict:

@@ -32,7 +32,7 @@ def replace_word(old, new, is_secret=False):
 
 def test_steps_run_in_order_and_each_change_has_its_count_and_excerpts(monkeypatch):
     cleaner = cleaner_of(monkeypatch, first=replace_word("a", "b"), second=replace_word("b", "c"))
-    cleaned, changes = cleaner.clean(row("banana"))
+    cleaned, changes, _ = cleaner.clean(row("banana"))
     assert cleaned.fields["output"] == "ccncnc"
     assert [(one.step, one.counts) for one in changes] == [("first", {"b": 4}), ("second", {"c": 5})]
     assert changes[0].to_json(row()) == {
@@ -46,7 +46,7 @@ def test_a_row_is_rejected_for_its_first_reason_with_step_details_and_content(mo
     cleaner = cleaner_of(
         monkeypatch, first=lambda _: Rejected("bad", {"n_chars": 5}), second=lambda _: Rejected("worse")
     )
-    rejected, changes = cleaner.clean(row())
+    rejected, changes, _ = cleaner.clean(row())
     assert isinstance(rejected, RejectedRow)
     assert rejected.to_json() == {
         "source": "toy", "source_row": "1", "reason": "bad", "step": "first", "n_chars": 5, "row": row().fields,
@@ -57,7 +57,7 @@ def test_a_row_is_rejected_for_its_first_reason_with_step_details_and_content(mo
 def test_no_line_about_a_row_with_a_secret_holds_any_of_its_text(monkeypatch):
     secret = replace_word("s3cret", "<SECRET>", is_secret=True)
     cleaner = cleaner_of(monkeypatch, first=replace_word("Say", "Tell"), secrets=secret)
-    cleaned, changes = cleaner.clean(row("My key is s3cret."))
+    cleaned, changes, _ = cleaner.clean(row("My key is s3cret."))
     assert cleaned.fields["output"] == "My key is <SECRET>."
     assert "s3cret" not in json.dumps([one.to_json(cleaned) for one in changes])
     assert [one.before for one in changes] == [None, None]
@@ -79,7 +79,7 @@ def test_a_document_is_never_copied_to_the_rejected_rows():
 @pytest.mark.parametrize("place", [0, 150, 5000])
 def test_an_excerpt_shows_the_first_difference(monkeypatch, place):
     text = "x" * place + "OLD" + "y" * 5000
-    _, [change] = cleaner_of(monkeypatch, step=replace_word("OLD", "NEW")).clean(row(text))
+    _, [change], _ = cleaner_of(monkeypatch, step=replace_word("OLD", "NEW")).clean(row(text))
     assert "OLD" in change.before
     assert "NEW" in change.after
     assert len(change.before) <= 200
