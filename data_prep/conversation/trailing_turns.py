@@ -44,13 +44,14 @@ def trailing_turn_start(asked: str, answer: str) -> int | None:
     if is_pattern or not _ASKS_FOR_TASKS.search(asked):
         headers += [_NUMBERED_TASK, _HASHED, _MARK]
     found = (header.search(answer) for header in headers)
-    starts = (match.start() for match in found if match and not _is_repeated(match.group().strip(), asked))
-    return min((start for start in starts if answer[:start].strip() and not _is_fenced(answer, start)), default=None)
+    matches = (match for match in found if match and not _is_repeated(match.group().strip(), asked))
+    starts = (match.start() for match in matches if match.re is _NUMBERED_TASK or not _is_fenced(match))
+    return min((start for start in starts if answer[:start].strip()), default=None)
 
 
-def _is_fenced(answer: str, start: int) -> bool:
-    """Whether `start` is in fenced code, which quotes a header."""
-    return answer.count("```", 0, start) % 2 == 1
+def _is_fenced(header: re.Match[str]) -> bool:
+    """Whether a header is in fenced code, which quotes it. Numbered tasks may have a fence between them."""
+    return header.string.count("```", 0, header.start()) % 2 == 1
 
 
 def _is_repeated(header: str, asked: str) -> bool:

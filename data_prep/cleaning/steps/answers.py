@@ -8,6 +8,7 @@ from data_prep.cleaning.step import NoOptions, Rejected, RowStep, StepFunction, 
 from data_prep.conversation import SYSTEM_ROLES, trailing_turn_start
 
 _MAY_BE_EMPTY = ("input", "system", "prompt")
+_REQUEST_ROLES = ("user", "input", *SYSTEM_ROLES)
 _EXCERPT = 80
 
 
@@ -34,7 +35,7 @@ def _reason_empty_conversation(messages: Sequence[RowText]) -> str | None:
     answers = [place for place, one in enumerate(messages) if place and one.role == "assistant"]
     if not answers:
         return "no_answer"
-    if all(_is_blank(one.text) for one in messages[: answers[0]] if one.role not in (*SYSTEM_ROLES, "reasoning")):
+    if all(_is_blank(one.text) for one in messages[: answers[0]] if one.role in ("user", "assistant", "tool")):
         return "empty_prompt"
     trained = (messages[place] for place in answers if messages[place].is_trained)
     return "empty_output" if any(_is_blank(one.text) and not one.has_calls for one in trained) else None
@@ -48,7 +49,7 @@ def is_wanted_answer(one: RowText) -> bool:
 def request_before(texts: Sequence[RowText], answer: RowText) -> str:
     """Return what an answer replies to: all texts of system, user and input before it."""
     before = texts[: next(place for place, one in enumerate(texts) if one is answer)]
-    return "\n\n".join(one.text for one in before if one.role not in ("assistant", "reasoning", "tool"))
+    return "\n\n".join(one.text for one in before if one.role in _REQUEST_ROLES)
 
 
 def _runs_on(_: NoOptions) -> StepFunction:
@@ -64,8 +65,12 @@ def _runs_on(_: NoOptions) -> StepFunction:
 
 
 def _has_a_header(text: str) -> bool:
-    """Whether the text may have a header that `trailing_turn_start` looks for."""
-    return ("\n" in text and ":" in text) or "<|" in text or "<s" in text or "</s>" in text
+    """Whether the text may have a header that `trailing_turn_start` looks for: a cheap test, most texts have none."""
+    if not ("\n" in text and ":" in text):
+        return "<" in text
+    if "<" in text or "Q" in text:
+        return True
+    return "Instruction" in text or "Human" in text or "User" in text or "Task:" in text or "Problem" in text
 
 
 # Words that end no English sentence. "An" ends German ones and "a" is a grade, so the text must be English prose.

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-import ftfy
-from ftfy.badness import is_bad
+from ftfy.chardata import CHARMAP_ENCODINGS
 
+from data_prep.conversation.encoding import ABOUT_ENCODINGS, is_quoted, repaired
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.evidence import (
     Check,
@@ -20,12 +20,6 @@ from pipelines.preflight.checks.evidence import (
 from pipelines.records.finding import Finding, Severity
 
 _ERROR_SHARE = 0.05  # of the rows: a file that was read in the wrong encoding has many
-_ABOUT_ENCODINGS = re.compile(r"mojibake|encod|utf-?8|unicode|latin-?1|cp1252|ftfy|charset", re.IGNORECASE)
-_OPENING, _CLOSING = "\"'`“‘«", "\"'`”’»"
-# Code that looks for mojibake has it between quotes; and Portuguese words in capitals end like it (MAÇÃ”, AMANHÃ—).
-_LITERAL = re.compile(rf"[{_OPENING}][^\x00-\x7f]{{1,8}}[{_CLOSING}]")
-_CAPITALS = re.compile("(?<=[A-ZÀ-Þ])Ã(?=[”—»\xa0])|«Ã»")
-
 # Form feeds divide older source files and are left out. A C1 control after a letter that UTF-8 could start with is
 # mojibake, which has its own finding. "锟斤拷" is two U+FFFD read as GBK.
 _DAMAGE = re.compile(
@@ -49,7 +43,7 @@ def mojibake(context: CheckContext) -> Iterator[Finding]:
         (split, row, shown)
         for split, row in rows
         if (shown := next((one for _, text in texts_of(row) if (one := mojibake_in(text))), None))
-        and not _ABOUT_ENCODINGS.search(row.asked)
+        and not ABOUT_ENCODINGS.search(row.asked)
     ]
     if found:
         yield Finding(
@@ -65,17 +59,14 @@ def mojibake(context: CheckContext) -> Iterator[Finding]:
 
 def mojibake_in(text: str) -> str | None:
     """The first mojibake in `text` with what it should read, None if there is none."""
-    if text.isascii() or not is_bad(text):
-        return None
-    text = _CAPITALS.sub("A", _LITERAL.sub("", text))
-    fixed, steps = ftfy.fix_encoding_and_explain(text)
-    if fixed == text:
+    fixed = repaired(text)
+    if fixed is text:
         return None
     place = next((i for i, (a, b) in enumerate(zip(text, fixed, strict=False)) if a != b), len(fixed) - 1)
     meant = fixed[place]
-    encoding = next((str(step[1]) for step in steps or () if step[0] == "encode"), "latin-1")
-    wrong = meant.encode().decode(encoding, errors="replace")
-    if not text.startswith(wrong, place):
+    spelled = (meant.encode().decode(encoding, errors="replace") for encoding in CHARMAP_ENCODINGS)
+    wrong = next((one for one in spelled if text.startswith(one, place)), None)
+    if wrong is None:
         wrong, meant = text[place : place + 2], fixed[place : place + 2]
     return f"{wrong!r} should read {meant!r}: {excerpt(text, place, place + len(wrong))}"
 
@@ -118,16 +109,11 @@ def _severity(rows: list[SampledRow], n_rows: int) -> Severity:
 def _first_of(pattern: re.Pattern[str], row: SampledRow) -> str | None:
     for name, text in texts_of(row):
         match = pattern.search(text)
-        if match is None or _is_literal(text, *match.span()) or _ABOUT_ENCODINGS.search(row.asked):
+        if match is None or is_quoted(text, *match.span()) or ABOUT_ENCODINGS.search(row.asked):
             continue
         names = sorted({f"U+{ord(one):04X}" for one in match.group()})
         return f"{name} has {' '.join(names)}: {excerpt(text, *match.span())}"
     return None
-
-
-def _is_literal(text: str, begin: int, end: int) -> bool:
-    """Whether the characters are alone between quotes: text about them, or code that looks for them."""
-    return begin > 0 and text[begin - 1] in _OPENING and text[end : end + 1] in _CLOSING
 
 
 def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:

@@ -1,0 +1,116 @@
+"""Keep rows in given languages, as py3langid identifies them. Off without options."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from data_prep.cleaning.row_texts import RowText
+from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
+from pipelines.errors import UserError
+
+MAX_CHARACTERS = 1_000  # more do not make it surer, and cost time
+_MIN_LETTERS = 60
+_MIN_WIDE_LETTERS = 15  # of Chinese, Japanese and Korean, where one is a syllable or a word
+_MIN_LETTERS_IN_A_LINE = 35
+_MIN_BYTES = 100
+_MIN_PROBABILITY = 0.9
+_MAX_CODE_SHARE = 0.06  # prose has few brackets, code has one in every line
+_CODE_SYMBOLS = "{}[]()<>=;_|\\/#$%^&*+~`"
+_COMMAS, _MAX_COMMA_SHARE = ",;", 0.25  # of the words: lists of names are in no language
+_NOT_PROSE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL | re.MULTILINE)
+_NO_LANGUAGE = "zxx"  # py3langid's label for no linguistic content
+# py3langid labels these varieties; users ask for the language.
+_VARIETIES = {"yue": "zh", "wuu": "zh", "nn": "no", "nb": "no", "arz": "ar", "ary": "ar", "uzs": "uz"}
+_CHECKED_ROLES = frozenset({"assistant", "text"})
+
+
+@dataclass(frozen=True)
+class KeptLanguages:
+    """`keep`: ISO 639 codes such as [en, de]. Rows of which no text is long enough to be sure stay."""
+
+    keep: Sequence[str] = ()
+
+
+def language_of(text: str) -> str | None:
+    """Return the ISO 639 code of the text's language; None where it is not sure: code, short texts, mixed languages.
+
+    Norwegian is `no`, Chinese of any region `zh`, Arabic of any region `ar`.
+    """
+    prose = _NOT_PROSE.sub(" ", text[:MAX_CHARACTERS])
+    n_letters = sum(map(str.isalpha, prose))
+    n_wide = 0 if prose.isascii() else sum(letter >= "\u3040" for letter in prose if letter.isalpha())
+    if n_letters < _MIN_LETTERS and n_wide < _MIN_WIDE_LETTERS:
+        return None
+    if sum(map(prose.count, _CODE_SYMBOLS)) > _MAX_CODE_SHARE * len(prose):
+        return None
+    if sum(map(prose.count, _COMMAS)) > _MAX_COMMA_SHARE * prose.count(" ") + 2 or _has_short_lines(prose, n_letters):
+        return None
+    label, probability = _identifier().classify(prose)
+    language = _VARIETIES.get(label, str(label))
+    if language in ("zh", "ja", "ko") and n_wide < n_letters / 2:  # a quotation
+        return None
+    return None if probability < _MIN_PROBABILITY or label == _NO_LANGUAGE else language
+
+
+def _has_short_lines(prose: str, n_letters: int) -> bool:
+    """Whether the text is a list of titles or names, which are often of another language."""
+    n_lines = sum(not line.isspace() for line in prose.strip().splitlines(keepends=True))
+    return n_lines > 1 and n_letters < _MIN_LETTERS_IN_A_LINE * n_lines
+
+
+def known_languages() -> set[str]:
+    """Return the codes that `language_of` returns."""
+    return {_VARIETIES.get(label, label) for label in _identifier().labels} - {_NO_LANGUAGE}
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # takes 0.7 s to load
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _language(options: KeptLanguages) -> StepFunction:
+    kept = _checked(options.keep)
+
+    def step(texts: Sequence[RowText]) -> Verdict:
+        for one in texts:
+            if one.role in _CHECKED_ROLES and one.is_trained:
+                found = language_of(one.text)
+                if found is not None and found not in kept and _is_the_same_throughout(one.text):
+                    return Rejected("language", {"language": found})
+        return None
+
+    return step
+
+
+def _is_the_same_throughout(text: str) -> bool:
+    """Whether the beginning, the middle and the end are in one language, unlike a translation with its explanation.
+
+    A piece has enough bytes to be identified, so a short text is one piece.
+    """
+    n_characters = min(len(text), MAX_CHARACTERS)
+    n_pieces = max(1, min(3, len(text[:n_characters].encode("utf-8", "replace")) // _MIN_BYTES))
+    size = n_characters // n_pieces
+    labels = {_identifier().classify(text[size * n : size * (n + 1)])[0] for n in range(n_pieces)}
+    return len({_VARIETIES.get(label, label) for label in labels}) == 1
+
+
+def _checked(keep: Any) -> frozenset[str]:
+    if not isinstance(keep, list | tuple) or not keep:
+        raise UserError(f"language: keep is {keep!r}, expected a list of language codes", "write keep: [en]")
+    known = known_languages()
+    for code in keep:
+        if code not in known:
+            # YAML 1.1 reads the code of Norwegian as false
+            problem = f"language: keep has {'no' if code is False else code!r}, expected a code of ISO 639 such as en"
+            fix = 'write "no" with quotes' if code is False else f"choose from {', '.join(sorted(known))}"
+            raise UserError(problem, fix)
+    return frozenset(keep)
+
+
+STEPS: list[RowStep] = [
+    RowStep("language", "rejects rows whose answer or document is in another language", _language, KeptLanguages),
+]

@@ -1,0 +1,133 @@
+"""Reject texts that repeat themselves: loops of words, repeated sentences or lines, long runs of one character.
+
+The idea is of the repetition filters of Gopher (J. Rae et al. 2021, table A1). Their limits are for web pages; tables,
+code, drawings in characters, songs and lists of labels repeat more than they allow, so only repeated prose counts here,
+and only where it is most of a text, or does not stop before its end.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from data_prep.cleaning.row_texts import RowText
+from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
+from pipelines.errors import UserError
+
+_MIN_CHARACTERS = 100
+_PIECE = 20  # characters that are searched in the whole text: finding a piece is faster than counting words
+_CHECKED_ROLES = frozenset({"assistant", "text", "reasoning"})
+
+_N_WORDS = 4
+_MIN_COPIES = 4
+_MIN_COPIES_AT_THE_END = 6  # songs end in a line sung four times
+_END_SHARE = 0.4
+_WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff]|[^\\W\\d_]{2,}")  # Chinese and Japanese are written without spaces
+_UNIT_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n")
+_MIN_UNIT_WORDS = 4  # shorter lines are cells, labels and brackets
+_RUN = re.compile("([^\\W_]|[\u0300-\u036f])\\1{49,}")  # letters, digits and accents: rules and drawings are symbols
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """`max_share`: the largest share of a text's characters in repeats, first copies not counted; two fifths of it for
+    runs of one character and loops that go on to the end of the text."""
+
+    max_share: float = 0.75
+
+
+def _repetition(options: Repetition) -> StepFunction:
+    limit = options.max_share
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < 1:
+        raise UserError(
+            f"repetition: max_share is {limit!r}, expected a number between 0 and 1", "write max_share: 0.75"
+        )
+
+    is_strict = limit < Repetition.max_share  # then every text is read: the cheap test may miss smaller shares
+
+    def step(texts: Sequence[RowText]) -> Verdict:
+        for one in texts:
+            text = one.text
+            if len(text) < _MIN_CHARACTERS or one.role not in _CHECKED_ROLES or one.column == "rejected":
+                continue
+            if not one.is_trained or not (is_strict or _may_repeat(text)):
+                continue
+            if (found := repeats(text, limit)) is not None:
+                what, share = found
+                return Rejected("repetition", {"what": what, "share": round(share, 3)})
+        return None
+
+    return step
+
+
+def _may_repeat(text: str) -> bool:
+    """Whether pieces of the text are in it twice: of 3 places one, then of 10 places two. Every run of a quarter of the
+    text has one of the 3 places in it."""
+    quarter = len(text) // 4
+    for at in (quarter, 2 * quarter, 3 * quarter):
+        if text.count(text[at : at + _PIECE]) > 1:
+            step = len(text) // 11
+            return sum(text.count(text[at : at + _PIECE]) > 1 for at in range(step, 10 * step + 1, step)) > 1
+    return False
+
+
+def repeats(text: str, max_share: float) -> tuple[str, float] | None:
+    """Return which repeats make up more of a text than they may, and their share: a run of one character, sentences or
+    lines that were there before, or a piece of some words in a row."""
+    n_visible = len(text) - sum(map(text.count, " \n\t"))
+    words = text.split()
+    loops = list(_loops(words))
+    found = {
+        "run_of_one_character": (max((len(run.group()) for run in _RUN.finditer(text)), default=0), _END_SHARE),
+        "loop_to_the_end": (sum(loop.n_chars for loop in loops if loop.is_at_the_end), _END_SHARE),
+        "loop": (sum(loop.n_chars for loop in loops), 1.0),
+        "sentences": (sum(_repeated_sentences(text)), 1.0),
+    }
+    shares = {what: (n_chars / max(1, n_visible), allowed * max_share) for what, (n_chars, allowed) in found.items()}
+    return next(((what, share) for what, (share, allowed) in shares.items() if share > allowed), None)
+
+
+def _repeated_sentences(text: str) -> Iterator[int]:
+    """Yield the visible characters of each sentence or line of prose that was there before."""
+    seen: set[str] = set()
+    for unit in _UNIT_END.split(text):
+        key = "".join(unit.split())
+        if key in seen:
+            if len(_WORD.findall(unit)) >= _MIN_UNIT_WORDS:
+                yield len(key)
+        else:
+            seen.add(key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    n_chars: int  # without the first copy
+    is_at_the_end: bool
+
+
+def _loops(words: Sequence[str]) -> Iterator[_Loop]:
+    """Yield each loop: a run of words of which each begins the same four words as the word one period before it."""
+    last: dict[tuple[str, ...], int] = {}
+    period = start = place = 0
+    for place, gram in enumerate(zip(*(words[first:] for first in range(_N_WORDS)), strict=False)):
+        distance = place - last.get(gram, place)
+        last[gram] = place
+        if distance != period:
+            yield from _loop(words, start, place + _N_WORDS - 1, period)
+            period, start = distance, place
+    yield from _loop(words, start, place + _N_WORDS, period)
+
+
+def _loop(words: Sequence[str], start: int, end: int, period: int) -> Iterator[_Loop]:
+    if not period or end - start < (_MIN_COPIES - 1) * period:
+        return
+    piece = words[start : start + period]
+    # a few words with commas or bars between them are a list of labels or a row of cells
+    is_list = period < _N_WORDS and any(word.endswith((",", ";", "|")) for word in piece)
+    if not is_list and any(map(_WORD.search, piece)):
+        is_at_the_end = end == len(words) and end - start >= (_MIN_COPIES_AT_THE_END - 1) * period
+        yield _Loop(sum(map(len, words[start:end])), is_at_the_end)
+
+
+STEPS: list[RowStep] = [
+    RowStep("repetition", "rejects texts that are mostly repeated sentences or words", _repetition, Repetition),
+]
