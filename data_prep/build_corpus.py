@@ -13,6 +13,7 @@ module in the instruction dataset's test split is in the corpus's test split as 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from data_prep.building.build import build_dataset
@@ -29,7 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_build_flags(parser)
     parser.add_argument("--held_out", type=Path, help="an instruction dataset folder to keep out of training")
     options = parser.parse_args(arguments)
-    build_dataset(options, DatasetKind.CORPUS, command_of("build_corpus.py", arguments))
+    build = partial(build_dataset, options, DatasetKind.CORPUS, command_of("build_corpus.py", arguments))
+    if options.push_to_hub:
+        from pipelines.hub.dataset_upload import build_and_push
+
+        build_and_push(build, options.output, options.push_to_hub, private=not options.public)
+    else:
+        build()
 
 
 if __name__ == "__main__":

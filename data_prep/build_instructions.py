@@ -23,6 +23,7 @@ rows (if there are ten or more): the others are rejected as over_group_limit.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from data_prep.building.build import build_dataset
 from data_prep.building.flags import add_build_flags
@@ -38,7 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_build_flags(parser)
     parser.add_argument("--max_output_chars", type=positive, help="leave out rows with longer outputs (off)")
     options = parser.parse_args(arguments)
-    build_dataset(options, DatasetKind.INSTRUCTIONS, command_of("build_instructions.py", arguments))
+    build = partial(build_dataset, options, DatasetKind.INSTRUCTIONS, command_of("build_instructions.py", arguments))
+    if options.push_to_hub:
+        from pipelines.hub.dataset_upload import build_and_push
+
+        build_and_push(build, options.output, options.push_to_hub, private=not options.public)
+    else:
+        build()
 
 
 if __name__ == "__main__":

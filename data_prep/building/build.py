@@ -74,6 +74,14 @@ class Totals:
                 found[reason] += n
         return dict(sorted(found.items()))
 
+    def by_step(self) -> dict[str, int]:
+        """Return the rows that each cleaning step left out."""
+        found: Counter[str] = Counter()
+        for (_, step, _), n in self.n_rejected.items():
+            if step:
+                found[step] += n
+        return dict(sorted(found.items()))
+
 
 @dataclass(frozen=True)
 class Build:
@@ -94,6 +102,8 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
     reads = [read_options_of(part, options, kind) for part in parts]
     plans = [plan_source(part.source, *one) for part, one in zip(parts, zip(reads, names, strict=True), strict=True)]
     if options.preview:
+        if options.push_to_hub:
+            raise UserError("--preview builds no folder that --push_to_hub could upload", "leave one of the two out")
         print_preview(plans, reads, steps, options.preview)
         return
     build = Build(options, command, steps, parts, plans)
@@ -175,6 +185,7 @@ def _manifest(build: Build, totals: Totals, choice: Choice, form: FinalForm, wri
         changed.setdefault(step, {})[what] = n
     entries = [
         {**plan.entry, "n_rows": totals.n_read[number]}
+        | ({"license": license_name} if (license_name := build.parts[number].license) else {})
         | ({"unread_columns": dict(found)} if (found := totals.unread.get(number)) else {})
         for number, plan in enumerate(plans)
     ]
@@ -187,6 +198,7 @@ def _manifest(build: Build, totals: Totals, choice: Choice, form: FinalForm, wri
         n_read=totals.n_read.total(),
         n_rejected=totals.reasons(),
         rejected_by_source={name: totals.reasons(number) for number, name in enumerate(names)},
+        rejected_by_step=totals.by_step(),
         n_changed=changed,
         lengths=written.lengths,
         steps=[step.to_json() for step in build.steps],

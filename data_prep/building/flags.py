@@ -32,6 +32,8 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
         "--max_group_share", type=share, default=MAX_GROUP_SHARE,
         help=f"largest share of one group in validation and test ({MAX_GROUP_SHARE})",
     )  # fmt: skip
+    parser.add_argument("--push_to_hub", metavar="OWNER/NAME", help="upload the folder to this dataset repository")
+    parser.add_argument("--public", action="store_true", help="make a new repository public (default private)")
     parser.add_argument(
         "--preview", type=positive, metavar="N", help="print N rows before and after cleaning, then stop"
     )

@@ -70,6 +70,7 @@ class Manifest(TypedDict):
     n_read: int
     n_rejected: dict[str, int]
     rejected_by_source: dict[str, dict[str, int]]
+    rejected_by_step: dict[str, int]
     n_changed: dict[str, dict[str, int]]
     lengths: dict[str, Any]
     steps: list[dict[str, Any]]

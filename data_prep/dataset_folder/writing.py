@@ -74,6 +74,7 @@ def write_dataset_folder(
             n_read=len(kept) + len(rejected),
             n_rejected=dict(sorted(Counter(row.reason for row in rejected).items())),
             rejected_by_source=_rejected_by_source(rejected),
+            rejected_by_step={},
             n_changed={},
             lengths=lengths.to_json(),
             steps=[],

@@ -1,6 +1,7 @@
 """Upload a dataset folder: Parquet files, card and manifest. The rows that cleaning left out or changed stay here."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -75,10 +76,17 @@ def _refuse_incomplete(folder: Path, n_rows: dict[str, int]) -> None:
 def writable_dataset(repo_id: str, token: str | None = None) -> Repository:
     """Return the dataset repository `repo_id` (NAME or NAMESPACE/NAME), existing or still to be created.
 
-    Programs call this before they build a folder. Raises `UserError` for an invalid name, and for a token that may not
+    Raises `UserError` for an invalid name, and for a token that may not
     write there.
     """
     return writable_repository(repo_id, token, repo_type="dataset")
+
+
+def build_and_push(build: Callable[[], None], folder: Path, repo_id: str, *, private: bool = True) -> None:
+    """Check name and token, call `build`, which writes the dataset folder, then upload it and print its address."""
+    writable_dataset(repo_id)
+    build()
+    print(push_dataset_folder(folder, repo_id, private=private))
 
 
 def push_dataset_folder(

@@ -168,3 +168,21 @@ def test_the_program_pushes_a_dataset_folder_and_lists_it_first(hub, token, fold
     assert "/datasets/me/chats/tree/main: commit" in done.stdout
     assert not hub.repository("me/chats", "dataset").private
     assert token not in done.stdout + done.stderr
+
+
+def test_a_build_checks_the_token_first_and_uploads_what_it_wrote(hub, token, tmp_path):
+    def run(program, token, *more):
+        command = [sys.executable, str(PROJECT / f"data_prep/{program}.py"), "--output", str(tmp_path / "folder"), *more]
+        return subprocess.run(command, capture_output=True, text=True, env=hub.environment(token))
+
+    rows = [{"question": f"What is {n} plus one?", "answer": f"It is {n + 1}."} for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--source", str(tmp_path / "rows.jsonl"), "--push_to_hub", "me/built"]
+    reader = hub.add_user("guest", role="read")
+    assert "may not write to me" in run("build_instructions", reader, *flags).stderr
+    assert not (tmp_path / "folder").exists()
+    assert "--preview builds no folder" in run("build_instructions", token, *flags, "--preview", "1").stderr
+    done = run("build_instructions", token, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{hub.url}/datasets/me/built/tree/main: commit ")
+    assert hub.repository("me/built", "dataset").private
