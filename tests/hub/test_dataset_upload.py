@@ -172,7 +172,8 @@ def test_the_program_pushes_a_dataset_folder_and_lists_it_first(hub, token, fold
 
 def test_a_build_checks_the_token_first_and_uploads_what_it_wrote(hub, token, tmp_path):
     def run(program, token, *more):
-        command = [sys.executable, str(PROJECT / f"data_prep/{program}.py"), "--output", str(tmp_path / "folder"), *more]
+        output = ("--output", str(tmp_path / "folder"))
+        command = [sys.executable, str(PROJECT / f"data_prep/{program}.py"), *output, *more]
         return subprocess.run(command, capture_output=True, text=True, env=hub.environment(token))
 
     rows = [{"question": f"What is {n} plus one?", "answer": f"It is {n + 1}."} for n in range(40)]
