@@ -82,6 +82,41 @@ def test_headings_that_ask_and_q_and_a_are_rows(tmp_path):
     }  # fmt: skip
 
 
+def test_headings_of_a_list_of_questions_need_no_question_mark(tmp_path):
+    text = """# Interview
+
+1. ### What is a closure
+
+    A function with its scope:
+
+    ```js
+    # no heading
+    ```
+
+    **[Back to Top](#interview)**
+
+2. ### Is it slow
+
+    No.
+
+3. ### Closures
+
+    A word.
+"""
+    rows, rejected = read(tmp_path, text)
+    assert rows == {
+        "What is a closure": "A function with its scope:\n\n```js\n# no heading\n```", "Is it slow": "No.",
+    }  # fmt: skip
+    assert list(rejected.values()) == ["heading_asks_nothing"] * 2
+    prose = "## How it works\n\nWell.\n\n## Install\n\nSo.\n\n## License\n\nMIT"
+    assert read(tmp_path, prose)[0] == {}
+
+
+def test_a_bold_line_may_ask(tmp_path):
+    rows, _ = read(tmp_path, "# FAQ\n\n1. **Why is it *blue*?**\nSo.\n\n**Note**\n\nMore.\n2. **Is it?**\nYes.\n")
+    assert rows == {"Why is it *blue*?": "So.\n\n**Note**\n\nMore.", "Is it?": "Yes."}
+
+
 def test_a_file_without_headings_has_a_reason(tmp_path):
     assert read(tmp_path, "Is this a question?\n\n| a | b |\n|---|---|\n") == ({}, {"docs/faq.md": "no_question"})
     (tmp_path / "latin.md").write_bytes(b"# caf\xe9?")

@@ -1,0 +1,70 @@
+"""The lines of a Markdown file: headings with their level, lines that begin a question, text and code."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# levels below all headings
+BOLD = 7  # a line that is bold from start to end
+Q_AND_A = 8  # Q: or **Q1.** or Question 2:
+
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+# a heading may be the text of a list item
+_HEADING = re.compile(r"(?: {0,3}|\s*(?:\d+[.)]|[-*+])[ \t]+)(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
+_BOLD = re.compile(r"\s{0,3}(?:\d+[.)]\s+|[-*+]\s+)?(\*\*|__)(.+)\1[:\s]*$")
+_Q = re.compile(r"\s{0,3}(?:#{1,6}\s+)?[*_]{0,2}(?:Q|Question)(?:\s?\d+[.:)]|:)[*_]{0,2}:?\s+(?=\S)")
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+# a line that only leads back to the top of the page, or a rule
+_NAVIGATION = re.compile(r"\s*(?:[*_\s]*\[[^\]]*\]\(#[^)]*\)[*_\s]*|-{3,}|\*{3,}|_{3,}|<br\s*/?>)\s*$")
+
+
+@dataclass(frozen=True)
+class MarkedLine:
+    """A line with its number. `level` is 1 to 6 for a heading, `BOLD`, `Q_AND_A`, or 0 for text and code."""
+
+    number: int
+    text: str
+    title: str = ""
+    level: int = 0
+
+
+def is_navigation(line: str) -> bool:
+    """Whether a line says nothing: a link to the top of the page, a rule, a line break."""
+    return _NAVIGATION.match(line) is not None
+
+
+def marked_lines(text: str) -> Iterator[MarkedLine]:
+    """Yield the lines of a file, without its front matter."""
+    front = _FRONT_MATTER.match(text)
+    skipped = text[: front.end()].count("\n") if front else 0
+    lines = text.split("\n")
+    fence = ""
+    place = skipped
+    while place < len(lines):
+        line, number = lines[place], place + 1
+        place += 1
+        mark = _FENCE.match(line)
+        if fence or mark:
+            yield MarkedLine(number, line)
+            if mark:
+                fence = "" if fence and line.strip().startswith(fence) else fence or mark[1]
+            continue
+        underline = _UNDERLINE.match(lines[place]) if place < len(lines) and line.strip() else None
+        is_alone = place < 2 or not lines[place - 2].strip()
+        if underline and is_alone and not is_navigation(line):
+            level = 1 if underline[1][0] == "=" else 2
+            yield MarkedLine(number, f"{'#' * level} {line}", line.strip(), level)
+            place += 1
+        else:
+            yield _marked(number, line)
+
+
+def _marked(number: int, line: str) -> MarkedLine:
+    if asks := _Q.match(line):
+        return MarkedLine(number, line, line[asks.end() :], Q_AND_A)
+    if heading := _HEADING.match(line):
+        return MarkedLine(number, line, heading[2], len(heading[1]))
+    if bold := _BOLD.match(line):
+        return MarkedLine(number, line, bold[2], BOLD)
+    return MarkedLine(number, line)
