@@ -9,8 +9,7 @@ from data_prep.cleaning.step import RowStep, StepFunction
 from data_prep.cleaning.typed_marks import Action, Found, marking_step
 from pipelines.errors import UserError
 
-# Types have presidio's names. Of two that overlap, the first one in this order wins. `@` finds addresses; `digits` the
-# numbers; `colons` addresses of groups of hexadecimal digits.
+# Types have presidio's names. Of two that overlap, the first one in this order wins.
 _FINDERS: dict[str, Callable[[str, bool], Iterator[Place]]] = {
     "email_address": find_emails,
     "iban_code": find_ibans,
@@ -20,11 +19,13 @@ _FINDERS: dict[str, Callable[[str, bool], Iterator[Place]]] = {
     "mac_address": find_mac_addresses,
     "phone_number": find_phone_numbers,
 }
-_WITHOUT_DIGITS = ("email_address", "ip_address", "mac_address")
+_HEXADECIMAL = ("ip_address", "mac_address")
 
-# A number has seven digits and separators in a row. Translating bytes and searching takes less than a microsecond.
+# A number has seven digits and separators in a row, an address of a machine seven hexadecimal ones. Translating bytes
+# and searching takes less than a microsecond.
 _DIGITS = bytes(ord("0") if chr(code) in "0123456789 .()-/" else ord("x") for code in range(256))
-_N_DIGITS = b"0" * 7
+_HEX_DIGITS = bytes(ord("0") if chr(code) in "0123456789abcdefABCDEF:-" else ord("x") for code in range(256))
+_SEVEN = b"0" * 7
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,26 @@ def _make(options: PersonalDataOptions) -> StepFunction:
     finders = {name: _FINDERS[name] for name in _FINDERS if name in options.types}
 
     def find(text: str) -> Iterator[Found]:
-        found = finders if _has_digits(text) else {name: finders[name] for name in _WITHOUT_DIGITS if name in finders}
-        for name, places in found.items():
-            if name != "email_address" or "@" in text:
+        has_digits, has_hexadecimal = _has_digits(text), _has_hexadecimal(text)
+        for name, places in finders.items():
+            is_address = name == "email_address"
+            if "@" in text if is_address else has_digits or (has_hexadecimal and name in _HEXADECIMAL):
                 yield from (Found(name.upper(), *place) for place in places(text, options.keep_examples))
 
     return marking_step("personal_data", options.action, find, _may_contain)
 
 
 def _has_digits(text: str) -> bool:
-    return _N_DIGITS in text.encode("utf-8", "replace").translate(_DIGITS)
+    return _SEVEN in text.encode("utf-8", "replace").translate(_DIGITS)
+
+
+def _has_hexadecimal(text: str) -> bool:
+    has_groups = text.count(":") > 1 or text.count("-") > 4
+    return has_groups and _SEVEN in text.encode("utf-8", "replace").translate(_HEX_DIGITS)
 
 
 def _may_contain(text: str) -> bool:
-    return "@" in text or text.count(":") > 2 or _has_digits(text)
+    return "@" in text or _has_digits(text) or _has_hexadecimal(text)
 
 
 STEPS = [
