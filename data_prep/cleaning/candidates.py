@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from data_prep.cleaning.minhash import NOT_COMPARED, BandHashes
 
 MIN_EQUAL_BANDS = 3
-MAX_CANDIDATES = 8  # of a row: the earlier rows that agree with it in most bands
-N_NEIGHBORS = 8  # in a bucket: a row is paired with its first row and with this many before it
+MAX_CANDIDATES = 4  # of a row: the earlier rows that agree with it in most bands
+N_NEIGHBORS = 4  # in a bucket: a row is paired with its first row and with this many before it
 _PAIRS_AT_ONCE = 100_000
 _ROW_BITS = np.uint64(32)
 
 Pairs = tuple[NDArray[np.uint64], NDArray[np.uint8]]  # (row << 32 | earlier row), number of equal bands
 
 
-def candidate_pairs(bands: BandHashes, alive: NDArray[np.bool_]) -> Iterator[tuple[int, list[int]]]:
-    """Yield each row that has candidates, in order, with the earlier rows it may be a near duplicate of, in order.
+def candidate_pairs(bands: BandHashes, alive: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return each row with the earlier rows it may be a near duplicate of, as `row << 32 | earlier row` in order.
 
     A bucket, the rows with the same number in a band, is sorted by the next band. Rows of a bucket of any size then
     stand next to those they are most like, and a row is paired with `N_NEIGHBORS` of them only.
@@ -29,11 +29,15 @@ def candidate_pairs(bands: BandHashes, alive: NDArray[np.bool_]) -> Iterator[tup
             for start in range(0, len(pairs), _PAIRS_AT_ONCE):
                 found = _joined(found, _with_equal_bands(bands, pairs[start : start + _PAIRS_AT_ONCE]))
         found = _best(found)
-    pairs = found[0]
-    rows, earlier = pairs >> _ROW_BITS, (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return found[0]
+
+
+def by_row(pairs: NDArray[np.uint64]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each row of `candidate_pairs` with its earlier rows."""
+    rows, earlier = pairs >> _ROW_BITS, pairs & np.uint64(0xFFFFFFFF)
     starts = _run_starts(rows)
-    for start, n_candidates in zip(starts.tolist(), np.diff(starts, append=len(rows)).tolist(), strict=True):
-        yield int(rows[start]), earlier[start : start + n_candidates].tolist()
+    for start, n_earlier in zip(starts, np.diff(starts, append=len(rows)), strict=True):
+        yield int(rows[start]), earlier[start : start + n_earlier].tolist()
 
 
 def _bucket_members(

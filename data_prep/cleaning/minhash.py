@@ -12,7 +12,7 @@ from rensa import RMinHash
 from data_prep.cleaning.row_texts import RowText
 
 N_QUESTION_HASHES, N_ANSWER_HASHES = 1, 2  # in each band: a candidate pair agrees in its question and in its answer
-MAX_CHARS = 1_000_000  # of a longer text, the first and the last half million characters are compared
+MAX_CHARS = 200_000  # of a longer text, the first and the last half of so many characters are compared
 NOT_COMPARED = 0  # in every band of a row that is too short
 _SEEDS = (11, 23)
 _BOUNDARY = b" \0 "

@@ -1,20 +1,24 @@
 """Near duplicates: rows whose question and answer are those of an earlier row but for a few words."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.cleaning.candidates import candidate_pairs
+from data_prep.cleaning.candidates import by_row, candidate_pairs
 from data_prep.cleaning.minhash import BandHashes, ComparisonText, signatures
-from data_prep.cleaning.near_equality import PreparedRow, row_similarity
+from data_prep.cleaning.near_equality import PreparedRow, replaced_words, row_similarity
 from pipelines.errors import UserError
 
 MIN_THRESHOLD = 0.5  # pairs below it are rarely candidates
+MIN_FILLINGS, MIN_DIFFERENT_FILLINGS = 5, 0.8
 _ROWS_AT_ONCE = 512
+_ROWS_IN_MEMORY = 32
 
 
 class NearDuplicateAction(StrEnum):
@@ -80,17 +84,58 @@ def near_duplicates(
     The first row in order is kept, and a row is compared with rows that are kept. With the action `group` nothing is
     left out: `kept_row` is then the first row of the cluster, whose rows may be alike over others between them.
     """
-    read = lru_cache(maxsize=256)(lambda row: PreparedRow(texts_of(row)))
-    grouping = options.action == NearDuplicateAction.GROUP
-    kept: dict[int, int] = {}  # of a near duplicate: the row it is kept under
-    found: list[NearDuplicate] = []
-    for row, candidates in candidate_pairs(bands, alive):
-        others = candidates if grouping else sorted({kept.get(one, one) for one in candidates})
-        for other in others:
-            threshold = options.threshold if read(row).questions else options.document_threshold
-            similarity = row_similarity(read(row), read(other), threshold)
-            if similarity is not None:
-                kept[row] = kept.get(other, other)
-                found.append(NearDuplicate(row, kept[row], round(similarity, 3)))
-                break
-    return found
+    pairs = candidate_pairs(bands, alive)
+    clusters = _Clusters(texts_of, options)
+    for row, candidates in by_row(pairs):
+        clusters.add(row, candidates)
+    in_templates = clusters.remove_templates()
+    if in_templates:
+        for row, candidates in by_row(pairs):
+            if row in in_templates:
+                clusters.add(row, candidates, may_replace_words=False)
+    return [NearDuplicate(row, *clusters.kept[row]) for row in sorted(clusters.kept)]
+
+
+class _Clusters:
+    """The near duplicates found so far, each with the first row of its cluster and a similarity."""
+
+    def __init__(self, texts_of: Callable[[int], ComparisonText], options: NearDuplicateOptions) -> None:
+        self.kept: dict[int, tuple[int, float]] = {}
+        self._fillings: dict[int, dict[int, int]] = defaultdict(dict)
+        self._read = lru_cache(maxsize=_ROWS_IN_MEMORY)(lambda row: PreparedRow(texts_of(row)))
+        self._options = options
+
+    def add(self, row: int, candidates: Iterable[int], may_replace_words: bool = True) -> None:
+        """Compare a row with earlier rows, or with those they are kept under, until one is alike."""
+        if self._options.action == NearDuplicateAction.REJECT:
+            candidates = sorted({self._first(one) for one in candidates})
+        mine = self._read(row)
+        threshold = self._options.threshold if mine.text.questions else self._options.document_threshold
+        for other in candidates:
+            similarity = row_similarity(mine, self._read(other), threshold)
+            if similarity is None:
+                continue
+            words = replaced_words(mine, self._read(other))
+            if may_replace_words or not words:
+                self.kept[row] = self._first(other), round(similarity, 3)
+                if words:
+                    self._fillings[self._first(other)][row] = crc32(b" ".join(sorted(words)))
+                return
+
+    def remove_templates(self) -> set[int]:
+        """Remove and return the rows that differ from their first row in words of the question, mostly each in its own.
+
+        Two such rows look like one that was edited; that there are many tells that their template was filled.
+        """
+        rows = {
+            row
+            for fillings in self._fillings.values()
+            if len(fillings) >= MIN_FILLINGS and len({*fillings.values()}) > MIN_DIFFERENT_FILLINGS * len(fillings)
+            for row in fillings
+        }
+        for row in rows:
+            del self.kept[row]
+        return rows
+
+    def _first(self, row: int) -> int:
+        return self.kept[row][0] if row in self.kept else row

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 
 from data_prep.cleaning.minhash import ComparisonText, words
@@ -32,12 +33,28 @@ _COMMON_WORDS = frozenset(
 class PreparedRow:
     """The words of a row's texts, kept while the row is compared with others."""
 
-    __slots__ = ("answers", "questions", "text")
-
     def __init__(self, text: ComparisonText) -> None:
         self.text = text
-        self.questions = [words(one) for one in text.questions]
-        self.answers = [words(one) for one in text.answers]
+
+    @cached_property
+    def questions(self) -> list[list[bytes]]:
+        """The words of each question; a text without words is one."""
+        return [words(one) or [one.encode("utf-8", "surrogatepass")] for one in self.text.questions]
+
+    @cached_property
+    def answers(self) -> list[list[bytes]]:
+        """The words of each answer."""
+        return [words(one) or [one.encode("utf-8", "surrogatepass")] for one in self.text.answers]
+
+    @cached_property
+    def pairs(self) -> list[set[tuple[bytes, bytes]]]:
+        """The pairs of neighboring words of each text, its edges included."""
+        return [set(pairwise([b"", *one, b""])) for one in (*self.questions, *self.answers)]
+
+    @cached_property
+    def all_words(self) -> set[bytes]:
+        """The different words of all texts."""
+        return {word for text in (*self.questions, *self.answers) for word in text}
 
     def joined(self) -> "PreparedRow":
         """Return the row with all questions as one text and all answers as one text."""
@@ -50,31 +67,29 @@ def row_similarity(row: PreparedRow, other: PreparedRow, threshold: float) -> fl
     Texts in the same place must be alike: a row with another input, another last turn or another figure in its question
     is another row. So is a row of the same template: what its question has instead of the other's, its answer has too.
     """
-    if (len(row.questions), len(row.answers)) != (len(other.questions), len(other.answers)):
+    if row.text == other.text:
+        return 1.0
+    if (len(row.text.questions), len(row.text.answers)) != (len(other.text.questions), len(other.text.answers)):
         row, other = row.joined(), other.joined()
-    asked, said = _shared_pairs(row.questions, other.questions), _shared_pairs(row.answers, other.answers)
-    if asked is None or said is None or said[0] < MIN_ANSWER_SIMILARITY * said[1]:
-        return None
-    similarity = (asked[0] + said[0]) / max(asked[1] + said[1], 1)
-    if similarity < threshold or any(rule(row, other) for rule in _RULES):
-        return None
-    return similarity
-
-
-def _shared_pairs(row: list[list[bytes]], other: list[list[bytes]]) -> tuple[int, int] | None:
-    """Return the number of word pairs in both texts and in either, for all places; None if a place is not alike."""
-    n_shared = n_all = 0
-    for mine, yours in zip(row, other, strict=True):
-        if mine == yours:
-            shared = union = len(set(pairwise(mine))) + 2 if mine else 0
-        else:
-            first, second = (set(pairwise([b"", *one, b""])) for one in (mine, yours))
-            shared, union = len(first & second), len(first | second)
-        is_longer = abs(len(mine) - len(yours)) > 1 + MAX_LENGTH_DIFFERENCE * max(len(mine), len(yours))
-        if is_longer or shared < MIN_PART_SIMILARITY * union:
+    n_shared, n_all, n_questions = [], [], len(row.text.questions)
+    for mine, yours in zip(row.pairs, other.pairs, strict=True):
+        longer = max(len(mine), len(yours))
+        n_shared.append(len(mine & yours))
+        n_all.append(len(mine) + len(yours) - n_shared[-1])
+        is_longer = abs(len(mine) - len(yours)) > 1 + MAX_LENGTH_DIFFERENCE * longer
+        if is_longer or n_shared[-1] < MIN_PART_SIMILARITY * n_all[-1]:
             return None
-        n_shared, n_all = n_shared + shared, n_all + union
-    return n_shared, n_all
+    similarity = sum(n_shared) / sum(n_all)
+    if similarity < threshold or sum(n_shared[n_questions:]) < MIN_ANSWER_SIMILARITY * sum(n_all[n_questions:]):
+        return None
+    return None if any(rule(row, other) for rule in _RULES) else similarity
+
+
+def replaced_words(row: PreparedRow, other: PreparedRow) -> frozenset[bytes]:
+    """Return the words with meaning that the question of `row` has where the other's has other ones."""
+    if not any(map(_is_reworded, row.questions, other.questions)):
+        return frozenset()
+    return frozenset(word for text in row.questions for word in text) - other.all_words - _COMMON_WORDS
 
 
 def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
@@ -119,10 +134,8 @@ def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
 
 
 def _has_own_word_twice(row: PreparedRow, other: PreparedRow) -> bool:
-    words_of_other = {word for text in (*other.questions, *other.answers) for word in text}
-    asked, said = (
-        {word for text in texts for word in text} - words_of_other for texts in (row.questions, row.answers)
-    )  # fmt: skip
+    own = row.all_words - other.all_words
+    asked, said = ({word for text in texts for word in text if word in own} for texts in (row.questions, row.answers))
     return any(
         word == answer or (min(len(word), len(answer)) > 2 and (word in answer or answer in word))
         for word in asked for answer in said

@@ -119,6 +119,15 @@ def test_a_thousand_copies_are_found_with_one_comparison_each():
     assert len(read) == 1_000
 
 
+def test_a_template_filled_with_other_words_each_time_is_kept():
+    """Each two of them are alike; that there are many, each with its own word in the question, tells."""
+    question, answer = "What is the chemical formula of {}, and where is it used?", "Its formula is {}. " + TIDES
+    names = VOCABULARY[:400]
+    rows = [row(question.format(one), answer.format(one[::-1])) for one in names]
+    assert kept_rows(rows[:2]) == {1: 0}
+    assert kept_rows([*rows, row(question.format(names[7]), answer.format(names[7][::-1]) + " Yes.")]) == {400: 7}
+
+
 def test_the_result_is_the_same_for_any_batches_and_run_to_run():
     rng = random.Random(3)
     rows = [row(sentences(rng, 12), sentences(rng, rng.randint(0, 90))) for _ in range(300)]
