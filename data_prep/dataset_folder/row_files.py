@@ -1,8 +1,7 @@
 """Read one file of rows (JSON, JSONL, CSV, TSV, Parquet, Arrow; the text formats also compressed) as a stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +21,7 @@ if TYPE_CHECKING:
 MAX_ROW_BYTES = 1 << 30
 _SAME_FORMAT = {".ndjson": ".jsonl"}
 
-# How each text format is read; Parquet and Arrow are not text. A new format needs an entry here.
-ROW_READERS: dict[str, Callable[[Iterator[bytes], Path, int], Iterator[Read]]] = {
-    ".json": partial(json_rows, lines=False),
-    ".jsonl": partial(json_rows, lines=True),
-    ".csv": separated_rows,
-    ".tsv": partial(separated_rows, separator="\t"),
-}
-ROW_SUFFIXES = (*ROW_READERS, ".parquet", ".arrow")
+ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
 
 
 def row_suffix(path: Path) -> str:
@@ -59,11 +51,12 @@ def iter_rows(
     max_row_bytes: int = MAX_ROW_BYTES,
     part: FilePart = WHOLE_FILE,
     encoding: TextEncoding | None = None,
+    is_quiet: bool = False,
 ) -> Iterator[Read]:
     """Yield the rows of `path`, in order, each a dict or the `BadRow` in its place; one row and a block are in memory.
 
-    `suffix` overrides the suffix of the name; an `encoding` without a name gets the one that is found. Raises
-    `UnreadableFile` where nothing more can be read.
+    `suffix` overrides the suffix of the name; an `encoding` without a name gets the one that is found. The separator
+    of a CSV file is printed unless `is_quiet`. Raises `UnreadableFile` where nothing more can be read.
     """
     suffix = suffix or row_suffix(path)
     if suffix == ".parquet":
@@ -71,9 +64,10 @@ def iter_rows(
     if suffix == ".arrow":
         return iter(arrow_rows(path))
     blocks = utf8_blocks(byte_blocks(path, max_row_bytes, part.start, part.stop), path, encoding)
-    if suffix == ".jsonl":
-        return json_rows(blocks, path, max_row_bytes, lines=True, first_line=part.first_line)
-    return ROW_READERS.get(suffix, ROW_READERS[".json"])(blocks, path, max_row_bytes)
+    if suffix in (".csv", ".tsv"):
+        separator = "\t" if suffix == ".tsv" else None
+        return separated_rows(blocks, path, max_row_bytes, separator, is_quiet)
+    return json_rows(blocks, path, max_row_bytes, lines=suffix == ".jsonl", first_line=part.first_line)
 
 
 def read_row_file(path: Path, suffix: str | None = None) -> list[dict[str, Any]]:

@@ -91,15 +91,17 @@ class RowUnits:
     def _reject(self, file: RowFile, error: UserError) -> None:
         if self._options.strict:
             raise error
-        reason = getattr(error, "reason", "columns_not_found")
-        self._rejected.append(RejectedRow(self._entry["name"], file.name or file.path.name, reason))
+        reason, details = "columns_not_found", dict[str, Any]()
+        if isinstance(error, UnreadableFile):
+            reason, details = error.reason, dict(error.details)
+        self._rejected.append(RejectedRow(self._entry["name"], file.name or file.path.name, reason, None, details))
 
     def _head(self, file: RowFile) -> _Head:
         """Read the first rows that can be read."""
         rows, n_chars, bad = list[Row](), 0, None
         try:
-            encoding = TextEncoding(self._options.encoding)
-            for row in iter_rows(file.path, ROW_FORMATS[file.format], self._options.max_row_bytes, encoding=encoding):
+            limit, encoding = self._options.max_row_bytes, TextEncoding(self._options.encoding)
+            for row in iter_rows(file.path, ROW_FORMATS[file.format], limit, encoding=encoding, is_quiet=True):
                 if isinstance(row, BadRow):
                     bad = bad or row
                     continue
@@ -132,10 +134,10 @@ class RowUnits:
             conversion=conversion,
         )
         can_be_cut = conversion is not None and not conversion.needs_whole_file
-        if can_be_cut and file.format == "jsonl" and not is_compressed(file.path) and _has_lines(file.path):
+        if can_be_cut and file.format in ("json", "jsonl") and not is_compressed(file.path) and _has_lines(file.path):
             digest, encoding = hashlib.sha256(), TextEncoding(self._options.encoding)
             for part in line_ranges(file.path, digest, encoding):
-                yield replace(whole, encoding=encoding.name or UTF8, **asdict(part))
+                yield replace(whole, format="jsonl", encoding=encoding.name or UTF8, **asdict(part))
             return digest.hexdigest()
         if can_be_cut and file.format == "parquet":
             yield from _parts_of_parquet(whole)
@@ -145,7 +147,7 @@ class RowUnits:
 
 
 def _has_lines(path: Path) -> bool:
-    """Whether a JSONL file is UTF-8 with a row on each line: it may be a JSON array, or UTF-16."""
+    """Whether a file of JSON rows is bytes with a row on each line: it may be a JSON array, or UTF-16."""
     with path.open("rb") as file:
         head = file.read(HEAD_CHARS)
     mark = byte_order_mark(head)

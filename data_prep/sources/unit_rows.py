@@ -1,5 +1,6 @@
 """Read one unit of a source as a stream of rows and rejected rows."""
 
+import sys
 from collections.abc import Iterator
 
 from data_prep.dataset_folder import RejectedRow
@@ -47,7 +48,7 @@ def _items_of_rows(unit: Unit, options: ReadOptions, counts: ReadCounts) -> Iter
         if options.strict:
             raise
         yield from rows.take_rejected()
-        yield RejectedRow(unit.source, unit.place(), error.reason)
+        yield RejectedRow(unit.source, unit.place(), error.reason, None, error.details)
     yield from rows.take_rejected()
 
 
@@ -65,14 +66,19 @@ class _NumberedRows:
         read = iter_rows(unit.files[0], ROW_FORMATS[unit.format], self._options.max_row_bytes, part, encoding)
         for number, row in enumerate(read, start=unit.first_row):
             counts.n_rows += 1
-            if encoding.name not in (None, UTF8):
-                counts.encodings[unit.place()] = encoding.name
+            if encoding.name not in (None, UTF8) and unit.place() not in counts.encodings:
+                self._note_encoding(encoding.name)
             if not isinstance(row, BadRow):
                 yield f"{prefix}{number}", row
             elif self._options.strict:
                 raise row.error()
             else:
                 self._rejected.append(RejectedRow(unit.source, f"{prefix}{number}", row.reason, None, row.details))
+
+    def _note_encoding(self, name: str) -> None:
+        self._counts.encodings[self._unit.place()] = name
+        if self._unit.start == 0:
+            print(f"{self._unit.files[0]}: read as {name}", file=sys.stderr, flush=True)
 
     def take_rejected(self) -> list[RejectedRow]:
         """Return the rejected rows since the last call."""

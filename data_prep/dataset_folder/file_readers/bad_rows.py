@@ -22,11 +22,19 @@ class BadRow:
 
 
 class UnreadableFile(UserError):
-    """A file of which no further row can be read; `reason` is a word such as `not_parquet`."""
+    """A file of which no further row can be read; `reason` and `details` are those of a `BadRow`."""
 
-    def __init__(self, problem: str, fix: str | None = None, *, reason: str = "unreadable", finding: str | None = None):
+    def __init__(
+        self,
+        problem: str,
+        fix: str | None = None,
+        *,
+        reason: str = "unreadable",
+        details: Mapping[str, Any] | None = None,
+        finding: str | None = None,
+    ) -> None:
         super().__init__(problem, fix, finding=finding)
-        self.reason = reason
+        self.reason, self.details = reason, details or {}
 
 
 Row = dict[str, Any]

@@ -29,11 +29,11 @@ def json_rows(blocks: Iterator[bytes], path: Path, max_bytes: int, lines: bool, 
 
     Without `lines`, one object over several lines is one row if it holds a list of objects, else an error.
     """
-    head = b""
-    while not head.strip() and (block := next(blocks, b"")):
-        head += block
-    if first_line == 1 and head.lstrip()[:1] == b"[":
-        yield from _array_rows(chain([head], blocks), path, max_bytes)
+    head, is_start = b"", first_line == 1
+    while not head and (head := next(blocks, b"")) and not head.strip():
+        first_line, head = first_line + head.count(b"\n"), b""
+    if is_start and head.lstrip()[:1] == b"[":
+        yield from _array_rows(chain([head], blocks), path, max_bytes, first_line)
         return
     if not lines and head.strip():
         head = _with_first_line(head, blocks, max_bytes)
@@ -137,9 +137,9 @@ def _one_object(blocks: Iterator[bytes], path: Path, max_bytes: int) -> Read:
         return _bad_line(error, path, error.lineno if isinstance(error, json.JSONDecodeError) else 1)
 
 
-def _array_rows(blocks: Iterator[bytes], path: Path, max_bytes: int) -> Iterator[Read]:
+def _array_rows(blocks: Iterator[bytes], path: Path, max_bytes: int, first_line: int) -> Iterator[Read]:
     """Yield the elements of an array; only one of them, and a block, is in memory."""
-    text = _StreamedText(blocks, path, max_bytes)
+    text = _StreamedText(blocks, path, max_bytes, first_line)
     text.skip("[")
     number = 0
     while text.peek() != "]":
@@ -159,8 +159,9 @@ def _array_rows(blocks: Iterator[bytes], path: Path, max_bytes: int) -> Iterator
 class _StreamedText:
     """JSON text read from blocks; `place` is the position in the part `text` that is in memory."""
 
-    def __init__(self, blocks: Iterator[bytes], path: Path, max_bytes: int) -> None:
-        self.text, self.place, self.n_lines, self.last_end = "", 0, 0, 0
+    def __init__(self, blocks: Iterator[bytes], path: Path, max_bytes: int, first_line: int) -> None:
+        self.text, self.place = "", 0
+        self._line, self._column = first_line, 0  # of the start of `text`; columns are counted from 0
         self._blocks, self._path, self._max_bytes = blocks, path, max_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._ended, self._is_utf8 = False, True  # of all text so far
@@ -202,20 +203,20 @@ class _StreamedText:
 
     def error(self, what: str, place: int) -> UnreadableFile:
         """Return the error `what` with line and column of `place`."""
-        line = self.n_lines + self.text.count("\n", 0, place) + 1
-        start = self.text.rfind("\n", 0, place)
-        column = place - start if start >= 0 else place + self.last_end + 1
+        line = self._line + self.text.count("\n", 0, place)
+        line_end = self.text.rfind("\n", 0, place)
+        column = place - line_end if line_end >= 0 else self._column + place + 1
         problem = f"{self._path} is not valid JSON: {what} on line {line}, column {column}"
-        return UnreadableFile(problem, "fix that line", reason="not_json")
+        details = {"line": line, "column": column}
+        return UnreadableFile(problem, "fix that line", reason="not_json", details=details)
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
         return error.msg.startswith("Unterminated string") or error.pos + _LONGEST_ESCAPE >= len(self.text)
 
     def _read_more(self, n_chars: int) -> None:
-        before = self.text[: self.place]
-        self.n_lines += before.count("\n")
-        cut = before.rfind("\n")
-        self.last_end = len(before) - cut - 1 if cut >= 0 else self.last_end + len(before)
+        line_end = self.text.rfind("\n", 0, self.place)
+        self._line += self.text.count("\n", 0, self.place)
+        self._column = self.place - line_end - 1 if line_end >= 0 else self._column + self.place
         pieces, n_read = [self.text[self.place :]], 0
         while n_read < n_chars and not self._ended:
             block = next(self._blocks, b"")

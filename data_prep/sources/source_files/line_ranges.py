@@ -10,8 +10,7 @@ from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncod
 
 RANGE_BYTES = 8 << 20
 _BLANK_LINE = re.compile(rb"^[ \t\r\v\f]*\n", re.MULTILINE)
-_BLANKS = b" \t\r\v\f\n"
-_SIGNS_OF_BLANK_LINES = tuple(b"\n" + _BLANKS[place : place + 1] for place in range(len(_BLANKS)))
+_BLANK_START = re.compile(rb"\n[ \t\r\v\f\n]")  # much faster to search for than a blank line
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,5 @@ def line_ranges(path: Path, digest: Any, encoding: TextEncoding, range_bytes: in
 
 
 def _n_blank_lines(lines: bytes) -> int:
-    if lines[:1] in _BLANKS or any(sign in lines for sign in _SIGNS_OF_BLANK_LINES):
-        return sum(1 for _ in _BLANK_LINE.finditer(lines))
-    return 0
+    may_have_some = lines[:1].isspace() or _BLANK_START.search(lines)
+    return sum(1 for _ in _BLANK_LINE.finditer(lines)) if may_have_some else 0
