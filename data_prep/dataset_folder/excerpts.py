@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.dataset_folder.schema import PROVENANCE_COLUMNS
+from pipelines.files.service_keys import find_service_keys
 from pipelines.files.visible_text import excerpt
 
 MAX_CHARACTERS = 300
@@ -24,8 +25,15 @@ class RowExcerpt:
 
 def row_excerpts(row: Mapping[str, Any], max_characters: int = MAX_CHARACTERS) -> list[RowExcerpt]:
     """Return excerpts of all texts of a row; the row may be one that no reader could use."""
-    cut = ((name, excerpt(text, max_characters)) for name, text in named_texts(row))
+    cut = ((name, excerpt(without_keys(text), max_characters)) for name, text in named_texts(row))
     return [RowExcerpt(name, one.text, one.n_hidden) for name, one in cut]
+
+
+def without_keys(text: str) -> str:
+    """Return `text` with each key of a service replaced by its kind: an excerpt is published with the card."""
+    for kind, start, end in sorted(find_service_keys(text), key=lambda found: found[1], reverse=True):
+        text = f"{text[:start]}<{kind}>{text[end:]}"
+    return text
 
 
 def named_texts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

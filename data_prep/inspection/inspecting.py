@@ -7,10 +7,11 @@ from typing import Any
 
 from data_prep.dataset_folder import SPLITS, read_manifest
 from data_prep.dataset_folder.card import step_and_options, without_local_paths
-from data_prep.dataset_folder.excerpts import RowExcerpt, named_texts, row_excerpts
+from data_prep.dataset_folder.excerpts import RowExcerpt, named_texts, row_excerpts, without_keys
 from data_prep.dataset_folder.lengths import texts_by_role
 from data_prep.inspection.kept_rows import (
     ANSWER_ROLES,
+    TEXT_COLUMNS,
     KeptRows,
     Repeated,
     n_repeats,
@@ -183,14 +184,18 @@ def _shared(sets: Sequence[Repeated], n_all: int, title_of: Callable[[Mapping[st
     """The sets of rows, each with a title and the beginning of its first row."""
     return [
         SharedBy(
-            title=one_line(title_of(one.first), _TITLE_CHARACTERS),
+            title=_title(title_of(one.first)),
             n_rows=one.n_rows,
             share=one.n_rows / n_all,
             split=one.split,
-            example=one_line(next((text for _, text in named_texts(one.first)), ""), _TITLE_CHARACTERS),
+            example=_title(next((text for _, text in named_texts(one.first)), "")),
         )
         for one in sets
     ]
+
+
+def _title(text: str) -> str:
+    return one_line(without_keys(text), _TITLE_CHARACTERS)
 
 
 def _group(row: Mapping[str, Any]) -> str:
@@ -204,9 +209,10 @@ def _answer(row: Mapping[str, Any]) -> str:
 def _pair(pair: DuplicatePair, kept: KeptRows) -> Pair:
     row = kept.wanted.get(pair.kept)
     texts = None if row is None else row_excerpts(row)
-    pieces = word_diff(_whole(row), _whole(pair.row)) if row and pair.row else []
+    pieces = word_diff(_whole(row), _whole(pair.row), ignore_space=True) if row and pair.row else []
     return Pair(pair.similarity, pair.place, name_of(f"{pair.kept[0]}, row {pair.kept[1]}"), texts, pieces)
 
 
 def _whole(row: Mapping[str, Any]) -> str:
-    return "\n\n".join(text for _, text in named_texts(row))
+    """What a row says, without columns such as its category."""
+    return "\n\n".join(text for _, text in named_texts({name: row.get(name) for name in TEXT_COLUMNS}))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.dataset_folder.batches import iter_splits, rows_at
 from data_prep.dataset_folder.lengths import TURNS, LengthCounts, texts_by_role
-from data_prep.dataset_folder.schema import SPLITS
+from data_prep.dataset_folder.schema import PROVENANCE_COLUMNS, SPLITS
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -22,10 +22,7 @@ RowName = tuple[str, str]
 
 N_SAMPLED = 1_000
 N_LARGEST = 8
-_COLUMNS = (
-    "instruction", "input", "output", "messages", "prompt", "chosen", "rejected", "text",
-    "source", "source_row", "group",
-)  # fmt: skip
+TEXT_COLUMNS = ("instruction", "input", "output", "messages", "prompt", "chosen", "rejected", "text")
 ANSWER_ROLES = ("answer", "chosen", "document")
 _N_FIRST_WORDS = 2
 _MAX_OPENINGS = 100_000
@@ -69,7 +66,7 @@ def scan_kept_rows(folder: Path, n_expected: int, seed: int, wanted: Collection[
     n_sampled = min(N_SAMPLED, n_expected)
     sampled = set(random.Random(seed).sample(range(n_expected), n_sampled))
     names, position = set(wanted), 0
-    for split, rows in iter_splits(folder, _COLUMNS):
+    for split, rows in iter_splits(folder, (*TEXT_COLUMNS, *PROVENANCE_COLUMNS)):
         found.n_rows[split] += len(rows)
         for row in rows:
             name = (row["source"], row["source_row"])

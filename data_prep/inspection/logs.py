@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_folder.excerpts import RowExcerpt, row_excerpts
-from data_prep.dataset_folder.schema import REJECTED_NAME
+from data_prep.dataset_folder.schema import CHANGED_NAME, REJECTED_NAME
 from data_prep.inspection.sampling import Sample
 from data_prep.inspection.word_diff import Piece, word_diff
 from pipelines.errors import UserError
 from pipelines.files.visible_text import one_line
 
-CHANGED_NAME = "changed.jsonl"
 N_EXAMPLES = 3
 _N_PAIRS, _N_LEAST_SIMILAR = 5, 5
 MAX_NAME = 120  # characters of a source, reason or step

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from data_prep.dataset_folder.excerpts import without_keys
 from pipelines.files.visible_text import visible
 
 MAX_WORDS = 150
@@ -20,14 +21,18 @@ class Piece:
     text: str
 
 
-def word_diff(before: str, after: str) -> list[Piece]:
-    """Return the pieces of both texts in order, of the first 150 words, spaces and marks of each."""
-    first, second = (_WORDS.findall(text[:MAX_CHARACTERS])[:MAX_WORDS] for text in (before, after))
-    return [Piece(kind, visible("".join(words))) for kind, words in _pieces(first, second) if words]
+def word_diff(before: str, after: str, ignore_space: bool = False) -> list[Piece]:
+    """Return the pieces of both texts in order, of the first 150 words, spaces and marks of each.
+
+    With `ignore_space`, white space of another kind or length is the same.
+    """
+    first, second = (_WORDS.findall(without_keys(text)[:MAX_CHARACTERS])[:MAX_WORDS] for text in (before, after))
+    return [Piece(kind, visible("".join(words))) for kind, words in _pieces(first, second, ignore_space) if words]
 
 
-def _pieces(first: list[str], second: list[str]) -> Iterator[tuple[str, list[str]]]:
-    for operation, begin, end, begin_after, end_after in SequenceMatcher(None, first, second, False).get_opcodes():
+def _pieces(first: list[str], second: list[str], ignore_space: bool) -> Iterator[tuple[str, list[str]]]:
+    one, other = ([" " if ignore_space and word.isspace() else word for word in words] for words in (first, second))
+    for operation, begin, end, begin_after, end_after in SequenceMatcher(None, one, other, False).get_opcodes():
         if operation == "equal":
             yield "same", first[begin:end]
         else:

@@ -40,6 +40,14 @@ def test_a_near_duplicate_is_compared_with_the_row_that_was_kept(folder):
     assert "".join(piece.text for piece in pair.pieces if piece.kind == "added") == "70"
 
 
+def test_white_space_and_other_columns_do_not_differ_between_near_duplicates(tmp_path):
+    row = {"instruction": "Describe\n\npicture  7.", "output": f"{ENGLISH}\non day 7.", "category": "travel"}
+    near = {"kept": {"source": "trips.jsonl", "source_row": "7"}, "similarity": 1.0, "row": row}
+    rows = [instruction(n) for n in range(20)]
+    [pair] = inspect_folder(build(tmp_path / "x", rows, rejected=rejects("near_duplicate", 1, **near))).pairs
+    assert {piece.kind for piece in pair.pieces} == {"same"}
+
+
 def test_a_kept_row_that_a_later_step_removed_is_no_error(tmp_path):
     gone = {"kept": {"source": "trips.jsonl", "source_row": "999"}, "similarity": 0.8}
     rows = [instruction(n) for n in range(20)]

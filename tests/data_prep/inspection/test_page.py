@@ -1,6 +1,8 @@
 """The page is self-contained, escaped, small and reproducible; the terminal shows text as text."""
 
 import io
+import random
+import string
 from html.parser import HTMLParser
 
 import pytest
@@ -73,6 +75,19 @@ def test_the_page_shows_counts_examples_pairs_and_the_command_without_paths(fold
                  "No excerpts: what was removed is secret", "--source trips.jsonl"):  # fmt: skip
         assert part in text, part
     assert "/data/me" not in text
+
+
+def test_a_key_in_a_row_is_not_repeated(tmp_path):
+    key = "hf_" + "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=34))
+    rows = [instruction(n, output=f"use {key}", group=key) for n in range(40)]
+    lines = rejects("too_long", 1, row={"instruction": key}, kept={"source": "trips.jsonl", "source_row": "1"},
+                    similarity=0.5)  # fmt: skip
+    changed = ({"source": "s", "source_row": "1", "step": "x", "counts": {}, "before": key, "after": f"{key} "},)
+    folder = build(tmp_path / "x", rows, rejected=lines, changed=changed)
+    found = inspect_folder(folder)
+    for shown in (page(found), terminal(found), (folder / "README.md").read_text()):
+        assert key not in shown
+        assert "HUGGING_FACE_TOKEN" in shown
 
 
 def test_the_same_folder_gives_the_same_bytes(folder, tmp_path):
