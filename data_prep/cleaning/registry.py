@@ -10,18 +10,19 @@ from typing import Any
 
 from data_prep.cleaning.near_duplicates import NearDuplicateOptions
 from data_prep.cleaning.step import NoOptions, RowStep
-from data_prep.cleaning.steps import answers, credentials, length, personal_data, refusals
+from data_prep.cleaning.steps import answers, contamination, credentials, length, personal_data, refusals
 from data_prep.cleaning.yaml_options import dataclass_of, did_you_mean, read_yaml_list
 from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
-_MODULES = (answers, refusals, length, personal_data, credentials)
+_MODULES = (answers, refusals, length, credentials, personal_data, contamination)
 ROW_STEPS: dict[str, RowStep] = {step.name: step for module in _MODULES for step in module.STEPS}
 # steps over all rows together, in this order after the row steps
 DATASET_STEPS: dict[str, type] = {"exact_duplicates": NoOptions, "near_duplicates": NearDuplicateOptions}
 
-DEFAULT_STEPS = ("empty", "exact_duplicates", "near_duplicates")
-DEFAULT_STEPS_OF_A_CORPUS = ("empty", "exact_duplicates")
+# secrets come first: after `user:password@` an address of e-mail would be found
+DEFAULT_STEPS = ("empty", "secrets", "personal_data", "exact_duplicates", "near_duplicates")
+DEFAULT_STEPS_OF_A_CORPUS = ("empty", "secrets", "exact_duplicates")
 
 
 @dataclass(frozen=True)

@@ -58,17 +58,17 @@ def step(*against: str, **options):
 
 def details(check, instruction="Do this.", output="Done.", text_input=""):
     found = check(row_texts({"instruction": instruction, "input": text_input, "output": output}))
-    return found and (found.reason, found.details["against_row"], " ".join(found.details["shared"].split()[:3]))
+    return found and (found.reason, found.details["against_row"], found.details["shared"].replace("_", " ").split()[:2])
 
 
 @pytest.mark.parametrize(
     ("row", "text", "shared"),
     [
-        (HUMAN_EVAL, HUMAN_EVAL["prompt"], "def widest gap"),
-        (HUMAN_EVAL, HUMAN_EVAL["canonical_solution"], "for left right"),
-        (MBPP, MBPP["text"].upper(), "write a function"),
-        (GSM8K, f"Solve: {GSM8K['question'].replace(',', ' ;')}", "tomas plants twelve"),
-        (IFEVAL, f"> {IFEVAL['prompt']}", "write a limerick"),
+        (HUMAN_EVAL, HUMAN_EVAL["prompt"], ["def", "widest"]),
+        (HUMAN_EVAL, HUMAN_EVAL["canonical_solution"], ["for", "left"]),
+        (MBPP, MBPP["text"].upper(), ["write", "a"]),
+        (GSM8K, f"Solve: {GSM8K['question'].replace(',', ' ;')}", ["tomas", "plants"]),
+        (IFEVAL, f"> {IFEVAL['prompt']}", ["write", "a"]),
     ],
     ids=["HumanEval-prompt", "HumanEval-solution", "MBPP", "GSM8K", "IFEval"],
 )
@@ -90,7 +90,7 @@ def test_a_short_question_is_compared_as_a_whole_with_texts_and_lines(tmp_path):
         SHORT["question"], SHORT["question"].lower()[:-1], f"Q: {SHORT['question']}\nA:",
         f"Answer this.\n{SHORT['question']}",
     ):  # fmt: skip
-        assert details(check, instruction=text) == ("contaminated", 0, "which river runs"), text
+        assert details(check, instruction=text) == ("contaminated", 0, ["which", "river"]), text
     assert details(check, instruction=f"{SHORT['question'][:-1]} and why?") is None
     assert details(check, output=SHORT["question"]) is None
 
