@@ -19,6 +19,7 @@ _ROLES = {
     "observation": "tool", "tool": "tool", "function": "tool", "function_response": "tool", "tool_response": "tool",
     "ipython": "tool",
 }  # fmt: skip
+_ITSELF = {role for role, read_as in _ROLES.items() if role == read_as} - {"function_call"}
 
 # Where datasets keep the reasoning before an answer: DeepSeek's and Qwen's key, OpenAI's and gpt-oss's.
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -26,6 +27,7 @@ THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 # ms-swift's `loss`, veRL's `loss_mask`; torchtune's `masked` is inverted.
 MARK_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_mask")
 INVERTED_MARK_KEYS = ("masked",)
+_UNMARKED_KEYS = {"role", "from", "content", "value"}  # of most messages
 MESSAGE_KEYS = (
     "role", "from", "content", "value", "tool_calls", "function_call", "name", "tool_call_id",
     *THOUGHT_KEYS, *MARK_KEYS, *INVERTED_MARK_KEYS,
@@ -46,14 +48,18 @@ def read_messages(value: Any) -> tuple[list[Message], tuple[bool | None, ...]]:
 
 def holds_messages(value: Any) -> bool:
     """Whether `value` is a list of messages, or one message, or the JSON text of either."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+    if isinstance(value, str):
+        if not value.startswith(("[", "{")) and not value.lstrip().startswith(("[", "{")):
+            return False
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
             return False
     listed = value if isinstance(value, list) else [value]
     return bool(listed) and all(
-        isinstance(one, Mapping) and one.keys() & {"role", "from"} and one.keys() & {"content", "value", "tool_calls"}
+        (type(one) is dict or isinstance(one, Mapping))
+        and ("role" in one or "from" in one)
+        and ("content" in one or "value" in one or "tool_calls" in one)
         for one in listed
     )
 
@@ -111,6 +117,8 @@ def scalar_text(value: Any) -> str:
 
 
 def _message(value: Any) -> Message:
+    if type(value) is dict and len(value) == 2 and type(value.get("content")) is str and value.get("role") in _ITSELF:
+        return value.copy()  # most messages, fast
     if not isinstance(value, Mapping):
         raise UnreadableRowError("message_is_no_object")
     role = _ROLES.get(str(value.get("role", value.get("from"))).lower())
@@ -132,7 +140,7 @@ def _message(value: Any) -> Message:
 
 def _mark(value: Any) -> bool | None:
     """The message's own mark, from its `MARK_KEYS`. Only the weights 0 and 1 are known."""
-    if not isinstance(value, Mapping):
+    if not (type(value) is dict or isinstance(value, Mapping)) or value.keys() <= _UNMARKED_KEYS:
         return None
     keys = [key for key in (*MARK_KEYS, *INVERTED_MARK_KEYS) if value.get(key) is not None]
     for key in keys:

@@ -74,8 +74,8 @@ def unstorable_reason(row: Row) -> str | None:
 def _unstorable(value: Any, inside: bool = True) -> str | None:
     """Like `unstorable_reason`; a number that is not `inside` JSON is kept as text, whatever its size."""
     if isinstance(value, str):
-        return None if is_utf8(value) else "not_unicode"
-    if isinstance(value, Mapping):
+        return None if value.isascii() or is_utf8(value) else "not_unicode"
+    if type(value) is dict or isinstance(value, Mapping):
         return _unstorable([*value, *value.values()])
     if isinstance(value, list | tuple):
         return next((reason for one in value if (reason := _unstorable(one))), None)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from data_prep.sources.rows import Item, SourceRow, digest, group_of_normalized,
 from pipelines.files import is_utf8
 
 _TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
+_PLAIN = {DatasetKind.INSTRUCTIONS: ("instruction", "input", "output"), DatasetKind.CORPUS: ("text",)}
 _MAX_SHAPES = 1000  # rows whose keys are data (a dictionary from name to value) have a new shape each
 
 
@@ -38,13 +39,15 @@ _MAX_SHAPES = 1000  # rows whose keys are data (a dictionary from name to value)
 class _Shape:
     """What rows with the same keys have in common: their columns for each of ours, and those that are never read.
 
-    `plain` has the columns of instruction, input (None without one) and output, if there is no other but `checked`.
+    `plain` has (our name, their name) of the texts, if besides these there are only `checked` columns and `own` ones
+    of provenance. An input that is missing has None.
     """
 
     columns: Columns
     never_read: tuple[str, ...]
-    plain: tuple[str, str | None, str] | None
-    checked: tuple[str, ...]
+    plain: tuple[tuple[str, str | None], ...]
+    checked: tuple[tuple[str, str], ...]
+    own: tuple[tuple[str, str], ...]
 
 
 def read_raw_rows(
@@ -72,46 +75,50 @@ def read_raw_rows(
 
 def _shape_of(keys: tuple[str, ...], conversion: RowConversion) -> _Shape:
     columns = columns_for(keys, conversion.column_map, conversion.kind)
-    checked = tuple(name for name in columns if name in CHECKED_COLUMNS and name != "kwargs")
-    plain = None
-    others = columns.keys() - {"instruction", "input", "output", *checked}
+    checked = tuple((name, columns[name][0]) for name in columns if name in CHECKED_COLUMNS and name != "kwargs")
+    own = tuple((name, columns[name][0]) for name in PROVENANCE if name in columns)
+    texts = _PLAIN.get(conversion.kind, ())
+    others = columns.keys() - {*texts, *dict(checked), *dict(own)}
     is_sure = all(len(candidates) == 1 for candidates in columns.values())
-    if (
-        conversion.kind is DatasetKind.INSTRUCTIONS
-        and not others
-        and is_sure
-        and {"instruction", "output"} <= set(columns)
-    ):
-        given = columns["input"][0] if "input" in columns else None
-        plain = (columns["instruction"][0], given, columns["output"][0])
+    is_plain = not others and is_sure and columns.keys() >= {*texts} - {"input"}
+    plain = tuple((name, columns[name][0] if name in columns else None) for name in texts) if is_plain else ()
     read = {name for candidates in columns.values() for name in candidates}
-    return _Shape(columns, tuple(name for name in keys if name not in read), plain, checked)
+    return _Shape(columns, tuple(name for name in keys if name not in read), plain, checked, own)
 
 
 def _read_plain(row: Row, shape: _Shape, source: str, source_row: str, unread: Counter[str]) -> SourceRow | None:
-    """Read an instruction and its answer of text alone as `_read_any` does, several times as fast; None for others."""
-    if shape.plain is None:
+    """Read texts that are all of a row as `_read_any` does, several times as fast; None for any other row."""
+    if not shape.plain:
         return None
-    asked, given, answer = shape.plain
-    fields = {"instruction": row[asked], "input": row[given] if given is not None else "", "output": row[answer]}
-    if fields["input"] is None:
-        fields["input"] = ""
-    for name, text in fields.items():
+    fields, texts = {}, []
+    for name, column in shape.plain:
+        text = "" if column is None else row[column]
+        if text is None and name == "input":
+            text = ""
         if type(text) is not str or not (text.isascii() or is_utf8(text)):
             return None
-        fields[name] = trimmed(text, name)
-    if fields["instruction"].startswith(("[", "{")):
+        fields[name] = text = trimmed(text, name)
+        texts.append(normalized(text))
+    if texts[0].startswith(("[", "{")) and len(texts) > 1:
         return None  # may be messages
-    texts = [normalized(text) for text in fields.values()]
-    for name in shape.checked:
-        if has_value(row[name]):
-            if type(row[name]) is not str or not is_utf8(row[name]):
+    for name, column in shape.checked:
+        if has_value(row[column]):
+            if type(row[column]) is not str or not is_utf8(row[column]):
                 return None
-            fields[name] = row[name]
+            fields[name] = row[column]
+    group = ""
+    for name, column in shape.own:
+        if has_value(row[column]):
+            if type(row[column]) is not str or not is_utf8(row[column]):
+                return None
+            if name == "source":
+                source, source_row = row[column], f"{source}:{source_row}"
+            else:
+                group = row[column]
     for name in shape.never_read:
         if has_value(row[name]):
             unread[name] += 1
-    return SourceRow(fields, source, source_row, group_of_normalized(texts[0]), digest("\0".join(texts)))
+    return SourceRow(fields, source, source_row, group or group_of_normalized(texts[0]), digest("\0".join(texts)))
 
 
 def _read_any(
@@ -121,7 +128,8 @@ def _read_any(
     ours = {name: row[column] for name, column in theirs.items() if has_value(row.get(column))}
     try:
         fields = _FIELDS_OF.get(kind, instruction_fields)(ours)
-        if reason := unstorable_reason(fields):
+        own = {name: scalar_text(ours[name]) for name in PROVENANCE if name in ours and not is_nested(ours[name])}
+        if reason := unstorable_reason({**fields, **own}):
             raise UnreadableRowError(reason)
     except UnreadableRowError as error:
         return RejectedRow(source, source_row, str(error))
@@ -130,15 +138,14 @@ def _read_any(
     unread.update([name for name, value in row.items() if name not in used and has_value(value)])
     if keys := _unread_keys(ours):
         unread.update(f"messages.{key}" for key in keys)
-    return _with_provenance(fields, ours, source, source_row)
+    return _with_provenance(fields, own, source, source_row)
 
 
 _FIELDS_OF = {DatasetKind.CORPUS: text_fields, DatasetKind.PREFERENCES: pair_fields}
 
 
-def _with_provenance(fields: dict[str, Any], row: Row, source: str, source_row: str) -> SourceRow:
+def _with_provenance(fields: dict[str, Any], own: Mapping[str, str], source: str, source_row: str) -> SourceRow:
     """Add provenance; a row's own `source` and `group` win over the file's name and the hash of its question."""
-    own = {name: scalar_text(row[name]) for name in PROVENANCE if name in row and not is_nested(row[name])}
     if "source" in own:
         source_row = f"{source}:{source_row}"
     said = _spoken_texts(fields)
@@ -184,4 +191,4 @@ def _unread(row: Row, kind: DatasetKind) -> list[str]:
 
 def _unread_keys(row: Row) -> set[str]:
     holders = (*CONVERSATION_COLUMNS, "instruction", "output", "chosen", "rejected")
-    return {key for name in holders for key in unread_message_keys(row.get(name))}
+    return {key for name in holders if name in row for key in unread_message_keys(row[name])}

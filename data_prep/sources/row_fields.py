@@ -42,7 +42,7 @@ def _conversation(row: Row, kind: RowFormat) -> Conversation:
 
 
 def text_fields(row: Row) -> dict[str, Any]:
-    return {"text": _text(row, "text").strip("\n")}
+    return {"text": trimmed(_text(row, "text"), "text")}
 
 
 def instruction_fields(row: Row) -> dict[str, Any]:
@@ -95,8 +95,11 @@ def is_nested(value: Any) -> bool:
 
 
 def trimmed(value: str, name: str) -> str:
-    """Return `value` without outer white space; an answer of several lines, maybe code, keeps its first indentation."""
+    """Return `value` without outer white space. An answer of several lines, maybe code, keeps its first indentation; a
+    document loses only line breaks."""
     text = value.strip("\n")
+    if name == "text":
+        return text
     if name not in _ANSWERS or not text[:1].isspace():
         return value.strip()
     first_line, _, more = text.partition("\n")

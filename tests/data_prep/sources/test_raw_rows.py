@@ -26,11 +26,26 @@ def read(*rows: dict[str, Any], conversion: RowConversion = INSTRUCTIONS) -> tup
     {"instruction": "a", "input": 4, "output": True, "references": ["b"]},
     {"instruction": "[1, 2]", "output": '[{"role": "assistant", "content": "x"}]'},
     {"instruction": "a", "output": "\ud800"},
+    {"Question": "a", "Answer": "b", "Category": "c"},
+    {"instruction": "a", "output": "b", "source": "forum", "group": "tree 7"},
+    {"instruction": "a", "output": "b", "source": "", "group": 7},
+    {"instruction": "a", "output": "b", "source": "\ud800"},
     {"instruction": "a", "output": ["b"]},
 ])  # fmt: skip
 def test_the_fast_way_and_the_slow_way_read_the_same_row(row):
     slow = {**row, "system": None, "history": None}  # columns of a conversation
     assert read(row) == read(slow)
+
+
+def test_a_source_of_its_own_that_is_not_unicode_is_rejected():
+    [item], _ = read({"instruction": "a", "output": "b", "source": "\ud800"})
+    assert item.reason == "not_unicode"
+
+
+@pytest.mark.parametrize("text", ["\n  a\n", "[1]", "", None, 4, "\ud800", ["a"]])
+def test_a_document_is_read_the_same_in_both_ways(text):
+    corpus = RowConversion(DatasetKind.CORPUS)
+    assert read({"text": text}, conversion=corpus) == read({"text": text, "content": None}, conversion=corpus)
 
 
 def test_rows_are_read_one_by_one():
