@@ -16,7 +16,8 @@ from data_prep.sources.units import ReadOptions
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--source` and how to read it, `--output` and how to split it."""
     parser.add_argument("--source", action="append", help="file, folder or Hub id; repeatable")
-    parser.add_argument("--format", default=AUTO, choices=FORMATS, help="how to read the sources (auto)")
+    formats = f"how to read the sources: {', '.join(FORMATS)} (auto)"
+    parser.add_argument("--format", default=AUTO, choices=FORMATS, metavar="FORMAT", help=formats)
     parser.add_argument("--column_map", help="column names in the source, as instruction=question,output=answer")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")

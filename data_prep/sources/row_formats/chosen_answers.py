@@ -14,7 +14,8 @@ def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: A
     return {*columns} >= {*_PAIR} and not {*columns} & {*ALIASES["output"]}
 
 
-def _convert(row: Row, kind: DatasetKind) -> Row:  # noqa: ARG001
+def with_chosen_answer(row: Row) -> Row:
+    """Return a pair as an instruction or a conversation. Raises `UnreadableRowError`."""
     pair = read_preference(row)
     others = without(row, ("chosen", *_PROMPT))
     if pair.is_plain and len(pair.prompt) == 1:
@@ -28,5 +29,5 @@ CHOSEN_ANSWERS = ForeignFormat(
     "chosen and rejected answers, of which the chosen one is kept",
     (DatasetKind.INSTRUCTIONS,),
     _recognizes,
-    each_row(_convert),
+    each_row(lambda row, kind: with_chosen_answer(row)),  # noqa: ARG005
 )

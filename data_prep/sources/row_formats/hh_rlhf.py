@@ -6,6 +6,7 @@ from typing import Any
 
 from data_prep.conversation import UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
+from data_prep.sources.row_formats.chosen_answers import with_chosen_answer
 from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row
 
 _SIDES = ("chosen", "rejected")
@@ -14,30 +15,37 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
-    sides = [side for side in _SIDES if side in columns]
-    texts = [row.get(side) for row in head for side in sides]
-    return bool(sides) and bool(texts) and all(isinstance(text, str) and _is_dialogue(text) for text in texts)
+    if "chosen" not in columns:
+        return False
+    dialogues = [row.get("prompt" if "prompt" in columns else "chosen") for row in head]
+    return bool(dialogues) and all(isinstance(text, str) and _is_dialogue(text) for text in dialogues)
 
 
 def _is_dialogue(text: str) -> bool:
     return text.lstrip().startswith("Human:") and "\n\nAssistant:" in text
 
 
-def dialogue(text: Any) -> list[dict[str, str]]:
+def _dialogue(text: Any) -> list[dict[str, str]]:
     """Return the turns of one text. Raises `UnreadableRowError` if it does not begin with one."""
     if not isinstance(text, str) or not _TURN.match(text):
         raise UnreadableRowError("text_is_no_dialogue")
     parts = _TURN.split(text)
-    return [
-        {"role": _ROLES[speaker], "content": said.strip()}
-        for speaker, said in zip(parts[1::2], parts[2::2], strict=True)
-    ]
+    turns = zip(parts[1::2], parts[2::2], strict=True)
+    return [{"role": _ROLES[speaker], "content": said.strip()} for speaker, said in turns]
 
 
 def _convert(row: Row, kind: DatasetKind) -> Row:
-    if kind is DatasetKind.PREFERENCES:
-        return {**row, **{side: dialogue(row.get(side)) for side in _SIDES}}
-    return {**{name: value for name, value in row.items() if name != "chosen"}, "messages": dialogue(row.get("chosen"))}
+    read = dict(row)
+    if row.get("prompt") is not None:
+        turns = _dialogue(row["prompt"])
+        read["prompt"] = turns if turns[-1]["content"] else turns[:-1]  # "Assistant:" asks for the answer
+    for side in _SIDES:
+        text = row.get(side)
+        if row.get("prompt") is None or (isinstance(text, str) and _is_dialogue(text)):
+            read[side] = _dialogue(text)
+        elif isinstance(text, str):
+            read[side] = text.strip()
+    return read if kind is DatasetKind.PREFERENCES else with_chosen_answer(read)
 
 
 HH_RLHF = ForeignFormat(

@@ -33,6 +33,15 @@ def test_the_common_start_of_two_dialogues_is_the_prompt():
     }  # fmt: skip
 
 
+def test_the_prompt_may_be_a_dialogue_of_its_own():
+    rows = [{"prompt": ASKED, "chosen": " Soak them.", "rejected": " No.", "response": "Soak them."}]
+    [pair] = convert(rows, PAIRS).fields
+    assert [one["role"] for one in pair["prompt"]] == ["user", "assistant", "user"]
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("Soak them.", "No.")
+    [chosen] = convert(rows).fields
+    assert chosen["messages"] == [*pair["prompt"], *pair["chosen"]]
+
+
 def test_the_chosen_dialogue_is_a_conversation():
     read = convert([{"chosen": f"{ASKED} Soak them.", "rejected": f"{ASKED} No."}])
     assert [one["content"] for one in read.fields[0]["messages"]][-2:] == ["How?", "Soak them."]
