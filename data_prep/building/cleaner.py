@@ -62,10 +62,18 @@ class Cleaner:
     def _rejected(
         self, row: SourceRow, texts: Sequence[RowText], step: str, verdict: Rejected, is_secret: bool
     ) -> RejectedRow:
-        """The rejected row with its content, unless that is a document, or a step finds a secret in it."""
-        with_content = "text" not in row.fields and not is_secret and not self._holds_secret(texts)
+        """The rejected row with its content, unless that is a document, or a step finds a secret in it.
+
+        An excerpt among the details could hold part of the secret too: then only the numbers are kept.
+        """
+        holds_secret = self._holds_secret(texts)
+        with_content = "text" not in row.fields and not is_secret and not holds_secret
+        hides_details = holds_secret and not verdict.is_secret
+        details = {
+            key: value for key, value in verdict.details.items() if not (hides_details and isinstance(value, str))
+        }
         fields = dict(row.fields) if with_content else None
-        return RejectedRow(row.source, row.source_row, verdict.reason, fields, {"step": step, **verdict.details})
+        return RejectedRow(row.source, row.source_row, verdict.reason, fields, {"step": step, **details})
 
     def _holds_secret(self, texts: Sequence[RowText]) -> bool:
         return any(

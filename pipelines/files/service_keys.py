@@ -107,7 +107,7 @@ SERVICE_KEYS = (
     _kind_of_key("GITLAB_TOKEN", "glpat-", r"glpat-[A-Za-z0-9_-]{20,}"),
     _kind_of_key("SENDGRID_KEY", "SG.", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
     _kind_of_key("TWILIO_KEY", "SK", r"SK[0-9a-f]{32}", lambda key: looks_random(key[2:])),
-    _kind_of_key("TELEGRAM_TOKEN", ":AA", r"\d{8,10}:AA[A-Za-z0-9_-]{33}"),
+    _kind_of_key("TELEGRAM_TOKEN", ":AA", r"\d{8,10}:AA[A-Za-z0-9_-]{33}", lambda key: looks_random(key[-33:])),
     _kind_of_key("DIGITALOCEAN_TOKEN", "do", r"do[opr]_v1_[0-9a-f]{64}", lambda key: looks_random(key[7:])),
     ServiceKey(
         "JSON_WEB_TOKEN", ("eyJ",),

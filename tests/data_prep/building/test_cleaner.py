@@ -87,3 +87,16 @@ def test_an_excerpt_shows_the_first_difference(monkeypatch, place):
 
 def test_every_registered_step_has_a_description():
     assert all(step.description for step in ROW_STEPS.values())
+
+
+def test_an_excerpt_among_the_details_is_left_out_if_the_row_holds_a_secret(monkeypatch):
+    cleaner = cleaner_of(
+        monkeypatch,
+        first=lambda texts: Rejected("bad", {"n_chars": 5, "excerpt": texts[-1].text[:12]}),
+        secrets=replace_word("s3cret", "<SECRET>", is_secret=True),
+    )
+    rejected, _, _ = cleaner.clean(row("My key is s3cret."))
+    assert rejected.details == {"step": "first", "n_chars": 5}
+    assert rejected.row is None
+    rejected, _, _ = cleaner.clean(row("My key is lost."))
+    assert rejected.details["excerpt"] == "My key is lo"
