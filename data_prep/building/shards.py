@@ -16,6 +16,7 @@ from data_prep.dataset_folder import (
     nested_columns,
     position_in_group,
     position_of,
+    rows_at_places,
     text_table,
 )
 from data_prep.sources import SourceRow
@@ -99,7 +100,8 @@ class Shards:
         places = np.searchsorted(self.starts, numbers, side="right") - 1
         for place in np.unique(places):
             here = np.flatnonzero(places == place)
-            names = self.table(place).select(list(PROVENANCE_COLUMNS)).take(numbers[here] - self.starts[place])
+            table = self.table(place).select(list(PROVENANCE_COLUMNS))
+            names = rows_at_places(table, numbers[here] - self.starts[place])
             found[here] = [
                 position_in_group(row["group"], row["source"], row["source_row"], seed) if in_group
                 else position_of(f"{row['source']}\0{row['source_row']}", seed)

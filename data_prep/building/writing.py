@@ -19,6 +19,8 @@ from data_prep.dataset_folder import (
     DatasetKind,
     RejectedRow,
     SplitFiles,
+    rows_at_places,
+    text_array,
     text_table,
 )
 from data_prep.dataset_folder.lengths import LengthCounts
@@ -114,7 +116,7 @@ class _ShardRows:
     def rejected(self) -> Iterator[RejectedRow]:
         """Yield the rows that are left out, with their content if it is short and new."""
         left_out = (self._fates != Fate.KEPT).nonzero()[0]
-        rows = rows_of(self._table.take(left_out), self._shard.nested) if len(left_out) else []
+        rows = rows_of(rows_at_places(self._table, left_out), self._shard.nested) if len(left_out) else []
         for place, row in zip(left_out.tolist(), rows, strict=True):
             fate = Fate(self._fates[place])
             content: Row | None = {name: value for name, value in row.items() if name not in PROVENANCE_COLUMNS}
@@ -135,8 +137,8 @@ class _ShardRows:
         as_it_is = not phrasings and copies.max() == 1 and not self._choice.groups and not form.converts(self._shard)
         if as_it_is and not (form.nested & {*self._shard.columns}) - self._shard.nested:
             is_whole = len(places) == self._table.num_rows
-            return _with_columns(self._table if is_whole else self._table.take(places), form.columns)
-        rows = rows_of(self._table.take(np.repeat(places, copies)), self._shard.nested)
+            return _with_columns(self._table if is_whole else rows_at_places(self._table, places), form.columns)
+        rows = rows_of(rows_at_places(self._table, np.repeat(places, copies)), self._shard.nested)
         numbers = np.repeat(self._start + places, copies).tolist()
         return text_table(list(self._final_rows(rows, numbers, form, phrasings, seed)), form.columns, form.nested)
 
@@ -156,14 +158,14 @@ class _ShardRows:
 
 def count_lengths(table: "Table", nested: frozenset[str], lengths: LengthCounts) -> None:
     """Add the lengths of the rows of a `text_table` to `lengths`."""
-    import pyarrow.compute as compute
+    import numpy as np
 
     if nested:
         for row in rows_of(table, nested):
             lengths.add_row(row)
         return
     n_chars = {
-        name: compute.fill_null(compute.utf8_length(table[name]), 0).to_numpy()
+        name: np.array([len(text or "") for text in table[name].to_pylist()])
         for name in table.column_names
         if name in (*_ROLES, "instruction", "input")
     }
@@ -185,7 +187,7 @@ def _with_columns(table: "Table", columns: Sequence[str]) -> "Table":
         if name in table.column_names:
             arrays.append(table[name])
         else:
-            nulls = nulls or pyarrow.nulls(table.num_rows, pyarrow.large_string())
+            nulls = nulls or text_array([None] * table.num_rows)
             arrays.append(nulls)
     return pyarrow.table(arrays, names=list(columns))
 

@@ -1,7 +1,15 @@
 """The dataset folder: schema, split, parquet, card and manifest; all datasets are written and read here."""
 
 from data_prep.dataset_folder.card import summary
-from data_prep.dataset_folder.columns import columns_of, nested_columns, table_of, text_table, unstorable_reason
+from data_prep.dataset_folder.columns import (
+    columns_of,
+    nested_columns,
+    rows_at_places,
+    table_of,
+    text_array,
+    text_table,
+    unstorable_reason,
+)
 from data_prep.dataset_folder.combining import combined
 from data_prep.dataset_folder.lengths import LengthCounts
 from data_prep.dataset_folder.loading import load_rows

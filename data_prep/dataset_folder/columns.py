@@ -12,7 +12,8 @@ from pipelines.files import is_utf8
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from pyarrow import Table
+    from numpy import ndarray
+    from pyarrow import LargeStringArray, Table
 
 Row = Mapping[str, Any]
 _INT64 = range(-(2**63), 2**64)
@@ -41,23 +42,53 @@ def text_table(rows: Sequence[Row], columns: Sequence[str], nested: Iterable[str
 
     as_json = set(nested)
     convert = {name: _json_text if name in as_json else _text for name in columns}
-    arrays = [pyarrow.array([convert[name](row.get(name)) for row in rows], pyarrow.large_string()) for name in columns]
+    arrays = [text_array([convert[name](row.get(name)) for row in rows]) for name in columns]
     return pyarrow.table(arrays, names=list(columns))
 
 
-def with_features(table: "Table", nested: Iterable[str]) -> "Table":
-    """Return a `text_table` with the types and the metadata that `datasets` reads."""
+def text_array(texts: Sequence[str | None]) -> "LargeStringArray":
+    """Return what `pyarrow.array` does for texts; that function imports pandas, which takes a second."""
+    import numpy as np
     import pyarrow
-    from datasets import Features, Json, Value
+
+    encoded = [b"" if text is None else text.encode() for text in texts]
+    ends = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=ends[1:])
+    is_valid = np.array([text is not None for text in texts], bool)
+    valid = None if is_valid.all() else pyarrow.py_buffer(np.packbits(is_valid, bitorder="little"))
+    data = pyarrow.py_buffer(b"".join(encoded))
+    return pyarrow.LargeStringArray.from_buffers(len(encoded), pyarrow.py_buffer(ends), data, valid)
+
+
+def rows_at_places(table: "Table", places: "ndarray") -> "Table":
+    """Return the rows of `table` at `places`, without the import of pandas that `Table.take` does for NumPy arrays."""
+    import numpy as np
+    import pyarrow
+
+    numbers = np.ascontiguousarray(places, np.int64)
+    return table.take(
+        pyarrow.Int64Array.from_buffers(pyarrow.int64(), len(numbers), [None, pyarrow.py_buffer(numbers)])
+    )
+
+
+def with_features(table: "Table", nested: Iterable[str]) -> "Table":
+    """Return a `text_table` with the types and the metadata that `datasets` reads.
+
+    The metadata is what `Features.arrow_schema` has in `datasets` 5, which takes more than a second to import.
+    """
+    import pyarrow
 
     as_json = set(nested)
-    features = Features({name: Json() if name in as_json else Value("large_string") for name in table.column_names})
+    features = {
+        name: {"_type": "Json"} if name in as_json else {"dtype": "large_string", "_type": "Value"}
+        for name in table.column_names
+    }
     json_type = pyarrow.json_(pyarrow.large_string())
     for place, name in enumerate(table.column_names):
         if name in as_json:
             chunks = [pyarrow.ExtensionArray.from_storage(json_type, chunk) for chunk in table[name].chunks]
             table = table.set_column(place, name, pyarrow.chunked_array(chunks, json_type))
-    return table.replace_schema_metadata(features.arrow_schema.metadata)
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def nested_columns(rows: Iterable[Row]) -> set[str]:

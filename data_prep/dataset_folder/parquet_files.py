@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,12 @@ class SplitFiles:
         return self._digest.hexdigest()
 
     def _update_digest(self, table: "Table") -> None:
-        values = [table[name].to_pylist() for name in self._columns]
-        for place, name in enumerate(self._columns):
-            if name in self._nested:
-                values[place] = [None if text is None else json.loads(text) for text in values[place]]
-        lines = (json.dumps(row, ensure_ascii=True) for row in zip(*values, strict=True))
-        self._digest.update("".join(f"{line}\n" for line in lines).encode())
+        as_json = (_nested_as_json if name in self._nested else _text_as_json for name in self._columns)
+        columns = [
+            [convert(value) for value in table[name].to_pylist()]
+            for name, convert in zip(self._columns, as_json, strict=True)
+        ]
+        self._digest.update("".join(f"[{', '.join(row)}]\n" for row in zip(*columns, strict=True)).encode())
 
     def _write(self, tables: Sequence["Table"]) -> None:
         import pyarrow
@@ -90,3 +91,11 @@ class SplitFiles:
             self._bytes_in_file = 0
         self._writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
         self._bytes_in_file += table.nbytes
+
+
+def _text_as_json(value: str | None) -> str:
+    return "null" if value is None else encode_basestring_ascii(value)
+
+
+def _nested_as_json(value: str | None) -> str:
+    return "null" if value is None else json.dumps(json.loads(value), ensure_ascii=True)

@@ -6,8 +6,8 @@ r"""Rows per second and peak memory of build_instructions.py, beside the same st
 
 Rows are recombined with a seed from the sets of ../shared/data: the request of one real row, the answer of another.
 Out: a line for each run with seconds on the clock and of the processors, rows/s, and the memory of all processes
-together (proportional set size), sampled twice a second. --against_checkout builds the same rows with the program of
-another checkout, which needs its own .venv, in turn with this one.
+together (proportional set size), sampled five times a second. --against_checkout builds the same rows with the program
+of another checkout, which needs its own .venv, in turn with this one.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import gzip
 import itertools
 import json
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -36,7 +37,7 @@ def real_rows() -> Iterator[tuple[str, str, str]]:
             yield row["instruction"], row["input"], row["output"]
     for line in (SHARED / "splits" / "dolly_dev.jsonl").open():
         row = json.loads(line)
-        yield row["instruction"], row.get("context") or "", row["response"]
+        yield row["instruction"], row["input"], row["output"]
     for row in json.loads((SHARED / "gpteacher" / "codegen-instruct.json").read_text()):
         yield row["instruction"], row.get("input") or "", row["response"]
 
@@ -60,32 +61,37 @@ def build_command(project: Path, source: Path, output: Path, steps: Path | None)
 
 def measured(name: str, command: list[str], n_rows: int) -> float:
     """Run `command`, print a line about it, and return its seconds."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT)
-    peak = [0.0]
-    sampler = threading.Thread(target=_sample_memory, args=(process, peak))
-    sampler.start()
+    family = Family(process)
+    family.start()
     code = process.wait()
-    sampler.join()
+    seconds = time.perf_counter() - start
+    family.join()
     if code:
         sys.exit(f"{' '.join(command)} ended with exit code {code}")
-    seconds = time.perf_counter() - start
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    print(f"| {name} | {n_rows:,} | {seconds:.1f} | {cpu:.1f} | {n_rows / seconds:,.0f} | {peak[0]:,.0f} |", flush=True)
+    cells = f"{seconds:.1f} | {sum(family.cpu_seconds.values()):.1f} | {n_rows / seconds:,.0f} | {family.peak_mib:,.0f}"
+    print(f"| {name} | {n_rows:,} | {cells} |", flush=True)
     return seconds
 
 
-def _sample_memory(process: subprocess.Popen, peak: list[float]) -> None:
-    import psutil
+class Family(threading.Thread):
+    """Samples memory and processor time of a process and its children, five times a second."""
 
-    while process.poll() is None:
-        try:
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            peak[0] = max(peak[0], sum(one.memory_full_info().pss for one in family) / 2**20)
-        except psutil.Error:
-            pass  # a process ended between two questions
-        time.sleep(0.5)
+    def __init__(self, process: subprocess.Popen) -> None:
+        super().__init__()
+        self.process, self.peak_mib, self.cpu_seconds = process, 0.0, dict[int, float]()
+
+    def run(self) -> None:
+        while self.process.poll() is None:
+            try:
+                root = psutil.Process(self.process.pid)
+                family = [root, *root.children(recursive=True)]
+                self.peak_mib = max(self.peak_mib, sum(one.memory_full_info().pss for one in family) / 2**20)
+                self.cpu_seconds |= {one.pid: sum(one.cpu_times()[:2]) for one in family}
+            except psutil.Error:
+                pass  # a process ended between two questions
+            time.sleep(0.2)
 
 
 def build_by_map(source: Path) -> None:

@@ -1,8 +1,10 @@
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
+import pyarrow
 import pytest
 from huggingface_hub import metadata_load
 
@@ -10,12 +12,15 @@ from data_prep.dataset_folder import (
     DatasetKind,
     Manifest,
     RejectedRow,
+    SplitFiles,
     SplitSizes,
     is_dataset_folder,
     read_dataset_folder,
     read_manifest,
     read_rows,
     summary,
+    table_of,
+    text_array,
     write_dataset_folder,
 )
 from pipelines.errors import UserError
@@ -231,3 +236,27 @@ def test_rows_above_a_tenth_of_a_held_out_split_are_rejected_by_name_and_counted
         assert f"groups, {manifest['effective_groups'][split]} effective" in summary(manifest, tmp_path / "out")
     trained = {row["group"] for row in back["train"]}
     assert not trained & {f"module {name.split(':')[0]}" for name in over}, "a held-out group stays out of training"
+
+
+def test_the_types_written_are_those_of_datasets():
+    features = datasets.Features({"text": datasets.Value("large_string"), "tools": datasets.Json()})
+    table = table_of([{"text": "a", "tools": [1]}], ["text", "tools"], ["tools"])
+    assert table.schema.metadata == features.arrow_schema.metadata
+    assert list(map(str, table.schema.types)) == list(map(str, features.arrow_schema.types))
+
+
+def test_texts_become_the_array_that_pyarrow_makes_of_them():
+    texts = ["", "a", None, "h\u00e9", "\U0001f600", None, "b" * 300, *["x"] * 20]
+    for values in ([], ["a"], [None], texts):
+        assert text_array(values).equals(pyarrow.array(values, pyarrow.large_string()))
+        text_array(values).validate(full=True)
+
+
+def test_the_content_hash_is_of_json_lines(tmp_path):
+    rows = [{"text": "\u00e9\n\"", "tools": [{"b": 1.5, "a": None}], "source": "s", "group": "g", "source_row": "1"},
+            {"text": "x", "source": "s", "source_row": "2", "group": "h"}]  # fmt: skip
+    columns = ["text", "tools", "source", "source_row", "group"]
+    with SplitFiles(tmp_path, "train", columns, ["tools"]) as files:
+        files.add_rows(rows)
+    lines = "".join(json.dumps([row.get(name) for name in columns]) + "\n" for row in rows)
+    assert files.content_sha256() == hashlib.sha256(lines.encode()).hexdigest()
