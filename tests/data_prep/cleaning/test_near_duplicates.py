@@ -2,10 +2,12 @@ import itertools
 import random
 from collections.abc import Callable
 
+import datasketch
 import numpy as np
 import pytest
 
-from data_prep.cleaning.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.candidates import by_row, candidate_pairs
+from data_prep.cleaning.minhash import ComparisonText, comparison_text, words
 from data_prep.cleaning.near_duplicates import (
     NearDuplicate,
     NearDuplicateAction,
@@ -80,6 +82,31 @@ def test_of_500_near_duplicates_among_20000_rows_95_percent_are_found_and_few_ot
     right = sum(kept.get(20_000 + number) == original for number, original in enumerate(originals))
     assert right >= 475
     assert sum(number < 20_000 for number in kept) <= 20_000 * 0.01
+
+
+def test_candidates_are_the_pairs_that_brute_force_and_datasketch_find():
+    rng = random.Random(2)
+    rows = [row(sentences(rng, rng.randint(6, 20)), sentences(rng, rng.randint(20, 80))) for _ in range(300)]
+    rows += [with_edits(rng, one, rng.randint(1, 4)) for one in rng.sample(rows, 60)]
+    texts = [words(" ".join(one.questions + one.answers)) for one in rows]
+    shingles = [{b" ".join(pair) for pair in itertools.pairwise(text)} for text in texts]
+    alike = {
+        (later, earlier)
+        for earlier, later in itertools.combinations(range(len(rows)), 2)
+        if len(shingles[earlier] & shingles[later]) >= OPTIONS.threshold * len(shingles[earlier] | shingles[later])
+    }
+    lsh, by_datasketch = datasketch.MinHashLSH(threshold=OPTIONS.threshold, num_perm=128), set()
+    for number, one in enumerate(shingles):
+        sketch = datasketch.MinHash(num_perm=128)
+        sketch.update_batch(one)
+        by_datasketch |= {(number, earlier) for earlier in lsh.query(sketch)}
+        lsh.insert(number, sketch)
+    pairs = candidate_pairs(band_hashes(rows, OPTIONS), np.ones(len(rows), bool))
+    candidates = {(later, earlier) for later, others in by_row(pairs) for earlier in others}
+    assert len(alike) >= 50
+    assert len(alike & candidates) >= 0.98 * len(alike)
+    assert len(alike & candidates) >= len(alike & by_datasketch)
+    assert len(candidates) < 2 * len(alike)
 
 
 def test_of_a_cluster_the_first_living_row_is_kept():
