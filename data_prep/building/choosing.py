@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from data_prep.building.job import Job
 from data_prep.building.mixture import MixturePart, copies_of_rows, rows_not_sampled
 from data_prep.building.shards import Shards
-from data_prep.cleaning.minhash import ComparisonText, comparison_text
-from data_prep.cleaning.near_duplicates import NearDuplicateAction, near_duplicates
+from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, near_duplicates
 from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, position_of, split_codes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.building.job import Shard
-from data_prep.cleaning.minhash import comparison_text
-from data_prep.cleaning.near_duplicates import NearDuplicateOptions, band_hashes
+from data_prep.cleaning.duplicates.minhash import comparison_text
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions, band_hashes
 from data_prep.cleaning.row_texts import RowText
 from data_prep.dataset_folder import (
     PROVENANCE_COLUMNS,

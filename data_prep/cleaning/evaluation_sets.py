@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.cleaning.minhash import words
+from data_prep.cleaning.duplicates.minhash import words
 from data_prep.cleaning.ngram_index import MIN_WORDS, IndexedText
 from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import is_dataset_folder, load_rows, read_manifest

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.cleaning.near_duplicates import NearDuplicateOptions
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions
 from data_prep.cleaning.step import NoOptions, RowStep
 from data_prep.cleaning.steps import answers, contamination, credentials, length, personal_data, refusals
 from data_prep.cleaning.yaml_options import dataclass_of, did_you_mean, read_yaml_list

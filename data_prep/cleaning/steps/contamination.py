@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from data_prep.cleaning.duplicates.minhash import words
 from data_prep.cleaning.evaluation_sets import read_evaluation_set
-from data_prep.cleaning.minhash import words
 from data_prep.cleaning.ngram_index import Match, NgramIndex
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict

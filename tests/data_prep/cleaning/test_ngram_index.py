@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from data_prep.cleaning.minhash import words
+from data_prep.cleaning.duplicates.minhash import words
 from data_prep.cleaning.ngram_index import IndexedText, NgramIndex
 
 QUESTION = (

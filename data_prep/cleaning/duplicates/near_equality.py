@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from data_prep.cleaning.minhash import ComparisonText, words
+from data_prep.cleaning.duplicates.minhash import ComparisonText, words
 
 MIN_PART_SIMILARITY = 0.3  # of each text; the threshold holds for all texts of a row together
 MIN_ANSWER_SIMILARITY = 0.5

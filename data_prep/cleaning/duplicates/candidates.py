@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.cleaning.minhash import NOT_COMPARED, BandHashes
+from data_prep.cleaning.duplicates.minhash import NOT_COMPARED, BandHashes
 
 MIN_EQUAL_BANDS = 3
 MAX_CANDIDATES = 4  # of a row: the earlier rows that agree with it in most bands

@@ -1,7 +1,7 @@
 r"""Near duplicates: speed and recall against row-by-row datasketch, and a seeded sample of pairs to read.
 
-    python -m tests.benchmarks.near_duplicates alpaca_data.json.gz --rows 20000
-    python -m tests.benchmarks.near_duplicates dolly.jsonl --pairs 30 --seed 0
+    python -m tests.benchmarks.data_prep.near_duplicates alpaca_data.json.gz --rows 20000
+    python -m tests.benchmarks.data_prep.near_duplicates dolly.jsonl --pairs 30 --seed 0
 
 Several sources are read one after the other, as one set. With `--pairs` only the
 pairs are printed, both rows in full. `--planted` copies this many rows and edits one to five words of each copy.
@@ -18,9 +18,9 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 from scipy.sparse import csr_matrix
 
-from data_prep.cleaning.candidates import candidate_pairs
-from data_prep.cleaning.minhash import ComparisonText, comparison_text, words
-from data_prep.cleaning.near_duplicates import NearDuplicateOptions, band_hashes, near_duplicates
+from data_prep.cleaning.duplicates.candidates import candidate_pairs
+from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text, words
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions, band_hashes, near_duplicates
 from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources import ReadCounts, ReadOptions, SourceRow, plan_source, read_unit

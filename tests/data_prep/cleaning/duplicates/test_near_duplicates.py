@@ -6,9 +6,9 @@ import datasketch
 import numpy as np
 import pytest
 
-from data_prep.cleaning.candidates import by_row, candidate_pairs
-from data_prep.cleaning.minhash import ComparisonText, comparison_text, words
-from data_prep.cleaning.near_duplicates import (
+from data_prep.cleaning.duplicates.candidates import by_row, candidate_pairs
+from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text, words
+from data_prep.cleaning.duplicates.near_duplicates import (
     NearDuplicate,
     NearDuplicateAction,
     NearDuplicateOptions,

@@ -10,9 +10,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.cleaning.candidates import by_row, candidate_pairs
-from data_prep.cleaning.minhash import BandHashes, ComparisonText, signatures
-from data_prep.cleaning.near_equality import PreparedRow, replaced_words, row_similarity
+from data_prep.cleaning.duplicates.candidates import by_row, candidate_pairs
+from data_prep.cleaning.duplicates.minhash import BandHashes, ComparisonText, signatures
+from data_prep.cleaning.duplicates.near_equality import PreparedRow, replaced_words, row_similarity
 from pipelines.errors import UserError
 
 MIN_THRESHOLD = 0.5  # pairs below it are rarely candidates

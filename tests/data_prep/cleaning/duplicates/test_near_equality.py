@@ -1,8 +1,8 @@
 import pytest
 
-from data_prep.cleaning.minhash import ComparisonText, comparison_text
-from data_prep.cleaning.near_duplicates import NearDuplicateOptions
-from data_prep.cleaning.near_equality import PreparedRow, row_similarity
+from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions
+from data_prep.cleaning.duplicates.near_equality import PreparedRow, row_similarity
 from data_prep.cleaning.row_texts import RowText, row_texts
 
 OPTIONS = NearDuplicateOptions()
