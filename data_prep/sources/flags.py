@@ -1,6 +1,7 @@
 """The flags of every program that builds a dataset, and reading all the sources they name."""
 
 import argparse
+import codecs
 import re
 import shlex
 import sys
@@ -19,6 +20,11 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     formats = f"how to read the sources: {', '.join(FORMATS)} (auto)"
     parser.add_argument("--format", default=AUTO, choices=FORMATS, metavar="FORMAT", help=formats)
     parser.add_argument("--column_map", help="column names in the source, as instruction=question,output=answer")
+    parser.add_argument("--split", help="splits to read of a source that has several, as train+test, or all (train)")
+    parser.add_argument("--dataset_config", help="configuration to read of a Hub dataset that has several")
+    parser.add_argument("--encoding", type=_encoding, help="encoding of files of rows (UTF-8, or found if sure)")
+    parser.add_argument("--max_row_mb", type=positive, default=64, help="reject rows with more bytes than this (64)")
+    parser.add_argument("--strict", action="store_true", help="stop at a row or file that cannot be read")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
@@ -37,6 +43,14 @@ def positive(text: str) -> int:
     return number
 
 
+def _encoding(text: str) -> str:
+    """Parse a name of an encoding that Python knows."""
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an encoding such as cp1252") from None
+
+
 def _license(text: str) -> str:
     """Parse an identifier of the Hub (https://huggingface.co/docs/hub/repositories-licenses)."""
     if not re.fullmatch(r"[A-Za-z0-9.+-]+", text):
@@ -51,7 +65,16 @@ def split_sizes(options: argparse.Namespace) -> SplitSizes:
 
 def read_options(options: argparse.Namespace, kind: DatasetKind) -> ReadOptions:
     """Return how the flags say that sources are read. Raises `UserError` for a wrong `--column_map`."""
-    return ReadOptions(kind, options.format, parse_column_map(options.column_map, kind))
+    return ReadOptions(
+        kind,
+        options.format,
+        parse_column_map(options.column_map, kind),
+        config=options.dataset_config,
+        split=options.split,
+        encoding=options.encoding,
+        max_row_mb=options.max_row_mb,
+        strict=options.strict,
+    )
 
 
 def distinct_names(sources: Sequence[str]) -> list[str]:

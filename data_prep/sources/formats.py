@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class FileFormat:
     """
 
     suffixes: tuple[str, ...]
-    readers: Mapping[DatasetKind, Callable[[Path, Path, str], list[Item]]]
+    readers: Mapping[DatasetKind, Callable[[Path, Path, str], Iterable[Item]]]
     is_recognized: bool = True  # False: only by its name
     is_fallback: bool = False  # recognized in a folder that has nothing else
     list_files: Callable[[Path, Sequence[str], str], tuple[list[Path], list[RejectedRow]]] = files_of_tree

@@ -10,6 +10,7 @@ from data_prep.dataset_folder import RejectedRow
 from data_prep.dataset_folder.file_readers.arrow_rows import row_groups
 from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, UnreadableFile
 from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
+from data_prep.dataset_folder.file_readers.json_values import is_object
 from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark
 from data_prep.dataset_folder.row_files import iter_rows
 from data_prep.sources.formats import ROW_FORMATS
@@ -134,7 +135,7 @@ class RowUnits:
             conversion=conversion,
         )
         can_be_cut = conversion is not None and not conversion.needs_whole_file
-        if can_be_cut and file.format in ("json", "jsonl") and not is_compressed(file.path) and _has_lines(file.path):
+        if can_be_cut and file.format in ("json", "jsonl") and not is_compressed(file.path) and _has_lines(file):
             digest, encoding = hashlib.sha256(), TextEncoding(self._options.encoding)
             for part in line_ranges(file.path, digest, encoding):
                 yield replace(whole, format="jsonl", encoding=encoding.name or UTF8, **asdict(part))
@@ -146,12 +147,17 @@ class RowUnits:
         return sha256_of_file(file.path)
 
 
-def _has_lines(path: Path) -> bool:
-    """Whether a file of JSON rows is bytes with a row on each line: it may be a JSON array, or UTF-16."""
-    with path.open("rb") as file:
-        head = file.read(HEAD_CHARS)
+def _has_lines(file: RowFile) -> bool:
+    """Whether a plain file has JSON lines, in bytes: it may be an array, one object over several lines, or UTF-16."""
+    with file.path.open("rb") as opened:
+        head = opened.read(HEAD_CHARS)
     mark = byte_order_mark(head)
-    return (mark is None or mark[0] == "utf-8") and head[mark[1] if mark else 0 :].lstrip()[:1] != b"["
+    if mark is not None:
+        head = head[mark[1] :] if mark[0] == UTF8 else b"["
+    if file.format == "jsonl":
+        return head.lstrip()[:1] != b"["
+    first_line, is_whole, _ = head.lstrip().partition(b"\n")
+    return is_whole == b"\n" and is_object(first_line)
 
 
 def _parts_of_parquet(whole: Unit) -> Iterator[Unit]:

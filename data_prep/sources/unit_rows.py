@@ -28,13 +28,15 @@ def _items_of_files(unit: Unit, options: ReadOptions, counts: ReadCounts) -> Ite
     read = FILE_FORMATS[unit.format].readers[options.kind]
     for path in unit.files:
         try:
-            items = read(path, unit.root, unit.source)
-        except OSError as error:
+            for item in read(path, unit.root, unit.source):
+                if options.strict and isinstance(item, RejectedRow) and item.reason == "not_utf8":
+                    raise UnreadableFile(f"{path} is not UTF-8, and its encoding is not sure", "convert it")
+                counts.n_rows += isinstance(item, SourceRow)
+                yield item
+        except UnreadableFile as error:
             if options.strict:
-                raise UnreadableFile(f"cannot read {path}: {str(error.strerror).lower()}", "check the file") from error
-            items = [RejectedRow(unit.source, path.relative_to(unit.root).as_posix(), "unreadable")]
-        counts.n_rows += sum(isinstance(item, SourceRow) for item in items)
-        yield from items
+                raise
+            yield RejectedRow(unit.source, path.relative_to(unit.root).as_posix(), error.reason, None, error.details)
 
 
 def _items_of_rows(unit: Unit, options: ReadOptions, counts: ReadCounts) -> Iterator[Item]:

@@ -21,7 +21,7 @@ class ReadOptions:
     column_map: Mapping[str, str] = field(default_factory=dict)
     config: str | None = None  # of a dataset on the Hub that has several
     split: str | None = None  # splits joined by "+", or "all"; by default train, if there is one
-    encoding: str | None = None  # of text files; by default found
+    encoding: str | None = None  # of files of rows; by default found
     max_row_mb: int = 64  # a longer row is rejected, so that one row cannot fill the memory
     strict: bool = False  # a row or file that cannot be read is an error, not a reject
 

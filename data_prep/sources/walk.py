@@ -2,13 +2,18 @@
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageMetadata
 from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_folder import RejectedRow, row_suffix
+from data_prep.dataset_folder.file_readers.bad_rows import UnreadableFile, row_over_limit
+from data_prep.dataset_folder.file_readers.byte_blocks import byte_blocks
+from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, utf8_blocks
 
+MAX_DOCUMENT_BYTES = 64 << 20
 _SKIPPED_FOLDERS = {
     "site-packages": "installed_packages_folder",
     "dist-packages": "installed_packages_folder",
@@ -83,11 +88,26 @@ def _unusable(path: Path, root: Path) -> str | None:
 
 
 def read_utf8(path: Path) -> str | None:
-    """Return the file's text with `\\n` line ends, or None if it is not UTF-8."""
+    """Return the text of a file, which may be compressed, with `\n` line ends; None if its encoding is not sure.
+
+    Raises `UnreadableFile` for a file that cannot be opened or is longer than `MAX_DOCUMENT_BYTES`.
+    """
+    encoding, blocks, n_bytes = TextEncoding(), list[bytes](), 0
+    for block in utf8_blocks(byte_blocks(path, MAX_DOCUMENT_BYTES), path, encoding):
+        blocks.append(block)
+        n_bytes += len(block)
+        if n_bytes > MAX_DOCUMENT_BYTES:
+            over = row_over_limit(str(path), MAX_DOCUMENT_BYTES)
+            raise UnreadableFile(
+                over.problem, "split it, or read its lines with --format text_lines", reason=over.reason
+            )
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = b"".join(blocks).decode()
     except UnicodeDecodeError:
         return None
+    if encoding.name not in (None, UTF8):
+        print(f"{path}: read as {encoding.name}", file=sys.stderr, flush=True)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def description_of_tree(root: Path) -> dict[str, Any]:

@@ -57,3 +57,11 @@ def holds_float(value: Any) -> bool:
         if type(one) not in _FLAT and holds_float(one):
             return True
     return False
+
+
+def is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object."""
+    try:
+        return isinstance(parse_line(line), dict)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return False
