@@ -1,6 +1,7 @@
 """Repair mojibake: UTF-8 text that was read in another encoding ("Ã©" for é). By ftfy, with guards for correct text."""
 
 import re
+from functools import cache
 
 ABOUT_ENCODINGS = re.compile(r"mojibake|encod|utf-?8|unicode|latin-?1|cp1252|ftfy|charset", re.IGNORECASE)
 _OPENING, _CLOSING = "\"'`“‘«", "\"'`”’»"
@@ -9,16 +10,36 @@ _OPENING, _CLOSING = "\"'`“‘«", "\"'`”’»"
 _CORRECT = re.compile(rf"([{_OPENING}][^\x00-\x7f]{{1,8}}[{_CLOSING}]|(?<=[A-ZÀ-Þ])Ã(?=[”—»\xa0])|«Ã»)")
 
 
+@cache
+def _possible_mojibake() -> re.Pattern[str]:
+    """What every misread character begins with: a byte that begins one of UTF-8 and a byte that continues it, in an
+    encoding that ftfy knows. Searching this takes a hundredth of the time of ftfy's own test."""
+    from ftfy.chardata import CHARMAP_ENCODINGS  # not needed for ASCII
+
+    bytes_of = {"begin": bytes(range(0xC2, 0xF5)), "continue": bytes(range(0x80, 0xC0))}
+    begin, then = (
+        "".join(sorted({re.escape(one) for name in CHARMAP_ENCODINGS for one in data.decode(name, "ignore")}))
+        for data in bytes_of.values()
+    )
+    return re.compile(f"[{begin}][{then}]")
+
+
+def _may_be_mojibake(text: str) -> bool:
+    # before a space: a no-break space of the misread character has become one
+    return _possible_mojibake().search(text) is not None or "Ã " in text or "Â " in text
+
+
 def repaired(text: str) -> str:
     """Return `text` with its mojibake repaired, line by line; the same object if it has none."""
-    if text.isascii():
+    if text.isascii() or not _may_be_mojibake(text):
         return text
-    from ftfy.badness import is_bad  # not needed for ASCII
+    from ftfy.badness import is_bad
 
-    if not is_bad(text):
-        return text
     lines = text.split("\n")
-    fixed = [_repaired_line(line) if not line.isascii() and is_bad(line) else line for line in lines]
+    fixed = [
+        _repaired_line(line) if not line.isascii() and _may_be_mojibake(line) and is_bad(line) else line
+        for line in lines
+    ]
     return text if fixed == lines else "\n".join(fixed)
 
 

@@ -37,15 +37,14 @@ _MARKUP = re.compile(
     f"(?P<remark>{_REMARK})|(?P<reference>{_REFERENCE})|(?P<line_break>{_LINE_BREAK})|(?P<bbcode>{_BBCODE})",
     re.IGNORECASE,
 )
+_SIGNS = ("needed]", "?]", "[/", " link]", "citation]", "verification]", "[dubious", "[Citation")
 _CELL = re.compile(r"[|\t]")  # a table's cell cannot have a line break of its own
 
 Rewrite = Callable[[str, Counter[str]], str]
 
 
-def _rewritten(texts: Sequence[RowText], signs: Sequence[str], rewrite: Rewrite) -> Verdict:
+def _rewritten(texts: Sequence[RowText], rewrite: Rewrite) -> Verdict:
     """Return the row with `rewrite` done to its prose, None where nothing changes or the row is about markup."""
-    if not any(sign in one.text for one in texts for sign in signs):
-        return None
     counts: Counter[str] = Counter()
     new = [rewrite(one.text, counts) if one.role in _PROSE_ROLES else one.text for one in texts]
     return Changed(new, dict(counts)) if counts and not any(_is_about_markup(one.text) for one in texts) else None
@@ -57,7 +56,10 @@ def _is_about_markup(text: str) -> bool:
 
 
 def _html_entities(_: NoOptions) -> StepFunction:
-    return lambda texts: _rewritten(texts, ("&",), _without_entities)
+    def step(texts: Sequence[RowText]) -> Verdict:
+        return _rewritten(texts, _without_entities) if any("&" in one.text for one in texts) else None
+
+    return step
 
 
 def _without_entities(text: str, counts: Counter[str]) -> str:
@@ -72,7 +74,17 @@ def _without_entities(text: str, counts: Counter[str]) -> str:
 
 
 def _markup(_: NoOptions) -> StepFunction:
-    return lambda texts: _rewritten(texts, ("<", "["), _without_markup)
+    def step(texts: Sequence[RowText]) -> Verdict:
+        return _rewritten(texts, _without_markup) if any(_may_have_markup(one.text) for one in texts) else None
+
+    return step
+
+
+def _may_have_markup(text: str) -> bool:
+    """Whether a text has one of the signs of what `_MARKUP` finds: a cheap test, since code is full of brackets."""
+    if "<" in text and ("<br" in text or "<BR" in text or "<ref" in text or "</ref" in text):
+        return True
+    return "[" in text and any(sign in text for sign in _SIGNS)
 
 
 def _without_markup(text: str, counts: Counter[str]) -> str:
@@ -86,7 +98,7 @@ def _without_markup(text: str, counts: Counter[str]) -> str:
             return found.group("inside") if kind == "bbcode" else "\n"
         return " " if begin and not text[begin - 1].isspace() and text[end : end + 1].isalnum() else ""
 
-    return _MARKUP.sub(replacement, text) if "<" in text or "[" in text else text
+    return _MARKUP.sub(replacement, text) if _may_have_markup(text) else text
 
 
 def _line_around(text: str, begin: int, end: int) -> str:

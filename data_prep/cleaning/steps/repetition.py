@@ -6,6 +6,7 @@ and only where it is most of a text, or does not stop before its end.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
 from pipelines.errors import UserError
 
 _MIN_CHARACTERS = 100
+_LONG_TEXT = 2_000
 _PIECE = 20  # characters that are searched in the whole text: finding a piece is faster than counting words
 _CHECKED_ROLES = frozenset({"assistant", "text", "reasoning"})
 
@@ -21,10 +23,10 @@ _N_WORDS = 4
 _MIN_COPIES = 4
 _MIN_COPIES_AT_THE_END = 6  # songs end in a line sung four times
 _END_SHARE = 0.4
+_MIN_RUN = 110  # a googol has 100 zeros
 _WORD = re.compile("[\u3040-\u30ff\u4e00-\u9fff]|[^\\W\\d_]{2,}")  # Chinese and Japanese are written without spaces
 _UNIT_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n")
 _MIN_UNIT_WORDS = 4  # shorter lines are cells, labels and brackets
-_RUN = re.compile("([^\\W_]|[\u0300-\u036f])\\1{49,}")  # letters, digits and accents: rules and drawings are symbols
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,55 @@ def _repetition(options: Repetition) -> StepFunction:
     return step
 
 
-def _may_repeat(text: str) -> bool:
-    """Whether pieces of the text are in it twice: of 3 places one, then of 10 places two. Every run of a quarter of the
-    text has one of the 3 places in it."""
+def _quarters(text: str) -> tuple[int, int, int]:
+    """Return 3 places of a text. Every run of a quarter of the text has one of them in it."""
     quarter = len(text) // 4
-    for at in (quarter, 2 * quarter, 3 * quarter):
-        if text.count(text[at : at + _PIECE]) > 1:
-            step = len(text) // 11
-            return sum(text.count(text[at : at + _PIECE]) > 1 for at in range(step, 10 * step + 1, step)) > 1
-    return False
+    return quarter, 2 * quarter, 3 * quarter
+
+
+def _may_repeat(text: str) -> bool:
+    """Whether pieces of the text are in it twice: of 3 places one, then of 20 places five.
+
+    Code repeats many short pieces, so those of a long text are longer.
+    """
+    length = _PIECE if len(text) < _LONG_TEXT else 2 * _PIECE
+    if all(text.count(text[at : at + length]) < 2 for at in _quarters(text)):
+        return False
+    places = range(0, len(text) - length, max(1, (len(text) - length) // 20))
+    return sum(text.count(text[at : at + length]) > 1 for at in places) >= 5
 
 
 def repeats(text: str, max_share: float) -> tuple[str, float] | None:
-    """Return which repeats make up more of a text than they may, and their share: a run of one character, sentences or
-    lines that were there before, or a piece of some words in a row."""
-    n_visible = len(text) - sum(map(text.count, " \n\t"))
+    """Return which repeats make up more of a text than they may, and their share: a run of one character, a piece of
+    some words in a row, sentences or lines that were there before."""
+    n_visible = max(1, len(text) - sum(map(text.count, " \n\t")))
+    shares = ((what, allowed * max_share, n_chars / n_visible) for what, allowed, n_chars in _repeats(text, max_share))
+    return next(((what, share) for what, allowed, share in shares if share > allowed), None)
+
+
+def _repeats(text: str, max_share: float) -> Iterator[tuple[str, float, int]]:
+    """Yield each kind of repeats, how much of `max_share` it may have, and its visible characters."""
+    yield "run_of_one_character", _END_SHARE, max(_run_around(text, at) for at in _quarters(text))
     words = text.split()
-    loops = list(_loops(words))
-    found = {
-        "run_of_one_character": (max((len(run.group()) for run in _RUN.finditer(text)), default=0), _END_SHARE),
-        "loop_to_the_end": (sum(loop.n_chars for loop in loops if loop.is_at_the_end), _END_SHARE),
-        "loop": (sum(loop.n_chars for loop in loops), 1.0),
-        "sentences": (sum(_repeated_sentences(text)), 1.0),
-    }
-    shares = {what: (n_chars / max(1, n_visible), allowed * max_share) for what, (n_chars, allowed) in found.items()}
-    return next(((what, share) for what, (share, allowed) in shares.items() if share > allowed), None)
+    # the share of known groups of words bounds the others, and is counted in a tenth of their time
+    is_in_words = len(words) > len(text) / 30  # unlike Chinese
+    known_share = 1 - len(set(_grams(words))) / max(1, len(words) - _N_WORDS + 1) if is_in_words else 1.0
+    if known_share > _END_SHARE * max_share / 2:
+        loops = list(_loops(words))
+        yield "loop_to_the_end", _END_SHARE, sum(loop.n_chars for loop in loops if loop.is_at_the_end)
+        yield "loop", 1.0, sum(loop.n_chars for loop in loops)
+    if known_share > max_share / 2:
+        yield "sentences", 1.0, sum(_repeated_sentences(text))
+
+
+def _run_around(text: str, place: int) -> int:
+    """Return how often the letter, digit or accent at `place` is there in a row: rules and drawings are symbols."""
+    character = text[place]
+    if not (character.isalnum() or unicodedata.combining(character)):
+        return 0
+    before, after = text[:place], text[place:]
+    n = len(before) - len(before.rstrip(character)) + len(after) - len(after.lstrip(character))
+    return n if n >= _MIN_RUN else 0
 
 
 def _repeated_sentences(text: str) -> Iterator[int]:
@@ -104,11 +130,15 @@ class _Loop:
     is_at_the_end: bool
 
 
+def _grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[first:] for first in range(_N_WORDS)), strict=False)
+
+
 def _loops(words: Sequence[str]) -> Iterator[_Loop]:
     """Yield each loop: a run of words of which each begins the same four words as the word one period before it."""
     last: dict[tuple[str, ...], int] = {}
     period = start = place = 0
-    for place, gram in enumerate(zip(*(words[first:] for first in range(_N_WORDS)), strict=False)):
+    for place, gram in enumerate(_grams(words)):
         distance = place - last.get(gram, place)
         last[gram] = place
         if distance != period:
