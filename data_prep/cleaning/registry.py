@@ -10,19 +10,41 @@ from typing import Any
 
 from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions
 from data_prep.cleaning.step import NoOptions, RowStep
-from data_prep.cleaning.steps import answers, contamination, credentials, length, personal_data, refusals
+from data_prep.cleaning.steps import (
+    answers,
+    broken_text,
+    contamination,
+    control_characters,
+    credentials,
+    language,
+    length,
+    markup,
+    personal_data,
+    refusals,
+    repetition,
+)
 from data_prep.cleaning.yaml_options import dataclass_of, did_you_mean, read_yaml_list
 from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
-_MODULES = (answers, refusals, length, credentials, personal_data, contamination)
+_MODULES = (
+    broken_text, control_characters, markup, refusals, credentials, personal_data, answers, length, repetition,
+    language, contamination,
+)  # fmt: skip
 ROW_STEPS: dict[str, RowStep] = {step.name: step for module in _MODULES for step in module.STEPS}
 # steps over all rows together, in this order after the row steps
 DATASET_STEPS: dict[str, type] = {"exact_duplicates": NoOptions, "near_duplicates": NearDuplicateOptions}
 
-# secrets come first: after `user:password@` an address of e-mail would be found
-DEFAULT_STEPS = ("empty", "secrets", "personal_data", "exact_duplicates", "near_duplicates")
-DEFAULT_STEPS_OF_A_CORPUS = ("empty", "secrets", "exact_duplicates")
+# Steps that repair come first, so that the others read what is kept. Secrets come before personal data: after
+# `user:password@` an address of e-mail would be found.
+_REPAIRS = ("mojibake", "control_characters", "html_entities", "markup")
+DEFAULT_STEPS = (
+    *_REPAIRS, "placeholders", "secrets", "personal_data", "empty", "replacement_characters", "runs_on", "cut_off",
+    "refusals", "repetition", "exact_duplicates", "near_duplicates",
+)  # fmt: skip
+DEFAULT_STEPS_OF_A_CORPUS = (
+    *_REPAIRS, "secrets", "empty", "replacement_characters", "repetition", "exact_duplicates",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,7 @@ def in_order(steps: Iterable[ChosenStep], place: str) -> list[ChosenStep]:
 
 
 def with_options(steps: Iterable[ChosenStep], name: str, **options: Any) -> list[ChosenStep]:
-    """Return `steps` with the row step `name` and these options, in its place or first."""
+    """Return `steps` with the row step `name` and these options, in its place, or after `empty`, or first."""
     kept = list(steps)
     places = [number for number, step in enumerate(kept) if step.name == name]
     known = asdict(kept[places[0]].options) if places else {}
@@ -75,8 +97,8 @@ def with_options(steps: Iterable[ChosenStep], name: str, **options: Any) -> list
     if places:
         kept[places[0]] = chosen
         return kept
-    after_empty = 1 if kept and kept[0].name == "empty" else 0
-    return [*kept[:after_empty], chosen, *kept[after_empty:]]
+    place = next((number for number, step in enumerate(kept, start=1) if step.name == "empty"), 0)
+    return [*kept[:place], chosen, *kept[place:]]
 
 
 def _step_of(entry: Any, place: str) -> ChosenStep:

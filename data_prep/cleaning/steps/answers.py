@@ -9,7 +9,6 @@ from data_prep.conversation import SYSTEM_ROLES, trailing_turn_start
 
 _MAY_BE_EMPTY = ("input", "system", "prompt")
 _REQUEST_ROLES = ("user", "input", *SYSTEM_ROLES)
-_EXCERPT = 80
 
 
 def _empty(_: NoOptions) -> StepFunction:
@@ -58,7 +57,7 @@ def _runs_on(_: NoOptions) -> StepFunction:
             if is_wanted_answer(one) and _has_a_header(text := one.text):
                 start = trailing_turn_start(request_before(texts, one), text)
                 if start is not None:
-                    return Rejected("runs_on", {"excerpt": text[start : start + _EXCERPT].strip()})
+                    return Rejected("runs_on", {"at": start})
         return None
 
     return step
@@ -92,7 +91,7 @@ def _cut_off(_: NoOptions) -> StepFunction:
     def step(texts: Sequence[RowText]) -> Verdict:
         for one in texts:
             if is_wanted_answer(one) and ends_in_the_middle(one.text):
-                return Rejected("cut_off", {"excerpt": one.text.rstrip()[-_EXCERPT:]})
+                return Rejected("cut_off")
         return None
 
     return step

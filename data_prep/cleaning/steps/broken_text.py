@@ -39,9 +39,7 @@ def _replacement_characters(_: NoOptions) -> StepFunction:
             lost = [found for found in _LOST.finditer(one.text) if not is_quoted(one.text, *found.span())]
             limit = _MAX_LOST_IN_DOCUMENT * len(one.text) if one.role == "text" else 0
             if len(lost) > limit and not any(ABOUT_ENCODINGS.search(other.text) for other in texts):
-                start = lost[0].start()
-                excerpt = one.text[max(0, start - 30) : start + 30].encode("utf-8", "replace").decode()
-                return Rejected("replacement_characters", {"n": len(lost), "excerpt": excerpt})
+                return Rejected("replacement_characters", {"n": len(lost), "at": lost[0].start()})
         return Changed([_joined(one.text) for one in texts], {"surrogate_pair": n_pairs}) if n_pairs else None
 
     return step

@@ -71,7 +71,7 @@ def _refusals(_: NoOptions) -> StepFunction:
                 and is_refusal(one.text)
                 and not _ASKED_FOR.search(request_before(texts, one)[-2000:])
             ):
-                return Rejected("refusal", {"excerpt": one.text.strip()[:80]})
+                return Rejected("refusal")
         return None
 
     return step
@@ -134,11 +134,11 @@ def _placeholder_answer(texts: Sequence[RowText], answer: RowText) -> Rejected |
     text = answer.text
     if len(text) <= _MAX_PLACEHOLDER and _PLACEHOLDER_OUTPUT.match(text):
         is_right = _ABOUT_PLACEHOLDERS.search(request_before(texts, answer))
-        return None if is_right else Rejected("placeholder_output", {"excerpt": text.strip()[:80]})
+        return None if is_right else Rejected("placeholder_output")
     field = _FIELD.search(text) if "{{" in text else None
     if field is None or _CODE.search(text) or _ABOUT_TEMPLATES.search(request_before(texts, answer)):
         return None
-    return Rejected("unfilled_template", {"excerpt": field.group()})
+    return Rejected("unfilled_template", {"field": field.group()})
 
 
 STEPS: list[RowStep] = [
