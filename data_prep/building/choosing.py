@@ -1,6 +1,6 @@
 """Choose rows with arrays: duplicates, near duplicates, samples, splits. The same for any number of processes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,9 @@ from data_prep.building.job import Job
 from data_prep.building.mixture import MixturePart, copies_of_rows, rows_not_sampled
 from data_prep.building.shards import Shards
 from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
-from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, near_duplicates
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, joined_groups, near_duplicates
 from data_prep.cleaning.row_texts import row_texts
-from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, position_of, split_codes
+from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, split_codes
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -71,7 +71,7 @@ def choose_rows(shards: Shards, job: Job, options: ChoiceOptions) -> Choice:
     if job.step("exact_duplicates"):
         choice.fates[repeated_keys(numbers["key"])] = Fate.DUPLICATE
     if step := job.step("near_duplicates"):
-        _mark_near_duplicates(shards, choice, step.options, options.seed)
+        _mark_near_duplicates(shards, choice, step.options)
     sources = shards.sources()
     alive = choice.fates == Fate.KEPT
     are_sampled = options.limit is not None or any(part.is_sampled for part in options.parts)
@@ -107,22 +107,31 @@ def _as_pairs(keys: "ndarray") -> "ndarray":
     return keys.view([("high", "u8"), ("low", "u8")])
 
 
-def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, seed: int) -> None:
-    import numpy as np
+def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any) -> None:
 
     def texts_of(number: int) -> ComparisonText:
         return comparison_text(row_texts(shards.row(number)))
 
     found = near_duplicates(shards.bands(), choice.fates == Fate.KEPT, texts_of, step_options)
+    if step_options.action is NearDuplicateAction.GROUP:
+        _join_groups(shards, choice, joined_groups(choice.numbers["group"], found))
+        return
     for one in found:
         kept = shards.row(one.kept_row)
-        if step_options.action is NearDuplicateAction.GROUP:
-            choice.groups[one.row] = choice.groups.get(one.kept_row, kept["group"])
-            choice.numbers["group"][one.row] = np.uint64(position_of(choice.groups[one.row], seed))
-        else:
-            choice.fates[one.row] = Fate.NEAR_DUPLICATE
-            name = {"source": kept["source"], "source_row": kept["source_row"]}
-            choice.details[one.row] = {"kept": name, "similarity": one.similarity}
+        choice.fates[one.row] = Fate.NEAR_DUPLICATE
+        name = {"source": kept["source"], "source_row": kept["source_row"]}
+        choice.details[one.row] = {"kept": name, "similarity": one.similarity}
+
+
+def _join_groups(shards: Shards, choice: Choice, joined: Mapping[int, int]) -> None:
+    """Give the rows of each group the group of another: `joined` has a row of that group for the group's position."""
+    import numpy as np
+
+    groups = choice.numbers["group"]
+    rows = np.flatnonzero(np.isin(groups, np.array([*joined], groups.dtype)))
+    names = {position: shards.row(row)["group"] for position, row in joined.items()}
+    choice.groups.update({row: names[int(groups[row])] for row in rows.tolist()})
+    groups[rows] = groups[[joined[int(position)] for position in groups[rows]]]
 
 
 def _mark_over_limit(choice: Choice, positions: "ndarray", limit: int | None) -> None:

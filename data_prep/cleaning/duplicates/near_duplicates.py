@@ -96,6 +96,27 @@ def near_duplicates(
     return [NearDuplicate(row, *clusters.kept[row]) for row in sorted(clusters.kept)]
 
 
+def joined_groups(groups: NDArray[np.uint64], found: Iterable[NearDuplicate]) -> dict[int, int]:
+    """Return a row of the group that each group joins so that near duplicates are in one group.
+
+    `groups` has the number of each row's group. Groups are joined whole: the rows of a conversation tree stay together.
+    """
+    joined: dict[int, int] = {}
+
+    def last(group: int) -> int:
+        while group in joined:
+            group = joined[group]
+        return group
+
+    row_of: dict[int, int] = {}
+    for one in found:
+        group, kept_group = last(int(groups[one.row])), last(int(groups[one.kept_row]))
+        row_of.setdefault(int(groups[one.kept_row]), one.kept_row)
+        if group != kept_group:
+            joined[group] = kept_group
+    return {group: row_of[last(group)] for group in joined}
+
+
 class _Clusters:
     """The near duplicates found so far, each with the first row of its cluster and a similarity."""
 

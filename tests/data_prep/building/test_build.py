@@ -94,6 +94,18 @@ def test_near_duplicates_can_be_kept_in_one_split(tmp_path):
     assert len(set(by_row.values())) == 61
 
 
+def test_the_other_rows_of_a_group_follow_a_near_duplicate(tmp_path):
+    found = [*rows(60)]
+    edited = {**found[0], "instruction": found[0]["instruction"] + " Now", "group": "tree"}
+    write_jsonl(tmp_path / "rows.jsonl", [*found, edited, {**[*rows(1, 90)][0], "group": "tree"}])
+    (tmp_path / "steps.yaml").write_text("- near_duplicates: {action: group}\n")
+    build(tmp_path / "out", "--source", tmp_path / "rows.jsonl", "--steps", tmp_path / "steps.yaml")
+    splits = {split: read_rows(tmp_path / "out", split) for split in ("train", "validation", "test")}
+    places = {row["source_row"]: (split, row["group"]) for split, read in splits.items() for row in read}
+    assert places["1"] == places["61"] == places["62"]
+    assert len(set(places.values())) == 60
+
+
 def test_a_mixture_weighs_caps_and_phrases_its_sources(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", rows(40))
     write_jsonl(tmp_path / "b.jsonl", rows(40, 100))

@@ -13,6 +13,7 @@ from data_prep.cleaning.duplicates.near_duplicates import (
     NearDuplicateAction,
     NearDuplicateOptions,
     band_hashes,
+    joined_groups,
     near_duplicates,
 )
 from data_prep.cleaning.row_texts import row_texts
@@ -131,6 +132,13 @@ def test_a_row_is_left_out_for_a_kept_row_only_and_grouped_over_rows_between():
     assert rejected
     assert not rejected.keys() & set(rejected.values())
     assert kept_rows(rows, GROUP) == dict.fromkeys(range(1, 6), 0)
+
+
+def test_groups_of_near_duplicates_are_joined_whole_into_the_first():
+    groups = np.array([10, 20, 20, 30, 40, 30], np.uint64)
+    pairs = [NearDuplicate(2, 0, 0.9), NearDuplicate(3, 1, 0.9), NearDuplicate(5, 3, 0.9)]
+    assert joined_groups(groups, pairs) == {20: 0, 30: 0}
+    assert joined_groups(groups, []) == {}
 
 
 def test_a_thousand_copies_are_found_with_one_comparison_each():
