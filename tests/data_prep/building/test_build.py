@@ -95,9 +95,9 @@ def test_near_duplicates_can_be_kept_in_one_split(tmp_path):
 
 
 def test_the_other_rows_of_a_group_follow_a_near_duplicate(tmp_path):
-    found = [*rows(60)]
+    found = list(rows(60))
     edited = {**found[0], "instruction": found[0]["instruction"] + " Now", "group": "tree"}
-    write_jsonl(tmp_path / "rows.jsonl", [*found, edited, {**[*rows(1, 90)][0], "group": "tree"}])
+    write_jsonl(tmp_path / "rows.jsonl", [*found, edited, {**next(rows(1, 90)), "group": "tree"}])
     (tmp_path / "steps.yaml").write_text("- near_duplicates: {action: group}\n")
     build(tmp_path / "out", "--source", tmp_path / "rows.jsonl", "--steps", tmp_path / "steps.yaml")
     splits = {split: read_rows(tmp_path / "out", split) for split in ("train", "validation", "test")}
