@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chat_trees import chat_trees
 from tests.conftest import RunCli
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -98,7 +99,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]}
         for one, answer in zip(asked, answers, strict=True)
     ]  # fmt: skip
-    for name, content in {"my_rows": rows, "my_pairs": pairs, "my_chats": chats}.items():
+    for name, content in {"my_rows": rows, "my_pairs": pairs, "my_chats": chats, "my_trees": chat_trees()}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     text = f"{README}\n{(PROJECT / 'LICENSE').read_text(encoding='utf-8')}"
     (folder / "input.txt").write_text(text, encoding="utf-8")
@@ -154,6 +155,7 @@ def test_the_long_commands_run_as_printed(users_folder):
         (users_folder / name).symlink_to(PROJECT / name)
     run_all([line for page in MANUALS for line in commands(page, "slow")], users_folder)
     assert (users_folder / "build" / "shakespeare" / "model" / "run.json").is_file()
+    assert (users_folder / "runs" / "tree-comparison" / "report.html").is_file()
 
 
 @pytest.mark.slow
