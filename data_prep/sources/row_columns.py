@@ -94,12 +94,13 @@ def columns_for(present: Iterable[str], column_map: Mapping[str, str], kind: Dat
     for ours in (*WANTED[kind], *OPTIONAL[kind]):
         candidates = _candidates(ours, column_map)
         theirs = [name for name in candidates if name in names]
-        if not theirs and ours not in column_map:
+        if not theirs and ours not in column_map and ours in (*WANTED[kind], *CONVERSATION_COLUMNS):
             theirs = [by_lower_case[name] for name in candidates if name in by_lower_case]
         if theirs:
             chosen[ours] = theirs
     if kind is DatasetKind.INSTRUCTIONS and "instruction" not in chosen and {"input", "output"} <= chosen.keys():
-        chosen["instruction"] = chosen.pop("input")
+        request, *given = chosen.pop("input")
+        chosen |= {"instruction": [request], **({"input": given} if given else {})}
     if {"test", "entry_point"} <= chosen.keys() and "prompt" in names:
         chosen["prompt"] = ["prompt"]  # HumanEval: the head of a function that its tests complete
     return chosen

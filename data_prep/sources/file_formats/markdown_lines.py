@@ -8,15 +8,16 @@ from dataclasses import dataclass
 BOLD = 7  # a line that is bold from start to end
 Q_AND_A = 8  # Q: or **Q1.** or Question 2:
 
+_LONGEST_TITLE = 1000
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 # a heading may be the text of a list item
-_HEADING = re.compile(r"(?: {0,3}|\s*(?:\d+[.)]|[-*+])[ \t]+)(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r"(?: {0,3}|\s*(?:\d+[.)]|[-*+])[ \t]+)(#{1,6})[ \t]+(\S.*)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _BOLD = re.compile(r"\s{0,3}(?:\d+[.)]\s+|[-*+]\s+)?(\*\*|__)(.+)\1[:\s]*$")
 _Q = re.compile(r"\s{0,3}(?:#{1,6}\s+)?[*_]{0,2}(?:Q|Question)(?:\s?\d+[.:)]|:)[*_]{0,2}:?\s+(?=\S)")
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 # a line that only leads back to the top of the page, or a rule
-_NAVIGATION = re.compile(r"\s*(?:[*_\s]*\[[^\]]*\]\(#[^)]*\)[*_\s]*|-{3,}|\*{3,}|_{3,}|<br\s*/?>)\s*$")
+_NAVIGATION = re.compile(r"[*_]*\[[^\]]*\]\(#[^)]*\)[*_]*|-{3,}|\*{3,}|_{3,}|<br ?/?>")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class MarkedLine:
 
 def is_navigation(line: str) -> bool:
     """Whether a line says nothing: a link to the top of the page, a rule, a line break."""
-    return _NAVIGATION.match(line) is not None
+    return _NAVIGATION.fullmatch(line.strip()) is not None
 
 
 def marked_lines(text: str) -> Iterator[MarkedLine]:
@@ -61,10 +62,13 @@ def marked_lines(text: str) -> Iterator[MarkedLine]:
 
 
 def _marked(number: int, line: str) -> MarkedLine:
+    if len(line) > _LONGEST_TITLE:
+        return MarkedLine(number, line)
     if asks := _Q.match(line):
         return MarkedLine(number, line, line[asks.end() :], Q_AND_A)
     if heading := _HEADING.match(line):
-        return MarkedLine(number, line, heading[2], len(heading[1]))
+        title = heading[2].rstrip()
+        return MarkedLine(number, line, title.rstrip("#").rstrip() or title, len(heading[1]))
     if bold := _BOLD.match(line):
         return MarkedLine(number, line, bold[2], BOLD)
     return MarkedLine(number, line)

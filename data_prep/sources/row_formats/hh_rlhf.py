@@ -10,7 +10,7 @@ from data_prep.sources.row_formats.chosen_answers import with_chosen_answer
 from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row
 
 _SIDES = ("chosen", "rejected")
-_TURN = re.compile(r"(?:\A|\n\n)\s*(Human|Assistant):")
+_TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 

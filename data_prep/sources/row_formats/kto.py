@@ -26,7 +26,12 @@ _READ = ("messages", "conversations", "completion", *_LABELS, *_PROMPTS)
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     label = next((name for name in _LABELS if name in columns), None)
     has_answers = "completion" in columns or "messages" in columns or "conversations" in columns
-    return label is not None and has_answers and all(_label(row) is not None for row in head)
+    return label is not None and has_answers and all(_is_flag(label, row.get(label)) for row in head)
+
+
+def _is_flag(name: str, value: Any) -> bool:
+    """Whether a value is a truth value; a `label` of 0 or 1 may be a class."""
+    return isinstance(value, bool) or str(value).lower() in ("true", "false") or name != "label"
 
 
 def _label(row: Row) -> bool | None:

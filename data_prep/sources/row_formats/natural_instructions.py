@@ -14,6 +14,8 @@ _OF_A_TASK = (*_DEFINITIONS, "Instances", "Positive Examples", "Negative Example
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: ARG001
+    if "instruction" in columns:
+        return False
     has_outputs = any(name in columns for name in _OUTPUTS)
     return any(name in columns for name in _DEFINITIONS) and (has_outputs or "Instances" in columns)
 

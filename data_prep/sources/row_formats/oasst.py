@@ -43,7 +43,7 @@ def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
 
 def _is_tree(row: Row) -> bool:
     root = row.get("prompt")
-    return isinstance(root, Mapping) and "replies" in root and "text" in root
+    return isinstance(root, Mapping) and "text" in root and ("replies" in root or "message_id" in root)
 
 
 def _convert(paths: Callable[..., Iterator[ConvertedRow]]) -> Callable[..., Iterator[ConvertedRow]]:

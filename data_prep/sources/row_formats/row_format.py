@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_prep.conversation import UnreadableRowError
+from data_prep.conversation import ALIASES, UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
 
 Row = Mapping[str, Any]
@@ -27,6 +27,12 @@ class ForeignFormat:
     recognizes: Callable[[Sequence[str], Sequence[Row]], bool]
     convert: Callable[[Iterable[NumberedRow], DatasetKind], Iterator[ConvertedRow]]
     whole_file_for: tuple[DatasetKind, ...] = ()  # rows depend on others of their file, which is read in one piece
+
+
+def asks_and_answers(columns: Sequence[str]) -> bool:
+    """Whether a file has columns for a request and its answer: these win over any other that it has."""
+    asks = any(name in columns for name in (*ALIASES["instruction"], *ALIASES["input"]))
+    return asks and any(name in columns for name in ALIASES["output"])
 
 
 def only_by_name(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: ARG001

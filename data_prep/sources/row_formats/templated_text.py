@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 
-from data_prep.conversation import UnreadableRowError
+from data_prep.conversation import ALIASES, CONVERSATION_COLUMNS, UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row, without
+from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_and_answers, each_row, without
 
 _COLUMN = "text"
 Messages = list[dict[str, str]]
@@ -63,19 +63,20 @@ def _marked(mark: str, end: str = "") -> Reader:
 
 # for each template how a text begins, and how it is read
 _TEMPLATES: tuple[tuple[re.Pattern[str], Reader], ...] = (
-    (re.compile(r"\s*### (Human|User|System):"), _marked(r"\s*### (Human|User|System|Assistant):")),
+    (re.compile(r"\s*### (Human|User|System):"), _marked(r"### (Human|User|System|Assistant):")),
     (re.compile(r"(?s).{0,400}?^### Instruction:.*^### Response:", re.MULTILINE), _alpaca),
     (re.compile(r"\s*<\|im_start\|>"), _marked(r"<\|im_start\|>(system|user|assistant|tool)\n", "<|im_end|>")),
     (re.compile(r"\s*(<s>)?\s*\[INST\]"), _llama2),
     (re.compile(r"\s*<\|(system|user)\|>"), _marked(r"<\|(system|user|assistant)\|>\n?", "</s>")),
     (re.compile(r"\s*Human:.*\n\nAssistant:", re.DOTALL), _marked(r"(?:\A\s*|\n\n)(Human|Assistant):")),
 )
-_END = re.compile(r"\s*(</s>|<\|endoftext\|>|<\|end_of_text\|>|### End)\s*\Z")
-_OTHER_COLUMNS = ("instruction", "prompt", "question", "messages", "conversations")
+_ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "### End")
+_OTHER_COLUMNS = (*ALIASES["instruction"], *CONVERSATION_COLUMNS)
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     is_alone = _COLUMN in columns and not any(name in columns for name in _OTHER_COLUMNS)
+    is_alone = is_alone and not asks_and_answers(columns)
     return is_alone and bool(head) and all(_reader(row) is not None for row in head)
 
 
@@ -88,7 +89,10 @@ def _convert(row: Row, kind: DatasetKind) -> Row:  # noqa: ARG001
     read = _reader(row)
     if read is None:
         raise UnreadableRowError("text_without_template")
-    messages = [one for one in read(_END.sub("", row[_COLUMN])) if one["content"] or one["role"] != "system"]
+    text = row[_COLUMN].rstrip()
+    for end in _ENDS:
+        text = text.removesuffix(end)
+    messages = [one for one in read(text) if one["content"] or one["role"] != "system"]
     others = without(row, (_COLUMN,))
     if [one["role"] for one in messages] == ["user", "assistant"]:
         return {**others, "instruction": messages[0]["content"], "output": messages[1]["content"]}

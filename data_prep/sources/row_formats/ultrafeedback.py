@@ -6,7 +6,7 @@ from typing import Any
 from data_prep.conversation import UnreadableRowError
 from data_prep.conversation.messages import parsed_json
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row, number, without
+from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_and_answers, each_row, number, without
 
 _ANSWERS = ("completions", "responses", "generations", "answers", "candidates")
 _TEXTS = ("response", "completion", "text", "content", "output", "answer")
@@ -16,7 +16,8 @@ _LISTS_OF_SCORES = ("scores", "ratings", "rewards")
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
-    if not any(name in columns for name in _ANSWERS) or not head:
+    has_pair = {"chosen", "rejected"} <= {*columns}
+    if not any(name in columns for name in _ANSWERS) or not head or has_pair or asks_and_answers(columns):
         return False
     try:
         return all(_scored(row)[1] for row in head)

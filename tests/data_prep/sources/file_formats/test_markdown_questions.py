@@ -1,5 +1,6 @@
 """Questions and answers of Markdown files."""
 
+import time
 from pathlib import Path
 
 from data_prep.dataset_folder import DatasetKind, RejectedRow
@@ -123,6 +124,13 @@ def test_a_file_without_headings_has_a_reason(tmp_path):
     [item] = questions_of_markdown_file(tmp_path / "latin.md", tmp_path, "docs")
     assert isinstance(item, RejectedRow)
     assert item.reason == "not_utf8"
+
+
+def test_long_lines_take_no_time(tmp_path):
+    long = " " * 200_000
+    began = time.process_time()
+    read(tmp_path, f"# a{long}?\n# {'[' * 100_000}?\n{long}x\n**a{long}** b\n\n{'[' * 100_000}](#\n")
+    assert time.process_time() - began < 2
 
 
 def test_markdown_is_only_recognized_where_there_are_no_rows(tmp_path):

@@ -1,6 +1,7 @@
 """Instructions and conversations under the names and in the forms that public datasets have."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -117,3 +118,34 @@ def test_the_chosen_answer_of_a_pair_is_an_instruction():
     assert [one["content"] for one in read.fields[0]["messages"]] == ["Be kind.", "Hi", "Hello."]
     assert read.fields[1] == {"instruction": "a", "input": "", "output": "b"}
     assert read.unread == {"rejected": 2}
+
+
+@pytest.mark.parametrize("more", [
+    {"data": ["x", "y"]}, {"definition": "a fruit"}, {"conversation": [{"human": "a", "assistant": "b"}]},
+    {"text": "### Human: x### Assistant: y"}, {"completions": [{"text": "x", "score": 1}, {"text": "y", "score": 2}]},
+    {"label": True, "Source": "https://example.org"},
+], ids=lambda more: ",".join(more))  # fmt: skip
+def test_a_request_and_its_answer_win_over_other_columns(more):
+    read = convert([{"instruction": ASKED, "output": ANSWER, **more}])
+    assert read.format_name is None
+    assert read.fields == [{"instruction": ASKED, "input": "", "output": ANSWER}]
+    assert read.unread == dict.fromkeys(more, 1)
+    assert read.rows[0].source == "rows"
+
+
+def test_an_input_without_an_instruction_is_the_request_and_keeps_its_context():
+    [fields] = convert([{"input": "Who?", "context": "Ada wrote it.", "output": "Ada."}]).fields
+    assert fields == {"instruction": "Who?", "input": "Ada wrote it.", "output": "Ada."}
+
+
+def test_two_questions_are_no_conversation():
+    with pytest.raises(UserError, match="no column for instruction"):
+        convert([{"question_id": 81, "category": "writing", "turns": ["Write a poem.", "Shorten it."]}])
+
+
+def test_long_runs_of_blanks_take_no_time():
+    blanks = " " * 200_000
+    rows = [{"text": f"### Human: a{blanks}b### Assistant: c{blanks}d</s>"}, {"text": f"### Human: a{blanks}{blanks}b"}]
+    began = time.process_time()
+    convert(rows)
+    assert time.process_time() - began < 2
