@@ -84,8 +84,9 @@ def encoding_of(sample: bytes) -> str | None:
     found = list(from_bytes(strings, cp_isolation=_POSSIBLE))
     noise = min((match.chaos for match in found), default=0.0)
     alike = {match.encoding: str(match) for match in found if match.chaos <= noise + _ALIKE}
-    if "cp1252" in alike:
-        return "cp1252" if _is_western(alike["cp1252"]) else None
+    western = strings.decode("cp1252", "replace")
+    if "cp1252" in alike or western in alike.values():
+        return "cp1252" if _is_western(western) else None
     return next(iter(alike)) if len(set(alike.values())) == 1 else None
 
 
