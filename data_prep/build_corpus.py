@@ -19,6 +19,7 @@ from pathlib import Path
 from data_prep.building.build import build_dataset
 from data_prep.building.flags import add_build_flags
 from data_prep.dataset_folder import DatasetKind
+from data_prep.scaling import add_executor_flags
 from data_prep.sources import add_source_flags, command_of
 from pipelines.command_line import ArgumentParser, run_program
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
     add_build_flags(parser)
+    add_executor_flags(parser)
     parser.add_argument("--held_out", type=Path, help="an instruction dataset folder to keep out of training")
     options = parser.parse_args(arguments)
     build = partial(build_dataset, options, DatasetKind.CORPUS, command_of("build_corpus.py", arguments))

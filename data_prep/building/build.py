@@ -3,16 +3,19 @@
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.building.choosing import Choice, ChoiceOptions, Fate, choose_rows, group_sizes
+from data_prep.building.cleaner import Cleaner
 from data_prep.building.flags import chosen_steps, licenses_of, mixture_parts, read_options_of
 from data_prep.building.job import Job, UnitResult
 from data_prep.building.mixture import MixturePart
 from data_prep.building.preview import print_preview
-from data_prep.building.progress import Progress, bytes_of, bytes_of_source, stage
+from data_prep.building.progress import Progress, bytes_of_source, stage
 from data_prep.building.reading import NumberedUnit, read_units
 from data_prep.building.shards import Shards
 from data_prep.building.writing import FinalForm, Written, final_form, join_lines, write_rows
@@ -29,9 +32,11 @@ from data_prep.dataset_folder import (
     summary,
     write_card_and_manifest,
 )
-from data_prep.sources import SourcePlan, distinct_names, plan_source, split_sizes
+from data_prep.scaling import Executor, ExecutorOptions, executor_options
+from data_prep.scaling.first_pass import read_units_as_tasks, results_of_tasks, submit_tasks
+from data_prep.sources import ReadOptions, SourcePlan, distinct_names, plan_source, split_sizes
 from pipelines.errors import UserError
-from pipelines.files import fresh_folder, write_jsonl_atomically
+from pipelines.files import fresh_folder, refuse_existing, write_jsonl_atomically
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -88,16 +93,37 @@ class Build:
     """What is built, from what."""
 
     options: argparse.Namespace
+    kind: DatasetKind
     command: str
     steps: Sequence[ChosenStep]
     parts: Sequence[MixturePart]
+    reads: Sequence[ReadOptions]
     plans: Sequence[SourcePlan]
+    executor: ExecutorOptions | None
+
+    def job(self, folder: Path) -> Job:
+        """Return what the processes that read have to know; they write to `folder`."""
+        held_out, has_clusters = getattr(self.options, "held_out", None), self.executor is not None
+        return Job(tuple(self.reads), tuple(self.steps), self.options.seed, folder, held_out, has_clusters)
+
+    def units(self) -> Iterator[NumberedUnit]:
+        """Yield the units of all sources in order."""
+        pairs = ((source, unit) for source, plan in enumerate(self.plans) for unit in plan.units())
+        yield from ((number, source, unit) for number, (source, unit) in enumerate(pairs))
+
+    def read(self, job: Job) -> Iterable[UnitResult]:
+        """Read and clean all units."""
+        if self.executor is not None:
+            return read_units_as_tasks(self.units(), job, self.executor)
+        return read_units(self.units(), job, self.options.num_proc)
 
 
 def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) -> None:
     """Read, clean, choose and write the rows of all sources as the folder `--output`, whole or not at all."""
-    sizes, steps, parts = split_sizes(options), chosen_steps(options, kind), mixture_parts(options)
+    split_sizes(options)
+    steps, parts, executor = chosen_steps(options, kind), mixture_parts(options), executor_options(options)
     refuse_output(options.output, options.overwrite)
+    Cleaner(steps)  # raises UserError for options that cannot be used
     names = distinct_names([part.source for part in parts])
     reads = [read_options_of(part, options, kind) for part in parts]
     plans = [plan_source(part.source, *one) for part, one in zip(parts, zip(reads, names, strict=True), strict=True)]
@@ -106,47 +132,70 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
             raise UserError("--preview builds no folder that --push_to_hub could upload", "leave one of the two out")
         print_preview(plans, reads, steps, options.preview)
         return
-    build = Build(options, command, steps, parts, plans)
+    build = Build(options, kind, command, steps, parts, reads, plans, executor)
+    if executor is not None and executor.executor is Executor.SLURM:
+        _submit(build, executor)
+        return
     with fresh_folder(options.output, options.overwrite) as folder:
-        work = folder / _WORK_FOLDER
-        work.mkdir()
-        job = Job(tuple(reads), tuple(steps), options.seed, work, getattr(options, "held_out", None))
-        shards, totals = _read(plans, job, options.num_proc)
-        _refuse_unusable(plans, totals)
-        with stage("choosing rows", shards.n_rows):
-            chosen = ChoiceOptions(options.seed, sizes, options.limit, options.max_group_share, parts)
-            choice = choose_rows(shards, job, chosen)
-        totals.add_choice(choice, shards.sources())
-        if not (choice.fates == Fate.KEPT).any():
-            raise no_row_error("the sources have no usable row", totals.reasons())
-        _refuse_too_much_removed(plans, totals, options.max_removed_share)
-        form = final_form(kind, shards.shards)
-        write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for plan in plans for row in plan.rejected))
-        join_lines(work, ".rejected", folder / REJECTED_NAME)
-        join_lines(work, ".changed", folder / CHANGED_NAME)
-        with stage("writing rows", shards.n_rows):
-            written = write_rows(folder, shards, choice, form, parts, options.seed)
-        manifest = _manifest(build, totals, choice, form, written)
-        shutil.rmtree(work)
-        write_card_and_manifest(folder, manifest, options.output.name)
+        (folder / _WORK_FOLDER).mkdir()
+        job = build.job((folder / _WORK_FOLDER).resolve())
+        manifest = _fill(folder, build, job, build.read(job))
     print(summary(manifest, options.output))
 
 
-def _read(plans: Sequence[SourcePlan], job: Job, num_proc: int) -> tuple[Shards, Totals]:
-    sizes: list[int] = []  # bytes of each unit, in order
+def _submit(build: Build, executor: ExecutorOptions) -> None:
+    """Submit the build to Slurm, with its files in a folder next to `--output`; the last job makes `--output`."""
+    output = build.options.output.resolve()
+    folder = output.with_name(f"{output.name}.slurm")
+    refuse_existing(folder, "remove it if no job of an earlier build is running")
+    job = build.job(folder / _WORK_FOLDER)
+    job.folder.mkdir(parents=True)
+    units = list(build.units())
+    plans = [SourcePlan(plan.entry, plan.rejected, iter(())) for plan in build.plans]
+    options = argparse.Namespace(**{**vars(build.options), "output": output})
+    finish = partial(finish_submitted, replace(build, options=options, plans=plans), job, executor.n_tasks)
+    last = submit_tasks(units, job, executor, folder, finish)
+    print(f"submitted to Slurm; job {last} makes {build.options.output}. Logs: {folder}")
 
-    def units() -> Iterator[NumberedUnit]:
-        for source, plan in enumerate(plans):
-            for unit in plan.units():
-                sizes.append(bytes_of(unit))
-                yield len(sizes) - 1, source, unit
 
+def finish_submitted(build: Build, job: Job, n_tasks: int) -> None:
+    """Make the dataset folder from what Slurm jobs have read. Their rows are removed, their logs stay."""
+    with fresh_folder(build.options.output, build.options.overwrite) as folder:
+        manifest = _fill(folder, build, job, results_of_tasks(job, n_tasks))
+    print(summary(manifest, build.options.output))
+
+
+def _fill(folder: Path, build: Build, job: Job, results: Iterable[UnitResult]) -> Manifest:
+    """Fill the new dataset folder with the rows that the first pass has read, and remove the files of that pass."""
+    options, plans, parts = build.options, build.plans, build.parts
+    shards, totals = _read(plans, job, results)
+    _refuse_unusable(plans, totals)
+    with stage("choosing rows", shards.n_rows):
+        chosen = ChoiceOptions(options.seed, split_sizes(options), options.limit, options.max_group_share, parts)
+        choice = choose_rows(shards, job, chosen)
+    totals.add_choice(choice, shards.sources())
+    if not (choice.fates == Fate.KEPT).any():
+        raise no_row_error("the sources have no usable row", totals.reasons())
+    _refuse_too_much_removed(plans, totals, options.max_removed_share)
+    form = final_form(build.kind, shards.shards)
+    write_jsonl_atomically(folder / REJECTED_NAME, (row.to_json() for plan in plans for row in plan.rejected))
+    join_lines(job.folder, ".rejected", folder / REJECTED_NAME)
+    join_lines(job.folder, ".changed", folder / CHANGED_NAME)
+    with stage("writing rows", shards.n_rows):
+        written = write_rows(folder, shards, choice, form, parts, options.seed)
+    manifest = _manifest(build, totals, choice, form, written)
+    shutil.rmtree(job.folder)
+    write_card_and_manifest(folder, manifest, options.output.name)
+    return manifest
+
+
+def _read(plans: Sequence[SourcePlan], job: Job, results: Iterable[UnitResult]) -> tuple[Shards, Totals]:
     totals, shards = Totals(), []
     progress = Progress(sum(bytes_of_source(plan) for plan in plans))
-    for number, result in enumerate(read_units(units(), job, num_proc)):
+    for result in results:
         totals.add(result)
         shards += result.shards
-        progress.add(result.n_read, sizes[number])
+        progress.add(result.n_read, result.n_bytes)
     for source, plan in enumerate(plans):
         for row in plan.rejected:
             totals.n_rejected[source, "", row.reason] += 1

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from data_prep.building.job import Job
 from data_prep.building.mixture import MixturePart, copies_of_rows, rows_not_sampled
 from data_prep.building.shards import Shards
+from data_prep.cleaning.duplicates.candidates import candidate_pairs, cluster_pairs
 from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
-from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, joined_groups, near_duplicates
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, joined_groups, near_duplicates_of_pairs
 from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, split_codes
 
@@ -71,7 +72,7 @@ def choose_rows(shards: Shards, job: Job, options: ChoiceOptions) -> Choice:
     if job.step("exact_duplicates"):
         choice.fates[repeated_keys(numbers["key"])] = Fate.DUPLICATE
     if step := job.step("near_duplicates"):
-        _mark_near_duplicates(shards, choice, step.options)
+        _mark_near_duplicates(shards, choice, step.options, job.has_clusters)
     sources = shards.sources()
     alive = choice.fates == Fate.KEPT
     are_sampled = options.limit is not None or any(part.is_sampled for part in options.parts)
@@ -107,12 +108,14 @@ def _as_pairs(keys: "ndarray") -> "ndarray":
     return keys.view([("high", "u8"), ("low", "u8")])
 
 
-def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any) -> None:
+def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, has_clusters: bool) -> None:
 
     def texts_of(number: int) -> ComparisonText:
         return comparison_text(row_texts(shards.row(number)))
 
-    found = near_duplicates(shards.bands(), choice.fates == Fate.KEPT, texts_of, step_options)
+    alive = choice.fates == Fate.KEPT
+    pairs = cluster_pairs(shards.clusters(), alive) if has_clusters else candidate_pairs(shards.bands(), alive)
+    found = near_duplicates_of_pairs(pairs, texts_of, step_options)
     if step_options.action is NearDuplicateAction.GROUP:
         _join_groups(shards, choice, joined_groups(choice.numbers["group"], found))
         return

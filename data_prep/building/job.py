@@ -10,13 +10,17 @@ from data_prep.sources import ReadOptions
 
 @dataclass(frozen=True)
 class Job:
-    """The build as the processes that read see it. `folder` is where they write; `held_out` see decontamination."""
+    """The build as the processes that read see it. `folder` is where they write; `held_out` see decontamination.
+
+    With `has_clusters`, datatrove's MinHash finds candidates for near duplicates; see `Shards.clusters`.
+    """
 
     read: tuple[ReadOptions, ...]  # of each source
     steps: tuple[ChosenStep, ...]
     seed: int
     folder: Path
     held_out: Path | None = None
+    has_clusters: bool = False
 
     def step(self, name: str) -> ChosenStep | None:
         """Return the chosen step of that name, None if it is off."""
@@ -42,6 +46,7 @@ class UnitResult:
     source: int
     shards: list[Shard] = field(default_factory=list)
     n_read: int = 0
+    n_bytes: int = 0
     n_rejected: Counter[tuple[str, str]] = field(default_factory=Counter)  # (step or "", reason)
     n_changed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (step, what)
     unread: Counter[str] = field(default_factory=Counter)

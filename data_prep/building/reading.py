@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from data_prep.building.cleaner import ChangedRow, Cleaner
 from data_prep.building.job import Job, Shard, UnitResult
+from data_prep.building.progress import bytes_of
 from data_prep.building.shards import write_bands, write_shard
 from data_prep.cleaning.decontamination import HeldOutRows
 from data_prep.cleaning.row_texts import RowText
@@ -57,7 +58,7 @@ class UnitReader:
                         waiting, n_chars = [], 0
             if waiting:
                 result.shards.append(self._write(number, source, len(result.shards), waiting))
-        result.n_read, result.unread = counts.n_rows, counts.unread
+        result.n_read, result.n_bytes, result.unread = counts.n_rows, bytes_of(part), counts.unread
         return result
 
     def _cleaned(
@@ -80,7 +81,8 @@ class UnitReader:
         name = f"{unit:06}-{number:04}"
         rows = [row for row, _ in cleaned]
         overlaps = [self._held_out is not None and self._held_out.overlaps(row) for row in rows]
-        if step := self._job.step("near_duplicates"):
+        step = self._job.step("near_duplicates")
+        if step and not self._job.has_clusters:
             write_bands(self._job.folder, name, [texts for _, texts in cleaned], step.options)
         return write_shard(self._job.folder, name, source, rows, overlaps, self._job.seed)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from pyarrow import Table
 
+CLUSTERS_NAME = "clusters.npy"
 # Numbers of a row: key of exact duplicates, position of its group, and whether it overlaps the rows of --held_out.
 ROW_NUMBERS = [("key", "V16"), ("group", "u8"), ("overlaps", "?")]
 
@@ -87,6 +88,12 @@ class Shards:
             bands = np.load(part)
             whole[:, start : start + len(bands)] = bands.T
         return whole.T
+
+    def clusters(self) -> "ndarray":
+        """Return the number of each row's cluster of possible near duplicates, -1 for none."""
+        import numpy as np
+
+        return np.load(self.folder / CLUSTERS_NAME)
 
     def table(self, place: int) -> "Table":
         """Return the table of one shard; it stays on disk until its values are read."""

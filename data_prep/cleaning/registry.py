@@ -16,6 +16,7 @@ from data_prep.cleaning.steps import (
     contamination,
     control_characters,
     credentials,
+    datatrove_filters,
     language,
     length,
     markup,
@@ -29,7 +30,7 @@ from pipelines.errors import UserError
 
 _MODULES = (
     broken_text, control_characters, markup, refusals, credentials, personal_data, answers, length, repetition,
-    language, contamination,
+    language, contamination, datatrove_filters,
 )  # fmt: skip
 ROW_STEPS: dict[str, RowStep] = {step.name: step for module in _MODULES for step in module.STEPS}
 # steps over all rows together, in this order after the row steps

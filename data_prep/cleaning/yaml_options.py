@@ -65,6 +65,10 @@ def _is_required(kind: type, name: str) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
+def _is_of_pairs(hint: Any) -> bool:
+    return typing.get_origin(typing.get_args(hint)[0]) is tuple if typing.get_origin(hint) is tuple else False
+
+
 def _converted(value: Any, hint: Any, place: str) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
@@ -75,6 +79,11 @@ def _converted(value: Any, hint: Any, place: str) -> Any:
             raise UserError(f"{place} is {value!r}, expected {', '.join(origin)}", did_you_mean(value, list(origin)))
         if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
+        if _is_of_pairs(option):
+            if isinstance(value, list) and all(isinstance(one, list) and len(one) == 2 for one in value):
+                kinds = typing.get_args(typing.get_args(option)[0])
+                return tuple(tuple(map(_converted, pair, kinds, [place] * 2)) for pair in value)
+            raise UserError(f"{place} is {value!r}, expected a list of pairs", "write it as [[2, 0.2], [3, 0.1]]")
         if origin is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
         if origin is tuple and isinstance(value, str):

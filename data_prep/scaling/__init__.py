@@ -4,4 +4,5 @@ datatrove runs the tasks, its quality filters and its MinHash. Reading, row step
 those of every other build, so that each document left out has a reason.
 """
 
-from data_prep.scaling.executors import Executor, Stage, refuse_missing_executor, run_stages
+from data_prep.scaling.executors import Executor, ExecutorOptions
+from data_prep.scaling.flags import add_executor_flags, executor_options

@@ -41,11 +41,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class SlurmOptions:
-    """The partition and the time limit of each Slurm task, such as 12:00:00."""
+class ExecutorOptions:
+    """Where and how tasks run: `n_workers` of `n_tasks` at a time; on Slurm, all that the partition allows."""
 
-    partition: str
-    time: str
+    executor: Executor
+    n_tasks: int
+    n_workers: int
+    slurm_partition: str | None = None
+    slurm_time: str | None = None
 
 
 def refuse_missing_executor(executor: Executor) -> None:
@@ -60,18 +63,18 @@ def refuse_missing_executor(executor: Executor) -> None:
         raise UserError(problem, "run this on a login node of the cluster, or use --executor local")
 
 
-def run_stages(stages: Sequence[Stage], executor: Executor, n_workers: int, folder: Path) -> None:
-    """Run `stages` in order, `n_workers` tasks at a time; datatrove's records are written below `folder`.
+def run_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Path) -> None:
+    """Run `stages` in order on this machine or on Ray; datatrove's records are written below `folder`.
 
     Raises `UserError` if a task is killed or, on Ray, if it fails.
     """
-    if executor is Executor.RAY:
-        with _ray_cluster(n_workers):
+    if options.executor is Executor.RAY:
+        with _ray_cluster(options.n_workers):
             for stage in stages:
-                _run_on_ray(stage, n_workers, folder)
+                _run_on_ray(stage, options.n_workers, folder)
     else:
         for stage in stages:
-            _run_locally(stage, n_workers, folder)
+            _run_locally(stage, options.n_workers, folder)
 
 
 def _run_locally(stage: Stage, n_workers: int, folder: Path) -> None:
@@ -133,7 +136,7 @@ def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
         raise UserError(problem, "run it with --executor local to see the whole error")
 
 
-def submit_stages(stages: Sequence[Stage], options: SlurmOptions, folder: Path) -> str:
+def submit_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Path) -> str:
     """Submit one job array for each stage, which begins when the one before has succeeded; return the last job's id."""
     from datatrove.executor import SlurmPipelineExecutor
 
@@ -143,7 +146,8 @@ def submit_stages(stages: Sequence[Stage], options: SlurmOptions, folder: Path) 
     last: PipelineExecutor | None = None
     for stage in stages:
         last = SlurmPipelineExecutor(
-            list(stage.blocks), tasks=stage.n_tasks, time=options.time, partition=options.partition, depends=last,
+            list(stage.blocks), tasks=stage.n_tasks, time=options.slurm_time, depends=last,
+            partition=options.slurm_partition,
             logging_dir=str(folder / stage.name), job_name=stage.name, qos=None, mem_per_cpu_gb=_MEM_PER_CPU_GB,
             venv_path=str(activate) if activate.is_file() else None,
         )  # fmt: skip

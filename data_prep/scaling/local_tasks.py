@@ -1,6 +1,7 @@
 """Run the tasks of one datatrove stage in processes of this machine."""
 
 import contextlib
+import io
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -51,7 +52,7 @@ class LocalTasks(PipelineExecutor):
 
 
 def _run_task(pickled: bytes, rank: int) -> None:
-    with quiet():
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # of progress bars
         dill.loads(pickled)._run_for_rank(rank)
 
 

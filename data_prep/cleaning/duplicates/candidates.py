@@ -1,6 +1,7 @@
 """Candidate pairs: rows that agree in several bands of their MinHash signatures, in time linear in the rows."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,14 @@ def candidate_pairs(bands: BandHashes, alive: NDArray[np.bool_]) -> NDArray[np.u
     return found[0]
 
 
+def cluster_pairs(clusters: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return pairs as `candidate_pairs` does, given the number of each row's cluster, -1 for none."""
+    rows = np.flatnonzero(alive & (clusters >= 0))
+    members = rows[np.argsort(clusters[rows], kind="stable")]
+    parts = list(_neighbors(members, clusters[members]))
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+
+
 def by_row(pairs: NDArray[np.uint64]) -> Iterator[tuple[int, list[int]]]:
     """Yield each row of `candidate_pairs` with its earlier rows."""
     rows, earlier = pairs >> _ROW_BITS, pairs & np.uint64(0xFFFFFFFF)
@@ -58,7 +67,7 @@ def _bucket_members(
     return members, column[members]
 
 
-def _neighbors(members: NDArray[np.int64], buckets: NDArray[np.uint32]) -> Iterator[NDArray[np.uint64]]:
+def _neighbors(members: NDArray[np.int64], buckets: NDArray[Any]) -> Iterator[NDArray[np.uint64]]:
     """Yield packed pairs of each member with its bucket's first row and with the members before it."""
     starts = _run_starts(buckets)
     if not len(starts):
@@ -101,6 +110,6 @@ def _best(found: Pairs) -> Pairs:
     return pairs[kept], n_equal[kept]
 
 
-def _run_starts(values: NDArray[np.uint64] | NDArray[np.uint32]) -> NDArray[np.int64]:
+def _run_starts(values: NDArray[Any]) -> NDArray[np.int64]:
     """Return where each run of equal values starts."""
     return np.flatnonzero(np.concatenate([np.ones(len(values[:1]), bool), values[1:] != values[:-1]]))

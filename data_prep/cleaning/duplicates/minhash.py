@@ -20,7 +20,7 @@ _QUESTION_ROLES = ("system", "developer", "user", "input", "tool")
 
 # Scripts written without spaces: each of their characters counts as a word.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _OTHER_PUNCTUATION = re.compile(r"[^\x00-\x7f\w]")
 _SPACE = ord(" ")
 _TABLE = bytes(
@@ -116,7 +116,7 @@ def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 def _spaced_words(text: str) -> bytes:
     """Return the words of a text in UTF-8, separated by spaces."""
     if not text.isascii():
-        text = _UNSPACED_CHARACTER.sub(r" \g<0> ", _OTHER_PUNCTUATION.sub(" ", text.replace("’", "").casefold()))
+        text = UNSPACED_CHARACTER.sub(r" \g<0> ", _OTHER_PUNCTUATION.sub(" ", text.replace("’", "").casefold()))
     return text.encode("utf-8", "surrogatepass").translate(_TABLE, b"'")
 
 

@@ -84,7 +84,13 @@ def near_duplicates(
     The first row in order is kept, and a row is compared with rows that are kept. With the action `group` nothing is
     left out: `kept_row` is then the first row of the cluster, whose rows may be alike over others between them.
     """
-    pairs = candidate_pairs(bands, alive)
+    return near_duplicates_of_pairs(candidate_pairs(bands, alive), texts_of, options)
+
+
+def near_duplicates_of_pairs(
+    pairs: NDArray[np.uint64], texts_of: Callable[[int], ComparisonText], options: NearDuplicateOptions
+) -> list[NearDuplicate]:
+    """Return the near duplicates among candidates, given as `row << 32 | earlier row` in order."""
     clusters = _Clusters(texts_of, options)
     for row, candidates in by_row(pairs):
         clusters.add(row, candidates)

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 import pytest
 
 from data_prep.scaling import executors
-from data_prep.scaling.executors import Executor, Stage, refuse_missing_executor, run_stages
+from data_prep.scaling.executors import Executor, ExecutorOptions, Stage, refuse_missing_executor, run_stages
 from pipelines.errors import UserError
 
+ON_TWO_CORES = ExecutorOptions(Executor.LOCAL, n_tasks=3, n_workers=2)
 needs_datatrove = pytest.mark.skipif(find_spec("datatrove") is None, reason="needs the extra scale")
 
 
@@ -54,7 +55,7 @@ def test_the_check_imports_none_of_the_packages():
 @needs_datatrove
 def test_stages_run_in_order_each_with_its_tasks(tmp_path):
     stages = [Stage("first", [partial(write_rank, tmp_path)], 3), Stage("second", [partial(write_rank, tmp_path)], 2)]
-    run_stages(stages, Executor.LOCAL, 2, tmp_path / "logs")
+    run_stages(stages, ON_TWO_CORES, tmp_path / "logs")
     written = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert written == ["0-of-2", "0-of-3", "1-of-2", "1-of-3", "2-of-3"]
 
@@ -63,11 +64,11 @@ def test_stages_run_in_order_each_with_its_tasks(tmp_path):
 def test_an_error_in_a_task_is_raised_and_later_stages_do_not_run(tmp_path):
     stages = [Stage("first", [fail], 2), Stage("second", [partial(write_rank, tmp_path)], 1)]
     with pytest.raises(ValueError, match="damaged"):
-        run_stages(stages, Executor.LOCAL, 2, tmp_path / "logs")
+        run_stages(stages, ON_TWO_CORES, tmp_path / "logs")
     assert not (tmp_path / "0-of-1").exists()
 
 
 @needs_datatrove
 def test_a_killed_worker_is_reported_instead_of_waited_for(tmp_path):
     with pytest.raises(UserError, match="a worker was killed, usually because memory ran out"):
-        run_stages([Stage("first", [be_killed], 4)], Executor.LOCAL, 2, tmp_path / "logs")
+        run_stages([Stage("first", [be_killed], 4)], ON_TWO_CORES, tmp_path / "logs")
