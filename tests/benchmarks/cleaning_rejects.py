@@ -1,9 +1,11 @@
 r"""What a cleaning step rejects or changes in the real sets, as a seeded sample to read by eye.
 
-    python -m tests.benchmarks.cleaning_rejects refusals --set alpaca --options '{"keep": ["en"]}'
+    python -m tests.benchmarks.cleaning_rejects language --set alpaca dolly --options '{"keep": ["en"]}'
+    python -m tests.benchmarks.cleaning_rejects runs_on --set alpaca --planted 50
 
-Out: for each set the numbers of rows, of rejects by reason and of changes, and `--sample` of them with excerpts. Sets
-are read from `--data`, a folder as data/README.md describes it; those that are absent are skipped.
+Out: for each set the numbers of rows, of rejects by reason and of changes, and `--sample` of them with excerpts; with
+`--planted` the share of so many faults, planted in answers of prose, that the step finds. Sets are read from `--data`,
+a folder as data/README.md describes it; those that are absent are skipped.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import data_prep.cleaning.steps
 from data_prep.cleaning.row_texts import RowText, row_texts
 from data_prep.cleaning.step import Changed, Rejected, RowStep
 from data_prep.conversation import RowFormat, read_preference, read_row
+from tests.data_prep.cleaning.steps.planted import FAULTS, cut_anywhere, recall
 
 Fields = dict[str, Any]
 N_CHARACTERS = 300
@@ -147,6 +150,23 @@ def report(name: str, rows: Iterator[Fields], step: Any, n_sample: int, seed: in
         print(f"[{name} {number}] {text}\n", flush=True)
 
 
+def report_planted(name: str, rows: Iterator[Fields], step_name: str, step: Any, n_planted: int, seed: int) -> None:
+    """Print the share of planted faults that the step finds in rows of one set."""
+    prose = [
+        row
+        for row in rows
+        if len(row.get("output", "")) > 150 and row["output"].endswith(".") and "\n" not in row["output"]
+    ]
+    rows_without = [row for row in prose if step(row_texts(row)) is None]
+    sampled = random.Random(seed).sample(rows_without, min(n_planted, len(rows_without)))
+    plants = {fault: plant for fault, planted_step, _, plant in FAULTS if planted_step == step_name}
+    if step_name == "cut_off":
+        plants["cut anywhere"] = cut_anywhere
+    for fault, plant in plants.items():
+        if sampled:
+            print(f"## {name}: {fault}: {recall(step, sampled, plant, seed):.0%} of {len(sampled)} found", flush=True)
+
+
 def main() -> None:
     """Run one step over the sets."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,6 +175,7 @@ def main() -> None:
     flags.add_argument("--set", choices=sorted(SETS), nargs="*", default=list(SETS))
     flags.add_argument("--options", type=json.loads, default={}, help="the step's options as JSON")
     flags.add_argument("--sample", type=int, default=30)
+    flags.add_argument("--planted", type=int, help="plant so many faults, and print how many are found")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--data", type=Path, default=Path("../shared/data"))
     options = flags.parse_args()
@@ -162,7 +183,12 @@ def main() -> None:
     function = step.make(step.options(**options.options))
     for name in options.set:
         path, read = SETS[name]
-        if (options.data / path).exists():
+        if not (options.data / path).exists():
+            continue
+        if options.planted:
+            rows = read(options.data / path)
+            report_planted(name, rows, options.step, function, options.planted, options.seed)
+        else:
             report(name, read(options.data / path), function, options.sample, options.seed)
 
 

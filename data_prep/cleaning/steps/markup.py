@@ -16,8 +16,8 @@ _ABOUT_MARKUP = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(
-    r"```|`[^`\n]*[<&\[]|[;{}]\s*$|^\s*(?:def|class|import|from|function|const|let|var|#include|public|if|for|while)\b.*[(:{]"
-    r"|=>|</(?:html|body|code|pre|script|style|table|svg)",
+    r"```|`[^`\n]*[<&\[]|[;{}]\s*$|=>|</(?:html|body|code|pre|script|style|table|svg)"
+    r"|^[ \t]*(?:def|class|import|from|function|const|let|var|#include|public|if|for|while)\b.*[(:{]",
     re.MULTILINE,
 )
 
@@ -31,7 +31,7 @@ _REMARK = (
 )
 _REFERENCE = r"<ref(?:\s[^<>]*)?(?:/>|>[^<>]{0,400}</ref>)|</?ref(?:\s[^<>]*)?>"
 # Other tags are often what was asked for: a page read from HTML is better read again by the HTML reader.
-_LINE_BREAK = r"[ \t]*<br\s*/?>[ \t]*\n?"
+_LINE_BREAK = r"(?<![ \t])[ \t]*<br\s*/?>[ \t]*\n?"
 _BBCODE = r"\[(?P<tag>b|i|u|url|quote|size|color|center)(?:=[^\]\n]{1,200})?\](?P<inside>[^\[\]]{0,2000})\[/(?P=tag)\]"
 _MARKUP = re.compile(
     f"(?P<remark>{_REMARK})|(?P<reference>{_REFERENCE})|(?P<line_break>{_LINE_BREAK})|(?P<bbcode>{_BBCODE})",

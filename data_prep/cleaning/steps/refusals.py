@@ -53,9 +53,9 @@ _NO_TOOL = re.compile(
     r"\bcapabilit(?:y|ies) (?:are|is|allow|at)|\bfunctions?\b|\bfunctionality|external tasks?|\btools?\b", re.IGNORECASE
 )
 _ASKED_FOR = re.compile(
-    r"refus|declin|apolog|reject|turn(?:ing)? down|excuse|\btone\b|formal|say(?:ing)? no\b|sorry|e-?mail|letter|reply"
-    r"|respon[ds]|customer|role.?play|dialog|story|conversation|tweet|message|translat|rewrite|rephrase|paraphrase|edit"
-    r"|correct|summari[sz]e|classif|\b(?:are|do|did|have|were|would) you\b|\byour(?:self)?\b|you['’]re",
+    r"refus|declin|apolog|reject|turn(?:ing)? down|excuse|cancel|say(?:ing)? no\b|sorry|e-?mail|letter|reply|respon[ds]"
+    r"|customer|role.?play|dialog|conversation|tweet|message|\b(?:are|do|did|have|were|would) you\b|\byour(?:self)?\b"
+    r"|you['’]re|\b(?:regret|cannot|can['’]?t|unable|not able|will not|won['’]?t)\b",  # the request has one itself
     re.IGNORECASE,
 )
 
@@ -114,7 +114,7 @@ def _placeholders(_: NoOptions) -> StepFunction:
         for place, one in enumerate(texts):
             text = one.text
             if one.role == "input":
-                cleaned = "" if text and _PLACEHOLDER_INPUT.match(text) else text
+                cleaned = "" if 0 < len(text) <= _MAX_PLACEHOLDER and _PLACEHOLDER_INPUT.match(text) else text
             elif one.role == "assistant" and is_wanted_answer(one):
                 if (rejected := _placeholder_answer(texts, one)) is not None:
                     return rejected

@@ -48,7 +48,8 @@ def test_a_flag_changes_a_step_in_place_or_adds_it_after_the_empty_check():
     assert names.index("max_length") == names.index("empty") + 1
     again = with_options(steps, "max_length", prompt_chars=5)
     assert len(again) == len(steps)
-    assert (again[1].options.output_chars, again[1].options.prompt_chars) == (30, 5)
+    options = again[names.index("max_length")].options
+    assert (options.output_chars, options.prompt_chars) == (30, 5)
 
 
 @pytest.mark.parametrize("kind", list(DatasetKind))

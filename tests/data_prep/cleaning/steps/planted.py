@@ -51,7 +51,7 @@ def recall(step: StepFunction, rows: Iterable[Row], plant: Plant, seed: int = 0)
         if planted != row["output"]:
             n_rows += 1
             n_found += step(row_texts({**row, "output": planted})) is not None
-    return n_found / n_rows
+    return n_found / n_rows if n_rows else 1.0
 
 
 def false_positives(step: StepFunction, rows: Iterable[Row]) -> list[Row]:
