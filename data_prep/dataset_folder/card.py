@@ -67,7 +67,7 @@ def _content(manifest: Row, title: str, examples: Sequence[Row]) -> dict[str, An
     return {
         **{name: manifest[name] for name in ("kind", "columns", "n_rejected", "seed", "licenses")},
         "title": title,
-        "languages": manifest.get("languages"),
+        "languages": _languages(manifest),
         "tags": _TAGS.get(manifest["kind"], []),
         "size_category": next((name for limit, name in _SIZES if n_rows < limit), "n>1B"),
         "n_rows": n_rows,
@@ -153,6 +153,12 @@ def _source(source: Row, licenses: Sequence[str]) -> dict[str, str]:
         "license": "; ".join([*named, *packages]) or "not stated",
         "version": f"{kind} {markdown_code(str(known_by))}" if known_by else "",
     }
+
+
+def _languages(manifest: Row) -> list[str]:
+    """The languages that the step `language` kept; none if it did not run."""
+    steps = dict(step_and_options(step) for step in manifest.get("steps", []))
+    return list(steps.get("language", {}).get("keep") or ())
 
 
 def _steps(manifest: Row) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,10 @@ _EXACT_BELOW = 10_000
 
 
 def texts_by_role(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (role, text) of a row in its final columns: document, question, answer, chosen or rejected."""
+    """Yield (role, text) of a row in its final columns: document, question, answer, chosen or rejected.
+
+    An answer that only calls tools has no text.
+    """
     if isinstance(fields.get("instruction"), str):
         parts = (fields["instruction"], fields.get("input"))
         yield "question", "\n\n".join(part for part in parts if part)
@@ -29,10 +32,13 @@ def texts_by_role(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield role, value
         elif isinstance(value, list):  # a chosen or rejected answer as messages
             yield role, "\n\n".join(content_text(message) for message in value)
-    for column in ("messages", "prompt"):
-        for message in fields.get(column) or ():
-            if message["role"] in _SPEAKERS:
-                yield _SPEAKERS[message["role"]], content_text(message)
+    for message in fields.get("prompt") or ():
+        if message["role"] == "user":
+            yield "question", content_text(message)
+    for message in fields.get("messages") or ():
+        text = content_text(message)
+        if message["role"] in _SPEAKERS and (text or not message.get("tool_calls")):
+            yield _SPEAKERS[message["role"]], text
 
 
 class LengthCounts:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from data_prep.dataset_folder.excerpts import RowExcerpt
 from data_prep.inspection.inspecting import Inspection
-from data_prep.inspection.problems import problems_of
+from data_prep.inspection.problems import counted, problems_of
 from data_prep.inspection.word_diff import Piece
 from pipelines.files.visible_text import listed, one_line
 
@@ -121,8 +121,8 @@ def _sources(console: Console, found: Inspection) -> None:
 
 def _repeats(console: Console, found: Inspection) -> None:
     _heading(console, "Groups and repeats")
-    counts = f"{found.n_repeated_rows:,} rows repeat an earlier row, {found.n_repeated_questions:,} an earlier question"
-    console.print(_indented(Text(counts)))
+    rows, questions = f"{found.n_repeated_rows:,}", f"{found.n_repeated_questions:,}"
+    console.print(_indented(Text(f"rows that repeat an earlier row: {rows}; an earlier question: {questions}")))
     for title, shared in (("largest groups", found.groups), ("most frequent answers", found.answers)):
         if shared:
             rows = [(f"{one.n_rows:,}", f"{one.share:.1%}", one.title, one.example) for one in shared[:5]]
@@ -133,10 +133,10 @@ def _rejects(console: Console, found: Inspection) -> None:
     _heading(console, "Left out, by reason")
     for reason in found.reasons[:_N_ITEMS]:
         sources = listed([f"{name} {n:,}" for name, n in list(reason.by_source.items())[:4]])
-        head = _line((reason.reason, "bold"), (f"{reason.n_rows:,} rows", ""), (sources, "dim"))
+        head = _line((reason.reason, "bold"), (counted(reason.n_rows, "row"), ""), (sources, "dim"))
         console.print(_indented(head))
         for example in reason.examples:
-            shown = _joined(example.texts) or example.details or "not recorded"
+            shown = _joined(example.texts) or example.details or "its text is not recorded"
             line = _line((f"{example.place}:", "dim"), (shown, ""))
             console.print(_indented(line, 4))
     if not found.reasons:
@@ -150,7 +150,7 @@ def _changes(console: Console, found: Inspection) -> None:
     _heading(console, "Changed, by step")
     for change in found.changes[:_N_ITEMS]:
         counts = ", ".join(f"{what} {n:,}" for what, n in list(change.counts.items())[:_N_ITEMS])
-        head = _line((change.step, "bold"), (f"{change.n_rows:,} rows", ""), (counts, "dim"))
+        head = _line((change.step, "bold"), (counted(change.n_rows, "row"), ""), (counts, "dim"))
         console.print(_indented(head))
         for example in change.examples:
             place = Text(f"{example.place}: ", "dim")

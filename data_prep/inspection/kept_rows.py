@@ -1,5 +1,6 @@
 """Scan the kept rows once: lengths, first words, repeats, groups, sources. Memory is some 40 bytes for each row."""
 
+import json
 import random
 import re
 from array import array
@@ -80,6 +81,7 @@ def scan_kept_rows(folder: Path, n_expected: int, seed: int, wanted: Collection[
 def _add(found: KeptRows, row: Row, sampled_as: RowName | None) -> None:
     """Count a row; `sampled_as` is its name if it is in the sample."""
     said: dict[str, list[str]] = {}
+    calls = [json.dumps(one["tool_calls"]) for one in row.get("messages") or () if one.get("tool_calls")]
     for role, text in texts_by_role(row):
         said.setdefault(role, []).append(text)
         found.characters.add(role, len(text))
@@ -90,12 +92,12 @@ def _add(found: KeptRows, row: Row, sampled_as: RowName | None) -> None:
     answers = next((said[role] for role in ANSWER_ROLES if role in said), [""])
     questions = said.get("question", [""])
     found.by_source[row["source"]] += 1
-    found.n_empty_answers += not answers[-1].strip()
+    found.n_empty_answers += not (answers[-1].strip() or calls)
     found.openings[_opening(questions[0])] += 1
     if len(found.openings) > 2 * _MAX_OPENINGS:
         found.openings = Counter(dict(found.openings.most_common(_MAX_OPENINGS)))
     found.questions.append(_hash(questions))
-    found.answers.append(_hash(answers))
+    found.answers.append(_hash([*answers, *calls]))
     found.groups.append(_hash([row["group"]]))
     if sampled_as is not None:
         found.sampled.append((f"{sampled_as[0]}, row {sampled_as[1]}", max(answers, key=len)[:_SAMPLED_CHARACTERS]))

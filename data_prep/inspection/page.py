@@ -6,7 +6,7 @@ from typing import Any
 
 from data_prep.dataset_folder.card import range_label
 from data_prep.inspection.inspecting import Inspection
-from data_prep.inspection.problems import problems_of
+from data_prep.inspection.problems import counted, problems_of
 from pipelines.files import write_text_atomically
 from pipelines.files.visible_text import visible
 
@@ -34,7 +34,12 @@ def page(found: Inspection) -> str:
         # names and reasons too: no character may reorder or hide other text; what a macro returns has been here
         finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else _shown(value),
     )
-    environment.filters |= {"thousands": lambda n: f"{n:,}", "percent": lambda share: f"{share:.1%}", "bars": _bars}
+    environment.filters |= {
+        "thousands": lambda n: f"{n:,}",
+        "percent": lambda share: f"{share:.1%}",
+        "bars": _bars,
+        "counted": counted,
+    }
     style = Markup((_TEMPLATES / "inspection.css").read_text(encoding="utf-8"))
     template = environment.get_template("inspection.html.j2")
     return template.render(found=found, problems=problems_of(found), style=style, max_shown=MAX_SHOWN) + "\n"

@@ -12,6 +12,11 @@ _MIN_ROWS = 20  # in smaller sets shares mean little
 _MAIN_LANGUAGE_SHARE, _MINORITY_SHARES = 0.8, (0.003, 0.1)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 row, 2 rows."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def problems_of(found: Inspection) -> list[str]:
     """Return what a data engineer should look at, the worst first."""
     checks = (_leaks, _few_groups, _lost_sources, _same_answers, _large_groups, _repeats, _languages, _counts)
@@ -21,13 +26,14 @@ def problems_of(found: Inspection) -> list[str]:
 def _leaks(found: Inspection) -> Iterator[str]:
     for split, n_shared in found.n_shared_questions.items():
         if n_shared:
-            yield f"{n_shared:,} rows of {split} ask a question that is also in train"
+            yield f"{counted(n_shared, 'row')} of {split} with a question that is also in train"
 
 
 def _few_groups(found: Inspection) -> Iterator[str]:
     for split in found.splits:
         if split.n_groups < MIN_GROUPS:
-            yield f"{split.name} has {split.n_groups} groups, under {MIN_GROUPS}: too few for a useful interval"
+            groups = counted(split.n_groups, "group")
+            yield f"{split.name} has {groups}, under {MIN_GROUPS}: too few for a useful interval"
     missing = [name for name, size in found.manifest.get("split_sizes", {}).items() if size > 0]
     for name in missing:
         if not found.manifest["n_rows"].get(name):
@@ -47,7 +53,7 @@ def _same_answers(found: Inspection) -> Iterator[str]:
         if found.n_rows >= _MIN_ROWS and answer.share > _SAME_ANSWER_SHARE:
             yield f"{answer.share:.0%} of all rows have the same answer: {answer.title}"
     if found.n_empty_answers:
-        yield f"{found.n_empty_answers:,} rows have an empty last answer"
+        yield f"{counted(found.n_empty_answers, 'row')} with an empty last answer"
 
 
 def _large_groups(found: Inspection) -> Iterator[str]:
@@ -58,7 +64,7 @@ def _large_groups(found: Inspection) -> Iterator[str]:
 
 def _repeats(found: Inspection) -> Iterator[str]:
     if found.n_repeated_rows:
-        yield f"{found.n_repeated_rows:,} rows repeat an earlier row but for case and white space"
+        yield f"{counted(found.n_repeated_rows, 'row')} equal to an earlier row but for case and white space"
 
 
 def _languages(found: Inspection) -> Iterator[str]:
@@ -75,6 +81,7 @@ def _languages(found: Inspection) -> Iterator[str]:
 def _counts(found: Inspection) -> Iterator[str]:
     if found.n_rejected_lines != found.n_rejected:
         yield f"rejected.jsonl has {found.n_rejected_lines:,} lines, but the manifest counts {found.n_rejected:,}"
+    # rows may be more: a mixture repeats rows, and files are left out before a row is read
     n_read = found.manifest.get("n_read")
-    if n_read is not None and n_read != found.n_rows + found.n_rejected:
-        yield f"{n_read:,} rows were read, but {found.n_rows + found.n_rejected:,} were kept or left out"
+    if n_read is not None and n_read > found.n_rows + found.n_rejected:
+        yield f"{n_read:,} rows were read, but only {found.n_rows + found.n_rejected:,} were kept or left out"

@@ -57,6 +57,13 @@ def test_the_card_counts_rows_groups_lengths_rejects_and_changes(folder):
     assert "| toy |  | mit | sha256 `0000" in text
 
 
+def test_the_languages_that_a_step_kept_are_in_the_metadata(folder, tmp_path):
+    manifest = {**manifest_of(folder), "steps": [{"language": {"keep": ["en", "de"]}}]}
+    (tmp_path / "README.md").write_text(dataset_card(manifest, "x"))
+    assert (metadata_load(tmp_path / "README.md") or {})["language"] == ["en", "de"]
+    assert "language" not in (metadata_load(folder / "README.md") or {})
+
+
 def test_three_rows_are_shown_and_the_seed_chooses_them(folder):
     first = (folder / "README.md").read_text()
     assert len(re.findall(r"^\*\*\d\.\*\*", first, re.MULTILINE)) == 3

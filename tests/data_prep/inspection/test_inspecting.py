@@ -96,13 +96,25 @@ def test_conversations_preferences_and_corpora_are_measured_by_role(tmp_path):
     assert list(inspect_folder(texts).characters) == ["document"]
 
 
+def test_a_turn_that_calls_a_tool_is_no_empty_answer_and_another_call_no_repeat(tmp_path):
+    def chat(number):
+        call = {"type": "function", "function": {"name": "add", "arguments": {"x": number}}}
+        turns = [{"role": "user", "content": "Add."}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+        return {"messages": turns, "source": "trips.jsonl", "source_row": str(number), "group": f"g{number}"}
+
+    rows = [chat(number) for number in range(30)]
+    found = inspect_folder(build(tmp_path / "x", rows, DatasetKind.CONVERSATIONS, SplitSizes(0, 0)))
+    assert (found.n_empty_answers, found.n_repeated_rows, found.n_repeated_questions) == (0, 0, 29)
+    assert "answer" not in found.characters
+
+
 @pytest.mark.parametrize(("rows", "problem"), [
-    ([instruction(n, instruction="Say hi.") for n in range(60)], "ask a question that is also in train"),
+    ([instruction(n, instruction="Say hi.") for n in range(60)], "with a question that is also in train"),
     ([instruction(n, group=f"g{n % 4}") for n in range(60)], "groups, under 10"),
     ([instruction(n, output="yes" if n % 2 else ENGLISH + str(n)) for n in range(60)], "same answer: yes"),
-    ([instruction(n, output="" if n == 9 else ENGLISH) for n in range(60)], "1 rows have an empty last answer"),
+    ([instruction(n, output="" if n == 9 else ENGLISH) for n in range(60)], "1 row with an empty last answer"),
     ([instruction(n, group="g" if n % 2 else f"g{n}") for n in range(90)], "of all rows"),
-    ([instruction(n % 50) for n in range(60)], "rows repeat an earlier row"),
+    ([instruction(n % 50) for n in range(60)], "rows equal to an earlier row"),
     ([instruction(n, output=GERMAN if n in (4, 5) else ENGLISH) for n in range(60)], "2 of 60 sampled texts are in de"),
 ])  # fmt: skip
 def test_what_looks_wrong_is_said(tmp_path, rows, problem):
@@ -121,7 +133,7 @@ def test_counts_that_do_not_add_up_are_said(folder):
     (folder / "manifest.json").write_text(json.dumps({**manifest, "n_read": 70}))
     problems = problems_of(inspect_folder(folder))
     assert "rejected.jsonl has 6 lines, but the manifest counts 7" in problems
-    assert "70 rows were read, but 67 were kept or left out" in problems
+    assert "70 rows were read, but only 67 were kept or left out" in problems
 
 
 def test_a_broken_file_is_one_error_with_its_name(folder):
