@@ -121,8 +121,9 @@ def _sources(console: Console, found: Inspection) -> None:
 
 def _repeats(console: Console, found: Inspection) -> None:
     _heading(console, "Groups and repeats")
-    rows, questions = f"{found.n_repeated_rows:,}", f"{found.n_repeated_questions:,}"
-    console.print(_indented(Text(f"rows that repeat an earlier row: {rows}; an earlier question: {questions}")))
+    n_rows, n_questions = found.n_repeated_rows, found.n_repeated_questions
+    counts = f"rows that repeat an earlier row: {n_rows:,}; an earlier question: {n_questions:,}"
+    console.print(_indented(Text(counts)))
     for title, shared in (("largest groups", found.groups), ("most frequent answers", found.answers)):
         if shared:
             rows = [(f"{one.n_rows:,}", f"{one.share:.1%}", one.title, one.example) for one in shared[:5]]

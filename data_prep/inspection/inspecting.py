@@ -26,6 +26,11 @@ from pipelines.errors import UserError
 from pipelines.files.visible_text import one_line
 
 _N_OPENINGS = 15
+# what manifests of earlier versions lack
+_OF_OLD_FOLDERS: dict[str, Any] = {
+    "n_groups": {}, "effective_groups": {}, "n_rejected": {}, "unread_columns": {}, "sources": [], "licenses": [],
+    "steps": [], "split_sizes": {}, "columns": [], "command": "", "seed": 0,
+}  # fmt: skip
 _TITLE_CHARACTERS = 100
 
 
@@ -114,7 +119,7 @@ def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
 
     Raises `UserError` if `folder` is not a dataset folder, or if a file of it is broken.
     """
-    manifest = read_manifest(folder)
+    manifest = {**_OF_OLD_FOLDERS, **read_manifest(folder)}
     n_rows = sum(manifest["n_rows"].values())
     rejected = read_rejected(folder, seed)
     kept = scan_kept_rows(folder, n_rows, seed, [pair.kept for pair in rejected.pairs])
@@ -137,7 +142,7 @@ def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
         n_repeated_questions=n_repeats(kept.questions) if manifest["kind"] != "corpus" else 0,
         n_empty_answers=kept.n_empty_answers,
         n_shared_questions=n_shared_with_train(kept, kept.questions) if manifest["kind"] != "corpus" else {},
-        steps=[step_and_options(step) for step in manifest.get("steps", [])],
+        steps=[step_and_options(step) for step in manifest["steps"]],
         n_rejected_lines=rejected.n_lines,
         reasons=rejected.reasons,
         changes=read_changed(folder, seed),
@@ -146,7 +151,7 @@ def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
 
 
 def _splits(manifest: Mapping[str, Any]) -> list[Split]:
-    effective = manifest.get("effective_groups", {})
+    effective = manifest["effective_groups"]
     return [
         Split(name, manifest["n_rows"][name], manifest["n_groups"].get(name, 0), effective.get(name))
         for name in SPLITS

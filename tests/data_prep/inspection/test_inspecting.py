@@ -8,6 +8,7 @@ import pytest
 from data_prep.dataset_folder import DatasetKind, SplitSizes
 from data_prep.inspection.inspecting import inspect_folder
 from data_prep.inspection.kept_rows import scan_kept_rows
+from data_prep.inspection.page import page
 from data_prep.inspection.problems import problems_of
 from pipelines.errors import UserError
 from tests.data_prep.inspection.conftest import ENGLISH, GERMAN, build, instruction, rejects
@@ -134,6 +135,17 @@ def test_counts_that_do_not_add_up_are_said(folder):
     problems = problems_of(inspect_folder(folder))
     assert "rejected.jsonl has 6 lines, but the manifest counts 7" in problems
     assert "70 rows were read, but only 67 were kept or left out" in problems
+
+
+def test_a_folder_of_an_earlier_version_opens(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    kept = {name: manifest[name] for name in ("kind", "n_rows", "content_sha256")}
+    (folder / "manifest.json").write_text(json.dumps(kept))
+    for name in ("rejected.jsonl", "changed.jsonl"):
+        (folder / name).unlink()
+    found = inspect_folder(folder)
+    assert (found.n_rows, found.reasons, found.changes) == (60, [], [])
+    assert "60 rows kept, 0 left out" in page(found)
 
 
 def test_a_broken_file_is_one_error_with_its_name(folder):
