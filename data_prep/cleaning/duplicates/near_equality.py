@@ -17,7 +17,7 @@ MAX_CHANGED = 0.1  # changed in this share of its words at most,
 MIN_WORDS_OF_ANSWER = 10  # and long enough to be no coincidence
 CHARS_PER_CODE_SIGN = 30  # a text with more brackets and the like is code
 N_REPEATED = 3  # a word with so many places in a document is what it is about
-MIN_WORDS_OF_CODE = 20
+MIN_WORDS_OF_CODE = 30
 _CODE_SIGNS = re.compile(r"[(){}\[\];=<>]")
 _FIGURES = re.compile(r"\d+|[+*/^%<>=]|-(?=\s?\d)")
 
@@ -100,12 +100,16 @@ def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
 
 
 def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
-    """Whether the answers are code (or formulas) and differ in more than a few names, or in any if they are short."""
+    """Whether the answers are code (or formulas) and differ in more than a few names, or in any if they are short.
+
+    Code without a question may differ in half as many: nothing else tells what it does.
+    """
     answer = "".join(row.text.answers)
     if len(_CODE_SIGNS.findall(answer)) * CHARS_PER_CODE_SIGN < len(answer):
         return False
+    most = MAX_CHANGED if row.text.questions else MAX_CHANGED / 2
     is_short = sum(map(len, row.answers)) < MIN_WORDS_OF_CODE
-    return _changed_share(row, other) > (0 if is_short else MAX_CHANGED)
+    return _changed_share(row, other) > (0 if is_short else most)
 
 
 def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
