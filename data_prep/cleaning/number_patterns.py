@@ -11,7 +11,8 @@ from data_prep.cleaning.personal_patterns import Place
 # A country code, an area code in brackets, groups of digits. Each repetition begins with a separator, so that matching
 # takes linear time.
 _INTERNATIONAL = re.compile(
-    r"(?<![\w+*/=^)\]-])\+[1-9]\d{0,14}(?: ?\(\d{1,5}\)[ .-]?\d{1,14})?(?:[ \-/]\d{1,8}|\.\d{2,8}){0,5}(?!\w|\.\d)",
+    r"(?<![\w+*/=^)\]-])(?:\+[1-9]\d{0,14}|\(\+[1-9]\d{0,3}\))"
+    r"(?: ?\(\d{1,5}\)[ .-]?\d{1,14})?(?:[ \-/]\d{1,8}|\.\d{2,8}){0,5}(?!\w|\.\d)",
     re.ASCII,
 )
 _COUNTRY_CODE = re.compile(

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 Place = tuple[int, int]
 
+_LATIN = "\u00c0-\u024f"  # in words of other scripts, an address may follow without a space
 _EMAIL = re.compile(
-    r"(?<![\w.%+/-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
-    r"([A-Za-z]{2,24})(?![\w@-]|\.\w|[(\[=:]\w?)",
+    rf"(?<![\w{_LATIN}.%+/-])[A-Za-z0-9{_LATIN}](?:[\w{_LATIN}.%+-]{{0,62}}[\w{_LATIN}%+-])?"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24})(?![\w@-]|\.\w|[(\[=:]\w?)",
     re.ASCII,
 )
 # Two-letter domains are countries. Longer names after an @ in code are attributes and files, so they are listed.
@@ -19,7 +20,8 @@ _LONG_TLD = re.compile(
     r"com|net|org|edu|gov|mil|int|info|biz|name|museum|aero|coop|pro|jobs|mobi|travel|post|asia|cat|arpa|app|dev|page|"
     r"blog|online|site|store|shop|tech|club|email|cloud|company|agency|live|life|world|today|group|solutions|digital|"
     r"media|news|space|website|xyz|bank|health|law|studio|design|academy|school|university|support|services|global|"
-    r"international|network|center|systems|consulting|eco|earth|london|paris|berlin|tokyo|nyc"
+    r"international|network|center|systems|consulting|eco|earth|london|paris|berlin|tokyo|nyc|fund|finance|capital|ventures|"
+    r"team|works|software|care|church|community|energy|farm|house|legal|social|training|video|wiki|zone|art|foundation"
 )
 _FILE_ENDINGS = ("js", "ts", "py", "rb", "rs", "cs", "md", "sh")  # `logo@2.js`; few people have an address in them
 # RFC 2606, what authors write for "your address", and message ids

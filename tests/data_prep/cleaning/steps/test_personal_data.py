@@ -22,8 +22,10 @@ def replaced(text, **options):
     [
         ("<ann.lee+news@firm.co.uk>, please", "<<EMAIL_ADDRESS>>, please"),
         ("mailto:jane_doe@uni-bonn.de?subject=x", "mailto:<EMAIL_ADDRESS>?subject=x"),
+        ("Björn.Bø@firma.no, 邮箱是wang@qq.com。", "<EMAIL_ADDRESS>, 邮箱是<EMAIL_ADDRESS_2>。"),
         ("call +49 151 23456789 today", "call <PHONE_NUMBER> today"),
         ("(+1 (212) 456-7890)", "(<PHONE_NUMBER>)"),
+        ("(+48) 123 456 789", "<PHONE_NUMBER>"),
         ("212-456-7890, 312.456.7891.", "<PHONE_NUMBER>, <PHONE_NUMBER_2>."),
         ("Tel: 030 / 23125 904", "Tel: <PHONE_NUMBER>"),
         ("Téléphone : 01 42 68 53 00", "Téléphone : <PHONE_NUMBER>"),
