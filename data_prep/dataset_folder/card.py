@@ -133,7 +133,8 @@ def range_label(limit: int) -> str:
 def _bar(share: float) -> str:
     if share == 0:
         return ""
-    return f"{'█' * round(share * _BAR_LENGTH)} {max(share, 0.001):.1%}".strip()
+    shown = f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+    return f"{'█' * round(share * _BAR_LENGTH)} {shown}".strip()
 
 
 def _example(row: Row) -> dict[str, Any]:

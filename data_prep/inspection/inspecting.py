@@ -94,6 +94,7 @@ class Inspection:
     groups: list[SharedBy]
     answers: list[SharedBy]
     n_repeated_rows: int
+    n_copies: int
     n_repeated_questions: int
     n_empty_answers: int
     n_shared_questions: Mapping[str, int]
@@ -138,7 +139,8 @@ def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
         sources=_sources(manifest, kept, rejected),
         groups=_shared(repeated(folder, kept, kept.groups), kept.n_all, _group),
         answers=_shared(repeated(folder, kept, kept.answers), kept.n_all, _answer),
-        n_repeated_rows=n_repeats(kept.questions, kept.answers),
+        n_repeated_rows=max(0, n_repeats(kept.questions, kept.answers) - kept.n_copies),
+        n_copies=kept.n_copies,
         n_repeated_questions=n_repeats(kept.questions) if manifest["kind"] != "corpus" else 0,
         n_empty_answers=kept.n_empty_answers,
         n_shared_questions=n_shared_with_train(kept, kept.questions) if manifest["kind"] != "corpus" else {},

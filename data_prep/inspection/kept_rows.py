@@ -28,6 +28,7 @@ ANSWER_ROLES = ("answer", "chosen", "document")
 _N_FIRST_WORDS = 2
 _MAX_OPENINGS = 100_000
 _OPENING_CHARACTERS, _SAMPLED_CHARACTERS = 200, 2_000
+_COPY = re.compile(r"#[2-9]\d*$|#1\d+$")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
@@ -41,6 +42,7 @@ class KeptRows:
     openings: Counter[str] = field(default_factory=Counter)
     by_source: Counter[str] = field(default_factory=Counter)
     n_empty_answers: int = 0
+    n_copies: int = 0  # that a mixture made by its weights
     sampled: list[tuple[str, str]] = field(default_factory=list)  # place and answer
     wanted: dict[RowName, dict[str, Any]] = field(default_factory=dict)
     questions: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -93,6 +95,7 @@ def _add(found: KeptRows, row: Row, sampled_as: RowName | None) -> None:
     questions = said.get("question", [""])
     found.by_source[row["source"]] += 1
     found.n_empty_answers += not (answers[-1].strip() or calls)
+    found.n_copies += _COPY.search(row["source_row"]) is not None
     found.openings[_opening(questions[0])] += 1
     if len(found.openings) > 2 * _MAX_OPENINGS:
         found.openings = Counter(dict(found.openings.most_common(_MAX_OPENINGS)))

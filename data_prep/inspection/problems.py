@@ -8,6 +8,7 @@ MIN_GROUPS = 10
 _LOST_SHARE = 0.5
 _SAME_ANSWER_SHARE = 0.1
 _LARGE_GROUP_SHARE = 0.2
+_ASKED_FOR = ("not_sampled", "over_limit")  # by a mixture's weights and --limit
 _MIN_ROWS = 20  # in smaller sets shares mean little
 _MAIN_LANGUAGE_SHARE, _MINORITY_SHARES = 0.8, (0.003, 0.1)
 
@@ -44,7 +45,7 @@ def _lost_sources(found: Inspection) -> Iterator[str]:
     for source in found.sources:
         n_read = source.n_read or source.n_kept + sum(source.rejected.values())
         for reason, n_rows in source.rejected.items():
-            if n_read >= _MIN_ROWS and n_rows > _LOST_SHARE * n_read:
+            if reason not in _ASKED_FOR and n_read >= _MIN_ROWS and n_rows > _LOST_SHARE * n_read:
                 yield f"{source.name} lost {n_rows / n_read:.0%} of its {n_read:,} rows as {reason}"
 
 

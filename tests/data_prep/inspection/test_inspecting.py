@@ -128,6 +128,13 @@ def test_a_source_that_lost_over_half_its_rows_is_named_with_the_reason(tmp_path
     assert "trips.jsonl lost 60% of its 100 rows as near_duplicate" in problems_of(inspect_folder(folder))
 
 
+def test_copies_of_a_mixture_and_rows_over_a_limit_are_not_called_wrong(tmp_path):
+    rows = [instruction(n, source_row=f"{n}{copy}") for n in range(40) for copy in ("", "#2", "#10")]
+    folder = build(tmp_path / "x", rows, sizes=SplitSizes(0, 0), rejected=rejects("over_limit", 90))
+    assert problems_of(inspect_folder(folder)) == []
+    assert (inspect_folder(folder).n_copies, inspect_folder(folder).n_repeated_rows) == (80, 0)
+
+
 def test_counts_that_do_not_add_up_are_said(folder):
     (folder / "rejected.jsonl").write_text((folder / "rejected.jsonl").read_text().split("\n", 1)[1])
     manifest = json.loads((folder / "manifest.json").read_text())
