@@ -45,7 +45,7 @@ _ANSWERS_AFTER_ALL = re.compile(
     r"|did you mean|do you mean|could you|can you|understand|if you (?:provide|give|share|tell|could|can)"
     r"|please (?:provide|specify|clarify|share|give|let|tell|be more|try)"
     r"|(?:more|additional|further) (?:information|details|context)|(?:previous|last|earlier) (?:response|answer)"
-    r"|without (?:know|more)|for all|(?:are|is) (?:both|not)|humans are)\b|\n\s*(?:\d+\.|[-*]) |```",
+    r"|without (?:know\w*|more)|for all|(?:are|is) (?:both|not)|humans are)\b|\n\s*(?:\d+\.|[-*]) |```",
     re.IGNORECASE,
 )
 # Data for tool calls teaches to say that no tool fits.

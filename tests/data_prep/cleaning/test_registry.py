@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from data_prep.cleaning.registry import default_steps, in_order, read_steps, with_options
+from data_prep.cleaning.registry import DATASET_STEPS, ROW_STEPS, default_steps, in_order, read_steps, with_options
 from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
@@ -50,6 +52,11 @@ def test_a_flag_changes_a_step_in_place_or_adds_it_after_the_empty_check():
     assert len(again) == len(steps)
     options = again[names.index("max_length")].options
     assert (options.output_chars, options.prompt_chars) == (30, 5)
+
+
+def test_the_manual_names_every_step():
+    manual = (Path(__file__).parents[3] / "data_prep" / "README.md").read_text("utf-8")
+    assert [name for name in (*ROW_STEPS, *DATASET_STEPS) if f"`{name}`" not in manual] == []
 
 
 @pytest.mark.parametrize("kind", list(DatasetKind))
