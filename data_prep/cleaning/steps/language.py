@@ -1,7 +1,7 @@
 """Keep rows in given languages, as py3langid identifies them. Off without options."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,7 +30,7 @@ _CHECKED_ROLES = frozenset({"assistant", "text"})
 class KeptLanguages:
     """`keep`: ISO 639 codes such as [en, de]. Rows of which no text is long enough to be sure stay."""
 
-    keep: Sequence[str] = ()
+    keep: tuple[str, ...] = ()
 
 
 def language_of(text: str) -> str | None:
@@ -98,16 +98,14 @@ def _is_the_same_throughout(text: str) -> bool:
     return len({_VARIETIES.get(label, label) for label in labels}) == 1
 
 
-def _checked(keep: Any) -> frozenset[str]:
-    if not isinstance(keep, list | tuple) or not keep:
-        raise UserError(f"language: keep is {keep!r}, expected a list of language codes", "write keep: [en]")
+def _checked(keep: Collection[str]) -> frozenset[str]:
+    if not keep:
+        raise UserError("language keeps no language, expected a list of codes", "write keep: [en]")
     known = known_languages()
     for code in keep:
         if code not in known:
-            # YAML 1.1 reads the code of Norwegian as false
-            problem = f"language: keep has {'no' if code is False else code!r}, expected a code of ISO 639 such as en"
-            fix = 'write "no" with quotes' if code is False else f"choose from {', '.join(sorted(known))}"
-            raise UserError(problem, fix)
+            problem = f"language: keep has {code!r}, expected codes of ISO 639"
+            raise UserError(problem, f"choose from {', '.join(sorted(known))}")
     return frozenset(keep)
 
 
