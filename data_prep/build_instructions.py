@@ -7,7 +7,10 @@ A laptop needs a minute for the standard library. Sources are
     names (prompt, question; context; response, answer, completion), or any names with --column_map
     instruction=question,output=answer; or with messages, conversations (ShareGPT), or a prompt and completion of
     messages; and optionally system, history, tools and chat_template_kwargs;
+  - rows of OpenAssistant, KTO, HH-RLHF, UltraFeedback, Natural Instructions and others (see data_prep/README.md);
   - a folder of Python files, or one file: every function with a docstring becomes a row that asks for it;
+    --format python_classes adds classes, --format git reads only what git tracks;
+  - Markdown files: a heading that asks a question, with the text below it as the answer;
   - a dataset on the Hub, as owner/name or owner/name@revision.
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left

@@ -113,7 +113,7 @@ def test_a_format_by_its_name_checks_the_columns_of_each_row():
 
 def test_the_chosen_answer_of_a_pair_is_an_instruction():
     pair = {"system": "Be kind.", "question": "Hi", "chosen": "Hello.", "rejected": "No."}
-    read = convert([pair, {"prompt": "a", "chosen": "b", "rejected": "c"}], n_head=1)
+    read = convert([pair, {"prompt": "a", "chosen": "b", "rejected": "b"}], n_head=1)
     assert read.format_name == "chosen_answers"
     assert [one["content"] for one in read.fields[0]["messages"]] == ["Be kind.", "Hi", "Hello."]
     assert read.fields[1] == {"instruction": "a", "input": "", "output": "b"}
