@@ -122,7 +122,7 @@ def build_by_map(source: Path) -> None:
     index, seen, kept = MinHashLSH(threshold=0.6, num_perm=128), set(), []
     for number, row in enumerate(rows):
         key = " ".join(f"{row['instruction']} {row['input']} {row['output']}".casefold().split())
-        sketch = MinHash(num_perm=128, hashvalues=row["signature"])
+        sketch = MinHash(num_perm=128, hashvalues=row["signature"], scheme="affine32")
         if key not in seen and not index.query(sketch):
             index.insert(number, sketch)
             kept.append(number)
