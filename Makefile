@@ -49,8 +49,10 @@ lint: environment
 base: environment
 	rm -rf $(BASE) && mkdir -p $(BASE)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target $(BASE)/packages -r recipes/quickstart/base-packages.txt
-	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 600 --output $(BASE)/instructions
-	$(BIN)/python data_prep/build_corpus.py --source "$(STDLIB)" --source $(BASE)/packages --held_out $(BASE)/instructions --output $(BASE)/corpus
+	$(BIN)/python data_prep/build_instructions.py --source "$(STDLIB)" --max_output_chars 600 \
+		--steps recipes/quickstart/base-steps.yaml --output $(BASE)/instructions
+	$(BIN)/python data_prep/build_corpus.py --source "$(STDLIB)" --source $(BASE)/packages --held_out $(BASE)/instructions \
+		--steps recipes/quickstart/base-steps.yaml --output $(BASE)/corpus
 	$(BIN)/python data_prep/train_tokenizer.py --corpus $(BASE)/corpus --kind bpe --vocab_size 4096 --output $(BASE)/tokenizer
 	TOKENIZERS_PARALLELISM=true $(BIN)/python pipelines/pretrain.py --config recipes/quickstart/pretrain/base.yaml --output_dir $(BASE)/run
 

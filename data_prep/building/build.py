@@ -19,6 +19,7 @@ from data_prep.building.progress import Progress, bytes_of_source, stage
 from data_prep.building.reading import NumberedUnit, read_units
 from data_prep.building.shards import Shards
 from data_prep.building.writing import FinalForm, Written, final_form, join_lines, write_rows
+from data_prep.cleaning.decontamination import manifest_of_held_out
 from data_prep.cleaning.registry import ChosenStep
 from data_prep.dataset_folder import (
     CHANGED_NAME,
@@ -124,6 +125,8 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
     steps, parts, executor = chosen_steps(options, kind), mixture_parts(options), executor_options(options)
     refuse_output(options.output, options.overwrite)
     Cleaner(steps)  # raises UserError for options that cannot be used
+    if getattr(options, "held_out", None) is not None:
+        manifest_of_held_out(options.held_out)
     names = distinct_names([part.source for part in parts])
     reads = [read_options_of(part, options, kind) for part in parts]
     plans = [plan_source(part.source, *one) for part, one in zip(parts, zip(reads, names, strict=True), strict=True)]

@@ -51,9 +51,9 @@ def bytes_of_source(plan: SourcePlan) -> int:
 
 
 def bytes_of(unit: Unit) -> int:
-    """Return the bytes of its files that a unit reads; 0 for row groups, which are not counted in bytes."""
-    if unit.stop is not None:
-        return unit.stop - unit.start if unit.format == "jsonl" else 0
+    """Return the bytes of its files that a unit reads; for some row groups of Parquet, all of the file's."""
+    if unit.stop is not None and unit.format == "jsonl":
+        return unit.stop - unit.start * (unit.format == "jsonl")
     return sum(file.stat().st_size for file in unit.files if file.is_file()) - unit.start
 
 

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from typing import IO, Any
 
 from data_prep.building.cleaner import ChangedRow, Cleaner
+from data_prep.building.flags import all_cores
 from data_prep.building.job import Job, Shard, UnitResult
 from data_prep.building.progress import bytes_of
 from data_prep.building.shards import write_bands, write_shard
@@ -27,6 +28,8 @@ _CHARS_OF_A_SHARD = 16 << 20
 _UNITS_WAITING = 3  # for each process: results are taken in order, so that some wait
 
 CleanRow = tuple[SourceRow, list[RowText]]
+_BYTES_FOR_PROCESSES = 4 << 20  # with less to read, starting processes takes longer than they save
+
 NumberedUnit = tuple[int, int, Unit]  # number of the unit, number of its source, unit
 
 
@@ -87,13 +90,19 @@ class UnitReader:
         return write_shard(self._job.folder, name, source, rows, overlaps, self._job.seed)
 
 
-def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int) -> Iterator[UnitResult]:
+def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int | None) -> Iterator[UnitResult]:
     """Yield the result of each unit in order; `units` may be planned while others are read.
 
-    A single unit, or `num_proc` 1, is read in this process. Raises `UserError` if a process dies.
+    With None, small sources are read in this process, others by all cores. Raises `UserError` if a process dies.
     """
     remaining = iter(units)
     first = list(islice(remaining, 2))
+    n_bytes = sum(bytes_of(unit) for _, _, unit in first)
+    while num_proc is None and n_bytes < _BYTES_FOR_PROCESSES and (more := list(islice(remaining, 1))):
+        first += more
+        n_bytes += bytes_of(more[0][2])
+    if num_proc is None:
+        num_proc = all_cores() if n_bytes >= _BYTES_FOR_PROCESSES else 1
     if num_proc == 1 or len(first) < 2:
         reader = UnitReader(job)
         yield from map(reader.read, chain(first, remaining))

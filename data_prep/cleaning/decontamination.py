@@ -23,15 +23,21 @@ def line_windows(text: str) -> Iterator[int]:
             yield hash(tuple(window))
 
 
+def manifest_of_held_out(folder: Path) -> dict[str, Any]:
+    """Return the manifest. Raises `UserError` if `folder` is not a dataset folder of instructions or conversations."""
+    manifest = read_manifest(folder)
+    if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
+        problem = f"--held_out {folder} is a {manifest['kind']} folder, expected instructions or conversations"
+        raise UserError(problem, "name a folder made by data_prep/build_instructions.py")
+    return manifest
+
+
 class HeldOutRows:
     """The validation and test rows of a dataset folder, which a training corpus must not hold."""
 
     def __init__(self, folder: Path) -> None:
         """Raise `UserError` if `folder` is not a dataset folder of instructions or conversations."""
-        manifest = read_manifest(folder)
-        if manifest["kind"] not in (DatasetKind.INSTRUCTIONS, DatasetKind.CONVERSATIONS):
-            problem = f"--held_out {folder} is a {manifest['kind']} folder, expected instructions or conversations"
-            raise UserError(problem, "name a folder made by data_prep/build_instructions.py")
+        manifest = manifest_of_held_out(folder)
         self._windows: set[int] = set()
         self._groups: set[str] = set()
         for split in HELD_OUT_SPLITS:

@@ -29,7 +29,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of --limit's sample (0)")
-    parser.add_argument("--num_proc", type=positive, default=1, help="processes that read Python files (1)")
+    parser.add_argument("--num_proc", type=positive, help="processes that read and clean (all cores)")
     parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
     parser.add_argument("--license", action="append", type=_license, help="license of the rows, as on the Hub: mit")
     parser.add_argument("--overwrite", action="store_true", help="replace the contents of --output")

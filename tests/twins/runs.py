@@ -15,7 +15,7 @@ from tests.twins.datasets import save_twin_set
 from tests.twins.models import model_of, save_twin, save_twin_tokenizer
 
 PROJECT = Path(__file__).resolve().parents[2]
-RECIPES = sorted((PROJECT / "recipes").rglob("*.yaml"))
+RECIPES = sorted((PROJECT / "recipes").glob("*/*/*.yaml"))
 OURS = {"quickstart", "shakespeare-char"}  # models trained here: the embedded base is its own twin
 
 KINDS = {
