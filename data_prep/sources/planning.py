@@ -39,7 +39,7 @@ def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
     if is_dataset_folder(path):
         problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
         raise UserError(problem, "name the sources it was built from")
-    if path.suffix.lower() in PICKLE_SUFFIXES and path.is_file():
+    if row_suffix(path) in PICKLE_SUFFIXES and path.is_file():
         problem = f"--source {source} is a pickle, which can run any code when it is read"
         raise UserError(problem, "convert it to JSONL or Parquet in a place where you trust it")
     entry = {"name": name, "path": str(path)}

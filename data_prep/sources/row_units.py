@@ -12,7 +12,7 @@ from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, Unreadab
 from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
 from data_prep.dataset_folder.file_readers.json_values import is_object
 from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark
-from data_prep.dataset_folder.row_files import iter_rows
+from data_prep.dataset_folder.row_files import FilePart, iter_rows
 from data_prep.sources.formats import ROW_FORMATS
 from data_prep.sources.row_columns import RowConversion, choose_conversion
 from data_prep.sources.row_formats.registry import FOREIGN_FORMATS
@@ -21,7 +21,8 @@ from data_prep.sources.units import ReadOptions, Unit
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_file, sha256_of_text
 
-HEAD_ROWS, HEAD_CHARS = 1000, 4 << 20
+HEAD_ROWS, HEAD_BYTES = 1000, 4 << 20
+TEXT_FORMATS = ("json", "jsonl", "csv", "tsv")
 _UNIT_BYTES, _UNIT_ROWS = 16 << 20, 20_000  # of the row groups of a Parquet file
 
 
@@ -98,30 +99,38 @@ class RowUnits:
         self._rejected.append(RejectedRow(self._entry["name"], file.name or file.path.name, reason, None, details))
 
     def _head(self, file: RowFile) -> _Head:
-        """Read the first rows that can be read."""
-        rows, n_chars, bad = list[Row](), 0, None
+        """Read the first rows that can be read: in the first megabytes, or else anywhere."""
+        name, kind = self._entry["name"], self._options.kind
         try:
-            limit, encoding = self._options.max_row_bytes, TextEncoding(self._options.encoding)
-            for row in iter_rows(file.path, ROW_FORMATS[file.format], limit, encoding=encoding, is_quiet=True):
+            rows, bad = ([], None) if is_compressed(file.path) else self._first_rows(file, HEAD_BYTES)
+            if not rows:
+                rows, bad = self._first_rows(file, None)
+            if not rows:
+                return _Head() if bad is None else _Head(RowConversion(kind), bad.error())
+            foreign = self._options.format if self._options.format in FOREIGN_FORMATS else None
+            place = f"{name}/{file.name}" if file.name else name
+            return _Head(choose_conversion(rows, kind, self._options.column_map, place, foreign))
+        except UserError as error:
+            return _Head(error=error)
+
+    def _first_rows(self, file: RowFile, stop: int | None) -> tuple[list[Row], BadRow | None]:
+        """Return the first rows that can be read, and the first row that cannot."""
+        rows, n_chars, bad = list[Row](), 0, None
+        limit, encoding = self._options.max_row_bytes, TextEncoding(self._options.encoding)
+        part = FilePart(stop=stop if file.format in TEXT_FORMATS else None)
+        try:
+            for row in iter_rows(file.path, ROW_FORMATS[file.format], limit, part, encoding, is_quiet=True):
                 if isinstance(row, BadRow):
                     bad = bad or row
                     continue
                 rows.append(row)
                 n_chars += sum(len(str(value)) for value in row.values())
-                if len(rows) == HEAD_ROWS or n_chars > HEAD_CHARS:
+                if len(rows) == HEAD_ROWS or n_chars > HEAD_BYTES:
                     break
-        except UnreadableFile as error:
-            if not rows:
-                return _Head(error=error)
-        name, kind = self._entry["name"], self._options.kind
-        if not rows:
-            return _Head() if bad is None else _Head(RowConversion(kind), bad.error())
-        foreign = self._options.format if self._options.format in FOREIGN_FORMATS else None
-        place = f"{name}/{file.name}" if file.name else name
-        try:
-            return _Head(choose_conversion(rows, kind, self._options.column_map, place, foreign))
-        except UserError as error:
-            return _Head(error=error)
+        except UnreadableFile:
+            if not rows and stop is None:
+                raise
+        return rows, bad
 
     def _units_of(self, file: RowFile, conversion: RowConversion | None) -> Generator[Unit, None, str]:
         """Yield the units of one file, and return its hash."""
@@ -150,7 +159,7 @@ class RowUnits:
 def _has_lines(file: RowFile) -> bool:
     """Whether a plain file has JSON lines, in bytes: it may be an array, one object over several lines, or UTF-16."""
     with file.path.open("rb") as opened:
-        head = opened.read(HEAD_CHARS)
+        head = opened.read(HEAD_BYTES)
     mark = byte_order_mark(head)
     if mark is not None:
         head = head[mark[1] :] if mark[0] == UTF8 else b"["

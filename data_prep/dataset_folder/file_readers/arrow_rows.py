@@ -23,13 +23,12 @@ def parquet_rows(path: Path, first_group: int = 0, stop_group: int | None = None
         from pyarrow.parquet import ParquetFile
 
         file = ParquetFile(opened)
-        groups = range(file.metadata.num_row_groups)[first_group:stop_group]
-        n_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        n_rows = sum(file.metadata.row_group(group).num_rows for group in groups)
-        batch_rows = min(_BATCH_ROWS, _BATCH_BYTES * n_rows // max(n_bytes, 1) + 1)
         as_rows = _rows_of_batches(file.schema_arrow)
-        for batch in file.iter_batches(batch_rows, row_groups=list(groups)) if groups else ():
-            yield from as_rows(batch)
+        for number in range(file.metadata.num_row_groups)[first_group:stop_group]:
+            group = file.metadata.row_group(number)
+            batch_rows = min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1) + 1)
+            for batch in file.iter_batches(batch_rows, row_groups=[number]):
+                yield from as_rows(batch)
 
 
 def row_groups(path: Path) -> list[tuple[int, int]]:

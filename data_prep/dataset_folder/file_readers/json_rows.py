@@ -188,9 +188,7 @@ class _StreamedText:
             try:
                 value, end = JSON_DECODER.raw_decode(self.text, self.place)
                 if end < len(self.text) or self._ended:
-                    start, self.place = self.place, end
-                    is_good = self._is_utf8 or is_utf8(self.text[start:end])
-                    return value if is_good else row_not_utf8(f"row {number} of {self._path}")
+                    return self._taken(value, end, number)
             except json.JSONDecodeError as error:
                 if self._ended or not self._may_be_cut(error):
                     raise self.error(error.msg.lower(), error.pos) from error
@@ -200,6 +198,14 @@ class _StreamedText:
                 over = row_over_limit(f"row {number} of {self._path}", self._max_bytes)
                 raise UnreadableFile(over.problem, over.fix, reason=over.reason)
             self._read_more(len(self.text) - self.place)  # twice as much: a long row is not parsed too often
+
+    def _taken(self, value: Any, end: int, number: int) -> Any:
+        start, self.place = self.place, end
+        place = f"row {number} of {self._path}"
+        if end - start > self._max_bytes:
+            return row_over_limit(place, self._max_bytes)
+        is_good = self._is_utf8 or is_utf8(self.text[start:end])
+        return value if is_good else row_not_utf8(place)
 
     def error(self, what: str, place: int) -> UnreadableFile:
         """Return the error `what` with line and column of `place`."""

@@ -5,6 +5,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -36,12 +37,13 @@ def separated_rows(
     header: list[str] = next((row for row in reader if row), [])
     _refuse_equal_names(header, path)
     while True:
-        first_line = lines.n_lines + 1
+        first_line, lines.n_quotes = lines.n_lines + 1, 0
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            lines.skip_open_quote()
             yield _bad_row(error, path, first_line, max_bytes)
             continue
         if lines.take_not_utf8():
@@ -100,6 +102,7 @@ class _Lines(Iterator[str]):
         self._read, self._max = partial(text.readline, max_bytes), max_bytes
         self._is_utf8 = True
         self.n_lines, self.has_ended = n_lines, False
+        self.n_quotes = 0
 
     def __next__(self) -> str:
         line = self._read()
@@ -107,13 +110,22 @@ class _Lines(Iterator[str]):
             self.has_ended = True
             raise StopIteration
         self.n_lines += 1
+        self.n_quotes += line.count('"')
         if not line.isascii() and not is_utf8(line):
             self._is_utf8 = False
         if len(line) < self._max or line[-1] in "\r\n":
             return line
         while len(line) == self._max and line[-1] not in "\r\n":
             line = self._read()
+            self.n_quotes += line.count('"')
         raise csv.Error("line larger than field limit")
+
+    def skip_open_quote(self) -> None:
+        """Skip the lines of a quoted value that the reader gave up; a value has an even number of quotes."""
+        while self.n_quotes % 2 and not self.has_ended:
+            with suppress(StopIteration, csv.Error):
+                next(self)
+        self.take_not_utf8()
 
     def take_not_utf8(self) -> bool:
         """Whether a line since the last call had bytes that are not UTF-8."""

@@ -24,7 +24,7 @@ _WESTERN = frozenset("àâäáãåæçèéêëìíîïñòóôõöøœùúûüß
 _WESTERN_LANGUAGES = frozenset(
     ("en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "no", "nb", "nn", "fi", "ca", "gl", "eu", "af")
 )
-_ENOUGH_BYTES, _MAX_SAMPLE = 500, 4 << 20
+_FEW_BYTES, _ENOUGH_BYTES, _MAX_SAMPLE = 40, 500, 4 << 20
 _ALIKE = 0.05  # a difference in charset-normalizer's measure of noise that does not decide
 _STRING = re.compile(rb'[^"\n]*[\x80-\xff][^"\n]*')  # with text that is not ASCII, without quotes around it
 _NOT_ASCII = bytes(range(128, 256))
@@ -87,7 +87,8 @@ def encoding_of(sample: bytes) -> str | None:
     western = strings.decode("cp1252", "replace")
     if "cp1252" in alike or western in alike.values():
         return "cp1252" if _is_western(western) else None
-    return next(iter(alike)) if len(set(alike.values())) == 1 else None
+    is_sure = len(set(alike.values())) == 1 and _n_not_ascii(strings) >= _FEW_BYTES
+    return next(iter(alike)) if is_sure else None
 
 
 def _is_western(text: str) -> bool:
@@ -96,9 +97,13 @@ def _is_western(text: str) -> bool:
     return all(char.isascii() or char in _WESTERN for char in text) and classify(text)[0] in _WESTERN_LANGUAGES
 
 
+def _n_not_ascii(text: bytes) -> int:
+    return len(text) - len(text.translate(None, _NOT_ASCII))
+
+
 def _sample(block: bytes, blocks: Iterator[bytes]) -> bytes:
     """Return `block`, and more of `blocks` if it has few bytes to judge by and is not UTF-8."""
-    while len(block) < _MAX_SAMPLE and len(block) - len(block.translate(None, _NOT_ASCII)) < _ENOUGH_BYTES:
+    while len(block) < _MAX_SAMPLE and _n_not_ascii(block) < _ENOUGH_BYTES:
         try:
             block.decode(UTF8)
             return block
