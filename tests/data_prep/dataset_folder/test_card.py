@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import metadata_load
 
 from data_prep.dataset_folder import summary
-from data_prep.dataset_folder.card import dataset_card, without_local_paths, write_card
+from data_prep.dataset_folder.card import dataset_card, example_rows, without_local_paths, write_card
 from data_prep.dataset_folder.lengths import LengthCounts
 from tests.data_prep.dataset_folder.test_folder import ROWS, write
 
@@ -70,8 +70,8 @@ def test_three_rows_are_shown_and_the_seed_chooses_them(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     write_card(folder, manifest, "out")
     assert (folder / "README.md").read_text() == first
-    write_card(folder, {**manifest, "seed": 1}, "out")
-    assert (folder / "README.md").read_text() != first
+    places = [[row["source_row"] for row in example_rows(folder, {**manifest, "seed": seed})] for seed in (0, 1)]
+    assert places[0] != places[1]
 
 
 def test_texts_of_rows_and_names_cannot_break_the_card(folder):
@@ -108,6 +108,11 @@ def test_load_dataset_opens_a_folder_with_several_files_for_a_split(folder, tmp_
         pyarrow.parquet.write_table(part, folder / "data" / f"train-0000{number}-of-00002.parquet")
     loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert loaded["train"].to_list() == table.to_pylist()
+
+
+def test_the_card_names_no_folder_of_this_machine(folder):
+    manifest = {**manifest_of(folder), "command": "python data_prep/build_corpus.py --source /data/team/rows.txt"}
+    assert "/data/team" not in dataset_card(manifest, "x")
 
 
 def test_the_command_names_no_folder_of_this_machine():
