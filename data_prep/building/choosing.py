@@ -1,6 +1,6 @@
 """Choose rows with arrays: duplicates, near duplicates, samples, splits. The same for any number of processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,13 @@ from data_prep.building.mixture import MixturePart, copies_of_rows, rows_not_sam
 from data_prep.building.shards import Shards
 from data_prep.cleaning.duplicates.candidates import candidate_pairs, cluster_pairs
 from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
-from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateAction, joined_groups, near_duplicates_of_pairs
+from data_prep.cleaning.duplicates.near_duplicates import (
+    NearDuplicate,
+    NearDuplicateAction,
+    joined_groups,
+    near_duplicates_of_pairs,
+)
+from data_prep.cleaning.duplicates.semantic import semantic_duplicates
 from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import SPLITS, SplitSizes, over_group_limit, split_codes
 
@@ -28,11 +34,14 @@ class Fate(IntEnum):
     OVER_LIMIT = 4
     OVERLAPS_HELD_OUT = 5
     OVER_GROUP_LIMIT = 6
+    SEMANTIC_DUPLICATE = 7
 
     @property
     def step(self) -> str | None:
         """The cleaning step that leaves such rows out."""
-        return {Fate.DUPLICATE: "exact_duplicates", Fate.NEAR_DUPLICATE: "near_duplicates"}.get(self)
+        is_step = self in (Fate.DUPLICATE, Fate.NEAR_DUPLICATE, Fate.SEMANTIC_DUPLICATE)
+        name = "exact_duplicate" if self is Fate.DUPLICATE else self.name.lower()
+        return f"{name}s" if is_step else None
 
 
 @dataclass
@@ -73,6 +82,8 @@ def choose_rows(shards: Shards, job: Job, options: ChoiceOptions) -> Choice:
         choice.fates[repeated_keys(numbers["key"])] = Fate.DUPLICATE
     if step := job.step("near_duplicates"):
         _mark_near_duplicates(shards, choice, step.options, job.has_clusters)
+    if step := job.step("semantic_duplicates"):
+        _mark_semantic_duplicates(shards, choice, step.options)
     sources = shards.sources()
     alive = choice.fates == Fate.KEPT
     are_sampled = options.limit is not None or any(part.is_sampled for part in options.parts)
@@ -108,20 +119,30 @@ def _as_pairs(keys: "ndarray") -> "ndarray":
     return keys.view([("high", "u8"), ("low", "u8")])
 
 
+def _texts_of(shards: Shards) -> Callable[[int], ComparisonText]:
+    return lambda number: comparison_text(row_texts(shards.row(number)))
+
+
 def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, has_clusters: bool) -> None:
-
-    def texts_of(number: int) -> ComparisonText:
-        return comparison_text(row_texts(shards.row(number)))
-
     alive = choice.fates == Fate.KEPT
     pairs = cluster_pairs(shards.clusters(), alive) if has_clusters else candidate_pairs(shards.bands(), alive)
-    found = near_duplicates_of_pairs(pairs, texts_of, step_options)
+    found = near_duplicates_of_pairs(pairs, _texts_of(shards), step_options)
     if step_options.action is NearDuplicateAction.GROUP:
         _join_groups(shards, choice, joined_groups(choice.numbers["group"], found))
-        return
+    else:
+        _mark_duplicates(shards, choice, found, Fate.NEAR_DUPLICATE)
+
+
+def _mark_semantic_duplicates(shards: Shards, choice: Choice, step_options: Any) -> None:
+    rows = (choice.fates == Fate.KEPT).nonzero()[0].tolist()
+    found = semantic_duplicates(rows, _texts_of(shards), step_options)
+    _mark_duplicates(shards, choice, found, Fate.SEMANTIC_DUPLICATE)
+
+
+def _mark_duplicates(shards: Shards, choice: Choice, found: Iterable[NearDuplicate], fate: Fate) -> None:
     for one in found:
         kept = shards.row(one.kept_row)
-        choice.fates[one.row] = Fate.NEAR_DUPLICATE
+        choice.fates[one.row] = fate
         name = {"source": kept["source"], "source_row": kept["source_row"]}
         choice.details[one.row] = {"kept": name, "similarity": one.similarity}
 

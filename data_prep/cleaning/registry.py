@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions
+from data_prep.cleaning.duplicates.semantic import SemanticDuplicateOptions
 from data_prep.cleaning.step import NoOptions, RowStep
 from data_prep.cleaning.steps import (
     answers,
@@ -34,7 +35,11 @@ _MODULES = (
 )  # fmt: skip
 ROW_STEPS: dict[str, RowStep] = {step.name: step for module in _MODULES for step in module.STEPS}
 # steps over all rows together, in this order after the row steps
-DATASET_STEPS: dict[str, type] = {"exact_duplicates": NoOptions, "near_duplicates": NearDuplicateOptions}
+DATASET_STEPS: dict[str, type] = {
+    "exact_duplicates": NoOptions,
+    "near_duplicates": NearDuplicateOptions,
+    "semantic_duplicates": SemanticDuplicateOptions,
+}
 
 # Steps that repair come first, so that the others read what is kept. Secrets come before personal data: after
 # `user:password@` an address of e-mail would be found.

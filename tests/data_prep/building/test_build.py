@@ -5,7 +5,8 @@ import json
 import pytest
 
 from data_prep import build_instructions
-from data_prep.building import reading
+from data_prep.building import choosing, reading
+from data_prep.cleaning.duplicates.near_duplicates import NearDuplicate
 from data_prep.dataset_folder import read_manifest, read_rows
 from pipelines.errors import UserError
 from tests.run_files import write_jsonl
@@ -104,6 +105,18 @@ def test_the_other_rows_of_a_group_follow_a_near_duplicate(tmp_path):
     places = {row["source_row"]: (split, row["group"]) for split, read in splits.items() for row in read}
     assert places["1"] == places["61"] == places["62"]
     assert len(set(places.values())) == 60
+
+
+def test_a_step_for_meaning_names_the_row_that_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    monkeypatch.setattr(choosing, "semantic_duplicates", lambda rows, *_: [NearDuplicate(rows[2], rows[0], 0.97)])
+    write_jsonl(tmp_path / "rows.jsonl", rows(5))
+    (tmp_path / "steps.yaml").write_text("- semantic_duplicates: {model: local-model, threshold: 0.9}\n")
+    manifest = build(tmp_path / "out", "--source", tmp_path / "rows.jsonl", "--steps", tmp_path / "steps.yaml")
+    assert manifest["rejected_by_step"] == {"semantic_duplicates": 1}
+    [line] = [json.loads(text) for text in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert (line["reason"], line["source_row"], line["similarity"]) == ("semantic_duplicate", "3", 0.97)
+    assert line["kept"] == {"source": "rows.jsonl", "source_row": "1"}
 
 
 def test_a_mixture_weighs_caps_and_phrases_its_sources(tmp_path):
