@@ -22,6 +22,7 @@ from data_prep.cleaning.steps import (
     length,
     markup,
     personal_data,
+    presidio,
     refusals,
     repetition,
 )
@@ -30,8 +31,8 @@ from data_prep.dataset_folder import DatasetKind
 from pipelines.errors import UserError
 
 _MODULES = (
-    broken_text, control_characters, markup, refusals, credentials, personal_data, answers, length, repetition,
-    language, contamination, datatrove_filters,
+    broken_text, control_characters, markup, refusals, credentials, personal_data, presidio, answers, length,
+    repetition, language, contamination, datatrove_filters,
 )  # fmt: skip
 ROW_STEPS: dict[str, RowStep] = {step.name: step for module in _MODULES for step in module.STEPS}
 # steps over all rows together, in this order after the row steps
