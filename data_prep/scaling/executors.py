@@ -2,8 +2,10 @@
 
 import importlib.util
 import logging
+import math
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -38,6 +40,7 @@ class Stage:
     name: str
     blocks: Sequence[Any]  # datatrove's PipelineStep, or a function of data, rank and number of tasks
     n_tasks: int
+    is_light: bool = False  # its tasks take little time and memory, so that one worker may run several at once
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def _ray_cluster(n_workers: int) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    # a short path: Unix sockets in it may have 107 characters
-    temporary = tempfile.mkdtemp(prefix="ray-")
+    # as Ray does it, not in TMPDIR: the path of a Unix socket has at most 107 characters
+    temporary = tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
     before = dict(os.environ)
     # a token of this run: Ray's default would leave one in the home directory
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
@@ -122,9 +125,15 @@ def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
     from data_prep.scaling.local_tasks import quiet
 
     logs = folder / stage.name
+    tasks_per_job = math.ceil(stage.n_tasks / n_workers) if stage.is_light else 1  # each job starts a process
     with quiet():
         one = RayPipelineExecutor(
-            list(stage.blocks), tasks=stage.n_tasks, workers=n_workers, logging_dir=str(logs), mem_per_cpu_gb=0
+            list(stage.blocks),
+            tasks=stage.n_tasks,
+            workers=n_workers,
+            logging_dir=str(logs),
+            mem_per_cpu_gb=0,
+            tasks_per_job=tasks_per_job,
         )
         one.run()
     # an error in a task is not raised, only logged
@@ -142,14 +151,14 @@ def submit_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Pat
 
     from data_prep.scaling.local_tasks import quiet
 
-    activate = Path(sys.prefix) / "bin" / "activate"
+    on_path = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"  # of launch_pickled_pipeline
     last: PipelineExecutor | None = None
     for stage in stages:
         last = SlurmPipelineExecutor(
             list(stage.blocks), tasks=stage.n_tasks, time=options.slurm_time, depends=last,
             partition=options.slurm_partition,
             logging_dir=str(folder / stage.name), job_name=stage.name, qos=None, mem_per_cpu_gb=_MEM_PER_CPU_GB,
-            venv_path=str(activate) if activate.is_file() else None,
+            env_command=on_path,
         )  # fmt: skip
     assert last is not None
     with quiet():
