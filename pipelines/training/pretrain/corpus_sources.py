@@ -28,7 +28,9 @@ from pipelines.recipe.arguments import MixturePart
 Rows: TypeAlias = Dataset | IterableDataset
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
-_BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_BUILDERS = {
+    ".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow",
+}  # fmt: skip
 _TEXT_COLUMNS = ("text", "content", "code")
 _SPLIT_PREFIXES = {"train": ("train",), "validation": ("valid", "dev"), "test": ("test",)}
 
