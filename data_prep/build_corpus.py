@@ -3,8 +3,8 @@
     python data_prep/build_corpus.py --source my_package/ --output runs/corpus
 
 Sources are a folder of Python files (each file that parses is a document), a folder of .txt, .md and .rst files, one
-such file, rows in JSON, JSONL, CSV, TSV or Parquet with a column `text` (or --column_map text=NAME), or a Hub id;
-with --format git the files that git tracks, with --format html web pages, with --format text_lines a document a line.
+such file, rows in any format of data_prep/README.md with a column `text` (or --column_map text=NAME), or a Hub id; with
+--format git the files that git tracks, with --format html web pages, with --format text_lines a document a line.
 
 --held_out FOLDER names an instruction dataset. Training documents that contain part of its validation or test answers
 (five consecutive lines), or that are one of its held-out modules, are left out. With the same --seed and sizes, a

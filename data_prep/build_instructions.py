@@ -3,10 +3,10 @@
     python data_prep/build_instructions.py --source my_package/ --output runs/instructions
 
 A laptop needs a minute for the standard library. Sources are
-  - JSON, JSONL (also .json.gz), CSV, TSV and Parquet rows, with columns instruction, input and output, or common other
-    names (prompt, question; context; response, answer, completion), or any names with --column_map
-    instruction=question,output=answer; or with messages, conversations (ShareGPT), or a prompt and completion of
-    messages; and optionally system, history, tools and chat_template_kwargs;
+  - JSON, JSONL, CSV, TSV, Parquet and Arrow rows (text also as .gz, .zst or .xz), with columns instruction, input and
+    output, or common other names (prompt, question; context; response, answer, completion), or any names with
+    --column_map instruction=question,output=answer; or with messages, conversations (ShareGPT), or a prompt and
+    completion of messages; and optionally system, history, tools and chat_template_kwargs;
   - rows of OpenAssistant, KTO, HH-RLHF, UltraFeedback, Natural Instructions and others (see data_prep/README.md);
   - a folder of Python files, or one file: every function with a docstring becomes a row that asks for it;
     --format python_classes adds classes, --format git reads only what git tracks;

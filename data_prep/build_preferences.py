@@ -2,13 +2,13 @@
 
     python data_prep/build_preferences.py --source pairs.jsonl --output runs/preferences
 
-Sources are JSON, JSONL (also .json.gz), CSV, TSV and Parquet rows, or a dataset on the Hub as owner/name or
-owner/name@revision. Columns: instruction (or prompt, question, conversations), input (or context; optional), chosen and
-rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse; and optionally system, tools
-and chat_template_kwargs. A prompt is a text or messages. An answer is a text, a message ({"content": ...} or {"value":
-...}), or messages that end with the assistant's. If any pair has several turns or tools, the folder has the columns
-prompt, chosen and rejected as messages, else instruction, input, chosen and rejected. Rows of OpenAssistant, KTO,
-HH-RLHF and UltraFeedback become pairs (see data_prep/README.md).
+Sources are JSON, JSONL, CSV, TSV, Parquet and Arrow rows (text also as .gz, .zst or .xz), or a dataset on the Hub as
+owner/name or owner/name@revision. Columns: instruction (or prompt, question, conversations), input (or context;
+optional), chosen and rejected, or any names with --column_map instruction=question,chosen=better,rejected=worse; and
+optionally system, tools and chat_template_kwargs. A prompt is a text or messages. An answer is a text, a message
+({"content": ...} or {"value": ...}), or messages that end with the assistant's. If any pair has several turns or tools,
+the folder has the columns prompt, chosen and rejected as messages, else instruction, input, chosen and rejected. Rows
+of OpenAssistant, KTO, HH-RLHF and UltraFeedback become pairs (see data_prep/README.md).
 
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
 out, with its reason, such as chosen_equals_rejected) and manifest.json. All pairs of one instruction are in one split,
