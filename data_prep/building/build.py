@@ -3,7 +3,8 @@
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -112,7 +113,7 @@ class Build:
         pairs = ((source, unit) for source, plan in enumerate(self.plans) for unit in plan.units())
         yield from ((number, source, unit) for number, (source, unit) in enumerate(pairs))
 
-    def read(self, job: Job) -> Iterable[UnitResult]:
+    def read(self, job: Job) -> Generator[UnitResult]:
         """Read and clean all units."""
         if self.executor is not None:
             return read_units_as_tasks(self.units(), job, self.executor)
@@ -168,7 +169,7 @@ def finish_submitted(build: Build, job: Job, n_tasks: int) -> None:
     print(summary(manifest, build.options.output))
 
 
-def _fill(folder: Path, build: Build, job: Job, results: Iterable[UnitResult]) -> Manifest:
+def _fill(folder: Path, build: Build, job: Job, results: Generator[UnitResult]) -> Manifest:
     """Fill the new dataset folder with the rows that the first pass has read, and remove the files of that pass."""
     options, plans, parts = build.options, build.plans, build.parts
     shards, totals = _read(plans, job, results)
@@ -192,13 +193,14 @@ def _fill(folder: Path, build: Build, job: Job, results: Iterable[UnitResult]) -
     return manifest
 
 
-def _read(plans: Sequence[SourcePlan], job: Job, results: Iterable[UnitResult]) -> tuple[Shards, Totals]:
+def _read(plans: Sequence[SourcePlan], job: Job, results: Generator[UnitResult]) -> tuple[Shards, Totals]:
     totals, shards = Totals(), []
     progress = Progress(sum(bytes_of_source(plan) for plan in plans))
-    for result in results:
-        totals.add(result)
-        shards += result.shards
-        progress.add(result.n_read, result.n_bytes)
+    with closing(results):
+        for result in results:
+            totals.add(result)
+            shards += result.shards
+            progress.add(result.n_read, result.n_bytes)
     for source, plan in enumerate(plans):
         for row in plan.rejected:
             totals.n_rejected[source, "", row.reason] += 1

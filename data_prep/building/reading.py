@@ -2,15 +2,16 @@
 
 import json
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_all_start_methods, get_context, parent_process
-from multiprocessing.connection import wait
-from typing import IO, Any
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.connection import Connection, wait
+from typing import IO
 
 from data_prep.building.cleaner import ChangedRow, Cleaner
 from data_prep.building.flags import all_cores
@@ -90,10 +91,11 @@ class UnitReader:
         return write_shard(self._job.folder, name, source, rows, overlaps, self._job.seed)
 
 
-def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int | None) -> Iterator[UnitResult]:
+def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int | None) -> Generator[UnitResult]:
     """Yield the result of each unit in order; `units` may be planned while others are read.
 
-    With None, small sources are read in this process, others by all cores. Raises `UserError` if a process dies.
+    With None, small sources are read in this process, others by all cores. Raises `UserError` if a process dies. The
+    processes end at once if an error is raised, or if the generator is closed before its end.
     """
     remaining = iter(units)
     first = list(islice(remaining, 2))
@@ -108,14 +110,17 @@ def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int | None) ->
         yield from map(reader.read, chain(first, remaining))
         return
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(num_proc, get_context(method), _start, (job,)) as pool:
+    context = get_context(method)
+    ends_with, keeps_alive = context.Pipe(duplex=False)
+    with keeps_alive, ProcessPoolExecutor(num_proc, context, _start, (job, ends_with)) as pool:
         try:
             yield from _in_order(pool, chain(first, remaining), num_proc * _UNITS_WAITING)
         except BrokenProcessPool as error:
             problem = "a process that read rows was killed, usually because memory ran out"
             raise UserError(problem, "use a smaller --num_proc or --max_row_mb") from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            keeps_alive.close()
+            raise
 
 
 def _in_order(pool: ProcessPoolExecutor, units: Iterator[NumberedUnit], n_waiting: int) -> Iterator[UnitResult]:
@@ -129,18 +134,20 @@ def _in_order(pool: ProcessPoolExecutor, units: Iterator[NumberedUnit], n_waitin
 _reader: UnitReader | None = None
 
 
-def _start(job: Job) -> None:
-    """Set up one process of the pool. It ends with its parent, even if the parent is killed."""
+def _start(job: Job, ends_with: Connection) -> None:
+    """Set up one process of the pool. It ends when the other end of `ends_with` is closed, if by a killed parent.
+
+    Ctrl-C reaches all processes, and is left to the parent.
+    """
     global _reader
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_when_closed, args=(ends_with,), daemon=True).start()
     _reader = UnitReader(job)
 
 
-def _end_with_parent() -> None:
-    parent: Any = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _end_when_closed(connection: Connection) -> None:
+    wait([connection])
+    os._exit(1)
 
 
 def _read(unit: NumberedUnit) -> UnitResult:

@@ -1,7 +1,7 @@
 """The first pass of a build as datatrove tasks: read and clean units, and find near duplicates by MinHash."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LOGS = "datatrove"
 
 
-def read_units_as_tasks(units: "Iterable[NumberedUnit]", job: Job, options: ExecutorOptions) -> Iterator[UnitResult]:
+def read_units_as_tasks(units: "Iterable[NumberedUnit]", job: Job, options: ExecutorOptions) -> Generator[UnitResult]:
     """Read all units on this machine or on Ray, and yield the result of each unit in order."""
     _write_tasks(units, job.folder, options.n_tasks)
     run_stages(_stages(job, options.n_tasks), options, job.folder / _LOGS)
@@ -31,7 +31,7 @@ def submit_tasks(
     return submit_stages(stages, options, logs)
 
 
-def results_of_tasks(job: Job, n_tasks: int) -> Iterator[UnitResult]:
+def results_of_tasks(job: Job, n_tasks: int) -> Generator[UnitResult]:
     """Yield what the tasks have read, in source order. `clusters.npy` then has the cluster of each row."""
     from data_prep.scaling.blocks import results_path
 

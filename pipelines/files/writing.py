@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.files.unfinished import locked_folder, remove_abandoned_folders
 
 
 def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
@@ -78,7 +79,8 @@ def _place_errors(path: Path) -> Iterator[None]:
 def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a hidden sibling folder to fill; it is renamed to `path` if the block succeeds and removed if it fails.
 
-    Raises `UserError` if `path` holds files and `overwrite` is false, or if `path` cannot be replaced.
+    Removes such folders that killed processes left. Raises `UserError` if `path` holds files and `overwrite` is false,
+    or if `path` cannot be replaced.
     """
     if not overwrite:
         refuse_existing(path, "choose another --output or add --overwrite")
@@ -87,13 +89,27 @@ def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         raise UserError(problem, "name a new folder inside it")
     with _place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        remove_abandoned_folders(path)
+        temporary, lock = locked_folder(path)
     try:
         yield temporary
         os.chmod(temporary, 0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        _replace_folder(path, temporary)
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
+        os.close(lock)
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Rename `new` to `path`. An old folder there is whole until it is renamed too, and deleted last."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    old, lock = locked_folder(path)
+    try:
+        os.replace(path, old / path.name)
+        os.replace(new, path)
+    finally:
+        shutil.rmtree(old)
+        os.close(lock)

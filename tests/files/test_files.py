@@ -1,6 +1,9 @@
 """Files are whole or absent, and what cannot be read says where."""
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +54,35 @@ def test_a_fresh_folder_appears_whole_or_not_at_all(tmp_path):
         (folder / "whole.txt").write_text("whole")
         assert not target.exists()
     assert (target / "whole.txt").read_text() == "whole"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_run_and_nothing_else(tmp_path):
+    fill = "import sys, time; from pathlib import Path; from pipelines.files import fresh_folder\n"
+    fill += "with fresh_folder(Path(sys.argv[1])): print('filling', flush=True); time.sleep(60)"
+    target, others = tmp_path / "out", [tmp_path / ".out.of_mine", tmp_path / ".outer.abcd1234.unfinished"]
+    for folder in others:
+        folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", fill, target], stdout=subprocess.PIPE) as living:
+        assert living.stdout is not None
+        assert living.stdout.readline() == b"filling\n"
+        with fresh_folder(target):
+            pass
+        assert len(list(tmp_path.glob(".out.*.unfinished"))) == 1, "a folder in use is left alone"
+        living.kill()
+    shutil.rmtree(target)
+    with fresh_folder(target):
+        assert len(list(tmp_path.glob(".out.*.unfinished"))) == 1
+    assert sorted(tmp_path.iterdir()) == sorted([*others, target])
+
+
+def test_an_old_folder_is_whole_until_the_new_one_takes_its_place(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    monkeypatch.setattr(shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt), fresh_folder(target, overwrite=True) as folder:
+        (folder / "new.txt").write_text("new")
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
 
 
 @pytest.mark.parametrize("place", ["link", "dangling", "."])
