@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.command_line import ArgumentParser, run_program
+from pipelines.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     read_manifest(options.folder)
     if options.output:
-        if not options.overwrite or options.output.is_dir():
+        if options.output.is_dir():
+            raise UserError(f"--output {options.output} is a folder", "name a file such as page.html")
+        if not options.overwrite:
             refuse_existing(options.output, "choose another --output or add --overwrite")
         refuse_unwritable(options.output.parent)
 

@@ -1,5 +1,6 @@
 """The inspection in a terminal, by rich; plain text where the output is no terminal."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -23,9 +24,17 @@ _MARKS = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
 
 def print_inspection(found: Inspection, stream: TextIO) -> None:
     """Print the inspection on `stream`; without colors and 100 columns wide where it is no terminal."""
-    is_terminal = stream.isatty()
-    console = Console(file=stream, width=None if is_terminal else _PLAIN_WIDTH, highlight=False, soft_wrap=False)
-    console.width = min(console.width, _MAX_WIDTH)
+    if stream.isatty():
+        console = Console(file=stream, highlight=False)
+        console.width = min(console.width, _MAX_WIDTH)
+        _print(found, console)
+    else:
+        text = io.StringIO()
+        _print(found, Console(file=text, width=_PLAIN_WIDTH, highlight=False))
+        stream.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def _print(found: Inspection, console: Console) -> None:
     left_out = f"{found.n_rejected:,} left out"
     read = f" of {found.manifest['n_read']:,} read" if "n_read" in found.manifest else ""
     title = f"{found.name}: {found.n_rows:,} rows of kind {found.manifest['kind']}{read}, {left_out}"
@@ -45,7 +54,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Padding:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
         is_figure = name.startswith("#")
-        table.add_column(name.lstrip("#"), justify="right" if is_figure else "left", no_wrap=is_figure)
+        table.add_column(name.lstrip("#"), justify="right" if is_figure else "left", no_wrap=is_figure, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(cell, _EXCERPT)) for cell in row))
     return _indented(table)

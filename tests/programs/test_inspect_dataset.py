@@ -19,3 +19,5 @@ def test_a_built_folder_is_shown_in_the_terminal_and_as_a_page(run_cli, tmp_path
     again = run_cli("data_prep/inspect_dataset.py", tmp_path / "folder", "--output", page, expect=2)
     assert "choose another --output or add --overwrite" in one_line_error(again)
     run_cli("data_prep/inspect_dataset.py", tmp_path / "folder", "--output", page, "--overwrite")
+    folder = run_cli("data_prep/inspect_dataset.py", tmp_path / "folder", "--output", tmp_path, expect=2)
+    assert "name a file such as page.html" in one_line_error(folder)

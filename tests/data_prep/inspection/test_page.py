@@ -111,6 +111,7 @@ def test_the_terminal_output_is_plain_where_it_is_no_terminal(folder):
     lines = terminal(inspect_folder(folder)).splitlines()
     assert lines[0] == "trips: 60 rows of kind instructions of 67 read, 7 left out"
     assert max(map(len, lines)) <= 100
+    assert lines == [line.rstrip() for line in lines]
     text = "\n".join(lines)
     assert "[-cafÃ©-]{+café+}" in text
     assert "\x1b" not in text
