@@ -7,16 +7,16 @@ FOLDER is the output of build_instructions.py, build_preferences.py or build_cor
 a question of the test split that is also in train, a split with under 10 groups, a source that lost over half of its
 rows for one reason, one answer in over a tenth of the rows, a few rows in another language.
 
-Examples of rejected and changed rows are chosen by --seed. The pairs of near duplicates begin with the least similar
-ones, where a false one would be. Languages are those of 1,000 sampled answers. The folder is read in batches: 50,000
-rows take some seconds, and memory grows by 40 bytes for each row.
+Examples of rejected and changed rows are chosen by --seed; to judge a cleaning step, read --examples 30. The pairs of
+near duplicates begin with the least similar ones, where a false one would be. Languages are those of 1,000 sampled
+answers. The folder is read in batches: 50,000 rows take some seconds, and memory grows by 40 bytes for each row.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.command_line import ArgumentParser, run_program
+from pipelines.command_line import ArgumentParser, positive_number, run_program
 from pipelines.errors import UserError
 
 
@@ -25,6 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the dataset folder")
     parser.add_argument("--output", type=Path, metavar="PAGE.html", help="also write everything as one HTML page")
+    parser.add_argument(
+        "--examples",
+        type=positive_number,
+        default=3,
+        metavar="N",
+        help="rejects and changes of each kind on the page (3)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the examples and of the language sample (0)")
     parser.add_argument("--overwrite", action="store_true", help="replace the page at --output")
     options = parser.parse_args(arguments)
@@ -44,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from data_prep.inspection.inspecting import inspect_folder
     from data_prep.inspection.page import write_page
 
-    found = inspect_folder(options.folder, options.seed)
+    found = inspect_folder(options.folder, options.seed, options.examples)
     print_inspection(found, sys.stdout)
     if options.output:
         write_page(found, options.output)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from data_prep.dataset_folder.excerpts import RowExcerpt
 from data_prep.inspection.inspecting import Inspection
+from data_prep.inspection.logs import N_EXAMPLES
 from data_prep.inspection.problems import counted, problems_of
 from data_prep.inspection.word_diff import Piece
 from pipelines.files.visible_text import listed, one_line
@@ -145,7 +146,7 @@ def _rejects(console: Console, found: Inspection) -> None:
         sources = listed([f"{name} {n:,}" for name, n in list(reason.by_source.items())[:4]])
         head = _line((reason.reason, "bold"), (counted(reason.n_rows, "row"), ""), (sources, "dim"))
         console.print(_indented(head))
-        for example in reason.examples:
+        for example in reason.examples[:N_EXAMPLES]:
             shown = _joined(example.texts) or example.details or "its text is not recorded"
             line = _line((f"{example.place}:", "dim"), (shown, ""))
             console.print(_indented(line, 4))
@@ -162,7 +163,7 @@ def _changes(console: Console, found: Inspection) -> None:
         counts = ", ".join(f"{what} {n:,}" for what, n in list(change.counts.items())[:_N_ITEMS])
         head = _line((change.step, "bold"), (counted(change.n_rows, "row"), ""), (counts, "dim"))
         console.print(_indented(head))
-        for example in change.examples:
+        for example in change.examples[:N_EXAMPLES]:
             place = Text(f"{example.place}: ", "dim")
             console.print(_indented(place + _diff(example.pieces, console.is_terminal), 4))
 

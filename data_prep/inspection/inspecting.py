@@ -20,7 +20,16 @@ from data_prep.inspection.kept_rows import (
     scan_kept_rows,
 )
 from data_prep.inspection.languages import Languages, languages_of
-from data_prep.inspection.logs import Change, DuplicatePair, Reason, RejectedLog, name_of, read_changed, read_rejected
+from data_prep.inspection.logs import (
+    N_EXAMPLES,
+    Change,
+    DuplicatePair,
+    Reason,
+    RejectedLog,
+    name_of,
+    read_changed,
+    read_rejected,
+)
 from data_prep.inspection.word_diff import Piece, word_diff
 from pipelines.errors import UserError
 from pipelines.files.visible_text import one_line
@@ -115,14 +124,15 @@ class Inspection:
         return sum(self.manifest["n_rejected"].values())
 
 
-def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
-    """Return what is in the dataset folder. Memory is bounded by some 40 bytes for each row.
+def inspect_folder(folder: Path, seed: int = 0, n_examples: int = N_EXAMPLES) -> Inspection:
+    """Return what is in the dataset folder, with `n_examples` of each reject reason and of each step's changes.
 
+    Memory is bounded by some 40 bytes for each row.
     Raises `UserError` if `folder` is not a dataset folder, or if a file of it is broken.
     """
     manifest = {**_OF_OLD_FOLDERS, **read_manifest(folder)}
     n_rows = sum(manifest["n_rows"].values())
-    rejected = read_rejected(folder, seed)
+    rejected = read_rejected(folder, seed, n_examples)
     kept = scan_kept_rows(folder, n_rows, seed, [pair.kept for pair in rejected.pairs])
     if kept.n_all != n_rows:
         problem = f"{folder} has {kept.n_all:,} rows, expected {n_rows:,} as in its manifest"
@@ -147,7 +157,7 @@ def inspect_folder(folder: Path, seed: int = 0) -> Inspection:
         steps=[step_and_options(step) for step in manifest["steps"]],
         n_rejected_lines=rejected.n_lines,
         reasons=rejected.reasons,
-        changes=read_changed(folder, seed),
+        changes=read_changed(folder, seed, n_examples),
         pairs=[_pair(pair, kept) for pair in rejected.pairs],
     )
 

@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.files.visible_text import one_line
 
 N_EXAMPLES = 3
-_N_PAIRS, _N_LEAST_SIMILAR = 5, 5
+_N_LEAST_SIMILAR = 5
 MAX_NAME = 120  # characters of a source, reason or step
 _NOT_DETAILS = ("source", "source_row", "reason", "step", "row", "kept", "similarity")
 
@@ -92,12 +92,12 @@ def name_of(value: Any) -> str:
     return one_line(str(value), MAX_NAME)
 
 
-def read_rejected(folder: Path, seed: int) -> RejectedLog:
+def read_rejected(folder: Path, seed: int, n_examples: int = N_EXAMPLES) -> RejectedLog:
     """Return counts, examples and pairs of a folder's rejected.jsonl; nothing if it has none."""
     log = RejectedLog()
     examples: dict[tuple[str, str], Sample[Line]] = {}
     counts: dict[tuple[str, str], Counter[str]] = {}
-    pairs = _Pairs(seed)
+    pairs = _Pairs(seed, n_examples)
     for line in _lines(folder / REJECTED_NAME):
         log.n_lines += 1
         reason, source = name_of(line.get("reason")), name_of(line.get("source"))
@@ -105,7 +105,7 @@ def read_rejected(folder: Path, seed: int) -> RejectedLog:
         counts.setdefault(key, Counter())[source] += 1
         log.by_source.setdefault(source, Counter())[reason] += 1
         if key not in examples:
-            examples[key] = Sample(N_EXAMPLES, seed, "\0".join(key))
+            examples[key] = Sample(n_examples, seed, "\0".join(key))
         examples[key].add(line)
         pairs.add(line)
     log.reasons = [
@@ -121,9 +121,9 @@ def read_rejected(folder: Path, seed: int) -> RejectedLog:
 class _Pairs:
     """The least similar pairs, where an error is most likely, and a sample of all others."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, n_others: int) -> None:
         self._least: list[tuple[float, int, Line]] = []  # a heap by -similarity: the most similar is replaced first
-        self._others: Sample[Line] = Sample(_N_PAIRS, seed, "pairs")
+        self._others: Sample[Line] = Sample(n_others, seed, "pairs")
         self._n_lines = 0
 
     def add(self, line: Line) -> None:
@@ -149,7 +149,7 @@ class _Pairs:
         ]
 
 
-def read_changed(folder: Path, seed: int) -> list[Change]:
+def read_changed(folder: Path, seed: int, n_examples: int = N_EXAMPLES) -> list[Change]:
     """Return what each step changed, with examples; nothing if the folder has no changed.jsonl."""
     n_rows: Counter[str] = Counter()
     counts: dict[str, Counter[str]] = {}
@@ -158,7 +158,7 @@ def read_changed(folder: Path, seed: int) -> list[Change]:
         step = name_of(line.get("step"))
         n_rows[step] += 1
         counts.setdefault(step, Counter()).update({name_of(what): n for what, n in (line.get("counts") or {}).items()})
-        sample = examples.setdefault(step, Sample(N_EXAMPLES, seed, step))
+        sample = examples.setdefault(step, Sample(n_examples, seed, step))
         if isinstance(line.get("before"), str) and isinstance(line.get("after"), str):
             sample.add(line)
     return [

@@ -64,7 +64,7 @@ def test_the_least_similar_pairs_come_first(tmp_path):
     ]
     similar = [one.similarity for one in inspect_folder(build(tmp_path / "x", rows, rejected=tuple(lines))).pairs]
     assert similar[:5] == [0.7, 0.71, 0.72, 0.73, 0.74]
-    assert len(similar) == 10
+    assert len(similar) == 5 + 3
 
 
 def test_changes_are_shown_word_by_word_and_secret_ones_only_counted(folder):
@@ -81,6 +81,7 @@ def test_examples_follow_from_the_seed(tmp_path):
     folder = build(tmp_path / "x", rows, rejected=rejects("empty_output", 200))
     places = [[one.place for one in inspect_folder(folder, seed).reasons[0].examples] for seed in (0, 0, 1)]
     assert places[0] == places[1] != places[2]
+    assert len(inspect_folder(folder, n_examples=30).reasons[0].examples) == 30
 
 
 def test_conversations_preferences_and_corpora_are_measured_by_role(tmp_path):
