@@ -40,8 +40,11 @@ class ComparisonText:
 
 
 def comparison_text(texts: Sequence[RowText]) -> ComparisonText:
-    """Return the questions (with system, input and tool texts) and the answers (or documents) of a row, in order."""
-    texts = [one for one in texts if one.text.strip()]
+    """Return the questions (with system, input and tool texts) and the answers (or documents) of a row, in order.
+
+    Definitions of tools are left out: conversations with the same tools are no duplicates of each other.
+    """
+    texts = [one for one in texts if one.role != "tool_definition" and one.text.strip()]
     questions = tuple(_shortened(one.text) for one in texts if one.role in _QUESTION_ROLES)
     answers = tuple(_shortened(one.text) for one in texts if one.role not in _QUESTION_ROLES)
     return ComparisonText(questions, answers)
