@@ -110,3 +110,17 @@ def test_keys_of_messages_that_are_not_read(value, keys):
 )
 def test_a_scalar_is_its_json_text(value, text):
     assert scalar_text(value) == text == content_text({"content": value})
+
+
+@pytest.mark.parametrize(("role", "read_as"), [
+    ("prompter", "user"), ("User", "user"), ("bot", "assistant"), ("AI", "assistant"), ("tool_response", "tool"),
+    ("ipython", "tool"), ("System", "system"),
+])  # fmt: skip
+def test_roles_of_every_name_are_read(role, read_as):
+    assert conversation({"role": role, "content": "a"}, ASKED).messages[0] == {"role": read_as, "content": "a"}
+
+
+def test_a_call_as_a_message_of_its_own_is_read():
+    call = json.dumps({"name": "now", "arguments": {"zone": "UTC"}})
+    talk = conversation(ASKED, {"role": "tool_call", "content": call}, {"role": "tool_response", "content": "12"})
+    assert talk.messages[1]["tool_calls"][0]["function"] == {"name": "now", "arguments": {"zone": "UTC"}}
