@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageMetadata
 from pathlib import Path
 from typing import Any
@@ -92,22 +92,32 @@ def read_utf8(path: Path) -> str | None:
 
     Raises `UnreadableFile` for a file that cannot be opened or is longer than `MAX_DOCUMENT_BYTES`.
     """
-    encoding, blocks, n_bytes = TextEncoding(), list[bytes](), 0
-    for block in utf8_blocks(byte_blocks(path, MAX_DOCUMENT_BYTES), path, encoding):
-        blocks.append(block)
+    encoding = TextEncoding()
+    blocks = utf8_blocks(byte_blocks(path, MAX_DOCUMENT_BYTES), path, encoding)
+    try:
+        text = b"".join(_within_limit(blocks, path)).decode()
+    except UnicodeDecodeError:
+        return None
+    if encoding.name not in (None, UTF8):
+        print(f"{path}: read as {encoding.name}", file=sys.stderr, flush=True)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_document_bytes(path: Path) -> bytes:
+    """Return the bytes of a file, which may be compressed. Raises `UnreadableFile` as `read_utf8` does."""
+    return b"".join(_within_limit(byte_blocks(path, MAX_DOCUMENT_BYTES), path))
+
+
+def _within_limit(blocks: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    n_bytes = 0
+    for block in blocks:
         n_bytes += len(block)
         if n_bytes > MAX_DOCUMENT_BYTES:
             over = row_over_limit(str(path), MAX_DOCUMENT_BYTES)
             raise UnreadableFile(
                 over.problem, "split it, or read its lines with --format text_lines", reason=over.reason
             )
-    try:
-        text = b"".join(blocks).decode()
-    except UnicodeDecodeError:
-        return None
-    if encoding.name not in (None, UTF8):
-        print(f"{path}: read as {encoding.name}", file=sys.stderr, flush=True)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        yield block
 
 
 def description_of_tree(root: Path) -> dict[str, Any]:

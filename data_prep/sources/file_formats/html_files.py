@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data_prep.dataset_folder import RejectedRow
 from data_prep.sources.rows import Item, SourceRow, digest, normalized
+from data_prep.sources.walk import read_document_bytes
 
 
 def document_of_html_file(path: Path, root: Path, source: str) -> list[Item]:
@@ -11,7 +12,7 @@ def document_of_html_file(path: Path, root: Path, source: str) -> list[Item]:
     from trafilatura import extract
 
     relative = path.relative_to(root).as_posix()
-    page = path.read_bytes()
+    page = read_document_bytes(path)
     if not page.strip():
         return [RejectedRow(source, relative, "empty_text")]
     text = extract(page, include_comments=False, include_tables=True)

@@ -46,10 +46,10 @@ def documents_of_lines(path: Path, root: Path, source: str) -> Iterator[Item]:
 
 def looks_like_text(path: Path) -> bool:
     """Whether a file begins with UTF-8 text."""
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
     try:
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
         head[: head.rfind(b"\n") + 1 or None].decode("utf-8-sig")
-    except UnicodeDecodeError:
+    except (OSError, UnicodeDecodeError):
         return False
     return bool(head.strip()) and b"\0" not in head

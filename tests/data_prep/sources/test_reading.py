@@ -270,15 +270,15 @@ def test_a_json_file_of_one_task_is_read_by_its_instances(tmp_path):
 
 
 def test_a_text_file_of_any_name_is_a_document_of_a_corpus(tmp_path):
-    (tmp_path / "wiki.raw").write_text("= Title =\nWords.\n")
-    (tmp_path / "picture.raw").write_bytes(b"\x89PNG\0\1")
-    assert [row.fields for row in read(tmp_path / "wiki.raw", CORPUS).rows] == [{"text": "= Title =\nWords.\n"}]
-    with pytest.raises(UserError, match=r"ends in \.raw"):
-        read(tmp_path / "picture.raw", CORPUS)
-    lines = read_source(str(tmp_path / "wiki.raw"), CORPUS, "text_lines", {}).rows
+    (tmp_path / "wiki.tokens").write_text("= Title =\nWords.\n")
+    (tmp_path / "picture.img").write_bytes(b"\x89PNG\0\1")
+    assert [row.fields for row in read(tmp_path / "wiki.tokens", CORPUS).rows] == [{"text": "= Title =\nWords.\n"}]
+    with pytest.raises(UserError, match=r"ends in \.img"):
+        read(tmp_path / "picture.img", CORPUS)
+    lines = read_source(str(tmp_path / "wiki.tokens"), CORPUS, "text_lines", {}).rows
     assert [(row.source_row, row.fields["text"]) for row in lines] == [
-        ("wiki.raw:1", "= Title ="),
-        ("wiki.raw:2", "Words."),
+        ("wiki.tokens:1", "= Title ="),
+        ("wiki.tokens:2", "Words."),
     ]
 
 
