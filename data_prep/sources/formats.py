@@ -60,7 +60,7 @@ FILE_FORMATS = {
     "python_classes": FileFormat(
         (".py",), {_INSTRUCTIONS: functions_and_classes_of_python_file}, is_recognized=False
     ),
-    "text_tree": FileFormat((".txt", ".md", ".rst", ".raw"), {_CORPUS: document_of_text_file}),
+    "text_tree": FileFormat((".txt", ".md", ".rst"), {_CORPUS: document_of_text_file}),
     "text_lines": FileFormat((".txt",), {_CORPUS: documents_of_lines}, is_recognized=False),
     "markdown": FileFormat(
         (".md", ".markdown", ".mdx"), {_INSTRUCTIONS: questions_of_markdown_file}, is_fallback=True

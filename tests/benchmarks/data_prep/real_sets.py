@@ -26,7 +26,7 @@ SETS: dict[str, tuple[Program, str]] = {
     "gpteacher": (build_instructions.main, "gpteacher/codegen-instruct.json"),
     "llms-from-scratch": (build_instructions.main, "llms-from-scratch/instruction-data.json"),
     "llms-from-scratch pairs": (build_preferences.main, "llms-from-scratch/instruction-data-with-preference.json"),
-    "oasst1-en": (build_instructions.main, "oasst1-en/en-train-messages.jsonl.gz"),
+    "oasst1-en (texts alone)": (build_corpus.main, "oasst1-en/en-train-messages.jsonl.gz"),
     "alpaca_en_demo": (build_instructions.main, f"{DEMOS}/alpaca_en_demo.json"),
     "identity": (build_instructions.main, f"{DEMOS}/identity.json"),
     "glaive_toolcall": (build_instructions.main, f"{DEMOS}/glaive_toolcall_en_demo.json"),
@@ -38,7 +38,7 @@ SETS: dict[str, tuple[Program, str]] = {
     "Gutenberg": (build_corpus.main, "gutenberg"),
     "TinyStories": (build_corpus.main, "splits/tinystories_dev.jsonl"),
     "children's stories": (build_corpus.main, "splits/childrens_dev.jsonl"),
-    "wikitext2": (build_corpus.main, "wikitext2"),
+    "wikitext2": (build_corpus.main, "wikitext2/wiki.valid.raw"),
     "tinyshakespeare": (build_corpus.main, "tinyshakespeare/input.txt"),
 }
 
