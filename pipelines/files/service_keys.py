@@ -125,10 +125,13 @@ SERVICE_KEYS = (
 )  # fmt: skip
 
 
+_LITERALS = tuple((literal, kind) for kind in SERVICE_KEYS for literal in kind.literals)
+
+
 def find_service_keys(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the name of the kind, the start and the end of each key in `text`, those of one kind after the other."""
-    for kind in SERVICE_KEYS:
-        if any(literal in text for literal in kind.literals):
-            for match in kind.pattern.finditer(text):
-                if kind.check(match[0]):
-                    yield kind.name, *match.span()
+    possible = [kind for literal, kind in _LITERALS if literal in text]
+    for kind in dict.fromkeys(possible):
+        for match in kind.pattern.finditer(text):
+            if kind.check(match[0]):
+                yield kind.name, *match.span()
