@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks.cleaning_rejects import row_steps
+from tests.benchmarks.data_prep.cleaning_rejects import row_steps
 from tests.data_prep.cleaning.steps.planted import FAULTS, clean_rows, false_positives, recall
 
 N_ROWS = 50

@@ -1,7 +1,7 @@
 r"""What a cleaning step rejects or changes in the real sets, as a seeded sample to read by eye.
 
-    python -m tests.benchmarks.cleaning_rejects language --set alpaca dolly --options '{"keep": ["en"]}'
-    python -m tests.benchmarks.cleaning_rejects runs_on --set alpaca --planted 50
+    python -m tests.benchmarks.data_prep.cleaning_rejects language --set alpaca dolly --options '{"keep": ["en"]}'
+    python -m tests.benchmarks.data_prep.cleaning_rejects runs_on --set alpaca --planted 50
 
 Out: for each set the numbers of rows, of rejects by reason and of changes, and `--sample` of them with excerpts; with
 `--planted` the share of so many faults, planted in answers of prose, that the step finds. Sets are read from `--data`,

@@ -1,8 +1,8 @@
 r"""Rows per second and peak memory of build_instructions.py, beside the same steps by `datasets.map` and datasketch.
 
-    python -m tests.benchmarks.data_build --rows 10000 100000 1000000
-    python -m tests.benchmarks.data_build --rows 20000 --against_map
-    python -m tests.benchmarks.data_build --rows 100000 --steps three.yaml --against_checkout ../before
+    python -m tests.benchmarks.data_prep.build_speed --rows 10000 100000 1000000
+    python -m tests.benchmarks.data_prep.build_speed --rows 20000 --against_map
+    python -m tests.benchmarks.data_prep.build_speed --rows 100000 --steps three.yaml --against_checkout ../before
 
 Rows are recombined with a seed from the sets of ../shared/data: the request of one real row, the answer of another.
 Out: a line for each run with seconds on the clock and of the processors, rows/s, and the memory of all processes
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 SHARED = PROJECT.parent / "shared" / "data"
 
 
@@ -157,7 +157,13 @@ def main() -> None:
                 measured("here", build_command(PROJECT, source, output, options.steps), n_rows)
                 shutil.rmtree(output)
                 if options.against_map:
-                    command = [sys.executable, "-m", "tests.benchmarks.data_build", "--map_only", str(source)]
+                    command = [
+                        sys.executable,
+                        "-m",
+                        "tests.benchmarks.data_prep.build_speed",
+                        "--map_only",
+                        str(source),
+                    ]
                     measured("datasets.map and datasketch", command, n_rows)
                 if options.against_checkout:
                     other = build_command(options.against_checkout, source, output, None)
