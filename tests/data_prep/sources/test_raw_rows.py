@@ -48,6 +48,13 @@ def test_a_document_is_read_the_same_in_both_ways(text):
     assert read({"text": text}, conversion=corpus) == read({"text": text, "content": None}, conversion=corpus)
 
 
+def test_a_mapped_column_is_kept_under_our_name():
+    mapped = RowConversion(DatasetKind.INSTRUCTIONS, {"category": "kind", "output": "say"})
+    [item], unread = read({"instruction": "a", "say": "b", "kind": "c"}, conversion=mapped)
+    assert item.fields == {"instruction": "a", "input": "", "output": "b", "category": "c"}
+    assert not unread
+
+
 def test_rows_are_read_one_by_one():
     endless = ((str(n), {"instruction": f"Count to {n}.", "output": "1"}) for n in iter(int, 1))
     assert len(list(islice(read_raw_rows(endless, INSTRUCTIONS, "rows", Counter()), 3))) == 3
