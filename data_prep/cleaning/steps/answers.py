@@ -83,6 +83,9 @@ _BEGINS_A_SENTENCE = re.compile(
 )
 _IS_ENGLISH = re.compile(r" (?:the|of|is|and|to) ")
 _MIN_WORDS = 8  # in the last line: lists, letters of notes and code have short ones
+_ITEM = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+\w", re.MULTILINE)
+_MARK = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])")
+_MIN_WORDS_BEFORE_A_MARK = 4
 _FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 _LAST_CHARACTERS = 400
 
@@ -98,12 +101,17 @@ def _cut_off(_: NoOptions) -> StepFunction:
 
 
 def ends_in_the_middle(text: str) -> bool:
-    """Whether an answer stops in the middle: English prose after a word like "the", or fenced code in open brackets.
+    """Whether an answer stops in the middle: English prose after a word like "the", a list's mark without an item, or
+    fenced code in open brackets.
 
     Most text that was cut is not recognized: lists, titles, poems and chat end without a period too.
     """
     end = text[-_LAST_CHARACTERS:].rstrip()
-    if end[-1:].isalpha() and _ends_in_a_sentence(end):
+    last = end[-1:]
+    if last.isalpha():
+        if _ends_in_a_sentence(end):
+            return True
+    elif last in ".)-*•" and _ends_in_a_mark(end) and _ITEM.search(text):
         return True
     if "```" in text and text.count("```") % 2:
         fences = list(_FENCE.finditer(text))
@@ -120,6 +128,15 @@ def _ends_in_a_sentence(end: str) -> bool:
     if word not in _NEVER_LAST and not _BEGINS_A_SENTENCE.search(line):
         return False
     return len(line.split()) >= _MIN_WORDS and _IS_ENGLISH.search(line) is not None
+
+
+def _ends_in_a_mark(end: str) -> bool:
+    """Whether the last line is the mark of a list's item alone, after a line of words."""
+    before, _, line = end.rpartition("\n")
+    if not _MARK.fullmatch(line):
+        return False
+    words = before.rstrip().rpartition("\n")[2].split()
+    return sum(any(map(str.isalpha, word)) for word in words) >= _MIN_WORDS_BEFORE_A_MARK
 
 
 STEPS: list[RowStep] = [

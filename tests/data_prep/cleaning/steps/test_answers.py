@@ -80,6 +80,7 @@ PROSE = "The court was founded in 1789. It hears appeals from all of the states 
     "answer",
     [
         f"{PROSE} the", f"{PROSE} them. In", f"{PROSE} our",
+        "Ways to help:\n1. Plant a tree in the yard\n2. Walk to work each day\n3.", f"- {PROSE}\n-",
         "Here it is:\n```python\ndef area(radius):\n    return (3.14",
     ],
 )  # fmt: skip
@@ -94,6 +95,7 @@ def test_an_answer_that_stops_in_the_middle_is_rejected(answer):
         "- Sand the wood of the table\n- Paint it white", "Dear Anna,\n\nthank you for all of it.\n\nBest wishes,",
         "Er sagt, er ruft mich morgen früh um acht Uhr noch einmal an", "```python\nprint((1, 2))\n```",
         "Run it:\n```\nmake install\n", "def area(radius):\n    return (3.14",
+        "A diamond of stars:\n  *\n * *\n  *", "The sum of it is this:\n42.", "Steps of it:\n1. Go\n2. Turn\n3. Stop.",
         "The most common words of the text that I found are: the, of, and, to, a",
     ],
 )  # fmt: skip
