@@ -5,6 +5,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction", "prompt", "question", "query", "problem", "definition"),
     "input": ("input", "context", "inputs"),
     "output": ("output", "response", "answer", "completion", "solution", "targets", "target"),
+    "system": ("system", "system_prompt"),
     "text": ("text", "content"),
 }
 # whole conversations, in place of the columns above

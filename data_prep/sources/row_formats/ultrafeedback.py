@@ -11,7 +11,7 @@ from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_an
 _ANSWERS = ("completions", "responses", "generations", "answers", "candidates")
 _TEXTS = ("response", "completion", "text", "content", "output", "answer")
 # UltraFeedback's overall_score is known to be wrong for some answers; the mean of its ratings is not
-_SCORES = ("fine_grained_score", "overall_score", "score", "rating", "reward", "pm_score")
+_SCORES = ("fine-grained_score", "fine_grained_score", "overall_score", "score", "rating", "reward", "pm_score")
 _LISTS_OF_SCORES = ("scores", "ratings", "rewards")
 
 

@@ -103,6 +103,11 @@ def test_lists_that_are_no_turns_are_not_guessed_at(row):
         convert([row])
 
 
+def test_the_system_prompt_of_open_orca_is_kept():
+    [fields] = convert([{"id": "flan.1", "system_prompt": "Be brief.", "question": "Hi", "response": "Yes."}]).fields
+    assert fields == {"instruction": "Hi", "input": "", "output": "Yes.", "system": "Be brief."}
+
+
 def test_a_format_by_its_name_checks_the_columns_of_each_row():
     rows: list[dict[str, Any]] = [{"question": "a", "answer": "b"}, {"question": "a"}]
     assert convert(rows, format_name="question_answer").reasons == {"2": "no_answer"}

@@ -65,6 +65,9 @@ def test_the_best_scored_answer_is_chosen_against_the_worst():
         "3": "scores_are_equal", "4": "fewer_than_two_scored_answers", "5": "no_scored_answer",
     }  # fmt: skip
     assert {row.source for row in read.rows} == {"evol"}
+    wrong_overall = [{"response": "a", "overall_score": 10.0, "fine-grained_score": 1.0},
+                     {"response": "b", "overall_score": 8.0, "fine-grained_score": 4.5}]  # fmt: skip
+    assert convert([{"instruction": "x", "completions": wrong_overall}]).fields[0]["output"] == "b"
     assert convert([scored(7, 9)]).fields == [{"instruction": "Explain tides.", "input": "", "output": "answer 1"}]
 
 
