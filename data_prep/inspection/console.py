@@ -176,6 +176,8 @@ def _pairs(console: Console, found: Inspection) -> None:
         console.print(_indented(_line((f"{pair.similarity:.2f} {pair.place}, kept: {pair.kept_place}", "dim"))))
         if pair.pieces:
             console.print(_indented(_diff(pair.pieces, console.is_terminal), 4))
+        else:
+            console.print(_indented(_line(("only one text is in this folder:", "dim"), (_joined(pair.texts), "")), 4))
     _more(console, len(found.pairs), _N_PAIRS)
 
 

@@ -78,13 +78,16 @@ class SharedBy:
 
 @dataclass(frozen=True)
 class Pair:
-    """A near duplicate that was left out next to the row that was kept; `pieces` compares their texts."""
+    """A near duplicate that was left out next to the row that was kept; `pieces` compares their texts.
+
+    `texts` are those of the one row that is known: the other is a document, or was left out by a later step.
+    """
 
     similarity: float
     place: str
     kept_place: str
-    kept: list[RowExcerpt] | None
     pieces: list[Piece]
+    texts: list[RowExcerpt]
 
 
 @dataclass(frozen=True)
@@ -225,9 +228,9 @@ def _answer(row: Mapping[str, Any]) -> str:
 
 def _pair(pair: DuplicatePair, kept: KeptRows) -> Pair:
     row = kept.wanted.get(pair.kept)
-    texts = None if row is None else row_excerpts(row)
     pieces = word_diff(_whole(row), _whole(pair.row), ignore_space=True) if row and pair.row else []
-    return Pair(pair.similarity, pair.place, name_of(f"{pair.kept[0]}, row {pair.kept[1]}"), texts, pieces)
+    texts = [] if pieces else row_excerpts(pair.row or row or {})
+    return Pair(pair.similarity, pair.place, name_of(f"{pair.kept[0]}, row {pair.kept[1]}"), pieces, texts)
 
 
 def _whole(row: Mapping[str, Any]) -> str:

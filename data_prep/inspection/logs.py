@@ -17,6 +17,7 @@ from pipelines.files.visible_text import one_line
 
 N_EXAMPLES = 3
 _N_LEAST_SIMILAR = 5
+CHANGE_EXCERPT_CHARS = 200  # length of an excerpt in changed.jsonl that is cut
 MAX_NAME = 120  # characters of a source, reason or step
 _NOT_DETAILS = ("source", "source_row", "reason", "step", "row", "kept", "similarity")
 
@@ -175,7 +176,12 @@ def _rejected_example(line: Line) -> RejectedExample:
 
 
 def _change_example(line: Line) -> ChangeExample:
-    return ChangeExample(place_of(line), word_diff(line["before"], line["after"]))
+    pieces = word_diff(line["before"], line["after"])
+    same = [place for place, piece in enumerate(pieces) if piece.kind == "same"]
+    is_cut = max(len(line["before"]), len(line["after"])) >= CHANGE_EXCERPT_CHARS
+    if is_cut and same and any(piece.kind != "same" for piece in pieces[: same[-1]]):
+        pieces = pieces[: same[-1] + 1]  # two excerpts of equal length end in different places
+    return ChangeExample(place_of(line), pieces)
 
 
 def _lines(path: Path) -> Iterator[Line]:

@@ -49,11 +49,14 @@ def test_white_space_and_other_columns_do_not_differ_between_near_duplicates(tmp
     assert {piece.kind for piece in pair.pieces} == {"same"}
 
 
-def test_a_kept_row_that_a_later_step_removed_is_no_error(tmp_path):
-    gone = {"kept": {"source": "trips.jsonl", "source_row": "999"}, "similarity": 0.8}
+def test_of_a_pair_with_one_text_that_text_is_shown(tmp_path):
     rows = [instruction(n) for n in range(20)]
-    [pair] = inspect_folder(build(tmp_path / "x", rows, rejected=rejects("near_duplicate", 1, **gone))).pairs
-    assert (pair.kept, pair.pieces) == (None, [])
+    later = {"kept": {"source": "trips.jsonl", "source_row": "999"}, "similarity": 0.8, "row": {"instruction": "Hm?"}}
+    document = {"kept": {"source": "trips.jsonl", "source_row": "7"}, "similarity": 0.9}
+    lines = (*rejects("near_duplicate", 1, **later), *rejects("near_duplicate", 1, **document))
+    pairs = inspect_folder(build(tmp_path / "x", rows, rejected=lines)).pairs
+    assert [pair.pieces for pair in pairs] == [[], []]
+    assert [pair.texts[0].text for pair in pairs] == ["Hm?", "Describe picture 7."]
 
 
 def test_the_least_similar_pairs_come_first(tmp_path):
@@ -74,6 +77,15 @@ def test_changes_are_shown_word_by_word_and_secret_ones_only_counted(folder):
     ]  # fmt: skip
     assert changes["personal_data"].examples == []
     assert changes["personal_data"].counts == {"email": 2}
+
+
+def test_the_end_of_a_cut_excerpt_is_no_change(tmp_path):
+    text = "".join(f"{n} words " for n in range(40))
+    line = {"source": "s", "source_row": "1", "step": "markup", "counts": {"line_break": 1},
+            "before": f"<br>{text}"[:200], "after": text[:200]}  # fmt: skip
+    found = inspect_folder(build(tmp_path / "x", [instruction(n) for n in range(20)], changed=(line,)))
+    pieces = found.changes[0].examples[0].pieces
+    assert [piece.kind for piece in pieces] == ["removed", "same"]
 
 
 def test_examples_follow_from_the_seed(tmp_path):
