@@ -21,7 +21,7 @@ from data_prep.building.reading import NumberedUnit, read_units
 from data_prep.building.shards import Shards
 from data_prep.building.writing import FinalForm, Written, final_form, join_lines, write_rows
 from data_prep.cleaning.decontamination import manifest_of_held_out
-from data_prep.cleaning.registry import ChosenStep
+from data_prep.cleaning.registry import DATASET_STEPS, ChosenStep
 from data_prep.dataset_folder import (
     CHANGED_NAME,
     REJECTED_NAME,
@@ -227,7 +227,9 @@ def _refuse_too_much_removed(plans: Sequence[SourcePlan], totals: Totals, max_sh
             problem = (
                 f"{step} would remove {n:,} of {n_read:,} rows of {name}, more than --max_removed_share {max_share}"
             )
-            raise UserError(problem, f"look at them with --preview, change the options of {step}, or raise the share")
+            fix = f"build with --max_removed_share 1 and read rejected.jsonl; then leave {step} out, change its options"
+            other = ", or leave out one of two sources with the same rows" if step in DATASET_STEPS else ""
+            raise UserError(problem, f"{fix}{other}, or accept the loss by that share")
 
 
 def _manifest(build: Build, totals: Totals, choice: Choice, form: FinalForm, written: Written) -> Manifest:
@@ -240,6 +242,7 @@ def _manifest(build: Build, totals: Totals, choice: Choice, form: FinalForm, wri
     entries = [
         {**plan.entry, "n_rows": totals.n_read[number]}
         | ({"license": license_name} if (license_name := build.parts[number].license) else {})
+        | ({"mixture": mixed} if (mixed := build.parts[number].to_json()) else {})
         | ({"unread_columns": dict(found)} if (found := totals.unread.get(number)) else {})
         for number, plan in enumerate(plans)
     ]

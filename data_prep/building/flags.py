@@ -10,7 +10,7 @@ from data_prep.building.mixture import MixturePart, read_mixture
 from data_prep.cleaning.registry import ChosenStep, default_steps, read_steps, with_options
 from data_prep.dataset_folder import DatasetKind
 from data_prep.dataset_folder.splitting import MAX_GROUP_SHARE
-from data_prep.sources import ReadOptions, positive, read_options
+from data_prep.sources import ReadOptions, check_column_map, positive, read_options
 from pipelines.command_line import share
 from pipelines.errors import UserError
 
@@ -61,6 +61,7 @@ def mixture_parts(options: argparse.Namespace) -> list[MixturePart]:
 
 def read_options_of(part: MixturePart, options: argparse.Namespace, kind: DatasetKind) -> ReadOptions:
     """Return how to read one source: its own format, columns and split win over the flags."""
+    check_column_map(part.column_map, kind, f"column_map of {part.source} in {options.mixture}")
     own = {"format": part.format, "column_map": part.column_map, "split": part.split}
     return replace(read_options(options, kind), **{key: value for key, value in own.items() if value})  # type: ignore[arg-type]
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.cleaning.yaml_options import dataclass_of, read_yaml_list
+from data_prep.cleaning.yaml_options import dataclass_of, did_you_mean, read_yaml_list
 from data_prep.dataset_folder import position_of
+from data_prep.sources import FORMATS, is_license
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class MixturePart:
 
     `weight` is how often a training row is written: 0.5 keeps half of the rows, 2.0 writes each twice. `max_rows` keeps
     a seeded sample. `phrasings` are texts with `{instruction}`; each row, and each copy of it, takes another one.
-    `replay_share` makes this source that share (0 to 1) of all rows, by a sample, against forgetting.
+    `replay_share` makes this source that share (0 to 1) of the training rows, by a sample, against forgetting.
     """
 
     source: str
@@ -34,6 +35,11 @@ class MixturePart:
     phrasings: tuple[str, ...] = ()
     replay_share: float | None = None
     license: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how the source is mixed, as the manifest records it."""
+        named = {name: getattr(self, name) for name in ("weight", "max_rows", "phrasings", "replay_share")}
+        return {name: value for name, value in named.items() if value not in (None, (), 1.0)}
 
     @property
     def is_sampled(self) -> bool:
@@ -53,11 +59,13 @@ def rows_not_sampled(
         n_kept = round(len(rows) * min(part.weight, 1.0))
         targets.append(n_kept if part.max_rows is None else min(n_kept, part.max_rows))
     shares = [part.replay_share for part in parts]
-    n_others = sum(n for n, share in zip(targets, shares, strict=True) if share is None)
+    n_others = sum(n * max(part.weight, 1.0) for n, part in zip(targets, parts, strict=True) if not part.replay_share)
     n_all = n_others / (1 - sum(share or 0.0 for share in shares))
     left_out = [
-        rows[np.argsort(positions[rows], kind="stable")][min(target, round(n_all * share)) if share else target :]
-        for rows, target, share in zip(rows_of, targets, shares, strict=True)
+        rows[np.argsort(positions[rows], kind="stable")][
+            min(target, round(n_all * part.replay_share / max(part.weight, 1.0))) if part.replay_share else target :
+        ]
+        for rows, target, part in zip(rows_of, targets, parts, strict=True)
     ]
     return np.concatenate(left_out) if left_out else np.zeros(0, np.int64)
 
@@ -81,17 +89,30 @@ def copies_of_rows(
 def read_mixture(path: Path) -> list[MixturePart]:
     """Read the YAML file of a mixture, a list of sources. Raises `UserError` for what is not as documented."""
     entries = read_yaml_list(path, "--mixture")
-    parts = [dataclass_of(MixturePart, one, f"entry {number} of {path}") for number, one in enumerate(entries, 1)]
+    named = [{"source": one} if isinstance(one, str) else one for one in entries]
+    parts = [dataclass_of(MixturePart, one, f"entry {number} of {path}") for number, one in enumerate(named, 1)]
     for number, part in enumerate(parts, start=1):
         if wrong := _wrong_value(part):
-            raise UserError(f"entry {number} of {path}: {wrong}", "correct the value")
+            advice = did_you_mean(part.format, FORMATS) if "format" in wrong else "correct the value"
+            raise UserError(f"entry {number} of {path}: {wrong}", advice)
+    parts = [_without_tilde(part) for part in parts]
     share = sum(part.replay_share or 0.0 for part in parts)
     if share >= 1 or (share and all(part.replay_share for part in parts)):
         raise UserError(f"the replay shares of {path} leave no room for other rows", "make them add up to less than 1")
     return parts
 
 
+def _without_tilde(part: MixturePart) -> MixturePart:
+    """Expand `~`, as the shell does for `--source`."""
+    is_home = part.source.startswith("~")
+    return replace(part, source=str(Path(part.source).expanduser())) if is_home else part
+
+
 def _wrong_value(part: MixturePart) -> str | None:
+    if part.format not in (None, *FORMATS):
+        return f"format is {part.format!r}, expected {', '.join(FORMATS)}"
+    if part.license is not None and not is_license(part.license):
+        return f"license is {part.license!r}, expected an identifier such as mit or cc-by-4.0"
     if not 0 < part.weight <= MAX_WEIGHT:
         return f"weight is {part.weight}, expected above 0 and at most {MAX_WEIGHT}"
     if part.max_rows is not None and part.max_rows < 1:

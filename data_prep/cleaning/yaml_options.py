@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
 
 T = TypeVar("T")
 _WORDS = {
@@ -23,7 +26,7 @@ def read_yaml_list(path: Path, flag: str) -> list[Any]:
     import yaml
 
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = yaml.load(path.read_text(encoding="utf-8"), _strict_loader())  # a SafeLoader
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"{flag} {path} is not a file", "check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -31,6 +34,21 @@ def read_yaml_list(path: Path, flag: str) -> list[Any]:
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path} is not a list", "begin each entry with `- `")
     return entries
+
+
+def _strict_loader() -> "type[yaml.SafeLoader]":
+    """Return a loader that refuses a key that a mapping has twice, of which YAML would keep the last one."""
+    import yaml
+
+    class StrictLoader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [str(key.value) for key, _ in node.value]
+            repeated = next((name for number, name in enumerate(names) if name in names[:number]), None)
+            if repeated is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"{repeated!r} is there twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    return StrictLoader
 
 
 def dataclass_of(kind: type[T], values: Any, place: str) -> T:

@@ -74,6 +74,7 @@ def _content(manifest: Row, title: str, examples: Sequence[Row]) -> dict[str, An
         "splits": _splits(manifest),
         "lengths": _length_table(manifest["lengths"]) if manifest.get("lengths") else None,
         "examples": [_example(row) for row in examples],
+        "is_mixture": any("mixture" in source for source in manifest["sources"]),
         "sources": [_source(source, manifest["licenses"]) for source in manifest["sources"]],
         "unread_columns": manifest.get("unread_columns", {}),
         "steps": list(_steps(manifest)),
@@ -152,8 +153,15 @@ def _source(source: Row, licenses: Sequence[str]) -> dict[str, str]:
         "name": str(source.get("name")),
         "n_rows": f"{source['n_rows']:,}" if "n_rows" in source else "",
         "license": "; ".join([*named, *packages]) or "not stated",
+        "mixture": _mixture(source.get("mixture", {})),
         "version": f"{kind} {markdown_code(str(known_by))}" if known_by else "",
     }
+
+
+def _mixture(mixed: Row) -> str:
+    """How often rows of a source are written, and in how many phrasings."""
+    texts = {**mixed, "phrasings": len(mixed.get("phrasings", ()))}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in texts.items() if value)
 
 
 def _languages(manifest: Row) -> list[str]:

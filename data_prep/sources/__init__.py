@@ -8,11 +8,19 @@ To add a format:
 New names for known columns go into `ALIASES` of `data_prep/conversation/columns.py`.
 """
 
-from data_prep.sources.flags import add_source_flags, command_of, distinct_names, positive, read_options, split_sizes
-from data_prep.sources.formats import recognize
+from data_prep.sources.flags import (
+    add_source_flags,
+    command_of,
+    distinct_names,
+    is_license,
+    positive,
+    read_options,
+    split_sizes,
+)
+from data_prep.sources.formats import FORMATS, recognize
 from data_prep.sources.planning import plan_source
 from data_prep.sources.raw_rows import same_as_of
-from data_prep.sources.row_columns import parse_column_map
+from data_prep.sources.row_columns import check_column_map, parse_column_map
 from data_prep.sources.row_fields import as_conversation, as_pair_of_messages
 from data_prep.sources.rows import SourceRow, group_of_text, normalized
 from data_prep.sources.unit_rows import read_unit

@@ -51,9 +51,14 @@ def _encoding(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is not an encoding such as cp1252") from None
 
 
+def is_license(text: str) -> bool:
+    """Whether `text` may be an identifier of a license."""
+    return re.fullmatch(r"[A-Za-z0-9.+-]+", text) is not None
+
+
 def _license(text: str) -> str:
     """Parse an identifier of the Hub (https://huggingface.co/docs/hub/repositories-licenses)."""
-    if not re.fullmatch(r"[A-Za-z0-9.+-]+", text):
+    if not is_license(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a license identifier such as mit or cc-by-4.0")
     return text.lower()
 

@@ -51,6 +51,9 @@ def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
     if chosen in FILE_FORMATS:
         return _plan_local_documents(path, options, entry | {"format": chosen})
     if path.is_file():
+        if options.split not in (None, "train", "all"):
+            problem = f"{path} is one file, which has no split {options.split!r}"
+            raise UserError(problem, "leave the split out, or name a folder with a file for each split")
         return _plan_rows([RowFile(path, "", chosen)], path.parent, options, entry | {"format": chosen}, rejected)
     suffixes = (ROW_FORMATS[chosen],) if is_named else ROW_SUFFIXES
     files, described = row_files_of_folder(path, suffixes, options.split, name, rejected)

@@ -33,13 +33,21 @@ def parse_column_map(text: str | None, kind: DatasetKind) -> dict[str, str]:
     """Parse `"instruction=question,output=answer"` as a dict. Raises `UserError` for anything else."""
     pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
     column_map = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
-    known = (*WANTED[kind], *OPTIONAL[kind])
-    if any(ours not in known or not theirs for ours, theirs in column_map.items()):
-        raise UserError(
-            f"--column_map is {text!r}, expected pairs with {', '.join(WANTED[kind])} before each =",
-            f"write it like {WANTED[kind][-1]}=answer; before = can also be {', '.join(OPTIONAL[kind])}",
-        )
+    check_column_map(column_map, kind, f"--column_map {text!r}")
     return column_map
+
+
+def check_column_map(column_map: Mapping[str, str], kind: DatasetKind, place: str) -> None:
+    """Raise `UserError` that begins with `place` unless the keys are columns of `kind`."""
+    known = (*WANTED[kind], *OPTIONAL[kind])
+    wrong = next((ours for ours, theirs in column_map.items() if ours not in known or not theirs), None)
+    if wrong is None:
+        return
+    if wrong in known:
+        raise UserError(f"{place} has no column for {wrong}", f"write it like {wrong}=answer")
+    near = get_close_matches(wrong, known, n=1)
+    fix = f"did you mean {near[0]}?" if near else "name our column first, then the one in the source"
+    raise UserError(f"{place} has {wrong!r}, expected {', '.join(known)}", fix)
 
 
 @dataclass(frozen=True)

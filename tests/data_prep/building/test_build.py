@@ -130,11 +130,30 @@ def test_a_mixture_weighs_caps_and_phrases_its_sources(tmp_path):
     assert manifest["n_rows"]["train"] == 90
     assert manifest["n_rejected"] == {"not_sampled": 30}
     assert manifest["licenses"] == ["mit"]
+    assert [one["mixture"] for one in manifest["sources"]] == [
+        {"weight": 2.0, "phrasings": phrasings},
+        {"max_rows": 10},
+    ]
+    assert "| weight 2.0, phrasings 2 |" in (tmp_path / "out" / "README.md").read_text()
     train = read_rows(tmp_path / "out", "train")
     first, second = train[:2]
     assert (first["source_row"], second["source_row"]) == ("1", "1#2")
     assert first["instruction"] != second["instruction"]
     assert {"Write about topic 0.", "Please: Write about topic 0."} == {first["instruction"], second["instruction"]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ({"column_map": {"instructoin": "question"}}, "mixture.yaml has 'instructoin', .* did you mean instruction"),
+        ({"split": "nope"}, "a.jsonl is one file, which has no split 'nope'"),
+    ],
+)
+def test_a_part_of_a_mixture_that_cannot_be_read_as_told_is_refused(tmp_path, entry, error):
+    source = str(write_jsonl(tmp_path / "a.jsonl", rows(3)))
+    (tmp_path / "mixture.yaml").write_text(json.dumps([{"source": source, **entry}]))
+    with pytest.raises(UserError, match=error):
+        build(tmp_path / "out", "--mixture", tmp_path / "mixture.yaml")
 
 
 def test_a_step_that_removes_most_of_a_source_stops_the_build(tmp_path):
@@ -143,6 +162,8 @@ def test_a_step_that_removes_most_of_a_source_stops_the_build(tmp_path):
     with pytest.raises(UserError, match=r"exact_duplicates would remove 80 of 110 rows of faq\.jsonl, more than"):
         build(tmp_path / "out", "--source", tmp_path / "faq.jsonl")
     assert not list(tmp_path.glob("*out*"))
+    with pytest.raises(UserError, match=r"read rejected\.jsonl; .* or leave out one of two sources"):
+        build(tmp_path / "out", "--source", tmp_path / "faq.jsonl")
     build(tmp_path / "out", "--source", tmp_path / "faq.jsonl", "--max_removed_share", "0.9")
 
 

@@ -22,6 +22,11 @@ def test_weights_below_one_caps_and_a_replay_share_leave_rows_out():
     assert kept_by_source(*parts)[0] == [500, 300, 200]
 
 
+def test_a_replay_share_counts_the_copies_of_the_other_rows():
+    parts = MixturePart("a", weight=2.0), MixturePart("b"), MixturePart("c", replay_share=0.2)
+    assert kept_by_source(*parts)[0] == [1000, 1000, 750]  # of 3,750 training rows
+
+
 def test_a_replay_source_with_too_few_rows_is_kept_whole():
     parts = MixturePart("a"), MixturePart("b"), MixturePart("c", replay_share=0.5)
     assert kept_by_source(*parts)[0] == [1000, 1000, 1000]
@@ -66,6 +71,12 @@ def test_a_mixture_is_read(tmp_path):
     assert parts == [MixturePart("a.jsonl", weight=2.0), MixturePart("b.csv", column_map={"output": "x"})]
 
 
+def test_an_entry_may_be_only_a_source_and_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parts = read_mixture(mixture(tmp_path, "- me/rows@v1\n- source: ~/b.csv\n"))
+    assert parts == [MixturePart("me/rows@v1"), MixturePart(f"{tmp_path}/b.csv")]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -75,6 +86,9 @@ def test_a_mixture_is_read(tmp_path):
         ("- {source: a, weight: heavy}\n", "weight of entry 1 .* is 'heavy', expected a number"),
         ("- {source: a, phrasings: [Please]}\n", r"lacks \{instruction\}"),
         ("- {source: a, replay_share: 0.5}\n", "leave no room"),
+        ("- {source: a, format: jsn}\n", "format is 'jsn', expected auto, json, .*did you mean json"),
+        ("- {source: a, license: my own}\n", "license is 'my own', expected an identifier such as mit"),
+        ("- {source: a, weight: 2, weight: 3}\n", "'weight' is there twice.* line 1"),
         ("source: a\n", "is not a list"),
         ("- a: [\n", "is not YAML"),
     ],

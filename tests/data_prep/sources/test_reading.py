@@ -102,7 +102,7 @@ def test_rows_whose_columns_are_unknown_are_an_error(tmp_path, rows, column_map,
 
 @pytest.mark.parametrize("text", ["answer=output", "output", "output=", "text=a"])
 def test_a_column_map_that_maps_nothing_of_ours_is_refused(text):
-    with pytest.raises(UserError, match="expected pairs with instruction, input, output before each ="):
+    with pytest.raises(UserError, match=r"has '(answer|text)', expected|for output; write it like output="):
         parse_column_map(text, INSTRUCTIONS)
 
 
