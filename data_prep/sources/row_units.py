@@ -1,6 +1,7 @@
 """Plan the units of files of rows: how the rows of each file are converted, and its parts."""
 
 import hashlib
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -109,9 +110,20 @@ class RowUnits:
                 return _Head() if bad is None else _Head(RowConversion(kind), bad.error())
             foreign = self._options.format if self._options.format in FOREIGN_FORMATS else None
             place = f"{name}/{file.name}" if file.name else name
-            return _Head(choose_conversion(rows, kind, self._options.column_map, place, foreign))
+            conversion = choose_conversion(rows, kind, self._options.column_map, place, foreign)
         except UserError as error:
             return _Head(error=error)
+        self._note_format(file, conversion)
+        return _Head(conversion)
+
+    def _note_format(self, file: RowFile, conversion: RowConversion) -> None:
+        """Name a foreign format in the manifest, and print it where it was recognized."""
+        chosen = conversion.foreign_format
+        if chosen is None or chosen.name in self._entry.get("row_formats", ()):
+            return
+        self._entry.setdefault("row_formats", []).append(chosen.name)
+        if self._options.format != chosen.name:
+            print(f"{file.path}: read as {chosen.name} ({chosen.description})", file=sys.stderr, flush=True)
 
     def _first_rows(self, file: RowFile, stop: int | None) -> tuple[list[Row], BadRow | None]:
         """Return the first rows that can be read, and the first row that cannot."""
