@@ -46,8 +46,8 @@ DATASET_STEPS: dict[str, type] = {
 # `user:password@` an address of e-mail would be found.
 _REPAIRS = ("mojibake", "control_characters", "html_entities", "markup")
 DEFAULT_STEPS = (
-    *_REPAIRS, "placeholders", "secrets", "personal_data", "empty", "replacement_characters", "runs_on", "cut_off",
-    "refusals", "repetition", "exact_duplicates", "near_duplicates",
+    *_REPAIRS, "placeholders", "secrets", "personal_data", "empty", "replacement_characters", "repetition", "runs_on",
+    "cut_off", "refusals", "exact_duplicates", "near_duplicates",
 )  # fmt: skip
 DEFAULT_STEPS_OF_A_CORPUS = (
     *_REPAIRS, "secrets", "empty", "replacement_characters", "repetition", "exact_duplicates",

@@ -7,6 +7,7 @@ from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import NoOptions, Rejected, RowStep, StepFunction, Verdict
 from data_prep.conversation import SYSTEM_ROLES, trailing_turn_start
 
+NOT_LEARNED = ("prompt", "rejected")  # columns of a pair
 _MAY_BE_EMPTY = ("input", "system", "prompt")
 _REQUEST_ROLES = ("user", "input", *SYSTEM_ROLES)
 
@@ -42,7 +43,7 @@ def _reason_empty_conversation(messages: Sequence[RowText]) -> str | None:
 
 def is_wanted_answer(one: RowText) -> bool:
     """Whether a text is an answer that a model learns to give: not context, and not the rejected one of a pair."""
-    return one.role == "assistant" and one.is_trained and one.column != "rejected"
+    return one.role == "assistant" and one.is_trained and one.column not in NOT_LEARNED
 
 
 def request_before(texts: Sequence[RowText], answer: RowText) -> str:

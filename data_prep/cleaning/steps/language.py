@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
+from data_prep.cleaning.steps.answers import is_wanted_answer
 from pipelines.errors import UserError
 
 MAX_CHARACTERS = 1_000  # more do not make it surer, and cost time
@@ -23,7 +24,6 @@ _NOT_PROSE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)|`[^`\n]*`|https?://\S+"
 _NO_LANGUAGE = "zxx"  # py3langid's label for no linguistic content
 # py3langid labels these varieties; users ask for the language.
 _VARIETIES = {"yue": "zh", "wuu": "zh", "nn": "no", "nb": "no", "arz": "ar", "ary": "ar", "uzs": "uz"}
-_CHECKED_ROLES = frozenset({"assistant", "text"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _language(options: KeptLanguages) -> StepFunction:
 
     def step(texts: Sequence[RowText]) -> Verdict:
         for one in texts:
-            if one.role in _CHECKED_ROLES and one.is_trained:
+            if one.role == "text" or is_wanted_answer(one):
                 found = language_of(one.text)
                 if found is not None and found not in kept and _is_the_same_throughout(one.text):
                     return Rejected("language", {"language": found})

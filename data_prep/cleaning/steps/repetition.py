@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
+from data_prep.cleaning.steps.answers import NOT_LEARNED
 from pipelines.errors import UserError
 
 _MIN_CHARACTERS = 100
@@ -49,7 +50,7 @@ def _repetition(options: Repetition) -> StepFunction:
     def step(texts: Sequence[RowText]) -> Verdict:
         for one in texts:
             text = one.text
-            if len(text) < _MIN_CHARACTERS or one.role not in _CHECKED_ROLES or one.column == "rejected":
+            if len(text) < _MIN_CHARACTERS or one.role not in _CHECKED_ROLES or one.column in NOT_LEARNED:
                 continue
             if not one.is_trained or not (is_strict or _may_repeat(text)):
                 continue

@@ -101,3 +101,13 @@ def test_an_answer_that_stops_in_the_middle_is_rejected(answer):
 )  # fmt: skip
 def test_answers_that_end_without_a_period_stay(answer):
     assert reason(STEPS, "cut_off", answered(answer)) is None
+
+
+@pytest.mark.parametrize(("name", "answer"), [("runs_on", RUNS_ON), ("cut_off", f"{PROSE} the")])
+def test_answers_that_are_context_stay(name, answer):
+    turns = [{"role": "user", "content": "Why is the sky blue?"}, {"role": "assistant", "content": answer}]
+    asked = [*turns, {"role": "user", "content": "And?"}]
+    chosen = [{"role": "assistant", "content": "That is all."}]
+    assert reason(STEPS, name, {"prompt": asked, "chosen": chosen, "rejected": turns[1:]}) is None
+    assert reason(STEPS, name, {"messages": [turns[0], {**turns[1], "weight": 0}, *asked[2:], *chosen]}) is None
+    assert reason(STEPS, name, {"messages": [*asked, *chosen]}) == name
