@@ -21,7 +21,9 @@ _QUESTION_ROLES = ("system", "developer", "user", "input", "tool")
 # Scripts written without spaces: each of their characters counts as a word.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
-_OTHER_PUNCTUATION = re.compile(r"[^\x00-\x7f\w]")
+# Marks that are parts of words: accents, vowels of Hebrew and Arabic, and the scripts of India.
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+_OTHER_PUNCTUATION = re.compile(rf"[^\x00-\x7f\w{_MARKS}]")
 _SPACE = ord(" ")
 _TABLE = bytes(
     byte if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() or chr(byte) == "_" else _SPACE

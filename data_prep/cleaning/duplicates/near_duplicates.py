@@ -49,7 +49,7 @@ class NearDuplicateOptions:
             if not MIN_THRESHOLD <= value <= 1:
                 problem = f"near_duplicates: {name} is {value}, expected {MIN_THRESHOLD} to 1"
                 raise UserError(problem, "0.55 finds rows with five changed words in forty, 0.8 with five in a hundred")
-        for name, value, limits in (("min_words", self.min_words, (1, 10**6)), ("n_bands", self.n_bands, (4, 128))):
+        for name, value, limits in (("min_words", self.min_words, (1, 10**6)), ("n_bands", self.n_bands, (8, 128))):
             if not limits[0] <= value <= limits[1]:
                 raise UserError(f"near_duplicates: {name} is {value}, expected {limits[0]} to {limits[1]}", "change it")
         if self.action not in list(NearDuplicateAction):

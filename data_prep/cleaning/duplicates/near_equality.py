@@ -87,7 +87,7 @@ def row_similarity(row: PreparedRow, other: PreparedRow, threshold: float) -> fl
 
 def replaced_words(row: PreparedRow, other: PreparedRow) -> frozenset[bytes]:
     """Return the words with meaning that the question of `row` has where the other's has other ones."""
-    if not any(map(_is_reworded, row.questions, other.questions)):
+    if not any(map(_is_reworded, row.text.questions, other.text.questions)):
         return frozenset()
     return frozenset(word for text in row.questions for word in text) - other.all_words - _COMMON_WORDS
 
@@ -114,7 +114,7 @@ def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
 
 def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
     """Whether words of a question were replaced and the answers are short or differ in more than a few words."""
-    if not any(map(_is_reworded, row.questions, other.questions)):
+    if not any(map(_is_reworded, row.text.questions, other.text.questions)):
         return False
     return sum(map(len, row.answers)) < MIN_WORDS_OF_ANSWER or _changed_share(row, other) > MAX_CHANGED
 
@@ -126,10 +126,15 @@ def _changed_share(row: PreparedRow, other: PreparedRow) -> float:
     return n_changed / max(len(mine), len(yours), 1)
 
 
-def _is_reworded(question: list[bytes], other: list[bytes]) -> bool:
-    """Whether words with meaning were replaced by others, and not just a few in a long text."""
-    old, new = (_own_words(*texts).keys() - _COMMON_WORDS for texts in ((question, other), (other, question)))
-    return bool(old and new) and max(len(old), len(new)) * WORDS_PER_REPLACED_WORD > len(question)
+def _is_reworded(question: str, other: str) -> bool:
+    """Whether words with meaning were replaced by others in the lines that differ, and not just a few in long ones.
+
+    A prompt may hold a long text, or many examples, in lines of its own.
+    """
+    lines, other_lines = Counter(question.splitlines()), Counter(other.splitlines())
+    mine, yours = (words("\n".join(one.elements())) for one in (lines - other_lines, other_lines - lines))
+    old, new = (_own_words(*texts).keys() - _COMMON_WORDS for texts in ((mine, yours), (yours, mine)))
+    return bool(old and new) and max(len(old), len(new)) * WORDS_PER_REPLACED_WORD > len(mine)
 
 
 def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:

@@ -203,7 +203,7 @@ def test_documents_are_compared_whole():
     [
         (lambda: NearDuplicateOptions(threshold=0.1), "threshold is 0.1, expected 0.5 to 1"),
         (lambda: NearDuplicateOptions(min_words=0), "min_words is 0, expected 1 to 1000000"),
-        (lambda: NearDuplicateOptions(n_bands=1000), "n_bands is 1000, expected 4 to 128"),
+        (lambda: NearDuplicateOptions(n_bands=1000), "n_bands is 1000, expected 8 to 128"),
         (lambda: NearDuplicateOptions(action="drop"), "action is 'drop', expected reject or group"),
     ],
 )

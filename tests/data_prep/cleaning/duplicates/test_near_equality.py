@@ -1,6 +1,6 @@
 import pytest
 
-from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text
+from data_prep.cleaning.duplicates.minhash import ComparisonText, comparison_text, words
 from data_prep.cleaning.duplicates.near_duplicates import NearDuplicateOptions
 from data_prep.cleaning.duplicates.near_equality import PreparedRow, row_similarity
 from data_prep.cleaning.row_texts import RowText, row_texts
@@ -100,6 +100,41 @@ def test_the_same_question_with_another_answer_is_no_near_duplicate():
 def test_an_answer_to_more_is_no_near_duplicate():
     more = row("What can we do on a trip with a child?", TRIP + " Swim, ride a bicycle, see a museum, or stay at home.")
     assert similarity(row("What can we do on a trip?", TRIP), more) is None
+
+
+def test_another_question_about_one_text_is_no_near_duplicate():
+    rows = [row(f"{TIDES * 4}\n\nDoes this text {asked}?", "Yes.") for asked in ("name the moon", "mention oceans")]
+    assert similarity(*rows) is None
+    assert similarity(rows[0], row(f"{TIDES * 4} It does.\n\nDoes this text name the moon?", "Yes."))
+
+
+def test_another_last_example_of_a_prompt_is_no_near_duplicate():
+    examples = "\n".join(f"Review: {text} Label: good" for text in TIDES.split(",")) * 5
+    prompts = [f"{examples}\nReview: {text} Label:" for text in ("The soup was warm.", "The waiter smiled.")]
+    assert similarity(row(prompts[0], "good"), row(prompts[1], "good")) is None
+
+
+def test_arguments_of_calls_are_answers_and_tools_are_not_compared():
+    tools = [{"function": {"name": "f", "description": "Look up the tides of a place."}}]
+    call = {"function": {"name": "f", "arguments": {"place": "the harbor of Lagos"}}}
+    messages = [{"role": "user", "content": "When is high tide?"}, {"role": "assistant", "tool_calls": [call]}]
+    found = comparison_text(row_texts({"messages": messages, "tools": tools}))
+    assert found == ComparisonText(("When is high tide?",), ("the harbor of Lagos",))
+
+
+@pytest.mark.parametrize(
+    ("text", "n_words"),
+    [
+        ("It's an e-mail.", 4),
+        ("naïve “café”", 2),
+        ("नमस्ते दुनिया।", 2),
+        ("שָׁלוֹם", 1),
+        ("潮汐是什么？", 5),
+        ("snake_case x2", 2),
+    ],
+)
+def test_words_of_any_script(text, n_words):
+    assert len(words(text)) == n_words
 
 
 def test_one_instruction_with_two_inputs_is_no_near_duplicate():
