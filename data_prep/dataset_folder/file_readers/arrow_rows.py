@@ -126,8 +126,14 @@ def _converter(kind: "DataType", top: bool = False) -> Callable[[Any], Any] | No
         )  # fmt: skip
     if any(test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view, _is_binary)):
         return None
-    is_json = types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
+    if types.is_floating(kind):
+        return _text_of_float if top else lambda number: None if number != number else number
+    is_json = types.is_boolean(kind) or types.is_integer(kind)
     return scalar_text if top else None if is_json else str
+
+
+def _text_of_float(number: float) -> str | None:
+    return None if number != number else scalar_text(number)  # NaN is a missing value, as in JSON
 
 
 def _is_binary(kind: "DataType") -> bool:

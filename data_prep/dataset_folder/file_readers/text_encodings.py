@@ -15,6 +15,7 @@ _MARKS = (
     (codecs.BOM_UTF8, UTF8), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
+_LONGEST_MARK = max(len(mark) for mark, _ in _MARKS)
 # what text is in that is not UTF-8; the others of Python make the choice less sure
 _POSSIBLE = [
     "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "iso8859_2", "koi8_r", "cp932",
@@ -49,6 +50,8 @@ def utf8_blocks(blocks: Iterator[bytes], path: Path, encoding: TextEncoding | No
     """
     encoding = encoding or TextEncoding()
     first = next(blocks, b"")
+    while len(first) < _LONGEST_MARK and (more := next(blocks, b"")):
+        first += more
     marked = byte_order_mark(first)
     if marked and encoding.name in (None, marked[0]):
         encoding.name, first = marked[0], first[marked[1] :]

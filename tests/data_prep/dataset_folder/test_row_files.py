@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from data_prep.dataset_folder import read_row_file, row_suffix
+from data_prep.dataset_folder.file_readers import byte_blocks
 from pipelines.errors import UserError
 
 ROWS = [{"question": 'a, "b"\u2028\nc', "answer": "ü"}, {"question": "d", "answer": "e" * 200_000}]
@@ -77,3 +78,22 @@ def test_a_missing_file_is_a_user_error(tmp_path, name):
 def test_an_empty_file_has_no_rows(tmp_path, name):
     (tmp_path / name).write_text("\n" if name != "a.csv" else "x,y\n")
     assert read_row_file(tmp_path / name) == []
+
+
+@pytest.mark.parametrize("n_bytes", [1, 2, 3, 7])
+def test_blocks_of_any_size_give_the_same_rows(tmp_path, monkeypatch, n_bytes):
+    rows = [
+        {"a\u2028": 'quoted "x" \\ 😀', "b": [1.5, {"c": None}, -12, [], {}], "": "é\n"}, {},
+        {"a": "😀", "b": 10**30},
+    ]  # fmt: skip
+    table = [{"x": 'a "b"\r\nc,é', "y": "😀"}, {"x": "", "y": "d"}]
+    monkeypatch.setattr(byte_blocks, "BLOCK_BYTES", n_bytes)
+    for indent, ascii_only in ((None, True), (1, False)):
+        text = json.dumps(rows, indent=indent, ensure_ascii=ascii_only)
+        lines = "\r\n\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+            (tmp_path / "a.json").write_bytes(text.encode(encoding))
+            (tmp_path / "a.jsonl").write_bytes(lines.encode(encoding))
+            (tmp_path / "a.csv").write_bytes('x,y\r\n"a ""b""\r\nc,é",😀\r\n,d'.encode(encoding))
+            assert read_row_file(tmp_path / "a.json") == read_row_file(tmp_path / "a.jsonl") == rows
+            assert read_row_file(tmp_path / "a.csv") == table
