@@ -10,6 +10,10 @@ such file, rows in any format of data_prep/README.md with a column `text` (or --
 (five consecutive lines), or that are one of its held-out modules, are left out. With the same --seed and sizes, a
 module in the instruction dataset's test split is in the corpus's test split as well.
 
+--executor local, ray or slurm hands the build to datatrove (extra `scale`): tasks read and clean parts of the sources,
+and MinHash finds near duplicates if --steps names near_duplicates. The folder is the same for any executor and number
+of tasks. See data_prep/README.md.
+
 --output becomes a folder like that of build_instructions.py, with the column `text`.
 """
 

@@ -1,28 +1,22 @@
 """First pass: read and clean units in all processes, and write the rows as shards."""
 
 import json
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.connection import Connection, wait
 from typing import IO
 
 from data_prep.building.cleaner import ChangedRow, Cleaner
 from data_prep.building.flags import all_cores
 from data_prep.building.job import Job, Shard, UnitResult
+from data_prep.building.process_pool import process_pool
 from data_prep.building.progress import bytes_of
 from data_prep.building.shards import write_bands, write_shard
 from data_prep.cleaning.decontamination import HeldOutRows
 from data_prep.cleaning.row_texts import RowText
 from data_prep.dataset_folder import RejectedRow
 from data_prep.sources import ReadCounts, SourceRow, Unit, read_unit
-from pipelines.errors import UserError
 
 _ROWS_OF_A_SHARD = 4000
 _CHARS_OF_A_SHARD = 16 << 20
@@ -109,18 +103,8 @@ def read_units(units: Iterable[NumberedUnit], job: Job, num_proc: int | None) ->
         reader = UnitReader(job)
         yield from map(reader.read, chain(first, remaining))
         return
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    ends_with, keeps_alive = context.Pipe(duplex=False)
-    with keeps_alive, ProcessPoolExecutor(num_proc, context, _start, (job, ends_with)) as pool:
-        try:
-            yield from _in_order(pool, chain(first, remaining), num_proc * _UNITS_WAITING)
-        except BrokenProcessPool as error:
-            problem = "a process that read rows was killed, usually because memory ran out"
-            raise UserError(problem, "use a smaller --num_proc or --max_row_mb") from error
-        except BaseException:
-            keeps_alive.close()
-            raise
+    with process_pool(num_proc, _start, job) as pool:
+        yield from _in_order(pool, chain(first, remaining), num_proc * _UNITS_WAITING)
 
 
 def _in_order(pool: ProcessPoolExecutor, units: Iterator[NumberedUnit], n_waiting: int) -> Iterator[UnitResult]:
@@ -134,20 +118,10 @@ def _in_order(pool: ProcessPoolExecutor, units: Iterator[NumberedUnit], n_waitin
 _reader: UnitReader | None = None
 
 
-def _start(job: Job, ends_with: Connection) -> None:
-    """Set up one process of the pool. It ends when the other end of `ends_with` is closed, if by a killed parent.
-
-    Ctrl-C reaches all processes, and is left to the parent.
-    """
+def _start(job: Job) -> None:
+    """Set up one process of the pool."""
     global _reader
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_when_closed, args=(ends_with,), daemon=True).start()
     _reader = UnitReader(job)
-
-
-def _end_when_closed(connection: Connection) -> None:
-    wait([connection])
-    os._exit(1)
 
 
 def _read(unit: NumberedUnit) -> UnitResult:

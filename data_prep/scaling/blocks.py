@@ -1,5 +1,6 @@
 """The blocks that a build adds to a datatrove pipeline: documents of the sources, and their MinHash signatures."""
 
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +41,11 @@ class CleanedDocuments(PipelineStep):
     def __init__(self, job: Job) -> None:
         super().__init__()
         self.job = job
+        self.started_in = Path.cwd()
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:  # noqa: ARG002
         """Yield the kept documents in source order."""
+        os.chdir(self.started_in)  # of paths in the job, on another machine too
         reader, results = UnitReader(self.job), []
         for unit in pickle.loads(units_path(self.job.folder, rank).read_bytes()):
             with self.track_time("unit"):

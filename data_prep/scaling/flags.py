@@ -2,6 +2,7 @@
 
 import argparse
 
+from data_prep.building.flags import all_cores
 from data_prep.scaling.executors import Executor, ExecutorOptions, refuse_missing_executor
 from pipelines.command_line import positive_number
 from pipelines.errors import UserError
@@ -27,5 +28,5 @@ def executor_options(options: argparse.Namespace) -> ExecutorOptions | None:
     if executor is Executor.SLURM and not options.slurm_partition:
         raise UserError("--executor slurm lacks --slurm_partition", "name a partition that sinfo lists")
     refuse_missing_executor(executor)
-    time = options.slurm_time or _DEFAULT_TIME
-    return ExecutorOptions(executor, n_tasks or options.num_proc, options.num_proc, options.slurm_partition, time)
+    n_workers, time = options.num_proc or all_cores(), options.slurm_time or _DEFAULT_TIME
+    return ExecutorOptions(executor, n_tasks or n_workers, n_workers, options.slurm_partition, time)

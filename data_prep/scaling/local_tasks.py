@@ -2,17 +2,12 @@
 
 import contextlib
 import io
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import dill
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 from loguru import logger
-
-from pipelines.errors import UserError
 
 
 class LocalTasks(PipelineExecutor):
@@ -37,22 +32,17 @@ class LocalTasks(PipelineExecutor):
     def run(self) -> None:
         """Run all tasks. Raises the first error of a task, and `UserError` if a worker is killed."""
         pickled = dill.dumps(self)
-        context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(min(self.workers, self.tasks), context) as pool:
-            try:
-                for done in [pool.submit(_run_task, pickled, rank) for rank in range(self.tasks)]:
-                    done.result()
-            except BaseException as error:
-                for worker in multiprocessing.active_children():
-                    worker.terminate()
-                if isinstance(error, BrokenProcessPool):
-                    problem = "a worker was killed, usually because memory ran out"
-                    raise UserError(problem, "use a smaller --num_proc and a larger --num_tasks") from error
-                raise
+        with process_pool(min(self.workers, self.tasks), _start) as pool:
+            for done in [pool.submit(_run_task, pickled, rank) for rank in range(self.tasks)]:
+                done.result()
+
+
+def _start() -> None:
+    logger.disable("datatrove")  # messages about each task's pipeline and statistics on stderr
 
 
 def _run_task(pickled: bytes, rank: int) -> None:
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # of progress bars
+    with contextlib.redirect_stderr(io.StringIO()):  # of progress bars
         dill.loads(pickled)._run_for_rank(rank)
 
 

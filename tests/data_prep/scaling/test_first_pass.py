@@ -48,9 +48,8 @@ def crawl(tmp_path_factory):
 def build(crawl, output, *flags):
     (output.parent / "steps.yaml").write_text(STEPS)
     sizes = ["--validation_size", "0.2", "--test_size", "0.1", "--max_removed_share", "0.9"]
-    main(
-        ["--source", str(crawl), "--steps", str(output.parent / "steps.yaml"), *sizes, *flags, "--output", str(output)]
-    )
+    source = os.path.relpath(crawl)  # tasks may run in another folder
+    main(["--source", source, "--steps", str(output.parent / "steps.yaml"), *sizes, *flags, "--output", str(output)])
     return output
 
 
