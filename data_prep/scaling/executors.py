@@ -87,6 +87,18 @@ def _run_locally(stage: Stage, n_workers: int, folder: Path) -> None:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn datatrove's messages off: it writes the pipeline and its statistics to stderr."""
+    from loguru import logger
+
+    logger.disable("datatrove")
+    try:
+        yield
+    finally:
+        logger.enable("datatrove")
+
+
+@contextmanager
 def _ray_cluster(n_workers: int) -> Iterator[None]:
     """Connect to the cluster that RAY_ADDRESS names, or else start one on this machine, which is ended afterwards."""
     if "RAY_ADDRESS" in os.environ:
@@ -122,11 +134,9 @@ def _ray_cluster(n_workers: int) -> Iterator[None]:
 def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
     from datatrove.executor import RayPipelineExecutor
 
-    from data_prep.scaling.local_tasks import quiet
-
     logs = folder / stage.name
     tasks_per_job = math.ceil(stage.n_tasks / n_workers) if stage.is_light else 1  # each job starts a process
-    with quiet():
+    with _quiet():
         one = RayPipelineExecutor(
             list(stage.blocks),
             tasks=stage.n_tasks,
@@ -149,8 +159,6 @@ def submit_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Pat
     """Submit one job array for each stage, which begins when the one before has succeeded; return the last job's id."""
     from datatrove.executor import SlurmPipelineExecutor
 
-    from data_prep.scaling.local_tasks import quiet
-
     on_path = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"  # of launch_pickled_pipeline
     last: PipelineExecutor | None = None
     for stage in stages:
@@ -161,6 +169,6 @@ def submit_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Pat
             env_command=on_path,
         )  # fmt: skip
     assert last is not None
-    with quiet():
+    with _quiet():
         last.run()
     return str(last.job_id)

@@ -2,12 +2,13 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import dill
 from datatrove.executor.base import DistributedEnvVars, PipelineExecutor
 from loguru import logger
+
+from data_prep.building.process_pool import process_pool
 
 
 class LocalTasks(PipelineExecutor):
@@ -44,13 +45,3 @@ def _start() -> None:
 def _run_task(pickled: bytes, rank: int) -> None:
     with contextlib.redirect_stderr(io.StringIO()):  # of progress bars
         dill.loads(pickled)._run_for_rank(rank)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Turn datatrove's messages off: it writes each task's pipeline and statistics to stderr."""
-    logger.disable("datatrove")
-    try:
-        yield
-    finally:
-        logger.enable("datatrove")
