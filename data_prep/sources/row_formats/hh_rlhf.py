@@ -7,7 +7,7 @@ from typing import Any
 from data_prep.conversation import UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.row_formats.chosen_answers import with_chosen_answer
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row
+from data_prep.sources.row_formats.row_format import ForeignFormat, Row, each_row, fits_nearly_all
 
 _SIDES = ("chosen", "rejected")
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
@@ -17,12 +17,12 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     if "chosen" not in columns:
         return False
-    dialogues = [row.get("prompt" if "prompt" in columns else "chosen") for row in head]
-    return bool(dialogues) and all(isinstance(text, str) and _is_dialogue(text) for text in dialogues)
+    side = "prompt" if "prompt" in columns else "chosen"
+    return fits_nearly_all(head, lambda row: _is_dialogue(row.get(side)))
 
 
-def _is_dialogue(text: str) -> bool:
-    return text.lstrip().startswith("Human:") and "\n\nAssistant:" in text
+def _is_dialogue(text: Any) -> bool:
+    return isinstance(text, str) and text.lstrip().startswith("Human:") and "\n\nAssistant:" in text
 
 
 def _dialogue(text: Any) -> list[dict[str, str]]:
@@ -41,7 +41,7 @@ def _convert(row: Row, kind: DatasetKind) -> Row:
         read["prompt"] = turns if turns[-1]["content"] else turns[:-1]  # "Assistant:" asks for the answer
     for side in _SIDES:
         text = row.get(side)
-        if row.get("prompt") is None or (isinstance(text, str) and _is_dialogue(text)):
+        if row.get("prompt") is None or _is_dialogue(text):
             read[side] = _dialogue(text)
         elif isinstance(text, str):
             read[side] = text.strip()

@@ -11,6 +11,7 @@ from data_prep.sources.row_formats.row_format import (
     ForeignFormat,
     NumberedRow,
     Row,
+    fits_nearly_all,
     is_false,
     is_true,
     without,
@@ -26,7 +27,10 @@ _READ = ("messages", "conversations", "completion", *_LABELS, *_PROMPTS)
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     label = next((name for name in _LABELS if name in columns), None)
     has_answers = "completion" in columns or "messages" in columns or "conversations" in columns
-    return label is not None and has_answers and all(_is_flag(label, row.get(label)) for row in head)
+    if label is None or not has_answers:
+        return False
+    labeled = [row for row in head if row.get(label) not in (None, "")]
+    return fits_nearly_all(labeled, lambda row: _is_flag(label, row[label]))
 
 
 def _is_flag(name: str, value: Any) -> bool:

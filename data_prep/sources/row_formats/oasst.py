@@ -12,6 +12,7 @@ from data_prep.sources.row_formats.row_format import (
     ForeignFormat,
     NumberedRow,
     Row,
+    fits_nearly_all,
     is_false,
     is_true,
     number,
@@ -38,7 +39,7 @@ class _OpenTree:
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
-    return set(columns) >= _FLAT or (bool(head) and all(map(_is_tree, head)))
+    return set(columns) >= _FLAT or fits_nearly_all(head, _is_tree)
 
 
 def _is_tree(row: Row) -> bool:

@@ -8,6 +8,7 @@ from data_prep.conversation import ALIASES, UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
 
 Row = Mapping[str, Any]
+_FITTING_SHARE = 0.9
 NumberedRow = tuple[str, Row]  # (source_row, row)
 ConvertedRow = tuple[str, Row | str]  # a row in our columns, or a reject reason
 
@@ -33,6 +34,20 @@ def asks_and_answers(columns: Sequence[str]) -> bool:
     """Whether a file has columns for a request and its answer: these win over any other that it has."""
     asks = any(name in columns for name in (*ALIASES["instruction"], *ALIASES["input"]))
     return asks and any(name in columns for name in ALIASES["output"])
+
+
+def fits_nearly_all(head: Sequence[Row], fits: Callable[[Row], object]) -> bool:
+    """Whether `fits` is true of nearly all first rows: a few bad rows do not hide a format, and are rejected.
+
+    A row that raises `UnreadableRowError` does not fit.
+    """
+    n_fitting = 0
+    for row in head:
+        try:
+            n_fitting += bool(fits(row))
+        except UnreadableRowError:
+            continue
+    return n_fitting > 0 and n_fitting >= _FITTING_SHARE * len(head)
 
 
 def only_by_name(columns: Sequence[str], head: Sequence[Row]) -> bool:  # noqa: ARG001

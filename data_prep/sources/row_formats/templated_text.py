@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 
 from data_prep.conversation import ALIASES, CONVERSATION_COLUMNS, UnreadableRowError
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_and_answers, each_row, without
+from data_prep.sources.row_formats.row_format import (
+    ForeignFormat,
+    Row,
+    asks_and_answers,
+    each_row,
+    fits_nearly_all,
+    without,
+)
 
 _COLUMN = "text"
 Messages = list[dict[str, str]]
@@ -77,7 +84,7 @@ _OTHER_COLUMNS = (*ALIASES["instruction"], *CONVERSATION_COLUMNS)
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     is_alone = _COLUMN in columns and not any(name in columns for name in _OTHER_COLUMNS)
     is_alone = is_alone and not asks_and_answers(columns)
-    return is_alone and bool(head) and all(_reader(row) is not None for row in head)
+    return is_alone and fits_nearly_all(head, _reader)
 
 
 def _reader(row: Row) -> Reader | None:

@@ -3,27 +3,31 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_prep.conversation import UnreadableRowError, holds_messages
+from data_prep.conversation import CONVERSATION_COLUMNS, UnreadableRowError, holds_messages
 from data_prep.conversation.messages import parsed_json
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_and_answers, each_row, without
+from data_prep.sources.row_formats.row_format import (
+    ForeignFormat,
+    Row,
+    asks_and_answers,
+    each_row,
+    fits_nearly_all,
+    without,
+)
 
 # `data` is UltraChat's, `conversation` LMSYS's and XTuner's
-_COLUMNS = ("messages", "conversations", "conversation", "dialog", "dialogue", "utterances", "data")
+_COLUMNS = (*CONVERSATION_COLUMNS, "conversation", "dialog", "dialogue", "utterances", "data")
 _REQUESTS = ("human", "user", "input", "question", "prompt", "instruction")
 _ANSWERS = ("assistant", "bot", "gpt", "output", "answer", "response")
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     column = next((name for name in _COLUMNS if name in columns), None)
-    if column is None or not head or asks_and_answers(columns):
+    if column is None or asks_and_answers(columns):
         return False
-    if column in ("messages", "conversations") and any(holds_messages(row.get(column)) for row in head):
+    if column in CONVERSATION_COLUMNS and any(holds_messages(row.get(column)) for row in head):
         return False  # our own columns
-    try:
-        return all(_messages(row.get(column)) for row in head)
-    except UnreadableRowError:
-        return False
+    return fits_nearly_all(head, lambda row: _messages(row.get(column)))
 
 
 def _messages(value: Any) -> list[Any]:

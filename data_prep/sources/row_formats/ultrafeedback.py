@@ -6,7 +6,15 @@ from typing import Any
 from data_prep.conversation import UnreadableRowError
 from data_prep.conversation.messages import parsed_json
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ForeignFormat, Row, asks_and_answers, each_row, number, without
+from data_prep.sources.row_formats.row_format import (
+    ForeignFormat,
+    Row,
+    asks_and_answers,
+    each_row,
+    fits_nearly_all,
+    number,
+    without,
+)
 
 _ANSWERS = ("completions", "responses", "generations", "answers", "candidates")
 _TEXTS = ("response", "completion", "text", "content", "output", "answer")
@@ -16,13 +24,9 @@ _LISTS_OF_SCORES = ("scores", "ratings", "rewards")
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
-    has_pair = {"chosen", "rejected"} <= {*columns}
-    if not any(name in columns for name in _ANSWERS) or not head or has_pair or asks_and_answers(columns):
+    if {"chosen", "rejected"} <= {*columns} or asks_and_answers(columns):
         return False
-    try:
-        return all(_scored(row)[1] for row in head)
-    except UnreadableRowError:
-        return False
+    return any(name in columns for name in _ANSWERS) and fits_nearly_all(head, lambda row: _scored(row)[1])
 
 
 def _scored(row: Row) -> tuple[str, list[tuple[float, Any]]]:

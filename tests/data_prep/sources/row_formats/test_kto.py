@@ -43,6 +43,12 @@ def test_messages_and_labels_of_other_names_are_read():
     assert convert(apart, DatasetKind.PREFERENCES).fields == [pair]
 
 
+def test_rows_without_a_label_among_the_first_do_not_hide_the_format():
+    read = convert([ROWS[6], *ROWS[:6]])
+    assert read.format_name == "kto"
+    assert read.reasons["1"] == "label_is_not_true_or_false"
+
+
 def test_a_label_of_classes_is_no_kto():
     rows = [{"prompt": "a", "completion": "b", "label": label} for label in ("sports", "true")]
     assert convert(rows).format_name is None

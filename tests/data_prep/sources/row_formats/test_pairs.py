@@ -33,6 +33,12 @@ def test_the_common_start_of_two_dialogues_is_the_prompt():
     }  # fmt: skip
 
 
+def test_a_bad_row_among_the_first_does_not_hide_the_format():
+    rows = [{"chosen": "none", "rejected": "no"}, *[{"chosen": f"{ASKED} Yes.", "rejected": f"{ASKED} No."}] * 19]
+    read = convert(rows, PAIRS)
+    assert (read.format_name, len(read.rows), read.reasons) == ("hh_rlhf", 19, {"1": "text_is_no_dialogue"})
+
+
 def test_the_prompt_may_be_a_dialogue_of_its_own():
     rows = [{"prompt": ASKED, "chosen": " Soak them.", "rejected": " No.", "response": "Soak them."}]
     [pair] = convert(rows, PAIRS).fields
