@@ -29,8 +29,10 @@ def json_rows(blocks: Iterator[bytes], path: Path, max_bytes: int, lines: bool, 
 
     Without `lines`, one object over several lines is one row if it holds a list of objects, else an error.
     """
-    head, is_start = b"", first_line == 1
-    while not head and (head := next(blocks, b"")) and not head.strip():
+    is_start, head = first_line == 1, b""
+    for head in blocks:
+        if head.strip():
+            break
         first_line, head = first_line + head.count(b"\n"), b""
     if is_start and head.lstrip()[:1] == b"[":
         yield from _array_rows(chain([head], blocks), path, max_bytes, first_line)

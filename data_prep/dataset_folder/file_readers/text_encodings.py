@@ -44,11 +44,15 @@ def byte_order_mark(head: bytes) -> tuple[str, int] | None:
 
 
 def utf8_blocks(blocks: Iterator[bytes], path: Path, encoding: TextEncoding | None = None) -> Iterator[bytes]:
-    """Yield the text of `blocks` in UTF-8, without a byte-order mark; `encoding` is found if its name is None.
+    """Yield the text of `blocks` in UTF-8, without a byte-order mark and without empty blocks; `encoding` is found if
+    its name is None.
 
     If the encoding is not sure, the bytes stay as they are. Raises `UnreadableFile` for broken UTF-16 and UTF-32.
     """
-    encoding = encoding or TextEncoding()
+    return filter(None, _utf8_blocks(blocks, path, encoding or TextEncoding()))
+
+
+def _utf8_blocks(blocks: Iterator[bytes], path: Path, encoding: TextEncoding) -> Iterator[bytes]:
     first = next(blocks, b"")
     while len(first) < _LONGEST_MARK and (more := next(blocks, b"")):
         first += more
