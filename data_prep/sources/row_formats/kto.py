@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data_prep.conversation import UnreadableRowError, holds_messages, read_messages
+from data_prep.conversation import ALIASES, CONVERSATION_COLUMNS, UnreadableRowError, holds_messages, read_messages
 from data_prep.conversation.messages import Message, content_text
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.row_formats.row_format import (
@@ -11,6 +11,7 @@ from data_prep.sources.row_formats.row_format import (
     ForeignFormat,
     NumberedRow,
     Row,
+    asks_and_answers,
     fits_nearly_all,
     is_false,
     is_true,
@@ -20,14 +21,13 @@ from data_prep.sources.rows import digest, normalized
 
 UNDESIRABLE, NO_OPPOSITE, NO_LABEL = "undesirable_answer", "no_opposite_answer", "label_is_not_true_or_false"
 _LABELS = ("label", "kto_tag")
-_PROMPTS = ("prompt", "instruction", "question")
-_READ = ("messages", "conversations", "completion", *_LABELS, *_PROMPTS)
+_READ = (*CONVERSATION_COLUMNS, *_LABELS, *ALIASES["instruction"], *ALIASES["input"], *ALIASES["output"])
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
     label = next((name for name in _LABELS if name in columns), None)
-    has_answers = "completion" in columns or "messages" in columns or "conversations" in columns
-    if label is None or not has_answers:
+    has_answers = any(name in columns for name in ("completion", *CONVERSATION_COLUMNS))
+    if label is None or not (has_answers or (label == "kto_tag" and asks_and_answers(columns))):
         return False
     labeled = [row for row in head if row.get(label) not in (None, "")]
     return fits_nearly_all(labeled, lambda row: _is_flag(label, row[label]))
@@ -68,7 +68,12 @@ def _pairs(rows: Iterable[NumberedRow]) -> Iterator[ConvertedRow]:
         except UnreadableRowError as error:
             yield source_row, str(error)
             continue
-        key = digest(normalized("\0".join(f"{one['role']}\0{content_text(one)}" for one in prompt)))
+        asked = [
+            str(row.get("system")),
+            str(row.get("tools")),
+            *(f"{one['role']}: {content_text(one)}" for one in prompt),
+        ]
+        key = digest(normalized("\0".join(asked)))
         if opposite := waiting.get((key, not label)):
             other_row, other, other_answer = opposite.pop(0)
             if not opposite:
@@ -86,14 +91,15 @@ def _sides(better: Message, worse: Message) -> dict[str, Any]:
 
 
 def _prompt_and_answer(row: Row) -> tuple[list[Message], Message]:
-    column = next((name for name in ("messages", "conversations") if row.get(name) is not None), None)
-    if column is not None:
-        messages = read_messages(row[column])[0]
-        after = row.get("completion")
-        messages += _as_messages(after, "assistant") if after is not None else []
+    talk, asked, given, answer = (
+        next((row[name] for name in names if row.get(name) is not None), None)
+        for names in (CONVERSATION_COLUMNS, ALIASES["instruction"], ALIASES["input"], ALIASES["output"])
+    )
+    if talk is None:
+        request = f"{asked}\n\n{given}" if given and isinstance(asked, str) else asked
+        messages = [*_as_messages(request, "user"), *_as_messages(answer, "assistant")]
     else:
-        asked = next((row[name] for name in _PROMPTS if row.get(name) is not None), "")
-        messages = [*_as_messages(asked, "user"), *_as_messages(row.get("completion"), "assistant")]
+        messages = read_messages(talk)[0] + (_as_messages(answer, "assistant") if answer is not None else [])
     if messages[-1]["role"] != "assistant":
         raise UnreadableRowError("no_answer")
     return messages[:-1], messages[-1]

@@ -43,6 +43,18 @@ def test_messages_and_labels_of_other_names_are_read():
     assert convert(apart, DatasetKind.PREFERENCES).fields == [pair]
 
 
+def test_answers_under_two_system_texts_are_no_pair():
+    rows = [{**ROWS[0], "system": "Be kind."}, {**ROWS[2], "system": "Be rude."}]
+    assert set(convert(rows, DatasetKind.PREFERENCES).reasons.values()) == {"no_opposite_answer"}
+
+
+def test_instructions_with_a_tag_are_read():
+    rows = [{"instruction": "Add.", "input": "1 2", "output": answer, "kto_tag": answer == "3"} for answer in "34"]
+    assert convert(rows).fields == [{"instruction": "Add.", "input": "1 2", "output": "3"}]
+    [pair] = convert(rows, DatasetKind.PREFERENCES).fields
+    assert pair == {"instruction": "Add.\n\n1 2", "input": "", "chosen": "3", "rejected": "4"}
+
+
 def test_rows_without_a_label_among_the_first_do_not_hide_the_format():
     read = convert([ROWS[6], *ROWS[:6]])
     assert read.format_name == "kto"
