@@ -21,8 +21,8 @@ from functools import partial
 from data_prep.building.build import build_dataset
 from data_prep.building.flags import add_build_flags
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources import add_source_flags, command_of, positive
-from pipelines.command_line import ArgumentParser, run_program
+from data_prep.sources import add_source_flags, command_of
+from pipelines.command_line import ArgumentParser, positive_number, run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
     add_build_flags(parser)
-    parser.add_argument("--max_output_chars", type=positive, help="leave out pairs with a longer answer (off)")
+    parser.add_argument("--max_output_chars", type=positive_number, help="leave out pairs with a longer answer (off)")
     options = parser.parse_args(arguments)
     build = partial(build_dataset, options, DatasetKind.PREFERENCES, command_of("build_preferences.py", arguments))
     if options.push_to_hub:

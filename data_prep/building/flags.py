@@ -10,8 +10,8 @@ from data_prep.building.mixture import MixturePart, read_mixture
 from data_prep.cleaning.registry import ChosenStep, default_steps, read_steps, with_options
 from data_prep.dataset_folder import DatasetKind
 from data_prep.dataset_folder.splitting import MAX_GROUP_SHARE
-from data_prep.sources import ReadOptions, check_column_map, positive, read_options
-from pipelines.command_line import share
+from data_prep.sources import ReadOptions, check_column_map, read_options
+from pipelines.command_line import positive_number, share
 from pipelines.errors import UserError
 
 MAX_REMOVED_SHARE = 0.5
@@ -35,7 +35,7 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--push_to_hub", metavar="OWNER/NAME", help="upload the folder to this dataset repository")
     parser.add_argument("--public", action="store_true", help="make a new repository public (default private)")
     parser.add_argument(
-        "--preview", type=positive, metavar="N", help="print N rows before and after cleaning, then stop"
+        "--preview", type=positive_number, metavar="N", help="print N rows before and after cleaning, then stop"
     )
 
 

@@ -13,7 +13,6 @@ from data_prep.sources.flags import (
     command_of,
     distinct_names,
     is_license,
-    positive,
     read_options,
     split_sizes,
 )

@@ -12,35 +12,30 @@ from data_prep.dataset_folder import DatasetKind, SplitSizes
 from data_prep.sources.formats import AUTO, FORMATS
 from data_prep.sources.row_columns import parse_column_map
 from data_prep.sources.units import ReadOptions
+from pipelines.command_line import positive_number
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--source` and how to read it, `--output` and how to split it."""
-    parser.add_argument("--source", action="append", help="file, folder or Hub id; repeatable")
+    parser.add_argument("--source", action="extend", nargs="+", help="files, folders or Hub ids; repeatable")
     formats = f"how to read the sources: {', '.join(FORMATS)} (auto)"
     parser.add_argument("--format", default=AUTO, choices=FORMATS, metavar="FORMAT", help=formats)
     parser.add_argument("--column_map", help="column names in the source, as instruction=question,output=answer")
     parser.add_argument("--split", help="splits to read of a source that has several, as train+test, or all (train)")
     parser.add_argument("--dataset_config", help="configuration to read of a Hub dataset that has several")
     parser.add_argument("--encoding", type=_encoding, help="encoding of files of rows (UTF-8, or found if sure)")
-    parser.add_argument("--max_row_mb", type=positive, default=64, help="reject rows with more bytes than this (64)")
+    parser.add_argument(
+        "--max_row_mb", type=positive_number, default=64, help="reject rows of more bytes (64)"
+    )
     parser.add_argument("--strict", action="store_true", help="stop at a row or file that cannot be read")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--test_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of --limit's sample (0)")
-    parser.add_argument("--num_proc", type=positive, help="processes that read and clean (all cores)")
-    parser.add_argument("--limit", type=positive, help="keep a seeded sample of this many rows (all)")
+    parser.add_argument("--num_proc", type=positive_number, help="processes that read and clean (all cores)")
+    parser.add_argument("--limit", type=positive_number, help="keep a seeded sample of this many rows (all)")
     parser.add_argument("--license", action="append", type=_license, help="license of the rows, as on the Hub: mit")
     parser.add_argument("--overwrite", action="store_true", help="replace the contents of --output")
-
-
-def positive(text: str) -> int:
-    """Parse a whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
 
 
 def _encoding(text: str) -> str:

@@ -101,6 +101,8 @@ def columns_for(present: Iterable[str], column_map: Mapping[str, str], kind: Dat
     chosen: dict[str, list[str]] = {}
     for ours in (*WANTED[kind], *OPTIONAL[kind]):
         candidates = _candidates(ours, column_map)
+        if ours in WANTED[kind] and ours not in column_map:  # a column that is mapped to another is not guessed
+            candidates = [name for name in candidates if name not in column_map.values()]
         theirs = [name for name in candidates if name in names]
         if not theirs and ours not in column_map and ours in (*WANTED[kind], *CONVERSATION_COLUMNS):
             theirs = [by_lower_case[name] for name in candidates if name in by_lower_case]
@@ -126,6 +128,8 @@ def _check_columns(
     are_whole = any(holds_messages(row.get(name)) for row in head for name in chosen.get("chosen", ()))
     if are_whole or any(ours in chosen for ours in CONVERSATION_COLUMNS):
         needed = [ours for ours in needed if ours in _ANSWERS and kind is DatasetKind.PREFERENCES]
+    if len(set(column_map.values())) < len(column_map):
+        raise UserError(f"{source}: two columns are read from one: {dict(column_map)}", "correct --column_map")
     for ours in (*column_map, *needed):
         if ours not in chosen:
             raise _no_column(ours, _candidates(ours, column_map), source, present)

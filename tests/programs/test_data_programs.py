@@ -167,7 +167,7 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path, run_cli):
     (build_instructions.main, ["--source", "x.json", "--test_size", "1.5"], "leave no training split"),
     (build_instructions.main, ["--source", "x.json", "--column_map", "output=anser"], r"\(anser\), only instruction"),
     (build_instructions.main, ["--source", "x.json", "--column_map", "a=output"], "has 'a', expected instruction"),
-    (build_instructions.main, ["--source", "x.json", "--limit", "0"], "--limit: 0 is not 1 or more"),
+    (build_instructions.main, ["--source", "x.json", "--limit", "0"], "--limit: '0' is not a whole number above 0"),
     (build_instructions.main, ["--source", "x.txt"], "ends in .txt"),
     (build_instructions.main, ["--source", "silent.json"], r"no usable row \(1 rejected as empty_output\)"),
     (build_corpus.main, ["--source", "x.txt", "--held_out", "nowhere"], "does not exist; make one"),

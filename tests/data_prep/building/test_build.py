@@ -167,6 +167,12 @@ def test_a_step_that_removes_most_of_a_source_stops_the_build(tmp_path):
     build(tmp_path / "out", "--source", tmp_path / "faq.jsonl", "--max_removed_share", "0.9")
 
 
+def test_several_sources_may_follow_one_flag_as_a_shell_writes_them(tmp_path):
+    files = [write_jsonl(tmp_path / f"{name}.jsonl", rows(3, 3 * n)) for n, name in enumerate("abc")]
+    manifest = build(tmp_path / "out", "--source", *files[:2], "--source", files[2])
+    assert [one["name"] for one in manifest["sources"]] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+
+
 def test_a_source_without_a_usable_row_is_an_error_also_beside_a_good_one(tmp_path):
     write_jsonl(tmp_path / "good.jsonl", rows(3))
     write_jsonl(tmp_path / "bad.jsonl", [{"instruction": "Say it.", "output": ""}] * 3)

@@ -93,6 +93,8 @@ def test_the_own_name_wins_over_an_alias(tmp_path):
     ([{"instruction": "a"}], None, "no column for output"),
     ([{"instruction": "a", "output": "b"}], "output=anser", r"\(anser\), only instruction, output"),
     ([{"instruction": "a", "output": "b"}], "input=ctx", r"no column for input \(ctx\)"),
+    ([{"question": "a", "answer": "b"}], "output=question", "no column for instruction"),
+    ([{"question": "a", "answer": "b"}], "output=question,instruction=question", "two columns are read from one"),
     ([], None, "a.json has no rows"),
 ])  # fmt: skip
 def test_rows_whose_columns_are_unknown_are_an_error(tmp_path, rows, column_map, message):
