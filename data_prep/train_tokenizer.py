@@ -23,9 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="a text file or a corpus folder")
     parser.add_argument("--kind", choices=["char", "bpe", "unigram"], default="bpe", help="type of token (bpe)")
-    parser.add_argument(
-        "--vocab_size", type=positive_number, help="tokens, special ones included (default 4096)"
-    )
+    parser.add_argument("--vocab_size", type=positive_number, help="tokens, special ones included (default 4096)")
     parser.add_argument("--output", type=Path, required=True, help="the tokenizer folder to make")
     parser.add_argument("--seed", type=int, default=0, help="recorded only: training is deterministic (0)")
     parser.add_argument("--overwrite", action="store_true", help="replace the contents of --output")

@@ -124,7 +124,8 @@ def build_dataset(options: argparse.Namespace, kind: DatasetKind, command: str) 
     """Read, clean, choose and write the rows of all sources as the folder `--output`, whole or not at all."""
     split_sizes(options)
     steps, parts, executor = chosen_steps(options, kind), mixture_parts(options), executor_options(options)
-    refuse_output(options.output, options.overwrite)
+    if not options.preview:
+        refuse_output(options.output, options.overwrite)
     Cleaner(steps)  # raises UserError for options that cannot be used
     if getattr(options, "held_out", None) is not None:
         manifest_of_held_out(options.held_out)

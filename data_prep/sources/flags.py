@@ -24,9 +24,7 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="splits to read of a source that has several, as train+test, or all (train)")
     parser.add_argument("--dataset_config", help="configuration to read of a Hub dataset that has several")
     parser.add_argument("--encoding", type=_encoding, help="encoding of files of rows (UTF-8, or found if sure)")
-    parser.add_argument(
-        "--max_row_mb", type=positive_number, default=64, help="reject rows of more bytes (64)"
-    )
+    parser.add_argument("--max_row_mb", type=positive_number, default=64, help="reject rows of more bytes (64)")
     parser.add_argument("--strict", action="store_true", help="stop at a row or file that cannot be read")
     parser.add_argument("--output", required=True, type=Path, help="the dataset folder to make")
     parser.add_argument("--validation_size", type=float, default=0.05, help="share of groups, 0 for none (0.05)")

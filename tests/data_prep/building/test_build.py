@@ -182,6 +182,8 @@ def test_a_source_without_a_usable_row_is_an_error_also_beside_a_good_one(tmp_pa
 
 def test_a_preview_prints_rows_and_reasons_and_writes_nothing(tmp_path, capsys):
     write_jsonl(tmp_path / "rows.jsonl", [*rows(1), {"instruction": "Say it.", "output": ""}, *rows(5, 1)])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()  # an --output that exists is no problem: nothing is written
     build_instructions.main(
         ["--source", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "out"), "--preview", "2"]
     )
@@ -189,7 +191,7 @@ def test_a_preview_prints_rows_and_reasons_and_writes_nothing(tmp_path, capsys):
     assert "Write about topic 0." in printed
     assert "rejected: empty_output" in printed
     assert "topic 2" not in printed
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
 def test_a_limit_keeps_the_same_seeded_rows_each_time(tmp_path):
