@@ -1,6 +1,6 @@
 """The formats of raw sources, and how a source's format is recognized."""
 
-import importlib.util
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +48,15 @@ class FileFormat:
     extra: tuple[str, str] | None = None
 
     def refuse_missing_extra(self) -> None:
-        """Raise `UserError` if the package that reads these files is not installed."""
-        if self.extra is not None and importlib.util.find_spec(self.extra[1]) is None:
-            name, package = self.extra
-            raise UserError(f"{package} is not installed", f"pip install -e '.[{name}]'")
+        """Raise `UserError` if the package that reads these files cannot be imported."""
+        if self.extra is None:
+            return
+        name, package = self.extra
+        try:
+            importlib.import_module(package)
+        except ImportError as error:  # of the package, or of one that it needs
+            reason = (str(error).splitlines() or [""])[0].rstrip(".")
+            raise UserError(f"{package} cannot be imported: {reason}", f"pip install -e '.[{name}]'") from error
 
 
 _CORPUS, _INSTRUCTIONS = DatasetKind.CORPUS, DatasetKind.INSTRUCTIONS

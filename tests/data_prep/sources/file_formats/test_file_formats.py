@@ -1,6 +1,7 @@
 """Files of a repository, web pages, Python classes."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,8 @@ def test_a_web_page_is_its_main_text(tmp_path):
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", {}.get)
-    with pytest.raises(UserError, match=r"trafilatura is not installed; pip install -e '.\[html\]'"):
+    monkeypatch.setitem(sys.modules, "trafilatura", None)
+    with pytest.raises(UserError, match=r"trafilatura cannot be imported: .*; pip install -e '.\[html\]'"):
         FILE_FORMATS["html"].refuse_missing_extra()
 
 
