@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 MAX_SHARED_ROWS = 4  # an n-gram in more rows of one set is its boilerplate, such as "write a python function to"
 DISTINCT_SHARE = 0.6  # words of three letters or more, of all; fewer are `for i in range(n): for j in range(m):`
+ENOUGH_WORDS = 50  # of a long evaluation text
 MIN_WORDS = 4  # of a question that is compared as a whole
 
 _NO_WORD = b""  # between two texts: no word equals it
@@ -32,18 +33,24 @@ class IndexedText:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a text was found, and the first words that are the same."""
+    """Where a text was found, the first words that are the same, and the share of the evaluation text that is."""
 
     set_name: str
     row: int
     words: Words
+    overlap: float = 1.0
 
 
 class NgramIndex:
-    """The n-grams of evaluation texts; those in many rows of a set, and those of few distinct words, do not count."""
+    """The n-grams of evaluation texts; those in many rows of a set, and those of few distinct words, do not count.
 
-    def __init__(self, texts: Iterable[IndexedText], n: int) -> None:
+    A text matches if it shares an n-gram with an evaluation text and in all `min_overlap` of its words, or
+    `ENOUGH_WORDS`: one sentence of a well-known definition is no copy of the question that quotes it.
+    """
+
+    def __init__(self, texts: Iterable[IndexedText], n: int, min_overlap: float = 0.0) -> None:
         self.n = n
+        self._min_overlap = min_overlap
         self.n_head = (n + 3) // 2
         self._stride = n - self.n_head + 1
         self._names: list[tuple[str, int]] = []
@@ -70,19 +77,34 @@ class NgramIndex:
         return sum(self._counts)
 
     def find(self, words: Sequence[bytes]) -> Match | None:
-        """Return the first evaluation text that shares an n-gram with `words`, or None."""
+        """Return the first evaluation text that matches `words`, or None."""
         row, n_head = tuple(words), self.n_head
         hashes = [hash(row[place : place + n_head]) for place in range(0, len(row) - n_head + 1, self._stride)]
         if self._last.keys().isdisjoint(hashes):
             return None
+        seen: set[int] = set()
         for number, hashed in enumerate(hashes):
             found = self._last.get(hashed, _NONE)
             while found != _NONE:
                 start = self._shared_ngram(words, number * self._stride, found)
-                if start != _NONE:
-                    return Match(*self._names[bisect(self._starts, start) - 1], self._words[start : start + self.n])
+                text = bisect(self._starts, start) - 1
+                if start != _NONE and text not in seen:
+                    seen.add(text)
+                    n_shared, n_words = self._n_shared(row, text)
+                    if n_shared >= min(self._min_overlap * n_words, ENOUGH_WORDS):
+                        return Match(*self._names[text], self._words[start : start + self.n], n_shared / n_words)
                 found = self._previous[found]
         return None
+
+    def _n_shared(self, row: tuple[bytes, ...], text: int) -> tuple[int, int]:
+        """Return how many words of an evaluation text are in a run that `row` has too, and how many it has."""
+        runs = {row[place : place + self.n_head] for place in range(len(row) - self.n_head + 1)}
+        first, end = self._starts[text], self._end(text)
+        shared = bytearray(end - first)
+        for place in range(first, end - self.n_head + 1):
+            if tuple(self._words[place : place + self.n_head]) in runs:
+                shared[place - first : place - first + self.n_head] = b"\1" * self.n_head
+        return sum(shared), end - first
 
     def find_whole(self, words: Words) -> Match | None:
         """Return the question of fewer than `n` words that `words` are, or None."""
@@ -132,9 +154,12 @@ class NgramIndex:
 
     def _hashes(self, number: int, length: int) -> Iterator[tuple[int, int]]:
         """Yield place and hash of each run of `length` words of a text."""
-        end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self._words)
-        for place in range(self._starts[number], end - length):
+        for place in range(self._starts[number], self._end(number) - length + 1):
             yield place, hash(tuple(self._words[place : place + length]))
+
+    def _end(self, number: int) -> int:
+        """Return the place after the last word of a text."""
+        return (self._starts[number + 1] if number + 1 < len(self._starts) else len(self._words)) - 1
 
     def _add_heads(self) -> None:
         """Index the heads that are part of an n-gram that counts."""

@@ -102,6 +102,7 @@ def test_the_details_name_the_set_the_row_and_the_shared_words(tmp_path):
     assert found.details == {
         "against": second,
         "against_row": 1,
+        "overlap": 1.0,
         "shared": "write a limerick about a lighthouse keeper who collects umbrellas do not use",
     }
     assert not found.is_secret
@@ -144,6 +145,7 @@ def test_text_in_a_script_without_spaces_is_compared_by_character(tmp_path):
         ({}, "contamination: no evaluation set"),
         ({"against": ("missing.jsonl",)}, "the evaluation set missing.jsonl does not exist"),
         ({"against": ("x",), "n": 3}, "contamination: n is 3, expected 5 to 50"),
+        ({"against": ("x",), "min_overlap": 30}, "contamination: min_overlap is 30, expected 0 to 1"),
     ],
 )
 def test_wrong_options_are_refused(options, problem):

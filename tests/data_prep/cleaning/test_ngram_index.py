@@ -13,8 +13,8 @@ QUESTION = (
 )
 
 
-def index_of(*texts, n=13, set_name="test"):
-    return NgramIndex([IndexedText(set_name, row, words(text)) for row, text in enumerate(texts)], n)
+def index_of(*texts, n=13, min_overlap=0.0):
+    return NgramIndex([IndexedText("test", row, words(text)) for row, text in enumerate(texts)], n, min_overlap)
 
 
 @pytest.mark.parametrize("n", [5, 8, 12, 13, 20])
@@ -85,3 +85,20 @@ def test_all_places_of_a_head_are_compared():
     texts = [f"{head} {' '.join(random.Random(seed).sample('abcdefghijklmnop', 10))} dogs" for seed in range(4)]
     index = index_of(*texts)
     assert [index.find(words(text)).row for text in texts] == [0, 1, 2, 3]
+
+
+def test_a_sentence_that_an_evaluation_text_quotes_is_no_copy_of_it():
+    quoted = "A tide is the rise and fall of the sea that the moon and the sun cause together twice a day."
+    index = index_of(f"{quoted} {QUESTION} {QUESTION.replace('coins', 'shells')}", min_overlap=0.3)
+    assert index.find(words(quoted)) is None
+    found = index.find(words(f"{quoted} {QUESTION}"))
+    assert found.overlap > 0.9, "the second question differs from the first in two words"
+    assert index_of(f"{quoted} {QUESTION}", min_overlap=0.0).find(words(quoted))
+
+
+def test_fifty_shared_words_are_enough_of_a_long_text():
+    generator = random.Random(0)
+    long = [f"word{generator.randrange(10**6)}" for _ in range(1000)]
+    index = index_of(" ".join(long), min_overlap=0.3)
+    assert index.find(words(" ".join(long[100:150])))
+    assert index.find(words(" ".join(long[100:149]))) is None
