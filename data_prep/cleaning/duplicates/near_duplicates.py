@@ -1,7 +1,7 @@
 """Near duplicates: rows whose question and answer are those of an earlier row but for a few words."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -17,8 +17,8 @@ from pipelines.errors import UserError
 
 MIN_THRESHOLD = 0.5  # pairs below it are rarely candidates
 MIN_FILLINGS, MIN_DIFFERENT_FILLINGS = 5, 0.8
-_ROWS_AT_ONCE = 512
-_ROWS_IN_MEMORY = 32
+_CHARS_AT_ONCE = 200_000
+_ROWS_IN_MEMORY = 16
 
 
 class NearDuplicateAction(StrEnum):
@@ -49,9 +49,13 @@ class NearDuplicateOptions:
             if not MIN_THRESHOLD <= value <= 1:
                 problem = f"near_duplicates: {name} is {value}, expected {MIN_THRESHOLD} to 1"
                 raise UserError(problem, "0.55 finds rows with five changed words in forty, 0.8 with five in a hundred")
-        for name, value, limits in (("min_words", self.min_words, (1, 10**6)), ("n_bands", self.n_bands, (8, 128))):
+        for name, value, limits, default in (
+            ("min_words", self.min_words, (1, 10**6), "20: shorter rows are hard to judge"),
+            ("n_bands", self.n_bands, (8, 128), "24: it finds nearly all pairs"),
+        ):
             if not limits[0] <= value <= limits[1]:
-                raise UserError(f"near_duplicates: {name} is {value}, expected {limits[0]} to {limits[1]}", "change it")
+                problem = f"near_duplicates: {name} is {value}, expected {limits[0]} to {limits[1]}"
+                raise UserError(problem, f"the default is {default}")
         if self.action not in list(NearDuplicateAction):
             problem = f"near_duplicates: action is {self.action!r}, expected reject or group"
             raise UserError(problem, "reject leaves near duplicates out, group keeps them in one split")
@@ -68,9 +72,23 @@ class NearDuplicate:
 
 def band_hashes(rows: Sequence[ComparisonText], options: NearDuplicateOptions) -> BandHashes:
     """Return the MinHash bands of each row as (rows, `n_bands`) numbers of 32 bits; zeros for rows not compared."""
-    parts = [rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE)]
-    found = [signatures(part, options.n_bands, options.min_words) for part in parts]
+    found = [signatures(part, options.n_bands, options.min_words) for part in _parts(rows)]
     return np.concatenate(found) if found else np.zeros((0, options.n_bands), np.uint32)
+
+
+def _parts(rows: Sequence[ComparisonText]) -> Iterator[list[ComparisonText]]:
+    """Yield the rows in lists of at most `_CHARS_AT_ONCE`, or of one longer row."""
+    part: list[ComparisonText] = []
+    n_chars = 0
+    for row in rows:
+        n_more = sum(map(len, row.questions)) + sum(map(len, row.answers))
+        if part and n_chars + n_more > _CHARS_AT_ONCE:
+            yield part
+            part, n_chars = [], 0
+        part.append(row)
+        n_chars += n_more
+    if part:
+        yield part
 
 
 def near_duplicates(
