@@ -142,7 +142,12 @@ class RowUnits:
         except UnreadableFile:
             if not rows and stop is None:
                 raise
+        self._note_encoding(file, encoding)
         return rows, bad
+
+    def _note_encoding(self, file: RowFile, encoding: TextEncoding) -> None:
+        if encoding.name not in (None, UTF8):
+            self._entry.setdefault("encodings", {})[file.name or file.path.name] = encoding.name
 
     def _units_of(self, file: RowFile, conversion: RowConversion | None) -> Generator[Unit, None, str]:
         """Yield the units of one file, and return its hash."""
@@ -160,6 +165,7 @@ class RowUnits:
             digest, encoding = hashlib.sha256(), TextEncoding(self._options.encoding)
             for part in line_ranges(file.path, digest, encoding):
                 yield replace(whole, format="jsonl", encoding=encoding.name or UTF8, **asdict(part))
+            self._note_encoding(file, encoding)
             return digest.hexdigest()
         if can_be_cut and file.format == "parquet":
             yield from _parts_of_parquet(whole)

@@ -134,8 +134,8 @@ def test_bytes_of_another_encoding_are_decoded_if_it_is_sure(tmp_path, capsys):
         read = read_source(write(tmp_path / f"{encoding}.jsonl", content))
         assert read.outputs[3:5] == texts
         assert read.rejected == []
-    assert read.counts.encodings == {}
-    assert read_source(tmp_path / "cp1252.jsonl").counts.encodings == {"cp1252.jsonl": "cp1252"}
+    assert "encodings" not in read.entry
+    assert read_source(tmp_path / "cp1252.jsonl").entry["encodings"] == {"cp1252.jsonl": "cp1252"}
     assert "cp1252.jsonl: read as cp1252" in capsys.readouterr().err
 
 
