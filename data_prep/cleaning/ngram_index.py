@@ -13,6 +13,7 @@ from dataclasses import dataclass
 MAX_SHARED_ROWS = 4  # an n-gram in more rows of one set is its boilerplate, such as "write a python function to"
 DISTINCT_SHARE = 0.6  # words of three letters or more, of all; fewer are `for i in range(n): for j in range(m):`
 ENOUGH_WORDS = 50  # of a long evaluation text
+MAX_PLACES = 100  # of a head: more are the end of a template
 MIN_WORDS = 4  # of a question that is compared as a whole
 
 _NO_WORD = b""  # between two texts: no word equals it
@@ -162,12 +163,16 @@ class NgramIndex:
         return (self._starts[number + 1] if number + 1 < len(self._starts) else len(self._words)) - 1
 
     def _add_heads(self) -> None:
-        """Index the heads that are part of an n-gram that counts."""
-        for number in range(len(self._names)):
-            for place, hashed in self._hashes(number, self.n_head):
-                if any(self._counts[max(0, place - self.n + self.n_head) : place + 1]):
-                    self._previous[place] = self._last.get(hashed, _NONE)
-                    self._last[hashed] = place
+        """Index the heads that are part of an n-gram that counts; those at many places lead nowhere and take long."""
+        heads = [
+            (place, hashed) for number in range(len(self._names)) for place, hashed in self._hashes(number, self.n_head)
+            if any(self._counts[max(0, place - self.n + self.n_head) : place + 1])
+        ]  # fmt: skip
+        n_places = Counter(hashed for _, hashed in heads)
+        for place, hashed in heads:
+            if n_places[hashed] <= MAX_PLACES:
+                self._previous[place] = self._last.get(hashed, _NONE)
+                self._last[hashed] = place
 
 
 def _n_distinct(ngram: Words) -> int:

@@ -102,3 +102,17 @@ def test_fifty_shared_words_are_enough_of_a_long_text():
     index = index_of(" ".join(long), min_overlap=0.3)
     assert index.find(words(" ".join(long[100:150])))
     assert index.find(words(" ".join(long[100:149]))) is None
+
+
+def test_a_template_of_many_evaluation_texts_takes_no_longer_than_another_text():
+    template = (
+        "You are a patient assistant that answers every question with care and without a single needless word about"
+    )
+    topics = [f"topic{number} and its long history in far away country{number} of old" for number in range(3000)]
+    index = index_of(*(f"{template} {topic}" for topic in topics))
+    copies = [f"{template} {topic}" for topic in topics[:200]]
+    assert all(index.find(words(text)) for text in copies)
+    calls = []
+    index._shared_ngram = lambda *_: calls.append(1) or -1
+    index.find(words(f"{template} bread"))
+    assert len(calls) < 200
