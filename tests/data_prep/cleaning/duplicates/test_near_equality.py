@@ -24,6 +24,9 @@ BEST = """def find(numbers):
 BITWISE = """def bitwise_{0}(self, other):
     mine, yours = digits_of(self), digits_of(other)
     return [one {1} two for one, two in zip(mine, yours)]"""
+BYPASS = """def bypass(host):
+    proxies = proxies_of_environment()
+    return bypass_environment(host, proxies) if proxies else bypass_{1}(host)"""
 TRIP = "Take a train, walk along a lake, visit a farm with its animals, and read a book under a tree."
 FRENCH = "Les marées montent et descendent car la lune attire l'eau des océans et la terre tourne sous {} bourrelet."
 CHINESE = "月球的引力使海水上涨和下落，地球自转使海水每天两次到达{}高点，太阳的引力也有影响。"
@@ -79,7 +82,7 @@ def test_rows_that_differ_in_a_few_words_are_near_duplicates(question, answer, f
         ("What is 12 {0} 3?", "We write both numbers, and then the result: {1}. " + TRIP, ["+ 15", "* 36"]),
         ("Write a function for the {0} of a list.", BEST, ["minimum min", "maximum max"]),
         ("Write the bitwise {0} of two sets of digits.", BITWISE, ["and &", "or |"]),
-        ("Write items(self) that returns a view of the items.", "def items(self): return {0}(self)", ["View", "Items"]),
+        ("Write a function bypass(host) that is true for hosts without proxy.", BYPASS, ["x registry", "x sysconf"]),
         ("Is the one in this sentence a mammal, a fish or a bird? The {0} barks.", "It is a mammal.", ["dog", "cow"]),
         ("Add one {0} to this sentence about a cat: The cat slept on a mat.", "The {1} cat slept on a mat.",
          ["adverb calmly", "adjective black"]),
@@ -159,19 +162,35 @@ def chat(*turns: str) -> ComparisonText:
 def test_conversations_that_part_in_their_last_turn_are_no_near_duplicates():
     first = ("Why are there tides?", TIDES, "And on other planets?")
     other = "Any planet with seas and a moon would have them, as far as anyone knows today."
-    assert similarity(chat(*first, "Seas need liquid water, so there are none."), chat(*first, other)) is None
+    assert (
+        similarity(
+            chat(*first, "Seas need liquid water, and the moons of Mars are too small for waves."), chat(*first, other)
+        )
+        is None
+    )
     assert similarity(chat(*first, other), chat(*first, other.replace("today", "now")))
     assert similarity(chat(*first, other), chat(*first, other, "Thank you!", "You are welcome.")) is None
 
 
 def test_two_files_of_one_kind_are_no_near_duplicates():
-    body = "    for item in sorted(items, key=size_of):\n        yield item, size_of(item), name_of(item)\n" * 20
+    body = "\n".join(
+        f"    yield {word.strip('.,')}, size_of({word.strip('.,')})" for word in sorted(set(TIDES.split()))
+    )
     files = [
-        comparison_text([RowText("text", f"def {name}(items):\n    # {name}\n{body}\nprint({name}([1, 2])){ending}")])
-        for name, ending in (("largest", ""), ("smallest", ""), ("largest", "# end"))
+        comparison_text([RowText("text", f"def {name}(items):\n{body}\n\nprint({name}([1]), {name}([2])){ending}")])
+        for name, ending in (("largest", ""), ("smallest", ""), ("largest", "  # the end"))
     ]
     assert similarity(files[0], files[1]) is None
     assert similarity(files[0], files[2])
+
+
+def test_a_short_answer_to_a_long_question_must_be_alike_too():
+    question = "Which of the things in this text pulls the water of the oceans more strongly? " + TIDES
+    assert (
+        similarity(row(question, "It is the moon, not the sun."), row(question, "It is the moon that pulls it more."))
+        is None
+    )
+    assert similarity(row(question, "It is the moon, not the sun."), row(question, "It is the moon and not the sun."))
 
 
 @pytest.mark.parametrize("texts", [("", ""), (" ", "x"), ("\0", "\0 \0"), ("\ud800", "🙂"), ("𝒳" * 9, "é" * 9)])
