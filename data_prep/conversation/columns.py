@@ -5,6 +5,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction", "prompt", "question", "query", "problem", "definition"),
     "input": ("input", "context", "inputs"),
     "output": ("output", "response", "answer", "completion", "solution", "targets", "target"),
+    "chosen": ("chosen", "chosen_messages"),
+    "rejected": ("rejected", "rejected_messages"),
     "system": ("system", "system_prompt"),
     "text": ("text", "content"),
 }

@@ -24,9 +24,11 @@ _ITSELF = {role for role, read_as in _ROLES.items() if role == read_as} - {"func
 # Where datasets keep the reasoning before an answer: DeepSeek's and Qwen's key, OpenAI's and gpt-oss's.
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 # 1 or true: trained; 0 or false: context. OpenAI's and ShareGPT's `weight`, axolotl's `train` and `training`,
-# ms-swift's `loss`, veRL's `loss_mask`; torchtune's `masked` is inverted.
-MARK_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_mask")
+# ms-swift's `loss`, veRL's `loss_mask`, LLaMA-Factory's `loss_weight`; torchtune's `masked` is inverted.
+MARK_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_mask", "loss_weight")
 INVERTED_MARK_KEYS = ("masked",)
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_THOUGHT_PARTS, _CALL_PARTS = ("reasoning", "thinking"), ("tool_call", "function_call")
 _UNMARKED_KEYS = {"role", "from", "content", "value"}  # of most messages
 MESSAGE_KEYS = (
     "role", "from", "content", "value", "tool_calls", "function_call", "name", "tool_call_id",
@@ -100,13 +102,21 @@ def parsed_json(value: Any) -> Any:
 def text_or_parts(value: Any) -> str | list[dict[str, str]]:
     """Return text, or OpenAI's content parts if all are text. Other parts (images) raise `UnreadableRowError`."""
     if isinstance(value, list):
-        if not all(isinstance(part, Mapping) and part.get("type") == "text" for part in value):
+        if not all(isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS for part in value):
             raise UnreadableRowError("content_is_not_text")
-        parts = [{"type": "text", "text": str(part.get("text") or "")} for part in value]
+        parts = [{"type": "text", "text": _text_of_part(part)} for part in value]
         return parts if len(parts) > 1 else "".join(part["text"] for part in parts)
     if isinstance(value, Mapping):
         raise UnreadableRowError("content_is_not_text")
     return scalar_text(value)
+
+
+def _text_of_part(part: Mapping[str, Any]) -> str:
+    """The text of a content part, under OpenAI's key, LLaMA-Factory's or that of Anthropic's thinking."""
+    text = next((part[key] for key in ("text", "value", "thinking", "reasoning") if part.get(key) is not None), "")
+    if isinstance(text, list | Mapping):
+        raise UnreadableRowError("content_is_not_text")
+    return scalar_text(text)
 
 
 def scalar_text(value: Any) -> str:
@@ -124,18 +134,39 @@ def _message(value: Any) -> Message:
     role = _ROLES.get(str(value.get("role", value.get("from"))).lower())
     if role is None:
         raise UnreadableRowError(f"unknown_role: {value.get('role', value.get('from'))}")
-    content = text_or_parts(value.get("content", value.get("value")))
+    content = value.get("content", value.get("value"))
+    thoughts, calls = list[str](), list[Any]()
+    if isinstance(content, list):
+        thoughts, calls, content = _special_parts(content)
+    content = text_or_parts(content)
     if role == "function_call":
         return {"role": "assistant", "content": "", "tool_calls": _sharegpt_calls(str(content))}
     message: Message = {"role": role, "content": content}
     message |= {key: value[key] for key in ("name", "tool_call_id") if value.get(key)}
-    if thought := thought_of(value):
+    if thought := thought_of(value) or "\n".join(thoughts):
         message["reasoning_content"] = thought
-    if calls := parsed_json(value.get("tool_calls")):
+    if calls := parsed_json(value.get("tool_calls")) or calls:
         message["tool_calls"] = _calls(calls)
     elif call := parsed_json(value.get("function_call")):  # OpenAI's form before tools
         message["tool_calls"] = _calls(call)
     return message
+
+
+def _special_parts(parts: list[Any]) -> tuple[list[str], list[Any], list[Any]]:
+    """The reasoning and the tool calls among content parts, and the other parts."""
+    thoughts, calls, others = list[str](), list[Any](), list[Any]()
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in _THOUGHT_PARTS:
+            thoughts.append(_text_of_part(part))
+        elif kind == "tool_use":  # Anthropic's
+            called = {"name": part.get("name"), "arguments": part.get("input")}
+            calls.append({"id": part.get("id"), "type": "function", "function": called})
+        elif kind in _CALL_PARTS:
+            calls.append(parsed_json(part.get("value")))
+        else:
+            others.append(part)
+    return thoughts, calls, others
 
 
 def _mark(value: Any) -> bool | None:

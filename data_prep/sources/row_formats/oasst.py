@@ -43,8 +43,14 @@ def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
 
 
 def _is_tree(row: Row) -> bool:
-    root = row.get("prompt")
-    return isinstance(root, Mapping) and "text" in root and ("replies" in root or "message_id" in root)
+    root = _root_of(row)
+    return isinstance(root, Mapping) and "text" in root and "role" in root
+
+
+def _root_of(row: Row) -> Any:
+    """The first message of a tree: in `prompt`, or the row itself with its `replies`."""
+    is_root = isinstance(row.get("replies"), list) and not row.get("message_tree_id")
+    return row if is_root else row.get("prompt")
 
 
 def _convert(paths: Callable[..., Iterator[ConvertedRow]]) -> Callable[..., Iterator[ConvertedRow]]:
@@ -109,13 +115,14 @@ def _node(row: Row, source_row: str, group: str) -> MessageNode:
 
 def _nested(row: Row, source_row: str) -> MessageNode:
     """Return the tree of one row of the tree export."""
-    group = str(row.get("message_tree_id") or row["prompt"].get("message_id") or source_row)
+    first = _root_of(row)
+    group = str(row.get("message_tree_id") or first.get("message_id") or source_row)
 
     def node(message: Row, place: str) -> MessageNode:
         return _node(message, f"{source_row}:{message.get('message_id') or place}", group)
 
-    root = node(row["prompt"], "0")
-    pending: list[tuple[MessageNode, Any, str]] = [(root, row["prompt"].get("replies"), "0")]
+    root = node(first, "0")
+    pending: list[tuple[MessageNode, Any, str]] = [(root, first.get("replies"), "0")]
     while pending:  # no recursion: a thread may be deep
         parent, replies, place = pending.pop()
         for n, reply in enumerate(replies if isinstance(replies, list) else ()):

@@ -112,6 +112,32 @@ def test_a_scalar_is_its_json_text(value, text):
     assert scalar_text(value) == text == content_text({"content": value})
 
 
+def test_parts_of_reasoning_and_of_tool_calls_are_read():
+    call = {"name": "now", "arguments": {"zone": "UTC"}}
+    parts = [{"type": "reasoning", "value": "Ask the clock."}, {"type": "tool_call", "value": json.dumps(call)}]
+    talk = conversation({"role": "user", "content": [{"type": "text", "value": "Time?"}], "loss_weight": 0.0},
+                        {"role": "assistant", "content": parts, "loss_weight": 1.0})  # fmt: skip
+    asked, answer = talk.messages
+    assert asked == {"role": "user", "content": "Time?"}
+    assert (answer["content"], answer["reasoning_content"]) == ("", "Ask the clock.")
+    assert answer["tool_calls"] == [{"type": "function", "function": call}]
+    assert talk.trained_turns(TrainOn.MARKED) == [1]
+    anthropic = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Let me look."},
+                 {"type": "tool_use", "id": "t1", "name": "now", "input": {}}]  # fmt: skip
+    answer = conversation(ASKED, {"role": "assistant", "content": anthropic}).messages[1]
+    assert (answer["content"], answer["reasoning_content"]) == ("Let me look.", "Hm.")
+    assert answer["tool_calls"] == [{"id": "t1", "type": "function", "function": {"name": "now", "arguments": {}}}]
+
+
+@pytest.mark.parametrize("part", [
+    {"type": "image_url", "image_url": {"url": "x"}}, {"type": "tool_result", "content": "20"}, "text",
+    {"type": "text", "text": ["a"]}, {"type": "reasoning", "value": {"a": 1}},
+])  # fmt: skip
+def test_parts_that_are_not_text_are_a_reason(part):
+    with pytest.raises(UnreadableRowError, match=r"^content_is_not_text$"):
+        conversation({"role": "user", "content": [part]}, {"role": "assistant", "content": "a"})
+
+
 @pytest.mark.parametrize(("role", "read_as"), [
     ("prompter", "user"), ("User", "user"), ("bot", "assistant"), ("AI", "assistant"), ("tool_response", "tool"),
     ("ipython", "tool"), ("System", "system"),

@@ -47,13 +47,13 @@ def texts(fields: dict[str, Any]) -> list[str]:
 BEST = ["How do I boil an egg?", "Seven minutes in boiling water.", "And soft?", "Five minutes."]
 
 
-@pytest.mark.parametrize("rows", [TREE, [nested(TREE)]], ids=["flat", "nested"])
+@pytest.mark.parametrize("rows", [TREE, [nested(TREE)], [nested(TREE)["prompt"]]], ids=["flat", "nested", "bare"])
 def test_the_best_ranked_answer_is_followed_and_every_other_message_has_a_reason(rows):
     read = convert(rows)
     assert read.format_name == "oasst"
     assert [texts(one) for one in read.fields] == [BEST]
     assert [one["role"] for one in read.fields[0]["messages"]] == ["user", "assistant"] * 2
-    assert read.rows[0].group == "t1"
+    assert read.rows[0].group == ("u1" if "replies" in rows[0] else "t1")
     assert sorted(read.reasons.values()) == ["no_answer", *["not_in_best_path"] * 4]
     assert read.unread == {"lang": 1, "labels": 1}
 
@@ -74,6 +74,10 @@ def test_pairs_are_the_best_and_the_worst_answer_of_a_question():
     assert [one["content"] for one in second["prompt"]] == BEST[:3]
     assert (second["chosen"][0]["content"], second["rejected"][0]["content"]) == ("Five minutes.", "No.")
     assert sorted(read.reasons.values()) == ["no_answer", "not_in_a_pair", "not_in_a_pair"]
+
+
+def test_messages_with_an_empty_list_of_replies_are_a_flat_export():
+    assert [texts(one) for one in convert([{**one, "replies": []} for one in TREE]).fields] == [BEST]
 
 
 def test_messages_may_come_in_any_order_and_as_text_of_a_csv_file():

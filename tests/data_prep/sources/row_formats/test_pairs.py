@@ -88,6 +88,8 @@ def test_the_best_scored_answer_is_chosen_against_the_worst():
      "rejected": [said("user", "Explain tides."), said("assistant", "Magic.")]},
     {"prompt": [said("user", "Explain tides.")], "chosen": [said("assistant", "The moon pulls.")],
      "rejected": [said("assistant", "Magic.")]},
+    {"chosen_messages": [said("user", "Explain tides."), said("assistant", "The moon pulls.")],
+     "rejected_messages": [said("user", "Explain tides."), said("assistant", "Magic.")]},
     {"question": "Explain tides.", "system": "", "chosen": "The moon pulls.", "rejected": "Magic."},
     {"conversations": [{"from": "human", "value": "Explain tides."}],
      "chosen": {"from": "gpt", "value": "The moon pulls."}, "rejected": {"from": "gpt", "value": "Magic."}},
