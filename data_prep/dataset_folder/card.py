@@ -209,6 +209,7 @@ def summary(manifest: Row, output: Path) -> str:
     if manifest["unread_columns"]:
         counts = ", ".join(f"{name} ({count:,} rows)" for name, count in manifest["unread_columns"].items())
         lines.append(f"  columns not kept: {counts}")
+    lines.append(f"  look at it: python data_prep/inspect_dataset.py {shlex.quote(str(output))}")
     return "\n".join(lines)
 
 

@@ -124,7 +124,8 @@ def test_the_command_names_no_folder_of_this_machine():
     assert without_local_paths(r"x --source C:\\rows\\a.csv").endswith("--source a.csv")
 
 
-def test_the_summary_tells_what_cleaning_changed(folder):
+def test_the_summary_tells_what_cleaning_changed_and_how_to_look_at_it(folder):
     text = summary(manifest_of(folder), folder)
+    assert text.endswith(f"python data_prep/inspect_dataset.py {folder}")
     assert "mojibake                   texts 3" in text
     assert "changed" not in summary(json.loads((folder / "manifest.json").read_text()), folder)
