@@ -46,7 +46,8 @@ def find_phone_numbers(text: str, keep_examples: bool = True) -> Iterator[Place]
             else 0
         )
         digits = _digits(text[match.start() : end])
-        is_arithmetic = _AFTER_OPERAND.search(text, max(0, match.start() - 3), match.start())
+        is_spaced = end - match.start() > len(digits) + 1
+        is_arithmetic = not is_spaced and _AFTER_OPERAND.search(text, max(0, match.start() - 3), match.start())
         if 9 <= len(digits) <= 15 and not is_arithmetic and _COUNTRY_CODE.match(digits):
             is_north_american = digits[0] == "1"
             if (len(digits) == 11 or not is_north_american) and not (keep_examples and _is_example_phone(digits)):

@@ -12,7 +12,7 @@ Place = tuple[int, int]
 _LATIN = "\u00c0-\u024f"  # in words of other scripts, an address may follow without a space
 _EMAIL = re.compile(
     rf"(?<![\w{_LATIN}.%+/-])[A-Za-z0-9{_LATIN}](?:[\w{_LATIN}.%+-]{{0,62}}[\w{_LATIN}%+-])?"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24})(?![\w@-]|\.\w|[(\[=:]\w?)",
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24})(?![\w@-]|\.\w|[(\[=]|:[\w/~])",
     re.ASCII,
 )
 # Two-letter domains are countries. Longer names after an @ in code are attributes and files, so they are listed.

@@ -26,6 +26,8 @@ def replaced(text, **options):
         ("call +49 151 23456789 today", "call <PHONE_NUMBER> today"),
         ("(+1 (212) 456-7890)", "(<PHONE_NUMBER>)"),
         ("(+48) 123 456 789", "<PHONE_NUMBER>"),
+        ("+49 151 23456789 +33 6 12 34 56 78", "<PHONE_NUMBER> <PHONE_NUMBER_2>"),
+        ("ann@firm.org: yes, and scp ann@firm.org:/tmp/x .", "<EMAIL_ADDRESS>: yes, and scp ann@firm.org:/tmp/x ."),
         ("212-456-7890, 312.456.7891.", "<PHONE_NUMBER>, <PHONE_NUMBER_2>."),
         ("Tel: 030 / 23125 904", "Tel: <PHONE_NUMBER>"),
         ("Téléphone : 01 42 68 53 00", "Téléphone : <PHONE_NUMBER>"),
