@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files import sha256_of_text
-from pipelines.files.service_keys import HUB_TOKEN
+from pipelines.files.service_keys import HUB_TOKEN, find_service_keys
 
 _PACKAGES = (
     "base2instruct", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers",
@@ -63,12 +63,16 @@ def git_state(root: Path = _ROOT) -> dict[str, str | None]:
         commit, diff = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "--binary", "--no-ext-diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "diff_sha256": None, "diff": None}
-    told = len(diff.encode()) <= _MAX_DIFF_BYTES and not (HUB_TOKEN.search(diff) or _OTHER_TOKEN.search(diff))
+    told = len(diff.encode()) <= _MAX_DIFF_BYTES and not _holds_token(diff)
     return {
         "commit": commit,
         "diff_sha256": sha256_of_text(diff) if diff else None,
         "diff": diff or None if told else None,
     }
+
+
+def _holds_token(text: str) -> bool:
+    return bool(HUB_TOKEN.search(text) or _OTHER_TOKEN.search(text) or next(find_service_keys(text), None))
 
 
 def _git(root: Path, *arguments: str) -> str:

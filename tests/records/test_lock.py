@@ -1,6 +1,7 @@
 """lock.json: complete before the first weight loads, completed by the result, and free of secrets."""
 
 import json
+import random
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipelines.records import (
 )
 from pipelines.records.lock import parallelism
 from pipelines.records.lock_shape import first_misfit
+from tests.data_prep.cleaning.made_keys import MAKERS
 from tests.run_files import lock as whole_lock
 
 INPUTS = Inputs(
@@ -236,7 +238,14 @@ def test_code_is_known_by_its_commit_and_what_was_changed_since(checkout):
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 201_000, "hub_token: hf_" + "a" * 34, "wandb_api_key = 'abcdefghijklmnopqrstuvwx'"]
+    "text",
+    [
+        "x" * 201_000,
+        "hub_token: hf_" + "a" * 34,
+        "wandb_api_key = 'abcdefghijklmnopqrstuvwx'",
+        MAKERS["AWS_ACCESS_KEY"](random.Random(0)),
+    ],
+    ids=["long", "hub", "wandb", "aws"],
 )
 def test_a_diff_that_is_long_or_holds_a_token_is_known_by_its_hash_alone(checkout, text):
     (checkout / "file.txt").write_text(text)
