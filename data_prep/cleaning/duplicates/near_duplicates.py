@@ -157,13 +157,12 @@ class _Clusters:
         mine = self._read(row)
         threshold = self._options.threshold if mine.text.questions else self._options.document_threshold
         for other in candidates:
-            similarity = row_similarity(mine, self._read(other), threshold)
-            if similarity is None:
-                continue
-            words = replaced_words(mine, self._read(other))
-            if may_replace_words or not words:
+            yours = self._read(other)
+            words = None if may_replace_words else replaced_words(mine, yours)
+            similarity = None if words else row_similarity(mine, yours, threshold)
+            if similarity is not None:
                 self.kept[row] = self._first(other), round(similarity, 3)
-                if words:
+                if may_replace_words and (words := replaced_words(mine, yours)):
                     self._fillings[self._first(other)][row] = crc32(b" ".join(sorted(words)))
                 return
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 
@@ -52,9 +52,30 @@ class PreparedRow:
         return [set(pairwise([b"", *one, b""])) for one in (*self.questions, *self.answers)]
 
     @cached_property
-    def all_words(self) -> set[bytes]:
-        """The different words of all texts."""
-        return {word for text in (*self.questions, *self.answers) for word in text}
+    def question_words(self) -> set[bytes]:
+        """The different words of all questions."""
+        return set().union(*self.questions)
+
+    @cached_property
+    def answer_words(self) -> set[bytes]:
+        """The different words of all answers."""
+        return set().union(*self.answers)
+
+    @cached_property
+    def lines(self) -> list[dict[str, list[bytes]]]:
+        """The lines of each question with their words."""
+        return [{line: words(line) for line in one.splitlines()} for one in self.text.questions]
+
+    @cached_property
+    def figures(self) -> Counter[str]:
+        """The numbers and operators in the questions."""
+        return Counter(_FIGURES.findall("\n".join(self.text.questions)))
+
+    @cached_property
+    def is_code(self) -> bool:
+        """Whether the answers are code or formulas."""
+        answer = "".join(self.text.answers)
+        return len(_CODE_SIGNS.findall(answer)) * CHARS_PER_CODE_SIGN >= len(answer)
 
     def joined(self) -> "PreparedRow":
         """Return the row with all questions as one text and all answers as one text."""
@@ -87,25 +108,25 @@ def row_similarity(row: PreparedRow, other: PreparedRow, threshold: float) -> fl
 
 def replaced_words(row: PreparedRow, other: PreparedRow) -> frozenset[bytes]:
     """Return the words with meaning that the question of `row` has where the other's has other ones."""
-    if not any(map(_is_reworded, row.text.questions, other.text.questions)):
+    if not any(map(_is_reworded, row.lines, other.lines)):
         return frozenset()
-    return frozenset(word for text in row.questions for word in text) - other.all_words - _COMMON_WORDS
+    return frozenset(row.question_words - other.question_words - other.answer_words - _COMMON_WORDS)
 
 
 def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
     """Whether the questions differ in a number or an operator; in a long text, in more than one for 100 words."""
-    mine, yours = (Counter(_FIGURES.findall("\n".join(one.text.questions))) for one in (row, other))
-    n_different = max((mine - yours).total(), (yours - mine).total())
+    if row.figures == other.figures:
+        return False
+    n_different = max((row.figures - other.figures).total(), (other.figures - row.figures).total())
     return n_different > sum(map(len, row.questions)) // WORDS_PER_OTHER_FIGURE
 
 
 def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
-    """Whether the answers are code (or formulas) and differ in more than a few names, or in any if they are short.
+    """Whether the answers are code and differ in more than a few names, or in any if they are short.
 
     Code without a question may differ in half as many: nothing else tells what it does.
     """
-    answer = "".join(row.text.answers)
-    if len(_CODE_SIGNS.findall(answer)) * CHARS_PER_CODE_SIGN < len(answer):
+    if not row.is_code:
         return False
     most = MAX_CHANGED if row.text.questions else MAX_CHANGED / 2
     is_short = sum(map(len, row.answers)) < MIN_WORDS_OF_CODE
@@ -114,7 +135,7 @@ def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
 
 def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
     """Whether words of a question were replaced and the answers are short or differ in more than a few words."""
-    if not any(map(_is_reworded, row.text.questions, other.text.questions)):
+    if not any(map(_is_reworded, row.lines, other.lines)):
         return False
     return sum(map(len, row.answers)) < MIN_WORDS_OF_ANSWER or _changed_share(row, other) > MAX_CHANGED
 
@@ -122,19 +143,21 @@ def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
 def _changed_share(row: PreparedRow, other: PreparedRow) -> float:
     """Return the changed words of the answers, as a share of the longer answer's."""
     mine, yours = ([word for text in one.answers for word in text] for one in (row, other))
-    n_changed = max(_own_words(mine, yours).total(), _own_words(yours, mine).total())
+    n_shared = (Counter(mine) & Counter(yours)).total()
+    n_changed = max(len(mine), len(yours)) - n_shared
     return n_changed / max(len(mine), len(yours), 1)
 
 
-def _is_reworded(question: str, other: str) -> bool:
+def _is_reworded(lines: Mapping[str, list[bytes]], other_lines: Mapping[str, list[bytes]]) -> bool:
     """Whether words with meaning were replaced by others in the lines that differ, and not just a few in long ones.
 
     A prompt may hold a long text, or many examples, in lines of its own.
     """
-    lines, other_lines = Counter(question.splitlines()), Counter(other.splitlines())
-    mine, yours = (words("\n".join(one.elements())) for one in (lines - other_lines, other_lines - lines))
-    old, new = (_own_words(*texts).keys() - _COMMON_WORDS for texts in ((mine, yours), (yours, mine)))
-    return bool(old and new) and max(len(old), len(new)) * WORDS_PER_REPLACED_WORD > len(mine)
+    changed = [found for line, found in lines.items() if line not in other_lines]
+    mine = set[bytes]().union(*changed)
+    yours = set[bytes]().union(*(found for line, found in other_lines.items() if line not in lines))
+    old, new = mine - yours - _COMMON_WORDS, yours - mine - _COMMON_WORDS
+    return bool(old and new) and max(len(old), len(new)) * WORDS_PER_REPLACED_WORD > sum(map(len, changed))
 
 
 def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
@@ -143,8 +166,8 @@ def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
 
 
 def _has_own_word_twice(row: PreparedRow, other: PreparedRow) -> bool:
-    own = row.all_words - other.all_words
-    asked, said = ({word for text in texts for word in text if word in own} for texts in (row.questions, row.answers))
+    asked = row.question_words - other.question_words - other.answer_words
+    said = row.answer_words - other.question_words - other.answer_words
     return any(
         word == answer or (min(len(word), len(answer)) > 2 and (word in answer or answer in word))
         for word in asked for answer in said
@@ -158,11 +181,6 @@ def _is_same_kind(row: PreparedRow, other: PreparedRow) -> bool:
     mine, yours = (Counter(word for text in one.answers for word in text) for one in (row, other))
     repeated = [{word for word, n in one.items() if n >= N_REPEATED} for one in (mine, yours)]
     return bool(repeated[0] - yours.keys()) and bool(repeated[1] - mine.keys())
-
-
-def _own_words(text: Sequence[bytes], other: Sequence[bytes]) -> Counter[bytes]:
-    """Return the words that the first text has more often than the second."""
-    return Counter() if text == other else Counter(text) - Counter(other)
 
 
 _RULES = (_has_other_figures, _is_other_code, _asks_something_else, _is_same_template, _is_same_kind)
