@@ -36,6 +36,10 @@ def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
         if not is_hub_id(source):
             raise UserError(f"--source {source} is not a file, a folder or a Hub id", "check the path")
         return _plan_hub(source, options, name)
+    if not path.is_file() and not path.is_dir():
+        raise UserError(
+            f"--source {source} is a pipe or a device, not a file or a folder", "save what it gives as a file"
+        )
     if is_dataset_folder(path):
         problem = f"--source {source} is a dataset folder: a second split would mix its test rows into training"
         raise UserError(problem, "name the sources it was built from")

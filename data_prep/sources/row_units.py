@@ -12,7 +12,7 @@ from data_prep.dataset_folder.file_readers.arrow_rows import row_groups
 from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Row, UnreadableFile
 from data_prep.dataset_folder.file_readers.byte_blocks import is_compressed
 from data_prep.dataset_folder.file_readers.json_values import is_object
-from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark
+from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, byte_order_mark, is_wide
 from data_prep.dataset_folder.row_files import FilePart, iter_rows
 from data_prep.sources.formats import ROW_FORMATS
 from data_prep.sources.row_columns import RowConversion, choose_conversion
@@ -161,7 +161,12 @@ class RowUnits:
             conversion=conversion,
         )
         can_be_cut = conversion is not None and not conversion.needs_whole_file
-        if can_be_cut and file.format in ("json", "jsonl") and not is_compressed(file.path) and _has_lines(file):
+        if (
+            can_be_cut
+            and file.format in ("json", "jsonl")
+            and not is_compressed(file.path)
+            and _has_lines(file, self._options.encoding)
+        ):
             digest, encoding = hashlib.sha256(), TextEncoding(self._options.encoding)
             for part in line_ranges(file.path, digest, encoding):
                 yield replace(whole, format="jsonl", encoding=encoding.name or UTF8, **asdict(part))
@@ -174,8 +179,10 @@ class RowUnits:
         return sha256_of_file(file.path)
 
 
-def _has_lines(file: RowFile) -> bool:
+def _has_lines(file: RowFile, encoding: str | None) -> bool:
     """Whether a plain file has JSON lines, in bytes: it may be an array, one object over several lines, or UTF-16."""
+    if is_wide(encoding or ""):
+        return False
     with file.path.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
     mark = byte_order_mark(head)

@@ -43,6 +43,11 @@ def byte_order_mark(head: bytes) -> tuple[str, int] | None:
     return next(((encoding, len(mark)) for mark, encoding in _MARKS if head.startswith(mark)), None)
 
 
+def is_wide(encoding: str) -> bool:
+    """Whether each character takes two bytes or more."""
+    return encoding.startswith(("utf-16", "utf-32"))
+
+
 def utf8_blocks(blocks: Iterator[bytes], path: Path, encoding: TextEncoding | None = None) -> Iterator[bytes]:
     """Yield the text of `blocks` in UTF-8, without a byte-order mark and without empty blocks; `encoding` is found if
     its name is None.
@@ -123,12 +128,11 @@ def _sample(block: bytes, blocks: Iterator[bytes]) -> bytes:
 
 
 def _transcoded(blocks: Iterator[bytes], encoding: str, path: Path) -> Iterator[bytes]:
-    is_wide = encoding.startswith(("utf-16", "utf-32"))
-    decoder = codecs.getincrementaldecoder(encoding)("strict" if is_wide else "surrogateescape")
+    decoder = codecs.getincrementaldecoder(encoding)("strict" if is_wide(encoding) else "surrogateescape")
     try:
         for block in blocks:
             yield decoder.decode(block).encode(UTF8, "surrogateescape")
         yield decoder.decode(b"", final=True).encode(UTF8, "surrogateescape")
     except UnicodeError as error:
-        problem = f"{path} is not {encoding.upper()} text, as its byte-order mark says"
+        problem = f"{path} is not {encoding.upper()} text, as its byte-order mark or --encoding says"
         raise UnreadableFile(problem, "write the file again as UTF-8", reason="not_utf8") from error

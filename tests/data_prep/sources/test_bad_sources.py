@@ -112,6 +112,14 @@ def test_a_source_of_which_no_row_can_be_read_is_an_error(tmp_path, name, conten
         read_source(write(tmp_path / name, content))
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(UserError, match=r"a\.jsonl is a pipe or a device"):
+        read_source(tmp_path / "a.jsonl")
+    write(tmp_path / "b.jsonl", GOOD)
+    assert read_source(tmp_path).reasons == [("a.jsonl", "not_a_file")]
+
+
 def test_a_folder_of_which_no_file_can_be_read_is_an_error_with_the_first_reason(tmp_path):
     write(tmp_path / "a.jsonl", b"{broken\n")
     write(tmp_path / "b.jsonl", WRONG_COLUMNS)

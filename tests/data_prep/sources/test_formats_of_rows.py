@@ -168,6 +168,11 @@ def test_rows_of_an_encoding_that_is_not_sure_are_rejected_unless_it_is_named(tm
     assert read_source(path, encoding="cp1250").outputs == HUNGARIAN
 
 
+def test_utf16_without_a_mark_is_read_if_it_is_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", json_lines(rows_of(HUNGARIAN)).decode().encode("utf-16-le"))
+    assert read_source(path, encoding="utf-16-le").outputs == HUNGARIAN
+
+
 def test_one_broken_byte_in_a_utf8_file_costs_one_row(tmp_path):
     text = json_lines(rows_of(["Grüße", "naïve", "Käse", "x"]))
     read = read_source(write(tmp_path / "a.jsonl", text.replace(b"K\xc3", b"K")))
