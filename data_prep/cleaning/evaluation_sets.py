@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.cleaning.duplicates.minhash import words
 from data_prep.cleaning.ngram_index import MIN_WORDS, IndexedText
-from data_prep.cleaning.row_texts import row_texts
 from data_prep.dataset_folder import is_dataset_folder, load_rows, read_manifest
 from pipelines.errors import UserError
 
@@ -22,8 +21,9 @@ _FORMS = (
     (("question", "answer"), ("question",), ("answer",)),  # GSM8K
 )
 _QUESTIONS = ("question", "prompt", "instruction", "query", "problem", "text", "input", "goal", "ctx")
-_PROVENANCE = ("source", "source_row", "group", "id", "task_id", "url")
-_ROLES_OF_QUESTIONS = ("user", "input", "text")
+_ROLES_OF_QUESTIONS = ("user", "human")
+# of sets that are not recognized
+_NOT_COMPARED = ("source", "source_row", "group", "id", "task_id", "url", "tools", "metadata", "test", "test_list")
 _SPLITS = ("test", "validation", "train")  # the first that a set on the Hub has
 _CONFIGURATIONS = {"openai/gsm8k": "main", "gsm8k": "main"}
 
@@ -82,9 +82,20 @@ def _texts(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
             yield from ((row[column], True) for column in questions if isinstance(row[column], str))
             yield from ((row[column], False) for column in answers if isinstance(row[column], str))
             return
-    own = [] if "question" in row else row_texts(row)
-    if own:
-        yield from ((one.text, one.role in _ROLES_OF_QUESTIONS) for one in own)
-    else:
-        texts = ((column, value) for column, value in row.items() if isinstance(value, str))
-        yield from ((value, column in _QUESTIONS) for column, value in texts if column not in _PROVENANCE)
+    for column, value in row.items():
+        if column not in _NOT_COMPARED:
+            yield from _strings(value, column in _QUESTIONS)
+
+
+def _strings(value: Any, is_question: bool) -> Iterator[tuple[str, bool]]:
+    """Yield each text in a JSON value; of messages, those of the user are questions."""
+    if isinstance(value, str):
+        yield value, is_question
+    elif isinstance(value, Mapping):
+        role = value.get("role", value.get("from"))
+        asks = role in _ROLES_OF_QUESTIONS if isinstance(role, str) else is_question
+        for one in value.values():
+            yield from _strings(one, asks)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one, is_question)

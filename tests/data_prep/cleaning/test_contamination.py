@@ -124,11 +124,43 @@ def test_the_held_out_rows_of_a_dataset_folder_count_and_its_training_rows_do_no
     assert not any(details(check, instruction=row["instruction"]) for row in read_dataset_folder(folder, "train"))
 
 
-def test_conversations_and_unknown_columns_are_read(tmp_path):
-    messages = [{"role": "user", "content": GSM8K["question"]}, {"role": "assistant", "content": "72"}]
-    check = step(set_of(tmp_path, {"messages": messages, "tools": None}, name="chats.jsonl"))
-    assert details(check, instruction=GSM8K["question"])
-    check = step(set_of(tmp_path, {"id": "1", "riddle": GSM8K["question"], "level": 3}, name="other.jsonl"))
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": GSM8K["question"]}, {"role": "assistant", "content": "72"}]},
+        {"conversations": [{"from": "human", "value": GSM8K["question"]}]},
+        {"id": "1", "riddle": GSM8K["question"], "level": 3},
+        {"prompt": [GSM8K["question"], "And with twelve moles?"], "category": "math"},
+        {"question": GSM8K["question"], "choices": {"text": ["36", "72"]}},
+        {"instruction": "Solve it.", "input": GSM8K["question"], "output": "72"},
+    ],
+    ids=["messages", "sharegpt", "unknown", "turns", "choices", "instructions"],
+)
+def test_texts_are_found_in_columns_of_any_form(tmp_path, row):
+    check = step(set_of(tmp_path, row))
+    assert details(check, instruction=GSM8K["question"])[:2] == ("contaminated", 0)
+    assert details(check, instruction="Solve the riddle of the moles.") is None
+
+
+def test_a_short_answer_of_a_conversation_is_no_question(tmp_path):
+    messages = [
+        {"role": "user", "content": "Is it so, dear friend?"},
+        {"role": "assistant", "content": "Yes, it is so."},
+    ]
+    check = step(set_of(tmp_path, {"messages": messages}))
+    assert details(check, instruction="Is it so, dear friend?")
+    assert details(check, instruction="Yes, it is so.") is None
+
+
+@pytest.mark.parametrize("name", ["test.jsonl", "rows.json.gz", "rows.csv", "folder/test.jsonl"])
+def test_sets_are_read_from_files_and_folders(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if name.endswith(".csv"):
+        path.write_text(f'question,answer\n"{GSM8K["question"]}",72\n')
+    else:
+        set_of(path.parent, GSM8K, name=path.name)
+    check = step(str(path.parent if "/" in name else path))
     assert details(check, instruction=GSM8K["question"])
 
 
