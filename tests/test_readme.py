@@ -101,6 +101,8 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     for name, content in {"my_rows": rows, "my_pairs": pairs, "my_chats": chats, "my_trees": chat_trees()}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+    mapped = {"source": "my_rows.jsonl", "column_map": {"instruction": "question", "output": "answer"}, "weight": 1.5}
+    (folder / "my_mixture.yaml").write_text(json.dumps(["my_chats.jsonl", mapped]))  # JSON is YAML
     text = f"{README}\n{(PROJECT / 'LICENSE').read_text(encoding='utf-8')}"
     (folder / "input.txt").write_text(text, encoding="utf-8")
     return folder

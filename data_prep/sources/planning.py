@@ -53,6 +53,8 @@ def plan_source(source: str, options: ReadOptions, name: str) -> SourcePlan:
     is_named = options.format in FILE_FORMATS or options.format in ROW_FORMATS
     chosen = options.format if is_named else recognize(path, options.kind)
     if chosen in FILE_FORMATS:
+        if row_suffix(path) in ROW_SUFFIXES and path.is_file():
+            raise UserError(f"--format {chosen} cannot read {path}, a file of rows", "leave --format out")
         return _plan_local_documents(path, options, entry | {"format": chosen})
     if path.is_file():
         if options.split not in (None, "train", "all"):

@@ -164,6 +164,7 @@ def test_a_character_tokenizer_of_one_text_file(tmp_path, run_cli):
 @pytest.mark.parametrize(("program", "flags", "message"), [
     (build_instructions.main, ["--source", "nowhere.jsonl"], "nowhere.jsonl is not a file, a folder or a Hub id"),
     (build_instructions.main, ["--source", "nobody/nothing"], "not a path, and reading it from the Hub failed"),
+    (build_corpus.main, ["--source", "x.json", "--format", "text_tree"], "cannot read x.json, a file of rows"),
     (build_instructions.main, ["--source", "x.json", "--test_size", "1.5"], "leave no training split"),
     (build_instructions.main, ["--source", "x.json", "--column_map", "output=anser"], r"\(anser\), only instruction"),
     (build_instructions.main, ["--source", "x.json", "--column_map", "a=output"], "has 'a', expected instruction"),
