@@ -21,6 +21,7 @@ PAGES = [
 ]  # fmt: skip
 MARKS = {
     "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
+    "needs the extra scale",
 }  # fmt: skip
 NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
 ROOTS = ("pipelines", "data_prep", "recipes", "accelerate_configs", "tests", "findings")
