@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # levels below all headings
-BOLD = 7  # a line that is bold from start to end
+BOLD = 7  # a line that is bold from start to end, or a <summary>
 Q_AND_A = 8  # Q: or **Q1.** or Question 2:
 
 _LONGEST_TITLE = 1000
@@ -16,8 +16,11 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _BOLD = re.compile(r"\s{0,3}(?:\d+[.)]\s+|[-*+]\s+)?(\*\*|__)(.+)\1[:\s]*$")
 _Q = re.compile(r"\s{0,3}(?:#{1,6}\s+)?[*_]{0,2}(?:Q|Question)(?:\s?\d+[.:)]|:)[*_]{0,2}:?\s+(?=\S)")
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-# a line that only leads back to the top of the page, or a rule
-_NAVIGATION = re.compile(r"[*_]*\[[^\]]*\]\(#[^)]*\)[*_]*|-{3,}|\*{3,}|_{3,}|<br ?/?>")
+_SUMMARY = re.compile(r"\s{0,3}(?:<details>)?<summary>([^\n]+)</summary>$")
+# a line that only leads back to the top of the page, a rule, or a tag around a section
+_NAVIGATION = re.compile(
+    r"[*_]*\[[^\]]*\]\(#[^)]*\)[*_]*|-{3,}|\*{3,}|_{3,}|(?:</?(?:details|summary|p|div|center|br)\b[^<>]*>)+"
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class MarkedLine:
 
 
 def is_navigation(line: str) -> bool:
-    """Whether a line says nothing: a link to the top of the page, a rule, a line break."""
+    """Whether a line says nothing: a link to the top of the page, a rule, a tag around a section."""
     return _NAVIGATION.fullmatch(line.strip()) is not None
 
 
@@ -69,6 +72,8 @@ def _marked(number: int, line: str) -> MarkedLine:
     if heading := _HEADING.match(line):
         title = heading[2].rstrip()
         return MarkedLine(number, line, title.rstrip("#").rstrip() or title, len(heading[1]))
+    if summary := _SUMMARY.match(line.rstrip()):
+        return MarkedLine(number, line, summary[1], BOLD)
     if bold := _BOLD.match(line):
         return MarkedLine(number, line, bold[2], BOLD)
     return MarkedLine(number, line)

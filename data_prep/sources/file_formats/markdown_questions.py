@@ -15,12 +15,12 @@ from data_prep.sources.walk import read_utf8
 _ANSWERS = re.compile(r"\s{0,3}[*_]{0,2}(?:A|Answer)(?:\s?\d+[.:)]|:)[*_]{0,2}:?\s+")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d+)*[.):]|[-*•])\s+")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_ANCHOR = re.compile(r"<a\b[^>]*>|</a>|\{#[\w-]+\}")
+_MARKUP = re.compile(r"</?(?:a|b|strong|i|em|code|span|u|h[1-6])\b[^<>]*>|\{#[\w-]+\}")
 _INTERROGATIVES = {
     "what", "what's", "which", "who", "who's", "whose", "why", "when", "where", "how", "is", "are", "was", "were", "do",
     "does", "did", "can", "could", "should", "will", "would", "has", "have", "may", "must",
 }  # fmt: skip
-_ASKING_SHARE = 0.5  # of the headings of one level: then those without a question mark ask as well
+_ASKING_SHARE = 0.75  # of the headings of one level: then those without a question mark ask as well
 
 
 @dataclass
@@ -105,7 +105,7 @@ def _question(title: str, level: int, asking: set[int]) -> str:
 
 
 def _plain(title: str) -> str:
-    plain = _ANCHOR.sub("", _LINK.sub(r"\1", title)).replace("**", "").replace("__", "").strip()
+    plain = _MARKUP.sub("", _LINK.sub(r"\1", title)).replace("**", "").replace("__", "").strip()
     return _NUMBER.sub("", plain, count=1).strip()
 
 

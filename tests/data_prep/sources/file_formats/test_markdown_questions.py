@@ -100,13 +100,18 @@ def test_headings_of_a_list_of_questions_need_no_question_mark(tmp_path):
 
     No.
 
-3. ### Closures
+3. ### Where is it used?
+
+    Everywhere.
+
+4. ### Closures
 
     A word.
 """
     rows, rejected = read(tmp_path, text)
     assert rows == {
         "What is a closure": "A function with its scope:\n\n```js\n# no heading\n```", "Is it slow": "No.",
+        "Where is it used?": "Everywhere.",
     }  # fmt: skip
     assert list(rejected.values()) == ["heading_asks_nothing"] * 2
     prose = "## How it works\n\nWell.\n\n## Install\n\nSo.\n\n## License\n\nMIT"
@@ -116,6 +121,31 @@ def test_headings_of_a_list_of_questions_need_no_question_mark(tmp_path):
 def test_a_bold_line_may_ask(tmp_path):
     rows, _ = read(tmp_path, "# FAQ\n\n1. **Why is it *blue*?**\nSo.\n\n**Note**\n\nMore.\n2. **Is it?**\nYes.\n")
     assert rows == {"Why is it *blue*?": "So.\n\n**Note**\n\nMore.", "Is it?": "Yes."}
+
+
+def test_questions_in_details_lose_their_tags(tmp_path):
+    text = """## Questions
+
+<details>
+<summary>
+
+### How far is it?
+
+</summary>
+
+Two miles.
+
+</details>
+
+<details><summary><b>Is it <code>far</code>?</b></summary>
+<p>
+
+No.
+
+</p>
+</details>
+"""
+    assert read(tmp_path, text)[0] == {"How far is it?": "Two miles.", "Is it far?": "No."}
 
 
 def test_a_file_without_headings_has_a_reason(tmp_path):
