@@ -24,8 +24,8 @@ _NORTH_AMERICAN = re.compile(
     r"(?<![\w.+/$=-])(?<!\d )(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[.-])[2-9]\d{2}[.-]\d{4}(?![\w-]|\.\d)", re.ASCII
 )
 _AFTER_WORD = re.compile(
-    r"(?i)\b(?:(?:tele)?phone|tel|mobile|cell|fax|whatsapp|telefon|t[eé]l[eé]phone|t[eé]l|tel[eé]fono|m[oó]vil|handy)\b"
-    r"[^\n\d+]{0,20}?(?<![\w.+-])(\(?\d[\d ().\-/]{6,18}\d)(?![\w-])"
+    r"(?i)(?<![a-z])(?:(?:tele)?phone|tel|mobile|cell|fax|whatsapp|telefon|t[eé]l[eé]phone|t[eé]l|tel[eé]fono|m[oó]vil)"
+    r"(?:[^\w\n+]|_|numbers?|no|nr|is|at|on|home|work|office|line){0,8}?(?<![\w.+-])(\(?\d[\d ().\-/]{6,18}\d)(?![\w-])"
 )
 _TOLL_FREE = ("800", "833", "844", "855", "866", "877", "888", "900")  # of firms, never of a person
 _FICTION = re.compile(r"^(?:44(?:0?20?79460|7700900|0?1632960)|33199|4930231|61(?:49157|2555|3555))")

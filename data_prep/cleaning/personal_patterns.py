@@ -45,6 +45,7 @@ _IPV4 = re.compile(r"(?<![\w.-])(?<![^/]/)(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)"
 _IPV6 = re.compile(r"(?<![\w:.])[23][0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:])", re.ASCII)
 _BEFORE_VERSION = re.compile(r"(?i)(?:version|ver\.?|release|build|section|chapter|clause|rule|[=<>~!]=|[$#]) {0,2}$")
 _BEFORE_IP = re.compile(r"(?i)(?:\bip\b|address|host|server|ping|ssh|//|@)\W{0,4}(?:\w+\W{1,3}){0,2}$")
+_AFTER_IP = re.compile(r":\d{2,5}(?!\d)|/[1-3]?\d(?!\d)")  # a port, a prefix
 _RESOLVERS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "4.2.2.2", "208.67.222.222"))
 _PLACEHOLDER_IPS = ("1.2.3.", "1.1.1.", "12.34.56.78", "123.45.67.")
 
@@ -62,7 +63,8 @@ def find_ip_addresses(text: str, keep_examples: bool = True) -> Iterator[Place]:
             continue
         before = text[max(0, match.start() - 24) : match.start()]
         is_large = address.version == 6 or max(address.packed) >= 100
-        if _BEFORE_VERSION.search(before) or not (is_large or _BEFORE_IP.search(before)):
+        is_named = _BEFORE_IP.search(before) or _AFTER_IP.match(text, match.end())
+        if _BEFORE_VERSION.search(before) or not (is_large or is_named):
             continue
         if not (keep_examples and _is_example_ip(address)):
             yield match.start(), match.start() + len(match[0].rstrip(":"))
