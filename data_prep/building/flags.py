@@ -61,6 +61,10 @@ def mixture_parts(options: argparse.Namespace) -> list[MixturePart]:
 
 def read_options_of(part: MixturePart, options: argparse.Namespace, kind: DatasetKind) -> ReadOptions:
     """Return how to read one source: its own format, columns and split win over the flags."""
+    if part.phrasings and kind is DatasetKind.CORPUS:
+        raise UserError(
+            f"{part.source} in {options.mixture} has phrasings, but a document has no request", "remove them"
+        )
     check_column_map(part.column_map, kind, f"column_map of {part.source} in {options.mixture}")
     own = {"format": part.format, "column_map": part.column_map, "split": part.split}
     return replace(read_options(options, kind), **{key: value for key, value in own.items() if value})  # type: ignore[arg-type]

@@ -132,8 +132,9 @@ def phrased(row: Mapping[str, Any], phrasings: Sequence[str], copy: int, seed: i
     phrasing = phrasings[(first + copy - 1) % len(phrasings)]
     if isinstance(row.get("instruction"), str):
         return {**row, "instruction": phrasing.replace("{instruction}", row["instruction"])}
-    turns = [dict(message) for message in row["messages"]]
+    column = "messages" if "messages" in row else "prompt"  # of a pair
+    turns = [dict(message) for message in row[column]]
     asked = next((one for one in turns if one["role"] == "user" and isinstance(one["content"], str)), None)
     if asked is not None:
         asked["content"] = phrasing.replace("{instruction}", asked["content"])
-    return {**row, "messages": turns}
+    return {**row, column: turns}

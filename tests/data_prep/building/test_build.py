@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data_prep import build_instructions
+from data_prep import build_corpus, build_instructions
 from data_prep.building import choosing, reading
 from data_prep.cleaning.duplicates.near_duplicates import NearDuplicate
 from data_prep.dataset_folder import read_manifest, read_rows
@@ -154,6 +154,12 @@ def test_a_part_of_a_mixture_that_cannot_be_read_as_told_is_refused(tmp_path, en
     (tmp_path / "mixture.yaml").write_text(json.dumps([{"source": source, **entry}]))
     with pytest.raises(UserError, match=error):
         build(tmp_path / "out", "--mixture", tmp_path / "mixture.yaml")
+
+
+def test_documents_have_no_phrasings(tmp_path):
+    (tmp_path / "mixture.yaml").write_text('[{source: a.txt, phrasings: ["Do {instruction}"]}]')
+    with pytest.raises(UserError, match=r"a\.txt in .* has phrasings, but documents no request"):
+        build_corpus.main(["--mixture", str(tmp_path / "mixture.yaml"), "--output", str(tmp_path / "out")])
 
 
 def test_a_step_that_removes_most_of_a_source_stops_the_build(tmp_path):

@@ -59,6 +59,12 @@ def test_a_conversation_is_phrased_in_its_first_user_turn():
     assert [turn["content"] for turn in row["messages"]] == ["system", "Q: user", "assistant", "user", "assistant"]
 
 
+def test_a_pair_of_messages_is_phrased_in_its_prompt():
+    prompt, answer = [{"role": "user", "content": "Why?"}], [{"role": "assistant", "content": "So."}]
+    row = {"prompt": prompt, "chosen": answer, "rejected": answer, "source": "a", "source_row": "1"}
+    assert phrased(row, ["Q: {instruction}"], 1, 0) == {**row, "prompt": [{"role": "user", "content": "Q: Why?"}]}
+
+
 def mixture(tmp_path: Path, text: str) -> Path:
     (tmp_path / "mixture.yaml").write_text(text)
     return tmp_path / "mixture.yaml"
