@@ -35,7 +35,7 @@ def test_flags_say_how_sources_are_read():
 
 @pytest.mark.parametrize(("flags", "message"), [
     (["--encoding", "nonsense"], "'nonsense' is not an encoding such as cp1252"),
-    (["--max_row_mb", "0"], "0 is not 1 or more"),
+    (["--max_row_mb", "0"], "'0' is not a whole number above 0"),
 ])  # fmt: skip
 def test_a_wrong_value_is_named(flags, message, capsys):
     with pytest.raises(SystemExit):
