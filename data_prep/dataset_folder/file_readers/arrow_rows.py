@@ -12,7 +12,7 @@ from data_prep.dataset_folder.file_readers.json_values import JSON_DECODER
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch, RecordBatchReader, Schema
 
-_BATCH_ROWS = 256
+_BATCH_ROWS = 64  # few, since one long text that is repeated in all rows takes little space in a file
 _BATCH_BYTES = 16 << 20
 _AGAIN = "write the file again"
 
