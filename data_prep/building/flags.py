@@ -50,7 +50,9 @@ def chosen_steps(options: argparse.Namespace, kind: DatasetKind) -> list[ChosenS
 
 
 def mixture_parts(options: argparse.Namespace) -> list[MixturePart]:
-    """Return the sources of `--mixture` or `--source`. Raises `UserError` unless exactly one of the two is given."""
+    """Return the sources of `--mixture` or `--source`. Raises `UserError` unless one of the two is given."""
+    if options.public and not options.push_to_hub:
+        raise UserError("--public is for an upload", "add --push_to_hub OWNER/NAME, or remove --public")
     if (options.mixture is None) == (not options.source):
         found = "are both given" if options.source else "are both missing"
         raise UserError(f"--source and --mixture {found}", "name the sources by one of the two")

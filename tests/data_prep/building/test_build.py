@@ -156,9 +156,14 @@ def test_a_part_of_a_mixture_that_cannot_be_read_as_told_is_refused(tmp_path, en
         build(tmp_path / "out", "--mixture", tmp_path / "mixture.yaml")
 
 
+def test_public_without_an_upload_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--public is for an upload"):
+        build(tmp_path / "out", "--source", "a.jsonl", "--public")
+
+
 def test_documents_have_no_phrasings(tmp_path):
     (tmp_path / "mixture.yaml").write_text('[{source: a.txt, phrasings: ["Do {instruction}"]}]')
-    with pytest.raises(UserError, match=r"a\.txt in .* has phrasings, but documents no request"):
+    with pytest.raises(UserError, match=r"a\.txt in .* has phrasings, but a document has no request"):
         build_corpus.main(["--mixture", str(tmp_path / "mixture.yaml"), "--output", str(tmp_path / "out")])
 
 
