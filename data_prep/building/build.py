@@ -159,7 +159,11 @@ def _submit(build: Build, executor: ExecutorOptions) -> None:
     plans = [SourcePlan(plan.entry, plan.rejected, iter(())) for plan in build.plans]
     options = argparse.Namespace(**{**vars(build.options), "output": output})
     finish = partial(finish_submitted, replace(build, options=options, plans=plans), job, executor.n_tasks)
-    last = submit_tasks(units, job, executor, folder, finish)
+    try:
+        last = submit_tasks(units, job, executor, folder, finish)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     print(f"submitted to Slurm; job {last} makes {build.options.output}. Logs: {folder}")
 
 

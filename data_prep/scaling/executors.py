@@ -2,11 +2,11 @@
 
 import importlib.util
 import logging
-import math
 import os
 import secrets
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,6 @@ class Stage:
     name: str
     blocks: Sequence[Any]  # datatrove's PipelineStep, or a function of data, rank and number of tasks
     n_tasks: int
-    is_light: bool = False  # its tasks take little time and memory, so that one worker may run several at once
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,6 @@ def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
     from datatrove.executor import RayPipelineExecutor
 
     logs = folder / stage.name
-    tasks_per_job = math.ceil(stage.n_tasks / n_workers) if stage.is_light else 1  # each job starts a process
     with _quiet():
         one = RayPipelineExecutor(
             list(stage.blocks),
@@ -143,7 +141,6 @@ def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
             workers=n_workers,
             logging_dir=str(logs),
             mem_per_cpu_gb=0,
-            tasks_per_job=tasks_per_job,
         )
         one.run()
     # an error in a task is not raised, only logged
@@ -169,6 +166,10 @@ def submit_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Pat
             env_command=on_path,
         )  # fmt: skip
     assert last is not None
-    with _quiet():
-        last.run()
+    try:
+        with _quiet():
+            last.run()
+    except subprocess.CalledProcessError as error:
+        problem = f"sbatch refused the job (exit code {error.returncode})"
+        raise UserError(problem, "correct what its message names, such as --slurm_partition") from error
     return str(last.job_id)

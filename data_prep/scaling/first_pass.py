@@ -81,7 +81,7 @@ def _stages(job: Job, n_tasks: int) -> list[Stage]:
     signatures, pairs, clusters = (str(job.folder / name) for name in ("signatures", "pairs", "clusters"))
     return [
         Stage("documents", [CleanedDocuments(job), BoundedSignature(signatures, config)], n_tasks),
-        Stage("pairs", [MinhashDedupBuckets(signatures, pairs, config=config)], config.num_buckets, is_light=True),
+        Stage("pairs", [MinhashDedupBuckets(signatures, pairs, config=config)], config.num_buckets),
         Stage("clusters", [MinhashDedupCluster(pairs, clusters, config, save_cluster_id=True)], 1),
     ]
 

@@ -153,6 +153,17 @@ def test_each_stage_is_a_job_array_that_waits_for_the_one_before(submitted):
     assert all("--partition=cpu" in script and "--qos" not in script for script in scripts)
 
 
+@needs_datatrove
+def test_a_job_that_sbatch_refuses_leaves_nothing(crawl, tmp_path, monkeypatch):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    stand_in(commands, "sbatch", "exit 1")
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    with pytest.raises(UserError, match="sbatch refused the job"):
+        build(crawl, tmp_path / "corpus", "--executor", "slurm", "--slurm_partition", "none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "steps.yaml"]
+
+
 @pytest.mark.slow
 @needs_datatrove
 def test_slurm_jobs_make_the_same_corpus(submitted, built, tmp_path):
