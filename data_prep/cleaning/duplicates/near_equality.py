@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 from data_prep.cleaning.duplicates.minhash import ComparisonText, words
 
@@ -19,7 +19,8 @@ CHARS_PER_CODE_SIGN = 30  # a text with more brackets and the like is code
 N_REPEATED = 3  # a word with so many places in a document is what it is about
 MIN_WORDS_OF_CODE = 30
 _CODE_SIGNS = re.compile(r"[(){}\[\];=<>]")
-_FIGURES = re.compile(r"\d+|[+*/^%<>=]|-(?=\s?\d)")
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|\n")
+_FIGURES = re.compile(r"\d+|[+*/^%<>=]|-(?=\s?\d)|\b(?:not|no|never|without|cannot|\w+n['’]t)\b", re.IGNORECASE)
 
 # Words that may be replaced in a question without changing what it asks.
 _COMMON_WORDS = frozenset(
@@ -67,9 +68,15 @@ class PreparedRow:
         return [{line: words(line) for line in one.splitlines()} for one in self.text.questions]
 
     @cached_property
+    def sentences(self) -> list[dict[str, list[bytes]]]:
+        """The sentences of each question with their words."""
+        return [{part: words(part) for part in _SENTENCE_END.split(one)} for one in self.text.questions]
+
+    @cached_property
     def figures(self) -> Counter[str]:
-        """The numbers and operators in the questions."""
-        return Counter(_FIGURES.findall("\n".join(self.text.questions)))
+        """The numbers, operators and negations in the questions."""
+        found = _FIGURES.findall("\n".join(self.text.questions))
+        return Counter("not" if one[0].isalpha() else one for one in found)
 
     @cached_property
     def is_code(self) -> bool:
@@ -114,7 +121,7 @@ def replaced_words(row: PreparedRow, other: PreparedRow) -> frozenset[bytes]:
 
 
 def _has_other_figures(row: PreparedRow, other: PreparedRow) -> bool:
-    """Whether the questions differ in a number or an operator; in a long text, in more than one for 100 words."""
+    """Whether the questions differ in a number, an operator or a `not`; in a long text, in several."""
     if row.figures == other.figures:
         return False
     n_different = max((row.figures - other.figures).total(), (other.figures - row.figures).total())
@@ -134,8 +141,12 @@ def _is_other_code(row: PreparedRow, other: PreparedRow) -> bool:
 
 
 def _asks_something_else(row: PreparedRow, other: PreparedRow) -> bool:
-    """Whether words of a question were replaced and the answers are short or differ in more than a few words."""
-    if not any(map(_is_reworded, row.lines, other.lines)):
+    """Whether words of a question were replaced and the answers are short or differ in more than a few words.
+
+    In a sentence of a long line, two words must be replaced: a text and a question about it may be in one line.
+    """
+    is_reworded = any(map(_is_reworded, row.lines, other.lines))
+    if not is_reworded and not any(map(_is_reworded, row.sentences, other.sentences, repeat(2))):
         return False
     return sum(map(len, row.answers)) < MIN_WORDS_OF_ANSWER or _changed_share(row, other) > MAX_CHANGED
 
@@ -148,8 +159,8 @@ def _changed_share(row: PreparedRow, other: PreparedRow) -> float:
     return n_changed / max(len(mine), len(yours), 1)
 
 
-def _is_reworded(lines: Mapping[str, list[bytes]], other_lines: Mapping[str, list[bytes]]) -> bool:
-    """Whether words with meaning were replaced by others in the lines that differ, and not just a few in long ones.
+def _is_reworded(lines: Mapping[str, list[bytes]], other_lines: Mapping[str, list[bytes]], n_words: int = 1) -> bool:
+    """Whether `n_words` with meaning were replaced in the lines that differ, and not just a few in long ones.
 
     A prompt may hold a long text, or many examples, in lines of its own.
     """
@@ -157,7 +168,8 @@ def _is_reworded(lines: Mapping[str, list[bytes]], other_lines: Mapping[str, lis
     mine = set[bytes]().union(*changed)
     yours = set[bytes]().union(*(found for line, found in other_lines.items() if line not in lines))
     old, new = mine - yours - _COMMON_WORDS, yours - mine - _COMMON_WORDS
-    return bool(old and new) and max(len(old), len(new)) * WORDS_PER_REPLACED_WORD > sum(map(len, changed))
+    n_replaced = max(len(old), len(new)) if old and new else 0
+    return n_replaced >= n_words and n_replaced * WORDS_PER_REPLACED_WORD > sum(map(len, changed))
 
 
 def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:

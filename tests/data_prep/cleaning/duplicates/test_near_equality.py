@@ -54,7 +54,7 @@ def similarity(first: ComparisonText, second: ComparisonText) -> float | None:
         (
             "Sum up this text of 2024. " + TIDES * 4 + " {0}",
             "The moon makes tides.",
-            ["It was 1 year.", "It was 2 years."],
+            ["It took 1 year.", "It took 2 year."],
         ),
     ],
     ids=[
@@ -109,6 +109,20 @@ def test_another_question_about_one_text_is_no_near_duplicate():
     rows = [row(f"{TIDES * 4}\n\nDoes this text {asked}?", "Yes.") for asked in ("name the moon", "mention oceans")]
     assert similarity(*rows) is None
     assert similarity(rows[0], row(f"{TIDES * 4} It does.\n\nDoes this text name the moon?", "Yes."))
+
+
+def test_another_question_in_one_line_with_its_text_is_no_near_duplicate():
+    rows = [
+        row(f"{TIDES * 2} Question: {asked}?", "The moon.")
+        for asked in ("Who pulls the water", "Who pulls less strongly")
+    ]
+    assert similarity(*rows) is None
+
+
+def test_a_question_with_not_is_another_question():
+    asked = "Write a review that is{} positive about the new restaurant at the harbor of our town."
+    assert similarity(row(asked.format(""), TRIP), row(asked.format(" not"), TRIP)) is None
+    assert similarity(row(asked.format("n't"), TRIP), row(asked.format(" not"), TRIP))
 
 
 def test_another_last_example_of_a_prompt_is_no_near_duplicate():
