@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 _WORK_FOLDER = ".building"
-_MIN_ROWS_OF_A_SOURCE = 100  # a share of fewer rows says little
+_MIN_ROWS_OF_A_SOURCE = 20  # a share of fewer rows says little
 
 
 @dataclass

@@ -43,6 +43,11 @@ SETS: dict[str, tuple[Program, str]] = {
 }
 
 
+def flags_of(path: str) -> list[str]:
+    """Return the flags of one set; identity.json is a template to fill in, and nearly all of it is left out."""
+    return ["--source", str(SHARED / path), "--overwrite", "--max_removed_share", "1"]
+
+
 def line_of(name: str, folder: Path) -> str:
     """Return the table's line about one built folder."""
     manifest = read_manifest(folder)
@@ -65,7 +70,7 @@ def main() -> None:
                 output = (options.keep or Path(folder)) / name.replace(" ", "-")
                 try:
                     with contextlib.redirect_stdout(io.StringIO()):
-                        program(["--source", str(SHARED / path), "--output", str(output), "--overwrite"])
+                        program([*flags_of(path), "--output", str(output)])
                     print(line_of(name, output), flush=True)
                 except UserError as error:
                     print(f"| {name} | error: {error} |", flush=True)
