@@ -103,7 +103,7 @@ def test_pairs_with_turns_and_tools_reach_training_as_they_are(run_cli, tmp_path
 
 @pytest.mark.parametrize(("row", "complaint"), [
     ({"instruction": "x", "chosen": "b", "rejected": "b"}, "1 rejected as chosen_equals_rejected"),
-    ({"instruction": "x", "output": "b"}, "rows.jsonl has no column for chosen (chosen), only instruction"),
+    ({"instruction": "x", "output": "b"}, "no column for chosen (chosen or chosen_messages), only instruction"),
 ])  # fmt: skip
 def test_rows_without_any_preference_are_one_line(run_cli, tmp_path, row, complaint):
     assert complaint in build(run_cli, write(tmp_path / "rows.jsonl", [row]), tmp_path / "folder", expect=2)
