@@ -45,7 +45,8 @@ def chosen_steps(options: argparse.Namespace, kind: DatasetKind) -> list[ChosenS
     if getattr(options, "max_output_chars", None):
         steps = with_options(steps, "max_length", output_chars=options.max_output_chars)
     if options.decontaminate:
-        steps = with_options(steps, "contamination", against=tuple(options.decontaminate))
+        known = next((step.options.against for step in steps if step.name == "contamination"), ())
+        steps = with_options(steps, "contamination", against=(*known, *options.decontaminate))
     return steps
 
 

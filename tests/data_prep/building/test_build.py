@@ -156,6 +156,15 @@ def test_a_part_of_a_mixture_that_cannot_be_read_as_told_is_refused(tmp_path, en
         build(tmp_path / "out", "--mixture", tmp_path / "mixture.yaml")
 
 
+def test_evaluation_sets_of_the_flag_are_added_to_those_of_the_steps_file(tmp_path):
+    sets = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows(1, start))) for name, start in (("one", 1), ("two", 2))]
+    (tmp_path / "steps.yaml").write_text(json.dumps([{"contamination": {"against": sets[:1]}}]))
+    source = write_jsonl(tmp_path / "rows.jsonl", rows(4))
+    flags = ["--steps", tmp_path / "steps.yaml", "--decontaminate", sets[1]]
+    manifest = build(tmp_path / "out", "--source", source, *flags)
+    assert manifest["n_rejected"] == {"contaminated": 2}
+
+
 def test_public_without_an_upload_is_refused(tmp_path):
     with pytest.raises(UserError, match="--public is for an upload"):
         build(tmp_path / "out", "--source", "a.jsonl", "--public")
