@@ -35,21 +35,23 @@ BandHashes = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonText:
-    """What of a row is compared: the texts that ask, and the texts that answer. A document is one answer."""
+    """What of a row is compared: the texts that ask, and the texts that answer. A document is one answer.
+
+    `tools` must be equal, and do not make two rows more alike.
+    """
 
     questions: tuple[str, ...]
     answers: tuple[str, ...]
+    tools: tuple[str, ...] = ()
 
 
 def comparison_text(texts: Sequence[RowText]) -> ComparisonText:
-    """Return the questions (with system, input and tool texts) and the answers (or documents) of a row, in order.
-
-    Definitions of tools are left out: conversations with the same tools are no duplicates of each other.
-    """
+    """Return the questions (with system, input and tool results), the answers (or documents) and the tools of a row."""
+    tools = tuple(one.text for one in texts if one.role == "tool_definition")
     texts = [one for one in texts if one.role != "tool_definition" and one.text.strip()]
     questions = tuple(_shortened(one.text) for one in texts if one.role in _QUESTION_ROLES)
     answers = tuple(_shortened(one.text) for one in texts if one.role not in _QUESTION_ROLES)
-    return ComparisonText(questions, answers)
+    return ComparisonText(questions, answers, tools)
 
 
 def words(text: str) -> list[bytes]:

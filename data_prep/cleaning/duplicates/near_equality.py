@@ -97,6 +97,8 @@ def row_similarity(row: PreparedRow, other: PreparedRow, threshold: float) -> fl
     """
     if row.text == other.text:
         return 1.0
+    if row.text.tools != other.text.tools:
+        return None
     if (len(row.text.questions), len(row.text.answers)) != (len(other.text.questions), len(other.text.answers)):
         row, other = row.joined(), other.joined()
     n_shared, n_all, n_questions = [], [], len(row.text.questions)

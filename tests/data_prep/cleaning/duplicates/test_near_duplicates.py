@@ -221,12 +221,3 @@ def test_documents_are_compared_whole():
 def test_options_that_cannot_be_used_are_refused(make: Callable[[], object], words: str):
     with pytest.raises(UserError, match=words):
         make()
-
-
-def test_definitions_of_tools_are_not_compared_and_arguments_of_calls_are():
-    call = {"type": "function", "function": {"name": "look_up", "arguments": {"word": "tide"}}}
-    messages = [{"role": "user", "content": "Look it up."}, {"role": "assistant", "content": "", "tool_calls": [call]}]
-    tools = [{"type": "function", "function": {"name": "look_up", "description": "Looks a word up."}}]
-    assert comparison_text(row_texts({"messages": messages, "tools": tools})) == ComparisonText(
-        ("Look it up.",), ("tide",)
-    )

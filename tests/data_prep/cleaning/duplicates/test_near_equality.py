@@ -131,12 +131,28 @@ def test_another_last_example_of_a_prompt_is_no_near_duplicate():
     assert similarity(row(prompts[0], "good"), row(prompts[1], "good")) is None
 
 
-def test_arguments_of_calls_are_answers_and_tools_are_not_compared():
-    tools = [{"function": {"name": "f", "description": "Look up the tides of a place."}}]
+def with_tool(description: str, answer: str) -> ComparisonText:
     call = {"function": {"name": "f", "arguments": {"place": "the harbor of Lagos"}}}
     messages = [{"role": "user", "content": "When is high tide?"}, {"role": "assistant", "tool_calls": [call]}]
-    found = comparison_text(row_texts({"messages": messages, "tools": tools}))
-    assert found == ComparisonText(("When is high tide?",), ("the harbor of Lagos",))
+    tools = [{"function": {"name": "f", "description": description}}]
+    return comparison_text(
+        row_texts({"messages": [*messages, {"role": "assistant", "content": answer}], "tools": tools})
+    )
+
+
+def test_arguments_of_calls_are_answers():
+    found = with_tool("Look up tides.", "At noon.")
+    assert found == ComparisonText(("When is high tide?",), ("the harbor of Lagos", "At noon."), ("Look up tides.",))
+
+
+def test_conversations_with_other_tools_are_no_near_duplicates():
+    first, second, third = (
+        with_tool("Look up tides.", TIDES),
+        with_tool("Look up winds.", TIDES),
+        with_tool("Look up tides.", TIDES + " So."),
+    )
+    assert similarity(first, second) is None
+    assert similarity(first, third) == similarity(*(with_tool("", one.answers[-1]) for one in (first, third)))
 
 
 @pytest.mark.parametrize(
