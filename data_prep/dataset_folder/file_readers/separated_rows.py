@@ -34,8 +34,7 @@ def separated_rows(
     csv.field_size_limit(max_bytes)
     lines = _Lines(chain([head], blocks), max_bytes, n_lines=1 if excel else 0)
     reader = csv.reader(lines, delimiter=separator)
-    header: list[str] = next((row for row in reader if row), [])
-    _refuse_equal_names(header, path)
+    header = _header(reader, path)
     while True:
         first_line, lines.n_quotes = lines.n_lines + 1, 0
         try:
@@ -60,11 +59,18 @@ def separated_rows(
             yield dict(zip_longest(header, values))
 
 
-def _refuse_equal_names(header: list[str], path: Path) -> None:
+def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
+    """Return the first row that is not blank. Raises `UnreadableFile` if it cannot be read or has a name twice."""
+    try:
+        header = next((row for row in reader if row), [])
+    except csv.Error as error:
+        problem = f"{path} is not CSV: the names of its columns cannot be read ({error})"
+        raise UnreadableFile(problem, "write the names of the columns into the first line", reason="not_csv") from error
     for name in header:
         if name and header.count(name) > 1:
             problem = f"{path} has {header.count(name)} columns named {name}"
             raise UnreadableFile(problem, "give each column its own name", reason="columns_of_one_name")
+    return header
 
 
 def _bad_row(error: csv.Error, path: Path, line: int, max_bytes: int) -> BadRow:
@@ -76,6 +82,7 @@ def _bad_row(error: csv.Error, path: Path, line: int, max_bytes: int) -> BadRow:
 def found_separator(text: str, path: Path, is_quiet: bool = False) -> str:
     """Return the comma, semicolon, tab or bar that the header has. If it has several, the first that gives every row
     as many values as the header. Any other than a comma is printed unless `is_quiet`."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # the default is 131,072 characters
     head = next(iter(text.splitlines()), "")
     possible = [separator for separator in _SEPARATORS if len(next(csv.reader([head], delimiter=separator), [])) > 1]
     if len(possible) > 1:

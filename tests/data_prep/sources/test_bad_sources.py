@@ -60,6 +60,7 @@ def test_one_broken_row_costs_one_row(tmp_path, name, content, place, reason, de
     ("a.jsonl.gz", b"", "not_gzip", {}, 0),
     ("a.csv", b'instruction,output\na,b\nc,"d\ne,f\n', "unclosed_quote", {"line": 3, "last_line": 4}, 1),
     ("a.csv", b"instruction,output,output\na,b,c\n", "columns_of_one_name", {}, 0),
+    ("a.csv", b"x" * (3 << 20) + b",output\na,b\n", "not_csv", {}, 0),
     ("a.jsonl", "Grüße".encode("utf-16") + b"\x00", "not_utf8", {}, 0),
     ("a.arrow", b"ARROW1", "not_arrow", {}, 0),
     ("a.jsonl", WRONG_COLUMNS, "columns_not_found", {}, 0),

@@ -1,5 +1,6 @@
 """Every format of rows gives the same rows, in one piece or in parts."""
 
+import csv
 import gzip
 import json
 import lzma
@@ -166,6 +167,14 @@ def test_rows_of_an_encoding_that_is_not_sure_are_rejected_unless_it_is_named(tm
     path = write(tmp_path / name, text.encode("cp1250"))
     assert read_source(path).reasons == [("2", "not_utf8")]
     assert read_source(path, encoding="cp1250").outputs == HUNGARIAN
+
+
+def test_a_separator_is_found_beside_values_of_any_length(tmp_path):
+    """In a process of its own the limit of the csv module is 131,072 characters."""
+    csv.field_size_limit(131_072)
+    text = 'instruction;output,note\na;"' + "x" * 200_000 + '"\n'
+    path = write(tmp_path / "a.csv", text)
+    assert read_source(path, column_map={"output": "output,note"}).outputs == ["x" * 200_000]
 
 
 def test_utf16_without_a_mark_is_read_if_it_is_named(tmp_path):
