@@ -111,8 +111,10 @@ class RowUnits:
             foreign = self._options.format if self._options.format in FOREIGN_FORMATS else None
             place = f"{name}/{file.name}" if file.name else name
             conversion = choose_conversion(rows, kind, self._options.column_map, place, foreign)
-        except UserError as error:
+        except UnreadableFile as error:
             return _Head(error=error)
+        except UserError as error:  # names of columns may have several lines
+            return _Head(error=UserError(" ".join(error.problem.split()), error.fix))
         self._note_format(file, conversion)
         return _Head(conversion)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.conversation import scalar_text
-from data_prep.dataset_folder.file_readers.bad_rows import Row, UnreadableFile
+from data_prep.dataset_folder.file_readers.bad_rows import BadRow, Read, Row, UnreadableFile
 from data_prep.dataset_folder.file_readers.json_values import JSON_DECODER
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ _BATCH_BYTES = 16 << 20
 _AGAIN = "write the file again"
 
 
-def parquet_rows(path: Path, first_group: int = 0, stop_group: int | None = None) -> Iterator[Row]:
+def parquet_rows(path: Path, first_group: int = 0, stop_group: int | None = None) -> Iterator[Read]:
     """Yield the rows of some row groups, by default of all. Raises `UnreadableFile` for what is not Parquet."""
     with _errors_named(path, "Parquet"), path.open("rb") as opened:
         from pyarrow.parquet import ParquetFile
 
         file = ParquetFile(opened)
-        as_rows = _rows_of_batches(file.schema_arrow)
+        as_rows = _rows_of_batches(file.schema_arrow, path)
         for number in range(file.metadata.num_row_groups)[first_group:stop_group]:
             group = file.metadata.row_group(number)
             batch_rows = min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1) + 1)
@@ -41,7 +41,7 @@ def row_groups(path: Path) -> list[tuple[int, int]]:
         return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
-def arrow_rows(path: Path) -> Iterator[Row]:
+def arrow_rows(path: Path) -> Iterator[Read]:
     """Yield the rows of an Arrow IPC file, in its stream form (`save_to_disk`) or its file form.
 
     Raises `UnreadableFile` for any other file.
@@ -51,7 +51,7 @@ def arrow_rows(path: Path) -> Iterator[Row]:
 
         with memory_map(str(path)) as source:
             schema, batches = _record_batches(source)
-            as_rows = _rows_of_batches(schema)
+            as_rows = _rows_of_batches(schema, path)
             for batch in batches:
                 for start in range(0, batch.num_rows, _BATCH_ROWS):
                     yield from as_rows(batch.slice(start, _BATCH_ROWS))
@@ -80,7 +80,7 @@ def _errors_named(path: Path, name: str) -> Iterator[None]:
         raise UnreadableFile(
             f"cannot read {path}: permission denied", "check its rights", reason="no_access"
         ) from error
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or [""])[0].split(". ")[0]
         a = "an" if name[0] == "A" else "a"
         raise UnreadableFile(
@@ -88,16 +88,32 @@ def _errors_named(path: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-def _rows_of_batches(schema: "Schema") -> "Callable[[RecordBatch], list[Row]]":
-    """The function that returns the rows of a batch of this schema."""
+def _rows_of_batches(schema: "Schema", path: Path) -> "Callable[[RecordBatch], Iterator[Read]]":
+    """The function that yields the rows of a batch of this schema."""
+    from pyarrow import ArrowException
+
     names = schema.names
     converters = {place: convert for place, field in enumerate(schema) if (convert := _converter(field.type, top=True))}
 
-    def rows_of(batch: "RecordBatch") -> list[Row]:
+    def converted(batch: "RecordBatch") -> list[Row]:
+        batch.validate(full=True)  # broken offsets would end the process
         columns = [column.to_pylist() for column in batch.columns]
         for place, convert in converters.items():
             columns[place] = [None if value is None else convert(value) for value in columns[place]]
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def rows_of(batch: "RecordBatch") -> Iterator[Read]:
+        try:
+            rows: list[Read] = list(converted(batch))
+        except (ArrowException, ValueError, OverflowError, RecursionError) as error:
+            if batch.num_rows > 1:  # find the row
+                half = batch.num_rows // 2
+                yield from rows_of(batch.slice(0, half))
+                yield from rows_of(batch.slice(half))
+                return
+            reason = (str(error).splitlines() or [""])[0]
+            rows = [BadRow("broken_value", f"a row of {path} has a value that cannot be read: {reason}", _AGAIN)]
+        yield from rows
 
     return rows_of
 

@@ -35,6 +35,9 @@ def separated_rows(
     lines = _Lines(chain([head], blocks), max_bytes, n_lines=1 if excel else 0)
     reader = csv.reader(lines, delimiter=separator)
     header = _header(reader, path)
+    if lines.take_not_utf8():
+        bad = row_not_utf8(f"the first row of {path}")
+        raise UnreadableFile(bad.problem, bad.fix, reason=bad.reason)
     while True:
         first_line, lines.n_quotes = lines.n_lines + 1, 0
         try:

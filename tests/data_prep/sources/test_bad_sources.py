@@ -60,6 +60,7 @@ def test_one_broken_row_costs_one_row(tmp_path, name, content, place, reason, de
     ("a.jsonl.gz", b"", "not_gzip", {}, 0),
     ("a.csv", b'instruction,output\na,b\nc,"d\ne,f\n', "unclosed_quote", {"line": 3, "last_line": 4}, 1),
     ("a.csv", b"instruction,output,output\na,b,c\n", "columns_of_one_name", {}, 0),
+    ("a.csv", b"instruction,\xff\xfe\n\na,b\n", "not_utf8", {}, 0),
     ("a.csv", b"x" * (3 << 20) + b",output\na,b\n", "not_csv", {}, 0),
     ("a.jsonl", "Grüße".encode("utf-16") + b"\x00", "not_utf8", {}, 0),
     ("a.arrow", b"ARROW1", "not_arrow", {}, 0),
@@ -111,6 +112,22 @@ def test_a_parquet_file_with_broken_pages_keeps_the_rows_before(tmp_path):
 def test_a_source_of_which_no_row_can_be_read_is_an_error(tmp_path, name, content, message):
     with pytest.raises(UserError, match=message):
         read_source(write(tmp_path / name, content))
+
+
+def test_an_error_about_columns_is_one_line(tmp_path):
+    path = write(tmp_path / "a.csv", b'"ask\nhere",say\na,b\n')
+    with pytest.raises(UserError, match="only ask here, say"):
+        read_source(path)
+
+
+def test_a_broken_value_of_an_arrow_file_costs_one_row(tmp_path):
+    table = pyarrow.Table.from_pylist(rows_of(f"answer {number}" for number in range(1000)))
+    with pyarrow.ipc.new_stream(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    content = (tmp_path / "a.arrow").read_bytes()
+    write(tmp_path / "a.arrow", content.replace(b"answer 500answer 501", b"answer \xff\xff\xffanswer 501"))
+    read = read_source(tmp_path / "a.arrow")
+    assert (len(read.rows), read.reasons) == (999, [("501", "broken_value")])
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
