@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _OBJECT_STORE_BYTES = 100_000_000  # stages exchange files, so Ray's shared memory holds executors only
 _MEM_PER_CPU_GB = 2
+_SECONDS_TO_END = 20
 
 
 class Executor(StrEnum):
@@ -71,9 +73,9 @@ def run_stages(stages: Sequence[Stage], options: ExecutorOptions, folder: Path) 
     Raises `UserError` if a task is killed or, on Ray, if it fails.
     """
     if options.executor is Executor.RAY:
-        with _ray_cluster(options.n_workers):
+        with _ray_settings() as settings:
             for stage in stages:
-                _run_on_ray(stage, options.n_workers, folder)
+                _run_on_ray(stage, options.n_workers, folder, settings)
     else:
         for stage in stages:
             _run_locally(stage, options.n_workers, folder)
@@ -98,16 +100,10 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _ray_cluster(n_workers: int) -> Iterator[None]:
-    """Connect to the cluster that RAY_ADDRESS names, or else start one on this machine, which is ended afterwards."""
+def _ray_settings() -> Iterator[dict[str, Any]]:
+    """Yield the arguments of `ray.init` for a cluster on this machine; none if RAY_ADDRESS names another."""
     if "RAY_ADDRESS" in os.environ:
-        import ray
-
-        ray.init(log_to_driver=False)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+        yield {}
         return
     # as Ray does it, not in TMPDIR: the path of a Unix socket has at most 107 characters
     temporary = tempfile.mkdtemp(prefix="ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
@@ -115,34 +111,38 @@ def _ray_cluster(n_workers: int) -> Iterator[None]:
     # a token of this run: Ray's default would leave one in the home directory
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", TMPDIR=temporary)
-    import ray  # reads RAY_AUTH_MODE
-
     try:
-        ray.init(
-            num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES, _temp_dir=temporary, _node_ip_address="127.0.0.1",
-        )  # fmt: skip
-        yield
+        yield {
+            "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES,
+            "_temp_dir": temporary, "_node_ip_address": "127.0.0.1",
+        }  # fmt: skip
     finally:
-        ray.shutdown()
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _run_on_ray(stage: Stage, n_workers: int, folder: Path) -> None:
+def _run_on_ray(stage: Stage, n_workers: int, folder: Path, settings: dict[str, Any]) -> None:
+    """Run a stage in a Ray session of its own. datatrove forks a pool inside the Ray worker, which may never end though
+    its task is complete: then the end of the session ends it."""
+    import ray  # reads RAY_AUTH_MODE
     from datatrove.executor import RayPipelineExecutor
 
     logs = folder / stage.name
+    arguments: dict[str, Any] = {**settings, "num_cpus": n_workers} if settings else {}
     with _quiet():
         one = RayPipelineExecutor(
-            list(stage.blocks),
-            tasks=stage.n_tasks,
-            workers=n_workers,
-            logging_dir=str(logs),
-            mem_per_cpu_gb=0,
+            list(stage.blocks), tasks=stage.n_tasks, workers=n_workers, logging_dir=str(logs), mem_per_cpu_gb=0
         )
-        one.run()
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+        try:
+            running = threading.Thread(target=one.run, daemon=True)
+            running.start()
+            while running.is_alive() and one.get_incomplete_ranks():
+                running.join(1)
+            running.join(_SECONDS_TO_END)
+        finally:
+            ray.shutdown()
     # an error in a task is not raised, only logged
     if failed := one.get_incomplete_ranks():
         log = logs / "logs" / f"task_{failed[0]:05}.log"
