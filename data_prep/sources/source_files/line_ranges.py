@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.dataset_folder.file_readers.text_encodings import UTF8, TextEncoding, encoding_of
 
-RANGE_BYTES = 8 << 20
+RANGE_BYTES = 2 << 20
 _BLANK_LINE = re.compile(rb"^[ \t\r\v\f]*\n", re.MULTILINE)
 _BLANK_START = re.compile(rb"\n[ \t\r\v\f\n]")  # much faster to search for than a blank line
 
