@@ -6,7 +6,7 @@ r"""Rows per second and peak memory of build_instructions.py, beside the same st
 
 Rows are recombined with a seed from the sets of ../shared/data: the request of one real row, the answer of another.
 Out: a line for each run with seconds on the clock and of the processors, rows/s, and the memory of all processes
-together (proportional set size), sampled five times a second. --against_checkout builds the same rows with the program
+together (proportional set size), sampled twice a second. --against_checkout builds the same rows with the program
 of another checkout, which needs its own .venv, in turn with this one.
 """
 
@@ -76,7 +76,7 @@ def measured(name: str, command: list[str], n_rows: int) -> float:
 
 
 class Family(threading.Thread):
-    """Samples memory and processor time of a process and its children, five times a second."""
+    """Samples memory and processor time of a process and its children, twice a second."""
 
     def __init__(self, process: subprocess.Popen) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Family(threading.Thread):
                 self.cpu_seconds |= {one.pid: sum(one.cpu_times()[:2]) for one in family}
             except psutil.Error:
                 pass  # a process ended between two questions
-            time.sleep(0.2)
+            time.sleep(0.5)
 
 
 def build_by_map(source: Path) -> None:

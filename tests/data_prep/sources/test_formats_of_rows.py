@@ -192,9 +192,9 @@ def sizes(units: Sequence[Any]) -> list[int]:
     return [(unit.stop or 0) - unit.start for unit in units]
 
 
-def test_units_of_a_large_file_are_about_eight_megabytes(tmp_path):
+def test_units_of_a_large_file_are_about_two_megabytes(tmp_path):
     read = read_source(write(tmp_path / "a.jsonl", json_lines(rows_of(["x" * 1000] * 20_000))))
     assert len(read.rows) == 20_000
-    assert len(read.units) == 3
-    assert max(sizes(read.units)) <= (8 << 20) + 2000
+    assert len(read.units) == 10
+    assert max(sizes(read.units)) <= (2 << 20) + 2000
     assert sum(sizes(read.units)) == (tmp_path / "a.jsonl").stat().st_size
