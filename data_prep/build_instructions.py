@@ -2,7 +2,7 @@
 
     python data_prep/build_instructions.py --source my_package/ --output runs/instructions
 
-A laptop needs a minute for the standard library. Sources are
+A laptop needs half a minute for the standard library. Sources are
   - JSON, JSONL, CSV, TSV, Parquet and Arrow rows (text also as .gz, .zst or .xz), with columns instruction, input and
     output, or common other names (prompt, question; context; response, answer, completion), or any names with
     --column_map instruction=question,output=answer; or with messages, conversations (ShareGPT), or a prompt and
@@ -16,6 +16,10 @@ A laptop needs a minute for the standard library. Sources are
 --output becomes a folder with data/{train,validation,test}-*.parquet, a dataset card, rejected.jsonl (every row left
 out, with its reason) and manifest.json. Its kind is `conversations` (columns messages, tools, chat_template_kwargs) if
 any row has messages, a history or tools, else `instructions` (instruction, input, output, and system if a row has one).
+
+Rows are cleaned by the default steps of data_prep/README.md, or by those of --steps FILE: each rejects a row with a
+reason, or changes it with a count (changed.jsonl). Exact and near duplicates are left out, and with --decontaminate
+rows of an evaluation set. --preview 5 prints five rows before and after. --mixture FILE names sources with weights.
 
 Columns that compare.py reads are kept: category, references, numeric_answer, constraints, tests, source, and those of
 IFEval, MBPP and HumanEval. Any other column is dropped, and reported with the number of rows that have a value in it.
