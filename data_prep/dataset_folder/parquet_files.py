@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,21 @@ class SplitFiles:
         self._writer: ParquetWriter | None = None
         self._files: list[Path] = []
         self._bytes_in_file = 0
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> "SplitFiles":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._write(self._waiting)
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if error[0] is None:
+                self._write(self._waiting)
+                self._wait()
+        finally:
+            self._thread.shutdown()
+            if self._writer is not None:
+                self._writer.close()
         for number, file in enumerate(self._files):
             file.rename(file.with_name(f"{self._split}-{number:05}-of-{len(self._files):05}.parquet"))
 
@@ -66,12 +73,16 @@ class SplitFiles:
         """Return the hex SHA-256 of the rows' values in order, which does not depend on pyarrow's version."""
         return self._digest.hexdigest()
 
+    def _wait(self) -> None:
+        """Wait for the row groups that are being written, and raise what went wrong with them."""
+        if self._writing is not None:
+            self._writing.result()
+
     def _update_digest(self, table: "Table") -> None:
-        as_json = (_nested_as_json if name in self._nested else _text_as_json for name in self._columns)
-        columns = [
-            [convert(value) for value in table[name].to_pylist()]
-            for name, convert in zip(self._columns, as_json, strict=True)
-        ]
+        columns = []
+        for name in self._columns:
+            as_json = _nested_as_json if name in self._nested else encode_basestring_ascii
+            columns.append(["null" if value is None else as_json(value) for value in table[name].to_pylist()])
         self._digest.update("".join(f"[{', '.join(row)}]\n" for row in zip(*columns, strict=True)).encode())
 
     def _write(self, tables: Sequence["Table"]) -> None:
@@ -81,6 +92,7 @@ class SplitFiles:
         if not sum(table.num_rows for table in tables):
             return
         table = with_features(pyarrow.concat_tables(tables), self._nested)
+        self._wait()
         if self._writer is not None and self._bytes_in_file + table.nbytes > MAX_FILE_BYTES:
             self._writer.close()
             self._writer = None
@@ -89,13 +101,10 @@ class SplitFiles:
             self._files.append(self._folder / f"{self._split}-{len(self._files):05}.parquet")
             self._writer = pyarrow.parquet.ParquetWriter(self._files[-1], table.schema)
             self._bytes_in_file = 0
-        self._writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+        # pyarrow compresses without the interpreter's lock, while the next rows are prepared
+        self._writing = self._thread.submit(self._writer.write_table, table, row_group_size=_ROWS_PER_GROUP)
         self._bytes_in_file += table.nbytes
 
 
-def _text_as_json(value: str | None) -> str:
-    return "null" if value is None else encode_basestring_ascii(value)
-
-
-def _nested_as_json(value: str | None) -> str:
-    return "null" if value is None else json.dumps(json.loads(value), ensure_ascii=True)
+def _nested_as_json(value: str) -> str:
+    return json.dumps(json.loads(value), ensure_ascii=True)
