@@ -108,15 +108,11 @@ def repeated_keys(keys: "ndarray") -> "ndarray":
     """Return for each row whether an earlier row has the same 16-byte key."""
     import numpy as np
 
-    order = np.argsort(keys.view("S16") if keys.dtype.kind == "S" else _as_pairs(keys), kind="stable")
+    halves = np.ascontiguousarray(keys).view(np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal keys stay in order
     repeated = np.zeros(len(keys), bool)
-    repeated[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+    repeated[order[1:]] = (halves[order[1:]] == halves[order[:-1]]).all(axis=1)
     return repeated
-
-
-def _as_pairs(keys: "ndarray") -> "ndarray":
-    """View 16 bytes as two numbers, which NumPy can sort."""
-    return keys.view([("high", "u8"), ("low", "u8")])
 
 
 def _texts_of(shards: Shards) -> Callable[[int], ComparisonText]:
