@@ -112,7 +112,7 @@ def test_a_missing_model_is_one_line_on_stderr(run_cli, tmp_path):
         ([], "no prompt; give at least one with --prompt"),
         (["--prompt", "Hi", "--num_samples", "2", "--temperature", "0"], "temperature is 0 for 2 samples"),
         (["--prompt", "Hi", "--top_p", "0"], "argument --top_p: '0' is not above 0 and at most 1"),
-        (["--prompts", "none.jsonl"], "cannot read none.jsonl: no such file or directory"),
+        (["--prompts", "none.jsonl"], "none.jsonl does not exist"),
         (["--prompt", "Hi", "--max_length", "7"], "unknown argument: --max_length 7"),
         (["--prompt", "Hi", "--resume"], "--resume needs --output"),
     ],
