@@ -2,13 +2,12 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -19,14 +18,15 @@ from pipelines.errors import UserError
 def process_pool(n_processes: int, start: Callable[..., None], *arguments: Any) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool; each process begins with `start(*arguments)`. Raises `UserError` if a process is killed.
 
-    A forked process begins at once; others import everything again, which takes half a second.
+    The processes are not forked from this one: rensa's threads do not survive a fork, and its next call would wait for
+    them for ever.
     """
-    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    context = get_context(method)
     ends_with, keeps_alive = context.Pipe(duplex=False)
-    inherited = keeps_alive if context.get_start_method() == "fork" else None
     with (
         keeps_alive,
-        ProcessPoolExecutor(n_processes, context, _start, (ends_with, inherited, start, arguments)) as pool,
+        ProcessPoolExecutor(n_processes, context, _start, (ends_with, start, arguments)) as pool,
     ):
         try:
             yield pool
@@ -38,15 +38,11 @@ def process_pool(n_processes: int, start: Callable[..., None], *arguments: Any) 
             raise
 
 
-def _start(
-    ends_with: Connection, inherited: Connection | None, start: Callable[..., None], arguments: tuple[Any, ...]
-) -> None:
+def _start(ends_with: Connection, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Set up one process. It ends when the other end of `ends_with` is closed, if by a killed parent.
 
-    `inherited` is that other end in a forked process. Ctrl-C reaches all processes, and is left to the parent.
+    Ctrl-C reaches all processes, and is left to the parent.
     """
-    if inherited is not None:
-        inherited.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_when_closed, args=(ends_with,), daemon=True).start()
     start(*arguments)

@@ -1,6 +1,8 @@
 """The engine on small sources: the same bytes for any number of processes, mixtures, previews, limits."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ from data_prep.building import choosing, reading
 from data_prep.cleaning.duplicates.near_duplicates import NearDuplicate
 from data_prep.dataset_folder import read_manifest, read_rows
 from pipelines.errors import UserError
+from tests.conftest import PROJECT
 from tests.run_files import write_jsonl
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "frost", "grove", "haven", "inlet", "jetty", "knoll", "larch")
@@ -230,3 +233,16 @@ def test_a_limit_keeps_the_same_seeded_rows_each_time(tmp_path):
 def test_sources_are_named_in_one_way(tmp_path, flags):
     with pytest.raises(UserError, match="--source and --mixture are both"):
         build(tmp_path / "out", *flags)
+
+
+def test_processes_are_started_after_rensa_has_started_threads(tmp_path):
+    """In a process of its own: forked processes waited for ever."""
+    write_jsonl(tmp_path / "rows.jsonl", rows(6000))
+    code = (
+        "from data_prep.build_instructions import main\n"
+        "for n in (1, 2):\n"
+        f"    flags = ['--source', {str(tmp_path / 'rows.jsonl')!r}, '--num_proc', str(n)]\n"
+        f"    main([*flags, '--output', {str(tmp_path)!r} + f'/{{n}}'])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, timeout=100)
+    assert read_manifest(tmp_path / "1")["n_rows"] == read_manifest(tmp_path / "2")["n_rows"]
