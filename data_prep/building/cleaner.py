@@ -8,7 +8,7 @@ from data_prep.cleaning.registry import ROW_STEPS, ChosenStep
 from data_prep.cleaning.row_texts import RowText, row_texts, with_texts
 from data_prep.cleaning.step import Changed, Rejected, StepFunction
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources import SourceRow, same_as_of
+from data_prep.sources import SourceRow, group_of_question, same_as_of
 
 _EXCERPT_CHARS = 200
 _BEFORE_THE_CHANGE = 60
@@ -57,7 +57,10 @@ class Cleaner:
         fields = with_texts(row.fields, [one.text for one in texts])
         if is_secret:  # an excerpt of another step could hold part of the secret
             changes = [ChangedRow(one.step, one.counts) for one in changes]
-        return replace(row, fields=fields, same_as=same_as_of(fields)), changes, texts
+        group = row.group  # a group that follows from the question follows from the cleaned question
+        if group == group_of_question(row.fields):
+            group = group_of_question(fields)
+        return replace(row, fields=fields, group=group, same_as=same_as_of(fields)), changes, texts
 
     def _rejected(
         self, row: SourceRow, texts: Sequence[RowText], step: str, verdict: Rejected, is_secret: bool

@@ -81,8 +81,9 @@ def copies_of_rows(
         if part.weight > 1:
             rows = np.flatnonzero(in_train & (sources == number))
             whole = math.floor(part.weight)
-            again = positions[rows] / 2.0**64 < part.weight - whole
-            copies[rows] = whole + again
+            copies[rows] = whole
+            again = np.argsort(positions[rows], kind="stable")[: round(len(rows) * (part.weight - whole))]
+            copies[rows[again]] += 1
     return copies
 
 

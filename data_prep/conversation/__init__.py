@@ -9,6 +9,7 @@ from data_prep.conversation.messages import (
     read_messages,
     scalar_text,
     thought_of,
+    unknown_role_reason,
     unread_message_keys,
 )
 from data_prep.conversation.model import SYSTEM_ROLES, Conversation, PlainText, TrainOn, transcript

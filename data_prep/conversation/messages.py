@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -126,6 +127,11 @@ def scalar_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def unknown_role_reason(role: Any) -> str:
+    """Return the reject reason; it names the role only if that is a word, since a wrong column may hold any text."""
+    return f"unknown_role: {role}" if re.fullmatch(r"[A-Za-z_-]{1,20}", str(role)) else "unknown_role"
+
+
 def _message(value: Any) -> Message:
     if type(value) is dict and len(value) == 2 and type(value.get("content")) is str and value.get("role") in _ITSELF:
         return value.copy()  # most messages, fast
@@ -133,7 +139,7 @@ def _message(value: Any) -> Message:
         raise UnreadableRowError("message_is_no_object")
     role = _ROLES.get(str(value.get("role", value.get("from"))).lower())
     if role is None:
-        raise UnreadableRowError(f"unknown_role: {value.get('role', value.get('from'))}")
+        raise UnreadableRowError(unknown_role_reason(value.get("role", value.get("from"))))
     content = value.get("content", value.get("value"))
     thoughts, calls = list[str](), list[Any]()
     if isinstance(content, list):

@@ -18,7 +18,7 @@ from data_prep.sources.flags import (
 )
 from data_prep.sources.formats import FORMATS, recognize
 from data_prep.sources.planning import plan_source
-from data_prep.sources.raw_rows import same_as_of
+from data_prep.sources.raw_rows import group_of_question, same_as_of
 from data_prep.sources.row_columns import check_column_map, parse_column_map
 from data_prep.sources.row_fields import as_conversation, as_pair_of_messages
 from data_prep.sources.rows import SourceRow, group_of_text, normalized

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from data_prep.sources.row_columns import (
     has_value,
 )
 from data_prep.sources.row_fields import format_of, instruction_fields, is_nested, pair_fields, text_fields, trimmed
-from data_prep.sources.rows import Item, SourceRow, digest, group_of_normalized, normalized
+from data_prep.sources.rows import Item, SourceRow, digest, group_of_text
 from pipelines.files import is_utf8
 
 _TEXTS_BY_SPEAKER = ("instruction", "input", "output", "chosen", "rejected", "system")
@@ -98,7 +98,7 @@ def _read_plain(row: Row, shape: _Shape, source: str, source_row: str, unread: C
         if type(text) is not str or not (text.isascii() or is_utf8(text)):
             return None
         fields[name] = text = trimmed(text, name)
-        texts.append(normalized(text))
+        texts.append(text)
     if texts[0].startswith(("[", "{")) and len(texts) > 1:
         return None  # may be messages
     for name, column in shape.checked:
@@ -118,7 +118,7 @@ def _read_plain(row: Row, shape: _Shape, source: str, source_row: str, unread: C
     for name in shape.never_read:
         if has_value(row[name]):
             unread[name] += 1
-    return SourceRow(fields, source, source_row, group or group_of_normalized(texts[0]), digest("\0".join(texts)))
+    return SourceRow(fields, source, source_row, group or group_of_text(texts[0]), _key_of(texts))
 
 
 def _read_any(
@@ -148,16 +148,23 @@ def _with_provenance(fields: dict[str, Any], own: Mapping[str, str], source: str
     """Add provenance; a row's own `source` and `group` win over the file's name and the hash of its question."""
     if "source" in own:
         source_row = f"{source}:{source_row}"
-    said = _spoken_texts(fields)
-    texts = [normalized(text) for _, text in said]
-    asked = next((number for number, (speaker, _) in enumerate(said) if speaker == "user"), 0)
-    group = own.get("group") or group_of_normalized(texts[asked])
-    return SourceRow(fields, own.get("source", source), source_row, group, digest("\0".join(texts)))
+    group = own.get("group") or group_of_question(fields)
+    return SourceRow(fields, own.get("source", source), source_row, group, same_as_of(fields))
 
 
 def same_as_of(fields: Row) -> bytes:
-    """Return the key of a row's duplicates: all that is said in it, without differences of case and white space."""
-    return digest("\0".join(normalized(text) for _, text in _spoken_texts(fields)))
+    """Return the key of a row's duplicates: all that is said in it. Case and indentation count, as in code."""
+    return _key_of([text for _, text in _spoken_texts(fields)])
+
+
+def group_of_question(fields: Row) -> str:
+    """Return the group of a row without one of its own: that of its first question."""
+    said = _spoken_texts(fields)
+    return group_of_text(next((text for speaker, text in said if speaker == "user"), said[0][1]))
+
+
+def _key_of(texts: Sequence[str]) -> bytes:
+    return digest("\0".join([text.strip() for text in texts]))
 
 
 def _spoken_texts(fields: Row) -> list[tuple[str, str]]:

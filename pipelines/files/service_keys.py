@@ -66,7 +66,12 @@ def _is_json_web_token(key: str) -> bool:
 
 def _is_private_key(block: str) -> bool:
     body = "".join(re.findall(r"[A-Za-z0-9+/=]{24,}", block))
-    return len(body) >= 48 and looks_random(body[:128])
+    # the end: the head of an OpenSSH key is the same for all, and looks like a placeholder
+    return len(body) >= 48 and looks_random(body[-64:])
+
+
+def _ends_random(key: str) -> bool:
+    return looks_random(key.rsplit("-", 1)[-1])
 
 
 def _always(_: str) -> bool:
@@ -98,7 +103,7 @@ SERVICE_KEYS = (
     _kind_of_key("ANTHROPIC_KEY", "sk-ant-", r"sk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{40,}"),
     _kind_of_key("OPENAI_KEY", "T3BlbkFJ", r"sk-[A-Za-z0-9_-]{10,}T3BlbkFJ[A-Za-z0-9_-]{10,}"),
     _kind_of_key("API_KEY", "sk- gsk_ xai-", r"(?:sk-(?:or-v1-)?|gsk_|xai-)[A-Za-z0-9]{32,}"),
-    _kind_of_key("SLACK_TOKEN", "xox", r"xox[abeoprs]-[0-9A-Za-z-]{24,}"),
+    _kind_of_key("SLACK_TOKEN", "xox", r"xox[abeoprs]-[0-9A-Za-z-]{24,}", _ends_random),
     _kind_of_key("SLACK_WEBHOOK", "hooks.slack.com", r"https://hooks\.slack\.com/services/T\w{8,}/B\w{8,}/\w{24}"),
     _kind_of_key("GOOGLE_API_KEY", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
     _kind_of_key("STRIPE_KEY", "k_live_", r"[rs]k_live_[A-Za-z0-9]{24,}"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources.rows import Item, SourceRow, digest, normalized
+from data_prep.sources.rows import Item, SourceRow, digest
 from data_prep.sources.walk import read_document_bytes
 
 
@@ -19,4 +19,4 @@ def document_of_html_file(path: Path, root: Path, source: str) -> list[Item]:
     if not text or not text.strip():
         return [RejectedRow(source, relative, "no_main_text")]
     document = text.strip("\n") + "\n"
-    return [SourceRow({"text": document}, source, relative, relative, digest(normalized(document)))]
+    return [SourceRow({"text": document}, source, relative, relative, digest(document.strip()))]

@@ -9,7 +9,8 @@ from textwrap import dedent
 
 from data_prep.dataset_folder import RejectedRow
 from data_prep.sources.file_formats.markdown_lines import BOLD, Q_AND_A, MarkedLine, is_navigation, marked_lines
-from data_prep.sources.rows import Item, SourceRow, digest, group_of_normalized, normalized
+from data_prep.sources.raw_rows import group_of_question, same_as_of
+from data_prep.sources.rows import Item, SourceRow
 from data_prep.sources.walk import read_utf8
 
 _ANSWERS = re.compile(r"\s{0,3}[*_]{0,2}(?:A|Answer)(?:\s?\d+[.:)]|:)[*_]{0,2}:?\s+")
@@ -54,8 +55,7 @@ def _item(section: _Section, source: str, source_row: str) -> Item:
         return RejectedRow(source, source_row, "question_without_answer")
     asked = section.question.strip("*_ ") if section.level >= BOLD else section.question
     fields = {"instruction": asked, "input": "", "output": answer}
-    texts = [normalized(text) for text in fields.values()]
-    return SourceRow(fields, source, source_row, group_of_normalized(texts[0]), digest("\0".join(texts)))
+    return SourceRow(fields, source, source_row, group_of_question(fields), same_as_of(fields))
 
 
 def _sections(lines: Sequence[MarkedLine]) -> Iterator[_Section]:

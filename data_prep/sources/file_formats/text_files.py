@@ -8,7 +8,7 @@ from data_prep.dataset_folder.file_readers.bad_rows import row_over_limit
 from data_prep.dataset_folder.file_readers.byte_blocks import byte_blocks
 from data_prep.dataset_folder.file_readers.json_rows import split_lines
 from data_prep.dataset_folder.file_readers.text_encodings import utf8_blocks
-from data_prep.sources.rows import Item, SourceRow, digest, group_of_normalized, normalized
+from data_prep.sources.rows import Item, SourceRow, digest, group_of_text
 from data_prep.sources.walk import MAX_DOCUMENT_BYTES, read_utf8
 
 
@@ -19,7 +19,7 @@ def document_of_text_file(path: Path, root: Path, source: str) -> list[Item]:
     if text is None or not text.strip():
         return [RejectedRow(source, relative, "not_utf8" if text is None else "empty_text")]
     document = text.strip("\n") + "\n"
-    return [SourceRow({"text": document}, source, relative, relative, digest(normalized(document)))]
+    return [SourceRow({"text": document}, source, relative, relative, digest(document.strip()))]
 
 
 def documents_of_lines(path: Path, root: Path, source: str) -> Iterator[Item]:
@@ -37,8 +37,7 @@ def documents_of_lines(path: Path, root: Path, source: str) -> Iterator[Item]:
         if document is None:
             yield RejectedRow(source, place, row_over_limit(place, MAX_DOCUMENT_BYTES).reason)
         elif document:
-            same = normalized(document)
-            yield SourceRow({"text": document}, source, place, group_of_normalized(same), digest(same))
+            yield SourceRow({"text": document}, source, place, group_of_text(document), digest(document.strip()))
         has_text = has_text or document != ""
     if not has_text:
         yield RejectedRow(source, relative, "empty_text")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_prep.conversation import unknown_role_reason
 from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.row_formats.message_tree import MessageNode, all_paths, best_path, ranked_pairs
 from data_prep.sources.row_formats.row_format import (
@@ -107,7 +108,7 @@ def _node(row: Row, source_row: str, group: str) -> MessageNode:
     flaw = "deleted_message" if is_true(deleted) else "failed_review" if is_false(reviewed) else None
     role, text = _ROLES.get(str(row.get("role"))), str(row.get("text") or "")
     if flaw is None and (role is None or not text.strip()):
-        flaw = "empty_message" if role else f"unknown_role: {row.get('role')}"
+        flaw = "empty_message" if role else unknown_role_reason(row.get("role"))
     others = without(row, _READ_OF_MESSAGE)
     rank = number(row.get("rank"))
     return MessageNode(source_row, str(parent or ""), group, role or "", text, rank, flaw, others)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,7 @@ from data_prep.building.cleaner import Cleaner
 from data_prep.cleaning.registry import ROW_STEPS, ChosenStep
 from data_prep.cleaning.step import Changed, NoOptions, Rejected, RowStep
 from data_prep.dataset_folder import RejectedRow
-from data_prep.sources import SourceRow, same_as_of
+from data_prep.sources import SourceRow, group_of_question, same_as_of
 
 
 def row(output="Fine.", **fields):
@@ -100,3 +101,11 @@ def test_an_excerpt_among_the_details_is_left_out_if_the_row_holds_a_secret(monk
     assert rejected.row is None
     rejected, _, _ = cleaner.clean(row("My key is lost."))
     assert rejected.details["excerpt"] == "My key is lo"
+
+
+def test_the_group_follows_from_the_cleaned_question_unless_the_row_has_its_own(monkeypatch):
+    cleaner = cleaner_of(monkeypatch, step=replace_word("AT&amp;T", "AT&T"))
+    raw, clean = row(instruction="Who leads AT&amp;T?"), row(instruction="Who leads AT&T?")
+    raw, own = replace(raw, group=group_of_question(raw.fields)), replace(raw, group="module")
+    assert cleaner.clean(raw)[0].group == group_of_question(clean.fields)
+    assert cleaner.clean(own)[0].group == "module"

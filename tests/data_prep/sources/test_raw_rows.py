@@ -67,9 +67,12 @@ def test_rows_with_keys_of_their_own_are_read_by_their_own_columns():
     assert len(unread) == 2100
 
 
-def test_equal_rows_have_the_key_of_16_bytes_in_common_whatever_their_case_and_blanks():
-    items, _ = read({"instruction": "A  b", "output": "c"}, {"instruction": "a\nB ", "output": "C"},
-                    {"instruction": "a", "input": "b", "output": "c"})  # fmt: skip
+def test_equal_rows_have_a_key_of_16_bytes_in_common_and_case_and_indentation_count():
+    items, _ = read({"instruction": "A b", "output": "c"}, {"instruction": "A b\n", "output": " c"},
+                    {"instruction": "A", "input": "b", "output": "c"}, {"instruction": "A b", "output": "C"},
+                    {"instruction": "A b", "output": "if c:\n    d\n    e"},
+                    {"instruction": "A b", "output": "if c:\n    d\ne"})  # fmt: skip
     keys = [item.same_as for item in items]
-    assert keys[0] == keys[1] != keys[2]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 5
     assert {len(key) for key in keys} == {16}

@@ -3,6 +3,7 @@
 No test compares texts by `==` inside an assert: a failure would print the key.
 """
 
+import base64
 import json
 import random
 import string
@@ -12,6 +13,7 @@ import pytest
 from data_prep.cleaning.row_texts import RowText, row_texts, with_texts
 from data_prep.cleaning.step import Rejected
 from data_prep.cleaning.steps.credentials import STEPS, SecretsOptions
+from data_prep.conversation import unknown_role_reason
 from tests.data_prep.cleaning.made_keys import LETTERS, MAKERS, text_of
 
 N = 200
@@ -122,3 +124,27 @@ def test_long_runs_of_one_kind_of_character_take_linear_time():
         "secret " + "-" * 300_000, string.ascii_letters * 5_000,
     ):  # fmt: skip
         assert verdict(text) is None
+
+
+def test_a_key_of_openssh_is_found_though_all_begin_alike():
+    generator = random.Random(5)
+    head = base64.b64encode(
+        b"openssh-key-v1\0" + bytes([0, 0, 0, 4]) + b"none" + bytes([0, 0, 0, 4]) + b"none" + bytes(7)
+    )
+    body = head.decode() + text_of(generator, string.ascii_letters + string.digits, 300)
+    lines = "\n".join(body[start : start + 70] for start in range(0, len(body), 70))
+    name = "OPENSSH PRIVATE KEY"
+    block = f"{'-' * 5}BEGIN {name}{'-' * 5}\n{lines}\n{'-' * 5}END {name}{'-' * 5}"
+    assert is_replaced(f"cat id\n{block}\nDone.", "cat id\n<PRIVATE_KEY>\nDone.")
+
+
+def test_slack_tokens_with_long_numbers_are_found():
+    generator = random.Random(6)
+    tokens = [f"xoxb-{'1234567890' * 1}12-{generator.randrange(10**12, 10**13)}-" +
+              text_of(generator, string.ascii_letters + string.digits, 24) for _ in range(20)]  # fmt: skip
+    assert sum(is_replaced(f"token {one} here", "token <SLACK_TOKEN> here") for one in tokens) >= 19
+
+
+def test_a_reason_never_holds_the_text_of_a_wrong_role():
+    assert unknown_role_reason("narrator") == "unknown_role: narrator"
+    assert unknown_role_reason("bob@firm.org") == unknown_role_reason("A whole sentence.") == "unknown_role"
