@@ -16,6 +16,7 @@ WORDS_PER_REPLACED_WORD = 25  # more replaced words of a question may change wha
 MAX_CHANGED = 0.1  # changed in this share of its words at most,
 MIN_WORDS_OF_ANSWER = 10  # and long enough to be no coincidence
 CHARS_PER_CODE_SIGN = 30  # a text with more brackets and the like is code
+VERDICTS = frozenset({b"yes", b"true", b"false", b"correct", b"incorrect", b"right", b"wrong"})
 N_REPEATED = 3  # a word with so many places in a document is what it is about
 MIN_WORDS_OF_CODE = 30
 _CODE_SIGNS = re.compile(r"[(){}\[\];=<>]")
@@ -77,6 +78,12 @@ class PreparedRow:
         """The numbers, operators and negations in the questions."""
         found = _FIGURES.findall("\n".join(self.text.questions))
         return Counter("not" if one[0].isalpha() else one for one in found)
+
+    @cached_property
+    def verdicts(self) -> Counter[bytes]:
+        """The words of the answers that say yes or no; "no" only as the first word of an answer."""
+        found = Counter(word for one in self.answers for word in one if word in VERDICTS)
+        return found + Counter(one[0] for one in self.answers if one[:1] == [b"no"])
 
     @cached_property
     def is_code(self) -> bool:
@@ -174,6 +181,12 @@ def _is_reworded(lines: Mapping[str, list[bytes]], other_lines: Mapping[str, lis
     return n_replaced >= n_words and n_replaced * WORDS_PER_REPLACED_WORD > sum(map(len, changed))
 
 
+def _answers_the_opposite(row: PreparedRow, other: PreparedRow) -> bool:
+    """Whether answers to questions have different verdicts: yes and no, true and false."""
+    mine, yours = row.verdicts, other.verdicts
+    return bool(row.questions) and bool(mine - yours) and bool(yours - mine)
+
+
 def _is_same_template(row: PreparedRow, other: PreparedRow) -> bool:
     """Whether a row's question and answer share a word that the other row lacks (`France`; `min` as in `minimum`)."""
     return _has_own_word_twice(row, other) or _has_own_word_twice(other, row)
@@ -197,4 +210,11 @@ def _is_same_kind(row: PreparedRow, other: PreparedRow) -> bool:
     return bool(repeated[0] - yours.keys()) and bool(repeated[1] - mine.keys())
 
 
-_RULES = (_has_other_figures, _is_other_code, _asks_something_else, _is_same_template, _is_same_kind)
+_RULES = (
+    _has_other_figures,
+    _answers_the_opposite,
+    _is_other_code,
+    _asks_something_else,
+    _is_same_template,
+    _is_same_kind,
+)

@@ -227,3 +227,19 @@ def test_a_short_answer_to_a_long_question_must_be_alike_too():
 def test_any_text_can_be_compared(texts):
     rows = [row(text, text) for text in texts]
     assert similarity(*rows) is None or texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "one", "other"),
+    [
+        ("{}, it is legal to record a call if one of the people knows about it, in most of the states.", "Yes", "No"),
+        ("The statement is {} because the moon pulls at the oceans and the earth turns below them.", "true", "false"),
+    ],
+)
+def test_opposite_verdicts_are_other_answers(answer, one, other):
+    question = "Is it so that one may record a call, and that the moon makes the tides? Give a reason."
+    first, second = (row(question, answer.format(word)) for word in (one, other))
+    assert similarity(first, second) is None
+    assert similarity(
+        first, row(question, answer.format(one).replace("because", "since").replace("most", "nearly all"))
+    )
