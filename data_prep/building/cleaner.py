@@ -87,7 +87,7 @@ class Cleaner:
         )
 
 
-SECRET_STEPS = ("personal_data", "secrets")
+SECRET_STEPS = ("personal_data", "presidio", "secrets")
 
 
 def _change(step: str, texts: Sequence[RowText], changed: Changed) -> ChangedRow:
