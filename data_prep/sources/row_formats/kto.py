@@ -25,17 +25,14 @@ _READ = (*CONVERSATION_COLUMNS, *_LABELS, *ALIASES["instruction"], *ALIASES["inp
 
 
 def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
+    """A `label` of 0 or 1 counts only beside a `completion`, KTO's own column: else it may be a class."""
     label = next((name for name in _LABELS if name in columns), None)
     has_answers = any(name in columns for name in ("completion", *CONVERSATION_COLUMNS))
     if label is None or not (has_answers or (label == "kto_tag" and asks_and_answers(columns))):
         return False
     labeled = [row for row in head if row.get(label) not in (None, "")]
-    return fits_nearly_all(labeled, lambda row: _is_flag(label, row[label]))
-
-
-def _is_flag(name: str, value: Any) -> bool:
-    """Whether a value is a truth value; a `label` of 0 or 1 may be a class."""
-    return isinstance(value, bool) or str(value).lower() in ("true", "false") or name != "label"
+    words = ("true", "false", "0", "1") if "completion" in columns else ("true", "false")
+    return fits_nearly_all(labeled, lambda row: label != "label" or str(row[label]).lower() in words)
 
 
 def _label(row: Row) -> bool | None:

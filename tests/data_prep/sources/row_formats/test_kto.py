@@ -61,6 +61,14 @@ def test_rows_without_a_label_among_the_first_do_not_hide_the_format():
     assert read.reasons["1"] == "label_is_not_true_or_false"
 
 
+def test_labels_of_0_and_1_are_truth_values_beside_a_completion_only():
+    read = convert([{"prompt": "a", "completion": answer, "label": label} for label, answer in enumerate("bc")])
+    assert (read.format_name, len(read.rows)) == ("kto", 1)
+    assert read.reasons == {"1": "undesirable_answer"}
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert convert([{"messages": talk, "label": label} for label in (0, 1)]).format_name is None
+
+
 def test_a_label_of_classes_is_no_kto():
     rows = [{"prompt": "a", "completion": "b", "label": label} for label in ("sports", "true")]
     assert convert(rows).format_name is None
