@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +15,7 @@ from data_prep.building.choosing import Choice, ChoiceOptions, Fate, choose_rows
 from data_prep.building.cleaner import Cleaner
 from data_prep.building.flags import chosen_steps, licenses_of, mixture_parts, read_options_of
 from data_prep.building.job import Job, UnitResult
-from data_prep.building.mixture import MixturePart
+from data_prep.building.mixture import MixturePart, replay_notes
 from data_prep.building.preview import print_preview
 from data_prep.building.progress import Progress, bytes_of_source, stage
 from data_prep.building.reading import NumberedUnit, read_units
@@ -183,6 +184,8 @@ def _fill(folder: Path, build: Build, job: Job, results: Generator[UnitResult]) 
         chosen = ChoiceOptions(options.seed, split_sizes(options), options.limit, options.max_group_share, parts)
         choice = choose_rows(shards, job, chosen)
     totals.add_choice(choice, shards.sources())
+    for note in replay_notes(choice.copies_in_train(), shards.sources(), parts):
+        print(f"note: {note}", file=sys.stderr)
     if not (choice.fates == Fate.KEPT).any():
         raise no_row_error("the sources have no usable row", totals.reasons())
     _refuse_too_much_removed(plans, totals, options.max_removed_share)

@@ -59,6 +59,10 @@ class Choice:
     details: dict[int, dict[str, Any]] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
 
+    def copies_in_train(self) -> "ndarray":
+        """Return how often each row is written in training, 0 for rows of other splits or of none."""
+        return self.copies * ((self.fates == Fate.KEPT) & (self.splits == SPLITS.index("train")))
+
 
 @dataclass(frozen=True)
 class ChoiceOptions:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 MAX_WEIGHT = 100.0
+_SHARE_TOLERANCE = 0.02  # rows are sampled before they are split
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,19 @@ def copies_of_rows(
             again = np.argsort(positions[rows], kind="stable")[: round(len(rows) * (part.weight - whole))]
             copies[rows[again]] += 1
     return copies
+
+
+def replay_notes(copies: "ndarray", sources: "ndarray", parts: Sequence[MixturePart]) -> list[str]:
+    """Return a sentence about each source with fewer rows than its `replay_share` needs. `copies` counts how often each
+    row is written in training, 0 if it is not."""
+    notes = []
+    for number, part in enumerate(parts):
+        share = int(copies[sources == number].sum()) / max(int(copies.sum()), 1)
+        if part.replay_share and share < part.replay_share - _SHARE_TOLERANCE:
+            notes.append(
+                f"{part.source} is {share:.0%} of the training rows, not {part.replay_share:.0%}: too few rows"
+            )
+    return notes
 
 
 def read_mixture(path: Path) -> list[MixturePart]:

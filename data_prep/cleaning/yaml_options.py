@@ -32,7 +32,8 @@ def read_yaml_list(path: Path, flag: str) -> list[Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}", "correct the file") from error
     if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path} is not a list", "begin each entry with `- `")
+        problem = f"{path} is an empty list" if entries == [] else f"{path} is not a list"
+        raise UserError(problem, "write at least one entry, beginning with `- `")
     return entries
 
 

@@ -3,7 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.building.mixture import MixturePart, copies_of_rows, phrased, read_mixture, rows_not_sampled
+from data_prep.building.mixture import (
+    MixturePart,
+    copies_of_rows,
+    phrased,
+    read_mixture,
+    replay_notes,
+    rows_not_sampled,
+)
 from pipelines.errors import UserError
 
 POSITIONS = np.random.default_rng(0).integers(0, 2**64, 3000, np.uint64)
@@ -66,6 +73,13 @@ def test_a_pair_of_messages_is_phrased_in_its_prompt():
     prompt, answer = [{"role": "user", "content": "Why?"}], [{"role": "assistant", "content": "So."}]
     row = {"prompt": prompt, "chosen": answer, "rejected": answer, "source": "a", "source_row": "1"}
     assert phrased(row, ["Q: {instruction}"], 1, 0) == {**row, "prompt": [{"role": "user", "content": "Q: Why?"}]}
+
+
+def test_a_replay_share_that_cannot_be_reached_is_said():
+    copies = np.ones(3000, np.uint16)
+    parts = [MixturePart("a"), MixturePart("b"), MixturePart("general.jsonl", replay_share=0.5)]
+    assert replay_notes(copies, SOURCES, parts) == ["general.jsonl is 33% of the training rows, not 50%: too few rows"]
+    assert replay_notes(copies, SOURCES, [*parts[:2], MixturePart("c", replay_share=0.33)]) == []
 
 
 def mixture(tmp_path: Path, text: str) -> Path:

@@ -37,6 +37,7 @@ def test_a_steps_file_lists_names_and_options(tmp_path):
         ("- empty\n- empty\n", "names the step empty twice"),
         ("- [empty]\n", "expected a step"),
         ("empty: true\n", "is not a list"),
+        ("[]\n", "is an empty list; write at least one entry"),
     ],
 )
 def test_a_wrong_steps_file_is_refused_in_one_line(tmp_path, text, error):
