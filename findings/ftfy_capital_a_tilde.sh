@@ -12,7 +12,11 @@
 #
 # Exits 0 while this is so, 1 when it has changed.
 set -euo pipefail
-python3 - <<'PY'
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+python3 -m venv "$tmp/venv"
+"$tmp/venv/bin/pip" install --quiet ftfy==6.3.1
+"$tmp/venv/bin/python" - <<'PY'
 import sys
 
 import ftfy

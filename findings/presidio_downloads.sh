@@ -10,12 +10,13 @@
 # Why it matters: a cleaning step that asks presidio for EMAIL_ADDRESS needs the network in every process, or writes stack
 # traces; data that must not leave a machine is read by a process that opens connections.
 #
-# Exits 0 while this is so, 1 when it has changed, 2 without presidio.
+# Exits 0 while this is so, 1 when it has changed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PYTHON=$(command -v .venv/bin/python || command -v python3)
-"$PYTHON" -c "import presidio_analyzer" 2>/dev/null || { echo "presidio-analyzer is not installed"; exit 2; }
-TLDEXTRACT_CACHE=$(mktemp -d) "$PYTHON" - <<'PY'
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+python3 -m venv "$tmp/venv"
+"$tmp/venv/bin/pip" install --quiet presidio-analyzer==2.2.366
+TLDEXTRACT_CACHE="$tmp/cache" "$tmp/venv/bin/python" - <<'PY'
 import logging
 import sys
 

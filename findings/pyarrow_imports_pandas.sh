@@ -10,9 +10,11 @@
 #
 # Exits 0 while this is so, 1 when it has changed.
 set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -r "$folder"' EXIT
-python3 - "$folder/rows.parquet" <<'PY'
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+python3 -m venv "$tmp/venv"
+"$tmp/venv/bin/pip" install --quiet pyarrow==26.0.1 pandas==3.1.1 numpy==2.4.6
+"$tmp/venv/bin/python" - "$tmp/rows.parquet" <<'PY'
 import sys
 
 import pyarrow
@@ -20,7 +22,7 @@ import pyarrow.parquet
 
 pyarrow.parquet.write_table(pyarrow.table({"n": [0, 1, 2]}), sys.argv[1])
 PY
-python3 - "$folder/rows.parquet" <<'PY'
+"$tmp/venv/bin/python" - "$tmp/rows.parquet" <<'PY'
 import sys
 
 import pyarrow.parquet
