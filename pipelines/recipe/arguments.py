@@ -118,10 +118,17 @@ class InstructionArguments(DataArguments):
     # write row_losses.parquet at the end: the loss of each training row, or of a sample whose forward pass takes
     # about a tenth of the run
     row_losses: bool = True
+    # rows of a step are computed in micro-batches by length of at most this many tokens, padding included; the
+    # gradient is the same. auto: chosen for the device. 0: batches as TRL pads them
+    max_tokens_per_micro_batch: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.train_on = chosen(TrainOn, self.train_on, "train_on")
+        written = str(self.max_tokens_per_micro_batch)
+        if written != "auto" and not written.isdecimal():
+            raise UserError(f"max_tokens_per_micro_batch is {written}, expected auto or a number of tokens (0: off)")
+        self.max_tokens_per_micro_batch = written
 
 
 @dataclass

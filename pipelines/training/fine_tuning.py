@@ -29,6 +29,7 @@ from pipelines.training.callbacks.logging_callback import ThroughputLogging, add
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_checks import explain_library_errors
+from pipelines.training.micro_batches import MicroBatches, token_budget
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,18 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class LoggedSFTTrainer(ThroughputLogging, SFTTrainer):
-    """TRL's trainer with throughput in its logs."""
+class LoggedSFTTrainer(ThroughputLogging, MicroBatches, SFTTrainer):
+    """TRL's trainer with micro-batches by length, and throughput in its logs."""
 
 
-def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_out: Dataset | None) -> SFTTrainer:
-    """Build TRL's trainer over tokenized and labeled rows (`input_ids`, `labels`)."""
+def sft_trainer(
+    bundle: ModelBundle,
+    training: SFTConfig,
+    train: Dataset,
+    held_out: Dataset | None,
+    max_tokens_per_micro_batch: str = "auto",
+) -> SFTTrainer:
+    """Build TRL's trainer over tokenized and labeled rows (`input_ids`, `labels`), in micro-batches by length."""
     settled = copy.copy(training)  # template and end token are set in the tokenizer
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = settled.completion_only_loss = None
     settled.assistant_only_loss = False  # the labels decide what is trained
@@ -157,6 +164,7 @@ def sft_trainer(bundle: ModelBundle, training: SFTConfig, train: Dataset, held_o
             processing_class=bundle.tokenizer,
             peft_config=bundle.lora,
         )
+    trainer.max_tokens_per_micro_batch = token_budget(max_tokens_per_micro_batch, training)
     show_bias_of_wrapped_head(base_below(bundle.model))
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
