@@ -1,0 +1,237 @@
+"""This project's SFT beside `trl sft`: the same rows, model, keys and machine, in turns, each run a process of its own.
+
+    python -m tests.benchmarks.sft_throughput --model quickstart --rows quickstart --rounds 3
+    python -m tests.benchmarks.sft_throughput --model qwen-vocabulary --rows dolly --avx2 --against CHECKOUT
+
+The speed is that of the steady state: the non-padding tokens between a short and a long run of the same rows, over the
+difference of their CPU seconds and of their wall seconds, so that start, tokenizing and saving do not count. sft.py
+reads the conversations; the script behind `trl sft` reads the same rows as sft.py tokenized and labeled them. Both say
+how many tokens each step had, which shows that their steps have the same rows; dropout is off and the learning rate
+constant, so that the losses of all steps can be compared. Prints one row of a Markdown table for each way.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+DATA = PROJECT.parent / "shared" / "data"
+BASE = PROJECT / "recipes" / "quickstart" / "base"
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+KEYS = {
+    "dtype": "float32", "bf16": False, "use_peft": True, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0,
+    "lora_target_modules": "all-linear", "per_device_train_batch_size": 16, "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant", "activation_checkpointing": False, "logging_steps": 1, "save_only_model": True,
+    "eval_strategy": "no", "seed": 0, "report_to": "none", "disable_tqdm": True,
+}  # fmt: skip
+OURS = {"doctor": "off", "row_losses": False, "n_samples": 0}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "group_by_length": {"train_sampling_strategy": "group_by_length"},
+    "packing": {"packing": True},
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: its cost, and the loss and the tokens so far of every step."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    peak_mib: float
+    losses: list[float]
+    tokens: list[float]
+
+
+def llama(**shape: Any) -> Any:
+    from transformers import LlamaConfig
+
+    return LlamaConfig(tie_word_embeddings=True, max_position_embeddings=4096, **shape)
+
+
+def small_shape(vocab_size: int) -> Any:
+    return llama(vocab_size=vocab_size, hidden_size=256, intermediate_size=688, num_hidden_layers=6,
+                 num_attention_heads=4)  # fmt: skip
+
+
+def shape_27m(vocab_size: int) -> Any:
+    return llama(vocab_size=vocab_size, hidden_size=512, intermediate_size=1376, num_hidden_layers=8,
+                 num_attention_heads=8)  # fmt: skip
+
+
+def smollm2_shape(_vocab_size: int) -> Any:
+    from tests.twins.models import real_config
+
+    return real_config("smollm2-135m")
+
+
+# A model is a folder, or a shape for random weights with the folder of its tokenizer.
+MODELS: dict[str, tuple[Any, Path]] = {
+    "quickstart": (None, BASE),
+    "babyllama": (None, DATA / "models" / "hf-babyllama-tok361"),
+    "llama-27m": (shape_27m, BASE),
+    "smollm2-135m": (smollm2_shape, BASE),
+    "qwen-vocabulary": (small_shape, DATA / "tokenizers" / "qwen2.5"),
+}
+
+
+def save_model(name: str, folder: Path) -> None:
+    """The model, with the chat template in its tokenizer: both trainers then have the same tokens and weights."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from pipelines.modeling import ensure_chat_template
+
+    shape, source = MODELS[name]
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    ensure_chat_template(tokenizer)
+    torch.manual_seed(0)
+    if shape is None:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    else:
+        model = AutoModelForCausalLM.from_config(shape(len(tokenizer)), dtype=torch.float32)
+    if len(tokenizer) > model.config.vocab_size:
+        model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Conversations: the quickstart's rows, Dolly's, or chats of two to six of Dolly's rows."""
+    from datasets import Dataset
+
+    if name == "quickstart":
+        with tempfile.TemporaryDirectory() as folder:
+            run([sys.executable, "data_prep/build_instructions.py", "--source", os.path.dirname(os.__file__),
+                 "--max_output_chars", "300", "--output", f"{folder}/rows"])  # fmt: skip
+            train = Dataset.from_parquet(f"{folder}/rows/data/train-*.parquet")
+        return [conversation([row]) for row in train.to_list()]
+    rows = [json.loads(line) for line in (DATA / "splits" / "dolly_dev.jsonl").read_text().splitlines()]
+    if name == "dolly":
+        return [conversation([row]) for row in rows]
+    chosen = random.Random(0)
+    return [conversation(chosen.sample(rows, chosen.randint(2, 6))) for _ in range(4000)]
+
+
+def conversation(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    pairs = [("\n\n".join(filter(None, [row["instruction"], row.get("input")])), row["output"]) for row in rows]
+    return {"messages": [{"role": role, "content": text} for pair in pairs
+                         for role, text in zip(("user", "assistant"), pair, strict=True)]}  # fmt: skip
+
+
+def run(command: list[str], **options: Any) -> None:
+    subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL, **options)
+
+
+def flags(keys: dict[str, Any]) -> list[str]:
+    return [word for key, value in keys.items() for word in (f"--{key}", str(value))]
+
+
+def write_tokens(model: Path, rows: Path, keys: dict[str, Any], folder: Path) -> None:
+    """The rows as sft.py tokenizes and labels them, for TRL."""
+    from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, parse_recipe
+    from pipelines.training.inputs import sft_inputs
+
+    arguments = flags({"model_name_or_path": model, "dataset_name": rows, "output_dir": folder / "none", **keys})
+    inputs = sft_inputs(parse_recipe(ARGUMENTS[Stage.SFT], arguments, [], REQUIRED[Stage.SFT]))
+    train, ledger, _ = inputs.rows.tokenize(inputs.load_tokenizer()[0])
+    train.select_columns(["input_ids", "labels"]).to_parquet(folder / "train.parquet")
+    lengths = sorted(map(len, train["input_ids"]))
+    print(f"{ledger.summary()}; tokens: median {lengths[len(lengths) // 2]}, longest {lengths[-1]}", file=sys.stderr)
+
+
+def measure(command: list[str], checkout: Path, environment: dict[str, str], output: Path) -> Measured:
+    """Run `command` with its --output_dir; CPU seconds and memory are those of the process and its children."""
+    begun = time.perf_counter()
+    with (output.with_suffix(".log")).open("w") as log:
+        process = subprocess.Popen([*command, "--output_dir", str(output)], cwd=checkout, env=environment, stdout=log,
+                                   stderr=subprocess.STDOUT)  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{output.with_suffix('.log').read_text()[-3000:]}")
+    [state] = output.glob("checkpoint-*/trainer_state.json")
+    steps = [log for log in json.loads(state.read_text())["log_history"] if "loss" in log]
+    return Measured(usage.ru_utime + usage.ru_stime, time.perf_counter() - begun, usage.ru_maxrss / 1024,
+                    [step["loss"] for step in steps], [step["num_tokens"] for step in steps])  # fmt: skip
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", choices=MODELS, default="quickstart")
+    options.add_argument("--rows", choices=["quickstart", "dolly", "chats"], default="quickstart")
+    options.add_argument("--variant", choices=VARIANTS, nargs="+", default=["default"])
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--steps", type=int, nargs=2, default=(3, 15), help="of the short and of the long run")
+    options.add_argument("--max_length", type=int, default=512)
+    options.add_argument("--limit", type=int, default=4000, help="rows at most")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--avx2", action="store_true", help="restrict the processor to AVX2")
+    options.add_argument("--bf16", action="store_true", help="bfloat16 autocast in place of float32")
+    options.add_argument("--against", type=Path, help="another checkout of this project, run too")
+    chosen = options.parse_args()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(chosen.threads), "HF_HUB_OFFLINE": "1",
+                   "TOKENIZERS_PARALLELISM": "false", **(AVX2 if chosen.avx2 else {})}  # fmt: skip
+    keys = {**KEYS, "max_length": chosen.max_length, "bf16": chosen.bf16}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "tokens").mkdir()
+        save_model(chosen.model, folder / "model")
+        rows = rows_of(chosen.rows)[: chosen.limit]
+        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_tokens(folder / "model", folder / "rows.jsonl", keys, folder / "tokens")
+        for variant in chosen.variant:
+            print(*compare(folder, {**keys, **VARIANTS[variant]}, chosen, environment, variant), sep="\n", flush=True)
+
+
+def compare(
+    folder: Path, keys: dict[str, Any], chosen: argparse.Namespace, environment: dict[str, str], variant: str
+) -> list[str]:
+    shared = flags({"model_name_or_path": folder / "model", **keys})
+    ours = ["pipelines/sft.py", *shared, *flags({"dataset_name": folder / "rows.jsonl", **OURS})]
+    trl = ["-m", "trl.scripts.sft", *shared, "--dataset_name", str(folder / "tokens")]
+    ways = {"this project": (ours, PROJECT), "trl sft": (trl, folder)}
+    if chosen.against:
+        ways["earlier"] = (ours, chosen.against.resolve())
+    found: dict[str, list[list[Measured]]] = {way: [] for way in ways}
+    for number in range(chosen.rounds):
+        for way, (command, checkout) in ways.items():
+            pair = []
+            for steps in chosen.steps:
+                output = folder / f"{variant}-{way.replace(' ', '-')}-{number}-{steps}"
+                environment["PYTHONPATH"] = str(checkout)
+                pair.append(measure([sys.executable, *command, "--max_steps", str(steps)], checkout, environment,
+                                    output))  # fmt: skip
+            found[way].append(pair)
+            print(variant, number, way, round(speed(pair, "cpu_seconds")), file=sys.stderr, flush=True)
+    return [line_of(variant, way, found) for way in ways]
+
+
+def speed(pair: list[Measured], seconds: str) -> float:
+    short, long = pair
+    return (long.tokens[-1] - short.tokens[-1]) / (getattr(long, seconds) - getattr(short, seconds))
+
+
+def line_of(variant: str, way: str, found: dict[str, list[list[Measured]]]) -> str:
+    reference = found["trl sft"][0][1]
+    cpu, wall = ([speed(pair, seconds) for pair in found[way]] for seconds in ("cpu_seconds", "wall_seconds"))
+    ratio = statistics.median(a / speed(b, "cpu_seconds") for a, b in zip(cpu, found["trl sft"], strict=True))
+    longest = found[way][0][1]
+    same = "same rows" if longest.tokens == reference.tokens else "OTHER ROWS"
+    gap = max(abs(a - b) for a, b in zip(longest.losses, reference.losses, strict=True))
+    memory = max(run.peak_mib for pair in found[way] for run in pair)
+    return (f"| {variant} | {way} | {statistics.median(cpu):,.0f} | {statistics.median(wall):,.0f} | {ratio:.2f} | "
+            f"{longest.losses[0]:.4f} to {longest.losses[-1]:.4f} | {gap:.1e} ({same}) | {memory:,.0f} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
