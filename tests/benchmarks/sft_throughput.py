@@ -17,6 +17,7 @@ import random
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
     if name == "quickstart":
         with tempfile.TemporaryDirectory() as folder:
-            run([sys.executable, "data_prep/build_instructions.py", "--source", os.path.dirname(os.__file__),
+            run([sys.executable, "data_prep/build_instructions.py", "--source", sysconfig.get_path("stdlib"),
                  "--max_output_chars", "300", "--output", f"{folder}/rows"])  # fmt: skip
             train = Dataset.from_parquet(f"{folder}/rows/data/train-*.parquet")
         return [conversation([row]) for row in train.to_list()]
