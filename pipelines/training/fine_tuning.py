@@ -147,7 +147,7 @@ def sft_trainer(
     train: Dataset,
     held_out: Dataset | None,
     max_tokens_per_micro_batch: str = "auto",
-) -> SFTTrainer:
+) -> LoggedSFTTrainer:
     """Build TRL's trainer over tokenized and labeled rows (`input_ids`, `labels`), in micro-batches by length."""
     settled = copy.copy(training)  # template and end token are set in the tokenizer
     settled.chat_template_path = settled.eos_token = settled.model_init_kwargs = settled.completion_only_loss = None
