@@ -3,17 +3,18 @@
     python -m tests.benchmarks.sft_throughput --model quickstart --rows quickstart --rounds 3
     python -m tests.benchmarks.sft_throughput --model qwen-vocabulary --rows dolly --avx2 --against CHECKOUT
 
-The speed is that of the steady state: the non-padding tokens between a short and a long run of the same rows, over the
-difference of their CPU seconds and of their wall seconds, so that start, tokenizing and saving do not count. sft.py
-reads the conversations; the script behind `trl sft` reads the same rows as sft.py tokenized and labeled them. Both say
-how many tokens each step had, which shows that their steps have the same rows; dropout is off and the learning rate
-constant, so that the losses of all steps can be compared. Prints one row of a Markdown table for each way.
+The speed is that of the steady state: the non-padding tokens from the second to the last step over the CPU seconds and
+the wall seconds that the process took for them, read from outside whenever it prints a step; start, tokenizing and
+saving do not count. sft.py reads the conversations; the script behind `trl sft` reads the same rows as sft.py tokenized
+and labeled them. Equal counts of tokens and equal losses at every step show that the steps have the same rows; dropout
+is off. Prints a Markdown table.
 """
 
 import argparse
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT.parent / "shared" / "data"
@@ -35,6 +38,12 @@ KEYS = {
     "eval_strategy": "no", "seed": 0, "report_to": "none", "disable_tqdm": True,
 }  # fmt: skip
 OURS = {"doctor": "off", "row_losses": False, "n_samples": 0}
+N_WARM_UP = 2  # steps
+STEP = re.compile(r"step \d+/\d+ |\{'loss'")  # how sft.py and transformers begin the line of a step
+HEAD = (
+    "| keys | way | tokens per CPU second | tokens per second | losses | largest difference | same rows | MiB |\n"
+    "|---|---|---:|---:|---|---:|---|---:|"
+)
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "group_by_length": {"train_sampling_strategy": "group_by_length"},
@@ -44,13 +53,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: its cost, and the loss and the tokens so far of every step."""
+    """One run: after every step, the CPU and wall seconds and the non-padding tokens so far, and the step's loss."""
 
-    cpu_seconds: float
-    wall_seconds: float
-    peak_mib: float
-    losses: list[float]
+    cpu_seconds: list[float]
+    wall_seconds: list[float]
     tokens: list[float]
+    losses: list[float]
+    peak_mib: float
+
+    def speed(self, seconds: str) -> float:
+        """Tokens per second of the steady state."""
+        clock = getattr(self, seconds)
+        return (self.tokens[-1] - self.tokens[N_WARM_UP - 1]) / (clock[-1] - clock[N_WARM_UP - 1])
 
 
 def llama(**shape: Any) -> Any:
@@ -151,19 +165,26 @@ def write_tokens(model: Path, rows: Path, keys: dict[str, Any], folder: Path) ->
 
 
 def measure(command: list[str], checkout: Path, environment: dict[str, str], output: Path) -> Measured:
-    """Run `command` with its --output_dir; CPU seconds and memory are those of the process and its children."""
-    begun = time.perf_counter()
-    with (output.with_suffix(".log")).open("w") as log:
-        process = subprocess.Popen([*command, "--output_dir", str(output)], cwd=checkout, env=environment, stdout=log,
-                                   stderr=subprocess.STDOUT)  # fmt: skip
+    """Run `command` with its --output_dir, and read the clocks of its process whenever it has printed a step."""
+    said: list[str] = []
+    clocks: list[tuple[float, float]] = []
+    with psutil.Popen([*command, "--output_dir", str(output)], cwd=checkout, stdout=subprocess.PIPE, text=True,
+                      env={**environment, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"},
+                      stderr=subprocess.STDOUT) as process:  # fmt: skip
+        for line in process.stdout:
+            said.append(line)
+            if STEP.match(line):
+                used = process.cpu_times()
+                clocks.append((used.user + used.system, time.perf_counter()))
         _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{output.with_suffix('.log').read_text()[-3000:]}")
+        raise SystemExit(f"{' '.join(command)}\n{''.join(said)[-3000:]}")
     [state] = output.glob("checkpoint-*/trainer_state.json")
     steps = [log for log in json.loads(state.read_text())["log_history"] if "loss" in log]
-    return Measured(usage.ru_utime + usage.ru_stime, time.perf_counter() - begun, usage.ru_maxrss / 1024,
-                    [step["loss"] for step in steps], [step["num_tokens"] for step in steps])  # fmt: skip
+    cpu, wall = map(list, zip(*clocks, strict=True))
+    return Measured(cpu, wall, [step["num_tokens"] for step in steps], [step["loss"] for step in steps],
+                    usage.ru_maxrss / 1024)  # fmt: skip
 
 
 def main() -> None:
@@ -172,7 +193,7 @@ def main() -> None:
     options.add_argument("--rows", choices=["quickstart", "dolly", "chats"], default="quickstart")
     options.add_argument("--variant", choices=VARIANTS, nargs="+", default=["default"])
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--steps", type=int, nargs=2, default=(3, 15), help="of the short and of the long run")
+    options.add_argument("--steps", type=int, default=15)
     options.add_argument("--max_length", type=int, default=512)
     options.add_argument("--limit", type=int, default=4000, help="rows at most")
     options.add_argument("--threads", type=int, default=1)
@@ -190,6 +211,7 @@ def main() -> None:
         rows = rows_of(chosen.rows)[: chosen.limit]
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         write_tokens(folder / "model", folder / "rows.jsonl", keys, folder / "tokens")
+        print(HEAD, flush=True)
         for variant in chosen.variant:
             print(*compare(folder, {**keys, **VARIANTS[variant]}, chosen, environment, variant), sep="\n", flush=True)
 
@@ -203,35 +225,29 @@ def compare(
     ways = {"this project": (ours, PROJECT), "trl sft": (trl, folder)}
     if chosen.against:
         ways["earlier"] = (ours, chosen.against.resolve())
-    found: dict[str, list[list[Measured]]] = {way: [] for way in ways}
+    found: dict[str, list[Measured]] = {way: [] for way in ways}
     for number in range(chosen.rounds):
         for way, (command, checkout) in ways.items():
-            pair = []
-            for steps in chosen.steps:
-                output = folder / f"{variant}-{way.replace(' ', '-')}-{number}-{steps}"
-                environment["PYTHONPATH"] = str(checkout)
-                pair.append(measure([sys.executable, *command, "--max_steps", str(steps)], checkout, environment,
-                                    output))  # fmt: skip
-            found[way].append(pair)
-            print(variant, number, way, round(speed(pair, "cpu_seconds")), file=sys.stderr, flush=True)
+            whole = [sys.executable, *command, "--max_steps", str(chosen.steps)]
+            output = folder / f"{variant}-{way.replace(' ', '-')}-{number}"
+            found[way].append(measure(whole, checkout, environment, output))
+            print(f"{variant} {number} {way}: {found[way][-1].speed('cpu_seconds'):,.0f}", file=sys.stderr, flush=True)
     return [line_of(variant, way, found) for way in ways]
 
 
-def speed(pair: list[Measured], seconds: str) -> float:
-    short, long = pair
-    return (long.tokens[-1] - short.tokens[-1]) / (getattr(long, seconds) - getattr(short, seconds))
-
-
-def line_of(variant: str, way: str, found: dict[str, list[list[Measured]]]) -> str:
-    reference = found["trl sft"][0][1]
-    cpu, wall = ([speed(pair, seconds) for pair in found[way]] for seconds in ("cpu_seconds", "wall_seconds"))
-    ratio = statistics.median(a / speed(b, "cpu_seconds") for a, b in zip(cpu, found["trl sft"], strict=True))
-    longest = found[way][0][1]
-    same = "same rows" if longest.tokens == reference.tokens else "OTHER ROWS"
-    gap = max(abs(a - b) for a, b in zip(longest.losses, reference.losses, strict=True))
-    memory = max(run.peak_mib for pair in found[way] for run in pair)
-    return (f"| {variant} | {way} | {statistics.median(cpu):,.0f} | {statistics.median(wall):,.0f} | {ratio:.2f} | "
-            f"{longest.losses[0]:.4f} to {longest.losses[-1]:.4f} | {gap:.1e} ({same}) | {memory:,.0f} |")  # fmt: skip
+def line_of(variant: str, way: str, found: dict[str, list[Measured]]) -> str:
+    """A row of the table; ratios and differences are to `trl sft`, ratios the medians of the rounds'."""
+    reference, longest = found["trl sft"][0], found[way][0]
+    words = [variant, way]
+    for seconds in ("cpu_seconds", "wall_seconds"):
+        own, of_trl = ([run.speed(seconds) for run in found[name]] for name in (way, "trl sft"))
+        ratios = sorted(a / b for a, b in zip(own, of_trl, strict=True))
+        words.append(f"{statistics.median(own):,.0f} ({statistics.median(ratios):.2f}x)")
+    words.append(f"{longest.losses[0]:.4f} to {longest.losses[-1]:.4f}")
+    words.append(f"{max(abs(a - b) for a, b in zip(longest.losses, reference.losses, strict=True)):.1e}")
+    words.append("yes" if longest.tokens == reference.tokens else "NO")
+    words.append(f"{max(run.peak_mib for run in found[way]):,.0f}")
+    return f"| {' | '.join(words)} |"
 
 
 if __name__ == "__main__":
