@@ -15,7 +15,7 @@ from pipelines.evaluation.judge.judge_prompt import read_reply
 from pipelines.evaluation.likelihood.shared_token_runs import longest_shared_runs
 from pipelines.hub.secret_scan import refuse_secrets
 from pipelines.hub.upload_files import UploadFile
-from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.modeling.step_memory.model_shape import model_shape
 from pipelines.report.answers.answer_diff import MAX_PIECES, answer_diff
 from tests.evaluation.metrics import test_registry as answers
 from tests.hub.test_secret_scan import HERE

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from pipelines.preflight.forecast.memory import memory_forecast
-from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.modeling.step_memory.forecast import memory_forecast
+from pipelines.modeling.step_memory.model_shape import model_shape
 from pipelines.preflight.forecast.time import seconds_per_million_tokens
 from tests.twins.forecast_tables import load_of, parsed
 from tests.twins.models import family_of, real_config, save_twin_tokenizer

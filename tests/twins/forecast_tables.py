@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.preflight.forecast.memory import memory_forecast
-from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.modeling.step_memory.forecast import memory_forecast
+from pipelines.modeling.step_memory.model_shape import model_shape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad, training_load
 from pipelines.preflight.forecast.time import seconds_per_million_tokens
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad, training_load
 from pipelines.recipe import Recipe, parse_recipe
 from tests.twins.models import ARCHITECTURES, real_config
 from tests.twins.runs import KINDS, PROJECT, RECIPES, keys_of, recipe_that_writes

@@ -5,9 +5,9 @@ from typing import Any
 
 from peft.utils.constants import EMBEDDING_LAYER_NAMES
 
+from pipelines.modeling.step_memory.model_shape import model_shape
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.evidence import Check
-from pipelines.preflight.forecast.model_shape import model_shape
 from pipelines.preflight.trained_weights import LoraPlan, dtype_of_weights, lora_plan
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 

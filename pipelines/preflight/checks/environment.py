@@ -10,11 +10,11 @@ from packaging.version import InvalidVersion, Version
 from transformers.trainer_utils import SaveStrategy
 
 from pipelines.hub.access import HubAccess, TokenState, hub_access, invalid_name_reason, repository_name
+from pipelines.modeling.step_memory.forecast import GIB, memory_forecast
+from pipelines.modeling.step_memory.training_load import Method
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
-from pipelines.preflight.forecast.memory import GIB, memory_forecast
-from pipelines.preflight.forecast.training_load import Method
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_parameters
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 

@@ -7,12 +7,12 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
+from pipelines.modeling.step_memory.forecast import GIB, MemoryForecast, memory_forecast
+from pipelines.modeling.step_memory.model_shape import ModelShape, model_shape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad, training_load
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.console.terminal import columns, wrapped
-from pipelines.preflight.forecast.memory import GIB, MemoryForecast, memory_forecast
-from pipelines.preflight.forecast.model_shape import ModelShape, model_shape
 from pipelines.preflight.forecast.time import ASSUMED_MFU, seconds_per_million_tokens
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad, training_load
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
 
 _HOUR = 3600

@@ -1,7 +1,7 @@
 """Seconds of training from the FLOPs of a token, at a stated share of the device's peak."""
 
-from pipelines.preflight.forecast.model_shape import ModelShape
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad
+from pipelines.modeling.step_memory.model_shape import ModelShape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad
 
 H200_PEAK_FLOPS = 989e12  # dense bfloat16, NVIDIA H100 SXM and H200 SXM data sheets
 ASSUMED_MFU = 0.3  # published figures of LoRA on an H100 with tuned kernels are about 0.4; the plain stack is below

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.preflight.forecast.training_load import Method
+from pipelines.modeling.step_memory.training_load import Method
 from tests.twins.forecast_tables import load_of, with_table
 from tests.twins.models import ARCHITECTURES
 from tests.twins.runs import PROJECT, RECIPES

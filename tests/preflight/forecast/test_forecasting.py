@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from transformers import MambaConfig
 
+from pipelines.modeling.step_memory.forecast import memory_forecast
+from pipelines.modeling.step_memory.model_shape import model_shape
+from pipelines.modeling.step_memory.training_load import Method, training_load
 from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.forecast.forecasting import forecast_lines, forecast_of, longest_sequence
-from pipelines.preflight.forecast.memory import memory_forecast
-from pipelines.preflight.forecast.model_shape import model_shape
-from pipelines.preflight.forecast.training_load import Method, training_load
 from tests.preflight.contexts import base_of, context_of, rows_of
 from tests.twins.models import real_config, save_twin_tokenizer
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.modeling.step_memory.model_shape import model_shape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad
 from pipelines.preflight.forecast.time import flops_per_token, seconds_per_million_tokens
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad
 from tests.twins.models import real_config
 
 FULL = TrainingLoad(Method.FULL, n_tokens=2048, sequence_length=2048)

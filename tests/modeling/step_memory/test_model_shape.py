@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.preflight.forecast.model_shape import model_shape
+from pipelines.modeling.step_memory.model_shape import model_shape
 from tests.twins.models import ARCHITECTURES, real_config
 
 

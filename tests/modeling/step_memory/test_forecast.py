@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from transformers import AutoConfig
 
-from pipelines.preflight.forecast.memory import memory_forecast
-from pipelines.preflight.forecast.model_shape import ModelShape, model_shape
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad
+from pipelines.modeling.step_memory.forecast import memory_forecast
+from pipelines.modeling.step_memory.model_shape import ModelShape, model_shape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad
 from tests.conftest import PROJECT
 from tests.twins.forecast_tables import load_of
 from tests.twins.models import ARCHITECTURES, real_config

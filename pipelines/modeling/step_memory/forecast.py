@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipelines.preflight.forecast.model_shape import ModelShape
-from pipelines.preflight.forecast.training_load import Method, TrainingLoad
+from pipelines.modeling.step_memory.model_shape import ModelShape
+from pipelines.modeling.step_memory.training_load import Method, TrainingLoad
 
 GIB = 2**30
 
