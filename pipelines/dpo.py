@@ -43,7 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.compare.preferences import pair_groups, preference_line, preference_metrics
-    from pipelines.modeling.chat.dates import pin_date
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
@@ -67,11 +66,11 @@ def _train(recipe: "Recipe") -> None:
     start, (train_rows, held_out_rows) = inputs.start, inputs.splits
     doctor = run_preflight(recipe, Stage.DPO, inputs)
     push = planned_push(recipe, start.base)
-    tokenizer, new_tokens = inputs.load_tokenizer()
-    pin_date(tokenizer, data.template_date, record=recipe.keys)
-    train, ledger = tokenize_pairs(train_rows, tokenizer, training.max_length, data.long_rows)
+    tokenizer, new_tokens = inputs.tokenizer
+    limits = (training.max_length, data.long_rows)
+    train, ledger = tokenize_pairs(train_rows, tokenizer, *limits, inputs.seen["train"])
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
-    held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, training.max_length, data.long_rows)
+    held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, *limits, inputs.seen["held-out"])
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))
     run.note(doctor=doctor)

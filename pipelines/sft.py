@@ -37,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
-    from pipelines.modeling.chat.dates import pin_date
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
-    from pipelines.preflight.before_training import check_thresholds, run_preflight
+    from pipelines.preflight.before_training import check_thresholds, run_preflight, stopped_at_errors
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card, write_card
@@ -62,9 +61,8 @@ def _train(recipe: "Recipe") -> None:
     rows, start = inputs.rows, inputs.start
     doctor = run_preflight(recipe, Stage.SFT, inputs)
     push = planned_push(recipe, start.base)
-    tokenizer, new_tokens = inputs.load_tokenizer()
-    pin_date(tokenizer, data.template_date, record=recipe.keys)
-    train, ledger, held_out = rows.tokenize(tokenizer)
+    tokenizer, new_tokens = inputs.tokenizer
+    train, ledger, held_out = rows.tokenize(tokenizer, inputs.seen, compares_with_serving=not stopped_at_errors(doctor))
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))

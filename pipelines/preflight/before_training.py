@@ -46,6 +46,11 @@ def run_preflight(recipe: Recipe, stage: Stage, inputs: Inputs | None = None) ->
     return dict(record)
 
 
+def stopped_at_errors(record: dict[str, Any] | None) -> bool:
+    """Whether the doctor ran and would have stopped the run at an error."""
+    return record is not None and record["mode"] == DoctorMode.ERROR.value
+
+
 def check_thresholds(ledger: Ledger, data: DataArguments, record: dict[str, Any] | None, *, tells: bool) -> None:
     """Check the thresholds again on all rows if the doctor saw only a sample, and add the findings to its `record`.
 

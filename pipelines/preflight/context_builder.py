@@ -65,7 +65,7 @@ def build_context(
         else partial(_tokenize_pairs, inputs, tokenizer, is_usable)
     )
     splits = [
-        _sampled_rows(split, rows, tokenize, max_rows, errors)
+        _sampled_rows(split, rows, tokenize, max_rows, errors, inputs.seen[split] if is_usable else {})
         for split, rows in zip(("train", "held-out"), inputs.splits, strict=True)
         if rows is not None
     ]
@@ -104,7 +104,7 @@ def _pretraining_context(recipe: Recipe, max_rows: int | None) -> CheckContext:
 
 def _load_tokenizer(inputs: Inputs, errors: CapturedErrors) -> tuple[PreTrainedTokenizerBase, list[str], bool]:
     """The tokenizer of the run, its new tokens, and whether the run could use it; else the best replacement."""
-    found = errors.call(inputs.load_tokenizer)
+    found = errors.call(lambda: inputs.tokenizer)
     _, training, model = inputs.recipe.arguments
     if found is None and isinstance(inputs, SftInputs):
         wanted, training.eos_token = training.eos_token, None
@@ -120,11 +120,12 @@ def _load_tokenizer(inputs: Inputs, errors: CapturedErrors) -> tuple[PreTrainedT
 
 def _sampled_rows(
     split: str, rows: Dataset, tokenize: Callable[[Batch], Sequence[Tokenized]], max_rows: int | None,
-    errors: CapturedErrors,
+    errors: CapturedErrors, seen: dict[int, Any],
 ) -> SampledRows:  # fmt: skip
     sampled = []
-    for numbers, batch in _drawn(rows, max_rows):
-        for number, row, one in zip(numbers, batch, tokenize((numbers, batch)), strict=True):
+    for places, numbers, batch in _drawn(rows, max_rows):
+        for place, number, row, one in zip(places, numbers, batch, tokenize((numbers, batch)), strict=True):
+            seen[place] = one
             if one.error is not None:
                 errors.add(one.error)
             sampled.append(_of_row(number, row, one) if isinstance(one, TokenizedRow) else _of_pair(number, row, one))
@@ -189,19 +190,20 @@ def _examples_of(pair: PairTokens | None) -> tuple[Example, ...]:
     return tuple(Example(one["input_ids"], one["labels"]) for one in both)
 
 
-def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[Batch]:
-    """All rows, or a seeded sample of `max_rows` in their order, in batches.
+def _drawn(rows: Dataset, max_rows: int | None) -> Iterator[tuple[Sequence[int], list[int], list[dict[str, Any]]]]:
+    """Places, numbers and values of all rows, or of a seeded sample of `max_rows` in their order, in batches.
 
     Rows keep their numbers in the file, also where `test_split_size` holds some of them out.
     """
     origin = rows._indices
     numbers = range(len(rows)) if origin is None else origin.column(0).to_pylist()
+    places: Sequence[int] = range(len(rows))
     if max_rows is not None and len(rows) > max_rows:
-        places = sorted(random.Random(_SEED).sample(range(len(rows)), max_rows))
-        numbers, rows = [numbers[place] for place in places], rows.select(places)
+        places = sorted(random.Random(_SEED).sample(places, max_rows))
+        rows = rows.select(places)
     for begin, batch in zip(range(0, len(rows), _BATCH), rows.iter(_BATCH), strict=True):
-        values = zip(*batch.values(), strict=True)
-        yield list(numbers[begin : begin + _BATCH]), [dict(zip(batch, row, strict=True)) for row in values]
+        here, values = places[begin : begin + _BATCH], zip(*batch.values(), strict=True)
+        yield here, [numbers[place] for place in here], [dict(zip(batch, row, strict=True)) for row in values]
 
 
 def _sampled_documents(split: str, documents: Documents, tokenizer: PreTrainedTokenizerBase) -> SampledRows:

@@ -1,14 +1,17 @@
 """Base, rows and tokenizer of a run, before any weight is loaded; the training programs and the doctor share them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.hub.model_ref import ModelRef
+from pipelines.modeling.chat.dates import pin_date
 from pipelines.recipe import Recipe
 from pipelines.training.data.instruction_set import InstructionSet, instruction_set
-from pipelines.training.data.preference_pairs import preference_set
+from pipelines.training.data.labels import TokenizedRow
+from pipelines.training.data.preference_pairs import TokenizedPair, preference_set
 from pipelines.training.data.rows import recipe_rows
 from pipelines.training.fine_tuning import load_training_tokenizer
 from pipelines.training.preference_tuning import load_policy_tokenizer
@@ -17,34 +20,50 @@ from pipelines.training.starting_point import starting_point
 
 @dataclass(frozen=True)
 class SftInputs:
-    """Model and rows of sft.py."""
+    """Model and rows of sft.py. `seen` are the rows that the doctor has tokenized, by split and place in it."""
 
     recipe: Recipe
     start: ModelRef
     rows: InstructionSet
+    seen: dict[str, dict[int, TokenizedRow]] = field(default_factory=lambda: {"train": {}, "held-out": {}})
 
     @property
     def splits(self) -> tuple[Dataset, Dataset | None]:
         """Training rows and held-out rows."""
         return self.rows.train, self.rows.held_out
 
+    @cached_property
+    def tokenizer(self) -> tuple[PreTrainedTokenizerBase, list[str]]:
+        """The tokenizer of doctor and training."""
+        return self.load_tokenizer()
+
     def load_tokenizer(self) -> tuple[PreTrainedTokenizerBase, list[str]]:
-        """The tokenizer with its chat template, and the tokens that are new to the base."""
-        training = self.recipe.arguments[1]
-        return load_training_tokenizer(self.start, training, conversational=self.rows.conversational)
+        """The tokenizer with its chat template and the day of the run, and the tokens that are new to the base."""
+        data, training, _ = self.recipe.arguments
+        loaded = load_training_tokenizer(self.start, training, conversational=self.rows.conversational)
+        pin_date(loaded[0], data.template_date, record=self.recipe.keys)
+        return loaded
 
 
 @dataclass(frozen=True)
 class DpoInputs:
-    """Model and pairs of dpo.py."""
+    """Model and pairs of dpo.py. `seen` are the pairs that the doctor has tokenized, by split and place in it."""
 
     recipe: Recipe
     start: ModelRef
     splits: tuple[Dataset, Dataset | None]
+    seen: dict[str, dict[int, TokenizedPair]] = field(default_factory=lambda: {"train": {}, "held-out": {}})
+
+    @cached_property
+    def tokenizer(self) -> tuple[PreTrainedTokenizerBase, list[str]]:
+        """The tokenizer of doctor and training."""
+        return self.load_tokenizer()
 
     def load_tokenizer(self) -> tuple[PreTrainedTokenizerBase, list[str]]:
-        """The tokenizer with its chat template, and the tokens that are new to the base."""
-        return load_policy_tokenizer(self.start)
+        """The tokenizer with its chat template and the day of the run, and the tokens that are new to the base."""
+        loaded = load_policy_tokenizer(self.start)
+        pin_date(loaded[0], self.recipe.arguments[0].template_date, record=self.recipe.keys)
+        return loaded
 
 
 def sft_inputs(recipe: Recipe) -> SftInputs:

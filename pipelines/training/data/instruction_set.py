@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from datasets import Dataset
@@ -22,7 +23,7 @@ from data_prep.conversation import (
 from pipelines.errors import UserError
 from pipelines.modeling import PromptStyle, render_prompt
 from pipelines.recipe.arguments import InstructionArguments
-from pipelines.training.data.labels import RowTokenizer, tokenize_rows
+from pipelines.training.data.labels import RowTokenizer, TokenizedRow, tokenize_rows
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.serving_check import refuse_prompt_mismatch
 
@@ -69,21 +70,32 @@ class InstructionSet:
             train_on=self.data.train_on,
         )
 
-    def tokenize(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Ledger, Dataset | None]:
-        """Tokenize: training examples, their ledger, held-out examples. Raises `UserError` if none is left, or if a
-        trained prompt differs from the served one."""
+    def tokenize(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        seen: Mapping[str, dict[int, TokenizedRow]] = MappingProxyType({}),
+        *,
+        compares_with_serving: bool = True,
+    ) -> tuple[Dataset, Ledger, Dataset | None]:
+        """Tokenize the rows that the doctor has not `seen`: training examples, their ledger, held-out examples.
+
+        Raises `UserError` if none is left, or if it `compares_with_serving` and a trained prompt differs from the
+        served one.
+        """
         if self.kind is RowFormat.TEXT or self.trains_every_token:
             print("the loss is on every token of a row, prompts included", flush=True)
         if unread := self.unread:
             print(f"ignored in {self.name}: {', '.join(unread)}", flush=True)
         how = self.tokenizing(tokenizer)
         n_processes = self.training.dataset_num_proc
-        train, ledger = tokenize_rows(self.train, how, num_proc=n_processes)
-        if self.conversational and not how.whole_sequence:
+        train, ledger = tokenize_rows(self.train, how, seen=seen.get("train"), num_proc=n_processes)
+        if compares_with_serving and self.conversational and not how.whole_sequence:
             refuse_prompt_mismatch(how, islice(self.train, 64), _N_CHECKED_AGAINST_SERVING)
         held_out = None
         if self.held_out is not None:
-            held_out, ledger.held_out = tokenize_rows(self.held_out, how, num_proc=n_processes)
+            held_out, ledger.held_out = tokenize_rows(
+                self.held_out, how, seen=seen.get("held-out"), num_proc=n_processes
+            )
         return train, ledger, held_out
 
 

@@ -202,16 +202,19 @@ class RowTokenizer:
         return [] if messages is None else self.examples_of(replace(read, messages=messages))
 
 
-def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = None) -> tuple[Dataset, Ledger]:
+def tokenize_rows(
+    rows: Dataset, how: RowTokenizer, *, seen: dict[int, TokenizedRow] | None = None, num_proc: int | None = None
+) -> tuple[Dataset, Ledger]:
     """Tokenize `rows`: `input_ids` and `labels` of every example, and the ledger with every row's fate.
 
-    Nothing is cached between runs, so that rows of an old template are never reused. Raises `UserError` if no row is
-    left.
+    Rows that the doctor has `seen`, by place, are taken out of it and not tokenized again, unless there are several
+    processes. Nothing is cached between runs, so that rows of an old template are never reused. Raises `UserError` if
+    no row is left.
     """
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     tokenized = rows.map(
-        partial(_tokenize_batch, how=how),
+        partial(_tokenize_batch, how=how, seen={} if seen is None or num_proc else seen),
         batched=True,
         with_indices=True,
         remove_columns=rows.column_names,
@@ -233,11 +236,16 @@ def tokenize_rows(rows: Dataset, how: RowTokenizer, *, num_proc: int | None = No
     return tokenized.select(kept).select_columns(["input_ids", "labels"]), ledger
 
 
-def _tokenize_batch(batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer) -> dict[str, list[Any]]:
+def _tokenize_batch(
+    batch: Mapping[str, list[Any]], numbers: list[int], how: RowTokenizer, seen: dict[int, TokenizedRow]
+) -> dict[str, list[Any]]:
     """One entry per example; a dropped row has one without tokens."""
     columns: dict[str, list[Any]] = {name: [] for name in _FEATURES}
-    rows = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
-    for tokenized, number in zip(how.tokenize(rows, numbers), numbers, strict=True):
+    rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+    unseen = [(row, number) for row, number in zip(rows, numbers, strict=True) if number not in seen]
+    made = iter(how.tokenize((row for row, _ in unseen), (number for _, number in unseen)))
+    for number in numbers:
+        tokenized = seen.pop(number) if number in seen else next(made)
         if tokenized.error is not None:
             raise tokenized.error
         fitted = tokenized.fitted

@@ -95,9 +95,14 @@ def tokenize_pair(
 
 
 def tokenize_pairs(
-    rows: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    long_rows: TruncationPolicy,
+    seen: dict[int, TokenizedPair] | None = None,
 ) -> tuple[Dataset, Ledger]:
-    """Tokenize pairs into the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`.
+    """Tokenize pairs into the columns prompt_ids, chosen_ids and rejected_ids, none longer than `max_length`. Those
+    that the doctor has `seen`, by place, are taken out of it.
 
     Raises `UserError` if no pair is left, and for the first long row under the policy `error`.
     """
@@ -108,7 +113,8 @@ def tokenize_pairs(
         if len(kept) == _PAIRS_IN_A_TABLE:
             tables.append(_table(kept))
             kept = []
-        one = tokenize_pair(row, number, tokenizer, max_length, long_rows)
+        known = seen.pop(number, None) if seen else None
+        one = known or tokenize_pair(row, number, tokenizer, max_length, long_rows)
         if one.error is not None:
             raise one.error
         if one.kept is None:
@@ -125,10 +131,14 @@ def tokenize_pairs(
 
 
 def tokenize_held_out(
-    rows: Dataset | None, tokenizer: PreTrainedTokenizerBase, max_length: int | None, long_rows: TruncationPolicy
+    rows: Dataset | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    long_rows: TruncationPolicy,
+    seen: dict[int, TokenizedPair] | None = None,
 ) -> tuple[Dataset | None, Ledger]:
     """As `tokenize_pairs`; None and an empty ledger without held-out rows."""
-    return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows)
+    return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows, seen)
 
 
 def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
