@@ -164,7 +164,6 @@ def sft_trainer(
             processing_class=bundle.tokenizer,
             peft_config=bundle.lora,
         )
-    trainer.max_tokens_per_micro_batch = token_budget(max_tokens_per_micro_batch, training)
     show_bias_of_wrapped_head(base_below(bundle.model))
     if isinstance(trainer.model, PeftModel):
         train_adapters_in_float32(trainer.model)
@@ -173,6 +172,8 @@ def sft_trainer(
         if getattr(trainer.model.peft_config["default"], "trainable_token_indices", None):
             leave_embeddings_out(trainer.model)
     refuse_contamination(trainer)
+    adapted = cast(PreTrainedModel | PeftModel, trainer.model)
+    trainer.max_tokens_per_micro_batch = token_budget(max_tokens_per_micro_batch, training, adapted)
     add_logging(trainer)
     return trainer
 

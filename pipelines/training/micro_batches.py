@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate.utils import DistributedType
+from peft import PeftModel
+from transformers import PreTrainedModel
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from pipelines.inference.teacher_forcing import IGNORED
+from pipelines.modeling.step_memory.fitting import tokens_on_this_device
 
 if TYPE_CHECKING:
     _AnySFTTrainer = SFTTrainer
@@ -29,17 +32,18 @@ _TOKENS_ON_CPU = 2048  # from 256 to 8192 the time differs by 5% or less, and me
 _MEANS = ("entropy", "mean_token_accuracy")  # TRL's metrics, one entry for each micro-batch
 
 
-def token_budget(written: str, training: SFTConfig) -> int:
+def token_budget(written: str, training: SFTConfig, model: PreTrainedModel | PeftModel) -> int:
     """The tokens of a micro-batch for a recipe's `max_tokens_per_micro_batch`.
 
-    `auto` is a constant on a processor, so that machines agree. On an accelerator it is what one batch of the recipe
-    may have, which is what its memory is forecast for.
+    `auto` is a constant on a processor, so that machines agree. On an accelerator it is what fits its memory, or what
+    one batch of the recipe may have where that is not known.
     """
     if written != "auto":
         return int(written)
     if training.device.type == "cpu":
         return _TOKENS_ON_CPU
-    return training.per_device_train_batch_size * (training.max_length or _TOKENS_ON_CPU)
+    one_batch = training.per_device_train_batch_size * (training.max_length or _TOKENS_ON_CPU)
+    return tokens_on_this_device(model, training) or one_batch
 
 
 def cut_by_length(lengths: Sequence[int], budget: int, overhead: int, *, padded: bool = True) -> list[list[int]]:
