@@ -6,7 +6,7 @@
 `--prompts` is a file or dataset folder; `--instruct`, an adapter, is measured attached and merged; without `--base` the
 model has the shape of SmolLM2-135M and random weights. `model.generate` answers all prompts in left-padded batches of
 each of `--batch_sizes`, sorted by length and in the given order; its two fastest ways and this project's then take
-turns `--n_rounds` times. The medians of wall time and CPU time are compared, and the texts must be equal, which holds in
+turns `--n_rounds` times. Medians of wall time and CPU time are compared, and the texts must be equal, which holds in
 float32. `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` makes the processor compute as one without AVX-512. Prints a
 Markdown table last; exit code 1 if a model is less than 1.5 times as fast.
 """
