@@ -1,13 +1,13 @@
-"""This project's SFT beside `trl sft`: the same rows, model, keys and machine, in turns, each run a process of its own.
+"""This project's SFT beside `trl sft`: the same rows, model, keys and machine, in processes that take turns.
 
     python -m tests.benchmarks.sft_throughput --model quickstart --rows quickstart --rounds 3
     python -m tests.benchmarks.sft_throughput --model qwen-vocabulary --rows dolly --avx2 --against CHECKOUT
 
-The speed is that of the steady state: the non-padding tokens from the second to the last step over the CPU seconds and
-the wall seconds that the process took for them, read from outside whenever it prints a step; start, tokenizing and
-saving do not count. sft.py reads the conversations; the script behind `trl sft` reads the same rows as sft.py tokenized
-and labeled them. Equal counts of tokens and equal losses at every step show that the steps have the same rows; dropout
-is off. Prints a Markdown table.
+A process is stopped whenever it prints a step, and the other one takes its next step: what else the machine does
+affects both alike. The speed is that of the steady state: the non-padding tokens after the second step over the CPU
+seconds and wall seconds that the process took for them; start, tokenizing and saving do not count. sft.py reads the
+conversations; the script behind `trl sft` reads the same rows as sft.py tokenized and labeled them. Equal counts of
+tokens and equal losses at every step show that the steps have the same rows; dropout is off. Prints a Markdown table.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: after every step, the CPU and wall seconds and the non-padding tokens so far, and the step's loss."""
+    """One run: the CPU and wall seconds of every step, and what the trainer logged for it."""
 
     cpu_seconds: list[float]
     wall_seconds: list[float]
-    tokens: list[float]
-    losses: list[float]
+    logs: list[dict[str, float]]
     peak_mib: float
+
+    @property
+    def tokens(self) -> list[float]:
+        """Non-padding tokens, from the first step to each."""
+        return [log["num_tokens"] for log in self.logs]
+
+    @property
+    def losses(self) -> list[float]:
+        return [log["loss"] for log in self.logs]
 
     def speed(self, seconds: str) -> float:
         """Tokens per second of the steady state."""
-        clock = getattr(self, seconds)
-        return (self.tokens[-1] - self.tokens[N_WARM_UP - 1]) / (clock[-1] - clock[N_WARM_UP - 1])
+        return (self.tokens[-1] - self.tokens[N_WARM_UP - 1]) / sum(getattr(self, seconds)[N_WARM_UP:])
 
 
 def llama(**shape: Any) -> Any:
@@ -93,6 +101,7 @@ def smollm2_shape(_vocab_size: int) -> Any:
 MODELS: dict[str, tuple[Any, Path]] = {
     "quickstart": (None, BASE),
     "babyllama": (None, DATA / "models" / "hf-babyllama-tok361"),
+    "llama-6m": (small_shape, BASE),  # the quickstart's, with room for 4,096 tokens
     "llama-27m": (shape_27m, BASE),
     "smollm2-135m": (smollm2_shape, BASE),
     "qwen-vocabulary": (small_shape, DATA / "tokenizers" / "qwen2.5"),
@@ -164,27 +173,64 @@ def write_tokens(model: Path, rows: Path, keys: dict[str, Any], folder: Path) ->
     print(f"{ledger.summary()}; tokens: median {lengths[len(lengths) // 2]}, longest {lengths[-1]}", file=sys.stderr)
 
 
-def measure(command: list[str], checkout: Path, environment: dict[str, str], output: Path) -> Measured:
-    """Run `command` with its --output_dir, and read the clocks of its process whenever it has printed a step."""
-    said: list[str] = []
-    clocks: list[tuple[float, float]] = []
-    with psutil.Popen([*command, "--output_dir", str(output)], cwd=checkout, stdout=subprocess.PIPE, text=True,
-                      env={**environment, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"},
-                      stderr=subprocess.STDOUT) as process:  # fmt: skip
-        for line in process.stdout:
-            said.append(line)
+class Program:
+    """A program that is stopped after each of its steps, so that several can take their steps in turns."""
+
+    def __init__(self, command: list[str], checkout: Path, environment: dict[str, str], output: Path) -> None:
+        self.command, self.output = [*command, "--output_dir", str(output)], output
+        self.said: list[str] = []
+        self.cpu_seconds: list[float] = []
+        self.wall_seconds: list[float] = []
+        self.process = psutil.Popen(
+            self.command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**environment, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        self.process.suspend()
+
+    def step(self) -> bool:
+        """Run until the next step is printed, and stop there; False if there was none."""
+        self.process.resume()
+        begun = time.perf_counter()
+        for line in self.process.stdout:
+            self.said.append(line)
             if STEP.match(line):
-                used = process.cpu_times()
-                clocks.append((used.user + used.system, time.perf_counter()))
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{''.join(said)[-3000:]}")
-    [state] = output.glob("checkpoint-*/trainer_state.json")
-    steps = [log for log in json.loads(state.read_text())["log_history"] if "loss" in log]
-    cpu, wall = map(list, zip(*clocks, strict=True))
-    return Measured(cpu, wall, [step["num_tokens"] for step in steps], [step["loss"] for step in steps],
-                    usage.ru_maxrss / 1024)  # fmt: skip
+                self.wall_seconds.append(time.perf_counter() - begun)
+                self.process.suspend()
+                used = self.process.cpu_times()
+                self.cpu_seconds.append(used.user + used.system - sum(self.cpu_seconds))
+                return True
+        return False
+
+    def measured(self) -> Measured:
+        """What was measured, after the last step."""
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.process.returncode != 0:
+            raise SystemExit(f"{' '.join(self.command)}\n{''.join(self.said)[-3000:]}")
+        [state] = self.output.glob("checkpoint-*/trainer_state.json")
+        logs = [log for log in json.loads(state.read_text())["log_history"] if "loss" in log]
+        return Measured(self.cpu_seconds, self.wall_seconds, logs, usage.ru_maxrss / 1024)
+
+
+def run_in_turns(programs: Sequence[Program]) -> list[Measured]:
+    """The first steps, which warm up, one program after the other; then a step of each in turn."""
+    try:
+        while sum(program.step() for program in programs):
+            pass
+        return [program.measured() for program in programs]
+    finally:
+        for program in programs:
+            if program.process.returncode is None:
+                program.process.kill()
+
+
+def environment_of(threads: int, *, avx2: bool) -> dict[str, str]:
+    own = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, **own, **(AVX2 if avx2 else {})}
+
+
+def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def main() -> None:
@@ -201,15 +247,14 @@ def main() -> None:
     options.add_argument("--bf16", action="store_true", help="bfloat16 autocast in place of float32")
     options.add_argument("--against", type=Path, help="another checkout of this project, run too")
     chosen = options.parse_args()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(chosen.threads), "HF_HUB_OFFLINE": "1",
-                   "TOKENIZERS_PARALLELISM": "false", **(AVX2 if chosen.avx2 else {})}  # fmt: skip
+    environment = environment_of(chosen.threads, avx2=chosen.avx2)
     keys = {**KEYS, "max_length": chosen.max_length, "bf16": chosen.bf16}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tokens").mkdir()
         save_model(chosen.model, folder / "model")
         rows = rows_of(chosen.rows)[: chosen.limit]
-        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(rows, folder / "rows.jsonl")
         write_tokens(folder / "model", folder / "rows.jsonl", keys, folder / "tokens")
         print(HEAD, flush=True)
         for variant in chosen.variant:
@@ -227,11 +272,12 @@ def compare(
         ways["earlier"] = (ours, chosen.against.resolve())
     found: dict[str, list[Measured]] = {way: [] for way in ways}
     for number in range(chosen.rounds):
-        for way, (command, checkout) in ways.items():
-            whole = [sys.executable, *command, "--max_steps", str(chosen.steps)]
-            output = folder / f"{variant}-{way.replace(' ', '-')}-{number}"
-            found[way].append(measure(whole, checkout, environment, output))
-            print(f"{variant} {number} {way}: {found[way][-1].speed('cpu_seconds'):,.0f}", file=sys.stderr, flush=True)
+        programs = [Program([sys.executable, *command, "--max_steps", str(chosen.steps)], checkout, environment,
+                            folder / f"{variant}-{place}-{number}")
+                    for place, (command, checkout) in enumerate(ways.values())]  # fmt: skip
+        for way, measured in zip(ways, run_in_turns(programs), strict=True):
+            found[way].append(measured)
+            print(f"{variant} {number} {way}: {measured.speed('cpu_seconds'):,.0f}", file=sys.stderr, flush=True)
     return [line_of(variant, way, found) for way in ways]
 
 
