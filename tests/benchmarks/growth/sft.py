@@ -1,10 +1,10 @@
 """How the cost of sft.py grows with the number of rows and with their length: a table, and a picture of it.
 
-    python -m tests.benchmarks.sft_growth --picture tests/benchmarks/sft_growth.svg
+    python -m tests.benchmarks.growth.sft --picture tests/benchmarks/growth/sft.svg
 
 Trains a random Llama of the quickstart's shape for a few steps, each run a process of its own.
 For the numbers of rows, they are Dolly's, drawn with a seed and numbered; for the lengths, slices of the standard
-library's source. The speed is that of the steady state (see sft_throughput.py). The start is the CPU time until the
+library's source. The speed is that of the steady state (see ../sft_throughput.py). The start is the CPU time until the
 first step ends: imports, reading and tokenizing all rows, with the doctor off. A token of a long row costs more,
 because it attends to more tokens: GFLOP/s counts that.
 """
