@@ -30,6 +30,7 @@ from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.micro_batches import MicroBatches, token_budget
+from pipelines.training.step.lean_step import make_step_lean
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def sft_trainer(
     refuse_contamination(trainer)
     adapted = cast(PreTrainedModel | PeftModel, trainer.model)
     trainer.max_tokens_per_micro_batch = token_budget(max_tokens_per_micro_batch, training, adapted)
+    make_step_lean(trainer)
     add_logging(trainer)
     return trainer
 

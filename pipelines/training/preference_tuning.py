@@ -30,6 +30,7 @@ from pipelines.training.fine_tuning import (
     show_bias_of_wrapped_head,
 )
 from pipelines.training.library_checks import explain_library_errors
+from pipelines.training.step.lean_step import make_step_lean
 
 SCORE_COLUMNS = ("chosen", "rejected", "reference_chosen", "reference_rejected", "n_chosen", "n_rejected")
 _POLICY, _REFERENCE = "default", "ref"  # TRL's names for the adapter in training and its frozen copy
@@ -121,6 +122,7 @@ def preference_trainer(
         train_adapters_in_float32(trainer.model)
         if getattr(trainer.model.peft_config[_POLICY], "trainable_token_indices", None):
             leave_embeddings_out(trainer.model)
+    make_step_lean(trainer)
     add_logging(trainer)
     trainer.add_callback(_samples(policy.tokenizer, training, held_out, shown))
     return trainer
