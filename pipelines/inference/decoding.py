@@ -6,6 +6,7 @@ penalties and minimum length would make models differ by their settings and not 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from pipelines.errors import UserError
 from pipelines.inference.continuous_batching import decode_continuous, new_cache
 from pipelines.inference.sampling import Request, SamplingPolicy, SeededSampling, pad_left, uniform_numbers
+from pipelines.inference.shared_base import merged_copy
 from pipelines.modeling import LoadedModel, stop_token_ids
 
 
@@ -29,6 +31,8 @@ def decode(
     """
     decode_by = decode_continuous if new_cache(loaded) is not None else decode_padded
     with plain_generation_config(loaded) as stop_ids:
+        if isinstance(loaded.model, PeftModel):
+            loaded = replace(loaded, model=merged_copy(loaded.model) or loaded.model)
         try:
             yield from decode_by(loaded, requests, policy, stop_ids, batch_size)
         except torch.OutOfMemoryError as error:

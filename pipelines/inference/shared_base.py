@@ -6,12 +6,13 @@ initialization takes its matrices) are copied first.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel
-from peft.utils import load_peft_weights
+from peft.utils import PeftType, load_peft_weights
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,6 +22,7 @@ from pipelines.modeling.loading import resize_embeddings, with_adapter
 _PREFIX = "base_model.model."  # of the names in an adapter's file
 _WRAPPERS = (".base_layer", ".original_module", ".modules_to_save.default")
 _HARMLESS_INITIALIZATIONS = (True, False, None, "gaussian", "orthogonal", "eva")
+_MAX_MERGED_BYTES = 2**31  # in wider layers an adapter costs little beside its base
 
 
 def sharing_copy(model: PreTrainedModel, is_written: Callable[[str], bool] = lambda _: False) -> PreTrainedModel:
@@ -53,6 +55,22 @@ def grown_copy(base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
     return grown
 
 
+def merged_copy(model: PeftModel) -> PreTrainedModel | None:
+    """Copy `model` with its LoRA layers merged, which saves their products at each token. None unless its weights are
+    float32 or wider, so that the sum is exact to their rounding, take less than 2 GiB, and are not tied; trained tokens
+    may be, because PEFT trains them in both places."""
+    if model.peft_type != PeftType.LORA:
+        return None
+    n_names = Counter(id(parameter) for _, parameter in _parameters(model))
+    changed = {name: parameter for name, parameter in _parameters(model) if _is_changed_by_merge(name)}
+    exact = all(parameter.dtype in (torch.float32, torch.float64) for parameter in changed.values())
+    tied = any(n_names[id(one)] > 1 for name, one in changed.items() if ".token_adapter." not in name)
+    if not exact or tied or sum(parameter.nbytes for parameter in changed.values()) > _MAX_MERGED_BYTES:
+        return None
+    copied: Any = sharing_copy(cast(PreTrainedModel, model), _is_changed_by_merge)
+    return cast(PreTrainedModel, copied.merge_and_unload())
+
+
 def empty(model: torch.nn.Module) -> None:
     """Release the model's tensors, even if it is still referenced; frees a base that no other model shares."""
     for parameter in model.parameters():
@@ -76,6 +94,10 @@ def _written_by(adapter: str) -> Callable[[str], bool]:
             name = name.replace(wrapper, "")
         found.add(name.removeprefix(_PREFIX))
     return found.__contains__
+
+
+def _is_changed_by_merge(name: str) -> bool:
+    return ".base_layer." in name
 
 
 def _parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

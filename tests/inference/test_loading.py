@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.inference.loading import (
     load_in_turn,
     with_template_of,
 )
+from pipelines.inference.shared_base import adapted_copy, merged_copy
 from pipelines.modeling import CHATML, LoadedModel, load_tokenizer
 from pipelines.modeling.loading import load_base_model
 
@@ -72,6 +74,13 @@ def nats(loaded: LoadedModel) -> list[float]:
     return [one.nll_nats for one in text_likelihoods(loaded, TEXTS)]
 
 
+def in_turn_together(base_folder: Path, adapter: Path) -> tuple[LoadedModel, LoadedModel]:
+    """A base, and an adapter on a copy that shares its tensors."""
+    base = load_for_inference(str(base_folder))
+    model = adapted_copy(base.model, str(adapter), load_tokenizer(str(adapter)))
+    return base, replace(base, model=model)
+
+
 def in_turn(*choices: ModelRef) -> Iterator[LoadedModel]:
     return load_in_turn(choices, distinct_names(choices))
 
@@ -92,6 +101,33 @@ def test_an_adapter_leaves_the_base_as_it_was(base_folder, adapters, kind):
     assert found[0] == found[2] != found[1]
     assert places[0] == places[1], "the base was not loaded again"
     assert found[1] == pytest.approx(nats(load_for_inference(str(base_folder), str(adapters[kind]))), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_merged_copy_has_the_logits_of_its_adapter_and_leaves_both_models_as_they_were(base_folder, adapters, kind):
+    base, adapted = in_turn_together(base_folder, adapters[kind])
+    before, token_ids = nats(adapted), torch.arange(5, 60)[None]
+    merged = merged_copy(adapted.model)
+    assert merged is not None
+    assert not any("lora" in name for name, _ in merged.named_modules())
+    with torch.inference_mode():
+        expected, found = adapted.model(token_ids).logits, merged(token_ids).logits
+    assert (expected - found).abs().max() < 1e-4 * expected.abs().max()
+    assert nats(adapted) == before
+    for name, tensor in load_base_model(str(base_folder)).state_dict().items():
+        assert base.model.state_dict()[name].equal(tensor)
+
+
+def test_no_copy_is_merged_where_that_would_round_or_change_a_tied_weight(base_folder, adapters, monkeypatch):
+    rounded = load_for_inference(str(base_folder), str(adapters["lora"]), dtype="bfloat16")
+    assert merged_copy(rounded.model) is None
+    tied = load_for_inference(str(base_folder))
+    tied.model.lm_head.weight = tied.model.model.embed_tokens.weight
+    on_head = get_peft_model(tied.model, LoraConfig(r=2, target_modules=["lm_head"]))
+    assert merged_copy(on_head) is None
+    adapted = load_for_inference(str(base_folder), str(adapters["lora"]))
+    monkeypatch.setattr("pipelines.inference.shared_base._MAX_MERGED_BYTES", 1000)
+    assert merged_copy(adapted.model) is None
 
 
 def test_models_and_adapters_in_turn(base_folder, adapters, tiny_model_folder):
