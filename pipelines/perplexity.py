@@ -96,7 +96,7 @@ def _parser() -> ArgumentParser:
     scopes = ["text", "response"]
     add("--scope", action="append", default=[], choices=scopes, help="repeat for both (default: depends on the rows)")
     add("--by_source", action="store_true", help="add figures for each `source` of the rows")
-    add("--batch_size", type=positive_number, default=8, metavar="N", help="rows at a time (default 8)")
+    add("--batch_size", type=positive_number, metavar="N", help="most rows at a time (default: by their length)")
     longest = "tokens read at once (default: the model's context)"
     add("--window", type=positive_number, metavar="TOKENS", help=longest)
     add("--stride", type=positive_number, metavar="TOKENS", help="step between windows (default: half the window)")

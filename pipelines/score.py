@@ -86,7 +86,7 @@ def _parser() -> ArgumentParser:
     texts.add_argument("--file", type=Path, help="file with one text per line")
     texts.add_argument("--pairs", type=Path, metavar="FILE", help="rows of good and bad (JSONL, JSON, CSV or Parquet)")
     add_dtype(parser, "float64", default=None, otherwise="float64 with --text, else auto")
-    add("--batch_size", type=positive_number, default=8, metavar="N", help="texts at a time (default 8)")
+    add("--batch_size", type=positive_number, metavar="N", help="most texts at a time (default: by their length)")
     add("--seed", type=int, default=0, help="no effect: nothing here is random")
     add("--output", type=Path, metavar="FILE", help="FILE.json for the record, .csv or .jsonl for the tokens")
     return parser

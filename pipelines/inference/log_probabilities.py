@@ -5,24 +5,26 @@ lm-evaluation-harness counts the tokens read: its `max_length` M is a window of 
 which each window but the first starts with one token of context (lm_eval.utils.get_rolling_token_windows).
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from peft import PeftModel
 
 from pipelines.errors import UserError
+from pipelines.inference.teacher_forcing import head_only_at
 from pipelines.inference.windows import sliding_windows, window_and_stride
 from pipelines.modeling import LoadedModel
 
 MeasuredBy: TypeAlias = Callable[[Sequence[Any], Callable[[Sequence[Any]], Sequence[Any]]], list[Any]]
 FiguresOf: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-_MAX_TOKENS_PER_ROW = 1024  # a batch holds at most batch_size * 1,024 tokens with padding: long windows, fewer rows
-_POSITIONS_AT_A_TIME = 256  # float32 log-softmax over a vocabulary of 150,000 then takes 150 MB at a time
+_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32768}  # with padding; a CPU gains nothing from more, a GPU is busy with these
+_LOGITS_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}  # 256 MiB and 4 GiB in float32
+_MAX_PADDING = 16  # tokens of a row, or an eighth of the longest row: less than it takes to begin another batch
+# in one softmax: 4 MiB, which the cache holds; with 50,000 tokens that takes a third of the time of 50 MiB
+_SOFTMAX_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def scored_places(
     sequences: Sequence[TokenSequence],
     figures_of: FiguresOf,
     *,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     window: int | None = None,
     stride: int | None = None,
     measured_by: MeasuredBy = measured_here,
@@ -65,7 +67,8 @@ def scored_places(
     """Compute `figures_of` at each scored place of each sequence (float64, shape [n_scored, n_figures]), in order.
 
     `figures_of` takes logits (shape [n, vocabulary]; float32, or float64 of a float64 model) and their target tokens
-    (shape [n]), and returns figures (shape [n, n_figures]). Results depend on batch size and padding only by rounding.
+    (shape [n]), and returns figures (shape [n, n_figures]). A batch holds sequences of about one length, as many as the
+    device computes at once, but at most `batch_size`. Results depend on batch size and padding only by rounding.
 
     `measured_by` runs the model: in this process (the default), or `measured_by_all`, which splits the batches over the
     processes of `accelerate launch`. Then all must call this with equal sequences and get all results, identical to
@@ -84,7 +87,7 @@ def scored_places(
         for number, one in enumerate(sequences)
         for place in sliding_windows(len(one.token_ids), one.first_scored, size, step)
     ]
-    batches = list(_batches(pieces, batch_size))
+    batches = list(_batches(pieces, _tokens_at_once(loaded), batch_size))
     found = measured_by(batches, lambda share: [_figures(loaded, batch, figures_of) for batch in share])
     placed: dict[int, list[tuple[int, np.ndarray]]] = {}
     for batch, tables in zip(batches, found, strict=True):
@@ -102,53 +105,47 @@ def scored_places(
     return results
 
 
-def _batches(pieces: list[_Piece], batch_size: int) -> Iterator[list[_Piece]]:
-    """Longest first: little padding, and a batch that does not fit into memory fails early."""
+def _tokens_at_once(loaded: LoadedModel) -> int:
+    """The token budget of a batch: what keeps the device busy, if the logits fit into memory."""
+    kind, n_words = loaded.device.type, int(loaded.model.config.get_text_config().vocab_size)
+    return min(_of_device(_TOKENS_AT_ONCE, kind), _of_device(_LOGITS_AT_ONCE, kind) // n_words)
+
+
+def _of_device(figures: dict[str, int], kind: str) -> int:
+    return figures.get(kind, figures["cuda"])
+
+
+def _batches(pieces: list[_Piece], n_tokens: int, batch_size: int | None) -> Iterator[list[_Piece]]:
+    """Longest first, so that a batch that does not fit into memory fails early; short rows wait for their own batch."""
     longest_first = sorted(pieces, key=lambda piece: len(piece.token_ids), reverse=True)
     start = 0
     while start < len(longest_first):
-        n_rows = batch_size * _MAX_TOKENS_PER_ROW // len(longest_first[start].token_ids)
-        n_rows = max(1, min(batch_size, n_rows))
-        yield longest_first[start : start + n_rows]
-        start += n_rows
+        longest = len(longest_first[start].token_ids)
+        n_rows = max(1, n_tokens // longest)
+        batch = longest_first[start : start + min(n_rows, batch_size or n_rows)]
+        shortest = longest - max(_MAX_PADDING, longest // 8)
+        yield (batch := [piece for piece in batch if len(piece.token_ids) >= shortest])
+        start += len(batch)
 
 
 @torch.inference_mode()
 def _figures(loaded: LoadedModel, batch: list[_Piece], figures_of: FiguresOf) -> list[np.ndarray]:
-    """Figures of each piece's scored places; rows are padded on the right, which no token attends to."""
+    """Figures of each piece's scored places. Rows are padded on the right, which no token before attends to, so there
+    is no attention mask. A last token is not read: nothing after it is scored."""
     length = max(len(piece.token_ids) for piece in batch)
-    token_ids = torch.zeros((len(batch), length), dtype=torch.long)
-    mask = torch.zeros((len(batch), length), dtype=torch.long)
-    for row, piece in enumerate(batch):
-        token_ids[row, : len(piece.token_ids)] = torch.tensor(piece.token_ids)
-        mask[row, : len(piece.token_ids)] = 1
-    token_ids, mask = token_ids.to(loaded.device), mask.to(loaded.device)
-    first = min(piece.first_scored for piece in batch) - 1  # logits before it predict nothing that is scored
-    logits = _logits(loaded, token_ids, mask, first)
-    return [
-        _in_chunks(
-            figures_of,
-            logits[row, piece.first_scored - 1 - first : len(piece.token_ids) - 1 - first],
-            token_ids[row, piece.first_scored : len(piece.token_ids)],
-        )
-        for row, piece in enumerate(batch)
-    ]
-
-
-def _logits(loaded: LoadedModel, token_ids: torch.Tensor, mask: torch.Tensor, first: int) -> torch.Tensor:
-    """Logits (shape [rows, length - 1 - first, vocabulary]) at the positions from `first` to the last but one. The last
-    token is not read: nothing after it is scored."""
-    base = loaded.model.get_base_model() if isinstance(loaded.model, PeftModel) else loaded.model
-    last = token_ids.shape[1] - 1
-    inputs: dict[str, Any] = {"input_ids": token_ids[:, :last], "attention_mask": mask[:, :last], "use_cache": False}
-    if "logits_to_keep" in inspect.signature(base.forward).parameters:
-        kept = torch.arange(first, last, device=token_ids.device)
-        return loaded.model(**inputs, logits_to_keep=kept).logits
-    return loaded.model(**inputs).logits[:, first:]
+    token_ids = torch.tensor([[*piece.token_ids, *[0] * (length - len(piece.token_ids))] for piece in batch])
+    scored = [(row, place) for row, one in enumerate(batch) for place in range(one.first_scored, len(one.token_ids))]
+    rows, places = torch.tensor(scored).T
+    with head_only_at(loaded.model, rows, places - 1) as logits_of:
+        logits = logits_of(loaded.model(input_ids=token_ids[:, :-1].to(loaded.device), use_cache=False).logits)
+    figures = _in_chunks(figures_of, logits, token_ids[rows, places].to(logits.device))
+    ends = np.cumsum([len(piece.token_ids) - piece.first_scored for piece in batch])
+    return np.split(figures, ends[:-1])
 
 
 def _in_chunks(figures_of: FiguresOf, logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
-    chunks = zip(logits.split(_POSITIONS_AT_A_TIME), targets.split(_POSITIONS_AT_A_TIME), strict=True)
+    n_rows = max(1, _of_device(_SOFTMAX_AT_ONCE, logits.device.type) // logits.shape[-1])
+    chunks = zip(logits.split(n_rows), targets.split(n_rows), strict=True)
     wide = ((rows if rows.dtype == torch.float64 else rows.float(), ids) for rows, ids in chunks)
     return torch.cat([figures_of(rows, ids).double() for rows, ids in wide]).cpu().numpy()
 

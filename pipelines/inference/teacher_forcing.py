@@ -1,15 +1,13 @@
 """Teacher forcing: logits of given answers, from a model that may be in the middle of its training."""
 
-import inspect
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 
 IGNORED = -100  # the label of a token that is not in the loss, as in torch and transformers
 _N_LOGITS_AT_ONCE = 1 << 26  # 256 MiB in float32; a longer row is computed alone
@@ -71,16 +69,28 @@ def answer_logits(model: Any, rows: Sequence[AnswerRow]) -> Iterator[tuple[Answe
 def _logits_of_batch(model: Any, batch: Sequence[AnswerRow]) -> Iterator[tuple[AnswerRow, torch.Tensor]]:
     device, longest = next(model.parameters()).device, max(len(row.token_ids) for row in batch)
     ids = torch.tensor([row.token_ids + [0] * (longest - len(row.token_ids)) for row in batch], device=device)
-    mask = torch.tensor([[1] * len(r.token_ids) + [0] * (longest - len(r.token_ids)) for r in batch], device=device)
-    kept = sorted({place - 1 for row in batch for place in row.places})  # a token is predicted one place before it
-    column = {place: number for number, place in enumerate(kept)}
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    keeps = "logits_to_keep" in inspect.signature(type(base).forward).parameters
-    only = {"logits_to_keep": torch.tensor(kept, device=device)} if keeps else {}
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **only).logits
-    logits = logits if keeps else logits[:, kept]
-    for number, row in enumerate(batch):
-        yield row, logits[number, [column[place - 1] for place in row.places]].float()
+    predicted_at = [(number, place - 1) for number, row in enumerate(batch) for place in row.places]
+    rows, places = torch.tensor(predicted_at, dtype=torch.long).reshape(-1, 2).T
+    with head_only_at(model, rows, places) as logits_of:  # no token attends to the padding on its right: no mask
+        logits = logits_of(model(input_ids=ids, use_cache=False).logits)
+    yield from zip(batch, (one.float() for one in logits.split([len(row.places) for row in batch])), strict=True)
+
+
+@contextmanager
+def head_only_at(
+    model: Any, rows: torch.Tensor, places: torch.Tensor
+) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """Compute the model's head at `rows` and `places` (shape [n]) alone. Yields a function that takes the logits of the
+    model's output to those of the places (shape [n, vocabulary]), also for a model without a separate head."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if head is None:
+        yield lambda logits: logits[rows, places]
+        return
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][rows, places][None], *given[1:]))
+    try:
+        yield lambda logits: logits[0]
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -113,17 +113,15 @@ class CapabilityScore:
     n_bytes: tuple[int, ...]
 
 
-def capability_scores(
-    loaded: LoadedModel, items: Sequence[CapabilityItem], *, batch_size: int = 8
-) -> list[CapabilityScore]:
+def capability_scores(loaded: LoadedModel, items: Sequence[CapabilityItem]) -> list[CapabilityScore]:
     """log p of every choice given its context, of a sentence without context as in `text_likelihoods`. A context that
     does not fit is cut at its left. Raises as `text_likelihoods`."""
     sentences = [choice for item in items if item.context is None for choice in item.choices]
-    alone = iter(text_likelihoods(loaded, sentences, batch_size=batch_size, measured_by=measured_by_all))
+    alone = iter(text_likelihoods(loaded, sentences, measured_by=measured_by_all))
     sequences = [
         _continuation(loaded, item.context, choice) for item in items if item.context for choice in item.choices
     ]
-    after = iter(log_probabilities(loaded, sequences, batch_size=batch_size, measured_by=measured_by_all))
+    after = iter(log_probabilities(loaded, sequences, measured_by=measured_by_all))
     scores = []
     for item in items:
         if item.context is None:

@@ -26,7 +26,7 @@ _DOCUMENT_SEPARATOR = "<|endoftext|>"
 class ReadingOptions(TypedDict, total=False):
     """How texts are read, as in `log_probabilities`: `window` and `stride` in tokens, `measured_by` for processes."""
 
-    batch_size: int
+    batch_size: int | None
     window: int | None
     stride: int | None
     measured_by: MeasuredBy

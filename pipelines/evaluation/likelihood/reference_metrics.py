@@ -45,7 +45,7 @@ class ReferenceScores:
 
 
 def reference_scores(
-    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, *, batch_size: int = 8
+    loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle, *, batch_size: int | None = None
 ) -> list[ReferenceScores | None]:
     """Score each prompt's reference answer after the prompt in `style`; None where there is none.
 
@@ -61,7 +61,7 @@ def reference_scores(
     return [one if (one := found.get(place)) and one.n_tokens else None for place in range(len(prompts))]
 
 
-def _scores(loaded: LoadedModel, sequences: Sequence[TokenSequence], batch_size: int) -> list[ReferenceScores]:
+def _scores(loaded: LoadedModel, sequences: Sequence[TokenSequence], batch_size: int | None) -> list[ReferenceScores]:
     stops = stop_token_ids(loaded.tokenizer, cast(PreTrainedModel, loaded.model))
 
     def columns(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

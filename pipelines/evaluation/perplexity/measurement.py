@@ -27,7 +27,7 @@ class Reading:
     """How documents are read; `window` and `stride` in tokens, None for the model's longest sequence and half of it.
     A `template` replaces the models' own."""
 
-    batch_size: int = 8
+    batch_size: int | None = None
     window: int | None = None
     stride: int | None = None
     dtype: str = "auto"

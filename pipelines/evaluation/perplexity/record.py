@@ -1,21 +1,17 @@
-"""Likelihoods -> perplexity.json and the console table: the `evaluate` metric, and paired differences."""
+"""Likelihoods -> perplexity.json and the console table: figures of each model, and paired differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import evaluate
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.documents import Scope
+from pipelines.evaluation.perplexity.figures import perplexity_figures
 from pipelines.evaluation.perplexity.measurement import Measurement, Reading
 from pipelines.evaluation.statistics.intervals import paired_difference_of_ratios, paired_relative_change_of_ratios
 from pipelines.evaluation.statistics.row_groups import Groups, labels_of
 from pipelines.inference.processes import processes
 from pipelines.records import versions
-
-METRIC_FOLDER = Path(__file__).parents[1] / "metrics" / "perplexity"
 
 
 def perplexity_record(
@@ -58,8 +54,7 @@ def perplexity_results(measurements: Sequence[Measurement], seed: int) -> list[d
         groups.setdefault((one.scope, one.source), []).append(one)
     for group in groups.values():
         _refuse_different_bytes(group)
-    metric = evaluate.load(str(METRIC_FOLDER), keep_in_memory=True)
-    results = [_result(one, metric, seed) for one in measurements]
+    results = [_result(one, seed) for one in measurements]
     best: dict[tuple[Any, ...], dict[str, Any]] = {}  # the prompt style of the fewest bits
     for result in results:
         key = (result["model"], result["scope"], result["source"])
@@ -151,9 +146,9 @@ def _refuse_different_bytes(measurements: Sequence[Measurement]) -> None:
             )
 
 
-def _result(measurement: Measurement, metric: evaluate.EvaluationModule, seed: int) -> dict[str, Any]:
+def _result(measurement: Measurement, seed: int) -> dict[str, Any]:
     documents = measurement.documents
-    found = metric.compute(
+    found = perplexity_figures(
         nll_nats=[one.nll_nats for one in documents],
         n_tokens=[one.n_tokens for one in documents],
         n_bytes=[one.n_bytes for one in documents],

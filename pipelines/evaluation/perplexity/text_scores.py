@@ -84,7 +84,7 @@ def given_texts(texts: Sequence[str] | None, file: Path | None) -> list[str]:
     return found
 
 
-def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int = 8) -> list[TextScore]:
+def score_texts(loaded: LoadedModel, texts: Sequence[str], *, batch_size: int | None = None) -> list[TextScore]:
     """Score the texts under the model; equal texts have equal scores, to the last bit. Raises `UserError` if no token
     of a text can be scored."""
     distinct = list(dict.fromkeys(texts))  # two equal texts in different batches would differ by rounding

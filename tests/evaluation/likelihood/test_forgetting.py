@@ -55,7 +55,7 @@ def test_a_model_whose_weights_were_disturbed_is_worse_on_general_text(shared_da
 
 
 def test_log_p_of_a_choice_equals_a_plain_float64_loop(tiny):
-    found = capability_scores(tiny, ITEMS, batch_size=3)
+    found = capability_scores(tiny, ITEMS)
     encode: Any = tiny.tokenizer
     for item, score in zip(ITEMS, found, strict=True):
         for choice, log_prob, n_bytes in zip(item.choices, score.log_probs, score.n_bytes, strict=True):

@@ -172,11 +172,38 @@ def test_logits_are_computed_for_scored_positions_only(tiny):
     assert shapes == [found.n_tokens]
 
 
-def test_a_batch_of_long_windows_holds_fewer_rows(tiny):
+def test_rows_of_one_batch_have_logits_for_their_own_scored_positions_only(tiny):
+    shapes = []
+    hook = tiny.model.lm_head.register_forward_hook(lambda _, inputs, __: shapes.append(tuple(inputs[0].shape[:2])))
+    sequences = [TokenSequence([5] * 20, 18), TokenSequence([6] * 20, 1), TokenSequence([7] * 12, 11)]
+    log_probabilities(tiny, sequences)
+    hook.remove()
+    assert shapes == [(1, 2 + 19 + 1)]
+    assert not tiny.model.lm_head._forward_pre_hooks, "the model is left as it was"
+
+
+def test_no_batch_has_an_attention_mask(tiny, monkeypatch):
+    given = []
+    forward = tiny.model.forward
+    monkeypatch.setattr(tiny.model, "forward", lambda **options: given.append(options) or forward(**options))
+    text_likelihoods(tiny, TEXTS)
+    assert given
+    assert not any("attention_mask" in one for one in given)
+
+
+def test_a_batch_holds_rows_of_about_one_length_up_to_a_number_of_tokens(tiny):
     model = _Uniform(256, max_positions=4096)
-    sequences = [TokenSequence([1] * 3000, 1)] * 5 + [TokenSequence([1] * 10, 1)] * 5
-    log_probabilities(dataclasses.replace(tiny, model=model), sequences, batch_size=8)  # the last token is not read
-    assert model.shapes == [(2, 2999), (2, 2999), (2, 2999), (4, 9)]
+    sequences = [TokenSequence([1] * n, 1) for n in (10, 1500, 3000, 10, 1500, 1500)]
+    log_probabilities(dataclasses.replace(tiny, model=model), sequences)
+    assert model.shapes == [(1, 2999), (2, 1499), (1, 1499), (2, 9)], "the last token is not read"
+    log_probabilities(dataclasses.replace(tiny, model=model), sequences[1:2] * 3, batch_size=1)
+    assert model.shapes[4:] == [(1, 1499)] * 3
+
+
+def test_a_large_vocabulary_has_fewer_rows_at_once(tiny):
+    model = _Uniform(1 << 15, max_positions=4096)
+    log_probabilities(dataclasses.replace(tiny, model=model), [TokenSequence([1] * 1025, 1)] * 2)
+    assert model.shapes == [(1, 1024), (1, 1024)]
 
 
 def test_bits_per_byte_agree_for_two_tokenizers_whose_models_give_the_bytes_equal_probability(tiny):
@@ -222,7 +249,7 @@ class _Uniform(torch.nn.Module):
     def __init__(self, n_tokens: int, logit: float = 0.0, max_positions: int = 64) -> None:
         super().__init__()
         self.n_tokens, self.logit, self.device = n_tokens, logit, torch.device("cpu")
-        self.config = LlamaConfig(max_position_embeddings=max_positions)
+        self.config = LlamaConfig(max_position_embeddings=max_positions, vocab_size=n_tokens)
         self.shapes: list[tuple[int, ...]] = []
 
     def forward(self, input_ids: torch.Tensor, **_: object) -> SimpleNamespace:

@@ -2,11 +2,12 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import evaluate
 import pytest
 
-from pipelines.evaluation.perplexity.record import METRIC_FOLDER
+METRIC_FOLDER = Path(__file__).parents[3] / "pipelines/evaluation/metrics/perplexity"
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@
 It takes sums for each document, not logits: padding and prompt are already excluded.
 """
 
-import math
 from typing import Any
 
 import datasets
 import evaluate
 
-from pipelines.evaluation.statistics.intervals import bootstrap_ratio
-from pipelines.evaluation.statistics.row_groups import Groups
+from pipelines.evaluation.perplexity.figures import perplexity_figures
 
 _DESCRIPTION = """
 Over all documents together, never as a mean of batch or document means:
@@ -58,27 +56,6 @@ class Perplexity(evaluate.Metric):
         )
 
     def _compute(
-        self,
-        nll_nats: list[float],
-        n_tokens: list[int],
-        n_bytes: list[int],
-        groups: Groups | None = None,
-        seed: int = 0,
-        n_resamples: int = 10_000,
+        self, nll_nats: list[float], n_tokens: list[int], n_bytes: list[int], **options: Any
     ) -> dict[str, Any]:
-        nats_per_token = bootstrap_ratio(nll_nats, n_tokens, groups=groups, seed=seed, n_resamples=n_resamples)
-        bits = [nats / math.log(2) for nats in nll_nats]
-        bits_per_byte = bootstrap_ratio(bits, n_bytes, groups=groups, seed=seed, n_resamples=n_resamples)
-        return {
-            "perplexity": math.exp(nats_per_token.value),
-            "bits_per_byte": bits_per_byte.value,
-            "nll_nats": math.fsum(nll_nats),
-            "n_documents": len(nll_nats),
-            **{name: value for name, value in bits_per_byte.to_json().items() if "groups" in name},
-            "n_tokens": sum(n_tokens),
-            "n_bytes": sum(n_bytes),
-            "ci95": {
-                "perplexity": [math.exp(bound) for bound in nats_per_token.ci95],
-                "bits_per_byte": list(bits_per_byte.ci95),
-            },
-        }
+        return perplexity_figures(nll_nats, n_tokens, n_bytes, **options)
