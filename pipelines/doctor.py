@@ -34,9 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command_line = ["--config", str(flags.config), *keys]
     stage = Stage(flags.stage) if flags.stage else stage_of(flags.config, written_keys(command_line))
     recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, checks_of(stage), REQUIRED[stage])
-    import torch
-
-    torch.compiler.set_default_backend("eager")  # else bitsandbytes would load the compiler
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
     from pipelines.preflight.captured_errors import config_findings

@@ -5,9 +5,11 @@ after it, up to and including the end token (`assistant_turns`). This works for 
 marks or without, and keeps headers and the white space after a turn out of the loss.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, pairwise
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -75,11 +77,11 @@ def turn_token_ids(
 ) -> list[tuple[list[int], list[int]]]:
     """Token ids of each turn's prompt as served, and of the turn: as one text with the prompt, unless a token would
     span the boundary."""
-    prompts = _ids(tokenizer, [turn.prompt for turn in turns])
-    wholes = _ids(tokenizer, [turn.prompt + turn.text for turn in turns])
+    texts = [text for turn in turns for text in (turn.prompt, turn.prompt + turn.text)]
+    ids = _ids_by_piece(tokenizer, texts)
     return [
         (prompt, whole[len(prompt) :] if whole[: len(prompt)] == prompt else inner_token_ids(tokenizer, turn.text))
-        for turn, prompt, whole in zip(turns, prompts, wholes, strict=True)
+        for turn, prompt, whole in zip(turns, ids[::2], ids[1::2], strict=True)
     ]
 
 
@@ -124,6 +126,39 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[
         list(texts), add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
     )  # fmt: skip
     return list(encoded["input_ids"])
+
+
+def _ids_by_piece(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """As `_ids`, but what the texts share (system prompts, earlier turns) is tokenized once: texts are cut before
+    special tokens."""
+    mark = _turn_mark(tokenizer, len(tokenizer))
+    if mark is None:
+        return _ids(tokenizer, texts)
+    cut = []
+    for text in texts:
+        places = [0, *(found.start() for found in mark.finditer(text)), len(text)]
+        cut.append([text[begin:end] for begin, end in pairwise(places)])
+    pieces = list(dict.fromkeys(chain.from_iterable(cut)))
+    known = dict(zip(pieces, _ids(tokenizer, pieces), strict=True))
+    return [list(chain.from_iterable(map(known.__getitem__, of_text))) for of_text in cut]
+
+
+@lru_cache(maxsize=64)
+def _turn_mark(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> re.Pattern[str] | None:  # noqa: ARG001
+    """The special tokens before which a text can be cut, and the token ids of the parts are those of the text; None if
+    there are none.
+
+    The tokenizer itself cuts there before anything else, unless an added token covers the place, takes the white space
+    before it or depends on it.
+    """
+    if not tokenizer.is_fast or getattr(tokenizer, "split_special_tokens", False):
+        return None
+    added = list(tokenizer.added_tokens_decoder.values())
+    inside = {character for token in added for character in token.content[1:]}
+    bound = tuple(token.content for token in added if token.normalized or token.lstrip or token.single_word)
+    special = [token.content for token in added if token.special and token.content[0] not in inside]
+    marks = [mark for mark in special if not any(other.startswith(mark) for other in bound)]
+    return re.compile("|".join(map(re.escape, marks))) if marks else None
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -59,6 +60,7 @@ def build_context(
     data, training, model = recipe.arguments
     errors = CapturedErrors()
     tokenizer, new_tokens, is_usable = _load_tokenizer(inputs, errors)
+    tokenizer("")  # turns off truncation and padding, which no two threads may do at once
     tokenize: Callable[[Batch], Sequence[Tokenized]] = (
         partial(_tokenize_rows, inputs, tokenizer, is_usable)
         if isinstance(inputs, SftInputs)
@@ -123,13 +125,26 @@ def _sampled_rows(
     errors: CapturedErrors, seen: dict[int, Any],
 ) -> SampledRows:  # fmt: skip
     sampled = []
-    for places, numbers, batch in _drawn(rows, max_rows):
-        for place, number, row, one in zip(places, numbers, batch, tokenize((numbers, batch)), strict=True):
+    drawn = list(_drawn(rows, max_rows))
+    batches = ((numbers, batch) for _, numbers, batch in drawn)
+    for (places, numbers, batch), made in zip(drawn, _in_two_threads(tokenize, batches), strict=True):
+        for place, number, row, one in zip(places, numbers, batch, made, strict=True):
             seen[place] = one
             if one.error is not None:
                 errors.add(one.error)
             sampled.append(_of_row(number, row, one) if isinstance(one, TokenizedRow) else _of_pair(number, row, one))
     return SampledRows(split, tuple(sampled), len(rows), tuple(rows.column_names), _ledger_of(sampled))
+
+
+def _in_two_threads(
+    tokenize: Callable[[Batch], Sequence[Tokenized]], batches: Iterable[Batch]
+) -> Iterator[Sequence[Tokenized]]:
+    """Tokenize `batches` in order. Rendering holds Python's lock and the tokenizer does not, so they overlap."""
+    pool = ThreadPoolExecutor(2)
+    try:
+        yield from pool.map(tokenize, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _tokenize_rows(

@@ -99,6 +99,9 @@ def parse_leniently(
     lacks the other faulty keys. Raises `UserError` for everything else."""
     reading = _read(classes, arguments)
     reading.refuse([FaultKind.ILL_TYPED], checks, required)
+    import torch
+
+    torch.compiler.set_default_backend("eager")  # nothing is compiled, and bitsandbytes would import the compiler
     return _recipe(reading, classes), reading.faults
 
 

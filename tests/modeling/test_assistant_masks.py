@@ -5,12 +5,19 @@ from typing import Any
 
 import pytest
 import trl.chat_template_utils as trl_templates
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from data_prep.conversation import RowFormat, read_row
 from pipelines.modeling import ensure_chat_template, load_tokenizer
-from pipelines.modeling.assistant_masks import UnrenderableError, inner_token_ids, prompt_token_ids, render_turns
+from pipelines.modeling.assistant_masks import (
+    AssistantTurn,
+    UnrenderableError,
+    inner_token_ids,
+    prompt_token_ids,
+    render_turns,
+    turn_token_ids,
+)
 from pipelines.modeling.chat_template import end_token
 
 TALK = [
@@ -98,6 +105,72 @@ def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
     assert tokenizer.convert_ids_to_tokens(tokenizer("ab")["input_ids"]) != ["ab"]
     assert tokenizer.convert_ids_to_tokens(inner_token_ids(tokenizer, "ab")) == ["ab"]
+
+
+_TEXT = "System: be brief.\n Question  two "
+_SPLITS = {
+    "bytes": (None, pre_tokenizers.ByteLevel(add_prefix_space=True)),
+    "space before a text": (None, pre_tokenizers.Metaspace(prepend_scheme="first")),
+    "space before a part": (normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]), None),
+    "composed": (normalizers.NFC(), pre_tokenizers.Metaspace(prepend_scheme="always")),
+}
+_MARKS = {
+    "plain": [AddedToken("<u>", special=True, normalized=False), AddedToken("</s>", special=True, normalized=False)],
+    "takes the space before it": [AddedToken("<u>", special=True, normalized=False, lstrip=True), "</s>"],
+    "takes the space after it": [AddedToken("<u>", special=True, normalized=False, rstrip=True), "</s>"],
+    "a whole word": [AddedToken("<u>", special=True, normalized=False, single_word=True), "</s>"],
+    "begins another": [
+        AddedToken("<u>", special=True, normalized=False),
+        AddedToken("<u>two", special=True, normalized=False, lstrip=True),
+        "</s>",
+    ],
+    "begins inside another": [
+        AddedToken("<u>", special=True, normalized=False),
+        AddedToken(" <u", special=False, normalized=False),
+        "</s>",
+    ],
+    "normalized": [AddedToken("<u>", special=True, normalized=True), "</s>"],
+}
+
+
+@pytest.mark.parametrize("marks", _MARKS)
+@pytest.mark.parametrize("split", _SPLITS)
+def test_turns_that_share_a_prompt_have_the_tokens_of_their_whole_texts(split, marks):
+    bpe = Tokenizer(models.BPE(unk_token="?"))
+    bpe.normalizer, bpe.pre_tokenizer = (one or bpe.normalizer for one in _SPLITS[split])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator([_TEXT] * 3, trainers.BpeTrainer(special_tokens=["?"], initial_alphabet=alphabet))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, unk_token="?")
+    for mark in _MARKS[marks]:
+        tokenizer.add_tokens([mark], special_tokens=isinstance(mark, str) or mark.special)
+    prompts = [
+        f"{start}<u>{question}" for start in ("", _TEXT, "e\u0301 <u>", "<u>") for question in ("two", " one ", "")
+    ]
+    turns = [AssistantTurn(prompt, answer) for prompt in prompts for answer in ("two</s>", " <u>three</s>", "<u")]
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    found = turn_token_ids(tokenizer, turns)
+    assert [prompt for prompt, _ in found] == [ids(turn.prompt) for turn in turns]
+    wholes = [ids(turn.prompt + turn.text) for turn in turns]
+    joined = [(prompt + answer, whole) for (prompt, answer), whole in zip(found, wholes, strict=True)]
+    assert all(
+        one == whole for (one, whole), (prompt, _) in zip(joined, found, strict=True) if whole[: len(prompt)] == prompt
+    )
+
+
+def test_a_prompt_of_several_turns_is_tokenized_once(tiny, monkeypatch):
+    ensure_chat_template(tiny)
+    turns = [AssistantTurn(f"<|im_start|>system\nBe brief.<|im_end|>{'<|im_start|>user' * n}", "x") for n in range(5)]
+    encoded = []
+    encode = type(tiny).__call__
+    monkeypatch.setattr(
+        type(tiny), "__call__", lambda self, texts, **how: encoded.extend(texts) or encode(self, texts, **how)
+    )
+    turn_token_ids(tiny, turns)
+    assert sorted(encoded) == sorted(set(encoded))
+    assert sum(text.count("Be brief.") for text in encoded) == 1
 
 
 def test_real_tool_conversations_train_calls_and_answers_and_never_results(shared_data):
