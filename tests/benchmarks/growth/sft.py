@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from tests.benchmarks.sft_throughput import (
     BASE,
     KEYS,
@@ -53,6 +51,8 @@ def drawn_rows(n_rows: int) -> list[dict[str, Any]]:
 
 
 def rows_of_length(length: int, n_rows: int) -> list[dict[str, Any]]:
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     ids = [token for path in paths[:100] for token in tokenizer(path.read_text("utf-8"))["input_ids"]]
