@@ -51,12 +51,12 @@ def same_weights(one: Path, other: Path, name: str = "adapter_model.safetensors"
 
 
 def with_bfloat16() -> AbstractContextManager[Any]:
-    """This process finds bfloat16 arithmetic and none of float16, whatever its processor has."""
+    """This process finds fast bfloat16 arithmetic and none of float16, whatever its processor has."""
     found = {
         "bfloat16": Arithmetic("bfloat16", "this processor", in_hardware=True, times_float32=0.5),
         "float16": Arithmetic("float16", "this processor", in_hardware=False, times_float32=40.0),
     }
-    return patch.object(precision, "arithmetic", lambda dtype, **_: found[dtype])
+    return patch.multiple(precision, arithmetic=lambda dtype, **_: found[dtype], times_float32=lambda *_: 0.7)
 
 
 def lock(**changes: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from pipelines.recipe.layer_probe import Way, config_of, layer_shape, times_float32
+
 HALF_TYPES = ("bfloat16", "float16")
 PRECISION_KEYS = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "dtype")  # of a recipe
 _FEATURES = {
@@ -24,6 +26,7 @@ _WIDTH = 256  # of the square matrices in the measurement
 _REPEATS = 5
 _SHORTEST = 1e-6  # seconds; if the clock is too coarse, torch's query decides
 _MAX_TIMES_FLOAT32 = 1.5  # in hardware it is 0.3 to 1.1, by AVX-512 without bfloat16 2.5 to 3, by AVX2 10 to 60
+_MAX_TIMES_OF_LAYER = 1.05  # between 1 and this the measurement decides nothing
 _LAUNCHER = "ACCELERATE_MIXED_PRECISION"  # set by `accelerate launch`
 _LOADED_IN = ("dtype", "torch_dtype")  # of model_init_kwargs
 _MAYBE_HALF = (*HALF_TYPES, "auto")
@@ -136,6 +139,8 @@ def precision_of_training(
     weights = keys.get("dtype")
     if decided.choice == "float32" and found.is_fast and weights in HALF_TYPES:
         decided = replace(decided, choice=str(weights), reason=f"the weights are loaded in it (dtype: {weights})")
+    if on_cpu and wish is None and decided.choice == "bfloat16" and keys.get("dtype") in (None, "float32"):
+        keys, decided = _quickest(keys, decided)
     if decided.is_costly or decided.choice != decided.wish:
         say(decided.line())
     os.environ[_LAUNCHER] = "no"  # if the keys are false, transformers asks the launcher
@@ -171,6 +176,29 @@ def say(line: str) -> None:
 @lru_cache
 def _say_once(line: str) -> None:
     say(line)
+
+
+def _quickest(keys: Mapping[str, Any], decided: Precision) -> tuple[Mapping[str, Any], Precision]:
+    """Where nobody asked for a precision on a processor with fast bfloat16: what is quickest for a layer of this model.
+
+    A frozen base is loaded in bfloat16 only if it was saved in it, which loses nothing. Trained weights never are:
+    updates of less than 0.4% of a weight would be rounded away. Several processes could measure differently, so they
+    keep bfloat16 autocast, as quantized bases do.
+    """
+    config, adapted = config_of(keys), bool(keys.get("use_peft"))
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    if not is_alone or any(keys.get(key) for key in ("load_in_4bit", "load_in_8bit", "model_init_kwargs")):
+        return keys, decided
+    saved = config.get("dtype", config.get("torch_dtype"))
+    is_lossless = adapted and keys.get("dtype") is None and saved == "bfloat16"
+    times = times_float32(layer_shape(config, adapted=adapted), Way.BFLOAT16 if is_lossless else Way.AUTOCAST)
+    measured = f"a layer of this model takes {times:.2f} times as long as in float32"
+    if times > _MAX_TIMES_OF_LAYER:
+        return keys, replace(decided, choice="float32", reason=f"in bfloat16 {measured}")
+    if is_lossless:
+        reason = f"{decided.reason}, and the base is loaded in it, as it was saved; {measured}"
+        return {**keys, "dtype": "bfloat16"}, replace(decided, reason=reason)
+    return keys, replace(decided, reason=f"{decided.reason}, {measured}")
 
 
 def _wish(keys: Mapping[str, Any], on_command_line: Collection[str]) -> tuple[str | None, WishedBy | None]:

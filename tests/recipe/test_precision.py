@@ -15,7 +15,15 @@ from trl import ModelConfig, SFTConfig
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe import precision as room
 from pipelines.recipe.arguments import DataArguments
-from pipelines.recipe.precision import Arithmetic, WishedBy, arithmetic, decide, inference_dtype
+from pipelines.recipe.layer_probe import Way, layer_shape, times_float32
+from pipelines.recipe.precision import (
+    Arithmetic,
+    WishedBy,
+    arithmetic,
+    decide,
+    inference_dtype,
+    precision_of_training,
+)
 from tests.conftest import PROJECT
 
 FAST = Arithmetic("bfloat16", "this processor", in_hardware=True, times_float32=0.5)
@@ -53,7 +61,12 @@ def test_the_machine_decides_unless_the_command_line_says_otherwise(found, wish,
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make this process find an arithmetic, as it would on another processor."""
-    return lambda found: monkeypatch.setattr(room, "arithmetic", lambda dtype, **_: replace(found, dtype=dtype))
+
+    def find(found: Arithmetic, times_of_layer: float = 0.7) -> None:
+        monkeypatch.setattr(room, "arithmetic", lambda dtype, **_: replace(found, dtype=dtype))
+        monkeypatch.setattr(room, "times_float32", lambda *_: times_of_layer)
+
+    return find
 
 
 def parsed(folder: Path, keys: str, *flags: str) -> Recipe:
@@ -92,6 +105,62 @@ def test_what_the_keys_of_a_recipe_become(found, keys, flags, expected, on, tmp_
     assert (training.bf16, training.mixed_precision, dtype, recipe.precision.choice) == expected
     assert not training.fp16
     assert recipe.keys.get("bf16") == (True if flags.endswith("--bf16") else recipe.keys.get("bf16"))
+
+
+LORA = "use_peft: true\n"
+IN_BFLOAT16, IN_FLOAT32 = '{"dtype": "bfloat16"}', '{"dtype": "float32"}'
+MIXED, SINGLE, ALL = (True, "float32", "bfloat16"), (False, "float32", "float32"), (True, "bfloat16", "bfloat16")
+
+
+@pytest.mark.parametrize(("times", "saved", "keys", "flags", "expected"), [
+    (1.3, IN_BFLOAT16, "", "", SINGLE), (1.3, IN_BFLOAT16, LORA, "", SINGLE), (1.04, IN_BFLOAT16, "", "", MIXED),
+    (0.7, IN_BFLOAT16, LORA, "", ALL), (0.7, IN_FLOAT32, LORA, "", MIXED), (0.7, "", LORA, "", MIXED),
+    (0.7, IN_BFLOAT16, "", "", MIXED), (0.7, IN_BFLOAT16, LORA + "dtype: float32", "", MIXED),
+    (1.3, IN_BFLOAT16, "bf16: true", "", MIXED), (1.3, IN_BFLOAT16, "", "--bf16 true", MIXED),
+    (1.3, IN_BFLOAT16, "dtype: bfloat16", "", ALL), (1.3, "{", "", "", SINGLE),
+])  # fmt: skip
+def test_on_a_fast_processor_a_layer_of_the_model_decides_what_nobody_asked_for(
+    times, saved, keys, flags, expected, on, tmp_path
+):
+    """Trained weights stay in float32, and frozen ones too unless they were saved in bfloat16."""
+    on(FAST, times)
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text(saved)
+    recipe = parsed(tmp_path, f"model_name_or_path: {base}\n{keys}", *flags.split())
+    _, training, model = recipe.arguments
+    assert (training.bf16, str(model.dtype or "float32"), recipe.precision.choice) == expected
+
+
+@pytest.mark.parametrize(("times", "line"), [
+    (1.3, "float32: in bfloat16 a layer of this model takes 1.30 times as long as in float32"),
+    (0.7, f"{HAS.partition('in ')[2]}, a layer of this model takes 0.70 times as long as in float32"),
+])  # fmt: skip
+def test_the_measured_layer_is_said_in_the_one_line(times, line, on, tmp_path, capsys):
+    on(FAST, times)
+    parsed(tmp_path, "")
+    assert capsys.readouterr().err == f"computing in {line}\n"
+
+
+@pytest.mark.parametrize(("keys", "n_processes"), [({"load_in_4bit": True}, "1"), ({"load_in_8bit": True}, "1"),
+                                                   ({}, "2")])  # fmt: skip
+def test_quantized_bases_and_several_processes_do_not_depend_on_the_measured_layer(keys, n_processes, on, monkeypatch):
+    on(FAST, 1.3)
+    monkeypatch.setenv("WORLD_SIZE", n_processes)
+    _, decided = precision_of_training({"use_cpu": True, "use_peft": True, **keys}, ())
+    assert decided.choice == "bfloat16"
+
+
+@pytest.mark.parametrize(("config", "expected"), [
+    ({"hidden_size": 128, "intermediate_size": 352, "num_attention_heads": 8, "head_dim": 16}, (128, 352, 8)),
+    ({"n_embd": 768, "n_head": 12}, (256, 768, 4)), ({}, (256, 768, 4)),
+    ({"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32}, (256, 896, 2)),
+    ({"hidden_size": 64, "num_attention_heads": 1, "head_dim": 256}, (64, 192, 1)),
+])  # fmt: skip
+def test_the_measured_layer_has_the_proportions_of_the_model(config, expected):
+    shape = layer_shape(config, adapted=True)
+    assert (shape.width, shape.inner_width, shape.n_heads) == expected
+    assert times_float32(replace(shape, width=64, inner_width=64), Way.BFLOAT16) > 0
 
 
 @pytest.mark.parametrize(("found", "loaded"), [(SLOW, "float32"), (FAST, "bfloat16")])
@@ -138,7 +207,9 @@ def test_weights_are_loaded_as_they_were_saved_where_that_is_fast(found, dtype, 
 def test_the_measurement_leaves_threads_and_random_numbers_as_they_were():
     before = torch.get_num_threads(), torch.random.get_rng_state()
     arithmetic.cache_clear()
+    times_float32.cache_clear()
     arithmetic("bfloat16", on_cpu=True)
+    times_float32(layer_shape({"hidden_size": 64}, adapted=True), Way.AUTOCAST)
     assert torch.get_num_threads() == before[0]
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
