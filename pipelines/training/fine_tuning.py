@@ -31,6 +31,7 @@ from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.micro_batches import MicroBatches, token_budget
 from pipelines.training.step.lean_step import make_step_lean
+from pipelines.training.step.recomputing import recompute_only_if_needed
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,8 @@ def sft_trainer(
     adapted = cast(PreTrainedModel | PeftModel, trainer.model)
     trainer.max_tokens_per_micro_batch = token_budget(max_tokens_per_micro_batch, training, adapted)
     make_step_lean(trainer)
+    if training.max_length is not None and trainer.max_tokens_per_micro_batch:
+        recompute_only_if_needed(trainer, max(training.max_length, trainer.max_tokens_per_micro_batch))
     add_logging(trainer)
     return trainer
 
