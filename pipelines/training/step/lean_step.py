@@ -11,8 +11,11 @@ from pipelines.training.step.trained_tokens_head import train_head_where_labels_
 
 
 def make_step_lean(trainer: Trainer) -> None:
-    """Output head only where labels are, fast dropout and no memory given back between steps, on a CPU."""
-    if trainer.args.device.type == "cpu":
+    """Output head only where labels are, fast dropout and no memory given back between steps, on a CPU.
+
+    A compiled step is left as it is: torch's compiler ends in an error in it.
+    """
+    if trainer.args.device.type == "cpu" and not trainer.args.torch_compile:
         train_head_where_labels_are()
         use_fast_dropout(cast(torch.nn.Module, trainer.model))
         keep_freed_memory()
