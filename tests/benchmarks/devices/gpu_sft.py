@@ -79,7 +79,10 @@ class Case:
 
     def keys(self, *, toy: bool) -> dict[str, Any]:
         machine = {"use_cpu": True, "bf16": False, "dtype": "float32"} if toy else {"bf16": True, "dtype": "bfloat16"}
-        batch = {"per_device_train_batch_size": self.batch, "gradient_accumulation_steps": self.accumulated}
+        batch = {
+            "per_device_train_batch_size": 1 if toy else self.batch,
+            "gradient_accumulation_steps": self.accumulated,
+        }
         length = {"max_length": 1024 if toy else 4096, "max_steps": N_STEPS}
         return {**KEYS, **machine, **batch, **length, **({"load_in_4bit": True} if self.four_bits else {})}
 
@@ -139,7 +142,7 @@ def lines(cases: list[Case], minutes: float, attention: str | None, *, toy: bool
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "rows").mkdir()
-        write_rows(folder / "rows" / "train.jsonl", 400 if toy else 20_000)
+        write_rows(folder / "rows" / "train.jsonl", 100 if toy else 20_000)
         for number, case in enumerate(cases):
             weights = folder / case.model
             if not weights.exists():
