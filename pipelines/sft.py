@@ -72,7 +72,10 @@ def _train(recipe: "Recipe") -> None:
     bundle = load_bundle(start, model_arguments, training, tokenizer, new_tokens)
     run.note(n_parameters=bundle.model.num_parameters())
     trainer = sft_trainer(bundle, training, train, held_out, data.max_tokens_per_micro_batch)
-    run.note(max_tokens_per_micro_batch=trainer.max_tokens_per_micro_batch)
+    run.note(
+        max_tokens_per_micro_batch=trainer.max_tokens_per_micro_batch,
+        activation_checkpointing=trainer.args.activation_checkpointing,
+    )
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     if push:
