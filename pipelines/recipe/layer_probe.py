@@ -6,6 +6,7 @@ half as long.
 """
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,18 +49,25 @@ def config_of(keys: Mapping[str, Any]) -> Mapping[str, Any]:
             saved = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:  # reported where the base is loaded
             saved = {}
-    own = keys.get("model_config")
-    return {**saved, **saved.get("text_config", {}), **(own if isinstance(own, Mapping) else {})}
+    parts = (saved, saved.get("text_config") if isinstance(saved, Mapping) else None, keys.get("model_config"))
+    return {key: value for part in parts if isinstance(part, Mapping) for key, value in part.items()}
 
 
 def layer_shape(config: Mapping[str, Any], *, adapted: bool) -> LayerShape:
     """The shape to measure for a model of `config`: its own width, at most 256, with its proportions."""
-    width = config.get("hidden_size") or config.get("n_embd") or _WIDEST
-    n_heads = config.get("num_attention_heads") or config.get("n_head") or max(1, width // _HEAD)
-    head = config.get("head_dim") or max(2, width // n_heads)
-    inner_share = (config.get("intermediate_size") or _INNER_SHARE * width) / width
+    width = _size(config, "hidden_size", "n_embd") or _WIDEST
+    n_heads = _size(config, "num_attention_heads", "n_head") or max(1, width // _HEAD)
+    head = _size(config, "head_dim") or max(2, width // n_heads)
+    inner_share = (_size(config, "intermediate_size") or _INNER_SHARE * width) / width
     narrowed = min(width, _WIDEST)
-    return LayerShape(narrowed, int(narrowed * inner_share), max(1, narrowed // head), adapted)
+    n_heads = math.gcd(max(1, narrowed // head), narrowed)  # a layer needs a width that its heads divide
+    return LayerShape(narrowed, max(1, int(narrowed * inner_share)), n_heads, adapted)
+
+
+def _size(config: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these keys that is a size; what is not one is reported where the model is built."""
+    sizes = (config.get(name) for name in names)
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)
 
 
 @lru_cache

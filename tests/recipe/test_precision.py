@@ -241,3 +241,12 @@ def test_a_processor_with_bfloat16_instructions_computes_in_bfloat16():
     found = arithmetic("bfloat16", on_cpu=True)
     assert found.is_fast
     assert not arithmetic("float16", on_cpu=True).is_fast or features.get("avx512_fp16") or features.get("amx_fp16")
+
+
+@pytest.mark.parametrize(
+    "config", [{"n_embd": 33, "n_head": 2}, {"n_embd": "much"}, {"hidden_size": 96, "head_dim": 80}]
+)
+def test_a_layer_of_odd_or_wrong_sizes_is_measured_and_left_to_be_reported_later(config):
+    shape = layer_shape(config, adapted=False)
+    assert shape.width % shape.n_heads == 0
+    assert times_float32(shape, Way.AUTOCAST) > 0
