@@ -105,6 +105,12 @@ def test_the_empty_batches_of_an_accumulated_step_cost_no_forward(step_of):
     assert sum(n_rows for n_rows, _ in shapes) == len(LENGTHS)
 
 
+def test_in_16_bits_a_processor_meets_few_shapes(step_of):
+    *_, shapes = step_of("--use_peft --bf16 true", 200)
+    assert {longest % 32 for _, longest in shapes} == {0}
+    assert sum(n_rows for n_rows, _ in shapes) == 4
+
+
 def test_two_processes_take_the_step_of_whole_batches(base, uneven_rows, tmp_path):
     found = []
     for budget in (0, 150):
