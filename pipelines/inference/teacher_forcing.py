@@ -88,7 +88,8 @@ def head_only_at(
         return
     hook = head.register_forward_pre_hook(lambda _, given: (given[0][rows, places][None], *given[1:]))
     try:
-        yield lambda logits: logits[0]
+        # a model that multiplies by the head's weight itself never calls it: its logits have every position
+        yield lambda logits: logits[0] if logits.shape[:2] == (1, len(rows)) else logits[rows, places]
     finally:
         hook.remove()
 

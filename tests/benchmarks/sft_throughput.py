@@ -289,10 +289,10 @@ def line_of(variant: str, way: str, found: dict[str, list[Measured]]) -> str:
         own, of_trl = ([run.speed(seconds) for run in found[name]] for name in (way, "trl sft"))
         ratios = sorted(a / b for a, b in zip(own, of_trl, strict=True))
         words.append(f"{statistics.median(own):,.0f} ({statistics.median(ratios):.2f}x)")
-    words.append(f"{longest.losses[0]:.4f} to {longest.losses[-1]:.4f}")
-    words.append(f"{max(abs(a - b) for a, b in zip(longest.losses, reference.losses, strict=True)):.1e}")
-    words.append("yes" if longest.tokens == reference.tokens else "NO")
-    words.append(f"{max(run.peak_mib for run in found[way]):,.0f}")
+    difference = max(abs(a - b) for a, b in zip(longest.losses, reference.losses, strict=True))
+    words += [f"{longest.losses[0]:.4f} to {longest.losses[-1]:.4f}", f"{difference:.1e}"]
+    same_rows = "yes" if longest.tokens == reference.tokens else "NO"
+    words += [same_rows, f"{max(run.peak_mib for run in found[way]):,.0f}"]
     return f"| {' | '.join(words)} |"
 
 

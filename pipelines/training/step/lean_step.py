@@ -13,7 +13,7 @@ from pipelines.training.step.trained_tokens_head import train_head_where_labels_
 def make_step_lean(trainer: Trainer) -> None:
     """Output head only where labels are, fast dropout and no memory given back between steps, on a CPU.
 
-    A compiled step is left as it is: torch's compiler ends in an error in it.
+    A compiled step is left as it is: together with these, torch's compiler ended in an error.
     """
     if trainer.args.device.type == "cpu" and not trainer.args.torch_compile:
         train_head_where_labels_are()
