@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from data_prep.tokenizer_training.pre_tokenizer import byte_level_pre_tokenizer
 from pipelines.errors import UserError
 from pipelines.files import fresh_folder, write_json_atomically, write_text_atomically
 
@@ -17,10 +18,6 @@ PAD = "<|pad|>"
 DEFAULT_VOCAB_SIZE = 4096
 UNKNOWN = "<|unk|>"  # character-level only: bytes encode every text
 SPECIAL_TOKENS = (END_OF_TEXT, PAD, "<|im_start|>", "<|im_end|>")
-
-# Like Qwen's, but for code: a line break takes the next line's indentation with it, so that `\n        ` is one token,
-# runs of blanks are whole, digits are single, and `.append`, `_max` and ` return` stay in one piece.
-PIECES = r"\s*[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[ \t]{2,}|\s"
 
 _SCORE_STEP = 0.0001
 _SCORE_DIGITS = 6  # of a unigram score: the order of a sum changes the twelfth
@@ -69,12 +66,7 @@ def _character_tokenizer(texts: Iterable[str]) -> Tokenizer:
 def _byte_level_tokenizer(texts: Sequence[str], kind: TokenizerKind, vocab_size: int) -> Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer = Tokenizer(models.BPE() if kind is TokenizerKind.BPE else models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = byte_level_pre_tokenizer()
     tokenizer.decoder = decoders.ByteLevel()
     trainer_class = trainers.BpeTrainer if kind is TokenizerKind.BPE else trainers.UnigramTrainer
     trainer = trainer_class(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2Tokenizer
 
 from data_prep.tokenizer_training import (
     SPECIAL_TOKENS,
@@ -102,10 +102,18 @@ def test_code_is_cut_where_code_has_joints():
     def pieces(text: str) -> list[str]:
         return [tokenizer.decode([token], skip_special_tokens=False) for token in tokenizer.encode(text).ids]
 
-    assert pieces("    return") == ["    ", "return"]
-    assert pieces("\n        return len(self.items)")[:3] == ["\n        ", "return", " len"]
+    assert pieces("    return") == ["   ", " return"]
+    assert pieces("\n        return len(self.items)")[:4] == ["\n", "       ", " return", " len"]
     assert pieces("12") == ["1", "2"]
     assert pieces("self.items.append") == ["self", ".items", ".append"]
+
+
+def test_text_is_split_as_qwen2_splits_it_and_never_normalized():
+    """llama.cpp has this pre-tokenizer under a name; it normalizes nothing."""
+    ours = json.loads(train(TEXTS, TokenizerKind.BPE, 300).to_str())
+    qwen2 = json.loads(Qwen2Tokenizer().backend_tokenizer.to_str())
+    assert ours["pre_tokenizer"]["pretokenizers"][0] == qwen2["pre_tokenizer"]["pretokenizers"][0]
+    assert ours["normalizer"] is None
 
 
 @pytest.mark.parametrize("kind", [TokenizerKind.BPE, TokenizerKind.UNIGRAM])
