@@ -21,7 +21,7 @@ FLOORS = [
     ["pipelines.command_line"],
     ["data_prep.conversation"],
     ["data_prep.dataset_folder"],
-    ["pipelines.recipe", "pipelines.records", "pipelines.hub"],
+    ["pipelines.recipe", "pipelines.records", "pipelines.hub", "pipelines.endpoint"],
     ["pipelines.modeling"],
     ["pipelines.inference"],
     ["pipelines.training", "pipelines.evaluation"],
