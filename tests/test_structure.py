@@ -139,6 +139,7 @@ def test_help_is_the_docstring_and_imports_no_torch(path):
 def test_the_rooms_below_modeling_import_no_torch():
     rooms = ["pipelines.errors", "pipelines.files", "pipelines.command_line", "pipelines.recipe", "pipelines.records"]
     rooms += ["data_prep.dataset_folder", "data_prep.conversation", "pipelines.report", "pipelines.hub"]
+    rooms += ["pipelines.endpoint.client"]
     code = f"import sys, {', '.join(rooms)}; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from pipelines.endpoint.client import Endpoint
 from pipelines.errors import UserError
 from pipelines.evaluation.compare.flags import ANSWERS_SO_FAR
 from pipelines.evaluation.compare.measuring import DecodingPlan, MeasuredModel, MeasurementPlan, prompt_formats
-from pipelines.evaluation.judge.endpoint import JudgeEndpoint
+from pipelines.evaluation.judge.judging import judge_endpoint
 from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.prompts.few_shot import FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate
@@ -68,10 +69,10 @@ def provenance_of(
     }
 
 
-def judge_of(flags: Namespace) -> JudgeEndpoint | None:
+def judge_of(flags: Namespace) -> Endpoint | None:
     """The judge, None without one. Raises `UserError` for a URL without a model or the reverse, and an invalid URL."""
     if (flags.judge_url is None) != (flags.judge_model is None):
         raise UserError("only one of --judge_url and --judge_model is given", "give both, or neither")
     if flags.judge_url is None:
         return None
-    return JudgeEndpoint.with_key_from_environment(flags.judge_url, flags.judge_model)
+    return judge_endpoint(flags.judge_url, flags.judge_model)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.endpoint.client import Endpoint
 from pipelines.evaluation.code_execution.execution import execution_results
 from pipelines.evaluation.code_execution.sandbox import RunLimits, RunResult
 from pipelines.evaluation.compare.measuring import MeasuredModel
 from pipelines.evaluation.compare.metric_tables import headline_likelihoods
-from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.metrics.registry import response_checks
@@ -48,7 +48,7 @@ def judge_responses(
     prompts: Sequence[Prompt],
     lines: Sequence[dict[str, Any]],
     names: Sequence[str],
-    endpoint: JudgeEndpoint,
+    endpoint: Endpoint,
     kept: Path,
 ) -> dict[str, Any]:
     """Let a judge compare each model's greedy answers with the base's, the first of `names`, on the counted lines.

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from pipelines.evaluation.judge.endpoint import TEMPERATURE, JudgeEndpoint
+from pipelines.endpoint.client import Endpoint
 from pipelines.evaluation.judge.judge_prompt import TEMPLATE_SHA256
 from pipelines.evaluation.statistics.intervals import Estimate, bootstrap_mean
 from pipelines.evaluation.statistics.row_groups import Groups
 from pipelines.evaluation.statistics.shares import share
+
+TEMPERATURE = 0.0
 
 
 class Winner(StrEnum):
@@ -68,7 +70,7 @@ class Judgement:
 
 
 def judge_record(
-    judgements: Mapping[str, Sequence[Judgement]], endpoint: JudgeEndpoint, groups: Groups | None = None
+    judgements: Mapping[str, Sequence[Judgement]], endpoint: Endpoint, groups: Groups | None = None
 ) -> dict[str, Any]:
     """Return `judge` of comparison.json: the judge, and the counts and shares of each instruct model. `groups` has a
     label for each pair: pairs with the same label are resampled together."""

@@ -7,16 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.endpoint.client import Endpoint
+from pipelines.endpoint.completion import Call
+from pipelines.endpoint.connection import CallFailed
 from pipelines.errors import UserError
-from pipelines.evaluation.judge.endpoint import CallFailed, JudgeEndpoint
 from pipelines.evaluation.judge.judge_prompt import Place, judge_messages, read_reply
-from pipelines.evaluation.judge.judgements import Judgement, Winner
+from pipelines.evaluation.judge.judgements import TEMPERATURE, Judgement, Winner
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.files import sha256_of_text
 
 _MAX_FAILURES_IN_A_ROW = 10  # then the endpoint is down
 _CALLS_IN_FLIGHT = 4  # for each of those at once, so that a failing endpoint is noticed soon
 _CHARACTERS_OF_A_TOKEN = 4
+MAX_ANSWER_TOKENS = 1024
 
 
 class ReplyCache:
@@ -61,8 +64,19 @@ class _Question(NamedTuple):
 _Pair = tuple[_Question, _Question]  # the base's answer first, the instruct model's first
 
 
+def judge_endpoint(url: str, model: str, **options: Any) -> Endpoint:
+    """Return the judge's endpoint, with the key in JUDGE_API_KEY."""
+    words = {"url_flag": "--judge_url", "key_variable": "JUDGE_API_KEY"}
+    return Endpoint.with_key_from_environment(url, model, **{"n_at_once": 4, "max_seconds": 120.0, **words, **options})
+
+
+def call_of(messages: Sequence[dict[str, str]]) -> Call:
+    """Return the request that asks the judge."""
+    return Call(messages, temperature=TEMPERATURE, max_tokens=MAX_ANSWER_TOKENS)
+
+
 def judging_cost(
-    prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: JudgeEndpoint, cache_file: Path
+    prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: Endpoint, cache_file: Path
 ) -> str:
     """Return what judging these pairs of answers costs, in words, before any call: calls and roughly the tokens."""
     pairs = _pairs(prompts, base, instruct, endpoint)
@@ -71,7 +85,7 @@ def judging_cost(
     n_tokens = sum(len(one["content"]) for question in to_ask for one in question.messages) // _CHARACTERS_OF_A_TOKEN
     return (
         f"judge {endpoint.model} at {endpoint.host}: {len(to_ask):,} calls, about {n_tokens:,} tokens sent and at most "
-        f"{len(to_ask) * endpoint.max_answer_tokens:,} received ({len(questions) - len(to_ask):,} replies are cached)"
+        f"{len(to_ask) * MAX_ANSWER_TOKENS:,} received ({len(questions) - len(to_ask):,} replies are cached)"
     )
 
 
@@ -79,7 +93,7 @@ def judge_pairs(
     prompts: Sequence[Prompt],
     base: Sequence[str],
     instruct: Sequence[str],
-    endpoint: JudgeEndpoint,
+    endpoint: Endpoint,
     cache_file: Path | None = None,
 ) -> list[Judgement]:
     """Return one judgement for each prompt, in their order. Replies in `cache_file` are not asked for again.
@@ -94,13 +108,13 @@ def judge_pairs(
 
 
 def _pairs(
-    prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: JudgeEndpoint
+    prompts: Sequence[Prompt], base: Sequence[str], instruct: Sequence[str], endpoint: Endpoint
 ) -> list[_Pair | None]:
     """Return both orders of each pair, None if the answers are the same text."""
 
     def question(prompt: Prompt, first: str, second: str) -> _Question:
         messages = judge_messages(prompt.full_text, first, second)
-        asked: dict[str, Any] = {"url": endpoint.url.rstrip("/"), **endpoint.body(messages)}
+        asked = {"url": endpoint.url, **call_of(messages).body(endpoint.model)}
         return _Question(messages, sha256_of_text(json.dumps(asked, sort_keys=True)))
 
     return [
@@ -115,7 +129,7 @@ def _without_reply(pairs: Sequence[_Pair | None], replies: ReplyCache) -> list[_
     return [question for key, question in questions.items() if replies.get(key) is None]
 
 
-def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: ReplyCache) -> dict[str, str]:
+def _ask_all(questions: Sequence[_Question], endpoint: Endpoint, replies: ReplyCache) -> dict[str, str]:
     """Cache the reply to each question; return the failed ones by key, with the reason. The first question is asked
     alone, which shows what is wrong with the endpoint; then several at a time."""
     failures: dict[str, str] = {}
@@ -123,7 +137,7 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: R
 
     def ask(question: _Question) -> str | None:
         try:
-            replies.add(question.key, endpoint.answer(question.messages))
+            replies.add(question.key, endpoint.many([call_of(question.messages)])[0].text)
         except CallFailed as error:
             return str(error)
         return None
@@ -146,9 +160,7 @@ def _ask_all(questions: Sequence[_Question], endpoint: JudgeEndpoint, replies: R
     return failures
 
 
-def _judgement(
-    pair: _Pair | None, replies: ReplyCache, failures: Mapping[str, str], endpoint: JudgeEndpoint
-) -> Judgement:
+def _judgement(pair: _Pair | None, replies: ReplyCache, failures: Mapping[str, str], endpoint: Endpoint) -> Judgement:
     if pair is None:
         return Judgement(Winner.TIE, Winner.TIE, "both answers are the same text", was_asked=False)
     (base_first, reason), (instruct_first, other_reason) = [read_reply(replies.get(one.key) or "") for one in pair]

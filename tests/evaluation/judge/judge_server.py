@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipelines.evaluation.judge.endpoint import JudgeEndpoint
+from pipelines.endpoint.client import Endpoint
+from pipelines.evaluation.judge.judging import judge_endpoint
 
 os.environ["no_proxy"] = "127.0.0.1"
 KEY = "sk-a-secret-of-the-tests"
@@ -59,10 +60,10 @@ class JudgeServer:
     url: str
     asked: list[Asked] = field(default_factory=list)
 
-    def endpoint(self, **changes: Any) -> JudgeEndpoint:
+    def endpoint(self, **changes: Any) -> Endpoint:
         """An endpoint with short pauses."""
         quick = {"max_seconds": 5.0, "seconds_backoff": 0.001, "max_tries": 3}
-        return JudgeEndpoint(self.url, "judge-1", KEY, **{**quick, **changes})
+        return replace(judge_endpoint(self.url, "judge-1"), api_key=KEY, **{**quick, **changes})
 
 
 @contextmanager

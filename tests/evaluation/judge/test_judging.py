@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from pipelines.endpoint.client import Endpoint
 from pipelines.errors import UserError
-from pipelines.evaluation.judge.endpoint import JudgeEndpoint
 from pipelines.evaluation.judge.judgements import Judgement, Verdict, Winner, judge_record
 from pipelines.evaluation.judge.judging import judge_pairs, judging_cost
 from pipelines.evaluation.prompts.prompt import Prompt
@@ -113,7 +113,7 @@ def test_a_key_in_a_reply_or_in_the_cache_is_in_no_record(tmp_path):
         assert (judgement.reason, len(server.asked)) == ("***", 2)
 
 
-ENDPOINT = JudgeEndpoint("https://judge.example.com/v1", "m", "secret-key")
+ENDPOINT = Endpoint("https://judge.example.com/v1", "m", api_key="secret-key")
 BETTER, WORSE, TIE = Winner.INSTRUCT, Winner.BASE, Winner.TIE
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipelines.endpoint.client import API_KEY_VARIABLE, Endpoint
+from pipelines.endpoint.connection import CallFailed
 from pipelines.errors import UserError
-from pipelines.evaluation.judge.endpoint import API_KEY_VARIABLE, CallFailed, JudgeEndpoint
 from tests.evaluation.judge.judge_server import KEY, Reply, endless_server, judge_server
 
 MESSAGES = [{"role": "user", "content": "which?"}]
@@ -14,8 +15,8 @@ MESSAGES = [{"role": "user", "content": "which?"}]
 
 def test_a_call_posts_model_messages_and_temperature_0_with_the_key_to_chat_completions():
     with judge_server(lambda _: Reply("fine")) as server:
-        assert server.endpoint().answer(MESSAGES) == "fine"
-        assert JudgeEndpoint(server.url + "/", "judge-1").answer(MESSAGES) == "fine"
+        assert server.endpoint().chat(MESSAGES).text == "fine"
+        assert Endpoint(server.url + "/", "judge-1").chat(MESSAGES).text == "fine"
     with_key, without = server.asked
     assert with_key.path == without.path == "/v1/chat/completions"
     assert with_key.authorization == f"Bearer {KEY}"
@@ -27,7 +28,7 @@ def test_a_busy_server_is_retried_after_its_retry_after():
     replies = iter([Reply("", 429, {"Retry-After": "0.3"}), Reply("", 500), Reply("at last")])
     start = time.monotonic()
     with judge_server(lambda _: next(replies)) as server:
-        assert server.endpoint().answer(MESSAGES) == "at last"
+        assert server.endpoint().chat(MESSAGES).text == "at last"
     assert time.monotonic() - start >= 0.3
     assert len(server.asked) == 3
 
@@ -38,7 +39,7 @@ def test_a_retry_after_may_be_a_date_and_is_limited_and_one_that_is_neither_is_i
         replies = iter([*(Reply("", 503, {"Retry-After": value}) for value in values), Reply("ok")])
         start = time.monotonic()
         with judge_server(lambda _, replies=replies: next(replies)) as server:
-            assert server.endpoint(max_seconds_wait=0.2).answer(MESSAGES) == "ok"
+            assert server.endpoint(max_seconds_wait=0.2).chat(MESSAGES).text == "ok"
         assert (time.monotonic() - start >= 0.2) or in_an_hour not in values
 
 
@@ -51,7 +52,7 @@ def test_an_error_response_is_retried_if_that_can_help_and_quoted_without_the_ke
     with judge_server(lambda asked: Reply(status=status, text=text.format(asked.authorization))) as server:
         endpoint = server.endpoint()
         with pytest.raises(error, match=words) as raised:
-            endpoint.answer(MESSAGES)
+            endpoint.chat(MESSAGES)
     assert len(server.asked) == n_calls
     assert KEY not in f"{raised.value}{raised.getrepr()}{endpoint!r}"
 
@@ -63,7 +64,7 @@ def test_a_redirect_is_named_and_not_followed(status):
         for target, words in ((elsewhere, "redirect to localhost"), ("http://[x", "redirect to another path")):
             redirect = Reply("", status, {"Location": target})
             with judge_server(lambda _, one=redirect: one) as server, pytest.raises(UserError, match=words):
-                server.endpoint().answer(MESSAGES)
+                server.endpoint().chat(MESSAGES)
     assert not thief.asked
 
 
@@ -72,7 +73,7 @@ def test_a_redirect_is_named_and_not_followed(status):
 )
 def test_a_malformed_response_is_retried_and_then_fails(text):
     with judge_server(lambda _: Reply(text=text)) as server, pytest.raises(CallFailed, match="after 3 tries"):
-        server.endpoint().answer(MESSAGES)
+        server.endpoint().chat(MESSAGES)
     assert len(server.asked) == 3
 
 
@@ -91,27 +92,27 @@ def test_a_malformed_response_is_retried_and_then_fails(text):
 )
 def test_a_slow_response_times_out_in_every_phase(scheme, beginning, repeated, problem):
     with endless_server(beginning, repeated) as address:
-        endpoint = JudgeEndpoint(f"{scheme}://{address}", "judge-1", max_seconds=0.4, max_tries=1)
+        endpoint = Endpoint(f"{scheme}://{address}", "judge-1", max_seconds=0.4, max_tries=1)
         with pytest.raises(CallFailed, match=problem):
-            endpoint.answer(MESSAGES)
+            endpoint.chat(MESSAGES)
 
 
 def test_no_server_is_a_failed_call():
     with judge_server(lambda _: Reply("gone")) as server:
         endpoint = server.endpoint(max_tries=2)
     with pytest.raises(CallFailed, match="ConnectError"):
-        endpoint.answer(MESSAGES)
+        endpoint.chat(MESSAGES)
 
 
 def test_a_key_in_a_reply_is_replaced():
     with judge_server(lambda asked: Reply(f"you are {asked.authorization}")) as server:
-        assert server.endpoint().answer(MESSAGES) == "you are Bearer ***"
+        assert server.endpoint().chat(MESSAGES).text == "you are Bearer ***"
 
 
 def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json():
     key = 'sk/a"b'
     spellings = ["".join(f"\\u{ord(one):04X}" for one in key), json.dumps(key)[1:-1], "sk\\/a\\u0022b"]
-    endpoint = JudgeEndpoint("https://a/v1", "judge-1", key)
+    endpoint = Endpoint("https://a/v1", "judge-1", api_key=key)
     for spelling in spellings:
         assert (json.loads(f'"{spelling}"'), json.loads(endpoint.without_key(f'"\\n{spelling}"'))) == (key, "\n***")
 
@@ -120,17 +121,17 @@ def test_a_key_in_json_escapes_is_replaced_and_the_rest_is_still_json():
     "url", ["api.example.com/v1", "ftp://a/v1", "https://me:secret@a/v1", "https://a/v1?key=secret"]
 )
 def test_an_invalid_url_or_one_with_a_secret_is_refused_without_repeating_it(url):
-    with pytest.raises(UserError, match="judge_url") as error:
-        JudgeEndpoint(url, "judge-1")
+    with pytest.raises(UserError, match="--url") as error:
+        Endpoint(url, "judge-1")
     assert "secret" not in str(error.value)
 
 
 def test_the_key_comes_from_the_environment_and_one_with_a_line_end_is_refused_without_showing_it(monkeypatch):
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\n")
-    assert JudgeEndpoint.with_key_from_environment("https://a/v1", "m").api_key == KEY
+    assert Endpoint.with_key_from_environment("https://a/v1", "m").api_key == KEY
     monkeypatch.setenv(API_KEY_VARIABLE, f"{KEY}\nX-Other: 1")
     with pytest.raises(UserError, match=API_KEY_VARIABLE) as error:
-        JudgeEndpoint.with_key_from_environment("https://a/v1", "m")
+        Endpoint.with_key_from_environment("https://a/v1", "m")
     assert KEY not in str(error.value)
     monkeypatch.delenv(API_KEY_VARIABLE)
-    assert JudgeEndpoint.with_key_from_environment("https://a/v1", "m").api_key is None
+    assert Endpoint.with_key_from_environment("https://a/v1", "m").api_key is None
