@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.preflight.console.terminal import supports_color
     from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
     from pipelines.preflight.context_builder import MAX_ROWS
+    from pipelines.preflight.engines.comparison import CHECKS as ENGINE_CHECKS
     from pipelines.preflight.forecast.forecasting import forecast_lines
     from pipelines.preflight.run_checks import run_checks
     from pipelines.records.finding import Severity
@@ -48,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.training.dry_run import refuse_impossible_training
 
     refuse_impossible_training(recipe)
-    found = run_checks(
-        recipe, stage, max_rows=None if flags.all else MAX_ROWS, earlier_findings=config_findings(faults)
-    )
+    further = ENGINE_CHECKS if flags.engines else ()
+    n_rows, earlier = None if flags.all else MAX_ROWS, config_findings(faults)
+    found = run_checks(recipe, stage, max_rows=n_rows, earlier_findings=earlier, further_checks=further)
     rows = shown_rows(found.context, flags.show_rows or (_ROWS_ON_PAGE if flags.html else 0))
     forecast = forecast_lines(found.context) if flags.forecast else []
     fixes = fixes_of(found.findings)
@@ -90,6 +91,7 @@ def _flags(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     parser.add_argument("--html", type=Path, help="write findings and rows as an HTML page")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     parser.add_argument("--forecast", action="store_true", help="print the memory and time that the run needs")
+    parser.add_argument("--engines", action="store_true", help="compare the template in other engines' Jinja")
     parser.add_argument("--fix", action="store_true", help="print the certain fixes as a diff of the recipe")
     parser.add_argument("--write", action="store_true", help="with --fix: write them into the recipe")
     parser.add_argument("--all", action="store_true", help="check every row")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks import CHECKS
+from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.context_builder import MAX_ROWS, Inputs, build_context
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding, Severity
@@ -45,13 +46,15 @@ def run_checks(
     max_rows: int | None = MAX_ROWS,
     inputs: Inputs | None = None,
     earlier_findings: Sequence[Finding] = (),
+    further_checks: Sequence[Check] = (),
 ) -> PreflightReport:
     """Build the context of `recipe` and run every check on it.
 
-    `max_rows` and `inputs` as for `build_context`, and raises as it; `earlier_findings` are about the recipe's keys.
+    `max_rows` and `inputs` as for `build_context`, and raises as it; `earlier_findings` are about the recipe's keys,
+    `further_checks` are run after the usual ones.
     """
     context, captured = build_context(recipe, stage, max_rows=max_rows, inputs=inputs)
     known = {finding.id for finding in captured}  # reported once, with the error message of the run
-    checked = [finding for check in CHECKS for finding in check(context) if finding.id not in known]
+    checked = [finding for check in (*CHECKS, *further_checks) for finding in check(context) if finding.id not in known]
     found = sorted([*earlier_findings, *captured, *checked], key=lambda finding: _ORDER.index(finding.severity))
     return PreflightReport(context, tuple(found))

@@ -42,13 +42,13 @@ def excerpt(text: str, begin: int, end: int) -> str:
     end = min(len(text), end, begin + _MAX_CHARACTERS)
     around = (_MAX_CHARACTERS - (end - begin)) // 2
     left, right = max(0, begin - around), min(len(text), end + around)
-    shown = _printable(text[left:right])[:_MAX_CHARACTERS]
+    shown = printable(text[left:right])[:_MAX_CHARACTERS]
     return ("…" if left else "") + shown + ("…" if right < len(text) else "")
 
 
 def head(text: str, n_characters: int = _MAX_CHARACTERS) -> str:
     """The beginning of `text`, on one line."""
-    shown = _printable(text[:n_characters])[:n_characters]
+    shown = printable(text[:n_characters])[:n_characters]
     return shown if len(text) <= n_characters else f"{shown}…"
 
 
@@ -100,6 +100,6 @@ def builder(context: CheckContext) -> str:
     return f"data_prep/{names.get(context.stage, 'build_instructions.py')}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with line breaks and everything else that is not printable escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
