@@ -12,6 +12,7 @@ from pipelines.files.reading import (
 )
 from pipelines.files.writing import (
     fresh_folder,
+    give_umask_mode,
     refuse_existing,
     refuse_unwritable,
     write_json_atomically,

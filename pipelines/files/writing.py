@@ -13,8 +13,19 @@ from pipelines.errors import UserError
 from pipelines.files.unfinished import locked_folder, remove_abandoned_folders
 
 
-def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write `text` as UTF-8. A reader sees the old file or the whole new one, even after a crash."""
+def give_umask_mode(path: Path, mode: int | None = None) -> None:
+    """Give the file or folder at `path`, made as readable for its owner only, the mode of any other new one, or `mode`:
+    a server or a colleague may be another user."""
+    if mode is None:
+        umask = os.umask(0o077)  # the only way to read it is to set it
+        os.umask(umask)
+        mode = (0o777 if path.is_dir() else 0o666) & ~umask
+    os.chmod(path, mode)
+
+
+def write_text_atomically(path: Path, text: str, mode: int | None = None) -> None:
+    """Write `text` as UTF-8, in a file with the umask's mode or `mode`. A reader sees the old file or the whole new
+    one, even after a crash."""
     with _place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -23,7 +34,7 @@ def write_text_atomically(path: Path, text: str, mode: int = 0o644) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, mode)  # mkstemp's 0600 would keep a record from a colleague
+        give_umask_mode(Path(temporary), mode)
         with _place_errors(path):
             os.replace(temporary, path)
     except BaseException:
@@ -93,7 +104,7 @@ def fresh_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         temporary, lock = locked_folder(path)
     try:
         yield temporary
-        os.chmod(temporary, 0o755)
+        give_umask_mode(temporary)
         _replace_folder(path, temporary)
     finally:
         if temporary.exists():

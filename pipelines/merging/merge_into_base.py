@@ -26,6 +26,7 @@ from pipelines.modeling.loading import (
     load_generation_config,
     resize_embeddings,
 )
+from pipelines.modeling.serving_files import complete_saved_model
 
 _SAME = 1e-5  # relative rounding difference, in float32, of two tied tensors that an adapter changed as one
 
@@ -62,13 +63,11 @@ def merge_into_base(
     generation = load_generation_config(mix.adapters[0]) or load_generation_config(base, revision)
     if generation is not None:  # as text: transformers would not save every config that it loads
         write_text_atomically(folder / "generation_config.json", generation.to_json_string())
-    files = list(folder.glob("*.safetensors"))
-    for file in files:
-        file.chmod(0o644)  # safetensors 0.8 makes them readable for their owner only, and a server may be another user
+    complete_saved_model(folder, tokenizer)
     text_config = model.config.get_text_config()
     record = {
         "dtype": str(written_in).removeprefix("torch."),
-        "n_files": len(files),
+        "n_files": len(list(folder.glob("*.safetensors"))),
         "tied": bool(text_config.tie_word_embeddings),
         "untied": untied,
         "vocab_size": text_config.vocab_size,

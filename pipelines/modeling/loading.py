@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from pipelines.errors import UserError
 from pipelines.hub.model_ref import model_fingerprint
 from pipelines.hub.pulling import LocalCopy, local_copy
+from pipelines.modeling.serving_files import refuse_two_templates
 
 # Unset, transformers asks at the terminal, and a "y" runs code that somebody else's config names.
 _NO_CODE = {"trust_remote_code": False}
@@ -70,6 +71,8 @@ class LoadedModel:
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder or Hub id. A missing pad token becomes EOS, which only fills masked places."""
     found = local_copy(name_or_path, revision)
+    if found.commit is None:  # a repository on the Hub cannot be corrected here, and is read as transformers reads it
+        refuse_two_templates(found.folder)
     with _one_line_errors(found, "a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(found.folder, **_NO_CODE)
     tokenizer.name_or_path = name_or_path

@@ -30,6 +30,7 @@ from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.micro_batches import MicroBatches, token_budget
+from pipelines.training.saving import CompleteSaving
 from pipelines.training.step.lean_step import make_step_lean
 from pipelines.training.step.recomputing import recompute_only_if_needed
 
@@ -139,7 +140,7 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class LoggedSFTTrainer(ThroughputLogging, MicroBatches, SFTTrainer):
+class LoggedSFTTrainer(CompleteSaving, ThroughputLogging, MicroBatches, SFTTrainer):
     """TRL's trainer with micro-batches by length, and throughput in its logs."""
 
 
@@ -189,10 +190,8 @@ def save_trained(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -
     Every rank calls it.
     """
     trainer.save_model(str(folder))
-    if trainer.is_world_process_zero():
-        cast(PreTrainedModel, trainer.model).generation_config.save_pretrained(folder)  # PEFT leaves it out
-        if ledger is not None:
-            write_json_atomically(folder / "ledger.json", ledger.to_json())
+    if ledger is not None and trainer.is_world_process_zero():
+        write_json_atomically(folder / "ledger.json", ledger.to_json())
     trainer.save_state()
 
 

@@ -30,6 +30,7 @@ from pipelines.training.fine_tuning import (
     show_bias_of_wrapped_head,
 )
 from pipelines.training.library_checks import explain_library_errors
+from pipelines.training.saving import CompleteSaving
 from pipelines.training.step.lean_step import make_step_lean
 
 SCORE_COLUMNS = ("chosen", "rejected", "reference_chosen", "reference_rejected", "n_chosen", "n_rejected")
@@ -58,7 +59,7 @@ def load_policy(
     return replace(policy, reference=reference)
 
 
-class PreferenceTrainer(ThroughputLogging, DPOTrainer):
+class PreferenceTrainer(CompleteSaving, ThroughputLogging, DPOTrainer):
     """TRL's trainer over tokenized pairs; the reference is the policy at the start of the run."""
 
     def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:

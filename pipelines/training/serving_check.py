@@ -3,6 +3,7 @@
 import gc
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -14,6 +15,7 @@ from pipelines.modeling.assistant_masks import UnrenderableError
 from pipelines.modeling.chat.dates import dated_template, pin_date
 from pipelines.modeling.chat.template_input import template_messages
 from pipelines.modeling.chat_template import end_tokens, token_id_of
+from pipelines.modeling.serving_files import complete_tokenizer_config
 from pipelines.training.data.labels import RowTokenizer
 from pipelines.training.data.truncation import Example
 
@@ -51,6 +53,7 @@ def reloaded_tokenizer(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenize
     try:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer.save_pretrained(folder)
+            complete_tokenizer_config(Path(folder), tokenizer)
             loaded = cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(folder))
     finally:
         if collects:

@@ -21,12 +21,13 @@ from pipelines.training.pretrain.corpus import Corpus
 from pipelines.training.pretrain.corpus_stream import CorpusStream
 from pipelines.training.pretrain.document_boundaries import stack_blocks
 from pipelines.training.pretrain.muon import muon_with_adamw
+from pipelines.training.saving import CompleteSaving
 
 _PROMPT_CHARACTERS = 40
 CORPUS_STATE_NAME = "corpus_state.json"
 
 
-class PretrainingTrainer(ThroughputLogging, Trainer):
+class PretrainingTrainer(CompleteSaving, ThroughputLogging, Trainer):
     """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
 
     `stream` is the corpus if it is streamed, None if it is whole.
@@ -163,6 +164,4 @@ def save_pretrained(trainer: Trainer, dtype: str) -> None:
     else:
         model.to(to)
     trainer.save_model()
-    if isinstance(model, PeftModel) and trainer.is_world_process_zero():
-        model.generation_config.save_pretrained(str(trainer.args.output_dir))  # PEFT leaves it out
     trainer.save_state()
