@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from pipelines.errors import UserError
 from pipelines.hub.model_ref import model_fingerprint
 from pipelines.hub.pulling import LocalCopy, local_copy
-from pipelines.modeling.serving_files import refuse_two_templates
+from pipelines.modeling.chat.template_files import refuse_two_templates
 
 # Unset, transformers asks at the terminal, and a "y" runs code that somebody else's config names.
 _NO_CODE = {"trust_remote_code": False}
