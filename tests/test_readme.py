@@ -1,5 +1,6 @@
 """The documentation's commands are run. Each block of commands says by whom; a table's command says what it needs."""
 
+import importlib.util
 import json
 import os
 import re
@@ -7,8 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.chat_trees import chat_trees
@@ -21,7 +24,7 @@ PAGES = [
 ]  # fmt: skip
 MARKS = {
     "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
-    "needs the extra scale",
+    "needs the extra scale", "needs a server",
 }  # fmt: skip
 NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
 ROOTS = ("pipelines", "data_prep", "recipes", "accelerate_configs", "tests", "findings")
@@ -147,6 +150,25 @@ def test_the_commands_of_the_manuals_run_as_printed(after_the_readme, run_cli):
     comparison = after_the_readme / "runs" / "full-comparison"
     measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
     assert f"{measured:.2f}" in (comparison / "report.html").read_text()
+
+
+def test_the_commands_that_need_a_server_run_as_printed(after_the_readme, run_cli):
+    if importlib.util.find_spec("openai") is None:
+        pytest.skip('transformers serve needs `pip install -e ".[serving]"`')
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", "runs/my-merged"]
+    command += ["--device", "cpu", "--dtype", "float32"]
+    with subprocess.Popen(command, cwd=after_the_readme, stderr=subprocess.DEVNULL) as server:
+        try:
+            while server.poll() is None:
+                try:
+                    httpx.get("http://127.0.0.1:8000/health")
+                    break
+                except httpx.ConnectError:
+                    time.sleep(0.1)
+            run_warm(commands("pipelines/README.md", "needs a server"), after_the_readme, run_cli)
+        finally:
+            server.terminate()
+    assert json.loads((after_the_readme / "runs" / "my-merged" / "served.json").read_text())["same"]
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ FLOORS = [
     ["pipelines.modeling"],
     ["pipelines.inference"],
     ["pipelines.training", "pipelines.evaluation"],
+    ["pipelines.served"],
     ["pipelines.postflight", "pipelines.merging"],
     ["pipelines.preflight", "pipelines.reproduction"],
     ["pipelines.report", "pipelines.chat_ui"],

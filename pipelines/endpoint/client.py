@@ -126,8 +126,10 @@ class Endpoint(Connection):
             except (KeyError, TypeError):
                 raise ValueError(f"/{path} answers in an unknown form") from None
 
+        requests = [(f"{self._root}/{path}", body) for body in bodies]
         try:
-            return asyncio.run(self._all([(f"{self._root}/{path}", body) for body in bodies], found, self.n_at_once))
+            first = asyncio.run(self._all(requests[:1], found, 1))  # alone: it shows whether there is such a path
+            return first + asyncio.run(self._all(requests[1:], found, self.n_at_once))
         except CallFailed:
             raise
         except UserError:  # 404 or 405
@@ -177,10 +179,11 @@ class Endpoint(Connection):
         try:
             return asyncio.run(ask())
         except CallFailed as error:
-            if must_answer and "ConnectError" in error.problem:
-                raise UserError(f"no server answers at {self.url}", f"{_START}, or correct {self.url_flag}") from error
-            if must_answer:
-                raise
+            if must_answer and "HTTP 5" not in error.problem:  # `transformers serve` without a Hub cache: 500
+                reason = error.problem.removeprefix(f"{self.host}: ")
+                raise UserError(
+                    f"no server answers at {self.url}: {reason}", f"{_START}, or correct {self.url_flag}"
+                ) from error
         except UserError:
             if must_answer:
                 raise

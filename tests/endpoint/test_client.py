@@ -71,5 +71,7 @@ def test_what_is_not_asked_for_is_not_sent():
 def test_no_server_is_one_line_that_says_how_to_start_one():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    with pytest.raises(UserError, match=r"no server answers at http://127.0.0.1:\d+/v1; start one, such as"):
+    with pytest.raises(
+        UserError, match=r"no server answers at http://127.0.0.1:\d+/v1: ConnectError.*; start one, such as"
+    ):
         Endpoint(f"http://127.0.0.1:{port}").check()

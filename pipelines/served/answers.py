@@ -1,0 +1,124 @@
+"""Served answers next to those of the trained model: equal, ended elsewhere, or other, and how close that was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from pipelines.endpoint.completion import Completion
+from pipelines.inference.generation import Answer
+from pipelines.modeling import LoadedModel, stop_token_ids
+from pipelines.served.distributions import Told
+from pipelines.served.trained import next_logprobs
+
+_CUT = "\ufffd"  # a character of which the token limit cut the last bytes
+_N_CANDIDATES = 64
+
+
+class Kind(StrEnum):
+    """How a served answer compares with the trained model's."""
+
+    EQUAL = "equal"
+    SPACE = "space"  # but for spaces at its beginning
+    LONGER = "longer"  # it goes on where the trained model stops
+    SHORTER = "shorter"  # it stops where the trained model goes on
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An answer of the trained model (text, whether it stopped), the served one, and for another text the gap: how much
+    likelier the trained model finds its own token than the served one where they part, in nats; None if unknown."""
+
+    kind: Kind
+    trained: str
+    served: str
+    finish_reason: str | None
+    gap: float | None = None
+
+
+def compare_answers(
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    answers: Sequence[Answer],
+    served: Sequence[Completion],
+    told: Sequence[Told | None],
+    max_new_tokens: int,
+) -> list[Pair]:
+    """Compare each served answer with the trained model's."""
+    pairs = [_pair(loaded.tokenizer, *one, max_new_tokens) for one in zip(answers, served, told, strict=True)]
+    ends = stop_token_ids(loaded.tokenizer, loaded.model)  # type: ignore[arg-type]  # a PeftModel forwards its config
+    other = [number for number, one in enumerate(pairs) if one.kind is Kind.OTHER]
+    places = [_place(loaded.tokenizer, answers[n], pairs[n].served, told[n]) for n in other]
+    contexts = [[*prompts[n], *answers[n].token_ids[:place]] for n, place in zip(other, places, strict=True)]
+    for n, place, logprobs in zip(other, places, next_logprobs(loaded, contexts) if other else [], strict=True):
+        gap = _gap(loaded.tokenizer, answers[n], pairs[n], told[n], place, logprobs, ends)
+        pairs[n] = Pair(Kind.OTHER, pairs[n].trained, pairs[n].served, pairs[n].finish_reason, gap)
+    return pairs
+
+
+def _pair(tokenizer: Any, answer: Answer, served: Completion, told: Told | None, limit: int) -> Pair:
+    text = served.text
+    if told is not None and (served.reasoning or served.tool_calls):  # the engine cut them out of the text
+        text = str(tokenizer.decode(told.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    one, other = answer.text.rstrip(_CUT), text.rstrip(_CUT)
+    at_limit = len(answer.token_ids) >= limit
+    stopped = served.finish_reason != "length"
+    if one == other:
+        kind = Kind.EQUAL if stopped == answer.stopped or at_limit else Kind.LONGER if answer.stopped else Kind.SHORTER
+    elif one.lstrip() == other.lstrip():
+        kind = Kind.SPACE
+    elif answer.stopped and other.startswith(one):
+        kind = Kind.LONGER
+    elif one.startswith(other) and (stopped or (served.n_tokens or limit) < limit):
+        kind = Kind.SHORTER
+    else:
+        kind = Kind.OTHER
+    return Pair(kind, answer.text, text, served.finish_reason)
+
+
+def _place(tokenizer: Any, answer: Answer, text: str, told: Told | None) -> int:
+    """Return the number of tokens of `answer` before the first that was not served."""
+    if told is not None:
+        pairs = zip(answer.token_ids, told.token_ids, strict=False)
+        return next(
+            (n for n, (one, other) in enumerate(pairs) if one != other), min(len(answer.token_ids), len(told.token_ids))
+        )
+    low = 0
+    for n in range(1, len(answer.token_ids) + 1):
+        if not text.startswith(_text(tokenizer, answer.token_ids[:n])):
+            break
+        low = n
+    return low
+
+
+def _gap(
+    tokenizer: Any,
+    answer: Answer,
+    pair: Pair,
+    told: Told | None,
+    place: int,
+    logprobs: torch.Tensor,
+    ends: Sequence[int],
+) -> float | None:
+    if place >= len(answer.token_ids):
+        return None
+    own = answer.token_ids[place]
+    if told is not None:
+        return float(logprobs[own] - logprobs[told.token_ids[place]]) if place < len(told.token_ids) else None
+    before = answer.token_ids[:place]
+    values, candidates = logprobs.topk(min(_N_CANDIDATES, len(logprobs)))
+    done = _text(tokenizer, before) == pair.served
+    for value, token in zip(values.tolist(), candidates.tolist(), strict=True):
+        if token == own:
+            continue
+        if token in ends if done else pair.served.startswith(_text(tokenizer, (*before, token))) and token not in ends:
+            return float(logprobs[own]) - value
+    return float(logprobs[own] - values[-1])  # at least
+
+
+def _text(tokenizer: Any, token_ids: Sequence[int]) -> str:
+    text = tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(text).rstrip(_CUT)
