@@ -106,8 +106,8 @@ def test_no_import_goes_in_a_circle():
     sorter.prepare()  # raises CycleError, which names the circle
 
 
-def test_a_folder_holds_at_most_15_files():
-    folders = Counter(Path(name).parent for name in LISTED)
+def test_a_folder_holds_at_most_15_files_beside_its_readme():
+    folders = Counter(Path(name).parent for name in LISTED if Path(name).name != "README.md")
     assert [str(folder) for folder, n_files in folders.items() if n_files > 15] == []
 
 
