@@ -76,13 +76,14 @@ def turn_token_ids(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[AssistantTurn]
 ) -> list[tuple[list[int], list[int]]]:
     """Token ids of each turn's prompt as served, and of the turn: as one text with the prompt, unless a token would
-    span the boundary."""
+    span the boundary, or the tokenizer would add a space there, as many do to a text after a special token."""
     texts = [text for turn in turns for text in (turn.prompt, turn.prompt + turn.text)]
     ids = _ids_by_piece(tokenizer, texts)
-    return [
-        (prompt, whole[len(prompt) :] if whole[: len(prompt)] == prompt else inner_token_ids(tokenizer, turn.text))
-        for turn, prompt, whole in zip(turns, ids[::2], ids[1::2], strict=True)
-    ]
+    pairs = list(zip(ids[::2], ids[1::2], strict=True))
+    spaced = _spaced_after(tokenizer, len(tokenizer))
+    apart = [n for n, (one, whole) in enumerate(pairs) if whole[: len(one)] != one or not spaced.isdisjoint(one[-1:])]
+    inner = dict(zip(apart, _inner_ids(tokenizer, [turns[n].text for n in apart]), strict=True))
+    return [(prompt, inner.get(n, whole[len(prompt) :])) for n, (prompt, whole) in enumerate(pairs)]
 
 
 def chat_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -99,12 +100,7 @@ def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]
 
 def inner_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of text after other text: without the space that some tokenizers add at a beginning."""
-    anchor = _anchor(tokenizer, len(tokenizer))
-    if anchor is not None:
-        alone, both = _ids(tokenizer, [anchor, f"{anchor}{text}"])
-        if both[: len(alone)] == alone:
-            return both[len(alone) :]
-    return _ids(tokenizer, [text])[0]
+    return _inner_ids(tokenizer, [text])[0]
 
 
 def _examples(turns: Sequence[tuple[list[int], list[int]]]) -> list[list[Segment]]:
@@ -126,6 +122,20 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[
         list(texts), add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
     )  # fmt: skip
     return list(encoded["input_ids"])
+
+
+def _inner_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text after an anchor that does not merge with it; alone if there is none."""
+    found: dict[int, list[int]] = {}
+    for anchor in _anchors(tokenizer, len(tokenizer)):
+        left = [n for n in range(len(texts)) if n not in found]
+        if not left:
+            break
+        alone, *both = _ids(tokenizer, [anchor, *(f"{anchor}{texts[n]}" for n in left)])
+        found |= {n: one[len(alone) :] for n, one in zip(left, both, strict=True) if one[: len(alone)] == alone}
+    left = [n for n in range(len(texts)) if n not in found]
+    found |= zip(left, _ids(tokenizer, [texts[n] for n in left]), strict=True)
+    return [found[n] for n in range(len(texts))]
 
 
 def _ids_by_piece(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
@@ -162,13 +172,26 @@ def _turn_mark(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> re.Pattern[
 
 
 @lru_cache(maxsize=64)
-def _anchor(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> str | None:  # noqa: ARG001
-    """Text after which the tokenizer adds no space, although it does at a beginning; None if it never adds one."""
-    for anchor in ("\n", ".", "a", *([str(tokenizer.eos_token)] if tokenizer.eos_token else [])):
-        first, alone, both = _ids(tokenizer, ["a", anchor, f"{anchor}a"])
-        if both[: len(alone)] == alone and both[len(alone) :] not in (first, []):
-            return anchor
-    return None
+def _anchors(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> tuple[str, ...]:  # noqa: ARG001
+    """Texts after which the tokenizer adds no space, although it does at a beginning; none if it never adds one."""
+    candidates = ("\n", ".", "a", ":", "0", ")", *([str(tokenizer.eos_token)] if tokenizer.eos_token else []))
+    first, *ids = _ids(tokenizer, ["a", *(text for one in candidates for text in (one, f"{one}a"))])
+    return tuple(
+        anchor
+        for anchor, alone, both in zip(candidates, ids[::2], ids[1::2], strict=True)
+        if both[: len(alone)] == alone and both[len(alone) :] not in (first, [])
+    )
+
+
+@lru_cache(maxsize=64)
+def _spaced_after(tokenizer: PreTrainedTokenizerBase, n_tokens: int) -> frozenset[int]:
+    """Added tokens after which the tokenizer adds the space of a beginning: a `Prepend` normalizer does, and Metaspace
+    with `prepend_scheme` always."""
+    if not _anchors(tokenizer, n_tokens):
+        return frozenset()
+    added = tokenizer.added_tokens_decoder
+    first, *after = _ids(tokenizer, ["a", *(f"{token.content}a" for token in added.values())])
+    return frozenset(number for number, ids in zip(added, after, strict=True) if ids == [number, *first])
 
 
 def assistant_turns(

@@ -95,6 +95,14 @@ def test_a_conversation_without_an_answer_has_a_reason(tokenizer, messages, reas
         render_turns(tokenizer, messages)
 
 
+def turn_of(asked, said):
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+
+
+def prompt_ids(tokenizer, messages):
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+
+
 def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning():
     """SentencePiece tokenizers write a beginning with a space; an answer follows its prompt and begins nothing."""
     pieces = ["<unk>", "</s>", "\u2581", "a", "b", "\u2581a", "ab", "\u2581ab"]
@@ -105,6 +113,54 @@ def test_an_answer_has_no_space_that_the_tokenizer_puts_before_a_beginning():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
     assert tokenizer.convert_ids_to_tokens(tokenizer("ab")["input_ids"]) != ["ab"]
     assert tokenizer.convert_ids_to_tokens(inner_token_ids(tokenizer, "ab")) == ["ab"]
+
+
+ZEPHYR = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SCHEMES = {
+    "prepended": (normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]), None),
+    **{scheme: (None, pre_tokenizers.Metaspace(prepend_scheme=scheme)) for scheme in ("always", "first", "never")},
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_an_answer_after_a_special_token_decodes_to_its_text_and_the_second_turn_follows_the_served_prompt(scheme):
+    core = Tokenizer(models.BPE(unk_token="?"))
+    core.normalizer, core.pre_tokenizer = (part or core.normalizer for part in SCHEMES[scheme])
+    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
+    trainer = trainers.BpeTrainer(special_tokens=["?", "</s>"], show_progress=False)
+    core.train_from_iterator(["def f in x hi so\n\n  return"] * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="?", eos_token="</s>")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|user|>", "<|assistant|>", "<|end|>"]})
+    tokenizer.chat_template = ZEPHYR
+    ensure_chat_template(tokenizer)
+    talk = [message for asked, said in (("hi", "def f"), ("so", "\n\n  in x")) for message in turn_of(asked, said)]
+
+    examples = render_turns(tokenizer, talk)
+    served = [prompt_ids(tokenizer, talk[:1]), prompt_ids(tokenizer, talk[:3])]
+    trained = []
+    for example in examples:
+        context: list[int] = []
+        for segment in example:
+            if segment.trained:
+                assert context == served[len(trained)]
+                read = tokenizer.decode([*context, *segment.token_ids])
+                trained.append(read.removeprefix(tokenizer.decode(context)))
+            context += segment.token_ids
+    assert trained == ["def f<|end|>", "\n\n  in x<|end|>"]
+    assert len(examples) == (2 if scheme in ("prepended", "always") else 1)  # a server reads "def" again with a space
+
+
+@pytest.mark.parametrize("text", ["def f", " def", "\ndef", "\n\n  def", "a", ".5", ": x"])
+def test_text_after_other_text_has_no_space_of_a_beginning_where_the_first_anchor_merges_with_it(text):
+    core = Tokenizer(models.BPE(unk_token="?"))
+    core.normalizer, core.pre_tokenizer = SCHEMES["prepended"][0], None
+    trainer = trainers.BpeTrainer(special_tokens=["?"], vocab_size=120, show_progress=False)
+    core.train_from_iterator(["def f\n\n  def\n def f: x\n.5a\ndef.a a"] * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="?")
+    assert "".join(tokenizer.convert_ids_to_tokens(inner_token_ids(tokenizer, text))) == text.replace(" ", "▁")
 
 
 _TEXT = "System: be brief.\n Question  two "
@@ -151,18 +207,25 @@ def test_turns_that_share_a_prompt_have_the_tokens_of_their_whole_texts(split, m
     def ids(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
+    def spelled(token_ids):
+        return "".join(tokenizer.convert_ids_to_tokens(token_ids))
+
     found = turn_token_ids(tokenizer, turns)
     assert [prompt for prompt, _ in found] == [ids(turn.prompt) for turn in turns]
-    wholes = [ids(turn.prompt + turn.text) for turn in turns]
-    joined = [(prompt + answer, whole) for (prompt, answer), whole in zip(found, wholes, strict=True)]
-    assert all(
-        one == whole for (one, whole), (prompt, _) in zip(joined, found, strict=True) if whole[: len(prompt)] == prompt
-    )
+    a, three = ids("a"), ids("three")
+    spaced = ids("<u>three") == [*ids("<u>"), *three] and spelled(ids("athree")) != spelled([*a, *three])
+    for turn, (prompt, answer) in zip(turns, found, strict=True):
+        whole = ids(turn.prompt + turn.text)
+        if spaced and prompt and prompt[-1] in tokenizer.added_tokens_decoder:
+            assert spelled([*a, *answer]) == spelled(ids(f"a{turn.text}"))
+        elif whole[: len(prompt)] == prompt:
+            assert prompt + answer == whole
 
 
 def test_a_prompt_of_several_turns_is_tokenized_once(tiny, monkeypatch):
     ensure_chat_template(tiny)
     turns = [AssistantTurn(f"<|im_start|>system\nBe brief.<|im_end|>{'<|im_start|>user' * n}", "x") for n in range(5)]
+    turn_token_ids(tiny, turns[:1])  # what it needs to know of the tokenizer is found out once
     encoded = []
     encode = type(tiny).__call__
     monkeypatch.setattr(
