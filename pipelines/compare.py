@@ -20,6 +20,10 @@ from 0 or a letter) measure forgetting; --training_rows measures memorization. G
 with --run_code, in a sandbox. An OpenAI-compatible --judge_url compares answers in both orders. The records of
 --perplexity and --benchmark are added to the report.
 
+With --engine URL an OpenAI-compatible server (llama.cpp, vLLM, `transformers serve`) answers for the instruct models,
+with --engine base=URL for the base, 16 requests at a time. A served model is not loaded, and what needs the likelihood
+of given text is left out for it.
+
 Output, in --output: responses.jsonl (every prompt with all answers and their checks), comparison.json (every metric of
 each model with its interval, paired differences with p-values, a summary), report.html, report.md, and copies of the
 other programs' records. With `accelerate launch` several processes share the work. --resume continues an interrupted
@@ -31,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.command_line import run_program
-from pipelines.evaluation.compare.flags import JUDGED_SO_FAR, comparison_flags, prompts_of
+from pipelines.evaluation.compare.flags import JUDGED_SO_FAR, comparison_flags, engines_for, prompts_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if flags.run_code:
         refuse_unless_sandboxed()
-    prompts = prompts_of(flags)
+    prompts, engines = prompts_of(flags), engines_for(flags)
     from pipelines.evaluation.compare.comparison import comparison_of, further_measures
     from pipelines.evaluation.compare.inputs import attached_records, judge_of, plan_of, provenance_of
     from pipelines.evaluation.compare.measuring import measure_models
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     attached, judge = attached_records(flags), judge_of(flags)
     limits = RunLimits() if flags.run_code else None
-    plan = plan_of(flags, prompts)
+    plan = plan_of(flags, prompts, engines)
     models, seconds = measure_models(flags.base, flags.instruct, prompts, plan)
     if not is_main_process():
         return

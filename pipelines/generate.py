@@ -18,16 +18,19 @@ seed gives the same samples; with --dtype float32 also in other batches and on a
 tokens can round to the same logit). --show_probabilities lists each generated token with its probability and the five
 most likely alternatives, from the model's own distribution before temperature and top_p.
 
+With --engine URL an OpenAI-compatible server (llama.cpp, vLLM, `transformers serve`) answers, 16 requests at a time; the
+model then gives the tokenizer only. Each line of the output names the engine.
+
 With --output, finished answers are kept in answers.jsonl.partial until all are done. After an interruption, the same
 command with --resume generates only the missing ones.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.command_line import ArgumentParser, add_dtype, not_negative, positive_number, run_program, share
+from pipelines.endpoint.engine_flags import add_engine, engine_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--show_probabilities", action="store_true", help="list each token with its alternatives")
     flags.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
     flags.add_argument("--output", type=Path, metavar="FILE.jsonl", help="also write the answers to this new file")
+    add_engine(flags)
     flags.add_argument("--resume", action="store_true", help="continue an interrupted call: generate what is missing")
     return flags
 
@@ -74,13 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_unwritable(flags.output.parent)
     if flags.resume and not flags.output:
         raise UserError("--resume needs --output", "give the file of the interrupted call")
-    from pipelines.evaluation.prompts.answer_lines import answer_line, shown_line
-    from pipelines.evaluation.prompts.given_template import template_losses
+    engine = engine_of(flags)
+    from pipelines.evaluation.prompts.answer_lines import answer_lines, shown_line
     from pipelines.inference.answer_store import open_answer_store
-    from pipelines.inference.generation import SamplingPolicy, generate_answers, token_choices_of
+    from pipelines.inference.generation import SamplingPolicy
     from pipelines.inference.loading import load_for_inference
     from pipelines.inference.processes import is_main_process, processes
-    from pipelines.modeling import PromptStyle, render_prompt
+    from pipelines.inference.served_model import ServedModel
+    from pipelines.modeling import LoadedModel
 
     temperature = flags.temperature if flags.temperature is not None else (0.7 if flags.num_samples > 1 else 0.0)
     policy = SamplingPolicy(temperature, flags.top_p, flags.num_samples, flags.seed, flags.max_new_tokens)
@@ -88,24 +93,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse_existing(flags.output)
     store = open_answer_store(flags.output, resume=flags.resume) if flags.output else None
     processes()  # before the model is loaded, so that each has its own device
-    loaded = load_for_inference(model, dtype=flags.dtype)
-    loaded = template.on(loaded) if template else loaded
-    style = PromptStyle.RAW if flags.plain or not loaded.has_chat_template else PromptStyle.CHAT
-    if not (flags.plain or loaded.has_chat_template) and is_main_process():
-        print("the model has no chat template, so it continues the prompts as they are", file=sys.stderr)
-    if style is PromptStyle.CHAT:
-        template_losses(loaded, [one.asked for one in prompts])
-    rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in prompts]
-    answers = generate_answers(loaded, rendered, policy, batch_size=flags.batch_size, store=store)
-    if not is_main_process():
-        return
-    lines = []
-    for prompt, token_ids, samples in zip(prompts, rendered, answers, strict=True):
-        choices = token_choices_of(loaded, [token_ids] * len(samples), samples) if flags.show_probabilities else None
-        of_prompt = style if prompt.messages is not None else PromptStyle.RAW
-        lines.append(answer_line(prompt, of_prompt, len(token_ids), samples, choices))
-        print(shown_line(lines[-1]))
-    if flags.output and store is not None:
+    loaded: LoadedModel | ServedModel
+    if engine:
+        loaded = ServedModel(model.short_name, model, engine)
+    else:
+        loaded = load_for_inference(model, dtype=flags.dtype)
+        loaded = template.on(loaded) if template else loaded
+    lines = answer_lines(
+        loaded, prompts, policy, plain=flags.plain, batch_size=flags.batch_size,
+        show_probabilities=flags.show_probabilities, store=store,
+    )  # fmt: skip
+    for line in lines:
+        print(shown_line(line))
+    if flags.output and store is not None and is_main_process():
         write_jsonl_atomically(flags.output, lines)
         store.remove()
 

@@ -65,9 +65,14 @@ class Endpoint(Connection):
         """Return the continuation of a text or of token ids; `options` are the fields of `Call`."""
         return self.many([Call(prompt=prompt, **options)])[0]
 
-    def many(self, calls: Sequence[Call], n_at_once: int | None = None) -> list[Completion]:
-        """Return the answers in order, `n_at_once` calls in flight. Raises `UserError` for the first that fails, with
-        its number."""
+    def many(
+        self,
+        calls: Sequence[Call],
+        n_at_once: int | None = None,
+        finished: Callable[[int, Completion], None] | None = None,
+    ) -> list[Completion]:
+        """Return the answers in order, `n_at_once` calls in flight; `finished` gets the place of each call and its
+        answer as soon as it is there. Raises `UserError` for the first that fails, with its number."""
         model = self.asked_model
         requests = [(f"{self.url}/{one.path}", one.body(model)) for one in calls]
 
@@ -75,20 +80,27 @@ class Endpoint(Connection):
             found = read_completion(answer)
             return replace(found, text=self.without_key(found.text))  # escaped twice in JSON that a judge wrote
 
-        return asyncio.run(self._all(requests, read, n_at_once or self.n_at_once))
+        return asyncio.run(self._all(requests, read, n_at_once or self.n_at_once, finished))
 
     async def _all(
-        self, requests: Sequence[tuple[str, dict[str, Any]]], read: Callable[[Any], T], n_at_once: int
+        self,
+        requests: Sequence[tuple[str, dict[str, Any]]],
+        read: Callable[[Any], T],
+        n_at_once: int,
+        finished: Callable[[int, T], None] | None = None,
     ) -> list[T]:
         in_flight = asyncio.Semaphore(n_at_once)
 
         async def one(number: int, url: str, body: dict[str, Any]) -> T:
             async with in_flight:
                 try:
-                    return await self.call(client, url, body, read)
+                    answer = await self.call(client, url, body, read)
                 except CallFailed as error:
                     place = f"call {number} of {len(requests)}: " if len(requests) > 1 else ""
                     raise CallFailed(f"{place}{error}") from error
+            if finished is not None:
+                finished(number - 1, answer)
+            return answer
 
         async with self.client() as client:
             return await asyncio.gather(*(one(number, *request) for number, request in enumerate(requests, 1)))

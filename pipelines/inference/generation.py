@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
 
 from pipelines.errors import UserError
 from pipelines.files import sha256_of_text
@@ -33,10 +34,11 @@ _model_fingerprint = cache(model_fingerprint)  # reads all weights
 
 @dataclass(frozen=True)
 class TokenChoice:
-    """A generated token with its probability, and the most probable other tokens with theirs."""
+    """A generated token with its probability, and the most probable other tokens with theirs. Some servers tell a token
+    only as text."""
 
     token: str
-    token_id: int
+    token_id: int | None
     probability: float
     alternatives: tuple[tuple[str, float], ...]
 
@@ -159,8 +161,14 @@ def _choices(loaded: LoadedModel, logits: torch.Tensor, answer: Answer, n_altern
     for token_id, probability, values, ids in zip(
         answer.token_ids, own, best.values.tolist(), best.indices.tolist(), strict=True
     ):
-        others = [(_shown(loaded, other), value) for value, other in zip(values, ids, strict=True) if other != token_id]
-        choices.append(TokenChoice(_shown(loaded, token_id), token_id, probability, tuple(others[:n_alternatives])))
+        others = [
+            (shown_token(loaded.tokenizer, other), value)
+            for value, other in zip(values, ids, strict=True)
+            if other != token_id
+        ]
+        choices.append(
+            TokenChoice(shown_token(loaded.tokenizer, token_id), token_id, probability, tuple(others[:n_alternatives]))
+        )
     return choices
 
 
@@ -178,11 +186,16 @@ def _names(
     return {one: sha256_of_text(f"{decided} {one.sample} {list(one.token_ids)}") for one in requests}
 
 
-def room_after(loaded: LoadedModel, prompt: Sequence[int], max_new_tokens: int) -> int:
+class _Limited(Protocol):
+    @property
+    def max_positions(self) -> int | None: ...
+
+
+def room_after(model: _Limited, prompt: Sequence[int], max_new_tokens: int) -> int:
     """The number of tokens that may follow `prompt`; 0 if it fills the model's positions."""
-    if loaded.max_positions is None:
+    if model.max_positions is None:
         return max_new_tokens
-    return max(0, min(max_new_tokens, loaded.max_positions - len(prompt)))
+    return max(0, min(max_new_tokens, model.max_positions - len(prompt)))
 
 
 def _print_limits(
@@ -201,10 +214,10 @@ def _print_limits(
         log(f"{loaded.name}: {line}")
 
 
-def _shown(loaded: LoadedModel, token_id: int) -> str:
+def shown_token(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
     """A token as text with its leading space; the vocabulary's spelling if it is part of a character."""
-    piece = str(loaded.tokenizer.convert_ids_to_tokens(token_id))
+    piece = str(tokenizer.convert_ids_to_tokens(token_id))
     if piece.startswith(_METASPACE):  # decoding it alone would remove the space
         return piece.replace(_METASPACE, " ")
-    text = str(loaded.tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
+    text = str(tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
     return piece if not text or "\ufffd" in text else text

@@ -3,8 +3,6 @@
 import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
-from itertools import chain, count
 from typing import cast
 
 import torch
@@ -17,14 +15,6 @@ from pipelines.inference.shared_base import adapted_copy, empty, grown_copy, sha
 from pipelines.modeling import LoadedModel, load_tokenizer
 from pipelines.modeling.loading import load_base_model, load_config
 from pipelines.recipe import inference_dtype
-
-
-class Role(StrEnum):
-    """A model's role in a comparison."""
-
-    BASE = "base"
-    FEW_SHOT_BASE = "few_shot_base"
-    INSTRUCT = "instruct"
 
 
 def load_for_inference(
@@ -67,23 +57,6 @@ def load_in_turn(
         empty(model)  # the caller's variable still holds it while the next base is loaded
 
 
-def distinct_names(models: Sequence[ModelRef]) -> list[str]:
-    """The short name of each model, numbered if it is taken."""
-    names: list[str] = []
-    for one in models:
-        names.append(_new_name(one.short_name, names))
-    return names
-
-
-def compared_names(models: Sequence[ModelRef]) -> list[str]:
-    """Names in records for a base and the models compared with it: "base", then "instruct" for one model, or the short
-    name of each of several, numbered if it is taken."""
-    names = [Role.BASE.value]
-    for one in models[1:]:
-        names.append(_new_name((one.short_name if len(models) > 2 else "") or Role.INSTRUCT.value, names))
-    return names
-
-
 def with_template_of(base: LoadedModel, tokenizer: PreTrainedTokenizerBase) -> LoadedModel | None:
     """Return `base` with the chat template of another model's `tokenizer`, as it was before it was fine-tuned with it.
 
@@ -107,9 +80,3 @@ def _resolved_dtype(model: ModelRef, dtype: str | torch.dtype) -> str | torch.dt
         return dtype
     saved = load_config(model.base, model.revision).dtype if dtype == "auto" else None
     return inference_dtype(dtype, str(saved).removeprefix("torch.") if saved is not None else None)
-
-
-def _new_name(name: str, taken: Sequence[str]) -> str:
-    """`name`, with the first number from 2 on that makes it new if it is taken."""
-    numbered = (f"{name}_{number}" for number in count(2))
-    return next(one for one in chain([name], numbered) if one not in taken)

@@ -7,6 +7,7 @@ from pipelines.modeling.rendering import (
     AnswerTokens,
     PromptStyle,
     lost_in_template,
+    plain_prompt,
     render_answer,
     render_prompt,
     render_reference,

@@ -6,6 +6,7 @@ equals the served prompt, token by token, however tokens merge.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -56,11 +57,9 @@ def render_prompt(
     without a template, so every style renders it unchanged. Raises `UserError` for the chat style without a chat
     template, or with one that refuses the conversation.
     """
-    if isinstance(asked, PlainText):
-        return prompt_token_ids(tokenizer, asked.prompt)
-    asked = _conversation(asked)
-    if style is not PromptStyle.CHAT:
-        return prompt_token_ids(tokenizer, transcript(asked) + ("\n\n" if style is PromptStyle.PLAIN else ""))
+    if (plain := plain_prompt(asked, style)) is not None:
+        return prompt_token_ids(tokenizer, plain)
+    asked = _conversation(cast("str | Conversation", asked))
     if not tokenizer.chat_template:
         raise UserError(
             f"{tokenizer.name_or_path} has no chat template",
@@ -75,6 +74,15 @@ def render_prompt(
             "leave that row out, or set another template with --chat_template",
         ) from error
     return chat_token_ids(tokenizer, text)
+
+
+def plain_prompt(asked: str | Conversation | PlainText, style: PromptStyle) -> str | None:
+    """The text of a prompt outside any chat template, None for one inside."""
+    if isinstance(asked, PlainText):
+        return asked.prompt
+    if style is PromptStyle.CHAT:
+        return None
+    return transcript(_conversation(asked)) + ("\n\n" if style is PromptStyle.PLAIN else "")
 
 
 def render_reference(

@@ -21,8 +21,8 @@ def comparison_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.evaluation.compare.responses import responses_of
     from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
     from pipelines.evaluation.prompts.prompt import Prompt
+    from pipelines.hub.model_names import Role
     from pipelines.inference.generation import Answer
-    from pipelines.inference.loading import Role
     from pipelines.modeling import PromptStyle
 
     rows = requested_rows(40)

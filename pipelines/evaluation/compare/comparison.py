@@ -6,11 +6,12 @@ the difference between them, are of the same prompts.
 A figure is `{"value", "ci95": [low, high], "n", "n_groups"}`. Where prompts share groups, `effective_groups` is Kish's
 number, and `too_few_groups: true` means that the figure supports no claim (see `row_groups`). The fields:
 
-- `models`: by name `role`, `path`, `fingerprint`, `prompt_style`, and `metrics`, a figure each;
+- `models`: by name `role`, `path`, `fingerprint`, `prompt_style`, `engine` (`name`, `host` and `model` of the server
+  that answered, None without), and `metrics`, a figure each;
 - `metric_definitions`: `label`, `unit`, `better`, `decoding`, `meaning`, `group` (its table), and `aspect`: form,
   correctness or lost;
 - `warnings`: a list of `id` and `text`, for the top of a page: `empty_answers` (over 10% of a model's answers),
-  `no_chat_template` (of any model), `few_prompts` (below 20), `too_few_groups`;
+  `no_chat_template` (of any model), `few_prompts` (below 20), `too_few_groups`, `served` (no likelihoods);
 - `differences`: of each instruct model to the base, by metric, a figure with `values` (of both models), `p_value`,
   `p_floor` (the smallest p-value that the test can give) and `p_at_floor` (then print "<="), `p_holm` (corrected for
   the metrics of the model; sampled repeats are corrected among themselves), `verdict`, `why` (where interval, p-value
@@ -39,7 +40,7 @@ from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.corrected_differences import CorrectedDifference, corrected_differences
 from pipelines.evaluation.statistics.intervals import Estimate
 from pipelines.evaluation.statistics.metric_table import MetricTable
-from pipelines.inference.loading import Role
+from pipelines.hub.model_names import Role
 
 
 def comparison_of(
@@ -184,6 +185,7 @@ def _model_record(model: MeasuredModel, figures: Mapping[str, Estimate | None]) 
         "path": model.path,
         "fingerprint": model.fingerprint,
         "computed_in": model.computed_in,
+        "engine": dict(model.engine) if model.engine else None,
         "prompt_style": model.prompt_style.value,
         "metrics": {metric: figure.to_json() for metric, figure in figures.items() if figure},
     }

@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.command_line import ArgumentParser, add_dtype, not_negative, positive_number, share, whole_number
+from pipelines.endpoint.client import Endpoint
+from pipelines.endpoint.engine_flags import add_engine, engines_of
 from pipelines.errors import UserError
 from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable
+from pipelines.hub.model_names import compared_names
+from pipelines.hub.model_ref import resolve_compared
 
 if TYPE_CHECKING:
     from pipelines.evaluation.prompts.prompt import Prompt
@@ -37,6 +41,7 @@ def comparison_flags(manual: str | None) -> argparse.ArgumentParser:
     _add_decoding(flags.add_argument_group("answers"))
     _add_further(flags.add_argument_group("further measurements"))
     _add_judge(flags.add_argument_group("judge"))
+    add_engine(flags, of_several=True)
     return flags
 
 
@@ -56,7 +61,6 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
     """Read the typed prompts, then the held-out ones, after checks of all files and models of the flags. Raises
     `UserError` for one that is missing or cannot be read."""
     from pipelines.evaluation.prompts.prompt_sets import held_out_prompts, typed_prompts
-    from pipelines.hub.model_ref import resolve_compared
 
     refuse_taken(flags.output, resume=flags.resume)
     refuse_unwritable(flags.output)
@@ -67,6 +71,11 @@ def prompts_of(flags: argparse.Namespace) -> "list[Prompt]":
     refuse_missing(**{name: getattr(flags, name) for name in names})
     resolve_compared(flags.base, flags.instruct)
     return prompts
+
+
+def engines_for(flags: argparse.Namespace) -> dict[str, Endpoint]:
+    """The servers that answer for models, by the model's name. Raises `UserError` for one that does not answer."""
+    return engines_of(flags, compared_names(resolve_compared(flags.base, flags.instruct)))
 
 
 def _add_decoding(group: argparse._ArgumentGroup) -> None:

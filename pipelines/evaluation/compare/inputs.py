@@ -37,7 +37,7 @@ def attached_records(flags: Namespace) -> dict[str, Mapping[str, Any]]:
     return attached
 
 
-def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
+def plan_of(flags: Namespace, prompts: Sequence[Prompt], engines: Mapping[str, Endpoint]) -> MeasurementPlan:
     """The plan for each model. Raises `UserError` for invalid values and for files that cannot be measured on. All
     processes wait for each other here, before one of them writes an answer."""
     processes().wait_for_everyone()
@@ -51,6 +51,7 @@ def plan_of(flags: Namespace, prompts: Sequence[Prompt]) -> MeasurementPlan:
         GivenTemplate.read(flags.chat_template),
         FewShotPool.read(flags.base_few_shot, flags.prompts, flags.few_shot_from, prompts, flags.seed),
         EvaluationData.read(flags.general, flags.capability, flags.training_rows),
+        engines,
     )
 
 
@@ -64,9 +65,15 @@ def provenance_of(
         "versions": versions(),
         "machine": describe_machine(),
         "prompts": describe_prompts(flags.prompts, flags.split, prompts) | prompt_formats(models, plan),
-        "decoding": plan.decoding.to_json() | {"engine": "transformers", "dtype": plan.dtype},
+        "decoding": plan.decoding.to_json() | {"engine": _engines_of(models), "dtype": plan.dtype},
         "n_processes": processes().num_processes,
     }
+
+
+def _engines_of(models: Sequence[MeasuredModel]) -> str | dict[str, str]:
+    """What answered: transformers for all models, or the name of each model's engine."""
+    names = {model.name: str(model.engine["name"]) if model.engine else "transformers" for model in models}
+    return names if any(model.engine for model in models) else "transformers"
 
 
 def judge_of(flags: Namespace) -> Endpoint | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipelines.endpoint.client import Endpoint
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.evaluation_data import EvaluationData
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, response_likelihoods
@@ -12,11 +13,13 @@ from pipelines.evaluation.likelihood.likelihood_measures import LikelihoodScores
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, FewShot, FewShotPool
 from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
 from pipelines.evaluation.prompts.prompt import Prompt, are_plain_text
+from pipelines.hub.model_names import Role, compared_names
 from pipelines.hub.model_ref import ModelRef, resolve_compared
 from pipelines.inference.answer_store import AnswerStore
 from pipelines.inference.generation import Answer, SamplingPolicy, TokenChoice, generate_answers, token_choices_of
-from pipelines.inference.loading import Role, compared_names, load_in_turn, with_template_of
+from pipelines.inference.loading import with_template_of
 from pipelines.inference.processes import log, measured_by_all
+from pipelines.inference.served_model import ServedModel, open_in_turn
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer, render_prompt, template_sha256
 
 
@@ -62,7 +65,8 @@ class DecodingPlan:
 class MeasurementPlan:
     """What is measured of each model, besides the likelihood of the reference answers. The first `n_token_choices`
     greedy answers keep the probability of each token. A `store` keeps finished answers, so that an interrupted
-    measurement can be resumed. A `template` replaces the models' own."""
+    measurement can be resumed. A `template` replaces the models' own. The models named in `engines` are asked there and
+    not loaded: nothing that needs the likelihood of given text is measured of them."""
 
     decoding: DecodingPlan
     base_prompt_style: PromptStyle = PromptStyle.PLAIN
@@ -73,6 +77,7 @@ class MeasurementPlan:
     template: GivenTemplate | None = None
     few_shot: FewShotPool = field(default_factory=lambda: FewShotPool(0))
     data: EvaluationData = field(default_factory=EvaluationData)
+    engines: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ class MeasuredModel:
 
     `template_sha256` is that of the prompts' chat template, None in other styles. `likelihoods` has for each measured
     prompt style one entry per prompt, None where there is no reference answer; `token_choices` the tokens of some
-    greedy answers, by the prompt's index; `scores` cover counted prompts only.
+    greedy answers, by the prompt's index; `scores` cover counted prompts only. A model behind an `engine` has neither
+    likelihoods nor scores.
     """
 
     name: str
@@ -98,6 +104,7 @@ class MeasuredModel:
     computed_in: str | None = None
     few_shot: FewShot | None = None
     template_losses: Mapping[str, int] = field(default_factory=dict)
+    engine: Mapping[str, Any] | None = None
 
 
 class Measurement:
@@ -109,17 +116,17 @@ class Measurement:
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
 
-    def base(self, loaded: LoadedModel, template_of: ModelRef) -> MeasuredModel:
+    def base(self, loaded: LoadedModel | ServedModel, template_of: ModelRef) -> MeasuredModel:
         """Measure a base; the likelihood of the reference also with the chat template of the model `template_of`."""
         if self.are_plain_text:
             return self._measure(loaded, Role.BASE, PromptStyle.RAW)
-        if self.plan.base_prompt_style is PromptStyle.CHAT and self.plan.template:
-            loaded = self.plan.template.on(loaded)
+        if self.plan.base_prompt_style is PromptStyle.CHAT:
+            loaded = self._with_template(loaded)
         if self.plan.base_prompt_style is PromptStyle.CHAT and not loaded.has_chat_template:
             problem = f"--base_prompt_style is {PromptStyle.CHAT.value}, but {loaded.path} has no chat template"
             raise UserError(problem, f"leave the flag out: a base gets {PromptStyle.PLAIN.value} prompts")
         measured = self._measure(loaded, Role.BASE, self.plan.base_prompt_style)
-        if self.plan.base_prompt_style is PromptStyle.CHAT:
+        if self.plan.base_prompt_style is PromptStyle.CHAT or isinstance(loaded, ServedModel):
             return measured
         tokenizer, given = load_tokenizer(*template_of.tokenizer_source), self.plan.template
         templated = with_template_of(loaded, given.on_tokenizer(tokenizer) if given else tokenizer)
@@ -130,7 +137,7 @@ class Measurement:
         self._end_phase("base: likelihood, chat template")
         return replace(measured, likelihoods={**measured.likelihoods, PromptStyle.CHAT: chat})
 
-    def few_shot_base(self, loaded: LoadedModel) -> MeasuredModel | None:
+    def few_shot_base(self, loaded: LoadedModel | ServedModel) -> MeasuredModel | None:
         """Measure the base after examples: greedy answers and likelihood of the reference. None without examples.
         Prompts are plain text, so they are given unchanged."""
         shots = self.plan.few_shot.examples_for(loaded)
@@ -141,30 +148,41 @@ class Measurement:
         greedy = replace(self.plan.decoding.greedy, stop_text=END_OF_ANSWER)
         prompts = [shots.asked(loaded, one, greedy.max_new_tokens) for one in self.prompts]
         loaded = replace(loaded, name=f"{loaded.name} ({len(shots.examples)}-shot)")
-        rendered = [render_prompt(loaded.tokenizer, one.asked, PromptStyle.PLAIN) for one in prompts]
-        answers = [only for [only] in self._answers(loaded, rendered, greedy)]
-        likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
-        self._end_phase(f"{loaded.name}: greedy answers and likelihood")
+        likelihoods = {}
+        if isinstance(loaded, ServedModel):
+            found = loaded.answers([one.asked for one in prompts], PromptStyle.PLAIN, greedy, store=self.plan.store)[0]
+        else:
+            found = self._answers(loaded, self._rendered(loaded, prompts, PromptStyle.PLAIN), greedy)
+            likelihoods = {PromptStyle.PLAIN: _reference_likelihoods(loaded, prompts, PromptStyle.PLAIN)}
+        self._end_phase(f"{loaded.name}: greedy answers{' and likelihood' if likelihoods else ''}")
         return MeasuredModel(
-            loaded.name, Role.FEW_SHOT_BASE, loaded.path, loaded.fingerprint, PromptStyle.PLAIN, answers, [],
-            likelihoods, computed_in=loaded.computed_in, few_shot=shots,
+            loaded.name, Role.FEW_SHOT_BASE, loaded.path, loaded.fingerprint, PromptStyle.PLAIN,
+            [only for [only] in found], [], likelihoods, computed_in=loaded.computed_in, few_shot=shots,
+            engine=loaded.engine if isinstance(loaded, ServedModel) else None,
         )  # fmt: skip
 
-    def instruct(self, loaded: LoadedModel) -> MeasuredModel:
+    def instruct(self, loaded: LoadedModel | ServedModel) -> MeasuredModel:
         """Measure an instruct model with its chat template or the plan's; with plain prompts if there is none."""
         if self.are_plain_text:
             return self._measure(loaded, Role.INSTRUCT, PromptStyle.RAW)
-        if self.plan.template:
-            loaded = self.plan.template.on(loaded)
+        loaded = self._with_template(loaded)
         if not loaded.has_chat_template:
             log(f"{loaded.name}: no chat template in {loaded.path}, so it gets plain prompts")
         return self._measure(loaded, Role.INSTRUCT, PromptStyle.CHAT if loaded.has_chat_template else PromptStyle.PLAIN)
 
-    def _measure(self, loaded: LoadedModel, role: Role, style: PromptStyle) -> MeasuredModel:
+    def _with_template(self, loaded: LoadedModel | ServedModel) -> LoadedModel | ServedModel:
+        """The model with the plan's template, if there is one; a server has its own."""
+        if self.plan.template is None or isinstance(loaded, ServedModel):
+            return loaded
+        return self.plan.template.on(loaded)
+
+    def _measure(self, loaded: LoadedModel | ServedModel, role: Role, style: PromptStyle) -> MeasuredModel:
         plan, name = self.plan, loaded.name
         self._end_phase(f"{name}: load")
-        rendered = [render_prompt(loaded.tokenizer, one.asked, style) for one in self.prompts]
         losses = template_losses(loaded, [one.asked for one in self.prompts]) if style is PromptStyle.CHAT else {}
+        if isinstance(loaded, ServedModel):
+            return self._measure_served(loaded, role, style, losses)
+        rendered = self._rendered(loaded, self.prompts, style)
         greedy = [only for [only] in self._answers(loaded, rendered, plan.decoding.greedy)]
         self._end_phase(f"{name}: greedy answers")
         samples: list[list[Answer]] = []
@@ -183,6 +201,27 @@ class Measurement:
             name, role, loaded.path, loaded.fingerprint, style, greedy, samples, likelihoods,
             dict(zip(shown, choices, strict=True)), sha256, scores, loaded.computed_in, template_losses=losses,
         )  # fmt: skip
+
+    def _measure_served(
+        self, served: ServedModel, role: Role, style: PromptStyle, losses: Mapping[str, int]
+    ) -> MeasuredModel:
+        plan, asked = self.plan, [one.asked for one in self.prompts]
+        greedy, choices = served.answers(
+            asked, style, plan.decoding.greedy, store=plan.store, n_shown=plan.n_token_choices
+        )
+        self._end_phase(f"{served.name}: greedy answers of {served.engine['name']}")
+        samples: list[list[Answer]] = []
+        if plan.decoding.sampled:
+            samples, _ = served.answers(asked, style, plan.decoding.sampled, store=plan.store)
+            self._end_phase(f"{served.name}: sampled answers")
+        sha256 = template_sha256(served.tokenizer) if style is PromptStyle.CHAT else None
+        return MeasuredModel(
+            served.name, role, served.path, served.fingerprint, style, [only for [only] in greedy], samples, {},
+            {place: own for (place, _), own in choices.items()}, sha256, template_losses=losses, engine=served.engine,
+        )  # fmt: skip
+
+    def _rendered(self, loaded: LoadedModel, prompts: Sequence[Prompt], style: PromptStyle) -> list[list[int]]:
+        return [render_prompt(loaded.tokenizer, one.asked, style) for one in prompts]
 
     def _answers(self, loaded: LoadedModel, rendered: list[list[int]], policy: SamplingPolicy) -> list[list[Answer]]:
         plan = self.plan
@@ -207,7 +246,7 @@ def measure_models(
     measurement = Measurement(prompts, plan)
     measured: list[MeasuredModel] = []
     few_shot: MeasuredModel | None = None
-    for loaded in load_in_turn(compared, compared_names(compared), dtype=plan.dtype):
+    for loaded in open_in_turn(compared, compared_names(compared), plan.engines, dtype=plan.dtype):
         if measured:
             measured.append(measurement.instruct(loaded))
         else:

@@ -53,6 +53,9 @@ def sentence_of(differences: Differences, summary: Mapping[str, Mapping[str, Any
     return "; ".join(f"{aspect}: {line['text']}" for aspect, line in summary.items())
 
 
+_NOT_SERVED = "likelihood of the references, P(end), calibration and forgetting are not measured"
+
+
 def warnings_of(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> list[dict[str, str]]:
     """The warnings at the top of a page, each an `id` and a `text`."""
     counted = [place for place, prompt in enumerate(prompts) if prompt.counted]
@@ -72,6 +75,8 @@ def warnings_of(prompts: Sequence[Prompt], models: Sequence[MeasuredModel]) -> l
             "to call a difference better or worse: intervals are rough"
         )
         found.append(("too_few_groups", text))
+    if served := [f"{one.name} ({one.engine['name']})" for one in models if one.engine]:
+        found.append(("served", f"a server answered for {', '.join(served)}: {_NOT_SERVED}"))
     return [{"id": id, "text": text} for id, text in found]
 
 

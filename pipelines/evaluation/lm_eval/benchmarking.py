@@ -17,8 +17,9 @@ from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_record import benchmark_results
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, MetricOutcome, run_tasks
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, harness_version, load_tasks
+from pipelines.hub.model_names import Role, compared_names
 from pipelines.hub.model_ref import resolve_compared
-from pipelines.inference.loading import Role, compared_names, load_in_turn
+from pipelines.inference.loading import load_in_turn
 from pipelines.inference.processes import processes
 from pipelines.modeling import load_tokenizer
 from pipelines.records import describe_machine, versions

@@ -16,8 +16,9 @@ from pipelines.evaluation.likelihood.likelihood import (
 )
 from pipelines.evaluation.prompts.given_template import GivenTemplate, template_losses
 from pipelines.evaluation.prompts.prompt import are_plain_text
+from pipelines.hub.model_names import distinct_names
 from pipelines.hub.model_ref import ModelRef
-from pipelines.inference.loading import distinct_names, load_in_turn, with_template_of
+from pipelines.inference.loading import load_in_turn, with_template_of
 from pipelines.inference.processes import log, measured_by_all
 from pipelines.modeling import LoadedModel, PromptStyle, load_tokenizer
 

@@ -17,6 +17,7 @@ from data_prep.dataset_folder import is_dataset_folder, read_manifest, read_rows
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.prompt_sets import prompts_of_row
+from pipelines.inference.served_model import ServedModel
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 
 SEPARATOR = "\n\n###\n\n"
@@ -66,7 +67,7 @@ class FewShotPool:
         source = f"train split of {path.name}" if is_dataset_folder(path) else path.name
         return cls(n_wanted, tuple(short), source, None if short else f"no row of the {source} has an answer")
 
-    def examples_for(self, loaded: LoadedModel) -> "FewShot | None":
+    def examples_for(self, loaded: LoadedModel | ServedModel) -> "FewShot | None":
         """Choose the first candidates of different groups that together fit into a third of the model's positions."""
         left = int((loaded.max_positions or _POSITIONS) * _SHARE_OF_POSITIONS)
         chosen: list[Prompt] = []
@@ -90,7 +91,7 @@ class FewShot:
     examples: tuple[Prompt, ...]
     source: str | None
 
-    def asked(self, loaded: LoadedModel, prompt: Prompt, n_new: int) -> Prompt:
+    def asked(self, loaded: LoadedModel | ServedModel, prompt: Prompt, n_new: int) -> Prompt:
         """`prompt` after the examples, as text; after fewer examples if they and `n_new` tokens do not fit."""
         limit = (loaded.max_positions or _POSITIONS) - n_new
         for first in range(len(self.examples) + 1):

@@ -15,6 +15,7 @@ from pipelines.files import read_json, read_text, sha256_of_text
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from pipelines.inference.served_model import ServedModel
     from pipelines.modeling import LoadedModel
 
 _JSON_FILES = ("chat_template.json", "tokenizer_config.json")
@@ -56,7 +57,9 @@ class GivenTemplate:
         return {"name": self.name, "sha256": sha256_of_text(self.text)}
 
 
-def template_losses(loaded: "LoadedModel", asked: Sequence[str | Conversation | PlainText]) -> dict[str, int]:
+def template_losses(
+    loaded: "LoadedModel | ServedModel", asked: Sequence[str | Conversation | PlainText]
+) -> dict[str, int]:
     """Count the conversations of which the model's template loses something, by reason; also prints them to stderr.
     Training drops such rows, so the model has not seen what is measured here. Single requests lose nothing."""
     from pipelines.inference.processes import is_main_process

@@ -16,8 +16,8 @@ from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.prompt_sets import typed_prompts
 from pipelines.evaluation.statistics.shares import paired_difference_of_shares
+from pipelines.hub.model_names import Role
 from pipelines.inference.generation import Answer
-from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 
 GOOD, OTHER, CUT = "def f(x):\n    return x", "def g(x):\n    return x", "def f(x):\n    return ("

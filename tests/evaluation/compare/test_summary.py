@@ -12,8 +12,8 @@ from pipelines.evaluation.compare.summary import comparison_table
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.statistics.metric_definition import Aspect, Group, MetricDefinition
 from pipelines.evaluation.statistics.metric_table import MetricTable
+from pipelines.hub.model_names import Role
 from pipelines.inference.generation import Answer
-from pipelines.inference.loading import Role
 from pipelines.modeling import PromptStyle
 
 GENERAL = MetricDefinition("general_bits_per_byte", "bits of text", "bits_per_byte", "lower", "bits", Group.BEYOND)

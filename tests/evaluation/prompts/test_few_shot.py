@@ -14,9 +14,10 @@ from pipelines.evaluation.compare.measuring import DecodingPlan, Measurement, Me
 from pipelines.evaluation.compare.responses import responses_of
 from pipelines.evaluation.prompts.few_shot import END_OF_ANSWER, SEPARATOR, FewShot, FewShotPool, example_text
 from pipelines.evaluation.prompts.prompt import Prompt
+from pipelines.hub.model_names import Role
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import generate_answers
-from pipelines.inference.loading import Role, load_for_inference
+from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import SamplingPolicy
 from pipelines.modeling import LoadedModel, load_tokenizer, render_prompt
 from tests.evaluation.chain_models import save_chain_model
