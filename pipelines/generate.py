@@ -18,8 +18,8 @@ seed gives the same samples; with --dtype float32 also in other batches and on a
 tokens can round to the same logit). --show_probabilities lists each generated token with its probability and the five
 most likely alternatives, from the model's own distribution before temperature and top_p.
 
-With --engine URL an OpenAI-compatible server (llama.cpp, vLLM, `transformers serve`) answers, 16 requests at a time; the
-model then gives the tokenizer only. Each line of the output names the engine.
+With --engine URL an OpenAI-compatible server (llama.cpp, vLLM, `transformers serve`) answers, 16 requests at a time;
+the model then gives the tokenizer only. Each line of the output names the engine.
 
 With --output, finished answers are kept in answers.jsonl.partial until all are done. After an interruption, the same
 command with --resume generates only the missing ones.
