@@ -23,7 +23,7 @@ PAGES = [
     if not {".venv", "build", "runs"} & set(page.relative_to(PROJECT).parts) and page.parent.name != "base"
 ]  # fmt: skip
 MARKS = {
-    "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap", "needs two servers",
+    "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
     "needs the extra scale", "needs a server",
 }  # fmt: skip
 NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
