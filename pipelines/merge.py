@@ -9,7 +9,8 @@ that base is somewhere else; another base is rejected). An adapter trained on a 
 full-precision base. Several adapters of one base are first combined by PEFT's add_weighted_adapter; cat is the exact
 weighted sum. Output, in --output: safetensors files of at most --max_shard_size, config.json, the tokenizer with its
 chat template, generation_config.json and merge.json. `transformers serve`, vLLM and AutoModelForCausalLM can open the
-folder. --gguf FILE also converts it, if llama.cpp's convert_hf_to_gguf.py is in $LLAMA_CPP_DIR or on the PATH.
+folder. --gguf FILE also converts it for llama.cpp (extra gguf), in weights of --gguf_type, and writes a Modelfile for
+Ollama next to it; a tokenizer or model that llama.cpp cannot read is refused before the merge.
 
 The whole model is in memory in float32 (4 bytes per parameter). Sums are computed in float32 and rounded once, to
 --dtype. Then a new process that imports only transformers loads the result, and its logits and
@@ -17,7 +18,8 @@ greedy answers are compared with those of base and adapter, unmerged, in float32
 --split or a file of rows), else on rows that the adapter's run held out, else on a few built-in ones. The mean KL may
 be 1e-5 nats per token in float32, and in 16 bits four times what rounding the base's own weights costs on the same
 rows, unless --max_kl says otherwise. If the outputs differ more, the program prints the figures, exits 1 and writes
-nothing.
+nothing. A GGUF file is served by llama.cpp and compared with the merged folder as check_served.py does; if it differs,
+the program exits 1 and leaves the folder without the file.
 """
 
 import argparse
@@ -49,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--limit", type=positive_number, default=100, help="number of rows to compare (default 100)")
     flags.add_argument("--max_new_tokens", type=positive_number, default=64, help="limit of an answer (default 64)")
     flags.add_argument("--max_kl", type=not_negative, help="largest mean KL that passes, in nats per token")
-    flags.add_argument("--gguf", type=Path, metavar="FILE", help="also write this GGUF file; needs llama.cpp")
+    flags.add_argument("--gguf", type=Path, metavar="FILE", help="also write this GGUF file; needs the extra gguf")
+    flags.add_argument("--gguf_type", default="auto", choices=["auto", "f32", "f16", "bf16", "q8_0"],
+                       help="type of its weights (default: the merged folder's)")  # fmt: skip
     flags.add_argument("--seed", type=int, default=0, help="seed of the row sample and of dare (default 0)")
     return flags
 
@@ -69,15 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for adapter in flags.adapter:
         resolve_model(base, adapter)
     from pipelines.merging.adapter_mix import AdapterMix
-    from pipelines.merging.gguf import find_converter, write_gguf
+    from pipelines.merging.gguf.writing import plan_gguf, write_and_prove
     from pipelines.merging.proof import ProofPlan, merge_and_prove
     from pipelines.records import describe_machine, git_commit, versions
+    from pipelines.served.comparison import Plan
 
     if flags.gguf:
         refuse_existing(flags.gguf, "choose another --gguf")
-    converter = find_converter() if flags.gguf else None
     weights = flags.weight if flags.weight is not None else [1.0] * len(flags.adapter)
     mix = AdapterMix(tuple(flags.adapter), tuple(weights), flags.combination, flags.density, flags.seed)
+    gguf = plan_gguf(mix, base, flags.gguf, flags.gguf_type) if flags.gguf else None
     plan = ProofPlan(flags.prompts, flags.split, flags.limit, flags.max_new_tokens, flags.max_kl, flags.seed)
     with fresh_folder(flags.output) as folder:
         merged, proof = merge_and_prove(mix, base, folder, flags.dtype, flags.max_shard_size, plan)
@@ -96,9 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_json_atomically(folder / "merge.json", record)
     print(proof.line())
     print(f"merged model written to {flags.output}")
-    if converter is not None:
-        write_gguf(converter, flags.output, flags.gguf)
-        print(f"GGUF written to {flags.gguf}")
+    if gguf is not None:
+        served = Plan(flags.prompts, flags.split, min(flags.limit, 35), flags.max_new_tokens, flags.seed)
+        for line in write_and_prove(gguf, flags.output, merged.record["dtype"], served):
+            print(line)
 
 
 if __name__ == "__main__":

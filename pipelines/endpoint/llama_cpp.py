@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.errors import UserError
 
 _PACKAGE = "xllamacpp"
+_SMALL = 256 * 2**20  # bytes, computed faster by one thread
 _CACHE_TYPES = {"f32": 0, "f16": 1}  # ggml's numbers
 
 
@@ -22,7 +23,8 @@ _CACHE_TYPES = {"f32": 0, "f16": 1}  # ggml's numbers
 class ServerOptions:
     """How llama.cpp serves: requests at once, tokens of context for each (at most what the model was trained on).
 
-    llama.cpp keeps keys and values in 16 bits unless `cache` is f32. `threads` 0 leaves the number to llama.cpp.
+    llama.cpp keeps keys and values in 16 bits unless `cache` is f32. `threads` 0 is one for a small file, else
+    llama.cpp's own number: its threads wait for each other without sleeping, which takes minutes on a busy machine.
     """
 
     n_at_once: int = 1
@@ -48,7 +50,7 @@ def llama_cpp_version() -> str:
 
 
 @contextmanager
-def llama_server(gguf: Path, options: ServerOptions = ServerOptions()) -> Iterator[str]:  # noqa: B008: frozen
+def llama_server(gguf: Path, options: ServerOptions = ServerOptions()) -> Iterator[str]:
     """Serve `gguf` at a free port of 127.0.0.1 while the context is open, and yield the URL that ends in /v1.
 
     The server ends with this process, however that ends. Raises `UserError` with llama.cpp's reason if it cannot load
@@ -92,6 +94,7 @@ def _serve(file: str, n_at_once: int, context: int, threads: int, cache: str) ->
     asked.n_parallel, asked.n_ctx, asked.kv_unified = n_at_once, context * n_at_once, False
     asked.cache_type_k = asked.cache_type_v = xllamacpp.ggml_type(_CACHE_TYPES[cache])
     asked.fit_params = asked.ui = asked.warmup = False
+    threads = threads or int(Path(file).stat().st_size < _SMALL)
     if threads:
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(asked)

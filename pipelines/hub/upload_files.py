@@ -53,7 +53,7 @@ class UploadFile:
 
 def is_published(name: str) -> bool:
     """Whether a push writes files of this name, and so may replace or remove one in a repository."""
-    patterns = (*_OF_THE_MODEL, "*.gguf")
+    patterns = (*_OF_THE_MODEL, "*.gguf", "*.Modelfile")
     return name in (CARD, LOCK, *RECORDS) or any(
         fnmatch(name, one) and name.count("/") == one.count("/") for one in patterns
     )
@@ -75,13 +75,15 @@ def run_files(
 
 
 def gguf_files(path: Path, *, lock: Mapping[str, Any], base: HubBase | None, card: str) -> list[UploadFile]:
-    """A GGUF file with its lock and card. Raises `UserError` for other formats: a pickle could hold anything."""
+    """A GGUF file with Modelfile, lock and card. Raises `UserError` for other formats: a pickle could hold anything."""
     if not path.is_file():
         raise UserError(f"there is no file {path}", "check the path")
     file = UploadFile(path.name, path)
     if path.suffix != ".gguf" or file.read(len(_GGUF)) != _GGUF:
         raise UserError(f"{path} is not a GGUF file, expected one named *.gguf", "give the file that llama.cpp wrote")
-    return [*_described(lock, base, card), file]
+    modelfile = path.with_suffix(".Modelfile")
+    beside = [UploadFile(modelfile.name, modelfile)] if modelfile.is_file() else []
+    return [*_described(lock, base, card), file, *beside]
 
 
 def _described(

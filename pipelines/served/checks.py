@@ -1,5 +1,6 @@
 """Prompts and tokens: what the endpoint makes of them, next to the trained model's own."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,11 +65,13 @@ def counts_shift_equally(questions: Sequence[Question], observed: Observed) -> b
 @dataclass(frozen=True)
 class TokenCheck:
     """The tokens of the texts. `is_leading_space`: all differences are a space that one side has at the beginning.
-    `is_bases`: they are the tokens of the base's tokenizer, where that has others."""
+    `is_bases`: they are the tokens of the base's tokenizer, where that has others. `is_normalization`: all differing
+    texts have characters in another form than Unicode's NFC."""
 
     check: Check
     is_leading_space: bool = False
     is_bases: bool = False
+    is_normalization: bool = False
 
 
 def check_tokens(
@@ -85,9 +88,11 @@ def check_tokens(
     first = (
         f"{texts[n]!r} is {_pieces(tokenizer, own[n])} when trained, {_pieces(tokenizer, observed.tokens[n])} served"
     )
-    space = all(_stripped(tokenizer, own[n]) == _stripped(tokenizer, observed.tokens[n]) for n in differing)
+    joined = [[_joined(tokenizer, ids[n]) for ids in (own, observed.tokens)] for n in differing]
+    space = all(one != other and one.lstrip("▁Ġ ") == other.lstrip("▁Ġ ") for one, other in joined)
     bases = base_tokenizer is not None and all(_ids(base_tokenizer, texts[n]) == observed.tokens[n] for n in differing)
-    return TokenCheck(Check("tokens of texts", len(texts) - len(differing), len(texts), first), space, bases)
+    form = all(not unicodedata.is_normalized("NFC", texts[n]) for n in differing)
+    return TokenCheck(Check("tokens of texts", len(texts) - len(differing), len(texts), first), space, bases, form)
 
 
 def _check_numbers(texts: Sequence[str], observed: Observed, tokenizer: Any) -> TokenCheck | None:
@@ -113,9 +118,9 @@ def _pieces(tokenizer: Any, ids: Sequence[int]) -> str:
     return " | ".join(pieces) + (" | ..." if len(ids) > 12 else "")
 
 
-def _stripped(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The pieces in one, without the spaces at the beginning."""
-    return "".join(str(one) for one in tokenizer.convert_ids_to_tokens(list(ids))).lstrip("▁Ġ ")
+def _joined(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The pieces in one: the same for the same text, however it is split."""
+    return "".join(str(one) for one in tokenizer.convert_ids_to_tokens(list(ids)))
 
 
 def _parting(one: str, other: str) -> str:

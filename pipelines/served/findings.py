@@ -17,11 +17,12 @@ _MOST = 0.8
 
 
 class Cause(StrEnum):
-    """What differs between the served and the trained model; `PRECISION` is a note."""
+    """What differs between the served and the trained model; `PRECISION` and `NORMALIZATION` are notes."""
 
     TEMPLATE = "template"
     TOKENIZER = "tokenizer"
     LEADING_SPACE = "leading space"
+    NORMALIZATION = "normalization"
     END_TOKEN = "end token"
     NOT_APPLIED = "adapter not applied"
     WEIGHTS = "weights"
@@ -35,6 +36,7 @@ FIXES: Mapping[Cause, str] = {
     Cause.TOKENIZER: "serve the tokenizer.json of the run; convert a GGUF again with `merge.py --gguf`",
     Cause.LEADING_SPACE: "serve the tokenizer.json and tokenizer_config.json of the run; convert a GGUF again with "
     "`merge.py --gguf`",
+    Cause.NORMALIZATION: "send text in Unicode's NFC form, which most programs write: llama.cpp does not normalize",
     Cause.END_TOKEN: "serve the generation_config.json of the run next to the weights, or pass its eos_token_id as "
     "stop_token_ids; give the server room for prompt and answer",
     Cause.NOT_APPLIED: "name the adapter with --model (vLLM: --enable-lora --lora-modules NAME=RUN), or merge it with "
@@ -56,7 +58,7 @@ class Finding:
     @property
     def is_note(self) -> bool:
         """Whether the served model counts as the trained one all the same."""
-        return self.cause is Cause.PRECISION
+        return self.cause in (Cause.PRECISION, Cause.NORMALIZATION)
 
 
 def tokenization_findings(
@@ -74,8 +76,8 @@ def tokenization_findings(
     elif rendered is None and counts is not None and not counts.holds and (shift_equally or (tokens and not splits)):
         found.append(Finding(Cause.TEMPLATE, counts.first))
     if tokens is not None and splits:
-        cause = Cause.LEADING_SPACE if tokens.is_leading_space else Cause.TOKENIZER
-        found.append(Finding(cause, tokens.check.first))
+        cause = Cause.NORMALIZATION if tokens.is_normalization else Cause.TOKENIZER
+        found.append(Finding(Cause.LEADING_SPACE if tokens.is_leading_space else cause, tokens.check.first))
     elif counts is not None and not counts.holds and not found:
         found.append(Finding(Cause.TOKENIZER, f"{counts.first}, of the same text"))
     return found

@@ -123,6 +123,9 @@ def test_a_gguf_file_leaves_with_card_and_lock(tmp_path):
     (tmp_path / "mine.gguf").write_bytes(b"GGUF")
     names = {file.name for file in gguf_files(tmp_path / "mine.gguf", lock=lock_of(), base=BASE, card=CARD)}
     assert names == {"README.md", "lock.json", "mine.gguf"}
+    (tmp_path / "mine.Modelfile").write_text("FROM ./mine.gguf")
+    names = {file.name for file in gguf_files(tmp_path / "mine.gguf", lock=lock_of(), base=BASE, card=CARD)}
+    assert names == {"README.md", "lock.json", "mine.gguf", "mine.Modelfile"}
     with pytest.raises(UserError, match="there is no file"):
         gguf_files(tmp_path / "none.gguf", lock=lock_of(), base=BASE, card=CARD)
     for name, content in {"optimizer.pt": b"GGUF", "pickle.gguf": b"PK\x03\x04"}.items():

