@@ -10,7 +10,7 @@ import torch
 from pipelines.endpoint.completion import Completion
 from pipelines.inference.generation import Answer
 from pipelines.modeling import LoadedModel, stop_token_ids
-from pipelines.served.distributions import Told
+from pipelines.served.distributions import Told, common_prefix
 from pipelines.served.trained import next_logprobs
 
 _CUT = "\ufffd"  # a character of which the token limit cut the last bytes
@@ -81,11 +81,8 @@ def _pair(tokenizer: Any, answer: Answer, served: Completion, told: Told | None,
 
 def _place(tokenizer: Any, answer: Answer, text: str, told: Told | None) -> int:
     """Return the number of tokens of `answer` before the first that was not served."""
-    if told is not None:
-        pairs = zip(answer.token_ids, told.token_ids, strict=False)
-        return next(
-            (n for n, (one, other) in enumerate(pairs) if one != other), min(len(answer.token_ids), len(told.token_ids))
-        )
+    if told is not None and len(told.token_ids) > (n := common_prefix(answer.token_ids, told.token_ids)):
+        return n
     low = 0
     for n in range(1, len(answer.token_ids) + 1):
         if not text.startswith(_text(tokenizer, answer.token_ids[:n])):
@@ -106,8 +103,8 @@ def _gap(
     if place >= len(answer.token_ids):
         return None
     own = answer.token_ids[place]
-    if told is not None:
-        return float(logprobs[own] - logprobs[told.token_ids[place]]) if place < len(told.token_ids) else None
+    if told is not None and place < len(told.token_ids):
+        return float(logprobs[own] - logprobs[told.token_ids[place]])
     before = answer.token_ids[:place]
     values, candidates = logprobs.topk(min(_N_CANDIDATES, len(logprobs)))
     done = _text(tokenizer, before) == pair.served

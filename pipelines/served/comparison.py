@@ -80,7 +80,7 @@ class _Answers:
     def tells(self) -> list[Told]:
         """What all answers tell; empty if one of them tells nothing."""
         found = [one for one in self.told if one is not None]
-        return found if len(found) == len(self.told) else []
+        return [one for one in found if one.token_ids] if len(found) == len(self.told) else []
 
 
 def compare_served(endpoint: Endpoint, model: ModelRef, plan: Plan) -> Comparison:
@@ -134,7 +134,8 @@ def _on_trained_prompts(
     asked, ids = found.questions.asked, spellings(tokenizer)
 
     def of(served: list[Completion]) -> _Answers:
-        return _Answers(served, [told_by(one, q.token_ids, ids) for one, q in zip(served, asked, strict=True)])
+        each = zip(served, asked, answers, strict=True)
+        return _Answers(served, [told_by(one, q.token_ids, ids, own.token_ids) for one, q, own in each])
 
     is_shown = observed.rendered is not None or not found.questions.are_chats
     through = [one.text == own.text for one, own in zip(observed.answers or [], answers, strict=False)]

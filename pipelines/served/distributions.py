@@ -16,7 +16,8 @@ _LEAST = -50.0  # engines write -9999 for a probability of 0
 
 @dataclass(frozen=True)
 class Told:
-    """What an endpoint told of one answer: the chosen token ids after a prompt, and at each place the log-probabilities
+    """What an endpoint told of one answer, or of its beginning: the chosen token ids after a prompt, and at each place
+    the log-probabilities
     of the likeliest tokens by id."""
 
     prompt: list[int]
@@ -38,9 +39,12 @@ class Divergence:
     toward_base: float | None = None
 
 
-def told_by(completion: Completion, prompt: Sequence[int], ids: dict[bytes, int]) -> Told | None:
+def told_by(
+    completion: Completion, prompt: Sequence[int], ids: dict[bytes, int], own: Sequence[int] = ()
+) -> Told | None:
     """Return what an answer tells, None without log-probabilities or with a token that has no id. `ids` has the token
-    of each spelling, for engines that tell bytes only."""
+    of each spelling, for engines that tell bytes only. llama.cpp leaves out tokens that are a part of a character: then
+    only the places count where the trained model's `own` answer is certain to come before."""
     if not completion.logprobs:
         return None
     tops = completion.top_logprobs or [[] for _ in completion.logprobs]
@@ -54,7 +58,18 @@ def told_by(completion: Completion, prompt: Sequence[int], ids: dict[bytes, int]
             return None
         token_ids.append(number)
         found.append(known)
-    return Told(list(prompt), token_ids, found)
+    n_certain = len(token_ids)
+    if (
+        completion.n_tokens is not None and n_certain < completion.n_tokens - 1
+    ):  # some engines do not tell the end token
+        n_certain = common_prefix(own, token_ids)
+    return Told(list(prompt), token_ids[:n_certain], found[:n_certain])
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of tokens at the beginning that are equal."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (own, given) in pairs if own != given), min(len(one), len(other)))
 
 
 def spellings(tokenizer: Any) -> dict[bytes, int]:
