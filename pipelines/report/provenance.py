@@ -10,6 +10,7 @@ from pipelines.files.visible_text import excerpt, visible
 from pipelines.report.comparison_record import Comparison, Model
 from pipelines.report.figures import bytes_text, duration_text
 from pipelines.report.reading import Records
+from pipelines.report.served import served_line
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def all_facts(records: Records) -> list[Facts]:
         Facts("Few-shot base", tuple(_few_shot_pairs(comparison.record.get("few_shot") or {}))),
         Facts("How code was run", tuple(flat_pairs(comparison.record.get("run_code") or {}))),
         Facts("Training", tuple(_training_pairs(run))),
+        Facts("Served model", tuple(_served_pairs(records.served))),
         Facts("Recipe", tuple(flat_pairs(first))),
         Facts("What happened to the training rows", tuple(ledger_pairs(records.ledger or {}))),
         Facts("Versions", tuple(_version_pairs(comparison.record["versions"], run.get("versions") or {}))),
@@ -95,6 +97,13 @@ def _comparison_pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
         yield "n_processes", _text("n_processes", record["n_processes"])
     for phase, seconds in (record.get("seconds") or {}).items():
         yield f"time: {visible(phase)}", duration_text(seconds)
+
+
+def _served_pairs(record: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """What check_served.py found."""
+    if record is not None:
+        yield "result", served_line(record)
+        yield from ((finding["cause"], visible(finding["observed"])) for finding in record["findings"])
 
 
 def model_facts(records: Records) -> list[tuple[str, str]]:

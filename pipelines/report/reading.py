@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 _COMPARISON_FILES = ("comparison.json", "responses.jsonl", "perplexity.json", "benchmark.json")
-_RUN_FILES = ("run.json", "lock.json", "trainer_state.json", "ledger.json", "samples.jsonl")
+_RUN_FILES = ("run.json", "lock.json", "trainer_state.json", "ledger.json", "samples.jsonl", "served.json")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Records:
     lock: Mapping[str, Any] | None = None
     log_history: tuple[Mapping[str, Any], ...] = ()
     ledger: Mapping[str, Any] | None = None
+    served: Mapping[str, Any] | None = None
     training_samples: tuple[Mapping[str, Any], ...] = ()
     paths: tuple[Path, ...] = ()
 
@@ -57,6 +58,7 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
         lock=optional_record(wanted.get("lock.json")),
         log_history=tuple(trainer_state.get("log_history") or ()),
         ledger=optional_record(wanted.get("ledger.json")),
+        served=optional_record(wanted.get("served.json")),
         training_samples=tuple(read_jsonl(samples)) if samples and samples.is_file() else (),
         paths=tuple(path for path in wanted.values() if path.is_file()),
     )

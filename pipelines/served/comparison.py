@@ -139,13 +139,13 @@ def _on_trained_prompts(
 
     is_shown = observed.rendered is not None or not found.questions.are_chats
     through = [one.text == own.text for one, own in zip(observed.answers or [], answers, strict=False)]
-    if observed.answers and not found.findings and (is_shown or all(through)):
+    if observed.answers and found.is_same and (is_shown or all(through)):
         return of(observed.answers)
     given = continue_prompts(endpoint, asked, plan.max_new_tokens)
     if given is None:
-        return of(observed.answers) if observed.answers and not found.findings else None
+        return of(observed.answers) if observed.answers and found.is_same else None
     as_trained = sum(one.text == own.text for one, own in zip(given, answers, strict=True))
-    if found.findings or as_trained <= sum(through):
+    if not found.is_same or as_trained <= sum(through):
         return of(given)
     said = f"{as_trained} answers to the trained prompts are as trained, {sum(through)} through the endpoint's template"
     found.findings.append(Finding(Cause.TEMPLATE, said))

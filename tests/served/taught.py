@@ -89,6 +89,15 @@ def change_weights(file: Path, change: Callable[[dict[str, torch.Tensor]], None]
     save_file({key: one.contiguous() for key, one in weights.items()}, file, metadata={"format": "pt"})
 
 
+def change_template(folder: Path, change: Callable[[str], str]) -> None:
+    """Change the chat template in both places that engines read."""
+    file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    template = change(file.read_text())
+    assert template != file.read_text()
+    file.write_text(template)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": template}))
+
+
 def with_split(folder: Path, pattern: str) -> None:
     """Let the tokenizer in `folder` split texts by `pattern`."""
     file = folder / "tokenizer.json"

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import check_served
 from pipelines.errors import AnswerIsNo, UserError
-from tests.served.taught import OTHER_SPLIT, Taught, with_split, without_module
+from tests.served.taught import OTHER_SPLIT, Taught, change_template, with_split, without_module
 
 
 def check(url: str, model: Path, taught: Taught, tmp_path: Path, capsys: pytest.CaptureFixture[str], **changes: Path):
@@ -47,10 +47,17 @@ def test_the_base_in_place_of_the_adapter(transformers_url, taught, tmp_path, ca
     assert "answers as the base does: 12 of 12" in page
 
 
+def test_a_base_without_a_template_in_place_of_the_adapter(transformers_url, taught, tmp_path, capsys):
+    served = Path(shutil.copytree(taught.base, tmp_path / "copy"))
+    (served / "chat_template.jinja").unlink()
+    record, page = check(transformers_url, served, taught, tmp_path, capsys)
+    assert causes(record) == ["template", "adapter not applied"]
+    assert "the endpoint answers no chat" in page
+
+
 def test_another_template(transformers_url, taught, tmp_path, capsys):
     served = Path(shutil.copytree(taught.merged, tmp_path / "copy"))
-    template = served / "chat_template.jinja"
-    template.write_text("{{- '<|im_start|>system\\nBe brief.<|im_end|>\\n' -}}" + template.read_text())
+    change_template(served, lambda text: "{{- '<|im_start|>system\\nBe brief.<|im_end|>\\n' -}}" + text)
     record, _ = check(transformers_url, served, taught, tmp_path, capsys)
     assert causes(record) == ["template"]
     assert {one["name"]: one["n_equal"] for one in record["checks"]}["greedy answers"] == 12  # on the trained prompts
@@ -58,12 +65,7 @@ def test_another_template(transformers_url, taught, tmp_path, capsys):
 
 def test_another_template_of_as_many_tokens(transformers_url, taught, tmp_path, capsys):
     served = Path(shutil.copytree(taught.merged, tmp_path / "copy"))
-    template = served / "chat_template.jinja"
-    template.write_text(
-        template.read_text().replace(
-            "'<|im_start|>assistant\\n' -}}\n{%- endif", "'<|pad|>assistant\\n' -}}\n{%- endif"
-        )
-    )
+    change_template(served, lambda text: text.replace("'<|im_start|>assistant\\n' -}}", "'<|pad|>assistant\\n' -}}"))
     record, _ = check(transformers_url, served, taught, tmp_path, capsys)
     assert causes(record) == ["template"]
 

