@@ -15,6 +15,10 @@ each model, and for metrics that are means or ratios over items the paired diffe
 interval and p-value. The base gets few-shot examples as text before the item, instruct models get the same examples
 as turns of a conversation. compare.py --benchmark adds the record to its report.
 
+With --engine URL an OpenAI-compatible server answers for the instruct models, with --engine base=URL for the base, 16
+requests at a time. If all tasks generate text, chats go there as messages. Tasks that compare log-likelihoods need a
+server that tells them of given text (vLLM does, llama.cpp and `transformers serve` do not), and get token ids.
+
 A task file that contains Python code is refused unless you pass --trust_task_code. Needs the extra `benchmarks`.
 """
 
@@ -24,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.command_line import ArgumentParser, positive_number, run_program, whole_number
+from pipelines.endpoint.engine_flags import add_engine, engines_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,13 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.run_code_unconfined:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"
     from pipelines.files import refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
+    from pipelines.hub.model_names import compared_names
     from pipelines.hub.model_ref import resolve_compared
 
     if flags.output:
         refuse_existing(flags.output)
         refuse_unwritable(flags.output.parent)
     refuse_missing(include_path=flags.include_path)
-    resolve_compared(flags.base, flags.instruct)
+    engines = engines_of(flags, compared_names(resolve_compared(flags.base, flags.instruct)))
     from pipelines.evaluation.lm_eval.benchmark_record import benchmark_table
     from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan
     from pipelines.evaluation.lm_eval.benchmarking import benchmark
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     choice = TaskChoice(
         flags.tasks, flags.include_path, flags.num_fewshot, flags.trust_task_code, flags.run_code_unconfined
     )
-    plan = BenchmarkPlan(flags.limit, flags.batch_size, flags.seed)
+    plan = BenchmarkPlan(flags.limit, flags.batch_size, flags.seed, engines)
     record = benchmark(flags.base, flags.instruct, choice, plan)
     print(benchmark_table(record))
     if flags.output:
@@ -72,6 +78,7 @@ def _parser() -> ArgumentParser:
         action="store_true",
         help="let tasks such as humaneval run generated code with your permissions",
     )
+    add_engine(parser, of_several=True)
     add("--output", type=Path, metavar="FILE.json", help="where to write the record")
     return parser
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import torch
+
 from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.modeling import LoadedModel
 
@@ -16,8 +18,8 @@ from pipelines.modeling import LoadedModel
 class LoopbackEngine:
     """The server's state: `bodies` has every request with its path, and after `n_left` answers it refuses."""
 
-    def __init__(self, loaded: LoadedModel, name: str, n_left: int | None) -> None:
-        self.loaded, self.name, self.n_left = loaded, name, n_left
+    def __init__(self, loaded: LoadedModel, name: str, n_left: int | None, echoes: bool) -> None:
+        self.loaded, self.name, self.n_left, self.echoes = loaded, name, n_left, echoes
         self.bodies: list[tuple[str, dict[str, Any]]] = []
         self.url = ""
         self._lock = threading.Lock()
@@ -35,7 +37,11 @@ class LoopbackEngine:
         if path.endswith("/chat/completions"):
             prompt = tokenizer.apply_chat_template(asked["messages"], add_generation_prompt=True, return_dict=False)
         else:
-            prompt = asked["prompt"] if isinstance(asked["prompt"], list) else tokenizer(asked["prompt"])["input_ids"]
+            prompt = asked["prompt"]
+            prompt = tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+            prompt = prompt[0] if isinstance(prompt[0], list) else prompt  # a batch of one, as lm-eval sends it
+        if asked.get("echo"):
+            return {"choices": [{"index": 0, "text": "", "logprobs": self._of_given_tokens(list(prompt))}]}
         policy = SamplingPolicy(
             asked["temperature"], asked.get("top_p", 1.0), 1, asked.get("seed", 0), asked["max_tokens"],
             (asked.get("stop") or [None])[0],
@@ -49,6 +55,20 @@ class LoopbackEngine:
         usage = {"prompt_tokens": len(prompt), "completion_tokens": len(found.token_ids)}
         return {"model": self.name, "choices": [choice], "usage": usage}
 
+    def _of_given_tokens(self, prompt: list[int]) -> dict[str, Any]:
+        """As vLLM tells them: for each token of the prompt, and one that was generated, its own and the likeliest."""
+        if not self.echoes:
+            return {}
+        with torch.inference_mode():
+            logits = self.loaded.model(input_ids=torch.tensor([prompt])).logits[0].log_softmax(-1)
+        own = logits[:-1].gather(1, torch.tensor(prompt)[1:, None])[:, 0].tolist()
+        best = [{"best": one} for one in logits.max(-1).values.tolist()]
+        return {
+            "tokens": ["?"] * (len(prompt) + 1),
+            "token_logprobs": [None, *own, best[-1]["best"]],
+            "top_logprobs": [None, *best],
+        }
+
     def _logprob(self, token_id: int) -> dict[str, Any]:
         token = {"id": token_id, "token": self.loaded.tokenizer.decode([token_id]), "logprob": 0.0}
         return token | {"top_logprobs": [token, token | {"id": 10, "logprob": -1.0}]}
@@ -60,9 +80,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def loopback_engine(loaded: LoadedModel, name: str = "served", n_left: int | None = None) -> Iterator[LoopbackEngine]:
-    """Serve `loaded` under `name` while the context is open."""
-    engine = LoopbackEngine(loaded, name, n_left)
+def loopback_engine(
+    loaded: LoadedModel, name: str = "served", *, n_left: int | None = None, echoes: bool = False
+) -> Iterator[LoopbackEngine]:
+    """Serve `loaded` under `name` while the context is open; with `echoes` it tells log-probabilities of prompts."""
+    engine = LoopbackEngine(loaded, name, n_left, echoes)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -77,6 +99,7 @@ def loopback_engine(loaded: LoadedModel, name: str = "served", n_left: int | Non
         def _send(self, status: int, content: dict[str, Any]) -> None:
             body = json.dumps(content).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

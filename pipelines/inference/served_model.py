@@ -134,9 +134,9 @@ class ServedModel:
 
     def _question(self, asked: Asked, style: PromptStyle, policy: SamplingPolicy, request: Request) -> _Question:
         plain = plain_prompt(asked, style)
-        extra: dict[str, Any] = dict(self._settings(policy))
+        extra = self.settings(is_sampled=policy.temperature > 0)
         if policy.stop_text is not None:
-            extra["stop"] = [policy.stop_text]
+            extra = {**extra, "stop": [policy.stop_text]}
         decoding: dict[str, Any] = {"max_tokens": request.n_new, "temperature": policy.temperature, "extra": extra}
         if policy.temperature:
             decoding |= {"top_p": policy.top_p, "seed": request.seed(policy.seed) % _N_SEEDS}
@@ -149,12 +149,12 @@ class ServedModel:
         decided = [self.name, self.fingerprint, self.engine, call.body(None), request.sample]
         return _Question(call, sha256_of_text(json.dumps(decided, sort_keys=True)), len(request.token_ids))
 
-    def _settings(self, policy: SamplingPolicy) -> Mapping[str, Any]:
+    def settings(self, *, is_sampled: bool) -> dict[str, Any]:
         """Fields that turn off the engine's own sampling settings; none for an unknown engine, which may refuse them.
         `transformers serve` samples only if the whole generation config says so."""
         name = str(self.engine["name"])
         if name.startswith("transformers"):
-            return {"generation_config": json.dumps(self._generation_config | {"do_sample": policy.temperature > 0})}
+            return {"generation_config": json.dumps(self._generation_config | {"do_sample": is_sampled})}
         return next((fields for engine, fields in _NEUTRAL.items() if name.startswith(engine)), {})
 
     @cached_property

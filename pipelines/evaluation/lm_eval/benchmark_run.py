@@ -6,7 +6,7 @@ The harness gets the loaded model, with the same adapter, tokens and chat templa
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 from unittest.mock import patch
@@ -14,9 +14,12 @@ from unittest.mock import patch
 import torch
 import transformers
 
+from pipelines.endpoint.client import Endpoint
 from pipelines.errors import UserError
+from pipelines.evaluation.lm_eval.served_harness_model import as_served_harness_model, one_line_server_errors
 from pipelines.evaluation.lm_eval.tasks import one_line_errors
 from pipelines.evaluation.statistics.row_groups import group_of
+from pipelines.inference.served_model import ServedModel
 from pipelines.modeling import LoadedModel
 
 N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that are not means
@@ -24,11 +27,13 @@ N_BOOTSTRAPS = 1_000  # of the harness, for the standard error of metrics that a
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """How tasks are run: `limit` items of each (None: all), drawn with `seed`, `batch_size` at a time."""
+    """How tasks are run: `limit` items of each (None: all), drawn with `seed`, `batch_size` at a time. The models named
+    in `engines` are asked there."""
 
     limit: int | None = None
     batch_size: int = 8
     seed: int = 0
+    engines: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class MetricOutcome:
 
 
 def run_tasks(
-    loaded: LoadedModel, tasks: Mapping[str, Any], plan: BenchmarkPlan, *, with_template: bool
+    loaded: LoadedModel | ServedModel, tasks: Mapping[str, Any], plan: BenchmarkPlan, *, with_template: bool
 ) -> list[MetricOutcome]:
     """Return all metrics of `tasks` (of `load_tasks`) for one model, groups first.
 
@@ -65,8 +70,11 @@ def run_tasks(
     transformers.set_seed(plan.seed)
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(plan.seed)  # all models see the same examples before the same item
-    harness_model = as_harness_model(loaded, plan.batch_size, with_template)
-    with one_line_errors(list(tasks["tasks"])):
+    if isinstance(loaded, ServedModel):
+        harness_model = as_served_harness_model(loaded, tasks, plan.seed, with_template=with_template)
+    else:
+        harness_model = as_harness_model(loaded, plan.batch_size, with_template)
+    with one_line_errors(list(tasks["tasks"])), one_line_server_errors(loaded.name):
         drawn = None
         if plan.limit is not None:  # drawn, because the first N may all be of one kind
             sizes = {name: len(task.eval_docs) for name, task in tasks["tasks"].items()}

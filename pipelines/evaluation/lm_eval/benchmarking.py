@@ -16,11 +16,12 @@ import datasets
 from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_record import benchmark_results
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, MetricOutcome, run_tasks
+from pipelines.evaluation.lm_eval.served_harness_model import refuse_unservable
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, harness_version, load_tasks
 from pipelines.hub.model_names import Role, compared_names
 from pipelines.hub.model_ref import resolve_compared
-from pipelines.inference.loading import load_in_turn
 from pipelines.inference.processes import processes
+from pipelines.inference.served_model import ServedModel, open_in_turn
 from pipelines.modeling import load_tokenizer
 from pipelines.records import describe_machine, versions
 
@@ -39,7 +40,7 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
     """Return benchmark.json: the base without a template, each of `instructs` with its own, on the same items.
 
     Raises `UserError` before any weight is loaded: for several processes, a missing extra, tasks that cannot be loaded,
-    and an instruct model without a chat template.
+    an instruct model without a chat template, and a server that cannot answer a task.
     """
     if processes().num_processes > 1:
         problem = f"benchmark.py runs in {processes().num_processes} processes, expected one: few-shot examples are "
@@ -52,10 +53,12 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
             raise UserError(problem, "pass it as --base, or pass a model that was fine-tuned with a template")
     with quiet_harness() as counts:
         tasks = load_tasks(choice, plan.seed)
+    for name, endpoint in plan.engines.items():
+        refuse_unservable(name, endpoint, tasks)
     outcomes: dict[str, list[MetricOutcome]] = {}
     models: dict[str, dict[str, Any]] = {}
     notes = _notes("tasks", counts)
-    for loaded in load_in_turn(compared, compared_names(compared)):
+    for loaded in open_in_turn(compared, compared_names(compared), plan.engines):
         start = time.perf_counter()
         with quiet_harness() as counts:
             outcomes[loaded.name] = run_tasks(loaded, tasks, plan, with_template=loaded.name != Role.BASE)
@@ -66,6 +69,8 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
             "computed_in": loaded.computed_in,
             "template": loaded.name != Role.BASE,
         }
+        if isinstance(loaded, ServedModel):
+            models[loaded.name]["engine"] = loaded.engine
         notes += _notes(loaded.name, counts)
     return {
         "kind": "benchmark",
