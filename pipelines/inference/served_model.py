@@ -186,7 +186,7 @@ class ServedModel:
             if store is not None:
                 store.add({one.key: found[one.key].answer})
 
-        calls = [replace(one.call, logprobs=_N_ALTERNATIVES if one.key in shown else 0) for one in missing]
+        calls = [replace(one.call, logprobs=_N_ALTERNATIVES + 1 if one.key in shown else 0) for one in missing]
         self.endpoint.many(calls, finished=finished)
         return [found[one.key] for one in questions]
 
