@@ -66,7 +66,9 @@ def _pair(tokenizer: Any, answer: Answer, served: Completion, told: Told | None,
     one, other = answer.text.rstrip(_CUT), text.rstrip(_CUT)
     at_limit = len(answer.token_ids) >= limit
     stopped = served.finish_reason != "length"
-    if one == other:
+    same_tokens = told is not None and 0 < len(told.token_ids) == common_prefix(told.token_ids, answer.token_ids)
+    # engines write the space of a SentencePiece token that tokenizers cut off where a text begins
+    if one == other or (same_tokens and one.lstrip() == other.lstrip()):
         kind = Kind.EQUAL if stopped == answer.stopped or at_limit else Kind.LONGER if answer.stopped else Kind.SHORTER
     elif one.lstrip() == other.lstrip():
         kind = Kind.SPACE

@@ -53,11 +53,12 @@ class Model(StrEnum):
 @dataclass(frozen=True)
 class GgufVocabulary:
     """How llama.cpp reads a tokenizer; `pre` is the name of its pre-tokenizer. `space_prefix`: whether a space goes
-    before a text, `notes` what it does otherwise on rare texts."""
+    before a text, `only_chats` whether a text that is no chat lacks it, `notes` what it does otherwise."""
 
     model: Model
     pre: str
     space_prefix: bool = False
+    only_chats: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -109,14 +110,18 @@ def _pieces(content: Mapping[str, Any]) -> GgufVocabulary:
     if unknown:
         raise UserError(f"llama.cpp does not apply this tokenizer's normalizer {unknown[0]}", _FIX)
     _refuse_missing_merges(content["model"])
-    notes: tuple[str, ...] = ()
+    scheme = pre.get("prepend_scheme") if pre.get("type") == "Metaspace" else None
+    if scheme == "always":
+        problem = (
+            "this tokenizer (Metaspace) puts a space before texts that begin with none, llama.cpp before all texts"
+        )
+        raise UserError(problem, _FIX)
     if pre.get("type") == "Metaspace":
-        space_prefix = pre.get("prepend_scheme") == "always"
-        if pre.get("prepend_scheme") == "first":  # after the special token that begins a chat there is none
-            notes = ("llama.cpp puts no space before a text that is no chat",)
+        space_prefix = False  # "first": none after the special token that begins a chat
     elif pre and pre != _GEMMA:
         raise UserError(f"llama.cpp splits no text before SentencePiece's BPE; this tokenizer: {pre['type']}", _FIX)
-    return GgufVocabulary(Model.PIECES, "default", space_prefix, notes)
+    notes = ("llama.cpp puts no space before a text that is no chat",) if scheme == "first" else ()
+    return GgufVocabulary(Model.PIECES, "default", space_prefix, scheme == "first", notes)
 
 
 def _refuse_missing_merges(model: Mapping[str, Any]) -> None:

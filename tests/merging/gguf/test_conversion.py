@@ -1,6 +1,7 @@
 """Files that llama.cpp's converter writes from a folder of this project, opened by a real llama.cpp."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,17 +45,37 @@ def in_this_process(monkeypatch):
     return run
 
 
+SAVED = {
+    "byte-level": save_byte_level,
+    "SentencePiece": save_sentencepiece_like,
+    "SentencePiece without a space before the text": partial(save_sentencepiece_like, prepends=False),
+}
+
+
 @needs_llama_cpp
-@pytest.mark.parametrize("save", [save_byte_level, save_sentencepiece_like], ids=["byte-level", "SentencePiece"])
-def test_llama_cpp_makes_the_same_tokens_of_every_text(save, tmp_path, in_this_process):
+@pytest.mark.parametrize("kind", SAVED)
+def test_llama_cpp_makes_the_same_tokens_of_every_text(kind, tmp_path, in_this_process):
     needs_converter()
-    tokenizer = save_model(save(tmp_path / "model"))
+    tokenizer = save_model(SAVED[kind](tmp_path / "model"))
     conversion = plan_conversion(tokenizer, LLAMA, [tokenizer.eos_token_id])
     in_this_process(conversion, tmp_path / "model", tmp_path / "model.gguf", "f32")
     with llama_server(tmp_path / "model.gguf", ServerOptions(context=256)) as url:
         plain, special = (Endpoint(url).tokenize_all(CODE, add_special=one) for one in (False, True))
     assert plain == [tokenizer(text, add_special_tokens=False)["input_ids"] for text in CODE]
     assert special == [tokenizer(text)["input_ids"] for text in CODE]
+
+
+@needs_llama_cpp
+def test_a_space_before_the_first_text_alone_is_left_out_of_chats(tmp_path, in_this_process):
+    """llama.cpp puts it after each special token or nowhere; a chat begins with one."""
+    needs_converter()
+    tokenizer = save_model(save_sentencepiece_like(tmp_path / "model", scheme="first"))
+    conversion = plan_conversion(tokenizer, LLAMA, [tokenizer.eos_token_id])
+    assert conversion.notes == ("llama.cpp puts no space before a text that is no chat",)
+    in_this_process(conversion, tmp_path / "model", tmp_path / "model.gguf", "f32")
+    with llama_server(tmp_path / "model.gguf", ServerOptions(context=256)) as url:
+        found = Endpoint(url).tokenize_all([f"<s>{text}</s>" for text in CODE])
+    assert found == [tokenizer(f"<s>{text}</s>", add_special_tokens=False)["input_ids"] for text in CODE]
 
 
 @needs_llama_cpp

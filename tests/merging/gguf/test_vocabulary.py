@@ -83,6 +83,11 @@ def test_pieces_are_scored_by_the_rank_of_their_first_merge():
     assert not gguf_vocabulary(sentencepiece_like(prepends=False)).space_prefix
 
 
+def test_a_space_that_llama_cpp_cannot_put_is_refused():
+    with pytest.raises(UserError, match=r"llama\.cpp before all texts"):
+        gguf_vocabulary(sentencepiece_like(scheme="always"))
+
+
 def test_a_pair_that_only_llama_cpp_merges_is_named():
     found = sentencepiece_like()
     found["model"]["merges"].remove(["▁t", "he"])

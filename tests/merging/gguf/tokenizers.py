@@ -21,8 +21,9 @@ _PIECES = (
 )  # fmt: skip
 
 
-def sentencepiece_like(prepends: bool = True) -> dict[str, Any]:
-    """The tokenizer.json of a SentencePiece BPE: each piece has a merge for each of its splits."""
+def sentencepiece_like(prepends: bool = True, scheme: str | None = None) -> dict[str, Any]:
+    """The tokenizer.json of a SentencePiece BPE: each piece has a merge for each of its splits. `scheme` is that of
+    Metaspace, which newer files have in place of a normalizer."""
     special = ["<unk>", "<s>", "</s>"]
     characters = sorted(
         {one for piece in _PIECES for one in piece} | set("abcdefghijklmnopqrstuvwxyz(){}.,:0123456789")
@@ -36,11 +37,13 @@ def sentencepiece_like(prepends: bool = True) -> dict[str, Any]:
     ]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     blanks = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    steps = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}] * prepends + [blanks]}
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
     return {
         "version": "1.0",
         "added_tokens": [{"id": n, "content": one, **flags} for n, one in enumerate(special)],
-        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}] * prepends + [blanks]},
-        "pre_tokenizer": None,
+        "normalizer": None if scheme else steps,
+        "pre_tokenizer": metaspace if scheme else None,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
