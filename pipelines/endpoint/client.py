@@ -151,6 +151,12 @@ class Endpoint(Connection):
         """Return what answers, with its version where it tells it: "llama.cpp b1234", "vLLM 0.33.0"."""
         return self._engine
 
+    def bits_per_weight(self) -> float | None:
+        """Return how many bits a weight has on average, None where the endpoint does not tell (all but llama.cpp)."""
+        named = [one for one in self._listed() if self.model in (None, one.get("id"))]
+        meta = (named[0].get("meta") if named else None) or {}
+        return 8 * meta["size"] / meta["n_params"] if meta.get("size") and meta.get("n_params") else None
+
     @cached_property
     def _engine(self) -> str:
         owner = str((self._listed() or [{}])[0].get("owned_by", ""))

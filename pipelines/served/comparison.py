@@ -25,6 +25,7 @@ from pipelines.served.findings import (
     TIE,
     Cause,
     Finding,
+    Missing,
     ending_findings,
     text_finding,
     tokenization_findings,
@@ -32,7 +33,16 @@ from pipelines.served.findings import (
 )
 from pipelines.served.questions import Questions, read_questions
 from pipelines.served.texts import probe_texts
-from pipelines.served.trained import Rounding, base_of, effects_of_rounding, greedy, load_base, load_trained
+from pipelines.served.trained import (
+    Rounding,
+    adapter_of,
+    base_of,
+    effects_of_rounding,
+    greedy,
+    left_out,
+    load_base,
+    load_trained,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ class Plan:
 @dataclass
 class Comparison:
     """What was found. `pairs` is None if the endpoint's prompts are others and it takes no given ones, `divergence` if
-    it tells no log-probabilities; `n_as_base` of `n_apart` answers that differ between the models are the base's."""
+    it tells no log-probabilities; `bits` a weight has if
+    it tells them; `n_as_base` of `n_apart` answers that differ between the models are the base's."""
 
     questions: Questions
     engine: str
@@ -62,6 +73,7 @@ class Comparison:
     n_as_base: int | None = None
     n_apart: int | None = None
     n_ties: int = 0
+    bits: float | None = None
 
     @property
     def is_same(self) -> bool:
@@ -97,7 +109,7 @@ def compare_served(endpoint: Endpoint, model: ModelRef, plan: Plan) -> Compariso
     observed = observe(
         endpoint, questions.asked, texts, plan.max_new_tokens, lambda text: len(tokenizer(text)["input_ids"])
     )
-    found = Comparison(questions, observed.engine, base)
+    found = Comparison(questions, observed.engine, base, bits=endpoint.bits_per_weight())
     tokens = check_tokens(texts, observed, tokenizer, base and load_tokenizer(*base.tokenizer_source))
     _compare_prompts(found, observed, tokens, tokenizer)
     loaded = load_trained(model)
@@ -188,13 +200,11 @@ def _compare_weights(
     if base is not None:
         _compare_base(found, base, answers, served, trained, plan)
     found.roundings = effects_of_rounding(loaded, [one.token_ids for one in found.questions.asked], answers)
-    has_adapter = found.base is not None
     if found.divergence is not None:
-        finding = weight_finding(found.divergence, found.roundings, has_adapter=has_adapter)
+        missing = _missing_part(model, served.tells)
+        finding = weight_finding(found.divergence, found.roundings, missing, found.bits)
     else:
-        finding = text_finding(
-            found.pairs, found.roundings, found.n_as_base or 0, found.n_apart or 0, has_adapter=has_adapter
-        )
+        finding = text_finding(found.pairs, found.roundings, found.n_as_base or 0, found.n_apart or 0)
     endings = ending_findings(found.pairs)
     if finding is None or finding.is_note or not endings:
         found.findings += endings
@@ -210,6 +220,16 @@ def _compare_base(
     found.n_apart, found.n_as_base = len(apart), sum(served.served[n].text == texts[n] for n in apart)
     if served.tells:
         found.divergence = divergence(served.tells, trained, own_logprobs(base, served.tells))
+
+
+def _missing_part(model: ModelRef, told: list[Told]) -> Missing | None:
+    """Return the part of the adapter without which the trained model is closest to what was told."""
+    adapter = adapter_of(model)
+    if adapter is None:
+        return None
+    loaded = load_trained(adapter)
+    parts = [Missing(part, divergence(told, own_logprobs(loaded, told)).kl_mean) for part in left_out(loaded)]
+    return min(parts, key=lambda one: one.kl_mean, default=None)
 
 
 def _is_off(found: Divergence | None) -> bool:

@@ -12,7 +12,10 @@ from pipelines.served.trained import Rounding
 MAX_KL = 1e-5  # nats a token in float32, as a merge may differ
 TIE = 1e-4  # nats between two tokens that float32 may order either way
 _TIMES_ROUNDING = 4.0  # an engine rounds more than the weights: its sums, its cache
-_STRAIGHT = 0.5  # a correlation with the direction to the base that rounding does not have
+_STRAIGHT = 0.3  # a correlation with the direction to the base; that of rounding is 0.1 at most
+_MOSTLY_BASE = 0.75  # the share of the way to the base
+_EXPLAINED = 0.25  # the share of the KL that a missing part of the adapter may leave
+_BITS_OF_SCALES = 3  # blocks of 4-bit weights have up to 6 bits a weight with their scales
 _MOST = 0.8
 
 
@@ -95,36 +98,47 @@ def ending_findings(pairs: Sequence[Pair]) -> list[Finding]:
     return found
 
 
-def weight_finding(divergence: Divergence, roundings: Sequence[Rounding], *, has_adapter: bool) -> Finding | None:
+@dataclass(frozen=True)
+class Missing:
+    """The part of the adapter without which the model is closest to the endpoint, and the KL that is left then."""
+
+    part: str
+    kl_mean: float
+
+
+def weight_finding(
+    divergence: Divergence, roundings: Sequence[Rounding], missing: Missing | None, bits: float | None = None
+) -> Finding | None:
     """Return what explains log-probabilities that are not the trained model's, None if they are.
 
-    A difference as large as that of rounding the weights is precision, unless it points to the base: an adapter that is
-    applied in part moves the model back toward its base, and rounding moves it anywhere.
+    A difference as large as that of rounding the weights is precision, unless it is explained by a missing part of the
+    adapter, or points to the base: an adapter that is applied in part moves the model back toward its base, and
+    rounding moves it anywhere. `bits` of a weight, where the engine tells them, rule out coarser rounding.
     """
     if divergence.kl_mean <= MAX_KL:
         return None
     figures = f"KL {divergence.kl_mean:.1e} nats a token over {divergence.n_places:,} places"
     share, straight = divergence.from_trained, divergence.toward_base
     points_to_base = share is not None and straight is not None and straight >= _STRAIGHT
-    bits = next((one.bits for one in roundings if divergence.kl_mean <= _TIMES_ROUNDING * one.kl_mean), None)
-    if bits is not None and (bits == 16 or not points_to_base):
-        return Finding(Cause.PRECISION, f"{figures}, as rounding the weights to about {bits} bits causes")
-    if points_to_base and share is not None and share >= 0.9:
-        return Finding(
-            Cause.NOT_APPLIED if has_adapter else Cause.WEIGHTS,
-            f"the endpoint answers as the base does: {figures} from the trained model",
-        )
-    where = (
-        f", {share:.0%} of the way back to the base: a part of the training is missing"
-        if points_to_base and share
-        else ""
+    likely = [one.bits for one in roundings if divergence.kl_mean <= _TIMES_ROUNDING * one.kl_mean]
+    rounded_to = max(
+        (one for one in likely if one == 16 or bits is None or one >= bits - _BITS_OF_SCALES), default=None
     )
-    return Finding(Cause.WEIGHTS, f"{figures}{where}")
+    if rounded_to == 16:
+        return Finding(Cause.PRECISION, f"{figures}, as rounding the weights to 16 bits causes")
+    if points_to_base and share is not None and share >= _MOSTLY_BASE:
+        said = f"the endpoint answers as the base does: {figures} from the trained model"
+        return Finding(Cause.NOT_APPLIED, said)
+    if missing is not None and missing.kl_mean <= _EXPLAINED * divergence.kl_mean:
+        said = f"without {missing.part} of the adapter the trained model has these log-probabilities"
+        return Finding(Cause.WEIGHTS, f"{figures}; {said} (KL {missing.kl_mean:.1e})")
+    if rounded_to is not None and not points_to_base:
+        return Finding(Cause.PRECISION, f"{figures}, as rounding the weights to about {rounded_to} bits causes")
+    back = f"{share:.0%} of the way back to the base: a part of the training is missing" if points_to_base else ""
+    return Finding(Cause.WEIGHTS, f"{figures}{back and ', '}{back}")
 
 
-def text_finding(
-    pairs: Sequence[Pair], roundings: Sequence[Rounding], n_as_base: int, n_apart: int, *, has_adapter: bool
-) -> Finding | None:
+def text_finding(pairs: Sequence[Pair], roundings: Sequence[Rounding], n_as_base: int, n_apart: int) -> Finding | None:
     """As `weight_finding`, from texts alone: `n_as_base` of `n_apart` answers, which base and trained model give
     differently, are the base's. Rounding changes an answer only where two tokens are nearly equally likely."""
     others = [one for one in pairs if one.kind is Kind.OTHER and (one.gap is None or one.gap > TIE)]
@@ -132,7 +146,7 @@ def text_finding(
         return None
     if n_apart and n_as_base >= _MOST * n_apart:
         said = f"the endpoint answers as the base does: {n_as_base} of {n_apart} texts"
-        return Finding(Cause.NOT_APPLIED if has_adapter else Cause.WEIGHTS, said)
+        return Finding(Cause.NOT_APPLIED, said)
     largest = max(float("inf") if one.gap is None else one.gap for one in others)
     bits = next((one.bits for one in roundings if one.bits >= 8 and largest <= one.margin), None)
     if bits is not None:

@@ -29,6 +29,7 @@ def served_record(found: Comparison, endpoint: Endpoint, model: ModelRef, plan: 
         "checks": [asdict(one) for one in found.checks],
         "n_ties": found.n_ties,
         "divergence": found.divergence and asdict(found.divergence),
+        "bits_per_weight": found.bits,
         "rounding": [asdict(one) for one in found.roundings],
         "as_base": None if found.n_apart is None else {"n": found.n_apart, "n_equal": found.n_as_base},
     }

@@ -1,12 +1,14 @@
 """The trained model and its base in transformers, in float32: answers, and what rounding their weights would change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
@@ -35,6 +37,22 @@ def base_of(model: ModelRef) -> ModelRef | None:
     except UserError:
         return None
     return None if Path(found.path).resolve() == folder.resolve() else found
+
+
+def adapter_of(model: ModelRef) -> ModelRef | None:
+    """The adapter on its base that a run is, or that a merged model was made from; None without one, or if it is not
+    here."""
+    if model.adapter is not None:
+        return model
+    file = local_copy(model.base).folder / "merge.json"
+    record = read_json(file) if file.is_file() else {}
+    adapters = record.get("adapters") or []
+    try:
+        return (
+            resolve_model(record["base"]["name_or_path"], adapters[0]["name_or_path"]) if len(adapters) == 1 else None
+        )
+    except UserError:
+        return None
 
 
 def load_trained(model: ModelRef) -> LoadedModel:
@@ -85,6 +103,31 @@ def effects_of_rounding(loaded: LoadedModel, prompts: Sequence[list[int]], answe
             margins.append((_margins(one, token) - _margins(other, token)).abs())
         found.append(Rounding(bits, float(torch.cat(kls).mean()), float(torch.cat(margins).max())))
     return found
+
+
+def left_out(loaded: LoadedModel) -> Iterator[str]:
+    """Take one part of the adapter after the other out of a model, and yield its name meanwhile: the matrices of each
+    kind of layer, then the rows of new tokens. For engines that apply an adapter in part."""
+    modules = cast(torch.nn.Module, loaded.model).named_modules()
+    kinds: dict[str, list[LoraLayer]] = {}
+    rows: list[TrainableTokensLayer] = []
+    for name, module in modules:
+        if isinstance(module, LoraLayer):
+            kinds.setdefault(name.rpartition(".")[2], []).append(module)
+        elif isinstance(module, TrainableTokensLayer):
+            rows.append(module)
+    for kind, layers in kinds.items():
+        scales = [dict(one.scaling) for one in layers]
+        for one in layers:
+            one.scaling = dict.fromkeys(one.scaling, 0.0)
+        yield kind
+        for one, scale in zip(layers, scales, strict=True):
+            one.scaling = scale
+    if rows:
+        for layer in rows:
+            for adapter, trained in layer.trainable_tokens_delta.items():
+                trained.data = layer.trainable_tokens_original[adapter].data
+        yield "the rows of new tokens"
 
 
 def _margins(logprobs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

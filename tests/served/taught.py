@@ -109,7 +109,7 @@ def with_split(folder: Path, pattern: str) -> None:
 def _merge(base: Path, adapter: Path, folder: Path) -> Path:
     folder.mkdir()
     merge_into_base(AdapterMix((str(adapter),)), str(base), folder, dtype="float32", max_shard_size="5GB")
-    record = {"kind": "merge", "base": {"name_or_path": str(base)}}
+    record = {"kind": "merge", "base": {"name_or_path": str(base)}, "adapters": [{"name_or_path": str(adapter)}]}
     (folder / "merge.json").write_text(json.dumps(record))
     return folder
 
