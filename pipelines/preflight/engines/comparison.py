@@ -26,7 +26,7 @@ def other_engines(context: CheckContext, engines: Sequence[TemplateEngine] = ENG
         if version is None:
             lines.append(f"{engine.name}: not installed ({engine.how_to_install})")
             continue
-        found = [one for one in _rendered(engine, [*of_rows, *others]) if one[1].text != one[0].trained]
+        found = [one for one in rendered_by(engine, [*of_rows, *others]) if one[1].text != one[0].trained]
         different = [one for one in found if one[0].row is not None]
         elsewhere = [one for one in found if one[0].row is None]
         lines.append(
@@ -58,7 +58,7 @@ def first_difference(trained: str, rendered: str) -> str:
     return f'trained "{shown[0]}", rendered "{shown[1]}"'
 
 
-def _rendered(engine: TemplateEngine, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Rendered]]:
+def rendered_by(engine: TemplateEngine, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Rendered]]:
     """Each prompt with what `engine` makes of it. A tokenizer may have another template for tools."""
     for template, group in groupby(sorted(prompts, key=lambda one: one.template), key=lambda one: one.template):
         same = list(group)
