@@ -23,8 +23,9 @@ _CACHE_TYPES = {"f32": 0, "f16": 1}  # ggml's numbers
 class ServerOptions:
     """How llama.cpp serves: requests at once, tokens of context for each (at most what the model was trained on).
 
-    llama.cpp keeps keys and values in 16 bits unless `cache` is f32. `threads` 0 is one for a small file, else
-    llama.cpp's own number: its threads wait for each other without sleeping, which takes minutes on a busy machine.
+    llama.cpp keeps keys and values in 16 bits, and attention computes in them, unless `cache` is f32. `threads` 0 is
+    one for a small file, else llama.cpp's own number: its threads wait for each other without sleeping, which takes
+    minutes on a busy machine.
     """
 
     n_at_once: int = 1
@@ -93,6 +94,8 @@ def _serve(file: str, n_at_once: int, context: int, threads: int, cache: str) ->
     asked.model.path = file
     asked.n_parallel, asked.n_ctx, asked.kv_unified = n_at_once, context * n_at_once, False
     asked.cache_type_k = asked.cache_type_v = xllamacpp.ggml_type(_CACHE_TYPES[cache])
+    if cache == "f32":
+        asked.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     asked.fit_params = asked.ui = asked.warmup = False
     threads = threads or int(Path(file).stat().st_size < _SMALL)
     if threads:
