@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.compare.preferences import pair_groups, preference_line, preference_metrics
+    from pipelines.hub.unmerged import serving_lines
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
@@ -93,7 +94,7 @@ def _train(recipe: "Recipe") -> None:
     if run.writes:
         write_card(folder)
         told = [] if before is None else [preference_line(metrics["held_out_pairs"])]
-        print(*examined.lines(), *told, f"model written to {folder}", sep="\n")
+        print(*examined.lines(), *told, f"model written to {folder}", *serving_lines(folder), sep="\n")
     examined.stop_at_errors(folder)
     if push:
         push.finish(model_card)

@@ -100,10 +100,11 @@ def _train(recipe: "Recipe") -> None:
 
 
 def _finish(folder: Path, lines: Sequence[str], examined: "PostflightReport") -> None:
+    from pipelines.hub.unmerged import serving_lines
     from pipelines.report.model_card.writing import write_card
 
     write_card(folder)
-    print(*lines, *examined.lines(), f"model written to {folder}", sep="\n")
+    print(*lines, *examined.lines(), f"model written to {folder}", *serving_lines(folder), sep="\n")
     examined.stop_at_errors(folder)
 
 

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(recipe: "Recipe") -> None:
+    from pipelines.hub.unmerged import serving_lines
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import check_thresholds, run_preflight, stopped_at_errors
     from pipelines.recipe import Stage
@@ -88,7 +89,8 @@ def _train(recipe: "Recipe") -> None:
     run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
     if run.writes:
         write_card(run.folder)
-        print(*examined.lines(), *row_losses_line(losses), f"instruct model written to {run.folder}", sep="\n")
+        written = [f"instruct model written to {run.folder}", *serving_lines(run.folder)]
+        print(*examined.lines(), *row_losses_line(losses), *written, sep="\n")
     examined.stop_at_errors(run.folder)
     if push:
         push.finish(model_card)

@@ -1,14 +1,21 @@
 """The snippet that loads the model: it runs unchanged where peft and transformers are installed."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+from pipelines.hub.unmerged import Engine, max_lora_rank, not_taken
 from pipelines.report.answers.answers import Prompt
 
 MAX_PROMPT = 300  # characters of a prompt that is put into the snippet; one that is longer is passed over
 _ANY_PROMPT = "What can you do?"
 _N_NEW_TOKENS = 200
+_WHY_PEFT_ONLY = {
+    "DoRA": "transformers drops DoRA's magnitudes, which changes the model",
+    "rows of new tokens": "transformers does not grow the embeddings of the base for the tokens that the adapter adds",
+}
 
 
 def snippet_prompt(examples: Sequence[Prompt]) -> str:
@@ -23,11 +30,18 @@ def snippet_prompt(examples: Sequence[Prompt]) -> str:
 def why_peft_only(adapter: Mapping[str, Any]) -> str:
     """Why `AutoModelForCausalLM.from_pretrained` of the adapter gives another model than PEFT does, by its
     adapter_config.json; empty where the two are the same."""
-    if adapter.get("use_dora"):
-        return "transformers drops DoRA's magnitudes, which changes the model"
-    if adapter.get("trainable_token_indices"):
-        return "transformers does not grow the embeddings of the base for the tokens that the adapter adds"
-    return ""
+    return next((_WHY_PEFT_ONLY[one] for one in not_taken(adapter, Engine.TRANSFORMERS)), "")
+
+
+def vllm_command(name: str, base: str, adapter: Mapping[str, Any]) -> str:
+    """The command that serves the adapter at `name` with vLLM, its template and its end tokens; empty where vLLM does
+    not take it."""
+    if not_taken(adapter, Engine.VLLM):
+        return ""
+    served = shlex.quote(f"{PurePath(name).name}={name}")
+    own = f"--tokenizer {shlex.quote(name)} --generation-config {shlex.quote(name)}"
+    lora = f"--enable-lora --max-lora-rank {max_lora_rank(adapter)} --lora-modules {served}"
+    return f"vllm serve {shlex.quote(base)} {own} {lora}"
 
 
 def loading_snippet(

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from pipelines.files import write_text_atomically
 from pipelines.files.visible_text import excerpt, markdown_text
 from pipelines.hub.local_paths import without_local_paths
+from pipelines.hub.unmerged import serving_sentence
 from pipelines.report.answers.answers import Prompt, shown_prompts
 from pipelines.report.doctor.postflight_results import check_results
 from pipelines.report.measures import measure_tables
@@ -20,7 +21,7 @@ from pipelines.report.model_card.data import license_table, reject_table, source
 from pipelines.report.model_card.identity import Identity, identity_of
 from pipelines.report.model_card.licenses import proposed_license
 from pipelines.report.model_card.limits import limits
-from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, why_peft_only
+from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, vllm_command, why_peft_only
 from pipelines.report.model_card.metadata import card_metadata
 from pipelines.report.model_card.training import cost, curve_table, held_out_table
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
@@ -83,6 +84,8 @@ def _content(records: CardRecords, repo_id: str | None, base_model: str | None, 
         "snippet": _snippet(records, identity, name, revision, shown),
         "served": served_line(records.served) if records.served else None,
         "why_peft_only": why_peft_only(records.adapter or {}),
+        "serving": serving_sentence(records.adapter) if records.adapter else "",
+        "vllm_command": vllm_command(name, identity.base, records.adapter) if records.adapter and not revision else "",
         "summary": summaries(records.comparison)[0] if records.comparison else None,
         "comparison": records.comparison,
         "measures": measure_tables(records.comparison) if records.comparison else None,

@@ -110,6 +110,8 @@ def test_a_card_warns_of_transformers_where_it_loads_another_model(
     assert ("Load it with PEFT, as above, and not with `AutoModelForCausalLM`" in card) == bool(why)
     assert why in card
     assert ("\n- transformers\n" in card) == (not why)
+    command = f"vllm serve tiny --tokenizer {folder} --generation-config {folder} --enable-lora"
+    assert (command in card) == (not n_new_tokens and not {"use_dora", "modules_to_save"} & kind.keys())
 
 
 def test_a_full_model_answers_as_it_was_saved(tiny_model_folder, adapter, tmp_path):
