@@ -81,7 +81,7 @@ def test_a_space_before_the_first_text_alone_is_left_out_of_chats(tmp_path, in_t
 @needs_llama_cpp
 @pytest.mark.parametrize("model", ["hf-stories260K", "hf-babyllama-tok361"])
 def test_real_sentencepiece_models_keep_their_tokens(model, shared_data, tmp_path, in_this_process):
-    """With the converter's own scores, all -1000, a sixth of the texts differ."""
+    """With the converter's own scores, all -1000, 46 of 200 texts of stories260K differ."""
     from transformers import AutoTokenizer
 
     needs_converter()
