@@ -201,7 +201,7 @@ def _compare_weights(
         _compare_base(found, base, answers, served, trained, plan)
     found.roundings = effects_of_rounding(loaded, [one.token_ids for one in found.questions.asked], answers)
     if found.divergence is not None:
-        missing = _missing_part(model, served.tells)
+        missing = missing_part(model, served.tells)
         finding = weight_finding(found.divergence, found.roundings, missing, found.bits)
     else:
         finding = text_finding(found.pairs, found.roundings, found.n_as_base or 0, found.n_apart or 0)
@@ -222,7 +222,7 @@ def _compare_base(
         found.divergence = divergence(served.tells, trained, own_logprobs(base, served.tells))
 
 
-def _missing_part(model: ModelRef, told: list[Told]) -> Missing | None:
+def missing_part(model: ModelRef, told: list[Told]) -> Missing | None:
     """Return the part of the adapter without which the trained model is closest to what was told."""
     adapter = adapter_of(model)
     if adapter is None:

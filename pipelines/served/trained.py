@@ -95,7 +95,7 @@ def effects_of_rounding(loaded: LoadedModel, prompts: Sequence[list[int]], answe
     found = []
     for bits in (16, 8, 4):
         for weight in weights:
-            weight.copy_(_rounded(weight, bits))
+            weight.copy_(round_weight(weight, bits))
         kls, margins = [], []
         for one, token, (_, logits) in zip(before, own, answer_logits(model, rows), strict=True):
             other = logits.log_softmax(dim=-1).cpu()
@@ -140,7 +140,8 @@ def _row(prompt: list[int], answer: Answer) -> AnswerRow:
     return AnswerRow([*prompt, *ids], list(range(len(prompt), len(prompt) + len(ids))), ids)
 
 
-def _rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
+def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to bfloat16, or to whole numbers of `bits` with a scale for each block."""
     if bits == 16:
         return weight.bfloat16().to(weight.dtype)
     padding = -weight.numel() % _BLOCK
