@@ -13,8 +13,10 @@ import pytest
 from pipelines import generate
 from pipelines.errors import UserError
 from pipelines.inference.answer_store import Answer, AnswerStore
+from pipelines.inference.loading import load_for_inference
 from tests.conftest import PROJECT, one_line_error
 from tests.evaluation.chain_models import save_chain_model
+from tests.loopback_engine import loopback_engine
 from tests.run_files import read_json, read_jsonl, write_jsonl
 
 Run = Callable[..., tuple[str, str]]
@@ -189,3 +191,17 @@ def test_two_processes_answer_as_one_does(tiny_model_folder, tmp_path, run, run_
         run(*call, "--output", tmp_path / "alone.jsonl")
         assert (tmp_path / f"{name}.jsonl").read_text() == (tmp_path / "alone.jsonl").read_text()
         (tmp_path / "alone.jsonl").unlink()
+
+
+def test_a_server_answers_with_the_same_output_and_the_engine_in_each_line(run, model, tmp_path):
+    flags = ["--prompt", "Hello", "--max_new_tokens", "8", "--output"]
+    with loopback_engine(load_for_inference(str(model))) as engine:
+        there, _ = run(model, *flags, tmp_path / "there.jsonl", "--engine", engine.url)
+        [line] = read_jsonl(tmp_path / "there.jsonl")
+        assert line.pop("engine") == {"name": "unknown", "host": engine.url[7:-3], "model": "served"}
+        with pytest.raises(UserError, match="--chat_template is given with --engine"):
+            run(model, "--prompt", "a", "--engine", engine.url, "--chat_template", str(model))
+        with pytest.raises(UserError, match="no model 'other'; it lists served"):
+            run(model, "--prompt", "a", "--engine", engine.url, "--engine_model", "other")
+    here, _ = run(model, *flags, tmp_path / "here.jsonl")
+    assert (there, [line]) == (here, read_jsonl(tmp_path / "here.jsonl"))

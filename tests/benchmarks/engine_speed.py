@@ -1,0 +1,117 @@
+"""Answers of llama.cpp with 16 requests in flight beside this project's generation in process: same texts, float32.
+
+    python -m tests.benchmarks.engine_speed --model build/quickstart/merged --prompts build/quickstart/instructions
+
+`--model` is a merged model, which is converted to a GGUF file in F32 and served by llama.cpp on the loopback. Both ways answer the same prompts greedily, through what compare.py calls, and take turns
+`--n_rounds` times. The CPU seconds of a served round are those of the server and of the client. Prints a Markdown
+table; exit code 1 if a text differs, or if the server is less than twice as fast in CPU or wall time.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+
+from data_prep.conversation import Conversation
+from pipelines.endpoint.client import Endpoint
+from pipelines.endpoint.engine_flags import N_AT_ONCE
+from pipelines.endpoint.llama_cpp import ServerOptions, llama_cpp_version, llama_server
+from pipelines.hub.model_ref import ModelRef
+from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers
+from pipelines.inference.loading import load_for_inference
+from pipelines.inference.served_model import ServedModel
+from pipelines.modeling import PromptStyle, render_prompt
+from tests.benchmarks.generation_speed import distinct_requests
+from tests.served.gguf_files import save_gguf
+
+AT_LEAST = 2.0
+
+
+@dataclass
+class Way:
+    """One way to answer all prompts, and what each round of it took."""
+
+    name: str
+    answer_all: Callable[[], list[list[Answer]]]
+    server: psutil.Process | None = None
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def run(self) -> None:
+        begin = time.perf_counter(), self._cpu_seconds()
+        self.answers = [only for [only] in self.answer_all()]
+        self.wall.append(time.perf_counter() - begin[0])
+        self.cpu.append(self._cpu_seconds() - begin[1])
+        n_tokens = sum(one.n_tokens for one in self.answers)
+        print(f"{self.name}: {n_tokens} tokens, {self.wall[-1]:.2f} s, {self.cpu[-1]:.2f} CPU s", file=sys.stderr)
+
+    def _cpu_seconds(self) -> float:
+        times = self.server.cpu_times() if self.server else None
+        return time.process_time() + (times.user + times.system if times else 0.0)
+
+    def row(self) -> str:
+        n_tokens, wall, cpu = sum(one.n_tokens for one in self.answers), *map(statistics.median, (self.wall, self.cpu))
+        return (
+            f"| {self.name} | {n_tokens:,} | {wall:.2f} | {cpu:.2f} | {n_tokens / wall:,.0f} | {n_tokens / cpu:,.0f} |"
+        )
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--model", required=True, help="a merged model")
+    flags.add_argument("--prompts", type=Path, required=True)
+    flags.add_argument("--style", default="chat", choices=list(PromptStyle))
+    sizes = {"n_prompts": 200, "n_rounds": 3, "max_new_tokens": 256, "threads": 2, "batch_size": 64}
+    flags.add_argument("--cache", default="f32", choices=["f32", "f16"], help="type of llama.cpp's keys and values")
+    for name, default in sizes.items():
+        flags.add_argument(f"--{name}", type=int, default=default)
+    options = flags.parse_args()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    torch.set_num_threads(options.threads)
+    style, policy = PromptStyle(options.style), SamplingPolicy(max_new_tokens=options.max_new_tokens)
+    requests = distinct_requests(options.prompts, options.n_prompts)
+    asked = [Conversation([{"role": "user", "content": "\n\n".join(filter(None, one))}]) for one in requests]
+    loaded = load_for_inference(options.model, dtype="float32")
+
+    def here() -> list[list[Answer]]:
+        rendered = [render_prompt(loaded.tokenizer, one, style) for one in asked]
+        return generate_answers(loaded, rendered, policy, batch_size=options.batch_size)
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = save_gguf(Path(options.model), Path(folder) / "model.gguf")
+        context = loaded.max_positions or 2048
+        with llama_server(file, ServerOptions(N_AT_ONCE, context, options.threads, options.cache)) as url:
+            [server] = [one for one in psutil.Process().children() if "llama_cpp" in " ".join(one.cmdline())]
+            served = ServedModel("served", ModelRef(options.model), Endpoint(url, n_at_once=N_AT_ONCE))
+            ways = [Way("in process", here), Way("llama.cpp", lambda: served.answers(asked, style, policy)[0], server)]
+            for _ in range(options.n_rounds):
+                for way in ways:
+                    way.run()
+    ours, theirs = ways
+    pairs = zip(ours.answers, theirs.answers, strict=True)
+    n_equal = sum((a.text, a.stopped, a.n_tokens) == (b.text, b.stopped, b.n_tokens) for a, b in pairs)
+    ratios = [
+        statistics.median(a) / statistics.median(b) for a, b in ((ours.wall, theirs.wall), (ours.cpu, theirs.cpu))
+    ]
+    print(
+        f"\n{len(asked)} prompts, {options.threads} threads, keys and values in {options.cache}, llama.cpp {llama_cpp_version()}, medians of ",
+        end="",
+    )
+    print(f"{options.n_rounds} alternating rounds; {n_equal} of {len(asked)} answers equal\n")
+    print("| answers | tokens | s | CPU s | tokens/s | tokens/CPU s |\n|---|---:|---:|---:|---:|---:|")
+    print("\n".join(way.row() for way in ways))
+    print(f"\n{ratios[0]:.2f} times as fast in wall time, {ratios[1]:.2f} in CPU time")
+    sys.exit(0 if n_equal == len(asked) and min(ratios) >= AT_LEAST else 1)
+
+
+if __name__ == "__main__":
+    main()
