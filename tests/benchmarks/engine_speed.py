@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.engine_speed --model build/quickstart/merged --prompts build/quickstart/instructions
 
-`--model` is a merged model, which is converted to a GGUF file in F32 and served by llama.cpp on the loopback. Both ways answer the same prompts greedily, through what compare.py calls, and take turns
-`--n_rounds` times. The CPU seconds of a served round are those of the server and of the client. Prints a Markdown
-table; exit code 1 if a text differs, or if the server is less than twice as fast in CPU or wall time.
+`--model` is a model folder, which is converted to a GGUF file in F32 and served by llama.cpp on the loopback. Both ways
+answer the same prompts greedily, through what compare.py calls, and take turns `--n_rounds` times. The CPU seconds of a
+served round are those of server and client. Prints a Markdown table; exit code 1 if a text differs, or if the server is
+less than twice as fast in CPU or wall time.
 """
 
 import argparse
@@ -67,10 +68,10 @@ class Way:
 
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--model", required=True, help="a merged model")
+    flags.add_argument("--model", required=True, help="a model folder")
     flags.add_argument("--prompts", type=Path, required=True)
     flags.add_argument("--style", default="chat", choices=list(PromptStyle))
-    sizes = {"n_prompts": 200, "n_rounds": 3, "max_new_tokens": 256, "threads": 2, "batch_size": 64}
+    sizes = {"n_prompts": 200, "n_rounds": 3, "max_new_tokens": 256, "threads": 2, "batch_size": 32}
     flags.add_argument("--cache", default="f32", choices=["f32", "f16"], help="type of llama.cpp's keys and values")
     for name, default in sizes.items():
         flags.add_argument(f"--{name}", type=int, default=default)
@@ -102,11 +103,8 @@ def main() -> None:
     ratios = [
         statistics.median(a) / statistics.median(b) for a, b in ((ours.wall, theirs.wall), (ours.cpu, theirs.cpu))
     ]
-    print(
-        f"\n{len(asked)} prompts, {options.threads} threads, keys and values in {options.cache}, llama.cpp {llama_cpp_version()}, medians of ",
-        end="",
-    )
-    print(f"{options.n_rounds} alternating rounds; {n_equal} of {len(asked)} answers equal\n")
+    print(f"\n{len(asked)} prompts, {options.threads} threads, F32, keys and values in {options.cache}, ", end="")
+    print(f"llama.cpp {llama_cpp_version()}, medians of {options.n_rounds} rounds; {n_equal} answers are equal\n")
     print("| answers | tokens | s | CPU s | tokens/s | tokens/CPU s |\n|---|---:|---:|---:|---:|---:|")
     print("\n".join(way.row() for way in ways))
     print(f"\n{ratios[0]:.2f} times as fast in wall time, {ratios[1]:.2f} in CPU time")
