@@ -26,6 +26,7 @@ class Endpoint(Connection):
 
     model: str | None = None
     n_at_once: int = 16
+    model_flag: str = "--model"
 
     @classmethod
     def with_key_from_environment(cls, url: str, model: str | None = None, **options: Any) -> "Endpoint":
@@ -43,7 +44,7 @@ class Endpoint(Connection):
         if self.model is not None and listed and self.model not in listed:
             raise UserError(f"{self.host} has no model {self.model!r}", f"it lists {', '.join(listed[:8])}")
         if self.asked_model is None and self.engine() == "unknown":
-            raise UserError(f"{self.host} lists no model", "name one with --model")
+            raise UserError(f"{self.host} lists no model", f"name one with {self.model_flag}")
 
     @cached_property
     def asked_model(self) -> str | None:
@@ -53,7 +54,7 @@ class Endpoint(Connection):
         listed = self.models()
         if len(listed) > 1:
             raise UserError(
-                f"{self.host} serves {len(listed)} models", f"name one with --model: {', '.join(listed[:8])}"
+                f"{self.host} serves {len(listed)} models", f"name one with {self.model_flag}: {', '.join(listed[:8])}"
             )
         return listed[0] if listed else None
 

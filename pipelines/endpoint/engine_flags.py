@@ -67,4 +67,5 @@ def _by_name(given: Sequence[str], flag: str, names: Sequence[str]) -> dict[str,
 
 
 def _endpoint(url: str, model: str | None) -> Endpoint:
-    return Endpoint.with_key_from_environment(url, model, url_flag="--engine", n_at_once=N_AT_ONCE)
+    names = {"url_flag": "--engine", "model_flag": "--engine_model"}
+    return Endpoint.with_key_from_environment(url, model, n_at_once=N_AT_ONCE, **names)

@@ -34,6 +34,17 @@ def test_a_url_alone_answers_for_every_instruct_model_and_a_named_one_for_its_mo
     assert of(*one_server, "--engine_model", "base=c") == {"base": (URL, "c"), "instruct": (URL, "a/b")}
 
 
+def test_messages_name_these_flags(monkeypatch):
+    flags = ArgumentParser("manual")
+    add_engine(flags)
+    engine = engine_of(flags.parse_args(["--engine", URL]))
+    assert engine is not None
+    assert (engine.url_flag, engine.model_flag) == ("--engine", "--engine_model")
+    monkeypatch.setattr(Endpoint, "models", lambda _: ["a", "b"])
+    with pytest.raises(UserError, match="serves 2 models; name one with --engine_model: a, b"):
+        _ = engine.asked_model
+
+
 def test_a_query_or_a_model_with_an_equals_sign_is_no_name():
     flags = ArgumentParser("manual")
     add_engine(flags)
