@@ -9,13 +9,27 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling import ensure_chat_template, load_tokenizer, template_sha256, tokenizer_sha256
-from pipelines.modeling.serving_files import added_tokens, complete_tokenizer_config, with_older_rope_keys
+from pipelines.modeling.serving_files import (
+    added_tokens,
+    complete_saved_model,
+    complete_tokenizer_config,
+    with_older_rope_keys,
+)
 
 TEXTS = ["def f(x):\n    return x\n", " hello", "", "Hi!  \n\n ok", "ünï 你好", "x<|im_end|>\ny", "<s>a</s>"]
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192, "rope_theta": 1e6}
@@ -189,3 +203,35 @@ def test_two_templates_in_one_folder_are_refused(saved, tmp_path):
         load_tokenizer(str(tmp_path))
     template.unlink()
     assert load_tokenizer(str(tmp_path)).chat_template == saved["prepending"][0].chat_template
+
+
+READ_BY_MLX = """
+import json, sys
+import mlx.core as mx
+from mlx_lm import load
+model, tokenizer = load(sys.argv[1])
+print(json.dumps(model(mx.array([json.loads(sys.argv[2])]))[0].astype(mx.float32).tolist()))
+"""
+
+
+@pytest.mark.parametrize("rope", [ROPES["default"][1], LLAMA_3], ids=["theta", "scaled"])
+def test_mlx_lm_computes_the_same_logits_without_a_bos_token(rope, saved, tmp_path):
+    python = os.environ.get("MLX_PYTHON")
+    if not python:
+        pytest.skip('set MLX_PYTHON to the Python of an environment with mlx-lm (pip install "mlx[cpu]" mlx-lm)')
+    tokenizer, _ = saved["byte level, no BOS"]
+    torch.manual_seed(0)
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), **shape, rope_parameters=dict(rope), bos_token_id=None, eos_token_id=1,
+        max_position_embeddings=512, initializer_range=0.2,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    complete_saved_model(tmp_path, tokenizer)
+    ids = [place * 37 % len(tokenizer) for place in range(100)]
+    command = [python, "-c", READ_BY_MLX, str(tmp_path), json.dumps(ids)]
+    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    with torch.no_grad():
+        torch.testing.assert_close(torch.tensor(read), model(torch.tensor([ids])).logits[0], atol=1e-3, rtol=0)
