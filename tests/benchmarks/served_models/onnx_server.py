@@ -108,5 +108,4 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.model = Model(sys.argv[1])
-    Handler.model.answer([0], 1)  # raises for a model that the runtime cannot run
     HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
