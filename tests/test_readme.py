@@ -24,7 +24,7 @@ PAGES = [
 ]  # fmt: skip
 MARKS = {
     "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
-    "needs the extra scale", "needs a server",
+    "needs the extra scale", "needs a server", "test with a server",
 }  # fmt: skip
 NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
 ROOTS = ("pipelines", "data_prep", "recipes", "accelerate_configs", "tests", "findings")
@@ -152,7 +152,7 @@ def test_the_commands_of_the_manuals_run_as_printed(after_the_readme, run_cli):
     assert f"{measured:.2f}" in (comparison / "report.html").read_text()
 
 
-def test_the_commands_that_need_a_server_run_as_printed(after_the_readme, run_cli):
+def test_the_commands_with_a_server_run_as_printed(after_the_readme, run_cli):
     if importlib.util.find_spec("openai") is None:
         pytest.skip('transformers serve needs `pip install -e ".[serving]"`')
     command = [str(Path(sys.executable).parent / "transformers"), "serve", "runs/my-merged"]
@@ -165,7 +165,7 @@ def test_the_commands_that_need_a_server_run_as_printed(after_the_readme, run_cl
                     break
                 except httpx.ConnectError:
                     time.sleep(0.1)
-            run_warm(commands("pipelines/README.md", "needs a server"), after_the_readme, run_cli)
+            run_warm(commands("pipelines/README.md", "test with a server"), after_the_readme, run_cli)
         finally:
             server.terminate()
     assert json.loads((after_the_readme / "runs" / "my-merged" / "served.json").read_text())["same"]
