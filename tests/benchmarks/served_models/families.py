@@ -17,7 +17,7 @@ _SFT = {
     "bf16": False, "max_length": 192, "learning_rate": 3e-3, "max_steps": 20, "per_device_train_batch_size": 4,
     "max_dropped_share": 0.9, "doctor": "off",
 }  # fmt: skip
-_PRETRAINING = {"max_length": 64, "max_steps": 20, "per_device_train_batch_size": 4, "learning_rate": 3e-3}
+_PRETRAINING = {"max_length": 64, "max_steps": 100, "per_device_train_batch_size": 4, "learning_rate": 1e-3}
 _QUIET = {"report_to": "none", "disable_tqdm": True, "eval_strategy": "no", "save_strategy": "no", "seed": 0}
 
 
@@ -80,7 +80,8 @@ def _pretrained(family: Family, folder: Path) -> Path:
         "model_type": family.model_type, "model_config": dict(family.model_config),
         "tokenizer_name_or_path": family.tokenizer, "dataset_name": SHARED / "splits" / "tinystories_dev.jsonl",
     }  # fmt: skip
-    _run("pretrain", {**_PRETRAINING, **_QUIET, **keys, "output_dir": folder / "base"})
+    if not (folder / "base" / "model.safetensors").is_file():
+        _run("pretrain", {**_PRETRAINING, **_QUIET, **keys, "output_dir": folder / "base"})
     return folder / "base"
 
 
