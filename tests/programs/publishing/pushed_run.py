@@ -18,7 +18,6 @@ from tests.hub_server.server import LocalHub, Repository, ask_from_this_process
 
 USER = "-".join(("grete", "maier"))  # in pieces: a lock has the diff of a checkout that was changed, this file's too
 OF_A_RUN = PUBLISHED | {".gitattributes"}
-OF_A_CHECKPOINT = OF_A_RUN - {"generation_config.json"}
 OF_A_MODEL = {
     ".gitattributes", "README.md", "chat_template.jinja", "config.json", "generation_config.json", "lock.json",
     "model.safetensors", "tokenizer.json", "tokenizer_config.json",

@@ -14,7 +14,7 @@ from pipelines.errors import UserError
 from pipelines.hub.model_ref import model_fingerprint
 from tests.conftest import PROJECT
 from tests.hub_server.server import Fault, LocalHub
-from tests.programs.publishing.pushed_run import KEYS, OF_A_CHECKPOINT, OF_A_MODEL, OF_A_RUN, USER, Pushed, pushed_run
+from tests.programs.publishing.pushed_run import KEYS, OF_A_MODEL, OF_A_RUN, USER, Pushed, pushed_run
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_recipe_pushes_each_save_to_its_branch_and_the_run_to_main(pushed):
     assert there.branches.keys() == {"main", "step-000001", "step-000002"}
     assert there.private
     assert there.files("main").keys() == OF_A_RUN
-    assert there.files("step-000001").keys() == there.files("step-000002").keys() == OF_A_CHECKPOINT
+    assert there.files("step-000001").keys() == there.files("step-000002").keys() == OF_A_RUN
     for branch, folder in {"main": "", "step-000001": "checkpoint-1", "step-000002": "checkpoint-2"}.items():
         local = pushed.run / folder / "adapter_model.safetensors"
         assert there.files(branch)["adapter_model.safetensors"] == local.read_bytes()
