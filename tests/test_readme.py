@@ -26,7 +26,8 @@ MARKS = {
     "test", "slow", "make", "by hand", "needs the Hub", "needs a GPU", "needs a browser", "needs bubblewrap",
     "needs the extra scale", "needs a server", "test with a server",
 }  # fmt: skip
-NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", '`pip install "transformers[serving]"`'}
+GGUF = '`pip install -e ".[gguf]"`'
+NEEDS = {"", "the Hub", "GPUs", "3 minutes", "a browser", "a server", '`pip install -e ".[serving]"`', GGUF}
 ROOTS = ("pipelines", "data_prep", "recipes", "accelerate_configs", "tests", "findings")
 MANUALS = ["data_prep/README.md", "pipelines/README.md"]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -150,6 +151,12 @@ def test_the_commands_of_the_manuals_run_as_printed(after_the_readme, run_cli):
     comparison = after_the_readme / "runs" / "full-comparison"
     measured = json.loads((comparison / "perplexity.json").read_text())["results"][0]["perplexity"]
     assert f"{measured:.2f}" in (comparison / "report.html").read_text()
+
+
+def test_the_command_that_writes_a_gguf_file_runs_as_printed(after_the_readme, run_cli):
+    pytest.importorskip("xllamacpp", reason='llama.cpp needs `pip install -e ".[gguf]"`')
+    run_warm([command for command, needs in TABLE if needs == GGUF], after_the_readme, run_cli)
+    assert (after_the_readme / "runs" / "my-model.gguf").is_file()
 
 
 def test_the_commands_with_a_server_run_as_printed(after_the_readme, run_cli):

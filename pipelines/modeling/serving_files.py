@@ -19,6 +19,7 @@ from pipelines.modeling.loading import attach_quietly
 # transformers 5's name for a tokenizer that is only a tokenizer.json; it reads the old name as the same class
 _CLASS_NAMES = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 _OWN_NAMES = {"gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}}
+_LENGTHS = {"gpt2": {"n_ctx": "n_positions"}}  # mlx-lm and llama.cpp's converter have no default for n_ctx
 _GEMMA_3 = ("gemma3", "gemma3_text", "gemma3n", "gemma3n_text")  # theta of the sliding layers is a key of its own
 
 
@@ -30,7 +31,7 @@ def complete_saved_model(folder: Path, tokenizer: PreTrainedTokenizerBase) -> No
     path = folder / "config.json"
     if path.is_file():
         config = read_json(path)
-        completed = with_older_rope_keys(config)
+        completed = with_older_keys(config)
         if completed != config:
             write_json_atomically(path, dict(sorted(completed.items())))
     complete_tokenizer_config(folder, tokenizer)
@@ -66,13 +67,14 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[bool, bool]:
     return begins and whole[:1] != plain[:1], ends and whole[-1:] != plain[-1:]
 
 
-def with_older_rope_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_older_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` with `rope_theta`, `partial_rotary_factor` and `rope_scaling` next to `rope_parameters`, for the text
-    model too; each one only if transformers loads the config with it as an equal one."""
-    completed, loaded = dict(config), _loaded(config)
-    added = _older_rope_keys(str(config.get("model_type")), config.get("rope_parameters") or {})
+    model too, and GPT-2's `n_ctx`; each one only if transformers loads the config with it as an equal one."""
+    completed, loaded, kind = dict(config), _loaded(config), str(config.get("model_type"))
+    added = _older_rope_keys(kind, config.get("rope_parameters") or {})
+    added |= {older: config[name] for older, name in _LENGTHS.get(kind, {}).items() if name in config}
     if isinstance(config.get("text_config"), dict):
-        added["text_config"] = with_older_rope_keys(config["text_config"])
+        added["text_config"] = with_older_keys(config["text_config"])
     for name, value in added.items():
         other = _loaded({**completed, name: value})
         if loaded is not None and other is not None and {**other, name: None} == {**loaded, name: None}:

@@ -28,7 +28,7 @@ from pipelines.modeling.serving_files import (
     added_tokens,
     complete_saved_model,
     complete_tokenizer_config,
-    with_older_rope_keys,
+    with_older_keys,
 )
 
 TEXTS = ["def f(x):\n    return x\n", " hello", "", "Hi!  \n\n ok", "ünï 你好", "x<|im_end|>\ny", "<s>a</s>"]
@@ -47,16 +47,16 @@ ROPES = {
     "by layer": ("gemma3_text", None, {"rope_theta": 1e6, "rope_local_base_freq": 1e4}),
     "equal layers": ("olmo3", None, {"rope_theta": 5e5}),
     "other layers": ("gemma4_text", None, {}),
-    "no rope": ("gpt2", None, {}),
+    "no rope": ("gpt2", None, {"n_ctx": 1024}),
 }
 
 
 @pytest.mark.parametrize("case", ROPES.values(), ids=ROPES)
-def test_rope_has_its_older_names_too_and_loads_without_a_warning_as_before(case, tmp_path):
+def test_a_config_has_older_names_too_and_loads_without_a_warning_as_before(case, tmp_path):
     kind, rope, expected = case
     config = CONFIG_MAPPING[kind](**({"rope_parameters": dict(rope), "max_position_embeddings": 32768} if rope else {}))
     saved = json.loads(config.to_json_string())
-    completed = with_older_rope_keys(saved)
+    completed = with_older_keys(saved)
     if "rope_scaling" in expected:
         scaling = {key: value for key, value in expected["rope_scaling"].items() if key != "rope_theta"}
         expected = {**expected, "rope_scaling": scaling}
@@ -70,7 +70,7 @@ def test_rope_has_its_older_names_too_and_loads_without_a_warning_as_before(case
 
 
 def test_a_value_in_rope_parameters_wins_over_the_older_name(tmp_path):
-    config = with_older_rope_keys(json.loads(CONFIG_MAPPING["llama"]().to_json_string()))
+    config = with_older_keys(json.loads(CONFIG_MAPPING["llama"]().to_json_string()))
     write_json_atomically(tmp_path / "config.json", {**config, "rope_theta": 77.0})
     assert AutoConfig.from_pretrained(tmp_path).rope_parameters["rope_theta"] == 10000.0
 

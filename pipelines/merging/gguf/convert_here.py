@@ -21,23 +21,11 @@ def convert(request: dict[str, Any]) -> None:
     """Write the GGUF file of `request`. Raises and exits as the converter does."""
     converter = Path(request["converter"])
     sys.path[:0] = [str(converter.parent), str(converter.parent / "gguf-py")]
-    from conversion.base import ModelBase, TextModel
+    from conversion.base import TextModel
 
-    _correct_config(ModelBase)
     _correct_vocabulary(TextModel, request)
     sys.argv = [str(converter), request["folder"], "--outfile", request["file"], "--outtype", request["type"]]
     runpy.run_path(str(converter), run_name="__main__")
-
-
-def _correct_config(model_base: Any) -> None:
-    """GPT-2's converter reads n_ctx, which transformers 5 no longer writes."""
-    load_hparams = model_base.load_hparams
-
-    def loaded(*arguments: Any, **options: Any) -> Any:
-        config = load_hparams(*arguments, **options)
-        return {"n_ctx": config["n_positions"], **config} if "n_positions" in config else config
-
-    model_base.load_hparams = staticmethod(loaded)
 
 
 def _correct_vocabulary(text_model: Any, request: dict[str, Any]) -> None:
