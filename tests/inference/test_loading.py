@@ -9,10 +9,9 @@ from peft import LoraConfig, get_peft_model
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
+from pipelines.hub.model_names import compared_names, distinct_names
 from pipelines.hub.model_ref import ModelRef, resolve_compared, resolve_model
 from pipelines.inference.loading import (
-    compared_names,
-    distinct_names,
     load_for_inference,
     load_in_turn,
     with_template_of,

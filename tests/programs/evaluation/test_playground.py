@@ -143,7 +143,7 @@ def test_both_answers_grow_side_by_side_into_those_of_generate(visit, models, tm
     visit.page.get_by_label("the prompt as it is, to be continued").check()
     visit.ask("def find max", max_new_tokens=300)
     seen = visit.page.evaluate("() => { clearInterval(window.watch); return window.seen }")
-    assert len(seen) >= 4
+    assert len(seen) >= 3  # empty, a part, whole; a busy machine draws few parts
     assert seen == sorted(seen)
     flags = ["--prompt", "def find max", "--plain", "--max_new_tokens", "300"]
     [answer] = answers_of_generate(capsys, models[0], tmp_path, *flags)
