@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from tests.benchmarks.devices.gpu_sft import CASES, lines
 
 
+@pytest.mark.slow
 def test_both_trainers_train_the_same_packed_rows():
     rows = list(lines(CASES[:1], float("inf"), None, toy=True))[2:]
     numbers = [re.fullmatch(r"\| qwen2.5-0.5b LoRA \| (.+) \| ([\d,]+) \|  \|  \| ([\d.]+) \| .*", row) for row in rows]
