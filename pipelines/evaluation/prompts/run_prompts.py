@@ -1,12 +1,16 @@
 """The prompts that a run is proven on: given rows, else rows that the run held out, else a few built-in ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data_prep.dataset_folder import is_dataset_folder, read_manifest
 from pipelines.errors import UserError
 from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.prompt_sets import held_out_prompts
+from pipelines.files import read_json
 from pipelines.hub.model_ref import value_in_records
+from pipelines.hub.pulling import local_copy
 
 # Without held-out rows: several languages, code, numbers, lists.
 FALLBACK_PROMPTS = (
@@ -41,7 +45,7 @@ def prompts_of_run(run: str, path: Path | None, split: str, seed: int) -> tuple[
 
 def _of_the_run(run: str) -> tuple[list[Prompt], str] | None:
     """The held-out rows of the run, None where they can no longer be read."""
-    path = Path(str(value_in_records(run, "recipe").get("dataset_name")))
+    path = Path(str(_recipe(run).get("dataset_name")))
     if not is_dataset_folder(path):
         return None
     held_out = next((split for split in _HELD_OUT if read_manifest(path)["n_rows"].get(split, 0) > 1), None)
@@ -52,6 +56,17 @@ def _of_the_run(run: str) -> tuple[list[Prompt], str] | None:
     except UserError:  # rows of another kind, such as texts
         return None
     return rows, f"{held_out} split of {path}"
+
+
+def _recipe(run: str) -> Mapping[str, Any]:
+    """The recipe of the run, or of the first adapter of a merged model; empty where it can no longer be read."""
+    merged = local_copy(run).folder / "merge.json"
+    if not merged.is_file():
+        return value_in_records(run, "recipe")
+    try:
+        return value_in_records(str(read_json(merged)["adapters"][0]["name_or_path"]), "recipe")
+    except UserError:
+        return {}
 
 
 def _fallback_prompts() -> list[Prompt]:
