@@ -17,7 +17,9 @@ _SFT = {
     "bf16": False, "max_length": 192, "learning_rate": 3e-3, "max_steps": 20, "per_device_train_batch_size": 4,
     "max_dropped_share": 0.9, "doctor": "off",
 }  # fmt: skip
-_PRETRAINING = {"max_length": 64, "max_steps": 100, "per_device_train_batch_size": 4, "learning_rate": 1e-3}
+# Large random weights, hardly trained, give other tokens at each place; a few steps of training give one token for all.
+_WIDE = {"initializer_range": 0.3}
+_PRETRAINING = {"max_length": 64, "max_steps": 2, "per_device_train_batch_size": 4, "learning_rate": 1e-5}
 _QUIET = {"report_to": "none", "disable_tqdm": True, "eval_strategy": "no", "save_strategy": "no", "seed": 0}
 
 
@@ -42,11 +44,11 @@ FAMILIES: Mapping[str, Family] = {
     "babyllama": Family(SHARED / "models" / "hf-babyllama-tok361"),
     "GPT-2": Family(
         None, SHARED / "tokenizers" / "gpt2-hf", "gpt2",
-        {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512},
+        {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, **_WIDE},
     ),
     "Qwen2.5": Family(
         None, SHARED / "tokenizers" / "qwen2.5", "qwen2",
-        {**_SMALL, "num_key_value_heads": 2, "max_position_embeddings": 512},
+        {**_SMALL, "num_key_value_heads": 2, "max_position_embeddings": 512, **_WIDE},
     ),
 }  # fmt: skip
 
@@ -59,7 +61,11 @@ def made(name: str, folder: Path) -> Path:
         return merged
     base = family.base or _pretrained(family, here)
     rows = dataset(folder)
-    _run("sft", {**_SFT, **_QUIET, "model_name_or_path": base, "dataset_name": rows, "output_dir": here / "run"})
+    slower = {} if family.base else {"learning_rate": 3e-4}
+    _run(
+        "sft",
+        {**_SFT, **_QUIET, **slower, "model_name_or_path": base, "dataset_name": rows, "output_dir": here / "run"},
+    )
     _program(
         "merge", "--adapter", here / "run", "--output", merged, "--dtype", "float32", "--prompts", rows, "--limit", "4"
     )
