@@ -47,13 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the page, write served.json, and end with the verdict."""
     flags = parser().parse_args(arguments)
     from pipelines.endpoint.client import Endpoint
-    from pipelines.errors import AnswerIsNo
+    from pipelines.errors import AnswerIsNo, UserError
     from pipelines.files import refuse_missing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_ref import resolve_model
 
     model = resolve_model(flags.run)
     refuse_missing(prompts=flags.prompts)
     output = flags.output or Path(flags.run) / "served.json"
+    if output.is_dir():
+        raise UserError(f"--output {output} is a folder, expected a file", "name a file, such as served.json")
     refuse_unwritable(output.parent)
     endpoint = Endpoint.with_key_from_environment(flags.url, flags.model)
     endpoint.check()

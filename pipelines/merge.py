@@ -61,12 +61,19 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, prove, write merge.json, then move the folder into place."""
     flags = parser().parse_args(arguments)
+    from pipelines.errors import UserError
     from pipelines.files import fresh_folder, refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
     from pipelines.hub.model_ref import base_of_adapter, model_fingerprint, refuse_unusable_adapter, resolve_model
 
     refuse_existing(flags.output)
     refuse_unwritable(flags.output.parent)
     refuse_missing(prompts=flags.prompts)
+    if flags.gguf:
+        for taken in (flags.gguf, flags.gguf.with_suffix(".Modelfile")):
+            refuse_existing(taken, "choose another --gguf")
+        if flags.gguf.resolve() == flags.output.resolve():
+            raise UserError(f"--gguf is {flags.gguf}, the folder of --output", "name a file, such as MODEL.gguf")
+        refuse_unwritable(flags.gguf.parent)
     for adapter in flags.adapter:
         refuse_unusable_adapter(adapter)
     base = flags.model_name_or_path or base_of_adapter(flags.adapter[0])
@@ -78,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.records import describe_machine, git_commit, versions
     from pipelines.served.comparison import Plan
 
-    if flags.gguf:
-        refuse_existing(flags.gguf, "choose another --gguf")
     weights = flags.weight if flags.weight is not None else [1.0] * len(flags.adapter)
     mix = AdapterMix(tuple(flags.adapter), tuple(weights), flags.combination, flags.density, flags.seed)
     gguf = plan_gguf(mix, base, flags.gguf, flags.gguf_type) if flags.gguf else None

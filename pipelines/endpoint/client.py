@@ -155,23 +155,28 @@ class Endpoint(Connection):
     def bits_per_weight(self) -> float | None:
         """Return how many bits a weight has on average, None where the endpoint does not tell (all but llama.cpp)."""
         named = [one for one in self._listed() if self.model in (None, one.get("id"))]
-        meta = (named[0].get("meta") if named else None) or {}
-        return 8 * meta["size"] / meta["n_params"] if meta.get("size") and meta.get("n_params") else None
+        meta = named[0].get("meta") if named else None
+        size, n_params = (meta.get("size"), meta.get("n_params")) if isinstance(meta, dict) else (None, None)
+        return 8 * size / n_params if isinstance(size, int) and isinstance(n_params, int) and n_params > 0 else None
 
     @cached_property
     def _engine(self) -> str:
         owner = str((self._listed() or [{}])[0].get("owned_by", ""))
         if owner == "llamacpp":
-            return (
-                f"llama.cpp {str((self._get(f'{self._root}/props') or {}).get('build_info', '')).split('-')[0]}".strip()
-            )
+            build = str(self._facts("props").get("build_info", "")).split("-")[0]
+            return f"llama.cpp {build}".strip() if build != "b0" else "llama.cpp"  # b0: built without its number
         if owner in ("vllm", "sglang"):
             name = {"vllm": "vLLM", "sglang": "SGLang"}[owner]
-            return f"{name} {(self._get(f'{self._root}/version') or {}).get('version', '')}".strip()
-        if (version := (self._get(f"{self._root}/api/version") or {}).get("version")) is not None:
+            return f"{name} {self._facts('version').get('version', '')}".strip()
+        if (version := self._facts("api/version").get("version")) is not None:
             return f"Ollama {version}"
-        paths = (self._get(f"{self._root}/openapi.json") or {}).get("paths", {})
+        paths = self._facts("openapi.json").get("paths") or {}
         return "transformers serve" if "/load_model" in paths and "/reset" in paths else "unknown"
+
+    def _facts(self, path: str) -> dict[str, Any]:
+        """Return the JSON object of a path beside /v1, empty if there is none."""
+        found = self._get(f"{self._root}/{path}")
+        return found if isinstance(found, dict) else {}
 
     @property
     def _root(self) -> str:
@@ -185,7 +190,7 @@ class Endpoint(Connection):
     def _listed(self) -> list[dict[str, Any]]:
         answer = self._models_answer
         found = answer.get("data") if isinstance(answer, dict) else None
-        return found if isinstance(found, list) else []
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def _get(self, url: str, must_answer: bool = False) -> Any:
         """Return the JSON at `url`, None if there is none; one short try."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.endpoint.client import Endpoint
 from pipelines.endpoint.completion import Completion
+from pipelines.errors import UserError
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import Answer
 from pipelines.modeling import LoadedModel, load_tokenizer
@@ -154,6 +155,9 @@ def _on_trained_prompts(
     if observed.answers and found.is_same and (is_shown or all(through)):
         return of(observed.answers)
     given = continue_prompts(endpoint, asked, plan.max_new_tokens)
+    if given is None and observed.answers is None:
+        problem = f"{endpoint.host} answers neither chats nor completions: {observed.refusal}"
+        raise UserError(problem, "correct --url, or see what the server logs")
     if given is None:
         return of(observed.answers) if observed.answers and found.is_same else None
     as_trained = sum(one.text == own.text for one, own in zip(given, answers, strict=True))

@@ -59,9 +59,8 @@ def told_by(
         token_ids.append(number)
         found.append(known)
     n_certain = len(token_ids)
-    if (
-        completion.n_tokens is not None and n_certain < completion.n_tokens - 1
-    ):  # some engines do not tell the end token
+    n_untold = int(completion.finish_reason != "length")  # some engines do not tell the end token
+    if completion.n_tokens is not None and n_certain < completion.n_tokens - n_untold:
         n_certain = common_prefix(own, token_ids)
     return Told(list(prompt), token_ids[:n_certain], found[:n_certain])
 

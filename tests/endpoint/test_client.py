@@ -1,6 +1,9 @@
 """The parsing of what engines send, word for word as they send it; the engines themselves run in tests/served."""
 
+import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -75,3 +78,37 @@ def test_no_server_is_one_line_that_says_how_to_start_one():
         UserError, match=r"no server answers at http://127.0.0.1:\d+/v1: ConnectError.*; start one, such as"
     ):
         Endpoint(f"http://127.0.0.1:{port}").check()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """A server that answers JSON of a form of its own on every path."""
+
+    body: object = None
+
+    def do_GET(self):
+        content = json.dumps(self.body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("body", [[1, 2], "hello", 7, {"data": ["a", "b"]}, {"data": [{"id": "m", "meta": "big"}]}])
+def test_json_of_another_form_is_no_crash(body, monkeypatch):
+    monkeypatch.setattr(_Answers, "body", body)
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
+        assert (endpoint.engine(), endpoint.bits_per_weight()) == ("unknown", None)
+        server.shutdown()
+
+
+def test_a_llama_cpp_built_without_its_number_has_no_version(monkeypatch):
+    monkeypatch.setattr(_Answers, "body", {"data": [{"id": "m", "owned_by": "llamacpp"}], "build_info": "b0-unknown"})
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert Endpoint(f"http://127.0.0.1:{server.server_port}/v1").engine() == "llama.cpp"
+        server.shutdown()
