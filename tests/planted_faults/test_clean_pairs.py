@@ -9,7 +9,7 @@ from pipelines.preflight.run_checks import run_checks
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.stages import ARGUMENTS
 from pipelines.records.finding import Finding, Severity
-from tests.planted_faults.clean_pairs import CLEAN_PAIRS
+from tests.planted_faults.clean import CLEAN_PAIRS
 from tests.planted_faults.examined import examined
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair, Stage, write_pair

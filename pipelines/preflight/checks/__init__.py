@@ -4,7 +4,7 @@ To add a check:
 1. Write `def my_check(context: CheckContext) -> Iterator[Finding]` in the module of its subject and yield
    `Finding(ID, Severity.WARNING, summary=..., why=..., remedy=...)`.
 2. Append the function to `CHECKS` at the end of that module.
-3. Add the id to the table in preflight/README.md, and an entry to tests/planted_faults/faults.yaml.
+3. Add the id to the table in preflight/README.md, and an entry to tests/planted_faults/tables/.
 """
 
 from pipelines.preflight.checks import adapter, base_model, environment, schedule

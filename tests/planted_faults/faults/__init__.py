@@ -1,4 +1,11 @@
-"""The planted faults of faults.yaml; a pair that is more than other keys is a function of a module here."""
+"""The planted faults, in tables/*.yaml; a pair that is more than other keys is a function of a module here.
+
+An entry has the id of the finding that must report the fault, the fault in words, the family of its base and the
+severity. Its pair: `keys` of the recipe and a `template` of templates/ over `rows` (English ones unless named), or
+`pair`, a function of a module here. `also` are findings that the fault entails, each with the reason. For the
+comparison with `trl sft`: `trl_says` matches the lines of its output that name this fault, `trl_cannot` is why it
+cannot be given the pair.
+"""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -17,7 +24,7 @@ from tests.planted_faults.sample_rows import Row, conversations, rows_in, tool_c
 
 @dataclass(frozen=True)
 class PlantedFault:
-    """One fault in a pair that is clean otherwise, and the finding that must report it; see faults.yaml."""
+    """One fault in a pair that is clean otherwise, and the finding that must report it; see above."""
 
     id: str
     name: str
@@ -50,5 +57,5 @@ def _fault(family: str, severity: str, pair: str | None = None, **facts: Any) ->
     return PlantedFault(family=Family(family), severity=Severity(severity), pair=made, **facts)
 
 
-_TABLE = Path(__file__).parents[1] / "faults.yaml"
-FAULTS = tuple(_fault(**facts) for facts in yaml.safe_load(_TABLE.read_text(encoding="utf-8")))
+_TABLES = sorted((Path(__file__).parents[1] / "tables").glob("*.yaml"))
+FAULTS = tuple(_fault(**facts) for table in _TABLES for facts in yaml.safe_load(table.read_text(encoding="utf-8")))

@@ -1,8 +1,8 @@
-"""Pairs without a fault, of the kinds that people train on: the doctor must be silent about all of them."""
+"""Usual rows and recipes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair, Stage
 from tests.planted_faults.sample_rows import (
@@ -26,15 +26,6 @@ _FULL = {
 _THINGS = ("soup", "hotel", "film", "blender", "concert", "train ride", "novel", "jacket", "museum", "phone")
 _PRAISE = ("a delight from start to end", "better than I had hoped", "worth every cent", "simply lovely")
 _BLAME = ("a waste of an evening", "broken within a week", "far too loud for me", "nothing like the picture")
-
-
-@dataclass(frozen=True)
-class CleanPair:
-    """A pair about which there is nothing to say, and its family."""
-
-    name: str
-    family: Family
-    pair: Callable[[], Pair]
 
 
 def alpaca() -> Pair:
