@@ -15,8 +15,8 @@ from pipelines.modeling.chat.end_tokens import TALK, end_token, end_tokens, rend
 from pipelines.modeling.chat.template_input import ANSWER, CALLS, QUESTION, TEMPLATE_ERRORS, TOOL, apply_template
 
 __all__ = [
-    "CHATML", "end_token", "end_tokens", "ensure_chat_template", "template_sha256", "token_id_of",
-    "tokenizer_sha256", "wants_bos",
+    "CHATML", "end_token", "end_tokens", "ensure_chat_template", "spelled_marks", "template_sha256",
+    "token_id_of", "tokenizer_sha256", "wants_bos",
 ]  # fmt: skip
 
 CHATML = (Path(__file__).parent / "templates" / "chatml.jinja").read_text(encoding="utf-8")
@@ -25,6 +25,7 @@ CHATML = (Path(__file__).parent / "templates" / "chatml.jinja").read_text(encodi
 _SPELLED_MARKS = re.compile(
     r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|<\|\w{1,40}>|<\w{1,40}\|>|<(?:start|end)_of_\w{1,40}>"
 )
+_BRACKETED_MARKS = re.compile(r"\[/?INST\]")  # Llama 2's, which are plain text there
 # The end of an answer, spelled as a special token: </s>, <end_of_turn>, [/INST].
 _SPELLED_END = re.compile(r"\s*(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])")
 
@@ -62,6 +63,11 @@ def wants_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer adds its BOS token to a text."""
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("", add_special_tokens=True)["input_ids"][:1] == [bos]
+
+
+def spelled_marks(text: str) -> list[str]:
+    """What is spelled like a special token of a turn in `text`, such as <|im_start|> and [INST]."""
+    return [*_SPELLED_MARKS.findall(text), *_BRACKETED_MARKS.findall(text)]
 
 
 def token_id_of(tokenizer: PreTrainedTokenizerBase, token: str) -> int:

@@ -10,10 +10,17 @@ To add a check:
 from pipelines.preflight.checks import adapter, base_model, environment, schedule
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.rows import columns, leakage, repetition, swapped_columns, text, trailing_turns
-from pipelines.preflight.checks.tokens import labels, length, special_tokens, template
+from pipelines.preflight.checks.tokens import (
+    labels,
+    length,
+    special_tokens,
+    template,
+    template_family,
+    untrained_marks,
+)
 
 _MODULES = (
-    template, labels, special_tokens, length, leakage, repetition, columns, swapped_columns, text, trailing_turns,
-    adapter, base_model, schedule, environment,
+    template, template_family, labels, special_tokens, untrained_marks, length, leakage, repetition, columns,
+    swapped_columns, text, trailing_turns, adapter, base_model, schedule, environment,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

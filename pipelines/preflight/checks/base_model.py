@@ -1,4 +1,4 @@
-"""Checks of the base model: it is a base, the template fits it, and the machine supports the precision."""
+"""Checks of the base model: it is a base, and the machine supports the precision."""
 
 import json
 import re
@@ -9,7 +9,6 @@ from pipelines.errors import UserError
 from pipelines.files import read_json
 from pipelines.hub.model_ref import is_adapter
 from pipelines.modeling.chat_template import token_id_of
-from pipelines.modeling.loading import load_tokenizer
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_rows_after_resizing
@@ -26,15 +25,6 @@ _BASE_WORDS = frozenset({"base", "pretrained", "pt"})
 _GEMMA_STYLE = re.compile(r"\d[bm]-it(\b|-|_)")  # gemma-3-1b-it; "-it" alone may be Italian
 _WITHOUT_A_WORD = re.compile(r"^(qwen/qwen3-[\d.]+b(-a\d+b)?|huggingfacetb/smollm3-3b|openai/gpt-oss-\d+b)$")
 
-# Special tokens of turns that vocabularies reserve, by family.
-_FAMILIES = {
-    "ChatML": ("<|im_start|>", "<|im_end|>"),
-    "Llama 3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
-    "Gemma": ("<start_of_turn>", "<end_of_turn>"),
-    "Mistral": ("[INST]", "[/INST]"),
-}
-_MARK = re.compile(r"<\|[A-Za-z0-9_]+\|>|<(?:start|end)_of_turn>|\[/?INST\]")
-
 # AdamW moves a weight by about the learning rate, and bfloat16 rounds away changes below 2**-9 of it.
 # Of weights of 0.02 (how matrices begin), 200 steps at 1e-5 move 15 %, at 5e-5 56 %, at 1e-4 87 %, at 2e-4 all, in
 # float32 all at each.
@@ -42,48 +32,30 @@ _FROZEN_BELOW = 1e-4
 
 
 def base_is_instruct(context: CheckContext) -> Iterator[Finding]:
-    """BASE_IS_INSTRUCT: an instruct model instead of a base; DPO is meant to start from one."""
+    """BASE_IS_INSTRUCT: an instruct model instead of a base; DPO is meant to start from one.
+
+    A note where its own template is kept: many tune an instruct model further on purpose.
+    """
     if context.stage is Stage.DPO or context.base.from_scratch:
         return
     reason = _run_that_made(context.base.name) or _name_says(context.base.name) or _config_says(context.base.name)
-    if reason:
-        yield Finding(
-            "BASE_IS_INSTRUCT",
-            Severity.WARNING,
-            summary=f"{context.base.name} is not a base model: {reason}",
-            why="fine-tuning again overwrites what its authors trained, and a comparison shows no gain"
-            if context.stage is Stage.SFT
-            else "pretraining on plain text makes it forget conversations",
-            remedy="set model_name_or_path to its base model",
-        )
-
-
-def template_not_of_base(context: CheckContext) -> Iterator[Finding]:
-    """TEMPLATE_NOT_OF_BASE: the recipe's template writes other special tokens than those of the base."""
-    path = getattr(context.training, "chat_template_path", None)
-    if path is None or context.stage is not Stage.SFT or not context.is_conversational:
+    if not reason:
         return
-    written = set(_MARK.findall(str(context.tokenizer.chat_template))) | set(context.new_tokens)
-    own = set(_MARK.findall(context.base.own_template or ""))
-    if own:
-        expected, has = own, "its own template"
+    keeps_template = context.is_conversational and context.tokenizer.chat_template == context.base.own_template
+    if context.stage is Stage.PRETRAIN:
+        why = "pretraining on plain text makes it forget conversations"
+    elif keeps_template:
+        why = "its own template is kept, so the run goes on from its training; a comparison shows a smaller gain"
     else:
-        reserved = _reserved_families(context)
-        expected = {mark for marks in reserved.values() for mark in marks}
-        has = f"the special tokens of {' and '.join(reserved)}"
-        if not written & {mark for marks in _FAMILIES.values() for mark in marks}:
-            return  # a template in plain words needs none
-    if not expected or written & expected:
-        return
+        why = "another prompt format than its own overwrites what its authors trained"
     yield Finding(
-        "TEMPLATE_NOT_OF_BASE",
-        Severity.WARNING,
-        summary=f"the template of chat_template_path has {_listed(written) or 'no special tokens'}, the base has {has}",
-        why="the base must learn new special tokens for turns although it has its own",
-        remedy="remove chat_template_path",
-        evidence=(Evidence(f"template {path}: {_listed(written) or 'no special tokens'}"),
-                  Evidence(f"base {context.base.name}: {_listed(expected)}")),
-    )  # fmt: skip
+        "BASE_IS_INSTRUCT",
+        Severity.NOTE if keeps_template else Severity.WARNING,
+        summary=f"{context.base.name} is not a base model: {reason}",
+        why=why,
+        remedy="set model_name_or_path to its base model"
+        + ("" if keeps_template or context.stage is Stage.PRETRAIN else ", or train conversations in its own template"),
+    )
 
 
 def dtype_against_hardware(context: CheckContext) -> Iterator[Finding]:
@@ -230,15 +202,9 @@ def _config_says(name: str) -> str | None:
     return f"its config.json names {began_as}, whose name {said.removeprefix('its name ')}" if said else None
 
 
-def _reserved_families(context: CheckContext) -> dict[str, tuple[str, ...]]:
-    """The families whose special tokens the base's own vocabulary has."""
-    vocabulary = load_tokenizer(context.base.name, context.model.model_revision).get_vocab()
-    return {family: marks for family, marks in _FAMILIES.items() if all(mark in vocabulary for mark in marks)}
-
-
-def _listed(marks: set[str] | list[str]) -> str:
+def _listed(marks: list[str]) -> str:
     shown = sorted(marks)
     return ", ".join(shown[: MAX_EVIDENCE + 1]) + (", ..." if len(shown) > MAX_EVIDENCE + 1 else "")
 
 
-CHECKS: tuple[Check, ...] = (base_is_instruct, template_not_of_base, dtype_against_hardware, embeddings_resized)
+CHECKS: tuple[Check, ...] = (base_is_instruct, dtype_against_hardware, embeddings_resized)

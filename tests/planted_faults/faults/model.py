@@ -12,7 +12,7 @@ from tests.twins.models import ARCHITECTURES
 _FULL = {"use_peft": None, "lora_r": None, "lora_alpha": None, "lora_dropout": None, "lora_target_modules": None}
 
 
-def _as_instruct_model(base: Path) -> None:
+def as_instruct_model(base: Path) -> None:
     """What Qwen2.5's instruct models have and its bases lack."""
     change_json(base / "tokenizer_config.json", lambda facts: facts.update(eos_token="<|im_end|>"))
     vocabulary = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
@@ -26,8 +26,9 @@ def _as_instruct_model(base: Path) -> None:
     (base / "generation_config.json").write_text(json.dumps(settings))
 
 
-def base_that_is_instruct() -> Pair:
-    return Pair(rows_in("english"), change_base=_as_instruct_model, base_name="Qwen2.5-0.5B-Instruct")
+def instruct_model_without_its_template() -> Pair:
+    rows = [{"prompt": f"Q: {row['instruction']}\nA:", "completion": f" {row['output']}"} for row in rows_in("english")]
+    return Pair(rows, change_base=as_instruct_model, base_name="Qwen2.5-0.5B-Instruct")
 
 
 def _with_size_of(model: str, **sizes: int) -> Callable[[Path], None]:

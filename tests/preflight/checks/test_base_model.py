@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from pipelines.modeling import CHATML
 from pipelines.preflight.check_context import CheckContext, Machine, Stage
 from pipelines.preflight.checks import base_model
 from pipelines.records.finding import Finding, Severity
@@ -27,8 +27,9 @@ def found(context: CheckContext) -> list[Finding]:
     return [finding for check in base_model.CHECKS for finding in check(context)]
 
 
-def named(context: CheckContext, name: str) -> list[Finding]:
-    return list(base_model.base_is_instruct(replace(context, base=replace(context.base, name=name))))
+def named(context: CheckContext, name: str, own_template: str | None = "another") -> list[Finding]:
+    base = replace(context.base, name=name, own_template=own_template)
+    return list(base_model.base_is_instruct(replace(context, base=base)))
 
 
 def precision(
@@ -60,6 +61,17 @@ def test_a_name_of_an_instruct_model_is_a_warning(qwen, name):
     [finding] = named(qwen, name)
     assert (finding.id, finding.severity) == ("BASE_IS_INSTRUCT", Severity.WARNING)
     assert named(replace(qwen, stage=Stage.DPO), name) == []
+
+
+def test_an_instruct_model_is_a_note_where_its_own_template_is_kept(qwen, tmp_path):
+    own = qwen.base.own_template
+    [finding] = named(qwen, "Qwen/Qwen2.5-0.5B-Instruct", own)
+    assert (finding.id, finding.severity) == ("BASE_IS_INSTRUCT", Severity.NOTE)
+    [finding] = named(replace(qwen, stage=Stage.PRETRAIN), "Qwen/Qwen2.5-0.5B-Instruct", None)
+    assert finding.severity is Severity.WARNING
+    text = context_of(tmp_path, Path(qwen.base.name), [{"text": row["output"]} for row in rows_of(4)])
+    [finding] = named(text, "Qwen/Qwen2.5-0.5B-Instruct", own)
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(
@@ -98,32 +110,6 @@ def test_a_config_that_names_an_instruct_model_tells_it(qwen, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"_name_or_path": "meta-llama/Llama-3.1-8B-Instruct"}))
     [finding] = named(qwen, str(tmp_path))
     assert "meta-llama/Llama-3.1-8B-Instruct" in finding.summary
-
-
-LLAMA = (
-    "{{- bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' + "
-    "message.content + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-)
-PLAIN = (
-    "{% for message in messages %}{{ '### ' + message.role + ':\n' + message.content + eos_token + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}"
-)
-
-
-@pytest.mark.parametrize(
-    ("family", "template", "n_findings"),
-    [
-        ("llama3", CHATML, 1), ("qwen", LLAMA, 1), ("qwen", PLAIN, 1), ("gpt2", LLAMA, 0), ("gpt2", CHATML, 0),
-        ("gpt2", PLAIN, 0), ("llama3", LLAMA, 0), ("llama3", PLAIN, 0), ("qwen", CHATML + "{# mine #}", 0),
-    ],
-)  # fmt: skip
-def test_a_template_with_the_marks_of_another_family_is_a_warning(bases, tmp_path, family, template, n_findings):
-    path = tmp_path / "template.jinja"
-    path.write_text(template)
-    context = context_of(tmp_path, bases[family], rows_of(4), chat_template_path=str(path))
-    findings = list(base_model.template_not_of_base(context))
-    assert [(one.id, one.severity) for one in findings] == [("TEMPLATE_NOT_OF_BASE", Severity.WARNING)] * n_findings
 
 
 def test_shipped_precisions_give_no_finding(qwen):
