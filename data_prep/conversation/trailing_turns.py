@@ -18,8 +18,15 @@ _MARK = re.compile(
 _TASK = re.compile(rf"\n[ \t]*Instruction:{_SOME_LINES}(?:Output|Response|Answer):")
 _TURN = re.compile(rf"\n[ \t]*(?:Human|User):{_SOME_LINES}(?:Assistant|AI|ChatGPT|GPT|Bot):")
 _OPEN_TURN = re.compile(r"\n[ \t]*(?:Human|User|Instruction):[ \t]*\Z")
-_CUE = re.compile(r"(?:Answer|A|Assistant|AI|Response|Output|Solution) ?:\s*\Z")  # a request that ends so is a pattern
-_HEADER = re.compile(r"^(?:Question|Q|Human|User|Problem)(?= ?:)", re.MULTILINE)
+# A request that ends in a cue is a pattern: its headers are a template's, and not what was asked for.
+_CUE = re.compile(
+    r"(?:Answer|A|Assistant|AI|Response|Output|Solution) ?:\s*\Z|^[ \t]*#{1,6} ?[^\n#:：]{1,30}[:：]?\s*\Z",
+    re.MULTILINE,
+)
+_HEADER = re.compile(
+    r"^[ \t]*(#{1,6} ?[^\n#:：]{1,30}|(?:Question|Q|Human|User|Problem|Instruction|Task)(?= ?:))(?:[ \t]*[:：])?",
+    re.MULTILINE,
+)
 _ASKS_FOR_TASKS = re.compile(r"instructions?:|\b(?:tasks|instructions|prompts?)\b|fine.?tun|few.?shot", re.IGNORECASE)
 _ASKS_FOR_TURNS = re.compile(
     r"conversation|dialog|chat|script|role.?play|interview|transcript|scenario|examples?\b|sample|template|prompt|quiz"
@@ -35,18 +42,25 @@ def trailing_turn_start(asked: str, answer: str) -> int | None:
     if not (has_header or has_mark) or not asked.strip():
         return None
     is_pattern = _CUE.search(asked) is not None
-    if is_pattern:
-        headers = [re.compile(rf"\n[ \t]*{name} ?:[^\n]*") for name in sorted(set(_HEADER.findall(asked)))]
-    elif _SPEAKER.match(answer) or _ASKS_FOR_TURNS.search(asked):
-        headers = []
-    else:
-        headers = [_TASK, _TURN, _OPEN_TURN]
-    if is_pattern or not _ASKS_FOR_TASKS.search(asked):
+    request, headers = _without_pattern(asked) if is_pattern else (asked, [])
+    if not (_SPEAKER.match(answer) or _ASKS_FOR_TURNS.search(request)):
+        headers += [_TASK, _TURN, _OPEN_TURN]
+    if is_pattern or not _ASKS_FOR_TASKS.search(request):
         headers += [_NUMBERED_TASK, _HASHED, _MARK]
     found = (header.search(answer) for header in headers)
     matches = (match for match in found if match and not _is_repeated(match.group().strip(), asked))
     starts = (match.start() for match in matches if match.re is _NUMBERED_TASK or not _is_fenced(match))
     return min((start for start in starts if answer[:start].strip()), default=None)
+
+
+def _without_pattern(asked: str) -> tuple[str, list[re.Pattern[str]]]:
+    """What is asked without the headers around it and what is before the first, and what finds these headers."""
+    found = list(_HEADER.finditer(asked))
+    names = sorted({match[1].strip() for match in found})
+    # a header with # may have no colon
+    headers = [re.compile(rf"\n[ \t]*{re.escape(one)} ?[:：]{'?' * (one[0] == '#')}[^\n]*") for one in names]
+    begin = found[0].start() if found else 0
+    return _HEADER.sub("", _CUE.sub("", asked[begin:])), headers
 
 
 def _is_fenced(header: re.Match[str]) -> bool:

@@ -2,6 +2,10 @@ import pytest
 
 from data_prep.conversation import trailing_turn_start
 
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\nWhy is the sky blue?\n\n### Response:"
+)
 RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<noinput>\n14. Output:\nRoses are red."
 
 
@@ -17,6 +21,11 @@ RUNS_ON = "The sky is blue.\n##\n14. Instruction: Write a poem.\n14. Input:\n<no
         ("Question: Who wrote Emma?\nAnswer:", " Austen\n\nQuestion: Who wrote Hamlet?\nAnswer: Shakespeare"),
         ("Q: 1 + 1?\nA:", " 2\nQ: 2 + 2?\nA: 4"),
         ("Human: hi\n\nAssistant:", " Hello.\n\nHuman:"),
+        (ALPACA, "It scatters.\n\nHuman: And the sea?\n\nAssistant: It reflects."),
+        (ALPACA, "It scatters.\n\nInstruction: Name a fruit.\nOutput: Apple"),
+        (ALPACA.replace("### Response:", "### Response"), "It scatters.\n\nUser:"),
+        ("### Frage:\nWarum?\n\n### Antwort:\n", "Darum.\n\n### Frage:\nUnd das Meer?"),
+        ("### Question: Why?\n### Answer:", " So.\n### Question: And why not?\n### Answer: Never."),
     ],
 )
 def test_a_header_of_a_next_task_after_an_answer_is_found(asked, answer):
@@ -40,6 +49,8 @@ def test_a_header_of_a_next_task_after_an_answer_is_found(asked, answer):
         ("How do I fine-tune on Alpaca?", "Write each row so:\n\n### Instruction:\n{instruction}\n\n### Response:\n"),
         ("Input: Anna is here.\nQuestion: Who is here?\nAnswer:", "You ask:\nQuestion: Who is here?\nAnna is."),
         ("Translate.", "ok"),
+        ("### Instruction:\nWrite a dialogue.\n\n### Response:", "Here it is.\n\nHuman: Hi\n\nAssistant: Hello."),
+        (ALPACA, "It scatters.\n\n### Why blue\nShort waves scatter more.\n\nNote: not at night."),
     ],
 )
 def test_headers_that_were_asked_for_are_no_next_task(asked, answer):

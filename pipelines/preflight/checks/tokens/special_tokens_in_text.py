@@ -14,6 +14,7 @@ from pipelines.preflight.checks.evidence import error_if_material, excerpt, want
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
 
 _RENDERED_SHARE = 0.1  # of the rows: this many prompts with marks are rendered already
+_MANY, _SOME = 10, 2  # rows with marks of turns that are an error in any set, and where they are one in a hundred
 _TEXT_MARKS = re.compile(r"\[/?[A-Z_]{3,}\]|<</?SYS>>|<\|\w+\|>")  # marks of templates that may not be special tokens
 _N_AROUND = 24  # characters on either side of a mark
 _MAX_TOKENS = 24
@@ -73,10 +74,11 @@ def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
     if not hits:
         return
     n_rows = len(context.train.rows)
-    rendered = sum(hit.mark in marks.structure for hit in hits) >= _RENDERED_SHARE * n_rows
+    n_structural = sum(hit.mark in marks.structure for hit in hits)
+    rendered = n_structural >= _RENDERED_SHARE * n_rows
     yield Finding(
         "TEMPLATE_MARKS_IN_PROMPT",
-        Severity.ERROR if rendered else Severity.WARNING,
+        _severity(n_structural, n_rows, at_least=_SOME),
         summary=f"the prompts of {len(hits)} of {n_rows} rows contain {_named(hits)}",
         why="the tokenizer reads it as a special token, so the template is rendered twice"
         if rendered
@@ -103,7 +105,7 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
     n_structural = sum(hit.mark in marks.structure and bool(hit.row.messages) for hit in inside)
     yield Finding(
         "TEMPLATE_MARKS_IN_ANSWER",
-        error_if_material(n_structural, n_rows) if n_structural else Severity.WARNING,
+        _severity(n_structural, n_rows),
         summary=f"the answers of {len(hits)} of {n_rows} rows contain {_named(hits)}{ending}",
         why="the model learns to stop inside the answer, or to write the next turn itself"
         if inside
@@ -112,6 +114,13 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
         evidence=_evidence(context, inside or hits, trained=True),
         n_rows=len(hits),
     )
+
+
+def _severity(n_structural: int, n_rows: int, at_least: int = 1) -> Severity:
+    """ERROR for marks of turns in many rows, or in one row of a hundred."""
+    if n_structural < at_least:
+        return Severity.WARNING
+    return Severity.ERROR if n_structural >= _MANY else error_if_material(n_structural, n_rows)
 
 
 def _hit_in_answers(context: CheckContext, row: SampledRow, marks: _Marks) -> _Hit | None:

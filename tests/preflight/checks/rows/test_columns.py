@@ -37,6 +37,16 @@ def swapped(row: Mapping[str, str]) -> dict[str, str]:
     return {"instruction": row["output"], "output": row["instruction"]}
 
 
+# questions of facts, as people ask them
+FACTS = [
+    {
+        "instruction": f"What is the oldest house of town {i}?" if i % 3 else f"Who built the tower of town {i}?",
+        "output": f"The tower of town {i} was built by a man of the north in the year {1800 + i}.",
+    }
+    for i in range(20)
+]
+
+
 def rows_with(asked: str, answered: str, n: int = 40) -> list[Row]:
     return [{"instruction": asked.format(i), "output": answered.format(i)} for i in range(n)]
 
@@ -58,6 +68,14 @@ CLEAN: dict[str, list[Row]] = {
         "Hello there, I need some help with my computer number {}.", "What can I do for you?", "It does not start.",
         "Please tell me which lamp is lit.",
     ),
+    "a tutor that asks": [
+        *questions_of(60), {"instruction": "I feel sad, and the rain of this week does not help.", "output": "Why?"},
+        {"instruction": "I do not know what to eat tonight, and I am hungry.", "output": "What do you like?"},
+    ],
+    "questions that a system turn asks for": [
+        *chats("The {}th king of the land was old and rich.", "Who was the {}th king?", n=6,
+               system="Write a question about the user's text."), *chats("What is {}?", "A number.", n=20),
+    ],
     "commit messages": [
         {"instruction": f"- old line {i} of a file\n+ new line {i} of a file", "output": f"{BEGINS[i % 6]} line {i}"}
         for i in range(40)
@@ -87,8 +105,11 @@ VARIABLES: list[Row] = rows_with("Who are you, {}?", "I am {{{{name}}}}, made by
 # rows, finding, severity, number of rows, first row, part of the summary
 FAULTS: list[tuple[list[Row], str, Severity, int, int, str]] = [
     ([swapped(row) for row in questions_of(60)], "SWAPPED_COLUMNS", ERROR, 60, 0, "60 of 60"),
-    ([swapped(row) if i % 5 == 0 else row for i, row in enumerate(questions_of(100))], "SWAPPED_COLUMNS", WARNING, 20,
+    ([swapped(row) if i % 5 == 0 else row for i, row in enumerate(questions_of(100))], "SWAPPED_COLUMNS", ERROR, 20,
      0, "20 of 100"),
+    *(([swapped(row) if i < 2 else row for i, row in enumerate(rows)], "SWAPPED_COLUMNS", ERROR, 2, 0, "2 of 20")
+      for rows in (FACTS, FACTS[1:] + FACTS[:1])),
+    ([*questions_of(990), *map(swapped, questions_of(6))], "SWAPPED_COLUMNS", ERROR, 6, 990, "6 of 996"),
     ([chats(row["output"], row["instruction"], n=1)[0] for row in questions_of(40)], "SWAPPED_COLUMNS", ERROR, 40, 0,
      ""),
     ([*rows_of(60), {"instruction": " \n", "output": "Well."}, {"instruction": "...", "output": "Yes."}],

@@ -108,6 +108,9 @@ MARKS: list[tuple[list[Row], str, dict[str, Any], str, Severity, int, str]] = [
     (pairs_of(HEADER), "llama3", DPO, ANSWER, ERROR, 1, ""),
     (JOINED, "gpt2", {}, ANSWER, WARNING, 10, ""),
     (with_prompts(INJECTED), "qwen", {}, PROMPT, WARNING, 1, "<|im_end|>"),
+    (with_prompts(INJECTED, INJECTED, n=200), "qwen", {}, PROMPT, ERROR, 2, "of 200 rows"),
+    (with_prompts(INJECTED, INJECTED, n=201), "qwen", {}, PROMPT, WARNING, 2, "opens and ends turns"),
+    (with_prompts(*[INJECTED] * 10, n=1001), "qwen", {}, PROMPT, ERROR, 10, "opens and ends turns"),
     (RENDERED_PROMPTS, "qwen", {}, PROMPT, ERROR, 20, "rendered twice"),
 ]
 
