@@ -9,11 +9,7 @@ from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import Ledger, RowFate
 
 _CUT = (RowFate.ANSWER_CUT.value, RowFate.END_TOKEN_LOST.value)
-_TOO_LONG = {
-    "longer_than_max_length": "long_rows: truncate_prompt",
-    "prompt_longer_than_max_length": "long_rows: truncate_prompt",
-    "answer_longer_than_max_length": "long_rows: keep_end_token, which truncates answers",
-}
+_TOO_LONG = {"longer_than_max_length", "prompt_longer_than_max_length", "answer_longer_than_max_length"}
 _REFUSED = "refused"  # the reason of a row at which the run stops, which is another finding
 _LENGTH_STEP = 64  # lengths are suggested in steps for which kernels are fast
 _LONGER_SHARE = 0.01  # of the rows may be longer than a suggested length, so that one giant row does not decide it
@@ -59,13 +55,16 @@ def _answers_cut(
     share = n_cut / ledger.n_rows
     if share <= data.max_answer_cut_share:
         return None
-    longer = _longer(length_for(_lengths(cut, data, lengths), ledger.n_rows, max_positions))
+    length = length_for(_lengths(cut, data, lengths), ledger.n_rows, max_positions, data.max_answer_cut_share)
+    n_dropped = n_cut + ledger.fates[RowFate.DROPPED]
+    few = ["long_rows: drop"] * (n_dropped <= data.max_dropped_share * ledger.n_rows)
     return Finding(
         "ANSWERS_CUT",
         Severity.ERROR,
         summary=f"the answers of {n_cut} of {rows} ({share:.1%}) are truncated",
         why="a model that is trained on truncated answers learns to stop in the middle",
-        remedy=f"{longer}long_rows: drop, or max_answer_cut_share: {_above(share)} if this is intended",
+        remedy=either(longer_or_split(length, data) + few)
+        + f", or max_answer_cut_share: {_above(share)} if this is intended",
         evidence=tuple(
             Evidence(f"{row['n_tokens_lost']} tokens cut off, {row['n_tokens']} left", row["row"])
             for row in cut[:MAX_EVIDENCE]
@@ -83,14 +82,15 @@ def _rows_dropped(
         return None
     reasons = Counter(row["reason"].partition(":")[0] for row in dropped).most_common()
     long = [row for row in dropped if row["reason"] in _TOO_LONG]
-    length = length_for(_lengths(long, data, lengths), ledger.n_rows, max_positions)
+    length = length_for(_lengths(long, data, lengths), ledger.n_rows, max_positions, data.max_dropped_share)
+    remedies = _enough(reasons, data.max_dropped_share * ledger.n_rows, either(longer_or_split(length, data)))
     return Finding(
         "ROWS_DROPPED",
         Severity.ERROR,
         summary=f"{len(dropped)} of {rows} ({share:.1%}) are dropped: "
         + ", ".join(f"{count} {reason}" for reason, count in reasons),
         why="the model learns nothing from dropped rows, and they are rarely typical",
-        remedy=f"{_remedy(reasons[0][0], length)}, or max_dropped_share: {_above(share)} if this is intended",
+        remedy=f"{'; and '.join(remedies)}, or max_dropped_share: {_above(share)} if this is intended",
         evidence=tuple(
             Evidence(f"{row['reason']}, {row['n_tokens']} tokens"[:160], row["row"]) for row in dropped[:MAX_EVIDENCE]
         ),
@@ -98,27 +98,45 @@ def _rows_dropped(
     )
 
 
-def length_for(lengths: Sequence[int], n_rows: int, max_positions: int | None) -> int | None:
-    """A `max_length` that all but 1% of `n_rows` fit into, given the `lengths` of those that are too long now; None if
-    none of them fits into the model's positions."""
+def _enough(reasons: Sequence[tuple[str, int]], n_allowed: float, for_long: str) -> list[str]:
+    """The remedies of the most frequent reasons, as many as leave at most `n_allowed` rows dropped."""
+    counts: Counter[str] = Counter()
+    for reason, count in reasons:
+        counts[for_long if reason in _TOO_LONG else _REMEDIES.get(reason, f"fix or remove the rows: {reason}")] += count
+    n_left, remedies = counts.total(), []
+    for remedy, count in counts.most_common():
+        if n_left > n_allowed:
+            remedies.append(remedy)
+            n_left -= count
+    return remedies
+
+
+def length_for(
+    lengths: Sequence[int], n_rows: int, max_positions: int | None, max_longer_share: float = _LONGER_SHARE
+) -> int | None:
+    """A `max_length` that all but 1% of `n_rows` fit into, given the `lengths` of those that are too long now.
+
+    If the model has fewer positions, these, if at most `max_longer_share` of the rows are longer; else None.
+    """
     longest_first = sorted(lengths, reverse=True)
     if not longest_first:
         return None
     needed = longest_first[min(int(_LONGER_SHARE * n_rows), len(longest_first) - 1)]
     rounded = math.ceil(needed / _LENGTH_STEP) * _LENGTH_STEP
-    if max_positions is not None and max_positions < rounded:
-        return max_positions if max_positions >= longest_first[-1] else None
-    return rounded
+    if max_positions is None or rounded <= max_positions:
+        return rounded
+    n_longer = sum(length > max_positions for length in longest_first)
+    return max_positions if n_longer <= max_longer_share * n_rows else None
 
 
-def _remedy(reason: str, length: int | None) -> str:
-    if reason in _TOO_LONG:
-        return _longer(length) + _TOO_LONG[reason]
-    return _REMEDIES.get(reason, f"fix or remove the rows with {reason}")
+def longer_or_split(length: int | None, data: DataArguments) -> list[str]:
+    """What keeps long rows whole: a longer `max_length`, if one helps, or pieces, which preference pairs cannot be."""
+    split = [] if isinstance(data, PreferenceArguments) else ["long_rows: split"]
+    return [f"max_length: {length}"] * (length is not None) + split
 
 
-def _longer(length: int | None) -> str:
-    return f"set max_length: {length} or " if length else "set "
+def either(alternatives: Sequence[str]) -> str:
+    return f"set {' or '.join(alternatives)}" if alternatives else "shorten or remove the long rows"
 
 
 def _lengths(rows: Sequence[Mapping[str, int]], data: DataArguments, known: Mapping[int, int] | None) -> list[int]:

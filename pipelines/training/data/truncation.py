@@ -1,6 +1,6 @@
 """Truncation: each policy for examples longer than `max_length`, with the tokens that it costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
@@ -76,10 +76,21 @@ def truncate_row(
             return TruncatedRow([], RowFate.DROPPED, n_tokens, "prompt_longer_than_max_length")
         return TruncatedRow(kept, RowFate.ANSWER_CUT, n_tokens - sum(map(len, kept)))
     if policy is TruncationPolicy.SPLIT:
-        pieces = [one.part(at, at + max_length) for one in examples for at in range(0, len(one), max_length)]
+        pieces = [piece for one in examples for piece in _pieces(one, max_length, end_token_id)]
         kept = [piece for piece in pieces if any(label != IGNORED for label in piece.labels[1:])]
         return TruncatedRow(kept, RowFate.SPLIT, n_tokens - sum(map(len, kept)))
     return TruncatedRow([], RowFate.DROPPED, n_tokens, "longer_than_max_length")
+
+
+def _pieces(example: Example, max_length: int, end_token_id: int) -> Iterator[Example]:
+    """Parts of `max_length` tokens; one less where an end token would begin the next part, and so not be trained."""
+    begin = 0
+    while begin < len(example):
+        end = min(begin + max_length, len(example))
+        if end < len(example) and example.token_ids[end] == end_token_id and max_length > 1:
+            end -= 1
+        yield example.part(begin, end)
+        begin = end
 
 
 def _truncate_prompt(

@@ -104,7 +104,9 @@ def placeholder_values(context: CheckContext) -> Iterator[Finding]:
     rows = rows_of_splits(context)
     certain: Found = [(split, row, value) for split, row in rows if (value := _placeholder_in(row))]
     variables = _unfilled_variables(rows)
-    found = [*certain, *variables] or _maybe_placeholders(rows)
+    sure = {(split, row.number) for split, row, _ in [*certain, *variables]}
+    maybe = [one for one in _maybe_placeholders(rows) if (one[0], one[1].number) not in sure]
+    found = [*certain, *variables, *maybe]
     if not found:
         return
     severity = severity_by_share(len(certain), len(rows), error=_ERROR_SHARE, warning=_FEW)

@@ -104,11 +104,7 @@ def _unended(context: CheckContext) -> list[tuple[SampledRow, Example]]:
     if not rows:
         return []
     ends, has_spans = end_token_ids(context), not trains_whole_rows(context)
-    found = [(row, one) for row in rows if (one := _unended_example(row, ends, has_spans)) is not None]
-    n_split = sum(row.fate is RowFate.SPLIT for row, _ in found)
-    if n_split < MATERIAL_SHARE * len(context.train.rows):  # one row in max_length is cut just before its end token
-        found = [(row, one) for row, one in found if row.fate is not RowFate.SPLIT]
-    return found
+    return [(row, one) for row in rows if (one := _unended_example(row, ends, has_spans)) is not None]
 
 
 def _unended_example(row: SampledRow, ends: set[int], has_spans: bool) -> Example | None:

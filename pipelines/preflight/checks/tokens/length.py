@@ -1,15 +1,16 @@
 """Checks of length and packing: truncation, dropped rows and tokens, rows longer than the model's positions."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import accumulate
+from typing import Any, cast
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.evidence import Check, excerpt
 from pipelines.preflight.checks.row_facts import are_too_many, dropped_rows
-from pipelines.preflight.checks.thresholds import length_for, threshold_findings
-from pipelines.recipe.arguments import DataArguments, PretrainingArguments
+from pipelines.preflight.checks.thresholds import either, length_for, longer_or_split, threshold_findings
+from pipelines.recipe.arguments import DataArguments, PretrainingArguments, TruncationPolicy
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 from pipelines.training.data.ledger import RowFate
 from pipelines.training.data.truncation import Example
@@ -72,17 +73,27 @@ def tokens_dropped(context: CheckContext) -> Iterator[Finding]:
     if n_lost <= MAX_TOKENS_LOST_SHARE * (n_lost + n_kept):
         return
     cut = sorted((row for row in cut if lost[row.number]), key=lambda row: -lost[row.number])
-    length = _longer(context, cut)
+    length = _length_to_keep(context, cut, lost, MAX_TOKENS_LOST_SHARE * (n_lost + n_kept))
     yield Finding(
         "TOKENS_DROPPED",
         Severity.WARNING,
         summary=f"{n_lost / (n_lost + n_kept):.0%} of the answer tokens are lost with {len(cut)} of {len(rows)} rows, "
         f"which are longer than max_length {context.max_length}",
         why="a model that is trained only on short answers learns to answer briefly",
-        remedy=f"set max_length: {length}, which keeps 99% of the rows" if length else "raise max_length",
+        remedy=either(longer_or_split(length, cast(DataArguments, context.data))),
         evidence=_evidence(context, cut),
         n_rows=len(cut),
     )
+
+
+def _length_to_keep(
+    context: CheckContext, rows: Sequence[SampledRow], lost: Mapping[int, int], n_allowed: float
+) -> int | None:
+    """A max_length with which `rows` lose at most `n_allowed` of their answer tokens."""
+    longest_first = sorted(rows, key=_length, reverse=True)
+    n_lost = accumulate(lost[row.number] for row in longest_first)
+    needed = [_length(row) for row, n in zip(longest_first, n_lost, strict=True) if n > n_allowed]
+    return length_for(needed, 0, _positions(context))
 
 
 def prompts_cut(context: CheckContext) -> Iterator[Finding]:
@@ -91,14 +102,17 @@ def prompts_cut(context: CheckContext) -> Iterator[Finding]:
     cut = [row for row in rows if row.fate is RowFate.PROMPT_CUT]
     if len(cut) <= MAX_PROMPTS_CUT_SHARE * len(rows):
         return
-    length = _longer(context, cut)
+    longer = [_length(row) for row in cut]
+    length = length_for(longer, len(rows), _positions(context), MAX_PROMPTS_CUT_SHARE)
+    n_dropped = len(cut) + len(dropped_rows(context, ""))
+    otherwise = "shorten these prompts" if are_too_many(context, n_dropped) else "set long_rows: drop"
     yield Finding(
         "PROMPTS_CUT",
         Severity.WARNING,
         summary=f"{len(cut)} of {len(rows)} rows lose the beginning of their prompt (long_rows: truncate_prompt, "
         f"max_length: {context.max_length})",
         why="an answer to a missing passage teaches the model to make things up",
-        remedy=f"set max_length: {length}, which keeps 99% of the rows" if length else "set long_rows: drop",
+        remedy=f"set max_length: {length}, which keeps 99% of the rows" if length else otherwise,
         evidence=_evidence(context, cut),
         n_rows=len(cut),
     )
@@ -180,6 +194,9 @@ def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
     rotates = bool(getattr(context.base.config.get_text_config(), "rope_parameters", None))
     what = f"blocks of {context.max_length} tokens are" if pretrains else f"{len(long)} of {len(rows)} rows are"
     longest = max((len(one) for row in long for one in row.examples), default=0)
+    fix: dict[str, Any] = {"max_length": positions}
+    if context.stage is Stage.SFT and are_too_many(context, len(long) + len(dropped_rows(context, ""))):
+        fix["long_rows"] = TruncationPolicy.SPLIT.value  # most rows would be dropped
     yield Finding(
         "LONGER_THAN_POSITIONS",
         Severity.WARNING if rotates and not pretrains else Severity.ERROR,
@@ -188,10 +205,10 @@ def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
         why="the base was never trained at these positions and predicts nonsense there"
         if rotates
         else "the base has no embeddings for these positions: training ends in an index error",
-        remedy=f"set max_length: {positions}",
+        remedy="set " + ", ".join(f"{key}: {value}" for key, value in fix.items()),
         evidence=() if pretrains else _evidence(context, long),
         n_rows=None if pretrains else len(long),
-        fix={"max_length": positions},
+        fix=fix,
     )
 
 
@@ -230,11 +247,6 @@ def _evidence(context: CheckContext, rows: Sequence[SampledRow]) -> tuple[Eviden
         tokens = context.labelled(row.examples[-1], -_N_TOKENS_SHOWN) if row.examples else ()
         shown.append(Evidence(text, row.number, context.train.split, tokens))
     return tuple(shown)
-
-
-def _longer(context: CheckContext, rows: Sequence[SampledRow]) -> int | None:
-    """A max_length that 99% of all rows fit into, `rows` being those that are too long."""
-    return length_for([_length(row) for row in rows], len(context.train.rows), _positions(context))
 
 
 def _n_trained(examples: Sequence[Example]) -> int:

@@ -96,7 +96,7 @@ def test_more_dropped_rows_than_allowed_are_an_error_with_the_length_that_keeps_
 def test_dropped_pairs_are_measured_by_their_longer_answer(qwen, tmp_path):
     rows = some_pairs(20, 4)
     finding = found(context_of(tmp_path, qwen, rows, stage=Stage.DPO))["ROWS_DROPPED"]
-    length = int(finding.remedy.split("max_length: ")[1].split()[0])
+    length = int(finding.remedy.split("max_length: ")[1].split(",")[0])
     assert length < 2000
     assert not found(context_of(tmp_path / "mended", qwen, rows, stage=Stage.DPO, max_length=length))
 
@@ -110,7 +110,7 @@ def test_rows_that_are_dropped_for_what_they_say_have_another_remedy(qwen, tmp_p
 
 def test_a_length_is_not_suggested_beyond_the_models_positions(gpt2, tmp_path):
     finding = found(context_of(tmp_path, gpt2, rows_with_long_answers(20, 8, 3000)))["ROWS_DROPPED"]
-    assert finding.remedy.startswith("set long_rows: truncate_prompt")
+    assert finding.remedy.startswith("set long_rows: split")
 
 
 def test_the_gates_work_on_a_ledger_alone():
