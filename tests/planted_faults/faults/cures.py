@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from pipelines.records.finding import Finding
 from tests.planted_faults.pair import Pair, Row
@@ -49,13 +50,20 @@ def with_other_base(pair: Pair, _: Finding) -> Pair:
 
 def _in_every_text(change: Callable[[str], str]) -> Callable[[Pair, Finding], Pair]:
     def cure(pair: Pair, _: Finding) -> Pair:
-        return _with_rows(pair, [{key: change(text) for key, text in row.items()} for row in pair.rows])
+        return _with_rows(pair, [{key: _changed(value, change) for key, value in row.items()} for row in pair.rows])
 
     return cure
 
 
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [{**message, "content": change(message["content"])} for message in value]
+    return change(value)
+
+
 without_bos_in_texts = _in_every_text(lambda text: text.removeprefix("<|begin_of_text|>"))
 with_spaces_in_marks = _in_every_text(lambda text: text.replace("<|", "< |"))
+without_next_turns = _in_every_text(lambda text: text.partition("\n\nHuman: ")[0])
 without_empty_thoughts = _in_every_text(lambda text: text.removeprefix("<think>\n\n</think>\n\n"))
 
 
