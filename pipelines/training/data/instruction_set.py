@@ -22,7 +22,7 @@ from data_prep.conversation import (
 )
 from pipelines.errors import UserError
 from pipelines.modeling import PromptStyle, render_prompt
-from pipelines.recipe.arguments import InstructionArguments
+from pipelines.recipe.arguments import InstructionArguments, TruncationPolicy
 from pipelines.training.data.labels import RowTokenizer, TokenizedRow, tokenize_rows
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.serving_check import refuse_prompt_mismatch
@@ -42,6 +42,7 @@ class InstructionSet:
     data: InstructionArguments
     training: SFTConfig
     trains_every_token: bool
+    long_rows: TruncationPolicy
 
     @cached_property
     def conversational(self) -> bool:
@@ -64,7 +65,7 @@ class InstructionSet:
             tokenizer,
             self.kind,
             self.training.max_length,
-            self.data.long_rows,
+            self.long_rows,
             self.training.dataset_text_field,
             whole_sequence=self.trains_every_token,
             train_on=self.data.train_on,
@@ -131,7 +132,9 @@ def instruction_set(
             f"train_on: {data.train_on.value} contradicts {key}: false, which puts every token into the loss",
             f"remove one of train_on and {key}",
         )
-    rows = InstructionSet(name, train, held_out, kind, data, training, every_token)
+    splits = training.packing and training.packing_strategy == "bfd_split" and "long_rows" not in (keys or {})
+    long_rows = TruncationPolicy.SPLIT if splits else data.long_rows  # as TRL packs with bfd_split
+    rows = InstructionSet(name, train, held_out, kind, data, training, every_token, long_rows)
     if data.train_on is not TrainOn.ALL_TURNS and not rows.conversational:
         raise UserError(
             f"train_on: {data.train_on.value} needs conversations, {name} has rows of plain text", "remove train_on"
