@@ -16,8 +16,6 @@ from pipelines.preflight.checks.tokens.first_token import double_bos, missing_bo
 from pipelines.records.finding import Finding, Severity
 from pipelines.training.data.truncation import Example
 
-_MIN_PROMPT = 40  # characters: an answer may begin with the words of a shorter prompt
-_REPEATED_SHARE = 0.5  # of the rows: completing or correcting a text repeats it too, but not in most rows of a set
 _N_THINK_TOKENS = 20  # `<think>`, white space and `</think>`, even letter by letter
 _N_COLLATED = 8  # examples of different lengths are enough to see what padding does
 _N_THINKING = 500  # rows whose answers are decoded: a template writes the block into most of them
@@ -27,7 +25,7 @@ Collate = Callable[[Sequence[Example]], Sequence[Any]]
 
 
 def prompt_in_loss(context: CheckContext) -> Iterator[Finding]:
-    """PROMPT_IN_LOSS: prompts are trained, because the recipe says so or because answers begin with them."""
+    """PROMPT_IN_LOSS: prompts are trained, because the recipe says so."""
     if context.stage is not Stage.SFT:
         return
     rows = [row for row in context.train.rows if row.asked.strip() and row.examples]
@@ -44,23 +42,6 @@ def prompt_in_loss(context: CheckContext) -> Iterator[Finding]:
             evidence=row_evidence(rows, lambda row: row.asked),
             n_rows=len(rows),
         )
-        return
-    repeated = [row for row in rows if _repeats_prompt(row)]
-    if rows and len(repeated) >= _REPEATED_SHARE * len(rows):
-        yield Finding(
-            "PROMPT_IN_LOSS",
-            Severity.WARNING,
-            summary=f"{len(repeated)} of {len(rows)} answers begin with their whole prompt",
-            why="the model learns to repeat the question before it answers",
-            remedy="remove the prompt from the answer column",
-            evidence=row_evidence(repeated, lambda row: row.answers[0]),
-            n_rows=len(repeated),
-        )
-
-
-def _repeats_prompt(row: SampledRow) -> bool:
-    asked = row.asked.strip()
-    return len(asked) >= _MIN_PROMPT and row.answers[0].lstrip().startswith(asked)
 
 
 def empty_think_trained(context: CheckContext) -> Iterator[Finding]:

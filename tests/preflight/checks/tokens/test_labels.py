@@ -107,12 +107,6 @@ def test_a_recipe_that_trains_prompts_is_found(bases, tmp_path):
     assert found(context_of(tmp_path, bases["gpt2"], plain(rows_of(20)), completion_only_loss=False)) == {}
 
 
-def test_answers_that_begin_with_their_prompt_are_found(bases, tmp_path):
-    rows = [{**row, "output": f"{row['instruction']}\n{row['output']}"} for row in rows_of(20)]
-    assert found(context_of(tmp_path, bases["gpt2"], rows))["PROMPT_IN_LOSS"].n_rows == 20
-    assert found(context_of(tmp_path, bases["gpt2"], rows[:5] + rows_of(20)[5:])) == {}
-
-
 def test_empty_thoughts_of_the_rows_are_found(bases, tmp_path):
     rows = [{**row, "output": f"<think>\n\n</think>\n\n{row['output']}"} for row in rows_of(10)]
     finding = found(context_of(tmp_path, bases["gpt2"], rows + rows_of(10)))["EMPTY_THINK_TRAINED"]
