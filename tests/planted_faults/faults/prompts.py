@@ -1,10 +1,12 @@
-"""Faults between prompts and answers: unread columns, leaks, repeated prompts, lost spaces, shifted rows."""
+"""Faults between prompts and answers: unread columns, leaks, repeated prompts, lost spaces, shifted rows; cures."""
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tests.planted_faults.pair import Pair, Stage
-from tests.planted_faults.sample_rows import Row, as_messages, preferences, rows_in
+from pipelines.records.finding import Finding
+from tests.planted_faults.pair import Pair, Row, Stage
+from tests.planted_faults.sample_rows import as_messages, preferences, rows_in
 
 
 def context_beside_prompt_and_completion() -> Pair:
@@ -36,15 +38,6 @@ def passage_under_another_name() -> Pair:
             for n, row in enumerate(rows)
         ]
     )  # fmt: skip
-
-
-def passage_is_read(pair: Pair, _: object) -> Pair:
-    """Put the column into the prompts."""
-    column = next(name for name in ("context", "notiz") if name in pair.rows[0])
-    key = "prompt" if "prompt" in pair.rows[0] else "instruction"
-    rows = [{name: text for name, text in row.items() if name != column} for row in pair.rows]
-    changed = [{**row, key: f"{old[column]}\n\n{row[key]}".lstrip()} for row, old in zip(rows, pair.rows, strict=True)]
-    return Pair(changed, keys=pair.keys)
 
 
 def template_that_includes_the_answer() -> Pair:
@@ -112,7 +105,7 @@ def completions_without_a_space() -> Pair:
     )
 
 
-def _moved(rows: Sequence[Row], by: int) -> list[Row]:
+def _moved(rows: Sequence[dict[str, str]], by: int) -> list[dict[str, str]]:
     answers = [row["output"] for row in rows]
     return [{**row, "output": answer} for row, answer in zip(rows, answers[by:] + answers[:by], strict=True)]
 
@@ -146,3 +139,30 @@ def answers_shuffled() -> Pair:
 def chosen_of_the_next_row() -> Pair:
     rows = _moved(rows_in("english"), 1)
     return Pair(preferences(rows), stage=Stage.DPO)
+
+
+def with_passages_in_prompts(pair: Pair, _: Finding) -> Pair:
+    """The column before the prompt that asks about it."""
+    column = next(name for name in ("context", "notiz") if name in pair.rows[0])
+    key = "prompt" if "prompt" in pair.rows[0] else "instruction"
+    rows = [{**row, key: f"{row[column]}\n\n{row[key]}".lstrip()} for row in pair.rows]
+    return replace(pair, rows=[_without(row, column) for row in rows])
+
+
+def without_thoughts(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=[_without(row, "thinking") for row in pair.rows])
+
+
+def _without(row: Row, column: str) -> Row:
+    return {name: value for name, value in row.items() if name != column}
+
+
+def with_space_in_completion(pair: Pair, _: Finding) -> Pair:
+    rows = [
+        {"prompt": row["prompt"].rstrip(" "), "completion": f" {row['completion'].lstrip()}"} for row in pair.rows
+    ]  # fmt: skip
+    return replace(pair, rows=rows)
+
+
+def with_chosen_of_their_own(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=preferences(rows_in("english")))

@@ -115,7 +115,9 @@ def _links(exchanges: Sequence[Exchange]) -> Links:
 
     def counts(place: int, other: int) -> bool:
         is_both_ways = place in links.get(other, ())
-        return place == other or not (is_both_ways or exchanges[other].answer[:_QUOTED] in exchanges[place].asked)
+        return place == other or not (
+            is_both_ways or exchanges[other].answer.strip()[:_QUOTED] in exchanges[place].asked
+        )
 
     kept = {place: Counter({o: n for o, n in of.items() if counts(place, o)}) for place, of in links.items()}
     return {place: of for place, of in kept.items() if of}
