@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.compare.preferences import pair_groups, preference_line, preference_metrics
     from pipelines.hub.unmerged import serving_lines
+    from pipelines.inference.processes import made_once
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import check_thresholds, run_preflight
     from pipelines.recipe import Stage
@@ -51,7 +52,6 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.report.model_card.writing import model_card, write_card
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
-    from pipelines.training.data.preference_pairs import tokenize_held_out, tokenize_pairs
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_trained
     from pipelines.training.inputs import dpo_inputs
@@ -64,16 +64,14 @@ def _train(recipe: "Recipe") -> None:
     checkpoint, general_text = checkpoint_to_resume(recipe), read_general_text(data.general_text)
     refuse_impossible_training(recipe)
     inputs = dpo_inputs(recipe)
-    start, (train_rows, held_out_rows) = inputs.start, inputs.splits
+    start, held_out_rows = inputs.start, inputs.splits[1]
     doctor = run_preflight(recipe, Stage.DPO, inputs)
     push = planned_push(recipe, start.base)
     tokenizer, new_tokens = inputs.tokenizer
-    limits = (training.max_length, data.long_rows)
-    train, ledger = tokenize_pairs(train_rows, tokenizer, *limits, inputs.seen["train"])
+    train, ledger, held_out = inputs.tokenize()
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
-    held_out, ledger.held_out = tokenize_held_out(held_out_rows, tokenizer, *limits, inputs.seen["held-out"])
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
-    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))
+    run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)
@@ -84,7 +82,7 @@ def _train(recipe: "Recipe") -> None:
     start_state = measure_baseline(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
     metrics = run_training(trainer, run, checkpoint)
-    if before is not None:
+    if before is not None and ledger.held_out is not None:
         groups = pair_groups(held_out_rows or (), ledger.held_out.dropped_rows())
         measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}

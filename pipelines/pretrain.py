@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.evaluation.likelihood import before_after
+    from pipelines.inference.processes import made_once
     from pipelines.modeling import LoadedModel
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import run_preflight
@@ -71,7 +72,7 @@ def _train(recipe: "Recipe") -> None:
     models.refuse_impossible_model(pretraining, model_arguments, tokenizer)
     restore_stream(corpus, checkpoint)
     run = open_training_run("pretrain", recipe, training, resume=pretraining.resume, checkpoint=checkpoint)
-    run.lock(pretraining_inputs(pretraining, corpus, tokenizer, model_arguments))
+    run.lock(made_once(lambda: pretraining_inputs(pretraining, corpus, tokenizer, model_arguments)))
     model = models.model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
     trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)

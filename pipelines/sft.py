@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(recipe: "Recipe") -> None:
     from pipelines.hub.unmerged import serving_lines
+    from pipelines.inference.processes import made_once
     from pipelines.postflight import measure_baseline, read_general_text, run_postflight
     from pipelines.preflight.before_training import check_thresholds, run_preflight, stopped_at_errors
     from pipelines.recipe import Stage
@@ -63,10 +64,10 @@ def _train(recipe: "Recipe") -> None:
     doctor = run_preflight(recipe, Stage.SFT, inputs)
     push = planned_push(recipe, start.base)
     tokenizer, new_tokens = inputs.tokenizer
-    train, ledger, held_out = rows.tokenize(tokenizer, inputs.seen, compares_with_serving=not stopped_at_errors(doctor))
+    train, ledger, held_out = inputs.tokenize(compares_with_serving=not stopped_at_errors(doctor))
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
-    run.lock(fine_tuning_inputs(data, inputs.splits, tokenizer, start))
+    run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
     run.note(doctor=doctor)
     if run.writes:
         print(f"ledger: {ledger.summary()}", flush=True)

@@ -1,14 +1,14 @@
-"""Measuring with several processes: each takes a share of the items, all get all results."""
+"""Work with several processes: each takes a share of the items, or one does it, and all get all results."""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 
 from pipelines.errors import UserError
 
@@ -31,6 +31,26 @@ def log(line: str) -> None:
     """Print `line` to stderr once, not in every process."""
     if is_main_process():
         print(line, file=sys.stderr, flush=True)
+
+
+def made_once(make: Callable[[], T]) -> T:
+    """What `make` returns on rank 0, on every rank.
+
+    Every process must call this. All raise a `UserError` of rank 0, so that none waits for a process that has left.
+    """
+    state = processes()
+    if state.num_processes == 1:
+        return make()
+    answer: list[Any] = [None, None]  # what was made, or why not
+    if state.process_index == 0:
+        try:
+            answer[0] = make()
+        except UserError as error:
+            answer[1] = error
+    made, failure = broadcast_object_list(answer)
+    if failure is not None:
+        raise failure
+    return cast("T", made)
 
 
 def measured_by_all(items: Sequence[T], measure: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:

@@ -3,9 +3,8 @@
 import sys
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
-
-from pipelines.errors import AnswerIsNo, UserError
+from pipelines.errors import AnswerIsNo
+from pipelines.inference.processes import made_once
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.thresholds import threshold_findings
 from pipelines.preflight.console.console_report import finding_lines, report_lines
@@ -27,23 +26,16 @@ def run_preflight(recipe: Recipe, stage: Stage, inputs: Inputs | None = None) ->
     data, training, _ = recipe.arguments
     if data.doctor is DoctorMode.OFF:
         return None
-    answer: list[Any] = [{}, None]  # the report, or the error that stopped the checks
-    if training.process_index == 0:
-        try:
-            report = run_checks(recipe, stage, inputs=inputs)
-        except UserError as error:
-            answer[1] = error
-        else:
-            print(*report_lines(report, supports_color(sys.stderr)), sep="\n", file=sys.stderr, flush=True)
-            answer[0] = {"mode": data.doctor.value, **report.to_json(with_rows=not training.push_to_hub)}
-    if training.world_size > 1:
-        broadcast_object_list(answer)
-    record, stopped_by = answer
-    if stopped_by is not None:
-        raise stopped_by
+
+    def checked() -> dict[str, Any]:
+        report = run_checks(recipe, stage, inputs=inputs)
+        print(*report_lines(report, supports_color(sys.stderr)), sep="\n", file=sys.stderr, flush=True)
+        return {"mode": data.doctor.value, **report.to_json(with_rows=not training.push_to_hub)}
+
+    record = made_once(checked)
     if data.doctor is DoctorMode.ERROR:
         _stop_at([finding["id"] for finding in record["findings"] if finding["severity"] == Severity.ERROR.value])
-    return dict(record)
+    return record
 
 
 def stopped_at_errors(record: dict[str, Any] | None) -> bool:

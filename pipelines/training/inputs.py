@@ -11,8 +11,9 @@ from pipelines.modeling.chat.dates import pin_date
 from pipelines.recipe import Recipe
 from pipelines.training.data.instruction_set import InstructionSet, instruction_set
 from pipelines.training.data.labels import TokenizedRow
-from pipelines.training.data.preference_pairs import TokenizedPair, preference_set
+from pipelines.training.data.preference_pairs import TokenizedPair, preference_set, tokenize_pairs
 from pipelines.training.data.rows import recipe_rows
+from pipelines.training.data.sharing import TokenizedSplits, tokenized_once
 from pipelines.training.fine_tuning import load_training_tokenizer
 from pipelines.training.preference_tuning import load_policy_tokenizer
 from pipelines.training.starting_point import starting_point
@@ -44,6 +45,14 @@ class SftInputs:
         pin_date(loaded[0], data.template_date, record=self.recipe.keys)
         return loaded
 
+    def tokenize(self, *, compares_with_serving: bool) -> TokenizedSplits:
+        """Training examples, their ledger and held-out examples, tokenized on rank 0. Raises `UserError` as
+        `InstructionSet.tokenize`."""
+        tokenizer, _ = self.tokenizer
+        return tokenized_once(
+            lambda: self.rows.tokenize(tokenizer, self.seen, compares_with_serving=compares_with_serving)
+        )
+
 
 @dataclass(frozen=True)
 class DpoInputs:
@@ -64,6 +73,22 @@ class DpoInputs:
         loaded = load_policy_tokenizer(self.start)
         pin_date(loaded[0], self.recipe.arguments[0].template_date, record=self.recipe.keys)
         return loaded
+
+    def tokenize(self) -> TokenizedSplits:
+        """Training pairs, their ledger and held-out pairs, tokenized on rank 0. Raises `UserError` as
+        `tokenize_pairs`."""
+        data, training, _ = self.recipe.arguments
+        how = (self.tokenizer[0], training.max_length, data.long_rows)
+
+        def tokenize() -> TokenizedSplits:
+            train_rows, held_out_rows = self.splits
+            train, ledger = tokenize_pairs(train_rows, *how, self.seen["train"])
+            held_out = None
+            if held_out_rows is not None:
+                held_out, ledger.held_out = tokenize_pairs(held_out_rows, *how, self.seen["held-out"])
+            return train, ledger, held_out
+
+        return tokenized_once(tokenize)
 
 
 def sft_inputs(recipe: Recipe) -> SftInputs:

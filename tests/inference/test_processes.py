@@ -11,9 +11,9 @@ import json, sys
 from pathlib import Path
 from pipelines.command_line import run_program
 from pipelines.errors import UserError
-from pipelines.inference.processes import is_main_process, measured_by_all, processes
+from pipelines.inference.processes import is_main_process, made_once, measured_by_all, processes
 
-seen = []
+seen, made = [], []
 
 def square(items):
     seen.extend(items)
@@ -24,6 +24,9 @@ def refuse(items):
         raise UserError("rank 1 is odd", "continue")
     return items
 
+def refuse_first():
+    raise UserError("rank 0 is odd", "continue")
+
 def main(_):
     results = [measured_by_all(list(range(n)), square) for n in (7, 1, 0)]
     try:
@@ -31,14 +34,22 @@ def main(_):
         refused = None
     except UserError as error:
         refused = str(error)
+    made_once(lambda: made.append(1))
+    thing = made_once(lambda: {"rank": processes().process_index})
+    try:
+        made_once(lambda: refuse_first())
+        unmade = None
+    except UserError as error:
+        unmade = str(error)
     told = {"results": results, "seen": seen, "refused": refused, "main": is_main_process()}
+    told |= {"made": made, "thing": thing, "unmade": unmade}
     Path(sys.argv[1], f"{processes().process_index}.json").write_text(json.dumps(told))
 
 run_program(main)
 """
 
 
-def test_two_processes_share_the_items_and_both_get_all_results(tmp_path, run_cli):
+def test_two_processes_share_the_items_or_one_makes_a_thing_and_both_get_it(tmp_path, run_cli):
     (tmp_path / "script.py").write_text(SCRIPT)
     run_cli(tmp_path / "script.py", tmp_path, n_processes=2)
     first, second = (read_json(tmp_path / f"{rank}.json") for rank in (0, 1))
@@ -46,6 +57,9 @@ def test_two_processes_share_the_items_and_both_get_all_results(tmp_path, run_cl
     assert (first["seen"], second["seen"]) == ([0, 2, 4, 6, 0], [1, 3, 5])
     assert first["refused"] == second["refused"] == "rank 1 is odd; continue"
     assert (first["main"], second["main"]) == (True, False)
+    assert (first["made"], second["made"]) == ([1], [])
+    assert first["thing"] == second["thing"] == {"rank": 0}
+    assert first["unmade"] == second["unmade"] == "rank 0 is odd; continue"
 
 
 def test_one_process_measures_all_and_its_error_stays_what_it_is():

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 
@@ -23,6 +22,7 @@ from pipelines.hub.repository import Repository, writable_repository
 from pipelines.hub.retry import RetryPolicy
 from pipelines.hub.upload import upload
 from pipelines.hub.upload_plan import MAIN, PublishedRun, checkpoint_card, refuse_foreign
+from pipelines.inference.processes import made_once
 from pipelines.recipe import Recipe
 from pipelines.records import read_lock
 
@@ -118,16 +118,9 @@ def planned_push(recipe: Recipe, base: str | None) -> PlannedPush | None:
     if not training.push_to_hub:
         return None
     token, training.push_to_hub, training.hub_token = training.hub_token, False, None
-    repository, there, failure = None, None, None
-    if training.process_index == 0:
-        try:
-            repository, there = _checked(recipe, base, token)
-        except UserError as error:
-            failure = error
-    if training.world_size > 1:
-        (failure,) = broadcast_object_list([failure])
-    if failure is not None:
-        raise failure
+    checked: list[tuple[Repository, HubBase | None]] = []  # on rank 0 alone: the repository has the token
+    made_once(lambda: checked.append(_checked(recipe, base, token)))
+    repository, there = checked[0] if checked else (None, None)
     return PlannedPush(
         folder=Path(str(training.output_dir)),
         repository=repository,

@@ -130,17 +130,6 @@ def tokenize_pairs(
     return concatenate_datasets(tables), ledger
 
 
-def tokenize_held_out(
-    rows: Dataset | None,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int | None,
-    long_rows: TruncationPolicy,
-    seen: dict[int, TokenizedPair] | None = None,
-) -> tuple[Dataset | None, Ledger]:
-    """As `tokenize_pairs`; None and an empty ledger without held-out rows."""
-    return (None, Ledger()) if rows is None else tokenize_pairs(rows, tokenizer, max_length, long_rows, seen)
-
-
 def chosen_rows(pairs: Dataset, n_rows: int) -> Dataset:
     """`input_ids` and `labels` of the first `n_rows` pairs with the chosen answer in the loss."""
     chosen = pairs.select(range(min(n_rows, len(pairs))))
