@@ -29,15 +29,21 @@ class Remedied:
 
 
 def remedied_pairs(pair: Pair, finding: Finding, cure: Cure | None) -> Iterator[Remedied]:
-    """The pair after each remedy: the finding's `fix`, else each alternative `key: value` of its words; and `cure`."""
-    for keys in [dict(finding.fix)] if finding.fix else written_alternatives(finding.remedy, pair.stage):
+    """The pair after each remedy: the finding's `fix`, each alternative `key: value` of its words, and `cure`."""
+    written = written_alternatives(finding.remedy, pair.stage)
+    for keys in [finding.fix, *(one for one in written if one != finding.fix)] if finding.fix else written:
         yield Remedied(str(keys), replace(pair, keys={**pair.keys, **keys}))
     if cure is not None:
         yield Remedied(finding.remedy, cure(pair, finding))
 
 
 def written_alternatives(remedy: str, stage: Stage) -> list[Mapping[str, Any]]:
-    """The recipe keys of each alternative of `remedy` ("set a: 1, b: 2, or remove c"), None for one to remove."""
+    """The recipe keys of each alternative of `remedy` ("set a: 1, b: 2, or remove c"), None for one to remove.
+
+    None of them cures alone where the remedy has several steps ("remove these rows; and set a: 1").
+    """
+    if "; and " in remedy:
+        return []
     remedy = _COMMAND.sub("", remedy)
     keys = sorted(accepted_keys(ARGUMENTS[stage]), key=len, reverse=True)
     named = f"(?P<key>{'|'.join(map(re.escape, keys))})"

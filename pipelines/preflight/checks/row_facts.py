@@ -50,6 +50,13 @@ def end_token_ids(context: CheckContext) -> set[int]:
     return {token_id_of(tokenizer, end) for end in ends}
 
 
+def without_thoughts(context: CheckContext) -> str:
+    """How to serve and train without a think block, in the words of a remedy."""
+    has_switch = "enable_thinking" in str(context.tokenizer.chat_template)
+    column = 'give the rows a column chat_template_kwargs with {"enable_thinking": false}, or ' if has_switch else ""
+    return f"{column}set chat_template_path to a template without the think block"
+
+
 def dropped_rows(context: CheckContext, *reasons: str) -> list[SampledRow]:
     """Rows that are dropped for a reason that starts with one of `reasons`."""
     return [row for row in context.train.rows if row.reason is not None and row.reason.startswith(reasons)]

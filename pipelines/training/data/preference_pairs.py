@@ -192,7 +192,7 @@ def truncate_pair(
     if long_rows is TruncationPolicy.ERROR:
         raise UserError(
             f"row {number} has {whole.length} tokens, more than max_length {max_length} (long_rows: error)",
-            "raise max_length, or choose another policy for long_rows",
+            "raise max_length, or set long_rows: drop",
             finding="ROW_TOO_LONG",
         )
     raise UnrenderableError("longer_than_max_length")

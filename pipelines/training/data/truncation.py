@@ -64,7 +64,7 @@ def truncate_row(
     if policy is TruncationPolicy.ERROR:
         raise UserError(
             f"row {row} has {longest} tokens, more than max_length {max_length} (long_rows: error)",
-            "raise max_length, shorten that row, or choose another policy for long_rows",
+            "raise max_length, shorten that row, or set long_rows: split",
             finding="ROW_TOO_LONG",
         )
     if policy is TruncationPolicy.TRUNCATE_PROMPT:

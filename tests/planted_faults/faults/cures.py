@@ -110,3 +110,12 @@ def with_columns_swapped(pair: Pair, _: Finding) -> Pair:
 
 def without_chats_that_lack_an_answer(pair: Pair, _: Finding) -> Pair:
     return _with_rows(pair, [row for row in pair.rows if row["messages"][-1]["role"] == "assistant"])
+
+
+def with_answers_and_length(pair: Pair, _: Finding) -> Pair:
+    """Without the rows that have no answer, and with room for the long ones."""
+    return replace(pair, rows=[row for row in pair.rows if row["output"]], keys={"max_length": 1024})
+
+
+def without_flipped_pairs(pair: Pair, _: Finding) -> Pair:
+    return _with_rows(pair, {row["prompt"]: row for row in reversed(pair.rows)}.values())

@@ -10,7 +10,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.preflight.checks.evidence import MATERIAL_SHARE, Check, error_if_material, row_evidence, spread
-from pipelines.preflight.checks.row_facts import end_token_id, trains_whole_rows
+from pipelines.preflight.checks.row_facts import end_token_id, trains_whole_rows, without_thoughts
 from pipelines.preflight.checks.tokens.faithful_tokens import answer_does_not_round_trip, unknown_tokens
 from pipelines.preflight.checks.tokens.first_token import double_bos, missing_bos
 from pipelines.records.finding import Finding, Severity
@@ -61,8 +61,9 @@ def empty_think_trained(context: CheckContext) -> Iterator[Finding]:
             Severity.WARNING,
             summary=f"{len(found)} of {len(rows)} rows train an answer that begins with an empty <think></think>",
             why="the model learns to skip thinking, and to write the empty block itself",
-            remedy='give the rows a column chat_template_kwargs with {"enable_thinking": false}, or set '
-            "chat_template_path to a template without the block",
+            remedy="remove the empty block from these answers"
+            if any("</think>" in answer for row in rows if row.number in found for answer in row.answers)
+            else without_thoughts(context),
             evidence=row_evidence(
                 (row for row in rows if row.number in found),
                 lambda row: row.answers[-1],

@@ -16,6 +16,7 @@ from pipelines.preflight.checks.row_facts import (
     dropped_rows,
     end_token_ids,
     trains_whole_rows,
+    without_thoughts,
 )
 from pipelines.preflight.checks.tokens.end_tokens import end_token_mismatch, end_token_not_trained
 from pipelines.records.finding import Finding, Severity
@@ -60,8 +61,7 @@ def unlike_serving(context: CheckContext) -> Iterator[Finding]:
         yield _dropped(
             context, "TRAINING_PROMPT_NOT_SERVED", dropped, "the rendered turn does not continue the served prompt",
             "the model would be served with another prompt, for example one that opens a think block",
-            "give the rows reasoning, or a column chat_template_kwargs such as "
-            '{"enable_thinking": false}, or set chat_template_path to another template',
+            f"give the rows reasoning, or {without_thoughts(context)}",
         )  # fmt: skip
 
 
