@@ -136,19 +136,22 @@ class CheckContext:
     @property
     def n_update_steps(self) -> int:
         """Optimizer steps of the run, estimated from the rows seen where epochs decide it."""
-        training = self.training
-        if training.max_steps > 0:
-            return int(training.max_steps)
-        seen = self.train
+        if self.training.max_steps > 0:
+            return int(self.training.max_steps)
+        return max(1, math.ceil(self.epoch_steps() * self.training.num_train_epochs))
+
+    def epoch_steps(self, *, with_dropped: bool = False) -> float:
+        """Optimizer steps of one epoch, estimated from the rows seen; `with_dropped` as if no row was dropped."""
+        training, seen = self.training, self.train
         share = seen.n_rows / max(1, len(seen.rows))
-        kept = [row for row in seen.rows if row.fate is not RowFate.DROPPED]
+        rows = [row for row in seen.rows if with_dropped or row.fate is not RowFate.DROPPED]
         a_pair_is_one = self.stage is Stage.DPO  # item of a batch
-        n_sequences = share * (len(kept) if a_pair_is_one else sum(len(row.examples) or 1 for row in kept))
+        n_sequences = share * (len(rows) if a_pair_is_one else sum(len(row.examples) or 1 for row in rows))
         in_blocks = self.stage is Stage.PRETRAIN or getattr(training, "packing", False)
         if in_blocks and self.max_length:
-            n_sequences = max(1.0, sum(map(len, self.examples())) * share / self.max_length)
-        per_step = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
-        return max(1, math.ceil(n_sequences / per_step * training.num_train_epochs))
+            n_tokens = sum(len(example) for row in rows for example in row.examples or row.whole)
+            n_sequences = max(1.0, n_tokens * share / self.max_length)
+        return n_sequences / (training.train_batch_size * training.gradient_accumulation_steps * training.world_size)
 
     def examples(self) -> Iterator[Example]:
         """The training examples of the rows seen."""

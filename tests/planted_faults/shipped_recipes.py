@@ -25,8 +25,10 @@ class ShippedRecipes(TwinRuns):
         changed = {**self._overrides(recipe), "output_dir": str(self.folder / "run"), "report_to": "none"}
         if recipe.parent.name == "pretrain":  # there are less documents than a stream holds out
             changed["n_validation_documents"] = 16
-        else:  # so few rows would be one step, in which the warm-up has a learning rate of 0
-            changed |= {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
+        else:  # a few steps of few rows
+            changed |= {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+        if keys_of(recipe).get("num_train_epochs", 1) < 1:  # of a set of thousands of rows
+            changed |= {"num_train_epochs": 1, "eval_steps": 10}
         words = [word for key, value in changed.items() for word in (f"--{key}", _as_word(value))]
         return ["--config", str(recipe), *words]
 

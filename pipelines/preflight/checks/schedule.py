@@ -1,4 +1,4 @@
-"""Checks of the schedule: learning rate, number of rows, warmup, evaluation, document boundaries."""
+"""Checks of the schedule: learning rate, warmup, evaluation, document boundaries."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -8,10 +8,8 @@ from transformers import TrainingArguments
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.usual_rates import usual_rates, warms_up
-from pipelines.recipe import Stage
 from pipelines.recipe.arguments import PretrainingArguments
 from pipelines.records.finding import Evidence, Finding, Severity
-from pipelines.training.data.ledger import RowFate
 from pipelines.training.pretrain.corpus_sources import is_text_file
 
 MAX_WARMUP_SHARE = 0.5  # recipes warm up for 1% to 10% of a run; more than half is meant for another run
@@ -36,26 +34,6 @@ def learning_rate_unusual(context: CheckContext) -> Iterator[Finding]:
         f"{usual.lowest:.0e} to {usual.highest:.0e}",
         why="at a low rate the model learns little" if low else "at a high rate the model diverges or forgets the base",
         remedy=f"set learning_rate: {usual.advised:.1e}".replace("e-0", "e-"),
-    )
-
-
-def too_few_rows(context: CheckContext) -> Iterator[Finding]:
-    """TOO_FEW_ROWS: one row, or one step, in which a warmup has a learning rate of 0."""
-    if context.stage is Stage.PRETRAIN:
-        return
-    training, n_rows = context.training, context.train.n_rows
-    n_kept = sum(row.fate is not RowFate.DROPPED for row in context.train.rows)
-    stands_still = context.n_update_steps == 1 and warms_up(training) and training.get_warmup_steps(1) > 0
-    if not n_kept or (n_kept > 1 and not stands_still):
-        return
-    yield Finding(
-        "TOO_FEW_ROWS",
-        Severity.ERROR,
-        summary=f"{n_kept} of {n_rows} rows can be trained"
-        + (", and the only step has a learning rate of 0 (warmup)" if stands_still else ""),
-        why="nothing is learned" if stands_still else "the model memorizes one row",
-        remedy="add rows" + (", or set warmup_steps: 0 and a higher num_train_epochs" if stands_still else ""),
-        evidence=(Evidence(f"{n_kept} rows, {context.n_update_steps} steps"),),
     )
 
 
@@ -128,6 +106,4 @@ def _evaluates_in_steps(training: TrainingArguments) -> bool:
     return str(getattr(training.eval_strategy, "value", training.eval_strategy)) == "steps"
 
 
-CHECKS: tuple[Check, ...] = (
-    learning_rate_unusual, too_few_rows, warmup_longer_than_run, evaluation_unused, documents_joined,
-)  # fmt: skip
+CHECKS: tuple[Check, ...] = (learning_rate_unusual, warmup_longer_than_run, evaluation_unused, documents_joined)

@@ -186,26 +186,3 @@ def test_joined_documents_are_told(tmp_path):
 
 def test_one_text_file_is_one_document(tmp_path):
     assert not found(pretraining_case(tmp_path, CORPUS, max_length=64, learning_rate=1e-3, respect_documents=False))
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "keys", "is_told"),
-    [
-        (1, {}, True),
-        (1, {"warmup_steps": 0, "num_train_epochs": 50}, True),
-        (2, {"num_train_epochs": 1, "warmup_steps": 0.03}, True),
-        (2, {"num_train_epochs": 1, "warmup_steps": 0}, False),
-        (2, {"num_train_epochs": 1, "warmup_steps": 0.03, "lr_scheduler_type": "constant"}, False),
-        (4, {"num_train_epochs": 3, "warmup_steps": 0.03}, False),
-    ],
-)
-def test_rows_that_teach_nothing_are_told(qwen, tmp_path, n_rows, keys, is_told):
-    told = found(context_of(tmp_path, qwen, rows_of(n_rows), **keys))
-    assert ("TOO_FEW_ROWS" in told) is is_told
-    if is_told:
-        assert told["TOO_FEW_ROWS"].severity is Severity.ERROR
-
-
-def test_one_row_that_is_left_of_many_is_too_few(qwen, tmp_path):
-    rows = [*rows_of(1), *({"instruction": f"Say {n}", "output": ""} for n in range(9))]
-    assert "1 of 10 rows" in found(context_of(tmp_path, qwen, rows))["TOO_FEW_ROWS"].summary

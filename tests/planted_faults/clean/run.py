@@ -1,0 +1,33 @@
+"""Runs, evaluations, orders and numbers that look like a fault and are none."""
+
+from tests.planted_faults.clean.clean_pair import CleanPair
+from tests.planted_faults.families import Family
+from tests.planted_faults.pair import Pair, Stage
+from tests.planted_faults.sample_rows import documents, rows_in
+
+
+def steps_that_agree() -> Pair:
+    """max_steps as long as the written epochs."""
+    return Pair(rows_in("english"), keys={"max_steps": 72})
+
+
+def many_epochs_with_the_best_kept() -> Pair:
+    keys = {
+        "num_train_epochs": 20, "eval_strategy": "epoch", "eval_steps": None, "save_strategy": "epoch",
+        "load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False,
+        "save_total_limit": 1,
+    }  # fmt: skip
+    rows = rows_in("english")
+    return Pair(rows[:80], held_out=rows[80:], keys=keys)
+
+
+def one_epoch_of_a_corpus() -> Pair:
+    return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN, keys={"max_length": 64})
+
+
+CLEAN_PAIRS = (
+    CleanPair("max_steps and epochs that agree", Family.GPT2, steps_that_agree),
+    CleanPair("twenty epochs, the best of them kept", Family.CHATML, many_epochs_with_the_best_kept),
+    CleanPair("continued pretraining for one epoch", Family.LLAMA3, one_epoch_of_a_corpus),
+    CleanPair("ten epochs", Family.OWN, lambda: Pair(rows_in("english")[:24], keys={"num_train_epochs": 10})),
+)
