@@ -168,9 +168,10 @@ def _longer(context: CheckContext) -> str:
         others = _rows_of_a_step(context) / getattr(training, key)
         if n_sequences / others >= _ENOUGH_STEPS:
             return f"set {key}: {max(1, int(n_sequences / others / _ENOUGH_STEPS))}"
-    epochs = math.ceil(training.num_train_epochs * _FEW_STEPS / wanted) + 1
-    smaller = "per_device_train_batch_size: 1, gradient_accumulation_steps: 1"
-    return f"add rows, or set {f'num_train_epochs: {epochs}' if epochs <= 10 else smaller}"
+    size = max(1, int(n_sequences / _ENOUGH_STEPS))
+    epochs = math.ceil(training.num_train_epochs * _ENOUGH_STEPS / max(n_sequences, 1))
+    more = f", num_train_epochs: {min(epochs, 10)}" if epochs > training.num_train_epochs else ""
+    return f"add rows, or set per_device_train_batch_size: {size}, gradient_accumulation_steps: 1{more}"
 
 
 CHECKS: tuple[Check, ...] = (run_length,)
