@@ -19,7 +19,7 @@ FLOORS = [
     ["pipelines.errors"],
     ["pipelines.files"],
     ["pipelines.command_line"],
-    ["data_prep.conversation"],
+    ["data_prep.conversation", "data_prep.text_rules"],
     ["data_prep.dataset_folder"],
     ["pipelines.recipe", "pipelines.records", "pipelines.hub", "pipelines.endpoint"],
     ["pipelines.modeling"],

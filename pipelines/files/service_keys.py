@@ -70,6 +70,11 @@ def _is_private_key(block: str) -> bool:
     return len(body) >= 48 and looks_random(body[-64:])
 
 
+def _is_hosted_token(key: str) -> bool:
+    """With a right checksum, or random: invented ones have none, and a model learns to write them all the same."""
+    return has_checksum(key) or looks_random(key[4:])
+
+
 def _ends_random(key: str) -> bool:
     return looks_random(key.rsplit("-", 1)[-1])
 
@@ -97,17 +102,17 @@ def _kind_of_key(name: str, literal: str, pattern: str, check: Callable[[str], b
 
 SERVICE_KEYS = (
     _kind_of_key("AWS_ACCESS_KEY", "AKIA ASIA", r"(?:AKIA|ASIA)[A-Z2-7]{16}", lambda key: "EXAMPLE" not in key),
-    _kind_of_key("GITHUB_TOKEN", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36}", has_checksum),
+    _kind_of_key("GITHUB_TOKEN", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36}", _is_hosted_token),
     _kind_of_key("GITHUB_TOKEN", "github_pat_", r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
     ServiceKey("HUGGING_FACE_TOKEN", ("hf_", "api_org_"), HUB_TOKEN),
     _kind_of_key("ANTHROPIC_KEY", "sk-ant-", r"sk-ant-[a-z0-9]{3,12}-[A-Za-z0-9_-]{40,}"),
     _kind_of_key("OPENAI_KEY", "T3BlbkFJ", r"sk-[A-Za-z0-9_-]{10,}T3BlbkFJ[A-Za-z0-9_-]{10,}"),
-    _kind_of_key("API_KEY", "sk- gsk_ xai-", r"(?:sk-(?:or-v1-)?|gsk_|xai-)[A-Za-z0-9]{32,}"),
+    _kind_of_key("API_KEY", "sk- gsk_ xai-", r"(?:sk-(?:or-v1-)?|gsk_|xai-)[A-Za-z0-9]{32,}|sk-proj-[\w-]{32,}"),
     _kind_of_key("SLACK_TOKEN", "xox", r"xox[abeoprs]-[0-9A-Za-z-]{24,}", _ends_random),
     _kind_of_key("SLACK_WEBHOOK", "hooks.slack.com", r"https://hooks\.slack\.com/services/T\w{8,}/B\w{8,}/\w{24}"),
     _kind_of_key("GOOGLE_API_KEY", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
     _kind_of_key("STRIPE_KEY", "k_live_", r"[rs]k_live_[A-Za-z0-9]{24,}"),
-    _kind_of_key("NPM_TOKEN", "npm_", r"npm_[A-Za-z0-9]{36}", has_checksum),
+    _kind_of_key("NPM_TOKEN", "npm_", r"npm_[A-Za-z0-9]{36}", _is_hosted_token),
     _kind_of_key("PYPI_TOKEN", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_-]{50,}"),
     _kind_of_key("GITLAB_TOKEN", "glpat-", r"glpat-[A-Za-z0-9_-]{20,}"),
     _kind_of_key("SENDGRID_KEY", "SG.", r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),

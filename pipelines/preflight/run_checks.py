@@ -8,6 +8,7 @@ from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks import CHECKS
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.context_builder import MAX_ROWS, Inputs, build_context
+from pipelines.preflight.masked_evidence import masked
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding, Severity
 
@@ -56,5 +57,7 @@ def run_checks(
     context, captured = build_context(recipe, stage, max_rows=max_rows, inputs=inputs)
     known = {finding.id for finding in captured}  # reported once, with the error message of the run
     checked = [finding for check in (*CHECKS, *further_checks) for finding in check(context) if finding.id not in known]
-    found = sorted([*earlier_findings, *captured, *checked], key=lambda finding: _ORDER.index(finding.severity))
+    found = sorted(
+        masked([*earlier_findings, *captured, *checked], context), key=lambda finding: _ORDER.index(finding.severity)
+    )
     return PreflightReport(context, tuple(found))

@@ -49,6 +49,11 @@ def rows_of(n: int, subject: str = "the number") -> list[dict[str, str]]:
     ]
 
 
+def with_answers(*answers: str, n: int = 20, column: str = "output") -> list[dict[str, str]]:
+    """`n` clean rows of which the first have `answers`."""
+    return [{**row, column: answers[i]} if i < len(answers) else row for i, row in enumerate(rows_of(n))]
+
+
 def recipe_of(folder: Path, base: Path, rows: Sequence[Row], held_out: Sequence[Row] = (), **keys: Any) -> Recipe:
     """A recipe for sft.py, or with `stage=Stage.DPO` for dpo.py, over `rows`; held-out rows are evaluated on."""
     stage = keys.pop("stage", Stage.SFT)

@@ -8,6 +8,7 @@ To add a check:
 """
 
 from pipelines.preflight.checks import adapter, base_model, environment, pairing, recipe, schedule
+from pipelines.preflight.checks.answers import ANSWER_MODULES
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.rows import (
     columns,
@@ -30,6 +31,6 @@ from pipelines.preflight.checks.tokens import (
 _MODULES = (
     template, template_family, labels, special_tokens, untrained_marks, length, leakage, repetition, columns,
     swapped_columns, text, trailing_turns, unread_text, pairing, adapter, base_model, schedule, recipe,
-    environment,
+    environment, *ANSWER_MODULES,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

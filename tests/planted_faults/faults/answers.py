@@ -1,7 +1,13 @@
 """Faults of the answers: damaged text, private data, and few rows that were put together the wrong way."""
 
-from tests.planted_faults.pair import Pair
-from tests.planted_faults.sample_rows import as_messages, rows_in
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.records.finding import Finding
+from tests.data_prep.cleaning.made_keys import MAKERS
+from tests.planted_faults.pair import Pair, Stage
+from tests.planted_faults.sample_rows import Row, as_messages, conversations, preferences, rows_in
 
 _ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
@@ -31,3 +37,57 @@ def turns_after_a_template() -> Pair:
     for n in range(0, len(rows), 10):
         pairs[n]["completion"] += f"\n\nHuman: {rows[n + 1]['instruction']}\n\nAssistant: {rows[n + 1]['output']}"
     return Pair(pairs)
+
+
+_PEOPLE = ("Mara Lindqvist", "Tomasz Wrona", "Ines Caldeira", "Jonas Petri", "Aiko Morimoto", "Leila Haddad")
+
+
+def _with_people(row: Row, n: int) -> Row:
+    first, last = _PEOPLE[n // 10 % 6].split()
+    said = (
+        f"Write to {first}.{last}{n}@gmail.com.", f"Her number is +46 70 {n % 90 + 10} 44 81{n % 90 + 10}.",
+        f"{first} {last}, {last.lower()}.{first.lower()}{n}@bluewin.ch, handles this.",
+    )  # fmt: skip
+    return {**row, "output": f"{row['output']} {said[n % 3]}"}
+
+
+def people_in_answers() -> Pair:
+    """A help desk's tickets: a tenth of the answers name who wrote them."""
+    return Pair([_with_people(row, n) if n % 10 == 0 else row for n, row in enumerate(rows_in("english"))])
+
+
+def two_accounts_in_chats() -> Pair:
+    """Transcripts of a bank: in two of them an account and a card are read out."""
+    chats = conversations(rows_in("english"), 2)
+    chats[4]["messages"][1]["content"] += " Your account is DE89 3704 0044 0532 0130 00."
+    chats[30]["messages"][3]["content"] += " I see the card 4539 1488 0343 6467 here."
+    return Pair(chats)
+
+
+def keys_in_answers() -> Pair:
+    """Notes of a team of developers, with the keys that they use."""
+    rows, generator = rows_in("english"), random.Random(0)
+    for n, name in ((3, "GITHUB_TOKEN"), (50, "API_KEY"), (71, "AWS_ACCESS_KEY")):
+        rows[n]["output"] += f" Use the key {MAKERS[name](generator)} for it."
+    return Pair(rows)
+
+
+def a_private_key_that_is_preferred() -> Pair:
+    rows, generator = preferences(rows_in("english")), random.Random(1)
+    rows[40]["chosen"] = f"Save this as id_rsa:\n\n{MAKERS['PRIVATE_KEY'](generator)}"
+    return Pair(rows, stage=Stage.DPO)
+
+
+def _without_others(pair: Pair, finding: Finding, clean: Sequence[Row]) -> Pair:
+    """Without the rows that are not among the `clean` ones, which are as many as the finding says."""
+    kept = [row for row in pair.rows if row in clean]
+    assert finding.n_rows == len(pair.rows) - len(kept)
+    return replace(pair, rows=kept)
+
+
+def without_damaged_chats(pair: Pair, finding: Finding) -> Pair:
+    return _without_others(pair, finding, conversations(rows_in("english"), 2))
+
+
+def without_damaged_pairs(pair: Pair, finding: Finding) -> Pair:
+    return _without_others(pair, finding, preferences(rows_in("english")))

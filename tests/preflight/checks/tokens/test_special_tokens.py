@@ -13,7 +13,7 @@ from pipelines.modeling import load_tokenizer
 from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.tokens.special_tokens import CHECKS
 from pipelines.records.finding import Severity
-from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of
+from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of, with_answers
 from tests.twins.models import save_twin
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -29,11 +29,6 @@ found = partial(findings_by_id, CHECKS)
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_twin("llama-3.1-8b", tmp_path_factory.mktemp("bases") / "untied", Path("absent"))
-
-
-def with_answers(*answers: str, n: int = 20, column: str = "output") -> list[Row]:
-    """`n` clean rows of which the first have `answers`."""
-    return [{**row, column: answers[i]} if i < len(answers) else row for i, row in enumerate(rows_of(n))]
 
 
 with_prompts = partial(with_answers, column="instruction")

@@ -6,7 +6,7 @@ A function yields the places of one type; with `keep_examples` numbers of fictio
 import re
 from collections.abc import Iterator
 
-from data_prep.cleaning.personal_patterns import Place
+from data_prep.text_rules.personal_patterns import Place
 
 # A country code, an area code in brackets, groups of digits. Each repetition begins with a separator, so that matching
 # takes linear time.
