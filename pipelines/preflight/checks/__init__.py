@@ -7,7 +7,7 @@ To add a check:
 3. Add the id to the table in preflight/README.md, and an entry to tests/planted_faults/tables/.
 """
 
-from pipelines.preflight.checks import adapter, base_model, environment, pairing, recipe, schedule
+from pipelines.preflight.checks import adapter, base_model, environment, pairing, preferences, recipe, schedule
 from pipelines.preflight.checks.answers import ANSWER_MODULES
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.rows import (
@@ -30,7 +30,7 @@ from pipelines.preflight.checks.tokens import (
 
 _MODULES = (
     template, template_family, labels, special_tokens, untrained_marks, length, leakage, repetition, columns,
-    swapped_columns, text, trailing_turns, unread_text, pairing, adapter, base_model, schedule, recipe,
+    swapped_columns, text, trailing_turns, unread_text, pairing, preferences, adapter, base_model, schedule, recipe,
     environment, *ANSWER_MODULES,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from data_prep.conversation import content_text
-from pipelines.preflight.check_context import CheckContext, SampledRow, SampledRows
+from pipelines.preflight.check_context import CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.checks.evidence import Check, builder, diff_excerpts, head, share_of
 from pipelines.preflight.near_duplicates import Row, Similarity, near_duplicates, similarity, words_of
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
@@ -56,9 +56,11 @@ def train_eval_overlap(context: CheckContext) -> Iterator[Finding]:
     is_small = n_strong / n_rows < _NOTE_SHARE and not _are_many_requests(pairs, n_rows)
     what = "repeat the request of a training row" if any(pair.held_out.asked for pair in pairs) else "are training rows"
     severity = Severity.NOTE if is_small else Severity.WARNING
+    # pairs of one prompt share what makes an answer to it good, whichever two answers are compared
+    are_pairs_split = context.stage is Stage.DPO and _are_many_requests(pairs, n_rows)
     yield Finding(
         "TRAIN_EVAL_OVERLAP",
-        Severity.ERROR if _is_material(n_strong, n_rows) else severity,
+        Severity.ERROR if are_pairs_split or _is_material(n_strong, n_rows) else severity,
         summary=f"{share_of(len(pairs), n_rows)} held-out rows {what}{_answers(pairs)}{_of_sample(context)}",
         why=_WHY,
         remedy=_rebuild(context),
