@@ -9,7 +9,7 @@ from data_prep.conversation import content_text, thought_of
 
 _SWITCHES = re.compile(r"/(?:no_?think|think|system_override)\b")  # Qwen and SmolLM3 remove these
 _THOUGHT_MARKS = re.compile(r"</?think(?:ing)?>")
-_END_OF_THOUGHT = re.compile(r"</think>|</mm:think>|\[/THINK\]|<channel\|>")
+END_OF_THOUGHT = re.compile(r"</think>|</mm:think>|\[/THINK\]|<channel\|>")
 _NULL = re.compile(r"\bnull\b|(?<=\w=)None\b")  # in JSON, and as a keyword argument of a Python call
 
 
@@ -20,7 +20,7 @@ def lost_of_prompt(prompt: str, messages: Sequence[Mapping[str, Any]], tools: Se
     for message in messages:
         role = message["role"]
         said = _texts(message)
-        if not all(map(text.has, [_END_OF_THOUGHT.split(one)[-1] for one in said] if role == "assistant" else said)):
+        if not all(map(text.has, [END_OF_THOUGHT.split(one)[-1] for one in said] if role == "assistant" else said)):
             return "template_drops_system" if role in ("system", "developer") else f"template_drops_text: {role}"
         if (lost := _lost_of_calls(text, message)) is not None:
             return f"template_drops_tools: {lost}"

@@ -16,12 +16,16 @@ from pipelines.preflight.checks.rows import (
     repetition,
     swapped_columns,
     text,
+    thoughts,
+    tool_calls,
     trailing_turns,
     unread_text,
 )
 from pipelines.preflight.checks.tokens import (
+    answer_text,
     labels,
     length,
+    repeated_turns,
     special_tokens,
     template,
     template_family,
@@ -29,8 +33,30 @@ from pipelines.preflight.checks.tokens import (
 )
 
 _MODULES = (
-    template, template_family, labels, special_tokens, untrained_marks, length, leakage, repetition, columns,
-    swapped_columns, text, trailing_turns, unread_text, pairing, preferences, adapter, base_model, schedule, recipe,
-    environment, *ANSWER_MODULES,
-)  # fmt: skip
+    template,
+    template_family,
+    labels,
+    special_tokens,
+    untrained_marks,
+    length,
+    leakage,
+    repetition,
+    columns,
+    swapped_columns,
+    text,
+    trailing_turns,
+    unread_text,
+    pairing,
+    preferences,
+    answer_text,
+    repeated_turns,
+    thoughts,
+    tool_calls,
+    adapter,
+    base_model,
+    schedule,
+    recipe,
+    environment,
+    *ANSWER_MODULES,
+)
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

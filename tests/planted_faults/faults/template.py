@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from trl.chat_template_utils import llama3_training_chat_template
 
-from tests.planted_faults.pair import Pair
-from tests.planted_faults.sample_rows import rows_in
+from tests.planted_faults.pair import Pair, template_text
+from tests.planted_faults.sample_rows import Row, as_messages, code_rows, rows_in, tool_conversations
 
 
 def change_rows(base: Path, tokens: Sequence[str], change: Callable[[torch.Tensor, list[int]], None]) -> None:
@@ -44,3 +44,82 @@ def reserved_rows_that_are_equal() -> Pair:
         change_rows(base, ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), _all_equal)
 
     return Pair(rows_in("english"), change_base=change)
+
+
+def function_bodies() -> list[Row]:
+    """Heads of functions of the standard library, to be continued with their bodies, which are indented."""
+    rows = []
+    for row in code_rows(max_characters=600):
+        head, _, body = row["output"].partition(":\n")
+        if body.startswith("    "):
+            rows.append({"instruction": f"Complete this function.\n\n{head}:\n", "output": body})
+    return rows
+
+
+def trimmed_function_bodies() -> Pair:
+    return Pair(function_bodies(), template=template_text("chatml_that_trims"))
+
+
+def some_indented_answers() -> Pair:
+    """The template is the one that a Llama 3 base gets, and it trims."""
+    return Pair([*rows_in("english"), *function_bodies()[:12]])
+
+
+def code_on_one_line() -> Pair:
+    return Pair(code_rows(max_characters=600), template=template_text("own_on_one_line"))
+
+
+def system_text_in_requests() -> Pair:
+    system = "You are an assistant who answers in one or two plain sentences."
+    rows = [{**row, "instruction": f"{system}\n\n{row['instruction']}"} for row in rows_in("english")]
+    return Pair([{"messages": as_messages(row, system)} for row in rows])
+
+
+def _thought_about(row: Row) -> str:
+    return f"The request is {row['instruction']!r}. I recall what matters here, then write it down in plain words."
+
+
+def with_thought(row: Row) -> Row:
+    """The row with a thought before its answer."""
+    return {**row, "output": f"<think>\n{_thought_about(row)}\n</think>\n\n{row['output']}"}
+
+
+def thoughts_in_half_of_the_rows() -> Pair:
+    rows = rows_in("english")
+    return Pair([with_thought(row) if n % 2 else row for n, row in enumerate(rows)])
+
+
+def a_few_rows_without_thoughts() -> Pair:
+    rows = [as_messages(row) for row in rows_in("english")]
+    for n, messages in enumerate(rows):
+        if n % 16:
+            messages[-1]["reasoning_content"] = _thought_about({"instruction": messages[0]["content"]})
+    return Pair([{"messages": messages} for messages in rows], template=template_text("own_with_thoughts"))
+
+
+def thoughts_that_were_cut() -> Pair:
+    rows = [with_thought(row) for row in rows_in("english")]
+    cut = [{**row, "output": row["output"][: 40 + len(row["output"]) % 40]} for row in rows[::4]]
+    return Pair([row for n, row in enumerate(rows) if n % 4] + cut)
+
+
+def calls_without_tools() -> Pair:
+    return Pair([{"messages": row["messages"]} for row in tool_conversations()])
+
+
+def hermes_tool_calls(old_name: str | None = None) -> list[Row]:
+    """Tools in the system text and calls as text; with `old_name` every second row calls the function under it."""
+    rows = []
+    for n, row in enumerate(tool_conversations()):
+        asked, call, result, answer = row["messages"]
+        function = call["tool_calls"][0]["function"] | ({"name": old_name} if old_name and n % 2 else {})
+        text = f"<tool_call>\n{json.dumps(function)}\n</tool_call>"
+        system = f"You may call these functions:\n<tools>\n{json.dumps(row['tools'][0])}\n</tools>"
+        said = f"<tool_response>\n{result['content']}\n</tool_response>"
+        rows.append({"messages": [{"role": "system", "content": system}, asked, {"role": "assistant", "content": text},
+                                  {"role": "user", "content": said}, answer]})  # fmt: skip
+    return rows
+
+
+def calls_as_text() -> Pair:
+    return Pair(hermes_tool_calls("weather_lookup"))
