@@ -50,7 +50,7 @@ def thoughts_dropped_from_earlier_turns() -> Pair:
     """As the templates of reasoning models do, and the run makes an example of each turn."""
     rows = [as_messages(with_thought(row)) for row in rows_in("english")]
     chats = [{"messages": [*one, *other]} for one, other in zip(rows[::2], rows[1::2], strict=True)]
-    return Pair(chats, template=template_text("r1_style"))
+    return Pair(chats, template=template_text("fidelity/r1_style"))
 
 
 def thoughts_where_the_request_asks_for_them() -> Pair:
@@ -75,7 +75,7 @@ def default_system_text() -> Pair:
         *with_system_turns(rows_in("english")[:60]),
         *({"messages": as_messages(r)} for r in rows_in("english")[60:]),
     ]
-    return Pair(rows, template=template_text("chatml_with_default_system"))
+    return Pair(rows, template=template_text("fidelity/chatml_with_default_system"))
 
 
 def calls_in_some_rows() -> Pair:

@@ -57,7 +57,7 @@ def function_bodies() -> list[Row]:
 
 
 def trimmed_function_bodies() -> Pair:
-    return Pair(function_bodies(), template=template_text("chatml_that_trims"))
+    return Pair(function_bodies(), template=template_text("fidelity/chatml_that_trims"))
 
 
 def some_indented_answers() -> Pair:
@@ -66,7 +66,7 @@ def some_indented_answers() -> Pair:
 
 
 def code_on_one_line() -> Pair:
-    return Pair(code_rows(max_characters=600), template=template_text("own_on_one_line"))
+    return Pair(code_rows(max_characters=600), template=template_text("fidelity/own_on_one_line"))
 
 
 def system_text_in_requests() -> Pair:
@@ -94,7 +94,7 @@ def a_few_rows_without_thoughts() -> Pair:
     for n, messages in enumerate(rows):
         if n % 16:
             messages[-1]["reasoning_content"] = _thought_about({"instruction": messages[0]["content"]})
-    return Pair([{"messages": messages} for messages in rows], template=template_text("own_with_thoughts"))
+    return Pair([{"messages": messages} for messages in rows], template=template_text("fidelity/own_with_thoughts"))
 
 
 def thoughts_that_were_cut() -> Pair:
