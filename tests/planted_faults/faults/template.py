@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from trl.chat_template_utils import llama3_training_chat_template
 
+from pipelines.records.finding import Finding
 from tests.planted_faults.pair import Pair, template_text
 from tests.planted_faults.sample_rows import Row, as_messages, code_rows, rows_in, tool_conversations
 
@@ -76,7 +78,8 @@ def system_text_in_requests() -> Pair:
 
 
 def _thought_about(row: Row) -> str:
-    return f"The request is {row['instruction']!r}. I recall what matters here, then write it down in plain words."
+    about = " ".join(row["instruction"].split()[-3:])
+    return f"This is about {about} I recall what matters here, then write it down in plain words."
 
 
 def with_thought(row: Row) -> Row:
@@ -123,3 +126,32 @@ def hermes_tool_calls(old_name: str | None = None) -> list[Row]:
 
 def calls_as_text() -> Pair:
     return Pair(hermes_tool_calls("weather_lookup"))
+
+
+def with_own_template_that_keeps_answers(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, template=llama3_training_chat_template.replace(" | trim", ""))
+
+
+def without_system_in_requests(pair: Pair, _: Finding) -> Pair:
+    def asked_once(messages: list[Row]) -> list[Row]:
+        system, asked, answer = messages
+        return [system, {**asked, "content": asked["content"].partition("\n\n")[2]}, answer]
+
+    return replace(pair, rows=[{"messages": asked_once(row["messages"])} for row in pair.rows])
+
+
+def with_thoughts_alone(pair: Pair, _: Finding) -> Pair:
+    rows = [row for row in pair.rows if "<think>" in str(row) or "reasoning_content" in str(row)]
+    return replace(pair, rows=rows)
+
+
+def without_cut_thoughts(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=[row for row in pair.rows if "</think>" in row["output"]])
+
+
+def with_tools(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=tool_conversations())
+
+
+def without_calls_of_the_old_tool(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=[row for row in pair.rows if "weather_lookup" not in str(row)])
