@@ -7,7 +7,16 @@ To add a check:
 3. Add the id to the table in preflight/README.md, and an entry to tests/planted_faults/tables/.
 """
 
-from pipelines.preflight.checks import adapter, base_model, environment, pairing, preferences, recipe, schedule
+from pipelines.preflight.checks import (
+    adapter,
+    base_model,
+    environment,
+    other_trainer,
+    pairing,
+    preferences,
+    recipe,
+    schedule,
+)
 from pipelines.preflight.checks.answers import ANSWER_MODULES
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.checks.rows import (
@@ -57,6 +66,7 @@ _MODULES = (
     schedule,
     recipe,
     environment,
+    other_trainer,
     *ANSWER_MODULES,
 )
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

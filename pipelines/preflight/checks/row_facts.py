@@ -20,7 +20,7 @@ def conversation_of(context: CheckContext, row: SampledRow) -> Conversation:
     if context.stage is Stage.DPO:
         read = read_preference(row.values)
         return Conversation([*read.prompt, read.chosen], read.tools, read.template_arguments, len(read.prompt))
-    conversation = read_row(row.values, _format_of(context), cast(SFTConfig, context.training).dataset_text_field)
+    conversation = read_row(row.values, format_of(context), cast(SFTConfig, context.training).dataset_text_field)
     assert isinstance(conversation, Conversation)  # plain text has no messages
     return conversation.marked(cast(InstructionArguments, context.data).train_on)
 
@@ -29,10 +29,11 @@ def trains_whole_rows(context: CheckContext) -> bool:
     """Whether the recipe puts prompts into the loss."""
     if context.stage is not Stage.SFT:
         return False
-    return trains_every_token(_format_of(context), cast(SFTConfig, context.training), context.keys)
+    return trains_every_token(format_of(context), cast(SFTConfig, context.training), context.keys)
 
 
-def _format_of(context: CheckContext) -> RowFormat:
+def format_of(context: CheckContext) -> RowFormat:
+    """The format of the training rows."""
     text_field, is_written = cast(SFTConfig, context.training).dataset_text_field, "dataset_text_field" in context.keys
     return row_format(context.train.columns, text_field, context.train.split, text_field_is_written=is_written)
 

@@ -119,3 +119,8 @@ def with_answers_and_length(pair: Pair, _: Finding) -> Pair:
 
 def without_flipped_pairs(pair: Pair, _: Finding) -> Pair:
     return _with_rows(pair, {row["prompt"]: row for row in reversed(pair.rows)}.values())
+
+
+def without_marked_turns(pair: Pair, _: Finding) -> Pair:
+    """Each chat from its second request on."""
+    return _with_rows(pair, [{"messages": row["messages"][2:]} for row in pair.rows])
