@@ -14,7 +14,7 @@ from pipelines.modeling.step_memory.forecast import GIB, memory_forecast
 from pipelines.modeling.step_memory.training_load import Method
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check
-from pipelines.preflight.forecast.forecasting import Forecast, forecast_of
+from pipelines.preflight.forecast.forecasting import Forecast, forecast_of, is_cut_by_length, micro_batch_load
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_parameters
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
@@ -228,7 +228,10 @@ def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float
     if not load.activation_checkpointing:
         load, changes = replace(load, activation_checkpointing=True), {"activation_checkpointing": True}
     smaller = [(load, changes)]
-    if n_before > 1:
+    if is_cut_by_length(context):
+        load = micro_batch_load(forecast.shape, load, context, "auto")
+        smaller.append((load, {**changes, "max_tokens_per_micro_batch": "auto"}))
+    elif n_before > 1:
         load = replace(load, n_tokens=load.n_tokens // n_before)
         accumulated = {"gradient_accumulation_steps": training.gradient_accumulation_steps * n_before}
         smaller.append((load, {**changes, "per_device_train_batch_size": 1, **accumulated}))
@@ -242,8 +245,8 @@ def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float
         rank = load.lora_rank or context.model.lora_r
         lighter = replace(load, method=method, lora_rank=rank, weight_bytes=2)
         if lighter != load and memory_forecast(forecast.shape, lighter).total <= _TIGHT_MEMORY * device_bytes:
-            batch = ", per_device_train_batch_size: 1" if n_before > 1 else ""
-            return remedy + batch, {}
+            whole = n_before > 1 and not is_cut_by_length(context)
+            return remedy + (", per_device_train_batch_size: 1" if whole else ""), {}
     return "use a smaller base, a shorter max_length, or shard it over several GPUs", {}
 
 

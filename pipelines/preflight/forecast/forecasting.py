@@ -7,6 +7,7 @@ from trl import ModelConfig
 
 from pipelines.errors import UserError
 from pipelines.modeling.loading import adapter_config
+from pipelines.modeling.step_memory.fitting import tokens_that_fit
 from pipelines.modeling.step_memory.forecast import GIB, MemoryForecast, memory_forecast
 from pipelines.modeling.step_memory.model_shape import ModelShape, model_shape
 from pipelines.modeling.step_memory.training_load import Method, TrainingLoad, training_load
@@ -44,10 +45,31 @@ def forecast_of(context: CheckContext) -> Forecast | None:
         shape = model_shape(context.base.config)
     except AttributeError:  # a state-space model's config has no attention heads
         return None
-    load = _load(context)
+    load = micro_batch_load(shape, _load(context), context, getattr(context.data, "max_tokens_per_micro_batch", "0"))
     return Forecast(
         shape, load, memory_forecast(shape, load), seconds_per_million_tokens(shape, load), _n_tokens(context)
     )
+
+
+def is_cut_by_length(context: CheckContext) -> bool:
+    """Whether the rows of a step are formed into micro-batches by length (see training/micro_batches.py)."""
+    written = getattr(context.data, "max_tokens_per_micro_batch", "0")
+    return context.stage is Stage.SFT and written != "0" and not context.training.deepspeed
+
+
+def micro_batch_load(shape: ModelShape, load: TrainingLoad, context: CheckContext, budget: str) -> TrainingLoad:
+    """`load` of a whole batch, or of the largest micro-batch where steps are cut by length: rows apart, without a mask
+    over several, as many as fit into the `budget` of tokens, and one row at least."""
+    if not is_cut_by_length(context):
+        return load
+    apart, machine = replace(load, packed=False), context.machine
+    n_tokens = load.n_tokens
+    if budget != "auto":
+        n_tokens = int(budget)
+    elif machine.accelerator and machine.device_bytes:
+        n_tokens = tokens_that_fit(shape, apart, machine.device_bytes)
+    of_the_step = load.n_tokens * context.training.gradient_accumulation_steps
+    return replace(apart, n_tokens=max(load.sequence_length, min(n_tokens, of_the_step)))
 
 
 def longest_sequence(context: CheckContext) -> int:

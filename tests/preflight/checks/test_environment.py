@@ -151,15 +151,25 @@ def test_a_step_that_does_not_fit_is_an_error_with_the_mildest_remedy(tmp_path):
     [finding] = environment.memory_too_small(replace(full, machine=replace(LARGE, device_bytes=80 * 2**30)))
     assert (finding.id, finding.severity) == ("MEMORY_TOO_SMALL", Severity.ERROR)
     assert "use_peft: true" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("budget", "fix"),
+    [
+        ("auto", {"activation_checkpointing": True}),
+        ("131072", {"activation_checkpointing": True, "max_tokens_per_micro_batch": "auto"}),
+        ("0", {"activation_checkpointing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 16}),
+    ],
+)
+def test_the_remedy_is_the_mildest_for_the_way_that_batches_are_cut(tmp_path, budget, fix):
+    base = config_alone(tmp_path / "base")
     lora = context_of(
         tmp_path / "lora", base, rows_of(4), dtype="bfloat16", packing=True, max_length=8192,
         per_device_train_batch_size=8, gradient_accumulation_steps=2, attn_implementation="sdpa",
+        max_tokens_per_micro_batch=budget,
     )  # fmt: skip
     [finding] = environment.memory_too_small(on(lora, device_bytes=40 * 2**30))
-    assert finding.severity is Severity.ERROR
-    assert finding.fix == {
-        "activation_checkpointing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 16,
-    }  # fmt: skip
+    assert (finding.severity, finding.fix) == (Severity.ERROR, fix)
 
 
 def test_memory_on_a_cpu_is_only_ever_a_warning(tmp_path):

@@ -34,9 +34,29 @@ def test_the_forecast_of_a_case_is_that_of_its_recipe(llama, tmp_path):
     forecast = forecast_of(context)
     assert forecast is not None
     load = training_load(context.model, context.training, 2048, trains_tokens=True)
+    load = replace(load, packed=False)  # attention over several packed rows is never computed
     assert forecast.load == load
     assert forecast.load.method is Method.QLORA
     assert forecast.memory == memory_forecast(model_shape(real_config("llama-3.1-8b")), load)
+
+
+@pytest.mark.parametrize(
+    ("budget", "gib", "n_tokens", "has_mask"),
+    [
+        ("auto", 150, 8 * 2 * 2048, False),  # all rows of the step
+        ("auto", 12, 2048, False),
+        ("4096", 150, 4096, False),
+        ("1024", 150, 2048, False),  # one row
+        ("0", 150, 8 * 2048, True),  # a batch as TRL packs it
+    ],
+)
+def test_the_forecast_is_of_the_largest_micro_batch(llama, tmp_path, budget, gib, n_tokens, has_mask):
+    keys = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "load_in_4bit": True}
+    context = packed(tmp_path, llama, max_tokens_per_micro_batch=budget, **keys)
+    on_gpu = replace(context, machine=Machine("NVIDIA", gib * 2**30, True, 10**12, {}))
+    forecast = forecast_of(on_gpu)
+    assert forecast is not None
+    assert (forecast.load.n_tokens, forecast.load.packed) == (n_tokens, has_mask)
 
 
 def test_rows_that_are_not_packed_count_with_their_own_length(llama, tmp_path):
