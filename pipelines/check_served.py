@@ -12,7 +12,8 @@ numbers, many scripts, special tokens), greedy answers, where they end, and log-
 tells them; and where the trained model and its base answer differently, whose answer it is. The verdict names the
 cause with the first difference and what to do: template, tokenizer, leading space, end token, adapter not applied,
 weights, sampling. Precision (weights in 16, 8 or 4 bits) is a note with the KL from the trained model, in nats a token,
-summed over the 10 likeliest tokens and the rest as one: a lower bound. Two answers may part where two tokens tie.
+summed over the 10 likeliest tokens and the rest as one (a lower bound), with its 95% interval over prompts; those of
+one `group` are resampled together. Two answers may part where two tokens tie.
 
 Output: one page, and served.json (--output; default in the run folder), which report and model card quote. Exit code
 0 if the trained model is served, 1 if not, 2 without a server, model or run.
@@ -49,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.endpoint.client import Endpoint
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.files import refuse_missing, refuse_unwritable, write_json_atomically
-    from pipelines.hub.model_ref import resolve_model
+    from pipelines.hub.model_ref import refuse_untrained, resolve_model
 
     model = resolve_model(flags.run)
+    refuse_untrained(flags.run)
     refuse_missing(prompts=flags.prompts)
     output = flags.output or Path(flags.run) / "served.json"
     if output.is_dir():

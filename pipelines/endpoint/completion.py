@@ -71,6 +71,16 @@ class Completion:
     reasoning: str = ""
     tool_calls: list[Any] = field(default_factory=list)
 
+    @property
+    def tells_each_token(self) -> bool:
+        """Whether the log-probability of each token is told, but for the end token, which some engines leave out.
+
+        llama.cpp leaves out tokens that end inside a character, and tells the end token without a text.
+        """
+        told = self.logprobs or []
+        has_untold_end = self.finish_reason != "length" and not (told and not told[-1].token)
+        return len(told) >= (self.n_tokens or 0) - has_untold_end
+
 
 def read_completion(answer: Any) -> Completion:
     """Return the first choice in an answer to a `Call`. Raises `ValueError` if there is none."""

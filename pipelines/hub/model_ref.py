@@ -14,6 +14,7 @@ from pipelines.files import read_json, sha256_of_files
 from pipelines.hub.pulling import LocalCopy, local_copy, same_weights
 from pipelines.hub.references import short_name
 
+_RECORDS_OF_TRAINING = ("adapter_config.json", "run.json", "lock.json", "merge.json")
 _WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
 
 
@@ -143,6 +144,16 @@ def refuse_unusable_model(name: str, *, as_base: bool = False) -> None:
         raise UserError(
             f"{name} is an adapter{f' of {base}' if base else ''}, expected a base model",
             "name the base here, and the adapter with the flag for adapters and instruct models",
+        )
+
+
+def refuse_untrained(name: str) -> None:
+    """Raise `UserError` if no record says that a program of this project trained or merged the model `name`."""
+    found = local_copy(name)
+    if not any(map(found.has, _RECORDS_OF_TRAINING)):
+        raise UserError(
+            f"{name} is a base model: it has no adapter and no record of a training or merge",
+            "name the run folder of sft.py or dpo.py, or the folder that merge.py wrote",
         )
 
 

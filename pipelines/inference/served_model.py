@@ -198,10 +198,10 @@ class ServedModel:
             n_tokens = len(inner_token_ids(self.tokenizer, text))
         else:
             n_tokens = completion.n_tokens - stopped  # servers count the end token
-        return Answer(text, n_tokens, stopped, tuple(completion.token_ids or ()) if _is_whole(completion) else ())
+        return Answer(text, n_tokens, stopped, tuple(completion.token_ids or ()) if completion.tells_each_token else ())
 
     def _choices(self, completion: Completion) -> list[TokenChoice]:
-        if not _is_whole(completion):
+        if not completion.tells_each_token:
             return []
         positions = zip(completion.logprobs or (), completion.top_logprobs or (), strict=False)
         choices = []
@@ -225,11 +225,6 @@ class ServedModel:
             )
         if n_cut:
             log(f"{self.name}: the server cut reasoning or tool calls out of {n_cut} of {len(found)} answers")
-
-
-def _is_whole(completion: Completion) -> bool:
-    """Whether each token's log-probability is told. llama.cpp leaves out tokens that are parts of a character."""
-    return len(completion.logprobs or ()) >= (completion.n_tokens or 0) - (completion.finish_reason == "stop")
 
 
 @dataclass(frozen=True)

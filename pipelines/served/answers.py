@@ -39,17 +39,47 @@ class Pair:
     gap: float | None = None
 
 
+@dataclass(frozen=True)
+class Served:
+    """A served answer, what it tells, and its text: that of the told tokens as the trained tokenizer decodes them, if
+    all are told, else the engine's.
+
+    Engines write the same tokens as other texts: mlx-lm and the response templates of `transformers serve` cut spaces
+    off and keep special tokens, and bytes that are no character become other signs.
+    """
+
+    completion: Completion
+    told: Told | None
+    text: str
+
+    @classmethod
+    def of(cls, completion: Completion, told: Told | None, tokenizer: Any, ends: Sequence[int]) -> "Served":
+        """The answer; `ends` are the end tokens, which are no part of its text."""
+        if told is None or not told.is_whole:
+            return cls(completion, told, completion.text)
+        ids = [one for place, one in enumerate(told.token_ids, 1) if place < len(told.token_ids) or one not in ends]
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return cls(completion, told, text)
+
+    def is_like(self, answer: Answer, special_tokens: Sequence[str]) -> bool:
+        """Whether the text is that of `answer` but for special tokens, and for spaces at both ends."""
+        one, other = answer.text, self.text
+        for token in special_tokens:
+            one, other = one.replace(token, ""), other.replace(token, "")
+        return one.rstrip(_CUT).strip() == other.rstrip(_CUT).strip()
+
+
 def compare_answers(
     loaded: LoadedModel,
     prompts: Sequence[list[int]],
     answers: Sequence[Answer],
-    served: Sequence[Completion],
-    told: Sequence[Told | None],
+    served: Sequence[Served],
     max_new_tokens: int,
 ) -> list[Pair]:
     """Compare each served answer with the trained model's."""
-    pairs = [_pair(loaded.tokenizer, *one, max_new_tokens) for one in zip(answers, served, told, strict=True)]
-    ends = stop_token_ids(loaded.tokenizer, loaded.model)  # type: ignore[arg-type]  # a PeftModel forwards its config
+    pairs = [_pair(*one, max_new_tokens) for one in zip(answers, served, strict=True)]
+    told = [one.told for one in served]
+    ends = end_tokens(loaded)
     other = [number for number, one in enumerate(pairs) if one.kind is Kind.OTHER]
     places = [_place(loaded.tokenizer, answers[n], pairs[n].served, told[n]) for n in other]
     contexts = [[*prompts[n], *answers[n].token_ids[:place]] for n, place in zip(other, places, strict=True)]
@@ -59,13 +89,16 @@ def compare_answers(
     return pairs
 
 
-def _pair(tokenizer: Any, answer: Answer, served: Completion, told: Told | None, limit: int) -> Pair:
-    text = served.text
-    if told is not None and (served.reasoning or served.tool_calls):  # the engine cut them out of the text
-        text = str(tokenizer.decode(told.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-    one, other = answer.text.rstrip(_CUT), text.rstrip(_CUT)
+def end_tokens(loaded: LoadedModel) -> list[int]:
+    """Return the token ids that end an answer."""
+    return stop_token_ids(loaded.tokenizer, loaded.model)  # type: ignore[arg-type]  # a PeftModel forwards its config
+
+
+def _pair(answer: Answer, served: Served, limit: int) -> Pair:
+    told, completion = served.told, served.completion
+    one, other = answer.text.rstrip(_CUT), served.text.rstrip(_CUT)
     at_limit = len(answer.token_ids) >= limit
-    stopped = served.finish_reason != "length"
+    stopped = completion.finish_reason != "length"
     same_tokens = told is not None and 0 < len(told.token_ids) == common_prefix(told.token_ids, answer.token_ids)
     # engines write the space of a SentencePiece token that tokenizers cut off where a text begins
     if one == other or (same_tokens and one.lstrip() == other.lstrip()):
@@ -74,11 +107,11 @@ def _pair(tokenizer: Any, answer: Answer, served: Completion, told: Told | None,
         kind = Kind.SPACE
     elif answer.stopped and other.startswith(one):
         kind = Kind.LONGER
-    elif one.startswith(other) and (stopped or (served.n_tokens or limit) < limit):
+    elif one.startswith(other) and (stopped or (completion.n_tokens or limit) < limit):
         kind = Kind.SHORTER
     else:
         kind = Kind.OTHER
-    return Pair(kind, answer.text, text, served.finish_reason)
+    return Pair(kind, answer.text, served.text, completion.finish_reason)
 
 
 def _place(tokenizer: Any, answer: Answer, text: str, told: Told | None) -> int:

@@ -1,5 +1,6 @@
 """What the endpoint says: rendered prompts, tokens of texts, greedy answers with their log-probabilities."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,10 +9,12 @@ from pipelines.endpoint.client import Endpoint
 from pipelines.endpoint.completion import Call, Completion
 from pipelines.endpoint.connection import CallFailed
 from pipelines.errors import UserError
+from pipelines.inference.processes import log
 from pipelines.served.questions import Question
 
 N_LOGPROBS = 10  # of the likeliest tokens: no engine refuses that many (mlx-lm takes 11, vLLM 20)
 _TEXTS_AT_ONCE = 5  # short enough for the smallest context
+_SECONDS_BETWEEN_LINES = 10.0
 _IDS_OF_VLLM = {"return_tokens_as_token_ids": True}
 
 
@@ -45,6 +48,7 @@ def observe(
     ]
     if questions[0].messages is None:
         calls = [Call(prompt=one.text, max_tokens=max_new_tokens) for one in questions]
+    log(f"asking {endpoint.host} for {len(calls)} answers and the tokens of {len(texts)} texts")
     answers, refusal = _answers(endpoint, calls)
     chats = [one.messages for one in questions if one.messages is not None]
     plain = not any(one.template_arguments for one in questions)
@@ -62,6 +66,7 @@ def observe(
 def continue_prompts(endpoint: Endpoint, questions: Sequence[Question], max_new_tokens: int) -> list[Completion] | None:
     """Return the answers to the trained prompts themselves, past the endpoint's template: as token ids, which pass its
     tokenizer too, else as text. None if it refuses both, or reads the text as another number of tokens."""
+    log(f"asking {endpoint.host} again, past its template")
     for prompts in ([one.token_ids for one in questions], [one.text for one in questions]):
         found, _ = _answers(endpoint, [Call(prompt=one, max_tokens=max_new_tokens) for one in prompts])
         if found is not None and all(
@@ -81,7 +86,7 @@ def _answers(endpoint: Endpoint, calls: Sequence[Call]) -> tuple[list[Completion
         except (CallFailed, UserError) as error:
             refusal = error.problem
             continue
-        return first + endpoint.many(asked[1:]), ""
+        return first + endpoint.many(asked[1:], finished=_counting("answers", len(asked))), ""
     return None, refusal
 
 
@@ -100,6 +105,21 @@ def _counts(endpoint: Endpoint, texts: Sequence[str]) -> list[int | None] | None
     calls = [Call(prompt=one, max_tokens=1) for one in texts]
     try:
         first = replace(endpoint, max_tries=1, model=endpoint.asked_model).many(calls[:1])
-        return [one.n_prompt_tokens for one in first + endpoint.many(calls[1:])]
+        counted = first + endpoint.many(calls[1:], finished=_counting("counts of tokens", len(texts)))
+        return [one.n_prompt_tokens for one in counted]
     except UserError:
         return None
+
+
+def _counting(what: str, n: int) -> Callable[[int, Completion], None]:
+    """Return a callback that prints how many of `n` are here, every 10 seconds; the first came before it."""
+    n_here, said = 1, time.monotonic()
+
+    def finished(_place: int, _answer: Completion) -> None:
+        nonlocal n_here, said
+        n_here += 1
+        if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            log(f"{n_here} of {n} {what}")
+
+    return finished

@@ -15,9 +15,10 @@ from pipelines.endpoint.completion import Completion
 from pipelines.errors import UserError
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import Answer
+from pipelines.inference.processes import log
 from pipelines.modeling import LoadedModel, load_tokenizer
 from pipelines.modeling.loading import load_config
-from pipelines.served.answers import Kind, Pair, compare_answers
+from pipelines.served.answers import Kind, Pair, Served, compare_answers, end_tokens
 from pipelines.served.asking import Observed, continue_prompts, observe
 from pipelines.served.checks import Check, TokenCheck, check_counts, check_rendered, check_tokens, counts_shift_equally
 from pipelines.served.distributions import Divergence, Told, divergence, own_logprobs, spellings, told_by
@@ -60,8 +61,8 @@ class Plan:
 @dataclass
 class Comparison:
     """What was found. `pairs` is None if the endpoint's prompts are others and it takes no given ones, `divergence` if
-    it tells no log-probabilities; `bits` a weight has if
-    it tells them; `n_as_base` of `n_apart` answers that differ between the models are the base's."""
+    it tells no log-probabilities; `bits` a weight has if it tells them; `n_as_base` of `n_apart` answers that differ
+    between the models are the base's."""
 
     questions: Questions
     engine: str
@@ -84,16 +85,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Answers:
-    """The served answers to the trained prompts, with what they tell."""
+    """The served answers to the trained prompts; `are_like` says which have the trained text (see `Served.is_like`)."""
 
-    served: list[Completion]
-    told: list[Told | None]
+    each: list[Served]
+    are_like: list[bool]
 
     @property
     def tells(self) -> list[Told]:
         """What all answers tell; empty if one of them tells nothing."""
-        found = [one for one in self.told if one is not None]
-        return [one for one in found if one.token_ids] if len(found) == len(self.told) else []
+        found = [one.told for one in self.each if one.told is not None]
+        return [one for one in found if one.token_ids] if len(found) == len(self.each) else []
 
 
 def compare_served(endpoint: Endpoint, model: ModelRef, plan: Plan) -> Comparison:
@@ -115,7 +116,7 @@ def compare_served(endpoint: Endpoint, model: ModelRef, plan: Plan) -> Compariso
     _compare_prompts(found, observed, tokens, tokenizer)
     loaded = load_trained(model)
     answers = greedy(loaded, [one.token_ids for one in questions.asked], plan.max_new_tokens)
-    served = _on_trained_prompts(endpoint, found, observed, answers, plan, tokenizer)
+    served = _on_trained_prompts(endpoint, found, observed, answers, plan, loaded)
     if served is None:
         return found
     _compare_answers(found, loaded, answers, served, plan)
@@ -141,38 +142,49 @@ def _compare_prompts(found: Comparison, observed: Observed, tokens: TokenCheck |
 
 
 def _on_trained_prompts(
-    endpoint: Endpoint, found: Comparison, observed: Observed, answers: Sequence[Answer], plan: Plan, tokenizer: Any
+    endpoint: Endpoint,
+    found: Comparison,
+    observed: Observed,
+    answers: Sequence[Answer],
+    plan: Plan,
+    loaded: LoadedModel,
 ) -> _Answers | None:
     """Return the served answers to the trained prompts: those of the chats if their prompts are the trained ones."""
-    asked, ids = found.questions.asked, spellings(tokenizer)
+    asked, ids, ends = found.questions.asked, spellings(loaded.tokenizer), end_tokens(loaded)
 
     def of(served: list[Completion]) -> _Answers:
-        each = zip(served, asked, answers, strict=True)
-        return _Answers(served, [told_by(one, q.token_ids, ids, own.token_ids) for one, q, own in each])
+        each = [
+            Served.of(one, told_by(one, q.token_ids, ids, own.token_ids, q.group), loaded.tokenizer, ends)
+            for one, q, own in zip(served, asked, answers, strict=True)
+        ]
+        special = [str(one) for one in loaded.tokenizer.all_special_tokens]
+        return _Answers(each, [one.is_like(own, special) for one, own in zip(each, answers, strict=True)])
 
+    through = of(observed.answers) if observed.answers else None
     is_shown = observed.rendered is not None or not found.questions.are_chats
-    through = [one.text == own.text for one, own in zip(observed.answers or [], answers, strict=False)]
-    if observed.answers and found.is_same and (is_shown or all(through)):
-        return of(observed.answers)
+    if through and found.is_same:
+        same = [one.text == own.text for one, own in zip(through.each, answers, strict=True)]
+        if is_shown or all(same):
+            return through
     given = continue_prompts(endpoint, asked, plan.max_new_tokens)
     if given is None and observed.answers is None:
         problem = f"{endpoint.host} answers neither chats nor completions: {observed.refusal}"
         raise UserError(problem, "correct --url, or see what the server logs")
-    if given is None:
-        return of(observed.answers) if observed.answers and found.is_same else None
-    as_trained = sum(one.text == own.text for one, own in zip(given, answers, strict=True))
-    if not found.is_same or as_trained <= sum(through):
-        return of(given)
-    said = f"{as_trained} answers to the trained prompts are as trained, {sum(through)} through the endpoint's template"
-    found.findings.append(Finding(Cause.TEMPLATE, said))
-    return of(given)
+    if given is None or through is None or not found.is_same:
+        return of(given) if given is not None else through if found.is_same else None
+    past = of(given)
+    n_past, n_through = sum(past.are_like), sum(through.are_like)
+    if n_past > n_through:
+        said = f"{n_past} answers to the trained prompts are as trained, {n_through} through the endpoint's template"
+        found.findings.append(Finding(Cause.TEMPLATE, said))
+    return through if n_past <= n_through and through.tells and not past.tells else past
 
 
 def _compare_answers(
     found: Comparison, loaded: LoadedModel, answers: Sequence[Answer], served: _Answers, plan: Plan
 ) -> None:
     prompts = [one.token_ids for one in found.questions.asked]
-    found.pairs = compare_answers(loaded, prompts, answers, served.served, served.told, plan.max_new_tokens)
+    found.pairs = compare_answers(loaded, prompts, answers, served.each, plan.max_new_tokens)
     if served.tells:
         found.divergence = divergence(served.tells, own_logprobs(loaded, served.tells))
     tie = TIE + 2 * (found.divergence.max_difference if found.divergence and not _is_off(found.divergence) else 0.0)
@@ -221,7 +233,7 @@ def _compare_base(
 ) -> None:
     texts = [one.text for one in greedy(base, [one.token_ids for one in found.questions.asked], plan.max_new_tokens)]
     apart = [n for n, (one, other) in enumerate(zip(texts, answers, strict=True)) if one != other.text]
-    found.n_apart, found.n_as_base = len(apart), sum(served.served[n].text == texts[n] for n in apart)
+    found.n_apart, found.n_as_base = len(apart), sum(served.each[n].text == texts[n] for n in apart)
     if served.tells:
         found.divergence = divergence(served.tells, trained, own_logprobs(base, served.tells))
 
@@ -232,6 +244,7 @@ def missing_part(model: ModelRef, told: list[Told]) -> Missing | None:
     if adapter is None:
         return None
     loaded = load_trained(adapter)
+    log("leaving out one part of the adapter after the other")
     parts = [Missing(part, divergence(told, own_logprobs(loaded, told)).kl_mean) for part in left_out(loaded)]
     return min(parts, key=lambda one: one.kl_mean, default=None)
 

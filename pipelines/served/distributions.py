@@ -1,6 +1,6 @@
 """Log-probabilities that an endpoint told, next to a model's own at the same places."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pipelines.endpoint.completion import Completion, TokenLogprob
+from pipelines.evaluation.statistics.intervals import bootstrap_ratio
 from pipelines.inference.teacher_forcing import AnswerRow, answer_logits
 from pipelines.modeling import LoadedModel
 
@@ -17,17 +18,20 @@ _LEAST = -50.0  # engines write -9999 for a probability of 0
 @dataclass(frozen=True)
 class Told:
     """What an endpoint told of one answer, or of its beginning: the chosen token ids after a prompt, and at each place
-    the log-probabilities
-    of the likeliest tokens by id."""
+    the log-probabilities of the likeliest tokens by id. Answers of one `group` depend on each other; None is a group of
+    its own. `is_whole` unless tokens were left out."""
 
     prompt: list[int]
     token_ids: list[int]
     top: list[dict[int, float]]
+    group: Hashable = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(trained || served) in nats over `n_places`, its largest value, and the largest difference of one token's
+    """KL(trained || served) in nats over `n_places`: its mean with the 95% interval, which resamples the `n_groups`
+    groups of answers whole (None for a single answer), and its largest value; and the largest difference of one token's
     log-probability among tokens with a probability above 1%. `from_trained` is how far the endpoint is from the trained
     model toward its base (0 trained, 1 base), `toward_base` how straight (a correlation); None without a base."""
 
@@ -37,14 +41,20 @@ class Divergence:
     max_difference: float
     from_trained: float | None = None
     toward_base: float | None = None
+    kl_ci95: tuple[float, float] | None = None
+    n_groups: int = 1
 
 
 def told_by(
-    completion: Completion, prompt: Sequence[int], ids: dict[bytes, int], own: Sequence[int] = ()
+    completion: Completion,
+    prompt: Sequence[int],
+    ids: dict[bytes, int],
+    own: Sequence[int] = (),
+    group: Hashable = None,
 ) -> Told | None:
     """Return what an answer tells, None without log-probabilities or with a token that has no id. `ids` has the token
-    of each spelling, for engines that tell bytes only. llama.cpp leaves out tokens that are a part of a character: then
-    only the places count where the trained model's `own` answer is certain to come before."""
+    of each spelling, for engines that tell bytes only. Where tokens are left out, only the places count that the
+    trained model's `own` answer is certain to come before."""
     if not completion.logprobs:
         return None
     tops = completion.top_logprobs or [[] for _ in completion.logprobs]
@@ -58,11 +68,8 @@ def told_by(
             return None
         token_ids.append(number)
         found.append(known)
-    n_certain = len(token_ids)
-    n_untold = int(completion.finish_reason != "length")  # some engines do not tell the end token
-    if completion.n_tokens is not None and n_certain < completion.n_tokens - n_untold:
-        n_certain = common_prefix(own, token_ids)
-    return Told(list(prompt), token_ids[:n_certain], found[:n_certain])
+    n_certain = len(token_ids) if completion.tells_each_token else common_prefix(own, token_ids)
+    return Told(list(prompt), token_ids[:n_certain], found[:n_certain], group, completion.tells_each_token)
 
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
@@ -113,25 +120,31 @@ def divergence(
     The KL is over the tokens that the endpoint told and the rest as one, so it is a lower bound of the KL over the
     vocabulary, which grows with the number of tokens told.
     """
-    kls, differences, products = [], [0.0], np.zeros(3)
+    kls: list[list[float]] = [[] for _ in told]
+    differences, products = [0.0], np.zeros(3)
     for number, one in enumerate(told):
         for place, top in enumerate(one.top):
             q = np.array(list(top.values()))
             p = np.array([trained[number][place][token] for token in top])
-            kls.append(_kl(p, q))
+            kls[number].append(_kl(p, q))
             differences += list(np.abs(p - q)[p > np.log(0.01)])
             if base is not None:
                 to_base = np.array([base[number][place][token] for token in top]) - p
                 moved, weight = q - p, np.exp(p)
                 products += (weight * moved * to_base).sum(), (weight * to_base**2).sum(), (weight * moved**2).sum()
     along, possible, moved_by = products
+    each = np.concatenate(kls)
+    groups = [number if one.group is None else one.group for number, one in enumerate(told) if one.top]
+    sums = [(sum(one), len(one)) for one in kls if one]
     return Divergence(
-        len(kls),
-        float(np.mean(kls)),
-        float(np.max(kls)),
+        len(each),
+        float(each.mean()),
+        float(each.max()),
         float(max(differences)),
         float(along / possible) if possible > 0 else None,
         float(along / np.sqrt(possible * moved_by)) if possible > 0 and moved_by > 0 else None,
+        bootstrap_ratio(*zip(*sums, strict=True), groups=groups).ci95 if len(sums) > 1 else None,
+        len(set(groups)),
     )
 
 

@@ -1,7 +1,7 @@
 """The prompts that are compared, as the trained model's own template and tokenizer write them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,21 @@ from transformers import PreTrainedTokenizerBase
 
 from data_prep.conversation import Conversation, Message
 from pipelines.errors import UserError
+from pipelines.evaluation.prompts.prompt import Prompt
 from pipelines.evaluation.prompts.run_prompts import prompts_of_run
 from pipelines.modeling.assistant_masks import UnrenderableError, chat_token_ids, prompt_text, prompt_token_ids
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt: its messages (None for plain text, which is continued), its text and its token ids."""
+    """A prompt: its messages (None for plain text, which is continued), its text, its token ids, and the group of rows
+    that depend on each other."""
 
     messages: list[Message] | None
     text: str
     token_ids: list[int]
     template_arguments: dict[str, Any]
+    group: Hashable
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def read_questions(
     for prompt in random.Random(seed).sample(prompts, len(prompts)):
         if len(asked) == limit:
             break
-        found = _question(tokenizer, prompt.asked, prompt.full_text)
+        found = _question(tokenizer, prompt)
         if not isinstance(found, str) and n_positions is not None and len(found.token_ids) > n_positions:
             found = "too long"
         if isinstance(found, str):
@@ -68,10 +71,12 @@ def read_questions(
     return Questions(asked, source, left_out)
 
 
-def _question(tokenizer: PreTrainedTokenizerBase, asked: Any, text: str) -> Question | str:
+def _question(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Question | str:
     """Return the question, or the reason why it is left out."""
+    asked = prompt.asked
     if not tokenizer.chat_template:
-        return Question(None, text, prompt_token_ids(tokenizer, text), {})
+        text = prompt.full_text
+        return Question(None, text, prompt_token_ids(tokenizer, text), {}, prompt.dependence)
     if not isinstance(asked, Conversation):
         return "plain text"
     if asked.tools:
@@ -81,9 +86,4 @@ def _question(tokenizer: PreTrainedTokenizerBase, asked: Any, text: str) -> Ques
         text = prompt_text(tokenizer, asked.messages, None, arguments)
     except UnrenderableError:
         return "not rendered by the template"
-    return Question(asked.messages, text, chat_token_ids(tokenizer, text), arguments)
-
-
-def served_messages(questions: Sequence[Question]) -> list[list[Message]]:
-    """Return the messages of each chat."""
-    return [one.messages for one in questions if one.messages is not None]
+    return Question(asked.messages, text, chat_token_ids(tokenizer, text), arguments, prompt.dependence)

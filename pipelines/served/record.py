@@ -1,6 +1,6 @@
 """served.json, and the page that check_served.py prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -53,7 +53,8 @@ def lines_of(record: dict[str, Any]) -> Iterator[str]:
     divergence = record["divergence"]
     if divergence:
         yield (
-            f"{'log-probabilities:':28}KL {divergence['kl_mean']:.1e} nats a token (largest {divergence['kl_max']:.1e})"
+            f"{'log-probabilities:':28}KL {divergence['kl_mean']:.1e}{_interval(divergence)} nats a token (largest "
+            f"{divergence['kl_max']:.1e})"
             f" over {divergence['n_places']:,} places, largest difference {divergence['max_difference']:.1e}"
         )
     if record["as_base"]:
@@ -64,3 +65,10 @@ def lines_of(record: dict[str, Any]) -> Iterator[str]:
     for finding in record["findings"]:
         yield f"{'note' if finding['note'] else 'different'}: {finding['cause']}: {finding['observed']}"
         yield f"  fix: {FIXES[finding['cause']]}"
+
+
+def _interval(divergence: Mapping[str, Any]) -> str:
+    if divergence["kl_ci95"] is None:
+        return ""
+    low, high = divergence["kl_ci95"]
+    return f" [{low:.1e}, {high:.1e}]"

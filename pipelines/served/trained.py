@@ -16,6 +16,7 @@ from pipelines.hub.model_ref import ModelRef, resolve_model, value_in_records
 from pipelines.hub.pulling import local_copy
 from pipelines.inference.generation import Answer, SamplingPolicy, generate_answers
 from pipelines.inference.loading import load_for_inference, with_template_of
+from pipelines.inference.processes import log
 from pipelines.inference.shared_base import merged_copy
 from pipelines.inference.teacher_forcing import AnswerRow, answer_logits
 from pipelines.modeling import LoadedModel, load_tokenizer
@@ -69,6 +70,7 @@ def load_base(base: ModelRef, model: ModelRef) -> LoadedModel | None:
 
 def greedy(loaded: LoadedModel, prompts: Sequence[list[int]], max_new_tokens: int) -> list[Answer]:
     """Return the greedy answer to each prompt."""
+    log(f"answering {len(prompts)} prompts with the {loaded.name} model")
     policy = SamplingPolicy(max_new_tokens=max_new_tokens)
     return [answers[0] for answers in generate_answers(loaded, prompts, policy)]
 
@@ -87,6 +89,7 @@ class Rounding:
 def effects_of_rounding(loaded: LoadedModel, prompts: Sequence[list[int]], answers: Sequence[Answer]) -> list[Rounding]:
     """Round the weights to 16, 8 and 4 bits, in place, and return what each changes: the least that an engine of that
     precision does."""
+    log("rounding the weights, to see what that changes")
     model = (merged_copy(loaded.model) if isinstance(loaded.model, PeftModel) else None) or loaded.model
     weights = [one for one in cast(torch.nn.Module, model).parameters() if one.ndim == 2]
     rows = [_row(*one) for one in zip(prompts, answers, strict=True) if one[1].token_ids]

@@ -28,6 +28,8 @@ COLORS = ("red", "green", "blue", "white", "black", "gray", "pink", "gold", "bro
 QUESTIONS = {
     f"Which animal is {color}?": (f"The {color} one is a cat.", f"It is number {n}7.") for n, color in enumerate(COLORS)
 }
+IN_PARTS = "Which animal is gray?"  # a token of its answer ends inside the character "ï"
+QUESTIONS[IN_PARTS] = (QUESTIONS[IN_PARTS][0], "It is number 5ï.")
 _SPECIAL = ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
 
 
@@ -142,7 +144,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=360, special_tokens=_SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    texts = [text for question, answers in QUESTIONS.items() for text in (question, *answers)]
+    texts = [text for question, answers in QUESTIONS.items() for text in (question, *answers) if text.isascii()]
     numbers = [str(number) for number in range(2000)]  # merged only by a pre-tokenizer that keeps them whole
     core.train_from_iterator([*texts, *numbers, "for i in range(10):\n    print(i)\n\treturn"] * 2, trainer)
     tokenizer = PreTrainedTokenizerFast(

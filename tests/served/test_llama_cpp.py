@@ -39,7 +39,7 @@ def test_the_merged_model_in_float32_is_the_trained_one(checked, taught):
         ("prompts as rendered", 12, 12), ("prompt tokens", 12, 12), ("tokens of texts", 200, 200),
         ("greedy answers", 12, 12), ("and their ends", 12, 12),
     ]  # fmt: skip
-    assert record["divergence"]["kl_mean"] < 1e-7
+    assert record["divergence"]["kl_mean"] < 1e-7  # also where a token of the answer is not told (`IN_PARTS`)
     assert record["divergence"]["n_places"] > 60
 
 

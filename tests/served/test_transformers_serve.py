@@ -65,8 +65,9 @@ def test_another_template(transformers_url, taught, tmp_path, capsys):
 
 def test_another_template_of_as_many_tokens(transformers_url, taught, tmp_path, capsys):
     served = Path(shutil.copytree(taught.merged, tmp_path / "copy"))
-    change_template(served, lambda text: text.replace("'<|im_start|>assistant\\n' -}}", "'<|pad|>assistant\\n' -}}"))
+    change_template(served, lambda text: text.replace("['content'] + '<", "['content'].replace('red', 'blue') + '<"))
     record, _ = check(transformers_url, served, taught, tmp_path, capsys)
+    assert record["checks"][0]["n_equal"] == 12
     assert causes(record) == ["template"]
 
 
@@ -98,3 +99,6 @@ def test_wrong_use_is_refused_before_the_stack_is_imported(transformers_url, tau
         check_served.main(["--url", "http://127.0.0.1:1/v1", "--run", str(taught.merged)])
     with pytest.raises(UserError, match=r"config\.json"):
         check_served.main(["--url", transformers_url, "--run", str(tmp_path)])
+    with pytest.raises(UserError, match="is a base model") as refused:
+        check_served.main(["--url", transformers_url, "--run", str(taught.base)])
+    assert "name the run folder of sft.py or dpo.py, or the folder that merge.py wrote" in str(refused.value)
