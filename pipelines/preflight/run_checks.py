@@ -12,6 +12,8 @@ from pipelines.preflight.masked_evidence import masked
 from pipelines.recipe import Recipe
 from pipelines.records.finding import Finding, Severity
 
+SCHEMA_VERSION = 1  # of the record, documented in preflight/README.md
+
 _ORDER = list(Severity)
 
 
@@ -31,6 +33,7 @@ class PreflightReport:
         splits = self.context.splits
         return {
             "kind": "diagnosis",
+            "schema_version": SCHEMA_VERSION,
             "stage": self.context.stage.value,
             "n_errors": len(self.of(Severity.ERROR)),
             "n_warnings": len(self.of(Severity.WARNING)),

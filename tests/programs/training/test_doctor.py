@@ -1,12 +1,19 @@
 """doctor.py as a user runs it, and the training programs that ask it before step 1."""
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.conftest import one_line_error
+from tests.conftest import PROJECT, one_line_error
 
 DOCTOR = "pipelines/doctor.py"
 
@@ -56,13 +63,83 @@ def test_the_fix_is_written_when_asked_and_mends_it(recipe, tmp_path, run_cli):
     run_cli(DOCTOR, "--config", copy)
 
 
-def test_json_is_one_object_and_nothing_else_on_stdout(recipe, run_cli):
-    record: dict[str, Any] = json.loads(run_cli(DOCTOR, "--config", recipe, "--json", "--fix", expect=1).stdout)
-    assert record["kind"] == "diagnosis"
+def test_json_is_one_object_with_the_documented_keys_and_nothing_else_on_stdout(recipe, run_cli):
+    printed = run_cli(DOCTOR, "--config", recipe, "--json", "--fix", "--show_rows", "1", expect=1).stdout
+    record: dict[str, Any] = json.loads(printed)
     assert record["n_errors"] == 1
     [error] = [finding for finding in record["findings"] if finding["severity"] == "error"]
     assert error["fix"] == {"eos_token": "<|im_end|>"}
     assert record["diff"].startswith("---")
+    manual = (PROJECT / "pipelines/preflight/README.md").read_text(encoding="utf-8")
+    table = manual[manual.index("## JSON") :]
+    documented = dict(re.findall(r"^\| `([\w.\[\]]+)` \| ([a-z ]+) \|", table, re.MULTILINE))
+    found: dict[str, set[str]] = {}
+    for key, kind in _leaves(record):
+        found.setdefault(key, set()).add(kind)
+    assert found.keys() == documented.keys()
+    assert not {key: kinds for key, kinds in found.items() if not kinds <= set(documented[key].split(" or "))}
+    assert f"| `schema_version` | integer | {record['schema_version']} |" in manual
+
+
+_KINDS = {str: "string", int: "integer", list: "array", dict: "object", type(None): "null"}
+_WHOLE = {"fix", "tokens", "shown_rows", "forecast"}
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted keys of a record and their types; names of splits are SPLIT."""
+    if isinstance(value, dict) and key.rpartition(".")[2] not in _WHOLE:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{'SPLIT' if key == 'rows' else name}".removeprefix("."))
+    elif isinstance(value, list) and key.rpartition(".")[2] not in _WHOLE:
+        for inner in value:
+            yield from _leaves(inner, f"{key}[]")
+    else:
+        yield key, _KINDS[type(value)]
+
+
+def yaml_blocks() -> list[Any]:
+    manual = (PROJECT / "pipelines/preflight/README.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL)]
+
+
+def with_this_python() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_hook_of_the_manual_checks_every_changed_recipe(recipe, tmp_path):
+    [hook] = yaml_blocks()[0]["repos"][0]["hooks"]
+    assert re.search(hook["files"], "recipes/gpt2/sft/lora.yaml")
+    assert not re.search(hook["files"], "accelerate_configs/cpu.yaml")
+    files = [tmp_path / "missing.yaml", recipe]
+    done = subprocess.run([*shlex.split(hook["entry"]), *map(str, files)], cwd=PROJECT, env=with_this_python(),
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0
+    assert "missing.yaml" in done.stderr
+    assert "the doctor found errors (END_TOKEN_MISMATCH)" in done.stderr
+
+
+def test_the_step_of_the_manual_checks_the_recipes_of_a_pull_request(tmp_path):
+    [step] = yaml_blocks()[1]
+    for name in ("changed", "same"):
+        (tmp_path / "recipes").mkdir(exist_ok=True)
+        (tmp_path / "recipes" / f"{name}.yaml").write_text("seed: 0\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["commit", "-qm", "a"],
+        ["update-ref", "refs/remotes/origin/main", "HEAD"],
+    ):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    (tmp_path / "pipelines").symlink_to(PROJECT / "pipelines")
+    (tmp_path / "recipes" / "changed.yaml").write_text("dataset_name: none.jsonl\n")
+    subprocess.run([*git, "commit", "-qam", "b"], cwd=tmp_path, check=True)
+    script = step["run"].replace("${{ github.base_ref }}", "main")
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=with_this_python(),
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0
+    assert "changed.yaml" in done.stderr
+    assert "same.yaml" not in done.stderr
 
 
 def test_what_is_not_there_leaves_with_2(chain, tmp_path, run_cli):

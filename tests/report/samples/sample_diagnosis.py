@@ -40,6 +40,7 @@ def diagnosis(**changed: Any) -> dict[str, Any]:
     ]
     return {
         "kind": "diagnosis",
+        "schema_version": 1,
         "stage": "sft",
         "n_errors": 2,
         "n_warnings": 1,

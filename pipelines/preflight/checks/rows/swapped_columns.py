@@ -81,7 +81,9 @@ def swapped_columns(context: CheckContext) -> Iterator[Finding]:
         summary=f"in {share_of(len(reversed_rows), len(rows))} rows the answer is a request and the request reads like "
         f"an answer; {n_in_order} rows are the right way round",
         why="the model learns to ask what it should answer",
-        remedy="swap the columns of these rows with `python data_prep/build_instructions.py --column_map "
+        remedy="remove these rows, or exchange their request and answer"
+        if n_in_order > len(reversed_rows)
+        else "swap the columns with `python data_prep/build_instructions.py --column_map "
         "instruction=output,output=instruction`, or the roles of these conversations",
         evidence=row_evidence(
             plain or reversed_rows,
