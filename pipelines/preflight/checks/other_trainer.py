@@ -24,8 +24,8 @@ class _Cured(NamedTuple):
 
 def cured_here(context: CheckContext) -> Iterator[Finding]:
     """CURED_HERE: what would ruin the same recipe under `trl sft`."""
-    if context.stage is not Stage.SFT:
-        return
+    if context.stage is not Stage.SFT or not any(row.examples for row in context.train.rows):
+        return  # the template is unusable, here too
     if cured := [one for one in (find(context) for find in _CURES) if one is not None]:
         yield Finding(
             "CURED_HERE",
@@ -42,9 +42,9 @@ def _other_end_token(context: CheckContext) -> _Cured | None:
     there = str(tokenizer.init_kwargs.get("eos_token"))
     source = base.generation_config or base.config.get_text_config()
     stops = getattr(source, "eos_token_id", None)
-    end = end_token_id(context)
     if not context.is_conversational or "eos_token" in context.keys or there == tokenizer.eos_token:
         return None
+    end = end_token_id(context)
     if end >= context.base.n_embedding_rows:  # TRL has no such token
         return None
     if end in (stops if isinstance(stops, list) else [stops]):
