@@ -21,6 +21,7 @@ _EDGE = 1_000  # characters at each end of a text that are indexed
 _THRESHOLD, _N_PERMUTATIONS, _N_BANDS = 0.4, 128, 64  # Jaccard similarity: one typo breaks three of six shingles
 _COMMON = 10  # candidates from which a row is templated, and one more for each thousand training rows
 _N_COMPARED = 3  # candidates compared by the rules
+_N_RANKED, _LEAST_RATIO = 50, 80  # candidates that are ordered for a document; percent of its letters that they share
 _LONG = 50  # words from which a text may differ in some and still be the same
 _NUMBERS_FROM = 200  # words from which a changed number is an edit and not another task
 _FEW = 0.03  # of the words of a long request
@@ -105,6 +106,27 @@ def near_duplicates(train: Sequence[Row], held_out: Sequence[Row]) -> list[NearD
             best = _best(row, [one for _, _, one in ranked], train, templated=len(near) > most)
         if best is not None:
             found.append(NearDuplicate(place, *best))
+    return found
+
+
+def earlier_copies(documents: Sequence[Row]) -> list[NearDuplicate]:
+    """Documents that are nearly an earlier one, whose place is in `train`."""
+    index = RMinHashLSH(threshold=_THRESHOLD, num_perm=_N_PERMUTATIONS, num_bands=_N_BANDS)
+    most, found = _COMMON + len(documents) // 1_000, []
+    texts: list[str] = []
+    for place, document in enumerate(documents):
+        _, words = _edges(document)
+        texts.append(" ".join(words))
+        minhash = _minhash(words)
+        near = list(index.query(minhash))
+        near_texts = {other: texts[other] for other in near[:_N_RANKED]}
+        ranked = process.extract(
+            texts[-1], near_texts, scorer=fuzz.ratio, limit=_N_COMPARED, score_cutoff=_LEAST_RATIO
+        )  # fmt: skip
+        best = _best(document, [other for _, _, other in ranked], documents, templated=len(near) > most)
+        if best is not None:
+            found.append(NearDuplicate(place, *best))
+        index.insert(place, minhash)
     return found
 
 

@@ -10,6 +10,7 @@ To add a check:
 from pipelines.preflight.checks import (
     adapter,
     base_model,
+    corpora,
     environment,
     other_trainer,
     pairing,
@@ -57,6 +58,7 @@ _MODULES = (
     unread_text,
     pairing,
     preferences,
+    corpora,
     answer_text,
     repeated_turns,
     thoughts,
