@@ -1,9 +1,6 @@
-"""Checks of the schedule: learning rate, warmup, evaluation, document boundaries."""
+"""Checks of the schedule: learning rate, warmup, document boundaries."""
 
 from collections.abc import Iterator
-from typing import cast
-
-from transformers import TrainingArguments
 
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check
@@ -58,30 +55,6 @@ def warmup_longer_than_run(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-def evaluation_unused(context: CheckContext) -> Iterator[Finding]:
-    """EVALUATION_UNUSED: held-out rows that are never evaluated, or only at the end."""
-    training = context.training
-    if context.has_unused_evaluation:
-        yield Finding(
-            "EVALUATION_UNUSED",
-            Severity.WARNING,
-            summary="the dataset has held-out rows, but eval_strategy is no",
-            why="only a loss on held-out rows shows whether the model learns or memorizes",
-            remedy="set eval_strategy: epoch",
-        )
-    elif _evaluates_in_steps(training) and "eval_steps" in context.keys:
-        n_between, n_steps = float(cast(float, training.eval_steps)), context.n_update_steps
-        if n_between > n_steps:
-            yield Finding(
-                "EVALUATION_UNUSED",
-                Severity.NOTE,
-                summary=f"eval_steps is {n_between:g}, but the run has {'' if training.max_steps > 0 else 'about '}"
-                f"{n_steps} steps: it is evaluated only at the end",
-                why="a single value at the end does not show overfitting",
-                remedy="set eval_steps: 0.1 (a value below 1 is a share of the run)",
-            )
-
-
 def documents_joined(context: CheckContext) -> Iterator[Finding]:
     """DOCUMENTS_JOINED: documents see those before them in a block, perhaps without an end token between them."""
     data = context.data
@@ -102,8 +75,4 @@ def documents_joined(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-def _evaluates_in_steps(training: TrainingArguments) -> bool:
-    return str(getattr(training.eval_strategy, "value", training.eval_strategy)) == "steps"
-
-
-CHECKS: tuple[Check, ...] = (learning_rate_unusual, warmup_longer_than_run, evaluation_unused, documents_joined)
+CHECKS: tuple[Check, ...] = (learning_rate_unusual, warmup_longer_than_run, documents_joined)

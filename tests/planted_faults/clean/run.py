@@ -3,7 +3,7 @@
 from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair, Stage
-from tests.planted_faults.sample_rows import documents, rows_in
+from tests.planted_faults.sample_rows import documents, preferences, rows_in
 
 
 def steps_that_agree() -> Pair:
@@ -21,6 +21,25 @@ def many_epochs_with_the_best_kept() -> Pair:
     return Pair(rows[:80], held_out=rows[80:], keys=keys)
 
 
+def best_by_accuracy() -> Pair:
+    """The greatest accuracy, with the default direction; checkpoints at every second evaluation, one at the end."""
+    keys = {
+        "eval_steps": 10, "save_strategy": "steps", "save_steps": 20, "load_best_model_at_end": True,
+        "metric_for_best_model": "mean_token_accuracy", "eval_delay": 10,
+    }  # fmt: skip
+    rows = rows_in("english")
+    return Pair(rows[:80], held_out=rows[80:], keys=keys)
+
+
+def best_by_margin() -> Pair:
+    keys = {
+        "eval_strategy": "epoch", "eval_steps": None, "save_strategy": "best", "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_rewards/margins", "greater_is_better": True,
+    }  # fmt: skip
+    pairs = preferences(rows_in("english"))
+    return Pair(pairs[:80], held_out=pairs[80:], stage=Stage.DPO, keys=keys)
+
+
 def one_epoch_of_a_corpus() -> Pair:
     return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN, keys={"max_length": 64})
 
@@ -29,5 +48,7 @@ CLEAN_PAIRS = (
     CleanPair("max_steps and epochs that agree", Family.GPT2, steps_that_agree),
     CleanPair("twenty epochs, the best of them kept", Family.CHATML, many_epochs_with_the_best_kept),
     CleanPair("continued pretraining for one epoch", Family.LLAMA3, one_epoch_of_a_corpus),
+    CleanPair("best by accuracy", Family.OWN, best_by_accuracy),
+    CleanPair("best by the margin of rewards", Family.GPT2, best_by_margin),
     CleanPair("ten epochs", Family.OWN, lambda: Pair(rows_in("english")[:24], keys={"num_train_epochs": 10})),
 )

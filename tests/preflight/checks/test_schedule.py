@@ -12,7 +12,7 @@ from transformers import AutoConfig
 from pipelines.preflight.check_context import Base, CheckContext, Stage
 from pipelines.preflight.checks.schedule import CHECKS
 from pipelines.recipe import parse_recipe
-from pipelines.records.finding import Finding, Severity
+from pipelines.records.finding import Severity
 from tests.preflight.checks.tokens.test_length import CORPUS, pretraining_case
 from tests.preflight.contexts import context_of, findings_by_id, pairs_of, rows_of
 from tests.twins.models import model_of, real_config
@@ -153,24 +153,6 @@ def test_a_warmup_that_the_run_is_too_short_for_is_told(keys, severity, qwen, tm
     context = context_of(tmp_path, qwen, rows_of(120), **keys)  # 120 rows, 2 at a time, 3 times: 180 steps
     told = found(context).get("WARMUP_LONGER_THAN_RUN")
     assert (told and told.severity) == severity
-
-
-def test_held_out_rows_that_nobody_looks_at_are_told(supervised):
-    finding = found(replace(supervised, has_unused_evaluation=True))["EVALUATION_UNUSED"]
-    assert (finding.severity, finding.remedy) == (Severity.WARNING, "set eval_strategy: epoch")
-
-
-def test_an_evaluation_that_comes_at_the_end_only_is_a_note(qwen, tmp_path):
-    def told(**keys: Any) -> Finding | None:
-        return found(context_of(tmp_path, qwen, rows_of(20), rows_of(4, "held"), **keys)).get("EVALUATION_UNUSED")
-
-    late = told(eval_steps=500)
-    assert late is not None
-    assert late.severity is Severity.NOTE
-    assert told(eval_steps=10) is None
-    assert told(eval_steps=0.5) is None
-    assert told() is None  # by default as often as it is logged
-    assert told(eval_strategy="epoch", eval_steps=500) is None
 
 
 def test_joined_documents_are_told(tmp_path):
