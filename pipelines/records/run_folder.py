@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
+from pipelines.records.checkpoint import cost_of_checkpoint
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.record_files import plain, read_record
@@ -55,12 +56,7 @@ class Run:
         """Complete the lock, then mark the run as finished: the next stage relies on this status."""
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
-        self.record.pop("checkpoints", None)
         self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
-
-    def note_checkpoint(self, step: int, **cost: Any) -> None:
-        """Record the cost up to the checkpoint of `step`, for a leg that continues from it."""
-        self.note(**self._spent(), checkpoints={**self.record.get("checkpoints", {}), str(step): cost})
 
     def note_spent(self) -> None:
         """Record the wall time of the run so far, earlier legs included."""
@@ -69,13 +65,11 @@ class Run:
     def go_on_from(self, checkpoint: Path | None) -> None:
         """Carry over the cost of earlier legs: all of their wall time, other costs up to `checkpoint` only, because the
         steps after it are repeated."""
-        step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
         path = self.folder / RECORD_NAME
         earlier = read_json(path) if self.writes and path.is_file() else {}
-        checkpoints = {name: cost for name, cost in earlier.get("checkpoints", {}).items() if int(name) <= step}
-        self.before = checkpoints.get(str(step), {})
+        self.before = cost_of_checkpoint(checkpoint) if self.writes and checkpoint is not None else {}
         self.seconds_before = earlier.get("seconds_wall", 0.0)
-        self.record |= {"checkpoints": checkpoints, "n_legs": earlier.get("n_legs", 1) + 1}
+        self.record |= {"n_legs": earlier.get("n_legs", 1) + 1}
 
     def _spent(self) -> dict[str, Any]:
         """Wall time in seconds since the first leg began."""

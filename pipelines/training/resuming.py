@@ -1,25 +1,22 @@
 """Resuming an interrupted run from its newest complete checkpoint, with the keys that it started with."""
 
 import dataclasses
-import json
 import re
 import sys
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
+from pipelines.inference.processes import made_once
 from pipelines.recipe import Recipe
 from pipelines.records import RECORD_NAME, plain
+from pipelines.records.checkpoint import checkpoint_fault, checkpoints_of, step_of
 
-_STATE, _OPTIMIZER = "trainer_state.json", "optimizer.pt"
-_NEEDED = (_STATE, _OPTIMIZER, "scheduler.pt")
-_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
+_OPTIMIZER = "optimizer.pt"
 # Keys that may change because they do not affect training. The lock compares models and datasets by content.
 _SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
 _FREE = re.compile(
@@ -48,28 +45,25 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
         data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run started
     if tells:
         _refuse_other_keys(recipe, record, training.world_size)
-    found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -step_of(path))
-    faults: dict[Path, str] = {}
     sharded = bool(training.fsdp or training.deepspeed)
-    for path in [named] if isinstance(named, Path) else found:
+    found = [named] if isinstance(named, Path) else checkpoints_of(folder)
+    return made_once(lambda: _newest_whole(found, folder, sharded))
+
+
+def _newest_whole(found: Sequence[Path], folder: Path, sharded: bool) -> Path | None:
+    """The first of the checkpoints that is whole; None if there is none at all."""
+    faults: dict[Path, str] = {}
+    for path in found:
         fault = _fault_of(path, sharded)
         if fault is None:
-            if tells:
-                skipped = "".join(f"{one.name} is incomplete ({why}); " for one, why in faults.items())
-                print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
+            skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
+            print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
             return path
         faults[path] = fault
     if faults:
         raise _nothing_to_resume(faults, folder)
-    if tells:
-        print("the run has no checkpoint yet: starting at step 0", file=sys.stderr, flush=True)
+    print("the run has no checkpoint yet: starting at step 0", file=sys.stderr, flush=True)
     return None
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step in a checkpoint's name; -1 for another folder."""
-    number = checkpoint.name.rpartition("-")[2]
-    return int(number) if number.isdecimal() else -1
 
 
 def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
@@ -90,33 +84,10 @@ def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
 
 def _fault_of(checkpoint: Path, sharded: bool) -> str | None:
     """Why a checkpoint cannot be resumed from, None if it can. Sharded models have other files."""
-    try:
-        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return f"no {_STATE}"
-    except (OSError, ValueError):
-        state = None
-    if not isinstance(state, dict) or "global_step" not in state:
-        return f"{_STATE} is cut off"
-    if sharded:
-        return None
-    absent = next((name for name in _NEEDED if not (checkpoint / name).is_file()), None)
-    if absent is not None:
-        return f"no {absent}"
-    if not any((checkpoint / name).is_file() for name in _WEIGHTS):
-        return "no weights"
-    cut = [path.name for path in checkpoint.glob("*.pt*") if not zipfile.is_zipfile(path)]
-    cut += [path.name for path in checkpoint.glob("*.safetensors") if not _is_complete(path)]
-    return f"{cut[0]} is cut off" if cut else None
-
-
-def _is_complete(path: Path) -> bool:
-    """Whether a safetensors file is as long as its header says."""
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except SafetensorError:
-        return False
+    fault = checkpoint_fault(checkpoint)
+    if fault is None and not sharded and not (checkpoint / _OPTIMIZER).is_file():
+        return f"no {_OPTIMIZER}"
+    return fault
 
 
 def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
@@ -129,7 +100,7 @@ def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
         fault += " (save_only_model: true)"
         remedy = f"start another run from its weights, with --{key} {newest} and another --output_dir"
     return UserError(
-        f"no checkpoint in {folder} has weights, optimizer and schedule ({newest.name}: {fault}"
+        f"no checkpoint in {folder} is whole ({newest.name}: {fault}"
         + (f", and {len(faults) - 1} more)" if len(faults) > 1 else ")"),
         remedy,
     )

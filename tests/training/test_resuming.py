@@ -10,6 +10,7 @@ from trl import SFTTrainer
 
 from pipelines import dpo, pretrain, sft
 from pipelines.errors import UserError
+from pipelines.records.checkpoint import cost_of_checkpoint, seal_checkpoint
 from tests.run_files import logged, mark_started, read_json, record_of, same_weights, write_jsonl
 
 FUNCTIONS = [f"def add_{n}(x):\n    return x + {n}" for n in range(24)]
@@ -65,8 +66,10 @@ def interrupted(finished: Path, tmp_path: Path) -> Interrupt:
         shutil.rmtree(folder / "checkpoint-6")
         for name in ("adapter_model.safetensors", "trainer_state.json", "ledger.json"):
             (folder / name).unlink(missing_ok=True)
-        noted = {n: {"n_tokens": 1000 * n, "seconds_train": 50.0 * n, "total_loss": 3.0 * n} for n in (2, 4)}
-        mark_started(folder, checkpoints=noted, seconds_wall=500.0)
+        for n in (2, 4):
+            cost = {"n_tokens": 1000 * n, "seconds_train": 50.0 * n, "total_loss": 3.0 * n}
+            seal_checkpoint(folder / f"checkpoint-{n}", cost)
+        mark_started(folder, seconds_wall=500.0)
         return folder
 
     return copy
@@ -89,7 +92,6 @@ def test_a_resumed_run_gives_the_same_model(program, finished, interrupted, run)
         assert 0 < record["n_tokens"] - 4000 < whole["n_tokens"]  # of the last two steps
     losses = logged(folder, "loss")
     assert record["metrics"]["train_loss"] == pytest.approx((12.0 + sum(losses[-2:])) / 6, rel=1e-3)
-    assert "checkpoints" not in record
 
 
 def test_the_cost_is_noted_at_each_checkpoint(finished, run, tmp_path, monkeypatch):
@@ -104,12 +106,27 @@ def test_the_cost_is_noted_at_each_checkpoint(finished, run, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run("sft", tmp_path)
     monkeypatch.undo()
-    noted = record_of(tmp_path)["checkpoints"]
-    assert list(noted) == ["2", "4"]
+    noted = {n: cost_of_checkpoint(tmp_path / f"checkpoint-{n}") for n in (2, 4)}
     record, whole = run("sft", tmp_path, "--resume"), record_of(finished / "sft")
     assert record["n_tokens"] == whole["n_tokens"]
     assert record["metrics"]["train_loss"] == pytest.approx(whole["metrics"]["train_loss"], rel=1e-5)
-    assert noted["2"]["n_tokens"] < noted["4"]["n_tokens"] < whole["n_tokens"]
+    assert noted[2]["n_tokens"] < noted[4]["n_tokens"] < whole["n_tokens"]
+
+
+def test_an_older_checkpoint_stays_until_the_next_one_is_whole(finished, run, tmp_path, monkeypatch, capsys):
+    def power_cut(folder: Path, cost: Any) -> None:
+        if folder.name == "checkpoint-4":
+            raise KeyboardInterrupt
+        seal_checkpoint(folder, cost)
+
+    monkeypatch.setattr("pipelines.training.saving.seal_checkpoint", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        run("sft", tmp_path, "--save_total_limit 1")
+    monkeypatch.undo()
+    run("sft", tmp_path, "--save_total_limit 1 --resume")
+    assert "checkpoint-4 is not whole (no checkpoint.json" in capsys.readouterr().err
+    assert same_weights(finished / "sft", tmp_path)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
 
 
 @pytest.mark.parametrize(
@@ -155,16 +172,31 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-FILES = ("trainer_state.json", "optimizer.pt", "adapter_model.safetensors")
-FAULTS = {"no trainer_state.json": Path.unlink, **{f"{name} is cut off": cut_off for name in FILES}}
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "no seal": ("checkpoint.json", Path.unlink, "no checkpoint.json, which is written last"),
+    "no state": ("trainer_state.json", Path.unlink, "no trainer_state.json"),
+    "half an optimizer": ("optimizer.pt", cut_off, "optimizer.pt has "),
+    "half an adapter": ("adapter_model.safetensors", cut_off, "adapter_model.safetensors has "),
+    "another weight": ("adapter_model.safetensors", change_a_byte, "adapter_model.safetensors has changed"),
+    "half a seal": ("checkpoint.json", cut_off, "checkpoint.json is unreadable"),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_broken_checkpoint_is_left(fault, finished, interrupted, run, capsys):
     folder = interrupted("sft")
-    FAULTS[fault](folder / "checkpoint-4" / fault.removeprefix("no ").removesuffix(" is cut off"))
+    name, breaks, said = FAULTS[fault]
+    breaks(folder / "checkpoint-4" / name)
     run("sft", folder, "--resume")
-    assert f"checkpoint-4 is incomplete ({fault}); resuming from checkpoint-2" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert f"checkpoint-4 is not whole ({said}" in printed
+    assert "); resuming from checkpoint-2" in printed
     assert same_weights(finished / "sft", folder)
 
 
@@ -172,7 +204,7 @@ def test_no_whole_checkpoint_is_one_line(interrupted, run):
     folder = interrupted("sft")
     for path in folder.glob("checkpoint-*"):
         (path / "trainer_state.json").unlink()
-    with pytest.raises(UserError, match=r"checkpoint-4: no trainer_state\.json, and 1 more"):
+    with pytest.raises(UserError, match=r"is whole \(checkpoint-4: no trainer_state\.json, and 1 more"):
         run("sft", folder, "--resume")
 
 

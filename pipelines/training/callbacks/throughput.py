@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
+from pipelines.training.saving import CompleteSaving
 
 _SECONDS_BETWEEN_NOTES = 30.0
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
@@ -28,7 +29,7 @@ def peak_memory_bytes() -> int:
 
 
 class CostCallback(TrainerCallback):
-    """Record the cost at each checkpoint, so that a resumed run can add its own."""
+    """The cost of a run, for each checkpoint, so that a resumed run can add its own."""
 
     def __init__(self, run: Run, trainer: Trainer) -> None:
         self.run, self.trainer = run, trainer
@@ -38,11 +39,11 @@ class CostCallback(TrainerCallback):
         """Start the clock."""
         self.first_step, self.began = state.global_step, time.perf_counter()
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
-        """Record tokens, seconds of training and the sum of the losses of all steps."""
-        pending = getattr(self.trainer, "_tr_loss", 0.0)
-        mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, state.global_step - self.first_step)
-        self.run.note_checkpoint(state.global_step, **self.cost(time.perf_counter() - self.began, mean))
+    def so_far(self) -> dict[str, Any]:
+        """Tokens, seconds of training and the sum of the losses of all steps up to now."""
+        pending, n_steps = getattr(self.trainer, "_tr_loss", 0.0), self.trainer.state.global_step - self.first_step
+        mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, n_steps)
+        return self.cost(time.perf_counter() - self.began, mean)
 
     def on_log(self, *_: Any, **__: Any) -> None:
         """Record the time now and then: a run that is killed between two checkpoints has spent it too."""
@@ -66,6 +67,8 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[st
     """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `UserError` on divergence."""
     notes = CostCallback(run, trainer)
     trainer.add_callback(notes)
+    if isinstance(trainer, CompleteSaving):
+        trainer.cost_so_far = notes.so_far
     metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     refuse_divergence(metrics, trainer.model)
     whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])

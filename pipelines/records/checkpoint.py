@@ -1,0 +1,85 @@
+"""checkpoint.json: written last into a checkpoint, with the size and hash of every file and the cost of the run so far.
+
+A checkpoint without it was not written to its end. One whose files differ from it has changed since.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+from pipelines.files import read_json, sha256_of_file, write_json_atomically
+
+CHECKPOINT_NAME = "checkpoint.json"
+_PREFIX = "checkpoint-"
+
+
+def seal_checkpoint(folder: Path, cost: Mapping[str, Any]) -> None:
+    """Flush every file of the checkpoint in `folder` to the disk, then write checkpoint.json. `cost` is that of the run
+    up to this step."""
+    files = {}
+    for path in _files(folder):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+    write_json_atomically(folder / CHECKPOINT_NAME, {"kind": "checkpoint", "cost": dict(cost), "files": files})
+
+
+def unseal_checkpoint(folder: Path) -> None:
+    """Before files of a checkpoint are written again."""
+    (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def checkpoint_fault(folder: Path) -> str | None:
+    """Why the checkpoint in `folder` is not as it was written, None if it is. Sizes are compared before hashes."""
+    if not (folder / CHECKPOINT_NAME).is_file():
+        return f"no {CHECKPOINT_NAME}, which is written last"
+    try:
+        sealed = read_json(folder / CHECKPOINT_NAME)["files"]
+    except (UserError, KeyError, TypeError):
+        return f"{CHECKPOINT_NAME} is unreadable"
+    for name, facts in sealed.items():
+        path = folder / name
+        if not path.is_file():
+            return f"no {name}"
+        if (size := path.stat().st_size) != facts["bytes"]:
+            return f"{name} has {size} of {facts['bytes']} bytes"
+    changed = (name for name, facts in sealed.items() if sha256_of_file(folder / name) != facts["sha256"])
+    return next((f"{name} has changed" for name in changed), None)
+
+
+def cost_of_checkpoint(folder: Path) -> dict[str, Any]:
+    """The cost of the run up to this checkpoint."""
+    return dict(read_json(folder / CHECKPOINT_NAME).get("cost") or {})
+
+
+def checkpoints_of(folder: Path) -> list[Path]:
+    """The checkpoints in a run folder, the newest first."""
+    return sorted(folder.glob(f"{_PREFIX}*"), key=lambda path: -step_of(path))
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step in a checkpoint's name; -1 for another folder."""
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def remove_older_checkpoints(newest: Path, limit: int | None, best: str | None) -> None:
+    """Keep `newest`, the `best` one and others up to `limit`; None or 0: all.
+
+    transformers goes by the time of change, by which a torn checkpoint of an interrupted run can count as the newest.
+    """
+    if not limit:
+        return
+    kept = {newest.resolve(), *([Path(best).resolve()] if best else [])}
+    older = [path for path in checkpoints_of(newest.parent) if 0 <= step_of(path) < step_of(newest)]
+    others = [path for path in older if path.resolve() not in kept]
+    for path in others[max(0, limit - len(kept)) :]:
+        unseal_checkpoint(path)  # first, so that a removal that is interrupted leaves no whole one
+        shutil.rmtree(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != CHECKPOINT_NAME)
