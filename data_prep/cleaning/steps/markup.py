@@ -8,20 +8,9 @@ from collections.abc import Callable, Sequence
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import Changed, NoOptions, RowStep, StepFunction, Verdict
 from data_prep.conversation.encoding import is_quoted
+from data_prep.text_rules.markup import ENTITY, is_about_markup
 
 _PROSE_ROLES = frozenset({"text", "user", "input", "assistant", "system", "reasoning"})
-_ABOUT_MARKUP = re.compile(
-    r"html|xml|\bentit(?:y|ies)\b|escap|encod|decod|java ?script|\bcss\b|\bphp\b|jsx|react|\bweb ?pages?\b|browser"
-    r"|\btags?\b|markup|bbcode|regex|sanitiz|snippet|\bcode\b|parse|scrap(?:e|ing)|template|latex|\bsvg\b|syntax",
-    re.IGNORECASE,
-)
-_CODE = re.compile(
-    r"```|`[^`\n]*[<&\[]|[;{}]\s*$|=>|</(?:html|body|code|pre|script|style|table|svg)"
-    r"|^[ \t]*(?:def|class|import|from|function|const|let|var|#include|public|if|for|while)\b.*[(:{]",
-    re.MULTILINE,
-)
-
-_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
 # Wikipedia's remarks on its own text, as copied pages have them.
 _REMARK = (
     r"\[{1,2}(?:(?:full citation|citation|clarification|verification|attribution|better source|further explanation|page"
@@ -47,12 +36,7 @@ def _rewritten(texts: Sequence[RowText], rewrite: Rewrite) -> Verdict:
     """Return the row with `rewrite` done to its prose, None where nothing changes or the row is about markup."""
     counts: Counter[str] = Counter()
     new = [rewrite(one.text, counts) if one.role in _PROSE_ROLES else one.text for one in texts]
-    return Changed(new, dict(counts)) if counts and not any(_is_about_markup(one.text) for one in texts) else None
-
-
-def _is_about_markup(text: str) -> bool:
-    """Whether a text is about markup or has code in it. An entity's semicolon at the end of a line is not code's."""
-    return bool(_ABOUT_MARKUP.search(text) or _CODE.search(_ENTITY.sub("&", text)))
+    return Changed(new, dict(counts)) if counts and not any(is_about_markup(one.text) for one in texts) else None
 
 
 def _html_entities(_: NoOptions) -> StepFunction:
@@ -70,7 +54,7 @@ def _without_entities(text: str, counts: Counter[str]) -> str:
         counts["html_entity"] += 1
         return " " if character == "\xa0" else character
 
-    return _ENTITY.sub(decoded, text) if "&" in text else text
+    return ENTITY.sub(decoded, text) if "&" in text else text
 
 
 def _markup(_: NoOptions) -> StepFunction:

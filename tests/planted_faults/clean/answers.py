@@ -1,5 +1,7 @@
 """Answers that look damaged or private and are not."""
 
+import json
+
 from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair
@@ -32,7 +34,55 @@ def extraction_of_addresses() -> Pair:
     return Pair(rows)
 
 
+_ESCAPES = (
+    ("How do I print two lines in Python?", 'print("first\\nsecond")'),
+    ("Which folder has the notes?", r"They are in C:\new\notes\table."),
+    ("What does a newline look like in a string?", r"It is written as \n, and a tab as \t."),
+    ("Count the words of each line with awk.", "awk '{ printf \"%d\\n\", NF }' notes.txt"),
+    ("State the gradient of a sum.", r"$\nabla (f + g) = \nabla f + \nabla g$, and \theta does not change."),
+    ("Match a line that has only digits.", r"^\d+\r?\n$"),
+    ("Escape this for HTML: a < b & c", "a &lt; b &amp; c"),
+    ("Write a page with two paragraphs.", "<html><body><p>One.</p>\n<p>Two.&nbsp;</p></body></html>"),
+    ("Compare tea and coffee in a table.", "| drink | origin |\n|---|---|\n| tea | China<br>India |"),
+    ("Give the SHA-512 of an empty file.", "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce"
+     "47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"),
+    ("Encode the word twice in base64.", "Vm0weGQxSXlSWGhYV0doVVYwZG9WVll3WkRSV1JteHlWMnRrVmxKc2JEVlVWbVJIWVd4S2Mx"),
+    ("Write a Python list of three fruits.", "['apple', 'pear', 'plum']"),
+    ("Minify this loop.", "for(let i=0;i<n;i++){s+=a[i];if(s>t){break}}f=(e,t)=>e.length>t?e.slice(0,t):e"),
+)  # fmt: skip
+
+
+def escapes_and_markup_as_asked() -> Pair:
+    """Answers about escapes, markup, hashes and code, twice each, among others."""
+    asked = [{"instruction": f"{before}{asked}", "output": f"{answer}{after}"}
+             for before, after in (("", ""), ("Please help. ", "\n")) for asked, answer in _ESCAPES]  # fmt: skip
+    return Pair([*rows_in("english"), *asked])
+
+
+def records() -> Pair:
+    """JSON on one line, on several, in fences and line by line; line breaks inside its texts are escaped."""
+    rows = []
+    for n, row in enumerate(rows_in("english")):
+        record = {"request": row["instruction"], "answer": f"{row['output']}\nEnd.", "tags": []}
+        text = json.dumps(record, indent=2 if n % 2 else None, ensure_ascii=n % 3 == 0)
+        rows.append({"instruction": f"Write this as JSON: {row['output']}",
+                     "output": f"```json\n{text}\n```" if n % 4 < 2 else text})  # fmt: skip
+    return Pair(rows)
+
+
+def refrains() -> Pair:
+    """Songs and counting: what is asked for repeats itself."""
+    verses = ["Row on, row on, the river is wide,\nand the moon is at our side."] * 2
+    songs = [{"instruction": f"Write a song about {row['instruction'].rstrip('?.')}.",
+              "output": "\n\n".join([row["output"], *verses, "Row on!\nRow on!\nRow on!"])}
+             for row in rows_in("english")]  # fmt: skip
+    return Pair(songs)
+
+
 CLEAN_PAIRS = (
+    CleanPair("escapes, markup and codes that were asked for", Family.OWN, escapes_and_markup_as_asked),
+    CleanPair("records in JSON", Family.LLAMA3, records),
+    CleanPair("songs", Family.CHATML, refrains),
     CleanPair("addresses that are nobody's", Family.CHATML, public_addresses),
     CleanPair("addresses taken out of the prompt", Family.LLAMA3, extraction_of_addresses),
 )

@@ -1,5 +1,8 @@
 """Faults of the answers: damaged text, private data, and few rows that were put together the wrong way."""
 
+import base64
+import html
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +10,7 @@ from dataclasses import replace
 from pipelines.records.finding import Finding
 from tests.data_prep.cleaning.made_keys import MAKERS
 from tests.planted_faults.pair import Pair, Stage
-from tests.planted_faults.sample_rows import Row, as_messages, conversations, preferences, rows_in
+from tests.planted_faults.sample_rows import Row, as_messages, conversations, preferences, rows_in, with_long_answers
 
 _ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
@@ -76,6 +79,97 @@ def a_private_key_that_is_preferred() -> Pair:
     rows, generator = preferences(rows_in("english")), random.Random(1)
     rows[40]["chosen"] = f"Save this as id_rsa:\n\n{MAKERS['PRIVATE_KEY'](generator)}"
     return Pair(rows, stage=Stage.DPO)
+
+
+def literal_line_breaks() -> Pair:
+    """Lists that went through two rounds of JSON and one of decoding."""
+    rows = with_long_answers(rows_in("english"), 3)
+    return Pair([{**row, "output": json.dumps(row["output"], ensure_ascii=False)[1:-1]} for row in rows])
+
+
+def literal_quotation_marks() -> Pair:
+    """Three chats of 48 whose export escaped quotation marks and umlauts."""
+    chats = conversations(rows_in("english"), 2)
+    for place in (5, 17, 40):
+        chats[place]["messages"][1]["content"] += r" They call it \"the old way\", as in a caf\u00e9."
+    return Pair(chats)
+
+
+def entities() -> Pair:
+    """A page's text was taken without decoding it."""
+    return Pair([{**row, "output": html.escape(row["output"])} if n % 3 else row
+                 for n, row in enumerate(rows_in("english"))])  # fmt: skip
+
+
+def tags() -> Pair:
+    """An eighth of the answers are paragraphs of a page."""
+    rows = rows_in("english")
+    for row in rows[::8]:
+        row["output"] = "<p>" + row["output"].replace(". ", ".<br>") + "</p>"
+    return Pair(rows)
+
+
+def _records() -> list[Row]:
+    return [{"instruction": f"Give the facts of this: {row['output']}",
+             "output": json.dumps({"request": row["instruction"], "n_words": len(row["output"].split())})}
+            for row in rows_in("english")]  # fmt: skip
+
+
+def broken_json() -> Pair:
+    """A generator left commas at the end, ran out of tokens, and wrote Python once."""
+    rows = _records()
+    for n in range(0, 96, 8):
+        good = rows[n]["output"]
+        rows[n]["output"] = (good[:-1] + ",}", good[:-9], str(json.loads(good)))[n // 8 % 3]
+    return Pair(rows)
+
+
+def some_json_in_fences() -> Pair:
+    rows = _records()
+    for row in rows[::16]:
+        row["output"] = f"Here is the JSON:\n```json\n{row['output']}\n```"
+    return Pair([{"messages": as_messages(row, "Reply in JSON.")} for row in rows])
+
+
+def lists_of_one_answer() -> Pair:
+    """Answers as SQuAD has them, through `str`."""
+    return Pair([{**row, "output": str([row["output"]])} for row in rows_in("english")])
+
+
+def base64_answers() -> Pair:
+    """Attachments of mails among the answers."""
+    rows = rows_in("english")
+    for row in rows[::12]:
+        row["output"] = base64.encodebytes(row["output"].encode() * 2).decode()
+    return Pair(rows)
+
+
+def random_answers() -> Pair:
+    """Two answers of 48 are dumps of binary files."""
+    rows, generator = rows_in("english")[:48], random.Random(0)
+    for place in (7, 31):
+        rows[place]["output"] = " ".join(f"{generator.randrange(256):02x}" for _ in range(90))
+    return Pair(rows)
+
+
+def loops() -> Pair:
+    """A small model did not stop."""
+    rows = rows_in("english")
+    for row in rows[::16]:
+        row["output"] += " It is also good for the soil and the roots of it." * 9
+    return Pair(rows)
+
+
+def decoded_once_more(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=[{**row, "output": json.loads(f'"{row["output"]}"')} for row in pair.rows])
+
+
+def without_damaged_records(pair: Pair, finding: Finding) -> Pair:
+    return _without_others(pair, finding, _records())
+
+
+def without_other_forms(pair: Pair, finding: Finding) -> Pair:
+    return _without_others(pair, finding, [{"messages": as_messages(row, "Reply in JSON.")} for row in _records()])
 
 
 def _without_others(pair: Pair, finding: Finding, clean: Sequence[Row]) -> Pair:
