@@ -16,7 +16,7 @@ import datasets
 from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_record import benchmark_results
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, MetricOutcome, run_tasks
-from pipelines.evaluation.lm_eval.served_harness_model import refuse_unservable
+from pipelines.evaluation.lm_eval.served_harness_model import likelihood_tasks, refuse_unservable
 from pipelines.evaluation.lm_eval.tasks import TaskChoice, harness_version, load_tasks
 from pipelines.hub.model_names import Role, compared_names
 from pipelines.hub.model_ref import resolve_compared
@@ -51,10 +51,14 @@ def benchmark(base: str, instructs: Sequence[str], choice: TaskChoice, plan: Ben
         if not load_tokenizer(*model.tokenizer_source).chat_template:
             problem = f"the instruct model {model.path} has no chat template"
             raise UserError(problem, "pass it as --base, or pass a model that was fine-tuned with a template")
+
+    def refuse(needing: Sequence[str]) -> None:
+        for name, endpoint in plan.engines.items():
+            refuse_unservable(name, endpoint, needing)
+
     with quiet_harness() as counts:
-        tasks = load_tasks(choice, plan.seed)
-    for name, endpoint in plan.engines.items():
-        refuse_unservable(name, endpoint, tasks)
+        tasks = load_tasks(choice, plan.seed, refuse)
+    refuse(likelihood_tasks(tasks))  # also tasks that are Python classes
     outcomes: dict[str, list[MetricOutcome]] = {}
     models: dict[str, dict[str, Any]] = {}
     notes = _notes("tasks", counts)

@@ -1,6 +1,6 @@
 """A served model for lm-evaluation-harness, through its own clients of OpenAI-compatible servers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,12 +18,12 @@ from pipelines.modeling.assistant_masks import wants_bos
 _N_PROBED = 3
 
 
-def refuse_unservable(name: str, endpoint: Endpoint, tasks: Mapping[str, Any]) -> None:
-    """Raise `UserError` if a task needs the likelihood of given text, and the server of the model `name` tells none."""
-    needing = _that_need_likelihoods(tasks)
-    if needing and not _tells_likelihoods(endpoint):
+def refuse_unservable(name: str, endpoint: Endpoint, likelihood_tasks: Sequence[str]) -> None:
+    """Raise `UserError` if there are tasks that need the likelihood of given text, and the server of the model `name`
+    tells none."""
+    if likelihood_tasks and not _tells_likelihoods(endpoint):
         raise UserError(
-            f"{', '.join(needing)} needs log-probabilities of given text, which the server of {name} "
+            f"{', '.join(likelihood_tasks)} needs log-probabilities of given text, which the server of {name} "
             f"({endpoint.engine()}) does not tell",
             "choose tasks that generate text (output_type: generate_until), or leave --engine out for that model",
         )
@@ -34,7 +34,7 @@ def as_served_harness_model(served: ServedModel, tasks: Mapping[str, Any], seed:
     task needs likelihoods, token ids are sent, rendered by the trained model's tokenizer."""
     from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
-    needs_ids, endpoint = bool(_that_need_likelihoods(tasks)), served.endpoint
+    needs_ids, endpoint = bool(likelihood_tasks(tasks)), served.endpoint
     is_chat = with_template and not needs_ids
     settings = {is_sampled: served.settings(is_sampled=is_sampled) for is_sampled in (False, True)}
     client: Any = LocalChatCompletion if is_chat else LocalCompletionsAPI
@@ -74,7 +74,8 @@ def one_line_server_errors(name: str) -> Iterator[None]:
         raise UserError(f"the server of {name} failed: {type(error).__name__}: {said}", fix) from error
 
 
-def _that_need_likelihoods(tasks: Mapping[str, Any]) -> list[str]:
+def likelihood_tasks(tasks: Mapping[str, Any]) -> list[str]:
+    """The names of the loaded tasks that need the likelihood of given text."""
     return [name for name, task in tasks["tasks"].items() if task.OUTPUT_TYPE != "generate_until"]
 
 

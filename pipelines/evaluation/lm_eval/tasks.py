@@ -3,7 +3,7 @@
 import difflib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,11 @@ def harness_version() -> str:
     return importlib.metadata.version("lm-eval")
 
 
-def load_tasks(choice: TaskChoice, seed: int) -> dict[str, Any]:
+def load_tasks(
+    choice: TaskChoice, seed: int, refuse_likelihoods: Callable[[Sequence[str]], None] | None = None
+) -> dict[str, Any]:
     """Return tasks and groups as `lm_eval.evaluator.evaluate` takes them; few-shot examples are drawn with `seed`.
+    `refuse_likelihoods` gets the tasks whose files say that they compare likelihoods, before any data is fetched.
     Raises `UserError` for an unknown name, a task with code that the user does not trust, and missing data."""
     harness_version()
     import lm_eval.utils
@@ -55,6 +58,8 @@ def load_tasks(choice: TaskChoice, seed: int) -> dict[str, Any]:
     for name in names:  # before its data is fetched; members of a group are checked after that
         if name in manager.task_index and (manager.task_index[name].cfg or {}).get("unsafe_code", False) is not False:
             _refuse_unsafe_code(name, choice)
+    if refuse_likelihoods is not None:
+        refuse_likelihoods(list(dict.fromkeys(_that_say_likelihoods(names, manager.task_index))))
     with one_line_errors(names):
         if choice.trust_task_code:
             found = manager.load(names)
@@ -152,6 +157,23 @@ def _is_unknown(name: str, index: Mapping[str, Any]) -> bool:
     members = (index[name].cfg or {}).get("task")
     named = [one for one in members if isinstance(one, str)] if isinstance(members, list) else []
     return any(_is_unknown(one, index) for one in named)
+
+
+def _that_say_likelihoods(names: Sequence[str], index: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the tasks among `names` and their members whose files say another `output_type` than generate_until."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    for name in names:
+        if name not in index and not Path(name).is_file():
+            continue
+        tags, keys = (index[name].tags, index[name].cfg) if name in index else ((), None)
+        if keys is None and name not in index:
+            keys = load_yaml(Path(name), resolve_func=False)
+        members = sorted(tags) if keys is None else keys.get("task")
+        if isinstance(members, list):
+            yield from _that_say_likelihoods([one for one in members if isinstance(one, str)], index)
+        elif keys is not None and keys.get("output_type", "generate_until") != "generate_until":
+            yield str(keys.get("task", name))
 
 
 def _refuse_unsafe_code(name: str, choice: TaskChoice) -> None:

@@ -7,14 +7,15 @@ import pytest
 from pipelines.endpoint.client import Endpoint
 from pipelines.errors import UserError
 from pipelines.evaluation.lm_eval.benchmark_run import BenchmarkPlan, run_tasks
-from pipelines.evaluation.lm_eval.benchmarking import quiet_harness
-from pipelines.evaluation.lm_eval.served_harness_model import refuse_unservable
+from pipelines.evaluation.lm_eval.benchmarking import benchmark, quiet_harness
+from pipelines.evaluation.lm_eval.served_harness_model import likelihood_tasks, refuse_unservable
+from pipelines.evaluation.lm_eval.tasks import TaskChoice
 from pipelines.hub.model_ref import ModelRef
 from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.inference.served_model import ServedModel
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
 from tests.evaluation.chain_models import lively_model
-from tests.evaluation.lm_eval.local_tasks import CHOOSING, READING, WRITING, items, local_tasks
+from tests.evaluation.lm_eval.local_tasks import CHOOSING, READING, WRITING, items, local_tasks, write_task
 from tests.loopback_engine import loopback_engine
 
 
@@ -38,7 +39,7 @@ def test_a_served_model_has_the_figures_of_the_same_model_in_process(
     plan = BenchmarkPlan()
     with loopback_engine(loaded, echoes=True) as engine, quiet_harness():
         served = ServedModel("instruct", ModelRef(str(tiny_model_folder)), Endpoint(engine.url))
-        refuse_unservable("instruct", served.endpoint, tasks)
+        refuse_unservable("instruct", served.endpoint, likelihood_tasks(tasks))
         engine.bodies.clear()
         [there] = run_tasks(served, tasks, plan, with_template=with_template)
         [here] = run_tasks(loaded, tasks, plan, with_template=with_template)
@@ -52,14 +53,27 @@ def test_a_served_model_has_the_figures_of_the_same_model_in_process(
     )
 
 
-def test_a_server_that_tells_no_likelihoods_is_refused_before_any_work(loaded, tmp_path):
+@pytest.mark.parametrize("named", ["local", "a_tag", "a_group", "local.yaml"])
+def test_a_server_that_tells_no_likelihoods_is_refused_before_the_task_data_is_read(
+    loaded, tiny_model_folder, tmp_path, named
+):
+    task = write_task(tmp_path, "local", CHOOSING + "\ntag: a_tag")  # its rows are not there
+    (tmp_path / "group.yaml").write_text("group: a_group\ntask: [local]\n")
+    model = str(tiny_model_folder)
     with loopback_engine(loaded) as engine:
+        plan = BenchmarkPlan(engines={"base": Endpoint(engine.url)})
+        choice = TaskChoice([str(task) if named == task.name else named], tmp_path)
         with pytest.raises(
             UserError, match=r"local needs log-probabilities .* server of base \(unknown\).*generate_until"
         ):
-            refuse_unservable("base", Endpoint(engine.url), local_tasks(tmp_path, CHOOSING))
-        refuse_unservable("base", Endpoint(engine.url), local_tasks(tmp_path, WRITING))
+            benchmark(model, [model], choice, plan)
     assert len(engine.bodies) == 1
+
+
+def test_a_server_is_not_asked_for_likelihoods_that_no_task_needs(loaded, tmp_path):
+    with loopback_engine(loaded) as engine:
+        refuse_unservable("base", Endpoint(engine.url), likelihood_tasks(local_tasks(tmp_path, WRITING)))
+    assert not engine.bodies
 
 
 def test_a_server_that_fails_while_tasks_run_is_one_line(loaded, tiny_model_folder, tmp_path, monkeypatch):
