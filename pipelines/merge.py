@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
     from pipelines.files import fresh_folder, refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
+    from pipelines.hub.engine_limits import refusal_lines
     from pipelines.hub.model_ref import base_of_adapter, model_fingerprint, refuse_unusable_adapter, resolve_model
 
     refuse_existing(flags.output)
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         write_json_atomically(folder / "merge.json", record)
     print(proof.line())
-    print(f"merged model written to {flags.output}")
+    print("\n".join([f"merged model written to {flags.output}", *refusal_lines(flags.output)]))
     if gguf is not None:
         served = Plan(flags.prompts, flags.split, min(flags.limit, 35), flags.max_new_tokens, flags.seed)
         for line in write_and_prove(gguf, flags.output, merged.record["dtype"], served):

@@ -5,7 +5,8 @@
 
 For each family a small model is trained and merged with this project's programs, each engine serves it in float32, and
 check_served.py compares: tokens (of 200 texts), template and greedy answers (of 35 prompts), where answers end, and the
-largest difference of a log-probability. An engine that does not load a model says why. Engines other than llama.cpp
+largest difference of a log-probability. An engine that does not load a model says why: by its config before any work
+where the reason is known (`pipelines/hub/engine_limits.py`), else in its own words. Engines other than llama.cpp
 and transformers get an environment of their own in --environments, with pinned versions.
 """
 
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from tests.benchmarks.served_models.engines import NAMES, serving
+from pipelines.files import read_json
+from pipelines.hub.engine_limits import refusals
+from tests.benchmarks.served_models.engines import NAMES, ON_A_CPU, serving
 from tests.benchmarks.served_models.families import FAMILIES, dataset, made
 from tests.conftest import PROJECT
 
@@ -33,6 +36,8 @@ def cell(engine: str, family: str, environments: Path, output: Path) -> dict[str
     """One line of the table: what check_served.py found, or why the engine does not load the model."""
     line = {"engine": engine, "family": family}
     merged = made(family, output)
+    if reason := refusals(read_json(merged / "config.json")).get(ON_A_CPU.get(engine, engine)):
+        return {**line, "loads": f"no: {reason}"}
     try:
         with serving(engine, merged, environments) as url:
             record = checked(url, merged, dataset(output), merged.parent / f"{engine.replace(' ', '-')}.json")

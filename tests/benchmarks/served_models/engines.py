@@ -91,6 +91,7 @@ ENGINES: dict[str, Engine] = {
     ),
 }  # fmt: skip
 NAMES = ("llama.cpp", *ENGINES)
+ON_A_CPU = {"vLLM": "vLLM on a CPU"}  # their names among the limits
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from tests.conftest import PROJECT
 
 SHARED = PROJECT.parent / "shared" / "data"
-_SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+_SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 _SFT = {
     "use_peft": True, "lora_r": 16, "lora_alpha": 32, "lora_target_modules": "all-linear", "dtype": "float32",
     "bf16": False, "max_length": 192, "learning_rate": 3e-3, "max_steps": 20, "per_device_train_batch_size": 4,
@@ -44,7 +44,7 @@ FAMILIES: Mapping[str, Family] = {
     "babyllama": Family(SHARED / "models" / "hf-babyllama-tok361"),
     "GPT-2": Family(
         None, SHARED / "tokenizers" / "gpt2-hf", "gpt2",
-        {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, **_WIDE},
+        {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 512, **_WIDE},
     ),
     "Qwen2.5": Family(
         None, SHARED / "tokenizers" / "qwen2.5", "qwen2",
