@@ -13,7 +13,7 @@ from pipelines.modeling import LoadedModel, stop_token_ids
 from pipelines.served.distributions import Told, common_prefix
 from pipelines.served.trained import next_logprobs
 
-_CUT = "\ufffd"  # a character of which the token limit cut the last bytes
+_CUT = "\ufffd"  # bytes that are no character, or one of which the token limit cut the last bytes
 _N_CANDIDATES = 64
 
 
@@ -66,7 +66,8 @@ class Served:
         one, other = answer.text, self.text
         for token in special_tokens:
             one, other = one.replace(token, ""), other.replace(token, "")
-        return one.rstrip(_CUT).strip() == other.rstrip(_CUT).strip()
+        one, other = _comparable(one.strip(), other.strip())
+        return one == other
 
 
 def compare_answers(
@@ -89,6 +90,12 @@ def compare_answers(
     return pairs
 
 
+def _comparable(one: str, other: str) -> tuple[str, str]:
+    """The texts up to the first bytes that are no character, which engines write differently."""
+    place = min((text.index(_CUT) for text in (one, other) if _CUT in text), default=None)
+    return one[:place], other[:place]
+
+
 def end_tokens(loaded: LoadedModel) -> list[int]:
     """Return the token ids that end an answer."""
     return stop_token_ids(loaded.tokenizer, loaded.model)  # type: ignore[arg-type]  # a PeftModel forwards its config
@@ -96,7 +103,7 @@ def end_tokens(loaded: LoadedModel) -> list[int]:
 
 def _pair(answer: Answer, served: Served, limit: int) -> Pair:
     told, completion = served.told, served.completion
-    one, other = answer.text.rstrip(_CUT), served.text.rstrip(_CUT)
+    one, other = _comparable(answer.text, served.text)
     at_limit = len(answer.token_ids) >= limit
     stopped = completion.finish_reason != "length"
     same_tokens = told is not None and 0 < len(told.token_ids) == common_prefix(told.token_ids, answer.token_ids)

@@ -1,5 +1,6 @@
 """Prompts and tokens: what the endpoint makes of them, next to the trained model's own."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any
 from pipelines.served.asking import Observed
 from pipelines.served.questions import Question
 
+_SPECIAL = "\0"
 _N_SHOWN = 60  # characters around a difference
 
 
@@ -64,7 +66,8 @@ def counts_shift_equally(questions: Sequence[Question], observed: Observed) -> b
 
 @dataclass(frozen=True)
 class TokenCheck:
-    """The tokens of the texts. `is_leading_space`: all differences are a space that one side has at the beginning.
+    """The tokens of the texts. `is_leading_space`: all differences are a space that one side has at the beginning, or
+    after a special token.
     `is_bases`: they are the tokens of the base's tokenizer, where that has others. `is_normalization`: all differing
     texts have characters in another form than Unicode's NFC."""
 
@@ -89,7 +92,7 @@ def check_tokens(
         f"{texts[n]!r} is {_pieces(tokenizer, own[n])} when trained, {_pieces(tokenizer, observed.tokens[n])} served"
     )
     joined = [[_joined(tokenizer, ids[n]) for ids in (own, observed.tokens)] for n in differing]
-    space = all(one != other and one.lstrip("▁Ġ ") == other.lstrip("▁Ġ ") for one, other in joined)
+    space = all(one != other and _unspaced(one) == _unspaced(other) for one, other in joined)
     bases = base_tokenizer is not None and all(_ids(base_tokenizer, texts[n]) == observed.tokens[n] for n in differing)
     form = all(not unicodedata.is_normalized("NFC", texts[n]) for n in differing)
     return TokenCheck(Check("tokens of texts", len(texts) - len(differing), len(texts), first), space, bases, form)
@@ -119,8 +122,15 @@ def _pieces(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def _joined(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The pieces in one: the same for the same text, however it is split."""
-    return "".join(str(one) for one in tokenizer.convert_ids_to_tokens(list(ids)))
+    """The pieces in one: the same for the same text, however it is split; each special token is one character."""
+    special = set(tokenizer.all_special_ids)
+    pieces = zip(ids, tokenizer.convert_ids_to_tokens(list(ids)), strict=True)
+    return "".join(_SPECIAL if number in special else str(one) for number, one in pieces)
+
+
+def _unspaced(joined: str) -> str:
+    """The pieces without the spaces that a tokenizer may put before each stretch of text."""
+    return re.sub(f"(^|{_SPECIAL})[▁Ġ ]+", r"\1", joined)
 
 
 def _parting(one: str, other: str) -> str:

