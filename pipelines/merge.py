@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(arguments)
     from pipelines.errors import UserError
     from pipelines.files import fresh_folder, refuse_existing, refuse_missing, refuse_unwritable, write_json_atomically
-    from pipelines.hub.engine_limits import refusal_lines
     from pipelines.hub.model_ref import base_of_adapter, model_fingerprint, refuse_unusable_adapter, resolve_model
+    from pipelines.merging.engine_limits import refusal_lines
 
     refuse_existing(flags.output)
     refuse_unwritable(flags.output.parent)

@@ -6,7 +6,7 @@
 For each family a small model is trained and merged with this project's programs, each engine serves it in float32, and
 check_served.py compares: tokens (of 200 texts), template and greedy answers (of 35 prompts), where answers end, and the
 largest difference of a log-probability. An engine that does not load a model says why: by its config before any work
-where the reason is known (`pipelines/hub/engine_limits.py`), else in its own words. Engines other than llama.cpp
+where the reason is known (`pipelines/merging/engine_limits.py`), else in its own words. Engines other than llama.cpp
 and transformers get an environment of their own in --environments, with pinned versions.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
-from pipelines.hub.engine_limits import refusals
+from pipelines.merging.engine_limits import refusals
 from tests.benchmarks.served_models.engines import NAMES, ON_A_CPU, serving
 from tests.benchmarks.served_models.families import FAMILIES, dataset, made
 from tests.conftest import PROJECT

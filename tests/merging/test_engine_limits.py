@@ -3,7 +3,7 @@
 import pytest
 from transformers import GPT2Config, LlamaConfig, Qwen2Config
 
-from pipelines.hub.engine_limits import refusal_lines, refusals
+from pipelines.merging.engine_limits import refusal_lines, refusals
 
 
 @pytest.mark.parametrize(("config", "engines"), [
