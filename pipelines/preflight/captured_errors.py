@@ -15,6 +15,7 @@ _WHY = {
     "END_TOKEN_MISMATCH": "the model learns one end token and generation stops at another, so answers do not end",
     "TEMPLATE_DROPS_TEXT": "the model is trained without text that every row contains",
     "TRAINING_PROMPT_NOT_SERVED": "the model is served with other prompts than it was trained on",
+    "TOKEN_IDS_DISAGREE": "torch refuses a padding row outside the table of embeddings, so the base cannot be loaded",
     "TEMPLATE_DROPS_TOOLS": "the model would learn to call tools that its prompt does not show",
     "PACKING_CONTAMINATES": "packed examples that attend to each other teach answers to other rows' questions",
     "ROW_TOO_LONG": "long_rows: error stops the run at the first row that is too long",

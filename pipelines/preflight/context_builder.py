@@ -54,7 +54,7 @@ def build_context(
     """
     read_general_text(recipe.arguments[0].general_text)  # raises where the run could not read it
     if stage is Stage.PRETRAIN:
-        return _pretraining_context(recipe, max_rows), []
+        return _pretraining_context(recipe, max_rows)
     if inputs is None:
         inputs = sft_inputs(recipe) if stage is Stage.SFT else dpo_inputs(recipe)
     data, training, model = recipe.arguments
@@ -75,14 +75,15 @@ def build_context(
     context = CheckContext(
         stage=stage, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=tuple(new_tokens), train=splits[0], held_out=held_out,
-        base=_base(inputs.start.base, model, tokenizer, inputs.start.adapter), machine=this_machine(training),
+        base=_base(inputs.start.base, model, tokenizer, errors, inputs.start.adapter), machine=this_machine(training),
         has_unused_evaluation=held_out is None and has_held_out_rows(data),
     )  # fmt: skip
     return context, errors.findings
 
 
-def _pretraining_context(recipe: Recipe, max_rows: int | None) -> CheckContext:
+def _pretraining_context(recipe: Recipe, max_rows: int | None) -> tuple[CheckContext, list[Finding]]:
     data, training, model = recipe.arguments
+    errors = CapturedErrors()
     refuse_contradictions(data, model)
     tokenizer = tokenizer_to_pretrain(data, model)
     train, held_out = sample_documents(data, training, max_rows)
@@ -96,12 +97,13 @@ def _pretraining_context(recipe: Recipe, max_rows: int | None) -> CheckContext:
         with torch.device("meta"):
             built(base.config)  # raises where the run could not build it
     else:
-        base = _base(str(model.model_name_or_path), model, tokenizer)
-    return CheckContext(
+        base = _base(str(model.model_name_or_path), model, tokenizer, errors)
+    context = CheckContext(
         stage=Stage.PRETRAIN, keys=recipe.keys, data=data, training=training, model=model, tokenizer=tokenizer,
         new_tokens=(), train=_sampled_documents("train", train, tokenizer),
         held_out=_sampled_documents("held-out", held_out, tokenizer), base=base, machine=this_machine(training),
     )  # fmt: skip
+    return context, errors.findings
 
 
 def _load_tokenizer(inputs: Inputs, errors: CapturedErrors) -> tuple[PreTrainedTokenizerBase, list[str], bool]:
@@ -240,7 +242,22 @@ def _ledger_of(sampled: Iterable[SampledRow]) -> Ledger:
     return ledger
 
 
-def _base(name: str, model: ModelConfig, tokenizer: PreTrainedTokenizerBase, adapter: str | None = None) -> Base:
+def _base(
+    name: str, model: ModelConfig, tokenizer: PreTrainedTokenizerBase, errors: CapturedErrors,
+    adapter: str | None = None,
+) -> Base:  # fmt: skip
     revision = model.model_revision
     own_template = tokenizer.init_kwargs.get("chat_template")  # as loaded; the run may have set another one since
-    return Base(name, load_config(name, revision), load_generation_config(name, revision), own_template, adapter)
+    config = load_config(name, revision)
+    text = config.get_text_config()
+    if (text.pad_token_id or 0) >= text.vocab_size and text.model_type != "gpt2":  # which makes no row of it
+        errors.add(
+            UserError(
+                f"pad_token_id in config.json of {name} is {text.pad_token_id}, and there are {text.vocab_size:,} "
+                "embeddings",
+                f'write "pad_token_id": null into config.json of {name}',
+                finding="TOKEN_IDS_DISAGREE",
+            )
+        )
+        text.pad_token_id = None  # without it the model can be built
+    return Base(name, config, load_generation_config(name, revision), own_template, adapter)

@@ -169,6 +169,12 @@ def lora_plan(context: CheckContext) -> LoraPlan | None:
     return LoraPlan(config, context.base.skeleton, n_rows)
 
 
+def embeddings_name(model: PreTrainedModel) -> str | None:
+    """The input embeddings' full name."""
+    embeddings = model.get_input_embeddings()
+    return next((name for name, other in model.named_modules() if other is embeddings), None)
+
+
 def embedding_width(model: PreTrainedModel) -> int:
     """Features of one row of the embeddings."""
     return int(cast(nn.Embedding, model.get_input_embeddings()).weight.shape[1])

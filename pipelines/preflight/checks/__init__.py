@@ -39,6 +39,7 @@ from pipelines.preflight.checks.tokens import (
     special_tokens,
     template,
     template_family,
+    tokenizer_of_model,
     untrained_marks,
 )
 
@@ -63,6 +64,7 @@ _MODULES = (
     repeated_turns,
     thoughts,
     tool_calls,
+    tokenizer_of_model,
     adapter,
     base_model,
     schedule,

@@ -63,7 +63,7 @@ def unknown_tokens(context: CheckContext) -> Iterator[Finding]:
 
 
 def _change(tokenizer: PreTrainedTokenizerBase, row: SampledRow) -> str | None:
-    """The first change in an answer. White space at the start, which SentencePiece adds, and how accents are composed
+    """The first change in an answer. A space at the start, which SentencePiece adds or takes, and how accents are composed
     (NFC) are no change; special and unknown tokens are other findings."""
     for answer in row.answers:
         text = answer[:_MAX_CHARACTERS]
@@ -71,8 +71,8 @@ def _change(tokenizer: PreTrainedTokenizerBase, row: SampledRow) -> str | None:
         if not set(ids).isdisjoint(tokenizer.all_special_ids):
             continue
         decoded = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-        before, after = (unicodedata.normalize("NFC", one).lstrip() for one in (text, decoded))
-        if before != after:
+        before, after = (unicodedata.normalize("NFC", one) for one in (text, decoded))
+        if before not in (after, f" {after}") and after != f" {before}":
             pairs = zip(before, after, strict=False)
             shared = min(len(before), len(after))
             place = next((place for place, (one, other) in enumerate(pairs) if one != other), shared)

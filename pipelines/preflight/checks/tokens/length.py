@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any, cast
 
-from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow, SampledRows, Stage
 from pipelines.preflight.checks.evidence import Check, excerpt
 from pipelines.preflight.checks.row_facts import are_too_many, dropped_rows
 from pipelines.preflight.checks.thresholds import either, length_for, longer_or_split, threshold_findings
@@ -186,13 +186,14 @@ def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
     positions = _positions(context)
     if positions is None:
         return
-    rows = context.train.rows
-    long = [row for row in rows if any(len(one) > positions for one in row.examples)]
+    split, long = _longer_than(context, positions)
     pretrains = isinstance(context.data, PretrainingArguments)  # in blocks of max_length, whatever the documents are
     if not (int(context.max_length or 0) > positions if pretrains else long):
+        yield from _room_beyond_positions(context, positions)
         return
     rotates = bool(getattr(context.base.config.get_text_config(), "rope_parameters", None))
-    what = f"blocks of {context.max_length} tokens are" if pretrains else f"{len(long)} of {len(rows)} rows are"
+    held_out = "" if split is context.train else "held-out "
+    what = f"blocks of {context.max_length} tokens" if pretrains else f"{len(long)} of {len(split.rows)} {held_out}rows"
     longest = max((len(one) for row in long for one in row.examples), default=0)
     fix: dict[str, Any] = {"max_length": positions}
     if context.stage is Stage.SFT and are_too_many(context, len(long) + len(dropped_rows(context, ""))):
@@ -200,16 +201,37 @@ def longer_than_positions(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "LONGER_THAN_POSITIONS",
         Severity.WARNING if rotates and not pretrains else Severity.ERROR,
-        summary=f"{what} longer than the {positions} positions of {context.base.name}"
+        summary=f"{what} are longer than the {positions} positions of {context.base.name}"
         + ("" if pretrains else f", the longest has {longest} tokens"),
         why="the base was never trained at these positions and predicts nonsense there"
         if rotates
         else "the base has no embeddings for these positions: training ends in an index error",
         remedy="set " + ", ".join(f"{key}: {value}" for key, value in fix.items()),
-        evidence=() if pretrains else _evidence(context, long),
+        evidence=() if pretrains else tuple(replace(one, split=split.split) for one in _evidence(context, long)),
         n_rows=None if pretrains else len(long),
         fix=fix,
     )
+
+
+def _longer_than(context: CheckContext, positions: int) -> tuple[SampledRows, list[SampledRow]]:
+    """The first split with rows that do not fit, and these rows."""
+    for split in context.splits:
+        if long := [row for row in split.rows if any(len(one) > positions for one in row.examples)]:
+            return split, long
+    return context.train, []
+
+
+def _room_beyond_positions(context: CheckContext, positions: int) -> Iterator[Finding]:
+    if int(context.max_length or 0) > positions:
+        yield Finding(
+            "LONGER_THAN_POSITIONS",
+            Severity.NOTE,
+            summary=f"max_length {context.max_length} is more than the {positions} positions of {context.base.name}; "
+            "no row is that long",
+            why="a longer row of a later version of the dataset would not be dropped",
+            remedy=f"set max_length: {positions}",
+            fix={"max_length": positions},
+        )
 
 
 def evaluation_packed_otherwise(context: CheckContext) -> Iterator[Finding]:

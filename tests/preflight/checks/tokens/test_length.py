@@ -208,7 +208,10 @@ def test_a_row_beyond_a_table_of_positions_is_an_error(gpt2, qwen, tmp_path):
     finding = found(context_of(tmp_path, gpt2, rows, max_length=2048))["LONGER_THAN_POSITIONS"]
     assert (finding.severity, finding.n_rows, finding.fix) == (Severity.ERROR, 1, {"max_length": 1024})
     assert "index error" in finding.why
-    assert not found(context_of(tmp_path / "short", gpt2, rows_of(20), max_length=2048))
+    held_out = context_of(tmp_path / "held", gpt2, rows_of(20), rows, max_length=2048)
+    assert "1 of 200 held-out rows" in found(held_out)["LONGER_THAN_POSITIONS"].summary
+    short = found(context_of(tmp_path / "short", gpt2, rows_of(20), max_length=2048))["LONGER_THAN_POSITIONS"]
+    assert (short.severity, short.fix) == (Severity.NOTE, {"max_length": 1024})
     assert not found(context_of(tmp_path / "rotary", qwen, rows, max_length=2048))
 
 
