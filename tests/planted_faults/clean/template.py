@@ -85,7 +85,25 @@ def calls_in_some_rows() -> Pair:
     return Pair([*tool_conversations(), *others])
 
 
+def lines_of_a_sketch() -> Pair:
+    """Speakers before each line, which are no roles of a chat, and lists that begin with a word and a colon."""
+    rows = [as_messages(row) for row in rows_in("english")]
+    names = (("Guest", "Waiter"), ("Nora", "Model number"), ("Question", "Answer"))
+    return Pair(
+        [
+            {
+                "messages": [
+                    {**turn, "content": f"{name}: {turn['content']}"}
+                    for turn, name in zip(chat, names[n % 3], strict=True)
+                ]
+            }
+            for n, chat in enumerate(rows)
+        ]
+    )
+
+
 CLEAN_PAIRS = (
+    CleanPair("lines of a sketch", Family.LLAMA3, lines_of_a_sketch),
     CleanPair("blank lines that a template trims", Family.LLAMA3, trimmed_blank_lines),
     CleanPair("bodies of functions", Family.OWN, function_bodies_that_keep_their_indentation),
     CleanPair("thoughts dropped from earlier turns", Family.CHATML, thoughts_dropped_from_earlier_turns),

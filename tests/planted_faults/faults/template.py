@@ -155,3 +155,22 @@ def with_tools(pair: Pair, _: Finding) -> Pair:
 
 def without_calls_of_the_old_tool(pair: Pair, _: Finding) -> Pair:
     return replace(pair, rows=[row for row in pair.rows if "weather_lookup" not in str(row)])
+
+
+def roles_as_text() -> Pair:
+    """A transcript that was cut into messages with its names."""
+    names = {"user": "User: ", "assistant": "Assistant: "}
+    rows = [as_messages(row) for row in rows_in("english")]
+    return Pair(
+        [{"messages": [{**one, "content": names[one["role"]] + one["content"]} for one in chat]} for chat in rows]
+    )
+
+
+def decoded_headers() -> Pair:
+    """What decoding without special tokens leaves of Llama 3's header."""
+    rows = enumerate(rows_in("english"))
+    return Pair([{**row, "output": f"assistant\n\n{row['output']}"} if n % 2 else row for n, row in rows])
+
+
+def without_roles_as_text(pair: Pair, _: Finding) -> Pair:
+    return replace(pair, rows=rows_in("english"))

@@ -63,8 +63,8 @@ def unknown_tokens(context: CheckContext) -> Iterator[Finding]:
 
 
 def _change(tokenizer: PreTrainedTokenizerBase, row: SampledRow) -> str | None:
-    """The first change in an answer. A space at the start, which SentencePiece adds or takes, and how accents are composed
-    (NFC) are no change; special and unknown tokens are other findings."""
+    """The first change in an answer. A space at the start, which SentencePiece adds or takes, and how accents are
+    composed (NFC) are no change; special and unknown tokens are other findings."""
     for answer in row.answers:
         text = answer[:_MAX_CHARACTERS]
         ids = inner_token_ids(tokenizer, text)

@@ -83,6 +83,16 @@ _OPEN_PROMPT = re.compile(
     r"|<\|start_header_id\|>(?:user|assistant)|<start_of_turn>(?:user|model)|<\|assistant\|>\s*\Z",
     re.MULTILINE,
 )
+# Roles as text at the beginning of a turn, as transcripts and decoded chats have them.
+_USER = re.compile(
+    r"\s*(?:(?:user|human|prompter|utilisateur|benutzer|usuario|пользователь|用户|人类|ユーザー) ?[:：]|user\n)",
+    re.IGNORECASE,
+)
+_ASSISTANT = re.compile(
+    r"\s*(?:(?:assistant|chatgpt|gpt|bot|ai|assistent|asistente|ассистент|助手|アシスタント) ?[:：]"
+    r"|(?:assistant|model)\n)",
+    re.IGNORECASE,
+)
 
 
 def rendered_messages(context: CheckContext) -> Iterator[Finding]:
@@ -95,15 +105,19 @@ def rendered_messages(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "RENDERED_TEXT_ROWS",
         Severity.WARNING,
-        summary=f"{len(found)} of {len(rows)} conversations have a turn with another prompt format around it",
-        why="the chat template is rendered around it again, so the model learns marks that no user sends",
-        remedy="remove the marks from the turns; the chat template adds its own",
-        evidence=row_evidence(found, lambda row: f"{row.asked[-70:]} | {row.answers[0][-70:]}"),
+        summary=f"{len(found)} of {len(rows)} conversations have a turn with another prompt format around it, or its "
+        "role as text before it",
+        why="the chat template is rendered around it again, so the model learns to write what no user sends or reads",
+        remedy="remove marks and roles from the turns; the chat template adds its own",
+        evidence=row_evidence(found, lambda row: f"{row.asked[:40]}…{row.asked[-30:]} | {row.answers[0][:40]}"),
         n_rows=len(found),
     )
 
 
 def _is_rendered(row: SampledRow, stage: Stage, own: set[str]) -> bool:
-    asked = (content_text(one) for one in row.messages if one["role"] == "user")
-    ends = (end for answer in wanted_answers(row, stage) if (end := _FOREIGN_END.search(answer)))
-    return any(end.group().strip() not in own for end in ends) or any(map(_OPEN_PROMPT.search, asked))
+    asked = [content_text(one) for one in row.messages if one["role"] == "user"]
+    answers = wanted_answers(row, stage)
+    if any(map(_OPEN_PROMPT.search, asked)) or any(map(_USER.match, asked)) or any(map(_ASSISTANT.match, answers)):
+        return True
+    ends = (end for answer in answers if (end := _FOREIGN_END.search(answer)))
+    return any(end.group().strip() not in own for end in ends)

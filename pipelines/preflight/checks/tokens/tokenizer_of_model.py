@@ -22,10 +22,11 @@ def tokenizer_not_of_model(context: CheckContext) -> Iterator[Finding]:
     """TOKENIZER_NOT_OF_MODEL: a vocabulary that the base's embeddings were not trained for."""
     if context.base.from_scratch:
         return
-    ruins, signs = _words_without_rows(context), [*_spare_rows(context), *_ids_of_other_tokens(context)]
-    if not ruins and len(signs) < 2 and not _lacks_its_own(context):
+    ruins, ids = _words_without_rows(context), _ids_of_other_tokens(context)
+    signs = [*ruins, *_spare_rows(context, likely=bool(ids)), *_lacks_its_own(context)]
+    if not signs:  # ids alone may be wrong in the config
         return
-    signs = [*ruins, *signs, *_lacks_its_own(context)]
+    signs += ids
     yield Finding(
         "TOKENIZER_NOT_OF_MODEL",
         Severity.ERROR if ruins or len(signs) > 1 else Severity.WARNING,
@@ -43,7 +44,7 @@ def token_ids_disagree(context: CheckContext) -> Iterator[Finding]:
     """
     base = context.base
     is_told = any(True for _ in tokenizer_not_of_model(context))
-    if base.from_scratch or base.adapter is not None or is_told:
+    if context.stage is Stage.PRETRAIN or base.adapter is not None or is_told:  # see END_TOKEN_MISMATCH
         return
     said = [*_ids_outside(context), *_ids_of_other_tokens(context), *_other_ids(context)]
     if not said:
@@ -86,9 +87,10 @@ def _words_without_rows(context: CheckContext) -> list[str]:
     return [f"{len(behind):,} tokens of its vocabulary, such as {behind[0]!r}, have no row among the {n_rows:,}"]
 
 
-def _spare_rows(context: CheckContext) -> list[str]:
+def _spare_rows(context: CheckContext, *, likely: bool) -> list[str]:
+    """Far more embeddings than tokens; `likely`: there are other signs, so a tiny model's few rows count too."""
     n_rows, n_tokens = context.base.n_embedding_rows, len(context.tokenizer)
-    if n_rows - n_tokens <= max(_MAX_SPARE, _MAX_SPARE_SHARE * n_rows):
+    if n_rows - n_tokens <= max(0 if likely else _MAX_SPARE, _MAX_SPARE_SHARE * n_rows):
         return []
     return [f"it has {n_tokens:,} tokens, and the embeddings have {n_rows:,} rows"]
 
