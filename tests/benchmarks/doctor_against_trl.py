@@ -1,6 +1,8 @@
-"""Each planted fault before this project's doctor and before `trl sft`: which of them says something about it?
+"""Each planted fault before this project's doctor, `trl sft` and other doctors: which of them says something about it?
 
     python -m tests.benchmarks.doctor_against_trl --output build/doctor-against-trl
+
+    python -m tests.benchmarks.doctor_against_trl --output build/all --peft_doctor ENV/bin/python --soup ENV/bin/python
 
     python -m tests.benchmarks.doctor_against_trl --output build/two-faults --only END_TOKEN_MISMATCH --only MOJIBAKE
 
@@ -8,73 +10,44 @@ TRL gets what its user would give it: the same base, template and rows, the same
 two steps on the CPU. Rows of instruction and output become its conversational prompt and completion, chats and texts
 stay as they are. A base without a template gets one, and each family the end token of its template, so that the pair
 without a fault trains without a warning about it (the controls, which are run first, show that; what they say already
-is nobody's word about a fault). `caught` is an end with a message about the fault, `warned` a line that names it,
-`silent` a run that finished without a word, `stopped` an end with a message about something else. Out: table.md,
-table.json, and in runs/ every recipe with what was said. About 20 seconds for each fault; a run that is there already
-is not made again.
+is nobody's word about a fault). TRL is imported once, and each run is a fork of that process with TRL's own script.
+The other doctors (`doctors/`) read the base, the rows and the keys that they have flags for; --peft_doctor and
+--soup are the Python of an environment that has peft-doctor and transformers, or soup-cli and transformers.
+
+`caught` is an end with a message about the fault, `warned` a line that names it, `silent` a run that finished without
+a word, `stopped` an end with a message about something else, `other` an alarm about something else. Out: table.md,
+table.json, and in runs/ every recipe with what was said. A run that is there already is not made again.
 """
 
 import argparse
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
-from trl import DatasetMixtureConfig, ScriptArguments
-from trl.chat_template_utils import llama3_training_chat_template
-
-from pipelines.recipe.arguments import InstructionArguments
+from tests.benchmarks.doctors.other_doctors import PEFT_DOCTOR, SOUP, Case, OtherDoctor
+from tests.benchmarks.doctors.trl_runs import Outcome, run_trl, shown, splits, verdict, write_rows
+from tests.planted_faults.clean import CLEAN_PAIRS
+from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.examined import examined, without_hub_token
 from tests.planted_faults.families import Family, save_base
 from tests.planted_faults.faults import FAULTS, PlantedFault
-from tests.planted_faults.pair import Pair, Row, recipe_keys, write_pair
+from tests.planted_faults.pair import Pair, recipe_keys, write_pair
 from tests.planted_faults.sample_rows import rows_in
-
-_GPT2_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}{{- 'Assistant: ' + message['content'] + eos_token + '\\n' -}}"
-    "{%- else -%}{{- message['role'] | capitalize + ': ' + message['content'] + '\\n' -}}{%- endif -%}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}{{- 'Assistant: ' -}}{%- endif -%}"
-)
-# What a user of TRL adds for each family, which this project finds by itself.
-_TEMPLATES = {Family.GPT2: _GPT2_TEMPLATE, Family.LLAMA3: llama3_training_chat_template}
-_END_TOKENS = {Family.CHATML: "<|im_end|>", Family.LLAMA3: "<|eot_id|>"}
-_PACE = {"max_steps": 2, "logging_steps": 1, "use_cpu": True, "disable_tqdm": True, "eval_steps": None}
-_OWN_KEYS = {one.name for one in fields(InstructionArguments)} - {
-    one.name for kind in (ScriptArguments, DatasetMixtureConfig) for one in fields(kind)
-}  # fmt: skip
-_SECONDS = 300
-_N_SHOWN = 200  # characters of what was said
-_PATH = re.compile(r"/[^\s'\"]+")  # folders are called by their faults
-_NOISE = re.compile(r"^\s*$|it/s|^\{'|examples/s|Materializing param|Writing model shards|^\s+\^+$|^\s*warnings\.warn")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table."""
+    """One fault: the doctor's severity, and the verdict and the words of each of the others."""
 
     fault: str
     name: str
     family: str
     doctor: str
-    trl: str
-    said: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of `trl sft` ended, and the lines that it wrote, progress left out."""
-
-    exit_code: int
-    lines: tuple[str, ...]
+    others: Mapping[str, tuple[str, str]]
 
 
 def main() -> None:
@@ -82,12 +55,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=lambda name: Path(name).resolve(), required=True)  # TRL runs elsewhere
     parser.add_argument("--only", action="append", help="an id; may be given several times")
+    parser.add_argument("--peft_doctor", type=Path, help="the Python of an environment with peft-doctor")
+    parser.add_argument("--soup", type=Path, help="the Python of an environment with soup-cli")
     flags = parser.parse_args()
     chosen = [fault for fault in FAULTS if not flags.only or fault.id in flags.only]
-    flags.output.mkdir(parents=True, exist_ok=True)
+    runs: Path = flags.output / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
     bases = {family: _base(family, flags.output / "bases" / family) for family in Family}
     controls = {
-        family: run_trl(Pair(rows_in("english")), family, bases[family], flags.output / "runs" / f"control-{family}")
+        family: run_trl(Pair(rows_in("english")), family, bases[family], runs / f"control-{family}")
         for family in sorted({fault.family for fault in chosen if fault.trl_cannot is None})
     }
     failed = [family for family, outcome in controls.items() if outcome.exit_code]
@@ -95,23 +71,49 @@ def main() -> None:
         raise SystemExit(f"trl sft does not train the pair without a fault: {', '.join(failed)}")
     lines = []
     for fault in chosen:
-        folder = flags.output / "runs" / f"{FAULTS.index(fault):02}-{fault.id.lower()}"
+        folder = runs / f"{fault.id.lower()}-{re.sub(r'[^a-z0-9]+', '-', fault.name.lower())}"[:120]
         lines.append(_line(fault, bases[fault.family], folder, controls.get(fault.family)))
-        print(" | ".join(asdict(lines[-1]).values()), flush=True)
-    (flags.output / "table.json").write_text(json.dumps([asdict(line) for line in lines], indent=1, ensure_ascii=True))
-    (flags.output / "table.md").write_text(table(lines), encoding="utf-8")
-    print(table(lines))
+        print(fault.id, fault.name, lines[-1].doctor, lines[-1].others, sep=" | ", flush=True)
+    clean = [_clean_case(one, number, bases[one.family], runs) for number, one in enumerate(CLEAN_PAIRS)]
+    sums = []
+    for doctor, python in ((PEFT_DOCTOR, flags.peft_doctor), (SOUP, flags.soup)):
+        if python is not None:
+            lines, sum_of_clean = _asked(doctor, python, chosen, lines, bases, runs, clean)
+            sums.append(sum_of_clean)
+    found = [json.dumps({**asdict(line), "others": dict(line.others)}, ensure_ascii=True) for line in lines]
+    (flags.output / "table.json").write_text("[\n" + ",\n".join(found) + "\n]\n", encoding="utf-8")
+    (flags.output / "table.md").write_text("\n".join([table(lines), *sums, ""]), encoding="utf-8")
+    print(table(lines), *sums, sep="\n")
 
 
-def table(lines: Iterable[Line]) -> str:
-    """The lines in Markdown, and the sums below."""
-    lines = list(lines)
-    rows = ["| fault | planted | family | this doctor | `trl sft` | what it said |", "|---|---|---|---|---|---|"]
-    rows += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in asdict(line).values())} |" for line in lines]
-    verdicts = [line.trl for line in lines]
-    sums = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    n_caught = sum(not line.doctor.startswith("missed") for line in lines)
-    return "\n".join([*rows, "", f"This doctor: {n_caught} of {len(lines)}. `trl sft`: {sums}.", ""])
+def table(lines: Sequence[Line]) -> str:
+    """How many faults of each finding each of them reports, in Markdown, and the sums below."""
+    names = list(dict.fromkeys(name for line in lines for name in line.others))
+    rows = [f"| finding | planted | this doctor | {' | '.join(names)} |", "|---|--:|--:|" + "--:|" * len(names)]
+    rows += [
+        f"| `{found}` | {len(same)} | {_counts(same, names)} |"
+        for found, same in ((one, [line for line in lines if line.fault == one]) for one in _in_order(lines))
+    ]
+    rows.append(f"| **all** | {len(lines)} | {_counts(lines, names)} |")
+    words = [
+        f"{name}: " + ", ".join(f"{n} {verdict}" for verdict, n in Counter(_verdicts(lines, name)).most_common())
+        for name in names
+    ]
+    return "\n".join([*rows, "", "; ".join(words) + "."])
+
+
+def _in_order(lines: Iterable[Line]) -> list[str]:
+    return list(dict.fromkeys(line.fault for line in lines))
+
+
+def _verdicts(lines: Iterable[Line], name: str) -> list[str]:
+    return [line.others[name][0] for line in lines if name in line.others]
+
+
+def _counts(lines: Sequence[Line], names: Iterable[str]) -> str:
+    n_here = sum(not line.doctor.startswith("missed") for line in lines)
+    there = [sum(verdict in ("caught", "warned") for verdict in _verdicts(lines, name)) for name in names]
+    return " | ".join(str(n) if n else "" for n in (n_here, *there))
 
 
 def _line(fault: PlantedFault, base: Path, folder: Path, control: Outcome | None) -> Line:
@@ -123,103 +125,57 @@ def _line(fault: PlantedFault, base: Path, folder: Path, control: Outcome | None
     found = next((one for one in findings if one.id == fault.id), None)
     doctor = f"missed {fault.id}" if found is None else found.severity.value
     if fault.trl_cannot is not None or control is None:
-        return Line(fault.id, fault.name, fault.family.value, doctor, "not applicable", str(fault.trl_cannot))
-    outcome = run_trl(pair, fault.family, base, folder / "trl")
-    return Line(fault.id, fault.name, fault.family.value, doctor, *verdict(outcome, control, fault.trl_says))
+        said = ("not applicable", str(fault.trl_cannot))
+    else:
+        said = verdict(run_trl(pair, fault.family, base, folder / "trl", aligns=fault.id != "CURED_HERE"), control,
+                       fault.trl_says)  # fmt: skip
+    return Line(fault.id, fault.name, fault.family.value, doctor, {"trl sft": said})
 
 
-def verdict(outcome: Outcome, control: Outcome, pattern: str | None) -> tuple[str, str]:
-    """caught, warned, silent or stopped, and the line that says so."""
-    known = {_without_figures(line) for line in control.lines}
-    fresh = [line for line in outcome.lines if _without_figures(line) not in known]
-    naming = [line for line in fresh if pattern and re.search(pattern, _PATH.sub("", line))]
-    if outcome.exit_code:
-        return ("caught", _shown(naming[-1])) if naming else ("stopped", _shown((fresh or ["without a word"])[-1]))
-    return ("warned", _shown(naming[0])) if naming else ("silent", "")
-
-
-def run_trl(pair: Pair, family: Family, base: Path, folder: Path) -> Outcome:
-    """`trl sft --config` with the pair, as a user types it."""
-    if (folder / "outcome.json").is_file():
-        kept_outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
-        return Outcome(kept_outcome["exit_code"], tuple(kept_outcome["lines"]))
-    recipe = write_trl_recipe(pair, family, base, folder)
-    command = [str(Path(sys.executable).parent / "trl"), "sft", "--config", str(recipe)]
-    offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_CACHE": str(folder / "cache")}
-    kept = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
-    began = time.monotonic()
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_SECONDS, env={**kept, **offline}, cwd=folder
+def _asked(
+    doctor: OtherDoctor, python: Path, faults: Sequence[PlantedFault], lines: Sequence[Line],
+    bases: Mapping[Family, Path], runs: Path, clean: Sequence[Case],
+) -> tuple[list[Line], str]:  # fmt: skip
+    """The lines with another doctor's verdicts, and what it says of the clean pairs."""
+    families = sorted(bases)
+    controls = [_case(Pair(rows_in("english")), bases[family], runs / f"control-{family}-case") for family in families]
+    folders = [runs / f"case-{number}" for number in range(len(faults))]
+    cases = [_case(one.pair(), bases[one.family], folder) for one, folder in zip(faults, folders, strict=True)]
+    said = doctor.alarms_about(python, [*controls, *cases, *clean])
+    known = {family: Outcome(0, tuple(alarms)) for family, alarms in zip(families, said, strict=False)}
+    of_faults, of_clean = said[len(controls) : len(controls) + len(cases)], said[len(controls) + len(cases) :]
+    asked = []
+    for fault, line, alarms in zip(faults, lines, of_faults, strict=True):
+        found = verdict(Outcome(0, tuple(alarms)), known[fault.family], fault.trl_says)
+        fresh = [alarm for alarm in alarms if alarm not in known[fault.family].lines]
+        found = ("other", shown(fresh[0])) if found[0] == "silent" and fresh else found
+        asked.append(replace(line, others={**line.others, doctor.name: found}))
+    n_fresh = sum(
+        any(alarm not in known[one.family].lines for alarm in alarms)
+        for one, alarms in zip(CLEAN_PAIRS, of_clean, strict=True)
     )
-    text = f"{done.stdout}\n{done.stderr}"
-    (folder / "log.txt").write_text(f"{text}\nexit code {done.returncode} in {time.monotonic() - began:.0f} s\n")
-    said = [line.strip() for line in re.split(r"[\r\n]", text)]
-    outcome = Outcome(done.returncode, tuple(line for line in said if not _NOISE.search(line)))
-    (folder / "outcome.json").write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
-    return outcome
+    return asked, (
+        f"{doctor.name}: {sum(map(bool, of_clean))} of {len(of_clean)} clean pairs with a warning, "
+        f"{n_fresh} without those that it gives of every pair."
+    )
 
 
-def write_trl_recipe(pair: Pair, family: Family, base: Path, folder: Path) -> Path:
-    """Rows and recipe in TRL's own form, in `folder`."""
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+def _clean_case(clean: CleanPair, number: int, base: Path, runs: Path) -> Case:
+    return _case(clean.pair(), base, runs / f"clean-{number}")
+
+
+def _case(pair: Pair, base: Path, folder: Path) -> Case:
+    """The pair's rows in files, and its keys."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    data = folder / "rows"
-    data.mkdir()
-    splits = {"train": pair.rows, "validation": pair.held_out}
-    if pair.folder_share is not None:
-        n_held_out = round(len(pair.rows) * pair.folder_share)
-        splits = {"train": pair.rows[n_held_out:], "validation": pair.rows[:n_held_out]}
-    for split, rows in splits.items():
-        if rows:
-            text = "".join(json.dumps(trl_row(row), ensure_ascii=True) + "\n" for row in rows)
-            (data / f"{split}.jsonl").write_text(text, encoding="utf-8")
-    added: dict[str, Any] = {
-        "dataset_name": str(data),
-        "dataset_test_split": "validation",
-        "output_dir": str(folder / "run"),
-    }
-    if pair.template is None and family in _TEMPLATES:
-        (folder / "family.jinja").write_text(_TEMPLATES[family], encoding="utf-8")
-        added["chat_template_path"] = str(folder / "family.jinja")
-    end = _END_TOKENS.get(family)
-    if end is not None and end in (pair.template or end):
-        added["eos_token"] = end
-    keys = {**recipe_keys(pair, folder, base), **added, **_PACE, **_written_by(pair)}
-    keys = {key: value for key, value in keys.items() if value is not None and key not in _OWN_KEYS}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(keys, sort_keys=False), encoding="utf-8")
-    return folder / "recipe.yaml"
-
-
-def trl_row(row: Row) -> Row:
-    """Instruction, input and output as TRL's conversational prompt and completion; other rows as they are."""
-    if "instruction" not in row:
-        return row
-    asked = f"{row['instruction']}\n\n{row['input']}" if row.get("input") else row["instruction"]
-    others = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
-    return {
-        "prompt": [{"role": "user", "content": asked}],
-        "completion": [{"role": "assistant", "content": row["output"]}],
-        **others,
-    }
-
-
-def _written_by(pair: Pair) -> Mapping[str, Any]:
-    """The pair's own keys, but for the pace."""
-    return {key: value for key, value in pair.keys.items() if key not in _PACE}
+    keys = recipe_keys(pair, folder, base)
+    for split, rows in splits(pair).items():
+        write_rows(folder / f"{split}.jsonl", rows)
+    return Case(folder, pair.stage, keys)
 
 
 def _base(family: Family, folder: Path) -> Path:
     return folder if (folder / "config.json").is_file() else save_base(family, folder)
-
-
-def _shown(line: str) -> str:
-    """A line without where the packages are installed."""
-    return re.sub(r"\S*/site-packages/", "", line)[:_N_SHOWN]
-
-
-def _without_figures(line: str) -> str:
-    """A line without its numbers and paths, to know it again in another run."""
-    return re.sub(r"\d+", "", _PATH.sub("", line))
 
 
 if __name__ == "__main__":

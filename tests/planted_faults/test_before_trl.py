@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.benchmarks.doctor_against_trl import Outcome, trl_row, verdict, write_trl_recipe
+from tests.benchmarks.doctors.trl_runs import Outcome, trl_row, verdict, write_trl_recipe
 from tests.conftest import PROJECT
 from tests.planted_faults.faults import FAULTS
 
@@ -59,4 +59,4 @@ def test_the_table_is_made_wherever_it_is_asked_for(tmp_path):
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "| END_TOKEN_MISMATCH |" in (tmp_path / "table" / "table.md").read_text()
+    assert "| `END_TOKEN_MISMATCH` | 2 | 2 |" in (tmp_path / "table" / "table.md").read_text()
