@@ -81,7 +81,7 @@ def _train(recipe: "Recipe") -> None:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
-    metrics = run_training(trainer, run, checkpoint)
+    metrics = run_training(trainer, run, checkpoint, data.max_hours)
     if before is not None and ledger.held_out is not None:
         groups = pair_groups(held_out_rows or (), ledger.held_out.dropped_rows())
         measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)

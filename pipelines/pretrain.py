@@ -82,7 +82,7 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
-    metrics = train(trainer, corpus, run, checkpoint)
+    metrics = train(trainer, corpus, run, checkpoint, pretraining.max_hours)
     after = before_after.likelihoods_in_training(trainer, loaded, texts)
     changes = before_after.held_out_bits_per_byte(before, after)
     save_pretrained(trainer, pretraining.save_dtype)

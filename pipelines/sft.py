@@ -83,7 +83,9 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
-    metrics = run_training(trainer, run, checkpoint) | (trainer.evaluate() if held_out is not None else {})
+    metrics = run_training(trainer, run, checkpoint, data.max_hours) | (
+        trainer.evaluate() if held_out is not None else {}
+    )
     save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, rows.train, ledger, cost["n_tokens"]) if data.row_losses else None

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipelines.errors import AnswerIsNo, UserError
+from pipelines.errors import AnswerIsNo, Stopped, UserError
 
 # Disk and permission errors, reported as user errors. Other errors of files are bugs and keep their traceback.
 _DISK_AND_PERMISSION_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -107,6 +107,9 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     except (UserError, AnswerIsNo) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

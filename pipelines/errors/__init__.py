@@ -29,6 +29,14 @@ class AnswerIsNo(Exception):
     exit_code = 1
 
 
+class Stopped(Exception):
+    """The run was stopped from outside and can be continued: printed as one line."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
 def raise_together(problems: Sequence[UserError], place: str) -> None:
     """Raise all `problems` of the recipe at `place` as one `UserError`."""
     if len(problems) == 1:

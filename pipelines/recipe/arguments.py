@@ -66,6 +66,8 @@ class RunArguments:
     """Keys of every training program: resume, sample answers at each evaluation, the doctor, forgetting."""
 
     resume: bool = False  # continue the unfinished run in output_dir
+    # stop with a checkpoint this many hours after the start, for a queue's limit; --resume continues. None: no limit
+    max_hours: float | None = None
     # prompts answered at each evaluation. None: the first n_samples held-out prompts
     sample_prompts: list[str] | None = None
     n_samples: int = 3  # how many held-out prompts to answer; 0 for none

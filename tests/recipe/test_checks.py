@@ -27,7 +27,7 @@ _OBEYED = """
     log_level log_level_replica log_on_each_node logging_first_step logging_nan_inf_filter logging_strategy
     long_rows lora_alpha lora_dropout lora_modules_to_save lora_r lora_target_modules lora_target_parameters
     loss_type loss_weights lr_scheduler_kwargs lr_scheduler_type max_answer_cut_share max_dropped_share
-    max_grad_norm max_length max_steps metric_for_best_model model_config model_init_kwargs model_name_or_path
+    max_grad_norm max_hours max_length max_steps metric_for_best_model model_config model_init_kwargs model_name_or_path
     model_revision model_type muon_learning_rate n_samples n_validation_documents neftune_noise_alpha optim
     optim_args optim_target_modules output_dir packing pad_to_multiple_of pad_token parallelism_config
     per_device_eval_batch_size per_device_train_batch_size precompute_ref_log_probs prediction_loss_only project

@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
+from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.saving import CompleteSaving
 
 _SECONDS_BETWEEN_NOTES = 30.0
@@ -63,13 +64,19 @@ class CostCallback(TrainerCallback):
         }
 
 
-def run_training(trainer: Trainer, run: Run, checkpoint: Path | None) -> dict[str, Any]:
-    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `UserError` on divergence."""
+def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours: float | None = None) -> dict[str, Any]:
+    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `UserError` on divergence,
+    and `Stopped` after a signal or `max_hours`, with a checkpoint."""
     notes = CostCallback(run, trainer)
     trainer.add_callback(notes)
     if isinstance(trainer, CompleteSaving):
         trainer.cost_so_far = notes.so_far
-    metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    stopping = StopWithCheckpoint(max_hours and run.started_at + max_hours * 3600)
+    trainer.add_callback(stopping)
+    with run.failure_noted():
+        metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    run.note_spent()
+    stopping.raise_if_stopped()
     refuse_divergence(metrics, trainer.model)
     whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])
     run.before = whole

@@ -139,10 +139,12 @@ def restore_stream(corpus: Corpus, checkpoint: Path | None) -> None:
     corpus.train.restore(read_json(state))
 
 
-def train(trainer: PretrainingTrainer, corpus: Corpus, run: Run, checkpoint: Path | None) -> dict[str, float]:
+def train(
+    trainer: PretrainingTrainer, corpus: Corpus, run: Run, checkpoint: Path | None, max_hours: float | None = None
+) -> dict[str, float]:
     """Train, from `checkpoint` if given, and evaluate on held-out blocks; return both metrics, with bits per byte.
-    Raises `UserError` on divergence."""
-    metrics = {**run_training(trainer, run, checkpoint), **trainer.evaluate()}
+    Raises as `run_training`."""
+    metrics = {**run_training(trainer, run, checkpoint, max_hours), **trainer.evaluate()}
     metrics["eval_bits_per_byte"] = corpus.held_out_blocks.bits_per_byte(metrics["eval_loss"])
     return metrics
 

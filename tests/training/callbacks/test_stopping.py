@@ -1,0 +1,101 @@
+"""A run that is told to stop saves a checkpoint first, and continues as if it had not stopped."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import sft
+from pipelines.errors import Stopped
+from pipelines.training.callbacks.throughput import CostCallback
+from tests.run_files import logged, record_of, same_weights, write_jsonl
+
+KEYS = (
+    "--bf16 false --dtype float32 --report_to none --disable_tqdm true --eval_strategy no --n_samples 0 --max_steps 4 "
+    "--save_strategy no --logging_steps 1 --per_device_train_batch_size 2 --learning_rate 1e-2 --doctor off "
+    "--activation_checkpointing false --use_peft --lora_r 4 --max_length 64 --row_losses false"
+)
+Run = Callable[..., Path]
+
+
+@pytest.fixture
+def run(tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run sft.py into a folder; in step `at`, `do` is called."""
+    rows = tmp_path / "rows.jsonl"
+    write_jsonl(rows, ({"instruction": f"add {n}", "output": f"def add_{n}(x):\n    return x + {n}"} for n in range(8)))
+
+    def call(folder: str, more: str = "", at: int = 0, do: Callable[[], Any] = lambda: None) -> Path:
+        def begin(_: Any, args: Any, state: Any, control: Any, **__: Any) -> None:  # noqa: ARG001
+            if state.global_step + 1 == at:
+                do()
+
+        monkeypatch.setattr(CostCallback, "on_step_begin", begin)
+        named = f"--model_name_or_path {tiny_model_folder} --dataset_name {rows} --output_dir {tmp_path / folder}"
+        sft.main(f"{named} {KEYS} {more}".split())
+        return tmp_path / folder
+
+    return call
+
+
+@pytest.fixture
+def taken() -> Iterator[list[int]]:
+    """The signals that reach the handlers that were there before."""
+    numbers: list[int] = []
+    before = {one: signal.signal(one, lambda n, _: numbers.append(n)) for one in (signal.SIGTERM, signal.SIGUSR1)}
+    yield numbers
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+def send(*numbers: int) -> Callable[[], Any]:
+    return lambda: [os.kill(os.getpid(), number) for number in numbers]
+
+
+def test_a_signal_ends_the_run_after_a_checkpoint_from_which_it_continues_the_same(run, tmp_path, taken, capsys):
+    straight = run("straight")
+    with pytest.raises(Stopped, match=r"stopped at step 2 \(SIGUSR1\), which is saved; .* --resume") as stopped:
+        run("stopped", "--save_only_model true", at=2, do=send(signal.SIGUSR1))
+    assert stopped.value.exit_code == 128 + signal.SIGUSR1
+    assert "SIGUSR1: saving a checkpoint after this step" in capsys.readouterr().err
+    assert record_of(tmp_path / "stopped")["status"] == "started"
+    resumed = run("stopped", "--resume")
+    assert "resuming from checkpoint-2" in capsys.readouterr().err
+    assert same_weights(straight, resumed)
+    assert logged(straight, "loss") == logged(resumed, "loss")
+    assert taken == []
+
+
+def test_a_second_signal_and_one_after_the_training_act_as_before(run, taken):
+    with pytest.raises(Stopped):
+        run("stopped", at=1, do=send(signal.SIGTERM, signal.SIGTERM))
+    assert taken == [signal.SIGTERM]
+    send(signal.SIGUSR1)()
+    assert taken == [signal.SIGTERM, signal.SIGUSR1]
+
+
+def test_a_signal_in_the_last_step_lets_the_run_finish(run, taken):
+    assert record_of(run("whole", at=4, do=send(signal.SIGTERM)))["status"] == "finished"
+    assert taken == []
+
+
+def test_a_run_stops_when_its_time_is_over(run, tmp_path):
+    with pytest.raises(Stopped, match=r"stopped at step 1 \(max_hours is over\)") as stopped:
+        run("stopped", "--max_hours 1e-9")
+    assert stopped.value.exit_code == 75
+    assert (tmp_path / "stopped" / "checkpoint-1" / "checkpoint.json").is_file()
+
+
+def test_an_error_is_recorded_and_the_run_can_be_resumed(run, tmp_path):
+    def fail() -> None:
+        raise RuntimeError("out of\nmemory")
+
+    with pytest.raises(RuntimeError):
+        run("failed", "--save_strategy steps --save_steps 1", at=3, do=fail)
+    record = record_of(tmp_path / "failed")
+    assert (record["status"], record["failure"]) == ("failed", "RuntimeError: out of memory")
+    record = record_of(run("failed", "--save_strategy steps --save_steps 1 --resume"))
+    assert record["status"] == "finished"
+    assert "failure" not in record
