@@ -56,9 +56,8 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.run_inputs import fine_tuning_inputs
 
     data, training, model_arguments = recipe.arguments
-    checkpoint = checkpoint_to_resume(recipe)
+    checkpoint, general_text = checkpoint_to_resume(recipe), read_general_text(data.general_text)
     refuse_impossible_training(recipe)
-    general_text = read_general_text(data.general_text)
     inputs = sft_inputs(recipe)
     rows, start = inputs.rows, inputs.start
     doctor = run_preflight(recipe, Stage.SFT, inputs)
@@ -83,9 +82,8 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
-    metrics = run_training(trainer, run, checkpoint, data.max_hours) | (
-        trainer.evaluate() if held_out is not None else {}
-    )
+    metrics = run_training(trainer, run, checkpoint, data.max_hours)
+    metrics |= trainer.evaluate() if held_out is not None else {}
     save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
     losses = write_row_losses(trainer, train, rows.train, ledger, cost["n_tokens"]) if data.row_losses else None
