@@ -33,6 +33,7 @@ from pipelines.modeling.loading import load_config, load_generation_config
 _N_ALTERNATIVES = 5
 _N_SEEDS = 2**31  # llama.cpp's seeds have 32 bits
 # What engines apply unless a request says otherwise. llama.cpp cuts the nucleus before the temperature, others after.
+# Ollama takes none of these, mlx-lm applies none by itself: pipelines/README.md says how each engine was checked.
 _NEUTRAL: dict[str, dict[str, Any]] = {
     "llama.cpp": {
         "samplers": ["temperature", "top_p"], "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "cache_prompt": False,

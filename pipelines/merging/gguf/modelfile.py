@@ -115,12 +115,14 @@ def write_modelfile(
     """Write the Modelfile of `gguf` next to it, and return its path.
 
     `generation` is generation_config.json: without sampling there the temperature is 0; what it sets of temperature,
-    top_p, top_k and min_p is taken over.
+    top_p, top_k, min_p and the penalty of repetitions is taken over. Requests cannot set the penalty, and older Ollama
+    has one of 1.1, which changes greedy answers: without one there it is 1, which is none.
     """
     lines = [f"FROM ./{gguf.name}", f'TEMPLATE """{turns.go_template()}"""']
     lines += [f"PARAMETER stop {json.dumps(end, ensure_ascii=False)}" for end in end_tokens]
     if n_positions is not None:
         lines.append(f"PARAMETER num_ctx {min(n_positions, _MAX_CONTEXT)}")
+    lines.append(f"PARAMETER repeat_penalty {generation.get('repetition_penalty') or 1}")
     if generation.get("do_sample") is False:
         lines.append("PARAMETER temperature 0")
     elif generation.get("do_sample"):

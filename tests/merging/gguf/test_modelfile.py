@@ -70,9 +70,10 @@ def test_a_modelfile_names_the_file_every_end_token_and_what_the_generation_conf
     lines = path.read_text().splitlines()
     assert path.name == "my.Modelfile"
     assert lines[0] == "FROM ./my.gguf"
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         'PARAMETER stop "<|im_end|>"', 'PARAMETER stop "<|endoftext|>"', "PARAMETER num_ctx 8192",
-        "PARAMETER temperature 0",
+        "PARAMETER repeat_penalty 1", "PARAMETER temperature 0",
     ]  # fmt: skip
-    sampled = write_modelfile(tmp_path / "my.gguf", turns, [], None, {"do_sample": True, "temperature": 0.7})
-    assert sampled.read_text().splitlines()[-1] == "PARAMETER temperature 0.7"
+    given = {"do_sample": True, "temperature": 0.7, "repetition_penalty": 1.2}
+    sampled = write_modelfile(tmp_path / "my.gguf", turns, [], None, given)
+    assert sampled.read_text().splitlines()[-2:] == ["PARAMETER repeat_penalty 1.2", "PARAMETER temperature 0.7"]
