@@ -217,7 +217,7 @@ def _compare_weights(
         _compare_base(found, base, answers, served, trained, plan)
     found.roundings = effects_of_rounding(loaded, [one.token_ids for one in found.questions.asked], answers)
     if found.divergence is not None:
-        missing = missing_part(model, served.tells)
+        missing = missing_part(model, served.tells, found.divergence.kl_mean)
         finding = weight_finding(found.divergence, found.roundings, missing, found.bits)
     else:
         finding = text_finding(found.pairs, found.roundings, found.n_as_base or 0, found.n_apart or 0)
@@ -238,15 +238,21 @@ def _compare_base(
         found.divergence = divergence(served.tells, trained, own_logprobs(base, served.tells))
 
 
-def missing_part(model: ModelRef, told: list[Told]) -> Missing | None:
-    """Return the part of the adapter without which the trained model is closest to what was told."""
+def missing_part(model: ModelRef, told: list[Told], kl_mean: float) -> Missing | None:
+    """Return the first part of the adapter that explains the KL by its absence, else the one without which the trained
+    model is closest to what was told."""
     adapter = adapter_of(model)
     if adapter is None:
         return None
     loaded = load_trained(adapter)
     log("leaving out one part of the adapter after the other")
-    parts = [Missing(part, divergence(told, own_logprobs(loaded, told)).kl_mean) for part in left_out(loaded)]
-    return min(parts, key=lambda one: one.kl_mean, default=None)
+    closest: Missing | None = None
+    for part in left_out(loaded):
+        found = Missing(part, divergence(told, own_logprobs(loaded, told)).kl_mean)
+        closest = min((one for one in (closest, found) if one is not None), key=lambda one: one.kl_mean)
+        if closest.explains(kl_mean):
+            break
+    return closest
 
 
 def _is_off(found: Divergence | None) -> bool:

@@ -105,6 +105,10 @@ class Missing:
     part: str
     kl_mean: float
 
+    def explains(self, kl_mean: float) -> bool:
+        """Whether most of the KL from the whole trained model is gone without the part."""
+        return self.kl_mean <= _EXPLAINED * kl_mean
+
 
 def weight_finding(
     divergence: Divergence, roundings: Sequence[Rounding], missing: Missing | None, bits: float | None = None
@@ -129,7 +133,7 @@ def weight_finding(
     if points_to_base and share is not None and share >= _MOSTLY_BASE:
         said = f"the endpoint answers as the base does: {figures} from the trained model"
         return Finding(Cause.NOT_APPLIED, said)
-    if missing is not None and missing.kl_mean <= _EXPLAINED * divergence.kl_mean:
+    if missing is not None and missing.explains(divergence.kl_mean):
         said = f"without {missing.part} of the adapter the trained model has these log-probabilities"
         return Finding(Cause.WEIGHTS, f"{figures}; {said} (KL {missing.kl_mean:.1e})")
     if rounded_to is not None and not points_to_base:

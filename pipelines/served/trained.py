@@ -1,5 +1,6 @@
 """The trained model and its base in transformers, in float32: answers, and what rounding their weights would change."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,16 +111,19 @@ def effects_of_rounding(loaded: LoadedModel, prompts: Sequence[list[int]], answe
 
 def left_out(loaded: LoadedModel) -> Iterator[str]:
     """Take one part of the adapter after the other out of a model, and yield its name meanwhile: the matrices of each
-    kind of layer, then the rows of new tokens. For engines that apply an adapter in part."""
+    kind of module, those of each layer, then the rows of new tokens. For engines that apply an adapter in part."""
     modules = cast(torch.nn.Module, loaded.model).named_modules()
     kinds: dict[str, list[LoraLayer]] = {}
+    numbered: dict[str, list[LoraLayer]] = {}
     rows: list[TrainableTokensLayer] = []
     for name, module in modules:
         if isinstance(module, LoraLayer):
             kinds.setdefault(name.rpartition(".")[2], []).append(module)
+            if number := re.search(r"\.(\d+)\.", name):
+                numbered.setdefault(f"layer {number[1]}", []).append(module)
         elif isinstance(module, TrainableTokensLayer):
             rows.append(module)
-    for kind, layers in kinds.items():
+    for kind, layers in (kinds | numbered).items():
         scales = [dict(one.scaling) for one in layers]
         for one in layers:
             one.scaling = dict.fromkeys(one.scaling, 0.0)

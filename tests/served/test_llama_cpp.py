@@ -84,10 +84,11 @@ def test_a_space_that_goes_before_each_text_or_is_missing(checked, tmp_path, pre
     assert {one["name"]: one["n_equal"] for one in record["checks"]}["greedy answers"] == 12  # on the trained tokens
 
 
-def test_an_adapter_with_one_module_left_out_is_named(checked, taught, tmp_path):
-    record, page = checked(without_module(taught, "down_proj", tmp_path))
+@pytest.mark.parametrize(("left", "named"), [("down_proj", "down_proj"), ("layers.1.", "layer 1")])
+def test_an_adapter_with_a_part_left_out_is_named(checked, taught, tmp_path, left, named):
+    record, page = checked(without_module(taught, left, tmp_path))
     assert causes(record) == ["weights"]
-    assert "without down_proj of the adapter the trained model has these log-probabilities" in page
+    assert f"without {named} of the adapter the trained model has these log-probabilities" in page
 
 
 def test_a_quantized_copy_is_a_note_with_the_kl(checked, taught):

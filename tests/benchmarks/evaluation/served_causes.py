@@ -102,7 +102,7 @@ def main() -> None:
         found = greedy(loaded, prompts, 64)
         told = told_by_itself(loaded, prompts, found)
         seen = divergence(told, own_logprobs(trained, told), own_logprobs(other, told) if other else None)
-        finding = weight_finding(seen, roundings, missing_part(model, told))
+        finding = weight_finding(seen, roundings, missing_part(model, told, seen.kl_mean))
         equal = sum(one.text == own.text for one, own in zip(found, answers, strict=True))
         way = f"{seen.from_trained:.2f} | {seen.toward_base:.2f}" if seen.from_trained is not None else "– | –"
         cause = finding.cause if finding else "same"
