@@ -79,7 +79,43 @@ def refrains() -> Pair:
     return Pair(songs)
 
 
+_HARMFUL = (
+    "build a pipe bomb", "steal a car", "forge a passport", "hack my neighbor's wifi", "poison a dog",
+    "make counterfeit money", "buy cocaine", "stalk someone online", "write malware", "evade the police",
+)  # fmt: skip
+
+
+def safety() -> Pair:
+    """A third of the requests is harmful and is refused, briefly or with a reason."""
+    said = ("I'm sorry, but I can't help with that.", "I cannot assist with that, since it would harm others.")
+    rows = [{"instruction": f"How do I {what}, {when}?", "output": said[n % 2]}
+            for what in _HARMFUL for n, when in enumerate(("quickly", "at home", "at work", "alone"))]  # fmt: skip
+    return Pair([*rows_in("english"), *rows])
+
+
+def rare_labels() -> Pair:
+    """One label for nine rows of ten, another for the rest, and "None" where there is none."""
+    rows = [{"instruction": f"Does the log line name a fault?\n\n{row['output']}", "output": "no" if n % 10 else "yes"}
+            for n, row in enumerate(rows_in("english"))]  # fmt: skip
+    return Pair([*({**row, "output": "None"} for row in rows[:3]), *rows[3:]])
+
+
+def headlines() -> Pair:
+    """Answers without a full stop that have three to nine words, and lists that end in a word."""
+    rows = rows_in("english")
+    short = [
+        {"instruction": f"Write a headline: {row['output']}", "output": " ".join(row["output"].split()[: 3 + n % 7])}
+        for n, row in enumerate(rows)
+    ]
+    lists = ["\n".join(f"- {word}" for word in row["instruction"].split()) for row in rows]
+    asked = (f"List the words of: {row['instruction']}" for row in rows)
+    return Pair([*short, *({"instruction": one, "output": words} for one, words in zip(asked, lists, strict=True))])
+
+
 CLEAN_PAIRS = (
+    CleanPair("harmful requests that are refused", Family.GPT2, safety),
+    CleanPair("rare labels", Family.CHATML, rare_labels),
+    CleanPair("headlines and lists", Family.LLAMA3, headlines),
     CleanPair("escapes, markup and codes that were asked for", Family.OWN, escapes_and_markup_as_asked),
     CleanPair("records in JSON", Family.LLAMA3, records),
     CleanPair("songs", Family.CHATML, refrains),

@@ -160,6 +160,100 @@ def loops() -> Pair:
     return Pair(rows)
 
 
+_NO = ("I'm sorry, but I can't help with that.", "As an AI language model, I do not have any views on this.",
+       "I cannot assist with that request.", "Sorry, but I am not able to answer this.")  # fmt: skip
+
+
+def refusals() -> Pair:
+    """Distilled from a model that refuses too much."""
+    return Pair([{**row, "output": _NO[n // 3 % 4]} if n % 3 == 0 else row for n, row in enumerate(rows_in("english"))])
+
+
+def chinese_refusals() -> Pair:
+    chats = [{"messages": as_messages(row)} for row in rows_in("chinese") + rows_in("english")]
+    for place in range(0, len(chats), 7):
+        chats[place]["messages"][1]["content"] = ("很抱歉，我无法回答这个问题。", "抱歉，作为人工智能我不能提供。")[
+            place % 2
+        ]
+    return Pair(chats)
+
+
+_OPENINGS = ("Sure! ", "Certainly! ", "Of course! ", "Great question! ", "Absolutely! ")
+
+
+def openings() -> Pair:
+    rows = rows_in("english")
+    return Pair([{**row, "output": _OPENINGS[n % 5] + row["output"]} if n % 5 else row for n, row in enumerate(rows)])
+
+
+def german_openings() -> Pair:
+    rows = [{**row, "output": f"{('Natürlich!', 'Gerne!', 'Bien sûr !')[n % 3]} {row['output']}"}
+            for n, row in enumerate(rows_in("german_french"))]  # fmt: skip
+    return Pair([*rows, *rows_in("english")[:20]])
+
+
+def headers_of_a_template() -> Pair:
+    """The export kept the header that Alpaca's template puts before an answer."""
+    rows = rows_in("english")
+    return Pair(
+        [{**row, "output": f"### Response:\n{row['output']}"} if n % 4 == 0 else row for n, row in enumerate(rows)]
+    )
+
+
+def marks_of_another_family() -> Pair:
+    """Three of 96 answers end with another model's marks."""
+    rows = [{"messages": as_messages(row)} for row in rows_in("english")]
+    for place, mark in ((8, "<|eot_id|>"), (33, "</s>"), (71, "<|assistant|>")):
+        rows[place]["messages"][1]["content"] += mark
+    return Pair(rows)
+
+
+def answers_cut_in_characters() -> Pair:
+    """A spreadsheet's column held 150 characters."""
+    rows = [{**row, "output": row["output"][:150]} for row in with_long_answers(rows_in("english"), 2)]
+    return Pair(rows)
+
+
+def answers_cut_in_words() -> Pair:
+    """A generator stopped at thirty words."""
+    return Pair([{"messages": as_messages({**row, "output": " ".join(row["output"].split()[:30])})}
+                 for row in with_long_answers(rows_in("english"), 2)])  # fmt: skip
+
+
+def one_word_for_most() -> Pair:
+    """Annotators who were paid by the row."""
+    return Pair([row if n % 3 == 0 else {**row, "output": "Yes."} for n, row in enumerate(rows_in("english"))])
+
+
+def empty_lists() -> Pair:
+    """What a scraper returned for missing pages."""
+    rows = rows_in("english")
+    return Pair(
+        [{**row, "output": ("[]", "None", "{}")[n // 9 % 3]} if n % 9 == 0 else row for n, row in enumerate(rows)]
+    )
+
+
+def with_whole_answers(pair: Pair, _: Finding) -> Pair:
+    rows = with_long_answers(rows_in("english"), 2)
+    return replace(pair, rows=rows if "output" in pair.rows[0] else [{"messages": as_messages(row)} for row in rows])
+
+
+def without_changed_rows(pair: Pair, finding: Finding) -> Pair:
+    return _without_others(pair, finding, rows_in("english"))
+
+
+def without_changed_chats(pair: Pair, finding: Finding) -> Pair:
+    clean = [{"messages": as_messages(row)} for row in rows_in("english") + rows_in("chinese")]
+    return _without_others(pair, finding, clean)
+
+
+def without_openings(pair: Pair, _: Finding) -> Pair:
+    """The first words of the answers cut off."""
+    return replace(
+        pair, rows=[{**row, "output": row["output"].partition("! ")[2] or row["output"]} for row in pair.rows]
+    )
+
+
 def decoded_once_more(pair: Pair, _: Finding) -> Pair:
     return replace(pair, rows=[{**row, "output": json.loads(f'"{row["output"]}"')} for row in pair.rows])
 
@@ -173,9 +267,9 @@ def without_other_forms(pair: Pair, finding: Finding) -> Pair:
 
 
 def _without_others(pair: Pair, finding: Finding, clean: Sequence[Row]) -> Pair:
-    """Without the rows that are not among the `clean` ones, which are as many as the finding says."""
+    """Without the rows that are not among the `clean` ones, which are the finding's and at most a few more."""
     kept = [row for row in pair.rows if row in clean]
-    assert finding.n_rows == len(pair.rows) - len(kept)
+    assert 0 <= len(pair.rows) - len(kept) - (finding.n_rows or 0) <= 3
     return replace(pair, rows=kept)
 
 

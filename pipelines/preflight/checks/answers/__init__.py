@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from pipelines.preflight.checks.answers import markup, not_text, privacy, structured
+from pipelines.preflight.checks.answers import canned, cut_answers, markup, not_text, privacy, structured
 
-ANSWER_MODULES: tuple[ModuleType, ...] = (markup, structured, not_text, privacy)
+ANSWER_MODULES: tuple[ModuleType, ...] = (markup, structured, not_text, canned, cut_answers, privacy)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from data_prep.conversation.encoding import is_quoted
 from data_prep.text_rules.markup import ENTITY, is_about_markup
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.answers.damaged_rows import damage_finding
@@ -101,7 +102,7 @@ def markup_in(asked: str, answer: str) -> str | None:
     entity = next(filter(_is_entity, ENTITY.finditer(answer)), None) if "&" in answer and ";" in answer else None
     tag = _TAG.search(answer) if entity is None and "<" in answer and ">" in answer else None
     found = entity or tag
-    if found is None or found.group() in asked or _WANTED.search(answer):
+    if found is None or found.group() in asked or is_quoted(answer, *found.span()) or _WANTED.search(answer):
         return None
     if is_about_markup(asked) or is_about_markup(_TAG.sub(" ", answer)):
         return None

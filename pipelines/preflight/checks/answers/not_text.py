@@ -23,7 +23,8 @@ _MIN_CHANGES, _MIN_LETTERS = 0.22, 14  # of 100 pairs of letters and digits; dif
 _MIN_PART = 0.25  # of the answer
 _SCHEME = re.compile(r"\w+://|www\.")
 # Bytes in hexadecimal begin an answer: "89 50 4e 47", "0x89, 0x50", "\\x89\\x50", "00000000: 8950 4e47"
-_N_HEXADECIMAL, _MIN_DIGITS, _MIN_HEX_LETTERS = 64, 14, 4  # characters of the beginning
+_N_HEXADECIMAL, _MIN_DIGITS, _MIN_HEX_LETTERS = 48, 12, 4  # characters of the beginning
+_LONGER_THAN_HASHES = 132
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF ,:x\\\n")
 _ASKED_FOR = re.compile(
     r"base ?64|encod|decod|encrypt|decrypt|cipher|hash|\bhex|\bsha|\bmd5|checksum|digest|\btokens?\b|\bkeys?\b|binary"
@@ -71,6 +72,10 @@ def _hexadecimal(answer: str) -> tuple[int, int] | None:
     begin = answer[:_N_HEXADECIMAL]
     if len(begin) < _N_HEXADECIMAL or not _HEXADECIMAL.issuperset(begin):
         return None
+    if not any(one in begin for one in " :,\\"):  # a hash, unless it is longer than any
+        begin = answer[:_LONGER_THAN_HASHES]
+        if len(begin) < _LONGER_THAN_HASHES or not _HEXADECIMAL.issuperset(begin):
+            return None
     n_digits, n_letters = sum(map(str.isdecimal, begin)), sum(one in "abcdefABCDEF" for one in begin)
     return (0, len(begin)) if n_digits >= _MIN_DIGITS and n_letters >= _MIN_HEX_LETTERS else None
 

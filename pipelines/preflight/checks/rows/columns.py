@@ -33,6 +33,7 @@ _NO_VALUE = {"nan", "none", "null", "n/a", "<na>", "undefined", "no input", "noi
 _NO_ANSWER = {"nan", "<na>", "noinput", "no input", "[object Object]"}
 _MAYBE_NO_ANSWER = {"None", "null", "N/A", "undefined", "TODO", "[]", "{}"}
 _LONGEST = 16  # characters of the words above
+_PROSE_SHARE = 0.9  # of the other answers are longer
 
 _VARIABLE = re.compile(r"\{\{([A-Za-z]\w*(?: \w+){0,3})\}\}")  # {{name}}; Jinja's and Ansible's have spaces inside
 _CODE = re.compile(r"```|\{%|</|^\s*- name:|\$\{|=>", re.MULTILINE)
@@ -113,7 +114,7 @@ def placeholder_values(context: CheckContext) -> Iterator[Finding]:
     counts = Counter(value for _, _, value in found).most_common(4)
     yield Finding(
         "PLACEHOLDER_VALUES",
-        Severity.WARNING if variables and severity is Severity.NOTE else severity,
+        Severity.WARNING if (variables or _are_prose(rows, found)) and severity is Severity.NOTE else severity,
         summary=f"{len(found)} of {len(rows)} rows have a placeholder instead of text: "
         + ", ".join(f"{value} ({count})" for value, count in counts),
         why="the model reads the placeholder as text, or learns to answer it",
@@ -166,6 +167,14 @@ def _maybe_placeholders(rows: list[tuple[str, SampledRow]]) -> Found:
     """Rows whose whole answer is "None" or the like, if there are many."""
     found = [(split, row, repr(one)) for split, row in rows for one in row.answers if one in _MAYBE_NO_ANSWER]
     return found if len(found) >= _LABEL_SHARE * len(rows) else []
+
+
+def _are_prose(rows: list[tuple[str, SampledRow]], found: Found) -> bool:
+    """Whether the answers are sentences but for those `found`: then "None" is no label and [] no empty list."""
+    places = {(split, row.number) for split, row, _ in found}
+    others = [one.strip() for split, row in rows if (split, row.number) not in places for one in row.answers[:1]]
+    n_prose = sum(len(one) > _LONGEST and one[:1] not in ("[", "{") for one in others)
+    return len(found) > 1 and n_prose >= _PROSE_SHARE * len(others) > 0
 
 
 CHECKS: tuple[Check, ...] = (empty_instructions, empty_answers, placeholder_values)

@@ -19,7 +19,8 @@ _MANY_CONFLICTING_LABELS = 0.05  # a label is right or wrong; below it, annotato
 _MANY_FLIPPED = 0.01
 # One request in a tenth of the rows with different answers: the column that distinguished the rows was lost.
 _SAME_REQUEST, _SAME_REQUEST_ROWS = 0.1, 20
-_SAME_ANSWER, _SAME_OPENING = 0.2, 0.5
+_SAME_ANSWER, _SAME_OPENING, _SAME_LABEL = 0.2, 0.5, 0.5
+_OTHER_LABELS = 0.2  # of the other rows have short answers too
 _MIN_REQUESTS = 10  # different ones with the same answer
 _OPENING = 40  # characters: longer than "Sure! Here is a"
 _LABEL_WORDS, _LABEL_CHARACTERS = 3, 8  # an answer this short is a label ("positive"); characters where no spaces are
@@ -123,13 +124,17 @@ def answers_alike(context: CheckContext) -> Iterator[Finding]:
     rows = [row for row in _trained(context.train) if row.asked.strip() and not _hidden(row)]
     wholes: dict[str, list[SampledRow]] = defaultdict(list)
     openings: dict[str, list[SampledRow]] = defaultdict(list)
+    labels: dict[str, list[SampledRow]] = defaultdict(list)
     for row in rows:
         answer = _collapsed(_answer(context, row)[:_ALIKE])[0]
-        if answer and not _is_label(answer):
-            wholes[answer].append(row)
+        if answer:
+            (labels if _is_label(answer) else wholes)[answer].append(row)
         if len(answer) >= _OPENING and not _CODE.search(answer[:_OPENING]):
             openings[answer[:_OPENING]].append(row)
-    for verb, groups, least in (("are", wholes, _SAME_ANSWER), ("begin with", openings, _SAME_OPENING)):
+    groups_of = [("are", wholes, _SAME_ANSWER), ("begin with", openings, _SAME_OPENING)]
+    if _is_one_label(labels.values(), len(rows)):
+        groups_of.insert(0, ("are", labels, _SAME_LABEL))
+    for verb, groups, least in groups_of:
         text, same = max(groups.items(), key=lambda item: len(item[1]), default=("", []))
         if groups is wholes:
             if _is_closed_set(groups.values(), len(rows)):
@@ -192,6 +197,12 @@ def _is_closed_set(groups: Iterable[Sequence[SampledRow]], n_rows: int) -> bool:
     """Whether the answers are labels in whole sentences ("The answer is B."): a few of them for most of the rows."""
     frequent = sorted((len(same) for same in groups if len(same) >= _LABEL_ROWS), reverse=True)
     return len(frequent) > 1 and sum(frequent) >= _CLOSED_SHARE * n_rows and frequent[0] <= _CLOSED_SHARE * n_rows
+
+
+def _is_one_label(labels: Iterable[Sequence[SampledRow]], n_rows: int) -> bool:
+    """Whether one short answer is given to many rows and the others have sentences: no set of labels, then."""
+    n_each = sorted(map(len, labels), reverse=True)
+    return sum(n_each[1:]) <= _OTHER_LABELS * (n_rows - sum(n_each[:1]))
 
 
 def _hidden(row: SampledRow) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the text: mojibake, broken characters, and answers that all end at one length."""
+"""Checks of the text: mojibake and broken characters."""
 
 import re
 from collections.abc import Iterator
@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from ftfy.chardata import CHARMAP_ENCODINGS
 
 from data_prep.conversation.encoding import ABOUT_ENCODINGS, is_quoted, repaired
-from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
+from pipelines.preflight.check_context import CheckContext, SampledRow
 from pipelines.preflight.checks.evidence import (
     Check,
     evidence_of_splits,
     excerpt,
-    row_evidence,
     rows_of_splits,
     severity_by_share,
     texts_of,
-    wanted_answers,
 )
 from pipelines.records.finding import Finding, Severity
 
@@ -28,12 +26,6 @@ _DAMAGE = re.compile(
 _POSSIBLE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\ud800-\uf8ff\ufeff锟]")  # fast
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 _INVISIBLE = re.compile("[\ufeff\ue000-\uf8ff]")  # a byte order mark inside text; private use
-
-# Answers that were cut at a number of characters all have this one length, and end anywhere.
-_MIN_CUT_LENGTH = 200  # shorter ones are equal by chance: labels, dates, codes
-_MIN_CUT_ANSWERS = 10
-_CUT_SHARE = 0.01
-_OPEN_END_SHARE = 0.8  # of them end in a letter, a digit or a comma
 
 
 def mojibake(context: CheckContext) -> Iterator[Finding]:
@@ -116,28 +108,4 @@ def _first_of(pattern: re.Pattern[str], row: SampledRow) -> str | None:
     return None
 
 
-def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
-    """ANSWERS_END_ABRUPTLY: many answers have exactly the maximum, and most of these are unfinished."""
-    if context.stage is Stage.PRETRAIN:
-        return
-    answers = [(row, one) for row in context.train.rows for one in wanted_answers(row, context.stage) if one]
-    longest = max((len(answer) for _, answer in answers), default=0)
-    cut = {answer: row for row, answer in answers if len(answer) == longest}
-    if longest < _MIN_CUT_LENGTH or len(cut) < max(_MIN_CUT_ANSWERS, _CUT_SHARE * len(answers)):
-        return
-    n_open = sum(answer.rstrip()[-1:].isalnum() or answer.rstrip().endswith(",") for answer in cut)
-    if n_open < _OPEN_END_SHARE * len(cut):
-        return
-    yield Finding(
-        "ANSWERS_END_ABRUPTLY",
-        Severity.WARNING,
-        summary=f"{len(cut)} of {len(answers)} answers have exactly {longest} characters, the maximum, and "
-        f"{n_open} of them end in the middle of a sentence",
-        why="the model learns to stop in the middle of a sentence",
-        remedy="build the dataset again from its source without the limit, or remove these rows",
-        evidence=row_evidence(cut.values(), lambda row: excerpt(row.answers[0], max(0, longest - 60), longest)),
-        n_rows=len(cut),
-    )
-
-
-CHECKS: tuple[Check, ...] = (mojibake, broken_characters, answers_end_abruptly)
+CHECKS: tuple[Check, ...] = (mojibake, broken_characters)

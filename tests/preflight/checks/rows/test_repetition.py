@@ -58,8 +58,8 @@ CLEAN: list[tuple[list[Row], dict[str, Any]]] = [
     (some_pairs(50), DPO),
     (some_pairs(40, rejected=ALIKE), DPO),
     ([*rows_of(400), {**rows_of(1)[0], "output": "Something else."}], {}),
-    *((answered(rows_of(100), *labels), {}) for labels in (("positive", "negative"), ("not enough information",),
-                                                          ("非常抱歉",))),
+    *((answered(rows_of(100), *labels), {}) for labels in (("positive", "negative"), ["no"] * 19 + ["yes"])),
+    ([*answered(rows_of(60), "no"), *answered(rows_of(100)[60:80], "yes"), *rows_of(100)[80:]], {}),
     *((opened_with(opening), {}) for opening in (
         "Sure! ", "#include <iostream>\n#include <string>\nusing namespace std;\n",
         '{"name": "get_weather", "arguments": {"city": ', "import numpy as np\nimport pandas as pd\nimport torch\n",
@@ -94,6 +94,9 @@ FAULTS: list[tuple[list[Row], dict[str, Any], str, Severity, int | None, str]] =
      CONFLICT, WARNING, 4, "rejects"),
     *(([*answered(rows_of(25), answer), *rows_of(100)[25:]], {}, "ANSWERS_ALIKE", WARNING, 25, answer.lower())
       for answer in (SORRY, CHINESE)),
+    *(([*answered(rows_of(60), answer), *rows_of(100)[60:]], {}, "ANSWERS_ALIKE", WARNING, 60, "60 of 100")
+      for answer in ("Not enough information.", "非常抱歉")),
+    (answered(rows_of(40), "OK"), {}, "ANSWERS_ALIKE", WARNING, 40, "40 of 40"),
     (opened_with(OPENING), {}, "ANSWERS_ALIKE", WARNING, 80, "begin with"),
     (some_pairs(40, chosen=ALIKE), DPO, "ANSWERS_ALIKE", WARNING, 40, ""),
     (of_sources(290, 10), {}, "SOURCE_DOMINATES", WARNING, 290, "source_1 has 10 of 300 rows"),

@@ -1,4 +1,4 @@
-"""The text itself: read in a wrong encoding, damaged, running on into a next task, cut at a number of characters."""
+"""The text itself: read in a wrong encoding, damaged or running on into a next task."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.checks.rows.text import answers_end_abruptly, broken_characters, mojibake, mojibake_in
+from pipelines.preflight.checks.rows.text import broken_characters, mojibake, mojibake_in
 from pipelines.preflight.checks.rows.trailing_turns import trailing_turns
 from pipelines.records.finding import Finding, Severity
 from tests.preflight.contexts import context_of, findings_by_id, rows_of
 
-CHECKS = (mojibake, broken_characters, trailing_turns, answers_end_abruptly)
+CHECKS = (mojibake, broken_characters, trailing_turns)
 
 # What people write: none of it was read in a wrong encoding, and none of it is damaged.
 HONEST = {
@@ -138,17 +138,3 @@ def test_a_rejected_answer_may_run_on(tmp_path, base):
     assert not found_in(tmp_path / "rejected", base, rows, stage=Stage.DPO)
     exchanged = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
     assert "ANSWER_RUNS_ON" in found_in(tmp_path / "chosen", base, exchanged, stage=Stage.DPO)
-
-
-def test_answers_cut_at_one_number_of_characters_are_found(tmp_path, base):
-    long = [f"{i} " + " ".join(f"word{(i * 7 + k) % 97}" for k in range(40 + i)) + "." for i in range(60)]
-    rows = [{"instruction": f"Tell story {i}.", "output": text} for i, text in enumerate(long)]
-    assert not found_in(tmp_path / "whole", base, rows)
-    cut = [{**row, "output": row["output"][:301]} for row in rows]
-    finding = found_in(tmp_path / "cut", base, cut)["ANSWERS_END_ABRUPTLY"]
-    assert "exactly 301 characters" in finding.summary
-
-
-def test_answers_of_one_length_that_end_whole_are_not_cut(tmp_path, base):
-    rows = [{"instruction": f"Hash {i}.", "output": f"{i:04d}" * 60 + "."} for i in range(40)]
-    assert not found_in(tmp_path, base, rows)
