@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ _MAX_DIFF_BYTES = 200_000
 _OTHER_TOKEN = re.compile(r"_(?:token|key|secret)\s*[:=]\s*['\"]?[A-Za-z0-9+/_-]{20}")
 
 
+@cache  # reading a package's metadata takes 20 ms
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: version for package in _PACKAGES if (version := _version(package)) is not None}
+    return {"python": platform.python_version(), **found}
 
 
 def describe_machine() -> dict[str, Any]:

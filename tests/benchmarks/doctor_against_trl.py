@@ -38,6 +38,8 @@ from tests.planted_faults.faults import FAULTS, PlantedFault
 from tests.planted_faults.pair import Pair, recipe_keys, write_pair
 from tests.planted_faults.sample_rows import rows_in
 
+_BEGIN, _END = "<!-- begin: doctor_against_trl -->", "<!-- end -->"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="an id; may be given several times")
     parser.add_argument("--peft_doctor", type=Path, help="the Python of an environment with peft-doctor")
     parser.add_argument("--soup", type=Path, help="the Python of an environment with soup-cli")
+    parser.add_argument("--page", type=Path, help="a page in which to replace the table between its two marks")
     flags = parser.parse_args()
     chosen = [fault for fault in FAULTS if not flags.only or fault.id in flags.only]
     runs: Path = flags.output / "runs"
@@ -84,6 +87,9 @@ def main() -> None:
     (flags.output / "table.json").write_text("[\n" + ",\n".join(found) + "\n]\n", encoding="utf-8")
     (flags.output / "table.md").write_text("\n".join([table(lines), *sums, ""]), encoding="utf-8")
     print(table(lines), *sums, sep="\n")
+    if flags.page:
+        before, _, after = flags.page.read_text(encoding="utf-8").partition(_BEGIN)
+        flags.page.write_text(f"{before}{_BEGIN}\n{table(lines)}\n\n{' '.join(sums)}\n{_END}{after.partition(_END)[2]}")
 
 
 def table(lines: Sequence[Line]) -> str:

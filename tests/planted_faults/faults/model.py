@@ -44,7 +44,7 @@ def checkpoints_without_end() -> Pair:
     """A checkpoint at each of 200,000 steps, none ever removed: about 160 TB."""
     keys = {**_FULL, "learning_rate": 2e-5, "save_strategy": "steps", "save_steps": 1, "max_steps": 200_000,
             "use_cpu": True}  # fmt: skip
-    return Pair(rows_in("english"), keys=keys, change_base=_with_size_of("qwen2.5-0.5b", vocab_size=151936))
+    return Pair(rows_in("english"), keys=keys, change_base=_with_size_of("qwen2.5-0.5b"))
 
 
 def model_of_another_league() -> Pair:
@@ -53,5 +53,5 @@ def model_of_another_league() -> Pair:
     return Pair(
         rows_in("english"),
         keys={"dtype": "bfloat16", "bf16": True, "use_cpu": True},
-        change_base=_with_size_of("llama-3.1-8b", vocab_size=128256, head_dim=128, num_key_value_heads=8, **sizes),
+        change_base=_with_size_of("llama-3.1-8b", head_dim=128, num_key_value_heads=8, **sizes),
     )
