@@ -1,6 +1,7 @@
 """Check that the template writes answers as they are: indentation, line breaks, spaces and quotes."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -17,7 +18,7 @@ _RUINED_SHARE = 0.5  # of the rows
 # The first line that is not blank, if it is indented; one space is what an export left there.
 _INDENTED = re.compile(r"(?:[^\S\n]*\n)*([ \t]*(?: {2}|\t)\S[^\n]*)")
 _INNER = re.compile(r"\n|  |[\"\\<>&]")  # what a template may collapse or escape
-_N_SHOWN = 40
+_N_SHOWN, _N_BEFORE = 40, 15  # characters, and those before the difference
 
 
 def template_changes_answers(context: CheckContext) -> Iterator[Finding]:
@@ -88,9 +89,17 @@ def _lost(context: CheckContext, row: SampledRow, part_of: Callable[[str], str |
     part = part_of(END_OF_THOUGHT.split(content_text(conversation.messages[turn]))[-1])
     if part is None or part in rendered.text:
         return None
-    squeezed = "".join(part.split())[:12]
-    shown = next((line for line in rendered.text.split("\n") if "".join(line.split()).startswith(squeezed)), None)
-    return f"{part[:_N_SHOWN]!r} is trained as {(shown if shown is not None else rendered.text)[:_N_SHOWN]!r}"
+    return _difference(part, rendered.text)
+
+
+def _difference(part: str, text: str) -> str:
+    """Excerpts of an answer's `part` and of the rendered `text`, from shortly before their first difference."""
+    if (line := part.lstrip()) in text:
+        return f"{part[:_N_SHOWN]!r} is trained as {text[text.index(line) :][:_N_SHOWN]!r}"
+    n_same = bisect_left(range(len(part)), True, key=lambda n: part[: n + 1] not in text)
+    begin = max(0, n_same - _N_BEFORE)
+    place = text.index(part[:n_same]) + begin if n_same else 0
+    return f"{part[begin : begin + _N_SHOWN]!r} is trained as {text[place : place + _N_SHOWN]!r}"
 
 
 CHECKS: tuple[Check, ...] = (template_changes_answers,)

@@ -39,9 +39,10 @@ def turns_rendered_twice(context: CheckContext) -> Iterator[Finding]:
         return
     rows = [row for row in context.train.rows if row.messages and row.whole]
     with_system = [row for row in rows if row.messages[0]["role"] == "system"]
-    for spoken, affected in ((False, rows), (True, with_system)):
-        what = _twice(context.tokenizer, _rendered(context.tokenizer, with_system=spoken)) if affected else None
+    for spoken, n_rows in ((True, len(with_system)), (False, len(rows) - len(with_system))):
+        what = _twice(context.tokenizer, _rendered(context.tokenizer, with_system=spoken)) if n_rows else None
         if what is not None:
+            affected = with_system if "system" in what else rows
             yield Finding(
                 "TURN_RENDERED_TWICE",
                 Severity.WARNING,

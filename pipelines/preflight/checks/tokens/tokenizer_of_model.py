@@ -12,9 +12,6 @@ from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 # Rows to spare are usual: Qwen2.5 has 271 to 399, GPT-J 143, Phi-2 905, none a tenth of its vocabulary.
 _MAX_SPARE, _MAX_SPARE_SHARE = 1024, 0.1
-# Special tokens of all tokenizers of an architecture; others (llama, gpt2) are trained with many.
-_ALWAYS = {"qwen2": "<|endoftext|>", "qwen3": "<|endoftext|>", "gemma": "<bos>", "gemma2": "<bos>",
-           "gemma3_text": "<bos>"}  # fmt: skip
 _KINDS = ("bos", "eos", "pad")
 
 
@@ -23,7 +20,7 @@ def tokenizer_not_of_model(context: CheckContext) -> Iterator[Finding]:
     if context.base.from_scratch:
         return
     ruins, ids = _words_without_rows(context), _ids_of_other_tokens(context)
-    signs = [*ruins, *_spare_rows(context, likely=bool(ids)), *_lacks_its_own(context)]
+    signs = [*ruins, *_spare_rows(context, likely=bool(ids))]
     if not signs:  # ids alone may be wrong in the config
         return
     signs += ids
@@ -78,7 +75,7 @@ def embeddings_not_of_config(context: CheckContext) -> Iterator[Finding]:
 def _words_without_rows(context: CheckContext) -> list[str]:
     """Tokens of the vocabulary itself, not added ones, behind the last embedding."""
     n_rows, tokenizer = context.base.n_embedding_rows, context.tokenizer
-    if len(tokenizer) <= n_rows or context.stage is Stage.PRETRAIN:  # which may extend a vocabulary
+    if tokenizer.vocab_size <= n_rows or context.stage is Stage.PRETRAIN:  # which may extend a vocabulary
         return []
     added = tokenizer.added_tokens_decoder
     behind = [token for token, number in tokenizer.get_vocab().items() if number >= n_rows and number not in added]
@@ -139,13 +136,6 @@ def _other_ids(context: CheckContext) -> list[str]:
 
 def _is_word(context: CheckContext, token_id: int) -> bool:
     return token_id not in context.tokenizer.added_tokens_decoder and _is_trained(context, token_id)
-
-
-def _lacks_its_own(context: CheckContext) -> list[str]:
-    token = _ALWAYS.get(str(context.base.config.get_text_config().model_type))
-    if token is None or token in context.tokenizer.get_vocab():
-        return []
-    return [f"it has no {token}, which all tokenizers of {context.base.config.model_type} have"]
 
 
 def _configured(context: CheckContext) -> dict[int, str]:
