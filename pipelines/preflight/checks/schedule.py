@@ -24,12 +24,14 @@ def learning_rate_unusual(context: CheckContext) -> Iterator[Finding]:
     low = rate < usual.lowest or is_default
     yield Finding(
         "LEARNING_RATE_UNUSUAL",
-        Severity.WARNING,
+        Severity.WARNING if rate else Severity.ERROR,
         summary=f"learning_rate is not set, and the default {rate:g} is too low for {usual.method}"
         if is_default
         else f"learning_rate {rate:g} is {'low' if low else 'high'} for {usual.method}; usual for this model are "
         f"{usual.lowest:.0e} to {usual.highest:.0e}",
-        why="at a low rate the model learns little" if low else "at a high rate the model diverges or forgets the base",
+        why=("at a low rate the model learns little" if rate else "nothing is learned")
+        if low
+        else "at a high rate the model diverges or forgets the base",
         remedy=f"set learning_rate: {usual.advised:.1e}".replace("e-0", "e-"),
     )
 

@@ -12,9 +12,11 @@ from pipelines.recipe.arguments import PretrainingArguments
 # Other optimizers (Lion, SGD, Adafactor, ...) need rates that differ by orders of magnitude.
 _ADAMW = ("adamw", "paged_adamw")
 _N_PARAMETERS = 1_000_000_000  # of the models for which the highest usual rates below are given
-# The best rate falls with the root of the size (tinker-cookbook, hyperparam_utils.py: get_full_finetune_lr_multiplier);
-# ten times what a model of 1B takes is the most, however small the model.
+# The best rate falls with the root of the size (tinker-cookbook, hyperparam_utils.py: get_full_finetune_lr_multiplier).
+# Fine-tuning of smaller models than GPT-2 takes GPT-2's rates; from scratch they take up to ten times those of 1B.
+_SMALLEST = 125_000_000
 _MAX_SIZE_FACTOR = 10.0
+_HIGHEST_OF_LORA = 1e-2  # however weak the adapter
 _USUAL_SCALING = 2.0  # lora_alpha / lora_r of most recipes
 _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
 
@@ -62,9 +64,13 @@ def usual_rates(context: CheckContext) -> UsualRates | None:
     if usual is _WITH_MUON:
         return usual
     n_parameters = context.base.skeleton.num_parameters()
+    if context.stage is not Stage.PRETRAIN:
+        n_parameters = max(_SMALLEST, n_parameters)
     size = min(_MAX_SIZE_FACTOR, max(1.0, math.sqrt(_N_PARAMETERS / n_parameters)))
     scaling = _scaling(context.model) / _USUAL_SCALING if adapts else 1.0
     lowest, highest = usual.lowest / max(1.0, scaling), usual.highest * size / min(1.0, scaling)
+    if adapts:
+        highest = min(highest, _HIGHEST_OF_LORA)
     return UsualRates(usual.method, lowest, highest, usual.advised, usual.fits_default)
 
 

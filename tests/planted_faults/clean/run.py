@@ -1,5 +1,8 @@
 """Runs, evaluations, orders and numbers that look like a fault and are none."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.families import Family
 from tests.planted_faults.pair import Pair, Stage
@@ -40,11 +43,36 @@ def best_by_margin() -> Pair:
     return Pair(pairs[:80], held_out=pairs[80:], stage=Stage.DPO, keys=keys)
 
 
+def _preferred(keys: Mapping[str, Any]) -> Pair:
+    return Pair(preferences(rows_in("english")), stage=Stage.DPO, keys=keys)
+
+
 def one_epoch_of_a_corpus() -> Pair:
     return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN, keys={"max_length": 64})
 
 
+_OF_PUBLISHED_RECIPES = {
+    "QLoRA's numbers": {"lora_r": 64, "lora_alpha": 16, "lora_dropout": 0.1, "max_grad_norm": 0.3, "adam_beta2": 0.999},
+    "LoRA Without Regret": {"lora_r": 1, "lora_alpha": 32, "lora_dropout": 0.0, "weight_decay": 0.0},
+    "rsLoRA at rank 256": {"lora_r": 256, "lora_alpha": 32, "use_rslora": True, "neftune_noise_alpha": 15},
+    "no clipping, 8-bit Adam": {"max_grad_norm": 0.0, "optim": "adamw_bnb_8bit", "adam_epsilon": 1e-6,
+                                "weight_decay": 0.1, "adam_beta2": 0.95},
+}  # fmt: skip
+_LENGTH_NORMALIZED = {"loss_type": ["sigmoid_norm"], "beta": 5.0}
+_IPO = {"loss_type": ["ipo"], "beta": 0.01, "label_smoothing": 0.0}
+
 CLEAN_PAIRS = (
+    *(
+        CleanPair(name, family, lambda keys=keys: Pair(rows_in("english"), keys=keys))
+        for (name, keys), family in zip(_OF_PUBLISHED_RECIPES.items(), Family, strict=True)
+    ),
+    CleanPair(
+        "Adafactor",
+        Family.GPT2,
+        lambda: Pair(rows_in("english"), keys={"optim": "adafactor", "learning_rate": 1e-3, "adam_epsilon": 1e-3}),
+    ),
+    CleanPair("DPO by the mean of tokens", Family.CHATML, lambda: _preferred(_LENGTH_NORMALIZED)),
+    CleanPair("IPO", Family.LLAMA3, lambda: _preferred(_IPO)),
     CleanPair("max_steps and epochs that agree", Family.GPT2, steps_that_agree),
     CleanPair("twenty epochs, the best of them kept", Family.CHATML, many_epochs_with_the_best_kept),
     CleanPair("continued pretraining for one epoch", Family.LLAMA3, one_epoch_of_a_corpus),

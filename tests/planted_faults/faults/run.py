@@ -42,3 +42,16 @@ def lowest_accuracy() -> Pair:
 
 def metric_that_nothing_measures() -> Pair:
     return _evaluated(**_BEST, metric_for_best_model="eval_rougeL", greater_is_better=True)
+
+
+def _preferences(**keys: Any) -> Pair:
+    return Pair(preferences(rows_in("english")), stage=Stage.DPO, keys=keys)
+
+
+def preferences_with_beta_10() -> Pair:
+    """A beta of SimPO, for another loss."""
+    return _preferences(beta=10.0)
+
+
+def preferences_with_beta_0() -> Pair:
+    return _preferences(beta=0.0)

@@ -1,6 +1,6 @@
 """Checks of the recipe's keys against each other and against the number of rows."""
 
 from pipelines.preflight.checks.evidence import Check
-from pipelines.preflight.checks.recipe import evaluation, run_length
+from pipelines.preflight.checks.recipe import evaluation, packages, run_length, usual_values
 
-CHECKS: tuple[Check, ...] = (*run_length.CHECKS, *evaluation.CHECKS)
+CHECKS: tuple[Check, ...] = (*run_length.CHECKS, *evaluation.CHECKS, *usual_values.CHECKS, *packages.CHECKS)
