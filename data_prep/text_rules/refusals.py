@@ -23,14 +23,19 @@ _REFUSAL = re.compile(
     r"|sorry, (?:but )?(?:this|the|that) (?:task|instruction|request)\b"
     r"|this (?:type of )?(?:instruction|task|request) (?:cannot|can['’]?t|can not) be"
     r" (?:completed|done|fulfilled|performed)"
-    r"|(?:es tut mir leid|tut mir leid|entschuldigung)[,.]? (?:aber )?(?:ich kann|als (?:ein )?ki)"
-    r"|als (?:ein )?ki-?(?:sprachmodell|modell|assistent)?,? kann ich (?:leider )?(?:nicht|kein)"
+    r"|(?:es tut mir leid|tut mir leid|entschuldigung|leider)[,.]? (?:aber )?(?:(?:\w+ )?(?:ich kann|kann ich)"
+    r"|als (?:ein )?ki)\b[^.\n]{0,60}?\b(?:nicht|kein\w*)\b"
+    r"|als (?:ein )?ki\b[\w-]*,? (?:\w+ )?(?:kann|habe|darf) ich [^.\n]{0,60}?\b(?:nicht|kein\w*)\b"
     r"|(?:je suis )?désolée?,? (?:mais )?je ne (?:peux|suis)|en tant qu['’](?:ia|intelligence)[\w ,’']{0,60} je ne"
     r"|(?:lo siento|lamento),? (?:pero )?(?:no puedo|como (?:modelo|ia))"
+    r"|como (?:modelo|ia)[\w ,]{0,60} no (?:puedo|tengo)"
+    r"|(?:mi dispiace|scusa),? (?:ma )?non posso|(?:desculpe|sinto muito|lamento),? (?:mas )?(?:eu )?não posso"
+    r"|(?:извините|простите|к сожалению),? (?:но )?я не могу|как (?:языковая модель|ии)[\w ,]{0,40}я не"
+    r"|申し訳(?:ありません|ございません)[^。\n]{0,40}(?:できません|いたしかねます|お答え)"
     r"|(?:很抱歉|抱歉|对不起)[，,]?\s*(?:但)?(?:我|作为)[^。\n]{0,30}(?:不能|无法|没有))",
     re.IGNORECASE,
 )
-MAY_BE_REFUSAL = re.compile(r"\W*[asiburtendjl很抱对]", re.IGNORECASE)
+MAY_BE_REFUSAL = re.compile(r"\W*[asiburtendjlmcизкпс申很抱对]", re.IGNORECASE)
 
 # What follows is an answer after all, or a fact: the request had a mistake.
 _ANSWERS_AFTER_ALL = re.compile(

@@ -77,6 +77,7 @@ def _refusal(context: CheckContext, row: SampledRow) -> str | None:
 
 
 _CANNED_SHARE = 0.4  # of the answers; a third of them where models of 2023 wrote a set
+_MODEL_SHARE = 0.05  # of the answers begin with "As an AI language model", which no user wants to read
 _OPENING = re.compile(
     r"\W*(?:(sure(?: thing)?|certainly|of course|absolutely|definitely|no problem|great question|(?:that['’]s|what) a "
     r"(?:great|good) question|(?:i['’]d|i would|i am|i['’]m) (?:be )?(?:happy|glad) to"
@@ -99,7 +100,9 @@ def canned_openings(context: CheckContext) -> Iterator[Finding]:
         (split, row, match) for split, row, one in answers
         if len(one) >= _MIN_ANSWER and (match := _OPENING.match(one)) is not None
     ]  # fmt: skip
-    if len(found) < max(_MIN_ROWS, _CANNED_SHARE * len(answers)):
+    n_models = sum("model" in match[0].lower() or match[0].lower().endswith(" ai") for _, _, match in found)
+    are_many = len(found) >= _CANNED_SHARE * len(answers) or n_models >= _MODEL_SHARE * len(answers)
+    if len(found) < _MIN_ROWS or not are_many:
         return
     phrases = Counter((match[1] or match[2]).lower() for _, _, match in found)
     most = ", ".join(f'"{phrase}" ({count})' for phrase, count in phrases.most_common(4))

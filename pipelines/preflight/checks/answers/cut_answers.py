@@ -1,5 +1,6 @@
 """A check of answers that were cut at one length, in characters, words or tokens: they end anywhere."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ _MIN_WORDS = 6  # of prose; Chinese has as many characters
 _MIN_CUT = 5  # answers of one length
 _LONG, _LONG_SHARE, _SHORT_SHARE = 200, 0.01, 0.08  # characters; of all answers: few long ones are equal by chance
 _OPEN_SHARE = 0.8  # of the answers of that length end in a letter, a digit or a comma
+_MIN_SPIKE = {"characters": 100, "words": 25, "tokens": 32}
 # A generator that counts the tokens of another tokenizer cuts at nearly one length: then the longest quarter ends open,
 # and the shorter half does not.
 _QUARTER_OPEN, _HALF_OPEN, _NEARLY, _MIN_ANSWERS = 0.75, 0.25, 0.75, 24
@@ -78,21 +80,22 @@ def answers_end_abruptly(context: CheckContext) -> Iterator[Finding]:
 
 
 def _at_one_length(unit: str, answers: list[_Answer], open_ends: list[_Answer]) -> tuple[list[_Answer], str] | None:
-    """Answers that end open at the maximum of a unit, and that maximum."""
+    """Answers that end open at the maximum of a unit or at its most frequent value, and that length."""
     size_of = _UNITS[unit]
     sizes = [size_of(answer) for answer in open_ends]
-    longest = max(sizes)
-    # a cut after a space has one character less
-    cut = {
-        one.text: one for one, size in zip(open_ends, sizes, strict=True) if longest - size <= (unit == "characters")
-    }
-    is_long = sum(map(len, cut)) >= _LONG * len(cut)
+    top = max(sizes)
+    [(most, n_most)] = Counter(sizes).most_common(1)
+    # with a second source that has no limit, the most frequent length is not the maximum
+    limit = most if n_most >= _SHORT_SHARE * len(answers) and most >= _MIN_SPIKE[unit] else top
+    slack = unit == "characters"  # a cut after a space has one character less
+    cut = {one.text: one for one, size in zip(open_ends, sizes, strict=True) if 0 <= limit - size <= slack}
+    is_long = limit == top and sum(map(len, cut)) >= _LONG * len(cut)
     if len(cut) < max(_MIN_CUT, (_LONG_SHARE if is_long else _SHORT_SHARE) * len(answers)):
         return None
-    as_long = [one for one in answers if len(one.text) >= longest and size_of(one) >= longest]
-    n_whole = sum(one.text not in cut for one in as_long)
-    is_cut = n_whole <= (1 - _OPEN_SHARE) * len(cut)
-    return (list(cut.values()), f"exactly {longest} {unit}, the maximum") if is_cut else None
+    others = [size_of(one) for one in answers if len(one.text) >= limit and one.text not in cut]
+    if others.count(limit) > (1 - _OPEN_SHARE) * len(cut):
+        return None
+    return list(cut.values()), f"exactly {limit} {unit}" + ", the maximum" * (max(others, default=0) <= limit)
 
 
 def _at_nearly_one_length(answers: list[_Answer], is_open: list[bool]) -> tuple[list[_Answer], str] | None:

@@ -26,6 +26,11 @@ def damaged_rows(context: CheckContext, damage: Damage) -> tuple[Damaged, int]:
     return found, len(rows)
 
 
+def texts_in(context: CheckContext) -> str:
+    """What the rows have: "answers", or "texts" where nothing is asked."""
+    return "answers" if any(row.asked for row in context.train.rows) else "texts"
+
+
 def severity_of(context: CheckContext, n_found: int, n_rows: int, error: float | None = None) -> Severity:
     """A note for single rows, a warning for more, from a share of `error` an error."""
     if error is not None and n_found >= max(_ERROR_ROWS, error * n_rows):
@@ -43,7 +48,7 @@ def damage_finding(
         yield Finding(
             name,
             severity_of(context, len(found), n_rows, error),
-            summary=f"the answers of {share_of(len(found), n_rows)} rows {what}",
+            summary=f"the {texts_in(context)} of {share_of(len(found), n_rows)} rows {what}",
             why=why,
             remedy=remedy,
             evidence=evidence_of_splits(found),

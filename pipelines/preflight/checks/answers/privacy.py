@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from data_prep.text_rules.credentials import find_credentials, may_have_credentials
 from data_prep.text_rules.personal_data import find_personal_data, may_have_personal_data
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
+from pipelines.preflight.checks.answers.damaged_rows import texts_in
 from pipelines.preflight.checks.evidence import (
     Check,
     builder,
@@ -50,7 +51,8 @@ def personal_data(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "PERSONAL_DATA",
         Severity.WARNING if are_many and not is_public_text else Severity.NOTE,
-        summary=f"the answers of {share_of(len(new), len(rows))} rows contain personal data: {_named(types)}",
+        summary=f"the {texts_in(context)} of {share_of(len(new), len(rows))} rows contain personal data: "
+        f"{_named(types)}",
         why="the model learns it by heart and tells it to anybody",
         remedy=f"replace it by marks with `python {builder(context)} --source FILE --output FOLDER` and the cleaning "
         "step `personal_data`, or remove these rows",
@@ -71,7 +73,8 @@ def credentials(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "CREDENTIALS",
         Severity.WARNING,
-        summary=f"the answers of {share_of(len(found), len(rows))} rows contain keys or passwords: {_named(types)}",
+        summary=f"the {texts_in(context)} of {share_of(len(found), len(rows))} rows contain keys or passwords: "
+        f"{_named(types)}",
         why="the model learns them by heart, and whoever has the model has them",
         remedy=f"revoke them, and replace them by marks with `python {builder(context)} --source FILE --output FOLDER` "
         "and the cleaning step `secrets`, or remove these rows",

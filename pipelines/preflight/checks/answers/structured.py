@@ -21,7 +21,7 @@ from pipelines.records.finding import Finding
 _MIN_JSON = 5  # answers, for their format to be the set's
 _MOST = 0.5  # of the answers are JSON: then others should be, and in one form
 _PARSED = 0.3  # of the answers that begin like JSON: with fewer it is another notation, unless JSON was asked for
-_FEW = 0.2  # with a code fence, or without one where others have it; more are meant
+_FEW = 0.1  # of the right ones have a code fence or text around them, and others not; more are meant
 _ERROR_SHARE = 0.3
 _FENCED = re.compile(r"\s*```(?:json[l5]?)?[ \t]*\n(?P<inside>.*?)(?:\n?[ \t]*```\s*|\Z)", re.DOTALL | re.IGNORECASE)
 _LIKE_JSON = re.compile(r"\s*(?:\{\s*(?:[\"'}“]|\Z)|\[\s*(?:[{\[\"'\]]|-?\d[\d.eE+-]*\s*(?:,|\]\s*\Z)))")
@@ -48,9 +48,8 @@ def json_does_not_parse(context: CheckContext) -> Iterator[Finding]:
         return
     wrong = {"truncated", "broken"}
     if is_format and are_most:  # then all answers should be alike
-        wrong |= {"Python", "inside"}
-        rare = min("bare", "fenced", key=counts.__getitem__)
-        wrong |= {rare} if counts[rare] <= _FEW * n_right else set()
+        rare = ("inside", min("bare", "fenced", key=counts.__getitem__))
+        wrong |= {"Python"} | {form for form in rare if counts[form] <= _FEW * n_right}
     found = [
         (split, row, f"{_NAMES[form]}: {_shown(answer, form)}") for split, row, answer, form in forms if form in wrong
     ]

@@ -20,6 +20,7 @@ _MANY_FLIPPED = 0.01
 # One request in a tenth of the rows with different answers: the column that distinguished the rows was lost.
 _SAME_REQUEST, _SAME_REQUEST_ROWS = 0.1, 20
 _SAME_ANSWER, _SAME_OPENING, _SAME_LABEL = 0.2, 0.5, 0.5
+_MOST, _EXTRACTED_SHARE = 0.6, 0.5  # of extracted answers may be alike; of the other answers are in their prompts
 _OTHER_LABELS = 0.2  # of the other rows have short answers too
 _MIN_REQUESTS = 10  # different ones with the same answer
 _OPENING = 40  # characters: longer than "Sure! Here is a"
@@ -141,7 +142,9 @@ def answers_alike(context: CheckContext) -> Iterator[Finding]:
                 continue
             same = _most_frequent(context, same)
         n_requests = len({_collapsed(row.asked) for row in same})
-        if n_requests >= _MIN_REQUESTS and n_requests > least * len(rows):
+        if n_requests < _MIN_REQUESTS or n_requests <= least * len(rows):
+            continue
+        if n_requests > _MOST * len(rows) or not _are_extracted(rows, same):
             yield Finding(
                 "ANSWERS_ALIKE",
                 Severity.WARNING,
@@ -203,6 +206,14 @@ def _is_one_label(labels: Iterable[Sequence[SampledRow]], n_rows: int) -> bool:
     """Whether one short answer is given to many rows and the others have sentences: no set of labels, then."""
     n_each = sorted(map(len, labels), reverse=True)
     return sum(n_each[1:]) <= _OTHER_LABELS * (n_rows - sum(n_each[:1]))
+
+
+def _are_extracted(rows: Sequence[SampledRow], same: Sequence[SampledRow]) -> bool:
+    """Whether the other answers are taken out of their prompts, and these say that the prompt has none."""
+    numbers = {row.number for row in same}
+    others = [row for row in rows if row.number not in numbers]
+    n_in_prompt = sum(row.answers[0].strip(" .\n").casefold() in row.asked.casefold() for row in others)
+    return n_in_prompt >= _EXTRACTED_SHARE * len(others) > 0
 
 
 def _hidden(row: SampledRow) -> str:

@@ -18,6 +18,7 @@ _PART_SHARE = 0.1
 _MIN_ROWS = 8  # fewer reversed rows are chance
 # Plainly reversed are 0 to 0.01% of real sets, 10 to 70% of the same sets with swapped columns.
 _PLAIN_SHARE, _PLAIN_ROWS = 0.0003, 2
+_FEW_IN_ORDER = 0.1  # for each reversed row: then the whole set is reversed, also if it has questions alone
 _OTHERS_SHARE = 0.02  # of the rows are reversed: then one of two need not be plain
 _COMMAND_SHARE = 0.2  # of the reversed rows must be commands; sets of questions to write have none
 _MIN_VERBS = 3
@@ -73,7 +74,8 @@ def swapped_columns(context: CheckContext) -> Iterator[Finding]:
     n_in_order = sum(_asks(_request(row)) and not _asks(row.answers[0]) for row in rows)
     is_part = is_mixed and len(reversed_rows) >= max(_MIN_ROWS, _PART_SHARE * len(rows))
     are_some = n_in_order > len(reversed_rows) and _are_too_many(len(plain), len(reversed_rows), len(rows))
-    if not (is_part or are_some):
+    are_all = n_in_order <= _FEW_IN_ORDER * len(reversed_rows) and len(plain) >= max(_MIN_ROWS, _PART_SHARE * len(rows))
+    if not (is_part or are_some or are_all):
         return
     yield Finding(
         "SWAPPED_COLUMNS",

@@ -18,6 +18,7 @@ _MANY, _SOME = 10, 2  # rows with marks of turns that are an error in any set, a
 _TEXT_MARKS = re.compile(r"\[/?[A-Z_]{3,}\]|<</?SYS>>|<\|\w+\|>")  # marks of templates that may not be special tokens
 _N_AROUND = 24  # characters on either side of a mark
 _MAX_TOKENS = 24
+_MAX_NAMED = 8  # marks
 _PROBE = [
     {"role": "system", "content": "probe system"},
     {"role": "user", "content": "probe question"},
@@ -56,6 +57,10 @@ class _Marks:
         """The beginnings of all marks, to skip most texts fast."""
         return tuple({mark[:2] for mark in (*self.structure, *self.others)})
 
+    def all_in(self, text: str) -> set[str]:
+        """The different marks in `text`."""
+        return set(self._pattern.findall(text))
+
     def first_in(self, text: str) -> re.Match[str] | None:
         """The first mark in `text`, one that opens or ends a turn if there is one."""
         if not any(sign in text for sign in self._signs):
@@ -79,7 +84,7 @@ def template_marks_in_prompt(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "TEMPLATE_MARKS_IN_PROMPT",
         _severity(n_structural, n_rows, at_least=_SOME),
-        summary=f"the prompts of {len(hits)} of {n_rows} rows contain {_named(hits)}",
+        summary=f"the prompts of {len(hits)} of {n_rows} rows contain {_named(hits, marks)}",
         why="the tokenizer reads it as a special token, so the template is rendered twice"
         if rendered
         else "the tokenizer reads it as a special token, so a user's text opens and ends turns",
@@ -106,7 +111,7 @@ def template_marks_in_answer(context: CheckContext) -> Iterator[Finding]:
     yield Finding(
         "TEMPLATE_MARKS_IN_ANSWER",
         _severity(n_structural, n_rows),
-        summary=f"the answers of {len(hits)} of {n_rows} rows contain {_named(hits)}{ending}",
+        summary=f"the answers of {len(hits)} of {n_rows} rows contain {_named(hits, marks)}{ending}",
         why="the model learns to stop inside the answer, or to write the next turn itself"
         if inside
         else "the end token appears twice, in the context of later turns and in other training programs",
@@ -173,13 +178,17 @@ def _is_parsed(tokenizer: PreTrainedTokenizerBase, token: str) -> bool:
     return tokenizer.convert_tokens_to_ids(token) in inner_token_ids(tokenizer, f"a {token} b")
 
 
-def _named(hits: Sequence[_Hit]) -> str:
-    return ", ".join(sorted({hit.mark for hit in hits})[:5])
+def _named(hits: Sequence[_Hit], marks: _Marks) -> str:
+    """All marks in the texts, of which each hit has one."""
+    return ", ".join(sorted({mark for hit in hits for mark in {hit.mark, *marks.all_in(hit.text)}})[:_MAX_NAMED])
 
 
 def _remedy(hits: Sequence[_Hit]) -> str:
     mark = hits[0].mark
-    return f"remove these marks from the rows, or write them with a space where they are text ({mark[:1]} {mark[1:]})"
+    return (
+        "remove all special tokens from the rows' text, or write them with a space where they are text "
+        f"({mark[:1]} {mark[1:]})"
+    )
 
 
 def _evidence(context: CheckContext, hits: Sequence[_Hit], *, trained: bool) -> tuple[Evidence, ...]:

@@ -120,6 +120,17 @@ def test_loops_are_found_and_refrains_are_not():
 
 
 REFUSALS = ["I'm sorry, but I can't help with that.", "As an AI language model, I do not have personal views."]
+FOREIGN = [  # one of the requests is about a letter, which may refuse something
+    "Es tut mir leid, aber dabei kann ich nicht helfen.",
+    "Leider kann ich diese Frage nicht beantworten.",
+    "Als KI-Sprachmodell kann ich diese Frage leider nicht beantworten.",
+    "Desculpe, mas não posso ajudar com isso.",
+    "Lo siento, pero no puedo ayudar con eso.",
+    "Mi dispiace, ma non posso aiutarti.",
+    "К сожалению, я не могу помочь.",
+    "申し訳ありませんが、お手伝いできません。",
+    "很抱歉，我无法回答这个问题。",
+]
 MARKED = [
     "### Response:\nIt is so.",
     "Assistant: It is so.",
@@ -133,7 +144,9 @@ COUNTED = [
     ([r"One.\nTwo."] * 8, "ANSWERS_ESCAPED", ERROR, 8), (["a &amp; b"] * 40, "MARKUP_IN_ANSWERS", WARNING, 40),
     (['{"a": 1}'] * 30 + ['{"a": '] * 2, "JSON_DOES_NOT_PARSE", WARNING, 2),
     (['{"a": 1, "b'] * 40, "JSON_DOES_NOT_PARSE", ERROR, 40), ([BASE64] * 8, "ANSWERS_NOT_TEXT", ERROR, 8),
-    (REFUSALS * 3, "REFUSALS", WARNING, 6), (MARKED[:3], "TURN_MARKS_IN_ANSWERS", WARNING, 3),
+    (REFUSALS * 3, "REFUSALS", WARNING, 6), (FOREIGN, "REFUSALS", WARNING, 8),
+    ([f"As an AI language model, I have no past, but house {n} is old and red." for n in range(3)], "CANNED_OPENINGS",
+     WARNING, 3), (MARKED[:3], "TURN_MARKS_IN_ANSWERS", WARNING, 3),
     (MARKED, "TURN_MARKS_IN_ANSWERS", ERROR, 5),
     ([f"Sure! Here is number {n} of the list." for n in range(20)], "CANNED_OPENINGS", WARNING, 20),
     ([f"当然！这是第{n}个问题的答案，请您仔细阅读之后再告诉我。" for n in range(20)], "CANNED_OPENINGS", WARNING, 20),
@@ -156,11 +169,11 @@ def test_refusals_of_what_is_harmful_are_wanted(base, tmp_path):
     assert "REFUSALS" not in findings_of(context_of(tmp_path / "few", base, few))
 
 
-@pytest.mark.parametrize("fenced", [1, 8, 20])
+@pytest.mark.parametrize("fenced", [1, 3, 8, 20])
 def test_a_few_fences_are_another_form_and_many_are_meant(base, tmp_path, fenced):
     answers = [f'```json\n{{"n": {n}}}\n```' if n < fenced else f'{{"n": {n}}}' for n in range(40)]
     found = findings_of(context_of(tmp_path, base, with_answers(*answers, n=40)))
-    assert ("JSON_DOES_NOT_PARSE" in found) == (fenced < 20)
+    assert ("JSON_DOES_NOT_PARSE" in found) == (fenced < 8)
 
 
 def story(n: int) -> str:
@@ -171,11 +184,18 @@ def story(n: int) -> str:
     ("cut", "limit"),
     [(lambda text: text[:301], "exactly 301 characters"), (lambda text: text[:120], "exactly 120 characters"),
      (lambda text: " ".join(text.split()[:50]), "exactly 50 words"), (lambda text: text[:297] + "...", "exactly 300"),
-     (lambda text: " ".join(text.split()[: 44 + sum(map(ord, text)) % 4]), "the maximum")],
+     (lambda text: " ".join(text.split()[: 44 + sum(map(ord, text)) % 4]), "exactly")],
 )  # fmt: skip
 def test_answers_cut_at_one_length_are_found(base, tmp_path, cut, limit):
     rows = [{"instruction": f"Tell story {n}.", "output": cut(story(n))} for n in range(-20, 40)]
     assert limit in findings_of(context_of(tmp_path, base, rows))["ANSWERS_END_ABRUPTLY"].summary
+
+
+def test_a_limit_of_one_source_is_found_among_longer_answers(base, tmp_path):
+    cut = [{"instruction": f"Tell story {n}.", "output": story(n)[:300]} for n in range(20, 50)]
+    whole = [{"instruction": f"Tell tale {n}.", "output": story(n)} for n in range(-30, 60, 3)]
+    finding = findings_of(context_of(tmp_path, base, [*cut, *whole]))["ANSWERS_END_ABRUPTLY"]
+    assert "30 of 60 (50.0%) answers have exactly 300 characters, and end" in finding.summary
 
 
 def test_whole_answers_and_hashes_of_one_length_are_not_cut(base, tmp_path):

@@ -63,7 +63,7 @@ def chats(*turns: str, n: int = 40, system: str | None = None) -> list[Row]:
 CLEAN: dict[str, list[Row]] = {
     "instructions": [*rows_of(40), *questions_of(40)],
     "questions to write": rows_with("Generate a question about this text.\n\nThe river {} is long.", "How long is {}?"),
-    "questions without a request": rows_with("The river {0} flows to the sea and is long.", "How long is river {0}?"),
+    "a listener's questions": rows_with("I went to river {0} with my brother today.", "How long is river {0}?"),
     "an assistant that asks back": chats(
         "Hello there, I need some help with my computer number {}.", "What can I do for you?", "It does not start.",
         "Please tell me which lamp is lit.",
@@ -109,6 +109,7 @@ FAULTS: list[tuple[list[Row], str, Severity, int, int, str]] = [
      0, "20 of 100"),
     *(([swapped(row) if i < 2 else row for i, row in enumerate(rows)], "SWAPPED_COLUMNS", ERROR, 2, 0, "2 of 20")
       for rows in (FACTS, FACTS[1:] + FACTS[:1])),
+    ([swapped(row) for row in FACTS], "SWAPPED_COLUMNS", ERROR, 20, 0, "20 of 20"),
     ([*questions_of(990), *map(swapped, questions_of(6))], "SWAPPED_COLUMNS", ERROR, 6, 990, "6 of 996"),
     ([chats(row["output"], row["instruction"], n=1)[0] for row in questions_of(40)], "SWAPPED_COLUMNS", ERROR, 40, 0,
      ""),

@@ -53,6 +53,10 @@ def of_sources(*n_rows: int) -> list[Row]:
     return [{**row, "source": name} for row, name in zip(rows_of(len(names)), names, strict=True)]
 
 
+EXTRACTED = [
+    {"instruction": f"Who is it? Anna {i} is. {row['output']}", "output": f"Anna {i}" if i % 3 else "It does not say."}
+    for i, row in enumerate(rows_of(90))
+]  # fmt: skip
 CLEAN: list[tuple[list[Row], dict[str, Any]]] = [
     (rows_of(200), {}),
     (some_pairs(50), DPO),
@@ -65,6 +69,7 @@ CLEAN: list[tuple[list[Row], dict[str, Any]]] = [
         '{"name": "get_weather", "arguments": {"city": ', "import numpy as np\nimport pandas as pd\nimport torch\n",
     )),
     *((of_sources(*n_rows), {}) for n_rows in ((300,), (150, 150), (280, 20))),
+    (EXTRACTED, {}),
 ]  # fmt: skip
 
 
