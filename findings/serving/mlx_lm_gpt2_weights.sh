@@ -4,7 +4,7 @@
 #
 # Output seen:
 #   wte.weight:             loaded
-#   transformer.wte.weight: ValueError: Received 15 parameters not in model
+#   transformer.wte.weight: ValueError: Received 16 parameters not in model
 #
 # Why it matters: a fine-tuned GPT-2, which every other engine reads, has to be renamed first. For Llama and Qwen2 both
 # agree on `model.`.

@@ -71,4 +71,4 @@ def _interval(divergence: Mapping[str, Any]) -> str:
     if divergence["kl_ci95"] is None:
         return ""
     low, high = divergence["kl_ci95"]
-    return f" [{low:.1e}, {high:.1e}]"
+    return f" [{low:.1e} to {high:.1e}]"

@@ -21,12 +21,15 @@ SAME = {
     ],
     "divergence": {"kl_mean": 1.4e-4},
 }
+KL_WITH_INTERVAL = SAME | {"divergence": {"kl_mean": 1.4e-4, "kl_ci95": [1.1e-4, 1.9e-4]}}
 OTHER = SAME | {"findings": [{"cause": "template", "note": False, "observed": "at character 9"}], "divergence": None}
 
 
 @pytest.mark.parametrize(("record", "line"), [
     (SAME, "Served as measured: llama.cpp b11549, tokens of texts 200 of 200 equal, greedy answers 34 of 35 equal, "
-           "KL 1.4e-04 nats a token"),
+           "KL 1.4e-04 nats a token"),  # of records without the interval
+    (KL_WITH_INTERVAL, "Served as measured: llama.cpp b11549, tokens of texts 200 of 200 equal, "
+                       "greedy answers 34 of 35 equal, KL 1.4e-04 [1.1e-04 to 1.9e-04] nats a token"),
     (OTHER, "Not served as measured (template): llama.cpp b11549, tokens of texts 200 of 200 equal, "
             "greedy answers 34 of 35 equal"),
 ])  # fmt: skip

@@ -97,4 +97,8 @@ def test_a_quantized_copy_is_a_note_with_the_kl(checked, taught):
     assert record["same"]
     assert 8 < record["bits_per_weight"] < 12
     assert 1e-5 < record["divergence"]["kl_mean"] < 4 * record["rounding"][1]["kl_mean"]
-    assert f"note: precision: KL {record['divergence']['kl_mean']:.1e} nats a token" in page
+    found = record["divergence"]
+    low, high = found["kl_ci95"]
+    assert low < found["kl_mean"] < high
+    assert f"KL {found['kl_mean']:.1e} [{low:.1e} to {high:.1e}] nats a token" in page
+    assert f"note: precision: KL {found['kl_mean']:.1e} nats a token" in page
