@@ -8,8 +8,11 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from pipelines.files import read_json, write_json_atomically
 from pipelines.modeling.serving_files import complete_saved_model
 from pipelines.records.checkpoint import remove_older_checkpoints, seal_checkpoint, unseal_checkpoint
+
+_SETS = ("target_modules", "modules_to_save", "target_parameters", "exclude_modules")
 
 if TYPE_CHECKING:
     _AnyTrainer = Trainer
@@ -47,5 +50,13 @@ class CompleteSaving(_AnyTrainer):
         folder = Path(output_dir or str(self.args.output_dir))
         if isinstance(self.model, PeftModel):
             self.model.generation_config.save_pretrained(str(folder))
+            _sort_lists(folder / "adapter_config.json")
         if isinstance(self.processing_class, PreTrainedTokenizerBase):
             complete_saved_model(folder, self.processing_class)
+
+
+def _sort_lists(path: Path) -> None:
+    """PEFT writes sets of modules in an order that changes from process to process; two equal runs are equal files."""
+    config = read_json(path)
+    lists = {key: sorted(value) for key, value in config.items() if key in _SETS and isinstance(value, list)}
+    write_json_atomically(path, {**config, **lists})

@@ -58,7 +58,7 @@ class CostCallback(TrainerCallback):
         before, n_steps = self.run.before, self.trainer.state.global_step - self.first_step
         n_tokens = getattr(self.trainer, "_total_train_tokens", None)
         return {
-            "n_tokens": None if n_tokens is None else before.get("n_tokens", 0) + int(n_tokens),
+            "n_tokens": None if n_tokens is None else int(n_tokens),
             "seconds_train": before.get("seconds_train", 0.0) + seconds,
             "total_loss": before.get("total_loss", 0.0) + mean_loss * n_steps,
         }
@@ -71,6 +71,8 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
     trainer.add_callback(notes)
     if isinstance(trainer, CompleteSaving):
         trainer.cost_so_far = notes.so_far
+    if hasattr(trainer, "_total_train_tokens"):  # TRL would count from 0 again
+        trainer._total_train_tokens = run.before.get("n_tokens") or 0
     stopping = StopWithCheckpoint(max_hours and run.started_at + max_hours * 3600)
     trainer.add_callback(stopping)
     with run.failure_noted():
