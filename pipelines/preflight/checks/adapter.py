@@ -247,7 +247,7 @@ def _others(plan: LoraPlan) -> list[str]:
 def _without_tables(plan: LoraPlan) -> str:
     others = _others(plan)
     how = f"set lora_modules_to_save: {_as_yaml(others)}" if others else "remove lora_modules_to_save"
-    return f"{how}; the rows of new tokens are trained anyway"
+    return f"{how}; the rows of new tokens are trained anyway, not those that the base has and never trained"
 
 
 def _sizes(plan: LoraPlan, n_tables: int) -> str:

@@ -44,7 +44,9 @@ def length_bias(context: CheckContext) -> Iterator[Finding]:
         summary=f"the chosen answer is the longer one in {share_of(len(longer), len(compared))} pairs, and "
         f"{typical:.1f} times as long in the median (effect size {min(effect, 99):.1f})",
         why="length alone tells the answers apart, so the model learns to write more and not to answer better",
-        remedy="set ld_alpha: 0.5, which leaves out half of the weight of what is longer, or add pairs whose better "
+        remedy="nothing to do: the loss counts the length less"
+        if is_corrected
+        else "set ld_alpha: 0.5, which leaves out half of the weight of what is longer, or add pairs whose better "
         "answer is the shorter one",
         evidence=row_evidence(
             longer,

@@ -47,7 +47,7 @@ def preferences_against_scores(context: CheckContext) -> Iterator[Finding]:
         Severity.ERROR if is_most else Severity.WARNING,
         summary=f"{share_of(n, n_all)} pairs prefer the answer with the lower score by {scores.name}",
         why="these pairs teach the model to prefer the worse answer",
-        remedy="swap chosen and rejected where the scores say so, or remove these pairs"
+        remedy="swap chosen and rejected, with their scores, where the scores say so, or remove these pairs"
         + (", unless a lower score is better" if is_most else ""),
         evidence=row_evidence(
             [row for row, *_ in scores.against],
