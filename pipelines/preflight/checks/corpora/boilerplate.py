@@ -34,8 +34,15 @@ _COMMENT = re.compile(r"^(?:#|//|/\*|\*|--|;|<!--|\"\"\")")
 
 
 class _Line(NamedTuple):
-    text: str
+    """A line that many documents have: as one of them spells it, and without case and numbers."""
+
+    spelled: str
+    plain: str
     rows: Sequence[SampledRow]
+
+    @property
+    def n_characters(self) -> int:
+        return len(self.plain) * len(self.rows)
 
 
 def repeated_header(context: CheckContext) -> Iterator[Finding]:
@@ -46,64 +53,59 @@ def repeated_header(context: CheckContext) -> Iterator[Finding]:
     if len(rows) < _MIN_DOCUMENTS:
         return
     n_all = sum(len(row.answers[0]) for row in rows)
-    repeated, at_edge = _repeated_lines(rows)
-    filled_in = [line for line in repeated if _NUMBER.search(line.text)]
-    if sum(len(line.text) * len(line.rows) for line in filled_in) >= _FORM_SHARE * n_all:
-        repeated = [line for line in repeated if line not in filled_in]
-    lines = [line for line in repeated if line.text in at_edge] or _openings(rows)
+    first_or_last = _repeated_lines(rows, _N_EDGE_LINES, n_all)
+    lines = first_or_last or _openings(rows)
     if not lines:
         return
     most = max(lines, key=lambda line: len(line.rows))
-    share = sum(len(line.text) * len(line.rows) for line in (repeated if most in repeated else lines)) / n_all
-    is_license = (
-        bool(_LICENSE.search(" ".join(line.text for line in repeated))) and _COMMENT.match(most.text) is not None
-    )
+    repeated = _repeated_lines(rows, _N_LINES, n_all) if first_or_last else lines
+    share = sum(line.n_characters for line in repeated) / n_all
+    has_license = any(_LICENSE.search(line.plain) for line in repeated) and _COMMENT.match(most.plain) is not None
     yield Finding(
         "DOCUMENT_BOILERPLATE",
-        Severity.NOTE if is_license and share < _LICENSE_SHARE else Severity.WARNING,
-        summary=f'{share_of(len(most.rows), len(rows))} documents begin or end with the line "{head(most.text, 70)}"; '
+        Severity.NOTE if has_license and share < _LICENSE_SHARE else Severity.WARNING,
+        summary=f'{share_of(len(most.rows), len(rows))} documents begin or end with "{head(most.spelled, 70)}"; '
         f"lines that so many have are {share:.1%} of the text",
         why="the model learns these words by heart, and to begin or end any text with them",
         remedy="remove these lines from the documents before the corpus is built",
         evidence=tuple(
-            Evidence(_shown(row.answers[0], most.text), row.number, "train") for row in most.rows[:MAX_EVIDENCE]
+            Evidence(_shown(row.answers[0], most.plain), row.number, "train") for row in most.rows[:MAX_EVIDENCE]
         ),
         n_rows=len(most.rows),
     )
 
 
-def _repeated_lines(rows: Sequence[SampledRow]) -> tuple[list[_Line], set[str]]:
-    """Lines near the ends of many documents, and those of them that are among the first or the last."""
+def _repeated_lines(rows: Sequence[SampledRow], n_lines: int, n_all: int) -> list[_Line]:
+    """The lines that many documents have among their first or last `n_lines`."""
     having: dict[str, list[SampledRow]] = defaultdict(list)
     spelled: dict[str, set[str]] = defaultdict(set)
-    edges, titles = Counter[str](), Counter[str]()
+    titles = Counter[str]()
     for row in rows:
-        first, last = _lines_of(row.answers[0])
-        known = {_plain(line): line for line in (*first, *last)}
-        for plain, line in known.items():
+        first, last = _lines_of(row.answers[0], n_lines)
+        for plain, line in {_plain(line): line for line in (*first, *last)}.items():
             if len(plain) >= _MIN_CHARACTERS:
                 having[plain].append(row)
                 spelled[plain].add(line)
         titles[_plain(first[0])] += 1
-        edges.update({_plain(line) for line in (*first[:_N_EDGE_LINES], *last[-_N_EDGE_LINES:])})
-    least = _SHARE * len(rows)
 
     def is_numbered_title(plain: str) -> bool:
         return len(spelled[plain]) == len(having[plain]) <= titles[plain]
 
-    repeated = [
-        _Line(plain, of)
+    lines = [
+        _Line(min(spelled[plain]).strip(), plain, of)
         for plain, of in having.items()
-        if len(of) >= least and not is_numbered_title(plain) and not _CODE.search(plain)
+        if len(of) >= _SHARE * len(rows) and not is_numbered_title(plain) and not _CODE.search(plain)
     ]
-    return repeated, {plain for plain, n in edges.items() if n >= least}
+    filled_in = [line for line in lines if _NUMBER.search(line.plain)]
+    is_form = sum(line.n_characters for line in filled_in) >= _FORM_SHARE * n_all
+    return [line for line in lines if not is_form or line not in filled_in]
 
 
-def _lines_of(text: str) -> tuple[list[str], list[str]]:
+def _lines_of(text: str, n_lines: int) -> tuple[list[str], list[str]]:
     """The first and the last lines of a text that have something in them."""
     text = text.strip()
-    first = [line for line in text[:_EDGE].split("\n") if line.strip()][:_N_LINES]
-    last = [line for line in text[-_EDGE:].split("\n") if line.strip()][-_N_LINES:]
+    first = [line for line in text[:_EDGE].split("\n", 2 * n_lines) if line.strip()][:n_lines]
+    last = [line for line in text[-_EDGE:].rsplit("\n", 2 * n_lines) if line.strip()][-n_lines:]
     return first, last
 
 
@@ -114,7 +116,8 @@ def _openings(rows: Sequence[SampledRow]) -> list[_Line]:
                  {id(row): row.answers[0].strip()[-_OPENING:] for row in rows}):  # fmt: skip
         plain, n = Counter(map(_plain, ends.values())).most_common(1)[0]
         if n >= _SHARE * len(rows) and len(set(ends.values())) < n and not _CODE.search(plain):
-            found.append(_Line(plain, [row for row in rows if _plain(ends[id(row)]) == plain]))
+            spelled = next(text for text in ends.values() if _plain(text) == plain)
+            found.append(_Line(spelled, plain, [row for row in rows if _plain(ends[id(row)]) == plain]))
     return found
 
 
@@ -124,7 +127,7 @@ def _plain(line: str) -> str:
 
 def _shown(text: str, plain: str) -> str:
     """Where in `text` the repeated line is."""
-    line = next((line for part in _lines_of(text) for line in part if _plain(line) == plain), "")
+    line = next((line for part in _lines_of(text, _N_EDGE_LINES) for line in part if _plain(line) == plain), "")
     begin = text.find(line) if line else 0
     return excerpt(text, begin, begin + min(len(line) or _OPENING, 100))
 

@@ -26,7 +26,7 @@ _MIN_LINKED = 5  # prompts of a stretch that are linked at one distance
 _OWN = 4  # times as many as are linked to their own answer
 _OTHER_DISTANCE = 2  # times as many as at any other distance
 _OF_LINKED = 1 / 3  # of the linked prompts of the stretch
-_MIN_STRONG = 10  # prompts with two words in one other answer
+_MIN_STRONG = 6  # prompts with two words in one other answer
 _ERROR_SHARE = 0.05  # of the rows
 
 Links = Mapping[int, Counter[int]]  # place of a prompt -> places of answers, with the number of words

@@ -20,6 +20,7 @@ _MIN_ROWS = 3
 _SURROUNDINGS = 8  # characters before and after an answer that a template repeats
 _SAME, _OWN = 0.5, 0.5  # of the prompts with their answer: one place in a template; a remainder of their own
 _LARGE = 1 / 3  # of a prompt is its answer: they were joined, whatever is before it
+_NOT_SMALL = 0.15  # of the prompts are their answers: one field of a form (the subject of a letter) is less
 _LEAKS_ERROR, _LEAKS = 0.5, 0.1  # of the long answers; real sets with extraction have up to 2.5%
 
 _MIN_PROMPT = 20  # bytes: shorter prompts are greetings, which answers may repeat
@@ -33,9 +34,13 @@ _ENDS_A_SENTENCE = re.compile(r"[.?!:。？！；：؟।]['\"”’)\]]*\s*\Z")
 
 
 class _Leak(NamedTuple):
+    """An answer in its prompt: what is next to it on its line, lines above and below, and the prompt without it."""
+
     exchange: Exchange
     before: str
     after: str
+    n_above: int
+    n_below: int
     remainder: str
     share: float
 
@@ -75,18 +80,20 @@ def _leak(one: Exchange) -> _Leak | None:
         return None
     before, after = one.asked[:begin], one.asked[begin + len(answer) :]
     return _Leak(
-        one, before.strip()[-_SURROUNDINGS:], after.strip()[:_SURROUNDINGS], f"{before}{after}".strip(),
-        len(answer) / len(one.asked),
+        one, before.rpartition("\n")[2].strip()[-_SURROUNDINGS:], after.partition("\n")[0].strip()[:_SURROUNDINGS],
+        before.count("\n"), after.count("\n"), f"{before}{after}".strip(), len(answer) / len(one.asked),
     )  # fmt: skip
 
 
 def _come_from_a_template(leaks: Sequence[_Leak]) -> bool:
     """Whether the answers stand at one place of a template, or at the end of a prompt of their own."""
     have_own_remainder = len({one.remainder for one in leaks}) >= _OWN * len(leaks)
-    surrounded = Counter((one.before, one.after) for one in leaks)
-    at_one_place = surrounded.most_common(1)[0][1] >= _SAME * len(leaks)
-    are_joined = sum(not one.after and one.share >= _LARGE for one in leaks) >= _SAME * len(leaks)
-    return have_own_remainder and (at_one_place or are_joined)
+    from_above = Counter((one.before, one.after, one.n_above) for one in leaks)
+    from_below = Counter((one.before, one.after, one.n_below) for one in leaks)
+    at_one_place = max(count for places in (from_above, from_below) for _, count in places.most_common(1))
+    at_one_place *= sum(one.share for one in leaks) >= _NOT_SMALL * len(leaks)
+    n_joined = sum(not one.after and not one.n_below and one.share >= _LARGE for one in leaks)
+    return have_own_remainder and max(at_one_place, n_joined) >= _SAME * len(leaks)
 
 
 def _shown(one: Exchange) -> str:

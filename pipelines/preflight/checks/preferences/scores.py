@@ -61,12 +61,13 @@ def preferences_against_scores(context: CheckContext) -> Iterator[Finding]:
 
 
 def _all_scores(columns: Sequence[str], rows: Sequence[SampledRow]) -> Iterator[_Scores]:
+    by_name = {column.lower(): column for column in columns}
     for column in columns:
         plain = column.lower().replace("-", "_")
         if _LOWER_IS_BETTER.search(plain):
             continue
-        other = re.sub("chosen", "rejected", column, flags=re.IGNORECASE)
-        if other != column and other in columns and _HIGHER_IS_BETTER.search(plain):
+        other = by_name.get(column.lower().replace("chosen", "rejected"), column)
+        if other != column and _HIGHER_IS_BETTER.search(plain):
             yield _Scores(f"{column} and {other}", list(_differences(rows, column, other)))
         elif _MARGIN.search(plain):
             margins = ((row, _number(row.values.get(column))) for row in rows)

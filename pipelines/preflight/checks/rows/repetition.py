@@ -104,7 +104,9 @@ def _flipped_pairs(
     flipped: list[tuple[SampledRow, SampledRow]] = []
     for same in repeated:
         by_pair = {_collapsed(*row.answers): row for row in same}
-        flipped += [(row, by_pair[pair[::-1]]) for pair, row in by_pair.items() if pair[::-1] in by_pair]
+        flipped += [
+            (row, by_pair[pair[::-1]]) for pair, row in by_pair.items() if pair[::-1] in by_pair and pair[0] != pair[1]
+        ]
     if flipped:
         yield Finding(
             "CONFLICTING_ANSWERS",
