@@ -1,11 +1,14 @@
 """Fixtures for all rooms: real data where there is some, a tiny real model, the programs as a user runs them."""
 
+import inspect
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
-@pytest.fixture(autouse=True)
-def _own_environment() -> Iterator[None]:
+@contextmanager
+def _environment_kept() -> Iterator[None]:
     """What a test, or a library that it is the first to import, leaves in the environment ends with it: the program
     server serves as long as its own environment is everybody's."""
     before = dict(os.environ)
@@ -40,6 +43,21 @@ def _own_environment() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    with _environment_kept():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    """A recipe that a fixture of many tests parses sets ACCELERATE_MIXED_PRECISION. A fixture that means to change the
+    environment yields, and changes it back."""
+    made_once = fixturedef.scope != "function" and not inspect.isgeneratorfunction(fixturedef.func)
+    with _environment_kept() if made_once else nullcontext():
+        return (yield)
 
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from transformers import AutoModelForCausalLM
 
 from tests.chat_trees import chat_trees
 from tests.conftest import RunCli
@@ -88,10 +89,15 @@ def test_every_make_target_that_the_documentation_names_exists():
 
 @pytest.fixture(scope="module")
 def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone's top level with the files that the documentation's examples name."""
+    """A clone's top level with the files that the documentation's examples name, its base and its text small."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipelines", "data_prep", "recipes", "accelerate_configs", "README.md"):
+    for name in ("pipelines", "data_prep", "accelerate_configs"):
         (folder / name).symlink_to(PROJECT / name)
+    shutil.copytree(PROJECT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("*.safetensors"))
+    base = PROJECT / "recipes" / "quickstart" / "base"
+    one_layer = AutoModelForCausalLM.from_pretrained(base, num_hidden_layers=1)
+    one_layer.save_pretrained(folder / "recipes" / "quickstart" / "base")
+    (folder / "README.md").write_text(README[:2000], encoding="utf-8")
     asked = [f"Write a Python function plus_{n}(x)" for n in range(40)]
     answers = [f"def plus_{n}(x):\n    return x + {n}" for n in range(40)]
     rows = [{"question": one, "answer": answer} for one, answer in zip(asked, answers, strict=True)]

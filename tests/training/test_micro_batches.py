@@ -2,9 +2,6 @@
 
 import itertools
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +20,6 @@ from pipelines.training.starting_point import starting_point
 from tests.run_files import read_json, write_jsonl
 from tests.training.sft_runs import KEYS
 
-PROJECT = Path(__file__).resolve().parents[2]
 LENGTHS = [3, 40, 9, 75, 1, 22, 60, 5]  # of the answers
 TOLERANCE = 1e-5
 
@@ -111,7 +107,7 @@ def test_in_16_bits_a_processor_meets_few_shapes(step_of):
     assert sum(n_rows for n_rows, _ in shapes) == 4
 
 
-def test_two_processes_take_the_step_of_whole_batches(base, uneven_rows, tmp_path):
+def test_two_processes_take_the_step_of_whole_batches(base, uneven_rows, tmp_path, run_cli):
     found = []
     for budget in (0, 150):
         folder = tmp_path / str(budget)
@@ -121,10 +117,7 @@ def test_two_processes_take_the_step_of_whole_batches(base, uneven_rows, tmp_pat
             f"--eval_strategy steps --eval_steps 1 --test_split_size 3 --per_device_train_batch_size 2 "
             f"--max_tokens_per_micro_batch {budget}"
         )
-        launcher = "-m accelerate.commands.launch --config_file accelerate_configs/cpu_ddp.yaml"
-        done = subprocess.run([sys.executable, *launcher.split(), *command.split()], cwd=PROJECT,
-                              capture_output=True, text=True, check=False)  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        run_cli(*command.split(), n_processes=2)
         found.append((load_file(folder / "adapter_model.safetensors"), read_json(folder / "trainer_state.json")))
     (weights, state), (weights_cut, state_cut) = found
     for name, weight in weights.items():

@@ -25,10 +25,10 @@ KINDS = {
 }
 
 # The pace of a run of two steps, and no tracker. All other keys stay as the recipe has them, but for those below.
-_PACE = {"max_steps": 2, "logging_steps": 1, "eval_steps": 2, "save_steps": 2, "report_to": "none"}
+_PACE = {"max_steps": 2, "logging_steps": 1, "eval_steps": 2, "save_steps": 2, "report_to": "none", "n_samples": 1}
 
-# A step of a pretraining recipe is more than 100,000 tokens. The twin reads as many blocks, but short ones.
-_PRETRAINING_LENGTH = 64
+# A step of a pretraining recipe is more than 100,000 tokens. The twin reads fewer blocks, and short ones.
+_PRETRAINING_LENGTH, _N_HELD_OUT = 64, 16
 
 
 def keys_of(recipe: Path) -> dict[str, Any]:
@@ -78,9 +78,11 @@ class TwinRuns:
         return output
 
     def _overrides(self, recipe: Path) -> dict[str, Any]:
-        """What stands in the recipe for things of the outside, each as its twin."""
+        """What stands in the recipe for things of the outside, each as its twin, and how little of it is read."""
         keys = keys_of(recipe)
         found: dict[str, Any] = {}
+        if keys.get("gradient_accumulation_steps", 1) > 2:
+            found["gradient_accumulation_steps"] = 2
         if "model_name_or_path" in keys:
             found["model_name_or_path"] = self.model(keys["model_name_or_path"])
         else:
@@ -92,7 +94,7 @@ class TwinRuns:
         if "adapter_name_or_path" in keys:
             found["adapter_name_or_path"] = self.run(recipe_that_writes(keys["adapter_name_or_path"]))
         if recipe.parent.name == "pretrain":
-            found["max_length"] = _PRETRAINING_LENGTH
+            found |= {"max_length": _PRETRAINING_LENGTH, "n_validation_documents": _N_HELD_OUT}
         if "num_decay_steps" in keys.get("lr_scheduler_kwargs", {}):  # the schedule's share in the length of the run
             found["lr_scheduler_kwargs"] = keys["lr_scheduler_kwargs"] | {"num_decay_steps": 1}
         return found

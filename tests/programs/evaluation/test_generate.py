@@ -144,7 +144,7 @@ def test_a_prompt_that_fills_the_model_is_reported(model, tmp_path, run):
 
 def test_a_killed_call_is_resumed(tiny_model_folder, tmp_path, run, monkeypatch):
     output, partial, uninterrupted = (tmp_path / name for name in ("a.jsonl", "a.jsonl.partial", "b.jsonl"))
-    prompts = write_jsonl(tmp_path / "prompts.jsonl", ({"prompt": f"Say {n}."} for n in range(400)))
+    prompts = write_jsonl(tmp_path / "prompts.jsonl", ({"prompt": f"Say {n}."} for n in range(160)))
     flags = [str(tiny_model_folder), "--prompts", str(prompts), "--batch_size", "8", "--max_new_tokens", "40"]
     flags += ["--temperature", "1"]
     command = [sys.executable, "pipelines/generate.py", "--model_name_or_path", *flags, "--output", str(output)]
@@ -164,8 +164,8 @@ def test_a_killed_call_is_resumed(tiny_model_folder, tmp_path, run, monkeypatch)
     add = AnswerStore.add
     monkeypatch.setattr(AnswerStore, "add", lambda store, fresh: (added.extend(fresh), add(store, fresh)))
     _, err = run(*flags, "--output", output, "--resume")
-    assert f"{n_kept} of 400 answers were finished before" in err
-    assert len(added) == len(set(added)) == 400 - n_kept < 400
+    assert f"{n_kept} of 160 answers were finished before" in err
+    assert len(added) == len(set(added)) == 160 - n_kept < 160
     assert not partial.exists()
     run(*flags, "--output", uninterrupted)
     assert output.read_text() == uninterrupted.read_text()

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from safetensors.torch import load_file
 from pipelines.errors import UserError
 from pipelines.inference.loading import load_for_inference
 from pipelines.pretrain import main
-from tests.conftest import PROJECT
 from tests.run_files import logged, mark_started, read_jsonl, record_of, same_weights, write_jsonl
 
 SIZES = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
@@ -128,17 +125,14 @@ def test_warmup_stable_decay_is_flat_and_then_falls(from_scratch, tmp_path):
     assert rates == pytest.approx([0, 0.5, 1, 1, 1, 1, 2 / 3, 1 / 3])
 
 
-def test_two_ranks_share_a_stream(corpora, from_scratch, tiny_model_folder, tmp_path):
+def test_two_ranks_share_a_stream(corpora, from_scratch, tiny_model_folder, tmp_path, run_cli):
     """Two processes with half the batch each train on what one trains on."""
     keys = json.dumps({**SIZES, "n_layer": 1, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0})
     flags = ["--max_steps", "2", "--save_strategy", "no", "--bf16", "false", "--model_config", keys]
     one = from_scratch(tmp_path / "one", *flags)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               "pipelines/pretrain.py", "--config", corpora / "scratch.yaml", "--tokenizer_name_or_path",
-               tiny_model_folder, *flags, "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2",
-               "--output_dir", tmp_path / "two"]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_cli("pipelines/pretrain.py", "--config", corpora / "scratch.yaml", "--tokenizer_name_or_path",
+            tiny_model_folder, *flags, "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "2",
+            "--output_dir", tmp_path / "two", n_processes=2)  # fmt: skip
     two = record_of(tmp_path / "two")
     assert (two["dataset"]["parts"], two["n_tokens"]) == (one["dataset"]["parts"], one["n_tokens"])
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
