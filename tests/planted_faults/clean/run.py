@@ -51,6 +51,18 @@ def one_epoch_of_a_corpus() -> Pair:
     return Pair(documents(rows_in("english")), stage=Stage.PRETRAIN, keys={"max_length": 64})
 
 
+def in_file_order(*, sorts: bool = False, **keys: Any) -> Pair:
+    """Two sources, by turns or one after the other from short to long, with an id and a date that rise."""
+    rows = rows_in("english")
+    if sorts:
+        rows.sort(key=lambda row: len(row["output"]))
+    marked = [
+        {**row, "source": ("forum", "manual")[n >= 50 if sorts else n % 2], "row_id": n, "created": 1.7e9 + 60.5 * n}
+        for n, row in enumerate(rows)
+    ]
+    return Pair(marked, keys=keys)
+
+
 _OF_PUBLISHED_RECIPES = {
     "QLoRA's numbers": {"lora_r": 64, "lora_alpha": 16, "lora_dropout": 0.1, "max_grad_norm": 0.3, "adam_beta2": 0.999},
     "LoRA Without Regret": {"lora_r": 1, "lora_alpha": 32, "lora_dropout": 0.0, "weight_decay": 0.0},
@@ -78,5 +90,21 @@ CLEAN_PAIRS = (
     CleanPair("continued pretraining for one epoch", Family.LLAMA3, one_epoch_of_a_corpus),
     CleanPair("best by accuracy", Family.OWN, best_by_accuracy),
     CleanPair("best by the margin of rewards", Family.GPT2, best_by_margin),
+    CleanPair(
+        "mixed rows in the order of the file",
+        Family.CHATML,
+        lambda: in_file_order(train_sampling_strategy="sequential"),
+    ),
+    CleanPair("sorted rows, shuffled by the sampler", Family.LLAMA3, lambda: in_file_order(sorts=True)),
+    CleanPair(
+        "sorted rows, in random batches of one length",
+        Family.OWN,
+        lambda: in_file_order(sorts=True, train_sampling_strategy="group_by_length"),
+    ),
+    CleanPair(
+        "sorted rows, shuffled before training",
+        Family.GPT2,
+        lambda: in_file_order(sorts=True, train_sampling_strategy="sequential", shuffle_dataset=True),
+    ),
     CleanPair("ten epochs", Family.OWN, lambda: Pair(rows_in("english")[:24], keys={"num_train_epochs": 10})),
 )

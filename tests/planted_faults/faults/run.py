@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from tests.planted_faults.clean.usual import labels
 from tests.planted_faults.pair import Pair, Stage
-from tests.planted_faults.sample_rows import preferences, rows_in
+from tests.planted_faults.sample_rows import as_messages, preferences, rows_in
 
 
 def pairs_in_one_batch() -> Pair:
@@ -55,3 +56,27 @@ def preferences_with_beta_10() -> Pair:
 
 def preferences_with_beta_0() -> Pair:
     return _preferences(beta=0.0)
+
+
+_IN_ORDER = {"train_sampling_strategy": "sequential"}
+
+
+def sorted_by_source() -> Pair:
+    rows = [{**row, "source": "forum" if n < 60 else "manual"} for n, row in enumerate(rows_in("english"))]
+    return Pair(rows, keys=_IN_ORDER)
+
+
+def sorted_by_length() -> Pair:
+    """A curriculum: from short to long."""
+    return Pair(sorted(rows_in("english"), key=lambda row: len("".join(row.values()))), keys=_IN_ORDER)
+
+
+def sorted_by_label() -> Pair:
+    """Folders of labels, read one after the other."""
+    return Pair(sorted(labels().rows, key=lambda row: row["output"]), keys=_IN_ORDER)
+
+
+def sorted_by_language() -> Pair:
+    """No column names the language."""
+    rows = [*rows_in("english")[:40], *rows_in("german_french")]
+    return Pair([{"messages": as_messages(row)} for row in rows], keys=_IN_ORDER)
