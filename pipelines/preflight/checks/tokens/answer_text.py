@@ -87,9 +87,16 @@ def _lost(context: CheckContext, row: SampledRow, part_of: Callable[[str], str |
     except UnrenderableError:
         return None  # dropped, with its own finding
     part = part_of(END_OF_THOUGHT.split(content_text(conversation.messages[turn]))[-1])
-    if part is None or part in rendered.text:
+    if part is None or _keeps(rendered.text, part):
         return None
     return _difference(part, rendered.text)
+
+
+def _keeps(text: str, part: str) -> bool:
+    """Whether `text` has `part`; of an indented line only its first place counts, since others are indented too."""
+    line = part.lstrip(" \t")
+    place = text.find(line)
+    return place >= 0 and text[:place].endswith(part[: len(part) - len(line)])
 
 
 def _difference(part: str, text: str) -> str:

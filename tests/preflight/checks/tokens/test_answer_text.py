@@ -35,6 +35,12 @@ def test_a_stripped_indentation_is_a_warning(bases, tmp_path, strips):
     assert finding.evidence[0].text.startswith("'    total = 0' is trained as 'total = 0\\n    for one")
 
 
+def test_a_line_that_is_there_again_further_in_is_no_excuse(bases, tmp_path):
+    code = "    one = 1\n    if two:\n        one = 1\n    return one"
+    assert found(context(bases, tmp_path, "message.content | trim", [code] * 4))
+    assert not found(context(bases, tmp_path, "message.content", [code] * 4))
+
+
 def test_what_is_trimmed_around_other_answers_is_nothing(bases, tmp_path):
     outputs = ["\nYes.", " Yes.", "Yes.\n\n", "\n\n  \nYes.", "```python\n    x = 1\n```", "Yes.\n  - no\n"] * 3
     assert found(context(bases, tmp_path, "message.content | trim", outputs)) == {}
