@@ -24,6 +24,7 @@ _MIN_ROWS = 3
 _AS_AN_AI = re.compile(
     r"\W*(?:as|being|i am|i['’]m) (?:just |only )?an? (?:ai|artificial|(?:large )?language model)\b", re.I
 )
+_ANSWERS = re.compile(r"\b(?:but|however)\b", re.IGNORECASE)  # after all: an opening, and no refusal
 _HARMFUL = re.compile(
     r"bomb|weapon|\bguns?\b|explosiv|\bkill|murder|poison|suicid|self.?harm|hurt|attack|assault|stalk|spy\b|spying|hack"
     r"|crack|phish|malware|virus|ransom|exploit|ddos|keylog|steal|stole|theft|shoplift|rob\b|burglar|break into"
@@ -67,11 +68,8 @@ def _refusal(context: CheckContext, row: SampledRow) -> str | None:
     """The first answer that only refuses a request which did not ask for that."""
     for answer in wanted_answers(row, context.stage):
         may_be = len(answer) <= MAX_REFUSAL_CHARACTERS and MAY_BE_REFUSAL.match(answer)
-        if (
-            may_be
-            and (is_refusal(answer) or _AS_AN_AI.match(answer))
-            and not ASKS_FOR_REFUSAL.search(row.asked[-2000:])
-        ):
+        says_no = may_be and (is_refusal(answer) or (_AS_AN_AI.match(answer) and not _ANSWERS.search(answer)))
+        if says_no and not ASKS_FOR_REFUSAL.search(row.asked[-2000:]):
             return answer
     return None
 
@@ -92,13 +90,13 @@ _MIN_ANSWER = 24  # characters: a label may be "certainly"
 
 def canned_openings(context: CheckContext) -> Iterator[Finding]:
     """CANNED_OPENINGS: many answers begin with a phrase of assistants, such as "Sure! Here is"."""
-    if context.stage is Stage.PRETRAIN:
+    if context.stage is not Stage.SFT:  # in preferences, what differs between chosen and rejected is learned
         return
     rows = [(split, row) for split, row in rows_of_splits(context) if row.asked.strip()]
     answers = [(split, row, one) for split, row in rows for one in wanted_answers(row, context.stage) if one]
     found = [
         (split, row, match) for split, row, one in answers
-        if len(one) >= _MIN_ANSWER and (match := _OPENING.match(one)) is not None
+        if len(one) >= _MIN_ANSWER and (match := _OPENING.match(one)) is not None and _refusal(context, row) is None
     ]  # fmt: skip
     n_models = sum("model" in match[0].lower() or match[0].lower().endswith(" ai") for _, _, match in found)
     are_many = len(found) >= _CANNED_SHARE * len(answers) or n_models >= _MODEL_SHARE * len(answers)

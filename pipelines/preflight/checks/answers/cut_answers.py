@@ -12,6 +12,7 @@ _MIN_WORDS = 6  # of prose; Chinese has as many characters
 _MIN_CUT = 5  # answers of one length
 _LONG, _LONG_SHARE, _SHORT_SHARE = 200, 0.01, 0.08  # characters; of all answers: few long ones are equal by chance
 _OPEN_SHARE = 0.8  # of the answers of that length end in a letter, a digit or a comma
+_MIN_SIZE = {"characters": 60, "words": 12, "tokens": 16}
 _MIN_SPIKE = {"characters": 100, "words": 25, "tokens": 32}
 # A generator that counts the tokens of another tokenizer cuts at nearly one length: then the longest quarter ends open,
 # and the shorter half does not.
@@ -87,6 +88,8 @@ def _at_one_length(unit: str, answers: list[_Answer], open_ends: list[_Answer]) 
     [(most, n_most)] = Counter(sizes).most_common(1)
     # with a second source that has no limit, the most frequent length is not the maximum
     limit = most if n_most >= _SHORT_SHARE * len(answers) and most >= _MIN_SPIKE[unit] else top
+    if limit < _MIN_SIZE[unit]:
+        return None
     slack = unit == "characters"  # a cut after a space has one character less
     cut = {one.text: one for one, size in zip(open_ends, sizes, strict=True) if 0 <= limit - size <= slack}
     is_long = limit == top and sum(map(len, cut)) >= _LONG * len(cut)

@@ -9,7 +9,7 @@ from data_prep.conversation.encoding import is_quoted
 from data_prep.text_rules.markup import ENTITY, is_about_markup
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.answers.damaged_rows import damage_finding
-from pipelines.preflight.checks.evidence import Check, excerpt
+from pipelines.preflight.checks.evidence import Check, excerpt, rows_of_splits
 from pipelines.records.finding import Finding
 
 _ERROR_SHARE = 0.2  # of the rows: then the model writes escapes wherever it should end a line
@@ -76,6 +76,8 @@ def _is_json(text: str) -> bool:
     return True
 
 
+_WANTED_SHARE = 0.5  # of those that were not asked for
+
 # Tags of prose. What is asked for as HTML has others too, or the prompt says so.
 _TAG = re.compile(
     r"<(?:br\s*/?|/?(?:p|div|span|b|i|u|em|strong|font|center|ul|ol|li|h[1-6]|blockquote|td|tr)(?:\s[^<>]{0,200})?"
@@ -89,6 +91,11 @@ _WANTED = re.compile(
 
 def markup_in_answers(context: CheckContext) -> Iterator[Finding]:
     """MARKUP_IN_ANSWERS: entities such as &amp; and tags such as <br> in answers that are not about markup."""
+    texts = [(row.asked, one) for _, row in rows_of_splits(context) for one in row.answers if "<" in one or "&" in one]
+    n_damaged = sum(markup_in(asked, one) is not None for asked, one in texts)
+    n_asked_for = sum(is_about_markup(asked) and _first_in(one) is not None for asked, one in texts)
+    if n_asked_for > _WANTED_SHARE * n_damaged:  # a set about web pages, whose requests do not always say so
+        return
     yield from damage_finding(
         "MARKUP_IN_ANSWERS", context, markup_in,
         what="have HTML entities or tags in their text",
@@ -99,16 +106,19 @@ def markup_in_answers(context: CheckContext) -> Iterator[Finding]:
 
 def markup_in(asked: str, answer: str) -> str | None:
     """An excerpt of `answer` at its first entity or tag of HTML that was not asked for, None without one."""
-    entity = next(filter(_is_entity, ENTITY.finditer(answer)), None) if "&" in answer and ";" in answer else None
-    tag = _TAG.search(answer) if entity is None and "<" in answer and ">" in answer else None
-    found = entity or tag
+    found = _first_in(answer)
     if found is None or found.group() in asked or is_quoted(answer, *found.span()) or _WANTED.search(answer):
         return None
     if is_about_markup(asked) or is_about_markup(_TAG.sub(" ", answer)):
         return None
     line = answer[answer.rfind("\n", 0, found.start()) + 1 : found.start()]
-    is_cell = tag is not None and line.lstrip().startswith("|")  # a line break in a table of Markdown
+    is_cell = found.group().startswith("<") and line.lstrip().startswith("|")  # a line break in a table of Markdown
     return None if is_cell else excerpt(answer, *found.span())
+
+
+def _first_in(answer: str) -> re.Match[str] | None:
+    entity = next(filter(_is_entity, ENTITY.finditer(answer)), None) if "&" in answer and ";" in answer else None
+    return entity or (_TAG.search(answer) if "<" in answer and ">" in answer else None)
 
 
 def _is_entity(match: re.Match[str]) -> bool:

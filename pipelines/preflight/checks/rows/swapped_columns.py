@@ -18,6 +18,7 @@ _PART_SHARE = 0.1
 _MIN_ROWS = 8  # fewer reversed rows are chance
 # Plainly reversed are 0 to 0.01% of real sets, 10 to 70% of the same sets with swapped columns.
 _PLAIN_SHARE, _PLAIN_ROWS = 0.0003, 2
+_SMALL_SHARE = 0.04  # of the rows: one plainly reversed row of at most 25 counts
 _FEW_IN_ORDER = 0.1  # for each reversed row: then the whole set is reversed, also if it has questions alone
 _OTHERS_SHARE = 0.02  # of the rows are reversed: then one of two need not be plain
 _COMMAND_SHARE = 0.2  # of the reversed rows must be commands; sets of questions to write have none
@@ -97,7 +98,8 @@ def swapped_columns(context: CheckContext) -> Iterator[Finding]:
 
 def _are_too_many(n_plain: int, n_reversed: int, n_rows: int) -> bool:
     n_counted = n_reversed if n_plain and n_reversed >= _OTHERS_SHARE * n_rows else n_plain
-    return n_counted >= max(_PLAIN_ROWS, _PLAIN_SHARE * n_rows)
+    is_small = n_plain >= _SMALL_SHARE * n_rows > 0
+    return n_counted >= max(1 if is_small else _PLAIN_ROWS, _PLAIN_SHARE * n_rows)
 
 
 def _is_reversed(row: SampledRow) -> bool:
