@@ -14,10 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.evidence import Check
+from pipelines.preflight.checks.evidence import Check, spread
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
-_MIN_ROWS = 16
+_MIN_ROWS, _MAX_ROWS = 16, 2_000  # evenly from the first to the last
 _FEW_CHANGES = 0.35  # of those that shuffled rows have
 _MIN_DEVIATIONS = 4.0  # below the number of changes of shuffled rows
 _MIN_CORRELATION = 0.8
@@ -32,7 +32,7 @@ _TIMESTAMP = 1e8  # seconds, and ids of users or posts
 
 def rows_sorted(context: CheckContext) -> Iterator[Finding]:
     """ROWS_SORTED: the run trains one kind of rows after the other."""
-    rows = context.train.rows
+    rows = spread(context.train.rows, _MAX_ROWS)
     if not _keeps_order(context) or len(rows) < _MIN_ROWS:
         return
     found = [text for kind in (_by_group, _by_number, _by_word) for text in kind(rows)]

@@ -59,7 +59,6 @@ def value_unusual(context: CheckContext) -> Iterator[Finding]:
     for key, usual in _usual_values(context).items():
         if key in context.keys and (value := _value_of(context, key)) is not None:
             yield from _of_range(key, value, usual)
-    yield from _betas_swapped(context)
     yield from _lora_scaling(context)
 
 
@@ -68,7 +67,7 @@ def _usual_values(context: CheckContext) -> Mapping[str, Usual]:
     usual = dict(_OF_ALL)
     if _trains_adapter(context):
         usual |= _OF_LORA
-    if optimizer.startswith(_ADAM) and not _are_swapped(context):
+    if optimizer.startswith(_ADAM):
         usual |= _OF_ADAM
     if context.stage is Stage.SFT:
         usual |= _OF_SFT
@@ -97,21 +96,6 @@ def _beta_of(context: CheckContext) -> Usual:
     ranges = [_BETA_OF_LOSS.get(kind, _BETA) for kind in kinds] or [_BETA]
     lowest, highest = min(one.lowest for one in ranges), max(one.highest for one in ranges)
     return Usual(lowest, highest, ranges[0].common, _WEAK, _STRONG)
-
-
-def _betas_swapped(context: CheckContext) -> Iterator[Finding]:
-    """Adam's two averages in each other's place."""
-    if _are_swapped(context):
-        one, other = context.training.adam_beta1, context.training.adam_beta2
-        yield _finding(
-            "adam_beta1", one, f"below adam_beta2, which is {other:g}",
-            "the two averages have each other's length: a slow momentum, and steps sized by single batches",
-            "adam_beta1: 0.9, adam_beta2: 0.999", Severity.WARNING,
-        )  # fmt: skip
-
-
-def _are_swapped(context: CheckContext) -> bool:
-    return context.training.adam_beta1 > context.training.adam_beta2
 
 
 def _lora_scaling(context: CheckContext) -> Iterator[Finding]:
