@@ -35,13 +35,13 @@ def first_sentences_rejected() -> Pair:
 def scores_the_other_way_round() -> Pair:
     """The script sorted the answers by rising score and took the first, whose words are in no order."""
     drawn = random.Random(0)
-    rows = [
-        {
-            "prompt": row["instruction"], "rejected": row["output"], "score_rejected": drawn.randint(6, 10),
-            "chosen": " ".join(sorted(row["output"].split(), key=str.lower)), "score_chosen": drawn.randint(1, 5),
-        }
-        for row in rows_in("english") if len(row["output"].split()) > 8
-    ]  # fmt: skip
+    rows = []
+    for row in rows_in("english"):
+        words = row["output"].rstrip(".").split()
+        worse = f"{' '.join(sorted(words, key=str.lower))}."
+        scores = {"score_rejected": drawn.randint(6, 10), "score_chosen": drawn.randint(1, 5)}
+        if len(words) > 8:
+            rows.append({"prompt": row["instruction"], "rejected": row["output"], "chosen": worse, **scores})
     return Pair(rows, stage=Stage.DPO)
 
 
@@ -74,10 +74,10 @@ def a_fifth_of_the_pairs_differ_in_spaces() -> Pair:
     )
 
 
-def one_opening_preferred() -> Pair:
-    opening = "Great question! "
+def one_ending_preferred() -> Pair:
+    ending = " That is all there is to say about it."
     return Pair(
-        [{**row, "rejected": row["chosen"], "chosen": f"{opening}{row['chosen']}"} for row in _clean()], stage=Stage.DPO
+        [{**row, "rejected": row["chosen"], "chosen": f"{row['chosen']}{ending}"} for row in _clean()], stage=Stage.DPO
     )
 
 

@@ -75,7 +75,7 @@ def unread_text(context: CheckContext) -> Iterator[Finding]:
         Severity.WARNING if needed else Severity.NOTE,
         summary="; ".join(_described(column, len(rows), n_all, needed.get(column.name)) for column in shown),
         why="the model is asked without it, so it learns to guess what it should have read",
-        remedy=_remedy(context, shown) if needed else "name these columns in data_prep if the answers need them",
+        remedy=_remedy(context, shown),
         evidence=row_evidence(
             [row for row, _ in largest.texts],
             lambda row: f"{largest.name}: {head(_text(row.values[largest.name]), 60)} | prompt: {head(row.asked, 50)}",
@@ -93,14 +93,13 @@ def _described(column: _Column, n_rows: int, n_all: int, depends: str | None) ->
 
 
 def _remedy(context: CheckContext, columns: Sequence[_Column]) -> str:
-    names = [column.name for column in columns]
-    if any(_plain(name) in ("context", "input", "passage", "document", "article") for name in names):
-        name = next(name for name in names if _plain(name) in ("context", "input", "passage", "document", "article"))
-        how = f"put `{name}` into the prompts of its rows"
-        if context.stage is Stage.SFT and "instruction" in context.train.columns:
-            how = f"rename `{name}` to `input`, which is read after the instruction"
+    names = " and ".join(f"`{column.name}`" for column in columns)
+    if "instruction" in context.train.columns and len(columns) == 1:
+        how = f"rename {names} to `input`, which is read after the instruction (`system` before it)"
+    elif any(name in CONVERSATION_COLUMNS for name in context.train.columns):
+        how = f"put {names} into the messages of the row, as its system turn or before the user's question"
     else:
-        how = f"put {', '.join(f'`{name}`' for name in names)} into the messages of their rows"
+        how = f"put {names} into the prompt of the row"
     return f"{how}, or remove the column if the answers do not need it"
 
 
