@@ -28,8 +28,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tests.benchmarks.doctors.other_doctors import PEFT_DOCTOR, SOUP, Case, OtherDoctor
-from tests.benchmarks.doctors.trl_runs import Outcome, run_trl, shown, splits, verdict, write_rows
+from tests.benchmarks.doctors.other_doctors import PEFT_DOCTOR, SOUP, Case, OtherDoctor, said_of
+from tests.benchmarks.doctors.trl_runs import Outcome, run_trl, splits, verdict, write_rows
 from tests.planted_faults.clean import CLEAN_PAIRS
 from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.examined import examined, without_hub_token
@@ -118,8 +118,16 @@ def _verdicts(lines: Iterable[Line], name: str) -> list[str]:
 
 def _counts(lines: Sequence[Line], names: Iterable[str]) -> str:
     n_here = sum(not line.doctor.startswith("missed") for line in lines)
-    there = [sum(verdict in ("caught", "warned") for verdict in _verdicts(lines, name)) for name in names]
-    return " | ".join(str(n) if n else "" for n in (n_here, *there))
+    return " | ".join([str(n_here), *(_count(_verdicts(lines, name), len(lines)) for name in names)])
+
+
+def _count(verdicts: Sequence[str], n_planted: int) -> str:
+    """How many are reported, and of how many if not all could be put to it; empty for none."""
+    asked = [one for one in verdicts if one not in ("not applicable", "not run")]
+    n_found = sum(one in ("caught", "warned") for one in asked)
+    if not asked:
+        return "-"
+    return f"{n_found} of {len(asked)}" if len(asked) < n_planted else str(n_found or "")
 
 
 def _line(fault: PlantedFault, base: Path, folder: Path, control: Outcome | None) -> Line:
@@ -148,16 +156,16 @@ def _asked(
     folders = [runs / f"case-{number}" for number in range(len(faults))]
     cases = [_case(one.pair(), bases[one.family], folder) for one, folder in zip(faults, folders, strict=True)]
     said = doctor.alarms_about(python, [*controls, *cases, *clean])
-    known = {family: Outcome(0, tuple(alarms)) for family, alarms in zip(families, said, strict=False)}
+    known = dict(zip(families, said, strict=False))
     of_faults, of_clean = said[len(controls) : len(controls) + len(cases)], said[len(controls) + len(cases) :]
-    asked = []
-    for fault, line, alarms in zip(faults, lines, of_faults, strict=True):
-        found = verdict(Outcome(0, tuple(alarms)), known[fault.family], fault.trl_says)
-        fresh = [alarm for alarm in alarms if alarm not in known[fault.family].lines]
-        found = ("other", shown(fresh[0])) if found[0] == "silent" and fresh else found
-        asked.append(replace(line, others={**line.others, doctor.name: found}))
+    asked = [
+        replace(
+            line, others={**line.others, doctor.name: said_of(fault.id, fault.trl_says, alarms, known[fault.family])}
+        )
+        for fault, line, alarms in zip(faults, lines, of_faults, strict=True)
+    ]
     n_fresh = sum(
-        any(alarm not in known[one.family].lines for alarm in alarms)
+        said_of("", None, alarms, known[one.family])[0] != "silent"
         for one, alarms in zip(CLEAN_PAIRS, of_clean, strict=True)
     )
     return asked, (

@@ -6,6 +6,7 @@ is started once and calls their command line in it, pair after pair.
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.preflight.check_context import Stage
+from tests.benchmarks.doctors.trl_runs import shown, without_figures
 
 _SECONDS = 1800
 _QUIET = {"HF_HUB_OFFLINE": "1", "SOUP_NO_AUDIT_LOG": "1", "COLUMNS": "200"}
@@ -66,6 +68,24 @@ class OtherDoctor:
             raise SystemExit(f"{self.name} did not run: {done.stderr[-500:]}")
         printed = json.loads(done.stdout.splitlines()[-1])
         return [self.alarms(case, text) for case, text in zip(cases, printed, strict=True)]
+
+
+# What their alarms call a fault, read by eye; else the words that are looked for in TRL's output.
+NAMES = {
+    "LONGER_THAN_POSITIONS": "sequence_exceeds_context", "LEARNING_RATE_UNUSUAL": "training.lr_",
+    "TRAIN_EVAL_OVERLAP": "train_eval_overlap", "BROKEN_CHARACTERS": "bad_text_artifacts",
+    "PACKING_CONTAMINATES": "packing_without_eos", "LENGTH_BIAS": "length_bias", "PAIRS_ALIKE": "identical_pairs",
+    "EMPTY_ANSWERS": "short_responses|empty_", "ROWS_DROPPED": "truncation_risk|short_responses",
+}  # fmt: skip
+
+
+def said_of(fault_id: str, words: str | None, alarms: Sequence[str], known: Sequence[str]) -> tuple[str, str]:
+    """warned if an alarm that the pair without a fault lacks names the fault, other for another one, else silent."""
+    usual = set(map(without_figures, known))
+    fresh = [alarm for alarm in alarms if without_figures(alarm) not in usual]
+    patterns = [one for one in (NAMES.get(fault_id), words) if one]
+    naming = [alarm for alarm in fresh if any(re.search(pattern, alarm) for pattern in patterns)]
+    return ("warned", shown(naming[0])) if naming else ("other", shown(fresh[0])) if fresh else ("silent", "")
 
 
 _FLAGS = {

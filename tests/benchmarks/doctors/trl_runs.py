@@ -49,8 +49,8 @@ class Outcome:
 
 def verdict(outcome: Outcome, control: Outcome, pattern: str | None) -> tuple[str, str]:
     """caught, warned, silent or stopped, and the line that says so."""
-    known = {_without_figures(line) for line in control.lines}
-    fresh = [line for line in outcome.lines if _without_figures(line) not in known]
+    known = {without_figures(line) for line in control.lines}
+    fresh = [line for line in outcome.lines if without_figures(line) not in known]
     naming = [line for line in fresh if pattern and re.search(pattern, _PATH.sub("", line))]
     if outcome.exit_code:
         return ("caught", shown(naming[-1])) if naming else ("stopped", shown((fresh or ["without a word"])[-1]))
@@ -156,6 +156,6 @@ def shown(line: str) -> str:
     return re.sub(r"\S*/site-packages/", "", line)[:_N_SHOWN]
 
 
-def _without_figures(line: str) -> str:
+def without_figures(line: str) -> str:
     """A line without its numbers and paths, to know it again in another run."""
     return re.sub(r"\d+", "", _PATH.sub("", line))
