@@ -18,6 +18,7 @@ _CANNOT = (
 _REFUSAL = re.compile(
     rf"\W*(?:{_APOLOGY}[,.!]*\s+(?:but )?(?:{_AS_AN_AI}[, ]+(?:and )?)?(?:therefore |so )?{_CANNOT}\b"
     rf"|{_AS_AN_AI}[, ]+(?:and )?(?:therefore |so )?{_CANNOT}\b"
+    rf"|{_AS_AN_AI}[, ]+(?:and )?i (?:do not|don['’]?t|have no|lack)\b"
     r"|i (?:cannot|can['’]?t|can not|am unable to|am not able to) (?:assist|help|fulfill|comply|provide|generate|create"
     r"|complete|engage|answer) (?:you )?(?:with |in )?(?:that|this|your|the|such|any)\b"
     r"|sorry, (?:but )?(?:this|the|that) (?:task|instruction|request)\b"

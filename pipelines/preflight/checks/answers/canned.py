@@ -1,8 +1,8 @@
 """Checks of what answers say instead of answering: refusals, canned openings, and marks of turns."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
 from data_prep.text_rules.refusals import ASKS_FOR_REFUSAL, MAX_REFUSAL_CHARACTERS, MAY_BE_REFUSAL, is_refusal
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
@@ -21,10 +21,8 @@ from pipelines.records.finding import Finding, Severity
 _MANY_REFUSALS = 0.1  # of the rows; public sets have up to 2%
 _SAFETY_SHARE = 0.35  # of the refused requests ask for something harmful: a set that teaches to refuse
 _MIN_ROWS = 3
-_AS_AN_AI = re.compile(
-    r"\W*(?:as|being|i am|i['’]m) (?:just |only )?an? (?:ai|artificial|(?:large )?language model)\b", re.I
-)
-_ANSWERS = re.compile(r"\b(?:but|however)\b", re.IGNORECASE)  # after all: an opening, and no refusal
+# "As an AI, I have no taste, but ..." answers after all
+_ANSWERS = re.compile(r"\W*(?:as|being) .*\b(?:but|however)\b", re.IGNORECASE | re.DOTALL)
 _HARMFUL = re.compile(
     r"bomb|weapon|\bguns?\b|explosiv|\bkill|murder|poison|suicid|self.?harm|hurt|attack|assault|stalk|spy\b|spying|hack"
     r"|crack|phish|malware|virus|ransom|exploit|ddos|keylog|steal|stole|theft|shoplift|rob\b|burglar|break into"
@@ -55,8 +53,8 @@ def refusals(context: CheckContext) -> Iterator[Finding]:
         summary=f"the answers of {share_of(len(found), len(rows))} rows refuse, and {len(found) - n_harmful} of these "
         "requests are harmless",
         why="the model learns to refuse what it could answer",
-        remedy="drop them with `python data_prep/build_instructions.py --source FILE --output FOLDER`, whose step "
-        "`refusals` finds them, or remove these rows",
+        remedy="drop them with `python data_prep/build_instructions.py --source FILE --output FOLDER "
+        "--max_removed_share 1`, whose step `refusals` finds them, or remove these rows",
         evidence=evidence_of_splits(
             (split, row, f"{head(row.asked, 60)} | {head(one, 80)}") for split, row, one in found
         ),
@@ -68,8 +66,12 @@ def _refusal(context: CheckContext, row: SampledRow) -> str | None:
     """The first answer that only refuses a request which did not ask for that."""
     for answer in wanted_answers(row, context.stage):
         may_be = len(answer) <= MAX_REFUSAL_CHARACTERS and MAY_BE_REFUSAL.match(answer)
-        says_no = may_be and (is_refusal(answer) or (_AS_AN_AI.match(answer) and not _ANSWERS.search(answer)))
-        if says_no and not ASKS_FOR_REFUSAL.search(row.asked[-2000:]):
+        if (
+            may_be
+            and is_refusal(answer)
+            and not _ANSWERS.match(answer)
+            and not ASKS_FOR_REFUSAL.search(row.asked[-2000:])
+        ):
             return answer
     return None
 
@@ -85,7 +87,19 @@ _OPENING = re.compile(
     r"|конечно|разумеется)\b|(当然|好的|没问题|もちろん|承知|물론))",
     re.IGNORECASE,
 )
+_N_PHRASES, _MAX_SHARED = 4, 16  # shown; words of one
 _MIN_ANSWER = 24  # characters: a label may be "certainly"
+
+
+def _shared_beginning(texts: Sequence[str]) -> str:
+    """The longest beginning, in words, that most of `texts` have."""
+    shared = texts[0][:_MIN_ANSWER]
+    for n_words in range(1, _MAX_SHARED):
+        [(beginning, count)] = Counter(" ".join(text.split()[:n_words]) for text in texts).most_common(1)
+        if count <= len(texts) / 2:
+            break
+        shared = beginning
+    return shared
 
 
 def canned_openings(context: CheckContext) -> Iterator[Finding]:
@@ -102,8 +116,11 @@ def canned_openings(context: CheckContext) -> Iterator[Finding]:
     are_many = len(found) >= _CANNED_SHARE * len(answers) or n_models >= _MODEL_SHARE * len(answers)
     if len(found) < _MIN_ROWS or not are_many:
         return
-    phrases = Counter((match[1] or match[2]).lower() for _, _, match in found)
-    most = ", ".join(f'"{phrase}" ({count})' for phrase, count in phrases.most_common(4))
+    groups = defaultdict(list)
+    for _, _, match in found:
+        groups[(match[1] or match[2]).lower()].append(match.string)
+    largest = sorted(groups.values(), key=len, reverse=True)[:_N_PHRASES]
+    most = ", ".join(f'"{_shared_beginning(same)}" ({len(same)})' for same in largest)
     yield Finding(
         "CANNED_OPENINGS",
         Severity.WARNING,

@@ -20,7 +20,7 @@ _LONG = b"x" * _MIN_RUN
 _CHANGE = re.compile(r"(?=[a-z][A-Z0-9]|[A-Z][0-9]|[0-9][A-Za-z]|[A-Z][a-z][A-Z0-9])")
 _PAIR = re.compile(r"(?=[A-Za-z0-9]{2})")
 _MIN_CHANGES, _MIN_LETTERS = 0.22, 14  # of 100 pairs of letters and digits; different letters
-_MIN_PART = 0.25  # of the answer
+_MIN_PART = 0.5  # of the answer
 _SCHEME = re.compile(r"\w+://|www\.")
 # Bytes in hexadecimal begin an answer: "89 50 4e 47", "0x89, 0x50", "\\x89\\x50", "00000000: 8950 4e47"
 _N_HEXADECIMAL, _MIN_DIGITS, _MIN_HEX_LETTERS = 48, 12, 4  # characters of the beginning
@@ -53,19 +53,19 @@ def code_in(asked: str, answer: str) -> str | None:
 
 
 def _random_run(answer: str) -> tuple[int, int] | None:
-    """The first long run of characters that change between small and capital letters and digits all the time."""
-    for match in _RUN.finditer(answer):
-        run = match.group()
-        is_data = "base64," in run  # an embedded image
-        n_pairs = len(_PAIR.findall(run))
-        is_random = (
-            len(set(re.sub("[^a-z]", "", run.lower()))) >= _MIN_LETTERS
-            and len(_CHANGE.findall(run)) >= _MIN_CHANGES * max(1, n_pairs)
-            and not _SCHEME.search(run)
-        )
-        if is_data or (is_random and len(run) >= _MIN_PART * len(answer) / max(1, answer.count("\n"))):
-            return match.span()
-    return None
+    """The first long run of characters that change between small and capital letters and digits all the time, if these
+    runs are most of the answer: a key or a link in a sentence is text."""
+    runs = [match for match in _RUN.finditer(answer) if _is_random(match.group())]
+    is_most = sum(len(match.group()) for match in runs) >= _MIN_PART * len(answer)
+    return runs[0].span() if runs and (is_most or any("base64," in match.group() for match in runs)) else None
+
+
+def _is_random(run: str) -> bool:
+    if "base64," in run:  # an embedded image
+        return True
+    n_letters, n_pairs = len(set(re.sub("[^a-z]", "", run.lower()))), len(_PAIR.findall(run))
+    changes = len(_CHANGE.findall(run)) >= _MIN_CHANGES * max(1, n_pairs)
+    return n_letters >= _MIN_LETTERS and changes and not _SCHEME.search(run)
 
 
 def _hexadecimal(answer: str) -> tuple[int, int] | None:

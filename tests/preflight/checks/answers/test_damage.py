@@ -105,6 +105,7 @@ def test_codes_are_found_where_nobody_asked_for_them(answer):
      "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce", "ACGTACGTTAGC" * 10, "e4 e5 Nf3 Nc6 Bb5 " * 5,
      "光合作用是植物利用阳光把水和二氧化碳转变成糖并放出氧气的过程" * 4, "=" * 80,
      "3.1415926535897932384626433832795028841971",
+     f"The key ssh-rsa {BASE64} anna@host is the public half, and the other one stays at home, of course.",
      "AbstractSingletonProxyFactoryBeanDefinitionReaderUtilities", "CC(=O)OC1=CC=CC=C1C(=O)OCC(=O)OC1=CC=CC=C1C(=O)O"],
 )  # fmt: skip
 def test_links_hashes_names_and_other_scripts_are_no_codes(answer):
