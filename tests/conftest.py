@@ -30,7 +30,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, so that no process waits for one of them at the end."""
-    longest = ("test_readme.py", "test_recipes.py")
+    longest = ("test_readme.py", "test_recipes.py", "test_training_programs.py", "test_micro_batches.py")
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

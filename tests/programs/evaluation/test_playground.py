@@ -64,7 +64,7 @@ def address(models: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
         assert "Traceback" not in output.read_text(), output.read_text()
     finally:
         program.terminate()
-        program.wait(20)
+        program.wait(120)
 
 
 class Visit:

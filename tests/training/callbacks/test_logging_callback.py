@@ -133,9 +133,8 @@ def test_lines_replace_the_printed_dicts(tiny_model_folder, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     kinds = [type(callback) for callback in trainer.callback_handler.callbacks]
     assert (kinds.count(LoggingCallback), kinds.count(PrinterCallback)) == (1, 0)
-    assert [line.split(" ·")[0] for line in lines] == [
-        "step 1/4", "step 2/4", "step 2", "step 3/4", "step 4/4", "step 4", "trained to step 4 in 0 s"
-    ]  # fmt: skip
+    said = [line.split(" ·")[0].partition(" in ")[0] for line in lines]
+    assert said == ["step 1/4", "step 2/4", "step 2", "step 3/4", "step 4/4", "step 4", "trained to step 4"]
     assert "% in loss" in lines[0]
 
 
