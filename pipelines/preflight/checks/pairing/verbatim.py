@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pipelines.modeling.chat.dropped_content import END_OF_THOUGHT
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.evidence import Check, excerpt, head, severity_by_share, share_of
 from pipelines.preflight.checks.pairing.exchange import Exchange, exchanges_of
@@ -124,6 +125,8 @@ def _prompts_in_answers(exchanges: Sequence[Exchange]) -> Iterator[Finding]:
 
 def _repeats_prompt(one: Exchange) -> bool:
     asked, answer = one.asked.strip(), one.answer.strip()
+    if thought := END_OF_THOUGHT.search(answer):
+        answer = answer[thought.end() :].strip()  # a thought may begin with the question
     begin = answer.find(asked, 0, _HEADER + len(asked))
     if begin < 0 or _CODE.search(asked):
         return False

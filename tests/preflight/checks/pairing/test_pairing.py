@@ -143,6 +143,15 @@ def test_answers_that_begin_with_their_prompt_are_found(found):
     assert found(whole[:2] + english()[2:]) == {}
 
 
+def test_a_thought_may_begin_with_the_question_but_not_the_answer_after_it(found):
+    thought = [{**row, "output": f"<think>{row['instruction']}\nLet me see.</think>"} for row in english()]
+    answers = [row["output"] for row in english()]
+    clean = [{**row, "output": row["output"] + answer} for row, answer in zip(thought, answers, strict=True)]
+    assert "PROMPT_IN_ANSWER" not in found(clean)
+    echoed = [{**row, "output": f"{row['output']}\n{row['instruction']}\nSo."} for row in thought]
+    assert "PROMPT_IN_ANSWER" in found(echoed)
+
+
 def test_code_that_is_completed_may_begin_with_its_prompt(found):
     heads = [f"def f_{n}(value, other={n}):\n" for n in range(40)]
     assert found([{"prompt": head, "completion": f"{head}    return value + other * {n}"}
