@@ -52,12 +52,17 @@ def one_epoch_of_a_corpus() -> Pair:
 
 
 def in_file_order(*, sorts: bool = False, **keys: Any) -> Pair:
-    """Two sources, by turns or one after the other from short to long, with an id and a date that rise."""
+    """Two sources, by turns or one after the other from short to long, with ids and dates that rise."""
     rows = rows_in("english")
     if sorts:
         rows.sort(key=lambda row: len(row["output"]))
     marked = [
-        {**row, "source": ("forum", "manual")[n >= 50 if sorts else n % 2], "row_id": n, "created": 1.7e9 + 60.5 * n}
+        {
+            **row,
+            "source": ("forum", "manual")[n >= 50 if sorts else n % 2],
+            "row_id": n,
+            "created_at": f"2026-03-{n // 7 + 1:02}",
+        }
         for n, row in enumerate(rows)
     ]
     return Pair(marked, keys=keys)

@@ -26,7 +26,8 @@ _MAX_GROUPS, _ROWS_OF_A_GROUP = 50, 4
 _LONGEST_LABEL = 60  # characters of an answer that can be a label
 _N_CHARACTERS, _N_WORDS = 600, 300  # of a row, and of the set
 _WORD = re.compile(r"\w+")
-_OF_ROW_NUMBER = re.compile(r"(^|_)(id|idx|index|number|no|row|line|date|time|timestamp)s?($|_)", re.IGNORECASE)
+_OF_ROW_NUMBER = re.compile(r"(^|_)(id|idx|index|number|no|row|line|date|time|timestamp|at)s?($|_)", re.IGNORECASE)
+_DATE_OR_NUMBER = re.compile(r"[\d\s:./TZ+-]+")
 _TIMESTAMP = 1e8  # seconds, and ids of users or posts
 
 
@@ -71,7 +72,7 @@ def _by_group(rows: Sequence[SampledRow]) -> Iterator[str]:
     kinds |= {f"column {name}": partial(_value, name) for name in rows[0].values}
     for what, value_of in kinds.items():
         values = [value_of(row) for row in rows]
-        if not all(value is None or isinstance(value, str | int) for value in values):
+        if not all(value is None or isinstance(value, str | int) for value in values) or _tells_when(what, values):
             continue
         counts = Counter(values)
         if not 1 < len(counts) <= min(_MAX_GROUPS, len(rows) // _ROWS_OF_A_GROUP):
@@ -84,14 +85,26 @@ def _by_group(rows: Sequence[SampledRow]) -> Iterator[str]:
             yield f"{what} changes {n_changes} times along {len(rows)} rows (shuffled: about {usual:.0f} times)"
 
 
+def _tells_when(what: str, values: Sequence[str | int | None]) -> bool:
+    """Whether they are the dates or numbers in the order of which rows are written anyway."""
+    texts = [value for value in values if isinstance(value, str)]
+    return what.startswith("column") and (
+        _OF_ROW_NUMBER.search(what.removeprefix("column ")) is not None
+        or (bool(texts) and all(_DATE_OR_NUMBER.fullmatch(text) for text in texts))
+    )
+
+
 def _value(name: str, row: SampledRow) -> Any:
     return row.values.get(name)
 
 
 def _by_number(rows: Sequence[SampledRow]) -> Iterator[str]:
-    """Lengths and numeric columns that rise or fall with the row number."""
+    """Lengths, texts and numeric columns that rise or fall with the row number."""
     lengths = [sum(map(len, row.examples)) or len(row.asked) + sum(map(len, row.answers)) for row in rows]
-    numbers: dict[str, Sequence[Any]] = {"the length": lengths}
+    numbers: dict[str, Sequence[Any]] = {
+        "the length": lengths,
+        "the answer, from A to Z,": [row.answers[0] if row.answers else "" for row in rows],
+    }
     for name in rows[0].values:
         values: list[Any] = [row.values.get(name) for row in rows]
         if all(type(value) in (int, float) for value in values) and not _numbers_the_rows(name, values):
@@ -108,10 +121,10 @@ def _numbers_the_rows(name: str, values: Sequence[Any]) -> bool:
     return is_id or _OF_ROW_NUMBER.search(name) is not None or max(map(abs, values)) > _TIMESTAMP
 
 
-def _rank_correlation(values: Sequence[float]) -> float:
+def _rank_correlation(values: Sequence[Any]) -> float:
     """Spearman's correlation of `values` with their places; 0 if there are a few different values alone."""
     n = len(values)
-    places = defaultdict(list)
+    places: dict[Any, list[int]] = defaultdict(list)
     for place, index in enumerate(sorted(range(n), key=lambda index: values[index])):
         places[values[index]].append(place)
     if len(places) < n / _ROWS_OF_A_GROUP:

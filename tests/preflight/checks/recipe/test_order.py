@@ -44,6 +44,7 @@ def said(context: CheckContext, values: list[dict[str, Any]], answers: list[str]
     (list(range(60)), False),  # numbers of the rows
     ([1.7e9 + n / 2 for n in range(60)], False),  # seconds
     ([f"text {n}" for n in range(60)], False),
+    ([f"2026-01-{n // 20 + 10}" for n in range(60)], False),  # the days on which rows were written
     ([None] * 30 + ["wiki"] * 30, True),
 ])  # fmt: skip
 def test_a_column_that_sorts_the_rows_is_named(sequential, column, is_sorted):
@@ -55,7 +56,10 @@ def test_labels_languages_and_lengths_that_sort_the_rows_are_named(sequential):
     assert "the answer changes 1 times" in said(sequential, nothing, ["yes"] * 30 + ["no"] * 30)
     assert "the script" in said(sequential, nothing, [f"да {n}" if n < 30 else f"yes {n}" for n in range(60)])
     assert "the length rises" in said(sequential, nothing, ["so " * (n + 30) for n in range(60)])
-    assert "the word" in said(sequential, nothing, [f"bonjour {n}" if n < 30 else f"hi {n}" for n in range(60)])
+    assert "from A to Z" in said(sequential, nothing, [f"{chr(97 + n // 3)} {n * 37 % 101}" for n in range(60)])
+    assert "the word" in said(
+        sequential, nothing, [f"{n * 37 % 101} {one}" for n, one in enumerate(["bonjour"] * 30 + ["hi"] * 30)]
+    )
 
 
 def test_shuffled_rows_in_their_order_are_left_alone(sequential):
