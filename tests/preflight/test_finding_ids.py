@@ -9,7 +9,7 @@ ID = re.compile(r'(?<![\w.])"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"')
 ROOMS = ("pipelines/preflight", "pipelines/postflight", "pipelines/modeling", "pipelines/training")
 README = (PROJECT / "pipelines/preflight/README.md").read_text()
 IN_README = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", README))
-OF_THE_ENVIRONMENT = ("HF_", "NO_COLOR", "ACCELERATE_", "TRACKIO_", "SC_")
+OF_THE_ENVIRONMENT = ("HF_", "NO_COLOR", "ACCELERATE_", "TRACKIO_", "SC_", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 IN_CODE = {
     name
     for room in ROOMS
