@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe, faults = parse_leniently(ARGUMENTS[stage], command_line, checks_of(stage), REQUIRED[stage])
     from pipelines.errors import AnswerIsNo, UserError
     from pipelines.preflight.autofix import diff_of, fixes_of, write_fixed
-    from pipelines.preflight.captured_errors import config_findings
+    from pipelines.preflight.captured_errors import CapturedErrors, config_findings
     from pipelines.preflight.console.console_report import report_lines
     from pipelines.preflight.console.terminal import supports_color
     from pipelines.preflight.console.token_view import legend_line, row_lines, shown_rows
@@ -48,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.report import write_diagnosis_page
     from pipelines.training.dry_run import refuse_impossible_training
 
-    refuse_impossible_training(recipe)
     further = ENGINE_CHECKS if flags.engines else ()
-    n_rows, earlier = None if flags.all else MAX_ROWS, config_findings(faults)
+    refused = CapturedErrors()
+    refused.call(lambda: refuse_impossible_training(recipe))
+    n_rows, earlier = None if flags.all else MAX_ROWS, [*config_findings(faults), *refused.findings]
     found = run_checks(recipe, stage, max_rows=n_rows, earlier_findings=earlier, further_checks=further)
     rows = shown_rows(found.context, flags.show_rows or (_ROWS_ON_PAGE if flags.html else 0))
     forecast = forecast_lines(found.context) if flags.forecast else []

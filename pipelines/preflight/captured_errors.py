@@ -18,6 +18,7 @@ _WHY = {
     "TOKEN_IDS_DISAGREE": "torch refuses a padding row outside the table of embeddings, so the base cannot be loaded",
     "TEMPLATE_DROPS_TOOLS": "the model would learn to call tools that its prompt does not show",
     "PACKING_CONTAMINATES": "packed examples that attend to each other teach answers to other rows' questions",
+    "TRAINING_IMPOSSIBLE": "the run stops before step 1, or at its first evaluation or save",
     "ROW_TOO_LONG": "long_rows: error stops the run at the first row that is too long",
 }
 _KEY_ERRORS = {

@@ -87,6 +87,7 @@ def _refuse_trainer(recipe: Recipe) -> None:
     raise UserError(
         f"{library} rejects the recipe: {message_of(error)}" + (f" ({written})" if written else ""),
         f"change or remove {' or '.join(culprits)}" if culprits else "change the keys in the message",
+        finding="TRAINING_IMPOSSIBLE",
     ) from error
 
 

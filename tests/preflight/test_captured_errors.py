@@ -1,9 +1,11 @@
 """Old and unknown keys are findings: each kind once, with every key, and a fix where the new name is certain."""
 
+import pytest
 from trl import ModelConfig, SFTConfig
 
+from pipelines.errors import UserError
 from pipelines.preflight.autofix import fixed_recipe, fixes_of
-from pipelines.preflight.captured_errors import config_findings
+from pipelines.preflight.captured_errors import CapturedErrors, config_findings
 from pipelines.recipe import parse_recipe
 from pipelines.recipe.arguments import DataArguments
 from pipelines.recipe.parsing import parse_leniently
@@ -43,6 +45,20 @@ def test_old_and_unknown_keys_are_two_errors_with_all_their_keys(tmp_path):
         OLD.replace("torch_dtype", "dtype").replace("max_seq_length", "max_length")
         .replace("overwrite_output_dir: true\n", "")
     )  # fmt: skip
+
+
+def test_what_a_trainer_refuses_is_a_finding_and_an_error_without_an_id_is_raised():
+    refused = CapturedErrors()
+    assert refused.call(lambda: _raise(UserError("TRL rejects it", "change a", finding="TRAINING_IMPOSSIBLE"))) is None
+    [finding] = refused.findings
+    assert (finding.id, finding.severity) == ("TRAINING_IMPOSSIBLE", Severity.ERROR)
+    assert (finding.summary, finding.remedy) == ("TRL rejects it", "change a")
+    with pytest.raises(UserError, match="no base"):
+        refused.call(lambda: _raise(UserError("no base")))
+
+
+def _raise(error: UserError) -> None:
+    raise error
 
 
 def test_a_recipe_without_faults_has_no_findings():

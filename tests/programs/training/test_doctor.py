@@ -38,7 +38,7 @@ def clean(chain: Path, output: Path) -> list[str | Path]:
 
 
 def test_a_clean_recipe_leaves_with_0_and_writes_nothing(chain, tmp_path, run_cli):
-    done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--forecast")
+    done = run_cli(DOCTOR, *clean(chain, tmp_path / "run"), "--max_steps", "-1", "--forecast")
     assert done.stdout.startswith("sft: nothing found; 69 of 69 training rows checked")
     assert "GiB" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -140,6 +140,14 @@ def test_the_step_of_the_manual_checks_the_recipes_of_a_pull_request(tmp_path):
     assert done.returncode != 0
     assert "changed.yaml" in done.stderr
     assert "same.yaml" not in done.stderr
+
+
+def test_keys_that_the_trainer_refuses_are_a_finding_among_the_others(chain, tmp_path, run_cli):
+    done = run_cli(
+        DOCTOR, *clean(chain, tmp_path), "--optim", "galore_adamw", "--lora_dropout", "0.9", "--json", expect=1
+    )
+    ids = {one["id"] for one in json.loads(done.stdout)["findings"]}
+    assert {"TRAINING_IMPOSSIBLE", "PACKAGE_MISSING", "VALUE_UNUSUAL"} <= ids
 
 
 def test_what_is_not_there_leaves_with_2(chain, tmp_path, run_cli):
