@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from pipelines.errors import UserError
 from pipelines.inference.loading import load_for_inference
 from pipelines.pretrain import main
+from pipelines.records.checkpoint import seal_checkpoint
 from tests.run_files import logged, mark_started, read_jsonl, record_of, same_weights, write_jsonl
 
 SIZES = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
@@ -82,6 +83,7 @@ def test_an_interrupted_stream_ends_with_the_same_weights(scratch, from_scratch,
     assert resumed["dataset"]["parts"] == record_of(scratch)["dataset"]["parts"]
     assert logged(folder, "loss") == logged(scratch, "loss")
     (folder / "checkpoint-3" / "corpus_state.json").unlink()
+    seal_checkpoint(folder / "checkpoint-3", {})
     shutil.rmtree(folder / "checkpoint-6")
     mark_started(folder)
     with pytest.raises(UserError, match=r"has no corpus_state\.json"):
