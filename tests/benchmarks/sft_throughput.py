@@ -249,6 +249,8 @@ def main() -> None:
     chosen = options.parse_args()
     environment = environment_of(chosen.threads, avx2=chosen.avx2)
     keys = {**KEYS, "max_length": chosen.max_length, "bf16": chosen.bf16}
+    if chosen.bf16:  # transformers refuses it without an accelerator otherwise; a GPU is measured by devices/gpu_sft.py
+        keys["use_cpu"] = True
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tokens").mkdir()
