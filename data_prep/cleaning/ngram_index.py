@@ -72,11 +72,6 @@ class NgramIndex:
         self._previous = array("q", [_NONE]) * len(self._words)  # place of a head: the place before it, same hash
         self._add_heads()
 
-    @property
-    def n_ngrams(self) -> int:
-        """The number of places at which an n-gram begins that counts."""
-        return sum(self._counts)
-
     def find(self, words: Sequence[bytes]) -> Match | None:
         """Return the first evaluation text that matches `words`, or None."""
         row, n_head = tuple(words), self.n_head
