@@ -248,15 +248,13 @@ def main() -> None:
     options.add_argument("--against", type=Path, help="another checkout of this project, run too")
     chosen = options.parse_args()
     environment = environment_of(chosen.threads, avx2=chosen.avx2)
-    keys = {**KEYS, "max_length": chosen.max_length, "bf16": chosen.bf16}
-    if chosen.bf16:  # transformers refuses it without an accelerator otherwise; a GPU is measured by devices/gpu_sft.py
-        keys["use_cpu"] = True
+    use_cpu = {"use_cpu": True} if chosen.bf16 else {}  # or transformers refuses bf16; a GPU: devices/gpu_sft.py
+    keys = {**KEYS, "max_length": chosen.max_length, "bf16": chosen.bf16, **use_cpu}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tokens").mkdir()
         save_model(chosen.model, folder / "model")
-        rows = rows_of(chosen.rows)[: chosen.limit]
-        write_rows(rows, folder / "rows.jsonl")
+        write_rows(rows_of(chosen.rows)[: chosen.limit], folder / "rows.jsonl")
         write_tokens(folder / "model", folder / "rows.jsonl", keys, folder / "tokens")
         print(HEAD, flush=True)
         for variant in chosen.variant:
