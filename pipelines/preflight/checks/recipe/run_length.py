@@ -16,6 +16,7 @@ _LARGE_BATCH = 16
 _ENOUGH_STEPS = 24  # that a remedy asks for
 _MAX_EPOCHS = {1_000: 10, 1_000_000_000: 30}  # below this number of rows; LIMA's 1,030 rows were trained for 15
 _MANY_ROWS = 10_000  # of which a part is often trained on purpose
+_STEPS_TO_JUDGE = 100  # with held-out rows: a part of an epoch can be the best, as in the quickstart
 _SMALL_SHARE = 0.5  # of an epoch, where max_steps ends it
 _SAME_LENGTH = (0.8, 1.25)  # max_steps that agree with num_train_epochs
 
@@ -97,10 +98,11 @@ def _part_of_an_epoch(context: CheckContext) -> Finding | None:
     ends_early = training.max_steps > 0
     if share >= 0.999 or (ends_early and (share >= _SMALL_SHARE or context.stage is Stage.PRETRAIN)):
         return None
+    is_measured = context.held_out is not None and context.n_update_steps >= _STEPS_TO_JUDGE
     one_epoch = f"max_steps: {math.ceil(context.epoch_steps())}" if ends_early else "num_train_epochs: 1"
     return Finding(
         "RUN_TOO_SHORT",
-        Severity.WARNING if n_rows < _MANY_ROWS else Severity.NOTE,
+        Severity.NOTE if n_rows >= _MANY_ROWS or is_measured else Severity.WARNING,
         summary=(f"max_steps: {training.max_steps} is" if ends_early else "num_train_epochs is")
         + f" {share:.2g} epochs: about {math.floor((1 - share) * n_rows)} of {n_rows} rows are never trained",
         why="the rows that are left out are drawn by chance",

@@ -83,6 +83,17 @@ def test_a_part_of_many_rows_may_be_intended(qwen, tmp_path):
     assert found(replace(steps, train=replace(context.train, n_rows=20_000)))[SHORT].severity is NOTE
 
 
+@pytest.mark.parametrize(("n_rows", "evaluates", "severity"), [
+    (400, True, NOTE), (400, False, WARNING), (300, True, WARNING),
+])  # fmt: skip
+def test_a_part_of_an_epoch_that_is_evaluated_may_be_intended_as_in_the_quickstart(
+    qwen, tmp_path, n_rows, evaluates, severity
+):
+    context = context_of(tmp_path, qwen, rows_of(40), num_train_epochs=0.5)
+    grown = replace(context, train=replace(context.train, n_rows=n_rows), held_out=context.train if evaluates else None)
+    assert found(grown)[SHORT].severity is severity
+
+
 def test_fifteen_epochs_of_a_thousand_rows_are_a_known_recipe(qwen, tmp_path):
     context = context_of(tmp_path, qwen, rows_of(20), num_train_epochs=15)
     assert found(context)[LONG].severity is WARNING
