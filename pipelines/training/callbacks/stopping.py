@@ -44,8 +44,8 @@ class StopWithCheckpoint(TrainerCallback):
             control.should_save = control.should_training_stop = True
             self.stopped_at = state.global_step
 
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Give the signals back."""
+    def give_back(self) -> None:
+        """Restore the handlers that were there before the training, also after an error."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -75,8 +75,11 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
         trainer._total_train_tokens = run.before.get("n_tokens") or 0
     stopping = StopWithCheckpoint(max_hours and run.started_at + max_hours * 3600)
     trainer.add_callback(stopping)
-    with run.failure_noted():
-        metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    try:
+        with run.failure_noted():
+            metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+    finally:
+        stopping.give_back()
     run.note_spent()
     stopping.raise_if_stopped()
     refuse_divergence(metrics, trainer.model)

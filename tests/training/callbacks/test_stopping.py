@@ -88,12 +88,14 @@ def test_a_run_stops_when_its_time_is_over(run, tmp_path):
     assert (tmp_path / "stopped" / "checkpoint-1" / "checkpoint.json").is_file()
 
 
-def test_an_error_is_recorded_and_the_run_can_be_resumed(run, tmp_path):
+def test_an_error_is_recorded_and_the_run_can_be_resumed(run, tmp_path, taken):
     def fail() -> None:
         raise RuntimeError("out of\nmemory")
 
     with pytest.raises(RuntimeError):
         run("failed", "--save_strategy steps --save_steps 1", at=3, do=fail)
+    send(signal.SIGTERM)()
+    assert taken == [signal.SIGTERM]  # by the handler that was there before
     record = record_of(tmp_path / "failed")
     assert (record["status"], record["failure"]) == ("failed", "RuntimeError: out of memory")
     record = record_of(run("failed", "--save_strategy steps --save_steps 1 --resume"))
