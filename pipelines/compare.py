@@ -3,9 +3,10 @@ r"""Compare a base with instruct models on the same prompts: paired differences 
     python pipelines/compare.py --base recipes/quickstart/base --instruct runs/my-instruct \
         --prompts build/instructions --prompt "Write a Python function find_max(numbers)" --output runs/comparison
 
-Input: a base, one or more instruct models or adapters of that base (folders, or Hub ids as org/name or
-org/name@revision), and held-out prompts: the test split of a dataset folder, or a file, in any row format that sft.py
-trains. The last answer of a row is the reference (with --all_turns each answer), and the models get everything before
+Input: a base, one or more instruct models or adapters of that base (folders, a checkpoint as RUN/checkpoint-100, or Hub
+ids as org/name or org/name@revision), and held-out prompts: the test split of a dataset folder, or a file, in any row
+format that sft.py trains. The last answer of a row is the reference (with --all_turns each answer), and the models get
+everything before
 it, including system text and tools. A row with only `prompt` has no reference. Answers are checked against the row's
 `references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or MBPP's test_list, HumanEval's
 test and entry_point), and `constraints`, a list such as ["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.files import write_json_atomically, write_jsonl_atomically
     from pipelines.hub.pulling import local_copy
     from pipelines.inference.processes import is_main_process
+    from pipelines.records.checkpoint import record_path
     from pipelines.report import write_report
 
     attached, judge = attached_records(flags), judge_of(flags)
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan.store.remove()
     kept.unlink(missing_ok=True)
     run_folder = local_copy(flags.instruct[0]).folder
-    pages = write_report(flags.output, run_folder if (run_folder / "run.json").is_file() else None)
+    pages = write_report(flags.output, run_folder if record_path(run_folder, "run.json").is_file() else None)
     print(comparison_table(record))
     print(pages[0])
 

@@ -20,9 +20,16 @@ def _shortened(text: str) -> str:
     if "\n" not in text and " + " in text:  # how records join the entries of a mixture
         return " + ".join(map(_shortened, text.split(" + ")))
     if "\n" not in text and is_absolute(text):
-        return PureWindowsPath(text).name or text  # which takes both kinds of slashes
+        return last_part(text) or text
     home = home_folder()
     return _under(home).sub(lambda found: PurePosixPath(found[0]).name, text) if home else text
+
+
+def last_part(path: str) -> str:
+    """The last part of a path of any operating system; a checkpoint keeps the name of its run."""
+    whole = PureWindowsPath(path)  # which takes both kinds of slashes
+    parts = 2 if re.fullmatch(r"checkpoint-\d+", whole.name) and whole.parent.name else 1
+    return "/".join(whole.parts[-parts:]) if whole.name else ""
 
 
 def is_absolute(text: str) -> bool:

@@ -13,6 +13,7 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, sha256_of_files
 from pipelines.hub.pulling import LocalCopy, local_copy, same_weights
 from pipelines.hub.references import short_name
+from pipelines.records.checkpoint import record_path, refuse_torn_checkpoint, run_of_checkpoint, step_of
 
 _RECORDS_OF_TRAINING = ("adapter_config.json", "run.json", "lock.json", "merge.json")
 _WEIGHT_FILES = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json")
@@ -111,10 +112,12 @@ def base_of_adapter(adapter: str) -> str:
 
 
 def value_in_records(adapter: str, key: str) -> Mapping[str, Any]:
-    """`key` ("base" or "recipe") of the lock.json, or else the run.json, next to an adapter; empty without one."""
-    found = local_copy(adapter)
-    record = next((name for name in ("lock.json", "run.json") if found.has(name)), None)
-    written = read_json(found.folder / record) if record else None
+    """`key` ("base" or "recipe") of the lock.json, or else the run.json, next to an adapter or above a checkpoint;
+    empty without one."""
+    folder = local_copy(adapter).folder
+    records = (record_path(folder, name) for name in ("lock.json", "run.json"))
+    record = next((path for path in records if path.is_file()), None)
+    written = read_json(record) if record else None
     value = written.get(key) if isinstance(written, dict) else None
     return value if isinstance(value, dict) else {}
 
@@ -134,9 +137,17 @@ def _sha256_of_unchanged(files: tuple[Path, ...], folder: Path, state: tuple[tup
     return sha256_of_files(files, folder)
 
 
+def checkpoint_step(name: str) -> int | None:
+    """The step of a checkpoint in a run folder; None for another model."""
+    folder = Path(name)
+    return step_of(folder) if run_of_checkpoint(folder) is not None else None
+
+
 def refuse_unusable_model(name: str, *, as_base: bool = False) -> None:
-    """Raise `UserError` if `name` is neither a model nor, unless `as_base`, an adapter."""
+    """Raise `UserError` if `name` is neither a model nor, unless `as_base`, an adapter, or if it is a torn
+    checkpoint."""
     found = local_copy(name)
+    refuse_torn_checkpoint(found.folder)
     if found.folder.is_file() or not (found.has("config.json") or found.has("adapter_config.json")):
         raise _no_model(name, found)
     if as_base and found.has("adapter_config.json"):
@@ -149,8 +160,8 @@ def refuse_unusable_model(name: str, *, as_base: bool = False) -> None:
 
 def refuse_untrained(name: str) -> None:
     """Raise `UserError` if no record says that a program of this project trained or merged the model `name`."""
-    found = local_copy(name)
-    if not any(map(found.has, _RECORDS_OF_TRAINING)):
+    folder = local_copy(name).folder
+    if not any(record_path(folder, record).is_file() for record in _RECORDS_OF_TRAINING):
         raise UserError(
             f"{name} is a base model: it has no adapter and no record of a training or merge",
             "name the run folder of sft.py or dpo.py, or the folder that merge.py wrote",
@@ -158,8 +169,9 @@ def refuse_untrained(name: str) -> None:
 
 
 def refuse_unusable_adapter(name: str) -> None:
-    """Raise `UserError` if `name` is no adapter."""
+    """Raise `UserError` if `name` is no adapter, or a torn checkpoint."""
     found = local_copy(name)
+    refuse_torn_checkpoint(found.folder)
     if not found.has("adapter_config.json"):
         what = "is a full model" if found.has("config.json") else "has no adapter_config.json"
         raise UserError(f"{name} {what}, expected an adapter", "check the path")

@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.recipe.precision import say
 from pipelines.recipe.stages import Stage
+from pipelines.records.checkpoint import refuse_torn_checkpoint
 
 Keys = Mapping[str, Any]
 Check = Callable[[Keys], Iterator[UserError]]
@@ -125,6 +126,11 @@ def _unusable_folder(key: str, path: Path) -> Iterator[UserError]:
     configs = ("config.json", "adapter_config.json")
     if key in _MODELS and path.is_dir() and not any((path / name).is_file() for name in configs):
         yield UserError(f"`{key}` is {path}, a folder without config.json", "check the path")
+    elif key in _MODELS:
+        try:
+            refuse_torn_checkpoint(path)
+        except UserError as error:
+            yield error
     elif key == "dataset_name" and path.is_dir() and not any(one.is_file() for one in path.rglob("*")):
         yield UserError(f"`{key}` is {path}, a folder without files", "check the path")
 

@@ -6,6 +6,7 @@ A checkpoint without it was not written to its end. One whose files differ from 
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,36 @@ def step_of(checkpoint: Path) -> int:
     """The step in a checkpoint's name; -1 for another folder."""
     number = checkpoint.name.rpartition("-")[2]
     return int(number) if number.isdecimal() else -1
+
+
+def run_of_checkpoint(folder: Path) -> Path | None:
+    """The run folder that the checkpoint `folder` is in; None for a folder that is no checkpoint of a run."""
+    run = folder.absolute().parent
+    is_checkpoint = folder.name.startswith(_PREFIX) and step_of(folder) >= 0
+    return run if is_checkpoint and (run / "run.json").is_file() else None
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """The record `name` of the model in `folder`; of a checkpoint without its own, the one of its run."""
+    run = run_of_checkpoint(folder)
+    return folder / name if run is None or (folder / name).is_file() else run / name
+
+
+def refuse_torn_checkpoint(folder: Path) -> None:
+    """Raise `UserError` if `folder` is a checkpoint of a run and not as it was written."""
+    run = run_of_checkpoint(folder)
+    files = tuple(folder.rglob("*")) if run is not None else ()
+    state = tuple((str(one), one.stat().st_size, one.stat().st_mtime_ns) for one in files)
+    fault = _fault_of_unchanged(folder, state) if run is not None else None
+    if run is not None and fault is not None:
+        others = [one.name for one in checkpoints_of(run) if one.name != folder.name]
+        fix = f"name another one ({', '.join(others)})" if others else "name a finished run"
+        raise UserError(f"{folder} is not whole: {fault}", fix)
+
+
+@lru_cache(maxsize=64)  # programs resolve a model several times, and hashing a large one takes seconds
+def _fault_of_unchanged(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str | None:  # noqa: ARG001
+    return checkpoint_fault(folder)
 
 
 def remove_older_checkpoints(newest: Path, limit: int | None, best: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json
+from pipelines.records.checkpoint import run_of_checkpoint
 
 _SECRETS = {"hub_token", "push_to_hub_token", "token", "hf_token"}
 
@@ -30,6 +31,8 @@ def read_record(path: Path) -> dict[str, Any]:
     """The JSON object at `path`. Raises `UserError` if it is absent: records are written last, so its stage did not
     finish."""
     if not path.is_file():
+        if (run := run_of_checkpoint(path.parent)) is not None:
+            raise UserError(f"{path.parent} is a checkpoint, expected the folder of a run", f"name {run}")
         raise UserError(f"there is no {path.name} in {path.parent}", "finish the stage that writes it first")
     record = read_json(path)
     if not isinstance(record, dict):

@@ -80,7 +80,7 @@ class Difference:
 class Model:
     """One compared model. `differences` from the base and `against` further baselines are by metric; `summary` has
     (aspect, text, metric behind it); `flips` is metric -> (ids of prompts where it was gained, where it was lost). The
-    base and further baselines, such as the few-shot base, have none of these."""
+    base and further baselines, such as the few-shot base, have none of these. `step` is that of a checkpoint."""
 
     name: str
     role: str
@@ -93,6 +93,7 @@ class Model:
     summary: tuple[tuple[str, str, str | None], ...]
     sentence: str
     flips: Mapping[str, tuple[frozenset[Any], frozenset[Any]]]
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ def _model(name: str, model: Mapping[str, Any], record: Mapping[str, Any], measu
                       for key, title in ASPECTS.items() if summary.get(key)),
         sentence=str((record.get("sentences") or {}).get(name) or ""),
         flips={metric: (frozenset(ids["gained"]), frozenset(ids["lost"])) for metric, ids in flips.items()},
+        step=model.get("step"),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.files.visible_text import excerpt, visible
+from pipelines.hub.local_paths import last_part
 from pipelines.report.comparison_record import Comparison, Model
 from pipelines.report.figures import bytes_text, duration_text
 from pipelines.report.reading import Records
@@ -114,7 +115,7 @@ def model_facts(records: Records) -> list[tuple[str, str]]:
     facts = []
     for number, model in enumerate(records.comparison.models):
         is_of_run = records.run is not None and number == records.comparison.n_baselines
-        words = [real_name(model.path)]
+        words = [real_name(model.path), *([] if model.step is None else [f"after step {model.step:,} of its run"])]
         if is_of_run and (run.get("recipe") or {}).get("use_peft"):
             words.append(f"an adapter on {real_name(str((run.get('base') or {}).get('path')))}")
         sha256 = templates.get(model.name) or (template if is_of_run else None)
@@ -144,9 +145,9 @@ def _style(model: Model, template: str) -> str:
 
 
 def real_name(path: str) -> str:
-    """A Hub id as it is, or the last part of a local folder."""
-    folder = Path(path)
-    return folder.name if folder.is_absolute() or path.count("/") > 1 or path.startswith(".") else path
+    """A Hub id as it is, or the last part of a local folder; of a checkpoint, with its run."""
+    is_local = Path(path).is_absolute() or path.count("/") > 1 or path.startswith(".")
+    return last_part(path) if is_local else path
 
 
 _RUN_KEYS = (

@@ -9,6 +9,7 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, read_jsonl
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.records import read_record
+from pipelines.records.checkpoint import record_path, run_of_checkpoint, step_of
 from pipelines.report.comparison_record import Comparison, comparison_of
 
 T = TypeVar("T")
@@ -16,6 +17,10 @@ T = TypeVar("T")
 
 _COMPARISON_FILES = ("comparison.json", "responses.jsonl", "perplexity.json", "benchmark.json")
 _RUN_FILES = ("run.json", "lock.json", "trainer_state.json", "ledger.json", "samples.jsonl", "served.json")
+_OF_THE_END = (  # of a run: not true of its checkpoints
+    "metrics", "after_run", "row_losses", "n_tokens", "tokens_per_second", "seconds_wall", "peak_memory_bytes",
+    "result",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Records:
 
 
 def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
-    """Read what the two folders hold.
+    """Read what the two folders hold; of a checkpoint as `run_folder`, its own records and those of its run, without
+    what its run measured later.
 
     Raises `UserError` for a missing or broken comparison.json or responses.jsonl, and for a broken optional record.
     """
@@ -44,22 +50,27 @@ def read_records(comparison_folder: Path, run_folder: Path | None) -> Records:
         raise UserError(f"there is no run folder {run_folder}", "give the output_dir of the training run")
     wanted = {name: comparison_folder / name for name in _COMPARISON_FILES}
     if run_folder is not None:
-        wanted |= {name: run_folder / name for name in _RUN_FILES}
+        wanted |= {name: record_path(run_folder, name) for name in _RUN_FILES}
     comparison = read_json(wanted["comparison.json"])
     responses = tuple(read_jsonl(wanted["responses.jsonl"]))
     trainer_state = optional_record(wanted.get("trainer_state.json")) or {}
-    samples = wanted.get("samples.jsonl")
+    samples_file = wanted.get("samples.jsonl")
+    samples = tuple(read_jsonl(samples_file)) if samples_file and samples_file.is_file() else ()
+    run, lock = (optional_record(wanted.get(name)) for name in ("run.json", "lock.json"))
+    if run_folder is not None and run_of_checkpoint(run_folder) is not None:
+        samples = tuple(one for one in samples if one["step"] <= step_of(run_folder))
+        run, lock = (one and {key: one[key] for key in one if key not in _OF_THE_END} for one in (run, lock))
     return Records(
         comparison=parsed(wanted["comparison.json"], comparison_of, comparison),
         responses=parsed(wanted["responses.jsonl"], _responses, responses),
         perplexity=optional_record(wanted.get("perplexity.json")),
         benchmark=optional_record(wanted.get("benchmark.json")),
-        run=optional_record(wanted.get("run.json")),
-        lock=optional_record(wanted.get("lock.json")),
+        run=run,
+        lock=lock,
         log_history=tuple(trainer_state.get("log_history") or ()),
         ledger=optional_record(wanted.get("ledger.json")),
         served=optional_record(wanted.get("served.json")),
-        training_samples=tuple(read_jsonl(samples)) if samples and samples.is_file() else (),
+        training_samples=samples,
         paths=tuple(path for path in wanted.values() if path.is_file()),
     )
 

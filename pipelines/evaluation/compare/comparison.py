@@ -6,8 +6,8 @@ the difference between them, are of the same prompts.
 A figure is `{"value", "ci95": [low, high], "n", "n_groups"}`. Where prompts share groups, `effective_groups` is Kish's
 number, and `too_few_groups: true` means that the figure supports no claim (see `row_groups`). The fields:
 
-- `models`: by name `role`, `path`, `fingerprint`, `prompt_style`, `engine` (`name`, `host` and `model` of the server
-  that answered, None without), and `metrics`, a figure each;
+- `models`: by name `role`, `path`, `step` (of a checkpoint, else None), `fingerprint`, `prompt_style`, `engine`
+  (`name`, `host` and `model` of the server that answered, None without), and `metrics`, a figure each;
 - `metric_definitions`: `label`, `unit`, `better`, `decoding`, `meaning`, `group` (its table), and `aspect`: form,
   correctness or lost;
 - `warnings`: a list of `id` and `text`, for the top of a page: `empty_answers` (over 10% of a model's answers),
@@ -41,6 +41,7 @@ from pipelines.evaluation.statistics.corrected_differences import CorrectedDiffe
 from pipelines.evaluation.statistics.intervals import Estimate
 from pipelines.evaluation.statistics.metric_table import MetricTable
 from pipelines.hub.model_names import Role
+from pipelines.hub.model_ref import checkpoint_step
 
 
 def comparison_of(
@@ -183,6 +184,7 @@ def _model_record(model: MeasuredModel, figures: Mapping[str, Estimate | None]) 
     return {
         "role": model.role.value,
         "path": model.path,
+        "step": checkpoint_step(model.path),
         "fingerprint": model.fingerprint,
         "computed_in": model.computed_in,
         "engine": dict(model.engine) if model.engine else None,
