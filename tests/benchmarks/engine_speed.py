@@ -10,12 +10,8 @@ less than twice as fast in CPU or wall time.
 
 import argparse
 import logging
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -31,39 +27,15 @@ from pipelines.inference.loading import load_for_inference
 from pipelines.inference.served_model import ServedModel
 from pipelines.modeling import PromptStyle, render_prompt
 from tests.benchmarks.generation_speed import distinct_requests
+from tests.benchmarks.turns import Way, in_turns
 from tests.served.gguf_files import save_gguf
 
 AT_LEAST = 2.0
 
 
-@dataclass
-class Way:
-    """One way to answer all prompts, and what each round of it took."""
-
-    name: str
-    answer_all: Callable[[], list[list[Answer]]]
-    server: psutil.Process | None = None
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-
-    def run(self) -> None:
-        begin = time.perf_counter(), self._cpu_seconds()
-        self.answers = [only for [only] in self.answer_all()]
-        self.wall.append(time.perf_counter() - begin[0])
-        self.cpu.append(self._cpu_seconds() - begin[1])
-        n_tokens = sum(one.n_tokens for one in self.answers)
-        print(f"{self.name}: {n_tokens} tokens, {self.wall[-1]:.2f} s, {self.cpu[-1]:.2f} CPU s", file=sys.stderr)
-
-    def _cpu_seconds(self) -> float:
-        times = self.server.cpu_times() if self.server else None
-        return time.process_time() + (times.user + times.system if times else 0.0)
-
-    def row(self) -> str:
-        n_tokens, wall, cpu = sum(one.n_tokens for one in self.answers), *map(statistics.median, (self.wall, self.cpu))
-        return (
-            f"| {self.name} | {n_tokens:,} | {wall:.2f} | {cpu:.2f} | {n_tokens / wall:,.0f} | {n_tokens / cpu:,.0f} |"
-        )
+def row(way: Way) -> str:
+    n_tokens, (wall, cpu) = sum(one.n_tokens for one in way.found), way.seconds
+    return f"| {way.name} | {n_tokens:,} | {wall:.2f} | {cpu:.2f} | {n_tokens / wall:,.0f} | {n_tokens / cpu:,.0f} |"
 
 
 def main() -> None:
@@ -83,9 +55,9 @@ def main() -> None:
     asked = [Conversation([{"role": "user", "content": "\n\n".join(filter(None, one))}]) for one in requests]
     loaded = load_for_inference(options.model, dtype="float32")
 
-    def here() -> list[list[Answer]]:
+    def here() -> list[Answer]:
         rendered = [render_prompt(loaded.tokenizer, one, style) for one in asked]
-        return generate_answers(loaded, rendered, policy, batch_size=options.batch_size)
+        return [only for [only] in generate_answers(loaded, rendered, policy, batch_size=options.batch_size)]
 
     with tempfile.TemporaryDirectory() as folder:
         file = save_gguf(Path(options.model), Path(folder) / "model.gguf")
@@ -93,20 +65,19 @@ def main() -> None:
         with llama_server(file, ServerOptions(N_AT_ONCE, context, options.threads, options.cache)) as url:
             [server] = [one for one in psutil.Process().children() if "llama_cpp" in " ".join(one.cmdline())]
             served = ServedModel("served", ModelRef(options.model), Endpoint(url, n_at_once=N_AT_ONCE))
-            ways = [Way("in process", here), Way("llama.cpp", lambda: served.answers(asked, style, policy)[0], server)]
-            for _ in range(options.n_rounds):
-                for way in ways:
-                    way.run()
-    ours, theirs = ways
-    pairs = zip(ours.answers, theirs.answers, strict=True)
+
+            def there() -> list[Answer]:
+                return [only for [only] in served.answers(asked, style, policy)[0]]
+
+            ours, theirs = Way("in process", here), Way("llama.cpp", there, server)
+            in_turns([ours, theirs], options.n_rounds)
+    pairs = zip(ours.found, theirs.found, strict=True)
     n_equal = sum((a.text, a.stopped, a.n_tokens) == (b.text, b.stopped, b.n_tokens) for a, b in pairs)
-    ratios = [
-        statistics.median(a) / statistics.median(b) for a, b in ((ours.wall, theirs.wall), (ours.cpu, theirs.cpu))
-    ]
+    ratios = [a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True)]
     print(f"\n{len(asked)} prompts, {options.threads} threads, F32, keys and values in {options.cache}, ", end="")
     print(f"llama.cpp {llama_cpp_version()}, medians of {options.n_rounds} rounds; {n_equal} answers are equal\n")
     print("| answers | tokens | s | CPU s | tokens/s | tokens/CPU s |\n|---|---:|---:|---:|---:|---:|")
-    print("\n".join(way.row() for way in ways))
+    print(row(ours), row(theirs), sep="\n")
     print(f"\n{ratios[0]:.2f} times as fast in wall time, {ratios[1]:.2f} in CPU time")
     sys.exit(0 if n_equal == len(asked) and min(ratios) >= AT_LEAST else 1)
 

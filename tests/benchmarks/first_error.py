@@ -7,31 +7,13 @@ busy machine only the processor's time can be compared.
 """
 
 import argparse
-import resource
-import statistics
 import subprocess
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
-from tests.first_errors import MISTAKES, Mistake, make_places
-
-
-def _processor_time() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def measure(mistake: Mistake, project: Path, places: dict[str, str], repeats: int) -> str:
-    """Return the medians of `repeats` runs, as two cells of a table."""
-    clock, processor = [], []
-    for _ in range(repeats):
-        start, before = time.perf_counter(), _processor_time()
-        command = [str(project / ".venv/bin/python"), *mistake.command(places)]
-        subprocess.run(command, cwd=project, capture_output=True, check=False)
-        clock.append(time.perf_counter() - start)
-        processor.append(_processor_time() - before)
-    return f"{statistics.median(clock):.2f} | {statistics.median(processor):.2f}"
+from tests.benchmarks.turns import Way, in_turns
+from tests.first_errors import MISTAKES, make_places
 
 
 def main() -> None:
@@ -45,7 +27,13 @@ def main() -> None:
         places = make_places(Path(folder))
         for one in MISTAKES:
             if options.only in one.title:
-                cells = [measure(one, path, places, options.repeats) for path in options.projects]
+                ways = [
+                    Way(path.name, partial(subprocess.run, [path / ".venv/bin/python", *one.command(places)], cwd=path,
+                                           capture_output=True, check=False))
+                    for path in options.projects
+                ]  # fmt: skip
+                in_turns(ways, options.repeats)
+                cells = [f"{clock:.2f} | {processor:.2f}" for clock, processor in (way.seconds for way in ways)]
                 print(f"| {one.title} | {' | '.join(cells)} |", flush=True)
 
 

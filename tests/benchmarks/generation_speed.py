@@ -12,17 +12,14 @@ Markdown table last; exit code 1 if a model is less than 1.5 times as fast.
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_prep.dataset_folder import is_dataset_folder, read_rows
 from pipelines.inference.decoding import plain_generation_config
@@ -30,45 +27,12 @@ from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.inference.loading import load_for_inference
 from pipelines.inference.sampling import pad_left
 from pipelines.modeling import LoadedModel, PromptStyle, render_prompt
+from tests.benchmarks.turns import Way, in_turns
+from tests.twins.models import real_config
 
 AT_LEAST = 1.5
 QUICKSTART = "recipes/quickstart/base"
-SMOLLM2_135M = LlamaConfig(
-    vocab_size=49152,
-    hidden_size=576,
-    intermediate_size=1536,
-    num_hidden_layers=30,
-    num_attention_heads=9,
-    num_key_value_heads=3,
-    max_position_embeddings=8192,
-    rope_parameters={"rope_theta": 100000.0, "rope_type": "default"},
-    tie_word_embeddings=True,
-    initializer_range=0.041666666666666664,
-)
 Texts = list[str]
-
-
-@dataclass
-class Way:
-    """One way to answer all prompts, and what each round of it took."""
-
-    name: str
-    answer_all: Callable[[], tuple[Texts, int]]
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    texts: Texts = field(default_factory=list)
-    n_tokens: int = 0
-
-    def run(self) -> None:
-        begin = time.perf_counter(), time.process_time()
-        self.texts, self.n_tokens = self.answer_all()
-        self.wall.append(time.perf_counter() - begin[0])
-        self.cpu.append(time.process_time() - begin[1])
-
-    @property
-    def seconds(self) -> tuple[float, float]:
-        """Medians of wall and CPU time."""
-        return statistics.median(self.wall), statistics.median(self.cpu)
 
 
 def distinct_requests(path: Path, n: int) -> list[tuple[str, str]]:
@@ -124,15 +88,14 @@ def compared(loaded: LoadedModel, prompts: Sequence[list[int]], options: argpars
         way.run()
         print(f"{loaded.name}: {way.name}: {way.wall[0]:.1f} s, {way.cpu[0]:.1f} CPU s", file=sys.stderr)
     fastest = sorted(plain, key=lambda way: way.cpu[0])[:2]
-    for _ in range(options.n_rounds - 1):
-        for way in (ours, *fastest):
-            way.run()
+    in_turns((ours, *fastest), options.n_rounds - 1)
     best = min(fastest, key=lambda way: way.seconds[1])
+    texts, n_tokens = ours.found
     for way in plain:
-        different = [place for place, text in enumerate(way.texts) if text != ours.texts[place]]
+        different = [place for place, text in enumerate(way.found[0]) if text != texts[place]]
         assert not different, f"{loaded.name}: {len(different)} texts differ from {way.name}, first {different[0]}"
     (wall, cpu), (their_wall, their_cpu) = ours.seconds, best.seconds
-    row = f"| {loaded.name} | {torch.get_num_threads()} | {ours.n_tokens:,} | {wall:.1f} | {cpu:.1f} "
+    row = f"| {loaded.name} | {torch.get_num_threads()} | {n_tokens:,} | {wall:.1f} | {cpu:.1f} "
     row += f"| {best.name} | {their_wall:.1f} | {their_cpu:.1f} | {their_wall / wall:.2f}x | {their_cpu / cpu:.2f}x |"
     return row, their_cpu / cpu
 
@@ -140,7 +103,7 @@ def compared(loaded: LoadedModel, prompts: Sequence[list[int]], options: argpars
 def random_model(folder: str) -> str:
     """Save a model of SmolLM2-135M's shape with random weights and the quickstart's tokenizer."""
     torch.manual_seed(0)
-    LlamaForCausalLM(SMOLLM2_135M).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(real_config("smollm2-135m")).save_pretrained(folder)
     AutoTokenizer.from_pretrained(QUICKSTART).save_pretrained(folder)
     return folder
 

@@ -11,6 +11,7 @@ where N are the weights of matrices and head, and the peak of allocated memory b
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import ModelConfig, SFTConfig
 
 from pipelines.modeling import ensure_chat_template
@@ -33,9 +34,8 @@ from pipelines.modeling.step_memory.forecast import GIB, memory_forecast
 from pipelines.modeling.step_memory.model_shape import model_shape
 from pipelines.modeling.step_memory.training_load import training_load
 from pipelines.training.callbacks.flops import peak_flops
-from tests.benchmarks.recipes_on_a_device import save_random_model, write_rows
 from tests.benchmarks.sft_throughput import OURS, PROJECT, flags
-from tests.twins.models import real_config, save_twin
+from tests.twins.models import family_of, real_config, save_twin, save_twin_tokenizer
 
 # Run as `python -c`: it writes the time and the tokens of every step and the peak of allocated memory.
 PROBE = """
@@ -92,14 +92,27 @@ CASES = [Case("qwen2.5-0.5b", 8, 1), Case("qwen2.5-1.5b", 4, 2), Case("llama-3.1
 
 
 def save_model(case: Case, folder: Path, *, toy: bool) -> None:
-    """Random weights, and a tokenizer with a chat template, so that both trainers read the rows alike."""
+    """Random weights, and a small tokenizer of the family with a chat template, so that both read the rows alike."""
     if toy:
         save_twin(case.model, folder, Path("none"))
     else:
-        save_random_model(case.model, "bfloat16", folder)
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            weights = AutoModelForCausalLM.from_config(real_config(case.model), dtype=torch.bfloat16)
+        weights.save_pretrained(folder)
+        save_twin_tokenizer(family_of(case.model), folder)
+        del weights
+        torch.cuda.empty_cache()  # the memory belongs to the run that follows
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ensure_chat_template(tokenizer)
     tokenizer.save_pretrained(folder)
+
+
+def write_rows(path: Path, n_rows: int) -> None:
+    """Conversations with answers of 60 words, which packing joins to the length."""
+    answer = " ".join(f"word{n}" for n in range(60))
+    rows = [{"messages": [{"role": "user", "content": f"Say {n}."}, {"role": "assistant", "content": answer}]}
+            for n in range(n_rows)]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def measure(program: str, keys: dict[str, Any], rows: Path, folder: Path) -> tuple[float, float, int] | str:

@@ -19,8 +19,6 @@ import argparse
 import json
 import math
 import os
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,51 +28,28 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
 from pipelines.inference.loading import load_for_inference
 from pipelines.modeling import LoadedModel, load_tokenizer
+from tests.benchmarks.turns import Way, in_turns
+from tests.twins.models import real_config
 
 TOLERANCE = 1e-4
 ROOT = Path(__file__).parents[3]
 
 
-def _clocks() -> tuple[float, float]:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used), time.perf_counter()
-
-
-def alternated(sides: dict[str, Callable[[], float]], n_rounds: int) -> dict[str, tuple[float, float, float]]:
-    """Median CPU and wall seconds and the log-likelihood of each side."""
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    found = {}
-    for _ in range(n_rounds):
-        for name, side in sides.items():
-            before = _clocks()
-            found[name] = side()
-            seconds[name].append(tuple(end - start for start, end in zip(before, _clocks(), strict=True)))
-    return {
-        name: (*(statistics.median(column) for column in zip(*values, strict=True)), found[name])
-        for name, values in seconds.items()
-    }
-
-
 def random_smollm2(tokenizer_path: str) -> LoadedModel:
     """SmolLM2-135M's shape at random weights; ids beyond the tokenizer's are never read."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-        num_key_value_heads=3, max_position_embeddings=2048, tie_word_embeddings=True,
-    )  # fmt: skip
-    tokenizer = load_tokenizer(tokenizer_path)
+    config, tokenizer = real_config("smollm2-135m"), load_tokenizer(tokenizer_path)
     config.vocab_size = max(config.vocab_size, len(tokenizer))
-    return LoadedModel("SmolLM2-135M", tokenizer_path, LlamaForCausalLM(config).eval(), tokenizer)
+    return LoadedModel("SmolLM2-135M", tokenizer_path, AutoModelForCausalLM.from_config(config).eval(), tokenizer)
 
 
-def in_process(
-    loaded: LoadedModel, texts: list[str], options: argparse.Namespace
-) -> tuple[str, dict[str, tuple[float, float, float]]]:
+def in_process(loaded: LoadedModel, texts: list[str], options: argparse.Namespace) -> tuple[str, list[Way]]:
+    """The size of the texts, and the ways to measure them: this project's first."""
     from lm_eval.models.huggingface import HFLM  # an extra
 
     longest = min(loaded.max_positions or 2048, 2048)
@@ -94,13 +69,13 @@ def in_process(
         requests = [SimpleNamespace(args=(text,)) for text in texts]
         return lambda: math.fsum(harness.loglikelihood_rolling(requests, disable_tqdm=True))
 
-    sides = {"here": here} | {f"lm-eval, batch {n}": there(n) for n in options.batch_sizes}
+    ways = [Way("here", here), *(Way(str(n), there(n)) for n in options.batch_sizes)]
     text_likelihoods(loaded, texts[:4], window=longest + 1, stride=longest)
-    found = alternated(sides, options.n_rounds)
-    return f"{len(texts)} | {n_tokens:,}", found
+    in_turns(ways, options.n_rounds)
+    return f"{len(texts)} | {n_tokens:,}", ways
 
 
-def programs(text: str, options: argparse.Namespace) -> tuple[str, dict[str, tuple[float, float, float]]]:
+def programs(text: str, options: argparse.Namespace) -> tuple[str, list[Way]]:
     """Both programs from start to end; lm-eval's byte perplexity gives its log-likelihood."""
     folder = Path(tempfile.mkdtemp())
     longest = json.loads((Path(options.model) / "config.json").read_text())["max_position_embeddings"]
@@ -146,18 +121,19 @@ def programs(text: str, options: argparse.Namespace) -> tuple[str, dict[str, tup
 
         return measure
 
-    sides = {"here": here} | {f"lm-eval, batch {n}": there(n) for n in options.batch_sizes}
-    return f"1 | {n_bytes:,} bytes", alternated(sides, options.n_rounds)
+    ways = [Way("here", here), *(Way(str(n), there(n)) for n in options.batch_sizes)]
+    in_turns(ways, options.n_rounds)
+    return f"1 | {n_bytes:,} bytes", ways
 
 
-def row(name: str, size: str, found: dict[str, tuple[float, float, float]]) -> tuple[str, float]:
+def row(name: str, size: str, ways: list[Way]) -> tuple[str, float]:
     """The table's row, and the relative difference of the log-likelihoods."""
-    here = found.pop("here")
-    best = min(found, key=lambda side: found[side][0])
-    there = found[best]
-    difference = abs(here[2] - there[2]) / abs(there[2])
-    cells = [name, size, f"{here[0]:.2f} / {here[1]:.2f}", f"{there[0]:.2f} / {there[1]:.2f} ({best[9:]})"]
-    cells += [f"{there[0] / here[0]:.2f}x / {there[1] / here[1]:.2f}x", f"{here[2]:.2f}, {there[2]:.2f}"]
+    here, *others = ways
+    best = min(others, key=lambda way: way.seconds[1])
+    (wall, cpu), (their_wall, their_cpu) = here.seconds, best.seconds
+    difference = abs(here.found - best.found) / abs(best.found)
+    cells = [name, size, f"{cpu:.2f} / {wall:.2f}", f"{their_cpu:.2f} / {their_wall:.2f} ({best.name})"]
+    cells += [f"{their_cpu / cpu:.2f}x / {their_wall / wall:.2f}x", f"{here.found:.2f}, {best.found:.2f}"]
     return f"| {' | '.join(cells)} | {difference:.1e} |", difference
 
 

@@ -67,7 +67,7 @@ def test_the_forecast_is_near_a_published_peak(model, load, measured_gib, deviat
     ids=["full", "LoRA", "QLoRA", "LoRA on eight packed rows"],
 )
 def test_the_forecast_is_near_the_peak_that_was_measured_on_an_h200(recipe, flags, measured_gib, deviation):
-    """Peaks of allocated memory by tests/benchmarks/recipes_on_a_device.py."""
+    """Peaks of allocated memory in tests/benchmarks/README.md."""
     path = PROJECT / "recipes" / f"{recipe}.yaml"
     shape = model_shape(real_config(recipe.partition("/")[0]))
     predicted = memory_forecast(shape, load_of(path, flags)).allocated / GIB
