@@ -36,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asks_for_help(arguments, __doc__):
         return
     from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
-    from pipelines.records import taken_output
+    from pipelines.records import failures_noted, taken_output
 
-    _train(parse_recipe(ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output], REQUIRED[Stage.DPO]))
+    recipe = parse_recipe(ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output], REQUIRED[Stage.DPO])
+    with failures_noted():
+        _train(recipe)
 
 
 def _train(recipe: "Recipe") -> None:

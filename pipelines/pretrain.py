@@ -32,10 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asks_for_help(arguments, __doc__):
         return
     from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
-    from pipelines.records import taken_output
+    from pipelines.records import failures_noted, taken_output
 
     stage = Stage.PRETRAIN
-    _train(parse_recipe(ARGUMENTS[stage], arguments, [*checks_of(stage), taken_output], REQUIRED[stage]))
+    recipe = parse_recipe(ARGUMENTS[stage], arguments, [*checks_of(stage), taken_output], REQUIRED[stage])
+    with failures_noted():
+        _train(recipe)
 
 
 def _train(recipe: "Recipe") -> None:

@@ -23,6 +23,14 @@ class UserError(Exception):
         return partial(type(self), self.problem, self.fix, finding=self.finding), ()
 
 
+class MachineFailure(UserError):
+    """The disk or a process failed, not the run: once that is mended, the same command can continue it."""
+
+
+class Diverged(UserError):
+    """The training would fail again with the same keys and rows, so it cannot be continued with them."""
+
+
 class AnswerIsNo(Exception):
     """The program ran, and the result is negative (findings, a rejected merge): exit code 1."""
 

@@ -1,6 +1,7 @@
 """Records: the JSON of every result, the run folder and its lock."""
 
 from pipelines.records.environment import describe_machine, git_commit, git_state, versions
+from pipelines.records.failure import failures_noted
 from pipelines.records.licenses import Card, card_of
 from pipelines.records.lock import (
     LOCK_NAME,

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +17,16 @@ from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.record_files import plain, read_record
 
 RECORD_NAME = "run.json"
-_MAX_REASON = 500  # characters
+
+
+OPENED: list["Run"] = []  # by this process, for `failures_noted`
 
 
 class RunStatus(StrEnum):
     """How far a run came."""
 
     STARTED = "started"
+    STOPPED = "stopped"  # from outside, with a checkpoint
     FAILED = "failed"
     FINISHED = "finished"
 
@@ -61,15 +64,15 @@ class Run:
             complete_lock(self.folder, facts.get("metrics") or {})
         self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
 
-    @contextmanager
-    def failure_noted(self) -> Iterator[None]:
-        """Record an error of the training as the reason why the run failed."""
-        try:
-            yield
-        except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MAX_REASON]
-            self.note(**self._spent(), status=RunStatus.FAILED.value, failure=reason)
-            raise
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it is under way."""
+        return self.record.get("status") == RunStatus.STARTED.value
+
+    def end(self, status: RunStatus, reason: str) -> None:
+        """Record why the run did not finish. A full disk may leave no room for that: run.json stays as it was."""
+        with suppress(OSError, UserError):
+            self.note(**self._spent(), status=status.value, failure=reason)
 
     def note_spent(self) -> None:
         """Record the wall time of the run so far, earlier legs included."""
@@ -117,6 +120,7 @@ def open_run(
         git_commit=git_commit(),
         seeds=dict(seeds),
     )
+    OPENED.append(run)
     return run
 
 
@@ -167,7 +171,7 @@ def _refuse_taken(folder: Path, resume: bool) -> None:
     fresh = "set another --output_dir"
     if status == RunStatus.FINISHED.value:
         raise UserError(f"{folder} holds a finished run", fresh)
-    if status in (RunStatus.STARTED.value, RunStatus.FAILED.value) and not resume:
+    if status in (RunStatus.STARTED.value, RunStatus.STOPPED.value, RunStatus.FAILED.value) and not resume:
         raise UserError(f"{folder} holds an unfinished run", f"add --resume to continue it, or {fresh}")
     if status is None and resume:
         raise UserError(f"{folder} holds no run to resume", "start it without --resume")

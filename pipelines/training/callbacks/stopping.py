@@ -1,48 +1,76 @@
-"""Stop a run early, with a checkpoint: at Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or after `max_hours`."""
+"""Stop a run early, with a checkpoint: at Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or before `max_hours` end."""
 
+import os
 import signal
 import sys
 import threading
 import time
 from typing import Any
 
+import psutil
+import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from pipelines.errors import Stopped
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _TIME_IS_OVER = 75  # EX_TEMPFAIL of sysexits.h: try again
+# A terminal sends Ctrl-C to the launcher and to every rank, and the launcher passes it on: not a second one.
+_SECONDS_OF_ONE_SIGNAL = 2.0
+_SAVED_PER_SECOND = 100e6  # bytes, until a checkpoint was measured; a slow network disk
 
 
 class StopWithCheckpoint(TrainerCallback):
-    """At the end of the step in which a signal came, or the time is over, save a checkpoint and end the training.
+    """At the end of the step, or of the evaluation, in which a signal came, save a checkpoint and end the training.
 
-    The same signal a second time acts as it would without this. `deadline` is a time of `time.time`. Every rank stops
-    if one does.
+    So it does before `max_hours` after the start of this process would pass: when they leave no time for one more step,
+    an evaluation and a checkpoint, each as long as the longest so far. Every rank stops if one does. A second Ctrl-C,
+    and any other signal that comes twice, acts as it would without this.
     """
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self.deadline = deadline
+    def __init__(self, max_hours: float | None = None) -> None:
+        self.deadline = max_hours and psutil.Process().create_time() + max_hours * 3600
         self.exit_code: int | None = None
         self.stopped_at: int | None = None
         self._before: dict[int, Any] = {}
+        self._process, self._asked_at = os.getpid(), 0.0
+        self._longest, self._since = {"step": 0.0, "evaluation": 0.0, "save": 0.0}, time.monotonic()
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
-        """Take the signals."""
+    def on_train_begin(self, *_: Any, model: torch.nn.Module | None = None, **__: Any) -> None:
+        """Take the signals, and start the clock."""
         if threading.current_thread() is threading.main_thread():  # no other can
             self._before = {one: signal.signal(one, self._ask) for one in _SIGNALS}
+        self._longest["save"] = _bytes_of_checkpoint(model) / _SAVED_PER_SECOND
+        self._since = time.monotonic()
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """A resumed run has passed over the rows of earlier steps before its first one."""
+        if not self._longest["step"]:
+            self._since = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Save a checkpoint that can be resumed, and stop."""
-        if self.deadline is not None and time.time() >= self.deadline and self.exit_code is None:
-            self.exit_code = _TIME_IS_OVER
-        asked = [self.exit_code] if args.world_size == 1 else gather_object([self.exit_code])
-        self.exit_code = next((code for code in asked if code is not None), None)
-        if self.exit_code is not None and state.global_step < state.max_steps:
-            args.save_only_model = False
-            control.should_save = control.should_training_stop = True
-            self.stopped_at = state.global_step
+        self._note_time("step")
+        if self.deadline is not None and time.time() + sum(self._longest.values()) >= self.deadline:
+            self.exit_code = self.exit_code or _TIME_IS_OVER
+        self._stop_if_asked(args, state, control)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """As at the end of a step; before the first one, and outside of the training, there is nothing to save."""
+        self._note_time("evaluation")
+        if self._before and state.global_step:
+            self._stop_if_asked(args, state, control)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A signal that came meanwhile stops at this checkpoint."""
+        self._note_time("save")
+        if not args.save_only_model:
+            self._stop_if_asked(args, state, control)
+            control.should_save = False
+        if self.stopped_at is not None:
+            args.save_total_limit = None  # of 1: transformers would remove this checkpoint if it is not the best
 
     def give_back(self) -> None:
         """Restore the handlers that were there before the training, also after an error."""
@@ -60,7 +88,37 @@ class StopWithCheckpoint(TrainerCallback):
             self.exit_code,
         )
 
-    def _ask(self, number: int, _frame: object) -> None:
-        self.exit_code = 128 + number
-        signal.signal(number, self._before.pop(number) or signal.SIG_DFL)
-        print(f"{signal.Signals(number).name}: saving a checkpoint after this step", file=sys.stderr, flush=True)
+    def _stop_if_asked(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
+        asked = [self.exit_code] if args.world_size == 1 else gather_object([self.exit_code])
+        self.exit_code = next((code for code in asked if code is not None), None)
+        if self.exit_code is None or state.global_step >= state.max_steps:
+            return
+        args.save_only_model = False
+        if args.save_strategy == SaveStrategy.BEST:  # it would skip a checkpoint that is not the best
+            args.save_strategy = SaveStrategy.STEPS
+        control.should_save = control.should_training_stop = True
+        self.stopped_at = state.global_step
+
+    def _note_time(self, kind: str) -> None:
+        now = time.monotonic()
+        self._longest[kind], self._since = max(self._longest[kind], now - self._since), now
+
+    def _ask(self, number: int, frame: Any) -> None:  # noqa: ARG002
+        if os.getpid() != self._process:  # a worker of the data loader; the run needs it until it stops
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        name, now = signal.Signals(number).name, time.monotonic()
+        if self.exit_code is None or self.exit_code == _TIME_IS_OVER:
+            print(f"{name}: saving a checkpoint after this step", file=sys.stderr, flush=True)
+            self.exit_code, self._asked_at = 128 + number, now
+        elif "WORLD_SIZE" in os.environ and now - self._asked_at < _SECONDS_OF_ONE_SIGNAL:
+            return
+        elif number in (signal.SIGINT, self.exit_code - 128):
+            signal.signal(number, self._before.pop(number) or signal.SIG_DFL)
+            signal.raise_signal(number)
+
+
+def _bytes_of_checkpoint(model: torch.nn.Module | None) -> int:
+    """Trained weights and two moments of each."""
+    return 3 * sum(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad) if model else 0

@@ -73,11 +73,10 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
         trainer.cost_so_far = notes.so_far
     if hasattr(trainer, "_total_train_tokens"):  # TRL would count from 0 again
         trainer._total_train_tokens = run.before.get("n_tokens") or 0
-    stopping = StopWithCheckpoint(max_hours and run.started_at + max_hours * 3600)
+    stopping = StopWithCheckpoint(max_hours)
     trainer.add_callback(stopping)
     try:
-        with run.failure_noted():
-            metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+        metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     finally:
         stopping.give_back()
     run.note_spent()

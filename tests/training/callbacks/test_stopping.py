@@ -4,12 +4,19 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from pipelines import sft
 from pipelines.errors import Stopped
+from pipelines.records.checkpoint import checkpoint_fault
+from pipelines.training import saving
+from pipelines.training.callbacks import stopping
+from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.callbacks.throughput import CostCallback
 from tests.run_files import logged, record_of, same_weights, write_jsonl
 
@@ -60,7 +67,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_from_which_it_continues_the_sa
         run("stopped", "--save_only_model true", at=2, do=send(signal.SIGUSR1))
     assert stopped.value.exit_code == 128 + signal.SIGUSR1
     assert "SIGUSR1: saving a checkpoint after this step" in capsys.readouterr().err
-    assert record_of(tmp_path / "stopped")["status"] == "started"
+    assert record_of(tmp_path / "stopped")["status"] == "stopped"
     resumed = run("stopped", "--resume")
     assert "resuming from checkpoint-2" in capsys.readouterr().err
     assert same_weights(straight, resumed)
@@ -79,6 +86,68 @@ def test_a_second_signal_and_one_after_the_training_act_as_before(run, taken):
 def test_a_signal_in_the_last_step_lets_the_run_finish(run, taken):
     assert record_of(run("whole", at=4, do=send(signal.SIGTERM)))["status"] == "finished"
     assert taken == []
+
+
+def test_a_signal_in_an_evaluation_stops_at_this_step_and_one_while_saving_at_this_checkpoint(
+    run, tmp_path, monkeypatch
+):
+    def told(_: Any, args: Any, state: Any, *__: Any, **___: Any) -> None:  # noqa: ARG001
+        if state.global_step == 2:
+            send(signal.SIGUSR1)()
+
+    evaluating = "--eval_strategy steps --eval_steps 1 --test_split_size 0.25 --save_strategy best --n_samples 1"
+    monkeypatch.setattr(CostCallback, "on_evaluate", told, raising=False)
+    with pytest.raises(Stopped, match="stopped at step 2 "):
+        run("evaluating", f"{evaluating} --metric_for_best_model eval_loss --greater_is_better true")
+    monkeypatch.delattr(CostCallback, "on_evaluate")
+    monkeypatch.setattr(CostCallback, "on_save", told, raising=False)
+    with pytest.raises(Stopped, match="stopped at step 2 "):
+        run("saving", "--save_strategy steps --save_steps 1")
+    assert checkpoint_fault(tmp_path / "evaluating" / "checkpoint-2") is None
+    assert checkpoint_fault(tmp_path / "saving" / "checkpoint-2") is None
+
+
+def test_a_stop_keeps_its_checkpoint_beside_the_best_one(run, tmp_path):
+    best = "--eval_strategy steps --eval_steps 1 --save_steps 1 --save_strategy steps --test_split_size 0.25"
+    best += " --load_best_model_at_end --metric_for_best_model eval_loss --greater_is_better true --save_total_limit 1"
+    with pytest.raises(Stopped, match="stopped at step 3 "):
+        run("stopped", best, at=3, do=send(signal.SIGUSR1))
+    assert checkpoint_fault(tmp_path / "stopped" / "checkpoint-3") is None
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once_while_a_checkpoint_is_written(run, tmp_path, monkeypatch):
+    def interrupted(folder: Path) -> None:
+        if folder.name == "checkpoint-2":
+            send(signal.SIGTERM, signal.SIGINT)()
+
+    monkeypatch.setattr(saving, "complete_saved_model", lambda folder, _: interrupted(folder))
+    with pytest.raises(KeyboardInterrupt):
+        run("ended", "--save_strategy steps --save_steps 1")
+    folder = tmp_path / "ended"
+    assert (record_of(folder)["status"], record_of(folder)["failure"]) == ("failed", "KeyboardInterrupt")
+    assert (checkpoint_fault(folder / "checkpoint-1"), checkpoint_fault(folder / "checkpoint-2") is None) == (
+        None,
+        False,
+    )
+
+
+def test_max_hours_leaves_time_for_a_step_an_evaluation_and_a_checkpoint(monkeypatch):
+    clock = SimpleNamespace(now=0.0, time=lambda: began + clock.now, monotonic=lambda: clock.now)
+    monkeypatch.setattr(stopping, "time", clock)
+    began = psutil.Process().create_time()
+    stop, args, state = StopWithCheckpoint(100 / 3600), TrainingArguments(), TrainerState(max_steps=99)
+    took = {"on_step_end": 10, "on_evaluate": 20, "on_save": 5}
+    steps = [1, 2, 3, 4]
+    stop.on_train_begin(args, state, TrainerControl())
+    for state.global_step in steps:
+        stop.on_step_begin()
+        for event, seconds in took.items():
+            if event == "on_step_end" or state.global_step == 2:
+                clock.now += seconds
+                getattr(stop, event)(args, state, TrainerControl())
+    stop.give_back()
+    # 100 s: after step 4 it is 10 + 35 + 10 + 10 = 65 s, and one more step with evaluation and checkpoint takes 35 s
+    assert stop.stopped_at == 4
 
 
 def test_a_run_stops_when_its_time_is_over(run, tmp_path):
