@@ -1,6 +1,6 @@
 """Full, LoRA, DoRA and QLoRA side by side: loss on held-out rows, speed, memory, and the same seed twice.
 
-    python tests/benchmarks/methods_on_babyllama.py dolly_dev.jsonl hf-babyllama-tok361
+    python tests/benchmarks/babyllama/methods.py dolly_dev.jsonl hf-babyllama-tok361
 
 Takes 2,000 Dolly rows with answers of at most 100 characters (the base is character-level with a context of 256),
 trains each method for one epoch in a process of its own, twice with the same seed, and prints a Markdown table. The

@@ -1,6 +1,6 @@
 """Preferences on a real base: SFT on the chosen answers, then DPO on that adapter; held-out pairs before and after.
 
-    BASE2INSTRUCT_SHARED_DATA=../shared/data python tests/benchmarks/dpo_on_preferences.py
+    BASE2INSTRUCT_SHARED_DATA=../shared/data python tests/benchmarks/babyllama/preferences.py
 
 The rows are those of rasbt's LLMs-from-scratch (1,100 requests, each with a polite and an impolite answer; 6 pairs are
 equal), the base is a character-level Llama of 969,216 parameters with a context of 256. Pairs that do not fit are

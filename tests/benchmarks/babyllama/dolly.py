@@ -1,6 +1,6 @@
 """Real rows on a real base: LoRA with short Dolly answers, response bits per byte before and after.
 
-    python tests/benchmarks/dolly_on_babyllama.py dolly_dev.jsonl hf-babyllama-tok361
+    python tests/benchmarks/babyllama/dolly.py dolly_dev.jsonl hf-babyllama-tok361
 
 Takes answers of at most 100 characters (the base is character-level with a context of 256), trains one epoch with the
 quickstart's recipe, and measures base and instruct on the test split with perplexity.py. Prints the table and the wall

@@ -1,6 +1,6 @@
 """What checkpoints cost: the same training with one every 50 steps and with none, in processes that take turns.
 
-    python -m tests.benchmarks.checkpoint_cost --model llama-27m --rounds 3
+    python -m tests.benchmarks.resuming.checkpoint_cost --model llama-27m --rounds 3
 
 All weights are trained, so that a checkpoint holds twelve bytes for each. A process is stopped whenever it prints a
 step and the other one takes its next step; a checkpoint is written, flushed to the disk and sealed within the step that
@@ -48,7 +48,7 @@ def main() -> None:
             print(*lines_of(sft.run_in_turns(pair)), sep="\n", flush=True)
     print("\n| file, MiB | seal, seconds | verify, seconds | memory added, MiB |\n|---|---:|---:|---:|")
     for size in (64, 1024):
-        command = [sys.executable, "-m", "tests.benchmarks.checkpoint_cost", "--only_seal", str(size)]
+        command = [sys.executable, "-m", "tests.benchmarks.resuming.checkpoint_cost", "--only_seal", str(size)]
         found = json.loads(subprocess.run(command, cwd=sft.PROJECT, check=True, capture_output=True).stdout)
         print(f"| {size:,} | {found['seal']:.2f} | {found['verify']:.2f} | {found['mib']:.1f} |")
 
