@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments: str | Path, quiet: bool = True) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipelines.files import sha256_of_file
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 ADAPTER = "--use_peft true --lora_r 16 --lora_alpha 32 --lora_dropout 0 --learning_rate 2e-3"
 METHODS = {
     "full": "--use_peft false --learning_rate 1e-3",

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 SPLIT = ("--validation_size", "0.1", "--test_size", "0.15")
 QUIET = ("--report_to", "none", "--disable_tqdm", "true", "--bf16", "false", "--activation_checkpointing", "false",
          "--save_strategy", "no", "--max_length", "256", "--seed", "0")  # fmt: skip
