@@ -24,10 +24,7 @@ def process_pool(n_processes: int, start: Callable[..., None], *arguments: Any) 
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     context = get_context(method)
     ends_with, keeps_alive = context.Pipe(duplex=False)
-    with (
-        keeps_alive,
-        ProcessPoolExecutor(n_processes, context, _start, (ends_with, start, arguments)) as pool,
-    ):
+    with keeps_alive, ProcessPoolExecutor(n_processes, context, _start, (ends_with, start, arguments)) as pool:
         try:
             yield pool
         except BrokenProcessPool as error:

@@ -8,14 +8,7 @@ To add a format:
 New names for known columns go into `ALIASES` of `data_prep/conversation/columns.py`.
 """
 
-from data_prep.sources.flags import (
-    add_source_flags,
-    command_of,
-    distinct_names,
-    is_license,
-    read_options,
-    split_sizes,
-)
+from data_prep.sources.flags import add_source_flags, command_of, distinct_names, is_license, read_options, split_sizes
 from data_prep.sources.formats import FORMATS, recognize
 from data_prep.sources.planning import plan_source
 from data_prep.sources.raw_rows import group_of_question, same_as_of

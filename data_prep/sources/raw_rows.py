@@ -17,15 +17,7 @@ from data_prep.conversation import (
     unread_message_keys,
 )
 from data_prep.dataset_folder import DatasetKind, RejectedRow, unstorable_reason
-from data_prep.sources.row_columns import (
-    PROVENANCE,
-    Columns,
-    Row,
-    RowConversion,
-    column_in,
-    columns_for,
-    has_value,
-)
+from data_prep.sources.row_columns import PROVENANCE, Columns, Row, RowConversion, column_in, columns_for, has_value
 from data_prep.sources.row_fields import format_of, instruction_fields, is_nested, pair_fields, text_fields, trimmed
 from data_prep.sources.rows import Item, SourceRow, digest, group_of_text
 from pipelines.files import is_utf8

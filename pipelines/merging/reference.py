@@ -12,11 +12,7 @@ from trl import ModelConfig
 
 from pipelines.hub.model_ref import value_in_records
 from pipelines.merging.adapter_mix import AdapterMix, attach
-from pipelines.modeling.loading import (
-    load_base_model,
-    load_generation_config,
-    resize_embeddings,
-)
+from pipelines.modeling.loading import load_base_model, load_generation_config, resize_embeddings
 from pipelines.modeling.quantization import keep_four_bit_gradients, quantization_config
 
 _QUANTIZATION_KEYS = ("load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "use_bnb_nested_quant")

@@ -13,12 +13,7 @@ from pipelines.errors import AnswerIsNo, UserError
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood
 from pipelines.postflight.adapter_change import adapter_change, saved_adapter_change
 from pipelines.postflight.adapter_places import adapter_start
-from pipelines.postflight.forgetting import (
-    GeneralText,
-    forgetting,
-    general_likelihoods,
-    no_general_text,
-)
+from pipelines.postflight.forgetting import GeneralText, forgetting, general_likelihoods, no_general_text
 from pipelines.postflight.learned_to_stop import EndsBefore, ends_before, learned_to_stop
 from pipelines.postflight.loss_gap import loss_gap
 from pipelines.postflight.measurement import Measurement, not_measured

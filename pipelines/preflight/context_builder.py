@@ -176,9 +176,7 @@ def _of_row(number: int, row: Mapping[str, Any], one: TokenizedRow) -> SampledRo
     return SampledRow(number, row, asked, answers, examples, tuple(one.whole), fitted.fate, fitted.reason, messages)
 
 
-def _texts_of(
-    read: Conversation | PlainText | None,
-) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:
+def _texts_of(read: Conversation | PlainText | None) -> tuple[str, tuple[str, ...], tuple[Mapping[str, Any], ...]]:
     """The prompt text, the answers in the loss, and the messages."""
     if read is None:
         return "", (), ()

@@ -52,8 +52,7 @@ def write_run(folder: Path, base: str = "/home/x/base") -> Path:
     folder.mkdir()
     write_weights(folder / "adapter_model.safetensors")
     write_json(
-        folder / "adapter_config.json",
-        {"peft_type": "LORA", "r": 4, "base_model_name_or_path": base, "revision": None},
+        folder / "adapter_config.json", {"peft_type": "LORA", "r": 4, "base_model_name_or_path": base, "revision": None}
     )
     write_tokenizer(folder)
     write_json(folder / "generation_config.json", {"eos_token_id": [0]})

@@ -11,11 +11,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import text_likelihoods
 from pipelines.hub.model_names import compared_names, distinct_names
 from pipelines.hub.model_ref import ModelRef, resolve_compared, resolve_model
-from pipelines.inference.loading import (
-    load_for_inference,
-    load_in_turn,
-    with_template_of,
-)
+from pipelines.inference.loading import load_for_inference, load_in_turn, with_template_of
 from pipelines.inference.shared_base import adapted_copy, merged_copy
 from pipelines.modeling import CHATML, LoadedModel, load_tokenizer
 from pipelines.modeling.loading import load_base_model

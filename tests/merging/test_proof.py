@@ -97,10 +97,7 @@ def test_a_full_disk_is_one_line_while_merging_and_while_proving(merge, tmp_path
     with files_limited_to(50_000), pytest.raises(UserError, match=r"cannot write the merged model to .* too large"):
         merge.into(tmp_path / "half")
     subject = merge.into(tmp_path / "merged")
-    with (
-        files_limited_to(50_000),
-        pytest.raises(UserError, match=r"cannot write the logits of the proof .* too large"),
-    ):
+    with files_limited_to(50_000), pytest.raises(UserError, match=r"cannot write the logits of the proof .* too large"):
         merge.prove(subject)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "merged"]
 

@@ -9,13 +9,7 @@ import torch
 
 from pipelines.errors import UserError
 from pipelines.evaluation.likelihood.likelihood import DocumentLikelihood, condition_token_id
-from pipelines.postflight.forgetting import (
-    MAX_BYTES,
-    GeneralText,
-    forgetting,
-    general_likelihoods,
-    read_general_text,
-)
+from pipelines.postflight.forgetting import MAX_BYTES, GeneralText, forgetting, general_likelihoods, read_general_text
 from tests.postflight.runs import FULL, GENERAL, examined, ids_of, sft, sft_recipe
 
 

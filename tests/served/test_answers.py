@@ -41,8 +41,7 @@ def test_a_told_end_token_is_no_part_of_the_text(loaded):
 
 
 @pytest.mark.parametrize(
-    ("served", "kind"),
-    [("It \ufffd\ufffd so", Kind.EQUAL), ("It ? so", Kind.EQUAL), ("At \ufffd is", Kind.OTHER)],
+    ("served", "kind"), [("It \ufffd\ufffd so", Kind.EQUAL), ("It ? so", Kind.EQUAL), ("At \ufffd is", Kind.OTHER)]
 )
 def test_texts_count_up_to_bytes_that_are_no_character(loaded, served, kind):
     assert compared(loaded, "It \ufffd is", served).kind is kind

@@ -92,5 +92,5 @@ def _joins(text: str, place: int) -> bool:
 
 
 STEPS: list[RowStep] = [
-    RowStep("control_characters", "removes control, zero-width and direction characters", _control_characters),
+    RowStep("control_characters", "removes control, zero-width and direction characters", _control_characters)
 ]

@@ -110,5 +110,5 @@ def _checked(keep: Collection[str]) -> frozenset[str]:
 
 
 STEPS: list[RowStep] = [
-    RowStep("language", "rejects rows whose answer or document is in another language", _language, KeptLanguages),
+    RowStep("language", "rejects rows whose answer or document is in another language", _language, KeptLanguages)
 ]

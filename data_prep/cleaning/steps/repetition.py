@@ -45,5 +45,5 @@ def _repetition(options: Repetition) -> StepFunction:
 
 
 STEPS: list[RowStep] = [
-    RowStep("repetition", "rejects texts that are mostly repeated sentences or words", _repetition, Repetition),
+    RowStep("repetition", "rejects texts that are mostly repeated sentences or words", _repetition, Repetition)
 ]

@@ -45,11 +45,7 @@ def responses_of(
 
 
 def judge_responses(
-    prompts: Sequence[Prompt],
-    lines: Sequence[dict[str, Any]],
-    names: Sequence[str],
-    endpoint: Endpoint,
-    kept: Path,
+    prompts: Sequence[Prompt], lines: Sequence[dict[str, Any]], names: Sequence[str], endpoint: Endpoint, kept: Path
 ) -> dict[str, Any]:
     """Let a judge compare each model's greedy answers with the base's, the first of `names`, on the counted lines.
 

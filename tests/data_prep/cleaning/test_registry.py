@@ -26,10 +26,7 @@ def test_a_steps_file_lists_names_and_options(tmp_path):
     [
         ("- emtpy\n", "step 'emtpy'.*did you mean empty"),
         ("- max_length: {output_char: 4}\n", "no option 'output_char'.*did you mean output_chars"),
-        (
-            "- max_length: {output_chars: many}\n",
-            "output_chars of max_length .* is 'many', expected a whole number",
-        ),
+        ("- max_length: {output_chars: many}\n", "output_chars of max_length .* is 'many', expected a whole number"),
         ("- near_duplicates: {action: keep}\n", "is 'keep', expected reject, group"),
         ("- near_duplicates: {threshold: 7}\n", "threshold is 7.0"),
         ("- exact_duplicates\n- empty\n", "has empty after exact_duplicates; move empty before exact_duplicates"),

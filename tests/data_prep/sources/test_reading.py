@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 
 from data_prep.dataset_folder import DatasetKind, RejectedRow, SplitSizes, write_dataset_folder
-from data_prep.sources import (
-    ReadCounts,
-    ReadOptions,
-    SourceRow,
-    parse_column_map,
-    plan_source,
-    read_unit,
-    recognize,
-)
+from data_prep.sources import ReadCounts, ReadOptions, SourceRow, parse_column_map, plan_source, read_unit, recognize
 from pipelines.errors import UserError
 
 INSTRUCTIONS, CORPUS = DatasetKind.INSTRUCTIONS, DatasetKind.CORPUS

@@ -7,12 +7,7 @@ import torch
 from tests.planted_faults.clean.clean_pair import CleanPair
 from tests.planted_faults.families import Family
 from tests.planted_faults.faults.model import as_instruct_model
-from tests.planted_faults.faults.template import (
-    change_rows,
-    function_bodies,
-    hermes_tool_calls,
-    with_thought,
-)
+from tests.planted_faults.faults.template import change_rows, function_bodies, hermes_tool_calls, with_thought
 from tests.planted_faults.pair import Pair, template_text
 from tests.planted_faults.sample_rows import Row, as_messages, code_rows, rows_in, tool_conversations, with_system_turns
 

@@ -1,13 +1,7 @@
 """Faults of length and packing, of the schedule, and of keys that are not read."""
 
 from tests.planted_faults.pair import Pair, Stage
-from tests.planted_faults.sample_rows import (
-    conversations,
-    preferences,
-    rows_in,
-    with_long_answers,
-    with_long_inputs,
-)
+from tests.planted_faults.sample_rows import conversations, preferences, rows_in, with_long_answers, with_long_inputs
 
 
 def answers_of_pairs_cut() -> Pair:

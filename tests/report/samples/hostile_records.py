@@ -52,10 +52,7 @@ def hostile_lines() -> list[dict[str, Any]]:
     for number, (line, text) in enumerate(zip(lines[1:], HOSTILE, strict=True)):
         line |= {"instruction": text, "input": text, "reference": text, "category": NAME if number < 3 else text[:50]}
         for given in line["answers"].values():
-            given |= {
-                "greedy": answer(text, parses=False, why_it_failed=text),
-                "samples": [answer(text)],
-            }
+            given |= {"greedy": answer(text, parses=False, why_it_failed=text), "samples": [answer(text)]}
         reason = {"base_first": NAME, "instruct_first": text[:50], "verdict": NAME, "reason": text[:500]}
         line["judgements"] = {NAME: reason}
     base = answer("some words that both have <b>")

@@ -9,14 +9,7 @@ from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks.rows.repetition import CHECKS
 from pipelines.preflight.context_builder import build_context
 from pipelines.records.finding import Severity
-from tests.preflight.contexts import (
-    context_of,
-    findings_by_id,
-    pretraining_context,
-    recipe_of,
-    rows_of,
-    write_jsonl,
-)
+from tests.preflight.contexts import context_of, findings_by_id, pretraining_context, recipe_of, rows_of, write_jsonl
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Row = dict[str, str]
