@@ -5,6 +5,7 @@ from itertools import islice, takewhile
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
+from pipelines.training.data.ledger import RowFate
 
 Check = Callable[[CheckContext], Iterator[Finding]]
 Tokens = tuple[LabelledToken, ...]
@@ -25,6 +26,11 @@ def row_evidence(
     """Evidence of the first `rows`, each with an excerpt and, if given, labeled tokens."""
     first = islice(rows, MAX_EVIDENCE)
     return tuple(Evidence(head(text(row)), row.number, split, tokens(row) if tokens else ()) for row in first)
+
+
+def kept_rows(context: CheckContext) -> list[SampledRow]:
+    """The training rows that are not dropped."""
+    return [row for row in context.train.rows if row.fate is not RowFate.DROPPED]
 
 
 def rows_of_splits(context: CheckContext) -> list[tuple[str, SampledRow]]:

@@ -1,5 +1,6 @@
 """What checks of damaged answers share: the rows with a damaged answer, and the finding about them."""
 
+import json
 from collections.abc import Callable, Iterator
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
@@ -24,6 +25,15 @@ def damaged_rows(context: CheckContext, damage: Damage) -> tuple[Damaged, int]:
                 found.append((split, row, shown))
                 break
     return found, len(rows)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON as a whole."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def texts_in(context: CheckContext) -> str:

@@ -1,14 +1,13 @@
 """Checks of answers whose text was escaped or is markup: `\n` for a line break, `&amp;`, `<br>`."""
 
 import html
-import json
 import re
 from collections.abc import Iterator
 
 from data_prep.conversation.encoding import is_quoted
 from data_prep.text_rules.markup import ENTITY, is_about_markup
 from pipelines.preflight.check_context import CheckContext
-from pipelines.preflight.checks.answers.damaged_rows import damage_finding
+from pipelines.preflight.checks.answers.damaged_rows import damage_finding, is_json
 from pipelines.preflight.checks.evidence import Check, excerpt, rows_of_splits
 from pipelines.records.finding import Finding
 
@@ -56,7 +55,7 @@ def escape_in(asked: str, answer: str) -> str | None:
         return None
     if _WHOLE.match(answer):
         return excerpt(answer, 0, 20)
-    if answer.lstrip()[:1] in ("{", "[") and _is_json(answer):
+    if answer.lstrip()[:1] in ("{", "[") and is_json(answer):
         return None
     text = _QUOTED.sub(" ", answer)
     breaks = list(_BREAK.finditer(text))
@@ -66,14 +65,6 @@ def escape_in(asked: str, answer: str) -> str | None:
     is_broken = len(breaks) > n_lines and (is_lines or not is_about)
     found = breaks[0] if is_broken else None if is_about else _OTHER.search(text)
     return None if found is None else excerpt(text, *found.span())
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 _WANTED_SHARE = 0.5  # of those that were not asked for

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.answers.damaged_rows import damage_finding, severity_of
+from pipelines.preflight.checks.answers.damaged_rows import damage_finding, is_json, severity_of
 from pipelines.preflight.checks.evidence import (
     Check,
     evidence_of_splits,
@@ -97,21 +97,13 @@ _CODE = re.compile(r"^\s*(?:import|from|def|class|const|let|var|function|curl|pu
 
 def _wrong_form(text: str, error: ValueError) -> str:
     lines = text.split("\n")
-    if len(lines) > 1 and all(map(_is_json, filter(str.strip, lines))):
+    if len(lines) > 1 and all(map(is_json, filter(str.strip, lines))):
         return "bare"  # JSON lines
     if is_python_literal(text):
         return "Python"
     place = getattr(error, "pos", 0)
     ends_open = place >= len(text.rstrip()) - 1 or str(error).startswith("Unterminated string")
     return "truncated" if ends_open and text[-1:] not in ("}", "]") else "broken"
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _shown(answer: str, form: str) -> str:
@@ -149,7 +141,7 @@ def python_in(asked: str, answer: str) -> str | None:
 
 def is_python_literal(text: str) -> bool:
     """Whether a text is a list or dictionary with texts in Python's quotes, and not JSON."""
-    if not text.endswith(("]", "}")) or "'" not in text or _is_json(text):
+    if not text.endswith(("]", "}")) or "'" not in text or is_json(text):
         return False
     try:
         value = ast.literal_eval(re.sub(r"'\s+'", "', '", text))  # NumPy's arrays have no commas

@@ -4,10 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.evidence import Check, diff_excerpts, head, row_evidence, severity_by_share, share_of
+from pipelines.preflight.check_context import CheckContext, Stage
+from pipelines.preflight.checks.evidence import (
+    Check,
+    diff_excerpts,
+    head,
+    kept_rows,
+    row_evidence,
+    severity_by_share,
+    share_of,
+)
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 _ALIKE_ERROR, _ALIKE = 0.5, 0.02  # of the pairs; 0.5% in public sets of edited answers
 _MIN_ALIKE = 2
@@ -18,7 +25,7 @@ def pairs_alike(context: CheckContext) -> Iterator[Finding]:
     """PAIRS_ALIKE: chosen and rejected are the same text but for white space and case."""
     if context.stage is not Stage.DPO:
         return
-    rows = _pairs(context)
+    rows = kept_rows(context)
     found = [row for row in rows if _lines(row.answers[0]) == _lines(row.answers[1])]
     if found:
         severity = severity_by_share(len(found), len(rows), error=_ALIKE_ERROR, warning=_ALIKE)
@@ -37,7 +44,7 @@ def pairs_of_one_phrase(context: CheckContext) -> Iterator[Finding]:
     """PAIRS_DIFFER_IN_ONE_PHRASE: in most pairs the chosen answer is the rejected one with the same words added."""
     if context.stage is not Stage.DPO:
         return
-    rows = _pairs(context)
+    rows = kept_rows(context)
     by_row = [_difference(*row.answers) for row in rows]
     [((added, gone), count)] = Counter(by_row).most_common(1) or [(("", ""), 0)]
     if not (added or gone) or count < max(_MIN_ONE_PHRASE, _ONE_PHRASE * len(rows)):
@@ -55,10 +62,6 @@ def pairs_of_one_phrase(context: CheckContext) -> Iterator[Finding]:
         evidence=row_evidence(found, lambda row: " | ".join(diff_excerpts(row.answers[0], row.answers[1], 65))),
         n_rows=len(found),
     )
-
-
-def _pairs(context: CheckContext) -> list[SampledRow]:
-    return [row for row in context.train.rows if row.fate is not RowFate.DROPPED]
 
 
 def _lines(text: str) -> Sequence[str]:

@@ -8,9 +8,8 @@ from typing import cast
 from trl import DPOConfig
 
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.checks.evidence import Check, head, row_evidence, share_of
+from pipelines.preflight.checks.evidence import Check, head, kept_rows, row_evidence, share_of
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 # Judges and annotators prefer the longer answer in 44 to 65% of the pairs of public sets.
 _LONGER_SHARE, _RATIO = 0.8, 1.2  # of the pairs; median of chosen to rejected
@@ -23,7 +22,7 @@ def length_bias(context: CheckContext) -> Iterator[Finding]:
     """LENGTH_BIAS: length alone tells which answer is chosen."""
     if context.stage is not Stage.DPO:
         return
-    rows = [row for row in context.train.rows if row.fate is not RowFate.DROPPED]
+    rows = kept_rows(context)
     compared = [
         row for row in rows if min(len(row.answers[0].encode()), len(row.answers[1].encode())) >= _MIN_CHARACTERS
     ]

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.evidence import Check, row_evidence, share_of
+from pipelines.preflight.checks.evidence import Check, kept_rows, row_evidence, share_of
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 _ERROR_SHARE, _WARNING_SHARE = 0.5, 0.05  # of the pairs with two scores; ties are none
 _MIN_ROWS = 3
@@ -33,7 +32,7 @@ def preferences_against_scores(context: CheckContext) -> Iterator[Finding]:
     counts: an aspect may be worse in the better answer."""
     if context.stage is not Stage.DPO:
         return
-    rows = [row for row in context.train.rows if row.fate is not RowFate.DROPPED]
+    rows = kept_rows(context)
     known = [one for one in _all_scores(context.train.columns, rows) if one.margins]
     if not known:
         return

@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterator
 
 from pipelines.preflight.check_context import CheckContext, Stage
-from pipelines.preflight.checks.evidence import Check
+from pipelines.preflight.checks.evidence import Check, kept_rows
 from pipelines.preflight.checks.usual_rates import warms_up
 from pipelines.records.finding import Evidence, Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 _FEW_STEPS = 8  # Adam's moments and the warmup take as many
 _FEW_OF_SMALL_BATCHES = 6  # where it is the set that is small, not the batch that is large
@@ -36,7 +35,7 @@ def _too_few_rows(context: CheckContext) -> Finding | None:
     if context.stage is Stage.PRETRAIN:
         return None
     training, n_rows = context.training, context.train.n_rows
-    n_kept = _n_kept(context)
+    n_kept = len(kept_rows(context))
     stands_still = context.n_update_steps == 1 and warms_up(training) and training.get_warmup_steps(1) > 0
     if not n_kept or (n_kept > 1 and not stands_still):
         return None
@@ -53,7 +52,7 @@ def _too_few_rows(context: CheckContext) -> Finding | None:
 
 def _few_steps(context: CheckContext) -> Finding | None:
     """A run of a few optimizer steps, by a large batch, few rows or max_steps."""
-    if not _n_kept(context):
+    if not kept_rows(context):
         return None  # another finding
     training, in_epoch = context.training, context.epoch_steps(with_dropped=True)
     ends_early = training.max_steps > 0
@@ -138,10 +137,6 @@ def _least_steps(context: CheckContext) -> int:
     if context.training.max_steps > 0 or _rows_of_a_step(context) >= _LARGE_BATCH:
         return _FEW_STEPS
     return _FEW_OF_PACKED if getattr(context.training, "packing", False) else _FEW_OF_SMALL_BATCHES
-
-
-def _n_kept(context: CheckContext) -> int:
-    return sum(row.fate is not RowFate.DROPPED for row in context.train.rows)
 
 
 def _epochs(context: CheckContext) -> float:

@@ -12,9 +12,8 @@ from typing import Any
 
 from data_prep.conversation import CONVERSATION_COLUMNS, content_text, thought_of
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.evidence import Check, head, row_evidence, share_of
+from pipelines.preflight.checks.evidence import Check, head, kept_rows, row_evidence, share_of
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 # Names of parts of the request or of the answer's reasoning. Columns named otherwise are metadata more often than not.
 _PARTS = (
@@ -61,7 +60,7 @@ def unread_text(context: CheckContext) -> Iterator[Finding]:
     """TEXT_NOT_READ: a column with a part of the request, the reasoning or the answer that is not trained on."""
     if context.stage is Stage.PRETRAIN:
         return
-    rows = [row for row in context.train.rows if row.fate is not RowFate.DROPPED]
+    rows = kept_rows(context)
     found = [column for name in context.train.columns if (column := _unread(context, name, rows))]
     needed = {column.name: depends for column in found if (depends := _dependence(column)) or column.is_named_as_part}
     n_read = sum(len(row.asked) + sum(map(len, row.answers)) for row in rows)

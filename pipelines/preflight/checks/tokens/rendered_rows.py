@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from data_prep.conversation import content_text
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
-from pipelines.preflight.checks.evidence import row_evidence, wanted_answers
+from pipelines.preflight.checks.evidence import kept_rows, row_evidence, wanted_answers
 from pipelines.records.finding import Finding, Severity
-from pipelines.training.data.ledger import RowFate
 
 _RENDERED_SHARE = 0.1  # of the rows: a text about a prompt format is one row, a set in that format is all of them
 _N_TOKENS_SHOWN = 12
@@ -97,7 +96,7 @@ _ASSISTANT = re.compile(
 
 def rendered_messages(context: CheckContext) -> Iterator[Finding]:
     """RENDERED_TEXT_ROWS: turns of a conversation with another prompt format around them."""
-    rows = [row for row in context.train.rows if row.messages and row.fate is not RowFate.DROPPED]
+    rows = [row for row in kept_rows(context) if row.messages]
     own = {str(token) for token in context.tokenizer.added_tokens_decoder.values()}  # see TEMPLATE_MARKS_IN_...
     found = [row for row in rows if _is_rendered(row, context.stage, own)]
     if not found or len(found) < _RENDERED_SHARE * len(rows):

@@ -5,15 +5,14 @@ from functools import partial
 
 import pytest
 
-from pipelines.preflight.checks.answers import ANSWER_MODULES
+from pipelines.preflight.checks import checks_of
 from pipelines.preflight.checks.answers.markup import escape_in, markup_in
 from pipelines.preflight.checks.answers.not_text import code_in, loop_in
 from pipelines.preflight.checks.answers.structured import form_of, python_in
 from pipelines.records.finding import Severity
 from tests.preflight.contexts import context_of, findings_by_id, rows_of, with_answers
 
-CHECKS = [check for module in ANSWER_MODULES for check in module.CHECKS]
-findings_of = partial(findings_by_id, CHECKS)
+findings_of = partial(findings_by_id, checks_of("answers"))
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 ESCAPED = [

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from pipelines.preflight.checks.corpora import CHECKS
+from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import documents, rows_in
 from tests.preflight.contexts import findings_by_id, pretraining_context, write_jsonl
@@ -16,7 +16,7 @@ APACHE = (
     "# Copyright 2024 The Authors. All rights reserved.\n#\n# Licensed under the Apache License, Version 2.0\n"
     '# you may not use this file except in compliance with the License.\n# distributed on an "AS IS" BASIS,\n'
 )
-findings_of = partial(findings_by_id, CHECKS)
+findings_of = partial(findings_by_id, checks_of("corpora"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.checks.pairing import CHECKS
+from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import rows_in
 from tests.preflight.contexts import context_of, findings_by_id
@@ -15,7 +15,7 @@ from tests.preflight.contexts import context_of, findings_by_id
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Row = dict[str, Any]
 english = partial(rows_in, "english")
-findings_of = partial(findings_by_id, CHECKS)
+findings_of = partial(findings_by_id, checks_of("pairing"))
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from pipelines.preflight.check_context import Stage
-from pipelines.preflight.checks.preferences import CHECKS
+from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import preferences, rows_in
 from tests.preflight.contexts import context_of, findings_by_id
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Row = dict[str, Any]
-findings_of = partial(findings_by_id, CHECKS)
+findings_of = partial(findings_by_id, checks_of("preferences"))
 SHORT, LONG = "It is about the number {}.", "It is, as far as anybody in this town can tell, about the number {} alone."
 
 
