@@ -42,6 +42,20 @@ def lora_config(arguments: ModelConfig, model: PreTrainedModel, trained_token_id
     return config
 
 
+def refuse_sharded_token_rows(config: LoraConfig | None, sharded_by: str | None) -> None:
+    """Raise `UserError` if `config` trains rows of new tokens in a run sharded by FSDP: PEFT's wrapper of the
+    embeddings mixes whole tensors with shards (PEFT 0.21, `TrainableTokensLayer.get_merged_weights`)."""
+    indices = getattr(config, "trainable_token_indices", None)
+    if sharded_by != "FSDP" or not indices:
+        return
+    n_rows = len(next(iter(indices.values()))) if isinstance(indices, dict) else len(indices)
+    raise UserError(
+        f"the adapter trains the embedding rows of {n_rows} tokens new to the base, which FSDP cannot shard",
+        "launch with accelerate_configs/multi_gpu.yaml, set use_peft: false, or use a base with the template's tokens",
+        finding="TOKEN_ROWS_SHARDED",
+    )
+
+
 def train_adapters_in_float32(model: PeftModel) -> None:
     """Convert all adapter weights to float32, whatever the base is.
 

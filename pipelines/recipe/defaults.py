@@ -6,19 +6,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipelines.recipe.launch import n_processes_here, refuse_impossible_launch
 from pipelines.recipe.precision import say
 
 
 def keys_for_this_machine(keys: dict[str, Any]) -> dict[str, Any]:
     """Add `use_cpu: true`, with a line on stderr, if the machine has no accelerator.
 
-    transformers rejects `bf16: true` on such a machine without `use_cpu`, and recipes should run everywhere.
+    transformers rejects `bf16: true` on such a machine without `use_cpu`, and recipes should run everywhere. Raises
+    `UserError` if the machine lacks what the launch asks for.
     """
     import torch
 
-    if "use_cpu" in keys or torch.accelerator.is_available():
+    n_accelerators = 0 if keys.get("use_cpu") else torch.accelerator.device_count()
+    refuse_impossible_launch(keys, n_accelerators)
+    if "use_cpu" in keys or n_accelerators:
         return keys
-    say("no accelerator found: training on the CPU (use_cpu: true)")
+    n = n_processes_here()
+    say(f"no accelerator found: training on the CPU{f' in {n} processes' if n > 1 else ''} (use_cpu: true)")
     return {**keys, "use_cpu": True}
 
 

@@ -17,7 +17,7 @@ from pipelines.errors import UserError
 from pipelines.files import write_json_atomically
 from pipelines.hub.model_ref import ModelRef
 from pipelines.modeling import end_token, ensure_chat_template, load_tokenizer, lora_config, train_adapters_in_float32
-from pipelines.modeling.adapters import attach_trainable_adapter
+from pipelines.modeling.adapters import attach_trainable_adapter, refuse_sharded_token_rows
 from pipelines.modeling.chat_template import end_tokens, token_id_of
 from pipelines.modeling.loading import load_base_model, resize_embeddings
 from pipelines.modeling.quantization import (
@@ -25,6 +25,7 @@ from pipelines.modeling.quantization import (
     quantization_config,
     refuse_full_training_of_quantized,
 )
+from pipelines.recipe.launch import sharding
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
@@ -91,18 +92,22 @@ def load_bundle(
 ) -> ModelBundle:
     """Load the base of `start`, fit embeddings and end token to `tokenizer`, and configure LoRA or attach the adapter.
 
-    Raises `UserError` for a quantized base without an adapter.
+    Raises `UserError` for a quantized base without an adapter, and for an adapter that FSDP cannot shard.
     """
+    sharded_by = sharding({"fsdp": training.fsdp})
     if start.adapter is None:
         refuse_full_training_of_quantized(arguments)
     set_seed(training.seed)  # the rows of new tokens are drawn
     model, added = load_base_to_train(start, arguments, training, tokenizer)
     if start.adapter is not None:
         adapted = attach_trainable_adapter(model, start.adapter, start.base)
+        refuse_sharded_token_rows(cast(LoraConfig, adapted.peft_config["default"]), sharded_by)
         align_end_token(model, tokenizer)
         return ModelBundle(adapted, tokenizer, None)
     new_ids = {*added, *(token_id_of(tokenizer, token) for token in new_tokens)}
-    return ModelBundle(model, tokenizer, lora_config(arguments, model, sorted(new_ids)))
+    lora = lora_config(arguments, model, sorted(new_ids))
+    refuse_sharded_token_rows(lora, sharded_by)
+    return ModelBundle(model, tokenizer, lora)
 
 
 def load_base_to_train(

@@ -18,8 +18,9 @@ _MODULES = (
     "preferences.length_bias", "preferences.scores", "preferences.contrast", "corpora.boilerplate",
     "corpora.near_copies", "tokens.answer_text", "tokens.repeated_turns", "rows.thoughts", "rows.tool_calls",
     "tokens.tokenizer_of_model", "adapter", "base_model", "schedule", "recipe.run_length", "recipe.evaluation",
-    "recipe.usual_values", "recipe.packages", "recipe.order", "environment", "other_trainer", "answers.markup",
-    "answers.structured", "answers.not_text", "answers.canned", "answers.cut_answers", "answers.privacy",
+    "recipe.usual_values", "recipe.packages", "recipe.order", "environment", "devices", "other_trainer",
+    "answers.markup", "answers.structured", "answers.not_text", "answers.canned", "answers.cut_answers",
+    "answers.privacy",
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Checks of the environment: Hub, disk, memory, packages."""
 
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,13 +15,13 @@ from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check
 from pipelines.preflight.forecast.forecasting import Forecast, forecast_of, is_cut_by_length, micro_batch_load
 from pipelines.preflight.trained_weights import dtype_of_weights, lora_plan, n_parameters
+from pipelines.recipe.launch import sharding
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, Severity
 
 _GB = 1e9
 _TIGHT_DISK = 0.8  # of the free bytes: other runs write too
 # The forecast is within a tenth of measurements on an H200, so a fifth above the memory does not fit.
 _TOO_LARGE, _TIGHT_MEMORY = 1.2, 0.95
-_SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 # Package: the oldest version that pyproject.toml allows, and the one of constraints.txt, which the tests run with.
@@ -214,10 +213,8 @@ def _smaller_saves(context: CheckContext, saved: float, checkpoint: float, n_che
 def _is_sharded(context: CheckContext) -> bool:
     """Whether weights are spread over devices, by the recipe or by `accelerate launch`."""
     training = context.training
-    if any(os.environ.get(name, "").lower() in ("1", "true") for name in _SHARDING):
-        return True
     placed = (getattr(training, "model_init_kwargs", None) or {}).get("device_map")
-    return bool(training.fsdp or training.deepspeed or placed)
+    return bool(sharding({"fsdp": training.fsdp, "deepspeed": training.deepspeed}) or placed)
 
 
 def _smaller_step(forecast: Forecast, context: CheckContext, device_bytes: float) -> tuple[str, Mapping[str, Any]]:
