@@ -79,6 +79,7 @@ def _train(recipe: "Recipe") -> None:
         print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
     trainer = preference_trainer(policy, training, train, held_out, data)
+    trainer.examples, trainer.ledger = train, ledger
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)

@@ -81,6 +81,7 @@ def _train(recipe: "Recipe") -> None:
     )
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
+    trainer.examples, trainer.ledger = train, ledger
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)

@@ -33,7 +33,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.utils import is_liger_kernel_available
 from trl import DPOConfig, ModelConfig, SFTConfig
 
-from pipelines.errors import UserError
+from pipelines.errors import Diverged, UserError
 from pipelines.modeling.loading import attach_quietly
 from pipelines.recipe import Recipe
 from pipelines.training.callbacks.local_trackio import LocalTrackio
@@ -122,6 +122,8 @@ def _error_of(training: TrainingArguments, model: ModelConfig, data: Any) -> Bas
             for callback in (*get_reporting_integration_callbacks(training.report_to), LocalTrackio):
                 trainer.remove_callback(callback)  # a tracker would open a run
             trainer.train()
+        except Diverged:  # a random model on random rows
+            return None
         except UserError as error:
             if error.__cause__ is None:
                 raise

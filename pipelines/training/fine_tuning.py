@@ -32,6 +32,7 @@ from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.micro_batches import MicroBatches, token_budget
 from pipelines.training.saving import CompleteSaving
+from pipelines.training.step.finite_steps import FiniteSteps
 from pipelines.training.step.lean_step import make_step_lean
 from pipelines.training.step.recomputing import recompute_only_if_needed
 
@@ -145,7 +146,7 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class LoggedSFTTrainer(CompleteSaving, ThroughputLogging, MicroBatches, SFTTrainer):
+class LoggedSFTTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, MicroBatches, SFTTrainer):
     """TRL's trainer with micro-batches by length, and throughput in its logs."""
 
 

@@ -31,6 +31,7 @@ from pipelines.training.fine_tuning import (
 )
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.saving import CompleteSaving
+from pipelines.training.step.finite_steps import FiniteSteps
 from pipelines.training.step.lean_step import make_step_lean
 
 SCORE_COLUMNS = ("chosen", "rejected", "reference_chosen", "reference_rejected", "n_chosen", "n_rejected")
@@ -59,7 +60,7 @@ def load_policy(
     return replace(policy, reference=reference)
 
 
-class PreferenceTrainer(CompleteSaving, ThroughputLogging, DPOTrainer):
+class PreferenceTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, DPOTrainer):
     """TRL's trainer over tokenized pairs; the reference is the policy at the start of the run."""
 
     def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:
@@ -101,7 +102,7 @@ def complete_reference(policy: PeftModel) -> None:
 
 def preference_trainer(
     policy: ModelBundle, training: DPOConfig, train: Dataset, held_out: Dataset | None, shown: RunArguments
-) -> DPOTrainer:
+) -> PreferenceTrainer:
     """Build the trainer over pairs of `tokenize_pairs`; `shown` has the prompts answered at each evaluation.
 
     Raises `UserError` for options that TRL does not accept together.

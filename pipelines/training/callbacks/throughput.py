@@ -1,6 +1,5 @@
 """Throughput and cost of a run: tokens, seconds and peak memory, also over the parts of a resumed run."""
 
-import math
 import resource
 import sys
 import time
@@ -12,11 +11,11 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines.errors import UserError
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
 from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.saving import CompleteSaving
+from pipelines.training.step.finite_steps import refuse_broken_weights
 
 _SECONDS_BETWEEN_NOTES = 30.0
 _BYTES_PER_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
@@ -65,7 +64,7 @@ class CostCallback(TrainerCallback):
 
 
 def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours: float | None = None) -> dict[str, Any]:
-    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `UserError` on divergence,
+    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `Diverged`,
     and `Stopped` after a signal or `max_hours`, with a checkpoint."""
     notes = CostCallback(run, trainer)
     trainer.add_callback(notes)
@@ -81,7 +80,7 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
         stopping.give_back()
     run.note_spent()
     stopping.raise_if_stopped()
-    refuse_divergence(metrics, trainer.model)
+    refuse_broken_weights(trainer)
     whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])
     run.before = whole
     if checkpoint is None:
@@ -104,26 +103,6 @@ def cost_of_training(run: Run) -> dict[str, Any]:
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
         "peak_memory_bytes": peak_memory_bytes(),
     }
-
-
-def refuse_divergence(metrics: Mapping[str, Any], model: torch.nn.Module | None) -> None:
-    """Raise `UserError` if the training loss or a trained weight is NaN or infinite, so that the model is not saved.
-
-    The loss alone does not tell: `logging_nan_inf_filter` counts a NaN as 0.
-    """
-    loss = metrics.get("train_loss", 0.0)
-    parameters = model.named_parameters() if model is not None else ()
-    broken = next((name for name, weight in parameters if not _is_finite(weight)), None)
-    if broken is not None or not math.isfinite(loss):
-        raise UserError(
-            f"the training diverged: mean loss {loss}" + (f", NaN or infinity in {broken}" if broken else ""),
-            "lower learning_rate, raise warmup_steps, or train in bf16 or float32 instead of fp16",
-        )
-
-
-def _is_finite(weight: torch.nn.Parameter) -> bool:
-    local = weight.to_local() if hasattr(weight, "to_local") else weight  # each rank checks its own shard
-    return not weight.requires_grad or bool(torch.isfinite(local).all())
 
 
 def batch_counts(batch: Mapping[str, Any]) -> torch.Tensor:

@@ -22,12 +22,13 @@ from pipelines.training.pretrain.corpus_stream import CorpusStream
 from pipelines.training.pretrain.document_boundaries import stack_blocks
 from pipelines.training.pretrain.muon import muon_with_adamw
 from pipelines.training.saving import CompleteSaving
+from pipelines.training.step.finite_steps import FiniteSteps
 
 _PROMPT_CHARACTERS = 40
 CORPUS_STATE_NAME = "corpus_state.json"
 
 
-class PretrainingTrainer(CompleteSaving, ThroughputLogging, Trainer):
+class PretrainingTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, Trainer):
     """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
 
     `stream` is the corpus if it is streamed, None if it is whole.
