@@ -4,10 +4,11 @@ r"""Prove for a recipe that a killed run continues exactly: some steps straight,
 
 Input: a recipe of sft.py, dpo.py or pretrain.py, and any of its keys as --key value. The program runs three times as a
 process of its own, without the doctor, uploads and trackers: --steps steps straight; the same steps, killed (SIGKILL)
-once the checkpoint of half of them is whole; the second run again with --resume. Then the last checkpoints are
-compared: weights, optimizer, schedule, random state, the loss of every step, and the count of tokens.
+once the checkpoint of half of them is whole; the second run again with --resume. Then both run folders are compared:
+the log of every step, weights, optimizer, schedule and random state in each checkpoint, the final model, ledger,
+row losses, samples and the counts of run.json.
 
-Output: the first step and every file that differ. --output keeps both run folders and resume.json in a folder.
+Output: the first step, the first checkpoint and every file that differ. --output keeps both run folders and resume.json in a folder.
 Exit code 0: equal to the bit. 1: something differs. 2: a run did not finish.
 """
 
@@ -31,22 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if flags.output:
         refuse_existing(flags.output)
     stage = stage_of(flags.config, written_keys(["--config", str(flags.config), *keys]))
-    from pipelines.reproduction.resume_proof import compare_checkpoints, run_killed_and_resumed, run_straight
+    from pipelines.reproduction.equal_runs import compare_runs
+    from pipelines.reproduction.resume_proof import run_killed_and_resumed, run_straight
 
     place = nullcontext(str(flags.output)) if flags.output else TemporaryDirectory(prefix="verify-resume-")
     with place as folder:
         recipe = ["--config", str(flags.config), *keys]
-        straight = run_straight(stage, recipe, flags.steps, Path(folder) / "straight")
-        resumed = run_killed_and_resumed(stage, recipe, flags.steps, Path(folder) / "resumed")
-        found = compare_checkpoints(straight, resumed)
+        straight, resumed = Path(folder) / "straight", Path(folder) / "resumed"
+        run_straight(stage, recipe, flags.steps, straight)
+        run_killed_and_resumed(stage, recipe, flags.steps, resumed)
+        found = compare_runs(straight, resumed)
         if flags.output:
             write_json_atomically(
                 flags.output / "resume.json", {"kind": "resume", "steps": flags.steps, **found.to_json()}
             )
     if found.differences:
         raise AnswerIsNo(f"the resumed run is another one: {'; '.join(found.differences)}")
-    half, last = flags.steps // 2, flags.steps
-    print(f"killed after step {half} and resumed: {found.n_equal} files of step {last} are equal to the bit")
+    print(f"killed after step {flags.steps // 2} and resumed: {found.n_equal} files are equal to the bit")
 
 
 def _parser() -> ArgumentParser:
