@@ -8,7 +8,8 @@ once the checkpoint of half of them is whole; the second run again with --resume
 the log of every step, weights, optimizer, schedule and random state in each checkpoint, the final model, ledger,
 row losses, samples and the counts of run.json.
 
-Output: the first step, the first checkpoint and every file that differ. --output keeps both run folders and resume.json in a folder.
+Output: the first step, the first checkpoint and every file that differ. --output keeps both run folders and
+resume.json in a folder.
 Exit code 0: equal to the bit. 1: something differs. 2: a run did not finish.
 """
 

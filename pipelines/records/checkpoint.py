@@ -17,20 +17,23 @@ CHECKPOINT_NAME = "checkpoint.json"
 _PREFIX = "checkpoint-"
 
 
-def seal_checkpoint(folder: Path, cost: Mapping[str, Any]) -> None:
+def seal_checkpoint(folder: Path, cost: Mapping[str, Any], *, can_be_resumed: bool = True) -> None:
     """Flush every file of the checkpoint in `folder` to the disk, then write checkpoint.json. `cost` is that of the run
-    up to this step."""
+    up to this step; a model alone (save_only_model) cannot be resumed."""
     files = {}
     for path in _files(folder):
         with path.open("rb") as file:
             os.fsync(file.fileno())
         files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
-    write_json_atomically(folder / CHECKPOINT_NAME, {"kind": "checkpoint", "cost": dict(cost), "files": files})
+    about = {"kind": "checkpoint", "can_be_resumed": can_be_resumed, "cost": dict(cost), "files": files}
+    write_json_atomically(folder / CHECKPOINT_NAME, about)
 
 
-def unseal_checkpoint(folder: Path) -> None:
-    """Before files of a checkpoint are written again."""
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint, if there is one; a removal that is interrupted leaves no whole one."""
     (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def checkpoint_fault(folder: Path) -> str | None:
@@ -49,6 +52,11 @@ def checkpoint_fault(folder: Path) -> str | None:
             return f"{name} has {size} of {facts['bytes']} bytes"
     changed = (name for name, facts in sealed.items() if sha256_of_file(folder / name) != facts["sha256"])
     return next((f"{name} has changed" for name in changed), None)
+
+
+def can_be_resumed(folder: Path) -> bool:
+    """Whether the whole checkpoint in `folder` has more than the model."""
+    return bool(read_json(folder / CHECKPOINT_NAME).get("can_be_resumed", True))
 
 
 def cost_of_checkpoint(folder: Path) -> dict[str, Any]:
@@ -98,18 +106,22 @@ def _fault_of_unchanged(folder: Path, state: tuple[tuple[str, int, int], ...]) -
 
 
 def remove_older_checkpoints(newest: Path, limit: int | None, best: str | None) -> None:
-    """Keep `newest`, the `best` one and others up to `limit`; None or 0: all.
+    """Keep `newest`, the `best` one, the newest that can be resumed, and others up to `limit`; None or 0: all. Those
+    that were interrupted are removed first.
 
-    transformers goes by the time of change, by which a torn checkpoint of an interrupted run can count as the newest.
+    transformers goes by the time of change, by which a torn checkpoint of an interrupted run can count as the newest,
+    and keeps no other of a run with `save_only_model`.
     """
     if not limit:
         return
-    kept = {newest.resolve(), *([Path(best).resolve()] if best else [])}
     older = [path for path in checkpoints_of(newest.parent) if 0 <= step_of(path) < step_of(newest)]
-    others = [path for path in older if path.resolve() not in kept]
-    for path in others[max(0, limit - len(kept)) :]:
-        unseal_checkpoint(path)  # first, so that a removal that is interrupted leaves no whole one
-        shutil.rmtree(path)
+    whole = [path for path in older if (path / CHECKPOINT_NAME).is_file()]
+    to_resume = next((path for path in (newest, *whole) if can_be_resumed(path)), newest)
+    kept = {newest.resolve(), to_resume.resolve(), *([Path(best).resolve()] if best else [])}
+    others = [path for path in whole if path.resolve() not in kept]
+    torn = [path for path in older if path not in whole and path.resolve() not in kept]
+    for path in [*torn, *others[max(0, limit - len(kept)) :]]:
+        remove_checkpoint(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

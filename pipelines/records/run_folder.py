@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
-from pipelines.records.checkpoint import cost_of_checkpoint
+from pipelines.records.checkpoint import cost_of_checkpoint, step_of
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
 from pipelines.records.record_files import plain, read_record
@@ -35,7 +35,8 @@ class RunStatus(StrEnum):
 class Run:
     """One run of a training program. On ranks that do not write, no method has an effect.
 
-    A resumed run has several legs; `before` is the cost up to the checkpoint that this leg continues from.
+    A resumed run has several legs: `legs` has the steps and the wall time of each, `before` is the cost up to the
+    checkpoint that this one continues from.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Run:
     writes: bool
     before: Mapping[str, Any] = field(default_factory=dict)
     seconds_before: float = 0.0
+    legs: list[dict[str, Any]] = field(default_factory=lambda: [{"first_step": 0}])
 
     def note(self, **facts: Any) -> None:
         """Add `facts` to run.json now, so that they are there if the run dies."""
@@ -74,22 +76,31 @@ class Run:
         with suppress(OSError, UserError):
             self.note(**self._spent(), status=status.value, failure=reason)
 
-    def note_spent(self) -> None:
-        """Record the wall time of the run so far, earlier legs included."""
+    def note_spent(self, step: int) -> None:
+        """Record the wall time of the run so far, and the step that this leg has come to."""
+        self.legs[-1]["last_step"] = step
         self.note(**self._spent())
 
     def go_on_from(self, checkpoint: Path | None) -> None:
         """Carry over the cost of earlier legs: all of their wall time, other costs up to `checkpoint` only, because the
-        steps after it are repeated."""
+        steps after it are done again. How many, and in what time, is recorded as far as the last leg noted it: a killed
+        one has spent at most half a minute, or the time to the next log, more."""
         path = self.folder / RECORD_NAME
         earlier = read_json(path) if self.writes and path.is_file() else {}
-        self.before = cost_of_checkpoint(checkpoint) if self.writes and checkpoint is not None else {}
-        self.seconds_before = earlier.get("seconds_wall", 0.0)
-        self.record |= {"n_legs": earlier.get("n_legs", 1) + 1}
+        self.before = {} if checkpoint is None else cost_of_checkpoint(checkpoint)
+        self.seconds_before, step = earlier.get("seconds_wall", 0.0), 0 if checkpoint is None else step_of(checkpoint)
+        *done, last = earlier.get("legs") or [{"first_step": 0, "seconds_wall": self.seconds_before}]
+        again = min(last["seconds_wall"], self.seconds_before - self.before.get("seconds_wall", 0.0))
+        last |= {"n_steps_repeated": last.get("last_step", step) - step, "seconds_repeated": round(again, 3)}
+        self.legs = [*done, last, {"first_step": step}]
+
+    def seconds_wall(self) -> float:
+        """Wall time of all legs up to now."""
+        return self.seconds_before + time.time() - self.started_at
 
     def _spent(self) -> dict[str, Any]:
-        """Wall time in seconds since the first leg began."""
-        return {"seconds_wall": round(self.seconds_before + time.time() - self.started_at, 3)}
+        self.legs[-1]["seconds_wall"] = round(time.time() - self.started_at, 3)
+        return {"seconds_wall": round(self.seconds_wall(), 3), "legs": self.legs}
 
 
 def open_run(
@@ -113,6 +124,7 @@ def open_run(
     if resume:
         run.go_on_from(checkpoint)
     run.note(
+        **run._spent(),
         status=RunStatus.STARTED.value,
         recipe=plain(dict(recipe)),
         versions=versions(),

@@ -88,7 +88,8 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
             yield from ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
     elif path.suffix in (".pt", ".pth"):
         with safe_globals():  # NumPy's random state
-            yield from _leaves(torch.load(path, weights_only=True, map_location="cpu"), "")
+            content = torch.load(path, weights_only=True, map_location="cpu")
+        yield from (pair for pair in _leaves(content, "") if not _TIME_OR_PLACE.search(pair[0]))
     elif path.suffix == ".json":
         folder = path.parent if step_of(path.parent) < 0 else path.parent.parent
         for key, value in _leaves(_by_step(read_json(path)), ""):

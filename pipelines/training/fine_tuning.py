@@ -29,6 +29,7 @@ from pipelines.recipe.launch import sharding
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
+from pipelines.training.exact_resume import ExactResume
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.micro_batches import MicroBatches, token_budget
 from pipelines.training.saving import CompleteSaving
@@ -146,7 +147,7 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class LoggedSFTTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, MicroBatches, SFTTrainer):
+class LoggedSFTTrainer(FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, MicroBatches, SFTTrainer):
     """TRL's trainer with micro-batches by length, and throughput in its logs."""
 
 

@@ -20,6 +20,7 @@ from pipelines.recipe.arguments import RunArguments
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.callbacks.samples import N_HELD_OUT, SampleAnswersCallback
 from pipelines.training.data.preference_pairs import chosen_rows
+from pipelines.training.exact_resume import ExactResume
 from pipelines.training.fine_tuning import (
     ModelBundle,
     adapter_weights,
@@ -60,7 +61,7 @@ def load_policy(
     return replace(policy, reference=reference)
 
 
-class PreferenceTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, DPOTrainer):
+class PreferenceTrainer(FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, DPOTrainer):
     """TRL's trainer over tokenized pairs; the reference is the policy at the start of the run."""
 
     def __init__(self, model: PreTrainedModel | PeftModel, **options: Any) -> None:

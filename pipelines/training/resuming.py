@@ -14,9 +14,9 @@ from pipelines.files import read_json
 from pipelines.inference.processes import made_once
 from pipelines.recipe import Recipe
 from pipelines.records import RECORD_NAME, plain
-from pipelines.records.checkpoint import checkpoint_fault, checkpoints_of, step_of
+from pipelines.records.checkpoint import can_be_resumed, checkpoint_fault, checkpoints_of, step_of
 
-_OPTIMIZER = "optimizer.pt"
+_MODEL_ALONE = "no optimizer (save_only_model: true)"
 # Keys that may change because they do not affect training. The lock compares models and datasets by content.
 _SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
 _FREE = re.compile(
@@ -45,16 +45,15 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
         data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run started
     if tells:
         _refuse_other_keys(recipe, record, training.world_size)
-    sharded = bool(training.fsdp or training.deepspeed)
     found = [named] if isinstance(named, Path) else checkpoints_of(folder)
-    return made_once(lambda: _newest_whole(found, folder, sharded))
+    return made_once(lambda: _newest_whole(found, folder))
 
 
-def _newest_whole(found: Sequence[Path], folder: Path, sharded: bool) -> Path | None:
+def _newest_whole(found: Sequence[Path], folder: Path) -> Path | None:
     """The first of the checkpoints that is whole; None if there is none at all."""
     faults: dict[Path, str] = {}
     for path in found:
-        fault = _fault_of(path, sharded)
+        fault = _fault_of(path)
         if fault is None:
             skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
             print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
@@ -82,22 +81,19 @@ def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
     )
 
 
-def _fault_of(checkpoint: Path, sharded: bool) -> str | None:
-    """Why a checkpoint cannot be resumed from, None if it can. Sharded models have other files."""
+def _fault_of(checkpoint: Path) -> str | None:
+    """Why a checkpoint cannot be resumed from, None if it can."""
     fault = checkpoint_fault(checkpoint)
-    if fault is None and not sharded and not (checkpoint / _OPTIMIZER).is_file():
-        return f"no {_OPTIMIZER}"
-    return fault
+    return _MODEL_ALONE if fault is None and not can_be_resumed(checkpoint) else fault
 
 
 def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
     """The error for no complete checkpoint; weights without the optimizer's state can start another run."""
     newest, fault = next(iter(faults.items()))
     remedy = "start again with another --output_dir"
-    if all(fault == f"no {_OPTIMIZER}" for fault in faults.values()):
+    if all(fault == _MODEL_ALONE for fault in faults.values()):
         is_adapter = (newest / "adapter_config.json").is_file()
         key = "adapter_name_or_path" if is_adapter else "model_name_or_path"
-        fault += " (save_only_model: true)"
         remedy = f"start another run from its weights, with --{key} {newest} and another --output_dir"
     return UserError(
         f"no checkpoint in {folder} is whole ({newest.name}: {fault}"

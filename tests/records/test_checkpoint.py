@@ -8,9 +8,10 @@ from pipelines.records.checkpoint import (
     checkpoint_fault,
     checkpoints_of,
     cost_of_checkpoint,
+    remove_checkpoint,
     remove_older_checkpoints,
     seal_checkpoint,
-    unseal_checkpoint,
+    step_of,
 )
 
 
@@ -43,12 +44,27 @@ def test_every_change_of_a_file_is_named(checkpoint):
 def test_a_broken_seal_is_no_seal(checkpoint, content):
     (checkpoint / "checkpoint.json").write_text(content)
     assert checkpoint_fault(checkpoint) == "checkpoint.json is unreadable"
-    unseal_checkpoint(checkpoint)
+    (checkpoint / "checkpoint.json").unlink()
     assert checkpoint_fault(checkpoint) == "no checkpoint.json, which is written last"
 
 
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """Checkpoints of steps 1 to 3 and 9; step 10 is of an interrupted run that had come further."""
+    for step in (1, 2, 3, 9, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        seal_checkpoint(tmp_path / f"checkpoint-{step}", {})
+    (tmp_path / "checkpoint-mine").mkdir()
+    return tmp_path
+
+
+def left(folder: Path) -> list[int]:
+    assert (folder / "checkpoint-mine").is_dir()
+    return sorted(step_of(path) for path in checkpoints_of(folder) if step_of(path) >= 0)
+
+
 @pytest.mark.parametrize(
-    ("limit", "best", "left"),
+    ("limit", "best", "steps"),
     [
         (None, None, [1, 2, 3, 9, 10]),
         (0, None, [1, 2, 3, 9, 10]),
@@ -59,11 +75,39 @@ def test_a_broken_seal_is_no_seal(checkpoint, content):
         (9, None, [1, 2, 3, 9, 10]),
     ],
 )
-def test_older_checkpoints_are_removed_by_their_steps(tmp_path, limit, best, left):
-    """Step 10 is of an interrupted run that had come further: it is not counted, and not removed."""
-    for step in (1, 2, 3, 9, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-mine").mkdir()
-    remove_older_checkpoints(tmp_path / "checkpoint-9", limit, best and str(tmp_path / f"checkpoint-{best}"))
-    assert sorted(int(path.name[11:]) for path in checkpoints_of(tmp_path) if path.name != "checkpoint-mine") == left
-    assert (tmp_path / "checkpoint-mine").is_dir()
+def test_older_checkpoints_are_removed_by_their_steps(run_folder, limit, best, steps):
+    """Step 10 is not counted, and not removed."""
+    remove_older_checkpoints(run_folder / "checkpoint-9", limit, best and str(run_folder / f"checkpoint-{best}"))
+    assert left(run_folder) == steps
+
+
+def test_a_torn_checkpoint_takes_no_place_of_a_whole_one(run_folder):
+    (run_folder / "checkpoint-3" / "checkpoint.json").unlink()
+    remove_older_checkpoints(run_folder / "checkpoint-9", 2, None)
+    assert left(run_folder) == [2, 9, 10]
+
+
+def test_the_last_checkpoint_that_can_be_resumed_stays(run_folder):
+    for step in (3, 9):
+        seal_checkpoint(run_folder / f"checkpoint-{step}", {}, can_be_resumed=False)
+    remove_older_checkpoints(run_folder / "checkpoint-9", 1, None)
+    assert left(run_folder) == [2, 9, 10]
+
+
+def test_an_interrupted_removal_leaves_no_whole_checkpoint_and_is_finished_later(run_folder, monkeypatch):
+    def power_cut(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        remove_older_checkpoints(run_folder / "checkpoint-9", 3, None)
+    monkeypatch.undo()
+    assert checkpoint_fault(run_folder / "checkpoint-1") == "no checkpoint.json, which is written last"
+    remove_older_checkpoints(run_folder / "checkpoint-9", 3, None)
+    assert left(run_folder) == [2, 3, 9, 10]
+
+
+def test_a_checkpoint_is_written_again_into_an_empty_folder(checkpoint):
+    remove_checkpoint(checkpoint)
+    assert not checkpoint.exists()
+    remove_checkpoint(checkpoint)

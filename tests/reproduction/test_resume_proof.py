@@ -88,7 +88,7 @@ def test_a_killed_run_with_dropout_continues_to_the_same_bits(recipe, tmp_path, 
     verify_resume.main(["--config", str(recipe), "--steps", "20", "--output", str(tmp_path / "proof")])
     assert "killed after step 10 and resumed" in capsys.readouterr().out
     assert read_json(tmp_path / "proof" / "resume.json")["differences"] == []
-    assert read_json(tmp_path / "proof" / "resumed" / "run.json")["n_legs"] == 2
+    assert read_json(tmp_path / "proof" / "resumed" / "run.json")["legs"][1]["first_step"] == 10
 
 
 def test_an_odd_number_of_steps_has_no_half(recipe):

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trl import SFTTrainer
 
 from pipelines import dpo, pretrain, sft
 from pipelines.errors import UserError
-from pipelines.records.checkpoint import cost_of_checkpoint, seal_checkpoint
-from tests.run_files import logged, mark_started, read_json, record_of, same_weights, write_jsonl
+from pipelines.records.checkpoint import seal_checkpoint
+from tests.run_files import mark_started, read_json, record_of, same_weights, write_jsonl
 
 FUNCTIONS = [f"def add_{n}(x):\n    return x + {n}" for n in range(24)]
 COMMON = (
@@ -67,9 +66,10 @@ def interrupted(finished: Path, tmp_path: Path) -> Interrupt:
         for name in ("adapter_model.safetensors", "trainer_state.json", "ledger.json"):
             (folder / name).unlink(missing_ok=True)
         for n in (2, 4):
-            cost = {"n_tokens": 1000 * n, "seconds_train": 50.0 * n, "total_loss": 3.0 * n}
-            seal_checkpoint(folder / f"checkpoint-{n}", cost)
-        mark_started(folder, seconds_wall=500.0)
+            cost = {"n_tokens": 1000 * n, "seconds_train": 50.0 * n, "seconds_wall": 60.0 * n}
+            seal_checkpoint(folder / f"checkpoint-{n}", {**cost, "peak_memory_bytes": 1 << 50})
+        legs = [{"first_step": 0, "last_step": 5, "seconds_wall": 500.0}]
+        mark_started(folder, seconds_wall=500.0, legs=legs)
         return folder
 
     return copy
@@ -81,8 +81,11 @@ def test_a_resumed_run_gives_the_same_model(program, finished, interrupted, run)
     record = run(program, folder, "--resume")
     assert same_weights(finished / program, folder)
     whole = record_of(finished / program)
-    assert record["n_legs"] == 2
-    assert record["seconds_wall"] > 500
+    done = {"first_step": 0, "last_step": 5, "seconds_wall": 500.0}
+    assert record["legs"][0] == {**done, "n_steps_repeated": 1, "seconds_repeated": 260.0}
+    assert record["legs"][1].items() >= {"first_step": 4, "last_step": 6}.items()
+    assert record["seconds_wall"] == pytest.approx(500 + record["legs"][1]["seconds_wall"])
+    assert record["peak_memory_bytes"] == 1 << 50
     assert record["metrics"]["train_runtime"] > 200
     rate = record["n_tokens"] / record["metrics"]["train_runtime"]
     assert record["tokens_per_second"] == pytest.approx(rate, abs=0.06)
@@ -90,36 +93,16 @@ def test_a_resumed_run_gives_the_same_model(program, finished, interrupted, run)
         assert record["n_tokens"] == whole["n_tokens"]
     else:
         assert 0 < record["n_tokens"] - 4000 < whole["n_tokens"]  # of the last two steps
-    losses = logged(folder, "loss")
-    assert record["metrics"]["train_loss"] == pytest.approx((12.0 + sum(losses[-2:])) / 6, rel=1e-3)
-
-
-def test_the_cost_is_noted_at_each_checkpoint(finished, run, tmp_path, monkeypatch):
-    save = SFTTrainer.save_model
-
-    def power_cut(trainer: Any, *arguments: Any, **options: Any) -> None:
-        if trainer.state.global_step > 5:
-            raise KeyboardInterrupt
-        save(trainer, *arguments, **options)
-
-    monkeypatch.setattr("pipelines.training.fine_tuning.LoggedSFTTrainer.save_model", power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        run("sft", tmp_path)
-    monkeypatch.undo()
-    noted = {n: cost_of_checkpoint(tmp_path / f"checkpoint-{n}") for n in (2, 4)}
-    record, whole = run("sft", tmp_path, "--resume"), record_of(finished / "sft")
-    assert record["n_tokens"] == whole["n_tokens"]
-    assert record["metrics"]["train_loss"] == pytest.approx(whole["metrics"]["train_loss"], rel=1e-5)
-    assert noted[2]["n_tokens"] < noted[4]["n_tokens"] < whole["n_tokens"]
+    assert record["metrics"]["train_loss"] == whole["metrics"]["train_loss"]
 
 
 def test_an_older_checkpoint_stays_until_the_next_one_is_whole(finished, run, tmp_path, monkeypatch, capsys):
-    def power_cut(folder: Path, cost: Any) -> None:
+    def power_cut(folder: Path, cost: Any, **options: Any) -> None:
         if folder.name == "checkpoint-4":
             raise KeyboardInterrupt
-        seal_checkpoint(folder, cost)
+        seal_checkpoint(folder, cost, **options)
 
-    monkeypatch.setattr("pipelines.training.saving.seal_checkpoint", power_cut)
+    monkeypatch.setattr("pipelines.training.exact_resume.seal_checkpoint", power_cut)
     with pytest.raises(KeyboardInterrupt):
         run("sft", tmp_path, "--save_total_limit 1")
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from pipelines.errors import UserError
-from pipelines.files import read_jsonl, write_jsonl_atomically
+from pipelines.files import write_jsonl_atomically
 from pipelines.inference.decoding import decode
 from pipelines.inference.generation import room_after
 from pipelines.inference.sampling import Request, SamplingPolicy
@@ -81,8 +81,11 @@ class SampleAnswersCallback(EvaluationMetrics):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """Remove the answers of steps that a resumed run repeats."""
         if state.is_world_process_zero and self.path.is_file():
-            kept = [row for row in read_jsonl(self.path) if row["step"] <= state.global_step]
-            write_jsonl_atomically(self.path, kept)
+            lines = self.path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
+            rows = map(json.loads, lines[:-1])  # the last is empty, or was cut off
+            kept = [Sample(**one) for one in rows if one["step"] <= state.global_step]
+            self._samples = [one for one in kept if one.step == kept[-1].step]
+            write_jsonl_atomically(self.path, map(asdict, kept))
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
         """Print the new answers, below the line of the evaluation."""

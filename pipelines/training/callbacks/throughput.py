@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
 from pipelines.training.callbacks.stopping import StopWithCheckpoint
-from pipelines.training.saving import CompleteSaving
+from pipelines.training.exact_resume import ExactResume, ExactResumeCallback
 from pipelines.training.step.finite_steps import refuse_broken_weights
 
 _SECONDS_BETWEEN_NOTES = 30.0
@@ -29,47 +29,46 @@ def peak_memory_bytes() -> int:
 
 
 class CostCallback(TrainerCallback):
-    """The cost of a run, for each checkpoint, so that a resumed run can add its own."""
+    """The cost of a run over all its legs, for each checkpoint and for run.json."""
 
     def __init__(self, run: Run, trainer: Trainer) -> None:
         self.run, self.trainer = run, trainer
-        self.first_step, self.began, self.noted = 0, time.perf_counter(), time.perf_counter()
+        self.began = self.noted = time.perf_counter()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """Start the clock."""
-        self.first_step, self.began = state.global_step, time.perf_counter()
+        self.began = time.perf_counter()
 
     def so_far(self) -> dict[str, Any]:
-        """Tokens, seconds of training and the sum of the losses of all steps up to now."""
-        pending, n_steps = getattr(self.trainer, "_tr_loss", 0.0), self.trainer.state.global_step - self.first_step
-        mean = (self.trainer._total_loss_scalar + float(pending)) / max(1, n_steps)
-        return self.cost(time.perf_counter() - self.began, mean)
-
-    def on_log(self, *_: Any, **__: Any) -> None:
-        """Record the time now and then: a run that is killed between two checkpoints has spent it too."""
-        if time.perf_counter() - self.noted > _SECONDS_BETWEEN_NOTES:
-            self.run.note_spent()
-            self.noted = time.perf_counter()
-
-    def cost(self, seconds: float, mean_loss: float) -> dict[str, Any]:
-        """Totals over all parts of a resumed run: trained tokens without padding (None if the trainer counts none),
-        seconds of training and the sum of the losses. `seconds` and `mean_loss` belong to this part."""
-        before, n_steps = self.run.before, self.trainer.state.global_step - self.first_step
-        n_tokens = getattr(self.trainer, "_total_train_tokens", None)
+        """Trained tokens without padding (None if the trainer counts none), seconds of training, wall time and peak
+        memory up to now."""
+        before, n_tokens = self.run.before, getattr(self.trainer, "_total_train_tokens", None)
         return {
             "n_tokens": None if n_tokens is None else int(n_tokens),
-            "seconds_train": before.get("seconds_train", 0.0) + seconds,
-            "total_loss": before.get("total_loss", 0.0) + mean_loss * n_steps,
+            "seconds_train": before.get("seconds_train", 0.0) + time.perf_counter() - self.began,
+            "seconds_wall": self.run.seconds_wall(),
+            "peak_memory_bytes": max(peak_memory_bytes(), before.get("peak_memory_bytes", 0)),
         }
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Record step and time now and then: a run that is killed between two checkpoints has spent it too."""
+        if time.perf_counter() - self.noted > _SECONDS_BETWEEN_NOTES:
+            self.run.note_spent(state.global_step)
+            self.noted = time.perf_counter()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Record them with each checkpoint."""
+        self.run.note_spent(state.global_step)
 
 
 def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours: float | None = None) -> dict[str, Any]:
-    """Train, from `checkpoint` if given; return the metrics of all parts of `run`. Raises `Diverged`,
+    """Train, from `checkpoint` if given; return the metrics of all legs of `run`. Raises `Diverged`,
     and `Stopped` after a signal or `max_hours`, with a checkpoint."""
     notes = CostCallback(run, trainer)
+    if isinstance(trainer, ExactResume):
+        trainer.cost_so_far, trainer.seconds_before = notes.so_far, run.before.get("seconds_train", 0.0)
+        trainer.add_callback(ExactResumeCallback(trainer, checkpoint, run.before.get("total_loss", 0.0)))
     trainer.add_callback(notes)
-    if isinstance(trainer, CompleteSaving):
-        trainer.cost_so_far = notes.so_far
     if hasattr(trainer, "_total_train_tokens"):  # TRL would count from 0 again
         trainer._total_train_tokens = run.before.get("n_tokens") or 0
     stopping = StopWithCheckpoint(max_hours)
@@ -78,20 +77,11 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
         metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     finally:
         stopping.give_back()
-    run.note_spent()
+    run.note_spent(trainer.state.global_step)
     stopping.raise_if_stopped()
     refuse_broken_weights(trainer)
-    whole = notes.cost(metrics["train_runtime"], metrics["train_loss"])
-    run.before = whole
-    if checkpoint is None:
-        return metrics
-    seconds = whole["seconds_train"]
-    return {
-        **metrics,
-        "train_loss": whole["total_loss"] / max(1, trainer.state.global_step),
-        "train_runtime": round(seconds, 4),
-        "train_steps_per_second": round(trainer.state.global_step / seconds, 3),
-    }
+    run.before = {**notes.so_far(), "seconds_train": metrics["train_runtime"]}
+    return dict(metrics)
 
 
 def cost_of_training(run: Run) -> dict[str, Any]:
@@ -101,7 +91,7 @@ def cost_of_training(run: Run) -> dict[str, Any]:
     return {
         "n_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": max(peak_memory_bytes(), run.before.get("peak_memory_bytes", 0)),
     }
 
 
@@ -140,7 +130,7 @@ class ThroughputMeter:
         self._first_step = 0
         self._began: float | None = None  # on this clock, as all times below
         self._warm: float | None = None  # when the first step was over
-        self._window_began = 0.0
+        self._window_began = self._seconds_carried = 0.0
 
     def count(self, batch: Mapping[str, Any], step: int) -> None:
         """Add the next batch, after `step` optimizer steps. Never waits for the device."""
@@ -150,7 +140,7 @@ class ThroughputMeter:
         elif self._warm is None and step > self._first_step:
             self._warm = self._now()
         counts = batch_counts(batch)
-        self._counts = counts if self._counts is None else self._counts + counts
+        self._counts = counts if self._counts is None else self._counts.to(counts.device) + counts
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -168,11 +158,19 @@ class ThroughputMeter:
         """Whether the clock is stopped."""
         return self._depth_of_pause > 0
 
+    def window(self) -> tuple[torch.Tensor | None, float]:
+        """Sums of `batch_counts` and seconds of training since the window was closed."""
+        running = 0.0 if self._began is None else self._now() - self._window_began
+        return self._counts, self._seconds_carried + running
+
+    def continue_window(self, counts: torch.Tensor | None, seconds: float) -> None:
+        """Begin with the window of an earlier leg of the run."""
+        self._counts, self._seconds_carried = counts, seconds
+
     def close_window(self) -> tuple[torch.Tensor | None, float]:
-        """Sums of `batch_counts` and seconds of training since the last call."""
-        now = self._now()
-        counts, seconds = self._counts, now - self._window_began
-        self._counts, self._window_began = None, now
+        """The same, and begin the next window."""
+        counts, seconds = self.window()
+        self._counts, self._window_began, self._seconds_carried = None, self._now(), 0.0
         return counts, seconds
 
     def seconds_left(self, step: int, last_step: int) -> float | None:

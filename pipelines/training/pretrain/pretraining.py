@@ -7,7 +7,6 @@ from typing import Any, cast
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, write_json_atomically
@@ -17,6 +16,7 @@ from pipelines.records import Run
 from pipelines.training.callbacks.logging_callback import ThroughputLogging, add_logging
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.callbacks.throughput import cost_of_training, run_training
+from pipelines.training.exact_resume import ExactResume
 from pipelines.training.pretrain.corpus import Corpus
 from pipelines.training.pretrain.corpus_stream import CorpusStream
 from pipelines.training.pretrain.document_boundaries import stack_blocks
@@ -28,7 +28,7 @@ _PROMPT_CHARACTERS = 40
 CORPUS_STATE_NAME = "corpus_state.json"
 
 
-class PretrainingTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, Trainer):
+class PretrainingTrainer(FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, Trainer):
     """transformers' `Trainer` with Muon for the matrices where the recipe says so, and a stream's state in checkpoints.
 
     `stream` is the corpus if it is streamed, None if it is whole.
@@ -77,11 +77,10 @@ class PretrainingTrainer(FiniteSteps, CompleteSaving, ThroughputLogging, Trainer
         """Tokens and documents drawn from each part of a streamed corpus so far."""
         return {} if self.stream is None else {"parts": self.stream.parts_after(self.state.global_step)}
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.stream is not None and self.args.should_save:  # first, so that every complete checkpoint has it
-            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+    def _save_own_state(self, folder: Path) -> None:
+        if self.stream is not None and self.args.should_save:
             write_json_atomically(folder / CORPUS_STATE_NAME, self.stream.state_after(self.state.global_step))
-        super()._save_checkpoint(model, trial)
+        super()._save_own_state(folder)
 
 
 def pretraining_trainer(
