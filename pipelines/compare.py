@@ -6,11 +6,10 @@ r"""Compare a base with instruct models on the same prompts: paired differences 
 Input: a base, one or more instruct models or adapters of that base (folders, a checkpoint as RUN/checkpoint-100, or Hub
 ids as org/name or org/name@revision), and held-out prompts: the test split of a dataset folder, or a file, in any row
 format that sft.py trains. The last answer of a row is the reference (with --all_turns each answer), and the models get
-everything before
-it, including system text and tools. A row with only `prompt` has no reference. Answers are checked against the row's
-`references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or MBPP's test_list, HumanEval's
-test and entry_point), and `constraints`, a list such as ["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's
-columns. An unknown kind lists the valid ones.
+everything before it, including system text and tools. A row with only `prompt` has no reference. Answers are checked
+against the row's `references` (a list of texts), `numeric_answer`, `tests` (a list of Python statements; or MBPP's
+test_list, HumanEval's test and entry_point), and `constraints`, a list such as
+["no_commas", {"kind": "n_words", "at_most": 50}], or IFEval's columns. An unknown kind lists the valid ones.
 
 The base gets plain prompts, the instruct models their chat template or --chat_template. Rows of `prompt` and
 `completion` as texts are given to all models unchanged. A second baseline is the base after --base_few_shot examples

@@ -49,6 +49,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card
+    from pipelines.training.best.best_checkpoint import best_lines, planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.pretrain import pretraining_model as models
@@ -81,6 +82,8 @@ def _train(recipe: "Recipe") -> None:
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
     is_continued, texts = model_arguments.model_name_or_path is not None, corpus.held_out_texts
     before = before_after.likelihoods_in_training(trainer, loaded, texts) if is_continued else None
+    best = planned_best(recipe)
+    best.follow(trainer)
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
@@ -88,16 +91,17 @@ def _train(recipe: "Recipe") -> None:
     after = before_after.likelihoods_in_training(trainer, loaded, texts)
     changes = before_after.held_out_bits_per_byte(before, after)
     save_pretrained(trainer, pretraining.save_dtype)
-    examined = run_postflight(trainer, start_state)
+    examined, chosen = run_postflight(trainer, start_state), best.record(trainer)
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
+        **chosen,
         **cost_of_pretraining(trainer, pretraining.max_length, run),
     )
     if run.writes:
         loss = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
-        _finish(run.folder, [loss, *before_after.held_out_lines(changes)], examined)
+        _finish(run.folder, [loss, *best_lines(chosen), *before_after.held_out_lines(changes)], examined)
     if push:
         push.finish(model_card)
 

@@ -46,6 +46,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card, write_card
+    from pipelines.training.best.best_checkpoint import best_lines, planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.samples import SampleAnswersCallback
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
@@ -67,6 +68,7 @@ def _train(recipe: "Recipe") -> None:
     tokenizer, new_tokens = inputs.tokenizer
     train, ledger, held_out = inputs.tokenize(compares_with_serving=not stopped_at_errors(doctor))
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
+    best = planned_best(recipe, inputs, held_out, ledger)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
     run.note(doctor=doctor)
@@ -82,6 +84,7 @@ def _train(recipe: "Recipe") -> None:
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     trainer.examples, trainer.ledger = train, ledger
+    best.follow(trainer)
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
@@ -89,12 +92,13 @@ def _train(recipe: "Recipe") -> None:
     metrics |= trainer.evaluate() if held_out is not None else {}
     save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
+    chosen = best.record(trainer)
     losses = write_row_losses(trainer, train, rows.train, ledger, cost["n_tokens"]) if data.row_losses else None
-    run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **cost)
+    run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **chosen, **cost)
     if run.writes:
         write_card(run.folder)
         written = [f"instruct model written to {run.folder}", *serving_lines(run.folder)]
-        print(*examined.lines(), *row_losses_line(losses), *written, sep="\n")
+        print(*examined.lines(), *best_lines(chosen), *row_losses_line(losses), *written, sep="\n")
     examined.stop_at_errors(run.folder)
     if push:
         push.finish(model_card)

@@ -9,6 +9,7 @@ from trl.scripts.utils import DatasetConfig, DatasetMixtureConfig
 
 from data_prep.conversation import TrainOn
 from pipelines.errors import UserError
+from pipelines.recipe.keep_best import KeepBest
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -68,6 +69,11 @@ class RunArguments:
     resume: bool = False  # continue the unfinished run in output_dir
     # stop with a checkpoint this many hours after the start, for a queue's limit; --resume continues. None: no limit
     max_hours: float | None = None
+    # keep the best checkpoint: loss (held-out), or in sft.py a metric of answers to held-out prompts, such as
+    # stopped_by_itself, exact_match or passes_tests. Evaluates and saves each tenth of the run unless eval_strategy is
+    # set. None: keep the last weights
+    keep_best: KeepBest | None = None
+    patience: int | None = None  # stop after so many evaluations without a new best. None: never
     # prompts answered at each evaluation. None: the first n_samples held-out prompts
     sample_prompts: list[str] | None = None
     n_samples: int = 3  # how many held-out prompts to answer; 0 for none
@@ -82,6 +88,7 @@ class RunArguments:
     def __post_init__(self) -> None:
         getattr(super(), "__post_init__", lambda: None)()
         self.doctor = chosen(DoctorMode, self.doctor, "doctor")
+        self.keep_best = None if self.keep_best is None else chosen(KeepBest, self.keep_best, "keep_best")
 
 
 @dataclass
@@ -117,6 +124,9 @@ class InstructionArguments(DataArguments):
     train_on: TrainOn = TrainOn.ALL_TURNS
     # adapter to train further, with model_name_or_path as its base. None: a new adapter
     adapter_name_or_path: str | None = None
+    keep_best_rows: int = 64  # held-out prompts that keep_best measures at each evaluation, drawn with the seed
+    keep_best_max_new_tokens: int = 256  # longest answer to them, in tokens
+    run_code: bool = False  # let keep_best run generated Python, in a sandbox (bubblewrap)
     # write row_losses.parquet at the end: the loss of each training row, or of a sample whose forward pass takes
     # about a tenth of the run
     row_losses: bool = True

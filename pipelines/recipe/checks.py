@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.recipe.keep_best import best_is_kept
 from pipelines.recipe.precision import say
 from pipelines.recipe.stages import Stage
 from pipelines.records.checkpoint import refuse_torn_checkpoint
@@ -74,6 +75,7 @@ LORA_KEYS = (
 )  # fmt: skip
 _OF_ONE_DATASET = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_revision")
 _BNB_KEYS = ("bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant")
+_KEEP_BEST_KEYS = ("keep_best_rows", "keep_best_max_new_tokens", "run_code")
 _HUB_KEYS = ("hub_model_id", "hub_strategy", "hub_revision", "hub_private_repo", "hub_always_push")
 DEPENDENT = (
     DependentKeys(("eval_steps",), _is("eval_strategy", "steps"), "eval_strategy: steps"),
@@ -82,6 +84,7 @@ DEPENDENT = (
     DependentKeys(("num_train_epochs",), _is("max_steps", -1, -1), "no max_steps"),
     DependentKeys(("packing_strategy",), _is("packing", True), "packing: true"),
     DependentKeys(_BNB_KEYS, _is("load_in_4bit", True), "load_in_4bit: true"),
+    DependentKeys(_KEEP_BEST_KEYS, lambda keys: keys.get("keep_best") is not None, "keep_best"),
     DependentKeys(_HUB_KEYS, _is("push_to_hub", True), "push_to_hub: true"),
     DependentKeys(("f_alpha_divergence_coef",), _is("f_divergence_type", "alpha_divergence"), "f_divergence_type"),
     DependentKeys(("discopop_tau",), lambda keys: "discopop" in (keys.get("loss_type") or ()), "loss_type: discopop"),
@@ -97,7 +100,7 @@ _UNSET: tuple[Any, ...] = (None, False, "", [])
 
 def checks_of(stage: Stage) -> Sequence[Check]:
     """Return the checks that `parse_recipe` runs for a program of `stage`."""
-    return [missing_paths, partial(unsupported_keys, stage)]
+    return [missing_paths, partial(unsupported_keys, stage), partial(best_is_kept, stage)]
 
 
 def missing_paths(keys: Keys) -> Iterator[UserError]:

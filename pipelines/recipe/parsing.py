@@ -14,6 +14,7 @@ from pipelines.errors import UserError, raise_together
 from pipelines.recipe.accepted_keys import AcceptedKey, accepted_keys
 from pipelines.recipe.checks import PATH_KEYS, Check
 from pipelines.recipe.defaults import keys_for_this_machine, keys_of_default_tracker
+from pipelines.recipe.keep_best import with_keep_best
 from pipelines.recipe.precision import Precision, precision_of_training
 from pipelines.recipe.raw_values import RawValue, as_values, read_raw_values
 from pipelines.recipe.renamed_keys import (
@@ -130,7 +131,7 @@ def _read(classes: Sequence[type | str], arguments: Sequence[str]) -> _Reading:
         if str(settled.get(key)).startswith("~/"):
             settled[key] = str(Path(settled[key]).expanduser())
     on_command_line = frozenset(key for key, raw in keys.items() if raw.from_command_line)
-    return _Reading(path, settled, on_command_line, faults, strays)
+    return _Reading(path, with_keep_best(settled), on_command_line, faults, strays)
 
 
 def _missing(names: Sequence[str]) -> UserError:

@@ -59,7 +59,8 @@ _KEYS_OF_RANGE: list[tuple[Range, str]] = [
         "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps num_train_epochs lora_r "
         "lora_alpha max_length adam_epsilon save_total_limit dataset_num_proc eval_accumulation_steps discopop_tau "
         "ref_model_sync_steps precompute_ref_batch_size torch_empty_cache_steps dataloader_prefetch_factor "
-        "ddp_bucket_cap_mb ddp_timeout pad_to_multiple_of sample_max_new_tokens muon_learning_rate max_hours",
+        "ddp_bucket_cap_mb ddp_timeout pad_to_multiple_of sample_max_new_tokens muon_learning_rate max_hours patience "
+        "keep_best_rows keep_best_max_new_tokens",
     ),
     (
         _NOT_NEGATIVE,

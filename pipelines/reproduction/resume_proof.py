@@ -15,7 +15,8 @@ from pipelines.records.checkpoint import CHECKPOINT_NAME
 _ROOT = Path(__file__).resolve().parents[2]
 _KEYS = {
     "push_to_hub": False, "report_to": "none", "doctor": "off", "save_strategy": "steps",
-    "save_only_model": False, "load_best_model_at_end": False, "logging_steps": 1, "disable_tqdm": True,
+    "save_only_model": False, "load_best_model_at_end": False, "keep_best": None, "patience": None,
+    "logging_steps": 1, "disable_tqdm": True,
 }  # fmt: skip
 _SECONDS_BETWEEN_LOOKS = 0.005
 

@@ -163,6 +163,8 @@ def _short(training: TrainingArguments, folder: str) -> Any:
 
 def _trainer(short: Any, model: ModelConfig, data: Any) -> Trainer:
     set_seed(short.seed)
+    if data.keep_best is not None:  # answers are not measured here
+        short.metric_for_best_model, short.greater_is_better = "eval_loss", False
     tokenizer, small = _tokenizer(), _model(model)
     lora = LoraConfig(r=1, target_modules="all-linear") if model.use_peft else None
     n_rows = short.per_device_train_batch_size * short.gradient_accumulation_steps

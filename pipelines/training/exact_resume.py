@@ -63,8 +63,9 @@ class ExactResume(_AnyTrainer):
         super().log(logs, start_time)
 
     def _run_epoch(self, *arguments: Any, **options: Any) -> None:
-        """Train an epoch; nothing if all steps are done. transformers would train one more from their checkpoint."""
-        if self.state.global_step >= self.state.max_steps:
+        """Train an epoch; nothing if all steps are done, or early stopping has ended the run. transformers would train
+        one more from their checkpoint."""
+        if self.state.global_step >= self.state.max_steps or self.control.should_training_stop:
             self.control.should_training_stop = True
         else:
             super()._run_epoch(*arguments, **options)

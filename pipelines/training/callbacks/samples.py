@@ -71,7 +71,8 @@ class SampleAnswersCallback(EvaluationMetrics):
             if not sharded and self.prompts:
                 samples = self._answers(model, stops, trainer.state.global_step)
                 found[f"{prefix}_stop_rate"] = sum(sample.stopped for sample in samples) / len(samples)
-                self._keep(samples)
+                if trainer.is_in_train or not trainer.state.best_model_checkpoint:
+                    self._keep(samples)  # those of the best checkpoint, loaded after the training, are in the file
             probabilities = end_probabilities(model, [row for row in self.rows if row.end in stops])
         for name, values in zip(("p_end", "p_end_inside"), probabilities, strict=True):
             if values:

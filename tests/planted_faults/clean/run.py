@@ -25,9 +25,9 @@ def many_epochs_with_the_best_kept() -> Pair:
 
 
 def best_by_accuracy() -> Pair:
-    """The greatest accuracy, with the default direction; checkpoints at every second evaluation, one at the end."""
+    """The greatest accuracy, with the default direction."""
     keys = {
-        "eval_steps": 10, "save_strategy": "steps", "save_steps": 20, "load_best_model_at_end": True,
+        "eval_steps": 10, "save_strategy": "steps", "save_steps": 10, "load_best_model_at_end": True,
         "metric_for_best_model": "mean_token_accuracy", "eval_delay": 10,
     }  # fmt: skip
     rows = rows_in("english")

@@ -1,0 +1,223 @@
+"""Keeping the best checkpoint: what chooses it, that it is what is saved, and that a resumed run chooses the same."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines import compare, sft
+from pipelines.errors import UserError
+from pipelines.recipe.keep_best import KeepBest
+from pipelines.training.best import best_checkpoint
+from pipelines.training.best.best_checkpoint import best_lines
+from tests.run_files import adapter_weights, logged, mark_started, read_json, read_jsonl, record_of, write_jsonl
+from tests.training.sft_runs import KEYS, bare_base
+
+_OFTEN = (
+    "--use_peft --learning_rate 1e-2 --lora_dropout 0.2 --max_steps 8 --eval_steps 2 --test_split_size 8 "
+    "--doctor off --row_losses false --keep_best_max_new_tokens 8"
+)
+_EACH_EVALUATION = "--eval_strategy steps --save_strategy steps --save_steps 2"
+Train = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows in pairs of one group."""
+    rows = [{"instruction": f"Say {n}.", "output": f"{n} it is", "group": str(n // 2)} for n in range(24)]
+    return write_jsonl(tmp_path_factory.mktemp("rows") / "rows.jsonl", rows)
+
+
+@pytest.fixture(scope="module")
+def train(base: Path, rows: Path) -> Train:
+    keys = KEYS.replace("--eval_strategy no ", "").replace("--save_strategy no ", "")
+
+    def run(folder: Path, more: str, model: Path = base) -> dict[str, Any]:
+        sft.main(
+            f"--model_name_or_path {model} --dataset_name {rows} --output_dir {folder} {keys} {_OFTEN} {more}".split()
+        )
+        return record_of(folder)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(train: Train, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same run without a choice, and with choices by loss and by answers."""
+    folder = tmp_path_factory.mktemp("runs")
+    ways = {"plain": _EACH_EVALUATION, "loss": "--keep_best loss", "chrf": "--keep_best chrf"}
+    for name, more in ways.items():
+        train(folder / name, more)
+    return {name: folder / name for name in ways}
+
+
+def state_of(checkpoint: Path) -> dict[str, Any]:
+    """Weights, optimizer and random state, in full."""
+    parts = {name: torch.load(checkpoint / name, weights_only=False) for name in ("optimizer.pt", "rng_state.pth")}
+    return {**parts, "weights": load_file(checkpoint / "adapter_model.safetensors")}
+
+
+def flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [one for key in value for one in flat(value[key])]
+    if isinstance(value, list | tuple):
+        return [one for part in value for one in flat(part)]
+    return value.flatten().tolist() if hasattr(value, "flatten") else [value]
+
+
+@pytest.mark.parametrize("way", ["loss", "chrf"])
+def test_measuring_does_not_change_the_training_by_a_bit(runs, way):
+    for step in (2, 8):
+        plain, measured = (state_of(runs[name] / f"checkpoint-{step}") for name in ("plain", way))
+        assert flat(plain) == flat(measured)
+    assert logged(runs["plain"], "loss") == logged(runs[way], "loss")
+
+
+@pytest.mark.parametrize("way", ["loss", "chrf"])
+def test_the_best_checkpoint_is_what_is_saved_and_the_record_says_why(runs, way):
+    record = record_of(runs[way])["best_checkpoint"]
+    values = {one["step"]: one["value"] for one in record["evaluations"]}
+    assert list(values) == [2, 4, 6, 8]
+    best = min(values.values()) if way == "loss" else max(values.values())
+    assert (record["value"], values[record["step"]], record["metric"]) == (best, best, f"eval_{way}")
+    assert len(set(values.values())) > 1
+    kept = adapter_weights(runs[way] / record["checkpoint"])
+    assert record["n_tensors_equal"] == len(kept)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in adapter_weights(runs[way]).items())
+    figures = {one["step"]: one for one in record["evaluations"]}
+    assert all(one["on_rows"]["n"] == 8 and one["on_rows"]["n_groups"] < 8 for one in figures.values())
+    assert {step for step, one in figures.items() if one["minus_best"] is None} == {record["step"]}
+    if way == "chrf":
+        assert all(one["on_rows"]["value"] == pytest.approx(one["value"]) for one in figures.values())
+    assert "test split" in record["note"]
+    [line, note] = best_lines({"best_checkpoint": record})
+    assert line.startswith(f"kept {record['checkpoint']}, the best of 4 evaluations by eval_{way}")
+    assert "the 3 others are not distinguishable" in line
+    assert note == record["note"]
+
+
+def test_the_log_has_the_value_and_the_evaluation_after_the_training_is_of_the_kept_step(runs):
+    history = read_json(runs["chrf"] / "trainer_state.json")["log_history"]
+    logs = [(one["step"], one["eval_chrf"]) for one in history if "eval_chrf" in one]
+    record = record_of(runs["chrf"])
+    assert logs[:-1] == [(one["step"], one["value"]) for one in record["best_checkpoint"]["evaluations"]]
+    assert logs[-1] == (record["best_checkpoint"]["step"], record["best_checkpoint"]["value"])
+    assert record["metrics"]["eval_chrf"] == record["best_checkpoint"]["value"]
+    assert [line["step"] for line in read_jsonl(runs["chrf"] / "best_checkpoint.jsonl")] == [2, 4, 6, 8]
+    samples = record_of(runs["plain"]).get("best_checkpoint")
+    assert samples is None
+
+
+def test_the_value_is_the_one_of_compare(runs, rows, tmp_path):
+    kept = record_of(runs["chrf"])["best_checkpoint"]
+    held_out = [json.loads(line) for line in rows.read_text().splitlines()]
+    split = {one["instruction"] for one in _held_out_rows(runs["chrf"])}
+    path = write_jsonl(tmp_path / "held_out.jsonl", [one for one in held_out if one["instruction"] in split])
+    base = record_of(runs["chrf"])["base"]["path"]
+    compare.main(["--base", base, "--instruct", str(runs["chrf"]), "--prompts", str(path), "--num_samples", "0",
+                  "--max_new_tokens", "8", "--base_few_shot", "0", "--output", str(tmp_path / "out")])  # fmt: skip
+    figure = read_json(tmp_path / "out" / "comparison.json")["models"]["instruct"]["metrics"]["chrf"]
+    assert (figure["value"], figure["n"]) == (pytest.approx(kept["value"], abs=1e-12), 8)
+
+
+def _held_out_rows(run: Path) -> list[dict[str, Any]]:
+    from pipelines.recipe import ARGUMENTS, Stage, parse_recipe
+    from pipelines.training.data.rows import recipe_rows
+
+    keys = record_of(run)["recipe"]
+    asked = ["--dataset_name", keys["dataset_name"], "--test_split_size", "8", "--model_name_or_path", "x",
+             "--bf16", "false"]  # fmt: skip
+    recipe = parse_recipe(ARGUMENTS[Stage.SFT], asked)
+    return list(recipe_rows(recipe.arguments[0], recipe.arguments[1].seed, evaluates=True)[1] or ())
+
+
+@pytest.fixture
+def worsening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first evaluation is the best one."""
+    values = best_checkpoint.BestCheckpoint.measure
+
+    def measure(self: Any, trainer: Any, prefix: str) -> dict[str, float]:
+        found = values(self, trainer, prefix)
+        return dict.fromkeys(found, 1 / (1 + trainer.state.global_step)) if trainer.is_in_train else found
+
+    monkeypatch.setattr(best_checkpoint.BestCheckpoint, "measure", measure)
+
+
+@pytest.mark.usefixtures("worsening")
+@pytest.mark.parametrize("resumed_at", [4, 6])
+def test_a_resumed_run_chooses_and_stops_as_the_straight_one(train, tmp_path, resumed_at):
+    """At step 6 patience is over already: not one step more is trained."""
+    keys = "--keep_best chrf --patience 2 --save_total_limit 3"
+    straight = train(tmp_path / "run", keys)["best_checkpoint"]
+    assert (straight["step"], straight["stopped_early_at"], straight["n_evaluations"]) == (2, 6, 3)
+    moved = Path(shutil.copytree(tmp_path / "run", tmp_path / "moved"))
+    shutil.rmtree(tmp_path / "run")
+    mark_started(moved)
+    for step in range(resumed_at + 2, 9, 2):
+        shutil.rmtree(moved / f"checkpoint-{step}", ignore_errors=True)
+    assert train(moved, f"{keys} --resume")["best_checkpoint"] == straight
+    assert max(one["step"] for one in read_json(moved / "trainer_state.json")["log_history"]) == 6
+
+
+@pytest.mark.usefixtures("worsening")
+def test_a_best_checkpoint_that_was_torn_is_not_chosen_again(train, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(run, "--keep_best chrf")
+    shutil.rmtree(run / "checkpoint-8")
+    (run / "checkpoint-2" / "adapter_model.safetensors").write_bytes(b"")
+    mark_started(run)
+    assert train(run, "--keep_best chrf --resume")["best_checkpoint"]["step"] == 8
+    assert "the best checkpoint so far is not whole (checkpoint-2: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("worsening")
+@pytest.mark.parametrize("how", ["full", "modules_to_save", "one_kept"])
+def test_all_that_is_trained_comes_back_from_the_best_checkpoint(train, tmp_path, how):
+    """A tied model in full; a head saved with an adapter; rows of new tokens are in every other test."""
+    more = {"full": "--use_peft false", "modules_to_save": "--lora_modules_to_save lm_head",
+            "one_kept": "--save_total_limit 1"}[how]  # fmt: skip
+    base = bare_base(tmp_path / "base", tied=how != "modules_to_save")
+    record = train(tmp_path / "run", f"--keep_best chrf {more}", model=base)["best_checkpoint"]
+    assert record["step"] == 2
+    assert record["n_tensors_equal"] > 10
+    name = "model.safetensors" if how == "full" else "adapter_model.safetensors"
+    kept, saved = (load_file(folder / name) for folder in (tmp_path / "run" / "checkpoint-2", tmp_path / "run"))
+    assert kept.keys() == saved.keys()
+    assert all(torch.equal(kept[key], saved[key]) for key in kept)
+
+
+@pytest.mark.usefixtures("worsening")
+def test_weights_that_are_not_the_best_ones_stop_the_run(train, tmp_path, monkeypatch):
+    """As where the best adapter is not loaded, which transformers only warns of."""
+    from transformers import Trainer
+
+    monkeypatch.setattr(Trainer, "_load_best_model", lambda _: None)
+    with pytest.raises(UserError, match=r"the weights in .*run are not those of checkpoint-2") as refused:
+        train(tmp_path / "run", "--keep_best chrf")
+    assert "which is whole" in str(refused.value.fix)
+
+
+def test_a_metric_without_rows_is_refused_before_the_run_begins(train, tmp_path):
+    with pytest.raises(UserError, match="keep_best: numeric_answer applies to 0 of 8 held-out rows"):
+        train(tmp_path / "run", f"--keep_best {KeepBest.NUMERIC_ANSWER}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fewer_rows_are_drawn_and_the_rest_is_counted(train, tmp_path):
+    record = train(tmp_path / "run", "--keep_best stopped_by_itself --keep_best_rows 3 --max_steps 2")
+    assert record["best_checkpoint"]["held_out_rows"] == {"n": 3, "left_out": {"not drawn": 5}}
+    assert record["metrics"]["eval_stopped_by_itself"] == record["best_checkpoint"]["value"]
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap (bwrap) is not installed")
+def test_code_is_run_in_the_sandbox(train, tmp_path):
+    rows = [{"instruction": f"Write a Python function f_{n}(x).", "output": "def f(x): pass", "tests": ["assert True"]}
+            for n in range(6)]  # fmt: skip
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    more = f"--keep_best passes_tests --run_code --dataset_name {path} --test_split_size 2 --max_steps 2"
+    assert train(tmp_path / "run", more)["best_checkpoint"]["value"] in (0, 0.5, 1)
