@@ -52,7 +52,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card, write_card
-    from pipelines.training.best.best_checkpoint import best_lines, planned_best
+    from pipelines.training.best.best_checkpoint import planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
     from pipelines.training.dry_run import refuse_impossible_training
@@ -76,13 +76,10 @@ def _train(recipe: "Recipe") -> None:
     run = open_training_run("dpo", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
     run.note(doctor=doctor)
-    if run.writes:
-        print(f"ledger: {ledger.summary()}", flush=True)
     policy = load_policy(start, model_arguments, training, tokenizer, new_tokens)
     trainer = preference_trainer(policy, training, train, held_out, data)
     trainer.examples, trainer.ledger = train, ledger
-    best = planned_best(recipe)
-    best.follow(trainer)
+    best = planned_best(recipe).follow(trainer)
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
@@ -93,12 +90,12 @@ def _train(recipe: "Recipe") -> None:
         measured = preference_metrics(before, score_pairs(trainer), training.beta, groups)
         metrics |= {**trainer.evaluate(), "held_out_pairs": {**measured, "left_out": ledger.held_out.reasons()}}
     save_trained(trainer, folder, ledger)
-    examined, chosen = run_postflight(trainer, start_state), best.record(trainer)
-    run.finish(metrics=metrics, after_run=examined.to_json(), **chosen, **cost_of_training(run))
+    examined = run_postflight(trainer, start_state)
+    run.finish(metrics=metrics, after_run=examined.to_json(), **best.record(trainer), **cost_of_training(run))
     if run.writes:
         write_card(folder)
         told = [] if before is None else [preference_line(metrics["held_out_pairs"])]
-        told += best_lines(chosen)
+        told += best.lines()
         print(*examined.lines(), *told, f"model written to {folder}", *serving_lines(folder), sep="\n")
     examined.stop_at_errors(folder)
     if push:

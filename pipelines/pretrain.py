@@ -49,59 +49,51 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card
-    from pipelines.training.best.best_checkpoint import best_lines, planned_best
+    from pipelines.training.best.best_checkpoint import planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.dry_run import refuse_impossible_training
+    from pipelines.training.pretrain import pretraining as trainers
     from pipelines.training.pretrain import pretraining_model as models
     from pipelines.training.pretrain.corpus import open_corpus
-    from pipelines.training.pretrain.pretraining import (
-        cost_of_pretraining,
-        pretraining_trainer,
-        restore_stream,
-        save_pretrained,
-        train,
-    )
     from pipelines.training.resuming import checkpoint_to_resume
     from pipelines.training.run_inputs import pretraining_inputs
 
     pretraining, training, model_arguments = recipe.arguments
-    checkpoint = checkpoint_to_resume(recipe)
+    checkpoint, general_text = checkpoint_to_resume(recipe), read_general_text(pretraining.general_text)
     refuse_impossible_training(recipe)
-    general_text = read_general_text(pretraining.general_text)
     doctor = run_preflight(recipe, Stage.PRETRAIN)
     push = planned_push(recipe, model_arguments.model_name_or_path)
     tokenizer = models.tokenizer_to_pretrain(pretraining, model_arguments)
     corpus = open_corpus(pretraining, training, tokenizer)
     models.refuse_impossible_model(pretraining, model_arguments, tokenizer)
-    restore_stream(corpus, checkpoint)
+    trainers.restore_stream(corpus, checkpoint)
     run = open_training_run("pretrain", recipe, training, resume=pretraining.resume, checkpoint=checkpoint)
     run.lock(made_once(lambda: pretraining_inputs(pretraining, corpus, tokenizer, model_arguments)))
     model = models.model_to_pretrain(pretraining, model_arguments, training, tokenizer)
     run.note(dataset=corpus.facts, n_parameters=model.num_parameters(), doctor=doctor)
-    trainer = pretraining_trainer(model, tokenizer, corpus, pretraining, training)
+    trainer = trainers.pretraining_trainer(model, tokenizer, corpus, pretraining, training)
     loaded = LoadedModel("trained", training.output_dir, model, tokenizer)
     is_continued, texts = model_arguments.model_name_or_path is not None, corpus.held_out_texts
     before = before_after.likelihoods_in_training(trainer, loaded, texts) if is_continued else None
-    best = planned_best(recipe)
-    best.follow(trainer)
+    best = planned_best(recipe).follow(trainer)
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
-    metrics = train(trainer, corpus, run, checkpoint, pretraining.max_hours)
+    metrics = trainers.train(trainer, corpus, run, checkpoint, pretraining.max_hours)
     after = before_after.likelihoods_in_training(trainer, loaded, texts)
     changes = before_after.held_out_bits_per_byte(before, after)
-    save_pretrained(trainer, pretraining.save_dtype)
-    examined, chosen = run_postflight(trainer, start_state), best.record(trainer)
+    trainers.save_pretrained(trainer, pretraining.save_dtype)
+    examined = run_postflight(trainer, start_state)
     run.finish(
         metrics={**metrics, "held_out_bits_per_byte": changes},
         after_run=examined.to_json(),
         dataset={**corpus.facts, **trainer.corpus_facts()},
-        **chosen,
-        **cost_of_pretraining(trainer, pretraining.max_length, run),
+        **best.record(trainer),
+        **trainers.cost_of_pretraining(trainer, pretraining.max_length, run),
     )
     if run.writes:
         loss = f"held-out loss {metrics['eval_loss']:.4f} nats per token"
-        _finish(run.folder, [loss, *best_lines(chosen), *before_after.held_out_lines(changes)], examined)
+        _finish(run.folder, [loss, *best.lines(), *before_after.held_out_lines(changes)], examined)
     if push:
         push.finish(model_card)
 

@@ -46,7 +46,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.recipe import Stage
     from pipelines.records import open_training_run
     from pipelines.report.model_card.writing import model_card, write_card
-    from pipelines.training.best.best_checkpoint import best_lines, planned_best
+    from pipelines.training.best.best_checkpoint import planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.samples import SampleAnswersCallback
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
@@ -63,8 +63,7 @@ def _train(recipe: "Recipe") -> None:
     refuse_impossible_training(recipe)
     inputs = sft_inputs(recipe)
     rows, start = inputs.rows, inputs.start
-    doctor = run_preflight(recipe, Stage.SFT, inputs)
-    push = planned_push(recipe, start.base)
+    doctor, push = run_preflight(recipe, Stage.SFT, inputs), planned_push(recipe, start.base)
     tokenizer, new_tokens = inputs.tokenizer
     train, ledger, held_out = inputs.tokenize(compares_with_serving=not stopped_at_errors(doctor))
     check_thresholds(ledger, data, doctor, tells=training.process_index == 0)
@@ -72,8 +71,6 @@ def _train(recipe: "Recipe") -> None:
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
     run.note(doctor=doctor)
-    if run.writes:
-        print(f"ledger: {ledger.summary()}", flush=True)
     bundle = load_bundle(start, model_arguments, training, tokenizer, new_tokens)
     run.note(n_parameters=bundle.model.num_parameters())
     trainer = sft_trainer(bundle, training, train, held_out, data.max_tokens_per_micro_batch)
@@ -92,13 +89,12 @@ def _train(recipe: "Recipe") -> None:
     metrics |= trainer.evaluate() if held_out is not None else {}
     save_trained(trainer, run.folder, ledger)
     examined, cost = run_postflight(trainer, before), cost_of_training(run)
-    chosen = best.record(trainer)
     losses = write_row_losses(trainer, train, rows.train, ledger, cost["n_tokens"]) if data.row_losses else None
-    run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **chosen, **cost)
+    run.finish(metrics=metrics, after_run=examined.to_json(), row_losses=losses, **best.record(trainer), **cost)
     if run.writes:
         write_card(run.folder)
         written = [f"instruct model written to {run.folder}", *serving_lines(run.folder)]
-        print(*examined.lines(), *best_lines(chosen), *row_losses_line(losses), *written, sep="\n")
+        print(*examined.lines(), *best.lines(), *row_losses_line(losses), *written, sep="\n")
     examined.stop_at_errors(run.folder)
     if push:
         push.finish(model_card)

@@ -44,10 +44,13 @@ def stopped_at_errors(record: dict[str, Any] | None) -> bool:
 
 
 def check_thresholds(ledger: Ledger, data: DataArguments, record: dict[str, Any] | None, *, tells: bool) -> None:
-    """Check the thresholds again on all rows if the doctor saw only a sample, and add the findings to its `record`.
+    """Print the ledger. Check the thresholds again on all rows if the doctor saw only a sample, and add the findings to
+    its `record`.
 
     Raises `AnswerIsNo` as `run_preflight`. `tells` is true on the rank that prints.
     """
+    if tells:
+        print(f"ledger: {ledger.summary()}", flush=True)
     if record is None or record["rows"]["train"]["n_seen"] == ledger.n_rows:
         return
     known = {finding["id"] for finding in record["findings"]}

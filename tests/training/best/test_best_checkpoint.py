@@ -95,7 +95,7 @@ def test_the_best_checkpoint_is_what_is_saved_and_the_record_says_why(runs, way)
     if way == "chrf":
         assert all(one["on_rows"]["value"] == pytest.approx(one["value"]) for one in figures.values())
     assert "test split" in record["note"]
-    [line, note] = best_lines({"best_checkpoint": record})
+    [line, note] = best_lines(record)
     assert line.startswith(f"kept {record['checkpoint']}, the best of 4 evaluations by eval_{way}")
     assert "the 3 others are not distinguishable" in line
     assert note == record["note"]
