@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, has_length
 
 from pipelines.records.checkpoint import remove_checkpoint, remove_older_checkpoints, seal_checkpoint
 
@@ -151,7 +151,9 @@ class ExactResumeCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint of the last step of an epoch waits for what happens at the end of the epoch: a run resumed from
-        it begins with the next one."""
+        it begins with the next one. In a stream, transformers would count the epoch from the checkpoint on."""
+        if not has_length(self.trainer.train_dataset):
+            state.epoch = state.global_step / state.max_steps
         is_last = _at_border(state) or state.global_step >= state.max_steps
         if is_last and IntervalStrategy.EPOCH in (args.eval_strategy, args.logging_strategy):
             control.should_save, self._save_waits = False, control.should_save

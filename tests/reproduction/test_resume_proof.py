@@ -47,7 +47,7 @@ def test_equal_runs_differ_in_nothing_but_places_and_times(tmp_path):
         ({"loss": 2.5}, "trainer_state.json: 1 of 5 values, first step 2, entry 1.loss (2.0, resumed 2.5)"),
         ({"weight": 1.5}, "checkpoint-4/adapter_model.safetensors: 1 of 1 values, first a.weight"),
         ({"moment": 0.25}, "checkpoint-2/optimizer.pt: 1 of 2 values, first state.0.exp_avg"),
-        ({"n_tokens": 5}, "checkpoint-4/checkpoint.json: 1 of 2 values, first cost.n_tokens (9, resumed 5)"),
+        ({"n_tokens": 5}, "checkpoint-4/checkpoint.json: 1 of 3 values, first cost.n_tokens (9, resumed 5)"),
     ],
 )
 def test_every_difference_is_named_where_it_begins(tmp_path, changes, line):
