@@ -1,7 +1,6 @@
 """Command-line arguments with one-line errors, exit codes, and cleanup when a program is interrupted."""
 
 import argparse
-import errno
 import io
 import logging
 import math
@@ -14,9 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from pipelines.errors import AnswerIsNo, Stopped, UserError
+from pipelines.files.disk import disk_fault
 
-# Disk and permission errors, reported as user errors. Other errors of files are bugs and keep their traceback.
-_DISK_AND_PERMISSION_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _MISSING = "the following arguments are required: "
 
 
@@ -115,15 +113,22 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head` has read enough; without this Python reports the error again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in _DISK_AND_PERMISSION_ERRORS:
+    except Exception as error:  # tokenizers raises a bare one for a full disk
+        said = _refused_place(error)
+        if said is None:
             raise
-        verb = "open" if error.errno in (errno.EACCES, errno.EPERM) else "write"
-        where = f" {error.filename}" if error.filename else ""
-        reason = str(error.strerror).lower()
-        print(f"error: cannot {verb}{where}: {reason}; fix that, or choose another path", file=sys.stderr)
+        print(f"error: {said}; fix that, or choose another path", file=sys.stderr)
         sys.exit(UserError.exit_code)
     sys.exit(0)
+
+
+def _refused_place(error: Exception) -> str | None:
+    """A disk or a permission that `error` reports. Other errors are bugs and keep their traceback."""
+    filename, fault = getattr(error, "filename", None), disk_fault(error)
+    where = f" {filename}" if filename else ""
+    if fault is None and isinstance(error, PermissionError):
+        return f"cannot open{where}: {str(error.strerror).lower()}"
+    return fault and f"cannot write{where}: {fault}"
 
 
 def _clean_up_when_killed() -> None:

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pipelines.errors import Diverged, MachineFailure, Stopped, UserError
+from pipelines.files.disk import disk_fault, free_space
 from pipelines.records.checkpoint import CHECKPOINT_NAME, checkpoints_of
 from pipelines.records.run_folder import OPENED, Run, RunStatus
 
@@ -17,19 +19,26 @@ def failures_noted() -> Iterator[None]:
     n_before = len(OPENED)
     try:
         yield
-    except BaseException as error:
+    except BaseException as raised:
         runs = [run for run in OPENED[n_before:] if run.is_unfinished]
+        fault = disk_fault(raised) if runs and not isinstance(raised, UserError) else None
+        error = raised if fault is None else _no_room(raised, runs[-1].folder, fault)
         for run in runs:
             run.end(RunStatus.STOPPED if isinstance(error, Stopped) else RunStatus.FAILED, _reason(error))
         if runs and isinstance(error, MachineFailure | Diverged):
             way = how_to_go_on(runs[-1], keeps_keys=isinstance(error, MachineFailure))
             fix = f"{error.fix}; {way}" if error.fix else way
-            raise type(error)(error.problem, fix, finding=error.finding) from error
+            raise type(error)(error.problem, fix, finding=error.finding) from raised
         if runs and runs[-1].writes and not isinstance(error, UserError | Stopped):
             print(f"the run did not finish; {how_to_go_on(runs[-1])}", file=sys.stderr, flush=True)
         raise
     finally:
         del OPENED[n_before:]
+
+
+def _no_room(error: BaseException, folder: Path, fault: str) -> MachineFailure:
+    place = getattr(error, "filename", None) or folder
+    return MachineFailure(f"cannot write {place}: {fault} ({free_space(folder)})", "make room there")
 
 
 def how_to_go_on(run: Run, *, keeps_keys: bool = True) -> str:

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import SaveStrategy
 
 from pipelines.errors import Stopped
+from pipelines.training.machine_failures import bytes_of_checkpoint
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _TIME_IS_OVER = 75  # EX_TEMPFAIL of sysexits.h: try again
@@ -38,11 +40,11 @@ class StopWithCheckpoint(TrainerCallback):
         self._process, self._asked_at = os.getpid(), 0.0
         self._longest, self._since = {"step": 0.0, "evaluation": 0.0, "save": 0.0}, time.monotonic()
 
-    def on_train_begin(self, *_: Any, model: torch.nn.Module | None = None, **__: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, *_: Any, model: torch.nn.Module | None = None, **__: Any) -> None:
         """Take the signals, and start the clock."""
         if threading.current_thread() is threading.main_thread():  # no other can
             self._before = {one: signal.signal(one, self._ask) for one in _SIGNALS}
-        self._longest["save"] = _bytes_of_checkpoint(model) / _SAVED_PER_SECOND
+        self._longest["save"] = bytes_of_checkpoint(model, Path(str(args.output_dir))) / _SAVED_PER_SECOND
         self._since = time.monotonic()
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
@@ -69,8 +71,6 @@ class StopWithCheckpoint(TrainerCallback):
         if not args.save_only_model:
             self._stop_if_asked(args, state, control)
             control.should_save = False
-        if self.stopped_at is not None:
-            args.save_total_limit = None  # of 1: transformers would remove this checkpoint if it is not the best
 
     def give_back(self) -> None:
         """Restore the handlers that were there before the training, also after an error."""
@@ -117,8 +117,3 @@ class StopWithCheckpoint(TrainerCallback):
         elif number in (signal.SIGINT, self.exit_code - 128):
             signal.signal(number, self._before.pop(number) or signal.SIG_DFL)
             signal.raise_signal(number)
-
-
-def _bytes_of_checkpoint(model: torch.nn.Module | None) -> int:
-    """Trained weights and two moments of each."""
-    return 3 * sum(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad) if model else 0

@@ -15,6 +15,7 @@ from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.records import Run
 from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.exact_resume import ExactResume, ExactResumeCallback
+from pipelines.training.machine_failures import lost_processes_explained
 from pipelines.training.step.finite_steps import refuse_broken_weights
 
 _SECONDS_BETWEEN_NOTES = 30.0
@@ -74,7 +75,8 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
     stopping = StopWithCheckpoint(max_hours)
     trainer.add_callback(stopping)
     try:
-        metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
+        with lost_processes_explained(trainer):
+            metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     finally:
         stopping.give_back()
     run.note_spent(trainer.state.global_step)

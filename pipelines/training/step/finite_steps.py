@@ -4,16 +4,19 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from pipelines.errors import Diverged
 from pipelines.inference.teacher_forcing import IGNORED
 from pipelines.training.data.ledger import Ledger
+from pipelines.training.machine_failures import no_torn_checkpoint
 from pipelines.training.micro_batches import rows_of
 
 if TYPE_CHECKING:
@@ -55,7 +58,9 @@ class FiniteSteps(_AnyTrainer):
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         refuse_broken_weights(self)
-        super()._save_checkpoint(*arguments, **options)
+        folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        with no_torn_checkpoint(folder, self.model):
+            super()._save_checkpoint(*arguments, **options)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         self.args.logging_nan_inf_filter = self._filters
