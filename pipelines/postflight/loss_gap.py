@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from transformers import IntervalStrategy, TrainingArguments
+from transformers import TrainingArguments
 
 from pipelines.postflight.measurement import Measurement, not_measured, rounded
 from pipelines.records.finding import Finding, Severity
@@ -24,7 +24,9 @@ def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArgumen
     Both are means over the tokens in the loss. The training loss is taken with dropout and while the weights move.
     """
     trained = [log for log in log_history if math.isfinite(log.get("loss", math.nan))]
-    held_out = list({log["step"]: log for log in log_history if math.isfinite(log.get("eval_loss", math.nan))}.values())
+    evaluated = [log for log in log_history if math.isfinite(log.get("eval_loss", math.nan))]
+    newest = {log["step"]: place for place, log in enumerate(evaluated)}  # that of a kept checkpoint comes last
+    held_out = [log for place, log in enumerate(evaluated) if newest[log["step"]] == place]
     if not trained:
         return not_measured(_WHAT, "no step was logged (logging_steps)")
     at_end = trained[-max(1, round(_SHARE_AT_END * len(trained))) :]
@@ -40,7 +42,9 @@ def loss_gap(log_history: Sequence[Mapping[str, Any]], training: TrainingArgumen
         "train": train,
         **{name: {"step": log["step"], "value": rounded(log["eval_loss"])} for name, log in named.items()},
         "gap": rounded(held_out[-1]["eval_loss"] - train["value"]),
-        "course": _course([log["eval_loss"] for log in held_out]),
+        "course": _course([log["eval_loss"] for log in held_out])
+        if held_out[-1]["step"] == max(newest)
+        else "earlier kept",
         "averaged_alike": _is_averaged_alike(training),
     }
     return Measurement(facts, _line(facts), tuple(_findings(facts, best, training)))
@@ -78,8 +82,7 @@ def _findings(facts: Mapping[str, Any], best: Mapping[str, Any], training: Train
         summary=f"the held-out loss rose by {last / lowest - 1:.0%}, from {lowest:.4g} after step {best['step']} to "
         f"{last:.4g} at the end",
         why="after that step the model memorized the training rows",
-        remedy=f"{shorter}, or keep the best checkpoint: `load_best_model_at_end: true` with "
-        f"`save_strategy: {IntervalStrategy(training.eval_strategy).value}`",
+        remedy=f"{shorter}, or keep the best checkpoint: `keep_best: loss`",
     )
 
 

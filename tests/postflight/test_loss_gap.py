@@ -45,16 +45,17 @@ def test_the_remedy_is_where_the_loss_was_best():
     [finding] = loss_gap(history(losses), arguments()).findings
     assert finding.summary == "the held-out loss rose by 27%, from 1.5 after step 50 to 1.9 at the end"
     assert finding.remedy.startswith("set `num_train_epochs: 1`, or")
-    assert "save_strategy: epoch" in finding.remedy
+    assert "keep_best: loss" in finding.remedy
     [finding] = loss_gap(history(losses), arguments(max_steps=70)).findings
     assert finding.remedy.startswith("set `max_steps: 50`, or")
 
 
 def test_an_evaluation_of_the_best_checkpoint_after_the_run_is_the_last_word():
     logs = history([2.0, 1.5, 1.9])
-    logs.append({"step": 30, "eval_loss": 1.5})
-    part = loss_gap(logs, arguments())
+    part = loss_gap([*logs, {"step": 30, "eval_loss": 1.5}], arguments())
     assert (part.facts["course"], part.facts["last"]["value"]) == ("level", 1.5)
+    part = loss_gap([*logs, {"step": 20, "eval_loss": 1.5}], arguments())
+    assert (part.facts["course"], part.facts["last"]) == ("earlier kept", {"step": 20, "value": 1.5})
     assert not part.findings
 
 

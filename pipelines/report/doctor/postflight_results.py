@@ -14,6 +14,7 @@ _COURSES = {
     "rose": "the held-out loss rose again after that",
     "still falling": "the held-out loss was still falling",
     "level": "the held-out loss was level at the end",
+    "earlier kept": "the checkpoint of an earlier step was kept",
     "seen once": "a single evaluation, which cannot show a trend",
 }
 

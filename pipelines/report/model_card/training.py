@@ -37,6 +37,21 @@ def curve_table(log_history: Iterable[Mapping[str, Any]]) -> Table | None:
     return table_of("Training", head, rows, 0)
 
 
+def kept_table(best: Mapping[str, Any]) -> Table:
+    """Each evaluation that a checkpoint could be kept from. Intervals are over the drawn held-out rows."""
+    unit = Unit.RATIO if best["metric"].endswith("loss") or not best.get("held_out_rows") else Unit.SHARE
+    rows = [
+        (
+            f"{one['step']:,}" + (", kept" if one["step"] == best["step"] else ""),
+            value_text(one["value"], unit),
+            figure_of(one["on_rows"], unit).with_interval if one.get("on_rows") else DASH,
+            figure_of(one["minus_best"], unit).change_with_interval if one.get("minus_best") else DASH,
+        )
+        for one in best["evaluations"]
+    ]
+    return table_of("Kept", ("Step", best["metric"], "On the drawn rows", "Minus the kept one"), rows, 0)
+
+
 def cost(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Time, device, tokens, throughput and memory; "not measured" where run.json has no figure."""
     machine, metrics = run.get("machine") or {}, run.get("metrics") or {}

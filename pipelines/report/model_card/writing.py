@@ -13,6 +13,7 @@ from pipelines.files import write_text_atomically
 from pipelines.files.visible_text import excerpt, markdown_text
 from pipelines.hub.local_paths import without_local_paths
 from pipelines.hub.unmerged import serving_sentence
+from pipelines.records.kept_checkpoint import kept_lines
 from pipelines.report.answers.answers import Prompt, shown_prompts
 from pipelines.report.doctor.postflight_results import check_results
 from pipelines.report.measures import measure_tables
@@ -23,7 +24,7 @@ from pipelines.report.model_card.licenses import proposed_license
 from pipelines.report.model_card.limits import limits
 from pipelines.report.model_card.loading import loading_snippet, snippet_prompt, vllm_command, why_peft_only
 from pipelines.report.model_card.metadata import card_metadata
-from pipelines.report.model_card.training import cost, curve_table, held_out_table
+from pipelines.report.model_card.training import cost, curve_table, held_out_table, kept_table
 from pipelines.report.provenance import flat_pairs, ledger_pairs, pinned
 from pipelines.report.reading import parsed
 from pipelines.report.rendering import environment_with
@@ -127,10 +128,12 @@ def _data_content(records: CardRecords) -> dict[str, Any]:
 
 
 def _training_content(records: CardRecords) -> dict[str, Any]:
-    program = str(records.run.get("program") or "sft")
+    program, best = str(records.run.get("program") or "sft"), records.run.get("best_checkpoint")
     recipe = yaml.safe_dump(without_local_paths(dict(records.recipe)), sort_keys=False, allow_unicode=True)
     return {
         "curve": curve_table(records.log_history),
+        "kept": kept_table(best) if best else None,
+        "kept_lines": kept_lines(best) if best else [],
         "held_out": held_out_table(records.run.get("metrics") or {}),
         "cost": cost(records.run),
         "recipe": recipe.rstrip(),

@@ -18,6 +18,7 @@ from pipelines.inference.teacher_forcing import evaluation_mode
 from pipelines.recipe import Recipe
 from pipelines.recipe.arguments import InstructionArguments
 from pipelines.records.checkpoint import checkpoint_fault
+from pipelines.records.kept_checkpoint import kept_lines
 from pipelines.training.best.held_out_measures import HeldOutMeasure, answer_metric, row_losses
 from pipelines.training.callbacks.logging_callback import EvaluationMetrics, say
 from pipelines.training.data.ledger import Ledger
@@ -25,7 +26,6 @@ from pipelines.training.inputs import SftInputs
 
 FILE_NAME = "best_checkpoint.jsonl"
 _LOSS = ("loss", "eval_loss")
-_OPTIMISTIC = "chosen on these rows, so its value is optimistic: compare it on the test split"
 
 
 class EarlyStopping(EarlyStoppingCallback):
@@ -126,13 +126,12 @@ class BestCheckpoint(EvaluationMetrics):
             "evaluations": self._figures(int(state.best_global_step or 0)),
             "held_out_rows": None if self.measured is None else self._rows(),
             "n_tensors_equal": _refuse_other_weights(best, self.path.parent),
-            "note": _OPTIMISTIC,
         }
         return {"best_checkpoint": self._record}
 
     def lines(self) -> list[str]:
         """The recorded choice for the terminal."""
-        return [] if self._record is None else best_lines(self._record)
+        return [] if self._record is None else kept_lines(self._record)
 
     def _rows(self) -> dict[str, Any]:
         assert self.measured is not None
@@ -186,22 +185,6 @@ def evaluations_of(state: TrainerState, args: TrainingArguments) -> list[tuple[i
     """(step, value) of each evaluation so far, by the metric that chooses."""
     name = f"eval_{str(args.metric_for_best_model).removeprefix('eval_')}"
     return list({log["step"]: (int(log["step"]), log[name]) for log in state.log_history if name in log}.values())
-
-
-def best_lines(best: Mapping[str, Any]) -> list[str]:
-    """What was kept and how sure that is, from `best_checkpoint` of run.json."""
-    line = f"kept {best['checkpoint']}, the best of {best['n_evaluations']} evaluations by {best['metric']}"
-    line += f" ({best['value']:.4g})"
-    if best["stopped_early_at"]:
-        line += f"; stopped at step {best['stopped_early_at']}, {best['patience']} evaluations without a better one"
-    if len({one["value"] for one in best["evaluations"]}) == 1 < best["n_evaluations"]:
-        line += "; every evaluation has this value, so the first was kept and nothing was chosen"
-    others = [one["minus_best"] for one in best["evaluations"] if one.get("minus_best")]
-    near = sum(one["ci95"][0] <= 0 <= one["ci95"][1] for one in others)
-    if others:
-        line += f"; on {best['held_out_rows']['n']} held-out rows {near} of the {len(others)} others are not"
-        line += " distinguishable from it"
-    return [line, best["note"]]
 
 
 def _refuse_other_weights(best: Path, saved: Path) -> int | None:

@@ -1,6 +1,7 @@
 """Keeping the best checkpoint: what chooses it, that it is what is saved, and that a resumed run chooses the same."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines import compare, sft
+from pipelines import compare, dpo, pretrain, sft
 from pipelines.errors import UserError
 from pipelines.recipe.keep_best import KeepBest
+from pipelines.records.kept_checkpoint import kept_lines
 from pipelines.training.best import best_checkpoint
-from pipelines.training.best.best_checkpoint import best_lines
 from tests.run_files import adapter_weights, logged, mark_started, read_json, read_jsonl, record_of, write_jsonl
 from tests.training.sft_runs import KEYS, bare_base
 
@@ -94,11 +95,13 @@ def test_the_best_checkpoint_is_what_is_saved_and_the_record_says_why(runs, way)
     assert {step for step, one in figures.items() if one["minus_best"] is None} == {record["step"]}
     if way == "chrf":
         assert all(one["on_rows"]["value"] == pytest.approx(one["value"]) for one in figures.values())
-    assert "test split" in record["note"]
-    [line, note] = best_lines(record)
+    [line, note] = kept_lines(record)
     assert line.startswith(f"kept {record['checkpoint']}, the best of 4 evaluations by eval_{way}")
-    assert "the 3 others are not distinguishable" in line
-    assert note == record["note"]
+    assert re.search(r"on 8 held-out rows, \d of the 3 others differ from it by no more than chance", line)
+    assert "test split" in note
+    card = (runs[way] / "README.md").read_text()
+    assert all(text.split(";")[0].replace("_", "\\_") in card for text in (line, note))
+    assert f"{record['step']}, kept" in card
 
 
 def test_the_log_has_the_value_and_the_evaluation_after_the_training_is_of_the_kept_step(runs):
@@ -221,3 +224,20 @@ def test_code_is_run_in_the_sandbox(train, tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     more = f"--keep_best passes_tests --run_code --dataset_name {path} --test_split_size 2 --max_steps 2"
     assert train(tmp_path / "run", more)["best_checkpoint"]["value"] in (0, 0.5, 1)
+
+
+def test_preferences_and_pretraining_keep_the_lowest_loss_too(base, tmp_path):
+    keys = KEYS.replace("--eval_strategy no ", "").replace("--save_strategy no ", "") + " --keep_best loss --patience 9"
+    pairs = [{"prompt": f"Say {n}.", "chosen": f"{n} it is", "rejected": "no"} for n in range(12)]
+    pairs_file = write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    dpo.main(f"--model_name_or_path {base} --dataset_name {pairs_file} --test_split_size 4 --use_peft --max_steps 4 "
+             f"--eval_steps 2 --doctor off {keys} --output_dir {tmp_path / 'dpo'}".split())  # fmt: skip
+    (tmp_path / "corpus.txt").write_text("\n\n".join(f"{n} it is, and so on." for n in range(200)))
+    pretrain.main(f"--model_name_or_path {base} --dataset_name {tmp_path / 'corpus.txt'} --max_steps 4 --eval_steps 2 "
+                  f"--doctor off --save_dtype bfloat16 {keys.replace('--max_length 128', '--max_length 32')} "
+                  f"--output_dir {tmp_path / 'pretrain'}".split())  # fmt: skip
+    for name in ("dpo", "pretrain"):
+        record = record_of(tmp_path / name)["best_checkpoint"]
+        assert record["value"] == min(one["value"] for one in record["evaluations"])
+        assert [one["step"] for one in record["evaluations"]] == [2, 4]
+        assert record["n_tensors_equal"] > 10

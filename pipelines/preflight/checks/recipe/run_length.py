@@ -125,9 +125,7 @@ def _many_epochs(context: CheckContext) -> Finding | None:
         summary=f"the run has {epochs:.3g} epochs of {n_rows} rows"
         + (", of which the best by held-out loss is kept" if keeps_best else ""),
         why="the model memorizes so few rows within some epochs, and answers other prompts worse from then on",
-        remedy=f"nothing to do, or set {three}"
-        if keeps_best
-        else f"set {three}, or hold rows out and set load_best_model_at_end",
+        remedy=f"nothing to do, or set {three}" if keeps_best else f"set {three}, or hold rows out and set keep_best",
         evidence=(Evidence(f"{context.n_update_steps} steps, {context.epoch_steps():.1f} in an epoch"),),
     )
 
