@@ -55,6 +55,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.best.best_checkpoint import planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
+    from pipelines.training.callbacks.worst_batch import WorstBatchFirst
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.fine_tuning import save_trained
     from pipelines.training.inputs import dpo_inputs
@@ -84,6 +85,7 @@ def _train(recipe: "Recipe") -> None:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
     before = score_pairs(trainer) if held_out is not None else None
+    trainer.add_callback(WorstBatchFirst(trainer, run, wanted=data.worst_batch_first))
     metrics = run_training(trainer, run, checkpoint, data.max_hours)
     if before is not None and ledger.held_out is not None:
         groups = pair_groups(held_out_rows or (), ledger.held_out.dropped_rows())

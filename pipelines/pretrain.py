@@ -51,6 +51,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.report.model_card.writing import model_card
     from pipelines.training.best.best_checkpoint import planned_best
     from pipelines.training.callbacks.checkpoint_upload import planned_push
+    from pipelines.training.callbacks.worst_batch import WorstBatchFirst
     from pipelines.training.dry_run import refuse_impossible_training
     from pipelines.training.pretrain import pretraining as trainers
     from pipelines.training.pretrain import pretraining_model as models
@@ -79,6 +80,7 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     start_state = measure_baseline(trainer, general_text)
+    trainer.add_callback(WorstBatchFirst(trainer, run, wanted=pretraining.worst_batch_first))
     metrics = trainers.train(trainer, corpus, run, checkpoint, pretraining.max_hours)
     after = before_after.likelihoods_in_training(trainer, loaded, texts)
     changes = before_after.held_out_bits_per_byte(before, after)

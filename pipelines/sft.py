@@ -50,6 +50,7 @@ def _train(recipe: "Recipe") -> None:
     from pipelines.training.callbacks.checkpoint_upload import planned_push
     from pipelines.training.callbacks.samples import SampleAnswersCallback
     from pipelines.training.callbacks.throughput import cost_of_training, run_training
+    from pipelines.training.callbacks.worst_batch import WorstBatchFirst
     from pipelines.training.data.instruction_set import sample_prompt_ids
     from pipelines.training.data.row_losses import row_losses_line, write_row_losses
     from pipelines.training.dry_run import refuse_impossible_training
@@ -70,14 +71,10 @@ def _train(recipe: "Recipe") -> None:
     best = planned_best(recipe, inputs, held_out, ledger)
     run = open_training_run("sft", recipe, training, resume=data.resume, checkpoint=checkpoint)
     run.lock(made_once(lambda: fine_tuning_inputs(data, inputs.splits, tokenizer, start)))
-    run.note(doctor=doctor)
     bundle = load_bundle(start, model_arguments, training, tokenizer, new_tokens)
-    run.note(n_parameters=bundle.model.num_parameters())
+    run.note(doctor=doctor, n_parameters=bundle.model.num_parameters())
     trainer = sft_trainer(bundle, training, train, held_out, data.max_tokens_per_micro_batch)
-    run.note(
-        max_tokens_per_micro_batch=trainer.max_tokens_per_micro_batch,
-        activation_checkpointing=trainer.args.activation_checkpointing,
-    )
+    run.note(**trainer.facts_of_steps())
     prompts = sample_prompt_ids(rows, tokenizer)
     trainer.add_callback(SampleAnswersCallback(tokenizer, prompts, held_out, run.folder, data.sample_max_new_tokens))
     trainer.examples, trainer.ledger = train, ledger
@@ -85,6 +82,7 @@ def _train(recipe: "Recipe") -> None:
     if push:
         push.follow(trainer)
     before = measure_baseline(trainer, general_text)
+    trainer.add_callback(WorstBatchFirst(trainer, run, wanted=data.worst_batch_first))
     metrics = run_training(trainer, run, checkpoint, data.max_hours)
     metrics |= trainer.evaluate() if held_out is not None else {}
     save_trained(trainer, run.folder, ledger)

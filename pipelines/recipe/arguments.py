@@ -74,6 +74,8 @@ class RunArguments:
     # set. None: keep the last weights
     keep_best: KeepBest | None = None
     patience: int | None = None  # stop after so many evaluations without a new best. None: never
+    # before step 1, run the largest batch that the sampler can form and undo it: out of memory shows at once
+    worst_batch_first: bool = True
     # prompts answered at each evaluation. None: the first n_samples held-out prompts
     sample_prompts: list[str] | None = None
     n_samples: int = 3  # how many held-out prompts to answer; 0 for none

@@ -18,7 +18,7 @@ _OTHER_PLACE = ("training_args.bin", "README.md")  # the output_dir is written i
 # how long and where, and what follows from the folder's name
 _TIME_OR_PLACE = re.compile(
     r"(^|\.)(\w*seconds?\w*|\w*_runtime|\w*_per_second|peak_memory\w*|mfu|n_legs|legs|recipe|machine|versions|git\w*"
-    r"|precision|output_dir)(\.|\[|$)"
+    r"|precision|output_dir|worst_batch)(\.|\[|$)"
 )
 _HASHES = re.compile(r"^files\.")  # of checkpoint.json, which names the files compared one by one
 

@@ -150,6 +150,11 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
 class LoggedSFTTrainer(FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, MicroBatches, SFTTrainer):
     """TRL's trainer with micro-batches by length, and throughput in its logs."""
 
+    def facts_of_steps(self) -> dict[str, Any]:
+        """How steps are computed on this machine, for run.json."""
+        names = ("max_tokens_per_micro_batch", "activation_checkpointing")
+        return dict(zip(names, (self.max_tokens_per_micro_batch, self.args.activation_checkpointing), strict=True))
+
 
 def sft_trainer(
     bundle: ModelBundle,

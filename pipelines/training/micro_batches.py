@@ -92,7 +92,7 @@ class MicroBatches(_AnySFTTrainer):
     ) -> tuple[list[Any], torch.Tensor | int | None]:
         """The batches of one optimizer step: all rows in the last one, and as many empty ones as before it."""
         batches, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if n_items is None or not all(self._can_be_cut(batch) for batch in batches):
+        if n_items is None or not all(self.can_be_cut(batch) for batch in batches):
             return batches, n_items
         rows = [row for batch in batches for row in rows_of(batch)]
         whole = self._padding_collator()(rows)
@@ -101,7 +101,7 @@ class MicroBatches(_AnySFTTrainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of each micro-batch; gradients of several processes are reduced in the last."""
-        if num_items_in_batch is None or not self._can_be_cut(inputs):
+        if num_items_in_batch is None or not self.can_be_cut(inputs):
             return super().training_step(model, inputs, num_items_in_batch)
         total = torch.zeros((), device=self.args.device)
         if not len(inputs["input_ids"]):
@@ -119,7 +119,7 @@ class MicroBatches(_AnySFTTrainer):
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """Evaluate a batch in micro-batches: the mean loss of its trained tokens, as without them."""
-        if not prediction_loss_only or "labels" not in inputs or not self._can_be_cut(inputs):
+        if not prediction_loss_only or "labels" not in inputs or not self.can_be_cut(inputs):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         n_items = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
         if self.args.average_tokens_across_devices:  # TRL takes `n_items` for the count of every rank
@@ -131,7 +131,8 @@ class MicroBatches(_AnySFTTrainer):
         self._join_means("eval", micro_batches)
         return total, None, None
 
-    def _can_be_cut(self, batch: Any) -> bool:
+    def can_be_cut(self, batch: Any) -> bool:
+        """Whether steps of such batches are computed in micro-batches."""
         parallel = self.accelerator.parallelism_config
         return (
             self.max_tokens_per_micro_batch > 0
@@ -150,17 +151,28 @@ class MicroBatches(_AnySFTTrainer):
     def _micro_batches(self, batch: Any) -> list[dict[str, Any]]:
         """The rows of `batch` by length; as many micro-batches on every rank, because each waits for the others."""
         rows = rows_of(batch)
-        joins = self.padding_free and has_variable_length_kernel(self.model)
-        overhead = _overhead(self.args.device)
-        multiple = (None if joins else self._padding_collator().pad_to_multiple_of) or 1
-        lengths = [-(-len(row["input_ids"]) // multiple) * multiple for row in rows]
-        cuts = cut_by_length(lengths, self.max_tokens_per_micro_batch, overhead, padded=not joins)
+        cuts = self.cuts([len(row["input_ids"]) for row in rows])
         if self.accelerator.num_processes > 1:
             n_cuts = torch.tensor([len(cuts)], device=self.accelerator.device)
             cuts = _cut_further(cuts, int(self.accelerator.gather(n_cuts).max()))
-        collate = self.data_collator if joins else self._padding_collator()
         nothing = [{**rows[0], "labels": [IGNORED] * len(rows[0]["labels"])}]
-        return [collate([rows[place] for place in cut] if cut else nothing) for cut in cuts]
+        return [self.collated([rows[place] for place in cut] if cut else nothing) for cut in cuts]
+
+    def cuts(self, lengths: Sequence[int]) -> list[list[int]]:
+        """The places of the rows of each micro-batch, for the rows of a step with `lengths` tokens."""
+        multiple = (None if self._joins else self._padding_collator().pad_to_multiple_of) or 1
+        padded = [-(-length // multiple) * multiple for length in lengths]
+        overhead = _overhead(self.args.device)
+        return cut_by_length(padded, self.max_tokens_per_micro_batch, overhead, padded=not self._joins)
+
+    def collated(self, rows: list[Row]) -> dict[str, Any]:
+        """One micro-batch of `rows`."""
+        return cast(dict[str, Any], (self.data_collator if self._joins else self._padding_collator())(rows))
+
+    @property
+    def _joins(self) -> bool:
+        """Whether the rows of a micro-batch are laid end to end."""
+        return self.padding_free and has_variable_length_kernel(self.model)
 
     def _join_means(self, mode: str, micro_batches: Sequence[dict[str, Any]]) -> None:
         """Replace the means of the micro-batches in TRL's metrics by that of the step, weighted by trained tokens."""

@@ -16,6 +16,7 @@ from pipelines.records import Run
 from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.exact_resume import ExactResume, ExactResumeCallback
 from pipelines.training.machine_failures import lost_processes_explained
+from pipelines.training.memory_errors import memory_errors_explained
 from pipelines.training.step.finite_steps import refuse_broken_weights
 
 _SECONDS_BETWEEN_NOTES = 30.0
@@ -75,7 +76,7 @@ def run_training(trainer: Trainer, run: Run, checkpoint: Path | None, max_hours:
     stopping = StopWithCheckpoint(max_hours)
     trainer.add_callback(stopping)
     try:
-        with lost_processes_explained(trainer):
+        with lost_processes_explained(trainer), memory_errors_explained(trainer):
             metrics = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics
     finally:
         stopping.give_back()

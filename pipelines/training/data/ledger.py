@@ -58,6 +58,11 @@ class Ledger:
         """Numbers of the dropped rows."""
         return {row["row"] for row in self.rows if row["fate"] == RowFate.DROPPED}
 
+    def numbers_of_examples(self) -> list[int]:
+        """The number of each example's row; where that is not recorded, each kept row is one example."""
+        dropped = self.dropped_rows()
+        return self.example_rows or [row for row in range(self.n_rows) if row not in dropped]
+
     def reasons(self) -> dict[str, int]:
         """Dropped rows by reason, most frequent first."""
         return dict(Counter(row["reason"] for row in self.rows if "reason" in row).most_common())

@@ -167,8 +167,7 @@ def row_number(token_ids: Sequence[int], examples: Dataset | None, ledger: Ledge
     """
     if examples is None or ledger is None:
         return None
-    dropped = ledger.dropped_rows()
-    numbers = ledger.example_rows or [row for row in range(ledger.n_rows) if row not in dropped]
+    numbers = ledger.numbers_of_examples()
     wanted = list(token_ids)
     for place, example in enumerate(examples):
         ids = example.get("input_ids") or [*example.get("prompt_ids", ()), *example.get("chosen_ids", ())]

@@ -1,0 +1,79 @@
+"""Out of memory: which errors say so, at which rows, and what to change in the recipe."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+from pipelines.errors import MachineFailure, UserError
+from pipelines.training.step.finite_steps import row_number, single_rows
+
+_SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc", "_ALLOC_FAILED")
+_MOST_NAMED = 8
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is that of an allocator: of Python, the system, PyTorch on a processor, or an accelerator."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+
+
+def out_of_memory(trainer: Trainer, problem: str, n_sequences: int) -> UserError:
+    """The error for a batch of `n_sequences`, with keys to change; of a run that has begun, those that still may."""
+    args: Any = trainer.args
+    budget, size = getattr(trainer, "max_tokens_per_micro_batch", 0), args.per_device_train_batch_size
+    ways = [f"lower max_tokens_per_micro_batch ({budget:,})"] if budget and n_sequences > 1 else []
+    if not args.activation_checkpointing and not (budget and args.device.type == "cpu"):  # there it is turned off
+        ways.append("set activation_checkpointing: true")
+    if trainer.state.global_step:
+        return MachineFailure(problem, ", or ".join(["free memory on this machine", *ways]))
+    if not budget and size > 1:
+        n_steps = args.gradient_accumulation_steps
+        ways.append(
+            f"set per_device_train_batch_size: {size // 2} (now {size}) and gradient_accumulation_steps: "
+            f"{-(-size * n_steps // (size // 2))} (now {n_steps})"
+        )
+    return UserError(problem, ", or ".join([*ways, "lower max_length"]) + "; start again with another --output_dir")
+
+
+def named_rows(numbers: Sequence[int], shape: Sequence[int]) -> str:
+    """`rows 3, 17 (2 x 1,024 tokens)`: numbers in the split; sequences, and tokens of each with padding."""
+    size = " x ".join(f"{n:,}" for n in shape) + " tokens"
+    if not numbers:
+        return f"a batch of {size}"
+    named = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+    return f"row{'' if len(numbers) == 1 else 's'} {named}{more} ({size})"
+
+
+@contextmanager
+def memory_errors_explained(trainer: Trainer) -> Iterator[None]:
+    """Raise an out of memory error of the training as `UserError`, with the step, its rows and what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        batches = [one for one in getattr(trainer, "_batches", ()) if one["input_ids"].numel()]
+        shape = max((tuple(one["input_ids"].shape) for one in batches), default=(1, 0))
+        evaluates = trainer.model is not None and not trainer.model.training
+        if evaluates or not batches:
+            where = f"after step {trainer.state.global_step}" + (", in an evaluation" if evaluates else "")
+        else:
+            where = f"in step {trainer.state.global_step + 1}: {named_rows(_numbers(trainer, batches), shape)}"
+        raise out_of_memory(trainer, f"out of memory {where}", shape[0]) from error
+
+
+def _numbers(trainer: Any, batches: Sequence[Any]) -> list[int]:
+    """The numbers of the rows in the batches of a step, found by their tokens."""
+    found = []
+    for row in (row for batch in batches for row in single_rows(batch)):
+        real = row["attention_mask"][0].bool() if "attention_mask" in row else slice(None)
+        found.append(row_number(row["input_ids"][0, real].tolist(), trainer.examples, trainer.ledger))
+    return [number for number in found if number is not None]
