@@ -111,7 +111,7 @@ class Build:
 
     def units(self) -> Iterator[NumberedUnit]:
         """Yield the units of all sources in order."""
-        pairs = ((source, unit) for source, plan in enumerate(self.plans) for unit in plan.units())
+        pairs = ((source, unit) for source, plan in enumerate(self.plans) for unit in plan.units)
         yield from ((number, source, unit) for number, (source, unit) in enumerate(pairs))
 
     def read(self, job: Job) -> Generator[UnitResult]:

@@ -41,7 +41,7 @@ def _print_cleaned(row: SourceRow, cleaner: Cleaner) -> None:
 
 
 def _items(plan: SourcePlan, options: ReadOptions) -> Iterator[SourceRow | RejectedRow]:
-    for unit in plan.units():
+    for unit in plan.units:
         yield from read_unit(unit, options, ReadCounts())
 
 

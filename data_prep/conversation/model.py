@@ -37,11 +37,6 @@ class Conversation:
     marks: tuple[bool | None, ...] = ()
 
     @property
-    def uses_tools(self) -> bool:
-        """Whether tools are offered or called."""
-        return bool(self.tools) or any(message.get("tool_calls") for message in self.messages)
-
-    @property
     def assistant_turns(self) -> list[int]:
         """Return the numbers of the assistant's messages. A greeting as the first message is context."""
         return [place for place, message in enumerate(self.messages) if place and message["role"] == "assistant"]

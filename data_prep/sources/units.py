@@ -64,12 +64,8 @@ class ReadCounts:
 @dataclass
 class SourcePlan:
     """The units of one source. `entry` (its description in the manifest) and `rejected` (skipped folders and files)
-    are complete when `units()`, which can be read once, is exhausted."""
+    are complete when `units` is exhausted: it is read once, while later files are still being scanned."""
 
     entry: dict[str, Any]
     rejected: list[RejectedRow]
-    planned: Iterator[Unit]
-
-    def units(self) -> Iterator[Unit]:
-        """Yield the units in the order of their rows, while later files are still being scanned."""
-        return self.planned
+    units: Iterator[Unit]

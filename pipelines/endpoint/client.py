@@ -62,15 +62,8 @@ class Endpoint(Connection):
         """Return the answer to a conversation; `options` are the fields of `Call`."""
         return self.many([Call(messages=messages, **options)])[0]
 
-    def complete(self, prompt: str | Sequence[int], **options: Any) -> Completion:
-        """Return the continuation of a text or of token ids; `options` are the fields of `Call`."""
-        return self.many([Call(prompt=prompt, **options)])[0]
-
     def many(
-        self,
-        calls: Sequence[Call],
-        n_at_once: int | None = None,
-        finished: Callable[[int, Completion], None] | None = None,
+        self, calls: Sequence[Call], finished: Callable[[int, Completion], None] | None = None
     ) -> list[Completion]:
         """Return the answers in order, `n_at_once` calls in flight; `finished` gets the place of each call and its
         answer as soon as it is there. Raises `UserError` for the first that fails, with its number."""
@@ -81,16 +74,15 @@ class Endpoint(Connection):
             found = read_completion(answer)
             return replace(found, text=self.without_key(found.text))  # escaped twice in JSON that a judge wrote
 
-        return asyncio.run(self._all(requests, read, n_at_once or self.n_at_once, finished))
+        return asyncio.run(self._all(requests, read, finished))
 
     async def _all(
         self,
         requests: Sequence[tuple[str, dict[str, Any]]],
         read: Callable[[Any], T],
-        n_at_once: int,
         finished: Callable[[int, T], None] | None = None,
     ) -> list[T]:
-        in_flight = asyncio.Semaphore(n_at_once)
+        in_flight = asyncio.Semaphore(self.n_at_once)
 
         async def one(number: int, url: str, body: dict[str, Any]) -> T:
             async with in_flight:
@@ -141,8 +133,8 @@ class Endpoint(Connection):
 
         requests = [(f"{self._root}/{path}", body) for body in bodies]
         try:
-            first = asyncio.run(self._all(requests[:1], found, 1))  # alone: it shows whether there is such a path
-            return first + asyncio.run(self._all(requests[1:], found, self.n_at_once))
+            first = asyncio.run(self._all(requests[:1], found))  # alone: it shows whether there is such a path
+            return first + asyncio.run(self._all(requests[1:], found))
         except CallFailed:
             raise
         except UserError:  # 404 or 405

@@ -39,9 +39,7 @@ class MergedModel:
     record: dict[str, Any]
 
 
-def merge_into_base(
-    mix: AdapterMix, base: str, folder: Path, *, dtype: str, max_shard_size: str, revision: str | None = None
-) -> MergedModel:
+def merge_into_base(mix: AdapterMix, base: str, folder: Path, *, dtype: str, max_shard_size: str) -> MergedModel:
     """Write `base` with `mix` into `folder`: weights in `dtype` (auto: the base's), config, tokenizer, end tokens.
 
     The whole model is in memory in float32, which the proof needs as well; sums are computed in float32 and rounded
@@ -54,13 +52,13 @@ def merge_into_base(
         if config.is_prompt_learning or getattr(config, "alora_invocation_tokens", None):
             problem = f"{adapter} is {config.peft_type}, expected an adapter that changes weights, such as LoRA"
             raise UserError(problem, "serve it with PEFT on its base")
-    base_dtype, tokenizer = dtype_of_base(base, revision), tokenizer_of(mix, base, revision)
+    base_dtype, tokenizer = dtype_of_base(base), tokenizer_of(mix, base)
     written_in = base_dtype if dtype == "auto" else getattr(torch, dtype)
-    model, untied = _merged_model(mix, base, revision, tokenizer)
+    model, untied = _merged_model(mix, base, tokenizer)
     model.to(written_in)  # type: ignore[arg-type]
     _write(model, folder, max_shard_size)
     tokenizer.save_pretrained(folder)
-    generation = load_generation_config(mix.adapters[0]) or load_generation_config(base, revision)
+    generation = load_generation_config(mix.adapters[0]) or load_generation_config(base)
     if generation is not None:  # as text: transformers would not save every config that it loads
         write_text_atomically(folder / "generation_config.json", generation.to_json_string())
     complete_saved_model(folder, tokenizer)
@@ -77,25 +75,25 @@ def merge_into_base(
     return MergedModel(written_in, record)
 
 
-def tokenizer_of(mix: AdapterMix, base: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+def tokenizer_of(mix: AdapterMix, base: str) -> PreTrainedTokenizerBase:
     """The first adapter's tokenizer, with the template that it was trained with; else the base's."""
-    return load_tokenizer(*ModelRef(base, mix.adapters[0], revision).tokenizer_source)
+    return load_tokenizer(*ModelRef(base, mix.adapters[0]).tokenizer_source)
 
 
-def dtype_of_base(base: str, revision: str | None = None) -> torch.dtype:
+def dtype_of_base(base: str) -> torch.dtype:
     """The type in which the weights of `base` were saved.
 
     Raises `UserError` for a base that runs code of its own, was saved quantized (merging would lose the adapter), or
     has no safetensors files.
     """
-    config = load_config(base, revision)
+    config = load_config(base)
     if getattr(config, "quantization_config", None) is not None:
         problem = f"{base} was saved quantized, expected a base in full precision: a merge would lose the adapter"
         raise UserError(problem, "give the base that it was made from with --model_name_or_path")
     if getattr(config, "auto_map", None):
         problem = f"{base} has auto_map in its config.json, which runs code from its repository"
         raise UserError(problem, "merge into a model of an architecture that transformers knows")
-    files = sorted(local_copy(base, revision, weights=True).folder.glob("*.safetensors"))
+    files = sorted(local_copy(base, weights=True).folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{base} has no safetensors weights", "save the base with save_pretrained")
     return _saved_dtype(config, files[0])
@@ -109,11 +107,9 @@ def _saved_dtype(config: PreTrainedConfig, file: Path) -> torch.dtype:
         return dtype
 
 
-def _merged_model(
-    mix: AdapterMix, base: str, revision: str | None, tokenizer: PreTrainedTokenizerBase
-) -> tuple[PreTrainedModel, list[str]]:
+def _merged_model(mix: AdapterMix, base: str, tokenizer: PreTrainedTokenizerBase) -> tuple[PreTrainedModel, list[str]]:
     """The merged model in float32, and the tensors that are no longer tied."""
-    model = load_base_model(base, dtype=torch.float32, revision=revision)
+    model = load_base_model(base, dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(0)  # new embedding rows are drawn as wherever an adapter is evaluated
         resize_embeddings(model, tokenizer)

@@ -56,7 +56,6 @@ class Subject:
     folder: Path
     merged: MergedModel
     tokenizer: PreTrainedTokenizerBase
-    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def _no_space(place: Path, reason: str) -> UserError:
 def _compare(
     subject: Subject, rows: HeldOutRows, place: Path, facts: dict[str, Any], max_new_tokens: int, max_kl: float | None
 ) -> Proof:
-    reference = load_reference(subject.mix, subject.base, subject.tokenizer, revision=subject.revision)
+    reference = load_reference(subject.mix, subject.base, subject.tokenizer)
     _refuse_other_facts(subject, rows, reference, facts)
     write_logits(reference, rows.rows, place / "reference")
     measured = divergence(place / "reference", place / "merged", len(rows.rows))
@@ -204,7 +203,7 @@ def _compare(
         rounding = None
         apart = max((_gap(reference, rows.prompts[n], answers[n], facts["answers"][n]) for n in differing), default=0.0)
     else:
-        everything = dtype_of_base(subject.base, subject.revision).itemsize > subject.merged.dtype.itemsize
+        everything = dtype_of_base(subject.base).itemsize > subject.merged.dtype.itemsize
         round_off_grid(reference, subject.merged.dtype, everything=everything)
         write_logits(reference, rows.rows, place / "rounded")
         rounding = divergence(place / "reference", place / "rounded", len(rows.rows))
@@ -249,8 +248,6 @@ def _from_quantized_base(subject: Subject, rows: HeldOutRows, place: Path) -> Di
     quantization = quantization_of_training(subject.mix.adapters[0])
     if quantization is None or len(subject.mix.adapters) > 1:
         return None
-    trained = load_reference(
-        subject.mix, subject.base, subject.tokenizer, revision=subject.revision, quantization=quantization
-    )
+    trained = load_reference(subject.mix, subject.base, subject.tokenizer, quantization)
     write_logits(trained, rows.rows, place / "quantized")
     return divergence(place / "quantized", place / "merged", len(rows.rows))

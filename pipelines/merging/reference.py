@@ -21,16 +21,11 @@ _OFF_GRID = 0.73  # multiples of 16-bit numbers by it are no 16-bit numbers; bel
 
 
 def load_reference(
-    mix: AdapterMix,
-    base: str,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    revision: str | None = None,
-    quantization: BitsAndBytesConfig | None = None,
+    mix: AdapterMix, base: str, tokenizer: PreTrainedTokenizerBase, quantization: BitsAndBytesConfig | None = None
 ) -> PeftModel:
     """`mix` on `base`, with weights in float32 or quantized, on the GPU if there is one."""
-    options = {"quantization_config": quantization} if quantization is not None else {}
-    model: Any = load_base_model(base, dtype=torch.float32, revision=revision, **options)
+    options: dict[str, Any] = {"quantization_config": quantization} if quantization is not None else {}
+    model: Any = load_base_model(base, dtype=torch.float32, **options)
     keep_four_bit_gradients(model)  # 4-bit layers packed for a CPU cannot run layers of odd sizes
     with torch.random.fork_rng():
         torch.manual_seed(0)

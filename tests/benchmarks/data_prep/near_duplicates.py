@@ -32,7 +32,7 @@ OPTIONS = NearDuplicateOptions()
 def read_rows(source: str, kind: DatasetKind) -> Iterator[ComparisonText]:
     """Yield what is compared of each row of a source."""
     options = ReadOptions(kind)
-    for unit in plan_source(source, options, source).units():
+    for unit in plan_source(source, options, source).units:
         for row in read_unit(unit, options, ReadCounts()):
             if isinstance(row, SourceRow):
                 yield comparison_text(row_texts(row.fields))

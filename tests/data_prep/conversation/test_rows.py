@@ -67,7 +67,7 @@ def test_a_tool_call_of_sharegpt_and_of_openai_are_one():
     one, two = read_row(sharegpt, RowFormat.SHAREGPT), read_row(openai, RowFormat.MESSAGES)
     assert one == two
     assert isinstance(one, Conversation)
-    assert one.uses_tools
+    assert one.tools
     assert one.messages[1]["tool_calls"] == [{"type": "function", "function": call}]
 
 

@@ -40,7 +40,7 @@ def read_source(source: Path | str, kind: DatasetKind = DatasetKind.INSTRUCTIONS
     """All of a source, unit by unit."""
     chosen = ReadOptions(kind, **options)
     plan = plan_source(str(source), chosen, Path(source).name)
-    read = ReadSource(plan.entry, list(plan.units()))
+    read = ReadSource(plan.entry, list(plan.units))
     for unit in read.units:
         for item in read_unit(unit, chosen, read.counts):
             (read.rows if isinstance(item, SourceRow) else read.rejected).append(item)  # type: ignore[arg-type]

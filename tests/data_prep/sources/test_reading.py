@@ -38,7 +38,7 @@ def read(
 def read_source(source, kind, source_format, column_map, name=None) -> Content:
     options, counts = ReadOptions(kind, source_format, column_map), ReadCounts()
     plan = plan_source(source, options, name or Path(source).name)
-    items = [item for unit in plan.units() for item in read_unit(unit, options, counts)]
+    items = [item for unit in plan.units for item in read_unit(unit, options, counts)]
     rejected = [*plan.rejected, *(item for item in items if isinstance(item, RejectedRow))]
     entry = plan.entry | {"n_rows": counts.n_rows, "unread_columns": dict(counts.unread)}
     return Content([item for item in items if isinstance(item, SourceRow)], rejected, entry)

@@ -22,7 +22,7 @@ def read(
 ) -> tuple[SourcePlan, list[SourceRow], dict[str, str]]:
     options = ReadOptions(kind, format_name)
     plan = plan_source(str(root), options, "src")
-    items = [item for unit in plan.units() for item in read_unit(unit, options, ReadCounts())]
+    items = [item for unit in plan.units for item in read_unit(unit, options, ReadCounts())]
     rejected = [*plan.rejected, *(item for item in items if isinstance(item, RejectedRow))]
     rows = [item for item in items if isinstance(item, SourceRow)]
     return plan, rows, {item.source_row: item.reason for item in rejected}

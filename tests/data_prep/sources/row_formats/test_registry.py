@@ -20,7 +20,7 @@ def test_a_recognized_format_is_printed_and_in_the_manifest(tmp_path, capsys):
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     plan = plan_source(str(tmp_path), ReadOptions(DatasetKind.INSTRUCTIONS), "rows")
-    assert len(list(plan.units())) == 2
+    assert len(list(plan.units)) == 2
     assert plan.entry["row_formats"] == ["kto"]
     assert capsys.readouterr().err.count("a.jsonl: read as kto (prompt or messages, completion, and a label") == 1
 

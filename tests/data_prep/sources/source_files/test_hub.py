@@ -26,7 +26,7 @@ from data_prep.dataset_folder import DatasetKind
 from data_prep.sources import ReadCounts, ReadOptions, plan_source, read_unit
 chosen = ReadOptions(DatasetKind(options.pop("kind", "instructions")), **options)
 plan = plan_source(source, chosen, source)
-items = [item for unit in plan.units() for item in read_unit(unit, chosen, ReadCounts())]
+items = [item for unit in plan.units for item in read_unit(unit, chosen, ReadCounts())]
 answer = {"rows": [[item.source_row, list(item.fields.values())[-1]] for item in items], "entry": plan.entry}
 """
 
