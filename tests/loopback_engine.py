@@ -2,35 +2,34 @@
 real model, in the milliseconds that a test has. It renders with `apply_chat_template` and answers with this project's
 own generation, so a program must get through it what it gets in process."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import torch
 
 from pipelines.inference.generation import SamplingPolicy, generate_answers
 from pipelines.modeling import LoadedModel
+from tests.http_server import JsonHandler, http_server
 
 
 class LoopbackEngine:
     """The server's state: `bodies` has every request with its path, and after `n_left` answers it refuses."""
 
-    def __init__(self, loaded: LoadedModel, name: str, n_left: int | None, echoes: bool) -> None:
-        self.loaded, self.name, self.n_left, self.echoes = loaded, name, n_left, echoes
+    def __init__(self, loaded: LoadedModel, n_left: int | None, echoes: bool) -> None:
+        self.loaded, self.name, self.n_left, self.echoes = loaded, "served", n_left, echoes
         self.bodies: list[tuple[str, dict[str, Any]]] = []
         self.url = ""
         self._lock = threading.Lock()
 
-    def answer(self, path: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def answer(self, path: str, asked: dict[str, Any]) -> tuple[dict[str, Any], int]:
         with self._lock:
             self.bodies.append((path, asked))
             if self.n_left == 0:
-                return 400, {"error": "no more"}
+                return {"error": "no more"}, 400
             self.n_left = None if self.n_left is None else self.n_left - 1
-            return 200, self._completion(path, asked)
+            return self._completion(path, asked), 200
 
     def _completion(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
         tokenizer: Any = self.loaded.tokenizer
@@ -74,45 +73,23 @@ class LoopbackEngine:
         return token | {"top_logprobs": [token, token | {"id": 10, "logprob": -1.0}]}
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """A client that has left is no error."""
-
-
 @contextmanager
 def loopback_engine(
-    loaded: LoadedModel, name: str = "served", *, n_left: int | None = None, echoes: bool = False
+    loaded: LoadedModel, *, n_left: int | None = None, echoes: bool = False
 ) -> Iterator[LoopbackEngine]:
-    """Serve `loaded` under `name` while the context is open; with `echoes` it tells log-probabilities of prompts."""
-    engine = LoopbackEngine(loaded, name, n_left, echoes)
+    """Serve `loaded` while the context is open; with `echoes` it tells log-probabilities of prompts."""
+    engine = LoopbackEngine(loaded, n_left, echoes)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            listed = {"data": [{"id": name, "owned_by": "tests"}]}
-            self._send(*((200, listed) if self.path == "/v1/models" else (404, {})))
+            listed = {"data": [{"id": engine.name, "owned_by": "tests"}]}
+            self.send(*((listed, 200) if self.path == "/v1/models" else ({}, 404)))
 
         def do_POST(self) -> None:
-            self._send(*engine.answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send(*engine.answer(self.path, self.body()))
 
-        def _send(self, status: int, content: dict[str, Any]) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with _Server(("127.0.0.1", 0), Handler) as server:
-        engine.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield engine
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server(Handler) as address:
+        engine.url = f"{address}/v1"
+        yield engine

@@ -1,37 +1,23 @@
 """The parsing of what engines send, word for word as they send it; the engines themselves run in tests/served."""
 
-import json
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from pipelines.endpoint.client import Endpoint
 from pipelines.endpoint.completion import Call, read_completion
 from pipelines.errors import UserError
+from tests.http_server import JsonHandler, http_server
 
+FIRST_BYTE = {"id": 37, "token": "\ufffd", "bytes": [195], "logprob": -0.5}
+SECOND_BYTE = {"id": 12, "token": "\ufffd", "bytes": [169], "logprob": -0.25, "top_logprobs": []}
 LLAMA_CPP = {
-    "choices": [
-        {
-            "finish_reason": "length",
-            "message": {"role": "assistant", "content": "é"},
-            "logprobs": {
-                "content": [
-                    {
-                        "id": 37,
-                        "token": "\ufffd",
-                        "bytes": [195],
-                        "logprob": -0.5,
-                        "top_logprobs": [{"id": 37, "token": "\ufffd", "bytes": [195], "logprob": -0.5}],
-                    },
-                    {"id": 12, "token": "\ufffd", "bytes": [169], "logprob": -0.25, "top_logprobs": []},
-                ]
-            },
-        }
-    ],
+    "choices": [{
+        "finish_reason": "length", "message": {"role": "assistant", "content": "é"},
+        "logprobs": {"content": [{**FIRST_BYTE, "top_logprobs": [FIRST_BYTE]}, SECOND_BYTE]},
+    }],
     "usage": {"prompt_tokens": 7, "completion_tokens": 2},
-}
+}  # fmt: skip
 
 
 def test_a_chat_completion_of_llama_cpp_has_ids_bytes_and_usage():
@@ -56,19 +42,11 @@ def test_a_tool_call_without_text_is_no_malformed_answer_and_the_reasoning_is_ke
 
 
 def test_what_is_not_asked_for_is_not_sent():
-    assert Call([{"role": "user", "content": "a"}], max_tokens=3).body(None).keys() == {
-        "messages",
-        "temperature",
-        "max_tokens",
-    }
+    body = Call([{"role": "user", "content": "a"}], max_tokens=3).body(None)
+    assert body.keys() == {"messages", "temperature", "max_tokens"}
     asked = Call(prompt=(1, 2), logprobs=5, seed=0, top_p=0.9).body("m")
-    assert (asked["prompt"], asked["logprobs"], asked["seed"], asked["top_p"], asked["model"]) == (
-        [1, 2],
-        5,
-        0,
-        0.9,
-        "m",
-    )
+    expected = {"prompt": [1, 2], "logprobs": 5, "seed": 0, "top_p": 0.9, "model": "m"}
+    assert {name: asked[name] for name in expected} == expected
 
 
 def test_no_server_is_one_line_that_says_how_to_start_one():
@@ -80,35 +58,19 @@ def test_no_server_is_one_line_that_says_how_to_start_one():
         Endpoint(f"http://127.0.0.1:{port}").check()
 
 
-class _Answers(BaseHTTPRequestHandler):
-    """A server that answers JSON of a form of its own on every path."""
-
-    body: object = None
-
-    def do_GET(self):
-        content = json.dumps(self.body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+def http_server_of(body):
+    """A server that answers this JSON on every path."""
+    handler = type("Handler", (JsonHandler,), {"do_GET": lambda self: self.send(body)})
+    return http_server(handler)
 
 
 @pytest.mark.parametrize("body", [[1, 2], "hello", 7, {"data": ["a", "b"]}, {"data": [{"id": "m", "meta": "big"}]}])
-def test_json_of_another_form_is_no_crash(body, monkeypatch):
-    monkeypatch.setattr(_Answers, "body", body)
-    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
+def test_json_of_another_form_is_no_crash(body):
+    with http_server_of(body) as address:
+        endpoint = Endpoint(f"{address}/v1")
         assert (endpoint.engine(), endpoint.bits_per_weight()) == ("unknown", None)
-        server.shutdown()
 
 
-def test_a_llama_cpp_built_without_its_number_has_no_version(monkeypatch):
-    monkeypatch.setattr(_Answers, "body", {"data": [{"id": "m", "owned_by": "llamacpp"}], "build_info": "b0-unknown"})
-    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert Endpoint(f"http://127.0.0.1:{server.server_port}/v1").engine() == "llama.cpp"
-        server.shutdown()
+def test_a_llama_cpp_built_without_its_number_has_no_version():
+    with http_server_of({"data": [{"id": "m", "owned_by": "llamacpp"}], "build_info": "b0-unknown"}) as address:
+        assert Endpoint(f"{address}/v1").engine() == "llama.cpp"

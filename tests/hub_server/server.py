@@ -4,19 +4,18 @@ import json
 import os
 import re
 import secrets
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from huggingface_hub import constants
 
+from tests.http_server import HttpServer
 from tests.hub_server import routes
 from tests.hub_server.repositories import Account, Repository, RepoType, Role
 
@@ -53,7 +52,7 @@ class LocalHub:
         self.repositories: dict[tuple[RepoType, str], Repository] = {}
         self.lock, self.closing = threading.Lock(), threading.Event()
         self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = self._server.url
 
     def __enter__(self) -> "LocalHub":
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -107,17 +106,10 @@ def ask_from_this_process(hub: LocalHub, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(HttpServer):
     def __init__(self, hub: LocalHub) -> None:
         self.hub = hub
-        super().__init__(("127.0.0.1", 0), _Exchange)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients drop connections in these tests; any other error is a fault of the server."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
+        super().__init__(_Exchange)
 
 
 class _Exchange(BaseHTTPRequestHandler):

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pipelines.endpoint.client import Endpoint
 from pipelines.evaluation.judge.judging import judge_endpoint
+from tests.http_server import JsonHandler, http_server
 
 os.environ["no_proxy"] = "127.0.0.1"
 KEY = "sk-a-secret-of-the-tests"
@@ -70,41 +70,26 @@ class JudgeServer:
 def judge_server(judge: Callable[[Asked], Reply]) -> Iterator[JudgeServer]:
     """A server that answers as `judge` says, for as long as the block lasts."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.body()
             parts = _PARTS.search(body["messages"][-1]["content"])
             first, second = (parts[2], parts[3]) if parts else ("", "")
             asked = Asked(self.path, self.headers.get("Authorization"), body, first, second)
             server.asked.append(asked)
-            self.send(judge(asked))
+            self.reply(judge(asked))
 
         def do_GET(self) -> None:
             server.asked.append(Asked(self.path, self.headers.get("Authorization"), {}, "", ""))
-            self.send(Reply("followed"))
+            self.reply(Reply("followed"))
 
-        def send(self, reply: Reply) -> None:
+        def reply(self, reply: Reply) -> None:
             message = {"choices": [{"message": {"role": "assistant", "content": reply.content}}]}
-            sent = (json.dumps(message) if reply.text is None else reply.text).encode()
-            self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(sent)), **reply.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(sent)
+            self.send(message if reply.text is None else reply.text.encode(), reply.status, reply.headers)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing: the test's output is the test's."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = JudgeServer(f"http://127.0.0.1:{listening.server_address[1]}/v1")
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler) as address:
+        server = JudgeServer(f"{address}/v1")
         yield server
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
 
 
 @contextmanager
