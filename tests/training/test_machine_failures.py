@@ -2,8 +2,12 @@
 
 import importlib
 import json
+import multiprocessing
+import os
 import pydoc
+import re
 import shutil
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -126,3 +130,49 @@ def test_data_that_the_disk_refuses_is_one_line_and_leaves_nothing(tmp_path, cap
     assert ended.value.code == 2
     assert "error: cannot write" in capsys.readouterr().err
     assert [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_worker_of_the_data_loader_that_is_killed_is_named(train, tmp_path):
+    def kill() -> None:
+        worker = multiprocessing.active_children()[0]
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        worker.join()
+
+    folder = tmp_path / "run"
+    loader = "--dataloader_num_workers 1 --dataloader_prefetch_factor 1 --per_device_train_batch_size 1 --max_steps 9"
+    with pytest.raises(
+        MachineFailure, match=r"a worker of the data loader \(process \d+\) was ended.* in step \d; if "
+    ):
+        train(folder, loader, at=3, do=kill)
+    assert checkpoint_fault(folder / "checkpoint-2") is None
+    assert record_of(folder)["status"] == "failed"
+
+
+_KILLED_RANK = """
+import os, signal
+from pipelines import sft
+from pipelines.command_line import run_program
+from pipelines.training.callbacks.throughput import CostCallback
+
+def begin(self, args, state, control, **_):
+    if state.global_step == 2 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+CostCallback.on_step_begin = begin
+run_program(sft.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_ends_the_others_with_its_number(run_cli, tiny_model_folder, tmp_path):
+    (tmp_path / "script.py").write_text(_KILLED_RANK)
+    rows = write_jsonl(tmp_path / "rows.jsonl", ({"instruction": f"Say {n}.", "output": f"{n}"} for n in range(32)))
+    named = f"--model_name_or_path {tiny_model_folder} --dataset_name {rows} --output_dir {tmp_path / 'run'}"
+    done = run_cli(tmp_path / "script.py", *f"{named} {SAVES}".split(), n_processes=2, expect=-signal.SIGKILL)
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.match(
+        r"error: rank 1 \(process \d+\) ended in step 3, and the other ranks cannot go on without it;", said
+    )
+    assert said.endswith("; continue from checkpoint-2 with the same command and --resume")
+    assert checkpoint_fault(tmp_path / "run" / "checkpoint-2") is None
+    assert record_of(tmp_path / "run")["status"] == "failed"
