@@ -1,9 +1,10 @@
-"""Hidden folders of unfinished work, next to the folder that they become. A killed process leaves its folder behind.
+"""Hidden folders and files of unfinished work, next to what they become. A killed process leaves them behind.
 
 The process that fills a folder holds a lock on it, which the system releases when the process ends, however it ends.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -15,6 +16,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _SUFFIX = ".unfinished"
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # a hidden name, with what `mkstemp` adds
 
 
 def locked_folder(path: Path) -> tuple[Path, int]:
@@ -41,6 +43,11 @@ def remove_abandoned_folders(path: Path) -> None:
                 shutil.rmtree(folder)
             finally:
                 os.close(descriptor)
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """What processes that were killed in `write_text_atomically` left in `folder`; also the file of one that lives."""
+    return [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name)]
 
 
 def _lock(descriptor: int, wait: bool) -> None:

@@ -14,6 +14,7 @@ from pipelines.errors import UserError
 from pipelines.files import read_json, sha256_of_file, write_json_atomically
 
 CHECKPOINT_NAME = "checkpoint.json"
+NOT_SEALED = f"no {CHECKPOINT_NAME}, which is written last"
 _PREFIX = "checkpoint-"
 
 
@@ -39,7 +40,7 @@ def remove_checkpoint(folder: Path) -> None:
 def checkpoint_fault(folder: Path) -> str | None:
     """Why the checkpoint in `folder` is not as it was written, None if it is. Sizes are compared before hashes."""
     if not (folder / CHECKPOINT_NAME).is_file():
-        return f"no {CHECKPOINT_NAME}, which is written last"
+        return NOT_SEALED
     try:
         sealed = read_json(folder / CHECKPOINT_NAME)["files"]
     except (UserError, KeyError, TypeError):

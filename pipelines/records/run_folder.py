@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
+from pipelines.files.unfinished import unfinished_files
 from pipelines.records.checkpoint import cost_of_checkpoint, step_of
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
@@ -120,6 +121,8 @@ def open_run(
     """
     if writes:
         _refuse_taken(folder, resume)
+        for path in unfinished_files(folder):
+            path.unlink()
     run = Run(folder, {"kind": "run", "program": program}, time.time(), writes)
     if resume:
         run.go_on_from(checkpoint)
@@ -185,7 +188,6 @@ def _refuse_taken(folder: Path, resume: bool) -> None:
         raise UserError(f"{folder} holds a finished run", fresh)
     if status in (RunStatus.STARTED.value, RunStatus.STOPPED.value, RunStatus.FAILED.value) and not resume:
         raise UserError(f"{folder} holds an unfinished run", f"add --resume to continue it, or {fresh}")
-    if status is None and resume:
-        raise UserError(f"{folder} holds no run to resume", "start it without --resume")
-    if status is None and folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} holds unrelated files, expected a new or empty output_dir", fresh)
+    if status is None and folder.is_dir() and set(folder.iterdir()) - set(unfinished_files(folder)):
+        held = "files and no run to resume" if resume else "unrelated files"
+        raise UserError(f"{folder} holds {held}, expected a new or empty output_dir", fresh)

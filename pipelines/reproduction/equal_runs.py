@@ -50,7 +50,7 @@ def compare_runs(straight: Path, resumed: Path) -> Compared:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    paths = (path for path in folder.rglob("*") if path.is_file())
     return (path.relative_to(folder).as_posix() for path in paths if path.name not in _OTHER_PLACE)
 
 

@@ -14,7 +14,7 @@ from pipelines.files import read_json
 from pipelines.inference.processes import made_once
 from pipelines.recipe import Recipe
 from pipelines.records import RECORD_NAME, plain
-from pipelines.records.checkpoint import can_be_resumed, checkpoint_fault, checkpoints_of, step_of
+from pipelines.records.checkpoint import NOT_SEALED, can_be_resumed, checkpoint_fault, checkpoints_of, step_of
 
 _MODEL_ALONE = "no optimizer (save_only_model: true)"
 # Keys that may change because they do not affect training. The lock compares models and datasets by content.
@@ -31,8 +31,9 @@ _FREE = re.compile(
 def checkpoint_to_resume(recipe: Recipe) -> Path | None:
     """Find the checkpoint in `output_dir` to resume from; None for a fresh run or one without a checkpoint yet.
 
-    Sets the recipe's `resume` if `resume_from_checkpoint` names a checkpoint of this run. Raises `UserError` for
-    another one, for keys that cannot change in the middle of a run, and if no checkpoint is complete.
+    Sets the recipe's `resume`: true if `resume_from_checkpoint` names a checkpoint of this run, false if there is no
+    run. Raises `UserError` for another one, for keys that cannot change in the middle of a run, and if no checkpoint is
+    complete.
     """
     data, training, _ = recipe.arguments
     folder = Path(str(training.output_dir))
@@ -40,7 +41,13 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
     data.resume = data.resume or named is not None
     if not data.resume:
         return None
-    record, tells = read_json(folder / RECORD_NAME), training.process_index == 0
+    path, tells = folder / RECORD_NAME, training.process_index == 0
+    record = made_once(lambda: read_json(path) if path.is_file() else None)
+    if record is None:  # killed before it began: a queue sends the same command again
+        data.resume = False
+        if tells:
+            print(f"{folder} holds no run to resume: starting at step 0", file=sys.stderr, flush=True)
+        return None
     if hasattr(data, "template_date") and data.template_date is None:
         data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run started
     if tells:
@@ -59,9 +66,10 @@ def _newest_whole(found: Sequence[Path], folder: Path) -> Path | None:
             print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
             return path
         faults[path] = fault
-    if faults:
+    if faults and list(faults.values()) != [NOT_SEALED]:
         raise _nothing_to_resume(faults, folder)
-    print("the run has no checkpoint yet: starting at step 0", file=sys.stderr, flush=True)
+    why = ", its first was interrupted" if faults else ""
+    print(f"the run has no checkpoint yet{why}: starting at step 0", file=sys.stderr, flush=True)
     return None
 
 

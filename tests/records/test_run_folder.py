@@ -47,9 +47,22 @@ def test_an_unfinished_run_is_continued_only_when_asked(tmp_path):
     start(tmp_path / "run", resume=True)
 
 
-def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path):
-    with pytest.raises(UserError, match="start it without --resume"):
-        start(tmp_path / "run", resume=True)
+def test_what_a_killed_run_left_half_written_is_removed_by_the_next_one(tmp_path):
+    for name in (".run.json.ab3_9xyz", ".gitattributes"):
+        (tmp_path / name).write_text("{")
+    with pytest.raises(UserError, match="unrelated files"):
+        start(tmp_path)
+    (tmp_path / ".gitattributes").unlink()
+    start(tmp_path)
+    (tmp_path / ".samples.jsonl.ab3_9xyz").write_text("{")
+    start(tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_other_files_are_no_run_to_resume(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="no run to resume"):
+        start(tmp_path, resume=True)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

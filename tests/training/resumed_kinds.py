@@ -15,7 +15,7 @@ _COMMON = {
     "eval_strategy": "steps", "eval_steps": 3, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2,
     "learning_rate": 1e-2,
 }  # fmt: skip
-_ROWS = {"max_length": 64, "test_split_size": 10, "activation_checkpointing": False}
+_ROWS = {"max_length": 192, "test_split_size": 10, "activation_checkpointing": False}
 _LORA = {"use_peft": True, "lora_r": 4, "lora_dropout": 0.1}
 _QLORA = {**_LORA, "load_in_4bit": True}
 _PRETRAIN = {"max_length": 16, "n_validation_documents": 4, "per_device_eval_batch_size": 8}
@@ -57,7 +57,7 @@ KINDS = {
     ),
     "SFT, evaluated each epoch, LoRA": Kind("sft", {**_LORA, "eval_strategy": "epoch", "save_steps": 5}),
     "DPO, LoRA": Kind("dpo", _LORA),
-    "DPO, full": Kind("dpo", {"train_sampling_strategy": "batch_rebalance"}),
+    "DPO, full": Kind("dpo", {"precompute_ref_log_probs": True}),
     "pretraining, blocks, LoRA, AdamW": Kind("pretrain", _LORA),
     "pretraining, from scratch, streamed, Muon": Kind(
         "pretrain", {**_SCRATCH, "streaming": True, "muon_learning_rate": 0.01}

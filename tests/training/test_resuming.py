@@ -183,6 +183,22 @@ def test_broken_checkpoint_is_left(fault, finished, interrupted, run, capsys):
     assert same_weights(finished / "sft", folder)
 
 
+def test_a_run_killed_before_it_began_starts(finished, run, tmp_path, capsys):
+    run("sft", tmp_path / "new", "--resume")
+    assert "new holds no run to resume: starting at step 0" in capsys.readouterr().err
+    assert same_weights(finished / "sft", tmp_path / "new")
+    assert len(record_of(tmp_path / "new")["legs"]) == 1
+
+
+def test_a_run_killed_in_its_first_checkpoint_starts_again(finished, interrupted, run, capsys):
+    folder = interrupted("sft")
+    shutil.rmtree(folder / "checkpoint-4")
+    (folder / "checkpoint-2" / "checkpoint.json").unlink()
+    run("sft", folder, "--resume")
+    assert "no checkpoint yet, its first was interrupted: starting at step 0" in capsys.readouterr().err
+    assert same_weights(finished / "sft", folder)
+
+
 def test_no_whole_checkpoint_is_one_line(interrupted, run):
     folder = interrupted("sft")
     for path in folder.glob("checkpoint-*"):
