@@ -70,8 +70,8 @@ class RunArguments:
     # stop with a checkpoint this many hours after the start, for a queue's limit; --resume continues. None: no limit
     max_hours: float | None = None
     # keep the best checkpoint: loss (held-out), or in sft.py a metric of answers to held-out prompts, such as
-    # stopped_by_itself, exact_match or passes_tests. Evaluates and saves each tenth of the run unless eval_strategy is
-    # set. None: keep the last weights
+    # stopped_by_itself, exact_match or passes_tests. Saves at each evaluation of the recipe, or each tenth of the run.
+    # None: keep the last weights
     keep_best: KeepBest | None = None
     patience: int | None = None  # stop after so many evaluations without a new best. None: never
     # before step 1, run the largest batch that the sampler can form and undo it: out of memory shows at once

@@ -49,20 +49,29 @@ class KeepBest(StrEnum):
 
 
 def with_keep_best(keys: dict[str, Any]) -> dict[str, Any]:
-    """`keys` with those that follow from `keep_best`; what the recipe sets stays, and is checked by `best_is_kept`."""
+    """`keys` with those that follow from `keep_best`: evaluations, each with a checkpoint, at those steps of the recipe
+    at which it evaluates, or else at each tenth of the run. Keys of the choice that the recipe sets stay, and
+    `best_is_kept` compares them."""
     if keys.get("keep_best") is None:
         return keys
-    best = KeepBest(keys["keep_best"])
-    implied: dict[str, Any] = {
+    best, evaluated = KeepBest(keys["keep_best"]), keys.get("eval_strategy", "no")
+    evaluated = "steps" if evaluated == "no" else evaluated
+    saved = "best" if keys.get("save_strategy") == "best" else evaluated
+    steps = {"eval_steps": keys.get("eval_steps") or _TENTH_OF_RUN} if evaluated == "steps" else {}
+    steps |= {"save_steps": steps["eval_steps"]} if saved == "steps" else {}
+    chosen = {
         "load_best_model_at_end": True,
         "metric_for_best_model": best.metric,
         "greater_is_better": best.is_of_answers,
-        "eval_strategy": "steps",
-        "save_strategy": keys.get("eval_strategy", "steps"),
     }
-    if keys.get("eval_strategy", "steps") == "steps":
-        implied |= {"eval_steps": _TENTH_OF_RUN, "save_steps": keys.get("eval_steps") or _TENTH_OF_RUN}
-    return {**implied, **{key: value for key, value in keys.items() if key not in implied or value is not None}}
+    chosen |= {key: keys[key] for key in chosen if keys.get(key) is not None}
+    return {**keys, **chosen, "eval_strategy": evaluated, "save_strategy": saved, **steps}
+
+
+def replaced_by_keep_best(keys: Keys, kept: Keys) -> str:
+    """The written keys that have another value now, for one line; empty if there are none."""
+    changed = [key for key in keys if keys[key] != kept[key]]
+    return ", ".join(f"{key}: {kept[key]} (the recipe has {keys[key]})" for key in changed)
 
 
 def best_is_kept(stage: Stage, keys: Keys) -> Iterator[UserError]:
@@ -75,7 +84,7 @@ def best_is_kept(stage: Stage, keys: Keys) -> Iterator[UserError]:
     elif keys.get("patience") is not None and not loads:
         problem = "`patience` counts evaluations without a new best, and nothing says what is best"
         yield UserError(problem, "set keep_best: loss, or remove patience")
-    if loads or keys.get("save_strategy") == "best":
+    if loads:
         yield from _not_saved(stage, keys)
 
 
@@ -99,19 +108,20 @@ def _unmeasurable(best: KeepBest, stage: Stage, keys: Keys) -> Iterator[UserErro
 
 
 def _not_saved(stage: Stage, keys: Keys) -> Iterator[UserError]:
-    """transformers takes the newest evaluation's checkpoint for the best one, if there is one: where there is none, it
-    keeps an older checkpoint or the last weights without a message."""
+    """The checkpoint of the best evaluation must exist: without one, transformers keeps an older checkpoint or the last
+    weights, with no message (findings/resuming/transformers_best_between_checkpoints.sh)."""
     evaluated, saved = keys.get("eval_strategy", "no"), keys.get("save_strategy", "steps")
-    key = "load_best_model_at_end" if keys.get("load_best_model_at_end") else "save_strategy: best"
-    key = "keep_best" if keys.get("keep_best") is not None else key
+    if evaluated == "no" and saved in ("no", "best"):
+        return  # the last weights are kept, as the doctor says
+    key = "`load_best_model_at_end`"
     if evaluated == "no":
-        yield UserError(f"`{key}` needs evaluations, and eval_strategy is no", "set eval_strategy: epoch")
+        yield UserError(f"{key} needs evaluations, and eval_strategy is no", "set eval_strategy: epoch")
     elif saved != "best" and saved != evaluated:
-        problem = f"`{key}` needs a checkpoint at each evaluation: eval_strategy is {evaluated}, save_strategy {saved}"
+        problem = f"{key} needs a checkpoint at each evaluation: eval_strategy is {evaluated}, save_strategy {saved}"
         yield UserError(problem, f"set save_strategy: {evaluated}")
     elif saved == evaluated == "steps":
         by_default = keys.get("logging_steps") or (500 if stage is Stage.PRETRAIN else 10)
         evaluations, saves = keys.get("eval_steps") or by_default, keys.get("save_steps") or 500
         if evaluations != saves:
-            problem = f"`{key}` needs a checkpoint at each evaluation: eval_steps is {evaluations}, save_steps {saves}"
+            problem = f"{key} needs a checkpoint at each evaluation: eval_steps is {evaluations}, save_steps {saves}"
             yield UserError(problem, f"set save_steps: {evaluations}")

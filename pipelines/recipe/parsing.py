@@ -14,8 +14,8 @@ from pipelines.errors import UserError, raise_together
 from pipelines.recipe.accepted_keys import AcceptedKey, accepted_keys
 from pipelines.recipe.checks import PATH_KEYS, Check
 from pipelines.recipe.defaults import keys_for_this_machine, keys_of_default_tracker
-from pipelines.recipe.keep_best import with_keep_best
-from pipelines.recipe.precision import Precision, precision_of_training
+from pipelines.recipe.keep_best import replaced_by_keep_best, with_keep_best
+from pipelines.recipe.precision import Precision, precision_of_training, say
 from pipelines.recipe.raw_values import RawValue, as_values, read_raw_values
 from pipelines.recipe.renamed_keys import (
     RENAMED_KEYS,
@@ -131,7 +131,10 @@ def _read(classes: Sequence[type | str], arguments: Sequence[str]) -> _Reading:
         if str(settled.get(key)).startswith("~/"):
             settled[key] = str(Path(settled[key]).expanduser())
     on_command_line = frozenset(key for key, raw in keys.items() if raw.from_command_line)
-    return _Reading(path, with_keep_best(settled), on_command_line, faults, strays)
+    kept = with_keep_best(settled)
+    if replaced := replaced_by_keep_best(settled, kept):
+        say(f"keep_best saves at each evaluation: {replaced}")
+    return _Reading(path, kept, on_command_line, faults, strays)
 
 
 def _missing(names: Sequence[str]) -> UserError:

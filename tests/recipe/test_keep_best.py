@@ -1,11 +1,17 @@
 """keep_best is one key for several of transformers', and what cannot be chosen is refused in one line before torch."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from pipelines.evaluation.code_execution.execution import EXECUTION_METRICS
 from pipelines.evaluation.metrics.registry import METRICS
-from pipelines.recipe import Stage
+from pipelines.recipe import ARGUMENTS, Stage
 from pipelines.recipe.keep_best import KeepBest, best_is_kept, with_keep_best
+from pipelines.recipe.parsing import _read
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 _STEPS = {"eval_strategy": "steps", "save_strategy": "steps"}
 
@@ -15,6 +21,8 @@ _STEPS = {"eval_strategy": "steps", "save_strategy": "steps"}
     ({"eval_steps": 20}, {"eval_steps": 20, "save_steps": 20}),
     ({"eval_strategy": "epoch"}, {"eval_strategy": "epoch", "save_strategy": "epoch"}),
     ({"eval_strategy": "epoch", "save_strategy": "best"}, {"save_strategy": "best"}),
+    ({"eval_strategy": "no", "save_strategy": "no"}, {"eval_strategy": "steps", "save_strategy": "steps"}),
+    ({"eval_strategy": "steps", "eval_steps": 20, "save_steps": 50}, {"eval_steps": 20, "save_steps": 20}),
     ({"keep_best": "exact_match"}, {"metric_for_best_model": "eval_exact_match", "greater_is_better": True}),
     ({"keep_best": "loss"}, {"metric_for_best_model": "eval_loss", "greater_is_better": False}),
 ])  # fmt: skip
@@ -27,16 +35,12 @@ def test_one_key_sets_the_others(keys, implied):
 
 
 @pytest.mark.parametrize(("stage", "keys", "problem", "fix"), [
-    ("sft", {"keep_best": "loss", "eval_strategy": "no"}, "`keep_best` needs evaluations", "eval_strategy: epoch"),
     ("sft", {"load_best_model_at_end": True}, "`load_best_model_at_end` needs evaluations", "eval_strategy: epoch"),
-    ("dpo", {"save_strategy": "best"}, "`save_strategy: best` needs evaluations", "eval_strategy: epoch"),
     ("sft", {"load_best_model_at_end": True, "eval_strategy": "epoch"},
      "eval_strategy is epoch, save_strategy steps", "set save_strategy: epoch"),
     ("sft", {"load_best_model_at_end": True, **_STEPS, "eval_steps": 10, "save_steps": 20},
      "eval_steps is 10, save_steps 20", "set save_steps: 10"),
     ("sft", {"load_best_model_at_end": True, **_STEPS, "save_steps": 500}, "eval_steps is 10, save_steps 500",
-     "set save_steps: 10"),
-    ("sft", {"keep_best": "loss", "eval_steps": 10, "save_steps": 20}, "eval_steps is 10, save_steps 20",
      "set save_steps: 10"),
     ("sft", {"keep_best": "loss", "metric_for_best_model": "eval_rouge_l"},
      "`keep_best: loss` contradicts `metric_for_best_model: eval_rouge_l`", "remove metric_for_best_model"),
@@ -64,6 +68,17 @@ def test_what_cannot_be_chosen_is_refused_with_the_key_to_write(stage, keys, pro
 ])  # fmt: skip
 def test_what_can_be_chosen_passes(stage, keys):
     assert list(best_is_kept(Stage(stage), with_keep_best(keys))) == []
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*/*/*.yaml")), ids=lambda path: "-".join(path.parts[-3:]))
+def test_every_recipe_is_one_key_away(path, capsys):
+    stage = Stage(path.parent.name)
+    reading = _read(ARGUMENTS[stage], ["--config", str(path), "--keep_best", "loss", "--patience", "3"])
+    assert reading.faults == []
+    assert list(best_is_kept(stage, reading.keys)) == []
+    before = yaml.safe_load(path.read_text())
+    replaced = before.get("save_steps", reading.keys["save_steps"]) != reading.keys["save_steps"]
+    assert not replaced or f"(the recipe has {before['save_steps']})" in capsys.readouterr().err
 
 
 def test_each_metric_of_answers_is_one_of_compare_that_is_better_if_higher():

@@ -68,15 +68,16 @@ def evaluation_unused(context: CheckContext) -> Iterator[Finding]:
 
 
 def best_model(context: CheckContext) -> Iterator[Finding]:
-    """BEST_MODEL_WRONG: the worst checkpoint is kept, or the metric does not exist."""
+    """BEST_MODEL_WRONG: the worst checkpoint is kept, or none can be chosen."""
     training = context.training
     metric = training.metric_for_best_model
     chooses = training.load_best_model_at_end or training.save_strategy == SaveStrategy.BEST
-    if metric is None or _name(training.eval_strategy) == "no":
+    evaluates, keep_best = _name(training.eval_strategy) != "no", context.data.keep_best
+    if chooses and not evaluates:
+        yield _never_chosen(context)
+    elif metric is None or not evaluates or (keep_best is not None and metric == keep_best.metric):
         return
-    if context.data.keep_best is not None and metric == context.data.keep_best.metric:
-        return
-    if _bare(metric) not in _METRICS[context.stage]:
+    elif _bare(metric) not in _METRICS[context.stage]:
         yield _not_measured(context, metric)
     elif (wrong := _wrong_direction(metric, bool(training.greater_is_better))) is not None:
         uses = chooses or _name(training.lr_scheduler_type) in _ON_PLATEAU
@@ -95,6 +96,21 @@ def best_model(context: CheckContext) -> Iterator[Finding]:
         yield _not_measured(context, metric)
     elif "metric_for_best_model" in context.keys and not chooses:
         yield _never_used(metric)
+
+
+def _never_chosen(context: CheckContext) -> Finding:
+    training = context.training
+    key = "load_best_model_at_end: true" if training.load_best_model_at_end else "save_strategy: best"
+    has_rows = context.held_out is not None or context.has_unused_evaluation
+    return Finding(
+        "BEST_MODEL_WRONG",
+        Severity.WARNING,
+        summary=f"{key}, but eval_strategy is no: no checkpoint is the best, and the last one is kept",
+        why="without an evaluation there is nothing to choose by, and transformers says nothing",
+        remedy="set eval_strategy: epoch, save_strategy: epoch" + ("" if has_rows else ", test_split_size: 0.1")
+        + (" or remove load_best_model_at_end" if training.load_best_model_at_end else " or set save_strategy: 'no'"),
+        evidence=(Evidence(f"eval_strategy: no, save_strategy: {_name(training.save_strategy)}"),),
+    )  # fmt: skip
 
 
 def _not_measured(context: CheckContext, metric: str) -> Finding:

@@ -73,6 +73,8 @@ def test_an_evaluation_beyond_the_run_is_reported(case, keys, said):
     ({**BEST, "metric_for_best_model": "eval_bleu"}, ERROR),
     ({**BEST, "metric_for_best_model": "eval_rewards/accuracies"}, ERROR),
     ({**BEST, "metric_for_best_model": "eval_runtime"}, WARNING),
+    ({"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": True}, WARNING),
+    ({"eval_strategy": "no", "save_strategy": "best", "metric_for_best_model": "loss"}, WARNING),
     ({"eval_steps": 5, "metric_for_best_model": "eval_loss"}, NOTE),
     ({"eval_steps": 5, "metric_for_best_model": "eval_loss", "greater_is_better": True}, WARNING),
     ({"eval_steps": 5, "lr_scheduler_type": "reduce_lr_on_plateau", "greater_is_better": True}, ERROR),
