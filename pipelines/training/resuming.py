@@ -59,18 +59,19 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
 def _newest_whole(found: Sequence[Path], folder: Path) -> Path | None:
     """The first of the checkpoints that is whole; None if there is none at all."""
     faults: dict[Path, str] = {}
+    whole = None
     for path in found:
         fault = _fault_of(path)
         if fault is None:
-            skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
-            print(f"{skipped}resuming from {path.name}", file=sys.stderr, flush=True)
-            return path
+            whole = path
+            break
         faults[path] = fault
-    if faults and list(faults.values()) != [NOT_SEALED]:
+    if whole is None and faults and list(faults.values()) != [NOT_SEALED]:
         raise _nothing_to_resume(faults, folder)
-    why = ", its first was interrupted" if faults else ""
-    print(f"the run has no checkpoint yet{why}: starting at step 0", file=sys.stderr, flush=True)
-    return None
+    skipped = "".join(f"{one.name} is not whole ({why}); " for one, why in faults.items())
+    begins = "the run has no checkpoint yet: starting at step 0" if whole is None else f"resuming from {whole.name}"
+    print(f"{skipped}{begins}", file=sys.stderr, flush=True)
+    return whole
 
 
 def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:

@@ -1,5 +1,6 @@
 """A run that was killed and resumed leaves the same folder as one that was not, to the bit."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.run_files import record_of
 from tests.training.resumed_kinds import KINDS
 
 PROGRAMS: dict[str, Any] = {"sft": sft, "dpo": dpo, "pretrain": pretrain}
+RESUME = "pipelines.training.exact_resume"
 AFTER_THE_TRAINING = 99
 Run = Callable[..., Path]
 
@@ -22,9 +24,30 @@ class Killed(BaseException):
     """No handler of an error sees it."""
 
 
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of a part of resuming."""
+
+
 @pytest.fixture
-def run(tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a kind into a folder; with `killed_in`, a step, end there: at its end, or `while_saving` it."""
+def run(tiny_model_folder: Path, tmp_path: Path) -> Run:
+    return runner(tiny_model_folder, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run grouped by length, `straight`, and `killed` in the second epoch, in the middle of a log line and while an
+    answer was written."""
+    folder = tmp_path_factory.mktemp("killed")
+    run = runner(tiny_model_folder, folder)
+    run("SFT, grouped, LoRA", "straight")
+    killed = run("SFT, grouped, LoRA", "killed", killed_in=7)
+    with (killed / "samples.jsonl").open("a") as file:
+        file.write('{"step": 7, "prompt": "", "answer": "", "stopped": false}\n{"step": 7, "pro')
+    return folder
+
+
+def runner(base: Path, place: Path) -> Run:
+    """Runs a kind into a folder; with `killed_in`, a step, it ends there: at its end, or `while_saving` it."""
 
     def call(kind: str, folder: str, *flags: str, killed_in: int | None = None, while_saving: bool = False) -> Path:
         def end_step(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG001
@@ -40,21 +63,21 @@ def run(tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise Killed
 
         before = Trainer._save_rng_state
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             if while_saving:
                 patch.setattr(Trainer, "_save_rng_state", save)
             elif killed_in == AFTER_THE_TRAINING:
                 patch.setattr(Trainer, "save_state", save_state)
             elif killed_in is not None:
                 patch.setattr(CostCallback, "on_step_end", end_step)
-            recipe = KINDS[kind].write_recipe(tmp_path / "recipe.json", tiny_model_folder)
-            named = ["--config", str(recipe), "--output_dir", str(tmp_path / folder), *flags]
+            recipe = KINDS[kind].write_recipe(place / "recipe.json", base)
+            named = ["--config", str(recipe), "--output_dir", str(place / folder), *flags]
             if killed_in is None:
                 PROGRAMS[KINDS[kind].program].main(named)
             else:
                 with pytest.raises(Killed):
                     PROGRAMS[KINDS[kind].program].main(named)
-        return tmp_path / folder
+        return place / folder
 
     return call
 
@@ -65,14 +88,16 @@ def differences(run: Run, kind: str, *kills: int, while_saving: bool = False) ->
     for number, step in enumerate(kills):
         run(kind, "resumed", *(["--resume"] if number else []), killed_in=step, while_saving=while_saving)
     resumed = run(kind, "resumed", "--resume")
-    assert len(record_of(resumed)["legs"]) == len(kills) + 1
+    legs = record_of(resumed)["legs"]
+    assert len(legs) == len(kills) + 1
+    if kills[-1] == AFTER_THE_TRAINING:
+        assert legs[-1]["first_step"] == 8  # no step is trained again
     return compare_runs(straight, resumed).differences
 
 
 @pytest.mark.parametrize(
     ("kind", "killed_in", "while_saving"),
     [
-        ("SFT, grouped, LoRA", 7, False),
         ("SFT, evaluated each epoch, LoRA", 7, False),
         ("SFT, packed, QLoRA", 6, True),
         ("SFT, micro-batched, full", AFTER_THE_TRAINING, False),
@@ -83,6 +108,35 @@ def differences(run: Run, kind: str, *kills: int, while_saving: bool = False) ->
 )
 def test_a_killed_run_ends_as_a_straight_one(kind, killed_in, while_saving, run):
     assert differences(run, kind, killed_in, while_saving=while_saving) == ()
+
+
+PLANTED: dict[str, tuple[str, Any, str]] = {
+    "random state": ("transformers.Trainer._load_rng_state", nothing, "step 8, entry 3.entropy"),
+    "optimizer": ("transformers.Trainer._load_optimizer_and_scheduler", nothing, "step 8, entry 3.entropy"),
+    "order of the rows": (f"{RESUME}._GroupsOfEpoch.set_epoch", nothing, "step 8, entry 3.entropy"),
+    "log line": (f"{RESUME}.ExactResume.continue_from", nothing, "step 8, entry 3.entropy"),
+    "tokens": ("pipelines.records.run_folder.cost_of_checkpoint", lambda _: {}, "step 8, entry 3.num_tokens"),
+    "samples": (
+        "pipelines.training.callbacks.samples.SampleAnswersCallback.on_train_begin",
+        nothing,
+        "samples.jsonl: line 5",
+    ),
+}
+
+
+def test_answers_after_the_checkpoint_are_given_once(tiny_model_folder, killed):
+    shutil.copytree(killed / "killed", killed / "resumed")
+    resumed = runner(tiny_model_folder, killed)("SFT, grouped, LoRA", "resumed", "--resume")
+    assert compare_runs(killed / "straight", resumed).differences == ()
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_every_planted_difference_is_found_where_it_begins(planted, tiny_model_folder, killed, monkeypatch):
+    shutil.copytree(killed / "killed", killed / planted)
+    place, instead, first = PLANTED[planted]
+    monkeypatch.setattr(place, instead)
+    resumed = runner(tiny_model_folder, killed)("SFT, grouped, LoRA", planted, "--resume")
+    assert first in compare_runs(killed / "straight", resumed).differences[0]
 
 
 @pytest.mark.slow

@@ -14,15 +14,19 @@ from transformers.integrations import TrackioCallback
 
 
 class LocalTrackio(TrackioCallback):
-    """transformers' callback with three changes for local use.
+    """transformers' callback with four changes for local use.
 
     It prints nothing (instead of nine lines). trackio asks the Hub for the user's name, so the Hub is set offline
     meanwhile. The run ends with the program instead of `train`, because an evaluation after training would open a
-    second run.
+    second run. A resumed run goes on under a name with its first step: trackio would keep both values of a step that is
+    done again.
     """
 
     def setup(self, args: TrainingArguments, state: TrainerState, model: Any, **options: Any) -> None:
         """Open the run; if trackio fails, print one line and train without it."""
+        name = args.run_name
+        if name and state.global_step:
+            args.run_name = f"{name}, from step {state.global_step}"
         try:
             with _quietly(), _without_hub():
                 super().setup(args, state, model, **options)
@@ -33,6 +37,8 @@ class LocalTrackio(TrackioCallback):
         else:
             if state.is_world_process_zero:
                 atexit.register(self._finish)  # before trackio's own, which would print
+        finally:
+            args.run_name = name
 
     def on_log(  # type: ignore[override]  # model and logs come by name
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **options: Any

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from transformers.integrations import TrackioCallback
 
 from pipelines.training.callbacks.local_trackio import LocalTrackio
@@ -53,6 +54,17 @@ def test_one_quiet_run_holds_training_and_the_evaluation_after_it(tiny_model_fol
     keys = {key for log in logs for key in log}
     assert keys >= {"train/loss", "train/tokens_per_second", "train/loss_token_share", "eval/loss"}
     assert b"hf_secret" not in b"".join(path.read_bytes() for path in (tmp_path / "trackio").rglob("*.db*"))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_repeats_no_step_under_one_name(tiny_model_folder, tmp_path):
+    keys = 'max_steps=2, run_name="mine", save_strategy="steps", save_steps=1'
+    first = TRAINING.replace("max_steps=2", keys)
+    resumed = first.replace("train()", 'train(resume_from_checkpoint=sys.argv[2] + "/checkpoint-1")')
+    for code in (first, resumed):
+        run(code, tiny_model_folder, tmp_path / "run", "demo", TRACKIO_DIR=tmp_path / "trackio")
+    names = json.loads(run(READING.replace("[len(runs), ", "[runs, "), TRACKIO_DIR=tmp_path / "trackio").stdout)[0]
+    assert sorted(names) == ["mine", "mine, from step 1"]
 
 
 def test_a_refused_name_costs_the_tracker_only(tiny_model_folder, tmp_path, capsys):
