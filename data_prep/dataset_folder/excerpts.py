@@ -23,9 +23,9 @@ class RowExcerpt:
     n_hidden: int
 
 
-def row_excerpts(row: Mapping[str, Any], max_characters: int = MAX_CHARACTERS) -> list[RowExcerpt]:
+def row_excerpts(row: Mapping[str, Any]) -> list[RowExcerpt]:
     """Return excerpts of all texts of a row; the row may be one that no reader could use."""
-    cut = ((name, excerpt(without_keys(text), max_characters)) for name, text in named_texts(row))
+    cut = ((name, excerpt(without_keys(text), MAX_CHARACTERS)) for name, text in named_texts(row))
     return [RowExcerpt(name, one.text, one.n_hidden) for name, one in cut]
 
 

@@ -96,14 +96,14 @@ def over_group_limit(groups: "ndarray", order: "ndarray", max_share: float = MAX
     return over
 
 
-def within_group_limit(rows: Sequence[Row], seed: int, max_share: float = MAX_GROUP_SHARE) -> tuple[list, list]:
+def within_group_limit(rows: Sequence[Row], seed: int) -> tuple[list, list]:
     """Return the `rows` of a held-out split that `over_group_limit` keeps, in order, and those it leaves out."""
     import numpy as np
 
     groups = np.array([position_of(row["group"], seed) for row in rows], np.uint64)
     names = ((row["group"], row["source"], row["source_row"]) for row in rows)
     order = np.array([position_in_group(*name, seed) for name in names], np.uint64)
-    over = over_group_limit(groups, order, max_share)
+    over = over_group_limit(groups, order, MAX_GROUP_SHARE)
     return [row for row, left_out in zip(rows, over, strict=True) if not left_out], [
         row for row, left_out in zip(rows, over, strict=True) if left_out
     ]

@@ -25,6 +25,7 @@ from pipelines.merging.held_out_rows import HeldOutRows, RowLimits, held_out_row
 from pipelines.merging.merge_into_base import MergedModel, dtype_of_base, merge_into_base, tokenizer_of
 from pipelines.merging.reference import load_reference, quantization_of_training, round_off_grid
 from pipelines.merging.reload_check import facts_of, greedy_answers, write_logits
+from pipelines.modeling.chat.alignment import n_equal
 from pipelines.modeling.loading import load_config
 
 MAX_KL = 1e-5  # nats a token, for weights written in float32
@@ -236,7 +237,7 @@ def _refuse_other_facts(subject: Subject, rows: HeldOutRows, reference: Any, fac
 
 def _gap(reference: Any, prompt: Sequence[int], one: Sequence[int], other: Sequence[int]) -> float:
     """The logit difference, in the reference, of the two tokens at the first difference of two answers."""
-    place = next(n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    place = n_equal(one, other)
     row = torch.tensor([[*prompt, *one[:place]]], device=reference.device)
     with torch.inference_mode():
         logits = reference(input_ids=row, use_cache=False).logits[0, -1]

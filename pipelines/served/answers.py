@@ -10,7 +10,8 @@ import torch
 from pipelines.endpoint.completion import Completion
 from pipelines.inference.generation import Answer
 from pipelines.modeling import LoadedModel, stop_token_ids
-from pipelines.served.distributions import Told, common_prefix
+from pipelines.modeling.chat.alignment import n_equal
+from pipelines.served.distributions import Told
 from pipelines.served.trained import next_logprobs
 
 _CUT = "\ufffd"  # bytes that are no character, or one of which the token limit cut the last bytes
@@ -106,7 +107,7 @@ def _pair(answer: Answer, served: Served, limit: int) -> Pair:
     one, other = _comparable(answer.text, served.text)
     at_limit = len(answer.token_ids) >= limit
     stopped = completion.finish_reason != "length"
-    same_tokens = told is not None and 0 < len(told.token_ids) == common_prefix(told.token_ids, answer.token_ids)
+    same_tokens = told is not None and 0 < len(told.token_ids) == n_equal(told.token_ids, answer.token_ids)
     # engines write the space of a SentencePiece token that tokenizers cut off where a text begins
     if one == other or (same_tokens and one.lstrip() == other.lstrip()):
         kind = Kind.EQUAL if stopped == answer.stopped or at_limit else Kind.LONGER if answer.stopped else Kind.SHORTER
@@ -123,7 +124,7 @@ def _pair(answer: Answer, served: Served, limit: int) -> Pair:
 
 def _place(tokenizer: Any, answer: Answer, text: str, told: Told | None) -> int:
     """Return the number of tokens of `answer` before the first that was not served."""
-    if told is not None and len(told.token_ids) > (n := common_prefix(answer.token_ids, told.token_ids)):
+    if told is not None and len(told.token_ids) > (n := n_equal(answer.token_ids, told.token_ids)):
         return n
     low = 0
     for n in range(1, len(answer.token_ids) + 1):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.modeling.chat.alignment import n_equal
 from pipelines.served.asking import Observed
 from pipelines.served.questions import Question
 
@@ -135,9 +136,7 @@ def _unspaced(joined: str) -> str:
 
 def _parting(one: str, other: str) -> str:
     """The first difference of two texts in words."""
-    place = next(
-        (n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
-    )
+    place = n_equal(one, other)
     begin = max(0, place - 20)
     shown = [text[begin : place + _N_SHOWN] for text in (one, other)]
     return f"at character {place + 1} {shown[0]!r} when trained, {shown[1]!r} served"

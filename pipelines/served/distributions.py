@@ -11,6 +11,7 @@ from pipelines.endpoint.completion import Completion, TokenLogprob
 from pipelines.evaluation.statistics.intervals import bootstrap_ratio
 from pipelines.inference.teacher_forcing import AnswerRow, answer_logits
 from pipelines.modeling import LoadedModel
+from pipelines.modeling.chat.alignment import n_equal
 
 _LEAST = -50.0  # engines write -9999 for a probability of 0
 
@@ -68,14 +69,8 @@ def told_by(
             return None
         token_ids.append(number)
         found.append(known)
-    n_certain = len(token_ids) if completion.tells_each_token else common_prefix(own, token_ids)
+    n_certain = len(token_ids) if completion.tells_each_token else n_equal(own, token_ids)
     return Told(list(prompt), token_ids[:n_certain], found[:n_certain], group, completion.tells_each_token)
-
-
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return the number of tokens at the beginning that are equal."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((n for n, (own, given) in pairs if own != given), min(len(one), len(other)))
 
 
 def spellings(tokenizer: Any) -> dict[bytes, int]:

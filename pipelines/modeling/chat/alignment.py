@@ -1,6 +1,8 @@
 """Find where the answer begins in a rendered conversation, after the served prompt."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 # An empty thought: templates write it into the prompt to turn thinking off, and omit it in the finished turn.
 _MARK = r"[<\[][^<>\[\]\s]{0,12}(?:think|thought)[^<>\[\]\s]{0,10}[>\]]"
@@ -29,8 +31,13 @@ def text_after(prompt: str, whole: str) -> str | None:
     return whole[spelled[n_characters] :]
 
 
+def n_equal(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """The number of equal items at the beginning of two sequences."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def first_difference(prompt: str, whole: str) -> str:
     """Excerpts of `prompt` and `whole` at their first difference, for a reason."""
-    pairs = enumerate(zip(prompt, whole, strict=False))
-    place = next((place for place, (one, other) in pairs if one != other), min(len(prompt), len(whole)))
+    place = n_equal(prompt, whole)
     return f"{prompt[place:][:40]!r} in the prompt, {whole[place:][:40]!r} in the finished turn"

@@ -1,8 +1,9 @@
 """What checks share: excerpts of rows as evidence, counts as text, and a severity by the share of rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 
+from pipelines.modeling.chat.alignment import n_equal
 from pipelines.preflight.check_context import CheckContext, SampledRow, Stage
 from pipelines.records.finding import MAX_EVIDENCE, Evidence, Finding, LabelledToken, Severity
 from pipelines.training.data.ledger import RowFate
@@ -20,12 +21,10 @@ def row_evidence(
     rows: Iterable[SampledRow],
     text: Callable[[SampledRow], str],
     tokens: Callable[[SampledRow], Tokens] | None = None,
-    *,
-    split: str = "train",
 ) -> tuple[Evidence, ...]:
     """Evidence of the first `rows`, each with an excerpt and, if given, labeled tokens."""
     first = islice(rows, MAX_EVIDENCE)
-    return tuple(Evidence(head(text(row)), row.number, split, tokens(row) if tokens else ()) for row in first)
+    return tuple(Evidence(head(text(row)), row.number, "train", tokens(row) if tokens else ()) for row in first)
 
 
 def kept_rows(context: CheckContext) -> list[SampledRow]:
@@ -61,7 +60,7 @@ def head(text: str, n_characters: int = _MAX_CHARACTERS) -> str:
 def diff_excerpts(one: str, other: str, n_characters: int) -> tuple[str, str]:
     """Excerpts of two texts at their first difference, quoted, each at most `n_characters` long."""
     lines = [" ".join(text.split()) for text in (one, other)]
-    n_shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*lines, strict=False)))
+    n_shared = n_equal(*lines)
     start = n_shared - _SHARED if lines[0] != lines[1] and n_shared > n_characters - _SHARED else 0
     a, b = (f'"{"…" if start else ""}{head(line[start:], n_characters)}"' for line in lines)
     return a, b

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 
+from pipelines.modeling.chat.alignment import n_equal
 from pipelines.preflight.check_context import CheckContext
 from pipelines.preflight.checks.evidence import Check, printable
 from pipelines.preflight.engines.llama_cpp_engine import LlamaCpp
@@ -49,10 +50,7 @@ def other_engines(context: CheckContext, engines: Sequence[TemplateEngine] = ENG
 
 def first_difference(trained: str, rendered: str) -> str:
     """Both texts around their first difference."""
-    place = next(
-        (place for place, pair in enumerate(zip(trained, rendered, strict=False)) if pair[0] != pair[1]),
-        min(len(trained), len(rendered)),
-    )
+    place = n_equal(trained, rendered)
     begin = max(0, place - _AROUND)
     shown = [printable(text[begin : place + _AROUND]) or "nothing" for text in (trained, rendered)]
     return f'trained "{shown[0]}", rendered "{shown[1]}"'

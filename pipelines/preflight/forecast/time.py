@@ -31,9 +31,7 @@ def flops_per_token(shape: ModelShape, load: TrainingLoad) -> float:
     return matrices + attention + reference
 
 
-def seconds_per_million_tokens(
-    shape: ModelShape, load: TrainingLoad, *, peak_flops: float = H200_PEAK_FLOPS, mfu: float = ASSUMED_MFU
-) -> float:
-    """Seconds for a million tokens at `mfu` of `peak_flops`; a quantized base is taken to be slower than LoRA."""
-    speed = peak_flops * mfu * _QUANTIZED_SPEED.get(load.method, 1.0)
+def seconds_per_million_tokens(shape: ModelShape, load: TrainingLoad, *, mfu: float = ASSUMED_MFU) -> float:
+    """Seconds for a million tokens at `mfu` of an H200's peak; a quantized base is taken to be slower than LoRA."""
+    speed = H200_PEAK_FLOPS * mfu * _QUANTIZED_SPEED.get(load.method, 1.0)
     return 1e6 * flops_per_token(shape, load) / speed

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 
+from pipelines.modeling.chat.alignment import n_equal
 from pipelines.preflight.check_context import CheckContext, Stage
 from pipelines.preflight.checks.evidence import (
     Check,
@@ -74,14 +74,10 @@ def _lines(text: str) -> Sequence[str]:
 def _difference(chosen: str, rejected: str) -> tuple[str, str]:
     """The words that are left of two answers without their common beginning and end."""
     a, b = chosen.casefold().split(), rejected.casefold().split()
-    begin = _n_equal(a, b)
+    begin = n_equal(a, b)
     a, b = a[begin:], b[begin:]
-    end = _n_equal(a[::-1], b[::-1])
+    end = n_equal(a[::-1], b[::-1])
     return " ".join(a[: len(a) - end]), " ".join(b[: len(b) - end])
-
-
-def _n_equal(a: Sequence[str], b: Sequence[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 CHECKS: tuple[Check, ...] = (pairs_alike, pairs_of_one_phrase)
