@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -16,6 +17,7 @@ from pipelines.errors import AnswerIsNo, Stopped, UserError
 from pipelines.files.disk import disk_fault
 
 _MISSING = "the following arguments are required: "
+_SECONDS_UNTIL_ENDED = 2.0  # the launcher looks ten times a second whether a process has failed
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -103,13 +105,13 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         sys.stdout.flush()
         _leave_other_processes()
     except (UserError, AnswerIsNo) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _say_last(f"error: {' '.join(str(error).split())}")
         sys.exit(error.exit_code)
     except Stopped as stop:
-        print(stop, file=sys.stderr)
+        _say_last(str(stop))
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say_last("interrupted")
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head` has read enough; without this Python reports the error again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -117,9 +119,17 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         said = _refused_place(error)
         if said is None:
             raise
-        print(f"error: {said}; fix that, or choose another path", file=sys.stderr)
+        _say_last(f"error: {said}; fix that, or choose another path")
         sys.exit(UserError.exit_code)
     sys.exit(0)
+
+
+def _say_last(line: str) -> None:
+    """Print why this process ends. Several of `accelerate launch` mostly end for the same reason: the first one says
+    it, and the launcher ends the others while they wait."""
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(_SECONDS_UNTIL_ENDED)
+    print(line, file=sys.stderr, flush=True)
 
 
 def _refused_place(error: Exception) -> str | None:

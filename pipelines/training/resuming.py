@@ -50,10 +50,13 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
         return None
     if hasattr(data, "template_date") and data.template_date is None:
         data.template_date = (record.get("recipe") or {}).get("template_date")  # the day on which the run started
-    if tells:
-        _refuse_other_keys(recipe, record, training.world_size)
     found = [named] if isinstance(named, Path) else checkpoints_of(folder)
-    return made_once(lambda: _newest_whole(found, folder))
+
+    def newest_that_fits() -> Path | None:
+        _refuse_other_keys(recipe, record, training.world_size)
+        return _newest_whole(found, folder)
+
+    return made_once(newest_that_fits)
 
 
 def _newest_whole(found: Sequence[Path], folder: Path) -> Path | None:

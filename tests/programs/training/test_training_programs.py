@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.conftest import PROJECT, one_line_error
-from tests.run_files import logged, mark_started, read_json, record_of, write_jsonl
+from tests.run_files import logged, read_json, record_of, write_jsonl
 
 
 def sft(chain: Path, output: Path, *more: str | Path, recipe: Path | None = None) -> list[str | Path]:
@@ -72,16 +72,6 @@ def test_full_fine_tuning_with_packing_by_accelerate_launch(chain, tmp_path):
                             "--max_steps", "2", "--save_strategy", "no"))  # fmt: skip
     before, after = (load_file(folder / "model.safetensors") for folder in (chain / "base", tmp_path))
     assert all(not torch.equal(before[name], after[name]) for name in before)
-
-
-def test_two_processes_share_one_run_folder_and_one_adapter(chain, tmp_path, run_cli):
-    launch("cpu_ddp.yaml", *sft(chain, tmp_path, "--max_steps", "2", "--save_strategy", "no"))
-    record = record_of(tmp_path)
-    assert (record["status"], record["n_processes"]) == ("finished", 2)
-    assert record["n_tokens"] > 0
-    assert (tmp_path / "adapter_model.safetensors").is_file()
-    mark_started(tmp_path)
-    assert "add --resume" in one_line_error(run_cli(*sft(chain, tmp_path), expect=2))
 
 
 @pytest.mark.parametrize(
