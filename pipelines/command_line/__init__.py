@@ -16,6 +16,7 @@ from typing import NoReturn
 from pipelines.errors import AnswerIsNo, Stopped, UserError
 from pipelines.files.disk import disk_fault
 
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _MISSING = "the following arguments are required: "
 _SECONDS_UNTIL_ENDED = 2.0  # the launcher looks ten times a second whether a process has failed
 
@@ -90,7 +91,7 @@ def not_negative(text: str) -> float:
 
 def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run `main` on the command line and exit: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 after Ctrl-C
-    and 143 after `kill`. Half-written folders are removed."""
+    and 143 after `kill`, 138 after SIGUSR1 (Slurm's warning). Half-written folders are removed."""
     # bitsandbytes advises to install CPU kernels, whether or not 4-bit is used
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a cast, for each layer and step
@@ -142,15 +143,15 @@ def _refused_place(error: Exception) -> str | None:
 
 
 def _clean_up_when_killed() -> None:
-    """Let SIGTERM end this process like an exception, so that temporary folders are removed."""
+    """Let SIGTERM and SIGUSR1 end this process like an exception, so that temporary folders are removed."""
     masks: list[set[signal.Signals | int]] = []  # before each fork
 
     def end(number: int, _frame: object) -> NoReturn:
-        print("terminated", file=sys.stderr)
+        print(f"terminated by {signal.Signals(number).name}", file=sys.stderr)
         sys.exit(128 + number)
 
     def hold() -> None:
-        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}))
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING))
 
     def release() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
@@ -159,11 +160,13 @@ def _clean_up_when_killed() -> None:
         """A pool ends its workers with SIGTERM, and Python may never call the handler in one that waits for a
         semaphore. So a worker has the system's handler, and until it has, the signal is held back: Python would
         discard one that is pending while its handler changes."""
-        if signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for one in _ENDING:
+            if signal.getsignal(one) is end:
+                signal.signal(one, signal.SIG_DFL)
         release()
 
-    signal.signal(signal.SIGTERM, end)
+    for one in _ENDING:
+        signal.signal(one, end)
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release_in_child)
 
 

@@ -32,4 +32,4 @@ def free_space(folder: Path) -> str:
 
 def gigabytes(n_bytes: float) -> str:
     """Bytes for a message, in MB below one GB."""
-    return f"{n_bytes / _GB:.1f} GB" if n_bytes >= _GB else f"{n_bytes / 1e6:.1f} MB"
+    return f"{n_bytes / _GB:,.2f} GB" if n_bytes >= _GB else f"{n_bytes / 1e6:.3g} MB"

@@ -31,6 +31,8 @@ def failures_noted() -> Iterator[None]:
             raise type(error)(error.problem, fix, finding=error.finding) from raised
         if runs and runs[-1].writes and not isinstance(error, UserError | Stopped):
             print(f"the run did not finish; {how_to_go_on(runs[-1])}", file=sys.stderr, flush=True)
+        elif len(OPENED) == n_before and isinstance(error, KeyboardInterrupt | SystemExit):
+            print("nothing is trained yet; start again with the same command", file=sys.stderr, flush=True)
         raise
     finally:
         del OPENED[n_before:]

@@ -31,6 +31,7 @@ from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.exact_resume import ExactResume
 from pipelines.training.library_checks import explain_library_errors
+from pipelines.training.machine_failures import no_half_model
 from pipelines.training.micro_batches import MicroBatches, token_budget
 from pipelines.training.saving import CompleteSaving
 from pipelines.training.step.finite_steps import FiniteSteps
@@ -201,10 +202,11 @@ def save_trained(trainer: Trainer, folder: Path, ledger: Ledger | None = None) -
 
     Every rank calls it.
     """
-    trainer.save_model(str(folder))
-    if ledger is not None and trainer.is_world_process_zero():
-        write_json_atomically(folder / "ledger.json", ledger.to_json())
-    trainer.save_state()
+    with no_half_model(folder):
+        trainer.save_model(str(folder))
+        if ledger is not None and trainer.is_world_process_zero():
+            write_json_atomically(folder / "ledger.json", ledger.to_json())
+        trainer.save_state()
 
 
 def adapter_weights(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:

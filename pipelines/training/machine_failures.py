@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,10 @@ from pipelines.files import read_json
 from pipelines.files.disk import disk_fault, free_space, gigabytes
 from pipelines.records.checkpoint import CHECKPOINT_NAME, checkpoints_of
 
-_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:is killed by signal: (\w+)|exited)")
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:is killed by signal: ([\w ]+)|exited)")
 _CONNECTION = re.compile(r"gloo|NCCL|Connection (closed|reset) by peer|Broken pipe|Socket Timeout", re.IGNORECASE)
 _SECONDS_TO_END = 5.0  # the launcher needs a moment to see that a rank has ended
-_MAKE_ROOM = "make room there, as by removing older checkpoints, and set save_total_limit: 1 or save_only_model: true"
+_MAKE_ROOM = "make room there, as by removing older checkpoints, and set save_total_limit: 1"
 
 
 def bytes_of_checkpoint(model: torch.nn.Module | None, folder: Path) -> int:
@@ -53,6 +54,22 @@ def no_torn_checkpoint(checkpoint: Path, model: torch.nn.Module | None) -> Itera
 
 
 @contextmanager
+def no_half_model(folder: Path) -> Iterator[None]:
+    """Raise a `MachineFailure` if the disk has no room for what the block writes into `folder`, and remove it again."""
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    try:
+        yield
+    except Exception as error:  # tokenizers raises a bare one
+        fault = disk_fault(error)
+        if fault is None:
+            raise
+        for path in set(folder.iterdir()) - before:
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        problem = f"cannot write the trained model to {folder}: {fault} ({free_space(folder)})"
+        raise MachineFailure(problem, "make room there, as by removing older checkpoints") from error
+
+
+@contextmanager
 def lost_processes_explained(trainer: Trainer) -> Iterator[None]:
     """Raise a `MachineFailure` if a worker of the data loader, or another rank, ends during the training."""
     several = trainer.accelerator.num_processes > 1
@@ -62,7 +79,7 @@ def lost_processes_explained(trainer: Trainer) -> Iterator[None]:
     except RuntimeError as error:
         step, said = f"in step {trainer.state.global_step + 1}", " ".join(str(error).split())
         if worker := _WORKER.search(said):
-            by = f" by {worker[2]}" if worker[2] else ""
+            by = "".join(f" by {one.name}" for one in signal.Signals if signal.strsignal(one) == worker[2])
             problem = f"a worker of the data loader (process {worker[1]}) was ended{by} {step}"
             fix = "if memory ran out (see the system's log), lower dataloader_num_workers, or set it to 0"
         elif several and _CONNECTION.search(said):

@@ -39,7 +39,13 @@ def _same_handler_after() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "terminated\n")], ids=["Ctrl-C", "kill"]
+    ("number", "said"),
+    [
+        (signal.SIGINT, "interrupted\n"),
+        (signal.SIGTERM, "terminated by SIGTERM\n"),
+        (signal.SIGUSR1, "terminated by SIGUSR1\n"),
+    ],
+    ids=["Ctrl-C", "kill", "warning"],
 )
 def test_a_program_that_is_ended_leaves_nothing_half_written(tmp_path, number, said):
     program = subprocess.Popen(

@@ -1,7 +1,6 @@
 """A full disk or a lost process ends a run in one line, with its last checkpoint whole, and it continues as it was."""
 
 import importlib
-import json
 import multiprocessing
 import os
 import pydoc
@@ -64,7 +63,7 @@ def test_a_checkpoint_that_the_disk_refuses_leaves_the_one_before(train, straigh
         train(folder, at=3, do=lambda: limits.enter_context(no_larger_files(n_bytes)))
     said = str(failure.value)
     assert f"cannot write {folder}/checkpoint-3: " in said
-    assert ", and set save_total_limit: 1 or save_only_model: true; continue from checkpoint-2 " in said
+    assert ", and set save_total_limit: 1; continue from checkpoint-2 " in said
     assert [(one.name, checkpoint_fault(one)) for one in checkpoints_of(folder)] == [
         ("checkpoint-2", None),
         ("checkpoint-1", None),
@@ -76,7 +75,7 @@ def test_a_checkpoint_that_the_disk_refuses_leaves_the_one_before(train, straigh
 def test_a_run_on_a_full_disk_says_what_it_needs_and_continues_when_there_is_room(train, straight, tmp_path):
     with small_disk(1_200_000, tmp_path / "disk") as disk:
         folder = disk / "run"
-        with pytest.raises(MachineFailure, match=r"checkpoint-3: .* \(it needs about 0.\d MB, 0.\d MB free\)"):
+        with pytest.raises(MachineFailure, match=r"checkpoint-3: .* \(it needs about 0.\d+ MB, 0.\d+ MB free\)"):
             train(folder)
         assert record_of(folder)["status"] == "failed"
         saved = checkpoints_of(folder)
@@ -101,20 +100,29 @@ def test_a_disk_without_room_for_the_reason_keeps_the_record_that_was_there(trai
         assert checkpoint_fault(folder / "checkpoint-1") is None
 
 
-@pytest.mark.parametrize("writer", ["training.fine_tuning.save_trained", "records.run_folder.Run.finish"])
-def test_a_final_model_or_record_that_the_disk_refuses_is_written_by_a_resumed_run(train, straight, tmp_path, writer):
+@pytest.mark.parametrize(
+    ("writer", "n_bytes", "status"),
+    [
+        ("training.fine_tuning.save_trained", 40_000, "failed"),
+        ("records.run_folder.Run.finish", 2_000, "started"),  # as it was: the reason does not fit
+    ],
+)
+def test_a_final_model_or_record_that_the_disk_refuses_is_written_by_a_resumed_run(
+    train, straight, tmp_path, writer, n_bytes, status
+):
     folder, name = tmp_path / "run", f"pipelines.{writer}"
     with ExitStack() as limits, pytest.MonkeyPatch.context() as patch:
         write = pydoc.locate(name)
 
         def write_on_full_disk(*arguments: Any, **options: Any) -> None:
-            limits.enter_context(no_larger_files(2_000))
+            limits.enter_context(no_larger_files(n_bytes))
             write(*arguments, **options)
 
         patch.setattr(name, write_on_full_disk)
         with pytest.raises(MachineFailure, match=r"file too large .*; continue from checkpoint-4 with .* --resume"):
             train(folder)
-    assert json.loads((folder / "run.json").read_text())["status"] == "started"  # as it was: the reason did not fit
+    assert record_of(folder)["status"] == status
+    assert (folder / "model.safetensors").exists() == (folder / "tokenizer.json").exists() == (status == "started")
     assert [one.name for one in folder.iterdir() if one.name.startswith(".")] == []
     assert is_the_same(train(folder, "--resume"), straight)
     assert record_of(folder)["status"] == "finished"
@@ -141,7 +149,7 @@ def test_a_worker_of_the_data_loader_that_is_killed_is_named(train, tmp_path):
     folder = tmp_path / "run"
     loader = "--dataloader_num_workers 1 --dataloader_prefetch_factor 1 --per_device_train_batch_size 1 --max_steps 9"
     with pytest.raises(
-        MachineFailure, match=r"a worker of the data loader \(process \d+\) was ended.* in step \d; if "
+        MachineFailure, match=r"a worker of the data loader \(process \d+\) was ended( by SIGKILL)? in step \d; if "
     ):
         train(folder, loader, at=3, do=kill)
     assert checkpoint_fault(folder / "checkpoint-2") is None

@@ -1,5 +1,6 @@
 """Stop a run early, with a checkpoint: at Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning), or before `max_hours` end."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -19,8 +20,9 @@ from pipelines.training.machine_failures import bytes_of_checkpoint
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _TIME_IS_OVER = 75  # EX_TEMPFAIL of sysexits.h: try again
-# A terminal sends Ctrl-C to the launcher and to every rank, and the launcher passes it on: not a second one.
+# A terminal or a queue signals the launcher and every rank, and the launcher passes it on: that is one signal.
 _SECONDS_OF_ONE_SIGNAL = 2.0
+_SIGNAL_AT_END_OF_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 _SAVED_PER_SECOND = 100e6  # bytes, until a checkpoint was measured; a slow network disk
 
 
@@ -37,13 +39,14 @@ class StopWithCheckpoint(TrainerCallback):
         self.exit_code: int | None = None
         self.stopped_at: int | None = None
         self._before: dict[int, Any] = {}
-        self._process, self._asked_at = os.getpid(), 0.0
+        self._process, self._asked_at, self._is_launched = os.getpid(), 0.0, False
         self._longest, self._since = {"step": 0.0, "evaluation": 0.0, "save": 0.0}, time.monotonic()
 
     def on_train_begin(self, args: TrainingArguments, *_: Any, model: torch.nn.Module | None = None, **__: Any) -> None:
         """Take the signals, and start the clock."""
         if threading.current_thread() is threading.main_thread():  # no other can
             self._before = {one: signal.signal(one, self._ask) for one in _SIGNALS}
+            self._is_launched = "WORLD_SIZE" in os.environ or _follows_launcher()
         self._longest["save"] = bytes_of_checkpoint(model, Path(str(args.output_dir))) / _SAVED_PER_SECOND
         self._since = time.monotonic()
 
@@ -112,8 +115,19 @@ class StopWithCheckpoint(TrainerCallback):
         if self.exit_code is None or self.exit_code == _TIME_IS_OVER:
             print(f"{name}: saving a checkpoint after this step", file=sys.stderr, flush=True)
             self.exit_code, self._asked_at = 128 + number, now
-        elif "WORLD_SIZE" in os.environ and now - self._asked_at < _SECONDS_OF_ONE_SIGNAL:
+        elif self._is_launched and now - self._asked_at < _SECONDS_OF_ONE_SIGNAL:
             return
         elif number in (signal.SIGINT, self.exit_code - 128):
             signal.signal(number, self._before.pop(number) or signal.SIG_DFL)
             signal.raise_signal(number)
+
+
+def _follows_launcher() -> bool:
+    """Whether `accelerate launch` has started this process. It passes no signal on to a single one, which would go on
+    alone: Linux then sends SIGTERM when the launcher has ended."""
+    parent = psutil.Process().parent()
+    if parent is None or not any(Path(word).stem == "accelerate" for word in parent.cmdline()[:2]):
+        return False
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_END_OF_PARENT, signal.SIGTERM)
+    return True

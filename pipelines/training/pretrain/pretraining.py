@@ -17,6 +17,7 @@ from pipelines.training.callbacks.logging_callback import ThroughputLogging, add
 from pipelines.training.callbacks.samples import SampleAnswersCallback
 from pipelines.training.callbacks.throughput import cost_of_training, run_training
 from pipelines.training.exact_resume import ExactResume
+from pipelines.training.machine_failures import no_half_model
 from pipelines.training.pretrain.corpus import Corpus
 from pipelines.training.pretrain.corpus_stream import CorpusStream
 from pipelines.training.pretrain.document_boundaries import stack_blocks
@@ -165,5 +166,6 @@ def save_pretrained(trainer: Trainer, dtype: str) -> None:
                 parameter.data = parameter.data.to(to)
     else:
         model.to(to)
-    trainer.save_model()
-    trainer.save_state()
+    with no_half_model(Path(str(trainer.args.output_dir))):
+        trainer.save_model()
+        trainer.save_state()
