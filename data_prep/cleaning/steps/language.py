@@ -1,14 +1,12 @@
 """Keep rows in given languages, as py3langid identifies them. Off without options."""
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from data_prep.cleaning.row_texts import RowText
 from data_prep.cleaning.step import Rejected, RowStep, StepFunction, Verdict
 from data_prep.cleaning.steps.answers import is_wanted_answer
+from data_prep.text_rules.languages import CODE_SYMBOLS, MAX_CODE_SHARE, NO_LANGUAGE, NOT_PROSE, VARIETIES, identifier
 from pipelines.errors import UserError
 
 MAX_CHARACTERS = 1_000  # more do not make it surer, and cost time
@@ -17,13 +15,7 @@ _MIN_WIDE_LETTERS = 15  # of Chinese, Japanese and Korean, where one is a syllab
 _MIN_LETTERS_IN_A_LINE = 35
 _MIN_BYTES = 100
 _MIN_PROBABILITY = 0.9
-_MAX_CODE_SHARE = 0.06  # prose has few brackets, code has one in every line
-_CODE_SYMBOLS = "{}[]()<>=;_|\\/#$%^&*+~`"
 _COMMAS, _MAX_COMMA_SHARE = ",;", 0.25  # of the words: lists of names are in no language
-_NOT_PROSE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL | re.MULTILINE)
-_NO_LANGUAGE = "zxx"  # py3langid's label for no linguistic content
-# py3langid labels these varieties; users ask for the language.
-_VARIETIES = {"yue": "zh", "wuu": "zh", "nn": "no", "nb": "no", "arz": "ar", "ary": "ar", "uzs": "uz"}
 
 
 @dataclass(frozen=True)
@@ -38,20 +30,20 @@ def language_of(text: str) -> str | None:
 
     Norwegian is `no`, Chinese of any region `zh`, Arabic of any region `ar`.
     """
-    prose = _NOT_PROSE.sub(" ", text[:MAX_CHARACTERS])
+    prose = NOT_PROSE.sub(" ", text[:MAX_CHARACTERS])
     n_letters = sum(map(str.isalpha, prose))
     n_wide = 0 if prose.isascii() else sum(letter >= "\u3040" for letter in prose if letter.isalpha())
     if n_letters < _MIN_LETTERS and n_wide < _MIN_WIDE_LETTERS:
         return None
-    if sum(map(prose.count, _CODE_SYMBOLS)) > _MAX_CODE_SHARE * len(prose):
+    if sum(map(prose.count, CODE_SYMBOLS)) > MAX_CODE_SHARE * len(prose):
         return None
     if sum(map(prose.count, _COMMAS)) > _MAX_COMMA_SHARE * prose.count(" ") + 2 or _has_short_lines(prose, n_letters):
         return None
-    label, probability = _identifier().classify(prose)
-    language = _VARIETIES.get(label, str(label))
+    label, probability = identifier().classify(prose)
+    language = VARIETIES.get(label, str(label))
     if language in ("zh", "ja", "ko") and n_wide < n_letters / 2:  # a quotation
         return None
-    return None if probability < _MIN_PROBABILITY or label == _NO_LANGUAGE else language
+    return None if probability < _MIN_PROBABILITY or label == NO_LANGUAGE else language
 
 
 def _has_short_lines(prose: str, n_letters: int) -> bool:
@@ -62,14 +54,7 @@ def _has_short_lines(prose: str, n_letters: int) -> bool:
 
 def known_languages() -> set[str]:
     """Return the codes that `language_of` returns."""
-    return {_VARIETIES.get(label, label) for label in _identifier().labels} - {_NO_LANGUAGE}
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # takes 0.7 s to load
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return {VARIETIES.get(label, label) for label in identifier().labels} - {NO_LANGUAGE}
 
 
 def _language(options: KeptLanguages) -> StepFunction:
@@ -94,8 +79,8 @@ def _is_the_same_throughout(text: str) -> bool:
     n_characters = min(len(text), MAX_CHARACTERS)
     n_pieces = max(1, min(3, len(text[:n_characters].encode("utf-8", "replace")) // _MIN_BYTES))
     size = n_characters // n_pieces
-    labels = {_identifier().classify(text[size * n : size * (n + 1)])[0] for n in range(n_pieces)}
-    return len({_VARIETIES.get(label, label) for label in labels}) == 1
+    labels = {identifier().classify(text[size * n : size * (n + 1)])[0] for n in range(n_pieces)}
+    return len({VARIETIES.get(label, label) for label in labels}) == 1
 
 
 def _checked(keep: Collection[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from data_prep.sources.row_formats.row_format import (
     NumberedRow,
     Row,
     asks_and_answers,
+    first_of,
     fits_nearly_all,
     is_false,
     is_true,
@@ -36,7 +37,7 @@ def _recognizes(columns: Sequence[str], head: Sequence[Row]) -> bool:
 
 
 def _label(row: Row) -> bool | None:
-    value = next((row[name] for name in _LABELS if row.get(name) is not None), None)
+    value = first_of(row, _LABELS)
     return True if is_true(value) else False if is_false(value) else None
 
 
@@ -89,7 +90,7 @@ def _sides(better: Message, worse: Message) -> dict[str, Any]:
 
 def _prompt_and_answer(row: Row) -> tuple[list[Message], Message]:
     talk, asked, given, answer = (
-        next((row[name] for name in names if row.get(name) is not None), None)
+        first_of(row, names)
         for names in (CONVERSATION_COLUMNS, ALIASES["instruction"], ALIASES["input"], ALIASES["output"])
     )
     if talk is None:

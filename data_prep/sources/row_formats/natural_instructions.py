@@ -5,7 +5,7 @@ from typing import Any
 
 from data_prep.conversation import UnreadableRowError, scalar_text
 from data_prep.dataset_folder import DatasetKind
-from data_prep.sources.row_formats.row_format import ConvertedRow, ForeignFormat, NumberedRow, Row, without
+from data_prep.sources.row_formats.row_format import ConvertedRow, ForeignFormat, NumberedRow, Row, first_of, without
 
 _DEFINITIONS = ("definition", "Definition")
 _INPUTS, _OUTPUTS = ("input", "inputs"), ("output", "targets", "target")
@@ -32,12 +32,10 @@ def _convert(rows: Iterable[NumberedRow], kind: DatasetKind) -> Iterator[Convert
 
 
 def _converted(task: Row, instance: Row) -> Row | str:
-    definition = next((task[name] for name in _DEFINITIONS if task.get(name) is not None), None)
-    given = next((instance[name] for name in _INPUTS if instance.get(name) is not None), None)
-    answers = next((instance[name] for name in _OUTPUTS if instance.get(name) is not None), None)
+    given = first_of(instance, _INPUTS)
     try:
-        written = _texts(answers)
-        request = "\n".join(_texts(definition))
+        written = _texts(first_of(instance, _OUTPUTS))
+        request = "\n".join(_texts(first_of(task, _DEFINITIONS)))
     except UnreadableRowError as error:
         return str(error)
     others = without(instance, (*_OF_A_TASK, *_INPUTS, *_OUTPUTS))

@@ -71,6 +71,11 @@ def each_row(convert: Callable[[Row, DatasetKind], Row]) -> Callable[..., Iterat
     return stream
 
 
+def first_of(row: Row, names: Iterable[str]) -> Any:
+    """Return the value of the first of these columns that has one."""
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
 def without(row: Row, read: Iterable[str]) -> dict[str, Any]:
     """Return the columns of `row` that a format does not read."""
     return {name: value for name, value in row.items() if name not in read}

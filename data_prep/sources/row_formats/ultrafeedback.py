@@ -11,6 +11,7 @@ from data_prep.sources.row_formats.row_format import (
     Row,
     asks_and_answers,
     each_row,
+    first_of,
     fits_nearly_all,
     number,
     without,
@@ -36,18 +37,14 @@ def _scored(row: Row) -> tuple[str, list[tuple[float, Any]]]:
     if column is None or not isinstance(answers, list):
         raise UnreadableRowError("answers_are_no_list")
     if all(isinstance(one, Mapping) for one in answers):
-        found = [(_first(one, _SCORES), _first(one, _TEXTS)) for one in answers]
+        found = [(first_of(one, _SCORES), first_of(one, _TEXTS)) for one in answers]
     else:
-        scores = parsed_json(_first(row, _LISTS_OF_SCORES))
+        scores = parsed_json(first_of(row, _LISTS_OF_SCORES))
         if not isinstance(scores, list) or len(scores) != len(answers):
             raise UnreadableRowError("not_one_score_for_each_answer")
         found = list(zip(scores, answers, strict=True))
     read = [(number(score), text) for score, text in found]
     return column, [(score, text) for score, text in read if score is not None and text]
-
-
-def _first(row: Row, names: Sequence[str]) -> Any:
-    return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def _convert(row: Row, kind: DatasetKind) -> Row:

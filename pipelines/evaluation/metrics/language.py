@@ -1,20 +1,13 @@
-"""Identify the language of a text by py3langid, a fork of langid.py (M. Lui and T. Baldwin, ACL 2012)."""
+"""Identify the language of a text, and tell code from prose."""
 
 import re
-from functools import lru_cache
-from typing import Any
 
+from data_prep.text_rules.languages import CODE_SYMBOLS, MAX_CODE_SHARE, NO_LANGUAGE, NOT_PROSE, VARIETIES, identifier
 from pipelines.evaluation.metrics.python_answer import is_python
 
 MAX_CHARACTERS = 10_000
 _MIN_LETTERS = 20
 _MIN_PROBABILITY = 0.5
-_MAX_CODE_SHARE = 0.06  # prose has few brackets, code has one in every line
-_NO_LANGUAGE = "zxx"  # py3langid's label for no linguistic content
-_CODE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL | re.MULTILINE)
-_CODE_SYMBOLS = frozenset("{}[]()<>=;_|\\/#$%^&*+~`")
-# py3langid labels these varieties; users ask for the language.
-_VARIETIES = {"yue": "zh", "wuu": "zh", "nn": "no", "arz": "ar", "ary": "ar", "uzs": "uz"}
 _ABOUT_LANGUAGES = re.compile(
     r"translat|\b(?:arabic|bengali|bulgarian|cantonese|catalan|chinese|croatian|czech|danish|dutch|english|estonian|finnish"
     r"|french|german|greek|gujarati|hebrew|hindi|hungarian|indonesian|italian|japanese|kannada|korean|latin|latvian"
@@ -31,11 +24,11 @@ def language_of(text: str) -> str | None:
     all languages of py3langid. Cantonese and Wu count as Chinese, Nynorsk as Norwegian, Egyptian and Moroccan Arabic as
     Arabic.
     """
-    prose = _CODE.sub(" ", text[:MAX_CHARACTERS])
+    prose = NOT_PROSE.sub(" ", text[:MAX_CHARACTERS])
     if sum(map(str.isalpha, prose)) < _MIN_LETTERS or looks_like_code(prose):
         return None
-    label, probability = _identifier().classify(prose)
-    return None if probability < _MIN_PROBABILITY or label == _NO_LANGUAGE else _VARIETIES.get(label, label)
+    label, probability = identifier().classify(prose)
+    return None if probability < _MIN_PROBABILITY or label == NO_LANGUAGE else VARIETIES.get(label, label)
 
 
 def same_language(answer: str, prompt: str) -> bool | None:
@@ -49,27 +42,20 @@ def same_language(answer: str, prompt: str) -> bool | None:
 
 def is_in_language(text: str, language: str) -> bool:
     """Whether `language` is the most probable one of the text; a text too short to identify passes."""
-    found, wanted = language_of(text), _VARIETIES.get(language, language)
+    found, wanted = language_of(text), VARIETIES.get(language, language)
     if found is not None or sum(map(str.isalpha, text)) < _MIN_LETTERS:
         return found in (None, wanted)
-    label = _identifier().classify(text[:MAX_CHARACTERS])[0]
-    return _VARIETIES.get(label, label) == wanted
+    label = identifier().classify(text[:MAX_CHARACTERS])[0]
+    return VARIETIES.get(label, label) == wanted
 
 
 def known_languages() -> list[str]:
     """The language codes that `is_in_language` accepts."""
-    return sorted(set(_identifier().labels) - {_NO_LANGUAGE})
+    return sorted(set(identifier().labels) - {NO_LANGUAGE})
 
 
 def looks_like_code(text: str) -> bool:
     """Whether more than 6% of the visible characters are code symbols, or the text is Python of two or more lines."""
     visible = [character for character in text if not character.isspace()]
-    n_symbols = sum(character in _CODE_SYMBOLS for character in visible)
-    return n_symbols > _MAX_CODE_SHARE * len(visible) or ("\n" in text.strip() and is_python(text))
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # takes 0.7 s to load
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    n_symbols = sum(character in CODE_SYMBOLS for character in visible)
+    return n_symbols > MAX_CODE_SHARE * len(visible) or ("\n" in text.strip() and is_python(text))
