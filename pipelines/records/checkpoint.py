@@ -41,9 +41,8 @@ def checkpoint_fault(folder: Path) -> str | None:
     """Why the checkpoint in `folder` is not as it was written, None if it is. Sizes are compared before hashes."""
     if not (folder / CHECKPOINT_NAME).is_file():
         return NOT_SEALED
-    try:
-        sealed = read_json(folder / CHECKPOINT_NAME)["files"]
-    except (UserError, KeyError, TypeError):
+    sealed = _seal_of(folder).get("files")
+    if sealed is None:
         return f"{CHECKPOINT_NAME} is unreadable"
     for name, facts in sealed.items():
         path = folder / name
@@ -57,12 +56,19 @@ def checkpoint_fault(folder: Path) -> str | None:
 
 def can_be_resumed(folder: Path) -> bool:
     """Whether the whole checkpoint in `folder` has more than the model."""
-    return bool(read_json(folder / CHECKPOINT_NAME).get("can_be_resumed", True))
+    seal = _seal_of(folder)
+    return "files" in seal and bool(seal.get("can_be_resumed", True))
+
+
+def bytes_of_sealed(folder: Path) -> int | None:
+    """The size of the checkpoint in `folder`, None if it is not whole."""
+    files = _seal_of(folder).get("files")
+    return None if files is None else sum(facts["bytes"] for facts in files.values())
 
 
 def cost_of_checkpoint(folder: Path) -> dict[str, Any]:
     """The cost of the run up to this checkpoint."""
-    return dict(read_json(folder / CHECKPOINT_NAME).get("cost") or {})
+    return dict(_seal_of(folder).get("cost") or {})
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
@@ -116,13 +122,22 @@ def remove_older_checkpoints(newest: Path, limit: int | None, best: str | None) 
     if not limit:
         return
     older = [path for path in checkpoints_of(newest.parent) if 0 <= step_of(path) < step_of(newest)]
-    whole = [path for path in older if (path / CHECKPOINT_NAME).is_file()]
+    whole = [path for path in older if "files" in _seal_of(path)]
     to_resume = next((path for path in (newest, *whole) if can_be_resumed(path)), newest)
     kept = {newest.resolve(), to_resume.resolve(), *([Path(best).resolve()] if best else [])}
     others = [path for path in whole if path.resolve() not in kept]
     torn = [path for path in older if path not in whole and path.resolve() not in kept]
     for path in [*torn, *others[max(0, limit - len(kept)) :]]:
         remove_checkpoint(path)
+
+
+def _seal_of(folder: Path) -> dict[str, Any]:
+    """The content of checkpoint.json, empty if there is none that can be read."""
+    try:
+        seal = read_json(folder / CHECKPOINT_NAME)
+    except UserError:
+        return {}
+    return seal if isinstance(seal, dict) else {}
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -16,9 +16,8 @@ from accelerate.utils import gather_object
 from transformers import Trainer
 
 from pipelines.errors import MachineFailure
-from pipelines.files import read_json
 from pipelines.files.disk import disk_fault, free_space, gigabytes
-from pipelines.records.checkpoint import CHECKPOINT_NAME, checkpoints_of
+from pipelines.records.checkpoint import CHECKPOINT_NAME, bytes_of_sealed, checkpoints_of
 
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:is killed by signal: ([\w ]+)|exited)")
 _CONNECTION = re.compile(r"gloo|NCCL|Connection (closed|reset) by peer|Broken pipe|Socket Timeout", re.IGNORECASE)
@@ -30,8 +29,8 @@ def bytes_of_checkpoint(model: torch.nn.Module | None, folder: Path) -> int:
     """The size of the newest whole checkpoint in `folder`; before there is one, that of the trained weights and two
     moments of each."""
     for checkpoint in checkpoints_of(folder):
-        if (checkpoint / CHECKPOINT_NAME).is_file():
-            return sum(file["bytes"] for file in read_json(checkpoint / CHECKPOINT_NAME)["files"].values())
+        if (size := bytes_of_sealed(checkpoint)) is not None:
+            return size
     trained = (one for one in model.parameters() if one.requires_grad) if model is not None else ()
     return 3 * sum(one.numel() * one.element_size() for one in trained)
 

@@ -19,12 +19,13 @@ from pipelines.records.checkpoint import NOT_SEALED, can_be_resumed, checkpoint_
 _MODEL_ALONE = "no optimizer (save_only_model: true)"
 # Keys that may change because they do not affect training. The lock compares models and datasets by content.
 _SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
+_LENGTH = ("max_steps", "num_train_epochs")
 _FREE = re.compile(
     r"(resume|template_date|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
     r"|output_dir|sample_|n_samples|general_text|doctor|max_dropped_share|max_answer_cut_share|row_losses|env$"
     r"|patience|run_code|use_cpu|bf16|fp16|tf32|activation_|gradient_checkpointing"
     r"|max_tokens_per_micro_batch|worst_batch|torch_compile|ddp_|dataloader_(?!drop_last)|dataset_num_proc|dataset_name|dataset_revision"
-    r"|datasets$|model_name|model_revision|adapter_name|tokenizer_name|max_steps|num_train_epochs)"
+    r"|datasets$|model_name|model_revision|adapter_name|tokenizer_name)"
 )
 
 
@@ -121,7 +122,8 @@ def _refuse_other_keys(recipe: Recipe, record: Mapping[str, Any], n_processes: i
     before = {key: _value(recipe, key, begun) for key in dict.fromkeys([*begun, *here])}
     changed = {key: (value, _value(recipe, key, here)) for key, value in before.items()}
     changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
-    fixed = {key: pair for key, pair in changed.items() if not _FREE.match(key)}
+    free_too = _LENGTH if here.get("lr_scheduler_type") == "constant" else ()  # other rates depend on the last step
+    fixed = {key: pair for key, pair in changed.items() if not (_FREE.match(key) or key in free_too)}
     if record.get("n_processes", n_processes) != n_processes:
         fixed["n_processes"] = (record["n_processes"], n_processes)
     if fixed:

@@ -64,6 +64,13 @@ KINDS = {
     ),
     "pretraining, mixed, full, Muon": Kind("pretrain", {"streaming": True, "muon_learning_rate": 0.01}, mixed=True),
 }
+STOPPED_EARLY = "SFT, stopped early, full"  # after three or four steps
+ALL_KINDS = {
+    **KINDS,
+    STOPPED_EARLY: Kind(
+        "sft", {"learning_rate": 1.0, "eval_steps": 1, "save_steps": 1, "keep_best": "loss", "patience": 2}
+    ),
+}
 
 
 def _rows(program: str) -> list[dict[str, str]]:

@@ -11,8 +11,8 @@ from transformers import Trainer
 from pipelines import dpo, pretrain, sft
 from pipelines.reproduction.equal_runs import compare_runs
 from pipelines.training.callbacks.throughput import CostCallback
-from tests.run_files import record_of
-from tests.training.resumed_kinds import KINDS
+from tests.run_files import read_json, record_of
+from tests.training.resumed_kinds import ALL_KINDS, KINDS, STOPPED_EARLY
 
 PROGRAMS: dict[str, Any] = {"sft": sft, "dpo": dpo, "pretrain": pretrain}
 RESUME = "pipelines.training.exact_resume"
@@ -70,13 +70,13 @@ def runner(base: Path, place: Path) -> Run:
                 patch.setattr(Trainer, "save_state", save_state)
             elif killed_in is not None:
                 patch.setattr(CostCallback, "on_step_end", end_step)
-            recipe = KINDS[kind].write_recipe(place / "recipe.json", base)
+            recipe = ALL_KINDS[kind].write_recipe(place / "recipe.json", base)
             named = ["--config", str(recipe), "--output_dir", str(place / folder), *flags]
             if killed_in is None:
-                PROGRAMS[KINDS[kind].program].main(named)
+                PROGRAMS[ALL_KINDS[kind].program].main(named)
             else:
                 with pytest.raises(Killed):
-                    PROGRAMS[KINDS[kind].program].main(named)
+                    PROGRAMS[ALL_KINDS[kind].program].main(named)
         return place / folder
 
     return call
@@ -91,7 +91,7 @@ def differences(run: Run, kind: str, *kills: int, while_saving: bool = False) ->
     legs = record_of(resumed)["legs"]
     assert len(legs) == len(kills) + 1
     if kills[-1] == AFTER_THE_TRAINING:
-        assert legs[-1]["first_step"] == 8  # no step is trained again
+        assert legs[-1]["first_step"] == read_json(straight / "trainer_state.json")["global_step"]  # none again
     return compare_runs(straight, resumed).differences
 
 
@@ -156,3 +156,8 @@ def test_every_kind_can_be_killed_anywhere(kind, kills, while_saving, run):
     if while_saving and 3 in kills and "epoch" in kind:
         pytest.skip("has no checkpoint of step 3")
     assert differences(run, kind, *kills, while_saving=while_saving) == ()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_early_trains_no_further(run):
+    assert differences(run, STOPPED_EARLY, AFTER_THE_TRAINING) == ()

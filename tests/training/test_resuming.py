@@ -120,6 +120,7 @@ def test_an_older_checkpoint_stays_until_the_next_one_is_whole(finished, run, tm
         ("--gradient_accumulation_steps 2", "gradient_accumulation_steps: 1", "gradient_accumulation_steps: 2"),
         ("--lora_r 8", "lora_r: 4", "lora_r: 8"),
         ("--seed 7", "seed: 42", "seed: 7"),
+        ("--max_steps 8", "max_steps: 6", "max_steps: 8"),
         ("--weight_decay 0.1 --optim sgd", "weight_decay: 0.0, optim: ", "weight_decay: 0.1, optim: sgd"),
         ("--lr_scheduler_type cosine", "lr_scheduler_type: linear", "lr_scheduler_type: cosine"),
     ],
@@ -143,12 +144,19 @@ def test_other_rows_are_refused(interrupted, run):
 
 def test_other_keys_hold_from_here_on(interrupted, run, capsys):
     folder = interrupted("sft")
-    record = run("sft", folder, "--resume --max_steps 8 --learning_rate 0.01 --logging_steps 2")
+    record = run("sft", folder, "--resume --learning_rate 0.01 --logging_steps 2")
     printed = capsys.readouterr().err
-    assert "changed from here on: max_steps: 8 (before: 6), logging_steps: 2 (before: 1)" in printed
+    assert "changed from here on: logging_steps: 2 (before: 1)" in printed
     assert "resuming from checkpoint-4" in printed
-    assert record["recipe"]["max_steps"] == 8
-    assert read_json(folder / "trainer_state.json")["global_step"] == 8
+    assert record["recipe"]["logging_steps"] == 2
+
+
+def test_a_run_is_made_longer_only_if_its_rates_do_not_depend_on_its_end(run, tmp_path):
+    constant = "--lr_scheduler_type constant --max_steps"
+    run("sft", tmp_path, f"{constant} 2")
+    mark_started(tmp_path)
+    run("sft", tmp_path, f"{constant} 4 --resume")
+    assert read_json(tmp_path / "trainer_state.json")["global_step"] == 4
 
 
 def cut_off(path: Path) -> None:
