@@ -14,7 +14,7 @@ from data_prep.cleaning.duplicates.near_duplicates import (
     NearDuplicate,
     NearDuplicateAction,
     joined_groups,
-    near_duplicates_of_pairs,
+    near_duplicates,
 )
 from data_prep.cleaning.duplicates.semantic import semantic_duplicates
 from data_prep.cleaning.row_texts import row_texts
@@ -126,7 +126,7 @@ def _texts_of(shards: Shards) -> Callable[[int], ComparisonText]:
 def _mark_near_duplicates(shards: Shards, choice: Choice, step_options: Any, has_clusters: bool) -> None:
     alive = choice.fates == Fate.KEPT
     pairs = cluster_pairs(shards.clusters(), alive) if has_clusters else candidate_pairs(shards.bands(), alive)
-    found = near_duplicates_of_pairs(pairs, _texts_of(shards), step_options)
+    found = near_duplicates(pairs, _texts_of(shards), step_options)
     if step_options.action is NearDuplicateAction.GROUP:
         _join_groups(shards, choice, joined_groups(choice.numbers["group"], found))
     else:

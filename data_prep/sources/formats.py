@@ -4,6 +4,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from data_prep.sources.file_formats.html_files import document_of_html_file
 from data_prep.sources.file_formats.markdown_questions import questions_of_markdown_file
 from data_prep.sources.file_formats.python_files import (
     document_of_python_file,
-    functions_and_classes_of_python_file,
     functions_of_python_file,
 )
 from data_prep.sources.file_formats.text_files import document_of_text_file, documents_of_lines, looks_like_text
@@ -63,7 +63,7 @@ _CORPUS, _INSTRUCTIONS = DatasetKind.CORPUS, DatasetKind.INSTRUCTIONS
 FILE_FORMATS = {
     "python_tree": FileFormat((".py",), {_INSTRUCTIONS: functions_of_python_file, _CORPUS: document_of_python_file}),
     "python_classes": FileFormat(
-        (".py",), {_INSTRUCTIONS: functions_and_classes_of_python_file}, is_recognized=False
+        (".py",), {_INSTRUCTIONS: partial(functions_of_python_file, with_classes=True)}, is_recognized=False
     ),
     "text_tree": FileFormat((".txt", ".md", ".rst"), {_CORPUS: document_of_text_file}),
     "text_lines": FileFormat((".txt",), {_CORPUS: documents_of_lines}, is_recognized=False),

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.cleaning.duplicates.candidates import by_row, candidate_pairs
+from data_prep.cleaning.duplicates.candidates import by_row
 from data_prep.cleaning.duplicates.minhash import BandHashes, ComparisonText, signatures
 from data_prep.cleaning.duplicates.near_equality import PreparedRow, replaced_words, row_similarity
 from pipelines.errors import UserError
@@ -92,23 +92,13 @@ def _parts(rows: Sequence[ComparisonText]) -> Iterator[list[ComparisonText]]:
 
 
 def near_duplicates(
-    bands: BandHashes,
-    alive: NDArray[np.bool_],
-    texts_of: Callable[[int], ComparisonText],
-    options: NearDuplicateOptions,
+    pairs: NDArray[np.uint64], texts_of: Callable[[int], ComparisonText], options: NearDuplicateOptions
 ) -> list[NearDuplicate]:
-    """Return the near duplicates among the `alive` rows in order; `texts_of` reads the texts of a candidate.
+    """Return the near duplicates, in order, among `candidate_pairs`; `texts_of` reads the texts of a row.
 
     The first row in order is kept, and a row is compared with rows that are kept. With the action `group` nothing is
     left out: `kept_row` is then the first row of the cluster, whose rows may be alike over others between them.
     """
-    return near_duplicates_of_pairs(candidate_pairs(bands, alive), texts_of, options)
-
-
-def near_duplicates_of_pairs(
-    pairs: NDArray[np.uint64], texts_of: Callable[[int], ComparisonText], options: NearDuplicateOptions
-) -> list[NearDuplicate]:
-    """Return the near duplicates among candidates, given as `row << 32 | earlier row` in order."""
     clusters = _Clusters(texts_of, options)
     for row, candidates in by_row(pairs):
         clusters.add(row, candidates)

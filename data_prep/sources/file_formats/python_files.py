@@ -21,8 +21,11 @@ from data_prep.sources.walk import read_utf8
 from pipelines.files import is_utf8
 
 
-def functions_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
-    """Return every function and method of one file: a row if it has a docstring and a body, else a reason."""
+def functions_of_python_file(path: Path, root: Path, source: str, with_classes: bool = False) -> list[Item]:
+    """Return every function and method of one file: a row if it has a docstring and a body, else a reason.
+
+    `with_classes` adds those for each class, after the functions.
+    """
     relative = path.relative_to(root)
     text = read_utf8(path)
     if text is None:
@@ -30,28 +33,15 @@ def functions_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
     tree = _parse(text)
     if tree is None:
         return [RejectedRow(source, relative.as_posix(), "does_not_parse")]
-    lines = text.split("\n")
-    group = module_path(relative)
-    return [
-        _item(node, partial(request, is_method), lines, source, f"{relative.as_posix()}:{node.lineno}:{name}", group)
-        for node, is_method, name in _definitions(tree) if isinstance(node, FunctionNode)
-    ]  # fmt: skip
-
-
-def functions_and_classes_of_python_file(path: Path, root: Path, source: str) -> list[Item]:
-    """Return the rows of `functions_of_python_file`, then one for each class with a docstring and a body."""
-    items = functions_of_python_file(path, root, source)
-    text = read_utf8(path)
-    tree = None if text is None else _parse(text)
-    if text is None or tree is None:
-        return items
-    relative, lines = path.relative_to(root), text.split("\n")
-    group = module_path(relative)
-    classes = (
-        _item(node, request_for_class, lines, source, f"{relative.as_posix()}:{node.lineno}:{name}", group)
-        for node, _, name in _definitions(tree) if isinstance(node, ast.ClassDef)
-    )  # fmt: skip
-    return [*items, *classes]
+    lines, group = text.split("\n"), module_path(relative)
+    functions, classes = list[Item](), list[Item]()
+    for node, is_method, name in _definitions(tree):
+        place = f"{relative.as_posix()}:{node.lineno}:{name}"
+        if isinstance(node, FunctionNode):
+            functions.append(_item(node, partial(request, is_method), lines, source, place, group))
+        elif with_classes:
+            classes.append(_item(node, request_for_class, lines, source, place, group))
+    return functions + classes
 
 
 def document_of_python_file(path: Path, root: Path, source: str) -> list[Item]:

@@ -76,15 +76,19 @@ def datasketch_candidates(rows: Sequence[ComparisonText]) -> set[Pair]:
     return found
 
 
-def own_candidates(rows: Sequence[ComparisonText]) -> set[Pair]:
+def own_pairs(rows: Sequence[ComparisonText]) -> Any:
     """Return the candidates of this project before they are verified."""
-    pairs = candidate_pairs(band_hashes(rows, OPTIONS), np.ones(len(rows), bool))
-    return {(int(pair >> np.uint64(32)), int(pair & np.uint64(0xFFFFFFFF))) for pair in pairs}
+    return candidate_pairs(band_hashes(rows, OPTIONS), np.ones(len(rows), bool))
+
+
+def own_candidates(rows: Sequence[ComparisonText]) -> set[Pair]:
+    """Return the candidates as pairs of row numbers."""
+    return {(int(pair >> np.uint64(32)), int(pair & np.uint64(0xFFFFFFFF))) for pair in own_pairs(rows)}
 
 
 def own_near_duplicates(rows: Sequence[ComparisonText]) -> list[Any]:
     """Return the verified near duplicates of this project."""
-    return near_duplicates(band_hashes(rows, OPTIONS), np.ones(len(rows), bool), rows.__getitem__, OPTIONS)
+    return near_duplicates(own_pairs(rows), rows.__getitem__, OPTIONS)
 
 
 def exact_pairs(rows: Sequence[ComparisonText]) -> set[Pair]:

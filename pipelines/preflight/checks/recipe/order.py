@@ -126,17 +126,12 @@ def _numbers_the_rows(name: str, values: Sequence[Any]) -> bool:
 
 def _rank_correlation(values: Sequence[Any]) -> float:
     """Spearman's correlation of `values` with their places; 0 if there are a few different values alone."""
-    n = len(values)
-    places: dict[Any, list[int]] = defaultdict(list)
-    for place, index in enumerate(sorted(range(n), key=lambda index: values[index])):
-        places[values[index]].append(place)
-    if len(places) < n / _ROWS_OF_A_GROUP:
+    from scipy.stats import spearmanr
+
+    rank = {value: place for place, value in enumerate(sorted(set(values)))}
+    if len(rank) < len(values) / _ROWS_OF_A_GROUP:
         return 0.0
-    rank = {value: sum(those) / len(those) for value, those in places.items()}
-    middle = (n - 1) / 2
-    ranks = [rank[value] - middle for value in values]
-    product = sum(one * (index - middle) for index, one in enumerate(ranks))
-    return product / math.sqrt(sum(one * one for one in ranks) * sum((index - middle) ** 2 for index in range(n)))
+    return float(spearmanr([rank[value] for value in values], range(len(values))).statistic)
 
 
 def _by_word(rows: Sequence[SampledRow]) -> Iterator[str]:

@@ -34,7 +34,8 @@ def row(question: str, answer: str) -> ComparisonText:
 
 
 def found(rows: list[ComparisonText], options: NearDuplicateOptions = OPTIONS) -> list[NearDuplicate]:
-    return near_duplicates(band_hashes(rows, options), np.ones(len(rows), bool), rows.__getitem__, options)
+    pairs = candidate_pairs(band_hashes(rows, options), np.ones(len(rows), bool))
+    return near_duplicates(pairs, rows.__getitem__, options)
 
 
 def kept_rows(rows: list[ComparisonText], options: NearDuplicateOptions = OPTIONS) -> dict[int, int]:
@@ -124,11 +125,8 @@ def test_candidates_are_the_pairs_that_brute_force_and_datasketch_find():
 def test_of_a_cluster_the_first_living_row_is_kept():
     rows = [row("Why are there tides?", TIDES + ending) for ending in ("", " Yes.", " No.", " Truly.")]
     assert kept_rows(rows) == {1: 0, 2: 0, 3: 0}
-    alive = np.array([False, True, True, True])
-    assert [one.kept_row for one in near_duplicates(band_hashes(rows, OPTIONS), alive, rows.__getitem__, OPTIONS)] == [
-        1,
-        1,
-    ]
+    pairs = candidate_pairs(band_hashes(rows, OPTIONS), np.array([False, True, True, True]))
+    assert [one.kept_row for one in near_duplicates(pairs, rows.__getitem__, OPTIONS)] == [1, 1]
 
 
 def chain(n_rows: int) -> list[ComparisonText]:
@@ -160,7 +158,7 @@ def test_a_thousand_copies_are_found_with_one_comparison_each():
         read.append(number)
         return rows[number]
 
-    kept = near_duplicates(band_hashes(rows, OPTIONS), np.ones(1_000, bool), texts_of, OPTIONS)
+    kept = near_duplicates(candidate_pairs(band_hashes(rows, OPTIONS), np.ones(1_000, bool)), texts_of, OPTIONS)
     assert [one.kept_row for one in kept] == [0] * 999
     assert len(read) == 1_000
 
@@ -188,7 +186,7 @@ def test_bands_may_be_a_memory_map(tmp_path):
     rows = [row("Why are there tides?", TIDES)] * 3
     np.save(tmp_path / "bands.npy", band_hashes(rows, OPTIONS))
     bands = np.load(tmp_path / "bands.npy", mmap_mode="r")
-    assert len(near_duplicates(bands, np.ones(3, bool), rows.__getitem__, OPTIONS)) == 2
+    assert len(near_duplicates(candidate_pairs(bands, np.ones(3, bool)), rows.__getitem__, OPTIONS)) == 2
 
 
 def test_rows_too_short_to_judge_are_not_compared():
