@@ -109,7 +109,9 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         _say_last(f"error: {' '.join(str(error).split())}")
         sys.exit(error.exit_code)
     except Stopped as stop:
-        _say_last(str(stop))
+        if os.environ.get("RANK", "0") == "0":  # all stop at the same step
+            print(stop, file=sys.stderr, flush=True)
+        _leave_other_processes()
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         _say_last("interrupted")

@@ -93,9 +93,10 @@ class StopWithCheckpoint(TrainerCallback):
 
     def _stop_if_asked(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         asked = [self.exit_code] if args.world_size == 1 else gather_object([self.exit_code])
-        self.exit_code = next((code for code in asked if code is not None), None)
-        if self.exit_code is None or state.global_step >= state.max_steps:
-            return
+        code = next((one for one in asked if one is not None), None)
+        if code is None or state.global_step >= state.max_steps:
+            return  # a signal that came while the ranks were asked counts at the next step
+        self.exit_code = code
         args.save_only_model = False
         if args.save_strategy == SaveStrategy.BEST:  # it would skip a checkpoint that is not the best
             args.save_strategy = SaveStrategy.STEPS
