@@ -7,8 +7,11 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+
+from pipelines.errors import UserError
 
 try:
     import fcntl
@@ -16,6 +19,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _SUFFIX = ".unfinished"
+_SECONDS_TO_WAIT = 15.0
+_held: dict[Path, int] = {}  # descriptors of locked folders, which the system closes
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # a hidden name, with what `mkstemp` adds
 
 
@@ -43,6 +48,36 @@ def remove_abandoned_folders(path: Path) -> None:
                 shutil.rmtree(folder)
             finally:
                 os.close(descriptor)
+
+
+def hold(folder: Path) -> None:
+    """Lock `folder` for this process until it ends. Raises `UserError` if another one holds it, after a while: what a
+    killed process started may live on for some seconds."""
+    if folder.resolve() in _held:
+        return
+    descriptor, end = os.open(folder, os.O_RDONLY), time.monotonic() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            _lock(descriptor, wait=False)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(descriptor)
+                raise UserError(
+                    f"another process is writing to {folder}", "wait until it has ended, or choose another --output_dir"
+                ) from None
+            time.sleep(0.1)
+            continue
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            return
+        _held[folder.resolve()] = descriptor
+        return
+
+
+def release(folder: Path) -> None:
+    """Give back the lock on `folder`, if this process holds it."""
+    if (descriptor := _held.pop(folder.resolve(), None)) is not None:
+        os.close(descriptor)
 
 
 def unfinished_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.files import read_json, refuse_unwritable, write_json_atomically
-from pipelines.files.unfinished import unfinished_files
+from pipelines.files.unfinished import hold, release, unfinished_files
 from pipelines.records.checkpoint import cost_of_checkpoint, step_of
 from pipelines.records.environment import describe_machine, git_commit, versions
 from pipelines.records.lock import Inputs, complete_lock, write_lock
@@ -66,6 +66,7 @@ class Run:
         if self.writes:
             complete_lock(self.folder, facts.get("metrics") or {})
         self.note(**facts, **self._spent(), status=RunStatus.FINISHED.value, machine=describe_machine())
+        release(self.folder)
 
     @property
     def is_unfinished(self) -> bool:
@@ -76,6 +77,7 @@ class Run:
         """Record why the run did not finish. A full disk may leave no room for that: run.json stays as it was."""
         with suppress(OSError, UserError):
             self.note(**self._spent(), status=status.value, failure=reason)
+        release(self.folder)
 
     def note_spent(self, step: int) -> None:
         """Record the wall time of the run so far, and the step that this leg has come to."""
@@ -120,7 +122,11 @@ def open_run(
     unfinished one without `resume`, or other files.
     """
     if writes:
+        if folder.is_dir():
+            hold(folder)
         _refuse_taken(folder, resume)
+        folder.mkdir(parents=True, exist_ok=True)
+        hold(folder)
         for path in unfinished_files(folder):
             path.unlink()
     run = Run(folder, {"kind": "run", "program": program}, time.time(), writes)

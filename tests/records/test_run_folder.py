@@ -1,13 +1,18 @@
 """A run folder is fresh or explicitly resumed, and says from what it was made before the first weight loads."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.files import unfinished
 from pipelines.records import open_run, read_record
+from tests.conftest import PROJECT
 
 
 def start(folder: Path, **changes: Any) -> Any:
@@ -57,6 +62,25 @@ def test_what_a_killed_run_left_half_written_is_removed_by_the_next_one(tmp_path
     (tmp_path / ".samples.jsonl.ab3_9xyz").write_text("{")
     start(tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "_SECONDS_TO_WAIT", 0.2)
+    code = (
+        "import pathlib\nfrom pipelines.files.unfinished import hold\nhold(pathlib.Path())\nprint(flush=True)\ninput()"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match="another process is writing to"):
+            start(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        other.kill()
+    start(tmp_path)
 
 
 def test_other_files_are_no_run_to_resume(tmp_path):
