@@ -26,7 +26,7 @@ def undone(trainer: Trainer) -> Iterator[None]:
         trainer._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
     if hasattr(trainer, "throughput"):
         trainer.throughput = ThroughputMeter()
-    modules = [(module, _plain_attributes(module)) for module in model.modules()]
+    modules = [(module, _plain_attributes(module), {**module._buffers}) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         with _same_random_state(trainer.args.device), _alone(trainer.accelerator):
@@ -34,8 +34,9 @@ def undone(trainer: Trainer) -> Iterator[None]:
     finally:
         vars(trainer).clear()
         vars(trainer).update(attributes)
-        for module, plain in modules:
+        for module, plain, registered in modules:
             vars(module).update(plain)
+            module._buffers.update(registered)  # rotary embeddings may have put others in their place
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
@@ -118,5 +119,6 @@ def _same_random_state(device: torch.device) -> Iterator[None]:
 
 
 def _plain_attributes(holder: Any) -> dict[str, Any]:
-    """Its own numbers, flags and texts: the longest sequence that rotary embeddings have seen, or the training mode."""
-    return {name: value for name, value in vars(holder).items() if isinstance(value, bool | int | float | str | None)}
+    """Its own numbers, flags and tensors: the longest sequence that rotary embeddings have seen, the training mode."""
+    plain = (bool, int, float, str, torch.Tensor, type(None))
+    return {name: value for name, value in vars(holder).items() if isinstance(value, plain)}

@@ -1,7 +1,9 @@
 """The worst batch first: it is the largest, it leaves no trace, and what is too large fails before step 1."""
 
 import itertools
+import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ from pipelines.training.memory_errors import is_out_of_memory
 from pipelines.training.micro_batches import cut_by_length
 from pipelines.training.step.largest_batch import largest_groups
 from tests.conftest import RunCli
-from tests.run_files import record_of, write_jsonl
+from tests.run_files import read_json, record_of, write_jsonl
 
 LENGTHS = [3, 11, 9, 30, 1, 17, 14, 5, 8, 12]  # of the answers
 COMMON = (
     "--bf16 false --dtype float32 --report_to none --disable_tqdm true --eval_strategy steps --eval_steps 1 "
     "--n_samples 0 --max_steps 2 --save_strategy steps --save_steps 2 --logging_steps 1 "
-    "--per_device_train_batch_size 4 --per_device_eval_batch_size 2 --learning_rate 1e-2 --doctor off"
+    "--per_device_train_batch_size 4 --per_device_eval_batch_size 2 --learning_rate 1e-2 --weight_decay 0.1 "
+    "--doctor off"
 )
 LORA = "--use_peft --lora_r 4 --lora_dropout 0.1 --activation_checkpointing false --test_split_size 2 --max_length 512"
 FULL = LORA.replace("--use_peft --lora_r 4 --lora_dropout 0.1", "")
@@ -41,11 +44,17 @@ def run(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
         "dpo": [{"prompt": f"Say {n}.", "chosen": text, "rejected": "no"} for n, text in enumerate(answers)],
         "pretrain": [{"text": text} for text in answers * 3],
     }
+    dynamic = Path(shutil.copytree(tiny_model_folder, folder / "dynamic"))
+    config = read_json(dynamic / "config.json")
+    rotary = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    changed = {**config, "max_position_embeddings": 32, "rope_parameters": rotary}
+    (dynamic / "config.json").write_text(json.dumps(changed))
     files = {name: write_jsonl(folder / f"{name}.jsonl", rows) for name, rows in sets.items()}
 
     def run(program: str, output: Path, more: str) -> Path:
-        named = f"--model_name_or_path {tiny_model_folder} --dataset_name {files[program]} --output_dir {output}"
-        PROGRAMS[program].main(f"{named} {COMMON} {more}".split())
+        base = dynamic if "DYNAMIC" in more else tiny_model_folder
+        named = f"--model_name_or_path {base} --dataset_name {files[program]} --output_dir {output}"
+        PROGRAMS[program].main(f"{named} {COMMON} {more}".replace("DYNAMIC", "").split())
         return output
 
     return run
@@ -57,6 +66,7 @@ def run(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
         ("sft", f"{LORA} --gradient_accumulation_steps 2 --max_tokens_per_micro_batch 300"),
         ("sft", f"{LORA} --load_in_4bit --optim paged_adamw_8bit --neftune_noise_alpha 5"),
         ("sft", f"{FULL} --packing"),
+        ("sft", f"{FULL} DYNAMIC"),  # rotary embeddings that change with the longest row so far
         ("dpo", FULL),
         ("dpo", f"{LORA} --gradient_accumulation_steps 2"),
         ("pretrain", f"{CORPUS} --muon_learning_rate 0.02"),
