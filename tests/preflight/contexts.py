@@ -15,7 +15,7 @@ from pipelines.preflight.context_builder import build_context
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.recipe.arguments import InstructionArguments, PreferenceArguments
 from pipelines.recipe.stages import ARGUMENTS
-from pipelines.records.finding import Finding
+from pipelines.records.finding import Finding, Severity
 from tests.run_files import with_bfloat16
 from tests.twins.models import save_twin
 
@@ -96,6 +96,11 @@ def findings_by_id(checks: Iterable[Check], context: CheckContext) -> dict[str, 
     findings = [finding for check in checks for finding in check(context)]
     assert len({finding.id for finding in findings}) == len(findings)
     return {finding.id: finding for finding in findings}
+
+
+def severities(findings: Mapping[str, Finding]) -> dict[str, Severity]:
+    """The severity of each finding by its id."""
+    return {name: finding.severity for name, finding in findings.items()}
 
 
 def pairs_of(rows: Sequence[Mapping[str, str]], rejected: str = "No.") -> list[dict[str, str]]:

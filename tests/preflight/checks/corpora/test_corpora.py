@@ -8,7 +8,7 @@ import pytest
 from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import documents, rows_in
-from tests.preflight.contexts import findings_by_id, pretraining_context, write_jsonl
+from tests.preflight.contexts import findings_by_id, pretraining_context, severities, write_jsonl
 
 WARNING, NOTE = Severity.WARNING, Severity.NOTE
 TEXTS = [row["text"] for row in documents(rows_in("english"), 2)]
@@ -29,10 +29,6 @@ def found(base, tmp_path):
         return findings_of(context)
 
     return of
-
-
-def severities(findings: dict[str, Finding]) -> dict[str, Severity]:
-    return {name: finding.severity for name, finding in findings.items()}
 
 
 REPEATED: dict[str, Callable[[int, str], str]] = {

@@ -10,7 +10,7 @@ from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import rows_in
-from tests.preflight.contexts import context_of, findings_by_id
+from tests.preflight.contexts import context_of, findings_by_id, severities
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Row = dict[str, Any]
@@ -24,10 +24,6 @@ def found(qwen, tmp_path):
         return findings_of(context_of(tmp_path, qwen, rows, **keys))
 
     return of
-
-
-def severities(findings: dict[str, Finding]) -> dict[str, Severity]:
-    return {name: finding.severity for name, finding in findings.items()}
 
 
 def moved(rows: list[Row], by: int) -> list[Row]:

@@ -9,7 +9,7 @@ from pipelines.preflight.check_context import Stage
 from pipelines.preflight.checks import checks_of
 from pipelines.records.finding import Finding, Severity
 from tests.planted_faults.sample_rows import preferences, rows_in
-from tests.preflight.contexts import context_of, findings_by_id
+from tests.preflight.contexts import context_of, findings_by_id, severities
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Row = dict[str, Any]
@@ -23,10 +23,6 @@ def found(qwen, tmp_path):
         return findings_of(context_of(tmp_path, qwen, rows, stage=Stage.DPO, learning_rate=1e-6, **keys))
 
     return of
-
-
-def severities(findings: dict[str, Finding]) -> dict[str, Severity]:
-    return {name: finding.severity for name, finding in findings.items()}
 
 
 def pairs(n: int, n_longer: int, chosen: str = LONG, rejected: str = SHORT) -> list[Row]:
