@@ -1,14 +1,14 @@
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_prep.dataset_folder import DatasetKind, RejectedRow, SplitSizes, write_dataset_folder
-from data_prep.sources import ReadCounts, ReadOptions, SourceRow, parse_column_map, plan_source, read_unit, recognize
+from data_prep.dataset_folder import DatasetKind, SplitSizes, write_dataset_folder
+from data_prep.sources import parse_column_map, recognize
 from pipelines.errors import UserError
+from tests.data_prep.sources.reading import ReadSource, read_source
 
 INSTRUCTIONS, CORPUS = DatasetKind.INSTRUCTIONS, DatasetKind.CORPUS
 FUNCTION = 'def f():\n    """Do."""\n    return {}\n'
@@ -20,28 +20,8 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-@dataclass
-class Content:
-    """All that reading a source gives."""
-
-    rows: list[SourceRow]
-    rejected: list[RejectedRow]
-    entry: dict[str, Any]
-
-
-def read(
-    path: Path, kind: DatasetKind = INSTRUCTIONS, column_map: str | None = None, name: str | None = None
-) -> Content:
-    return read_source(str(path), kind, "auto", parse_column_map(column_map, kind), name)
-
-
-def read_source(source, kind, source_format, column_map, name=None) -> Content:
-    options, counts = ReadOptions(kind, source_format, column_map), ReadCounts()
-    plan = plan_source(source, options, name or Path(source).name)
-    items = [item for unit in plan.units for item in read_unit(unit, options, counts)]
-    rejected = [*plan.rejected, *(item for item in items if isinstance(item, RejectedRow))]
-    entry = plan.entry | {"n_rows": counts.n_rows, "unread_columns": dict(counts.unread)}
-    return Content([item for item in items if isinstance(item, SourceRow)], rejected, entry)
+def read(path: Path, kind: DatasetKind = INSTRUCTIONS, column_map: str | None = None) -> ReadSource:
+    return read_source(path, kind, column_map=parse_column_map(column_map, kind))
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -128,7 +108,7 @@ def test_a_folder_of_row_files_is_read_in_order_with_file_names(tmp_path):
     (tmp_path / "set" / "README.md").write_text("# A set")
     content = read(tmp_path / "set")
     assert [row.source_row for row in content.rows] == ["a.json:1", "a.json:2", "b.json:1"]
-    assert content.entry["n_rows"] == 3
+    assert content.counts.n_rows == 3
     assert len(content.entry["sha256"]) == 64
 
 
@@ -136,12 +116,12 @@ def test_a_source_that_is_nowhere_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"--source .*rows\.jsonl is not a file"):
         read(tmp_path / "rows.jsonl")
     with pytest.raises(UserError, match="is not a file, a folder or a Hub id"):
-        read_source("data/rows.csv", INSTRUCTIONS, "auto", {})
+        read_source("data/rows.csv", INSTRUCTIONS)
 
 
 def test_a_hub_id_without_the_hub_is_an_error_of_one_line():
     with pytest.raises(UserError, match="is not a path, and reading it from the Hub failed") as raised:
-        read_source("nobody/nothing@v1", INSTRUCTIONS, "auto", {})
+        read_source("nobody/nothing@v1", INSTRUCTIONS)
     assert "\n" not in str(raised.value)
 
 
@@ -160,7 +140,7 @@ def test_an_empty_folder_is_an_error(tmp_path, kind):
     with pytest.raises(UserError, match="holds no such file"):
         read(tmp_path, kind)
     with pytest.raises(UserError, match=r"has no files ending in .*; name another --source"):
-        read_source(str(tmp_path), kind, "python_tree", {})
+        read_source(tmp_path, kind, format="python_tree")
 
 
 def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path):
@@ -174,7 +154,7 @@ def test_formats_are_recognised_by_what_a_folder_holds_most_of(tmp_path):
     with pytest.raises(UserError, match=r"ends in \.txt"):
         recognize(books / "a.txt", INSTRUCTIONS)
     with pytest.raises(UserError, match=r"use data_prep/build_corpus.py"):
-        read_source(str(books), INSTRUCTIONS, "text_tree", {})
+        read_source(books, INSTRUCTIONS, format="text_tree")
 
 
 def test_test_code_and_installed_packages_are_skipped_and_counted(tmp_path):
@@ -249,7 +229,7 @@ def test_real_rows_are_read_with_their_own_column_names(shared_data):
     }
     for name, n_rows in files.items():
         content = read(shared_data / name)
-        assert len(content.rows) == content.entry["n_rows"] == n_rows, name
+        assert len(content.rows) == content.counts.n_rows == n_rows, name
         assert all(row.fields["instruction"] for row in content.rows), name
 
 
@@ -269,7 +249,7 @@ def test_a_text_file_of_any_name_is_a_document_of_a_corpus(tmp_path):
     assert [row.fields for row in read(tmp_path / "wiki.tokens", CORPUS).rows] == [{"text": "= Title =\nWords.\n"}]
     with pytest.raises(UserError, match=r"ends in \.img"):
         read(tmp_path / "picture.img", CORPUS)
-    lines = read_source(str(tmp_path / "wiki.tokens"), CORPUS, "text_lines", {}).rows
+    lines = read_source(tmp_path / "wiki.tokens", CORPUS, format="text_lines").rows
     assert [(row.source_row, row.fields["text"]) for row in lines] == [
         ("wiki.tokens:1", "= Title ="),
         ("wiki.tokens:2", "Words."),

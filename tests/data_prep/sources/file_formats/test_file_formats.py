@@ -6,26 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.dataset_folder import DatasetKind, RejectedRow
+from data_prep.dataset_folder import DatasetKind
 from data_prep.sources.formats import FILE_FORMATS, recognize
-from data_prep.sources.planning import plan_source
 from data_prep.sources.rows import SourceRow
-from data_prep.sources.unit_rows import read_unit
-from data_prep.sources.units import ReadCounts, ReadOptions, SourcePlan
 from pipelines.errors import UserError
+from tests.data_prep.sources.reading import ReadSource, read_source
 
 CORPUS, INSTRUCTIONS = DatasetKind.CORPUS, DatasetKind.INSTRUCTIONS
 
 
 def read(
     root: Path, format_name: str, kind: DatasetKind = CORPUS
-) -> tuple[SourcePlan, list[SourceRow], dict[str, str]]:
-    options = ReadOptions(kind, format_name)
-    plan = plan_source(str(root), options, "src")
-    items = [item for unit in plan.units for item in read_unit(unit, options, ReadCounts())]
-    rejected = [*plan.rejected, *(item for item in items if isinstance(item, RejectedRow))]
-    rows = [item for item in items if isinstance(item, SourceRow)]
-    return plan, rows, {item.source_row: item.reason for item in rejected}
+) -> tuple[ReadSource, list[SourceRow], dict[str, str]]:
+    found = read_source(root, kind, format=format_name)
+    return found, found.rows, dict(found.reasons)
 
 
 def git(root: Path, *command: str) -> str:
