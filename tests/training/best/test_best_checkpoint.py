@@ -165,6 +165,7 @@ def test_a_resumed_run_chooses_and_stops_as_the_straight_one(train, tmp_path, re
         shutil.rmtree(moved / f"checkpoint-{step}", ignore_errors=True)
     assert train(moved, f"{keys} --resume")["best_checkpoint"] == straight
     assert max(one["step"] for one in read_json(moved / "trainer_state.json")["log_history"]) == 6
+    assert [line["step"] for line in read_jsonl(moved / "best_checkpoint.jsonl")] == [2, 4, 6]
 
 
 @pytest.mark.usefixtures("worsening")
