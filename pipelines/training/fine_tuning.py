@@ -30,6 +30,7 @@ from pipelines.training.callbacks.logging_callback import ThroughputLogging, add
 from pipelines.training.data.ledger import Ledger
 from pipelines.training.data.packing import refuse_contamination
 from pipelines.training.exact_resume import ExactResume
+from pipelines.training.held_out_loss import TokenWeightedLoss
 from pipelines.training.library_checks import explain_library_errors
 from pipelines.training.machine_failures import no_half_model
 from pipelines.training.micro_batches import MicroBatches, token_budget
@@ -148,8 +149,10 @@ def loading_options(arguments: ModelConfig, training: SFTConfig | DPOConfig) -> 
     return {**options, **own}
 
 
-class LoggedSFTTrainer(FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, MicroBatches, SFTTrainer):
-    """TRL's trainer with micro-batches by length, and throughput in its logs."""
+class LoggedSFTTrainer(
+    FiniteSteps, CompleteSaving, ExactResume, ThroughputLogging, TokenWeightedLoss, MicroBatches, SFTTrainer
+):
+    """TRL's trainer with micro-batches by length, a held-out loss by tokens, and throughput in its logs."""
 
     def facts_of_steps(self) -> dict[str, Any]:
         """How steps are computed on this machine, for run.json."""

@@ -205,6 +205,15 @@ def test_weights_that_are_not_the_best_ones_stop_the_run(train, tmp_path, monkey
     assert "which is whole" in str(refused.value.fix)
 
 
+@pytest.mark.parametrize("batch", [3, 8])
+def test_the_loss_is_that_of_the_tokens_in_any_batches(train, tmp_path, batch):
+    rows = [{"instruction": f"Say {n}.", "output": f"{n} it is " * (1 + 9 * (n % 2))} for n in range(24)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    more = f"--keep_best loss --max_steps 2 --per_device_eval_batch_size {batch} --max_length 512"
+    [only] = train(tmp_path / "run", f"{more} --dataset_name {path}")["best_checkpoint"]["evaluations"]
+    assert only["value"] == pytest.approx(only["on_rows"]["value"], rel=1e-5)
+
+
 def test_a_metric_without_rows_is_refused_before_the_run_begins(train, tmp_path):
     with pytest.raises(UserError, match="keep_best: numeric_answer applies to 0 of 8 held-out rows"):
         train(tmp_path / "run", f"--keep_best {KeepBest.NUMERIC_ANSWER}")
