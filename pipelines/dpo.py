@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
     from pipelines.records import failures_noted, taken_output
 
-    recipe = parse_recipe(ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output], REQUIRED[Stage.DPO])
     with failures_noted():
+        recipe = parse_recipe(
+            ARGUMENTS[Stage.DPO], arguments, [*checks_of(Stage.DPO), taken_output], REQUIRED[Stage.DPO]
+        )
         _train(recipe)
 
 

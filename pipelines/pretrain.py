@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.records import failures_noted, taken_output
 
     stage = Stage.PRETRAIN
-    recipe = parse_recipe(ARGUMENTS[stage], arguments, [*checks_of(stage), taken_output], REQUIRED[stage])
     with failures_noted():
+        recipe = parse_recipe(ARGUMENTS[stage], arguments, [*checks_of(stage), taken_output], REQUIRED[stage])
         _train(recipe)
 
 

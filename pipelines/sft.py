@@ -33,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.recipe import ARGUMENTS, REQUIRED, Stage, checks_of, parse_recipe
     from pipelines.records import failures_noted, taken_output
 
-    recipe = parse_recipe(ARGUMENTS[Stage.SFT], arguments, [*checks_of(Stage.SFT), taken_output], REQUIRED[Stage.SFT])
     with failures_noted():
+        recipe = parse_recipe(
+            ARGUMENTS[Stage.SFT], arguments, [*checks_of(Stage.SFT), taken_output], REQUIRED[Stage.SFT]
+        )
         _train(recipe)
 
 

@@ -131,6 +131,20 @@ def test_a_second_ctrl_c_ends_the_run_at_once_while_a_checkpoint_is_written(run,
     )
 
 
+def test_a_signal_that_comes_while_the_ranks_are_asked_stops_at_the_next_step(monkeypatch):
+    stop, state = StopWithCheckpoint(), TrainerState(max_steps=9)
+    args: Any = SimpleNamespace(world_size=2, save_only_model=False, save_strategy="no")
+
+    def asked(own: list[int | None]) -> list[int | None]:
+        stop.exit_code = 143
+        return [*own, None]
+
+    monkeypatch.setattr(stopping, "gather_object", asked)
+    for state.global_step in (1, 2):
+        stop.on_step_end(args, state, TrainerControl())
+    assert stop.stopped_at == 2
+
+
 def test_max_hours_leaves_time_for_a_step_an_evaluation_and_a_checkpoint(monkeypatch):
     clock = SimpleNamespace(now=0.0, time=lambda: began + clock.now, monotonic=lambda: clock.now)
     monkeypatch.setattr(stopping, "time", clock)
