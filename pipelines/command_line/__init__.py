@@ -13,10 +13,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipelines.errors import AnswerIsNo, Stopped, UserError
+from pipelines.errors import AnswerIsNo, Stopped, UserError, is_out_of_memory
 from pipelines.files.disk import disk_fault
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+_SMALLER = "lower the batch size or max_length, or use a machine with more memory"
 _MISSING = "the following arguments are required: "
 _SECONDS_UNTIL_ENDED = 2.0  # the launcher looks ten times a second whether a process has failed
 
@@ -120,9 +121,13 @@ def run_program(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # tokenizers raises a bare one for a full disk
         said = _refused_place(error)
-        if said is None:
+        if said is not None:
+            _say_last(f"error: {said}; fix that, or choose another path")
+        elif is_out_of_memory(error):
+            why = " ".join(str(error).split()) or "Python's allocator"
+            _say_last(f"error: out of memory ({why}); {_SMALLER}")
+        else:
             raise
-        _say_last(f"error: {said}; fix that, or choose another path")
         sys.exit(UserError.exit_code)
     sys.exit(0)
 

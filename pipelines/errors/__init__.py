@@ -1,8 +1,11 @@
 """The errors that a user can cause: what is wrong, with the value; what was expected; the fix."""
 
+import errno
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc", "_ALLOC_FAILED")
 
 
 class UserError(Exception):
@@ -43,6 +46,16 @@ class Stopped(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         self.exit_code = exit_code
         super().__init__(message)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is that of an allocator: of Python, the system, PyTorch on a processor, or an accelerator."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(one in said for one in _NO_MEMORY)
+    )
 
 
 def raise_together(problems: Sequence[UserError], place: str) -> None:

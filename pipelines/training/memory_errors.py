@@ -1,39 +1,29 @@
-"""Out of memory: which errors say so, at which rows, and what to change in the recipe."""
+"""Out of memory in a training: at which rows, and what to change in the recipe."""
 
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from transformers import Trainer
 
-from pipelines.errors import MachineFailure, UserError
+from pipelines.errors import MachineFailure, UserError, is_out_of_memory
 from pipelines.training.step.finite_steps import row_number, single_rows
 
-_SAID = ("out of memory", "can't allocate memory", "Cannot allocate memory", "bad_alloc", "_ALLOC_FAILED")
 _MOST_NAMED = 8
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is that of an allocator: of Python, the system, PyTorch on a processor, or an accelerator."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
-
-
-def out_of_memory(trainer: Trainer, problem: str, n_sequences: int) -> UserError:
+def out_of_memory(trainer: Trainer, problem: str, n_sequences: int, *, evaluates: bool = False) -> UserError:
     """The error for a batch of `n_sequences`, with keys to change; of a run that has begun, those that still may."""
     args: Any = trainer.args
     budget, size = getattr(trainer, "max_tokens_per_micro_batch", 0), args.per_device_train_batch_size
     ways = [f"lower max_tokens_per_micro_batch ({budget:,})"] if budget and n_sequences > 1 else []
-    if not args.activation_checkpointing and not (budget and args.device.type == "cpu"):  # there it is turned off
+    if evaluates:
+        ways = ways or [f"lower per_device_eval_batch_size ({args.per_device_eval_batch_size})"]
+    elif not args.activation_checkpointing and not (budget and args.device.type == "cpu"):  # there it is turned off
         ways.append("set activation_checkpointing: true")
     if trainer.state.global_step:
         return MachineFailure(problem, ", or ".join(["free memory on this machine", *ways]))
-    if not budget and size > 1:
+    if not budget and size > 1 and not evaluates:
         n_steps = args.gradient_accumulation_steps
         ways.append(
             f"set per_device_train_batch_size: {size // 2} (now {size}) and gradient_accumulation_steps: "
@@ -67,7 +57,7 @@ def memory_errors_explained(trainer: Trainer) -> Iterator[None]:
             where = f"after step {trainer.state.global_step}" + (", in an evaluation" if evaluates else "")
         else:
             where = f"in step {trainer.state.global_step + 1}: {named_rows(_numbers(trainer, batches), shape)}"
-        raise out_of_memory(trainer, f"out of memory {where}", shape[0]) from error
+        raise out_of_memory(trainer, f"out of memory {where}", shape[0], evaluates=evaluates) from error
 
 
 def _numbers(trainer: Any, batches: Sequence[Any]) -> list[int]:

@@ -12,14 +12,14 @@ from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import DPOTrainer, SFTTrainer
 
-from pipelines.errors import UserError
+from pipelines.errors import UserError, is_out_of_memory
 from pipelines.modeling.step_memory.fitting import load_of_model
 from pipelines.modeling.step_memory.forecast import GIB, memory_forecast
 from pipelines.modeling.step_memory.model_shape import model_shape
 from pipelines.records import Run
 from pipelines.training.callbacks.logging_callback import say
 from pipelines.training.callbacks.throughput import peak_memory_bytes
-from pipelines.training.memory_errors import is_out_of_memory, named_rows, out_of_memory
+from pipelines.training.memory_errors import named_rows, out_of_memory
 from pipelines.training.step.largest_batch import LargestBatch, largest_batches
 from pipelines.training.step.undoing import trial_optimizer_step, undone
 
@@ -71,21 +71,22 @@ class WorstBatchFirst(TrainerCallback):
         self, train: Sequence[LargestBatch], held_out: Sequence[LargestBatch], foreseen: str
     ) -> UserError | None:
         """The error of this rank, if it runs out of memory."""
-        trainer, trying = self.trainer, ""
+        trainer, trying, evaluates = self.trainer, "", False
         try:
             with undone(trainer), trial_optimizer_step(trainer):
                 for one in train:
                     trying = self._named(one)
                     _train_on(trainer, one)
                 for one in held_out:
-                    trying = f"evaluation ({_size(one)})"
+                    trying, evaluates = f"evaluation ({_size(one)})", True
                     _evaluate_on(trainer, one)
         except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error) or trainer.args.auto_find_batch_size:
                 raise
             place = f"in {trying}, the largest batch that this run can form" if trying else "in the optimizer"
-            n_rows = max(one.shape[0] for one in (*train, *held_out))
-            return out_of_memory(trainer, f"out of memory before the first step, {place}{foreseen}", n_rows)
+            n_rows = max(one.shape[0] for one in (held_out if evaluates else train))
+            problem = f"out of memory before the first step, {place}{foreseen}"
+            return out_of_memory(trainer, problem, n_rows, evaluates=evaluates)
         return None
 
     def _raise_on_all(self, failure: UserError | None) -> None:

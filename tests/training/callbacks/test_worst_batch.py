@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from pipelines import dpo, pretrain, sft
+from pipelines.errors import is_out_of_memory
 from pipelines.records.checkpoint import checkpoint_fault
 from pipelines.reproduction.equal_runs import compare_runs
-from pipelines.training.memory_errors import is_out_of_memory
 from pipelines.training.micro_batches import cut_by_length
 from pipelines.training.step.largest_batch import largest_groups
 from tests.conftest import RunCli
@@ -161,6 +161,14 @@ def test_what_is_too_large_runs_out_of_memory_before_the_first_step(run_out_of_m
     assert record["status"] == "failed"
     assert record["failure"].startswith("out of memory before the first step")
     assert {path.name for path in folder.iterdir()} == {"run.json", "lock.json"}
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_before_the_training_is_one_line_too(run_out_of_memory):
+    said, folder = run_out_of_memory("--eval_strategy steps --test_split_size 12 --seed 3")
+    assert said.startswith("error: out of memory (")
+    assert said.endswith("; lower the batch size or max_length, or use a machine with more memory")
+    assert record_of(folder)["status"] == "failed"
 
 
 def test_memory_that_runs_out_later_is_told_with_the_rows_and_leaves_the_last_checkpoint_whole(run_out_of_memory):
