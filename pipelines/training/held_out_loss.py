@@ -6,6 +6,7 @@ import torch
 from trl import SFTTrainer
 
 from pipelines.inference.teacher_forcing import IGNORED
+from pipelines.training.micro_batches import without_repeats
 
 if TYPE_CHECKING:
     _AnySFTTrainer = SFTTrainer
@@ -32,6 +33,7 @@ class TokenWeightedLoss(_AnySFTTrainer):
 
     def prediction_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """Evaluate a batch, and add its loss."""
+        inputs = without_repeats(inputs, self.accelerator)
         found = super().prediction_step(model, inputs, *arguments, **options)
         if found[0] is not None and "labels" in inputs:
             n_tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -91,7 +92,8 @@ class MicroBatches(_AnySFTTrainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | int | None]:
         """The batches of one optimizer step: all rows in the last one, and as many empty ones as before it."""
-        batches, n_items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        once = (without_repeats(batch, self.accelerator) for batch in epoch_iterator)
+        batches, n_items = super().get_batch_samples(once, num_batches, device)
         if n_items is None or not all(self.can_be_cut(batch) for batch in batches):
             return batches, n_items
         rows = [row for batch in batches for row in rows_of(batch)]
@@ -184,6 +186,20 @@ class MicroBatches(_AnySFTTrainer):
             values = self._metrics[mode][name]
             parts = zip(values[-len(weights) :], weights, strict=True)
             values[-len(weights) :] = [sum(mean * weight for mean, weight in parts) / max(1, sum(weights))]
+
+
+def without_repeats(batch: Any, accelerator: Accelerator) -> Any:
+    """`batch` without the labels of rows that accelerate repeats, from the beginning of the rows, so that the last
+    batch of several processes is full. Packed rows are joined and stay as they are."""
+    state = accelerator.gradient_state
+    if accelerator.num_processes == 1 or accelerator.parallelism_config is not None:
+        return batch
+    if not state.end_of_dataloader or state.remainder < 1 or not {"labels", "attention_mask"} <= set(batch):
+        return batch
+    n_own = state.remainder - accelerator.process_index * len(batch["labels"])
+    labels = batch["labels"].clone()
+    labels[max(0, n_own) :] = IGNORED
+    return {**batch, "labels": labels}
 
 
 def rows_of(batch: Any) -> list[Row]:

@@ -22,7 +22,7 @@ from tests.processes.places import Place, run
 from tests.run_files import logged, write_jsonl
 from tests.training.sft_runs import bare_base
 
-_N_ROWS, _GLOBAL_BATCH = 400, 16
+_N_ROWS, _GLOBAL_BATCH = 1500, 16  # packed too, 20 steps are less than an epoch
 _WORDS = ("red", "blue", "green", "one", "two", "three", "cat", "dog", "house", "tree", "sun", "moon", "never")
 _TEMPLATE = "{% for one in messages %}{{ one.role }}: {{ one.content }}{{ eos_token }}{% endfor %}"
 _ALL = (
