@@ -1,6 +1,7 @@
 """The run folder: created before the first weight loads, finished last, never overwritten."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -95,7 +96,11 @@ class Run:
         *done, last = earlier.get("legs") or [{"first_step": 0, "seconds_wall": self.seconds_before}]
         again = min(last["seconds_wall"], self.seconds_before - self.before.get("seconds_wall", 0.0))
         last |= {"n_steps_repeated": last.get("last_step", step) - step, "seconds_repeated": round(again, 3)}
-        self.legs = [*done, last, {"first_step": step}]
+        changed = _changed_versions(earlier)
+        self.legs = [*done, last, {"first_step": step, **({"changed": changed} if changed else {})}]
+        if changed:
+            said = ", ".join(f"{name} {here} (before: {before})" for name, (before, here) in changed.items())
+            print(f"warning: resumed with {said}: not the same run to the bit", file=sys.stderr, flush=True)
 
     def seconds_wall(self) -> float:
         """Wall time of all legs up to now."""
@@ -184,6 +189,13 @@ def taken_output(keys: Mapping[str, Any]) -> Iterator[UserError]:
             refuse_unwritable(folder)
         except UserError as error:
             yield error
+
+
+def _changed_versions(earlier: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The commit and the versions that the record of the earlier legs has, and those here, where they differ."""
+    before = {"git_commit": earlier.get("git_commit"), **(earlier.get("versions") or {})}
+    here = {"git_commit": git_commit(), **versions()}
+    return {name: [before[name], here.get(name)] for name in before if before[name] not in (None, here.get(name))}
 
 
 def _refuse_taken(folder: Path, resume: bool) -> None:

@@ -83,6 +83,17 @@ def test_a_folder_that_another_process_writes_to_is_refused(tmp_path, monkeypatc
     start(tmp_path)
 
 
+def test_a_leg_with_other_versions_is_told_and_recorded(tmp_path, capsys):
+    run = start(tmp_path)
+    start(tmp_path, resume=True)
+    assert capsys.readouterr().err == ""
+    run.note(versions={**run.record["versions"], "torch": "1.0"}, git_commit="abc")
+    legs = start(tmp_path, resume=True).legs
+    assert legs[-1]["changed"].keys() == {"git_commit", "torch"}
+    assert "torch 2" in (said := capsys.readouterr().err)
+    assert "(before: 1.0): not the same run to the bit" in said
+
+
 def test_other_files_are_no_run_to_resume(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="no run to resume"):
