@@ -122,7 +122,7 @@ def test_a_final_model_or_record_that_the_disk_refuses_is_written_by_a_resumed_r
         with pytest.raises(MachineFailure, match=r"file too large .*; continue from checkpoint-4 with .* --resume"):
             train(folder)
     assert record_of(folder)["status"] == status
-    assert (folder / "model.safetensors").exists() == (folder / "tokenizer.json").exists() == (status == "started")
+    assert (folder / "config.json").exists() == (status == "started")  # the first file of a model
     assert [one.name for one in folder.iterdir() if one.name.startswith(".")] == []
     assert is_the_same(train(folder, "--resume"), straight)
     assert record_of(folder)["status"] == "finished"
