@@ -235,6 +235,7 @@ def test_code_is_run_in_the_sandbox(train, tmp_path):
     assert train(tmp_path / "run", more)["best_checkpoint"]["value"] in (0, 0.5, 1)
 
 
+@pytest.mark.slow
 def test_preferences_and_pretraining_keep_the_lowest_loss_too(base, tmp_path):
     keys = KEYS.replace("--eval_strategy no ", "").replace("--save_strategy no ", "") + " --keep_best loss --patience 9"
     pairs = [{"prompt": f"Say {n}.", "chosen": f"{n} it is", "rejected": "no"} for n in range(12)]
