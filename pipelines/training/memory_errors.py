@@ -33,13 +33,15 @@ def out_of_memory(trainer: Trainer, problem: str, n_sequences: int, *, evaluates
 
 
 def named_rows(numbers: Sequence[int], shape: Sequence[int]) -> str:
-    """`rows 3, 17 (2 x 1,024 tokens)`: numbers in the split; sequences, and tokens of each with padding."""
+    """`rows 3, 17 (2 x 1,024 tokens, the longest first)`: numbers in the split; sequences,
+    and tokens of each with padding."""
     size = " x ".join(f"{n:,}" for n in shape) + " tokens"
     if not numbers:
         return f"a batch of {size}"
     named = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
-    return f"row{'' if len(numbers) == 1 else 's'} {named}{more} ({size})"
+    order = ", the longest first" if len(numbers) > 1 else ""
+    return f"row{'' if len(numbers) == 1 else 's'} {named}{more} ({size}{order})"
 
 
 @contextmanager
@@ -61,9 +63,10 @@ def memory_errors_explained(trainer: Trainer) -> Iterator[None]:
 
 
 def _numbers(trainer: Any, batches: Sequence[Any]) -> list[int]:
-    """The numbers of the rows in the batches of a step, found by their tokens."""
-    found = []
+    """The numbers of the rows in the batches of a step, of the longest first, found by their tokens."""
+    rows = []
     for row in (row for batch in batches for row in single_rows(batch)):
         real = row["attention_mask"][0].bool() if "attention_mask" in row else slice(None)
-        found.append(row_number(row["input_ids"][0, real].tolist(), trainer.examples, trainer.ledger))
+        rows.append(row["input_ids"][0, real].tolist())
+    found = [row_number(ids, trainer.examples, trainer.ledger) for ids in sorted(rows, key=len, reverse=True)]
     return [number for number in found if number is not None]

@@ -43,7 +43,7 @@ class WorstBatchFirst(TrainerCallback):
             self._tell(f"worst batch: not tried, {reason}", {"reason": reason})
             return
         began, train, held_out = time.perf_counter(), *self._batches()
-        forecast = _forecast(self.trainer, max(map(_n_tokens, train)))
+        forecast = _forecast(self.trainer, max(train, key=_n_tokens))
         what = "; ".join([self._named(one) for one in train] + [f"evaluation ({_size(one)})" for one in held_out])
         foreseen = "" if forecast is None else f"; forecast {forecast / GIB:.2f} GiB"
         self._raise_on_all(self._failure(train, held_out, foreseen))
@@ -145,8 +145,8 @@ def _why_not(trainer: Trainer) -> str | None:
     return None
 
 
-def _forecast(trainer: Trainer, n_tokens: int) -> float | None:
-    """Bytes that are in use now, and what a step of `n_tokens` is forecast to add; None where that is unknown."""
+def _forecast(trainer: Trainer, batch: LargestBatch) -> float | None:
+    """Bytes that are in use now, and what a step of `batch` is forecast to add; None where that is unknown."""
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     try:
         shape = model_shape(model.config)
@@ -155,11 +155,16 @@ def _forecast(trainer: Trainer, n_tokens: int) -> float | None:
     if trainer.is_fsdp_enabled:
         return None
     load = replace(
-        load_of_model(model, trainer.args), n_tokens=n_tokens, fused_head=isinstance(trainer, SFTTrainer | DPOTrainer)
+        load_of_model(model, trainer.args),
+        n_tokens=_n_tokens(batch),
+        fused_head=isinstance(trainer, SFTTrainer | DPOTrainer),
     )
     adds, on_cuda = memory_forecast(shape, load), trainer.args.device.type == "cuda"
     in_use = torch.cuda.memory_allocated() if on_cuda else psutil.Process().memory_info().rss
-    return in_use + adds.gradients + adds.optimizer + adds.activations + adds.head
+    mask = batch.inputs.get("attention_mask")
+    is_padded = mask is not None and not bool(mask.all())  # rows of one length need no mask
+    squares = _n_tokens(batch) * batch.shape[1] * (1 + load.compute_bytes) if is_padded else 0
+    return in_use + adds.gradients + adds.optimizer + adds.activations + adds.head + squares
 
 
 def _n_tokens(batch: LargestBatch) -> int:

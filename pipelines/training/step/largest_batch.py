@@ -16,8 +16,8 @@ _ROWS_AT_ONCE = 10_000
 
 @dataclass(frozen=True)
 class LargestBatch:
-    """`inputs` for a training or prediction step, made of the examples at `places`; those of packed rows and of blocks
-    are not told."""
+    """`inputs` for a training or prediction step, made of the examples at `places`, the longest first; those of packed
+    rows and of blocks are not told."""
 
     inputs: dict[str, Any]
     places: list[int]
@@ -42,7 +42,7 @@ def largest_batches(trainer: Any, dataset: Any, n_rows: int, n_rows_of_step: int
         if dataset is trainer.train_dataset and examples is not None:
             return _micro_batches(trainer, examples, len(examples))  # a packed row's examples are computed apart
     order = np.argsort(_lengths(dataset), kind="stable")
-    places = order[-n_rows:].tolist()
+    places = order[-n_rows:][::-1].tolist()
     return [LargestBatch(_collated(trainer, dataset, places), [] if is_packed else places)]
 
 
@@ -50,7 +50,7 @@ def _micro_batches(trainer: MicroBatches, dataset: datasets.Dataset, n_rows: int
     lengths = _lengths(dataset)
     order = np.argsort(lengths, kind="stable")
     budget = trainer.max_tokens_per_micro_batch
-    groups = [order[one].tolist() for one in largest_groups(lengths[order], n_rows, budget, trainer.cuts)]
+    groups = [order[one][::-1].tolist() for one in largest_groups(lengths[order], n_rows, budget, trainer.cuts)]
     rows = [[{name: dataset[place][name] for name in ("input_ids", "labels")} for place in one] for one in groups]
     return [LargestBatch(trainer.collated(one), places) for one, places in zip(rows, groups, strict=True)]
 
