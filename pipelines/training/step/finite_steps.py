@@ -184,7 +184,9 @@ def broken_weight(model: torch.nn.Module | None) -> str | None:
 
 def _is_finite(weight: torch.nn.Parameter) -> bool:
     local = weight.to_local() if hasattr(weight, "to_local") else weight
-    return bool(torch.isfinite(local).all())
+    if not local.numel():
+        return True
+    return bool(torch.isfinite(torch.stack(torch.aminmax(local))).all())  # a tenth of the time of `isfinite` on each
 
 
 def refuse_broken_weights(trainer: Trainer) -> None:
