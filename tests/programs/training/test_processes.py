@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.conftest import PROJECT, RunCli, one_line_error
-from tests.processes.places import Place, run
+from tests.processes.places import Place, run, start
 from tests.run_files import logged, mark_started, read_json, record_of, same_weights, write_jsonl
 
 _ALL = (
@@ -25,8 +25,8 @@ _SAVES = "--save_strategy steps --save_steps 2"
 # TRL counts the rows that accelerate repeats in the last batch; times differ
 _COUNTED_TWICE = ("num_tokens", "mean_token_accuracy", "entropy", "runtime", "second")
 KINDS = {
-    # micro-batches of few tokens, so that the two processes need different numbers of them
-    "lora": f"sft {_LORA} {_EVALUATES} {_SAVES} --max_tokens_per_micro_batch 64 --doctor warn",
+    # 160 tokens: the two processes need different numbers of micro-batches in a step, and FSDP waits for each
+    "lora": f"sft {_LORA} {_EVALUATES} {_SAVES} --max_tokens_per_micro_batch 160 --doctor warn",
     "full": f"sft {_SAVES} --eval_strategy no --doctor off",
     "dpo": f"dpo {_LORA} --max_steps 3 --test_split_size 8 --eval_strategy epoch --save_strategy no --doctor off",
     "pretrain": "pretrain --save_strategy no --doctor off --n_samples 0",
@@ -157,3 +157,10 @@ def test_two_processes_resume_to_the_same_bits_and_one_process_is_refused(runs, 
     assert re.search("began with .*n_processes: 2; the recipe now has .*n_processes: 1;", refused)
     runs.start(place, runs.calls(place, ["full"], f"--resume --output_dir {begun}"), cold=False)
     assert same_weights(begun, straight, "model.safetensors")
+
+
+def test_an_error_of_all_processes_is_said_by_one():
+    [launcher] = start(Place.DDP, ["pipelines/sft.py", "--learnig_rate", "1"])
+    said, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode != 0
+    assert said.count("did you mean `learning_rate`?") == 1
