@@ -182,13 +182,16 @@ def _quickest(keys: Mapping[str, Any], decided: Precision) -> tuple[Mapping[str,
     """Where nobody asked for a precision on a processor with fast bfloat16: what is quickest for a layer of this model.
 
     A frozen base is loaded in bfloat16 only if it was saved in it, which loses nothing. Trained weights never are:
-    updates of less than 0.4% of a weight would be rounded away. Several processes could measure differently, so they
-    keep bfloat16 autocast, as quantized bases do.
+    updates of less than 0.4% of a weight would be rounded away. Quantized bases keep bfloat16 autocast.
+    Several processes could measure differently, so they compute in float32, unless the accelerate configuration asks
+    for bfloat16.
     """
     config, adapted = config_of(keys), bool(keys.get("use_peft"))
-    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
-    if not is_alone or any(keys.get(key) for key in ("load_in_4bit", "load_in_8bit", "model_init_kwargs")):
+    if any(keys.get(key) for key in ("load_in_4bit", "load_in_8bit", "model_init_kwargs")):
         return keys, decided
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        reason = "several processes do not measure which is quicker; `mixed_precision: bf16` asks for bfloat16"
+        return keys, replace(decided, choice="float32", reason=reason)
     saved = config.get("dtype", config.get("torch_dtype"))
     is_lossless = adapted and keys.get("dtype") is None and saved == "bfloat16"
     times = times_float32(layer_shape(config, adapted=adapted), Way.BFLOAT16 if is_lossless else Way.AUTOCAST)
