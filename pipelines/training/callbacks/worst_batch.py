@@ -61,9 +61,9 @@ class WorstBatchFirst(TrainerCallback):
         sets = trainer.eval_dataset
         held_out: list[Any] = [] if sets is None else [*sets.values()] if isinstance(sets, dict) else [sets]
         train: Any = trainer.train_dataset
-        if isinstance(train, IterableDataset):  # a stream's blocks are as long as those held out
-            train = held_out[0]
         size, eval_size = trainer._train_batch_size, args.eval_batch_size
+        if isinstance(train, IterableDataset):  # a stream's blocks are as long as those held out, and never too few
+            train = [held_out[0][n % len(held_out[0])] for n in range(size)]
         tried = largest_batches(trainer, train, size, size * args.gradient_accumulation_steps)
         return tried, [one for rows in held_out for one in largest_batches(trainer, rows, eval_size, eval_size)]
 

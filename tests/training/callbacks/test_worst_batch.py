@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
 from pipelines import dpo, pretrain, sft
 from pipelines.errors import is_out_of_memory
 from pipelines.records.checkpoint import checkpoint_fault
 from pipelines.reproduction.equal_runs import compare_runs
+from pipelines.training.callbacks.worst_batch import WorstBatchFirst
 from pipelines.training.micro_batches import cut_by_length
 from pipelines.training.step.largest_batch import largest_groups
 from tests.conftest import RunCli
@@ -80,6 +82,19 @@ def test_a_run_with_it_is_the_run_without_it_to_the_bit(program, more, run, tmp_
     compared = compare_runs(*pair)
     assert compared.differences == ()
     assert compared.n_equal >= 12
+
+
+class _Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return itertools.repeat({"input_ids": [1] * 16})
+
+
+def test_a_stream_with_few_held_out_blocks_tries_a_full_batch_and_an_evaluation_of_those(tmp_path):
+    args = TrainingArguments(str(tmp_path), per_device_train_batch_size=8, max_steps=1, report_to="none")
+    held_out: Any = [{"input_ids": [1] * 16} for _ in range(3)]
+    trainer = Trainer(torch.nn.Linear(1, 1), args, train_dataset=_Stream(), eval_dataset=held_out)
+    tried = WorstBatchFirst(trainer, None)._batches()
+    assert [one.shape for batches in tried for one in batches] == [(8, 16), (3, 16)]
 
 
 @pytest.mark.parametrize("seed", range(12))
