@@ -81,16 +81,16 @@ def lost_processes_explained(trainer: Trainer) -> Iterator[None]:
             by = "".join(f" by {one.name}" for one in signal.Signals if signal.strsignal(one) == worker[2])
             problem = f"a worker of the data loader (process {worker[1]}) was ended{by} {step}"
             fix = "if memory ran out (see the system's log), lower dataloader_num_workers, or set it to 0"
-        elif several and _CONNECTION.search(said):
-            problem = f"{_ended(ranks)} ended {step}, and the other ranks cannot go on without it"
+        elif several and _CONNECTION.search(said) and (ended := _ended(ranks)):
+            problem = f"{ended} ended {step}, and the other ranks cannot go on without it"
             fix = "see its own message; if it has none, it was killed, as by the system when memory runs out"
         else:
             raise
         raise MachineFailure(problem, fix) from error
 
 
-def _ended(ranks: list[tuple[str, int]]) -> str:
-    """Which of `ranks` (machine, process id) has ended, as far as this machine can tell."""
+def _ended(ranks: list[tuple[str, int]]) -> str | None:
+    """Which of `ranks` (machine, process id) has ended, as far as this machine can tell; None if all go on."""
     until = time.monotonic() + _SECONDS_TO_END
     own = [(rank, process) for rank, (machine, process) in enumerate(ranks) if machine == platform.node()]
     while time.monotonic() < until:
@@ -98,4 +98,4 @@ def _ended(ranks: list[tuple[str, int]]) -> str:
             if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
                 return f"rank {rank} (process {process})"
         time.sleep(0.1)
-    return "a rank on another machine" if len(own) < len(ranks) else "another rank"
+    return "a rank on another machine" if len(own) < len(ranks) else None

@@ -3,13 +3,16 @@
 import importlib
 import multiprocessing
 import os
+import platform
 import pydoc
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from pipelines import sft
 from pipelines.command_line import run_program
 from pipelines.errors import MachineFailure
 from pipelines.records.checkpoint import checkpoint_fault, checkpoints_of
+from pipelines.training import machine_failures
 from pipelines.training.callbacks.throughput import CostCallback
 from tests.run_files import logged, record_of, same_weights, write_jsonl
 from tests.small_disk import no_larger_files, small_disk
@@ -154,6 +158,25 @@ def test_a_worker_of_the_data_loader_that_is_killed_is_named(train, tmp_path):
         train(folder, loader, at=3, do=kill)
     assert checkpoint_fault(folder / "checkpoint-2") is None
     assert record_of(folder)["status"] == "failed"
+
+
+@pytest.mark.parametrize(("lives", "expected"), [(True, RuntimeError), (False, MachineFailure)])
+def test_an_error_of_gloo_is_a_lost_rank_only_if_one_has_ended(monkeypatch, lives, expected):
+    other = subprocess.Popen(["sleep", "60" if lives else "0"])
+    if not lives:
+        other.wait()
+    monkeypatch.setattr(machine_failures, "_SECONDS_TO_END", 0.2)
+    ranks = [(platform.node(), process) for process in (os.getpid(), other.pid)]
+    monkeypatch.setattr(machine_failures, "gather_object", lambda _: ranks)
+    trainer: Any = SimpleNamespace(accelerator=SimpleNamespace(num_processes=2), state=SimpleNamespace(global_step=2))
+    try:
+        with pytest.raises(expected) as raised, machine_failures.lost_processes_explained(trainer):
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:446] op.preamble.length <= op.nbytes. 8 vs 4")  # two shapes
+    finally:
+        other.kill()
+        other.wait()
+    assert raised.type is expected
+    assert lives or f"rank 1 (process {other.pid}) ended in step 3" in str(raised.value)
 
 
 _KILLED_RANK = """
