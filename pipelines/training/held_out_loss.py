@@ -37,6 +37,7 @@ class TokenWeightedLoss(_AnySFTTrainer):
         found = super().prediction_step(model, inputs, *arguments, **options)
         if found[0] is not None and "labels" in inputs:
             n_tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())
-            of_batch = torch.tensor([float(found[0]) * n_tokens, n_tokens], dtype=torch.float64)
-            self._nats_and_tokens = self._nats_and_tokens + of_batch
+            if n_tokens:  # repeats alone have a loss of 0/0
+                of_batch = torch.tensor([float(found[0]) * n_tokens, n_tokens], dtype=torch.float64)
+                self._nats_and_tokens = self._nats_and_tokens + of_batch
         return found
