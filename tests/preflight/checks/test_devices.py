@@ -1,4 +1,4 @@
-"""The checks of runs that FSDP shards; tests/training/test_places.py trains them."""
+"""The checks of runs that FSDP shards; tests/programs/training/test_processes.py trains them."""
 
 import pytest
 
