@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from pipelines import compare, dpo, pretrain, sft
 from pipelines.errors import UserError
+from pipelines.inference.generation import Answer
 from pipelines.recipe.keep_best import KeepBest
 from pipelines.records.kept_checkpoint import kept_lines
-from pipelines.training.best import best_checkpoint
+from pipelines.training.best import best_checkpoint, held_out_measures
 from tests.run_files import adapter_weights, logged, mark_started, read_json, read_jsonl, record_of, write_jsonl
 from tests.training.sft_runs import KEYS, bare_base
 
@@ -227,12 +228,16 @@ def test_fewer_rows_are_drawn_and_the_rest_is_counted(train, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap (bwrap) is not installed")
-def test_code_is_run_in_the_sandbox(train, tmp_path):
-    rows = [{"instruction": f"Write a Python function f_{n}(x).", "output": "def f(x): pass", "tests": ["assert True"]}
-            for n in range(6)]  # fmt: skip
+def test_code_is_run_in_the_sandbox(train, tmp_path, monkeypatch):
+    def answers(_: Any, prompts: list[Any], *__: Any, **___: Any) -> list[list[Answer]]:
+        return [[Answer(f"def f(x): return x + {n}", 8, False, ())] for n in range(len(prompts))]
+
+    monkeypatch.setattr(held_out_measures, "generate_answers", answers)
+    rows = [{"instruction": f"Write a Python function f(x), {n}.", "output": "def f(x): pass",
+             "tests": ["assert f(1) == 2"]} for n in range(6)]  # fmt: skip
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    more = f"--keep_best passes_tests --run_code --dataset_name {path} --test_split_size 2 --max_steps 2"
-    assert train(tmp_path / "run", more)["best_checkpoint"]["value"] in (0, 0.5, 1)
+    more = f"--keep_best passes_tests --run_code --dataset_name {path} --test_split_size 3 --max_steps 2"
+    assert train(tmp_path / "run", more)["best_checkpoint"]["value"] == pytest.approx(1 / 3)  # the second adds 1
 
 
 @pytest.mark.slow
