@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pipelines.errors import Diverged, MachineFailure, Stopped, UserError
 from pipelines.files.disk import disk_fault, free_space
-from pipelines.records.checkpoint import CHECKPOINT_NAME, checkpoints_of
+from pipelines.records.checkpoint import CHECKPOINT_NAME, can_be_resumed, checkpoints_of
 from pipelines.records.run_folder import OPENED, Run, RunStatus
 
+MODEL_ALONE = "no optimizer (save_only_model: true)"
 _MAX_REASON = 500  # characters
 
 
@@ -45,14 +46,25 @@ def _no_room(error: BaseException, folder: Path, fault: str) -> MachineFailure:
 
 def how_to_go_on(run: Run, *, keeps_keys: bool = True) -> str:
     """What to do with what is saved of `run`: continue it, or start another one if keys or rows must change."""
-    whole = next((one for one in checkpoints_of(run.folder) if (one / CHECKPOINT_NAME).is_file()), None)
-    if keeps_keys:
-        place = f"continue from {whole.name}" if whole else "start again"
-        return f"{place} with the same command and --resume"
-    if whole is None:
-        return "start again with another --output_dir"
-    key = "adapter_name_or_path" if (whole / "adapter_config.json").is_file() else "model_name_or_path"
-    return f"start again with another --output_dir, or from the last whole checkpoint: --{key} {whole}"
+    whole = [one for one in checkpoints_of(run.folder) if (one / CHECKPOINT_NAME).is_file()]
+    if not keeps_keys:
+        again = "start again with another --output_dir"
+        return f"{again}, or from the last whole checkpoint: {_as_base(whole[0])}" if whole else again
+    to_resume = next((one for one in whole if can_be_resumed(one)), None)
+    if whole and to_resume is None:
+        return f"{whole[0].name} has {MODEL_ALONE}: {other_run_from(whole[0])}"
+    place = f"continue from {to_resume.name}" if to_resume else "start again"
+    return f"{place} with the same command and --resume"
+
+
+def other_run_from(checkpoint: Path) -> str:
+    """What to do with a checkpoint that is a model alone."""
+    return f"start another run from its weights, with {_as_base(checkpoint)} and another --output_dir"
+
+
+def _as_base(checkpoint: Path) -> str:
+    key = "adapter_name_or_path" if (checkpoint / "adapter_config.json").is_file() else "model_name_or_path"
+    return f"--{key} {checkpoint}"
 
 
 def _reason(error: BaseException) -> str:

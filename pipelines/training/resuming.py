@@ -15,8 +15,8 @@ from pipelines.inference.processes import made_once
 from pipelines.recipe import Recipe
 from pipelines.records import RECORD_NAME, plain
 from pipelines.records.checkpoint import NOT_SEALED, can_be_resumed, checkpoint_fault, checkpoints_of, step_of
+from pipelines.records.failure import MODEL_ALONE, other_run_from
 
-_MODEL_ALONE = "no optimizer (save_only_model: true)"
 # Keys that may change because they do not affect training. The lock compares models and datasets by content.
 _SILENT = ("resume", "resume_from_checkpoint", "output_dir", "template_date")
 _LENGTH = ("max_steps", "num_train_epochs")
@@ -97,17 +97,15 @@ def _named_checkpoint(written: Any, folder: Path) -> Path | bool | None:
 def _fault_of(checkpoint: Path) -> str | None:
     """Why a checkpoint cannot be resumed from, None if it can."""
     fault = checkpoint_fault(checkpoint)
-    return _MODEL_ALONE if fault is None and not can_be_resumed(checkpoint) else fault
+    return MODEL_ALONE if fault is None and not can_be_resumed(checkpoint) else fault
 
 
 def _nothing_to_resume(faults: Mapping[Path, str], folder: Path) -> UserError:
     """The error for no complete checkpoint; weights without the optimizer's state can start another run."""
     newest, fault = next(iter(faults.items()))
     remedy = "start again with another --output_dir"
-    if all(fault == _MODEL_ALONE for fault in faults.values()):
-        is_adapter = (newest / "adapter_config.json").is_file()
-        key = "adapter_name_or_path" if is_adapter else "model_name_or_path"
-        remedy = f"start another run from its weights, with --{key} {newest} and another --output_dir"
+    if all(fault == MODEL_ALONE for fault in faults.values()):
+        remedy = other_run_from(newest)
     return UserError(
         f"no checkpoint in {folder} is whole ({newest.name}: {fault}"
         + (f", and {len(faults) - 1} more)" if len(faults) > 1 else ")"),

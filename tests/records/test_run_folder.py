@@ -12,6 +12,8 @@ import pytest
 from pipelines.errors import UserError
 from pipelines.files import unfinished
 from pipelines.records import open_run, read_record
+from pipelines.records.checkpoint import seal_checkpoint
+from pipelines.records.failure import how_to_go_on
 from tests.conftest import PROJECT
 
 
@@ -92,6 +94,22 @@ def test_a_leg_with_other_versions_is_told_and_recorded(tmp_path, capsys):
     assert legs[-1]["changed"].keys() == {"git_commit", "torch"}
     assert "torch 2" in (said := capsys.readouterr().err)
     assert "(before: 1.0): not the same run to the bit" in said
+
+
+def test_the_way_to_go_on_is_from_a_checkpoint_that_can_be_resumed_or_another_run(tmp_path):
+    run = start(tmp_path / "run")
+    assert how_to_go_on(run) == "start again with the same command and --resume"
+    model = run.folder / "checkpoint-4"
+    model.mkdir()
+    (model / "adapter_config.json").write_text("{}")
+    seal_checkpoint(model, {}, can_be_resumed=False)
+    remedy = f"with --adapter_name_or_path {model} and another --output_dir"
+    assert how_to_go_on(run) == (
+        f"checkpoint-4 has no optimizer (save_only_model: true): start another run from its weights, {remedy}"
+    )
+    (run.folder / "checkpoint-2").mkdir()
+    seal_checkpoint(run.folder / "checkpoint-2", {})
+    assert how_to_go_on(run) == "continue from checkpoint-2 with the same command and --resume"
 
 
 def test_other_files_are_no_run_to_resume(tmp_path):
