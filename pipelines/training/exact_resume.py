@@ -29,6 +29,7 @@ class ExactResume(_AnyTrainer):
     cost_so_far: Callable[[], dict[str, Any]] = dict
     seconds_before = 0.0
     _limit: int | None = None
+    _has_random_state = False
 
     def train(self, *arguments: Any, **options: Any) -> Any:
         """Train as transformers does, but count and remove older checkpoints here, also at the end of a training."""
@@ -70,6 +71,22 @@ class ExactResume(_AnyTrainer):
         else:
             super()._run_epoch(*arguments, **options)
 
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: list[str] | None, skip_scheduler: bool = False) -> Any:
+        """The evaluation of an epoch that a resumed run catches up on draws the random numbers that it would have drawn
+        in a straight run."""
+        if skip_scheduler and self.state.global_step:
+            self._load_rng_state(str(self._folder_of_step()))
+        return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """transformers would load it again after that evaluation."""
+        if not self._has_random_state:
+            super()._load_rng_state(checkpoint)
+        self._has_random_state = True
+
+    def _folder_of_step(self) -> Path:
+        return Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+
     def _get_train_sampler(self, *arguments: Any, **options: Any) -> Any:
         sampler = super()._get_train_sampler(*arguments, **options)
         if isinstance(sampler, LengthGroupedSampler):
@@ -77,7 +94,7 @@ class ExactResume(_AnyTrainer):
         return sampler
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        folder = self._folder_of_step()
         if self.args.should_save:
             remove_checkpoint(folder)  # one that was interrupted, perhaps with other files
         self.accelerator.wait_for_everyone()
@@ -150,12 +167,14 @@ class ExactResumeCallback(TrainerCallback):
             sampler.set_epoch(int(state.epoch or 0))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """A checkpoint of the last step of an epoch waits for what happens at the end of the epoch: a run resumed from
-        it begins with the next one. In a stream, transformers would count the epoch from the checkpoint on."""
+        """A checkpoint of an epoch's last step has the epoch's log and waits for its evaluation: a resumed run begins
+        with the next epoch. In a stream, transformers would count the epoch from the checkpoint on."""
         if not has_length(self.trainer.train_dataset):
             state.epoch = state.global_step / state.max_steps
         is_last = _at_border(state) or state.global_step >= state.max_steps
-        if is_last and IntervalStrategy.EPOCH in (args.eval_strategy, args.logging_strategy):
+        if is_last and args.logging_strategy == IntervalStrategy.EPOCH:
+            control.should_log = True
+        if is_last and args.eval_strategy == IntervalStrategy.EPOCH:
             control.should_save, self._save_waits = False, control.should_save
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002

@@ -68,6 +68,12 @@ class StopWithCheckpoint(TrainerCallback):
         if self._before and state.global_step:
             self._stop_if_asked(args, state, control)
 
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """transformers ends the epoch, whole or not. The checkpoint is written, and a run resumed from it does what is
+        due."""
+        if self.stopped_at is not None:
+            control.should_log = control.should_evaluate = control.should_save = False
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A signal that came meanwhile stops at this checkpoint."""
         self._note_time("save")

@@ -14,7 +14,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from pipelines import sft
 from pipelines.errors import Stopped
 from pipelines.records.checkpoint import checkpoint_fault
-from pipelines.training import saving
+from pipelines.training import exact_resume, saving
 from pipelines.training.callbacks import stopping
 from pipelines.training.callbacks.stopping import StopWithCheckpoint
 from pipelines.training.callbacks.throughput import CostCallback
@@ -105,6 +105,30 @@ def test_a_signal_in_an_evaluation_stops_at_this_step_and_one_while_saving_at_th
         run("saving", "--save_strategy steps --save_steps 1")
     assert checkpoint_fault(tmp_path / "evaluating" / "checkpoint-2") is None
     assert checkpoint_fault(tmp_path / "saving" / "checkpoint-2") is None
+
+
+def test_a_stop_within_an_epoch_or_in_its_last_step_saves_once_and_leaves_the_evaluation_to_the_resumed_run(
+    run, tmp_path, monkeypatch
+):
+    def seal(folder: Path, *arguments: Any, **options: Any) -> None:
+        if folder.parent == tmp_path / "stopped":  # the trial of the largest batch saves too
+            written.append(folder.name)
+        before(folder, *arguments, **options)
+
+    written: list[str] = []
+    before = exact_resume.seal_checkpoint
+    monkeypatch.setattr(exact_resume, "seal_checkpoint", seal)
+    each_epoch = "--eval_strategy epoch --save_strategy epoch --logging_strategy epoch --test_split_size 0.25"
+    straight = run("straight", each_epoch)
+    for step in (2, 3):
+        written.clear()
+        with pytest.raises(Stopped, match=f"stopped at step {step} "):
+            run("stopped", each_epoch + " --resume" * (step - 2), at=step, do=send(signal.SIGUSR1))
+        assert written == [f"checkpoint-{step}"]
+        assert checkpoint_fault(tmp_path / "stopped" / f"checkpoint-{step}") is None
+    resumed = run("stopped", f"{each_epoch} --resume")
+    for key in ("step", "loss", "eval_loss"):
+        assert logged(straight, key) == logged(resumed, key)
 
 
 def test_a_stop_keeps_its_checkpoint_beside_the_best_one(run, tmp_path):
