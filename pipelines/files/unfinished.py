@@ -21,7 +21,8 @@ except ImportError:  # Windows
 _SUFFIX = ".unfinished"
 _SECONDS_TO_WAIT = 15.0
 _held: dict[Path, int] = {}  # descriptors of locked folders, which the system closes
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # a hidden name, with what `mkstemp` adds
+# A hidden name of ours, with what `mkstemp` adds.
+_TEMPORARY = re.compile(r"\..+\.(json|jsonl|md|html)\.[a-z0-9_]{8}")
 
 
 def locked_folder(path: Path) -> tuple[Path, int]:
@@ -82,7 +83,7 @@ def release(folder: Path) -> None:
 
 def unfinished_files(folder: Path) -> list[Path]:
     """What processes that were killed in `write_text_atomically` left in `folder`; also the file of one that lives."""
-    return [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name)]
+    return [path for path in folder.glob(".*") if _TEMPORARY.fullmatch(path.name) and path.is_file()]
 
 
 def _lock(descriptor: int, wait: bool) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from pipelines.files import read_json
 from pipelines.recipe.layer_probe import Way, config_of, layer_shape, times_float32
 
 HALF_TYPES = ("bfloat16", "float16")
@@ -194,6 +196,9 @@ def _quickest(keys: Mapping[str, Any], decided: Precision) -> tuple[Mapping[str,
         return keys, replace(decided, choice="float32", reason=reason)
     saved = config.get("dtype", config.get("torch_dtype"))
     is_lossless = adapted and keys.get("dtype") is None and saved == "bfloat16"
+    if begun := _of_begun_run(keys):
+        is_half = is_lossless and begun["choice"] == "bfloat16"
+        return ({**keys, "dtype": "bfloat16"} if is_half else keys), replace(decided, **begun)
     times = times_float32(layer_shape(config, adapted=adapted), Way.BFLOAT16 if is_lossless else Way.AUTOCAST)
     measured = f"a layer of this model takes {times:.2f} times as long as in float32"
     if times > _MAX_TIMES_OF_LAYER:
@@ -202,6 +207,15 @@ def _quickest(keys: Mapping[str, Any], decided: Precision) -> tuple[Mapping[str,
         reason = f"{decided.reason}, and the base is loaded in it, as it was saved; {measured}"
         return {**keys, "dtype": "bfloat16"}, replace(decided, reason=reason)
     return keys, replace(decided, reason=f"{decided.reason}, {measured}")
+
+
+def _of_begun_run(keys: Mapping[str, Any]) -> dict[str, str]:
+    """Choice and reason of the run that is resumed, which a second measurement could turn; empty for a new run."""
+    path = Path(str(keys.get("output_dir"))) / "run.json"
+    if not (keys.get("resume") or keys.get("resume_from_checkpoint")) or not path.is_file():
+        return {}
+    found = read_json(path).get("precision") or {}
+    return {key: found[key] for key in ("choice", "reason") if key in found}
 
 
 def _wish(keys: Mapping[str, Any], on_command_line: Collection[str]) -> tuple[str | None, WishedBy | None]:

@@ -4,6 +4,7 @@ A checkpoint without it was not written to its end. One whose files differ from 
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -15,7 +16,6 @@ from pipelines.files import read_json, sha256_of_file, write_json_atomically
 
 CHECKPOINT_NAME = "checkpoint.json"
 NOT_SEALED = f"no {CHECKPOINT_NAME}, which is written last"
-_PREFIX = "checkpoint-"
 
 
 def seal_checkpoint(folder: Path, cost: Mapping[str, Any], *, can_be_resumed: bool = True) -> None:
@@ -57,7 +57,8 @@ def checkpoint_fault(folder: Path) -> str | None:
 def can_be_resumed(folder: Path) -> bool:
     """Whether the whole checkpoint in `folder` has more than the model."""
     seal = _seal_of(folder)
-    return "files" in seal and bool(seal.get("can_be_resumed", True))
+    has_optimizer = any(name.startswith(("optimizer", "global_step")) for name in seal.get("files", ()))
+    return "files" in seal and bool(seal.get("can_be_resumed", has_optimizer))  # older seals do not say
 
 
 def bytes_of_sealed(folder: Path) -> int | None:
@@ -73,20 +74,19 @@ def cost_of_checkpoint(folder: Path) -> dict[str, Any]:
 
 def checkpoints_of(folder: Path) -> list[Path]:
     """The checkpoints in a run folder, the newest first."""
-    return sorted(folder.glob(f"{_PREFIX}*"), key=lambda path: -step_of(path))
+    return sorted((path for path in folder.glob("checkpoint-*") if step_of(path) >= 0), key=step_of, reverse=True)
 
 
 def step_of(checkpoint: Path) -> int:
     """The step in a checkpoint's name; -1 for another folder."""
-    number = checkpoint.name.rpartition("-")[2]
-    return int(number) if number.isdecimal() else -1
+    found = re.fullmatch(r"checkpoint-([0-9]+)", checkpoint.name)
+    return int(found[1]) if found else -1
 
 
 def run_of_checkpoint(folder: Path) -> Path | None:
     """The run folder that the checkpoint `folder` is in; None for a folder that is no checkpoint of a run."""
     run = folder.absolute().parent
-    is_checkpoint = folder.name.startswith(_PREFIX) and step_of(folder) >= 0
-    return run if is_checkpoint and (run / "run.json").is_file() else None
+    return run if step_of(folder) >= 0 and (run / "run.json").is_file() else None
 
 
 def record_path(folder: Path, name: str) -> Path:

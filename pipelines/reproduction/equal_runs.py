@@ -1,5 +1,6 @@
 """What differs between two run folders that should hold the same run: every file, to the bit; times are left out."""
 
+import filecmp
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def _difference(one: Path, other: Path) -> str | None:
     """What to say after the name of two unequal files; None if they hold equal values."""
     if not (one.is_file() and other.is_file()):
         return f" is only in the {'straight' if one.is_file() else 'resumed'} run"
-    if one.read_bytes() == other.read_bytes():
+    if filecmp.cmp(one, other, shallow=False):
         return None
     if one.suffix == ".jsonl":
         lines = zip_longest(*(path.read_text(encoding="utf-8").splitlines() for path in (one, other)))

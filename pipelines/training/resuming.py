@@ -23,7 +23,7 @@ _LENGTH = ("max_steps", "num_train_epochs")
 _FREE = re.compile(
     r"(resume|template_date|logging_|log_|save_|eval_|per_device_eval|hub_|push_|report_to|run_name|project|trackio|disable_tqdm"
     r"|output_dir|sample_|n_samples|general_text|doctor|max_dropped_share|max_answer_cut_share|row_losses|env$"
-    r"|patience|run_code|use_cpu|bf16|fp16|tf32|activation_|gradient_checkpointing"
+    r"|patience|run_code|use_cpu|activation_|gradient_checkpointing"
     r"|max_tokens_per_micro_batch|worst_batch|torch_compile|ddp_|dataloader_(?!drop_last)|dataset_num_proc|dataset_name|dataset_revision"
     r"|datasets$|model_name|model_revision|adapter_name|tokenizer_name)"
 )
@@ -55,6 +55,8 @@ def checkpoint_to_resume(recipe: Recipe) -> Path | None:
 
     def newest_that_fits() -> Path | None:
         _refuse_other_keys(recipe, record, training.world_size)
+        if isinstance(named, Path) and (fault := checkpoint_fault(named)) is not None:
+            raise UserError(f"{named} is not whole: {fault}", "--resume takes the newest one that is")
         return _newest_whole(found, folder)
 
     return made_once(newest_that_fits)

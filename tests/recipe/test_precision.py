@@ -132,6 +132,15 @@ def test_on_a_fast_processor_a_layer_of_the_model_decides_what_nobody_asked_for(
     assert (training.bf16, str(model.dtype or "float32"), recipe.precision.choice) == expected
 
 
+@pytest.mark.parametrize(("times", "begun"), [(0.7, "float32"), (1.3, "bfloat16")])
+def test_a_resumed_run_computes_as_it_began_whatever_is_measured_now(times, begun, on, tmp_path):
+    on(FAST, times)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"precision": {"choice": begun, "reason": "measured"}}))
+    assert parsed(tmp_path, "", "--resume").precision.choice == begun
+    assert parsed(tmp_path, "").precision.choice != begun
+
+
 @pytest.mark.parametrize(("times", "line"), [
     (1.3, "float32: in bfloat16 a layer of this model takes 1.30 times as long as in float32"),
     (0.7, f"{HAS.partition('in ')[2]}, a layer of this model takes 0.70 times as long as in float32"),

@@ -1,10 +1,12 @@
 """A checkpoint is whole if its files are those that were sealed; older ones go only after a newer one is whole."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pipelines.records.checkpoint import (
+    can_be_resumed,
     checkpoint_fault,
     checkpoints_of,
     cost_of_checkpoint,
@@ -54,13 +56,15 @@ def run_folder(tmp_path: Path) -> Path:
     for step in (1, 2, 3, 9, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
         seal_checkpoint(tmp_path / f"checkpoint-{step}", {})
-    (tmp_path / "checkpoint-mine").mkdir()
+    for own in ("checkpoint-mine", "checkpoint-best-2"):
+        (tmp_path / own).mkdir()
     return tmp_path
 
 
 def left(folder: Path) -> list[int]:
     assert (folder / "checkpoint-mine").is_dir()
-    return sorted(step_of(path) for path in checkpoints_of(folder) if step_of(path) >= 0)
+    assert (folder / "checkpoint-best-2").is_dir()  # a copy that the user has made
+    return sorted(map(step_of, checkpoints_of(folder)))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,16 @@ def test_the_last_checkpoint_that_can_be_resumed_stays(run_folder):
         seal_checkpoint(run_folder / f"checkpoint-{step}", {}, can_be_resumed=False)
     remove_older_checkpoints(run_folder / "checkpoint-9", 1, None)
     assert left(run_folder) == [2, 9, 10]
+
+
+def test_a_seal_from_before_it_said_so_can_be_resumed_with_an_optimizer_alone(checkpoint):
+    seal = checkpoint / "checkpoint.json"
+    about = {key: value for key, value in json.loads(seal.read_text()).items() if key != "can_be_resumed"}
+    seal.write_text(json.dumps(about))
+    assert can_be_resumed(checkpoint)
+    del about["files"]["optimizer.pt"]
+    seal.write_text(json.dumps(about))
+    assert not can_be_resumed(checkpoint)
 
 
 def test_an_interrupted_removal_leaves_no_whole_checkpoint_and_is_finished_later(run_folder, monkeypatch):

@@ -61,9 +61,10 @@ def test_what_a_killed_run_left_half_written_is_removed_by_the_next_one(tmp_path
         start(tmp_path)
     (tmp_path / ".gitattributes").unlink()
     start(tmp_path)
-    (tmp_path / ".samples.jsonl.ab3_9xyz").write_text("{")
+    for name in (".samples.jsonl.ab3_9xyz", ".notes.markdown"):
+        (tmp_path / name).write_text("{")
     start(tmp_path, resume=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", ".notes.markdown"}
 
 
 def test_a_folder_that_another_process_writes_to_is_refused(tmp_path, monkeypatch):

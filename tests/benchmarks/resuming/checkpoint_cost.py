@@ -72,7 +72,7 @@ def lines_of(pair: list[sft.Measured]) -> list[str]:
         words = [way]
         for seconds in ("wall_seconds", "cpu_seconds"):
             own, others = (sum(getattr(one, seconds)[N_WARM_UP:]) for one in (measured, without))
-            words.append(f"{own:.1f}" + (f" (+{own / others - 1:.2%})" if measured is with_them else ""))
+            words.append(f"{own:.1f}" + (f" ({own / others - 1:+.2%})" if measured is with_them else ""))
         lines.append(f"| {' | '.join([*words, f'{measured.peak_mib:,.0f}'])} |")
     extra = [with_them.wall_seconds[step] - statistics.median(with_them.wall_seconds) for step in (EVERY, 2 * EVERY)]
     return [*lines, f"| a checkpoint beyond a median step | {', '.join(f'{one:.2f}' for one in extra)} | | |"]

@@ -237,7 +237,7 @@ def test_an_unfinished_run_is_not_pushed(pushed, tmp_path):
     (tmp_path / "run.json").write_text('{"kind": "run", "status": "started"}')
     with pytest.raises(UserError, match="a finished run"):
         pushing(tmp_path, "--repo_id", "me/unfinished")
-    with pytest.raises(UserError, match=r"run\.json"):
+    with pytest.raises(UserError, match="is a checkpoint, expected the folder of a run"):
         pushing(pushed.run / "checkpoint-1", "--repo_id", "me/unfinished")
 
 
