@@ -239,7 +239,7 @@ def test_resume_from_checkpoint_is_obeyed_or_refused(program, finished, interrup
         with pytest.raises(UserError, match=f"{place}{complaint}"):
             run(program, tmp_path / "new", f"--resume_from_checkpoint {place}")
     (folder / "checkpoint-4" / "checkpoint.json").unlink()
-    with pytest.raises(UserError, match="checkpoint-4 is not whole: no checkpoint.json"):
+    with pytest.raises(UserError, match=r"checkpoint-4 is not whole: no checkpoint\.json"):
         run(program, folder, f"--resume_from_checkpoint {folder}/checkpoint-4")
     assert run(program, folder, f"--resume_from_checkpoint {folder}/checkpoint-2")["status"] == "finished"
     assert "resuming from checkpoint-2" in capsys.readouterr().err
