@@ -209,7 +209,7 @@ def _quickest(keys: Mapping[str, Any], decided: Precision) -> tuple[Mapping[str,
     return keys, replace(decided, reason=f"{decided.reason}, {measured}")
 
 
-def _of_begun_run(keys: Mapping[str, Any]) -> dict[str, str]:
+def _of_begun_run(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Choice and reason of the run that is resumed, which a second measurement could turn; empty for a new run."""
     path = Path(str(keys.get("output_dir"))) / "run.json"
     if not (keys.get("resume") or keys.get("resume_from_checkpoint")) or not path.is_file():
