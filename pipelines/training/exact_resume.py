@@ -72,11 +72,16 @@ class ExactResume(_AnyTrainer):
             super()._run_epoch(*arguments, **options)
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: list[str] | None, skip_scheduler: bool = False) -> Any:
-        """The evaluation of an epoch that a resumed run catches up on draws the random numbers that it would have drawn
-        in a straight run."""
-        if skip_scheduler and self.state.global_step:
-            self._load_rng_state(str(self._folder_of_step()))
-        return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        """The evaluation of an epoch that a resumed run catches up on is as in a straight run: it draws the same random
+        numbers, counts for the schedule and can be the best."""
+        if not (skip_scheduler and self.state.global_step):
+            return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        checkpoint = str(self._folder_of_step())
+        self._load_rng_state(checkpoint)
+        metrics = super()._evaluate(trial, ignore_keys_for_eval)
+        if self._determine_best_metric(metrics, trial):
+            self.state.best_model_checkpoint = checkpoint
+        return metrics
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """transformers would load it again after that evaluation."""
@@ -155,7 +160,8 @@ class ExactResumeCallback(TrainerCallback):
         if self.checkpoint is not None:
             self.trainer.continue_from(self.checkpoint, self.total_loss)
             evaluated = any(one["step"] == state.global_step and "eval_loss" in one for one in state.log_history)
-            args.eval_on_start = args.eval_strategy == IntervalStrategy.EPOCH and _at_border(state) and not evaluated
+            by_epoch = args.eval_strategy == IntervalStrategy.EPOCH and args.eval_delay <= (state.epoch or 0)
+            args.eval_on_start = by_epoch and _at_border(state) and not evaluated
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """Tell the sampler its epoch: accelerate does not reach it when several processes skip batches."""

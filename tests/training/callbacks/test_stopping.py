@@ -131,6 +131,20 @@ def test_a_stop_within_an_epoch_or_in_its_last_step_saves_once_and_leaves_the_ev
         assert logged(straight, key) == logged(resumed, key)
 
 
+def test_the_evaluation_that_a_resumed_run_does_first_can_be_the_best_and_counts_for_the_schedule(run):
+    best = "--load_best_model_at_end --save_strategy best --metric_for_best_model eval_loss --greater_is_better false"
+    best += " --eval_strategy epoch --test_split_size 0.25 --max_steps 7 --lr_scheduler_type reduce_lr_on_plateau"
+    best += ' --lr_scheduler_kwargs {"patience":0}'
+    straight = run("straight", best)
+    with pytest.raises(Stopped):
+        run("stopped", best, at=3, do=send(signal.SIGUSR1))
+    resumed = run("stopped", f"{best} --resume")
+    assert record_of(straight)["best_checkpoint"] == record_of(resumed)["best_checkpoint"]
+    assert record_of(resumed)["best_checkpoint"]["step"] == 3
+    assert logged(straight, "learning_rate") == logged(resumed, "learning_rate")
+    assert len(set(logged(resumed, "learning_rate"))) > 1
+
+
 def test_a_stop_keeps_its_checkpoint_beside_the_best_one(run, tmp_path):
     best = "--eval_strategy steps --eval_steps 1 --save_steps 1 --save_strategy steps --test_split_size 0.25"
     best += " --load_best_model_at_end --metric_for_best_model eval_loss --greater_is_better true --save_total_limit 1"
