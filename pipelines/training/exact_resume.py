@@ -46,7 +46,7 @@ class ExactResume(_AnyTrainer):
         self._total_loss_scalar = total_loss
         sums = self._sums_of(checkpoint)
         if sums.is_file():
-            found = torch.load(sums, weights_only=True)
+            found = torch.load(sums, map_location="cpu", weights_only=True)
             self._tr_loss = found["loss"].to(self.args.device)
             self._total_loss_scalar = found["total_loss"]
             self._globalstep_last_logged = found["last_logged_step"]

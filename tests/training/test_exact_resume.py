@@ -3,14 +3,17 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from transformers import Trainer
 
 from pipelines import dpo, pretrain, sft
 from pipelines.reproduction.equal_runs import compare_runs
-from pipelines.training.callbacks.throughput import CostCallback
+from pipelines.training.callbacks.throughput import CostCallback, ThroughputMeter
+from pipelines.training.exact_resume import ExactResume
 from tests.run_files import read_json, record_of
 from tests.training.resumed_kinds import ALL_KINDS, KINDS, STOPPED_EARLY
 
@@ -137,6 +140,19 @@ def test_every_planted_difference_is_found_where_it_begins(planted, tiny_model_f
     monkeypatch.setattr(place, instead)
     resumed = runner(tiny_model_folder, killed)("SFT, grouped, LoRA", planted, "--resume")
     assert first in compare_runs(killed / "straight", resumed).differences[0]
+
+
+def test_the_sums_of_a_run_on_a_gpu_are_read_on_a_cpu(tmp_path, monkeypatch):
+    trainer: Any = ExactResume()
+    trainer.args = SimpleNamespace(device=torch.device("cpu"), process_index=0, save_only_model=False)
+    trainer.model, trainer.throughput = torch.nn.Linear(1, 1), ThroughputMeter()
+    trainer._tr_loss, trainer._total_loss_scalar, trainer._globalstep_last_logged = torch.tensor(2.5), 7.0, 3
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")  # as if the tensors were there
+        trainer._save_own_state(tmp_path)
+    trainer.continue_from(tmp_path, 0.0)
+    assert trainer._tr_loss == torch.tensor(2.5)
+    assert trainer._tr_loss.device == torch.device("cpu")
 
 
 @pytest.mark.slow
