@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +135,14 @@ def _follows_launcher() -> bool:
     """Whether `accelerate launch` has started this process. It passes no signal on to a single one, which would go on
     alone: Linux then sends SIGTERM when the launcher has ended."""
     parent = psutil.Process().parent()
-    if parent is None or not any(Path(word).stem == "accelerate" for word in parent.cmdline()[:2]):
+    if parent is None or not _is_launcher(parent.cmdline()):
         return False
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SIGNAL_AT_END_OF_PARENT, signal.SIGTERM)
     return True
+
+
+def _is_launcher(command: Sequence[str]) -> bool:
+    """Also `accelerate-launch`, and `python -m accelerate.commands.launch`."""
+    words = [Path(word).name for word in command if not word.startswith("-")]
+    return any(re.fullmatch(r"accelerate([-.]\w+)*", name) for name in words[:2])

@@ -183,6 +183,21 @@ def test_a_signal_that_comes_while_the_ranks_are_asked_stops_at_the_next_step(mo
     assert stop.stopped_at == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "launches"),
+    [
+        ("python -m accelerate.commands.launch --config_file a.yaml pipelines/sft.py", True),
+        ("/venv/bin/python /venv/bin/accelerate launch pipelines/sft.py", True),
+        ("/venv/bin/python /venv/bin/accelerate-launch pipelines/sft.py", True),
+        ("python my_sweep.py accelerate", False),
+        ("bash accelerate_configs/all.sh", False),
+        ("-bash", False),
+    ],
+)
+def test_the_launcher_is_known_by_its_command(command, launches):
+    assert stopping._is_launcher(command.split()) == launches
+
+
 def test_max_hours_leaves_time_for_a_step_an_evaluation_and_a_checkpoint(monkeypatch):
     clock = SimpleNamespace(now=0.0, time=lambda: began + clock.now, monotonic=lambda: clock.now)
     monkeypatch.setattr(stopping, "time", clock)
