@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pipelines.records.checkpoint import step_of
+
 
 def without_local_paths(value: Any, but: Sequence[str] = ()) -> Any:
     """The JSON `value` with each absolute path shortened to its last part, paths under the home folder also inside
@@ -28,7 +30,7 @@ def _shortened(text: str) -> str:
 def last_part(path: str) -> str:
     """The last part of a path of any operating system; a checkpoint keeps the name of its run."""
     whole = PureWindowsPath(path)  # which takes both kinds of slashes
-    parts = 2 if re.fullmatch(r"checkpoint-\d+", whole.name) and whole.parent.name else 1
+    parts = 2 if step_of(whole) >= 0 and whole.parent.name else 1
     return "/".join(whole.parts[-parts:]) if whole.name else ""
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipelines.errors import UserError
@@ -77,7 +77,7 @@ def checkpoints_of(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("checkpoint-*") if step_of(path) >= 0), key=step_of, reverse=True)
 
 
-def step_of(checkpoint: Path) -> int:
+def step_of(checkpoint: PurePath) -> int:
     """The step in a checkpoint's name; -1 for another folder."""
     found = re.fullmatch(r"checkpoint-([0-9]+)", checkpoint.name)
     return int(found[1]) if found else -1

@@ -21,6 +21,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("~/runs/mine", "mine"),
         (r"C:\Users\x\runs\mine", "mine"),
         ("/data/rows/", "rows"),
+        ("/data/runs/mine/checkpoint-4", "mine/checkpoint-4"),
+        ("/data/runs/mine/checkpoint-4-copy", "checkpoint-4-copy"),
         ("runs/mine", "runs/mine"),
         ("me/my-instruct", "me/my-instruct"),
         ("https://huggingface.co/me/x", "https://huggingface.co/me/x"),
