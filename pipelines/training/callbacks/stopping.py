@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,9 @@ class StopWithCheckpoint(TrainerCallback):
             return
         name, now = signal.Signals(number).name, time.monotonic()
         if self.exit_code is None or self.exit_code == _TIME_IS_OVER:
-            print(f"{name}: saving a checkpoint after this step", file=sys.stderr, flush=True)
             self.exit_code, self._asked_at = 128 + number, now
+            with suppress(OSError):  # nobody reads; and print cannot be called within a print
+                os.write(2, f"{name}: saving a checkpoint after this step\n".encode())
         elif self._is_launched and now - self._asked_at < _SECONDS_OF_ONE_SIGNAL:
             return
         elif number in (signal.SIGINT, self.exit_code - 128):

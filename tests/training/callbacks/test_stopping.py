@@ -1,7 +1,9 @@
 """A run that is told to stop saves a checkpoint first, and continues as if it had not stopped."""
 
+import io
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,15 +63,15 @@ def send(*numbers: int) -> Callable[[], Any]:
     return lambda: [os.kill(os.getpid(), number) for number in numbers]
 
 
-def test_a_signal_ends_the_run_after_a_checkpoint_from_which_it_continues_the_same(run, tmp_path, taken, capsys):
+def test_a_signal_ends_the_run_after_a_checkpoint_from_which_it_continues_the_same(run, tmp_path, taken, capfd):
     straight = run("straight")
     with pytest.raises(Stopped, match=r"stopped at step 2 \(SIGUSR1\), which is saved; .* --resume") as stopped:
         run("stopped", "--save_only_model true", at=2, do=send(signal.SIGUSR1))
     assert stopped.value.exit_code == 128 + signal.SIGUSR1
-    assert "SIGUSR1: saving a checkpoint after this step" in capsys.readouterr().err
+    assert "SIGUSR1: saving a checkpoint after this step" in capfd.readouterr().err
     assert record_of(tmp_path / "stopped")["status"] == "stopped"
     resumed = run("stopped", "--resume")
-    assert "resuming from checkpoint-2" in capsys.readouterr().err
+    assert "resuming from checkpoint-2" in capfd.readouterr().err
     assert same_weights(straight, resumed)
     assert logged(straight, "loss") == logged(resumed, "loss")
     assert taken == []
@@ -181,6 +183,26 @@ def test_a_signal_that_comes_while_the_ranks_are_asked_stops_at_the_next_step(mo
     for state.global_step in (1, 2):
         stop.on_step_end(args, state, TrainerControl())
     assert stop.stopped_at == 2
+
+
+def test_a_signal_that_interrupts_a_line_on_the_terminal_stops_the_run_too(monkeypatch, taken):
+    class Terminal(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, line: Any) -> int:
+            if stop.exit_code is None:
+                send(signal.SIGUSR1)()
+            return len(line)
+
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Terminal()), write_through=True))
+    stop = StopWithCheckpoint()
+    stop.on_train_begin(TrainingArguments(), TrainerState(), TrainerControl())
+    try:
+        print("a step", file=sys.stderr, flush=True)
+    finally:
+        stop.give_back()
+    assert (stop.exit_code, taken) == (128 + signal.SIGUSR1, [])
 
 
 @pytest.mark.parametrize(
