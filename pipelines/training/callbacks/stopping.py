@@ -125,7 +125,8 @@ class StopWithCheckpoint(TrainerCallback):
         if self.exit_code is None or self.exit_code == _TIME_IS_OVER:
             self.exit_code, self._asked_at = 128 + number, now
             with suppress(OSError):  # nobody reads; and print cannot be called within a print
-                os.write(2, f"{name}: saving a checkpoint after this step\n".encode())
+                line = f"{name}: stopping after this step with a checkpoint, or finishing if it is the last\n"
+                os.write(2, line.encode())
         elif self._is_launched and now - self._asked_at < _SECONDS_OF_ONE_SIGNAL:
             return
         elif number in (signal.SIGINT, self.exit_code - 128):

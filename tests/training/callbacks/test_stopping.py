@@ -68,7 +68,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_from_which_it_continues_the_sa
     with pytest.raises(Stopped, match=r"stopped at step 2 \(SIGUSR1\), which is saved; .* --resume") as stopped:
         run("stopped", "--save_only_model true", at=2, do=send(signal.SIGUSR1))
     assert stopped.value.exit_code == 128 + signal.SIGUSR1
-    assert "SIGUSR1: saving a checkpoint after this step" in capfd.readouterr().err
+    assert "SIGUSR1: stopping after this step with a checkpoint" in capfd.readouterr().err
     assert record_of(tmp_path / "stopped")["status"] == "stopped"
     resumed = run("stopped", "--resume")
     assert "resuming from checkpoint-2" in capfd.readouterr().err
@@ -85,8 +85,9 @@ def test_a_second_signal_and_one_after_the_training_act_as_before(run, taken):
     assert taken == [signal.SIGTERM, signal.SIGUSR1]
 
 
-def test_a_signal_in_the_last_step_lets_the_run_finish(run, taken):
+def test_a_signal_in_the_last_step_lets_the_run_finish(run, taken, capfd):
     assert record_of(run("whole", at=4, do=send(signal.SIGTERM)))["status"] == "finished"
+    assert "stopping after this step with a checkpoint, or finishing if it is the last" in capfd.readouterr().err
     assert taken == []
 
 
