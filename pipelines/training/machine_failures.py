@@ -95,7 +95,14 @@ def _ended(ranks: list[tuple[str, int]]) -> str | None:
     own = [(rank, process) for rank, (machine, process) in enumerate(ranks) if machine == platform.node()]
     while time.monotonic() < until:
         for rank, process in own:
-            if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+            if _has_ended(process):
                 return f"rank {rank} (process {process})"
         time.sleep(0.1)
     return "a rank on another machine" if len(own) < len(ranks) else None
+
+
+def _has_ended(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
