@@ -37,6 +37,7 @@ max_steps: {max_steps}
 per_device_train_batch_size: 2
 logging_steps: 1
 save_strategy: "no"
+lr_scheduler_type: constant
 eval_strategy: "no"
 report_to: none
 disable_tqdm: true
