@@ -161,9 +161,12 @@ def test_nothing_outside_was_touched_and_no_listener_was_reached(folder, reached
 def test_no_process_is_left_and_one_that_is_would_be_seen(results):
     assert results
     assert wait_until(lambda: not processes_in_sandboxes())
-    with subprocess.Popen(["bwrap", "--unshare-uts", "--unshare-user", "--ro-bind", "/", "/", "sleep", "20"]) as left:
-        assert wait_until(processes_in_sandboxes)
+    sandbox = ["bwrap", "--unshare-uts", "--unshare-user", "--ro-bind", "/", "/", "--die-with-parent"]
+    with subprocess.Popen([*sandbox, "sh", "-c", "echo; exec sleep 20"], stdout=subprocess.PIPE) as left:
+        assert left.stdout.readline()  # killed before it has begun, bwrap leaves a process that waits for ever
+        assert processes_in_sandboxes()
         left.kill()
+    assert wait_until(lambda: not processes_in_sandboxes())
 
 
 def processes_in_sandboxes() -> list[Path]:
