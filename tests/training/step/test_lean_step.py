@@ -56,10 +56,11 @@ def test_nothing_is_dropped_outside_training():
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps its own rules")
 def test_freed_memory_is_used_again_without_new_pages():
+    """The best of several: memory in pieces, from earlier tests, is not used again at once."""
     keep_freed_memory()
-    for _ in range(3):
+    n_new = []
+    for _ in range(10):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.ones(1 << 24)  # 64 MiB
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(3):
-        torch.ones(1 << 24)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 1000  # 49,152 pages of 4 KiB without it
+        n_new.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(n_new) < 300  # 16,384 pages of 4 KiB each time without it
